@@ -1,0 +1,1 @@
+//! Data that outlives a process: hosho's tables and its queue contract.

@@ -1,0 +1,1 @@
+//! The integration tests: one binary over real servers, private to it and gone with it.

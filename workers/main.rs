@@ -1,0 +1,3 @@
+//! The `hosho` program.
+
+fn main() {}

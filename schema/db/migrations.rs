@@ -1,0 +1,117 @@
+//! Changes of the tables, embedded in the program: `migrations/postgres` and `migrations/sqlite`, under the same names.
+
+use diesel::backend::Backend;
+use diesel::connection::SimpleConnection;
+use diesel::migration::{Migration, MigrationSource};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{Connection, DbError};
+
+const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
+const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Key of the advisory lock that keeps two migrating programs apart on PostgreSQL.
+const LOCK: i64 = 0x686f_7368_6f00;
+
+/// Applies every migration not yet applied, and returns their names in order. Safe to run in several programs at once.
+pub fn migrate(connection: &mut Connection) -> Result<Vec<String>, DbError> {
+    alone(connection, |connection| match connection {
+        Connection::Postgres(c) => apply(&mut **c, POSTGRES),
+        Connection::Sqlite(c) => apply(&mut **c, SQLITE),
+    })
+}
+
+/// Reverts every applied migration, latest first, and returns their names. **All data is lost.**
+pub fn revert_all(connection: &mut Connection) -> Result<Vec<String>, DbError> {
+    alone(connection, |connection| match connection {
+        Connection::Postgres(c) => revert(&mut **c, &POSTGRES),
+        Connection::Sqlite(c) => revert(&mut **c, &SQLITE),
+    })
+}
+
+/// Names the migrations not yet applied, in order.
+pub fn pending(connection: &mut Connection) -> Result<Vec<String>, DbError> {
+    match connection {
+        Connection::Postgres(c) => unapplied(&mut **c, POSTGRES).map(|(names, _)| names),
+        Connection::Sqlite(c) => unapplied(&mut **c, SQLITE).map(|(names, _)| names),
+    }
+}
+
+/// PostgreSQL takes a lock of the session, not of a transaction: some migrations must run outside of one
+/// (`create index concurrently`). SQLite takes its write lock.
+fn alone<T>(connection: &mut Connection, work: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, DbError> {
+    let Connection::Postgres(c) = connection else {
+        return connection.transaction(work);
+    };
+    // Another program may be migrating for longer than a lock is usually waited for.
+    c.batch_execute(&format!("set lock_timeout = 0; select pg_advisory_lock({LOCK}); set lock_timeout = '10s'"))
+        .map_err(failed("waiting for another migration"))?;
+    let result = work(connection);
+    if let Connection::Postgres(c) = connection {
+        let released = c.batch_execute(&format!("select pg_advisory_unlock({LOCK})")).map_err(failed("releasing the lock"));
+        return result.and_then(|value| released.map(|()| value));
+    }
+    result
+}
+
+type Unapplied<DB> = (Vec<String>, Vec<Box<dyn Migration<DB>>>);
+
+fn unapplied<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Unapplied<DB>, DbError> {
+    let migrations =
+        c.pending_migrations(source).map_err(|source| DbError::Migrate { step: "reading what is applied".to_owned(), source })?;
+    Ok((migrations.iter().map(|migration| migration.name().to_string()).collect(), migrations))
+}
+
+fn apply<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>, DbError> {
+    let (names, migrations) = unapplied(c, source)?;
+    for (name, migration) in names.iter().zip(&migrations) {
+        c.run_migration(migration).map_err(|source| DbError::Migrate { step: name.clone(), source })?;
+    }
+    Ok(names)
+}
+
+fn revert<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: &EmbeddedMigrations) -> Result<Vec<String>, DbError> {
+    let step = |step: &str| {
+        let step = step.to_owned();
+        move |source| DbError::Migrate { step, source }
+    };
+    let applied: Vec<String> =
+        c.applied_migrations().map_err(step("reading what is applied"))?.iter().map(std::string::ToString::to_string).collect();
+    let mut migrations = MigrationSource::<DB>::migrations(source).map_err(step("reading the migrations"))?;
+    migrations.retain(|migration| applied.contains(&migration.name().version().to_string()));
+    migrations.sort_by_key(|migration| std::cmp::Reverse(migration.name().version().to_string()));
+    let mut names = Vec::new();
+    for migration in &migrations {
+        let name = migration.name().to_string();
+        c.revert_migration(migration).map_err(step(&name))?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn failed(step: &'static str) -> impl FnOnce(diesel::result::Error) -> DbError {
+    move |source| DbError::Migrate { step: step.to_owned(), source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    #[test]
+    fn both_databases_have_the_same_migrations_with_both_directions() {
+        let names = |backend: &str| -> BTreeMap<String, Vec<String>> {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(backend);
+            let list = |folder: &Path| {
+                let mut names: Vec<_> =
+                    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+                names.sort();
+                names
+            };
+            list(&folder).into_iter().map(|name| (name.clone(), list(&folder.join(name)))).collect()
+        };
+        let postgres = names("postgres");
+        assert_eq!(postgres, names("sqlite"));
+        assert!(!postgres.is_empty() && postgres.values().all(|files| files == &["down.sql", "up.sql"]));
+    }
+}

@@ -1,0 +1,68 @@
+//! Identifiers: UUIDv5 of business keys.
+//!
+//! The same business key gives the same identifier on every retry, redelivery and replay, in every process and on both
+//! databases. So an identifier needs no look-up before an insert, a batch is looked up by primary key alone, and writing a
+//! row twice is a conflict, never a second row. Random identifiers would need a table of what was seen.
+//!
+//! The texts below are part of the stored data: they never change.
+
+use uuid::Uuid;
+
+/// Namespace of every identifier of this program.
+const NAMESPACE: Uuid = Uuid::from_u128(0x7d0b_5a86_3c1e_5f42_9b57_e1f4_20c6_83da);
+
+fn derive(key: &str) -> String {
+    Uuid::new_v5(&NAMESPACE, key.as_bytes()).to_string()
+}
+
+/// Identifier of an application, from its idempotency key.
+///
+/// Both parts are text from outside that may hold any separator; the length keeps `a:b` + `c` apart from `a` + `b:c`.
+pub fn application(source: &str, upstream_id: &str) -> String {
+    derive(&format!("application:{}:{source}:{upstream_id}", source.len()))
+}
+
+/// Identifier of the guarantee issued for one product line of an application.
+pub fn guarantee(application_id: &str, line: i64) -> String {
+    derive(&format!("guarantee:{application_id}:{line}"))
+}
+
+/// Identifier of one revision of a guarantee's certificate.
+pub fn certificate(guarantee_id: &str, revision: i64) -> String {
+    derive(&format!("certificate:{guarantee_id}:{revision}"))
+}
+
+/// Identifier of the mail about one certificate to one recipient.
+pub fn mail(certificate_id: &str, recipient: &str) -> String {
+    derive(&format!("mail:{certificate_id}:{recipient}"))
+}
+
+/// AMQP `message_id` of a message to `stage` about `business_key`.
+pub fn message(stage: &str, business_key: &str) -> String {
+    derive(&format!("message:{stage}:{business_key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_never_change() {
+        let application = application("portal", "2026-000123");
+        assert_eq!(application, "03b8136e-3908-5afb-af27-f60a4efb6a7c");
+        assert_eq!(guarantee(&application, 0), "c682e8d7-7d51-54e6-8ca1-aac333101075");
+        assert_eq!(certificate(&guarantee(&application, 0), 0), "f2e633ec-742e-5e22-9954-d6c6bbea1e0e");
+    }
+
+    #[test]
+    fn a_separator_in_a_part_makes_no_collision() {
+        assert_ne!(application("a:b", "c"), application("a", "b:c"));
+        assert_ne!(application("1:a", "b"), application("1", "a:b"));
+    }
+
+    #[test]
+    fn kinds_do_not_collide() {
+        assert_ne!(guarantee("a", 0), certificate("a", 0));
+        assert_ne!(mail("a", "b"), message("a", "b"));
+    }
+}

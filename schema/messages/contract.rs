@@ -1,0 +1,325 @@
+//! The one list of messages, and the documents generated from it.
+//!
+//! `generated/<type>.json` is the JSON Schema (draft 2020-12) of each payload, `generated/asyncapi.json` an AsyncAPI 3 document
+//! with exchanges, routing keys and headers. They are made from the Rust types, committed, and compared by a test: the types
+//! are the source, because an older message must decode with them, and a schema written by hand would drift.
+//!
+//! AsyncAPI tools read the older JSON Schema draft 7 unless told otherwise, and not all can be told; so the AsyncAPI document
+//! holds the schemas in that draft. The two differ in form only.
+//!
+//! Exchange names are given with the default prefix `hosho.`.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use super::{
+    ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, DispatchV1, GuaranteeIssuedV1, IssueV1, Message, MintV1, RenderV1,
+};
+
+/// Direct exchange that work is published to; the routing key is the stage.
+pub const WORK_EXCHANGE: &str = "hosho.work";
+
+/// Topic exchange that results are published to; the routing key is the type without its version.
+pub const EVENTS_EXCHANGE: &str = "hosho.events";
+
+/// Where a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// From upstream systems to a stage.
+    Inbound {
+        /// The stage.
+        stage: &'static str,
+    },
+    /// From one stage to the next: not for other systems.
+    Internal {
+        /// The stage it is for.
+        stage: &'static str,
+    },
+    /// From us to whoever listens.
+    Event,
+}
+
+/// A message type.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageType {
+    /// Wire name, such as `application.v1`.
+    pub name: &'static str,
+    /// What it is, in a few words.
+    pub title: &'static str,
+    /// Where it travels.
+    pub route: Route,
+    schema: fn(&mut SchemaGenerator) -> schemars::Schema,
+    root_schema: fn(SchemaGenerator) -> schemars::Schema,
+}
+
+impl MessageType {
+    const fn new<M: Message + JsonSchema>(title: &'static str, route: Route) -> Self {
+        Self {
+            name: M::TYPE,
+            title,
+            route,
+            schema: SchemaGenerator::subschema_for::<M>,
+            root_schema: SchemaGenerator::into_root_schema_for::<M>,
+        }
+    }
+
+    /// The exchange it is published to.
+    pub fn exchange(&self) -> &'static str {
+        match self.route {
+            Route::Inbound { .. } | Route::Internal { .. } => WORK_EXCHANGE,
+            Route::Event => EVENTS_EXCHANGE,
+        }
+    }
+
+    /// The routing key it is published with.
+    pub fn routing_key(&self) -> &'static str {
+        match self.route {
+            Route::Inbound { stage } | Route::Internal { stage } => stage,
+            Route::Event => without_version(self.name),
+        }
+    }
+
+    /// JSON Schema (draft 2020-12) of the payload.
+    pub fn json_schema(&self) -> Value {
+        let mut schema = (self.root_schema)(SchemaSettings::draft2020_12().into_generator()).to_value();
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("$id".to_owned(), format!("urn:hosho:{}", self.name).into());
+            schema.insert("title".to_owned(), self.name.into());
+        }
+        schema
+    }
+}
+
+/// Every message type, in the order messages flow.
+pub const MESSAGES: &[MessageType] = &[
+    MessageType::new::<ApplicationV1>("An application for guarantees (保証申込)", Route::Inbound { stage: "validate" }),
+    MessageType::new::<IssueV1>("Issue the guarantee of one product line", Route::Internal { stage: "issue" }),
+    MessageType::new::<MintV1>("Mint the authentication key of a guarantee", Route::Internal { stage: "mint" }),
+    MessageType::new::<RenderV1>("Render the documents of one revision", Route::Internal { stage: "render" }),
+    MessageType::new::<DispatchV1>("Dispatch the mail and the result of one revision", Route::Internal { stage: "dispatch" }),
+    MessageType::new::<ApplicationAcceptedV1>("An application was accepted", Route::Event),
+    MessageType::new::<ApplicationRejectedV1>("An application was rejected, with every broken rule", Route::Event),
+    MessageType::new::<GuaranteeIssuedV1>("A guarantee was issued and its certificate is in the registry", Route::Event),
+];
+
+/// Takes the version off a wire name: `guarantee.issued.v1` is published under `guarantee.issued`.
+pub fn without_version(name: &str) -> &str {
+    match name.rsplit_once(".v") {
+        Some((bare, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        _ => name,
+    }
+}
+
+/// Generates the committed documents: file name and text.
+pub fn documents() -> Vec<(String, String)> {
+    let schemas = MESSAGES.iter().map(|message| (format!("{}.json", message.name), pretty(message.json_schema())));
+    schemas.chain([("asyncapi.json".to_owned(), pretty(asyncapi()))]).collect()
+}
+
+/// Sorted, because the order of a map depends on which other crates are compiled along.
+fn pretty(mut document: Value) -> String {
+    document.sort_all_objects();
+    format!("{document:#}\n")
+}
+
+/// The AsyncAPI 3.0.0 document.
+pub fn asyncapi() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
+    for message in MESSAGES {
+        let channel = format!("{}.{}", if message.route == Route::Event { "events" } else { "work" }, message.routing_key());
+        messages.insert(message.name.to_owned(), component(message, &(message.schema)(&mut generator).to_value()));
+        operations.insert(message.routing_key().to_owned(), operation(message, &channel));
+        channels.insert(channel, channel_of(message));
+    }
+    let schemas: Map<String, Value> = generator.take_definitions(true).into_iter().collect();
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "hosho",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Electronic surety (電子保証) for public works: applications come in, guarantees, certificates, notices and \
+                mails go out. Upstream systems publish applications and listen to events; the other messages pass between the \
+                stages and hold identifiers only.",
+            "license": { "name": env!("CARGO_PKG_LICENSE") },
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "rabbitmq": {
+                "host": "localhost:5672",
+                "protocol": "amqp",
+                "protocolVersion": "0.9.1",
+                "description": "RabbitMQ 3.10 or later; in production with TLS (amqps).",
+            },
+        },
+        "channels": channels,
+        "operations": operations,
+        "components": { "messages": messages, "schemas": schemas },
+    })
+}
+
+fn channel_of(message: &MessageType) -> Value {
+    let exchange = message.exchange();
+    let kind = if exchange == EVENTS_EXCHANGE { "topic" } else { "direct" };
+    let description = match message.route {
+        Route::Inbound { .. } => {
+            "Publish persistent and mandatory, with publisher confirms, and count a message as handed over when its confirm \
+             has come. Publishing it again does no harm: `source` and `id` make it the same application."
+        }
+        Route::Internal { .. } => "Between the stages. Not for other systems.",
+        Route::Event => "Bind a queue of your own. An event may come more than once; its `message_id` is then the same.",
+    };
+    json!({
+        "address": message.routing_key(),
+        "title": message.title,
+        "description": description,
+        "messages": { message.name: { "$ref": format!("#/components/messages/{}", message.name) } },
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": { "name": exchange, "type": kind, "durable": true, "autoDelete": false, "vhost": "/" },
+                "bindingVersion": "0.3.0",
+            },
+        },
+    })
+}
+
+/// What hosho does with it: it receives work and sends events.
+fn operation(message: &MessageType, channel: &str) -> Value {
+    let (action, tag, binding) = match message.route {
+        Route::Inbound { .. } => ("receive", "upstream", json!({ "ack": true, "bindingVersion": "0.3.0" })),
+        Route::Internal { .. } => ("receive", "internal", json!({ "ack": true, "bindingVersion": "0.3.0" })),
+        Route::Event => ("send", "upstream", json!({ "deliveryMode": 2, "bindingVersion": "0.3.0" })),
+    };
+    json!({
+        "action": action,
+        "channel": { "$ref": format!("#/channels/{channel}") },
+        "title": message.title,
+        "tags": [{ "name": tag }],
+        "messages": [{ "$ref": format!("#/channels/{channel}/messages/{}", message.name) }],
+        "bindings": { "amqp": binding },
+    })
+}
+
+fn component(message: &MessageType, payload: &Value) -> Value {
+    json!({
+        "name": message.name,
+        "title": message.title,
+        "summary": format!("AMQP properties: `type` is `{}`, `message_id` identifies the message for good.", message.name),
+        "contentType": "application/json",
+        "headers": {
+            "type": "object",
+            "properties": {
+                "traceparent": {
+                    "type": "string",
+                    "description": "W3C trace context; it is carried through every stage to the mail and the events.",
+                    "pattern": "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+                },
+            },
+        },
+        "payload": payload,
+        "bindings": { "amqp": { "messageType": message.name, "bindingVersion": "0.3.0" } },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("messages")
+    }
+
+    /// `HOSHO_BLESS=1` rewrites the committed documents instead.
+    #[test]
+    fn committed_documents_are_what_the_types_say() {
+        let generated = folder().join("generated");
+        let documents = documents();
+        if std::env::var_os("HOSHO_BLESS").is_some() {
+            for (name, text) in &documents {
+                std::fs::write(generated.join(name), text).unwrap();
+            }
+        }
+        for (name, text) in &documents {
+            let committed = std::fs::read_to_string(generated.join(name)).unwrap_or_default();
+            assert!(
+                *text == committed,
+                "{name} has drifted from the types: run `HOSHO_BLESS=1 cargo test -p hosho-schema` and review the change"
+            );
+        }
+        let listed: BTreeSet<_> = documents.into_iter().map(|(name, _)| name).collect();
+        let on_disk: BTreeSet<_> =
+            std::fs::read_dir(generated).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(listed, on_disk);
+    }
+
+    /// Wire names stand in the sources next to their types; every one is in the list, and none twice.
+    #[test]
+    fn the_list_is_what_is_in_the_sources() {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "rs") || path.ends_with("contract.rs") {
+                continue;
+            }
+            let source = std::fs::read_to_string(path).unwrap();
+            for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                found.extend(line.split('"').skip(1).step_by(2).filter(|text| without_version(text) != *text).map(str::to_owned));
+            }
+        }
+        found.sort();
+        let mut listed: Vec<_> = MESSAGES.iter().map(|message| message.name.to_owned()).collect();
+        listed.sort();
+        assert_eq!(found, listed);
+    }
+
+    #[test]
+    fn routes_are_distinct_and_events_lose_their_version() {
+        let routes: BTreeSet<_> = MESSAGES.iter().map(|message| (message.exchange(), message.routing_key())).collect();
+        assert_eq!(routes.len(), MESSAGES.len());
+        assert_eq!(without_version("guarantee.issued.v12"), "guarantee.issued");
+        assert_eq!(without_version("guarantee.v"), "guarantee.v");
+        assert_eq!(without_version("very.vivid"), "very.vivid");
+    }
+
+    /// Unknown fields of an application are an error, those of other messages are not: they grow.
+    #[test]
+    fn schemas_say_what_decoding_does() {
+        let schema = |name: &str| MESSAGES.iter().find(|message| message.name == name).unwrap().json_schema();
+        assert_eq!(schema("application.v1")["additionalProperties"], false);
+        assert_eq!(schema("application.v1")["$schema"], "https://json-schema.org/draft/2020-12/schema");
+        assert!(schema("issue.v1").get("additionalProperties").is_none());
+        let required = schema("application.v1")["required"].clone();
+        assert!(required.as_array().unwrap().iter().any(|field| field == "obligee"));
+        assert!(!required.as_array().unwrap().iter().any(|field| field == "contact"));
+    }
+
+    /// Every `$ref` of the AsyncAPI document leads somewhere.
+    #[test]
+    fn references_resolve() {
+        fn walk(value: &Value, document: &Value, seen: &mut usize) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(target)) = fields.get("$ref") {
+                        assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target} leads nowhere");
+                        *seen += 1;
+                    }
+                    fields.values().for_each(|value| walk(value, document, seen));
+                }
+                Value::Array(values) => values.iter().for_each(|value| walk(value, document, seen)),
+                _ => {}
+            }
+        }
+        let (document, mut seen) = (asyncapi(), 0);
+        walk(&document, &document, &mut seen);
+        assert!(seen > 3 * MESSAGES.len());
+    }
+}

@@ -1,0 +1,168 @@
+//! 保証申込: what came in, and what was decided about it.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::stored_text::stored_as_text;
+use super::tables::application;
+use super::{aligned, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::ids;
+
+/// Whether an application keeps every rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It does: one guarantee per product line follows.
+    Accepted,
+    /// It does not: nothing follows.
+    Rejected,
+}
+
+stored_as_text!(Status { Accepted = "accepted", Rejected = "rejected" });
+
+/// A row of `application`. Prints no personal data.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = application, treat_none_as_default_value = false)]
+pub struct Application {
+    /// Our identifier ([`ids::application`]).
+    pub id: String,
+    /// Name of the upstream system.
+    pub source: String,
+    /// The upstream's own id, unique within `source`.
+    pub upstream_id: String,
+    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal: tells a redelivery from another
+    /// content under the same id.
+    pub payload_sha256: String,
+    /// The decision.
+    pub status: Status,
+    /// Number of product lines; 0 when rejected.
+    pub lines: i64,
+    /// How many of them have their guarantee.
+    pub issued_lines: i64,
+    /// Canonical [`snapshots::Application`](crate::snapshots::Application); none when rejected.
+    pub snapshot: Option<String>,
+    /// JSON array of [`ViolationV1`](crate::messages::ViolationV1); none when accepted.
+    pub violations: Option<String>,
+    /// The upstream's W3C trace context.
+    pub traceparent: Option<String>,
+    /// When the message was taken from the queue (UTC).
+    pub received_at: NaiveDateTime,
+    /// When the decision was made (UTC).
+    pub decided_at: NaiveDateTime,
+}
+
+impl std::fmt::Debug for Application {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Application").field("id", &self.id).field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 12;
+
+/// What the validate stage decided.
+#[derive(Clone)]
+pub enum Decision {
+    /// Every rule is kept.
+    Accepted {
+        /// Canonical [`snapshots::Application`](crate::snapshots::Application).
+        snapshot: String,
+        /// Number of product lines, at least 1.
+        lines: i64,
+    },
+    /// Rules are broken.
+    Rejected {
+        /// JSON array of [`ViolationV1`](crate::messages::ViolationV1).
+        violations: String,
+    },
+}
+
+/// An application to be stored.
+#[derive(Clone)]
+pub struct NewApplication {
+    /// Name of the upstream system.
+    pub source: String,
+    /// The upstream's own id.
+    pub upstream_id: String,
+    /// SHA-256 of the payload, lower-case hexadecimal.
+    pub payload_sha256: String,
+    /// The decision.
+    pub decision: Decision,
+    /// The upstream's W3C trace context.
+    pub traceparent: Option<String>,
+    /// When the message was taken from the queue (UTC).
+    pub received_at: NaiveDateTime,
+    /// When the decision was made (UTC).
+    pub decided_at: NaiveDateTime,
+}
+
+impl NewApplication {
+    fn row(&self) -> Application {
+        let (status, lines, snapshot, violations) = match &self.decision {
+            Decision::Accepted { snapshot, lines } => (Status::Accepted, *lines, Some(snapshot.clone()), None),
+            Decision::Rejected { violations } => (Status::Rejected, 0, None, Some(violations.clone())),
+        };
+        Application {
+            id: ids::application(&self.source, &self.upstream_id),
+            source: self.source.clone(),
+            upstream_id: self.upstream_id.clone(),
+            payload_sha256: self.payload_sha256.clone(),
+            status,
+            lines,
+            issued_lines: 0,
+            snapshot,
+            violations,
+            traceparent: self.traceparent.clone(),
+            received_at: micros(self.received_at),
+            decided_at: micros(self.decided_at),
+        }
+    }
+}
+
+/// Stores the applications not yet there and returns how many those were. The first decision on an application stands.
+pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result<usize, DbError> {
+    let mut rows: Vec<_> = new.iter().map(NewApplication::row).collect();
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut inserted = 0;
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        inserted += match_connection!(connection, c => {
+            diesel::insert_into(application::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("applications"))?;
+    }
+    Ok(inserted)
+}
+
+/// Reads applications by our identifiers.
+pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Application>>, DbError> {
+    let mut rows = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let found: Vec<Application> = match_connection!(connection, c => {
+            application::table.filter(application::id.eq_any(ids)).select(Application::as_select()).load(c)
+        })
+        .map_err(reading("applications"))?;
+        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
+    }
+    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+}
+
+/// Reads applications by their idempotency keys, `(source, upstream id)`.
+pub fn by_upstream_ids(connection: &mut Connection, keys: &[(&str, &str)]) -> Result<Vec<Option<Application>>, DbError> {
+    let ids: Vec<_> = keys.iter().map(|(source, id)| ids::application(source, id)).collect();
+    by_ids(connection, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most 100, latest first.
+pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, DbError> {
+    use diesel::BoolExpressionMethods;
+    match_connection!(connection, c => {
+        application::table
+            .filter(application::id.eq(id).or(application::upstream_id.eq(id)))
+            .order((application::received_at.desc(), application::id))
+            .limit(100)
+            .select(Application::as_select())
+            .load(c)
+    })
+    .map_err(reading("applications"))
+}

@@ -1,0 +1,83 @@
+//! 認証キー: one per electronic guarantee, sealed. The key in the clear is never in the database.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::tables::authentication_key;
+use super::{aligned, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+
+/// A row of `authentication_key`. Prints neither the sealed key nor its hash.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = authentication_key, treat_none_as_default_value = false)]
+pub struct AuthenticationKey {
+    /// The guarantee; all its revisions share the key.
+    pub guarantee_id: String,
+    /// Which data key it is sealed with.
+    pub data_key_id: String,
+    /// Nonce and ciphertext.
+    pub sealed: Vec<u8>,
+    /// Keyed hash of the key, lower-case hexadecimal: finds and verifies a key that is shown to us.
+    pub lookup_hash: String,
+    /// When it was minted (UTC).
+    pub minted_at: NaiveDateTime,
+}
+
+impl std::fmt::Debug for AuthenticationKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthenticationKey")
+            .field("guarantee_id", &self.guarantee_id)
+            .field("data_key_id", &self.data_key_id)
+            .field("minted_at", &self.minted_at)
+            .finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 5;
+
+/// Stores the keys of guarantees that have none and returns how many those were.
+///
+/// Read back what holds: a guarantee that had a key keeps it, and a key whose hash another guarantee already has is not
+/// stored (then none is read back, and another has to be minted).
+pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Result<usize, DbError> {
+    let mut rows: Vec<_> = new.iter().map(|row| AuthenticationKey { minted_at: micros(row.minted_at), ..row.clone() }).collect();
+    rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
+    let mut inserted = 0;
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        inserted += match_connection!(connection, c => {
+            diesel::insert_into(authentication_key::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("authentication keys"))?;
+    }
+    Ok(inserted)
+}
+
+/// Reads the keys of guarantees.
+pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Option<AuthenticationKey>>, DbError> {
+    let mut rows = HashMap::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS) {
+        let found: Vec<AuthenticationKey> = match_connection!(connection, c => {
+            authentication_key::table
+                .filter(authentication_key::guarantee_id.eq_any(ids))
+                .select(AuthenticationKey::as_select())
+                .load(c)
+        })
+        .map_err(reading("authentication keys"))?;
+        rows.extend(found.into_iter().map(|row| (row.guarantee_id.clone(), row)));
+    }
+    Ok(aligned(guarantee_ids.iter().map(ToString::to_string), &rows))
+}
+
+/// Finds a key by its keyed hash.
+pub fn by_lookup_hash(connection: &mut Connection, lookup_hash: &str) -> Result<Option<AuthenticationKey>, DbError> {
+    match_connection!(connection, c => {
+        authentication_key::table
+            .filter(authentication_key::lookup_hash.eq(lookup_hash))
+            .select(AuthenticationKey::as_select())
+            .first(c)
+            .optional()
+    })
+    .map_err(reading("authentication keys"))
+}

@@ -1,0 +1,153 @@
+//! 保証証書: one revision of a guarantee, with its whole content and where it stands.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use sha2::{Digest, Sha256};
+
+use super::guarantee::Guarantee;
+use super::tables::{certificate, guarantee};
+use super::{aligned, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::ids;
+
+/// A row of `certificate`. Prints no personal data.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = certificate, treat_none_as_default_value = false)]
+pub struct Certificate {
+    /// Our identifier ([`ids::certificate`]).
+    pub id: String,
+    /// The guarantee.
+    pub guarantee_id: String,
+    /// 0 is 新規, n is 変更－n.
+    pub revision: i64,
+    /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate).
+    pub content: String,
+    /// [`chained_sha256`] of the previous revision's hash and the content.
+    pub content_sha256: String,
+    /// `content_sha256` of the previous revision; none for 新規.
+    pub previous_sha256: Option<String>,
+    /// When it was drawn up (UTC).
+    pub drawn_at: NaiveDateTime,
+    /// 電子保証発行日時: when it arrived in the registry (UTC).
+    pub arrived_at: Option<NaiveDateTime>,
+    /// When its mail and its result event were done (UTC).
+    pub completed_at: Option<NaiveDateTime>,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate")
+            .field("id", &self.id)
+            .field("guarantee_id", &self.guarantee_id)
+            .field("revision", &self.revision)
+            .field("content_sha256", &self.content_sha256)
+            .field("arrived_at", &self.arrived_at)
+            .field("completed_at", &self.completed_at)
+            .finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 9;
+
+/// Hashes a revision's content together with the hash before it, so that no revision can be changed without changing all
+/// that follow: SHA-256 of the previous hash as hexadecimal text (nothing for 新規) followed by the content, as lower-case
+/// hexadecimal.
+pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
+    use std::fmt::Write as _;
+    let mut hash = Sha256::new();
+    hash.update(previous_sha256.unwrap_or_default());
+    hash.update(content);
+    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Inserts certificates; any that is there already is an error.
+pub(super) fn insert(connection: &mut Connection, rows: &[Certificate]) -> Result<(), DbError> {
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => diesel::insert_into(certificate::table).values(rows).execute(c))
+            .map_err(writing("certificates"))?;
+    }
+    Ok(())
+}
+
+/// Reads revisions by `(guarantee id, revision)`, each with its guarantee.
+pub fn by_keys(connection: &mut Connection, keys: &[(&str, i64)]) -> Result<Vec<Option<(Certificate, Guarantee)>>, DbError> {
+    let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::certificate(guarantee, *revision)).collect();
+    let mut rows = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let found: Vec<(Certificate, Guarantee)> = match_connection!(connection, c => {
+            certificate::table
+                .inner_join(guarantee::table)
+                .filter(certificate::id.eq_any(ids))
+                .select((Certificate::as_select(), Guarantee::as_select()))
+                .load(c)
+        })
+        .map_err(reading("certificates"))?;
+        rows.extend(found.into_iter().map(|row| (row.0.id.clone(), row)));
+    }
+    Ok(aligned(ids, &rows))
+}
+
+/// Reads all revisions of guarantees, from 新規 on.
+pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Certificate>>, DbError> {
+    let mut rows: Vec<Certificate> = Vec::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS) {
+        rows.extend(
+            match_connection!(connection, c => {
+                certificate::table
+                    .filter(certificate::guarantee_id.eq_any(ids))
+                    .order(certificate::revision)
+                    .select(Certificate::as_select())
+                    .load::<Certificate>(c)
+            })
+            .map_err(reading("certificates"))?,
+        );
+    }
+    Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
+}
+
+/// Marks certificates as arrived in the registry; one that has arrived keeps its first moment. Returns how many were marked.
+pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
+    let mut marked = 0;
+    for ids in ids.chunks(MAX_BINDS - 1) {
+        marked += match_connection!(connection, c => {
+            diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(certificate::arrived_at.is_null()))
+                .set(certificate::arrived_at.eq(micros(at)))
+                .execute(c)
+        })
+        .map_err(writing("certificates"))?;
+    }
+    Ok(marked)
+}
+
+/// Marks certificates as completed (mail and result event done); one that is completed keeps its first moment. Returns how
+/// many were marked.
+pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
+    let mut marked = 0;
+    for ids in ids.chunks(MAX_BINDS - 1) {
+        marked += match_connection!(connection, c => {
+            diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(certificate::completed_at.is_null()))
+                .set(certificate::completed_at.eq(micros(at)))
+                .execute(c)
+        })
+        .map_err(writing("certificates"))?;
+    }
+    Ok(marked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_plain_sha256() {
+        // printf '{"a":1}' | sha256sum, and of that hash followed by the text.
+        let first = chained_sha256(None, r#"{"a":1}"#);
+        assert_eq!(first, "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862");
+        assert_eq!(chained_sha256(Some(&first), r#"{"a":1}"#), "59925fcc2a53e236fd8c94cb94a2248602506f2d4484b3248f64e8475b8f36da");
+    }
+}

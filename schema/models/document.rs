@@ -1,0 +1,74 @@
+//! Finished documents: where each is stored and what its bytes must hash to. The bytes are in the document store.
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::stored_text::stored_as_text;
+use super::tables::document;
+use super::{grouped, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+
+/// Which document of a certificate it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// 保証証書.
+    Certificate,
+    /// 「認証キー」のお知らせ.
+    Notice,
+}
+
+stored_as_text!(Kind { Certificate = "certificate", Notice = "notice" });
+
+/// A row of `document`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = document, treat_none_as_default_value = false)]
+pub struct Document {
+    /// The certificate.
+    pub certificate_id: String,
+    /// Which document.
+    pub kind: Kind,
+    /// Path in the document store.
+    pub location: String,
+    /// SHA-256 of the bytes, lower-case hexadecimal.
+    pub sha256: String,
+    /// Bytes.
+    pub size: i64,
+    /// What it was drawn with: fonts and templates.
+    pub identity: String,
+    /// When it was stored (UTC).
+    pub stored_at: NaiveDateTime,
+}
+
+const COLUMNS: usize = 7;
+
+/// Records the documents not yet there and returns how many those were. The first one drawn stands.
+pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
+    let mut rows: Vec<_> = new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
+    rows.sort_by(|a, b| (&a.certificate_id, a.kind).cmp(&(&b.certificate_id, b.kind)));
+    let mut inserted = 0;
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        inserted += match_connection!(connection, c => {
+            diesel::insert_into(document::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("documents"))?;
+    }
+    Ok(inserted)
+}
+
+/// Reads the documents of certificates: the certificate, then the notice.
+pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
+    let mut rows: Vec<Document> = Vec::new();
+    for ids in certificate_ids.chunks(MAX_BINDS) {
+        rows.extend(
+            match_connection!(connection, c => {
+                document::table
+                    .filter(document::certificate_id.eq_any(ids))
+                    .order(document::kind)
+                    .select(Document::as_select())
+                    .load::<Document>(c)
+            })
+            .map_err(reading("documents"))?,
+        );
+    }
+    Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
+}

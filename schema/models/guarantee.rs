@@ -1,0 +1,88 @@
+//! 保証契約: one product line of an application, once issued. Written by [`issue`](super::issue) only.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::tables::guarantee;
+use super::{aligned, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading, writing};
+use crate::messages::{MediumV1, ProductV1};
+
+/// A row of `guarantee`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = guarantee, treat_none_as_default_value = false)]
+pub struct Guarantee {
+    /// Our identifier ([`ids::guarantee`](crate::ids::guarantee)).
+    pub id: String,
+    /// The application.
+    pub application_id: String,
+    /// Index of the product line within the application, from 0.
+    pub line: i64,
+    /// 商品.
+    pub product: ProductV1,
+    /// 証書の形式; an amendment keeps it.
+    pub medium: MediumV1,
+    /// 保証契約番号, unique.
+    pub number: String,
+    /// Code of the branch, the first part of the number.
+    pub branch: String,
+    /// The surety's fiscal term, the second part of the number.
+    pub term: String,
+    /// Sequence within branch and term, from 1 without gaps.
+    pub sequence: i64,
+    /// Code of the obligee.
+    pub obligee: String,
+    /// When the number was given (UTC).
+    pub issued_at: NaiveDateTime,
+}
+
+const COLUMNS: usize = 11;
+
+/// Inserts guarantees; any that is there already is an error.
+pub(super) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c)).map_err(writing("guarantees"))?;
+    }
+    Ok(())
+}
+
+/// Reads guarantees by our identifiers.
+pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Guarantee>>, DbError> {
+    let mut rows = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let found: Vec<Guarantee> = match_connection!(connection, c => {
+            guarantee::table.filter(guarantee::id.eq_any(ids)).select(Guarantee::as_select()).load(c)
+        })
+        .map_err(reading("guarantees"))?;
+        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
+    }
+    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+}
+
+/// Reads the guarantees of applications, in the order of their lines.
+pub fn by_applications(connection: &mut Connection, application_ids: &[&str]) -> Result<Vec<Vec<Guarantee>>, DbError> {
+    let mut rows: Vec<Guarantee> = Vec::new();
+    for ids in application_ids.chunks(MAX_BINDS) {
+        rows.extend(
+            match_connection!(connection, c => {
+                guarantee::table
+                    .filter(guarantee::application_id.eq_any(ids))
+                    .order(guarantee::line)
+                    .select(Guarantee::as_select())
+                    .load::<Guarantee>(c)
+            })
+            .map_err(reading("guarantees"))?,
+        );
+    }
+    Ok(super::grouped(application_ids, rows, |row| &row.application_id))
+}
+
+/// Finds a guarantee by its 保証契約番号, written exactly.
+pub fn by_number(connection: &mut Connection, number: &str) -> Result<Option<Guarantee>, DbError> {
+    match_connection!(connection, c => {
+        guarantee::table.filter(guarantee::number.eq(number)).select(Guarantee::as_select()).first(c).optional()
+    })
+    .map_err(reading("guarantees"))
+}

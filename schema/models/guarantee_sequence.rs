@@ -1,0 +1,64 @@
+//! The counters behind guarantee numbers: the last sequence given out per branch and fiscal term.
+
+use std::collections::BTreeMap;
+
+use diesel::upsert::excluded;
+use diesel::{ExpressionMethods, Insertable, RunQueryDsl};
+
+use super::rows_per_statement;
+use super::tables::guarantee_sequence;
+use crate::db::{Connection, DbError, match_connection, writing};
+
+#[derive(Insertable)]
+#[diesel(table_name = guarantee_sequence, treat_none_as_default_value = false)]
+struct Counter<'a> {
+    branch: &'a str,
+    term: &'a str,
+    last: i64,
+}
+
+const COLUMNS: usize = 3;
+
+/// `(branch, term)` and the last sequence given out, in the order of the keys.
+pub(super) type Counters = BTreeMap<(String, String), i64>;
+
+/// Locks the counters until the end of the transaction, making those that are missing, and fills in where they stand.
+///
+/// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the other's.
+pub(super) fn lock(connection: &mut Connection, counters: &mut Counters) -> Result<(), DbError> {
+    let rows: Vec<_> = counters.keys().map(|(branch, term)| Counter { branch, term, last: 0 }).collect();
+    let mut locked = Counters::new();
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        let found: Vec<(String, String, i64)> = match_connection!(connection, c => {
+            diesel::insert_into(guarantee_sequence::table)
+                .values(rows)
+                .on_conflict((guarantee_sequence::branch, guarantee_sequence::term))
+                .do_update()
+                // Changes nothing, but locks the row and returns it.
+                .set(guarantee_sequence::last.eq(guarantee_sequence::last))
+                .returning((guarantee_sequence::branch, guarantee_sequence::term, guarantee_sequence::last))
+                .get_results(c)
+        })
+        .map_err(writing("guarantee sequences"))?;
+        locked.extend(found.into_iter().map(|(branch, term, last)| ((branch, term), last)));
+    }
+    *counters = locked;
+    Ok(())
+}
+
+/// Writes where the counters, locked before, stand now.
+pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
+    let rows: Vec<_> = counters.iter().map(|((branch, term), last)| Counter { branch, term, last: *last }).collect();
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => {
+            diesel::insert_into(guarantee_sequence::table)
+                .values(rows)
+                .on_conflict((guarantee_sequence::branch, guarantee_sequence::term))
+                .do_update()
+                .set(guarantee_sequence::last.eq(excluded(guarantee_sequence::last)))
+                .execute(c)
+        })
+        .map_err(writing("guarantee sequences"))?;
+    }
+    Ok(())
+}

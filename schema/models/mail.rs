@@ -1,0 +1,334 @@
+//! The ledger of mails: what was sent to whom, as close to exactly once as SMTP allows.
+//!
+//! ```text
+//! pending ──claim──▶ sending ──settle──▶ accepted | rejected
+//!    ▲                  │ │
+//!    └─────release──────┘ └─settle, adopt_orphans, strand──▶ unknown ──claim, once, after a while──▶ sending
+//! ```
+//!
+//! - `sending` is committed before the first byte goes out, by an update that only one worker can win.
+//! - [`release`] is for what surely did not arrive (the connection broke before the final dot).
+//! - `unknown` is for what may have arrived: the connection broke after the final dot, or the worker died in between. It is
+//!   re-sent once, with the same Message-ID, when [`resend_due`] says so; after that it waits for an operator.
+//! - A row found `sending` by a redelivery belongs to a worker that died, or lost its broker and is still talking to the mail
+//!   server. Sending at once could send twice: it becomes `unknown` ([`adopt_orphans`]). Should that worker be alive, it may
+//!   still settle the row, because what it heard from the server is better than `unknown`.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::dsl::sql;
+use diesel::sql_types::Bool;
+use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::stored_text::stored_as_text;
+use super::tables::{application, certificate, guarantee, mail};
+use super::{grouped, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::ids;
+
+/// Where a mail stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// To be sent.
+    Pending,
+    /// A worker is talking to the mail server about it, or died doing so.
+    Sending,
+    /// The mail server took it.
+    Accepted,
+    /// The mail server refused it for good.
+    Rejected,
+    /// It may or may not have been taken.
+    Unknown,
+}
+
+stored_as_text!(State { Pending = "pending", Sending = "sending", Accepted = "accepted", Rejected = "rejected", Unknown = "unknown" });
+
+/// How often a mail may be handed to the mail server: once, and once more when the first outcome is unknown.
+pub const MAX_ATTEMPTS: i64 = 2;
+
+/// A row of `mail`. Prints no personal data.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = mail, treat_none_as_default_value = false)]
+pub struct Mail {
+    /// Our identifier ([`ids::mail`]).
+    pub id: String,
+    /// The certificate it tells about.
+    pub certificate_id: String,
+    /// Mail address.
+    pub recipient: String,
+    /// `Message-ID` header, the same at every attempt.
+    pub message_id: String,
+    /// `Date` header (UTC), the same at every attempt.
+    pub date: NaiveDateTime,
+    /// Subject.
+    pub subject: String,
+    /// Plain text.
+    pub text_body: String,
+    /// HTML.
+    pub html_body: String,
+    /// Where it stands.
+    pub state: State,
+    /// Attempts that reached, or may have reached, the mail server: counted when claimed, taken back when released.
+    pub attempts: i64,
+    /// What the mail server said last.
+    pub reply: Option<String>,
+    /// When it was last claimed (UTC); none while pending.
+    pub claimed_at: Option<NaiveDateTime>,
+    /// When it became accepted, rejected or unknown (UTC).
+    pub settled_at: Option<NaiveDateTime>,
+    /// When it was written (UTC).
+    pub created_at: NaiveDateTime,
+}
+
+impl std::fmt::Debug for Mail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mail").field("id", &self.id).field("state", &self.state).field("attempts", &self.attempts).finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 14;
+
+/// A mail to be sent.
+#[derive(Clone)]
+pub struct NewMail {
+    /// The certificate it tells about.
+    pub certificate_id: String,
+    /// Mail address.
+    pub recipient: String,
+    /// `Message-ID` header.
+    pub message_id: String,
+    /// `Date` header (UTC).
+    pub date: NaiveDateTime,
+    /// Subject.
+    pub subject: String,
+    /// Plain text.
+    pub text_body: String,
+    /// HTML.
+    pub html_body: String,
+    /// When it is written (UTC).
+    pub created_at: NaiveDateTime,
+}
+
+/// Writes the mails not yet there, as pending, and returns how many those were. The first text of a mail stands.
+pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize, DbError> {
+    let mut rows: Vec<_> = new
+        .iter()
+        .map(|new| Mail {
+            id: ids::mail(&new.certificate_id, &new.recipient),
+            certificate_id: new.certificate_id.clone(),
+            recipient: new.recipient.clone(),
+            message_id: new.message_id.clone(),
+            date: micros(new.date),
+            subject: new.subject.clone(),
+            text_body: new.text_body.clone(),
+            html_body: new.html_body.clone(),
+            state: State::Pending,
+            attempts: 0,
+            reply: None,
+            claimed_at: None,
+            settled_at: None,
+            created_at: micros(new.created_at),
+        })
+        .collect();
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut inserted = 0;
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        inserted += match_connection!(connection, c => {
+            diesel::insert_into(mail::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("mails"))?;
+    }
+    Ok(inserted)
+}
+
+/// Reads the mails about certificates.
+pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Mail>>, DbError> {
+    let mut rows: Vec<Mail> = Vec::new();
+    for ids in certificate_ids.chunks(MAX_BINDS) {
+        rows.extend(
+            match_connection!(connection, c => {
+                mail::table
+                    .filter(mail::certificate_id.eq_any(ids))
+                    .order((mail::created_at, mail::id))
+                    .select(Mail::as_select())
+                    .load::<Mail>(c)
+            })
+            .map_err(reading("mails"))?,
+        );
+    }
+    Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
+}
+
+/// Claims mails for sending, and returns those that are now the caller's to send, in the order asked.
+///
+/// Claimed are pending ones, and unknown ones that became so before `unknown_before` and may be sent once more. Commit before the
+/// first byte is sent, and then [`settle`] or [`release`] each.
+pub fn claim(connection: &mut Connection, ids: &[&str], now: NaiveDateTime, unknown_before: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
+    let mut claimed = Vec::new();
+    for ids in ids.chunks(MAX_BINDS - 8) {
+        claimed.extend(
+            match_connection!(connection, c => {
+                let sendable = mail::state.eq(State::Pending).or(mail::state
+                    .eq(State::Unknown)
+                    .and(mail::attempts.lt(MAX_ATTEMPTS))
+                    .and(mail::settled_at.lt(micros(unknown_before))));
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(sendable))
+                    .set((
+                        mail::state.eq(State::Sending),
+                        mail::attempts.eq(mail::attempts + 1),
+                        mail::claimed_at.eq(micros(now)),
+                        mail::settled_at.eq(None::<NaiveDateTime>),
+                    ))
+                    .returning(Mail::as_returning())
+                    .get_results::<Mail>(c)
+            })
+            .map_err(writing("mails"))?,
+        );
+    }
+    Ok(in_order(ids, claimed))
+}
+
+/// How sending a mail ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The mail.
+    pub id: String,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What the mail server said.
+    pub reply: Option<String>,
+}
+
+/// An outcome of sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The mail server took it.
+    Accepted,
+    /// The mail server refused it for good.
+    Rejected,
+    /// The connection broke after the final dot.
+    Unknown,
+}
+
+/// Writes how sending ended, in one transaction, and returns how many rows that changed.
+///
+/// A row that another worker has declared unknown meanwhile is still accepted or rejected; one that is accepted or rejected
+/// is left alone.
+pub fn settle(connection: &mut Connection, settlements: &[Settlement], at: NaiveDateTime) -> Result<usize, DbError> {
+    connection.transaction(|connection| {
+        let mut settled = 0;
+        for settlement in settlements {
+            let (state, also_from) = match settlement.outcome {
+                Outcome::Accepted => (State::Accepted, State::Unknown),
+                Outcome::Rejected => (State::Rejected, State::Unknown),
+                Outcome::Unknown => (State::Unknown, State::Sending),
+            };
+            settled += match_connection!(connection, c => {
+                let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
+                diesel::update(mail::table.filter(mail::id.eq(&settlement.id)).filter(open))
+                    .set((mail::state.eq(state), mail::reply.eq(&settlement.reply), mail::settled_at.eq(micros(at))))
+                    .execute(c)
+            })
+            .map_err(writing("mails"))?;
+        }
+        Ok(settled)
+    })
+}
+
+/// Gives back claimed mails that were surely not sent, and returns how many those were.
+///
+/// A first attempt is pending again; a re-send is unknown again, and due after the same while.
+pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
+    connection.transaction(|connection| {
+        let mut released = 0;
+        for ids in ids.chunks(MAX_BINDS - 4) {
+            released += match_connection!(connection, c => {
+                let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(re_sent))
+                    .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
+                    .execute(c)
+            })
+            .map_err(writing("mails"))?;
+            released += match_connection!(connection, c => {
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(mail::state.eq(State::Sending)))
+                    .set((
+                        mail::state.eq(State::Pending),
+                        mail::attempts.eq(mail::attempts - 1),
+                        mail::claimed_at.eq(None::<NaiveDateTime>),
+                    ))
+                    .execute(c)
+            })
+            .map_err(writing("mails"))?;
+        }
+        Ok(released)
+    })
+}
+
+/// Declares mails unknown that are `sending` in another's hands, and returns those, in the order asked.
+///
+/// For a redelivered message whose mail this worker has not claimed itself.
+pub fn adopt_orphans(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
+    let mut adopted = Vec::new();
+    for ids in ids.chunks(MAX_BINDS - 4) {
+        adopted.extend(
+            match_connection!(connection, c => {
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(mail::state.eq(State::Sending)))
+                    .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
+                    .returning(Mail::as_returning())
+                    .get_results::<Mail>(c)
+            })
+            .map_err(writing("mails"))?,
+        );
+    }
+    Ok(in_order(ids, adopted))
+}
+
+/// Declares every mail unknown that has been `sending` since before `claimed_before`, and returns those: their worker is dead.
+pub fn strand(connection: &mut Connection, claimed_before: NaiveDateTime, now: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
+    match_connection!(connection, c => {
+        // A literal, so that the partial index is used.
+        diesel::update(mail::table.filter(sql::<Bool>("state = 'sending'")).filter(mail::claimed_at.lt(micros(claimed_before))))
+            .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
+            .returning(Mail::as_returning())
+            .get_results(c)
+    })
+    .map_err(writing("mails"))
+}
+
+/// An unknown mail that is to be sent once more, with what its dispatch message needs.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub struct ResendDue {
+    /// The mail.
+    pub mail_id: String,
+    /// The guarantee.
+    pub guarantee_id: String,
+    /// Revision of the certificate.
+    pub revision: i64,
+    /// Our identifier of the application.
+    pub application_id: String,
+    /// The application's W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Finds mails that became unknown before `unknown_before` and may be sent once more, longest waiting first.
+pub fn resend_due(connection: &mut Connection, unknown_before: NaiveDateTime, limit: i64) -> Result<Vec<ResendDue>, DbError> {
+    match_connection!(connection, c => {
+        mail::table
+            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            // A literal, so that the partial index is used.
+            .filter(sql::<Bool>("mail.state = 'unknown'"))
+            .filter(mail::attempts.lt(MAX_ATTEMPTS))
+            .filter(mail::settled_at.lt(micros(unknown_before)))
+            .order((mail::settled_at, mail::id))
+            .limit(limit)
+            .select((mail::id, certificate::guarantee_id, certificate::revision, application::id, application::traceparent))
+            .load(c)
+    })
+    .map_err(reading("mails"))
+}
+
+fn in_order(ids: &[&str], rows: Vec<Mail>) -> Vec<Mail> {
+    let mut rows: HashMap<String, Mail> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    ids.iter().filter_map(|id| rows.remove(*id)).collect()
+}

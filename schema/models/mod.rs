@@ -1,0 +1,64 @@
+//! Tables: one file each, with its row and its queries.
+//!
+//! Functions take slices and answer in the order asked, with one query for the whole batch (more only where SQLite's limit
+//! of bound values is passed). A row is looked up by its identifier, which is derived from its business key
+//! ([`ids`](crate::ids)), so `by_keys` and the like need no further index.
+//!
+//! Writing is idempotent: `insert_new` leaves what is there and says how many rows were new; read back to see what holds.
+//! Batches are inserted in the order of their primary keys, so that two transactions with the same rows wait for each other
+//! instead of blocking each other for ever.
+//!
+//! Rows with personal data or key material print none of it with `{:?}`.
+//!
+//! Add a table: a migration for each database, a `table!` in `tables`, a file here, and a word in [`counts`].
+
+pub mod application;
+pub mod authentication_key;
+pub mod certificate;
+pub mod document;
+pub mod guarantee;
+mod guarantee_sequence;
+pub mod issue;
+pub mod mail;
+pub mod status;
+mod stored_text;
+mod tables;
+pub mod unfinished;
+
+use std::collections::HashMap;
+
+use diesel::{QueryDsl, RunQueryDsl};
+
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading};
+
+/// Rows of so many columns that fit into one statement.
+const fn rows_per_statement(columns: usize) -> usize {
+    MAX_BINDS / columns
+}
+
+/// Puts rows into the order of the keys they were asked for by; a key may be asked for twice.
+fn aligned<K: std::hash::Hash + Eq, R: Clone>(keys: impl IntoIterator<Item = K>, rows: &HashMap<K, R>) -> Vec<Option<R>> {
+    keys.into_iter().map(|key| rows.get(&key).cloned()).collect()
+}
+
+/// Puts rows into the order of the keys they belong to, any number to a key.
+fn grouped<R: Clone>(keys: &[&str], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Vec<R>> {
+    let mut groups: HashMap<String, Vec<R>> = HashMap::new();
+    for row in rows {
+        groups.entry(key(&row).to_owned()).or_default().push(row);
+    }
+    keys.iter().map(|key| groups.get(*key).cloned().unwrap_or_default()).collect()
+}
+
+/// Counts the rows of every table, by name.
+pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, DbError> {
+    macro_rules! count {
+        ($($table:ident),*) => {
+            vec![$((
+                stringify!($table),
+                match_connection!(connection, c => tables::$table::table.count().get_result::<i64>(c)).map_err(reading("row counts"))?,
+            )),*]
+        };
+    }
+    Ok(count![application, guarantee_sequence, guarantee, certificate, authentication_key, document, mail, requeued])
+}

@@ -1,0 +1,112 @@
+//! The columns, as diesel sees them.
+
+diesel::table! {
+    application (id) {
+        id -> Text,
+        source -> Text,
+        upstream_id -> Text,
+        payload_sha256 -> Text,
+        status -> Text,
+        lines -> BigInt,
+        issued_lines -> BigInt,
+        snapshot -> Nullable<Text>,
+        violations -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        received_at -> Timestamp,
+        decided_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    guarantee_sequence (branch, term) {
+        branch -> Text,
+        term -> Text,
+        last -> BigInt,
+    }
+}
+
+diesel::table! {
+    guarantee (id) {
+        id -> Text,
+        application_id -> Text,
+        line -> BigInt,
+        product -> Text,
+        medium -> Text,
+        number -> Text,
+        branch -> Text,
+        term -> Text,
+        sequence -> BigInt,
+        obligee -> Text,
+        issued_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    certificate (id) {
+        id -> Text,
+        guarantee_id -> Text,
+        revision -> BigInt,
+        content -> Text,
+        content_sha256 -> Text,
+        previous_sha256 -> Nullable<Text>,
+        drawn_at -> Timestamp,
+        arrived_at -> Nullable<Timestamp>,
+        completed_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    authentication_key (guarantee_id) {
+        guarantee_id -> Text,
+        data_key_id -> Text,
+        sealed -> Binary,
+        lookup_hash -> Text,
+        minted_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    document (certificate_id, kind) {
+        certificate_id -> Text,
+        kind -> Text,
+        location -> Text,
+        sha256 -> Text,
+        size -> BigInt,
+        identity -> Text,
+        stored_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    mail (id) {
+        id -> Text,
+        certificate_id -> Text,
+        recipient -> Text,
+        message_id -> Text,
+        date -> Timestamp,
+        subject -> Text,
+        text_body -> Text,
+        html_body -> Text,
+        state -> Text,
+        attempts -> BigInt,
+        reply -> Nullable<Text>,
+        claimed_at -> Nullable<Timestamp>,
+        settled_at -> Nullable<Timestamp>,
+        created_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    requeued (id) {
+        id -> Text,
+        times -> BigInt,
+        next_at -> Timestamp,
+    }
+}
+
+diesel::joinable!(guarantee -> application (application_id));
+diesel::joinable!(certificate -> guarantee (guarantee_id));
+diesel::joinable!(authentication_key -> guarantee (guarantee_id));
+diesel::joinable!(document -> certificate (certificate_id));
+diesel::joinable!(mail -> certificate (certificate_id));
+diesel::allow_tables_to_appear_in_same_query!(application, guarantee, certificate, authentication_key, document, mail, requeued);

@@ -1,0 +1,231 @@
+//! What is written once and read years later: the normalised application and the content of a certificate.
+//!
+//! Both are kept as canonical JSON text ([`canonical`]), because the text itself is hashed. They grow only by
+//! optional fields.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::messages::{MediumV1, ProductV1, WorksKindV1};
+use crate::personal::prints_its_name_only;
+
+/// Writes a snapshot as the text that is stored and hashed: compact JSON, fields in the order of the type.
+///
+/// # Panics
+/// Never for the types of this module: they hold no map with keys that are not text.
+#[expect(clippy::expect_used, reason = "see Panics")]
+pub fn canonical<T: Serialize>(snapshot: &T) -> String {
+    serde_json::to_string(snapshot).expect("snapshots serialise")
+}
+
+/// Reads a stored snapshot back.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+/// An accepted application after normalisation: dates are dates, figures are yen, widths are settled.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// `source` of the application.
+    pub source: String,
+    /// The upstream's own id.
+    pub id: String,
+    /// Code of the branch, two digits.
+    pub branch: String,
+    /// Code of the obligee.
+    pub obligee: String,
+    /// 工事.
+    pub works: Works,
+    /// 請負契約者.
+    pub principal: Principal,
+    /// 商品, at least one.
+    pub products: Vec<ProductLine>,
+    /// Where the mail goes: `None` is 希望しない.
+    pub mail_address: Option<String>,
+    /// 担当者.
+    pub contact: Contact,
+}
+
+/// 工事・業務委託.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Works {
+    /// 工事名.
+    pub name: String,
+    /// 工事番号.
+    pub number: Option<String>,
+    /// Kind.
+    pub kind: WorksKindV1,
+    /// 請負金額, yen.
+    pub contract_price: i64,
+    /// 工期, first day.
+    pub from: NaiveDate,
+    /// 工期, last day.
+    pub to: NaiveDate,
+    /// 請負契約日.
+    pub contract_date: Option<NaiveDate>,
+    /// 低入札.
+    pub low_price: bool,
+    /// Fiscal year of a multi-year contract (2026 = 令和8年度).
+    pub fiscal_year: Option<i32>,
+}
+
+/// A company as it is printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Company {
+    /// 商号.
+    pub name: String,
+    /// 住所.
+    pub address: String,
+    /// 代表者の役職・氏名.
+    pub representative: String,
+}
+
+/// 請負契約者.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// JV名 of a joint venture.
+    pub joint_venture: Option<String>,
+    /// The company, or the representative of the joint venture.
+    pub company: Company,
+    /// 構成員 of a joint venture other than the representative.
+    pub members: Vec<Company>,
+}
+
+/// One product asked for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductLine {
+    /// 商品.
+    pub product: ProductV1,
+    /// 証書の形式.
+    pub medium: MediumV1,
+    /// 保証金額, yen.
+    pub amount: i64,
+    /// 今年度対象額, yen.
+    pub this_year_base: Option<i64>,
+    /// 預託金融機関, full-width.
+    pub bank: Option<String>,
+    /// 再預託を利用する.
+    pub redeposit: Option<bool>,
+    /// 保証料支払方法.
+    pub premium_payment: String,
+    /// 保証料請求先.
+    pub bill_to: String,
+    /// 保証料計算書（紙）を希望する.
+    pub calculation_sheet: bool,
+}
+
+/// 担当者.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// 担当部署.
+    pub department: Option<String>,
+    /// 役職.
+    pub position: Option<String>,
+    /// 担当者名.
+    pub name: Option<String>,
+    /// 連絡先電話番号.
+    pub telephone: Option<String>,
+    /// 連絡事項.
+    pub remarks: Option<String>,
+}
+
+/// 保証会社 at the time of issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surety {
+    /// 商号.
+    pub name: String,
+    /// 住所.
+    pub address: String,
+    /// 代表者の役職・氏名, such as 取締役社長 山田 太郎.
+    pub president: String,
+    /// Version of the 約款, such as 令和8年4月版.
+    pub terms_version: String,
+}
+
+/// 取扱箇所 at the time of issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Code, two digits.
+    pub code: String,
+    /// Name.
+    pub name: String,
+    /// 住所.
+    pub address: String,
+    /// TEL.
+    pub telephone: String,
+    /// FAX.
+    pub fax: String,
+    /// Mail address.
+    pub mail_address: String,
+}
+
+/// 発注者 at the time of issue, with where it wants the notice handed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Obligee {
+    /// Code, as the file name in `config/obligees/`.
+    pub code: String,
+    /// Name of the body, such as 平川市.
+    pub name: String,
+    /// 職名 shown on the certificate, such as 平川市長.
+    pub title: String,
+    /// How it takes the notice for this product.
+    pub submission: Submission,
+}
+
+/// How an obligee takes the notice for one product.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submission {
+    /// By mail, or by upload to its electronic contract system.
+    pub channel: Channel,
+    /// 担当部署.
+    pub department: Option<String>,
+    /// Mail address, for the mail channel.
+    pub mail_address: Option<String>,
+    /// Name of the system, for the upload channel.
+    pub system: Option<String>,
+    /// The subject it demands, with 工事番号 and 工事名 filled in.
+    pub subject: Option<String>,
+}
+
+/// A channel of submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// ② attach it to an e-mail.
+    Mail,
+    /// ① upload it to the electronic contract system.
+    Upload,
+}
+
+/// The full content of one revision of a certificate (保証証書).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// 保証契約番号.
+    pub number: String,
+    /// 0 is 新規, n is 変更－n.
+    pub revision: i64,
+    /// 発行日: the day it was drawn up (Asia/Tokyo).
+    pub issued_on: NaiveDate,
+    /// 商品.
+    pub product: ProductV1,
+    /// 証書の形式.
+    pub medium: MediumV1,
+    /// 保証金額（総額）, yen.
+    pub amount: i64,
+    /// 保証期限.
+    pub expires_on: NaiveDate,
+    /// 預託金融機関.
+    pub bank: Option<String>,
+    /// 工事.
+    pub works: Works,
+    /// 保証契約者.
+    pub principal: Principal,
+    /// 被保証者.
+    pub obligee: Obligee,
+    /// 保証会社.
+    pub surety: Surety,
+    /// 取扱箇所.
+    pub branch: Branch,
+}
+
+prints_its_name_only!(Application, Principal, Company, ProductLine, Contact, Certificate);

@@ -1,0 +1,32 @@
+//! Lists the files of `config/obligees/` and `config/branches/` for embedding.
+//!
+//! The folder is the list: adding an obligee is adding a file, and nothing else is edited. A macro that reads the folder
+//! (`include_dir` and its like) cannot tell cargo on stable Rust that a new file matters, so the next build would not
+//! see it; a build script can.
+
+use std::{env, fmt::Write as _, fs, io, path::Path};
+
+fn main() -> io::Result<()> {
+    let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
+    let mut code = String::new();
+    for (constant, folder) in [("OBLIGEES", "config/obligees"), ("BRANCHES", "config/branches")] {
+        println!("cargo::rerun-if-changed={folder}");
+        let mut files = Vec::new();
+        for entry in fs::read_dir(Path::new(&root).join(folder))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        let _ = writeln!(code, "/// Name and text of every file in `{folder}/`.\npub(crate) const {constant}: &[(&str, &str)] = &[");
+        for path in files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let path = path.to_string_lossy();
+            let _ = writeln!(code, "    ({name:?}, include_str!({path:?})),");
+        }
+        code.push_str("];\n");
+    }
+    let out = env::var("OUT_DIR").map_err(io::Error::other)?;
+    fs::write(Path::new(&out).join("embedded.rs"), code)
+}

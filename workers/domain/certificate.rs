@@ -1,0 +1,102 @@
+//! The content of a certificate (保証証書): pure assembly of what is already judged.
+//!
+//! A certificate repeats everything it says instead of pointing at it: years later it must read as on the day of
+//! issue, whatever has become of the obligee's mailbox or the surety's president.
+
+use chrono::NaiveDate;
+use hosho_schema::snapshots::{self, Certificate};
+
+use super::{application::expires_on, number::GuaranteeNumber, obligee::Obligee};
+
+/// The application has no such product line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the application has no product line {line}: it has {lines}, counted from 0")]
+pub struct NoSuchLine {
+    /// The line asked for, from 0.
+    pub line: usize,
+    /// How many there are.
+    pub lines: usize,
+}
+
+/// What is around an application when a certificate is drawn up.
+#[derive(Debug, Clone, Copy)]
+pub struct Issuance<'a> {
+    /// 保証契約番号.
+    pub number: &'a GuaranteeNumber,
+    /// 0 is 新規, n is 変更－n.
+    pub revision: i64,
+    /// 発行日 in Tokyo.
+    pub issued_on: NaiveDate,
+    /// 保証会社 on that day.
+    pub surety: &'a snapshots::Surety,
+    /// 取扱箇所 of the application.
+    pub branch: &'a snapshots::Branch,
+    /// 発注者 of the application.
+    pub obligee: &'a Obligee,
+}
+
+/// Draws up the content of one revision for one product line of an application (from 0).
+pub fn content(application: &snapshots::Application, line: usize, issuance: &Issuance<'_>) -> Result<Certificate, NoSuchLine> {
+    let lines = application.products.len();
+    let asked = application.products.get(line).ok_or(NoSuchLine { line, lines })?;
+    Ok(Certificate {
+        number: issuance.number.to_string(),
+        revision: issuance.revision,
+        issued_on: issuance.issued_on,
+        product: asked.product,
+        medium: asked.medium,
+        amount: asked.amount,
+        expires_on: expires_on(&application.works),
+        bank: asked.bank.clone(),
+        works: application.works.clone(),
+        principal: application.principal.clone(),
+        obligee: issuance.obligee.snapshot(asked.product, &application.works),
+        surety: issuance.surety.clone(),
+        branch: issuance.branch.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use hosho_schema::messages::{ApplicationV1, decode};
+
+    use super::*;
+    use crate::domain::{
+        application::{Facts, validate},
+        issuer::{Branches, Sureties},
+        obligee::Registry,
+    };
+
+    #[test]
+    fn a_certificate_holds_all_it_says() {
+        let (obligees, branches) = (Registry::load(None).unwrap(), Branches::load(None).unwrap());
+        let issued_on = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
+        let facts = Facts {
+            obligees: &obligees,
+            branches: &branches,
+            received_on: issued_on,
+            unprintable: &|_| Vec::new(),
+            mail_address: &|_| true,
+        };
+        let line = include_str!("../../examples/applications.jsonl").lines().nth(4).unwrap();
+        let application = validate(&decode::<ApplicationV1>(line.as_bytes()).unwrap(), &facts).unwrap();
+        let sureties = Sureties::load(None).unwrap();
+        let number = GuaranteeNumber::build("35", 75, 1, 'M').unwrap();
+        let issuance = Issuance {
+            number: &number,
+            revision: 0,
+            issued_on,
+            surety: &sureties.on(issued_on).unwrap().surety,
+            branch: branches.get(&application.branch).unwrap(),
+            obligee: obligees.get(&application.obligee).unwrap(),
+        };
+        let certificate = content(&application, 0, &issuance).unwrap();
+        assert_eq!(certificate.number, "35075-00001M");
+        assert_eq!(certificate.expires_on, NaiveDate::from_ymd_opt(2027, 3, 31).unwrap());
+        assert_eq!(certificate.amount, 48_000_000);
+        assert_eq!(certificate.obligee.submission.mail_address.as_deref(), Some("keiyaku@kwsa.or.jp"));
+        assert_eq!(certificate.surety.terms_version, "令和8年4月版");
+        assert_eq!(certificate.bank, application.products[0].bank);
+        assert_eq!(content(&application, 1, &issuance).unwrap_err(), NoSuchLine { line: 1, lines: 1 });
+    }
+}

@@ -1,0 +1,22 @@
+//! Pure rules of the business: no I/O, no clock, no vendor.
+//!
+//! What the rules need from outside comes in as a value or a function ([`application::Facts`]): the registry of
+//! obligees, the branches, today's date in Tokyo, what the fonts can print, what a mail address is. So every rule is a
+//! table-driven test, and a batch can be judged on all cores at once.
+//!
+//! [`obligee`] and [`issuer`] hold the types and rules of the registries; reading their files is `crate::obligees` and
+//! `crate::surety`, which alone know TOML and folders.
+
+pub mod application;
+pub mod certificate;
+#[cfg(test)]
+mod examples;
+pub mod issuer;
+pub mod money;
+pub mod number;
+pub mod obligee;
+pub mod subject;
+pub mod text;
+pub mod violation;
+pub mod wareki;
+pub mod wording;

@@ -1,0 +1,381 @@
+//! The queue of the embedded mode: in this process, with the promises of the other one.
+//!
+//! What is kept: order, at-least-once delivery, redelivery of what was not acknowledged (in order, flagged, at the front),
+//! the delivery limit, waiting rungs, dead letters, unrouted messages, events to whoever listens at the time.
+//!
+//! What differs, on purpose:
+//! - Nothing survives the process. The database does: what it calls unfinished is queued again at the next start.
+//! - There is no slow start. It protects from messages that kill the process, and here the queue dies with the process.
+//! - A consumer takes from the queue when it is asked, not ahead of that; a message nobody took does not count as delivered.
+//! - Queues are not bounded. The embedded mode reads a file of applications at the pace of its first stage.
+//! - A confirm is immediate, so a publish cannot fail before the broker is closed.
+//!
+//! One lock guards everything. It is held for moving messages between queues only, never across an `await`.
+
+mod consumer;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use futures_util::future::BoxFuture;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Broker, BrokerError, Consumer, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung, Source,
+    names::{Names, stage_key},
+};
+use consumer::MemoryConsumer;
+
+/// An in-process [`Broker`]. Clones are the same broker.
+#[derive(Clone)]
+pub struct Memory {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    names: Names,
+    stages: Vec<&'static str>,
+    state: Mutex<State>,
+    /// Messages on their way through the stages: ready, unacknowledged or waiting. Dead ones are not.
+    under_way: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct State {
+    queues: BTreeMap<Key, Queue>,
+    waiting: BTreeMap<Rung, VecDeque<(Instant, String, Item)>>,
+    next_listener: u64,
+    closed: bool,
+}
+
+/// What identifies a queue.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// By routing key, such as `issue.bulk`.
+    Stage(String),
+    Dead,
+    Unrouted,
+    /// One per open consumer of events.
+    Events(u64),
+}
+
+#[derive(Default)]
+struct Queue {
+    ready: VecDeque<Item>,
+    consumers: u64,
+    arrived: Arc<Notify>,
+}
+
+struct Item {
+    /// How often it was given back.
+    returned: u32,
+    routing_key: String,
+    envelope: Envelope,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("stages", &self.shared.stages).finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    /// A broker with empty queues for these stages.
+    pub fn new(stages: &[&'static str]) -> Self {
+        let mut state = State::default();
+        for stage in stages {
+            for lane in [Lane::Live, Lane::Bulk] {
+                state.queues.insert(Key::Stage(stage_key(stage, lane)), Queue::default());
+            }
+        }
+        state.queues.insert(Key::Dead, Queue::default());
+        state.queues.insert(Key::Unrouted, Queue::default());
+        let shared = Shared {
+            names: Names::new("hosho.", stages),
+            stages: stages.to_vec(),
+            state: Mutex::new(state),
+            under_way: watch::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted messages and
+    /// events do not count.
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut under_way = self.shared.under_way.subscribe();
+        async move {
+            // An error means that the broker is gone, and everything under way with it.
+            let _ = under_way.wait_for(|count| *count == 0).await;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two related changes, so a poisoned state is a consistent one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn began(&self, count: usize) {
+        self.under_way.send_modify(|under_way| *under_way += count);
+    }
+
+    fn ended(&self, count: usize) {
+        self.under_way.send_modify(|under_way| *under_way = under_way.saturating_sub(count));
+    }
+
+    /// Puts a message into the queue of its stage, or among the unrouted ones. It counts as under way already.
+    fn route(&self, state: &mut State, key: String, item: Item) {
+        let wanted = Key::Stage(key);
+        if state.queues.contains_key(&wanted) {
+            state.push(&wanted, item);
+        } else {
+            state.push(&Key::Unrouted, item);
+            self.ended(1);
+        }
+    }
+
+    /// Accepts one message; the rung it waits on, if any.
+    fn accept(&self, state: &mut State, message: Outgoing, now: Instant) -> Option<Rung> {
+        let (_, key) = self.names.destination(&message.destination);
+        let item = Item { returned: 0, routing_key: key.clone(), envelope: message.envelope };
+        match message.destination {
+            Destination::Stage(..) => {
+                self.began(1);
+                self.route(state, key, item);
+            }
+            Destination::Wait(_, _, rung) => {
+                self.began(1);
+                state.waiting.entry(rung).or_default().push_back((now + rung.delay(), key, item));
+                return Some(rung);
+            }
+            Destination::Dead(_) => state.push(&Key::Dead, item),
+            Destination::Event(_) => {
+                let listeners: Vec<Key> = state.queues.keys().filter(|key| matches!(key, Key::Events(_))).cloned().collect();
+                for listener in listeners {
+                    let copy = Item { returned: 0, routing_key: item.routing_key.clone(), envelope: item.envelope.clone() };
+                    state.push(&listener, copy);
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends what has waited long enough back to its stage. A rung has one delay, so its oldest message is due first.
+    fn release(&self, rung: Rung) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        while let Some(waiting) = state.waiting.get_mut(&rung)
+            && waiting.front().is_some_and(|(due, ..)| *due <= now)
+            && let Some((_, key, item)) = waiting.pop_front()
+        {
+            self.route(&mut state, key, item);
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, key: &Key, item: Item) {
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.ready.push_back(item);
+            queue.arrived.notify_waiters();
+        }
+    }
+}
+
+impl Broker for Memory {
+    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+        Box::pin(async move {
+            let mut state = self.shared.lock();
+            if state.closed {
+                return Err(BrokerError::Closed);
+            }
+            let key = match source {
+                Source::Stage(name, lane) => Key::Stage(stage_key(name, lane)),
+                Source::Dead => Key::Dead,
+                Source::Unrouted => Key::Unrouted,
+                Source::Events => {
+                    state.next_listener += 1;
+                    let key = Key::Events(state.next_listener);
+                    state.queues.insert(key.clone(), Queue::default());
+                    key
+                }
+            };
+            let Some(queue) = state.queues.get_mut(&key) else {
+                return Err(BrokerError::Topology(format!("no queue '{}'", self.shared.names.source(source))));
+            };
+            queue.consumers += 1;
+            let arrived = Arc::clone(&queue.arrived);
+            let consumer = MemoryConsumer::new(Arc::clone(&self.shared), key, arrived, prefetch);
+            Ok(Box::new(consumer) as Box<dyn Consumer>)
+        })
+    }
+
+    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, BrokerError>> {
+        Box::pin(async move {
+            if self.shared.lock().closed {
+                return Err(BrokerError::Closed);
+            }
+            Ok(Box::new(MemoryPublisher { shared: Arc::clone(&self.shared) }) as Box<dyn Publisher>)
+        })
+    }
+
+    fn depths(&self) -> BoxFuture<'_, Result<Vec<Depth>, BrokerError>> {
+        Box::pin(async move {
+            let state = self.shared.lock();
+            let names = &self.shared.names;
+            let count = |name: String, key: &Key| {
+                let queue = state.queues.get(key);
+                let (ready, consumers) = queue.map_or((0, 0), |queue| (queue.ready.len() as u64, queue.consumers));
+                Depth { queue: name, ready, consumers }
+            };
+            let lanes = [Lane::Live, Lane::Bulk];
+            let stages = self.shared.stages.iter().flat_map(|stage| lanes.map(|lane| (*stage, lane)));
+            let mut depths: Vec<Depth> =
+                stages.map(|(stage, lane)| count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))).collect();
+            for rung in Rung::ALL {
+                let ready = state.waiting.get(&rung).map_or(0, VecDeque::len) as u64;
+                depths.push(Depth { queue: names.wait(rung), ready, consumers: 0 });
+            }
+            depths.push(count(names.source(Source::Dead), &Key::Dead));
+            depths.push(count(names.source(Source::Unrouted), &Key::Unrouted));
+            Ok(depths)
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let mut state = self.shared.lock();
+            state.closed = true;
+            for queue in state.queues.values() {
+                queue.arrived.notify_waiters();
+            }
+        })
+    }
+}
+
+struct MemoryPublisher {
+    shared: Arc<Shared>,
+}
+
+impl Publisher for MemoryPublisher {
+    fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(async move {
+            let now = Instant::now();
+            let mut rungs: Vec<Rung> = {
+                let mut state = self.shared.lock();
+                if state.closed {
+                    return Err(BrokerError::Closed);
+                }
+                messages.into_iter().filter_map(|message| self.shared.accept(&mut state, message, now)).collect()
+            };
+            rungs.sort_unstable();
+            rungs.dedup();
+            for rung in rungs {
+                // A timer does not keep the broker alive.
+                let shared: Weak<Shared> = Arc::downgrade(&self.shared);
+                tokio::spawn(async move {
+                    sleep_until(now + rung.delay()).await;
+                    if let Some(shared) = shared.upgrade() {
+                        shared.release(rung);
+                    }
+                });
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::broker::{History, names::DELIVERY_LIMIT};
+
+    const LIVE: Source = Source::Stage("issue", Lane::Live);
+
+    fn message(destination: Destination, body: &str) -> Outgoing {
+        let envelope = Envelope {
+            message_id: None,
+            message_type: None,
+            correlation_id: None,
+            traceparent: None,
+            history: History::default(),
+            payload: body.as_bytes().to_vec(),
+        };
+        Outgoing { destination, envelope }
+    }
+
+    #[tokio::test]
+    async fn idle_waits_for_ready_taken_and_waiting_messages_and_not_for_dead_ones() {
+        let broker = Memory::new(&["issue"]);
+        let is_idle = |broker: &Memory| broker.idle().now_or_never().is_some();
+        assert!(is_idle(&broker));
+        let mut publisher = broker.publisher().await.unwrap();
+        publisher
+            .publish(vec![
+                message(Destination::Dead("issue"), "d"),
+                message(Destination::Stage("nobody", Lane::Live), "u"),
+                message(Destination::Event("e"), "e"),
+            ])
+            .await
+            .unwrap();
+        assert!(is_idle(&broker));
+
+        publisher.publish(vec![message(Destination::Stage("issue", Lane::Live), "a")]).await.unwrap();
+        assert!(!is_idle(&broker), "ready");
+        let mut consumer = broker.consume(LIVE, 1).await.unwrap();
+        let taken = consumer.next_batch(1).await.unwrap();
+        assert!(!is_idle(&broker), "unacknowledged");
+        // As a stage does: the successor is there before the acknowledgement.
+        publisher.publish(vec![message(Destination::Wait("issue", Lane::Live, Rung::S1), "b")]).await.unwrap();
+        consumer.ack(taken[0].tag).await.unwrap();
+        assert!(!is_idle(&broker), "waiting");
+        let idle = tokio::spawn(broker.idle());
+        let taken = consumer.next_batch(1).await.unwrap();
+        assert!(!idle.is_finished(), "released");
+        consumer.ack(taken[0].tag).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), idle).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_ends_what_was_under_way() {
+        let broker = Memory::new(&["issue"]);
+        broker.publisher().await.unwrap().publish(vec![message(Destination::Stage("issue", Lane::Bulk), "a")]).await.unwrap();
+        for _ in 0..=DELIVERY_LIMIT {
+            let mut consumer = broker.consume(Source::Stage("issue", Lane::Bulk), 1).await.unwrap();
+            assert_eq!(consumer.next_batch(1).await.unwrap().len(), 1);
+        }
+        broker.idle().now_or_never().expect("idle");
+        let dead = broker.consume(Source::Dead, 1).await.unwrap().next_batch(1).await.unwrap();
+        assert_eq!((dead[0].routing_key.as_str(), dead[0].redelivered), ("issue", false));
+    }
+
+    #[tokio::test]
+    async fn closing_wakes_who_waits() {
+        let broker = Memory::new(&["issue"]);
+        let mut consumer = broker.consume(LIVE, 1).await.unwrap();
+        let waiting = tokio::spawn(async move { consumer.next_batch(1).await.map(|_| ()) });
+        tokio::task::yield_now().await;
+        broker.close().await;
+        assert!(matches!(waiting.await.unwrap(), Err(BrokerError::Closed)));
+        assert!(matches!(broker.publisher().await, Err(BrokerError::Closed)));
+        assert!(matches!(broker.consume(LIVE, 1).await, Err(BrokerError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_stage_cannot_be_consumed() {
+        let error = Memory::new(&["issue"]).consume(Source::Stage("nobody", Lane::Live), 1).await.map(|_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "topology differs: no queue 'hosho.stage.nobody'");
+    }
+}

@@ -1,0 +1,270 @@
+//! The queue: what a runner needs of it, and the two that provide it.
+//!
+//! [`rabbit`] speaks AMQP 0-9-1 to RabbitMQ; [`memory`] runs in this process for the embedded mode and keeps the same
+//! promises: at-least-once delivery, redelivery of what was not acknowledged, delays, dead letters. One conformance
+//! suite (`tests/it/broker.rs`) runs against both.
+//!
+//! The promise between stages needs no outbox: a runner commits its rows, publishes every successor, waits for every
+//! confirm, then acknowledges. The unacknowledged delivery is the reminder. So this interface has no "send and forget":
+//! [`Publisher::publish`] returns when the broker has taken responsibility for all, or says which ones it has not.
+//!
+//! Any error of a [`Consumer`] or [`Publisher`] means: drop it, back off, ask the [`Broker`] for a new one. Automatic
+//! recovery within the client was rejected: after a channel error its stream can hang for ever while "connected".
+
+pub mod memory;
+mod names;
+pub mod rabbit;
+
+use std::{fmt, time::Duration};
+
+use chrono::NaiveDateTime;
+use futures_util::future::BoxFuture;
+
+/// The lane of a stage: live work is never starved by nightly batches and replays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Work that somebody waits for.
+    Live,
+    /// Nightly batches and replays.
+    Bulk,
+}
+
+/// A queue to consume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The queue of a stage.
+    Stage(&'static str, Lane),
+    /// Dead letters of every stage.
+    Dead,
+    /// Messages that no queue wanted.
+    Unrouted,
+    /// A queue of our own that receives every result event while it is open; it is gone afterwards.
+    Events,
+}
+
+/// A rung of the retry ladder: how long a message waits before its stage sees it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rung {
+    /// 1 second.
+    S1,
+    /// 3 seconds.
+    S3,
+    /// 8 seconds.
+    S8,
+    /// 20 seconds.
+    S20,
+    /// 45 seconds.
+    S45,
+    /// 2 minutes.
+    M2,
+    /// 5 minutes.
+    M5,
+    /// 12 minutes.
+    M12,
+    /// 30 minutes.
+    M30,
+    /// 60 minutes.
+    M60,
+}
+
+impl Rung {
+    /// Every rung, shortest first.
+    pub const ALL: [Self; 10] = [Self::S1, Self::S3, Self::S8, Self::S20, Self::S45, Self::M2, Self::M5, Self::M12, Self::M30, Self::M60];
+
+    /// The name in queue names, such as `20s`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::S1 => "1s",
+            Self::S3 => "3s",
+            Self::S8 => "8s",
+            Self::S20 => "20s",
+            Self::S45 => "45s",
+            Self::M2 => "2m",
+            Self::M5 => "5m",
+            Self::M12 => "12m",
+            Self::M30 => "30m",
+            Self::M60 => "60m",
+        }
+    }
+
+    /// How long a message waits.
+    pub const fn delay(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::S1 => 1,
+            Self::S3 => 3,
+            Self::S8 => 8,
+            Self::S20 => 20,
+            Self::S45 => 45,
+            Self::M2 => 120,
+            Self::M5 => 300,
+            Self::M12 => 720,
+            Self::M30 => 1_800,
+            Self::M60 => 3_600,
+        })
+    }
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// The queue of a stage.
+    Stage(&'static str, Lane),
+    /// Back to its stage after the delay of a rung.
+    Wait(&'static str, Lane, Rung),
+    /// Dead letters, under the name of the stage that gave up.
+    Dead(&'static str),
+    /// Result events for upstream systems, under a routing key such as `guarantee.issued`.
+    Event(&'static str),
+}
+
+/// What a message has been through: kept in headers of our own (`hosho-attempt`, `hosho-first-failed-at`,
+/// `hosho-fault-code`, `hosho-fault`), at most 4 KiB together. `x-*` headers are never copied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// When it failed first (UTC).
+    pub first_failed_at: Option<NaiveDateTime>,
+    /// Stable code of the newest fault.
+    pub code: Option<String>,
+    /// Text of the newest fault, English, without personal data, shortened to 1,000 characters.
+    pub text: Option<String>,
+}
+
+/// A message with its properties.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// AMQP `message-id`; a message of a foreign client may lack it.
+    pub message_id: Option<String>,
+    /// AMQP `type`, such as `issue.v1`; a message of a foreign client may lack it.
+    pub message_type: Option<String>,
+    /// AMQP `correlation-id`: our identifier of the application.
+    pub correlation_id: Option<String>,
+    /// W3C `traceparent` header.
+    pub traceparent: Option<String>,
+    /// What it has been through.
+    pub history: History,
+    /// The body.
+    pub payload: Vec<u8>,
+}
+
+/// Bodies may hold names and addresses: only their size is shown.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("message_id", &self.message_id)
+            .field("message_type", &self.message_type)
+            .field("attempts", &self.history.attempts)
+            .field("payload", &format_args!("{} bytes", self.payload.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where to.
+    pub destination: Destination,
+    /// What.
+    pub envelope: Envelope,
+}
+
+/// Position of a delivery on its consumer; later deliveries are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag(pub u64);
+
+/// A message received and not yet acknowledged.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// For [`Consumer::ack`].
+    pub tag: Tag,
+    /// Whether it was delivered before (to anybody).
+    pub redelivered: bool,
+    /// The stage named by the routing key, for dead letters and unrouted messages.
+    pub routing_key: String,
+    /// The message.
+    pub envelope: Envelope,
+}
+
+/// What a queue holds.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Depth {
+    /// Name of the queue.
+    pub queue: String,
+    /// Messages ready to be delivered.
+    pub ready: u64,
+    /// Consumers attached.
+    pub consumers: u64,
+}
+
+/// Says what could not be done with the broker.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The URL is not one of a broker; holds no password.
+    #[error("broker URL {url} is not usable: {problem}")]
+    Url {
+        /// The URL with its password masked.
+        url: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// The broker cannot be reached, refuses the login, or the connection or channel broke.
+    #[error("cannot {operation}: the broker is not available")]
+    Unavailable {
+        /// What was attempted, such as `consume hosho.stage.issue`.
+        operation: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A queue or exchange exists with other settings (AMQP 406), or is missing.
+    #[error("topology differs: {0}")]
+    Topology(String),
+    /// The broker did not take responsibility for some of the messages within the time limit.
+    #[error("{} of {total} messages were not confirmed: {problem}", unconfirmed.len())]
+    NotConfirmed {
+        /// Indexes into the messages of the call.
+        unconfirmed: Vec<usize>,
+        /// How many the call had.
+        total: usize,
+        /// Why, for the first of them.
+        problem: String,
+    },
+    /// The consumer was closed.
+    #[error("the consumer is closed")]
+    Closed,
+}
+
+/// A message broker.
+pub trait Broker: Send + Sync + fmt::Debug {
+    /// Opens a consumer with at most `prefetch` unacknowledged deliveries (reached after a slow start).
+    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>>;
+
+    /// Opens a publisher. One task uses it at a time.
+    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, BrokerError>>;
+
+    /// What every queue holds, in the order of the topology.
+    fn depths(&self) -> BoxFuture<'_, Result<Vec<Depth>, BrokerError>>;
+
+    /// Closes all connections; consumers give back what they hold.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A stream of deliveries in order of arrival. Dropping it gives back everything unacknowledged.
+pub trait Consumer: Send {
+    /// Waits for a delivery, then takes what is there already, up to `max`, without lingering for more. Never empty.
+    /// Dropping the future loses no delivery.
+    fn next_batch(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>>;
+
+    /// Acknowledges every delivery up to and including `last`.
+    fn ack(&mut self, last: Tag) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// Stops consuming and gives back everything unacknowledged, in order.
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>>;
+}
+
+/// A way to publish.
+pub trait Publisher: Send {
+    /// Publishes all, and returns when the broker has taken responsibility for every one.
+    /// [`BrokerError::NotConfirmed`] names those it has not; publishing them again is always safe.
+    fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>>;
+}

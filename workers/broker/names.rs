@@ -1,0 +1,76 @@
+//! The names and limits of our queues and exchanges, the same for every broker.
+
+use super::{Destination, Lane, Rung, Source};
+
+/// How often a message of a stage may be given back before it goes to the dead letters.
+pub(super) const DELIVERY_LIMIT: u32 = 30;
+
+/// The names of our queues and exchanges.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    prefix: String,
+    stages: Vec<&'static str>,
+}
+
+impl Names {
+    pub(super) fn new(prefix: &str, stages: &[&'static str]) -> Self {
+        Self { prefix: prefix.to_owned(), stages: stages.to_vec() }
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) fn stages(&self) -> &[&'static str] {
+        &self.stages
+    }
+
+    pub(super) fn with(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The exchange of result events.
+    pub(super) fn events(&self) -> String {
+        self.with("events")
+    }
+
+    /// The queue of a source; for events, their exchange.
+    pub(super) fn source(&self, source: Source) -> String {
+        match source {
+            Source::Stage(stage, lane) => format!("{}stage.{}", self.prefix, stage_key(stage, lane)),
+            Source::Dead => self.with("dead"),
+            Source::Unrouted => self.with("unrouted"),
+            Source::Events => self.events(),
+        }
+    }
+
+    /// Exchange and routing key of a destination.
+    pub(super) fn destination(&self, destination: &Destination) -> (String, String) {
+        match destination {
+            Destination::Stage(stage, lane) => (self.with("work"), stage_key(stage, *lane)),
+            Destination::Wait(stage, lane, rung) => (self.wait(*rung), stage_key(stage, *lane)),
+            Destination::Dead(stage) => (self.with("dead"), (*stage).to_owned()),
+            Destination::Event(key) => (self.events(), (*key).to_owned()),
+        }
+    }
+
+    /// The exchange and the queue of a rung.
+    pub(super) fn wait(&self, rung: Rung) -> String {
+        format!("{}wait.{}", self.prefix, rung.name())
+    }
+
+    /// Every queue: stages, waiting ones, dead letters, unrouted.
+    pub(super) fn queues(&self) -> Vec<String> {
+        let stages = self.stages.iter().flat_map(|stage| [Lane::Live, Lane::Bulk].map(|lane| self.source(Source::Stage(stage, lane))));
+        let waiting = Rung::ALL.iter().map(|rung| self.wait(*rung));
+        stages.chain(waiting).chain([self.source(Source::Dead), self.source(Source::Unrouted)]).collect()
+    }
+}
+
+/// The routing key of a stage: `issue`, or `issue.bulk`.
+pub(super) fn stage_key(stage: &str, lane: Lane) -> String {
+    match lane {
+        Lane::Live => stage.to_owned(),
+        Lane::Bulk => format!("{stage}.bulk"),
+    }
+}

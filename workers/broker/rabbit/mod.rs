@@ -1,0 +1,432 @@
+//! RabbitMQ (3.10 to 4.x, no plugins), spoken through lapin, which nothing outside this folder names.
+//!
+//! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole connections
+//! that publish, and with them the acknowledgements they carry. Each is made at first use and shared; every consumer and
+//! every publisher has a channel of its own. Whoever meets an error drops what it holds and asks again: [`Rabbit`] hands
+//! out a channel of a living connection, replacing a dead one, and then declares the topology anew, provided that
+//! [`topology::apply`] was called on it before: a client that only publishes needs no right to declare.
+//!
+//! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection that looks
+//! alive. Every question to the broker has a time limit here, for the same reason.
+//!
+//! - [`topology`]: what exists on the broker, declared and compared.
+//! - `consumer`: taking deliveries, the slow start, giving back.
+//! - `publisher`: publishing with confirms.
+//! - `guard`: what keeps hostile properties from lapin.
+//! - `wire`: our envelope as AMQP properties and back.
+
+mod consumer;
+mod guard;
+mod publisher;
+pub mod topology;
+mod wire;
+
+use std::{
+    error::Error as StdError,
+    fmt,
+    future::Future,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use lapin::{
+    Channel, Connection, ConnectionProperties, ErrorKind,
+    tcp::OwnedTLSConfig,
+    types::{FieldTable, ShortString},
+    uri::{AMQPScheme, AMQPUri},
+};
+use tokio::{sync::Mutex, time::timeout};
+use url::Url;
+
+use self::{consumer::RabbitConsumer, publisher::RabbitPublisher};
+use super::{Broker, BrokerError, Consumer, Depth, Publisher, Source, names::Names};
+
+/// How long connecting may take, TLS and login included.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the broker may take to answer one question.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// AMQP reply code: the queue or exchange does not exist.
+const NOT_FOUND: u16 = 404;
+
+/// AMQP reply code: it exists with other settings.
+const PRECONDITION_FAILED: u16 = 406;
+
+/// How to reach RabbitMQ and what our part of it is called.
+#[derive(Clone)]
+pub struct RabbitOptions {
+    /// `amqp://user:password@host:port/vhost` or `amqps://…`. Secret: it holds the password.
+    pub url: String,
+    /// PEM file of the private authority that signed the broker's certificate; `amqps` only. Added to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Start of the name of every queue and exchange.
+    pub prefix: String,
+    /// Names of the stages, in order.
+    pub stages: Vec<&'static str>,
+    /// A silent broker is found dead after twice this time. Whole seconds.
+    pub heartbeat: Duration,
+    /// How long a publish may wait for its confirms.
+    pub confirm_timeout: Duration,
+    /// Shown in the broker's list of connections.
+    pub connection_name: String,
+}
+
+impl RabbitOptions {
+    /// The usual settings: prefix `hosho.`, heartbeat 10 s, confirms within 30 s.
+    pub fn new(url: impl Into<String>, stages: Vec<&'static str>) -> Self {
+        Self {
+            url: url.into(),
+            ca_file: None,
+            prefix: "hosho.".to_owned(),
+            stages,
+            heartbeat: Duration::from_secs(10),
+            confirm_timeout: Duration::from_secs(30),
+            connection_name: "hosho".to_owned(),
+        }
+    }
+}
+
+/// The password in the URL is masked.
+impl fmt::Debug for RabbitOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitOptions")
+            .field("url", &masked(&self.url))
+            .field("ca_file", &self.ca_file)
+            .field("prefix", &self.prefix)
+            .field("stages", &self.stages)
+            .finish_non_exhaustive()
+    }
+}
+
+/// RabbitMQ as a [`Broker`]. Clones share their connections.
+#[derive(Clone)]
+pub struct Rabbit {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    uri: AMQPUri,
+    authority: Option<String>,
+    names: Arc<Names>,
+    confirm_timeout: Duration,
+    connection_name: String,
+    consuming: Slot,
+    publishing: Slot,
+    /// The topology was applied through this object: keep it in place from now on.
+    keeps_topology: AtomicBool,
+    /// Something was found missing: declare before the next channel is handed out.
+    something_missing: AtomicBool,
+    closed: AtomicBool,
+}
+
+/// One of the two connections.
+struct Slot {
+    purpose: &'static str,
+    connection: Mutex<Option<Arc<Connection>>>,
+}
+
+impl Slot {
+    fn new(purpose: &'static str) -> Self {
+        Self { purpose, connection: Mutex::new(None) }
+    }
+}
+
+impl fmt::Debug for Rabbit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rabbit")
+            .field("host", &self.inner.uri.authority.host)
+            .field("port", &self.inner.uri.authority.port)
+            .field("prefix", &self.inner.names.prefix())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rabbit {
+    /// Checks the options; does not connect.
+    ///
+    /// [`BrokerError::Url`] for a URL that is not one of AMQP, [`BrokerError::Unavailable`] for an unreadable CA file.
+    pub fn new(options: RabbitOptions) -> Result<Self, BrokerError> {
+        let mut uri = parse(&options.url)?;
+        uri.query.heartbeat = Some(u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX));
+        if options.ca_file.is_some() && uri.scheme != AMQPScheme::AMQPS {
+            return Err(BrokerError::Url {
+                url: masked(&options.url),
+                problem: "a CA file is configured, but the scheme is not amqps".to_owned(),
+            });
+        }
+        let authority = options
+            .ca_file
+            .map(|path| {
+                let read = std::fs::read_to_string(&path).and_then(|pem| {
+                    // lapin skips what it cannot parse; an empty list would only show as a failed handshake.
+                    if pem.contains("-----BEGIN CERTIFICATE-----") {
+                        Ok(pem)
+                    } else {
+                        Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the file holds no PEM certificate"))
+                    }
+                });
+                read.map_err(|source| unavailable(format!("read the CA file {}", path.display()), source))
+            })
+            .transpose()?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                uri,
+                authority,
+                names: Arc::new(Names::new(&options.prefix, &options.stages)),
+                confirm_timeout: options.confirm_timeout,
+                connection_name: options.connection_name,
+                consuming: Slot::new("consume"),
+                publishing: Slot::new("publish"),
+                keeps_topology: AtomicBool::new(false),
+                something_missing: AtomicBool::new(false),
+                closed: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// Gives the connection of a slot, made anew when there is none that lives.
+    async fn connection(&self, slot: &Slot) -> Result<Arc<Connection>, BrokerError> {
+        // Held while connecting: the others wait for this connection instead of making their own.
+        let mut held = slot.connection.lock().await;
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(BrokerError::Closed);
+        }
+        let living = held.take().filter(|connection| connection.status().connected());
+        let is_new = living.is_none();
+        let connection = match living {
+            Some(connection) => connection,
+            None => Arc::new(self.connect(slot.purpose).await?),
+        };
+        let missing = self.inner.something_missing.swap(false, Ordering::AcqRel);
+        if (is_new || missing)
+            && self.inner.keeps_topology.load(Ordering::Acquire)
+            && let Err(error) = topology::declare(&connection, &self.inner.names).await
+        {
+            self.inner.something_missing.store(missing, Ordering::Release);
+            return Err(error);
+        }
+        *held = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    async fn connect(&self, purpose: &str) -> Result<Connection, BrokerError> {
+        let inner = &self.inner;
+        let authority = &inner.uri.authority;
+        let operation = format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
+        let properties = ConnectionProperties::default().with_connection_name(format!("{} {purpose}", inner.connection_name).into());
+        let tls = OwnedTLSConfig { identity: None, cert_chain: inner.authority.clone() };
+        let connecting = guard::connect(inner.uri.clone(), properties, tls);
+        within(CONNECT_LIMIT, operation, connecting).await
+    }
+
+    async fn channel(&self, slot: &Slot, operation: &str) -> Result<Channel, BrokerError> {
+        let connection = self.connection(slot).await?;
+        within(ANSWER_LIMIT, operation, connection.create_channel()).await
+    }
+
+    /// Remembers that something is missing on the broker, if it is in our hands to declare it.
+    fn note_missing(&self) -> bool {
+        self.inner.something_missing.store(true, Ordering::Release);
+        self.inner.keeps_topology.load(Ordering::Acquire)
+    }
+}
+
+impl Broker for Rabbit {
+    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+        Box::pin(async move {
+            let operation = format!("consume {}", self.inner.names.source(source));
+            let channel = self.channel(&self.inner.consuming, &operation).await?;
+            let first = RabbitConsumer::open(channel, &self.inner.names, source, prefetch).await;
+            let consumer = match first {
+                // Somebody deleted the queue while we ran: put it back, as a new connection would.
+                Err(BrokerError::Topology(_)) if self.note_missing() => {
+                    let channel = self.channel(&self.inner.consuming, &operation).await?;
+                    RabbitConsumer::open(channel, &self.inner.names, source, prefetch).await?
+                }
+                other => other?,
+            };
+            Ok(Box::new(consumer) as Box<dyn Consumer>)
+        })
+    }
+
+    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, BrokerError>> {
+        Box::pin(async move {
+            let channel = self.channel(&self.inner.publishing, "publish").await?;
+            let publisher = RabbitPublisher::open(channel, self.clone()).await?;
+            Ok(Box::new(publisher) as Box<dyn Publisher>)
+        })
+    }
+
+    fn depths(&self) -> BoxFuture<'_, Result<Vec<Depth>, BrokerError>> {
+        Box::pin(async move {
+            let channel = self.channel(&self.inner.consuming, "count messages").await?;
+            let mut depths = Vec::new();
+            for name in self.inner.names.queues() {
+                let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
+                let asked = channel.queue_declare(short(&name), options, FieldTable::default());
+                let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), asked).await?;
+                depths.push(Depth { queue: name, ready: u64::from(queue.message_count()), consumers: u64::from(queue.consumer_count()) });
+            }
+            // Not worth an error: the channel goes with the last handle anyway.
+            let _ = timeout(ANSWER_LIMIT, channel.close(200, short("OK"))).await;
+            Ok(depths)
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.inner.closed.store(true, Ordering::Release);
+            for slot in [&self.inner.consuming, &self.inner.publishing] {
+                if let Some(connection) = slot.connection.lock().await.take() {
+                    // A connection that does not answer is as good as closed: the broker drops it by its heartbeat.
+                    let _ = timeout(ANSWER_LIMIT, connection.close(200, short("OK"))).await;
+                }
+            }
+        })
+    }
+}
+
+/// Parses the URL, more forgiving than lapin in two places: `amqp://host/` means the virtual host `/` (lapin: the empty
+/// one, which never exists), and an IPv6 address is an address (lapin: silently `localhost`).
+fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
+    let wrong = |problem: &str| BrokerError::Url { url: masked(text), problem: problem.to_owned() };
+    let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    if !matches!(url.scheme(), "amqp" | "amqps") {
+        return Err(wrong("the scheme must be amqp or amqps"));
+    }
+    let host = match url.host() {
+        Some(url::Host::Ipv6(address)) => address.to_string(),
+        Some(host) => host.to_string(),
+        None => return Err(wrong("the host is missing, as in amqp://user:password@host:5672/vhost")),
+    };
+    // Its error texts may hold the whole URL, password included: never passed on.
+    let mut uri: AMQPUri = text.parse().map_err(|_| wrong("a number or percent escape in it is malformed"))?;
+    uri.authority.host = host;
+    if uri.vhost.is_empty() {
+        "/".clone_into(&mut uri.vhost);
+    }
+    Ok(uri)
+}
+
+/// The URL without its password.
+fn masked(text: &str) -> String {
+    match Url::parse(text) {
+        Ok(mut url) => {
+            if url.password().is_some() && url.set_password(Some("***")).is_err() {
+                return "(hidden)".to_owned();
+            }
+            url.to_string()
+        }
+        Err(_) => "(not a URL)".to_owned(),
+    }
+}
+
+/// Waits for lapin with a time limit and says what was attempted when it fails.
+async fn within<T>(
+    limit: Duration,
+    operation: impl Into<String>,
+    answer: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, BrokerError> {
+    match timeout(limit, answer).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => match topology_fault(&error) {
+            Some((_, text)) => Err(BrokerError::Topology(text)),
+            None => Err(unavailable(operation, error)),
+        },
+        Err(_) => Err(unavailable(operation, Silent(limit))),
+    }
+}
+
+/// The reply code and text, when the broker says that something is missing or has other settings.
+fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
+    match error.kind() {
+        ErrorKind::ProtocolError(fault) if matches!(fault.get_id(), NOT_FOUND | PRECONDITION_FAILED) => {
+            Some((fault.get_id(), fault.get_message().to_string()))
+        }
+        _ => None,
+    }
+}
+
+fn unavailable(operation: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> BrokerError {
+    BrokerError::Unavailable { operation: operation.into(), source: Box::new(source) }
+}
+
+/// Says that the broker did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {} s", .0.as_secs())]
+struct Silent(Duration);
+
+/// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then refused by
+/// the broker as unknown; a longer one would be a panic in lapin.
+fn short(name: &str) -> ShortString {
+    ShortString::from(cut(name, lapin::types::MAX_SHORT_STRING_LENGTH))
+}
+
+/// The longest start of a text that has at most so many bytes and ends between two characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= bytes).last().unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(url: &str) -> RabbitOptions {
+        RabbitOptions::new(url, vec!["validate"])
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let url = "amqp://worker:hunter2@mq.example.com/prod";
+        let rabbit = Rabbit::new(options(url)).unwrap();
+        for shown in [format!("{:?}", options(url)), format!("{rabbit:?}")] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+            assert!(shown.contains("mq.example.com"), "{shown}");
+        }
+        for wrong in
+            ["http://worker:hunter2@mq.example.com", "amqp://worker:hunter2@mq.example.com/?heartbeat=hunter2", "amqp:hunter2", "hunter2"]
+        {
+            let error = Rabbit::new(options(wrong)).unwrap_err();
+            let BrokerError::Url { problem, .. } = &error else { panic!("{error}") };
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+        let error = Rabbit::new(options("http://worker:hunter2@mq.example.com")).unwrap_err().to_string();
+        assert_eq!(error, "broker URL http://worker:***@mq.example.com/ is not usable: the scheme must be amqp or amqps");
+    }
+
+    #[test]
+    fn urls_mean_what_they_say() {
+        let uri = |text: &str| parse(text).unwrap();
+        assert_eq!(uri("amqp://mq.example.com").vhost, "/");
+        assert_eq!(uri("amqp://mq.example.com/").vhost, "/");
+        assert_eq!(uri("amqp://mq.example.com/%2fprod").vhost, "/prod");
+        assert_eq!(uri("amqp://[::1]:5673").authority.host, "::1");
+        assert_eq!(uri("amqp://127.0.0.1").authority.port, 5672);
+        assert_eq!(uri("amqps://u%40x:p%3a%2f@mq.example.com").authority.port, 5671);
+        assert_eq!(uri("amqps://u%40x:p%3a%2f@mq.example.com").authority.userinfo.password, "p:/");
+    }
+
+    #[test]
+    fn a_ca_file_must_be_wanted_and_hold_a_certificate() {
+        let with = |url: &str, file: &std::path::Path| Rabbit::new(RabbitOptions { ca_file: Some(file.to_owned()), ..options(url) });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        std::fs::write(&file, "nothing").unwrap();
+        assert!(matches!(with("amqp://mq.example.com", &file), Err(BrokerError::Url { .. })));
+        let error = with("amqps://mq.example.com", &file).unwrap_err();
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "the file holds no PEM certificate");
+        assert!(matches!(with("amqps://mq.example.com", &folder.path().join("none")), Err(BrokerError::Unavailable { .. })));
+        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
+        assert!(with("amqps://mq.example.com", &file).is_ok());
+    }
+}

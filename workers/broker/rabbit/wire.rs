@@ -1,0 +1,226 @@
+//! Our envelope as AMQP properties and headers, and back.
+//!
+//! Writing is exact; reading is tolerant, because any client may publish: a property may be missing and a header may have
+//! any type, and then it counts as absent. Only headers of our own are written: RabbitMQ 3.10 silently drops a message
+//! that is published again with its `x-death`.
+
+use chrono::{DateTime, NaiveDateTime};
+use lapin::{
+    BasicProperties,
+    message::Delivery as Received,
+    types::{AMQPValue, FieldTable, ShortString, ShortStringError},
+};
+
+use super::{cut, short};
+use crate::broker::{Delivery, Envelope, History, Tag};
+
+const TRACEPARENT: &str = "traceparent";
+const ATTEMPT: &str = "hosho-attempt";
+const FIRST_FAILED_AT: &str = "hosho-first-failed-at";
+const FAULT_CODE: &str = "hosho-fault-code";
+const FAULT: &str = "hosho-fault";
+
+/// Microseconds and a `Z`: sorts as text, and survives both databases.
+const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
+
+/// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a short value.
+const TEXT_CHARS: usize = 1_000;
+const TEXT_BYTES: usize = 3_400;
+const VALUE_BYTES: usize = 128;
+
+/// Persistent delivery.
+const PERSISTENT: u8 = 2;
+
+/// Properties of a message of ours. Fails for an identifier longer than AMQP can carry (255 bytes).
+pub(super) fn properties(envelope: &Envelope) -> Result<BasicProperties, ShortStringError> {
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type(short("application/json"))
+        .with_headers(headers(envelope));
+    if let Some(id) = &envelope.message_id {
+        properties = properties.with_message_id(ShortString::try_new(id.as_str())?);
+    }
+    if let Some(name) = &envelope.message_type {
+        properties = properties.with_type(ShortString::try_new(name.as_str())?);
+    }
+    if let Some(id) = &envelope.correlation_id {
+        properties = properties.with_correlation_id(ShortString::try_new(id.as_str())?);
+    }
+    Ok(properties)
+}
+
+fn headers(envelope: &Envelope) -> FieldTable {
+    let mut table = FieldTable::default();
+    let mut text = |name: &str, value: &str| {
+        table.insert(short(name), AMQPValue::LongString(value.into()));
+    };
+    let history = &envelope.history;
+    if let Some(value) = &envelope.traceparent {
+        text(TRACEPARENT, cut(value, VALUE_BYTES));
+    }
+    if let Some(at) = history.first_failed_at {
+        text(FIRST_FAILED_AT, &at.format(TIME).to_string());
+    }
+    if let Some(code) = &history.code {
+        text(FAULT_CODE, cut(code, VALUE_BYTES));
+    }
+    if let Some(fault) = &history.text {
+        let end = fault.char_indices().nth(TEXT_CHARS).map_or(fault.len(), |(at, _)| at);
+        text(FAULT, cut(&fault[..end], TEXT_BYTES));
+    }
+    if history.attempts > 0 {
+        table.insert(short(ATTEMPT), AMQPValue::LongLongInt(i64::from(history.attempts)));
+    }
+    table
+}
+
+/// A delivery in our terms.
+pub(super) fn delivery(received: Received) -> Delivery {
+    let properties = &received.properties;
+    let owned = |value: &Option<ShortString>| value.as_ref().map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty());
+    let empty = FieldTable::default();
+    let headers = properties.headers().as_ref().unwrap_or(&empty);
+    let envelope = Envelope {
+        message_id: owned(properties.message_id()),
+        message_type: owned(properties.kind()),
+        correlation_id: owned(properties.correlation_id()),
+        traceparent: text(headers, TRACEPARENT, VALUE_BYTES),
+        history: History {
+            attempts: number(headers, ATTEMPT).and_then(|value| u32::try_from(value).ok()).unwrap_or(0),
+            first_failed_at: time(headers, FIRST_FAILED_AT),
+            code: text(headers, FAULT_CODE, VALUE_BYTES),
+            text: text(headers, FAULT, TEXT_BYTES),
+        },
+        payload: received.data,
+    };
+    Delivery { tag: Tag(received.delivery_tag), redelivered: received.redelivered, routing_key: received.routing_key.into(), envelope }
+}
+
+fn text(headers: &FieldTable, name: &str, limit: usize) -> Option<String> {
+    let value = match headers.inner().get(name)? {
+        AMQPValue::LongString(value) => std::str::from_utf8(value.as_bytes()).ok()?,
+        AMQPValue::ShortString(value) => value.as_str(),
+        _ => return None,
+    };
+    Some(cut(value, limit).to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Any integer type, because each client library picks its own; or digits.
+fn number(headers: &FieldTable, name: &str) -> Option<i64> {
+    match headers.inner().get(name)? {
+        AMQPValue::ShortShortInt(value) => Some((*value).into()),
+        AMQPValue::ShortShortUInt(value) => Some((*value).into()),
+        AMQPValue::ShortInt(value) => Some((*value).into()),
+        AMQPValue::ShortUInt(value) => Some((*value).into()),
+        AMQPValue::LongInt(value) => Some((*value).into()),
+        AMQPValue::LongUInt(value) => Some((*value).into()),
+        AMQPValue::LongLongInt(value) => Some(*value),
+        _ => text(headers, name, VALUE_BYTES)?.parse().ok(),
+    }
+}
+
+fn time(headers: &FieldTable, name: &str) -> Option<NaiveDateTime> {
+    match headers.inner().get(name)? {
+        AMQPValue::Timestamp(seconds) => DateTime::from_timestamp(i64::try_from(*seconds).ok()?, 0).map(|at| at.naive_utc()),
+        _ => DateTime::parse_from_rfc3339(&text(headers, name, VALUE_BYTES)?).ok().map(|at| at.naive_utc()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(properties: BasicProperties) -> Received {
+        let mut received = Received::mock(7, "hosho.work".into(), "issue".into(), true, b"{}".to_vec());
+        received.properties = properties;
+        received
+    }
+
+    fn full() -> Envelope {
+        Envelope {
+            message_id: Some("id".to_owned()),
+            message_type: Some("issue.v1".to_owned()),
+            correlation_id: Some("application".to_owned()),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            history: History {
+                attempts: 3,
+                first_failed_at: "2026-07-01T01:02:03.000456".parse().ok(),
+                code: Some("mail.refused".to_owned()),
+                text: Some("the relay said 451 — 混雑".to_owned()),
+            },
+            payload: b"{}".to_vec(),
+        }
+    }
+
+    #[test]
+    fn an_envelope_survives_the_wire() {
+        for envelope in [
+            full(),
+            Envelope {
+                message_id: None,
+                message_type: None,
+                correlation_id: None,
+                traceparent: None,
+                history: History::default(),
+                payload: b"{}".to_vec(),
+            },
+        ] {
+            let delivered = delivery(received(properties(&envelope).unwrap()));
+            assert_eq!(delivered.envelope.history, envelope.history);
+            assert_eq!(delivered.envelope, envelope);
+            assert_eq!((delivered.tag, delivered.redelivered, delivered.routing_key.as_str()), (Tag(7), true, "issue"));
+        }
+    }
+
+    #[test]
+    fn headers_stay_small_and_are_never_cut_within_a_character() {
+        let mut envelope = full();
+        envelope.history.text = Some("髙".repeat(50_000));
+        envelope.history.code = Some("𠮷".repeat(50_000));
+        envelope.traceparent = Some("x".repeat(50_000));
+        let delivered = delivery(received(properties(&envelope).unwrap())).envelope;
+        let history = delivered.history;
+        assert_eq!(history.text.as_ref().unwrap().chars().count(), 1_000);
+        let sum = history.text.unwrap().len() + history.code.unwrap().len() + delivered.traceparent.unwrap().len();
+        assert!(sum < 4_096 - 200, "{sum}");
+        envelope.history.text = Some("𠮷".repeat(50_000));
+        assert_eq!(delivery(received(properties(&envelope).unwrap())).envelope.history.text.unwrap().len(), TEXT_BYTES);
+    }
+
+    #[test]
+    fn an_identifier_too_long_for_amqp_is_refused_not_cut() {
+        let envelope = Envelope { message_id: Some("x".repeat(256)), ..full() };
+        assert!(properties(&envelope).is_err());
+    }
+
+    #[test]
+    fn what_foreign_clients_write_is_taken_or_left() {
+        let mut table = FieldTable::default();
+        let mut put = |name: &str, value| {
+            table.insert(short(name), value);
+        };
+        put(ATTEMPT, AMQPValue::LongString("12".into()));
+        put(FIRST_FAILED_AT, AMQPValue::Timestamp(1_782_867_723));
+        put(FAULT, AMQPValue::LongString(vec![0xff, 0xfe].into()));
+        put(FAULT_CODE, AMQPValue::FieldTable(FieldTable::default()));
+        put(TRACEPARENT, AMQPValue::Boolean(true));
+        put("x-death", AMQPValue::Void);
+        let delivered = delivery(received(BasicProperties::default().with_headers(table).with_message_id("".into())));
+        let history = delivered.envelope.history;
+        assert_eq!(history.attempts, 12);
+        assert_eq!(history.first_failed_at.unwrap().to_string(), "2026-07-01 01:02:03");
+        assert_eq!((history.text, history.code, delivered.envelope.traceparent, delivered.envelope.message_id), (None, None, None, None));
+
+        for (value, attempts) in [
+            (AMQPValue::ShortShortUInt(200), 200),
+            (AMQPValue::LongInt(-1), 0),
+            (AMQPValue::LongLongInt(i64::MAX), 0),
+            (AMQPValue::LongString("many".into()), 0),
+            (AMQPValue::Double(2.0), 0),
+        ] {
+            let mut table = FieldTable::default();
+            table.insert(short(ATTEMPT), value);
+            assert_eq!(delivery(received(BasicProperties::default().with_headers(table))).envelope.history.attempts, attempts);
+        }
+    }
+}

@@ -3,5 +3,9 @@
 pub mod broker;
 pub mod domain;
 mod entries;
+pub mod hex;
 pub mod obligees;
+pub mod papers;
+pub mod pdf;
 pub mod surety;
+pub mod templates;

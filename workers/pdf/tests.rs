@@ -1,0 +1,194 @@
+//! Whole documents, read back with the tools of others.
+
+use std::process::Command;
+
+use super::layout::pages;
+use super::lines::{never_first, never_last};
+use super::*;
+
+fn info() -> Info {
+    let created = chrono::NaiveDate::from_ymd_opt(2026, 7, 1).unwrap().and_hms_opt(1, 2, 3).unwrap();
+    Info { title: "お知らせ (試験)".to_owned(), author: "保証株式会社".to_owned(), subject: "subject".to_owned(), created }
+}
+
+fn page(content: &str) -> String {
+    format!("<page margin=\"20mm\">{content}</page>")
+}
+
+fn drawn(content: &str) -> Vec<u8> {
+    draw(&page(content), test_fonts(), &info()).unwrap()
+}
+
+/// Runs a tool on a document and returns what it prints; fails when the tool does.
+fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("document.pdf");
+    std::fs::write(&path, pdf).unwrap();
+    let arguments: Vec<String> = arguments.iter().map(|argument| argument.replace("FILE", path.to_str().unwrap())).collect();
+    let output = Command::new(program).args(&arguments).current_dir(folder.path()).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program}: {shown}{}", String::from_utf8_lossy(&output.stderr));
+    shown
+}
+
+/// What `draw` says to markup it refuses.
+fn refusal(content: &str) -> String {
+    draw(&page(content), test_fonts(), &info()).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+fn text_of(pdf: &[u8]) -> String {
+    // In raw order: otherwise a wide space is taken for the gutter between two columns.
+    tool("pdftotext", &["-raw", "-enc", "UTF-8", "FILE", "-"], pdf)
+}
+
+#[test]
+fn text_comes_back_as_it_was() {
+    let lines = [
+        "髙橋﨑𠮷槗邊濵祥\u{FA1A}神\u{FA19}",
+        "長⻑〜～−－‐-・･ｱｲｳガが",
+        "＜b＞{{name}}%s\\n()[]\\(\\)",
+        "令和8年7月1日　１２，３４５，０００円",
+        "①②③㈱㈲℡〒№",
+        "ABC xyz 0123456789 !\"#$'*+,./:;=?@^_`|~",
+    ];
+    let content: String = lines.iter().flat_map(|line| ["<p align=\"left\">", line, "</p>"]).collect();
+    let pdf = drawn(&content);
+    let back: Vec<String> =
+        text_of(&pdf).lines().filter(|line| !line.is_empty()).map(|line| line.trim_end_matches('\u{c}').to_owned()).collect();
+    // The tool takes U+3000 for white space and writes white space as one space.
+    assert_eq!(back[..lines.len()], lines.map(|line| line.replace('\u{3000}', " ")));
+    let escaped = drawn("<p>&lt;b&gt; {{ }} &amp;amp; &#34;</p>");
+    assert_eq!(text_of(&escaped).trim(), "<b> {{ }} &amp; \"");
+}
+
+#[test]
+fn composed_text_is_drawn_and_ignorable_characters_are_not() {
+    assert_eq!(text_of(&drawn("<p>か\u{3099}\u{200B}葛\u{E0100}\u{AD}飾</p>")).trim(), "が葛飾");
+}
+
+#[test]
+fn files_are_sound_and_fonts_are_embedded_subsets() {
+    let pdf = drawn(
+        "<heading>題</heading><p>明朝𠮷<em>ゴシック</em></p><qr data=\"https://example.jp/?number=1\" size=\"30mm\"/><key>Abc3Def6GHj9</key>",
+    );
+    tool("qpdf", &["--check", "FILE"], &pdf);
+    let listed = tool("pdffonts", &["FILE"], &pdf);
+    let fonts: Vec<&str> = listed.lines().skip(2).collect();
+    assert_eq!(fonts.len(), 3, "{listed}");
+    for font in fonts {
+        let columns: Vec<&str> = font.split_whitespace().collect();
+        assert_eq!(columns[0].find('+'), Some(6), "{listed}");
+        assert_eq!(columns[columns.len() - 5..columns.len() - 2], ["yes", "yes", "yes"], "emb sub uni: {listed}");
+    }
+    assert!(pdf.len() < 40_000, "{}", pdf.len());
+    let about = tool("pdfinfo", &["FILE"], &pdf);
+    for expected in ["お知らせ (試験)", "保証株式会社", "PDF version:     1.7", "A4"] {
+        assert!(about.contains(expected), "{about}");
+    }
+}
+
+#[test]
+fn a_key_is_copied_as_one_word() {
+    let pdf = drawn("<table><row><label>認証キー</label><value><key>Abc3Def6GHj9</key></value></row></table>");
+    assert!(text_of(&pdf).lines().any(|line| line == "Abc3Def6GHj9" || line.ends_with(" Abc3Def6GHj9")), "{}", text_of(&pdf));
+}
+
+#[test]
+fn a_code_is_read_by_a_scanner() {
+    let pdf = drawn("<qr data=\"https://registry.example.jp/open?number=31074-00001M\" size=\"25mm\" align=\"right\"/>");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("code.pdf");
+    std::fs::write(&path, &pdf).unwrap();
+    let image = folder.path().join("code");
+    assert!(Command::new("pdftoppm").args(["-r", "150", "-png"]).arg(&path).arg(&image).status().unwrap().success());
+    let image = folder.path().join("code-1.png");
+    let output = Command::new("zbarimg").args(["-q", "--raw"]).arg(&image).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "https://registry.example.jp/open?number=31074-00001M");
+}
+
+#[test]
+fn the_same_document_is_the_same_bytes() {
+    let content = "<p>同じ内容𠮷</p><qr data=\"x\"/>";
+    let first = drawn(content);
+    drawn("<p>別の内容</p>");
+    assert_eq!(first, drawn(content));
+    let later = Info { created: info().created + chrono::TimeDelta::days(1), ..info() };
+    assert_ne!(first, draw(&page(content), test_fonts(), &later).unwrap());
+}
+
+#[test]
+fn what_cannot_be_drawn_is_named() {
+    let error = refusal;
+    assert_eq!(error("<p>甲\u{10FFFD}</p>"), "no font draws \u{10FFFD} (U+10FFFD)");
+    assert_eq!(error("<p>甲\u{202E}乙</p>"), "character U+202E may not stand in a document");
+    assert_eq!(error("<p>甲</p>\n<blink/>"), "markup line 2, column 1: unknown element <blink>");
+    assert_eq!(error("<p>甲</p>\n<p shadow=\"1\"/>"), "markup line 2, column 1: <p> has no attribute shadow");
+    assert!(matches!(draw(&page("<p>\u{B}</p>"), test_fonts(), &info()), Err(PdfError::NotXml { .. })));
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let error = refusal;
+    let tall = "<p>甲</p>".repeat(80);
+    assert!(error(&format!("<box>{tall}</box>")).contains("taller than the page"));
+    assert!(error("<qr data=\"x\" size=\"300mm\"/>").contains("wider than its place"));
+    assert!(error("<table widths=\"150mm 150mm\"><row><label>甲</label><value>乙</value></row></table>").contains("do not fit"));
+    assert!(error("<p size=\"600pt\">甲</p>").contains("narrower than a letter"));
+    assert!(error(&"<p>甲</p>".repeat(5000)).contains("longer than 50 pages"));
+    assert!(error(&format!("<qr data=\"{}\"/>", "a".repeat(5000))).contains("QR code"));
+}
+
+/// Runs stay on their page, break nowhere forbidden, and long text goes on to the next page.
+#[test]
+fn lines_of_a_long_document_are_within_the_page_and_break_well() {
+    let sentence = "受注者は、「電子保証」（認証キーを含む。）の発行を受けたときは、工期（令和8年7月1日から令和9年3月31日まで）の始期までに、\
+                    発注者（○○市長）へＡＢＣ工区＃３・第１２，３４５号～第１２，３９９号を提出してください。http://registry.example.jp/a/very/long/path/that/does/not/break ";
+    let row = format!("<row><label>工事名々ー、</label><value>{sentence}</value></row>");
+    let content = format!(
+        "<p indent=\"1em\">{0}</p><list marker=\"circled\"><item>{0}</item><item>{0}</item></list><table border=\"grid\">{1}</table><box><p>{0}</p></box>\
+         <columns widths=\"40% *\"><column><p>{2}</p></column><column><p align=\"right\">{2}</p></column></columns>",
+        sentence.repeat(6),
+        row.repeat(20),
+        sentence
+    );
+    let sheet = markup::read(&page(&content)).unwrap();
+    let pages = pages(&sheet, test_fonts()).unwrap();
+    assert!(pages.len() > 2, "{}", pages.len());
+    let margin = 20.0 * 72.0 / 25.4;
+    let mut lines = 0;
+    for page in &pages {
+        let runs: Vec<_> = page
+            .elements
+            .iter()
+            .filter_map(|element| match element {
+                display::Element::Text(run) if run.place.role != display::Role::Artifact => Some(run),
+                _ => None,
+            })
+            .collect();
+        assert!(!runs.is_empty());
+        for run in &runs {
+            assert!(run.at.0 >= margin - 0.01 && run.at.0 + run.width <= page.size.0 - margin + 1.0, "{run:?}");
+            assert!(run.at.1 >= margin && run.at.1 <= page.size.1 - margin, "{run:?}");
+        }
+        for line in runs.chunk_by(|one, other| (one.at.1 - other.at.1).abs() < 0.001 && one.place == other.place) {
+            lines += 1;
+            let text: String = line.iter().map(|run| run.text.as_str()).collect();
+            assert!(!text.starts_with(never_first), "{text}");
+            assert!(!text.ends_with(never_last), "{text}");
+        }
+    }
+    assert!(lines > 150, "{lines}");
+    let pdf = draw(&page(&content), test_fonts(), &info()).unwrap();
+    tool("qpdf", &["--check", "FILE"], &pdf);
+    assert!(text_of(&pdf).contains(&format!("1 / {}", pages.len())));
+}
+
+#[test]
+fn text_without_missing_characters_can_be_drawn() {
+    for text in
+        ["髙﨑𠮷槗", "\u{200B}\u{FE0F}", "か\u{3099}", "a\u{301}e", "\u{FA4C}\u{2F800}", "ℵ☃♨", "\u{10FFFD}", "\u{E000}", "\u{202A}"]
+    {
+        let drawable = test_fonts().missing(text).is_empty();
+        assert_eq!(draw(&page(&format!("<p>{text}</p>")), test_fonts(), &info()).is_ok(), drawable, "{text:?}");
+    }
+}

@@ -1,0 +1,98 @@
+//! What happens to characters before they are measured.
+//!
+//! - Combining sequences of kana and Latin are composed (NFC), because there is no shaper. Compatibility ideographs
+//!   (U+F900…, U+2F800…) are passed through: NFC would replace 﨑's relatives by other characters, and a name must
+//!   be printed as it is registered.
+//! - Default-ignorable characters (variation selectors, zero-width spaces, soft hyphens) are dropped: they have no
+//!   glyph.
+//! - Controls, separators and bidirectional overrides are refused: what a reader sees and what a machine copies
+//!   would differ.
+
+use std::borrow::Cow;
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+/// Text ready for measuring, or the first character that must not be drawn.
+pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
+    if text.is_ascii() {
+        return match text.chars().find(|&character| is_forbidden(character)) {
+            Some(forbidden) => Err(forbidden),
+            None => Ok(Cow::Borrowed(text)),
+        };
+    }
+    let composed = composed(text);
+    let mut clean = true;
+    for character in composed.chars() {
+        if is_forbidden(character) {
+            return Err(character);
+        }
+        clean &= !is_ignorable(character);
+    }
+    Ok(if clean { composed } else { Cow::Owned(composed.chars().filter(|&character| !is_ignorable(character)).collect()) })
+}
+
+/// Composes everything but compatibility ideographs.
+pub(super) fn composed(text: &str) -> Cow<'_, str> {
+    if is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Cow::Borrowed(text);
+    }
+    let mut composed = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let ideograph = rest.char_indices().find(|&(_, character)| is_compatibility_ideograph(character));
+        let (before, from) = match ideograph {
+            None => (rest, rest.len()),
+            Some((at, character)) => (&rest[..at], at + character.len_utf8()),
+        };
+        composed.extend(before.nfc());
+        composed.push_str(&rest[before.len()..from]);
+        rest = &rest[from..];
+    }
+    Cow::Owned(composed)
+}
+
+fn is_compatibility_ideograph(character: char) -> bool {
+    matches!(character, '\u{F900}'..='\u{FAFF}' | '\u{2F800}'..='\u{2FA1F}')
+}
+
+/// Controls, line and paragraph separators, bidirectional embeddings, overrides and isolates, noncharacters.
+pub(super) fn is_forbidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FDD0}'..='\u{FDEF}')
+        || u32::from(character) & 0xFFFE == 0xFFFE
+}
+
+/// Default_Ignorable_Code_Point of Unicode 16, without those that are forbidden.
+pub(super) fn is_ignorable(character: char) -> bool {
+    matches!(character,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E0FFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kana_and_latin_are_composed_but_names_are_not_changed() {
+        for (text, expected) in [
+            ("か\u{3099}は\u{309A}", "がぱ"),
+            ("e\u{301}", "é"),
+            ("神\u{FA19}社\u{FA4C}か\u{3099}\u{2F800}", "神\u{FA19}社\u{FA4C}が\u{2F800}"),
+            ("髙﨑𠮷槗", "髙﨑𠮷槗"),
+            ("葛\u{E0100}飾\u{FE00}\u{200B}\u{AD}", "葛飾"),
+        ] {
+            assert_eq!(prepared(text).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn controls_and_overrides_are_refused() {
+        for forbidden in ['\u{0}', '\u{B}', '\u{7F}', '\u{85}', '\u{2028}', '\u{202E}', '\u{2066}', '\u{FFFE}'] {
+            assert_eq!(prepared(&format!("山{forbidden}田")), Err(forbidden));
+            assert_eq!(prepared(&format!("a{forbidden}b")), Err(forbidden));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The one clock. Everything that needs to know the time is given a [`Clock`] or a moment, so that tests decide what time it is.
+//!
+//! Moments are UTC and whole microseconds: PostgreSQL keeps no more, SQLite would keep nanoseconds, and a moment must
+//! compare equal to itself after a trip through either.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+
+/// Tells the time. Cheap to clone; clones of a fixed clock move together.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System,
+    /// Microseconds since 1970.
+    Fixed(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still at `moment` (UTC) until it is advanced.
+    pub fn fixed(moment: NaiveDateTime) -> Self {
+        Self(Source::Fixed(Arc::new(AtomicI64::new(moment.and_utc().timestamp_micros()))))
+    }
+
+    /// Moves a fixed clock and all its clones, backwards for a negative `step`. The system's clock is not moved.
+    pub fn advance(&self, step: TimeDelta) {
+        if let Source::Fixed(micros) = &self.0 {
+            micros.fetch_add(step.num_microseconds().unwrap_or(0), Ordering::SeqCst);
+        }
+    }
+
+    /// The moment now: UTC, whole microseconds.
+    pub fn now(&self) -> NaiveDateTime {
+        let micros = match &self.0 {
+            Source::System => {
+                #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+                let now = Utc::now();
+                now.timestamp_micros()
+            }
+            Source::Fixed(micros) => micros.load(Ordering::SeqCst),
+        };
+        DateTime::from_timestamp_micros(micros).unwrap_or_default().naive_utc()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixed_clock_moves_only_when_told_and_its_clones_with_it() {
+        let start = DateTime::from_timestamp(1_782_864_000, 123_456_789).unwrap().naive_utc();
+        let clock = Clock::fixed(start);
+        let clone = clock.clone();
+        assert_eq!(clock.now().and_utc().timestamp_subsec_nanos(), 123_456_000);
+        clone.advance(TimeDelta::minutes(30));
+        assert_eq!(clock.now() - start, TimeDelta::minutes(30) - TimeDelta::nanoseconds(789));
+        clock.advance(TimeDelta::minutes(-30));
+        assert_eq!(clone.now().and_utc().timestamp(), start.and_utc().timestamp());
+    }
+
+    #[test]
+    fn the_system_clock_runs_in_whole_microseconds() {
+        let clock = Clock::system();
+        let first = clock.now();
+        clock.advance(TimeDelta::days(365));
+        assert!(clock.now() >= first && clock.now() - first < TimeDelta::days(1));
+        assert_eq!(first.and_utc().timestamp_subsec_nanos() % 1_000, 0);
+    }
+}

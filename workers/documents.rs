@@ -1,0 +1,327 @@
+//! Finished documents: PDFs under names made of their content. The only module that names `object_store`.
+//!
+//! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writing it twice is the same as writing it once, so a
+//! stage that runs again stores nothing new, and whoever reads a document back knows whether it is still what was written.
+//! Names that mean something (number and revision) were rejected: they would have to be overwritten by a correction.
+//!
+//! In a folder a document appears whole or not at all (written beside, synchronised, renamed), and since notices hold
+//! authentication keys, nobody but the owner can read it: every folder below the root is 0700 before a file is
+//! put there, and each file 0600. The root itself, which an operator or user chose, is created 0700 where it is missing and
+//! otherwise left as it is.
+
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Location;
+use object_store::{ObjectStore, ObjectStoreExt as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::hex::hex;
+
+/// Says what went wrong with stored documents.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// The URL of the store is not understood.
+    #[error("cannot use {url:?} as document store: {problem}; expected file:./folder or file:///folder")]
+    Url {
+        /// The URL as configured.
+        url: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// The folder cannot be created or opened.
+    #[error("cannot open the document folder {folder}", folder = folder.display())]
+    Open {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store does not take the document.
+    #[error("cannot store document {location}")]
+    Put {
+        /// Where it was to be.
+        location: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store does not give the document.
+    #[error("cannot read document {location}")]
+    Get {
+        /// Where it should be.
+        location: String,
+        /// Why.
+        source: Box<object_store::Error>,
+    },
+    /// There is no such document.
+    #[error("document {location} does not exist")]
+    Missing {
+        /// Where it should be.
+        location: String,
+    },
+    /// The document is not what was stored.
+    #[error("document {location} is damaged: its content has another SHA-256")]
+    Damaged {
+        /// Where it is.
+        location: String,
+    },
+    /// A prefix or location is not one of ours.
+    #[error("{location:?} is not the location of a document")]
+    Location {
+        /// The text given.
+        location: String,
+    },
+}
+
+impl DocumentError {
+    /// Whether the store as a whole is down or full: waiting and trying again is right, giving up this document is not.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Put { .. } | Self::Get { .. } => true,
+            Self::Url { .. } | Self::Missing { .. } | Self::Damaged { .. } | Self::Location { .. } => false,
+        }
+    }
+}
+
+/// A document that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where, for [`Documents::get`].
+    pub location: String,
+    /// SHA-256 of the content, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Length, bytes.
+    pub size: u64,
+}
+
+/// The document store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Documents {
+    store: Arc<dyn ObjectStore>,
+    /// The root, when the store is a folder.
+    folder: Option<PathBuf>,
+}
+
+impl Documents {
+    /// Opens the store of a URL: `file:./folder` (relative to the working directory) or `file:///folder`.
+    pub fn open(url: &str) -> Result<Self, DocumentError> {
+        let folder = folder_of(url).map_err(|problem| DocumentError::Url { url: url.to_owned(), problem })?;
+        let failed = |source| DocumentError::Open { folder: folder.clone(), source };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let root = folder.canonicalize().map_err(failed)?;
+        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| failed(error.into()))?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), folder: Some(root) })
+    }
+
+    /// Checks that a URL is one of a store, and opens nothing.
+    pub fn check(url: &str) -> Result<(), DocumentError> {
+        folder_of(url).map(drop).map_err(|problem| DocumentError::Url { url: url.to_owned(), problem })
+    }
+
+    /// Stores a PDF below `prefix` (such as `notice`) and says where. A document that is there already is not written again.
+    pub async fn put(&self, prefix: &str, bytes: &[u8]) -> Result<Stored, DocumentError> {
+        let sha256 = hex(&Sha256::digest(bytes));
+        let location = format!("{prefix}/{}/{sha256}.pdf", &sha256[..2]);
+        let path = checked(&location)?;
+        let size = bytes.len() as u64;
+        let stored = Stored { location: location.clone(), sha256, size };
+        // Renaming is atomic, so a file of the right name and length is the document.
+        match self.store.head(&path).await {
+            // Whoever wrote it may have died before it was closed to others.
+            Ok(found) if found.size == size => return self.private(stored).await,
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(source) => return Err(DocumentError::Put { location, source: Box::new(source) }),
+        }
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| DocumentError::Put { location: location.clone(), source };
+        if let Some(root) = &self.folder {
+            let folder = root.join(prefix).join(&stored.sha256[..2]);
+            private_folders(root.clone(), folder).await.map_err(|source| failed(Box::new(source)))?;
+        }
+        self.store.put(&path, bytes.to_vec().into()).await.map_err(|source| failed(Box::new(source)))?;
+        self.private(stored).await
+    }
+
+    /// Closes a stored document to everyone but its owner.
+    async fn private(&self, stored: Stored) -> Result<Stored, DocumentError> {
+        if let Some(root) = &self.folder {
+            let only_owner = std::fs::Permissions::from_mode(0o600);
+            tokio::fs::set_permissions(root.join(&stored.location), only_owner)
+                .await
+                .map_err(|source| DocumentError::Put { location: stored.location.clone(), source: Box::new(source) })?;
+        }
+        Ok(stored)
+    }
+
+    /// Finds out whether documents can be written now, by writing the same small file again.
+    pub async fn probe(&self) -> Result<(), DocumentError> {
+        let failed = |source: object_store::Error| DocumentError::Put { location: PROBE.to_owned(), source: Box::new(source) };
+        self.store.put(&Location::from(PROBE), Vec::new().into()).await.map(drop).map_err(failed)
+    }
+
+    /// Reads a document back and checks that it is what was stored.
+    pub async fn get(&self, location: &str) -> Result<Vec<u8>, DocumentError> {
+        let path = checked(location)?;
+        let failed = |source| match source {
+            object_store::Error::NotFound { .. } => DocumentError::Missing { location: location.to_owned() },
+            source => DocumentError::Get { location: location.to_owned(), source: Box::new(source) },
+        };
+        let bytes = self.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let sha256 = hex(&Sha256::digest(&bytes));
+        if path.filename().is_some_and(|name| name.strip_suffix(".pdf") == Some(&sha256)) {
+            Ok(bytes.into())
+        } else {
+            Err(DocumentError::Damaged { location: location.to_owned() })
+        }
+    }
+}
+
+/// What [`Documents::probe`] writes.
+const PROBE: &str = "probe";
+
+/// The folder that a `file:` URL names.
+fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
+    let Some((scheme, rest)) = url.split_once(':') else { return Err("it has no scheme") };
+    if !scheme.eq_ignore_ascii_case("file") {
+        return Err("only folders are supported");
+    }
+    if rest.is_empty() {
+        return Err("it names no folder");
+    }
+    if !rest.starts_with("//") {
+        return Ok(PathBuf::from(rest));
+    }
+    let url = url::Url::parse(url).map_err(|_| "it is not a URL")?;
+    url.to_file_path().map_err(|()| "it names another host")
+}
+
+/// Only what [`Documents::put`] makes is a location: lower-case prefix, two digits, 64 digits.
+fn checked(location: &str) -> Result<Location, DocumentError> {
+    let wrong = || DocumentError::Location { location: location.to_owned() };
+    let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let [prefix, shard, name] = location.split('/').collect::<Vec<_>>()[..] else { return Err(wrong()) };
+    let sha256 = name.strip_suffix(".pdf").ok_or_else(wrong)?;
+    let plain = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    if !plain || shard.len() != 2 || sha256.len() != 64 || !sha256.starts_with(shard) || !digits(sha256) {
+        return Err(wrong());
+    }
+    Location::parse(location).map_err(|_| wrong())
+}
+
+/// Makes the folders between `root` and `folder`, open to their owner only, whatever the umask says and whoever made them.
+async fn private_folders(root: PathBuf, folder: PathBuf) -> std::io::Result<()> {
+    let make = move || {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        for folder in folder.ancestors().take_while(|folder| *folder != root) {
+            if std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
+                std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+            }
+            // The new name must survive a power cut as surely as the document.
+            std::fs::File::open(folder.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        }
+        Ok(())
+    };
+    tokio::task::spawn_blocking(make).await.map_err(std::io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
+
+    #[tokio::test]
+    async fn a_document_is_stored_once_under_its_content_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("documents");
+        let documents = Documents::open(&format!("file://{}", root.display())).unwrap();
+        let first = documents.put("notice", b"%PDF-1.7 a").await.unwrap();
+        assert_eq!(first.size, 10);
+        assert_eq!(first.location, format!("notice/{}/{}.pdf", &first.sha256[..2], first.sha256));
+        let path = root.join(&first.location);
+        let written = std::fs::metadata(&path).unwrap().modified().unwrap();
+        assert_eq!((mode(&path), mode(path.parent().unwrap()), mode(&root)), (0o600, 0o700, 0o700));
+        assert_eq!(documents.put("notice", b"%PDF-1.7 a").await.unwrap(), first);
+        assert_eq!(std::fs::metadata(&path).unwrap().modified().unwrap(), written);
+        assert_eq!(files(&root), [path]);
+        assert_eq!(documents.get(&first.location).await.unwrap(), b"%PDF-1.7 a");
+        assert_ne!(documents.put("certificate", b"%PDF-1.7 a").await.unwrap().location, first.location);
+    }
+
+    #[tokio::test]
+    async fn many_at_once_store_the_same_document_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let bytes = vec![b'x'; 300_000];
+        let puts = (0..16).map(|_| documents.put("notice", &bytes));
+        let stored: Vec<_> = futures_util::future::join_all(puts).await.into_iter().map(Result::unwrap).collect();
+        assert!(stored.iter().all(|one| *one == stored[0]));
+        assert_eq!(files(folder.path()).len(), 1);
+        assert_eq!(documents.get(&stored[0].location).await.unwrap(), bytes);
+    }
+
+    #[tokio::test]
+    async fn damage_and_absence_are_found_and_a_torn_file_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let stored = documents.put("notice", b"whole").await.unwrap();
+        let path = folder.path().join(&stored.location);
+        std::fs::write(&path, b"whale").unwrap();
+        let error = documents.get(&stored.location).await.unwrap_err();
+        assert!(matches!(error, DocumentError::Damaged { .. }) && !error.is_unavailable());
+        std::fs::write(&path, b"wh").unwrap();
+        documents.put("notice", b"whole").await.unwrap();
+        assert_eq!(documents.get(&stored.location).await.unwrap(), b"whole");
+        // Left by a process that died between writing it and closing it to others.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        documents.put("notice", b"whole").await.unwrap();
+        assert_eq!(mode(&path), 0o600);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(documents.get(&stored.location).await.unwrap_err(), DocumentError::Missing { .. }));
+    }
+
+    #[tokio::test]
+    async fn only_our_own_locations_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let hash = "ab".repeat(32);
+        for location in
+            ["../secret".to_owned(), "/etc/passwd".to_owned(), format!("../ab/{hash}.pdf"), format!("notice/cd/{hash}.pdf"), String::new()]
+        {
+            assert!(matches!(documents.get(&location).await.unwrap_err(), DocumentError::Location { .. }), "{location}");
+        }
+        assert!(matches!(documents.put("../up", b"x").await.unwrap_err(), DocumentError::Location { .. }));
+    }
+
+    #[test]
+    fn urls_that_are_not_folders_are_refused() {
+        for (url, says) in [
+            ("s3://bucket/x", "only folders are supported"),
+            ("documents", "it has no scheme"),
+            ("file:", "it names no folder"),
+            ("file://host/x", "it names another host"),
+        ] {
+            let error = Documents::open(url).unwrap_err();
+            assert!(error.to_string().contains(says) && !error.is_unavailable(), "{error}");
+        }
+        assert_eq!(folder_of("file:./a b"), Ok(PathBuf::from("./a b")));
+        assert_eq!(folder_of("file:///a%20b"), Ok(PathBuf::from("/a b")));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_written_is_unavailable() {
+        let folder = tempfile::tempdir().unwrap();
+        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        std::fs::write(folder.path().join("notice"), "a file where a folder belongs").unwrap();
+        let error = documents.put("notice", b"x").await.unwrap_err();
+        assert!(error.is_unavailable(), "{error:?}");
+    }
+}

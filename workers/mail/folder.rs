@@ -1,0 +1,65 @@
+//! Letters as `.eml` files: the embedded mode's way.
+//!
+//! A file appears whole or not at all (written beside, synchronised, renamed) and is named after the Message-ID, so that sending a
+//! letter again leaves one file. Notices that are attached hold authentication keys: files are 0600, and the folder is made
+//! 0700 where it is missing.
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::letter::Parcel;
+use super::{MailerError, Reply, SendError};
+
+/// A folder that takes letters.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Tells apart the drafts that this process writes at the same time.
+    drafts: AtomicU64,
+}
+
+/// Name of the file that holds the letter with this Message-ID: the id (which is safe as a name) and `.eml`.
+pub fn file_name(message_id: &str) -> String {
+    format!("{message_id}.eml")
+}
+
+impl Folder {
+    pub(super) fn open(path: PathBuf) -> Result<Self, MailerError> {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        made.map_err(|source| MailerError::Folder { folder: path.clone(), source })?;
+        Ok(Self { path, drafts: AtomicU64::new(0) })
+    }
+
+    pub(super) async fn write(&self, parcel: Parcel) -> Result<Reply, SendError> {
+        let name = file_name(&parcel.message_id);
+        self.place(Some(name.clone()), parcel.bytes).await?;
+        Ok(Reply { code: 250, text: name })
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), SendError> {
+        self.place(None, Vec::new()).await
+    }
+
+    /// Writes a draft and gives it its name; without a name it is thrown away.
+    async fn place(&self, name: Option<String>, bytes: Vec<u8>) -> Result<(), SendError> {
+        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let draft = self.path.join(format!(".draft-{}-{number}", std::process::id()));
+        let folder = self.path.clone();
+        let place = move || {
+            // A draft of this name can only be the rest of a dead process with our id.
+            let _ = std::fs::remove_file(&draft);
+            let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
+            let placed = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| match name {
+                Some(name) => std::fs::rename(&draft, folder.join(name)).and_then(|()| std::fs::File::open(&folder)?.sync_all()),
+                None => std::fs::remove_file(&draft),
+            });
+            if placed.is_err() {
+                let _ = std::fs::remove_file(&draft);
+            }
+            placed
+        };
+        let placed = tokio::task::spawn_blocking(place).await.map_err(std::io::Error::other).and_then(|placed| placed);
+        placed.map_err(|source| SendError::Folder { folder: self.path.clone(), source })
+    }
+}

@@ -1,0 +1,409 @@
+//! The dialogue with a mail server, command by command, and the connections it is held on.
+//!
+//! lettre's connection has no read timeout: every step here has one. What tells `Unknown` from `Unavailable` is a flag that is set by
+//! the iterator which feeds the content, at the moment it has nothing more to give: the next thing lettre writes is the dot.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lettre::transport::smtp::authentication::{Credentials as Login, Mechanism};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::{self, response::Response};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+
+use super::letter::Parcel;
+use super::{Cause, MailerError, Reply, SendError, Step};
+use crate::personal::scrub;
+use crate::secret::Secret;
+
+/// How long an unused connection is kept: servers commonly close after one to five minutes.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long a parting QUIT may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Content is written in pieces of this size, bytes.
+const PIECE: usize = 64 * 1024;
+
+/// How the connection to a mail server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all: for a relay on the same machine.
+    None,
+    /// Begins in the clear and must be raised to TLS before anything is said (port 587).
+    StartTls,
+    /// TLS from the first byte (port 465).
+    Tls,
+}
+
+/// Who we are to the mail server. Not `Debug`.
+#[derive(Clone)]
+pub struct Credentials {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// A mail server and how to talk to it. Not `Debug`: it holds a password.
+#[derive(Clone)]
+pub struct SmtpSettings {
+    /// Host name or address; with TLS the name its certificate must carry.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Protection.
+    pub security: Security,
+    /// PEM file of the certificate authorities to trust *instead of* the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Login (PLAIN, else LOGIN), where the server asks for one.
+    pub credentials: Option<Credentials>,
+    /// Name given in EHLO; without one, this machine's.
+    pub hello_name: Option<String>,
+    /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each command.
+    pub timeout: Duration,
+    /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321 (4.5.3.2.6) asks for ten minutes.
+    pub reply_timeout: Duration,
+    /// Connections at the same time, at least one.
+    pub pool_size: usize,
+}
+
+/// A mail server with its connections.
+pub(super) struct Relay {
+    settings: SmtpSettings,
+    tls: Option<TlsParameters>,
+    hello_name: ClientId,
+    permits: Semaphore,
+    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+}
+
+/// How one attempt on one connection failed.
+struct Failure {
+    error: SendError,
+    /// Not the letter's fault: another connection may do.
+    connection_lost: bool,
+}
+
+impl Relay {
+    pub(super) fn new(settings: SmtpSettings) -> Result<Self, MailerError> {
+        if settings.security == Security::None && settings.credentials.is_some() && !is_this_machine(&settings.host) {
+            return Err(MailerError::PasswordInClear { host: settings.host });
+        }
+        let tls = match settings.security {
+            Security::None => None,
+            Security::StartTls | Security::Tls => Some(tls_parameters(&settings.host, settings.ca_file.as_deref())?),
+        };
+        let hello_name = settings.hello_name.clone().map_or_else(ClientId::default, ClientId::Domain);
+        let permits = Semaphore::new(settings.pool_size.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Self { settings, tls, hello_name, permits, idle: Mutex::new(Vec::new()) })
+    }
+
+    pub(super) async fn send(&self, parcel: &Parcel) -> Result<Reply, SendError> {
+        let _permit = self.permit().await?;
+        if let Some(mut connection) = self.pooled().await {
+            match self.deliver(&mut connection, parcel).await {
+                Ok(reply) => {
+                    self.keep(connection);
+                    return Ok(reply);
+                }
+                Err(failure) if !failure.connection_lost => {
+                    self.keep(connection);
+                    return Err(failure.error);
+                }
+                Err(Failure { error: error @ SendError::Unknown { .. }, .. }) => return Err(error),
+                // The connection had died in the pool, or the server ends it: not this letter's fault.
+                Err(_) => {}
+            }
+        }
+        let mut connection = self.connect().await?;
+        match self.deliver(&mut connection, parcel).await {
+            Ok(reply) => {
+                self.keep(connection);
+                Ok(reply)
+            }
+            Err(failure) => {
+                if !failure.connection_lost {
+                    self.keep(connection);
+                }
+                Err(failure.error)
+            }
+        }
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), SendError> {
+        let _permit = self.permit().await?;
+        let mut connection = self.connect().await?;
+        self.ask(Step::Connect, connection.command(Noop), None).await.map_err(|failure| failure.error)?;
+        self.keep(connection);
+        Ok(())
+    }
+
+    pub(super) async fn close(&self) {
+        let idle = std::mem::take(&mut *self.lock());
+        for (mut connection, _) in idle {
+            let _ = timeout(FAREWELL, connection.quit()).await;
+        }
+    }
+
+    async fn permit(&self) -> Result<SemaphorePermit<'_>, SendError> {
+        // The semaphore is never closed.
+        self.permits.acquire().await.map_err(|source| SendError::Unavailable { step: Step::Connect, source: source.into() })
+    }
+
+    /// A connection from the pool that still answers.
+    async fn pooled(&self) -> Option<AsyncSmtpConnection> {
+        loop {
+            let (mut connection, since) = self.lock().pop()?;
+            if since.elapsed() < IDLE && matches!(timeout(self.settings.timeout, connection.command(Rset)).await, Ok(Ok(_))) {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn keep(&self, connection: AsyncSmtpConnection) {
+        self.lock().push((connection, Instant::now()));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(AsyncSmtpConnection, Instant)>> {
+        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Connects, protects the connection and logs in. Whatever fails here is the server's matter, not a letter's.
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
+        let settings = &self.settings;
+        let wrapped = if settings.security == Security::Tls { self.tls.clone() } else { None };
+        let connecting = async {
+            let address = (settings.host.as_str(), settings.port);
+            let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello_name, wrapped, None)
+                .await
+                .map_err(|error| (Step::Connect, error))?;
+            if let (Security::StartTls, Some(tls)) = (settings.security, &self.tls) {
+                connection.starttls(tls.clone(), &self.hello_name).await.map_err(|error| (Step::Connect, error))?;
+            }
+            if let Some(credentials) = &settings.credentials {
+                let login = Login::new(credentials.username.clone(), credentials.password.expose().to_owned());
+                connection.auth(&[Mechanism::Plain, Mechanism::Login], &login).await.map_err(|error| (Step::Login, error))?;
+            }
+            Ok(connection)
+        };
+        match timeout(settings.timeout, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err((step, error))) => Err(SendError::Unavailable { step, source: cause(error, None) }),
+            Err(elapsed) => Err(SendError::Unavailable { step: Step::Connect, source: elapsed.into() }),
+        }
+    }
+
+    /// One letter on one connection.
+    async fn deliver(&self, connection: &mut AsyncSmtpConnection, parcel: &Parcel) -> Result<Reply, Failure> {
+        let to = Some(parcel);
+        self.ask(Step::Sender, connection.command(Mail::new(parcel.envelope.from().cloned(), Vec::new())), to).await?;
+        for recipient in parcel.envelope.to() {
+            self.ask(Step::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new())), to).await?;
+        }
+        let go_on = self.ask(Step::Data, connection.command(Data), to).await?;
+        if !go_on.has_code(354) {
+            // Whatever that is, it would take the content for commands.
+            let source = Reply { code: go_on.code().into(), text: "is no reply to DATA".to_owned() }.into();
+            return Err(Failure { error: SendError::Unavailable { step: Step::Data, source }, connection_lost: true });
+        }
+
+        // lettre writes a line break before the dot; the message's own would leave an empty line behind it.
+        let content = parcel.bytes.strip_suffix(b"\r\n").unwrap_or(&parcel.bytes);
+        let dotted = AtomicBool::new(false);
+        let mut pieces = content.chunks(PIECE);
+        let feed = std::iter::from_fn(|| {
+            let piece = pieces.next();
+            if piece.is_none() {
+                dotted.store(true, Ordering::SeqCst);
+            }
+            piece
+        });
+        let answer = timeout(self.settings.reply_timeout, connection.message_iter(feed)).await;
+        let after_dot = dotted.load(Ordering::SeqCst);
+        let step = if after_dot { Step::FinalDot } else { Step::Data };
+        let broken = |source: Cause| Failure {
+            error: if after_dot { SendError::Unknown { source } } else { SendError::Unavailable { step, source } },
+            connection_lost: true,
+        };
+        match answer {
+            Ok(Ok(response)) if (200..300).contains(&u16::from(response.code())) => Ok(reply_of(&response, to)),
+            Ok(Ok(_)) => Err(broken("the reply to the final dot is neither yes nor no".into())),
+            Ok(Err(error)) => match refusal(&error, to) {
+                Some(reply) => Err(refused(step, reply)),
+                None => Err(broken(cause(error, to))),
+            },
+            Err(elapsed) => Err(broken(elapsed.into())),
+        }
+    }
+
+    /// Waits for the reply to a command before the content.
+    async fn ask(
+        &self,
+        step: Step,
+        command: impl Future<Output = Result<Response, smtp::Error>>,
+        to: Option<&Parcel>,
+    ) -> Result<Response, Failure> {
+        let broken = |source| Failure { error: SendError::Unavailable { step, source }, connection_lost: true };
+        match timeout(self.settings.timeout, command).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => match refusal(&error, to) {
+                Some(reply) => Err(refused(step, reply)),
+                None => Err(broken(cause(error, to))),
+            },
+            Err(elapsed) => Err(broken(elapsed.into())),
+        }
+    }
+}
+
+/// What a 4xx or 5xx means; see the table of the module.
+fn refused(step: Step, reply: Reply) -> Failure {
+    let code = reply.code;
+    let error = match (code, step) {
+        (421 | 454 | 530 | 534 | 535 | 538, _) | (_, Step::Connect | Step::Login | Step::Sender) => {
+            SendError::Unavailable { step, source: reply.into() }
+        }
+        (500.., _) => SendError::Refused { step, source: reply },
+        _ => SendError::Deferred { step, source: reply },
+    };
+    Failure { error, connection_lost: code == 421 }
+}
+
+/// The reply within lettre's error, if it holds one.
+fn refusal(error: &smtp::Error, to: Option<&Parcel>) -> Option<Reply> {
+    let code = u16::from(error.status()?);
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    Some(Reply { code, text: presentable(&text, to) })
+}
+
+fn reply_of(response: &Response, to: Option<&Parcel>) -> Reply {
+    let text = response.message().collect::<Vec<_>>().join(" ");
+    Reply { code: response.code().into(), text: presentable(&text, to) }
+}
+
+/// An error that may be logged: lettre quotes what it could not read, which may be anything.
+fn cause(error: smtp::Error, to: Option<&Parcel>) -> Cause {
+    match refusal(&error, to) {
+        Some(reply) => reply.into(),
+        None if error.is_response() => "the connection ended or the reply is not SMTP".into(),
+        None => error.into(),
+    }
+}
+
+/// The server's text without addresses, on one line, at most 400 characters.
+fn presentable(text: &str, to: Option<&Parcel>) -> String {
+    let mut text = scrub(text);
+    for address in to.iter().flat_map(|parcel| parcel.envelope.to()) {
+        // "user taro unknown", "kensetsu.example.com: no MX": a small firm's domain is its name.
+        for part in [address.user(), address.domain()] {
+            text = masked(&text, part);
+        }
+    }
+    text.chars().take(400).collect()
+}
+
+/// The text with every occurrence of a part replaced, whatever its case. A part of one or two letters stands in every text.
+fn masked(text: &str, part: &str) -> String {
+    let (lower, part) = (text.to_ascii_lowercase(), part.to_ascii_lowercase());
+    if part.len() <= 2 {
+        return text.to_owned();
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut from = 0;
+    for (at, _) in lower.match_indices(&part) {
+        masked.push_str(&text[from..at]);
+        masked.push_str("***");
+        from = at + part.len();
+    }
+    masked.push_str(&text[from..]);
+    masked
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn tls_parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, MailerError> {
+    let mut parameters = TlsParameters::builder(host.to_owned());
+    if let Some(path) = ca_file {
+        let pem = std::fs::read(path).map_err(|source| MailerError::ReadCa { path: path.to_owned(), source })?;
+        let no_ca = || MailerError::NoCa { path: path.to_owned() };
+        // lettre takes an empty file for an empty list of certificates.
+        if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
+            return Err(no_ca());
+        }
+        let certificate = Certificate::from_pem(&pem).map_err(|_| no_ca())?;
+        parameters = parameters.certificate_store(CertificateStore::None).add_root_certificate(certificate);
+    }
+    parameters.build().map_err(|error| MailerError::Tls { host: host.to_owned(), source: error.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Mailer, Outcome};
+
+    fn settings() -> SmtpSettings {
+        SmtpSettings {
+            host: "mail.example.jp".to_owned(),
+            port: 25,
+            security: Security::None,
+            ca_file: None,
+            credentials: None,
+            hello_name: None,
+            timeout: Duration::from_secs(5),
+            reply_timeout: Duration::from_secs(5),
+            pool_size: 0,
+        }
+    }
+
+    #[test]
+    fn a_reply_is_classified_by_its_code_and_its_place() {
+        for (code, step, outcome, lost) in [
+            (550, Step::Recipient, Outcome::Permanent, false),
+            (554, Step::Data, Outcome::Permanent, false),
+            (552, Step::FinalDot, Outcome::Permanent, false),
+            (450, Step::Recipient, Outcome::Transient, false),
+            (451, Step::FinalDot, Outcome::Transient, false),
+            (421, Step::Recipient, Outcome::Unavailable, true),
+            (421, Step::FinalDot, Outcome::Unavailable, true),
+            (530, Step::Recipient, Outcome::Unavailable, false),
+            (553, Step::Sender, Outcome::Unavailable, false),
+            (452, Step::Sender, Outcome::Unavailable, false),
+            (554, Step::Connect, Outcome::Unavailable, false),
+            (535, Step::Login, Outcome::Unavailable, false),
+        ] {
+            let failure = refused(step, Reply { code, text: String::new() });
+            assert_eq!((failure.error.outcome(), failure.connection_lost), (outcome, lost), "{code} {step}");
+            assert_eq!(failure.error.reply().map(|reply| reply.code), Some(code));
+        }
+    }
+
+    #[test]
+    fn a_password_never_leaves_the_machine_in_the_clear() {
+        let credentials = Some(Credentials { username: "hosho".to_owned(), password: Secret::new("secret") });
+        let refused = Mailer::smtp(SmtpSettings { credentials: credentials.clone(), ..settings() }).err();
+        assert!(matches!(refused, Some(MailerError::PasswordInClear { .. })));
+        for host in ["localhost", "127.0.0.1", "::1"] {
+            assert!(Mailer::smtp(SmtpSettings { host: host.to_owned(), credentials: credentials.clone(), ..settings() }).is_ok());
+        }
+        assert!(Mailer::smtp(SmtpSettings { security: Security::StartTls, credentials, ..settings() }).is_ok());
+    }
+
+    #[test]
+    fn a_ca_file_without_certificates_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let start = || Mailer::smtp(SmtpSettings { security: Security::Tls, ca_file: Some(path.clone()), ..settings() }).err();
+        assert!(matches!(start(), Some(MailerError::ReadCa { .. })));
+        for text in ["", "not a certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(start().is_some(), "{text}");
+        }
+    }
+}

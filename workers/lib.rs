@@ -1,7 +1,11 @@
 //! hosho: the back end of Japanese electronic surety (電子保証) for public works.
 
+pub mod assembly;
+pub mod batches;
 pub mod broker;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod documents;
 pub mod domain;
 mod entries;
@@ -12,6 +16,12 @@ pub mod obligees;
 pub mod papers;
 pub mod pdf;
 pub mod personal;
+pub mod post;
+pub mod proofs;
+pub mod runner;
 pub mod secret;
+pub mod stage;
+pub mod stages;
 pub mod surety;
+pub mod telemetry;
 pub mod templates;

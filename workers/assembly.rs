@@ -1,0 +1,300 @@
+//! Builds everything the program is made of from its configuration. The one place where a URL becomes a vendor.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use hosho_schema::db::{self, DbError, Pool};
+
+use tokio::sync::watch;
+
+use crate::{
+    broker::{
+        Broker, BrokerError,
+        memory::Memory,
+        rabbit::{Rabbit, RabbitOptions, topology},
+    },
+    clock::Clock,
+    config::{self, Config, MailSecurity, MailTransport},
+    documents::Documents,
+    keys::KeyRing,
+    mail::{Credentials, Mailer, Security, Sender, SmtpSettings},
+    obligees::Registry,
+    pdf::{FontPaths, Fonts},
+    post::Post,
+    proofs, stages,
+    surety::{Branches, Sureties},
+    templates::Templates,
+};
+
+/// Says why the program cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// The configuration, or what it names, is wrong: somebody must edit something.
+    #[error("{what}")]
+    Configuration {
+        /// What was being set up.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something needed cannot be reached or opened: it may be there later.
+    #[error("{what}")]
+    Unavailable {
+        /// What was being opened.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tables are older than the program.
+    #[error("the database lacks {} migrations, the first is {first}", count)]
+    Unmigrated {
+        /// How many.
+        count: usize,
+        /// Name of the first.
+        first: String,
+    },
+}
+
+fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> AssemblyError {
+    move |source| AssemblyError::Configuration { what, source: source.into() }
+}
+
+fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> AssemblyError {
+    move |source| AssemblyError::Unavailable { what, source: source.into() }
+}
+
+/// What an operator edits, read and checked: obligees, branches, the surety, and templates rendered with every sample.
+pub struct Data {
+    /// Who takes guarantees, and how.
+    pub obligees: Registry,
+    /// 取扱箇所.
+    pub branches: Branches,
+    /// 保証会社 through time.
+    pub sureties: Sureties,
+}
+
+impl Data {
+    /// Reads all of it; opens no connection.
+    pub fn load(config: &Config) -> Result<Self, AssemblyError> {
+        let folder = config.data.folder.as_deref();
+        let below = |name: &str| folder.map(|folder| folder.join(name));
+        Ok(Self {
+            obligees: Registry::load(below("obligees").as_deref()).map_err(configuration("the obligees are not valid"))?,
+            branches: Branches::load(below("branches").as_deref()).map_err(configuration("the branches are not valid"))?,
+            sureties: Sureties::load(below("surety.toml").as_deref()).map_err(configuration("the surety is not valid"))?,
+        })
+    }
+}
+
+/// Everything the stages use, opened and checked.
+pub struct Services {
+    /// The time.
+    pub clock: Clock,
+    /// The tables.
+    pub pool: Pool,
+    /// Obligees, branches, the surety.
+    pub data: Arc<Data>,
+    /// The data keys.
+    pub keys: Arc<KeyRing>,
+    /// The fonts.
+    pub fonts: Arc<Fonts>,
+    /// The templates.
+    pub templates: Arc<Templates>,
+    /// The finished PDFs.
+    pub documents: Documents,
+    /// Mail.
+    pub post: Post,
+    /// The page where an obligee enters number and key.
+    pub registry_url: String,
+}
+
+impl Services {
+    /// Checks everything that can be checked first, then opens. `stop` becomes true when the process is asked to stop.
+    pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AssemblyError> {
+        let data = Arc::new(Data::load(config)?);
+        let fonts = Arc::new(fonts(&config.fonts)?);
+        let templates = Arc::new(proved_templates(config, &fonts)?);
+        let keys = Arc::new(keys(&config.keys)?);
+        let mailer = mailer(&config.mail)?;
+        Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+        let documents = Documents::open(&config.documents.url).map_err(unavailable("cannot open the document store"))?;
+        let pool = pool(config)?;
+        tracing::info!(
+            fonts.sha256 = fonts.sha256(),
+            keys.active = keys.active_id(),
+            obligees = data.obligees.iter().count(),
+            "Everything is set up"
+        );
+        let clock = Clock::system();
+        let seconds = |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
+        let post = Post {
+            mailer,
+            from: Sender { name: Some(config.mail.from_name.clone()), address: config.mail.from_address.as_str().into() },
+            attach_notice: config.mail.attach_notice,
+            orphan_after: seconds(config.work.mail_orphan_seconds),
+            resend_after: seconds(config.work.mail_resend_seconds),
+            connections: config.mail.connections,
+            pool: pool.clone(),
+            documents: documents.clone(),
+            clock: clock.clone(),
+            stop,
+        };
+        Ok(Self { clock, pool, data, keys, fonts, templates, documents, post, registry_url: config.registry.url.clone() })
+    }
+
+    /// Brings the tables up to date.
+    pub async fn migrate(&self) -> Result<Vec<String>, AssemblyError> {
+        self.with_database("cannot migrate the database", db::migrate).await
+    }
+
+    /// Refuses to work on tables that are older than the program.
+    pub async fn require_migrated(&self) -> Result<(), AssemblyError> {
+        let pending = self.with_database("cannot read the state of the database", db::pending).await?;
+        pending.first().map_or(Ok(()), |first| Err(AssemblyError::Unmigrated { count: pending.len(), first: first.clone() }))
+    }
+
+    /// Runs database work on a thread that may block.
+    pub async fn with_database<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, AssemblyError> {
+        let pool = self.pool.clone();
+        let done = tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(unavailable(what))?;
+        done.map_err(unavailable(what))
+    }
+}
+
+/// Checks everything that can be checked without opening or creating anything.
+pub fn check(config: &Config) -> Result<Data, AssemblyError> {
+    let data = Data::load(config)?;
+    proved_templates(config, &fonts(&config.fonts)?)?;
+    if config.keys.ring.is_some() || !config.keys.create || config.keys.file.exists() {
+        keys(&config.keys)?;
+    }
+    if config.mail.transport == MailTransport::Smtp {
+        mailer(&config.mail)?;
+    }
+    broker(config)?;
+    Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
+    Ok(data)
+}
+
+/// The queue a configuration names.
+#[derive(Debug, Clone)]
+pub enum Queue {
+    /// RabbitMQ.
+    Rabbit(Rabbit),
+    /// In this process.
+    Memory(Memory),
+}
+
+impl Queue {
+    /// The queue as runners see it.
+    pub fn queue(&self) -> Arc<dyn Broker> {
+        match self {
+            Self::Rabbit(rabbit) => Arc::new(rabbit.clone()),
+            Self::Memory(memory) => Arc::new(memory.clone()),
+        }
+    }
+
+    /// Whether only this process can use it.
+    pub fn in_process(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Declares exchanges and queues, where there are any.
+    pub async fn apply_topology(&self) -> Result<topology::Report, BrokerError> {
+        match self {
+            Self::Rabbit(rabbit) => topology::apply(rabbit).await,
+            Self::Memory(_) => Ok(topology::Report::default()),
+        }
+    }
+
+    /// Compares exchanges and queues with what they should be; changes nothing.
+    pub async fn check_topology(&self) -> Result<topology::Report, BrokerError> {
+        match self {
+            Self::Rabbit(rabbit) => topology::check(rabbit).await,
+            Self::Memory(_) => Ok(topology::Report::default()),
+        }
+    }
+}
+
+/// Makes the queue; connects to nothing yet.
+pub fn broker(config: &Config) -> Result<Queue, AssemblyError> {
+    let url = config.broker.url.expose();
+    if url == "memory:" {
+        return Ok(Queue::Memory(Memory::new(stages::NAMES)));
+    }
+    let options = RabbitOptions {
+        ca_file: config.broker.ca_file.clone(),
+        prefix: config.broker.prefix.clone(),
+        confirm_timeout: Duration::from_secs(config.broker.confirm_timeout_seconds),
+        ..RabbitOptions::new(url, stages::NAMES.to_vec())
+    };
+    Rabbit::new(options).map(Queue::Rabbit).map_err(configuration("broker.url is not valid"))
+}
+
+/// Opens the tables.
+pub fn pool(config: &Config) -> Result<Pool, AssemblyError> {
+    db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
+    Pool::open(config.database.url.expose(), config.database.connections).map_err(unavailable("cannot open the database"))
+}
+
+/// Parses every template.
+pub fn templates(config: &Config) -> Result<Templates, AssemblyError> {
+    Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
+}
+
+/// Parses every template and renders it with every sample.
+pub fn proved_templates(config: &Config, fonts: &Fonts) -> Result<Templates, AssemblyError> {
+    let templates = templates(config)?;
+    proofs::check(&templates, fonts).map_err(configuration("a template fails with its samples"))?;
+    Ok(templates)
+}
+
+/// Loads the fonts: those configured, or the system's.
+pub fn fonts(config: &config::Fonts) -> Result<Fonts, AssemblyError> {
+    let failed = || unavailable("cannot load the fonts");
+    let mut paths = FontPaths { mincho: config.mincho.clone(), gothic: config.gothic.clone() };
+    if paths.mincho.is_empty() || paths.gothic.is_empty() {
+        let system = FontPaths::system().map_err(failed())?;
+        if paths.mincho.is_empty() {
+            paths.mincho = system.mincho;
+        }
+        if paths.gothic.is_empty() {
+            paths.gothic = system.gothic;
+        }
+    }
+    Fonts::load(&paths).map_err(failed())
+}
+
+fn keys(config: &config::Keys) -> Result<KeyRing, AssemblyError> {
+    if let Some(ring) = &config.ring {
+        return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
+    }
+    let loaded = if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
+    loaded.map_err(configuration("keys.file is not usable"))
+}
+
+fn mailer(config: &config::Mail) -> Result<Mailer, AssemblyError> {
+    let mailer = match config.transport {
+        MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),
+        MailTransport::Smtp => Mailer::smtp(SmtpSettings {
+            host: config.host.clone(),
+            port: config.port,
+            security: match config.security {
+                MailSecurity::None => Security::None,
+                MailSecurity::Starttls => Security::StartTls,
+                MailSecurity::Tls => Security::Tls,
+            },
+            ca_file: config.ca_file.clone(),
+            credentials: config.user.clone().zip(config.password.clone()).map(|(username, password)| Credentials { username, password }),
+            hello_name: None,
+            timeout: Duration::from_secs(config.timeout_seconds),
+            reply_timeout: Duration::from_secs(config.reply_timeout_seconds),
+            pool_size: config.connections,
+        }),
+    };
+    mailer.map_err(configuration("mail cannot be set up"))
+}

@@ -1,0 +1,104 @@
+//! `hosho enqueue`
+
+use std::{path::PathBuf, process::ExitCode};
+
+use hosho_schema::messages::{ApplicationV1, Message};
+
+use super::{Failure, input, print, print_json};
+use crate::{
+    assembly,
+    broker::{BrokerError, Destination, Envelope, History, Lane, Outgoing},
+    config::Config,
+    hex::hex,
+    stages::validate,
+};
+
+/// Publish applications to RabbitMQ, each confirmed by the broker
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho enqueue examples/applications.jsonl
+  generate | hosho enqueue - --json
+
+A line that was not confirmed may be enqueued again safely: source and id decide what is the same application.
+Exchanges and queues must be there (`hosho topology apply`, or any worker); this command declares nothing.")]
+pub(super) struct Args {
+    /// JSON Lines or a JSON array; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Counts and unconfirmed lines as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Messages published before their confirms are awaited.
+const CHUNK: usize = 1_000;
+
+#[derive(serde::Serialize)]
+struct Report {
+    read: usize,
+    confirmed: usize,
+    unconfirmed: Vec<Unconfirmed>,
+}
+
+#[derive(serde::Serialize)]
+struct Unconfirmed {
+    place: String,
+    problem: String,
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+    let records = input::read(&args.files)?;
+    let broker = assembly::broker(&config)?;
+    if broker.in_process() {
+        return Err(Failure::usage("broker.url is memory: nothing would read the queue")
+            .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
+    }
+    let unavailable = |error| Failure::unavailable(error).hint("is broker.url right and the broker up?");
+    let queue = broker.queue();
+    let mut publisher = queue.publisher().await.map_err(unavailable)?;
+    let bar = super::process::bar(records.len() as u64, "confirmed");
+    let mut report = Report { read: records.len(), confirmed: 0, unconfirmed: Vec::new() };
+    for chunk in records.chunks(CHUNK) {
+        let (unconfirmed, problem) = match publisher.publish(chunk.iter().map(message).collect()).await {
+            Ok(()) => (Vec::new(), String::new()),
+            Err(BrokerError::NotConfirmed { unconfirmed, problem, .. }) => (unconfirmed, problem),
+            Err(error) => ((0..chunk.len()).collect(), crate::stage::chain(&error)),
+        };
+        report.confirmed += chunk.len() - unconfirmed.len();
+        bar.inc(chunk.len() as u64);
+        if !unconfirmed.is_empty() {
+            // Its channel may be gone with what it did not confirm; the next chunk gets a new one.
+            publisher = queue.publisher().await.unwrap_or(publisher);
+        }
+        let places = unconfirmed.into_iter().filter_map(|index| Some(chunk.get(index)?.place.clone()));
+        report.unconfirmed.extend(places.map(|place| Unconfirmed { place, problem: problem.clone() }));
+    }
+    bar.finish_and_clear();
+    drop(publisher);
+    queue.close().await;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print(format!("{} read, {} confirmed, {} not confirmed", report.read, report.confirmed, report.unconfirmed.len()));
+        for line in &report.unconfirmed {
+            print(format!("  {}: {}", line.place, line.problem));
+        }
+    }
+    Ok(ExitCode::from(u8::from(!report.unconfirmed.is_empty())))
+}
+
+/// The message of a record. Its id is derived from the bytes, so that enqueuing a file twice sends the same messages.
+pub(super) fn message(record: &input::Record) -> Outgoing {
+    use sha2::Digest as _;
+    Outgoing {
+        destination: Destination::Stage(validate::NAME, Lane::Live),
+        envelope: Envelope {
+            message_id: Some(format!("sha256:{}", hex(&sha2::Sha256::digest(&record.payload)))),
+            message_type: Some(ApplicationV1::TYPE.to_owned()),
+            correlation_id: None,
+            traceparent: None,
+            history: History::default(),
+            payload: record.payload.clone(),
+        },
+    }
+}

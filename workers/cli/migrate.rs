@@ -1,0 +1,58 @@
+//! `hosho migrate`
+
+use std::process::ExitCode;
+
+use hosho_schema::db;
+
+use super::{Failure, existing, print, print_json};
+use crate::{assembly, config::Config};
+
+/// Bring the database's tables up to date
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  HOSHO__DATABASE__URL=postgres://hosho@localhost/hosho hosho migrate
+  hosho migrate --check        exit code 1 when migrations are pending")]
+pub(super) struct Args {
+    /// Change nothing; list what is pending
+    #[arg(long)]
+    check: bool,
+    /// Names as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    applied: Vec<String>,
+    pending: Vec<String>,
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+    if args.check {
+        existing(&config)?;
+    }
+    let pool = assembly::pool(&config)?;
+    let work = move || {
+        let mut connection = pool.get()?;
+        let applied = if args.check { Vec::new() } else { db::migrate(&mut connection)? };
+        Ok::<_, db::DbError>(Report { applied, pending: db::pending(&mut connection)? })
+    };
+    let report = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Failure::internal)?
+        .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        for name in &report.applied {
+            print(format!("applied  {name}"));
+        }
+        for name in &report.pending {
+            print(format!("pending  {name}"));
+        }
+        if report.applied.is_empty() && report.pending.is_empty() {
+            print("The tables are up to date.");
+        }
+    }
+    Ok(ExitCode::from(u8::from(!report.pending.is_empty())))
+}

@@ -1,0 +1,180 @@
+//! The command line: one file per command. The only part of the program that prints.
+//!
+//! Data goes to standard output, everything else (progress, logs, errors) to standard error. Exit codes are part of
+//! the interface: [`EXIT_CODES`].
+
+mod config;
+mod enqueue;
+mod failure;
+mod input;
+mod migrate;
+mod process;
+mod status;
+mod templates;
+mod topology;
+mod work;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use comfy_table::{LineStyle, Table, TableStyle};
+
+use crate::{config::Config, telemetry};
+pub use failure::Failure;
+
+/// What the exit codes mean; shown by `--help`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  done, but something was rejected, failed, differs or was not accepted (told above)
+  2  wrong usage
+  3  the configuration is not valid
+  4  something needed is not available (database, broker, document store, fonts)";
+
+#[derive(Debug, Parser)]
+#[command(name = "hosho", version, about = "Electronic surety (電子保証) for public works: applications in, certificates out", after_help = EXIT_CODES)]
+struct Cli {
+    /// Configuration file; later than config/default.toml, earlier than HOSHO__… variables
+    #[arg(long, global = true, env = "HOSHO_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Process(process::Args),
+    Work(work::Args),
+    Enqueue(enqueue::Args),
+    Migrate(migrate::Args),
+    Topology(topology::Args),
+    Config(config::Args),
+    Templates(templates::Args),
+    Status(status::Args),
+}
+
+/// Parses the command line, runs the command, and tells what went wrong.
+#[expect(clippy::print_stderr, reason = "errors are for the person at the terminal")]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start threads: {error}");
+            return ExitCode::from(4);
+        }
+    };
+    let result = runtime.block_on(run(cli));
+    // Database work that hangs does not hold up the end: it is repeated by whoever gets its messages.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{}", printable_lines(&failure.to_string()));
+            failure.exit_code()
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    let overrides = match &cli.command {
+        Command::Process(args) => args.overrides()?,
+        Command::Status(args) => args.overrides()?,
+        _ => Vec::new(),
+    };
+    let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
+        Failure::configuration(error).hint("`hosho config show` prints every setting; config/default.toml tells what each means")
+    })?;
+    telemetry::start(&loaded.log).map_err(|problem| Failure::configuration(anyhow::anyhow!(problem)))?;
+    match cli.command {
+        Command::Process(args) => process::run(args, loaded).await,
+        Command::Work(args) => work::run(args, loaded).await,
+        Command::Enqueue(args) => enqueue::run(args, loaded).await,
+        Command::Migrate(args) => migrate::run(args, loaded).await,
+        Command::Topology(args) => topology::run(args, loaded).await,
+        Command::Config(args) => config::run(&args, &loaded),
+        Command::Templates(args) => templates::run(&args, &loaded),
+        Command::Status(args) => status::run(args, loaded).await,
+    }
+}
+
+/// Prints a value as JSON, for programs; safe for a terminal all the same.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::internal)?;
+    print(harmless_json(&text));
+    Ok(())
+}
+
+/// JSON whose strings hold no raw character a terminal would obey: the serialiser escapes those of ASCII only, up to U+001F.
+fn harmless_json(text: &str) -> String {
+    let escaped = |character| {
+        if character != '\n' && is_obeyed(character) { format!("\\u{:04x}", u32::from(character)) } else { character.to_string() }
+    };
+    text.chars().map(escaped).collect()
+}
+
+/// Prints a line of data. Text from outside passes [`printable`] first.
+///
+/// A reader that has seen enough (`hosho … | head`) is no error; the work is done.
+#[expect(clippy::print_stderr, reason = "there is no other way left to tell it")]
+fn print(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: cannot write to standard output: {error}");
+            std::process::exit(4);
+        }
+        _ => {}
+    }
+}
+
+/// Text from outside, safe for a terminal: control and bidi characters become `U+…`.
+fn printable(text: &str) -> String {
+    let shown = |character| if is_obeyed(character) { format!("<U+{:04X}>", u32::from(character)) } else { character.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// [`printable`], line by line.
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a terminal obeys the character instead of showing it: control characters and those of writing direction.
+fn is_obeyed(character: char) -> bool {
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') || character.is_control()
+}
+
+/// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.
+fn existing(config: &Config) -> Result<(), Failure> {
+    match config.database.url.expose().strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
+        Some(path) if !std::path::Path::new(path).exists() => Err(Failure::unavailable(anyhow::anyhow!("there is no database {path}"))
+            .hint("is database.url right? `hosho process` keeps its database in --out")),
+        _ => Ok(()),
+    }
+}
+
+/// A table for people: no borders, a rule under the head.
+fn table<const N: usize>(head: [&str; N]) -> Table {
+    const RULE_UNDER_HEAD: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+    let mut table = Table::new();
+    table.load_style(RULE_UNDER_HEAD).set_header(head);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn hostile_text_is_shown_not_obeyed() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}髙\n"), "a<U+001B>[2Jb<U+202E>髙<U+000A>");
+        assert_eq!(printable_lines("a\u{9b}\nb"), "a<U+009B>\nb");
+        let json = harmless_json(&serde_json::to_string_pretty(&["\u{1b}\u{7f}\u{9b}\u{202e}髙\n"]).unwrap());
+        assert_eq!(json, "[\n  \"\\u001b\\u007f\\u009b\\u202e髙\\n\"\n]");
+    }
+}

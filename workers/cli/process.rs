@@ -1,0 +1,207 @@
+//! `hosho process`: the whole pipeline in this process, on SQLite, the in-process queue and folders.
+
+mod report;
+
+use std::{
+    fs::File,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use hosho_schema::messages::{self, ApplicationAcceptedV1};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{Failure, enqueue, input, work};
+use crate::{
+    assembly::Services,
+    batches::recover,
+    broker::{Broker, Consumer, Delivery, Lane, Source, memory::Memory},
+    config::Config,
+    stages,
+};
+
+/// Take applications through all five stages in this process; no server needed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho process examples/applications.jsonl
+  hosho process march.jsonl april.jsonl --out results
+  generate | hosho process - --json
+
+Running it again on the same file changes nothing. Interrupted and run again, it finishes what was left.")]
+pub(super) struct Args {
+    /// JSON Lines or a JSON array; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Folder for the database, the PDFs, the mails and the data keys
+    #[arg(long, default_value = "hosho-out", value_name = "FOLDER")]
+    out: PathBuf,
+    /// The result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Log every step to standard error
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// Applications given to the pipeline before the first of them must be answered: bounds what is under way at a time.
+const IN_FLIGHT: u64 = 4_000;
+
+impl Args {
+    /// The settings of the embedded mode.
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let out = self.out.to_str().ok_or_else(|| Failure::usage("--out must be valid UTF-8"))?;
+        let mut overrides = vec![
+            ("broker.url", "memory:".to_owned()),
+            ("database.url", format!("sqlite:{out}/hosho.sqlite")),
+            ("documents.url", format!("file:{out}/documents")),
+            ("keys.file", format!("{out}/hosho.keys")),
+            ("keys.create", "true".to_owned()),
+            ("mail.transport", "folder".to_owned()),
+            ("mail.folder", format!("{out}/mail")),
+        ];
+        if !self.verbose {
+            // Warnings too: a full disk is waited for, and whoever waits must know.
+            overrides.push(("log.level", "warn".to_owned()));
+        }
+        Ok(overrides)
+    }
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+    let records = input::read(&args.files)?;
+    let _lock = lock(&args.out)?;
+    if args.out.join("hosho.sqlite").exists() && !config.keys.file.exists() && config.keys.ring.is_none() {
+        // A new ring would let everything go on, and leave the old keys sealed for good.
+        return Err(Failure::configuration(anyhow::anyhow!("{} is gone, and the database beside it needs it", config.keys.file.display()))
+            .hint("put the file back, or begin in another folder with --out"));
+    }
+    let (ask, stop) = watch::channel(false);
+    let services = Arc::new(Services::open(&config, stop.clone())?);
+    services.migrate().await?;
+    let before = report::known(&services, &records).await?;
+
+    let memory = Memory::new(stages::NAMES);
+    let broker: Arc<dyn Broker> = Arc::new(memory.clone());
+    work::stop_on_signal(ask.clone())?;
+    let runner = work::runner(&config, &services, Arc::clone(&broker), stop.clone());
+    let mut tasks = JoinSet::new();
+    for name in stages::NAMES {
+        stages::start(name, &services, &runner, &[Lane::Live], config.work.concurrency, &mut tasks);
+    }
+    let events = broker.consume(Source::Events, u16::MAX).await.map_err(Failure::internal)?;
+    let mut dead = broker.consume(Source::Dead, u16::MAX).await.map_err(Failure::internal)?;
+    let (settled, progress) = watch::channel(0_u64);
+    let bar = bar(records.len() as u64, "answers and guarantees");
+    let counter = tokio::spawn(count(events, settled, bar.clone()));
+
+    let resumed = resume(&services, broker.as_ref()).await?;
+    let interrupted = tokio::select! {
+        fed = feed(&records, broker.as_ref(), progress) => { fed?; false }
+        () = stopped(stop.clone()) => true,
+    };
+    let interrupted = interrupted
+        || tokio::select! {
+            () = memory.idle() => false,
+            () = stopped(stop) => true,
+        };
+    let letters = taken(dead.as_mut()).await;
+    ask.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    counter.abort();
+    bar.finish_and_clear();
+    if interrupted {
+        return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
+            .hint("run the same command again to finish what is left"));
+    }
+    let report = report::gather(&services, &records, &before, &letters, resumed, &args.out).await?;
+    report.print(args.json)
+}
+
+/// One process works in a folder at a time: the lock ends with the process, however it ends.
+fn lock(out: &Path) -> Result<File, Failure> {
+    use std::os::unix::fs::DirBuilderExt;
+    let unusable = |error: std::io::Error| {
+        let error = anyhow::Error::new(error).context(format!("cannot use the folder {}", out.display()));
+        Failure::unavailable(error).hint("--out names a folder that this user may write")
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(unusable)?;
+    let file = File::create(out.join("hosho.lock")).map_err(unusable)?;
+    file.try_lock().map_err(|_| {
+        Failure::unavailable(anyhow::anyhow!("another hosho process works in {}", out.display()))
+            .hint("wait for it to end, or choose another --out")
+    })?;
+    Ok(file)
+}
+
+/// Queues what an earlier run left between two stages; the database remembers it.
+async fn resume(services: &Arc<Services>, broker: &dyn Broker) -> Result<usize, Failure> {
+    let from = Arc::clone(services);
+    let messages = tokio::task::spawn_blocking(move || recover::everything(&from))
+        .await
+        .map_err(Failure::internal)?
+        .map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
+    let count = messages.len();
+    let mut publisher = broker.publisher().await.map_err(Failure::internal)?;
+    publisher.publish(messages).await.map_err(Failure::internal)?;
+    Ok(count)
+}
+
+/// Gives all records to the pipeline, never more than [`IN_FLIGHT`] ahead of the answers.
+async fn feed(records: &[input::Record], broker: &dyn Broker, mut answered: watch::Receiver<u64>) -> Result<(), Failure> {
+    let mut publisher = broker.publisher().await.map_err(Failure::internal)?;
+    let mut fed = 0_u64;
+    for chunk in records.chunks(500) {
+        publisher.publish(chunk.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
+        fed += chunk.len() as u64;
+        // A dead letter answers nothing, so the wait is bounded: it is a brake, not a barrier.
+        let enough = answered.wait_for(|answered| fed.saturating_sub(*answered) < IN_FLIGHT);
+        let _ = tokio::time::timeout(Duration::from_secs(5), enough).await;
+    }
+    Ok(())
+}
+
+/// Counts answers. The bar grows by every guarantee that an accepted application promises.
+async fn count(mut events: Box<dyn Consumer>, answered: watch::Sender<u64>, bar: ProgressBar) {
+    while let Ok(batch) = events.next_batch(1_000).await {
+        for event in &batch {
+            bar.inc(1);
+            if event.routing_key.starts_with("application.") {
+                answered.send_modify(|count| *count += 1);
+            }
+            if let Ok(accepted) = messages::decode::<ApplicationAcceptedV1>(&event.envelope.payload) {
+                bar.inc_length(accepted.products.len() as u64);
+            }
+        }
+        let Some(last) = batch.last() else { continue };
+        if events.ack(last.tag).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What is among the dead letters now.
+async fn taken(dead: &mut dyn Consumer) -> Vec<Delivery> {
+    let mut letters = Vec::new();
+    while let Ok(Ok(batch)) = tokio::time::timeout(Duration::ZERO, dead.next_batch(1_000)).await {
+        letters.extend(batch);
+    }
+    letters
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// A progress bar on standard error; silent when that is not a terminal.
+pub(super) fn bar(total: u64, what: &'static str) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}

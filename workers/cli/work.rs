@@ -1,0 +1,133 @@
+//! `hosho work`
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinSet,
+};
+use tracing::{info, warn};
+
+use super::Failure;
+use crate::{
+    assembly::{self, Services},
+    batches,
+    broker::Lane,
+    config::Config,
+    runner::{Runner, Settings},
+    stages,
+};
+
+/// Run the workers until SIGTERM or Ctrl-C
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho work                                 all stages
+  hosho work --stage render --concurrency 2  a host that draws documents only
+
+SIGTERM stops consuming, finishes the batches in hand, gives back the rest and exits with 0; with 1 when that was
+not done within work.drain_seconds.")]
+pub(super) struct Args {
+    /// Stages to run; all when left out
+    #[arg(long = "stage", value_name = "STAGE", value_parser = clap::builder::PossibleValuesParser::new(stages::NAMES))]
+    stages: Vec<String>,
+    /// Consumers per stage and lane; work.concurrency when left out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: Option<u16>,
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+    let broker = assembly::broker(&config)?;
+    if broker.in_process() {
+        return Err(Failure::usage("broker.url is memory: no other process could give these workers work")
+            .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
+    }
+    // First of all: a process that is stopped while it starts ends as cleanly as one that is at work.
+    let (ask, stop) = watch::channel(false);
+    stop_on_signal(ask)?;
+    let services = Arc::new(Services::open(&config, stop.clone())?);
+    services.require_migrated().await?;
+    let mut stop_early = stop.clone();
+    tokio::select! {
+        () = connect(&broker) => {}
+        _ = stop_early.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
+    }
+
+    let runner = runner(&config, &services, broker.queue(), stop.clone());
+    let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
+    let mut tasks = JoinSet::new();
+    for name in stages::NAMES.iter().filter(|name| args.stages.is_empty() || args.stages.iter().any(|asked| asked == *name)) {
+        stages::start(name, &services, &runner, &[Lane::Live, Lane::Bulk], concurrency, &mut tasks);
+    }
+    tasks.spawn(batches::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
+    info!(stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") }, concurrency, "The workers run");
+
+    let mut stopping = stop.clone();
+    let ended_early = tokio::select! {
+        biased;
+        _ = stopping.wait_for(|stop| *stop) => false,
+        // Asked to stop a moment ago, runners may have ended already.
+        _ = tasks.join_next() => !*stop.borrow(),
+    };
+    if ended_early {
+        // Runners end only when they are asked to. A process that goes on without one looks healthy and is not.
+        return Err(Failure::internal(anyhow::anyhow!("a worker ended by itself")).hint("the log tells why; start the process again"));
+    }
+    info!("Asked to stop: finishing what is in hand");
+    let drained = tokio::time::timeout(Duration::from_secs(config.work.drain_seconds), async {
+        while let Some(ended) = tasks.join_next().await {
+            if ended.is_err() {
+                warn!("A worker ended by panic");
+            }
+        }
+        broker.queue().close().await;
+    });
+    if drained.await.is_err() {
+        warn!(seconds = config.work.drain_seconds, "Not everything was finished in time; the broker gives the rest to others");
+        return Ok(ExitCode::from(1));
+    }
+    services.post.mailer.close().await;
+    info!("Stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The runner every consumer of this process is a clone of.
+pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn crate::broker::Broker>, stop: watch::Receiver<bool>) -> Runner {
+    Runner {
+        broker,
+        pool: services.pool.clone(),
+        clock: services.clock.clone(),
+        settings: Settings { batch: config.work.batch, max_message_bytes: config.work.max_message_bytes, rungs: config.rungs() },
+        stop,
+    }
+}
+
+/// Declares the topology; waits for a broker that is not up yet.
+async fn connect(broker: &assembly::Queue) {
+    let mut wait = Duration::from_secs(1);
+    while let Err(error) = broker.apply_topology().await {
+        warn!(error = crate::stage::chain(&error), retry_in_ms = wait.as_millis(), "The broker is not ready");
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(Duration::from_secs(30));
+    }
+}
+
+/// SIGTERM and SIGINT ask once; a second one ends the process at once.
+pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
+    tokio::spawn(async move {
+        for asked in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if asked {
+                ask.send_replace(true);
+            } else {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(())
+}

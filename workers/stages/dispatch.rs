@@ -1,0 +1,277 @@
+//! dispatch: a finished certificate is told to the contractor by mail, and to the upstream system by event.
+//!
+//! In: [`DispatchV1`]. Out: the event `guarantee.issued`. A mail goes out for an electronic certificate whose applicant
+//! wants one; everything else is only told.
+//!
+//! Safe to run twice, as far as SMTP allows: the [post room](crate::post) keeps a ledger with one row per mail, and knows
+//! for each whether the mail server has it. An `unknown` mail does not hold the guarantee back: its event says so, and
+//! the [schedule](crate::batches) sends it once more. Neither does a refused one: the event says so, and the refusal is a
+//! dead letter. A mail server that cannot be used at all costs no attempt: the runner keeps the batch and waits.
+
+use std::sync::Arc;
+
+use hosho_schema::{
+    db::Connection,
+    ids,
+    messages::{DispatchV1, GuaranteeIssuedV1, MailStateV1, MediumV1},
+    models::{
+        application::{self, Application},
+        certificate::{self, Certificate},
+        document::{self, Document, Kind},
+        guarantee::Guarantee,
+        mail::{self as ledger, Mail, NewMail, State},
+    },
+    snapshots,
+};
+
+use super::{missing, unreadable};
+use crate::{
+    assembly::Services,
+    broker::Outgoing,
+    clock::Clock,
+    mail::MailContext,
+    post::{self, Due, Post, Told},
+    stage::{Fault, Item, Reason, Stage, Verdicts},
+    telemetry::Traceparent,
+    templates::Templates,
+};
+
+/// The wire name.
+pub const NAME: &str = "dispatch";
+
+/// The stage.
+pub struct Dispatch {
+    clock: Clock,
+    templates: Arc<Templates>,
+    post: Post,
+}
+
+/// A finished certificate with everything about it.
+pub struct Facts {
+    application: Application,
+    guarantee: Guarantee,
+    certificate: Certificate,
+    documents: Vec<Document>,
+    mails: Vec<Mail>,
+}
+
+/// A certificate to be told of.
+pub struct Outcome {
+    event: GuaranteeIssuedV1,
+    certificate_id: String,
+    mail: Mailing,
+}
+
+/// How the mail of one certificate stands.
+enum Mailing {
+    /// None is wanted.
+    NotWanted,
+    /// It was accepted in an earlier run.
+    Accepted,
+    /// It is to be sent unless the ledger says otherwise.
+    Due(Box<Due>),
+    /// The post room had it.
+    Told(Told),
+}
+
+impl Dispatch {
+    pub(super) fn new(services: &Services) -> Self {
+        Self { clock: services.clock.clone(), templates: Arc::clone(&services.templates), post: services.post.clone() }
+    }
+}
+
+/// The message that asks for the mail and the event of one revision.
+pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
+    item.successor(NAME, &format!("{guarantee}:{revision}"), &DispatchV1 { guarantee: guarantee.to_owned(), revision })
+}
+
+impl Stage for Dispatch {
+    const NAME: &'static str = NAME;
+    type Job = DispatchV1;
+    type Facts = Facts;
+    type Outcome = Outcome;
+
+    fn decode(&self, payload: &[u8]) -> Result<DispatchV1, Fault> {
+        super::decode::<Self>(payload)
+    }
+
+    fn load(&self, db: &mut Connection, items: &[&Item<DispatchV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+        let keys: Vec<(&str, i64)> = items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
+        let found = certificate::by_keys(db, &keys)?;
+        let certificates: Vec<&str> = found.iter().flatten().map(|(certificate, _)| certificate.id.as_str()).collect();
+        let applications: Vec<&str> = found.iter().flatten().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
+        let mut documents = document::by_certificates(db, &certificates)?.into_iter();
+        let mut mails = ledger::by_certificates(db, &certificates)?.into_iter();
+        let mut applications = application::by_ids(db, &applications)?.into_iter();
+        Ok(items
+            .iter()
+            .zip(found)
+            .map(|(item, found)| {
+                let (certificate, guarantee) = found.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let (documents, mails) = (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
+                let application = applications.next().flatten().ok_or_else(|| missing("application", &guarantee.application_id))?;
+                Ok(Facts { application, guarantee, certificate, documents, mails })
+            })
+            .collect())
+    }
+
+    fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
+        let certificate_id = facts.certificate.id.clone();
+        let arrived_at = facts.certificate.arrived_at.ok_or_else(|| missing("arrival of certificate", &certificate_id))?;
+        let drawn = facts.documents.iter().find(|document| document.kind == Kind::Certificate);
+        let certificate_sha256 = drawn.ok_or_else(|| missing("document of certificate", &certificate_id))?.sha256.clone();
+        // The application's own trace, also when recovery or a re-send made this message.
+        let trace = facts.application.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| item.trace.clone());
+        let mail = self.mailing(&facts, trace.trace_id().to_owned())?;
+        let event = GuaranteeIssuedV1 {
+            source: facts.application.source,
+            id: facts.application.upstream_id,
+            line: facts.guarantee.line,
+            product: facts.guarantee.product,
+            medium: facts.guarantee.medium,
+            number: facts.guarantee.number,
+            revision: facts.certificate.revision,
+            arrived_at,
+            certificate_sha256,
+            mail: MailStateV1::NotWanted,
+        };
+        Ok(Outcome { event, certificate_id, mail })
+    }
+
+    async fn act(&self, mut outcomes: Vec<Outcome>) -> Vec<Result<Outcome, Fault>> {
+        let (mut places, mut due) = (Vec::new(), Vec::new());
+        for (place, outcome) in outcomes.iter().enumerate() {
+            if let Mailing::Due(mail) = &outcome.mail {
+                places.push(place);
+                due.push(mail.as_ref().clone());
+            }
+        }
+        for (place, told) in places.into_iter().zip(self.post.deliver(due).await) {
+            outcomes[place].mail = Mailing::Told(told);
+        }
+        outcomes.into_iter().map(Ok).collect()
+    }
+
+    fn record(&self, db: &mut Connection, items: &[(&Item<DispatchV1>, Outcome)]) -> Result<Verdicts, Fault> {
+        let now = self.clock.now();
+        let (mut entries, mut completed) = (Vec::new(), Vec::new());
+        let mut verdicts = Vec::with_capacity(items.len());
+        for (item, outcome) in items {
+            let state = match &outcome.mail {
+                Mailing::NotWanted => Ok(MailStateV1::NotWanted),
+                Mailing::Accepted => Ok(MailStateV1::Accepted),
+                Mailing::Due(_) => Err(Fault::new(Reason::MailClaimed, "the post room has not had this mail")),
+                Mailing::Told(told) => {
+                    entries.extend(told.unwritten.clone());
+                    told.verdict.clone()
+                }
+            };
+            let mut complete = |mail: MailStateV1| {
+                completed.push(outcome.certificate_id.as_str());
+                let event = GuaranteeIssuedV1 { mail, ..outcome.event.clone() };
+                vec![item.event(&format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision), &event)]
+            };
+            verdicts.push(match state {
+                Ok(mail) => Ok(complete(mail)),
+                // The guarantee is issued, whatever the mailbox says; the refusal is an operator's.
+                Err(fault) if fault.reason == Reason::MailRefused => Err(fault.with(complete(MailStateV1::Refused))),
+                Err(fault) => Err(fault),
+            });
+        }
+        post::write(db, &entries, now)?;
+        certificate::set_completed(db, &completed, now)?;
+        Ok(verdicts)
+    }
+}
+
+impl Dispatch {
+    /// The mail as it is to be written, when one is due. The ledger's own row wins over it.
+    fn mailing(&self, facts: &Facts, trace_id: String) -> Result<Mailing, Fault> {
+        let Facts { application, guarantee, certificate, documents, mails } = facts;
+        let snapshot = application.snapshot.as_deref().ok_or_else(|| missing("accepted application", &application.id))?;
+        let snapshot: snapshots::Application = snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
+        let wanted = snapshot.mail_address.filter(|_| guarantee.medium == MediumV1::Electronic);
+        let Some(recipient) = wanted else { return Ok(Mailing::NotWanted) };
+        if mails.iter().any(|mail| mail.recipient == recipient && mail.state == State::Accepted) {
+            return Ok(Mailing::Accepted);
+        }
+        let issued: snapshots::Certificate = snapshots::read(&certificate.content).map_err(|error| unreadable("certificate", &error))?;
+        let values = MailContext::new(&issued, self.post.attach_notice);
+        let render = |name: &str| self.templates.render(name, &values).map_err(|error| Fault::from_error(Reason::MailUnbuildable, &error));
+        let domain = self.post.from.address.expose().rsplit('@').next().unwrap_or_default();
+        let mail = NewMail {
+            message_id: format!("{}@{domain}", ids::mail(&certificate.id, &recipient)),
+            certificate_id: certificate.id.clone(),
+            recipient,
+            date: certificate.arrived_at.unwrap_or(certificate.drawn_at),
+            subject: render("mail/issued/subject")?.trim().to_owned(),
+            text_body: render("mail/issued/body.txt")?,
+            html_body: render("mail/issued/body.html")?,
+            created_at: self.clock.now(),
+        };
+        let notice = documents.iter().find(|document| document.kind == Kind::Notice).map(|document| document.location.clone());
+        Ok(Mailing::Due(Box::new(Due { mail, notice, number: guarantee.number.clone(), trace_id })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::trial::{Trial, event, example, paper};
+
+    #[tokio::test]
+    async fn each_certificate_is_told_once_by_mail_and_every_time_by_event() {
+        let trial = Trial::new();
+        let stage = Dispatch::new(&trial.services);
+        let jobs = trial.up_to(NAME, &example()).await;
+        let first = trial.run(&stage, &jobs).await;
+        let issued: GuaranteeIssuedV1 = event(first[0].as_ref().unwrap());
+        assert_eq!((issued.mail, issued.number.as_str()), (MailStateV1::Accepted, "31075-00001M"));
+        let written = trial.files("mail");
+        assert_eq!((written, trial.rows()["mail"]), (2, 2));
+        assert_eq!(first, trial.run(&stage, &jobs).await);
+        assert_eq!((trial.files("mail"), trial.rows()["mail"]), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn the_same_message_twice_in_a_batch_is_one_mail() {
+        let trial = Trial::new();
+        let job = trial.up_to(NAME, &example()).await.remove(0);
+        let verdicts = trial.run(&Dispatch::new(&trial.services), &[job.clone(), job]).await;
+        assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
+        assert_eq!(verdicts.into_iter().find_map(Result::err).unwrap().reason, Reason::MailClaimed);
+        assert_eq!(trial.files("mail"), 1);
+    }
+
+    #[tokio::test]
+    async fn no_mail_for_paper() {
+        let trial = Trial::new();
+        let jobs = trial.up_to(NAME, &paper()).await;
+        let issued: GuaranteeIssuedV1 = event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
+        assert_eq!(issued.mail, MailStateV1::NotWanted);
+        assert_eq!(trial.files("mail"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_mail_that_cannot_be_built_is_not_called_refused() {
+        let mut trial = Trial::new();
+        trial.services.post.from.address = "nobody".into();
+        let jobs = trial.up_to(NAME, &example()).await;
+        let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
+        assert_eq!(fault.reason, Reason::MailUnbuildable);
+        // Once the sender is mended, the same message goes through.
+        trial.services.post.from.address = "hosho@example.jp".into();
+        let issued: GuaranteeIssuedV1 = event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
+        assert_eq!(issued.mail, MailStateV1::Accepted);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_begun_after_the_process_was_asked_to_stop() {
+        let mut trial = Trial::new();
+        let jobs = trial.up_to(NAME, &example()).await;
+        trial.services.post.stop = tokio::sync::watch::channel(true).1;
+        let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
+        assert_eq!(fault.reason, Reason::Stopping);
+        assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
+    }
+}

@@ -1,0 +1,199 @@
+//! issue: one product line of an accepted application becomes a guarantee with its number and first certificate.
+//!
+//! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
+//!
+//! Safe to run twice: (application, line) names the guarantee; the second run finds it and asks for its key again.
+//! Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first, what exists is read again
+//! under that lock, and the counter advances by exactly what is missing (`schema/models/guarantee.rs`).
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::NaiveDate;
+use hosho_schema::{
+    db::Connection,
+    messages::IssueV1,
+    models::{
+        application,
+        issue::{self, GuaranteeDraft},
+    },
+    snapshots::{self, Application},
+};
+use tracing::info;
+
+use super::{mint, missing, unreadable};
+use crate::{
+    assembly::{Data, Services},
+    broker::Outgoing,
+    clock::Clock,
+    domain::{
+        certificate::{self, Issuance},
+        number::{self, GuaranteeNumber, NumberError},
+        wareki,
+    },
+    stage::{Fault, Item, Reason, Stage, Verdicts},
+};
+
+/// The wire name.
+pub const NAME: &str = "issue";
+
+/// The stage.
+pub struct Issue {
+    clock: Clock,
+    data: Arc<Data>,
+}
+
+/// A guarantee to be issued, with everything its certificate will say but the number.
+pub struct Outcome {
+    draft: GuaranteeDraft,
+    application: Application,
+    line: usize,
+    /// 発行日 in Tokyo; the term of the number is that of this day.
+    issued_on: NaiveDate,
+}
+
+impl Issue {
+    pub(super) fn new(services: &Services) -> Self {
+        Self { clock: services.clock.clone(), data: Arc::clone(&services.data) }
+    }
+}
+
+/// The message that asks for one guarantee.
+pub(crate) fn job<J>(item: &Item<J>, application: &str, line: i64) -> Outgoing {
+    item.successor(NAME, &format!("{application}:{line}"), &IssueV1 { application: application.to_owned(), line })
+}
+
+impl Stage for Issue {
+    const NAME: &'static str = NAME;
+    type Job = IssueV1;
+    type Facts = Application;
+    type Outcome = Outcome;
+
+    fn decode(&self, payload: &[u8]) -> Result<IssueV1, Fault> {
+        super::decode::<Self>(payload)
+    }
+
+    fn load(&self, db: &mut Connection, items: &[&Item<IssueV1>]) -> Result<Vec<Result<Application, Fault>>, Fault> {
+        let ids: Vec<&str> = items.iter().map(|item| item.job.application.as_str()).collect();
+        let rows = application::by_ids(db, &ids)?;
+        Ok(items
+            .iter()
+            .zip(rows)
+            .map(|(item, row)| {
+                let snapshot = row.and_then(|row| row.snapshot).ok_or_else(|| missing("accepted application", &item.job.application))?;
+                snapshots::read(&snapshot).map_err(|error| unreadable("application", &error))
+            })
+            .collect())
+    }
+
+    fn decide(&self, item: &Item<IssueV1>, application: Application) -> Result<Outcome, Fault> {
+        // The application exists, so its name is one of ours.
+        let no_line = || missing(&format!("product line {} of application", item.job.line), &item.job.application);
+        let line = usize::try_from(item.job.line).map_err(|_| no_line())?;
+        let asked = application.products.get(line).ok_or_else(no_line)?;
+        let issued_on = wareki::in_tokyo(self.clock.now()).date_naive();
+        let draft = GuaranteeDraft {
+            application_id: item.job.application.clone(),
+            line: item.job.line,
+            product: asked.product,
+            medium: asked.medium,
+            obligee: application.obligee.clone(),
+            branch: application.branch.clone(),
+            term: format!("{:03}", number::term_of(issued_on)),
+        };
+        Ok(Outcome { draft, application, line, issued_on })
+    }
+
+    fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+        let now = self.clock.now();
+        let drafts: Vec<GuaranteeDraft> = items.iter().map(|(_, outcome)| outcome.draft.clone()).collect();
+        let outcomes: HashMap<(&str, i64), &Outcome> =
+            items.iter().map(|(_, outcome)| ((outcome.draft.application_id.as_str(), outcome.draft.line), outcome)).collect();
+        let issued = issue::issue(db, &drafts, now, |draft, sequence| {
+            let outcome = outcomes
+                .get(&(draft.application_id.as_str(), draft.line))
+                .ok_or_else(|| missing("draft of guarantee", &draft.application_id))?;
+            self.draw_up(outcome, sequence)
+        })?;
+        Ok(items
+            .iter()
+            .zip(issued)
+            .map(|((item, _), issued)| {
+                if issued.fresh {
+                    info!(
+                        guarantee.number = issued.guarantee.number,
+                        guarantee.id = issued.guarantee.id,
+                        application.id = issued.guarantee.application_id,
+                        trace.id = item.trace.trace_id(),
+                        "Guarantee issued"
+                    );
+                }
+                Ok(vec![mint::job(item, &issued.guarantee.id, issued.certificate.revision)])
+            })
+            .collect())
+    }
+}
+
+impl Issue {
+    /// The number and the content of the first certificate.
+    fn draw_up(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
+        let gone =
+            |what: &str, code: &str| Fault::new(Reason::DataMissing, format!("{what} {code} of an accepted application is not configured"));
+        let application = &outcome.application;
+        let entry = self.data.sureties.on(outcome.issued_on).map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
+        let branch = self.data.branches.get(&application.branch).ok_or_else(|| gone("branch", &application.branch))?;
+        let obligee = self.data.obligees.get(&application.obligee).ok_or_else(|| gone("obligee", &application.obligee))?;
+        let term =
+            outcome.draft.term.parse().map_err(|error: std::num::ParseIntError| Fault::from_error(Reason::NumberExhausted, &error))?;
+        let number = GuaranteeNumber::build(&application.branch, term, sequence, entry.number_suffix)
+            .map_err(|error: NumberError| Fault::from_error(Reason::NumberExhausted, &error))?;
+        let issuance = Issuance { number: &number, revision: 0, issued_on: outcome.issued_on, surety: &entry.surety, branch, obligee };
+        let content = certificate::content(application, outcome.line, &issuance)
+            .map_err(|error| Fault::from_error(Reason::ReferenceMissing, &error))?;
+        Ok((number.to_string(), snapshots::canonical(&content)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::trial::{Trial, example};
+
+    #[tokio::test]
+    async fn each_line_gets_the_next_number_once() {
+        let trial = Trial::new();
+        let stage = Issue::new(&trial.services);
+        let jobs = trial.up_to(NAME, &example()).await;
+        let doubled: Vec<_> = jobs.iter().chain(&jobs).cloned().collect();
+        let first = trial.run(&stage, &doubled).await;
+        let again = trial.run(&stage, &jobs).await;
+        assert_eq!(first[..2], first[2..]);
+        assert_eq!(first[..2], again[..]);
+        assert!(first.iter().all(Result::is_ok));
+        let rows = trial.rows();
+        assert_eq!((rows["guarantee"], rows["certificate"]), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn the_certificate_tells_everything_by_itself() {
+        let trial = Trial::new();
+        let jobs = trial.up_to(NAME, &example()).await;
+        trial.run(&Issue::new(&trial.services), &jobs).await;
+        let mut db = trial.services.pool.get().unwrap();
+        let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M").unwrap().expect("the first number of the term");
+        let certificates = hosho_schema::models::certificate::by_guarantees(&mut db, &[&found.id]).unwrap();
+        let content: snapshots::Certificate = snapshots::read(&certificates[0][0].content).unwrap();
+        assert_eq!((content.number.as_str(), content.revision, content.issued_on.to_string().as_str()), ("31075-00001M", 0, "2026-12-01"));
+        assert!(!content.obligee.title.is_empty() && !content.surety.president.is_empty() && !content.branch.telephone.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_is_a_dead_letter_and_harms_no_neighbour() {
+        let trial = Trial::new();
+        let good = trial.up_to(NAME, &example()).await.remove(0);
+        let beyond = String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();
+        let payloads = [br#"{"application":"nowhere","line":0}"#.to_vec(), beyond, good, b"[]".to_vec()];
+        let verdicts = trial.run(&Issue::new(&trial.services), &payloads).await;
+        let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.as_ref().err().map(|fault| fault.reason)).collect();
+        assert_eq!(reasons, [Some(Reason::ReferenceMissing), Some(Reason::ReferenceMissing), None, Some(Reason::Undecodable)]);
+    }
+}

@@ -1,0 +1,164 @@
+//! mint: an electronic guarantee gets its authentication key.
+//!
+//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). Paper passes through: it has no key.
+//!
+//! Safe to run twice: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys
+//! minted at the same time the one inserted first stays, and nobody has seen the other. The key leaves this stage
+//! sealed, or as a keyed hash that the registry compares with; it is in no message, log or error.
+
+use std::sync::Arc;
+
+use hosho_schema::{
+    db::Connection,
+    messages::{MediumV1, MintV1},
+    models::{
+        authentication_key::{self, AuthenticationKey as Row},
+        certificate,
+    },
+};
+use tracing::info;
+
+use super::{missing, render};
+use crate::{
+    assembly::Services,
+    broker::Outgoing,
+    clock::Clock,
+    keys::{AuthenticationKey, KeyError, KeyRing},
+    stage::{Fault, Item, Reason, Stage, Verdicts},
+};
+
+/// The wire name.
+pub const NAME: &str = "mint";
+
+/// The stage.
+pub struct Mint {
+    clock: Clock,
+    keys: Arc<KeyRing>,
+}
+
+/// Whether a key is due, and for which number.
+pub struct Facts {
+    number: String,
+    due: bool,
+}
+
+/// The sealed key to be stored, if one is due.
+pub struct Outcome {
+    row: Option<Row>,
+}
+
+impl Mint {
+    pub(super) fn new(services: &Services) -> Self {
+        Self { clock: services.clock.clone(), keys: Arc::clone(&services.keys) }
+    }
+}
+
+/// The message that asks for the key of a guarantee.
+pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
+    item.successor(NAME, &format!("{guarantee}:{revision}"), &MintV1 { guarantee: guarantee.to_owned(), revision })
+}
+
+impl Stage for Mint {
+    const NAME: &'static str = NAME;
+    type Job = MintV1;
+    type Facts = Facts;
+    type Outcome = Outcome;
+
+    fn decode(&self, payload: &[u8]) -> Result<MintV1, Fault> {
+        super::decode::<Self>(payload)
+    }
+
+    fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+        let keys: Vec<(&str, i64)> = items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
+        let certificates = certificate::by_keys(db, &keys)?;
+        let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
+        let minted = authentication_key::by_guarantees(db, &guarantees)?;
+        Ok(items
+            .iter()
+            .zip(certificates)
+            .zip(minted)
+            .map(|((item, certificate), minted)| {
+                let (_, guarantee) = certificate.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let due = guarantee.medium == MediumV1::Electronic && minted.is_none();
+                Ok(Facts { number: guarantee.number, due })
+            })
+            .collect())
+    }
+
+    fn decide(&self, item: &Item<MintV1>, facts: Facts) -> Result<Outcome, Fault> {
+        if !facts.due {
+            return Ok(Outcome { row: None });
+        }
+        let unusable = |error: KeyError| Fault::from_error(Reason::KeyUnusable, &error);
+        let key = AuthenticationKey::mint().map_err(unusable)?;
+        let sealed = self.keys.seal(&key, &item.job.guarantee).map_err(unusable)?;
+        Ok(Outcome {
+            row: Some(Row {
+                guarantee_id: item.job.guarantee.clone(),
+                data_key_id: sealed.data_key_id,
+                sealed: sealed.bytes,
+                lookup_hash: self.keys.lookup_hash(&facts.number, &key),
+                minted_at: self.clock.now(),
+            }),
+        })
+    }
+
+    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Verdicts, Fault> {
+        let rows: Vec<Row> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
+        authentication_key::insert_new(db, &rows)?;
+        Ok(items
+            .iter()
+            .map(|(item, outcome)| {
+                if outcome.row.is_some() {
+                    info!(guarantee.id = item.job.guarantee, trace.id = item.trace.trace_id(), "Authentication key minted");
+                }
+                Ok(vec![render::job(item, &item.job.guarantee, item.job.revision)])
+            })
+            .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::trial::{Trial, example, paper};
+
+    #[tokio::test]
+    async fn a_key_is_minted_once_and_opens_to_what_its_hash_says() {
+        let trial = Trial::new();
+        let stage = Mint::new(&trial.services);
+        let jobs = trial.up_to(NAME, &example()).await;
+        let first = trial.run(&stage, &jobs).await;
+        let ids: Vec<MintV1> = jobs.iter().map(|job| hosho_schema::messages::decode(job).unwrap()).collect();
+        let ids: Vec<&str> = ids.iter().map(|job| job.guarantee.as_str()).collect();
+        let stored = |db: &mut Connection| authentication_key::by_guarantees(db, &ids).unwrap();
+        let before = stored(&mut trial.services.pool.get().unwrap());
+        assert_eq!(first, trial.run(&stage, &jobs).await);
+        assert!(before == stored(&mut trial.services.pool.get().unwrap()), "a second run replaced a key");
+
+        let row = before[0].clone().expect("an electronic guarantee has a key");
+        let key = trial.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
+        let number = certificate::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)]).unwrap().remove(0).unwrap().1.number;
+        assert_eq!(trial.services.keys.lookup_hash(&number, &key), row.lookup_hash);
+        assert!(!row.sealed.windows(12).any(|window| window == key.expose().as_bytes()));
+        for message in first.iter().flat_map(|verdict| verdict.as_ref().unwrap()) {
+            assert!(!String::from_utf8_lossy(&message.envelope.payload).contains(key.expose()));
+        }
+    }
+
+    #[tokio::test]
+    async fn paper_passes_without_a_key() {
+        let trial = Trial::new();
+        let jobs = trial.up_to(NAME, &paper()).await;
+        let messages = trial.run_one(&Mint::new(&trial.services), &jobs[0]).await.unwrap();
+        assert_eq!(messages[0].envelope.message_type.as_deref(), Some("render.v1"));
+        assert_eq!(trial.rows().get("authentication_key"), None);
+    }
+
+    #[tokio::test]
+    async fn an_unknown_guarantee_is_a_dead_letter() {
+        let trial = Trial::new();
+        let fault = trial.run_one(&Mint::new(&trial.services), br#"{"guarantee":"nowhere","revision":0}"#).await.unwrap_err();
+        assert_eq!(fault.reason, Reason::ReferenceMissing);
+    }
+}

@@ -1,0 +1,266 @@
+//! render: a certificate becomes its PDFs, and arrives in the registry.
+//!
+//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper:
+//! the certificate for printing. 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
+//!
+//! Safe to run twice: documents are drawn from the stored content, so a second run draws the same bytes, which have the
+//! same name in the store; rows that exist stay, and so does the arrival time.
+
+use std::sync::Arc;
+
+use hosho_schema::{
+    db::Connection,
+    messages::{MediumV1, RenderV1},
+    models::{
+        authentication_key,
+        certificate::{self, Certificate as Revision},
+        document::{self, Document, Kind},
+        guarantee::Guarantee,
+    },
+    snapshots::{self, Certificate},
+};
+use tracing::info;
+
+use super::{dispatch, missing, unreadable};
+use crate::{
+    assembly::Services,
+    broker::Outgoing,
+    clock::Clock,
+    documents::{DocumentError, Documents, Stored},
+    keys::KeyRing,
+    papers,
+    pdf::Fonts,
+    stage::{Fault, Item, Reason, Stage, Verdicts},
+    templates::Templates,
+};
+
+/// The wire name.
+pub const NAME: &str = "render";
+
+/// The stage.
+pub struct Render {
+    clock: Clock,
+    keys: Arc<KeyRing>,
+    fonts: Arc<Fonts>,
+    templates: Arc<Templates>,
+    documents: Documents,
+    registry_url: String,
+}
+
+/// A certificate, and what it still lacks.
+pub struct Facts {
+    revision: Revision,
+    guarantee: Guarantee,
+    sealed: Option<(String, Vec<u8>)>,
+    drawn: bool,
+}
+
+/// The documents of one certificate.
+pub struct Outcome {
+    certificate_id: String,
+    drawn: Vec<(Kind, Vec<u8>)>,
+    stored: Vec<(Kind, Stored)>,
+}
+
+impl Render {
+    pub(super) fn new(services: &Services) -> Self {
+        Self {
+            clock: services.clock.clone(),
+            keys: Arc::clone(&services.keys),
+            fonts: Arc::clone(&services.fonts),
+            templates: Arc::clone(&services.templates),
+            documents: services.documents.clone(),
+            registry_url: services.registry_url.clone(),
+        }
+    }
+
+    fn draw(&self, facts: &Facts) -> Result<Vec<(Kind, Vec<u8>)>, Fault> {
+        let content: Certificate = snapshots::read(&facts.revision.content).map_err(|error| unreadable("certificate", &error))?;
+        let created = facts.revision.drawn_at;
+        let failed = |error: papers::PaperError| Fault::from_error(Reason::DocumentFailed, &error);
+        let mut drawn = vec![(Kind::Certificate, papers::certificate(&self.templates, &self.fonts, &content, created).map_err(failed)?)];
+        if content.medium == MediumV1::Electronic {
+            let guarantee = &facts.guarantee.id;
+            let (data_key_id, sealed) = facts.sealed.as_ref().ok_or_else(|| missing("authentication key of guarantee", guarantee))?;
+            let key = self.keys.open(data_key_id, sealed, guarantee).map_err(|error| Fault::from_error(Reason::KeyUnusable, &error))?;
+            let notice =
+                papers::notice(&self.templates, &self.fonts, &content, key.expose(), &self.registry_url, created).map_err(failed)?;
+            drawn.push((Kind::Notice, notice));
+        }
+        Ok(drawn)
+    }
+
+    async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
+        for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
+            match self.documents.put(prefix(kind), &bytes).await {
+                Ok(stored) => outcome.stored.push((kind, stored)),
+                Err(error) => return Err(self.unstored(&error).await),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Whether the store is away for all, or has something against this document.
+    async fn unstored(&self, error: &DocumentError) -> Fault {
+        let reason = match error.is_unavailable() {
+            false => Reason::DocumentFailed,
+            true if self.documents.probe().await.is_ok() => Reason::DocumentUnwritable,
+            true => Reason::DocumentsUnavailable,
+        };
+        Fault::from_error(reason, error)
+    }
+}
+
+/// The message that asks for the documents of one revision.
+pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
+    item.successor(NAME, &format!("{guarantee}:{revision}"), &RenderV1 { guarantee: guarantee.to_owned(), revision })
+}
+
+impl Stage for Render {
+    const NAME: &'static str = NAME;
+    type Job = RenderV1;
+    type Facts = Facts;
+    type Outcome = Outcome;
+
+    fn decode(&self, payload: &[u8]) -> Result<RenderV1, Fault> {
+        super::decode::<Self>(payload)
+    }
+
+    fn load(&self, db: &mut Connection, items: &[&Item<RenderV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+        let keys: Vec<(&str, i64)> = items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
+        let certificates = certificate::by_keys(db, &keys)?;
+        let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
+        let sealed = authentication_key::by_guarantees(db, &guarantees)?;
+        Ok(items
+            .iter()
+            .zip(certificates)
+            .zip(sealed)
+            .map(|((item, issued), sealed)| {
+                let (revision, guarantee) = issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let drawn = revision.arrived_at.is_some();
+                Ok(Facts { revision, guarantee, sealed: sealed.map(|row| (row.data_key_id, row.sealed)), drawn })
+            })
+            .collect())
+    }
+
+    fn decide(&self, _: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
+        let drawn = if facts.drawn { Vec::new() } else { self.draw(&facts)? };
+        Ok(Outcome { certificate_id: facts.revision.id, drawn, stored: Vec::new() })
+    }
+
+    async fn act(&self, outcomes: Vec<Outcome>) -> Vec<Result<Outcome, Fault>> {
+        futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
+    }
+
+    fn record(&self, db: &mut Connection, items: &[(&Item<RenderV1>, Outcome)]) -> Result<Verdicts, Fault> {
+        let now = self.clock.now();
+        let rows: Vec<Document> = items
+            .iter()
+            .flat_map(|(_, outcome)| outcome.stored.iter().map(move |(kind, stored)| (outcome, *kind, stored)))
+            .map(|(outcome, kind, stored)| Document {
+                certificate_id: outcome.certificate_id.clone(),
+                kind,
+                location: stored.location.clone(),
+                sha256: stored.sha256.clone(),
+                size: i64::try_from(stored.size).unwrap_or(i64::MAX),
+                identity: format!("fonts:{} templates:{}", self.fonts.sha256(), self.templates.sha256()),
+                stored_at: now,
+            })
+            .collect();
+        document::insert_new(db, &rows)?;
+        let arrived: Vec<&str> =
+            items.iter().filter(|(_, outcome)| !outcome.stored.is_empty()).map(|(_, outcome)| outcome.certificate_id.as_str()).collect();
+        certificate::set_arrived(db, &arrived, now)?;
+        Ok(items
+            .iter()
+            .map(|(item, outcome)| {
+                if !outcome.stored.is_empty() {
+                    info!(
+                        guarantee.id = item.job.guarantee,
+                        guarantee.revision = item.job.revision,
+                        trace.id = item.trace.trace_id(),
+                        "The certificate arrived in the registry"
+                    );
+                }
+                Ok(vec![dispatch::job(item, &item.job.guarantee, item.job.revision)])
+            })
+            .collect())
+    }
+}
+
+/// Folder of a kind in the document store.
+const fn prefix(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Certificate => "certificate",
+        Kind::Notice => "notice",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::trial::{Trial, example, now, paper};
+
+    #[tokio::test]
+    async fn documents_are_drawn_once_and_the_arrival_stays() {
+        let trial = Trial::new();
+        let stage = Render::new(&trial.services);
+        let jobs = trial.up_to(NAME, &example()).await;
+        let first = trial.run(&stage, &jobs).await;
+        let job: RenderV1 = hosho_schema::messages::decode(&jobs[0]).unwrap();
+        let stored = || {
+            let mut db = trial.services.pool.get().unwrap();
+            let (certificate, _) = certificate::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
+            let documents = document::by_certificates(&mut db, &[&certificate.id]).unwrap().remove(0);
+            (certificate.arrived_at, documents)
+        };
+        let before = stored();
+        assert_eq!(before.0, Some(now()));
+        assert_eq!(before.1.iter().map(|document| document.kind).collect::<Vec<_>>(), [Kind::Certificate, Kind::Notice]);
+        for document in &before.1 {
+            let bytes = trial.services.documents.get(&document.location).await.unwrap();
+            assert!(bytes.starts_with(b"%PDF-1.7"));
+        }
+        trial.services.clock.advance(chrono::TimeDelta::hours(1));
+        assert_eq!(first, trial.run(&stage, &jobs).await);
+        assert_eq!(before, stored());
+    }
+
+    #[tokio::test]
+    async fn drawing_again_gives_the_same_bytes() {
+        let trial = Trial::new();
+        let stage = Render::new(&trial.services);
+        let jobs = trial.up_to(NAME, &example()).await;
+        let item = Item {
+            job: stage.decode(&jobs[0]).unwrap(),
+            lane: crate::broker::Lane::Live,
+            correlation_id: None,
+            trace: crate::telemetry::Traceparent::derived("x"),
+        };
+        let draw = || {
+            let facts = stage.load(&mut trial.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
+            stage.decide(&item, facts).unwrap().drawn
+        };
+        let first = draw();
+        trial.services.clock.advance(chrono::TimeDelta::days(400));
+        assert!(first == draw(), "a document depends on when it is drawn");
+    }
+
+    #[tokio::test]
+    async fn paper_has_a_certificate_and_no_notice() {
+        let trial = Trial::new();
+        let jobs = trial.up_to(NAME, &paper()).await;
+        trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap();
+        assert_eq!(trial.rows()["document"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_certificate_without_its_key_is_a_dead_letter() {
+        let trial = Trial::new();
+        // The mint stage was passed over: its payload is of the same shape.
+        let jobs = trial.up_to("mint", &example()).await;
+        let fault = trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap_err();
+        assert_eq!(fault.reason, Reason::ReferenceMissing);
+        assert_eq!(trial.rows().get("document"), None);
+    }
+}

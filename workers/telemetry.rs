@@ -1,0 +1,148 @@
+//! Logs and traces: one place that sets up `tracing`, and the W3C trace context that travels with every message.
+//!
+//! A log line is a sentence that reads alone plus dotted fields (`guarantee.number`, `batch.size`, `duration_ms`), to
+//! standard error. Names, addresses, mail addresses, keys and bodies are never fields: types that hold them print
+//! masked or not at all.
+//!
+//! The trace of an application is the one its `traceparent` header names. Where an upstream system sends none, it is
+//! derived from the message id (or from the body, where there is none), so that a redelivery joins the same trace. Span ids are derived
+//! from the message id for the same reason. That keeps every republished message identical to the first.
+//!
+//! A panic's text may quote what it choked on, so only its place in the source is logged.
+//!
+//! Below `info` only our own code is heard, whatever the filter says: at `debug` the template engine logs every value it
+//! renders, authentication keys included, and the mail and queue clients log their dialogues. A list of the crates that do
+//! so was rejected: it would be right until the next update.
+
+use std::{cell::RefCell, fmt, panic};
+
+use sha2::{Digest, Sha256};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::{
+    config::{Log, LogFormat},
+    hex::hex,
+};
+
+/// Starts logging for this process. A second call changes nothing.
+///
+/// # Errors
+/// The filter is not one; the text names the wrong directive.
+pub fn start(log: &Log) -> Result<(), String> {
+    let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("log.level: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            builder.finish().with(filter_fn(may_be_logged)).try_init()
+        }
+        LogFormat::Text => {
+            let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_target(false);
+            builder.finish().with(filter_fn(may_be_logged)).try_init()
+        }
+    };
+    drop(started); // the only failure is a logger already set, as in tests
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!(panic.place = place, "The program panicked; its text is withheld because it may hold personal data");
+        PLACE_OF_PANIC.set(Some(place));
+    }));
+    Ok(())
+}
+
+/// Whether something may be logged at all; the filter of the configuration narrows it further.
+fn may_be_logged(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || matches!(metadata.target().split("::").next(), Some("hosho" | "hosho_schema"))
+}
+
+thread_local! {
+    static PLACE_OF_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Where this thread panicked last (`file:line:column`); asked by whoever caught the panic.
+pub fn place_of_panic() -> Option<String> {
+    PLACE_OF_PANIC.take()
+}
+
+/// A W3C trace context (`00-<trace id>-<parent span id>-<flags>`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traceparent {
+    trace: String,
+    span: String,
+    flags: String,
+}
+
+impl Traceparent {
+    /// Reads a `traceparent` header; `None` when it is malformed, as the standard asks.
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut parts = header.trim().split('-');
+        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
+        let valid = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
+        (valid && hex(trace, 32) && !zero(trace) && hex(span, 16) && !zero(span) && hex(flags, 2)).then(|| Self {
+            trace: trace.to_owned(),
+            span: span.to_owned(),
+            flags: flags.to_owned(),
+        })
+    }
+
+    /// The context of something that arrived without one, derived from `seed`.
+    pub fn derived(seed: &str) -> Self {
+        Self { trace: hex(&Sha256::digest(format!("trace:{seed}"))[..16]), span: span_of(seed), flags: "01".to_owned() }
+    }
+
+    /// The same trace, one span further: that of the message `message_id`.
+    #[must_use]
+    pub fn child(&self, message_id: &str) -> Self {
+        Self { trace: self.trace.clone(), span: span_of(message_id), flags: self.flags.clone() }
+    }
+
+    /// The trace id, 32 hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        &self.trace
+    }
+}
+
+impl fmt::Display for Traceparent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{}-{}-{}", self.trace, self.span, self.flags)
+    }
+}
+
+fn span_of(seed: &str) -> String {
+    hex(&Sha256::digest(format!("span:{seed}"))[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_header_survives_and_a_child_keeps_the_trace() {
+        let parent = Traceparent::parse(HEADER).unwrap();
+        assert_eq!(parent.to_string(), HEADER);
+        let child = parent.child("message");
+        assert_eq!(child.trace_id(), parent.trace_id());
+        assert_ne!(child, parent);
+        assert_eq!(Traceparent::parse(&child.to_string()), Some(child));
+    }
+
+    #[test]
+    fn malformed_headers_are_ignored() {
+        for header in ["", "00", "00-xyz", &HEADER.replace("4bf9", "4BF9"), &HEADER.replace("00-4", "ff-4"), &format!("{HEADER}-00")] {
+            assert_eq!(Traceparent::parse(header), None, "{header}");
+        }
+        assert_eq!(Traceparent::parse("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
+    }
+
+    #[test]
+    fn a_derived_context_is_the_same_every_time() {
+        assert_eq!(Traceparent::derived("a"), Traceparent::derived("a"));
+        assert_ne!(Traceparent::derived("a"), Traceparent::derived("b"));
+        assert!(Traceparent::parse(&Traceparent::derived("a").to_string()).is_some());
+    }
+}

@@ -1,1 +1,14 @@
 //! The integration tests: one binary over real servers, private to it and gone with it.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+#![allow(unreachable_pub, reason = "nothing outside a test binary can reach anything")]
+
+mod broker;
+mod database;
+mod embedded;
+mod harness;
+mod hostile;
+mod kills;
+mod mail;
+mod pipeline;
+mod tidy;

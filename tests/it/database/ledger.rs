@@ -1,0 +1,97 @@
+//! The ledger of mails.
+
+use super::*;
+
+on_both_databases! {
+    fn a_mail_is_claimed_sent_and_settled(database: &Database) {
+        let c = &mut database.get();
+        let certificate = issued(c, "a", 1).remove(0).certificate.id;
+        let new = [letter(&certificate, "b@example.jp"), letter(&certificate, "a@example.jp"), letter(&certificate, "c@example.jp")];
+        assert_eq!(mail::insert_new(c, &new).unwrap(), 3);
+        assert_eq!(mail::insert_new(c, &new).unwrap(), 0);
+        let ids: Vec<_> = new.iter().map(|new| ids::mail(&certificate, &new.recipient)).collect();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+
+        let claimed = mail::claim(c, &ids, at(10), at(0)).unwrap();
+        assert_eq!(claimed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ids, "in the order asked");
+        assert!(claimed.iter().all(|row| row.state == State::Sending && row.attempts == 1 && row.claimed_at == Some(micros(at(10)))));
+        assert!(mail::claim(c, &ids, at(11), at(0)).unwrap().is_empty(), "claimed twice");
+        assert!(!format!("{:?}", claimed[0]).contains("example.jp"));
+
+        // Surely not sent: pending again, and no attempt counted.
+        assert_eq!(mail::release(c, &ids[2..]).unwrap(), 1);
+        let again = mail::claim(c, &ids, at(12), at(0)).unwrap();
+        assert_eq!(again.iter().map(|row| (row.id.as_str(), row.attempts)).collect::<Vec<_>>(), [(ids[2], 1)]);
+
+        let settle = |id: &str, outcome, reply: &str| Settlement { id: id.to_owned(), outcome, reply: Some(reply.to_owned()) };
+        let outcomes = [settle(ids[0], Outcome::Accepted, "250 queued"), settle(ids[1], Outcome::Rejected, "550 no"), settle(ids[2], Outcome::Unknown, "")];
+        assert_eq!(mail::settle(c, &outcomes, at(13)).unwrap(), 3);
+        // What the server said once stands.
+        assert_eq!(mail::settle(c, &[settle(ids[0], Outcome::Unknown, ""), settle(ids[1], Outcome::Accepted, "")], at(14)).unwrap(), 0);
+        assert_eq!(mail::release(c, &ids).unwrap(), 0);
+        let rows = mail::by_certificates(c, &[&certificate]).unwrap().remove(0);
+        let states: BTreeMap<_, _> = rows.iter().map(|row| (row.id.as_str(), (row.state, row.settled_at))).collect();
+        assert_eq!(states[ids[0]], (State::Accepted, Some(micros(at(13)))));
+        assert_eq!(states[ids[1]], (State::Rejected, Some(micros(at(13)))));
+        assert_eq!(states[ids[2]], (State::Unknown, Some(micros(at(13)))));
+    }
+
+    fn an_unknown_mail_is_sent_once_more_after_a_while(database: &Database) {
+        let c = &mut database.get();
+        let issued = issued(c, "a", 1).remove(0);
+        mail::insert_new(c, &[letter(&issued.certificate.id, "a@example.jp")]).unwrap();
+        let id = ids::mail(&issued.certificate.id, "a@example.jp");
+        mail::claim(c, &[&id], at(10), at(0)).unwrap();
+
+        // A redelivery finds it in another's hands.
+        assert_eq!(mail::adopt_orphans(c, &[&id], at(20)).unwrap()[0].state, State::Unknown);
+        assert!(mail::adopt_orphans(c, &[&id], at(21)).unwrap().is_empty());
+        assert!(mail::claim(c, &[&id], at(22), at(20)).unwrap().is_empty(), "too early");
+        assert!(mail::resend_due(c, at(20), 10).unwrap().is_empty());
+        let due = mail::resend_due(c, at(21), 10).unwrap();
+        assert_eq!((due.len(), &due[0].mail_id, &due[0].guarantee_id, due[0].revision), (1, &id, &issued.guarantee.id, 0));
+
+        // Due, but the mail server is away: unknown still, and due after the same while.
+        assert_eq!(mail::claim(c, &[&id], at(30), at(21)).unwrap()[0].attempts, 2);
+        assert_eq!(mail::release(c, &[&id]).unwrap(), 1);
+        assert!(mail::resend_due(c, at(30), 10).unwrap().is_empty());
+        assert_eq!(mail::resend_due(c, at(31), 10).unwrap().len(), 1);
+
+        // The worker dies in the second attempt too: it is left to an operator.
+        let claimed = mail::claim(c, &[&id], at(40), at(31)).unwrap();
+        assert_eq!((claimed[0].attempts, claimed[0].settled_at), (2, None));
+        assert!(mail::strand(c, at(40), at(50)).unwrap().is_empty());
+        assert_eq!(mail::strand(c, at(41), at(50)).unwrap().len(), 1);
+        assert!(mail::resend_due(c, at(1_000), 10).unwrap().is_empty());
+        assert!(mail::claim(c, &[&id], at(1_000), at(1_000)).unwrap().is_empty());
+
+        // It was alive after all, and knows better.
+        let accepted = Settlement { id: id.clone(), outcome: Outcome::Accepted, reply: None };
+        assert_eq!(mail::settle(c, &[accepted], at(60)).unwrap(), 1);
+    }
+
+    fn one_of_many_workers_claims_a_mail(database: &Database) {
+        let c = &mut database.get_when_free();
+        let certificate = issued(c, "a", 1).remove(0).certificate.id;
+        let new: Vec<_> = (0..50).map(|n| letter(&certificate, &format!("{n}@example.jp"))).collect();
+        mail::insert_new(c, &new).unwrap();
+        let ids: Vec<_> = new.iter().map(|new| ids::mail(&certificate, &new.recipient)).collect();
+        let mut claimed: Vec<String> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..8)
+                .map(|_| {
+                    let ids = &ids;
+                    scope.spawn(move || {
+                        let mut c = Pool::open(&database.url, 1).unwrap().get().unwrap();
+                        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+                        ids.chunks(5).flat_map(|ids| mail::claim(&mut c, ids, at(10), at(0)).unwrap()).map(|row| row.id).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        });
+        claimed.sort();
+        let mut ids = ids;
+        ids.sort();
+        assert_eq!(claimed, ids);
+    }
+}

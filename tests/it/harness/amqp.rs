@@ -1,0 +1,254 @@
+//! A plain AMQP client: publishes whatever an upstream system, or a hostile one, might, and listens to everything.
+//!
+//! It shares no code with the program. A [`Tap`] is a queue of its own bound to the exchanges of a house, so that a test
+//! can say of a message that it was *never* sent: what the broker routed before [`Tap::messages`] is called has arrived
+//! when it returns.
+
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
+    options::{
+        BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+        QueuePurgeOptions,
+    },
+    types::{AMQPValue, FieldTable},
+};
+use tokio::runtime::Runtime;
+
+use super::{house::LIMIT, process::eventually};
+
+/// A connection to the broker. Blocks; not for use within an async test.
+pub struct Client {
+    // Dropped in this order.
+    channel: Channel,
+    connection: Connection,
+    runtime: Runtime,
+}
+
+impl Client {
+    /// Connects.
+    pub fn connect(url: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (connection, channel) = runtime.block_on(async {
+            let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+            let channel = connection.create_channel().await.unwrap();
+            channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+            (connection, channel)
+        });
+        Self { channel, connection, runtime }
+    }
+
+    /// Publishes a message, which the broker must take and some queue must want.
+    pub fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
+        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let confirmation = self.runtime.block_on(async {
+            let published = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await;
+            match published {
+                Ok(confirm) => confirm.await,
+                Err(error) => Err(error),
+            }
+        });
+        let confirmation = confirmation.unwrap_or_else(|error| {
+            panic!("{exchange} {key}: {error} on {:?}\n{}", self.connection.status(), super::rabbit::shared().log())
+        });
+        assert!(matches!(confirmation, Confirmation::Ack(None)), "{exchange} {key}: {confirmation:?}");
+    }
+
+    /// Removes what a queue holds, and says how many messages those were.
+    pub fn purge(&self, queue: &str) -> u32 {
+        self.runtime.block_on(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default())).unwrap()
+    }
+
+    /// Deletes a queue.
+    pub fn delete_queue(&self, queue: &str) {
+        self.runtime.block_on(self.channel.queue_delete(queue.into(), QueueDeleteOptions::default())).unwrap();
+    }
+}
+
+/// Properties with these headers, and a message id.
+pub fn properties(message_id: &str, headers: &[(&str, AMQPValue)]) -> BasicProperties {
+    let mut table = FieldTable::default();
+    for (name, value) in headers {
+        table.insert((*name).into(), value.clone());
+    }
+    BasicProperties::default().with_message_id(message_id.into()).with_headers(table)
+}
+
+/// A text as a header holds it.
+pub fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+/// A message that passed by.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The exchange, without the prefix of the house.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// The properties.
+    pub properties: BasicProperties,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    /// A header, where it is text or a whole number.
+    pub fn header(&self, name: &str) -> Option<String> {
+        match self.properties.headers().as_ref()?.inner().get(name)? {
+            AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            AMQPValue::LongLongInt(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The `message-id`.
+    pub fn message_id(&self) -> &str {
+        self.properties.message_id().as_ref().map_or("", |id| id.as_str())
+    }
+
+    /// The `correlation-id`.
+    pub fn correlation_id(&self) -> &str {
+        self.properties.correlation_id().as_ref().map_or("", |id| id.as_str())
+    }
+
+    /// The body, which must be JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The stage it is for, when it is work.
+    pub fn stage(&self) -> Option<&str> {
+        (self.exchange == "work").then(|| self.routing_key.trim_end_matches(".bulk"))
+    }
+
+    /// Everything the message holds, as text to search.
+    pub fn all_text(&self) -> String {
+        let mut text = format!("{} {} ", self.exchange, self.routing_key);
+        let properties = &self.properties;
+        for property in [
+            properties.content_type(),
+            properties.content_encoding(),
+            properties.correlation_id(),
+            properties.reply_to(),
+            properties.expiration(),
+            properties.message_id(),
+            properties.kind(),
+            properties.user_id(),
+            properties.app_id(),
+        ] {
+            let _ = write!(text, "{} ", property.as_ref().map_or("", |value| value.as_str()));
+        }
+        for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
+            let _ = write!(text, "{name}=");
+            match value {
+                AMQPValue::LongString(value) => text.push_str(&String::from_utf8_lossy(value.as_bytes())),
+                other => {
+                    let _ = write!(text, "{other:?}");
+                }
+            }
+            text.push(' ');
+        }
+        text + &String::from_utf8_lossy(&self.body)
+    }
+}
+
+/// A queue of our own on some exchanges of a house.
+pub struct Tap {
+    client: Client,
+    queue: String,
+    seen: Arc<Mutex<Vec<Message>>>,
+    marks: AtomicUsize,
+}
+
+impl Tap {
+    /// Listens from now on. `bindings` are exchanges (without `prefix`) and routing keys.
+    pub fn open(url: &str, prefix: &str, bindings: &[(&str, String)]) -> Self {
+        let client = Client::connect(url);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (queue, mut consumer) = client.runtime.block_on(async {
+            let own = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+            let queue = client.channel.queue_declare("".into(), own, FieldTable::default()).await.unwrap();
+            let queue = queue.name().to_string();
+            for (exchange, key) in bindings {
+                let exchange = format!("{prefix}{exchange}");
+                let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+                client
+                    .channel
+                    .queue_bind(queue.as_str().into(), exchange.as_str().into(), key.as_str().into(), options, none)
+                    .await
+                    .unwrap();
+            }
+            let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
+            let consumer = client.channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await.unwrap();
+            (queue, consumer)
+        });
+        let (sink, prefix) = (Arc::clone(&seen), prefix.to_owned());
+        client.runtime.spawn(async move {
+            while let Some(Ok(delivery)) = consumer.next().await {
+                let exchange = delivery.exchange.as_str();
+                let message = Message {
+                    exchange: exchange.strip_prefix(&prefix).unwrap_or(exchange).to_owned(),
+                    routing_key: delivery.routing_key.as_str().to_owned(),
+                    properties: delivery.properties,
+                    body: delivery.data,
+                };
+                sink.lock().unwrap().push(message);
+            }
+        });
+        Self { client, queue, seen, marks: AtomicUsize::new(0) }
+    }
+
+    /// Every message so far, in order: what was routed before this call is among them.
+    pub fn messages(&self) -> Vec<Message> {
+        // A mark put into the queue itself arrives behind everything that is in it.
+        let mark = format!("mark-{}", self.marks.fetch_add(1, Ordering::Relaxed));
+        self.client.publish("", &self.queue, b"", properties(&mark, &[]));
+        let is_mark = |message: &Message| message.exchange.is_empty() && message.message_id() == mark;
+        eventually("the mark of a tap", Duration::from_secs(30), || self.seen.lock().unwrap().iter().any(is_mark).then_some(()));
+        self.seen.lock().unwrap().iter().filter(|message| !message.exchange.is_empty()).cloned().collect()
+    }
+
+    /// The events with a routing key.
+    pub fn events(&self, key: &str) -> Vec<Message> {
+        self.messages().into_iter().filter(|message| message.exchange == "events" && message.routing_key == key).collect()
+    }
+
+    /// Waits for so many events with a routing key, and returns them.
+    pub fn until_events(&self, key: &str, count: usize) -> Vec<Message> {
+        eventually(&format!("{count} events {key}"), LIMIT, || Some(self.events(key)).filter(|events| events.len() >= count))
+    }
+
+    /// The dead letters.
+    pub fn dead(&self) -> Vec<Message> {
+        self.messages().into_iter().filter(|message| message.exchange == "dead").collect()
+    }
+
+    /// Whether as much has come out of every stage behind the first as has gone in, less what the test took away itself.
+    pub fn is_settled(&self, taken_away: usize) -> bool {
+        let messages = self.messages();
+        let count = |wanted: &dyn Fn(&Message) -> bool| messages.iter().filter(|message| wanted(message)).count();
+        let into = |stage: &str| count(&|message| message.stage() == Some(stage));
+        // A message that waits comes in once more later.
+        let aside = |stage: &str| {
+            count(&|message| {
+                (message.exchange == "dead" || message.exchange.starts_with("wait."))
+                    && message.routing_key.trim_end_matches(".bulk") == stage
+            })
+        };
+        let told = count(&|message| message.exchange == "events" && message.routing_key == "guarantee.issued");
+        let flow = [("issue", into("mint")), ("mint", into("render")), ("render", into("dispatch")), ("dispatch", told)];
+        let waiting = count(&|message| message.exchange.starts_with("wait."));
+        let back = count(&|message| message.stage().is_some() && message.header("hosho-attempt").is_some());
+        waiting == back && flow.into_iter().map(|(stage, out)| into(stage).saturating_sub(out + aside(stage))).sum::<usize>() <= taken_away
+    }
+}

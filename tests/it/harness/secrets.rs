@@ -1,0 +1,122 @@
+//! What may stand nowhere, and the search for it.
+
+use std::{collections::BTreeSet, path::Path};
+
+use hosho::hex::hex;
+use serde_json::Value;
+
+/// Texts to search for: authentication keys, mail addresses, names of people and companies.
+#[derive(Debug, Clone, Default)]
+pub struct Needles(BTreeSet<String>);
+
+impl Needles {
+    /// Needles for these texts.
+    pub fn new(texts: impl IntoIterator<Item = String>) -> Self {
+        Self(texts.into_iter().collect())
+    }
+
+    /// Every mail address of a file of applications, and its domain by itself: most firms have one of their own.
+    pub fn mail_addresses(file: &Path) -> Self {
+        let address = |application: &Value| application["notification"]["mail_address"].as_str().map(str::to_owned);
+        let domain = |address: &String| address.split_once('@').map(|(_, domain)| domain.to_owned());
+        Self::new(applications(file).iter().filter_map(address).flat_map(|address| [domain(&address), Some(address)]).flatten())
+    }
+
+    /// Every name of a company or person in a file of applications, and each word of a person's name.
+    pub fn names(file: &Path) -> Self {
+        let mut names = BTreeSet::new();
+        for application in applications(file) {
+            gather(&application["principal"], &mut names);
+            gather(&application["contact"], &mut names);
+        }
+        let words =
+            names.iter().flat_map(|name| name.split_whitespace()).filter(|word| word.chars().count() > 1 && !word.starts_with("代表"));
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        names.extend(words);
+        Self(names)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Those that a text holds: as they are, escaped as in JSON, or as hexadecimal digits (a binary column).
+    pub fn found_in(&self, haystack: &str) -> Vec<&str> {
+        let stands = |needle: &&String| forms(needle).iter().any(|form| haystack.contains(form.as_str()));
+        self.0.iter().filter(stands).map(String::as_str).collect()
+    }
+
+    /// Panics with the part of the text that holds one.
+    pub fn assert_absent(&self, place: &str, haystack: &str) {
+        let found = self.found_in(haystack);
+        let line = haystack.lines().find(|line| !self.found_in(line).is_empty()).unwrap_or(haystack);
+        assert!(found.is_empty(), "{place} holds {found:?}: {}", line.chars().take(2_000).collect::<String>());
+    }
+}
+
+fn applications(file: &Path) -> Vec<Value> {
+    std::fs::read_to_string(file).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+fn gather(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value.as_str() {
+                    Some(name) if key == "name" || key == "representative" => {
+                        names.insert(name.to_owned());
+                    }
+                    Some(_) => {}
+                    None => gather(value, names),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| gather(value, names)),
+        _ => {}
+    }
+}
+
+fn forms(needle: &str) -> Vec<String> {
+    let escaped: String = needle
+        .encode_utf16()
+        .map(|unit| if unit < 0x80 { char::from_u32(unit.into()).unwrap().to_string() } else { format!("\\u{unit:04x}") })
+        .collect();
+    let digits = hex(needle.as_bytes());
+    vec![needle.to_owned(), escaped, digits]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::house::example;
+
+    #[test]
+    fn what_is_planted_is_found_in_each_form() {
+        let needles = Needles::new(["K7m3Ntdu9aEf".to_owned(), "𠮷川　花子".to_owned()]);
+        assert_eq!(needles.found_in("nothing here: K7m3Ntdu9aE, 𠮷川"), Vec::<&str>::new());
+        for planted in ["{\"a\":\"xK7m3Ntdu9aEf\"}", "\\\\x4b376d334e746475396145660a"] {
+            assert_eq!(needles.found_in(planted), ["K7m3Ntdu9aEf"], "{planted}");
+        }
+        for planted in ["the name is 𠮷川　花子.", "\\ud842\\udfb7\\u5ddd\\u3000\\u82b1\\u5b50"] {
+            assert_eq!(needles.found_in(planted), ["𠮷川　花子"], "{planted}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the log holds")]
+    fn a_line_that_leaks_is_shown() {
+        Needles::new(["K7m3Ntdu9aEf".to_owned()]).assert_absent("the log", "one line\nK7m3Ntdu9aEf\n");
+    }
+
+    #[test]
+    fn the_examples_name_people_and_addresses() {
+        let file = example("applications.jsonl");
+        let (names, addresses) = (Needles::names(&file), Needles::mail_addresses(&file));
+        assert_eq!(addresses.len(), 12, "six addresses and their domains");
+        assert_eq!(addresses.found_in("info@yoshizawa.example.com"), ["info@yoshizawa.example.com", "yoshizawa.example.com"]);
+        for name in ["髙﨑", "花子", "槗本・髙槗建設株式会社", "株式会社𠮷野組", "濵田"] {
+            assert!(names.found_in(name).contains(&name), "{name} in {names:?}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The drills: workers, broker and database die in the midst of the work, and the books balance all the same.
+//!
+//! Moments are chosen by what has been achieved so far (so many rows of a table, so many mails), never by time: the machine
+//! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
+//! `HOSHO_DRILL_KILLS` set the size (`make soak`). The drills run one after another, since each wants the whole machine.
+
+mod applications;
+mod crew;
+mod reckoning;
+
+use std::{
+    collections::BTreeSet,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    str::FromStr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use hosho::{
+    broker::{Lane, Source},
+    stages::NAMES,
+};
+use hosho_schema::models::mail::State;
+
+use self::{
+    applications::{Dice, Totals, throw},
+    crew::{CONNECTIONS, Crew, Mark},
+    reckoning::{balance, compare_mails},
+};
+use crate::harness::{house::House, postgres::Postgres, process::eventually, rabbit::Rabbit};
+
+/// Longest wait for a sign of life.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// One drill at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static DRILL: Mutex<()> = Mutex::new(());
+    DRILL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn setting<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(format!("HOSHO_DRILL_{name}")).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("HOSHO_DRILL_{name} is {text:?}")))
+}
+
+#[expect(clippy::print_stderr, reason = "shown when a drill fails: it repeats the choices")]
+fn dice() -> Dice {
+    let seed = setting("SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    eprintln!("HOSHO_DRILL_SEED={seed}");
+    Dice::new(seed)
+}
+
+/// The drill of the drills: whole processes die at random moments, some of them while the mail server holds a mail it has
+/// not answered for.
+#[test]
+fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
+    let _alone = alone();
+    let mut dice = dice();
+    let applications = throw(&mut dice, setting("APPLICATIONS").unwrap_or(2_000));
+    let kills = setting("KILLS").unwrap_or(6);
+    let totals = Totals::of(&applications);
+    let mut crew = Crew::new(House::new("kills"), applications.len());
+    let began = Instant::now();
+    crew.start(&[]);
+    crew.enqueue(&applications, 1);
+
+    // What was in flight at the mail server when a worker died: no other mail may be in doubt afterwards.
+    let mut in_flight = BTreeSet::new();
+    for kill in 0..kills {
+        let left = kills - kill;
+        let amid_mail = kill % 3 == 1;
+        let mut marks: Vec<(Mark, usize)> = Mark::ALL.into_iter().map(|mark| (mark, crew.progress(mark))).collect();
+        marks.retain(|(mark, now)| now + left < mark.end(&totals) && (!amid_mail || *mark == Mark::Mails));
+        assert!(!marks.is_empty(), "everything is done before kill {kill}: too few applications for so many kills");
+        let (mark, now) = marks[dice.below(marks.len())];
+        let at = now + 1 + dice.below((mark.end(&totals) - now) / (left + 1));
+        crew.until(mark, at);
+        let who: &[usize] = if amid_mail {
+            keep_silent(&crew);
+            &[0, 1]
+        } else {
+            [&[0][..], &[1], &[0, 1]][dice.below(3)]
+        };
+        // Those of earlier kills stand there until they are old enough to count as unknown.
+        let sending: BTreeSet<String> = crew.kill(who).difference(&in_flight).cloned().collect();
+        eprintln!("kill {}: {who:?} when {mark:?} reached {at}, mails held: {amid_mail}; {} in flight", kill + 1, sending.len());
+        assert!(sending.len() <= 2 * CONNECTIONS, "{} mails are said to be in flight", sending.len());
+        assert!(!amid_mail || !sending.is_empty());
+        in_flight.extend(sending);
+        crew.house.smtp.script(&[]);
+        crew.start(&[]);
+    }
+    crew.finish(&totals);
+    eprintln!("{} applications, {kills} kills: done after {:.1} s", applications.len(), began.elapsed().as_secs_f64());
+
+    let books = balance(&mut crew, &applications);
+    let received = compare_mails(&crew, &books);
+    let unknown = books.mails_in(State::Unknown);
+    let stored = unknown.iter().filter(|mail| received.copies(mail) > 0).count();
+    eprintln!("{} mails: {} were in flight, {} are unknown, {stored} of them stored", totals.mails, in_flight.len(), unknown.len());
+    eprintln!("{} files left half written", books.torn);
+    let unexplained: Vec<_> = unknown.iter().filter(|mail| !in_flight.contains(*mail) && !received.is_unanswered(mail)).collect();
+    assert!(unexplained.is_empty(), "unknown, and neither in flight at a kill nor left without an answer: {unexplained:?}");
+    assert!(unknown.len() <= kills * 2 * CONNECTIONS);
+    assert_eq!(received.repeated(), 0, "nothing was sent again yet");
+
+    // What is in doubt is sent once more; what was stored before is then there twice, and the ledger says so.
+    crew.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
+    eventually("the second attempts", LIMIT, || {
+        crew.assert_alive();
+        (crew.number("select count(*) from mail where state <> 'accepted'") == 0).then_some(())
+    });
+    crew.finish(&totals);
+    let books = balance(&mut crew, &applications);
+    let received = compare_mails(&crew, &books);
+    assert_eq!(crew.texts("select id from mail where attempts = 2"), unknown);
+    assert_eq!(received.repeated(), stored);
+}
+
+/// Makes the mail server take mails without a word, and waits until it has done so.
+fn keep_silent(crew: &Crew) {
+    let unanswered = || crew.house.smtp.received().iter().filter(|mail| !mail.replied).count();
+    let before = unanswered();
+    crew.house.smtp.script(&[("after_dot", "hang")]);
+    eventually("a mail that is taken and not answered for", LIMIT, || (unanswered() > before).then_some(()));
+}
+
+/// Every stage finds its own rows and no message that follows from them: as after a death between commit and publish, for each
+/// application and each stage.
+#[test]
+fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_again() {
+    let _alone = alone();
+    let applications = throw(&mut dice(), setting("LOST").unwrap_or(60));
+    let totals = Totals::of(&applications);
+    let mut crew = Crew::new(House::new("lost"), applications.len());
+    for last in 0..NAMES.len() {
+        let next = NAMES.get(last + 1);
+        crew.enqueue(&applications, 1);
+        crew.run_stages(&NAMES[..=last], |crew| match next {
+            Some(next) => crew.house.depths()[&format!("stage.{next}")] == totals.guarantees as u64,
+            None => crew.progress(Mark::Completed) == totals.guarantees,
+        });
+        if let Some(next) = next {
+            assert_eq!(crew.house.lose(Source::Stage(next, Lane::Live)), totals.guarantees, "before {next}");
+        }
+    }
+    // The results, too: an upstream system that lost its answers asks again.
+    let listener = crew.house.listen();
+    crew.start(&[]);
+    crew.enqueue(&applications, 1);
+    let events = listener.take(totals.applications + totals.guarantees, LIMIT);
+    let issued = events.iter().filter(|event| event.as_str() == "guarantee.issued").count();
+    assert_eq!((events.len() - issued, issued), (totals.applications, totals.guarantees));
+    crew.finish(&totals);
+    let books = balance(&mut crew, &applications);
+    compare_mails(&crew, &books);
+    assert_eq!((books.mails_in(State::Accepted).len(), crew.house.smtp.count()), (totals.mails, totals.mails));
+}
+
+#[test]
+fn messages_that_come_three_times_at_once_have_their_effect_once() {
+    let _alone = alone();
+    let applications = throw(&mut dice(), setting("COPIED").unwrap_or(300));
+    let totals = Totals::of(&applications);
+    let mut crew = Crew::new(House::new("copies"), applications.len());
+    crew.start(&[]);
+    crew.enqueue(&applications, 3);
+    crew.finish(&totals);
+    let books = balance(&mut crew, &applications);
+    let received = compare_mails(&crew, &books);
+    assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
+    assert_eq!((crew.house.smtp.count(), received.repeated()), (totals.mails, 0));
+}
+
+#[test]
+fn workers_outlive_a_broker_that_is_killed() {
+    let _alone = alone();
+    let mut dice = dice();
+    let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
+    let totals = Totals::of(&applications);
+    let rabbit = Rabbit::start();
+    let database = crate::harness::postgres::database("broker_killed");
+    // Its topology is applied, and has settled: RabbitMQ 3.10 may lose a queue that is killed within a second of its birth.
+    let mut crew = Crew::new(House::on("broker-killed", &rabbit.url(), &database), applications.len());
+    crew.start(&[]);
+    crew.enqueue(&applications, 1);
+    let mark = [Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails][dice.below(3)];
+    let at = 1 + dice.below(mark.end(&totals) / 2);
+    crew.until(mark, at);
+    // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed.
+    let frozen = dice.chance(50);
+    if frozen {
+        rabbit.freeze();
+    } else {
+        rabbit.kill9();
+    }
+    eprintln!("the broker failed when {mark:?} reached {at}; frozen first: {frozen}");
+    eventually("both workers notice", LIMIT, || {
+        crew.assert_alive();
+        crew.logs().iter().all(|log| log.contains("The broker failed")).then_some(())
+    });
+    assert!(crew.progress(Mark::Completed) < totals.guarantees, "everything was done before");
+    if frozen {
+        rabbit.kill9();
+    }
+    rabbit.restart();
+    crew.finish(&totals);
+    let books = balance(&mut crew, &applications);
+    let received = compare_mails(&crew, &books);
+    // The workers lived on and heard what the mail server said.
+    assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
+    assert_eq!((crew.house.smtp.count(), received.repeated()), (totals.mails, 0));
+}
+
+#[test]
+fn workers_wait_for_a_database_that_is_away() {
+    let _alone = alone();
+    let mut dice = dice();
+    let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
+    let totals = Totals::of(&applications);
+    let mut postgres = Postgres::new();
+    let database = postgres.database("away");
+    let mut crew = Crew::new(House::on("database-away", &rabbit_url(), &database), applications.len());
+    crew.start(&[]);
+    crew.enqueue(&applications, 1);
+    for (outage, cut) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
+        let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]][outage][dice.below(2)];
+        let now = crew.progress(mark);
+        let at = now + 1 + dice.below((mark.end(&totals) - now) / 3);
+        crew.until(mark, at);
+        if outage == 1 {
+            hold_answers(&mut crew);
+        }
+        let waits = |crew: &Crew| crew.logs().iter().map(|log| log.matches("it waits and tries again").count()).sum::<usize>();
+        let before = waits(&crew);
+        cut(&mut postgres);
+        // The mail server answers while nobody can write it down.
+        crew.house.smtp.script(&[]);
+        eprintln!("outage {}: the database was cut when {mark:?} reached {at}", outage + 1);
+        eventually("the workers wait for the database", LIMIT, || {
+            crew.assert_alive();
+            (waits(&crew) >= before + 4).then_some(())
+        });
+        postgres.start();
+        crew.sql = crate::harness::postgres::Session::connect(&crew.house.database);
+    }
+    crew.finish(&totals);
+    let logs = crew.house.logs();
+    let counted: Vec<&str> = logs.lines().filter(|line| line.contains("delivery.attempt")).collect();
+    assert!(counted.is_empty(), "an outage counted as an attempt: {}", counted[0]);
+    let books = balance(&mut crew, &applications);
+    let received = compare_mails(&crew, &books);
+    assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
+    assert_eq!((crew.house.smtp.count(), received.repeated()), (totals.mails, 0));
+}
+
+/// Makes the mail server hold its answers back, and waits until a worker waits for one.
+fn hold_answers(crew: &mut Crew) {
+    crew.house.smtp.script(&[("after_dot", "hold")]);
+    eventually("an answer that is held back", LIMIT, || {
+        let sending = crew.texts("select '<' || message_id || '>' from mail where state = 'sending'");
+        let stored = crew.house.smtp.received();
+        stored.iter().any(|mail| mail.message_id.as_ref().is_some_and(|id| sending.contains(id))).then_some(())
+    });
+}
+
+fn rabbit_url() -> String {
+    crate::harness::rabbit::shared().url()
+}

@@ -1,0 +1,240 @@
+//! Two worker processes, their deaths, and what was in flight at each.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use super::applications::{Application, Totals, json_lines};
+use crate::harness::{
+    house::House,
+    postgres::Session,
+    process::{Child, eventually},
+};
+
+/// Mails that one process may have in flight (`mail.connections`).
+pub const CONNECTIONS: usize = 4;
+
+/// Short waits, so that a drill ends; and no net but the queue: `recover` would hide a lost message.
+const SETTINGS: &str = "
+[mail]
+connections = 4
+timeout_seconds = 5
+reply_timeout_seconds = 6
+
+[broker]
+confirm_timeout_seconds = 5
+
+[work]
+retry_seconds = [1, 3, 3, 3, 3, 3, 8, 8, 20]
+mail_orphan_seconds = 12
+
+[schedule]
+recover_after_seconds = 1000000
+";
+
+/// Two workers on a house.
+pub struct Crew {
+    pub house: House,
+    /// Questions to the database.
+    pub sql: Session,
+    /// How long anything may take.
+    limit: Duration,
+    more: Vec<(String, String)>,
+    workers: Vec<Worker>,
+}
+
+struct Worker {
+    /// Shown by the database as the name of the application.
+    name: String,
+    process: Child,
+}
+
+/// A sign of progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Rows of a table.
+    Rows(&'static str),
+    /// Certificates whose documents are stored.
+    Arrived,
+    /// Certificates with everything done.
+    Completed,
+    /// Mails at the mail server.
+    Mails,
+}
+
+impl Mark {
+    pub const ALL: [Self; 8] = [
+        Self::Rows("application"),
+        Self::Rows("guarantee"),
+        Self::Rows("authentication_key"),
+        Self::Rows("document"),
+        Self::Rows("mail"),
+        Self::Arrived,
+        Self::Completed,
+        Self::Mails,
+    ];
+
+    /// Where it ends.
+    pub fn end(self, totals: &Totals) -> usize {
+        match self {
+            Self::Rows("application") => totals.applications,
+            Self::Rows("guarantee") | Self::Arrived | Self::Completed => totals.guarantees,
+            Self::Rows("authentication_key") => totals.keys,
+            Self::Rows("document") => totals.documents,
+            Self::Rows(_) | Self::Mails => totals.mails,
+        }
+    }
+}
+
+impl Crew {
+    /// Sets up; nobody works yet.
+    pub fn new(house: House, applications: usize) -> Self {
+        std::fs::write(house.path("drill.toml"), SETTINGS).unwrap();
+        let sql = Session::connect(&house.database);
+        let limit = Duration::from_mins(3) + Duration::from_millis(150) * u32::try_from(applications).unwrap();
+        Self { house, sql, limit, more: Vec::new(), workers: Vec::new() }
+    }
+
+    /// Runs some stages only, until `done`, and ends them.
+    pub fn run_stages(&mut self, stages: &[&str], mut done: impl FnMut(&mut Self) -> bool) {
+        let config = self.house.path("drill.toml").display().to_string();
+        let mut arguments = vec!["--config", &config, "work"];
+        arguments.extend(stages.iter().flat_map(|stage| ["--stage", stage]));
+        let mut worker = self.house.start(&arguments, &[]);
+        eventually(&format!("the end of {stages:?}"), self.limit, || {
+            assert!(worker.is_alive(), "the worker ended by itself:\n{}", tail(&worker.output()));
+            done(self).then_some(())
+        });
+        worker.terminate();
+        let status = worker.wait(Duration::from_secs(40));
+        assert!(status.success(), "the worker did not stop cleanly: {status}\n{}", tail(&worker.output()));
+    }
+
+    /// Publishes applications, `copies` times at the same time.
+    pub fn enqueue(&self, applications: &[Application], copies: usize) {
+        let file = self.house.path("applications.jsonl");
+        std::fs::write(&file, json_lines(applications)).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..copies {
+                scope.spawn(|| self.house.succeed(&["enqueue", file.to_str().unwrap()]));
+            }
+        });
+    }
+
+    /// Starts workers until there are two. `more` settings hold from now on.
+    pub fn start(&mut self, more: &[(&str, &str)]) {
+        self.more.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let config = self.house.path("drill.toml").display().to_string();
+        while self.workers.len() < 2 {
+            static STARTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+            let name = format!("drill-{}", STARTED.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            let database = format!("{}?application_name={name}", self.house.database);
+            let mut settings = vec![("DATABASE__URL", database.as_str())];
+            settings.extend(self.more.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+            let process = self.house.start(&["--config", &config, "work"], &settings);
+            self.workers.push(Worker { name, process });
+        }
+    }
+
+    /// How far a sign of progress has come.
+    pub fn progress(&mut self, mark: Mark) -> usize {
+        let sql = match mark {
+            Mark::Rows(table) => format!("select count(*) from {table}"),
+            Mark::Arrived => "select count(*) from certificate where arrived_at is not null".to_owned(),
+            Mark::Completed => "select count(*) from certificate where completed_at is not null".to_owned(),
+            Mark::Mails => return self.house.smtp.count(),
+        };
+        self.number(&sql)
+    }
+
+    /// The one number that a question is answered with.
+    pub fn number(&mut self, sql: &str) -> usize {
+        self.sql.query(sql)[0][0].as_deref().unwrap().parse().unwrap()
+    }
+
+    /// The first column of an answer.
+    pub fn texts(&mut self, sql: &str) -> BTreeSet<String> {
+        self.sql.query(sql).into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
+    }
+
+    /// Waits until a sign of progress has come so far; nobody may die meanwhile.
+    pub fn until(&mut self, mark: Mark, at: usize) {
+        let limit = self.limit;
+        eventually(&format!("{mark:?} at {at}"), limit, || {
+            self.assert_alive();
+            (self.progress(mark) >= at).then_some(())
+        });
+    }
+
+    pub fn assert_alive(&mut self) {
+        for worker in &mut self.workers {
+            assert!(worker.process.is_alive(), "a worker ended by itself:\n{}", tail(&worker.process.output()));
+        }
+    }
+
+    /// What the workers that run now have logged.
+    pub fn logs(&self) -> Vec<String> {
+        self.workers.iter().map(|worker| worker.process.output()).collect()
+    }
+
+    /// Kills the workers with these indexes (`kill -9`) and returns the mails that are in flight once they are dead: theirs,
+    /// and those of a worker that lives on.
+    pub fn kill(&mut self, which: &[usize]) -> BTreeSet<String> {
+        let mut dead = Vec::new();
+        for index in which {
+            self.workers[*index].process.kill9();
+            dead.push(format!("'{}'", self.workers[*index].name));
+        }
+        let mut index = 0;
+        self.workers.retain(|_| {
+            index += 1;
+            !which.contains(&(index - 1))
+        });
+        // What they had sent to the database is carried out still, a commit among it.
+        let names = dead.join(", ");
+        eventually("the dead workers' connections to the database are gone", Duration::from_mins(1), || {
+            (self.number(&format!("select count(*) from pg_stat_activity where application_name in ({names})")) == 0).then_some(())
+        });
+        self.texts("select id from mail where state = 'sending'")
+    }
+
+    /// Waits until everything is done and the queues have run empty, ends the workers with SIGTERM, and sees that no message
+    /// came back: one that a worker held just then would.
+    pub fn finish(&mut self, totals: &Totals) {
+        let deadline = Instant::now() + self.limit;
+        loop {
+            self.until(Mark::Completed, totals.guarantees);
+            eventually("queues that are empty", self.limit, || {
+                self.assert_alive();
+                let depths = self.house.depths();
+                assert_eq!(depths["dead"], 0, "dead letters:\n{}", faults(&self.house.logs()));
+                assert_eq!(depths["unrouted"], 0);
+                depths.values().all(|ready| *ready == 0).then_some(())
+            });
+            for worker in &self.workers {
+                worker.process.terminate();
+            }
+            for mut worker in std::mem::take(&mut self.workers) {
+                let status = worker.process.wait(Duration::from_secs(40));
+                assert!(status.success(), "a worker did not stop cleanly: {status}\n{}", tail(&worker.process.output()));
+            }
+            let depths = self.house.depths();
+            if depths.values().all(|ready| *ready == 0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the queues never stay empty: {depths:?}");
+            self.start(&[]);
+        }
+    }
+}
+
+/// The lines of a log that tell of trouble.
+pub fn faults(log: &str) -> String {
+    tail(&log.lines().filter(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\"")).collect::<Vec<_>>().join("\n"))
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}

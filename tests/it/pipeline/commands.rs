@@ -1,0 +1,150 @@
+//! The commands around the workers, on real servers: what they print, and with which exit code.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::harness::{
+    evidence::application,
+    house::{House, LIMIT, example, identities},
+    postgres,
+    process::{eventually, run},
+    rabbit,
+};
+
+fn shown(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn enqueue_counts_and_names_the_lines_that_were_refused() {
+    let house = House::new("refusing");
+    let file = house.path("some.jsonl");
+    // An empty line counts as a line of the file and is no application.
+    std::fs::write(&file, format!("{}\n\n{}\n", application("FILE-1"), application("FILE-2"))).unwrap();
+    let file = file.to_str().unwrap();
+    let (code, out, err) = shown(&house.run(&["enqueue", file]));
+    assert_eq!((code, out.as_str()), (Some(0), "2 read, 2 confirmed, 0 not confirmed\n"), "{err}");
+    let report: Value = serde_json::from_str(&house.succeed(&["enqueue", file, "--json"])).unwrap();
+    assert_eq!(report, serde_json::json!({"read": 2, "confirmed": 2, "unconfirmed": []}));
+    assert_eq!(house.depths()["stage.validate"], 4);
+
+    // An operator limits the queue; from then on it refuses.
+    let pattern = format!("^{}$", format!("{}stage.validate", house.prefix).replace('.', "\\."));
+    rabbit::shared().ctl(&["set_policy", "full", &pattern, "{\"max-length\": 1}", "--apply-to", "queues"]);
+    let refused = eventually("a refusal", LIMIT, || {
+        let output = house.run(&["enqueue", file]);
+        (output.status.code() != Some(0)).then_some(output)
+    });
+    let (code, out, err) = shown(&refused);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(out.starts_with("2 read, 0 confirmed, 2 not confirmed\n"), "{out}");
+    for line in [1, 3] {
+        assert!(out.contains(&format!("  {file}:{line}: ")), "{out}");
+    }
+    assert!(out.contains("refused") && !out.contains("kanaria"), "{out}");
+    let (code, out, _) = shown(&house.run(&["enqueue", file, "--json"]));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["read"], &report["confirmed"]), (Some(1), &2.into(), &0.into()));
+    let places: Vec<&str> = report["unconfirmed"].as_array().unwrap().iter().map(|line| line["place"].as_str().unwrap()).collect();
+    assert_eq!(places, [format!("{file}:1"), format!("{file}:3")]);
+
+    // The plain client is told the same.
+    let mut python = std::process::Command::new("/usr/bin/python3");
+    python.arg(example("enqueue.py")).args([file, "--url", house.broker(), "--prefix", &house.prefix]);
+    let (code, _, err) = shown(&run(python));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("line 1 was not accepted: NackError") && err.contains("line 3 was not accepted: NackError"), "{err}");
+    rabbit::shared().ctl(&["clear_policy", "full"]);
+}
+
+#[test]
+fn topology_and_migrations_are_compared_with_exit_codes() {
+    let house = House::new("comparing");
+    let (code, out, _) = shown(&house.run(&["topology", "check"]));
+    assert_eq!(code, Some(0), "{out}");
+    house.client().delete_queue(&format!("{}stage.mint", house.prefix));
+    for _ in 0..2 {
+        let (code, out, _) = shown(&house.run(&["topology", "check"]));
+        assert_eq!(code, Some(1), "{out}");
+        assert!(out.contains("missing    comparing.stage.mint"), "{out}");
+    }
+    let (code, out, _) = shown(&house.run(&["topology", "check", "--json"]));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["missing"]), (Some(1), &serde_json::json!(["comparing.stage.mint"])));
+    assert!(house.succeed(&["topology", "apply"]).contains("created    comparing.stage.mint"));
+    house.succeed(&["topology", "check"]);
+
+    assert_eq!(house.succeed(&["migrate", "--check"]), "The tables are up to date.\n");
+    let empty = postgres::database("comparing_empty");
+    let on_empty = |arguments: &[&str]| {
+        let mut command = house.hosho(arguments);
+        command.env("HOSHO__DATABASE__URL", &empty);
+        shown(&run(command))
+    };
+    let (code, out, err) = on_empty(&["migrate", "--check"]);
+    assert_eq!((code, out.as_str()), (Some(1), "pending  0001_pipeline\n"), "{err}");
+    let (code, _, err) = on_empty(&["work"]);
+    assert_eq!(code, Some(4));
+    assert!(
+        err.contains("the database lacks 1 migrations, the first is 0001_pipeline") && err.contains("hint: run `hosho migrate`"),
+        "{err}"
+    );
+    assert_eq!(on_empty(&["migrate"]).1, "applied  0001_pipeline\n");
+    assert_eq!(on_empty(&["migrate", "--check"]).0, Some(0));
+
+    // Servers that are not there: said with a hint, and without their passwords.
+    for (key, url, arguments) in [
+        ("HOSHO__DATABASE__URL", "postgres://hosho:hunter2@127.0.0.1:9/none", ["migrate", "--check"]),
+        ("HOSHO__BROKER__URL", "amqp://hosho:hunter2@127.0.0.1:9/", ["topology", "check"]),
+    ] {
+        let mut command = house.hosho(&arguments);
+        command.env(key, url);
+        let (code, out, err) = shown(&run(command));
+        assert_eq!(code, Some(4), "{out}{err}");
+        assert!(err.contains("hint: ") && !format!("{out}{err}").contains("hunter2"), "{out}{err}");
+    }
+}
+
+#[test]
+fn status_tells_stage_by_stage_where_something_stands() {
+    let mut house = House::new("status");
+    let file = example("applications.jsonl");
+    let (code, out, err) = shown(&house.run(&["status", "2026-0003"]));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("nothing is known of 2026-0003"), "{err}");
+
+    house.enqueue_from_python(&file);
+    house.enqueue_from_python(&example("rejected.jsonl"));
+    let worker = house.work(&[]);
+    let statuses = house.until_complete(&identities(&file), 16);
+    eventually("every answer", LIMIT, || (house.rows("application") == 10 + 49).then_some(()));
+    drop(worker);
+
+    let status = statuses.iter().find(|status| status.application.upstream_id == "2026-0003").unwrap();
+    let [paper, electronic] = [0, 1].map(|line| status.guarantees[line].guarantee.number.clone());
+    let wide: String = electronic.chars().map(|c| if c == '-' { '－' } else { char::from_u32(u32::from(c) + 0xfee0).unwrap() }).collect();
+    // By number in either width, by the upstream's id, by ours.
+    let told = house.succeed(&["status", &electronic]);
+    for key in [wide.as_str(), "2026-0003", &status.application.id] {
+        assert_eq!(house.succeed(&["status", key]), told, "{key}");
+    }
+    for word in
+        ["2026-0003", "portal", "accepted", &paper, &electronic, "前払金保証", "契約保証", "no key: paper", "mail accepted", "complete"]
+    {
+        assert!(told.contains(word), "{word} is not in {told}");
+    }
+    let json: Value = serde_json::from_str(&house.succeed(&["status", "2026-0003", "--json"])).unwrap();
+    let steps = |line: usize| -> Vec<(String, bool)> {
+        let steps = json[0]["guarantees"][line]["steps"].as_array().unwrap();
+        steps.iter().map(|step| (step["stage"].as_str().unwrap().to_owned(), step["at"].is_string())).collect()
+    };
+    let all = |stages: &[&str]| stages.iter().map(|stage| ((*stage).to_owned(), true)).collect::<Vec<_>>();
+    assert_eq!(steps(0), all(&["issue", "mint", "render", "dispatch"]));
+    assert_eq!(steps(1), all(&["issue", "mint", "render", "dispatch", "dispatch"]));
+    assert_eq!((&json[0]["guarantees"][1]["number"], &json[0]["awaiting_issue"]), (&electronic.as_str().into(), &0.into()));
+
+    let told = house.succeed(&["status", "rejected-obligee.unknown"]);
+    assert!(told.contains("rejected") && told.contains("obligee.unknown  $.obligee"), "{told}");
+}

@@ -1,0 +1,55 @@
+# `make demo` shows the main job on this machine alone; `make test` runs everything. Both install what they lack (Debian,
+# Ubuntu; as root or with sudo) and start nothing that outlives them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Where rustup puts cargo: not on the PATH of a shell without login.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+HOSHO := $(or $(CARGO_TARGET_DIR),target)/release/hosho
+# To build, and fonts that hold every character a Japanese name may need (the second has 𠮷 and 槗).
+FOR_DEMO := cc=build-essential pkg-config=pkg-config libpq-dev fonts-ipaexfont fonts-vlgothic
+# Servers for tests (private instances are started, the system's are not), and readers of what came out.
+FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika openssl=openssl pdftotext=poppler-utils qpdf=qpdf
+
+.PHONY: help
+help:
+	@echo "make demo   process the example applications: PDFs and mails appear in demo-out/"
+	@echo "make test   format, lints, all tests on private RabbitMQ, PostgreSQL and SMTP servers, documentation"
+	@echo "make soak   the drills at full size: workers, broker and database die in the midst of the work (docs/soak.md)"
+
+.PHONY: cargo
+cargo:
+	@command -v cargo >/dev/null || { echo "hosho: needs Rust 1.95 or later with cargo: https://rustup.rs" >&2; exit 1; }
+
+.PHONY: demo
+demo: cargo
+	.ci/install $(FOR_DEMO)
+	cargo build --release --locked
+	$(HOSHO) process examples/applications.jsonl --out demo-out
+	@printf '\nOpen, for example:\n'
+	@find demo-out -name '*.pdf' | sort | sed -n '1,6s/^/  /p'
+	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'
+
+# The quick checks first. All in the release profile: one build of the dependencies serves them and the demonstration.
+.PHONY: test
+test: cargo
+	.ci/install $(FOR_TEST)
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then \
+	    echo "cargo deny --offline check licenses bans sources"; cargo deny --offline check licenses bans sources; \
+	else \
+	    echo "SKIPPED: cargo deny (licences, bans, sources): cargo-deny is not installed" >&2; \
+	fi
+	cargo test --release --locked --workspace
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
+
+# The drills of `make test`, larger: 2,000 applications for each, and then 20,000 with 20 kills. HOSHO_DRILL_SEED repeats a run.
+SOAK := cargo test --release --locked --test it -- --nocapture --test-threads=1
+.PHONY: soak
+soak: cargo
+	.ci/install $(FOR_TEST)
+	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 $(SOAK) kills::
+	HOSHO_DRILL_APPLICATIONS=20000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed

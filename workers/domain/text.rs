@@ -210,7 +210,7 @@ fn fault_of(character: char) -> Option<Fault> {
 /// How many characters of a value a message quotes.
 const QUOTED: usize = 40;
 
-/// Quotes a value in a message: faulty characters as `U+XXXX`, at most 40 characters. What may be a mail address, typed
+/// Quotes a value in a message: faulty characters as `U+hhhh`, at most 40 characters. What may be a mail address, typed
 /// into the wrong field, is not repeated.
 pub fn quote(value: &str) -> String {
     if value.contains(['@', '＠', '﹫']) {

@@ -3,7 +3,7 @@
 //! [`Code`] is the closed list. A code is stable text that programs of others compare with, so it is never renamed or
 //! given another meaning. A [`Violation`] tells one broken rule twice: in Japanese to the contractor or official (what is wrong, why, what
 //! would be right), in English to an operator. Messages never hold a mail address; a name's bad character is quoted
-//! as U+XXXX with its position, everything else through [`text::quote`].
+//! as U+hhhh with its position, everything else through [`text::quote`].
 
 use std::fmt;
 

@@ -22,8 +22,8 @@ fn main() -> io::Result<()> {
         let _ = writeln!(code, "/// Name and text of every file in `{folder}/`.\npub(crate) const {constant}: &[(&str, &str)] = &[");
         for path in files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let path = path.to_string_lossy();
-            let _ = writeln!(code, "    ({name:?}, include_str!({path:?})),");
+            // Found from the crate being built, so that two checkouts may share a target folder.
+            let _ = writeln!(code, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{folder}/{name}\"))),");
         }
         code.push_str("];\n");
     }

@@ -62,7 +62,7 @@ fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static
     move |source| AssemblyError::Unavailable { what, source: source.into() }
 }
 
-/// What an operator edits, read and checked: obligees, branches, the surety, and templates rendered with every sample.
+/// What an operator edits, read and checked: obligees, branches and the surety.
 pub struct Data {
     /// Who takes guarantees, and how.
     pub obligees: Registry,

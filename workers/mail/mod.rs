@@ -34,7 +34,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use address::is_mail_address;
+pub use address::{is_mail_address, normal_mail_address};
 pub use context::MailContext;
 pub use folder::file_name;
 pub use letter::{Attachment, Letter, LetterError, Sender};

@@ -145,6 +145,12 @@ impl<'a> Form<'a> {
                 "文字化けしていないかご確認ください。",
                 "a code point that is no character",
             ),
+            Fault::Unassigned => (
+                Code::TextNotACharacter,
+                "文字がまだ割り当てられていない符号",
+                "文字化けしていないかご確認ください。",
+                "a code point no character is assigned to",
+            ),
         };
         let (ja, position, code_point) = (&field.ja, found.position, text::code_point(found.character));
         self.report(

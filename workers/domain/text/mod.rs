@@ -1,0 +1,93 @@
+//! Text from outside: its width, its length, its hostile characters.
+//!
+//! Two kinds of text, two treatments. **Figures and numbers** (amounts, dates, guarantee numbers, telephone numbers)
+//! are typed in either width with any of a dozen hyphens; [`digits`] and [`ascii`] settle that, and [`telephone_number`] for
+//! what people write beside a number. **Names** keep their code points: 髙, 﨑 and 𠮷 are different people from 高, 崎 and 吉,
+//! and NFKC would merge them, so names are only trimmed ([`trim`]) and searched for characters that no form field can hold
+//! ([`fault()`]). 預託金融機関 stands between the two: the form demands full width, and [`bank_name`] widens exactly the
+//! half-width forms. Whether two names are the same is asked of their [`comparison()`], which is thrown away afterwards.
+//!
+//! A text is as long as a person counts ([`length()`]): a mark or variation selector counts with the character it is drawn on.
+//! Positions in messages count the same way, so that 「3文字目」 is the third that a clerk sees.
+
+mod comparison;
+mod faults;
+mod length;
+mod postal;
+mod telephone;
+mod width;
+
+pub use comparison::comparison;
+pub use faults::{Fault, Found, Lines, fault};
+pub use length::length;
+pub use postal::malformed_postal_code;
+pub use telephone::{telephone, telephone_number};
+pub use width::{ascii, bank_name, digits, ungrouped};
+pub(in crate::domain) use width::{is_hyphen, narrow};
+
+/// Removes white space at both ends, but never a control character or a line or paragraph separator: those are faults to report.
+pub fn trim(value: &str) -> &str {
+    value.trim_matches(|character: char| character.is_whitespace() && !faults::is_control(character))
+}
+
+/// How many characters of a value a message quotes.
+const QUOTED: usize = 40;
+
+/// Quotes a value in a message: faulty characters as `U+hhhh`, at most 40 characters. What may be a mail address, typed
+/// into the wrong field, is not repeated.
+pub fn quote(value: &str) -> String {
+    if value.contains(['@', '＠', '﹫']) {
+        return "…@…".to_owned();
+    }
+    let mut quoted = String::new();
+    for (index, character) in value.chars().enumerate() {
+        if index == QUOTED {
+            quoted.push('…');
+            break;
+        }
+        match faults::fault_of(character) {
+            Some(_) => quoted.push_str(&code_point(character)),
+            None => quoted.push(character),
+        }
+    }
+    quoted
+}
+
+/// Writes a character's code point as `U+9AD9`.
+pub fn code_point(character: char) -> String {
+    format!("U+{:04X}", u32::from(character))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_ends_are_trimmed() {
+        assert_eq!(trim("　 髙﨑　土木\u{a0}"), "髙﨑　土木");
+        assert_eq!(trim("a\n"), "a\n");
+        assert_eq!(trim("\u{2028}a"), "\u{2028}a");
+    }
+
+    #[test]
+    fn a_quotation_is_short_and_harmless() {
+        assert_eq!(quote("a\n\u{202e}"), "aU+000AU+202E");
+        assert_eq!(quote("taro@example.jp"), "…@…");
+        assert_eq!(quote(&"髙".repeat(41)), format!("{}…", "髙".repeat(40)));
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_is_normalising_once(text in "\\PC*|[ｦ-ﾟ\u{3099}\u{309a}カハウ゛]*|.*") {
+            for normal in [bank_name as fn(&str) -> String, digits, ascii, telephone] {
+                let once = normal(&text);
+                prop_assert_eq!(normal(&once), once);
+            }
+            prop_assert_eq!(trim(trim(&text)), trim(&text));
+            let _ = (fault(&text, Lines::One), ungrouped(&text));
+            prop_assert!(fault(&quote(&text), Lines::One).is_none());
+        }
+    }
+}

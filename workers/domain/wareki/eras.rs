@@ -1,0 +1,133 @@
+//! The eras: when each begins and ends, from the Japanese calendar of ICU4X.
+
+use std::sync::LazyLock;
+
+use chrono::{Datelike, NaiveDate};
+use icu_calendar::{Date, cal::Japanese, types::EraYear};
+
+use crate::domain::text;
+
+/// How an era is written. `code` is its name in the calendar.
+struct Spelling {
+    code: &'static str,
+    name: &'static str,
+    letter: char,
+    square: char,
+}
+
+/// The eras a date may be written in. The calendar knows them by code only: the spellings are ours.
+const SPELLINGS: [Spelling; 3] = [
+    Spelling { code: "showa", name: "昭和", letter: 'S', square: '㍼' },
+    Spelling { code: "heisei", name: "平成", letter: 'H', square: '㍻' },
+    Spelling { code: "reiwa", name: "令和", letter: 'R', square: '㋿' },
+];
+
+/// An era and its days.
+pub(super) struct Era {
+    /// Its name, such as 令和.
+    pub(super) name: &'static str,
+    /// Its first day.
+    pub(super) first: NaiveDate,
+    /// Its last day; `None` for the current one.
+    pub(super) last: Option<NaiveDate>,
+    letter: char,
+    square: char,
+}
+
+impl Era {
+    /// The year of the era a western year is; 1 is 元年. Below 1 before the era.
+    pub(super) fn year(&self, western: i32) -> i32 {
+        western - self.first.year() + 1
+    }
+
+    /// The western year a year of the era is.
+    pub(super) fn western(&self, year: i32) -> i32 {
+        self.first.year() + year - 1
+    }
+
+    /// Whether the day is of this era.
+    pub(super) fn holds(&self, date: NaiveDate) -> bool {
+        self.first <= date && self.last.is_none_or(|last| date <= last)
+    }
+}
+
+/// The era of a day; `None` before 昭和, and in an era that has no spelling here.
+pub(super) fn of(date: NaiveDate) -> Option<&'static Era> {
+    ERAS.iter().rfind(|era| era.holds(date))
+}
+
+/// Takes the era a text begins with: 令和, ㋿, or R in either case and width.
+pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
+    ERAS.iter().find_map(|era| {
+        let letter = |character: char| text::narrow(character).to_ascii_uppercase() == era.letter || character == era.square;
+        given.strip_prefix(era.name).or_else(|| given.strip_prefix(letter)).map(|rest| (era, rest))
+    })
+}
+
+/// The eras in order. Found once: to ask the calendar for every day would cost more than all else that is done with a date.
+static ERAS: LazyLock<Vec<Era>> = LazyLock::new(|| {
+    let changes = changes();
+    let last = |index: usize| changes.get(index + 1).and_then(|(_, next): &(EraYear, NaiveDate)| next.pred_opt());
+    let spelling = |year: &EraYear| SPELLINGS.iter().find(|spelling| year.era.as_str() == spelling.code);
+    changes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, (year, first))| spelling(year).map(|spelling| (spelling, *first, last(index))))
+        .map(|(&Spelling { name, letter, square, .. }, first, last)| Era { name, first, last, letter, square })
+        .collect()
+});
+
+/// The first year to search for changes of era, and the year after the last one.
+const SEARCHED: std::ops::Range<i32> = 1900..2200;
+
+/// The days on which an era begins, in order, whether it has a spelling here or not.
+fn changes() -> Vec<(EraYear, NaiveDate)> {
+    let new_year = |year| NaiveDate::from_ymd_opt(year, 1, 1);
+    let mut changes = Vec::new();
+    for (from, to) in SEARCHED.filter_map(|year| new_year(year).zip(new_year(year + 1))) {
+        if era_of(from).map(|year| year.era) == era_of(to).map(|year| year.era) {
+            continue;
+        }
+        let days = from.iter_days().take_while(|&day| day < to);
+        changes.extend(days.zip(from.iter_days().skip(1)).filter_map(|(day, next)| {
+            let (before, after) = (era_of(day)?, era_of(next)?);
+            (before.era != after.era).then_some((after, next))
+        }));
+    }
+    changes
+}
+
+fn era_of(date: NaiveDate) -> Option<EraYear> {
+    let (month, day) = (u8::try_from(date.month()).ok()?, u8::try_from(date.day()).ok()?);
+    Some(Date::try_new_iso(date.year(), month, day).ok()?.to_calendar(Japanese::new()).era_year())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_era_of_the_calendar_from_showa_on_has_a_spelling() {
+        let changes = changes();
+        let codes: Vec<&str> = changes.iter().map(|(year, _)| year.era.as_str()).skip_while(|&code| code != "showa").collect();
+        assert_eq!(codes, SPELLINGS.map(|spelling| spelling.code), "the calendar has learned an era");
+        assert_eq!(ERAS.len(), SPELLINGS.len());
+    }
+
+    #[test]
+    fn eras_follow_one_another_and_the_last_has_no_end() {
+        let eras: Vec<String> = ERAS.iter().map(|era| format!("{} {} {:?}", era.name, era.first, era.last)).collect();
+        assert_eq!(eras, ["昭和 1926-12-25 Some(1989-01-07)", "平成 1989-01-08 Some(2019-04-30)", "令和 2019-05-01 None"]);
+    }
+
+    #[test]
+    fn years_are_those_of_the_calendar() {
+        for era in ERAS.iter() {
+            let end = era.last.unwrap_or_else(|| NaiveDate::from_ymd_opt(2099, 12, 31).unwrap());
+            for date in [era.first, end] {
+                assert_eq!(Some(era.year(date.year())), era_of(date).map(|year| year.year), "{date}");
+                assert_eq!(era.western(era.year(date.year())), date.year());
+            }
+        }
+    }
+}

@@ -22,6 +22,13 @@ pub fn application(source: &str, upstream_id: &str) -> String {
     derive(&format!("application:{}:{source}:{upstream_id}", source.len()))
 }
 
+/// Identifier of works in one fiscal year, from the text that tells them apart.
+///
+/// The text names works and contractor, so it is stored nowhere; whoever writes it out keeps its parts apart.
+pub fn works(key: &str) -> String {
+    derive(&format!("works:{key}"))
+}
+
 /// Identifier of the guarantee issued for one product line of an application.
 pub fn guarantee(application_id: &str, line: i64) -> String {
     derive(&format!("guarantee:{application_id}:{line}"))
@@ -50,6 +57,7 @@ mod tests {
     fn identifiers_never_change() {
         let application = application("portal", "2026-000123");
         assert_eq!(application, "03b8136e-3908-5afb-af27-f60a4efb6a7c");
+        assert_eq!(works("hirakawa:2026:橋梁補修工事"), "bfed2a80-f234-5766-ae1f-5da119a85f43");
         assert_eq!(guarantee(&application, 0), "c682e8d7-7d51-54e6-8ca1-aac333101075");
         assert_eq!(certificate(&guarantee(&application, 0), 0), "f2e633ec-742e-5e22-9954-d6c6bbea1e0e");
     }

@@ -1,8 +1,9 @@
 //! 保証申込: what came in, and what was decided about it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
+use diesel::result::{DatabaseErrorKind, Error};
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
@@ -45,6 +46,8 @@ pub struct Application {
     pub snapshot: Option<String>,
     /// JSON array of [`ViolationV1`](crate::messages::ViolationV1); none when accepted.
     pub violations: Option<String>,
+    /// JSON array of the calculations behind the decision; `[]` when nothing was calculated.
+    pub calculations: String,
     /// The upstream's W3C trace context.
     pub traceparent: Option<String>,
     /// When the message was taken from the queue (UTC).
@@ -59,7 +62,7 @@ impl std::fmt::Debug for Application {
     }
 }
 
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 
 /// What the validate stage decided.
 #[derive(Clone)]
@@ -89,6 +92,8 @@ pub struct NewApplication {
     pub payload_sha256: String,
     /// The decision.
     pub decision: Decision,
+    /// JSON array of the calculations behind the decision, whichever it is; `[]` when nothing was calculated.
+    pub calculations: String,
     /// The upstream's W3C trace context.
     pub traceparent: Option<String>,
     /// When the message was taken from the queue (UTC).
@@ -98,13 +103,17 @@ pub struct NewApplication {
 }
 
 impl NewApplication {
+    fn id(&self) -> String {
+        ids::application(&self.source, &self.upstream_id)
+    }
+
     fn row(&self) -> Application {
         let (status, lines, snapshot, violations) = match &self.decision {
             Decision::Accepted { snapshot, lines } => (Status::Accepted, *lines, Some(snapshot.clone()), None),
             Decision::Rejected { violations } => (Status::Rejected, 0, None, Some(violations.clone())),
         };
         Application {
-            id: ids::application(&self.source, &self.upstream_id),
+            id: self.id(),
             source: self.source.clone(),
             upstream_id: self.upstream_id.clone(),
             payload_sha256: self.payload_sha256.clone(),
@@ -113,6 +122,7 @@ impl NewApplication {
             issued_lines: 0,
             snapshot,
             violations,
+            calculations: self.calculations.clone(),
             traceparent: self.traceparent.clone(),
             received_at: micros(self.received_at),
             decided_at: micros(self.decided_at),
@@ -132,6 +142,23 @@ pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result
         .map_err(writing("applications"))?;
     }
     Ok(inserted)
+}
+
+/// Stores applications of which the caller's transaction has found none, and writes more on the strength of it.
+///
+/// One that another transaction has stored since is [contention](DbError::is_contention): the whole transaction is to be rolled
+/// back and run again, and will find it. The works alone do not keep two such transactions apart, because another content under
+/// the same id may be about other works. One given twice is refused for good: only one decision on it can stand.
+pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Result<(), DbError> {
+    let refused = |kind, why: &str| DbError::Write { what: "applications", source: Error::DatabaseError(kind, Box::new(why.to_owned())) };
+    let ids: HashSet<_> = new.iter().map(NewApplication::id).collect();
+    if ids.len() < new.len() {
+        return Err(refused(DatabaseErrorKind::UniqueViolation, "one of them is given twice"));
+    }
+    if insert_new(connection, new)? < new.len() {
+        return Err(refused(DatabaseErrorKind::SerializationFailure, "another transaction stored one of them first"));
+    }
+    Ok(())
 }
 
 /// Reads applications by our identifiers.

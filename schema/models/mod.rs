@@ -24,6 +24,7 @@ pub mod status;
 mod stored_text;
 mod tables;
 pub mod unfinished;
+pub mod works;
 
 use std::collections::HashMap;
 
@@ -60,5 +61,5 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
             )),*]
         };
     }
-    Ok(count![application, guarantee_sequence, guarantee, certificate, authentication_key, document, mail, requeued])
+    Ok(count![application, works, engagement, guarantee_sequence, guarantee, certificate, authentication_key, document, mail, requeued])
 }

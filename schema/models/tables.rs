@@ -11,9 +11,29 @@ diesel::table! {
         issued_lines -> BigInt,
         snapshot -> Nullable<Text>,
         violations -> Nullable<Text>,
+        calculations -> Text,
         traceparent -> Nullable<Text>,
         received_at -> Timestamp,
         decided_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    works (id) {
+        id -> Text,
+    }
+}
+
+diesel::table! {
+    engagement (application_id, line) {
+        application_id -> Text,
+        line -> BigInt,
+        works_id -> Text,
+        product -> Text,
+        medium -> Text,
+        amount -> BigInt,
+        engaged_at -> Timestamp,
+        ended_at -> Nullable<Timestamp>,
     }
 }
 
@@ -104,9 +124,21 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(engagement -> works (works_id));
+diesel::joinable!(engagement -> application (application_id));
 diesel::joinable!(guarantee -> application (application_id));
 diesel::joinable!(certificate -> guarantee (guarantee_id));
 diesel::joinable!(authentication_key -> guarantee (guarantee_id));
 diesel::joinable!(document -> certificate (certificate_id));
 diesel::joinable!(mail -> certificate (certificate_id));
-diesel::allow_tables_to_appear_in_same_query!(application, guarantee, certificate, authentication_key, document, mail, requeued);
+diesel::allow_tables_to_appear_in_same_query!(
+    application,
+    works,
+    engagement,
+    guarantee,
+    certificate,
+    authentication_key,
+    document,
+    mail,
+    requeued
+);

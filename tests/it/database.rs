@@ -4,7 +4,9 @@ mod applications;
 mod issuing;
 mod ledger;
 mod outages;
+mod races;
 mod whereabouts;
+mod works;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Barrier;
@@ -99,6 +101,7 @@ fn accepted(id: &str, lines: i64) -> NewApplication {
         upstream_id: id.to_owned(),
         payload_sha256: "00".to_owned(),
         decision: Decision::Accepted { snapshot: format!("{{\"id\":\"{id}\",  \"name\":\"髙﨑𠮷\"}}"), lines },
+        calculations: format!("[\"{id}\"]"),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         received_at: at(0),
         decided_at: at(1),
@@ -181,7 +184,7 @@ on_both_databases! {
         assert_eq!(db::pending(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), Vec::<String>::new());
-        assert_eq!(counts(c).unwrap().len(), 8);
+        assert_eq!(counts(c).unwrap().len(), 10);
     }
 
     fn many_programs_may_migrate_at_once(database: &Database) {

@@ -136,6 +136,7 @@ impl Stage for Validate {
                 upstream_id: received.upstream_id.clone(),
                 payload_sha256: received.sha256.clone(),
                 decision,
+                calculations: "[]".to_owned(),
                 traceparent: Some(item.trace.to_string()),
                 received_at: now,
                 decided_at: now,

@@ -8,6 +8,7 @@ on_both_databases! {
         let rejected = NewApplication {
             upstream_id: "b".to_owned(),
             decision: Decision::Rejected { violations: "[]".to_owned() },
+            calculations: "[]".to_owned(),
             traceparent: None,
             ..accepted("b", 1)
         };
@@ -20,6 +21,7 @@ on_both_databases! {
         assert_eq!(b, again);
         assert_eq!((b.status, b.lines, &b.snapshot, b.violations.as_deref()), (Status::Rejected, 0, &None, Some("[]")));
         assert_eq!((a.status, a.lines, a.issued_lines), (Status::Accepted, 2, 0));
+        assert_eq!((b.calculations.as_str(), a.calculations.as_str()), ("[]", "[\"a\"]"));
         // The text is kept to the byte: it is hashed.
         assert_eq!(a.snapshot.as_deref(), Some("{\"id\":\"a\",  \"name\":\"髙﨑𠮷\"}"));
         assert_eq!((a.received_at, a.decided_at), (micros(at(0)), micros(at(1))));

@@ -5,4 +5,6 @@ drop table authentication_key;
 drop table certificate;
 drop table guarantee;
 drop table guarantee_sequence;
+drop table engagement;
+drop table works;
 drop table application;

@@ -11,6 +11,7 @@ create table application (
     issued_lines   bigint    not null check (issued_lines >= 0 and issued_lines <= lines),
     snapshot       text,
     violations     text,
+    calculations   text      not null,
     traceparent    text,
     received_at    timestamp not null,
     decided_at     timestamp not null,
@@ -22,6 +23,27 @@ create table application (
 );
 -- What `recover` looks for; empty when nothing is left undone.
 create index application_unissued on application (received_at) where issued_lines < lines;
+
+-- One row per works and fiscal year, for the sake of being locked: decisions about the same works wait for each other here.
+create table works (
+    id text not null primary key
+);
+
+-- What accepted applications have asked for, per works: the cross-application rules are judged against the open rows.
+create table engagement (
+    application_id text      not null references application (id),
+    line           bigint    not null check (line >= 0),
+    works_id       text      not null references works (id),
+    product        text      not null check (product in ('advance_payment', 'interim_advance_payment', 'performance')),
+    medium         text      not null check (medium in ('electronic', 'paper')),
+    amount         bigint    not null check (amount > 0),
+    engaged_at     timestamp not null,
+    -- When the works became free for the product again.
+    ended_at       timestamp,
+    primary key (application_id, line)
+);
+-- No product twice for the same works, whatever the program does; and how the open rows of works are found.
+create unique index engagement_open on engagement (works_id, product) where ended_at is null;
 
 create table guarantee_sequence (
     branch text   not null,

@@ -1,0 +1,177 @@
+//! Works (工事・業務委託) in one fiscal year, and what accepted applications have asked for them: the engagements.
+//!
+//! Some rules look at other applications for the same works: a product is given once, an interim advance needs the advance,
+//! amounts are capped together. Two applications judged at the same time would each find the other missing. So every decision
+//! is made in one transaction, in this order:
+//!
+//! 1. [`lock`] the works of all applications of the batch that may be accepted;
+//! 2. read the applications again by id ([`application::by_ids`](super::application::by_ids)): whoever held the lock before may
+//!    have decided on the same ones; those are answered as stored, and drop out, as does the second of an id in the batch;
+//! 3. read what is [`engaged`];
+//! 4. judge, one application after the other, each with what the ones before it in the batch will engage;
+//! 5. store the applications ([`application::insert_missing`](super::application::insert_missing)): one that came in between
+//!    under the same id with other content, hence about other works, sends the whole transaction back to 1;
+//! 6. [`engage`] every line of the accepted ones.
+//!
+//! Why no two such transactions wait for each other for ever: each locks works in one pass in the order of their ids, before it
+//! touches anything else that another could wait for, and then inserts applications in the order of theirs. Whoever waits for
+//! works holds only works with smaller ids; whoever waits for an application holds works, for which the other no longer waits,
+//! and applications with smaller ids. Engagements meet only under the same works or the same application. So: one [`lock`] per
+//! transaction, and first.
+//!
+//! The lock is an insert that, on a conflict, updates the row to what it is. It makes and locks rows in one pass, so that there
+//! is one order to keep; and what is read afterwards is never older than the lock: PostgreSQL's READ COMMITTED takes a new
+//! snapshot for every statement, and under a stricter isolation the second writer of a row gets a serialization failure, which
+//! is contention and is tried again. Rejected:
+//! - `on conflict do nothing` alone locks no row that is there already;
+//! - followed by `select … for update`, it writes no new version of known rows (a decision leaves one dead row of some 60 bytes,
+//!   unindexed and pruned with its page), but makes two passes, which must not be mixed chunk by chunk or they deadlock, and under
+//!   a stricter isolation a row that was locked but not changed lets the second reader in with its old snapshot;
+//! - advisory locks are a second space of names, hashed, and SQLite has none;
+//! - the unique index alone knows "twice", but not a sum over several products. It stays, as the last word on "twice".
+//!
+//! On SQLite a transaction holds the only write lock from its beginning; there the same statement just makes the rows.
+//!
+//! A row of `works` is never deleted while the program runs. An engagement is kept when it [`end`]s.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use chrono::NaiveDateTime;
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, RunQueryDsl,
+    Selectable, SelectableHelper,
+};
+
+use super::rows_per_statement;
+use super::tables::{engagement, guarantee, works};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::messages::{MediumV1, ProductV1};
+
+/// A row of `engagement`: one product line of an accepted application.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = engagement, treat_none_as_default_value = false)]
+pub struct Engagement {
+    /// The works in their fiscal year ([`ids::works`](crate::ids::works)).
+    pub works_id: String,
+    /// 商品: open once per works.
+    pub product: ProductV1,
+    /// Our identifier of the application.
+    pub application_id: String,
+    /// Index of the product line within the application, from 0.
+    pub line: i64,
+    /// 証書の形式.
+    pub medium: MediumV1,
+    /// 保証金額 in yen, more than 0.
+    pub amount: i64,
+    /// When the application was accepted (UTC).
+    pub engaged_at: NaiveDateTime,
+}
+
+const COLUMNS: usize = 7;
+
+/// An open engagement, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Engaged {
+    /// The engagement.
+    pub engagement: Engagement,
+    /// 保証契約番号, once its guarantee is issued.
+    pub number: Option<String>,
+}
+
+/// Locks works until the end of the caller's transaction, making those that are missing. Outside of a transaction it locks nothing.
+///
+/// To be called once in a transaction, first, with all works it is about.
+pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbError> {
+    let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    for ids in ids.chunks(MAX_BINDS) {
+        let rows: Vec<_> = ids.iter().map(|id| works::id.eq(*id)).collect();
+        match_connection!(connection, c => {
+            // Changes nothing, but locks the row.
+            diesel::insert_into(works::table).values(rows).on_conflict(works::id).do_update().set(works::id.eq(works::id)).execute(c)
+        })
+        .map_err(writing("works"))?;
+    }
+    Ok(())
+}
+
+/// Reads the open engagements of works, oldest first; works without any are left out.
+///
+/// Holds until the end of the transaction when the works are [locked](lock), except for numbers: issuing takes no such lock, so
+/// one that is not there yet may be there a moment later.
+pub fn engaged(connection: &mut Connection, works_ids: &[&str]) -> Result<HashMap<String, Vec<Engaged>>, DbError> {
+    let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut by_works: HashMap<String, Vec<Engaged>> = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let rows: Vec<(Engagement, Option<String>)> = match_connection!(connection, c => {
+            let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
+            engagement::table
+                .left_join(guarantee::table.on(same_line))
+                .filter(engagement::works_id.eq_any(ids))
+                .filter(engagement::ended_at.is_null())
+                .order((engagement::engaged_at, engagement::application_id, engagement::line))
+                .select((Engagement::as_select(), guarantee::number.nullable()))
+                .load(c)
+        })
+        .map_err(reading("engagements"))?;
+        for (engagement, number) in rows {
+            by_works.entry(engagement.works_id.clone()).or_default().push(Engaged { engagement, number });
+        }
+    }
+    Ok(by_works)
+}
+
+/// Inserts the engagements of applications stored before in the same transaction, under the [`lock`] of their works.
+///
+/// A line that is engaged already, or a product that is open for its works, is an error: who holds the lock has seen it.
+pub fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
+    let rows: Vec<_> = rows.iter().map(|row| Engagement { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c))
+            .map_err(writing("engagements"))?;
+    }
+    Ok(())
+}
+
+/// Ends the engagements of lines, `(application id, line)`, so that their works are free for the product again, and returns how
+/// many were open. One that has ended keeps its moment.
+///
+/// Takes the [`lock`] of their works itself, so that nobody judges by what is just ending: the rule of one lock per transaction
+/// counts for it too.
+pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize, DbError> {
+    let asked: HashSet<(&str, i64)> = lines.iter().copied().collect();
+    let ids: Vec<&str> = lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut by_line: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
+    for (application, line) in &asked {
+        by_line.entry(*line).or_default().push(application);
+    }
+    connection.transaction(|connection| {
+        let mut touched: BTreeSet<String> = BTreeSet::new();
+        for ids in ids.chunks(MAX_BINDS) {
+            let rows: Vec<(String, i64, String)> = match_connection!(connection, c => {
+                engagement::table
+                    .filter(engagement::application_id.eq_any(ids))
+                    .filter(engagement::ended_at.is_null())
+                    .select((engagement::application_id, engagement::line, engagement::works_id))
+                    .load(c)
+            })
+            .map_err(reading("engagements"))?;
+            let meant = rows.into_iter().filter(|(application, line, _)| asked.contains(&(application.as_str(), *line)));
+            touched.extend(meant.map(|(_, _, works)| works));
+        }
+        lock(connection, &touched.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let mut ended = 0;
+        for (line, ids) in &by_line {
+            for ids in ids.chunks(MAX_BINDS - 2) {
+                let open = engagement::table
+                    .filter(engagement::application_id.eq_any(ids))
+                    .filter(engagement::line.eq(line))
+                    .filter(engagement::ended_at.is_null());
+                ended += match_connection!(connection, c => {
+                    diesel::update(open).set(engagement::ended_at.eq(micros(at))).execute(c)
+                })
+                .map_err(writing("engagements"))?;
+            }
+        }
+        Ok(ended)
+    })
+}

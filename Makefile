@@ -28,6 +28,7 @@ demo: cargo
 	.ci/install $(FOR_DEMO)
 	cargo build --release --locked
 	$(HOSHO) process examples/applications.jsonl --out demo-out
+	$(HOSHO) process examples/interim.jsonl --out demo-out
 	@printf '\nOpen, for example:\n'
 	@find demo-out -name '*.pdf' | sort | sed -n '1,6s/^/  /p'
 	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'

@@ -6,6 +6,7 @@
 //! - [`snapshots`]: what is written once and read years later (the normalised application, the content of a certificate).
 //! - [`models`] and [`db`]: tables, queries and connections for PostgreSQL and SQLite. The only code that names diesel.
 //!   [`ids`] derives the primary keys.
+//! - [`money`]: whole yen and exact ratios.
 //!
 //! Nothing here knows the workers: arrows point from `hosho` to `hosho-schema`, never back.
 
@@ -13,5 +14,6 @@ pub mod db;
 pub mod ids;
 pub mod messages;
 pub mod models;
+pub mod money;
 mod personal;
 pub mod snapshots;

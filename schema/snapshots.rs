@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::messages::{MediumV1, ProductV1, WorksKindV1};
+use crate::money::Yen;
 use crate::personal::prints_its_name_only;
 
 /// Writes a snapshot as the text that is stored and hashed: compact JSON, fields in the order of the type.
@@ -55,8 +56,8 @@ pub struct Works {
     pub number: Option<String>,
     /// Kind.
     pub kind: WorksKindV1,
-    /// 請負金額, yen.
-    pub contract_price: i64,
+    /// 請負金額.
+    pub contract_price: Yen,
     /// 工期, first day.
     pub from: NaiveDate,
     /// 工期, last day.
@@ -98,10 +99,10 @@ pub struct ProductLine {
     pub product: ProductV1,
     /// 証書の形式.
     pub medium: MediumV1,
-    /// 保証金額, yen.
-    pub amount: i64,
-    /// 今年度対象額, yen.
-    pub this_year_base: Option<i64>,
+    /// 保証金額.
+    pub amount: Yen,
+    /// 今年度対象額.
+    pub this_year_base: Option<Yen>,
     /// 預託金融機関, full-width.
     pub bank: Option<String>,
     /// 再預託を利用する.
@@ -210,8 +211,8 @@ pub struct Certificate {
     pub product: ProductV1,
     /// 証書の形式.
     pub medium: MediumV1,
-    /// 保証金額（総額）, yen.
-    pub amount: i64,
+    /// 保証金額（総額）.
+    pub amount: Yen,
     /// 保証期限.
     pub expires_on: NaiveDate,
     /// 預託金融機関.

@@ -78,11 +78,16 @@ impl Data {
         let folder = config.data.folder.as_deref();
         let below = |name: &str| folder.map(|folder| folder.join(name));
         Ok(Self {
-            obligees: Registry::load(below("obligees").as_deref()).map_err(configuration("the obligees are not valid"))?,
+            obligees: obligees(config)?,
             branches: Branches::load(below("branches").as_deref()).map_err(configuration("the branches are not valid"))?,
             sureties: Sureties::load(below("surety.toml").as_deref()).map_err(configuration("the surety is not valid"))?,
         })
     }
+}
+
+/// Reads the obligees alone, with the national limits.
+pub fn obligees(config: &Config) -> Result<Registry, AssemblyError> {
+    Registry::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
 /// Everything the stages use, opened and checked.

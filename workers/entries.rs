@@ -134,6 +134,16 @@ pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
     Ok(Source { file, stem, text })
 }
 
+/// Judges a file: `read` reports to its page. The problems are told in the order of the file, none of them twice.
+pub(crate) fn judge<T>(source: &Source, problems: &mut Problems, read: impl FnOnce(&mut Page<'_>) -> T) -> T {
+    let mut found = Problems::default();
+    let value = read(&mut Page::new(source, &mut found));
+    found.0.sort_by(|a, b| (a.line, &a.text).cmp(&(b.line, &b.text)));
+    found.0.dedup();
+    problems.0.append(&mut found.0);
+    value
+}
+
 /// A file under judgement.
 pub(crate) struct Page<'a> {
     source: &'a Source,
@@ -159,8 +169,13 @@ impl<'a> Page<'a> {
 
     /// Reports a problem at a place of the file (bytes).
     pub(crate) fn problem(&mut self, at: Range<usize>, text: impl Into<String>) {
-        let line = self.source.text.get(..at.start).unwrap_or_default().matches('\n').count() + 1;
+        let line = self.line(&at);
         self.problems.0.push(Problem { file: self.source.file.clone(), line, text: text.into() });
+    }
+
+    /// The line of a place of the file, from 1.
+    pub(crate) fn line(&self, at: &Range<usize>) -> usize {
+        self.source.text.get(..at.start).unwrap_or_default().matches('\n').count() + 1
     }
 
     /// A text that is neither empty nor holds a character no document can show.

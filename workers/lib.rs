@@ -6,6 +6,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod decisions;
 pub mod documents;
 pub mod domain;
 mod entries;

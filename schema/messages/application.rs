@@ -36,6 +36,10 @@ pub struct ApplicationV1 {
 
 impl Message for ApplicationV1 {
     const TYPE: &'static str = "application.v1";
+
+    fn arrays(&self) -> usize {
+        1 + usize::from(matches!(self.principal, PrincipalV1::JointVenture { .. }))
+    }
 }
 
 /// The works (工事・業務委託) the guarantee is for.

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{MediumV1, Message, ProductV1};
+use crate::money::{Ratio, Yen};
 
 /// One broken rule, for people of both languages and for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +20,57 @@ pub struct ViolationV1 {
     pub message_en: String,
 }
 
+/// What an amount is measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseV1 {
+    /// 請負金額.
+    ContractPrice,
+    /// 今年度対象額.
+    ThisYearBase,
+}
+
+/// Which side of its limit an amount must keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BoundV1 {
+    /// The limit is the most.
+    AtMost,
+    /// The limit is the least.
+    AtLeast,
+}
+
+/// How one amount was judged by one rule, kept or broken: every figure needed to do the sum again.
+///
+/// Where the rule has a ratio, `limit` is `base × ratio`, rounded down to whole `rounding_unit`s (at most) or up to a whole yen (at least).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CalculationV1 {
+    /// Code of the rule, such as `amount.exceeds_cap`; a broken one is among the violations too.
+    pub code: String,
+    /// JSON path of the amount, such as `$.products[0].amount`.
+    pub path: String,
+    /// Whether the rule is kept.
+    pub kept: bool,
+    /// The amount that was judged. For a total: the guarantees there are and the one asked for.
+    pub amount: Yen,
+    /// Whether `limit` is the most or the least.
+    pub bound: BoundV1,
+    /// The limit itself.
+    pub limit: Yen,
+    /// What the base is.
+    pub base: BaseV1,
+    /// The base.
+    pub base_amount: Yen,
+    /// `amount` ÷ `base_amount` as the form shows it: a percentage with one decimal, such as `"40.0"`.
+    pub percentage: String,
+    /// The ratio of the rule; absent where the limit is an absolute figure of the obligee.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<Ratio>,
+    /// The unit that the limit is rounded down to; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounding_unit: Option<Yen>,
+}
+
 /// The application keeps every rule; one guarantee per product line follows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApplicationAcceptedV1 {
@@ -30,6 +82,9 @@ pub struct ApplicationAcceptedV1 {
     pub application: String,
     /// The accepted product lines, in order.
     pub products: Vec<ProductV1>,
+    /// How each amount was judged.
+    #[serde(default)]
+    pub calculations: Vec<CalculationV1>,
 }
 
 impl Message for ApplicationAcceptedV1 {
@@ -57,6 +112,9 @@ pub struct ApplicationRejectedV1 {
     pub products: Vec<RejectedLineV1>,
     /// Every broken rule, in the order of the form.
     pub violations: Vec<ViolationV1>,
+    /// How each amount was judged that could be.
+    #[serde(default)]
+    pub calculations: Vec<CalculationV1>,
 }
 
 impl Message for ApplicationRejectedV1 {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 /// A whole number as upstream systems send it: a JSON integer, or text such as `"12,000,000"` or `"１２００００"`.
 ///
 /// Forms hand figures over as text, often full-width and with separators. The text is kept as it came; the
-/// validate stage normalises and judges it. JSON fractions (`1.5`, `1e6`) are refused here.
+/// validate stage normalises and judges it, and so it does with other JSON numbers (`1.5`, `1e30`): they become text here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Figure {
@@ -36,7 +36,12 @@ impl<'de> Deserialize<'de> for Figure {
             }
 
             fn visit_u64<E: de::Error>(self, value: u64) -> Result<Figure, E> {
-                i64::try_from(value).map(Figure::Integer).map_err(|_| E::custom("a whole number too large to be an amount"))
+                Ok(i64::try_from(value).map_or_else(|_| Figure::Text(value.to_string()), Figure::Integer))
+            }
+
+            // Programs write 12000000.0 too. Whatever is no whole amount then is told as any text that is none.
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Figure, E> {
+                Ok(Figure::Text(value.to_string()))
             }
 
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Figure, E> {

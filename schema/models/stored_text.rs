@@ -48,7 +48,7 @@ macro_rules! stored_as_text {
 }
 pub(crate) use stored_as_text;
 
-use crate::messages::{MediumV1, ProductV1};
+use crate::messages::{BaseV1, MediumV1, ProductV1};
 
 stored_as_text!(ProductV1 {
     AdvancePayment = "advance_payment",
@@ -56,4 +56,5 @@ stored_as_text!(ProductV1 {
     Performance = "performance",
 });
 
+stored_as_text!(BaseV1 { ContractPrice = "contract_price", ThisYearBase = "this_year_base" });
 stored_as_text!(MediumV1 { Electronic = "electronic", Paper = "paper" });

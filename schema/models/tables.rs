@@ -29,9 +29,13 @@ diesel::table! {
         application_id -> Text,
         line -> BigInt,
         works_id -> Text,
+        works_number -> Nullable<Text>,
+        fiscal_year -> BigInt,
         product -> Text,
         medium -> Text,
         amount -> BigInt,
+        base -> Text,
+        low_price -> Bool,
         engaged_at -> Timestamp,
         ended_at -> Nullable<Timestamp>,
     }

@@ -1,4 +1,4 @@
-//! Works (工事・業務委託) in one fiscal year, and what accepted applications have asked for them: the engagements.
+//! Works (工事・業務委託), and what accepted applications have asked for them: the engagements.
 //!
 //! Some rules look at other applications for the same works: a product is given once, an interim advance needs the advance,
 //! amounts are capped together. Two applications judged at the same time would each find the other missing. So every decision
@@ -43,17 +43,21 @@ use diesel::{
 };
 
 use super::rows_per_statement;
-use super::tables::{engagement, guarantee, works};
+use super::tables::{application, certificate, engagement, guarantee, works};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
-use crate::messages::{MediumV1, ProductV1};
+use crate::messages::{BaseV1, MediumV1, ProductV1};
 
 /// A row of `engagement`: one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = engagement, treat_none_as_default_value = false)]
 pub struct Engagement {
-    /// The works in their fiscal year ([`ids::works`](crate::ids::works)).
+    /// The works ([`ids::works`](crate::ids::works)).
     pub works_id: String,
-    /// 商品: open once per works.
+    /// 工事番号 in the form it is compared in, where the application has one.
+    pub works_number: Option<String>,
+    /// The fiscal year it is for.
+    pub fiscal_year: i64,
+    /// 商品: open once per works and year.
     pub product: ProductV1,
     /// Our identifier of the application.
     pub application_id: String,
@@ -63,19 +67,27 @@ pub struct Engagement {
     pub medium: MediumV1,
     /// 保証金額 in yen, more than 0.
     pub amount: i64,
+    /// What the amount was measured by.
+    pub base: BaseV1,
+    /// 低入札.
+    pub low_price: bool,
     /// When the application was accepted (UTC).
     pub engaged_at: NaiveDateTime,
 }
 
-const COLUMNS: usize = 7;
+const COLUMNS: usize = 11;
 
 /// An open engagement, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engaged {
     /// The engagement.
     pub engagement: Engagement,
-    /// 保証契約番号, once its guarantee is issued.
+    /// Name of the upstream system that asked.
+    pub source: String,
+    /// 保証契約番号, once its guarantee has one.
     pub number: Option<String>,
+    /// When its certificate 新規 arrived in the registry (UTC): from then on it is issued.
+    pub arrived_at: Option<NaiveDateTime>,
 }
 
 /// Locks works until the end of the caller's transaction, making those that are missing. Outside of a transaction it locks nothing.
@@ -96,25 +108,33 @@ pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbErr
 
 /// Reads the open engagements of works, oldest first; works without any are left out.
 ///
-/// Holds until the end of the transaction when the works are [locked](lock), except for numbers: issuing takes no such lock, so
-/// one that is not there yet may be there a moment later.
+/// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals: issuing takes no such
+/// lock, so one that is not there yet may be there a moment later.
 pub fn engaged(connection: &mut Connection, works_ids: &[&str]) -> Result<HashMap<String, Vec<Engaged>>, DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let mut by_works: HashMap<String, Vec<Engaged>> = HashMap::new();
     for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<(Engagement, Option<String>)> = match_connection!(connection, c => {
+        let rows: Vec<(Engagement, String, Option<String>, Option<NaiveDateTime>)> = match_connection!(connection, c => {
             let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
+            let first = certificate::guarantee_id.nullable().eq(guarantee::id.nullable()).and(certificate::revision.eq(0));
             engagement::table
+                .inner_join(application::table)
                 .left_join(guarantee::table.on(same_line))
+                .left_join(certificate::table.on(first))
                 .filter(engagement::works_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
                 .order((engagement::engaged_at, engagement::application_id, engagement::line))
-                .select((Engagement::as_select(), guarantee::number.nullable()))
+                .select((
+                    Engagement::as_select(),
+                    application::source,
+                    guarantee::number.nullable(),
+                    certificate::arrived_at.nullable(),
+                ))
                 .load(c)
         })
         .map_err(reading("engagements"))?;
-        for (engagement, number) in rows {
-            by_works.entry(engagement.works_id.clone()).or_default().push(Engaged { engagement, number });
+        for (engagement, source, number, arrived_at) in rows {
+            by_works.entry(engagement.works_id.clone()).or_default().push(Engaged { engagement, source, number, arrived_at });
         }
     }
     Ok(by_works)

@@ -8,6 +8,7 @@ mod documents;
 mod interruptions;
 mod mails;
 mod manners;
+mod obligees;
 mod rejections;
 mod repetition;
 mod secrecy;

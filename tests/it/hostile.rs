@@ -191,7 +191,7 @@ fn wrong() -> Vec<Case> {
         Case::rejected("unknown-field", "message.malformed", "$.colour", |a| a["colour"] = CANARY.into()),
         Case::rejected("odd-field", "message.malformed", "$.…", |a| a[format!("<{CANARY}@example.jp>")] = 1.into()),
         Case::rejected("wrong-type", "message.malformed", "$.products", |a| a["products"] = CANARY.into()),
-        Case::rejected("wrong-number", "message.malformed", "$.products[0].amount", |a| a["products"][0]["amount"] = 1.5.into()),
+        Case::rejected("wrong-number", "amount.malformed", "$.products[0].amount", |a| a["products"][0]["amount"] = 1.5.into()),
         Case::rejected("no-products", "products.empty", "$.products", |a| a["products"] = json!([])),
         Case::rejected("nested-field", "message.malformed", "$.contact.department", |a| {
             a["contact"]["department"] = (0..100).fold(json!(CANARY), |inner, _| json!([inner]));

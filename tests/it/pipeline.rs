@@ -8,6 +8,7 @@ mod commands;
 mod discretion;
 mod post;
 mod recovery;
+mod same_works;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,6 +8,7 @@ mod enqueue;
 mod failure;
 mod input;
 mod migrate;
+mod obligees;
 mod process;
 mod status;
 mod templates;
@@ -50,6 +51,7 @@ enum Command {
     Topology(topology::Args),
     Config(config::Args),
     Templates(templates::Args),
+    Obligees(obligees::Args),
     Status(status::Args),
 }
 
@@ -94,6 +96,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Topology(args) => topology::run(args, loaded).await,
         Command::Config(args) => config::run(&args, &loaded),
         Command::Templates(args) => templates::run(&args, &loaded),
+        Command::Obligees(args) => obligees::run(args, &loaded),
         Command::Status(args) => status::run(args, loaded).await,
     }
 }

@@ -46,7 +46,7 @@ pub fn content(application: &snapshots::Application, line: usize, issuance: &Iss
         product: asked.product,
         medium: asked.medium,
         amount: asked.amount,
-        expires_on: expires_on(&application.works),
+        expires_on: expires_on(asked.product, &application.works),
         bank: asked.bank.clone(),
         works: application.works.clone(),
         principal: application.principal.clone(),
@@ -57,30 +57,32 @@ pub fn content(application: &snapshots::Application, line: usize, issuance: &Iss
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hosho_schema::messages::{ApplicationV1, decode};
 
     use super::*;
     use crate::domain::{
-        application::{Facts, validate},
+        application::{Facts, judge},
         issuer::{Branches, Sureties},
         obligee::Registry,
     };
 
-    #[test]
-    fn a_certificate_holds_all_it_says() {
+    fn application() -> snapshots::Application {
         let (obligees, branches) = (Registry::load(None).unwrap(), Branches::load(None).unwrap());
-        let issued_on = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let facts = Facts {
             obligees: &obligees,
             branches: &branches,
-            received_on: issued_on,
+            received_on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
             unprintable: &|_| Vec::new(),
-            mail_address: &|_| true,
+            mail_address: &|text| Some(text.to_owned()),
         };
         let line = include_str!("../../examples/applications.jsonl").lines().nth(4).unwrap();
-        let application = validate(&decode::<ApplicationV1>(line.as_bytes()).unwrap(), &facts).unwrap();
-        let sureties = Sureties::load(None).unwrap();
+        judge(&decode::<ApplicationV1>(line.as_bytes()).unwrap(), &facts).verdict().0.unwrap()
+    }
+
+    fn drawn_up(application: &snapshots::Application, line: usize) -> Result<Certificate, NoSuchLine> {
+        let (obligees, branches, sureties) = (Registry::load(None).unwrap(), Branches::load(None).unwrap(), Sureties::load(None).unwrap());
+        let issued_on = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let number = GuaranteeNumber::build("35", 75, 1, 'M').unwrap();
         let issuance = Issuance {
             number: &number,
@@ -90,13 +92,23 @@ mod tests {
             branch: branches.get(&application.branch).unwrap(),
             obligee: obligees.get(&application.obligee).unwrap(),
         };
-        let certificate = content(&application, 0, &issuance).unwrap();
+        content(application, line, &issuance)
+    }
+
+    /// A certificate 新規 for one year of a multi-year contract.
+    pub(crate) fn sample() -> Certificate {
+        drawn_up(&application(), 0).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_holds_all_it_says() {
+        let (application, certificate) = (application(), sample());
         assert_eq!(certificate.number, "35075-00001M");
         assert_eq!(certificate.expires_on, NaiveDate::from_ymd_opt(2027, 3, 31).unwrap());
-        assert_eq!(certificate.amount, 48_000_000);
+        assert_eq!(certificate.amount, crate::domain::money::Yen(48_000_000));
         assert_eq!(certificate.obligee.submission.mail_address.as_deref(), Some("keiyaku@kwsa.or.jp"));
         assert_eq!(certificate.surety.terms_version, "令和8年4月版");
         assert_eq!(certificate.bank, application.products[0].bank);
-        assert_eq!(content(&application, 1, &issuance).unwrap_err(), NoSuchLine { line: 1, lines: 1 });
+        assert_eq!(drawn_up(&application, 1).unwrap_err(), NoSuchLine { line: 1, lines: 1 });
     }
 }

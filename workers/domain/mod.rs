@@ -7,14 +7,22 @@
 //! [`obligee`] and [`issuer`] hold the types and rules of the registries; reading their files is `crate::obligees` and
 //! `crate::surety`, which alone know TOML and folders.
 
+pub mod amendment;
 pub mod application;
+#[cfg(test)]
+mod cases;
 pub mod certificate;
+pub mod engagement;
 #[cfg(test)]
 mod examples;
 pub mod issuer;
+pub mod limits;
 pub mod money;
 pub mod number;
 pub mod obligee;
+pub mod revisions;
+#[cfg(test)]
+mod rulebook;
 pub mod subject;
 pub mod text;
 pub mod violation;

@@ -1,7 +1,7 @@
 //! 発注者: where, for what and since when an obligee takes electronic guarantees, and how it wants the notice.
 //!
-//! An obligee is data. What differs between obligees (rule 1: the day, and the date that is compared with it; the
-//! mailbox; the subject) is a value of these types, never a branch in code. The files are read by `crate::obligees`.
+//! An obligee is data. What differs between obligees (rule 1: the day, and the date that is compared with it; rules 8 to 10: its
+//! limits; the mailbox; the subject) is a value of these types, never a branch in code. The files are read by `crate::obligees`.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,48 @@ use hosho_schema::{
     messages::{ProductV1, WorksKindV1},
     snapshots,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::subject::Subject;
+use super::{
+    limits::{Limits, Timeline, figures::Origins},
+    subject::Subject,
+    violation::told::Both,
+};
 
-/// Every obligee by its code.
-#[derive(Debug, Clone, Default)]
+/// Every obligee by its code, and the national limits.
+#[derive(Debug, Clone)]
 pub struct Registry {
+    national: Timeline<Limits>,
     obligees: BTreeMap<String, Obligee>,
+    origins: BTreeMap<String, Timeline<Origins>>,
 }
 
 impl Registry {
     /// Gathers obligees; of two with the same code the later one stays.
-    pub fn new(obligees: impl IntoIterator<Item = Obligee>) -> Self {
-        Self { obligees: obligees.into_iter().map(|obligee| (obligee.code.clone(), obligee)).collect() }
+    #[cfg(test)]
+    pub(crate) fn new(obligees: impl IntoIterator<Item = Obligee>) -> Self {
+        let national = Timeline::always(super::limits::usual());
+        Self::under(national, obligees.into_iter().map(|obligee| (obligee, Timeline::always(Origins::default()))))
+    }
+
+    /// Gathers obligees under national limits, each with who says its figures; of two with the same code the later one stays.
+    pub fn under(national: Timeline<Limits>, obligees: impl IntoIterator<Item = (Obligee, Timeline<Origins>)>) -> Self {
+        let mut registry = Self { national, obligees: BTreeMap::new(), origins: BTreeMap::new() };
+        for (obligee, origins) in obligees {
+            registry.origins.insert(obligee.code.clone(), origins);
+            registry.obligees.insert(obligee.code.clone(), obligee);
+        }
+        registry
+    }
+
+    /// The limits where an obligee says nothing of its own.
+    pub fn national(&self) -> &Timeline<Limits> {
+        &self.national
+    }
+
+    /// Who says the figures of the limits of the obligee with this code.
+    pub fn origins(&self, code: &str) -> Option<&Timeline<Origins>> {
+        self.origins.get(code)
     }
 
     /// The obligee with this code.
@@ -48,6 +76,10 @@ pub struct Obligee {
     pub title: String,
     /// What it takes electronically; a guarantee is taken when one entry fits. Empty: paper only.
     pub electronic: Vec<Acceptance>,
+    /// What it allows and demands in figures, and since when.
+    pub limits: Timeline<Limits>,
+    /// The date of the works that decides which limits hold.
+    pub limits_basis: Basis,
     /// How it wants the notice.
     pub submission: SubmissionRule,
     /// How it wants the notice of single products, in place of `submission`.
@@ -72,10 +104,23 @@ pub struct Start {
     pub on: NaiveDate,
     /// The date of the works that is compared with it.
     pub basis: Basis,
+    /// What becomes of contracts older than the start.
+    pub older_contracts: OlderContracts,
+}
+
+/// What becomes of contracts that are older than an obligee's start (経過措置).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OlderContracts {
+    /// They stay on paper for good.
+    #[default]
+    Paper,
+    /// They may be electronic as well, from the day of the start on: then the day the application came in counts.
+    Electronic,
 }
 
 /// The date of the works that decides (rule 1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// 契約締結日.
@@ -102,6 +147,18 @@ impl Basis {
             Self::OriginalContract => "当初契約日",
             Self::Notified => "通知日",
             Self::Awarded => "落札決定日",
+        }
+    }
+
+    /// What the date is called in English.
+    pub fn en(self) -> &'static str {
+        match self {
+            Self::ContractDate => "contract date",
+            Self::Announced => "date of the announcement",
+            Self::AnnouncedOrDesignated => "date of the announcement or designation",
+            Self::OriginalContract => "date of the original contract",
+            Self::Notified => "date of the notification",
+            Self::Awarded => "date of the award",
         }
     }
 
@@ -135,6 +192,8 @@ pub struct Dates {
     /// The day the application came in, where the contract is still to be signed: it is signed that day at the
     /// earliest, so this day is the lower bound of an absent 契約日 of a 契約保証 (a decision of ours).
     pub signed_not_before: Option<NaiveDate>,
+    /// The day the application came in.
+    pub received: NaiveDate,
 }
 
 impl Dates {
@@ -147,6 +206,24 @@ impl Dates {
             Basis::OriginalContract => self.original_contract.or(self.contract).or(self.signed_not_before),
             Basis::Notified => self.notified,
             Basis::Awarded => self.awarded,
+        }
+    }
+}
+
+impl Dates {
+    /// What the date that counts for a basis is, in both languages: another one may stand in for it.
+    pub fn named(&self, basis: Basis) -> Both {
+        let both = |ja: &str, en: &str| Both { ja: ja.to_owned(), en: en.to_owned() };
+        let own = || both(Basis::ja(basis), Basis::en(basis));
+        match basis {
+            Basis::OriginalContract if self.original_contract.is_some() => own(),
+            Basis::ContractDate | Basis::OriginalContract if self.contract.is_some() => both("請負契約日", "contract date"),
+            Basis::ContractDate | Basis::OriginalContract => {
+                both("受付日（契約締結前のため）", "day of receipt (the contract is not signed)")
+            }
+            Basis::AnnouncedOrDesignated if self.announced.is_some() => both("公告日", "date of the announcement"),
+            Basis::AnnouncedOrDesignated => both("指名日", "date of the designation"),
+            _ => own(),
         }
     }
 }
@@ -181,6 +258,7 @@ impl Obligee {
             let found = match acceptance.start {
                 _ if !acceptance.kinds.contains(&kind) => Refusal::Kind,
                 None => return Ok(()),
+                Some(start) if start.older_contracts == OlderContracts::Electronic && dates.received >= start.on => return Ok(()),
                 Some(start) => match dates.on(start.basis) {
                     None => Refusal::DateMissing(start),
                     Some(counted) if counted < start.on => Refusal::TooEarly { start, counted },
@@ -192,6 +270,15 @@ impl Obligee {
             }
         }
         Err(refusal)
+    }
+
+    /// The limits for works with these dates; the basis whose date is absent when they cannot be known.
+    pub fn limits(&self, dates: &Dates) -> Result<&Limits, Basis> {
+        match (self.limits.only(), dates.on(self.limits_basis)) {
+            (Some(limits), _) => Ok(limits),
+            (None, Some(day)) => Ok(self.limits.on(day)),
+            (None, None) => Err(self.limits_basis),
+        }
     }
 
     /// How the notice of one product is handed in, with the subject filled in for these works.
@@ -247,6 +334,7 @@ pub struct SubmissionRule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{limits::usual, money::Yen};
 
     fn day(year: i32, month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(year, month, day).unwrap()
@@ -260,6 +348,8 @@ mod tests {
             name: "X市".to_owned(),
             title: "X市長".to_owned(),
             electronic,
+            limits: Timeline::always(usual()),
+            limits_basis: Basis::OriginalContract,
             submission,
             submission_of: BTreeMap::new(),
         }
@@ -270,7 +360,7 @@ mod tests {
             name: "a".to_owned(),
             number: None,
             kind: WorksKindV1::Construction,
-            contract_price: 1,
+            contract_price: Yen(1),
             from: day(2026, 4, 1),
             to: day(2026, 4, 2),
             contract_date: None,
@@ -280,7 +370,11 @@ mod tests {
     }
 
     fn since(kind: WorksKindV1, basis: Basis) -> Acceptance {
-        Acceptance { products: vec![ProductV1::AdvancePayment], kinds: vec![kind], start: Some(Start { on: day(2026, 7, 1), basis }) }
+        Acceptance {
+            products: vec![ProductV1::AdvancePayment],
+            kinds: vec![kind],
+            start: Some(Start { on: day(2026, 7, 1), basis, older_contracts: OlderContracts::Paper }),
+        }
     }
 
     #[test]
@@ -295,6 +389,7 @@ mod tests {
             notified: before,
             awarded: before,
             signed_not_before: None,
+            received: day(2026, 6, 1),
         };
         for (basis, dates) in [
             (Basis::ContractDate, Dates { contract: on, ..all_before }),
@@ -311,10 +406,43 @@ mod tests {
             let obligee = obligee(vec![since(WorksKindV1::Construction, basis)]);
             let judge = |dates: &Dates| obligee.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, dates);
             assert_eq!(judge(&dates), Ok(()), "{basis:?}");
-            let start = Start { on: day(2026, 7, 1), basis };
+            let start = Start { on: day(2026, 7, 1), basis, older_contracts: OlderContracts::Paper };
             assert_eq!(judge(&all_before), Err(Refusal::TooEarly { start, counted: day(2026, 6, 30) }), "{basis:?}");
             assert_eq!(judge(&Dates::default()), Err(Refusal::DateMissing(start)), "{basis:?}");
         }
+    }
+
+    #[test]
+    fn older_contracts_follow_when_the_obligee_lets_them() {
+        let start = Start { on: day(2026, 7, 1), basis: Basis::ContractDate, older_contracts: OlderContracts::Electronic };
+        let lenient = obligee(vec![Acceptance {
+            products: vec![ProductV1::AdvancePayment],
+            kinds: vec![WorksKindV1::Construction],
+            start: Some(start),
+        }]);
+        let judge = |received| {
+            let dates = Dates { contract: Some(day(2026, 4, 1)), received, ..Dates::default() };
+            lenient.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, &dates)
+        };
+        assert_eq!(judge(day(2026, 7, 1)), Ok(()));
+        assert_eq!(judge(day(2026, 6, 30)), Err(Refusal::TooEarly { start, counted: day(2026, 4, 1) }));
+    }
+
+    #[test]
+    fn limits_are_those_of_the_day_that_counts() {
+        let mut strict = obligee(vec![]);
+        assert_eq!(strict.limits(&Dates::default()), Ok(&usual()));
+        let mut later = usual();
+        later.advance.maximum = Some(Yen(5));
+        strict.limits.then(day(2026, 4, 1), later.clone()).unwrap();
+        let on = |contract, original| Dates { contract: Some(contract), original_contract: original, ..Dates::default() };
+        assert_eq!(strict.limits(&on(day(2026, 4, 1), None)), Ok(&later));
+        assert_eq!(strict.limits(&on(day(2026, 3, 31), None)), Ok(&usual()));
+        // A contract that was changed since keeps the limits of its first day.
+        assert_eq!(strict.limits(&on(day(2026, 4, 1), Some(day(2026, 3, 31)))), Ok(&usual()));
+        assert_eq!(strict.limits(&Dates::default()), Err(Basis::OriginalContract));
+        strict.limits_basis = Basis::Announced;
+        assert_eq!(strict.limits(&on(day(2026, 4, 1), None)), Err(Basis::Announced));
     }
 
     #[test]
@@ -322,7 +450,7 @@ mod tests {
         let both = obligee(vec![since(WorksKindV1::Construction, Basis::Awarded), since(WorksKindV1::Design, Basis::Notified)]);
         let dates = Dates { notified: Some(day(2026, 8, 1)), ..Dates::default() };
         assert_eq!(both.accepts(ProductV1::AdvancePayment, WorksKindV1::Design, &dates), Ok(()));
-        let start = Start { on: day(2026, 7, 1), basis: Basis::Awarded };
+        let start = Start { on: day(2026, 7, 1), basis: Basis::Awarded, older_contracts: OlderContracts::Paper };
         assert_eq!(both.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, &dates), Err(Refusal::DateMissing(start)));
         assert_eq!(both.accepts(ProductV1::AdvancePayment, WorksKindV1::Surveying, &dates), Err(Refusal::Kind));
         assert_eq!(both.accepts(ProductV1::Performance, WorksKindV1::Design, &dates), Err(Refusal::Product));

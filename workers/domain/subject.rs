@@ -88,7 +88,7 @@ mod tests {
             name: name.to_owned(),
             number: number.map(str::to_owned),
             kind: WorksKindV1::Construction,
-            contract_price: 1,
+            contract_price: hosho_schema::money::Yen(1),
             from: NaiveDate::default(),
             to: NaiveDate::default(),
             contract_date: None,

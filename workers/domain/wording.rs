@@ -1,6 +1,6 @@
 //! How the business says it: the names of products, media and revisions, the same in documents, mails and tables.
 
-use hosho_schema::messages::{MediumV1, ProductV1};
+use hosho_schema::messages::{BaseV1, MediumV1, ProductV1, WorksKindV1};
 
 /// 商品（保証区分）.
 pub const fn product(product: ProductV1) -> &'static str {
@@ -16,6 +16,67 @@ pub const fn medium(medium: MediumV1) -> &'static str {
     match medium {
         MediumV1::Electronic => "電子",
         MediumV1::Paper => "紙",
+    }
+}
+
+/// 証書の形式, as the form writes it.
+pub const fn medium_of_form(medium: MediumV1) -> &'static str {
+    match medium {
+        MediumV1::Electronic => "電子保証",
+        MediumV1::Paper => "証書（紙）",
+    }
+}
+
+/// Kind of works.
+pub const fn kind(kind: WorksKindV1) -> &'static str {
+    match kind {
+        WorksKindV1::Construction => "工事",
+        WorksKindV1::Design => "設計・調査",
+        WorksKindV1::Surveying => "測量",
+        WorksKindV1::Machinery => "機械製造",
+    }
+}
+
+/// What an amount is measured by.
+pub const fn base(base: BaseV1) -> &'static str {
+    match base {
+        BaseV1::ContractPrice => "請負金額",
+        BaseV1::ThisYearBase => "今年度対象額",
+    }
+}
+
+/// [`product`] in English, for operators.
+pub const fn product_en(product: ProductV1) -> &'static str {
+    match product {
+        ProductV1::AdvancePayment => "advance payment guarantee",
+        ProductV1::InterimAdvancePayment => "interim advance payment guarantee",
+        ProductV1::Performance => "performance guarantee",
+    }
+}
+
+/// [`medium`] in English, for operators.
+pub const fn medium_en(medium: MediumV1) -> &'static str {
+    match medium {
+        MediumV1::Electronic => "electronic",
+        MediumV1::Paper => "paper",
+    }
+}
+
+/// [`kind`] in English, for operators.
+pub const fn kind_en(kind: WorksKindV1) -> &'static str {
+    match kind {
+        WorksKindV1::Construction => "construction",
+        WorksKindV1::Design => "design",
+        WorksKindV1::Surveying => "surveying",
+        WorksKindV1::Machinery => "machinery",
+    }
+}
+
+/// [`base`] in English, for operators.
+pub const fn base_en(base: BaseV1) -> &'static str {
+    match base {
+        BaseV1::ContractPrice => "contract price",
+        BaseV1::ThisYearBase => "base of this year",
     }
 }
 

@@ -3,8 +3,21 @@
 //! An obligee is data and never code: the folder `config/obligees/` is the only list, and adding an obligee is adding a
 //! file. The types and rules are `crate::domain::obligee`; this module turns files into them and refuses, with file and
 //! line, whatever would be found out only when a guarantee is due. Every file is read before the first problem is told.
+//!
+//! What nearly all obligees have in common stands once, in `config/national.toml` (`national`). An obligee's file says only what differs
+//! (`limits`), and what it leaves out is the national figure of the same day, also of a day on which the country changes it. Copying the
+//! national figures into every file was rejected: a change of the law would be an edit of every file, and none could tell what an
+//! obligee decided itself.
 
-use std::{collections::BTreeSet, path::Path};
+mod figures;
+mod limits;
+mod national;
+mod periods;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use hosho_schema::{
     messages::{ProductV1, WorksKindV1},
@@ -13,10 +26,18 @@ use hosho_schema::{
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use crate::entries::{self, Page};
+use self::{figures::LimitsTable, national::National};
+use crate::{
+    domain::wording,
+    entries::{self, Page},
+};
 pub use crate::{
     domain::{
-        obligee::{Acceptance, Basis, Obligee, Registry, Start, SubmissionRule},
+        limits::{
+            Limits, Timeline,
+            figures::{Amount, Figure, Origin, Origins},
+        },
+        obligee::{Acceptance, Basis, Obligee, OlderContracts, Registry, Start, SubmissionRule},
         subject::Subject,
     },
     entries::{Problem, Problems, RegistryError},
@@ -29,8 +50,11 @@ struct File {
     code: Spanned<String>,
     name: Spanned<String>,
     title: Spanned<String>,
+    limits_basis: Option<Basis>,
     #[serde(default)]
     electronic: Vec<Electronic>,
+    #[serde(default)]
+    limits: Vec<Spanned<LimitsTable<bool>>>,
     submission: Spanned<Vec<Spanned<Submission>>>,
 }
 
@@ -42,6 +66,7 @@ struct Electronic {
     kinds: Spanned<Vec<WorksKindV1>>,
     from: Option<Spanned<Datetime>>,
     basis: Option<Spanned<Basis>>,
+    older_contracts: Option<Spanned<OlderContracts>>,
 }
 
 /// `[[submission]]`.
@@ -57,32 +82,42 @@ struct Submission {
 }
 
 impl Registry {
-    /// Reads every obligee: those built in, or those of `folder`. All problems of all files are told together.
+    /// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of `folder` (the national limits
+    /// built in where it has none). All problems of all files are told together.
     pub fn load(folder: Option<&Path>) -> Result<Self, RegistryError> {
-        let sources = entries::read_folder(folder, entries::OBLIGEES, "config/obligees")?;
+        let sources = entries::read_folder(folder.map(|folder| folder.join("obligees")).as_deref(), entries::OBLIGEES, "config/obligees")?;
         let mut problems = Problems::default();
-        let obligees: Vec<_> = sources.iter().filter_map(|source| obligee(&mut Page::new(source, &mut problems))).collect();
-        problems.none_or(Self::new(obligees))
+        let national = entries::judge(&national::source(folder)?, &mut problems, national::read).filter(|_| problems.0.is_empty());
+        let obligees: Vec<_> =
+            sources.iter().filter_map(|source| entries::judge(source, &mut problems, |page| obligee(page, national.as_ref()))).collect();
+        match national {
+            Some(national) => problems.none_or(Self::under(national.map(|national| national.limits.clone()), obligees)),
+            None => Err(RegistryError::Invalid { problems }),
+        }
     }
 }
 
-fn obligee(page: &mut Page<'_>) -> Option<Obligee> {
+/// Reads an obligee, and who says the figures of its limits. Without sound national limits there is none, but its problems are told.
+fn obligee(page: &mut Page<'_>, national: Option<&Timeline<National>>) -> Option<(Obligee, Timeline<Origins>)> {
     let file: File = page.parse()?;
     let code = page.code(&file.code);
     if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
         page.problem(file.code.span(), "a code is made of a-z, 0-9 and hyphens");
     }
-    let electronic = file.electronic.iter().map(|table| acceptance(page, table)).collect();
-    let mut obligee = Obligee {
-        code,
-        name: page.text("name", &file.name),
-        title: page.text("title", &file.title),
-        electronic,
-        submission: SubmissionRule { channel: Channel::Upload, department: None, mail_address: None, system: None, subject: None },
-        submission_of: std::collections::BTreeMap::new(),
-    };
+    let name = page.text("name", &file.name);
+    let title = page.text("title", &file.title);
+    let electronic = acceptances(page, &file.electronic);
+    let (submission, submission_of) = submissions(page, &file.submission);
+    let (limits, origins) = limits::read(page, &file.limits, national)?;
+    let limits_basis = file.limits_basis.unwrap_or(Basis::OriginalContract);
+    Some((Obligee { code, name, title, electronic, limits, limits_basis, submission, submission_of }, origins))
+}
+
+fn submissions(page: &mut Page<'_>, tables: &Spanned<Vec<Spanned<Submission>>>) -> (SubmissionRule, BTreeMap<ProductV1, SubmissionRule>) {
+    let mut rest = SubmissionRule { channel: Channel::Upload, department: None, mail_address: None, system: None, subject: None };
+    let mut single = BTreeMap::new();
     let mut general = 0;
-    for table in file.submission.get_ref() {
+    for table in tables.get_ref() {
         let rule = submission(page, table);
         match &table.get_ref().products {
             None => {
@@ -90,12 +125,12 @@ fn obligee(page: &mut Page<'_>) -> Option<Obligee> {
                 if general > 1 {
                     page.problem(table.span(), "a second [[submission]] without products: name the products it is for");
                 }
-                obligee.submission = rule;
+                rest = rule;
             }
             Some(products) => {
                 set(page, "products", products);
                 for product in products.get_ref() {
-                    if obligee.submission_of.insert(*product, rule.clone()).is_some() {
+                    if single.insert(*product, rule.clone()).is_some() {
                         page.problem(products.span(), "a product of this [[submission]] has one already");
                     }
                 }
@@ -103,16 +138,41 @@ fn obligee(page: &mut Page<'_>) -> Option<Obligee> {
         }
     }
     if general == 0 {
-        page.problem(file.submission.span(), "one [[submission]] without products is needed, for all products without one of their own");
+        page.problem(tables.span(), "one [[submission]] without products is needed, for all products without one of their own");
     }
-    Some(obligee)
+    (rest, single)
+}
+
+/// Reads what is taken electronically; for a product and a kind one entry decides.
+fn acceptances(page: &mut Page<'_>, tables: &[Electronic]) -> Vec<Acceptance> {
+    let mut lines = BTreeMap::new();
+    for table in tables {
+        let pairs: BTreeSet<_> =
+            table.products.get_ref().iter().flat_map(|product| table.kinds.get_ref().iter().map(|kind| (*product, *kind))).collect();
+        if let Some(((product, kind), line)) = pairs.iter().find_map(|pair| Some((pair, lines.get(pair)?))) {
+            let (product, kind) = (wording::product(*product), wording::kind(*kind));
+            page.problem(
+                table.products.span(),
+                format!("{product} for {kind} stands in the [[electronic]] of line {line} already: one decides"),
+            );
+        }
+        let line = page.line(&table.products.span());
+        for pair in pairs {
+            lines.entry(pair).or_insert(line);
+        }
+    }
+    tables.iter().map(|table| acceptance(page, table)).collect()
 }
 
 fn acceptance(page: &mut Page<'_>, table: &Electronic) -> Acceptance {
     set(page, "products", &table.products);
     set(page, "kinds", &table.kinds);
+    let older_contracts = table.older_contracts.as_ref().map(|older| *older.get_ref()).unwrap_or_default();
+    if let (Some(older), None) = (&table.older_contracts, &table.from) {
+        page.problem(older.span(), "older_contracts needs from: older than which day");
+    }
     let start = match (&table.from, &table.basis) {
-        (Some(from), Some(basis)) => page.day("from", from).map(|on| Start { on, basis: *basis.get_ref() }),
+        (Some(from), Some(basis)) => page.day("from", from).map(|on| Start { on, basis: *basis.get_ref(), older_contracts }),
         (Some(from), None) => {
             page.problem(from.span(), "from needs a basis: which date of the works is compared with it");
             None

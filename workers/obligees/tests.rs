@@ -36,7 +36,8 @@ subject = "【電子保証】{number} {name}"
 
 fn load(text: &str) -> Result<Registry, RegistryError> {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("x.toml"), text).unwrap();
+    fs::create_dir(folder.path().join("obligees")).unwrap();
+    fs::write(folder.path().join("obligees/x.toml"), text).unwrap();
     Registry::load(Some(folder.path()))
 }
 
@@ -89,8 +90,9 @@ fn each_problem_is_told_with_its_line() {
 #[test]
 fn no_file_hides_the_problems_of_another() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a.toml"), "code = \"a\"").unwrap();
-    fs::write(folder.path().join("x.toml"), GOOD.replace("\"X市\"", "\"\"").replace("\"X市長\"", "\"\"")).unwrap();
+    fs::create_dir(folder.path().join("obligees")).unwrap();
+    fs::write(folder.path().join("obligees/a.toml"), "code = \"a\"").unwrap();
+    fs::write(folder.path().join("obligees/x.toml"), GOOD.replace("\"X市\"", "\"\"").replace("\"X市長\"", "\"\"")).unwrap();
     let told = Registry::load(Some(folder.path())).unwrap_err().to_string();
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");

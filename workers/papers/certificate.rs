@@ -5,7 +5,6 @@ use hosho_schema::snapshots::{Branch, Certificate, Company, Surety};
 use serde::Serialize;
 
 use super::samples;
-use crate::domain::money::Yen;
 use crate::domain::{wareki, wording};
 use crate::templates::TemplateContext;
 
@@ -84,10 +83,10 @@ impl CertificateContext {
                 members: principal.members.clone(),
             },
             obligee_title: certificate.obligee.title.clone(),
-            amount: Yen(certificate.amount).to_string(),
+            amount: certificate.amount.to_string(),
             expires_on: wareki::format(certificate.expires_on),
             works_name: works.name.clone(),
-            contract_price: Yen(works.contract_price).to_string(),
+            contract_price: works.contract_price.to_string(),
             from: wareki::format(works.from),
             to: wareki::format(works.to),
             contract_date: works.contract_date.map(wareki::format),

@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use hosho_schema::messages::{MediumV1, ProductV1, WorksKindV1};
+use hosho_schema::money::Yen;
 use hosho_schema::snapshots::{Branch, Certificate, Channel, Company, Obligee, Principal, Submission, Surety, Works};
 
 /// A key as it is minted, opening nothing.
@@ -26,14 +27,14 @@ fn single() -> Certificate {
         issued_on: day(2026, 7, 1),
         product: ProductV1::AdvancePayment,
         medium: MediumV1::Electronic,
-        amount: 19_360_000,
+        amount: Yen(19_360_000),
         expires_on: day(2027, 3, 19),
         bank: Some("みどり銀行　若葉支店".to_owned()),
         works: Works {
             name: "市道若葉１２号線道路改良工事".to_owned(),
             number: Some("R8-第34号".to_owned()),
             kind: WorksKindV1::Construction,
-            contract_price: 48_400_000,
+            contract_price: Yen(48_400_000),
             from: day(2026, 7, 2),
             to: day(2027, 3, 19),
             contract_date: Some(day(2026, 7, 1)),
@@ -101,9 +102,9 @@ pub(super) fn certificates() -> Vec<(&'static str, Certificate)> {
     let mut variant = single();
     variant.principal.company = company("𠮷田・髙橋建設株式会社", "若葉県槗本市邊見﨑１２３番地", "代表取締役　髙﨑　槗之助");
     let paper = Certificate { medium: MediumV1::Paper, number: "31075-00003M".to_owned(), ..single() };
-    let mut amended = Certificate { revision: 2, product: ProductV1::InterimAdvancePayment, amount: 9_680_000, ..single() };
+    let mut amended = Certificate { revision: 2, product: ProductV1::InterimAdvancePayment, amount: Yen(9_680_000), ..single() };
     amended.obligee.submission = upload;
-    let mut unsigned = Certificate { product: ProductV1::Performance, bank: None, amount: 4_840_000, ..single() };
+    let mut unsigned = Certificate { product: ProductV1::Performance, bank: None, amount: Yen(4_840_000), ..single() };
     unsigned.works.contract_date = None;
     unsigned.obligee.submission.subject = None;
     vec![

@@ -108,7 +108,12 @@ pub struct Fonts {
     faces: Vec<Face>,
     chains: [Vec<u8>; 2],
     identity: String,
+    /// One bit for each code point of the first three planes: set where it is drawn, wherever it stands.
+    plain: Vec<u64>,
 }
+
+/// The planes that hold names: the others hold emoji, tags and private use.
+const PLAIN: u32 = 0x3_0000;
 
 /// Shows names and identity only: the faces are megabytes.
 impl std::fmt::Debug for Fonts {
@@ -151,7 +156,9 @@ impl Fonts {
             }
         }
         let identity = hex(&hash.finalize());
-        Ok(Self { faces, chains, identity })
+        let mut fonts = Self { faces, chains, identity, plain: Vec::new() };
+        fonts.plain = fonts.plain();
+        Ok(fonts)
     }
 
     /// SHA-256 over all faces in their order, as lower-case hex: the fonts' part of a document's identity.
@@ -164,7 +171,29 @@ impl Fonts {
     /// Looked up as drawing does it: after composition and without default-ignorable characters. Characters that
     /// drawing refuses (controls, bidirectional overrides) count as missing, so a text without missing characters
     /// can always be drawn.
+    ///
+    /// Every printed text of every application comes here, so what nearly all of them are made of is one bit to look at.
     pub fn missing(&self, text: &str) -> Vec<char> {
+        let is_plain = |character| {
+            let code = u32::from(character);
+            self.plain.get((code / u64::BITS) as usize).is_some_and(|bits| bits >> (code % u64::BITS) & 1 == 1)
+        };
+        if text.chars().all(is_plain) { Vec::new() } else { self.looked_up(text) }
+    }
+
+    fn plain(&self) -> Vec<u64> {
+        let is_plain = |character| {
+            self.find(Style::Mincho, character).is_some()
+                && !text::is_forbidden(character)
+                && !text::is_ignorable(character)
+                && text::is_composed(character)
+        };
+        let bit = |code| char::from_u32(code).is_some_and(is_plain);
+        let word = |first| (0..u64::BITS).filter(|&at| bit(first + at)).fold(0, |word, at| word | 1 << at);
+        (0..PLAIN / u64::BITS).map(|at| word(at * u64::BITS)).collect()
+    }
+
+    fn looked_up(&self, text: &str) -> Vec<char> {
         let mut missing = Vec::new();
         for character in text::composed(text).chars() {
             let draws = !text::is_forbidden(character) && (text::is_ignorable(character) || self.find(Style::Mincho, character).is_some());
@@ -213,6 +242,30 @@ pub(crate) mod tests {
             fonts().missing("山\u{10FFFD}田\u{E0100}\u{200B}\u{E123}\u{10FFFD}\u{000B}\u{202E}"),
             vec!['\u{10FFFD}', '\u{E123}', '\u{000B}', '\u{202E}']
         );
+    }
+
+    #[test]
+    fn plain_characters_are_those_that_are_drawn_as_they_stand() {
+        let fonts = fonts();
+        let is_plain = |character: &char| {
+            let code = u32::from(*character);
+            fonts.plain[(code / 64) as usize] >> (code % 64) & 1 == 1
+        };
+        let plain: Vec<char> = (0..PLAIN).filter_map(char::from_u32).filter(is_plain).collect();
+        assert!(plain.len() > 12_000, "{} characters", plain.len());
+        for &character in &plain {
+            assert_eq!(fonts.looked_up(&String::from(character)), Vec::<char>::new());
+        }
+        // Whatever stands beside them: each is its own composition, so is any row of them.
+        let all: String = plain.iter().chain(plain.iter().rev()).collect();
+        assert_eq!(text::composed(&all), all);
+        assert_eq!(fonts.looked_up(&all), Vec::<char>::new());
+        for character in ['髙', '﨑', '𠮷', '槗', 'A', ' ', '　', '～', 'ー', '①'] {
+            assert!(is_plain(&character), "{character}");
+        }
+        for character in ['\u{3099}', '\u{301}', '\u{e000}', '\u{200b}', '\u{fe00}', '\u{fa19}', '\u{0}', '\u{12000}'] {
+            assert!(!is_plain(&character), "{character:?}");
+        }
     }
 
     #[test]

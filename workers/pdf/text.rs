@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, char::canonical_combining_class, is_nfc_quick};
 
 /// Text ready for measuring, or the first character that must not be drawn.
 pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
@@ -49,6 +49,11 @@ pub(super) fn composed(text: &str) -> Cow<'_, str> {
         rest = &rest[from..];
     }
     Cow::Owned(composed)
+}
+
+/// Whether [`composed`] leaves the character alone among others of which this is true as well.
+pub(super) fn is_composed(character: char) -> bool {
+    canonical_combining_class(character) == 0 && is_nfc_quick(std::iter::once(character)) == IsNormalized::Yes
 }
 
 fn is_compatibility_ideograph(character: char) -> bool {

@@ -4,6 +4,10 @@
 //! `application.accepted`; for one that breaks rules, the event `application.rejected` with every violation. A broken
 //! rule is an answer, not a failure.
 //!
+//! Some rules look at other applications for the same works (no product twice, an interim advance after its advance). They are judged
+//! while the works are locked, in the transaction that stores the decision: two applications that come at the same time cannot both
+//! slip through.
+//!
 //! Safe to run twice: `source` and `id` name the application. Whichever copy is stored first decides; every copy
 //! publishes what follows from the stored row. The same `source` and `id` with other content is answered with
 //! `application.id_reused` and changes nothing.
@@ -18,8 +22,10 @@ use chrono::NaiveDateTime;
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, DecodeError, RejectedLineV1, ViolationV1},
-    models::application::{self, Application as Row, Decision, NewApplication},
+    messages::{
+        self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CalculationV1, DecodeError, RejectedLineV1, ViolationV1,
+    },
+    models::application::{self, Application as Row},
     snapshots,
 };
 use serde::Deserialize;
@@ -31,7 +37,12 @@ use crate::{
     assembly::{Data, Services},
     broker::Outgoing,
     clock::Clock,
-    domain::{application as rules, violation::Violation, wareki},
+    decisions::{self, Candidate},
+    domain::{
+        application::{self as rules, Judged},
+        violation::Violation,
+        wareki,
+    },
     hex::hex,
     mail,
     pdf::Fonts,
@@ -54,7 +65,8 @@ pub struct Received {
     source: String,
     upstream_id: String,
     sha256: String,
-    content: Result<Box<ApplicationV1>, DecodeError>,
+    /// The application, or why the payload is none.
+    content: Result<Box<ApplicationV1>, Vec<Violation>>,
 }
 
 /// Whether the application is known already.
@@ -65,9 +77,9 @@ pub enum Facts {
     New,
 }
 
-/// What is to be stored, unless it is there already.
+/// What was found by looking at the application alone; nothing where it is known already.
 pub struct Outcome {
-    row: Option<NewApplication>,
+    candidate: Option<Candidate>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +93,7 @@ impl Validate {
         Self { clock: services.clock.clone(), data: Arc::clone(&services.data), fonts: Arc::clone(&services.fonts) }
     }
 
-    fn judge(&self, received: &Received, now: NaiveDateTime) -> Result<snapshots::Application, Vec<Violation>> {
+    fn judge(&self, received: &Received, now: NaiveDateTime) -> Judged {
         match &received.content {
             Ok(application) => {
                 let facts = rules::Facts {
@@ -89,11 +101,11 @@ impl Validate {
                     branches: &self.data.branches,
                     received_on: wareki::in_tokyo(now).date_naive(),
                     unprintable: &|text| self.fonts.missing(text),
-                    mail_address: &mail::is_mail_address,
+                    mail_address: &mail::normal_mail_address,
                 };
-                rules::validate(application, &facts)
+                rules::judge(application, &facts)
             }
-            Err(error) => Err(vec![Violation::malformed(error)]),
+            Err(misfits) => Judged::unreadable(misfits.clone()),
         }
     }
 }
@@ -116,45 +128,32 @@ impl Stage for Validate {
 
     fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome, Fault> {
         if let Facts::Known = facts {
-            return Ok(Outcome { row: None });
+            return Ok(Outcome { candidate: None });
         }
         let now = self.clock.now();
         let received = &item.job;
-        let decision = match self.judge(received, now) {
-            Ok(application) => {
-                let lines = application.products.len();
-                Decision::Accepted { snapshot: snapshots::canonical(&application), lines: i64::try_from(lines).unwrap_or(i64::MAX) }
-            }
-            Err(violations) => {
-                let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
-                Decision::Rejected { violations: snapshots::canonical(&violations) }
-            }
-        };
-        Ok(Outcome {
-            row: Some(NewApplication {
-                source: received.source.clone(),
-                upstream_id: received.upstream_id.clone(),
-                payload_sha256: received.sha256.clone(),
-                decision,
-                calculations: "[]".to_owned(),
-                traceparent: Some(item.trace.to_string()),
-                received_at: now,
-                decided_at: now,
-            }),
-        })
+        let candidate = Candidate::new(
+            self.judge(received, now),
+            received.source.clone(),
+            received.upstream_id.clone(),
+            received.sha256.clone(),
+            item.trace.to_string(),
+            now,
+        );
+        Ok(Outcome { candidate: Some(candidate) })
     }
 
     fn record(&self, db: &mut Connection, items: &[(&Item<Received>, Outcome)]) -> Result<Verdicts, Fault> {
-        let rows: Vec<NewApplication> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
-        application::insert_new(db, &rows)?;
+        let candidates: Vec<&Candidate> = items.iter().filter_map(|(_, outcome)| outcome.candidate.as_ref()).collect();
+        let fresh = decisions::store(db, &candidates)?;
         let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.id.as_str()).collect();
         let stored = application::by_ids(db, &ids)?;
         Ok(items
             .iter()
             .zip(stored)
-            .map(|((item, outcome), row)| {
+            .map(|((item, _), row)| {
                 let row = row.ok_or_else(|| super::missing("application", &item.job.id))?;
-                answer(item, &row, outcome.row.is_some())
+                answer(item, &row, fresh.contains(&row.id))
             })
             .collect())
     }
@@ -182,11 +181,15 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
                 return Err(undecodable(&error));
             }
-            (identity, Err(error))
+            (identity, Err(Violation::malformed(payload, &error)))
         }
     };
-    // What is nested too deeply to be written in one way is told by its bytes.
-    let written = messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes);
+    // What did not decode is told by its bytes: a field given twice has two contents. So is what is nested too deeply to be
+    // written in one way.
+    let written = match &content {
+        Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
+        Err(_) => payload.to_vec(),
+    };
     let sha256 = hex(&Sha256::digest(written));
     Ok(Received {
         id: ids::application(&identity.source, &identity.id),
@@ -202,7 +205,8 @@ fn is_storable(key: &str) -> bool {
     key.len() <= 256 && !key.contains('\0')
 }
 
-/// What follows from the stored row: the same for every copy of the message.
+/// What follows from the stored row: the same for every copy of the message. (The product lines of a rejection are read from the copy:
+/// it is the same content.)
 fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
     let item = Item { job: &item.job, lane: item.lane, correlation_id: Some(row.id.clone()), trace: item.trace.clone() };
     if row.payload_sha256 != item.job.sha256 {
@@ -212,8 +216,9 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
             "Another application came under an id already used; it is refused"
         );
         let violations = vec![ViolationV1::from(Violation::id_reused(&row.source, &row.upstream_id))];
-        return Ok(vec![rejected(&item, row, violations, &item.job.sha256)]);
+        return Ok(vec![rejected(&item, row, violations, Vec::new(), &item.job.sha256)]);
     }
+    let calculations: Vec<CalculationV1> = snapshots::read(&row.calculations).map_err(|error| unreadable("calculations", &error))?;
     if let Some(snapshot) = &row.snapshot {
         let application: snapshots::Application = snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
         if fresh {
@@ -225,7 +230,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
                 "Application known already; its guarantees are asked for again"
             );
         }
-        return Ok(follow(&item, row, &application));
+        return Ok(follow(&item, row, &application, calculations));
     }
     let violations: Vec<ViolationV1> =
         snapshots::read(row.violations.as_deref().unwrap_or("[]")).map_err(|error| unreadable("violations", &error))?;
@@ -233,28 +238,29 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         let codes: Vec<&str> = violations.iter().map(|violation| violation.code.as_str()).collect();
         info!(application.id = row.id, application.violations = codes.join(" "), trace.id = item.trace.trace_id(), "Application rejected");
     }
-    Ok(vec![rejected(&item, row, violations, "")])
+    Ok(vec![rejected(&item, row, violations, calculations, "")])
 }
 
 /// The successors of an accepted application.
-fn follow(item: &Item<&Received>, row: &Row, application: &snapshots::Application) -> Vec<Outgoing> {
+fn follow(item: &Item<&Received>, row: &Row, application: &snapshots::Application, calculations: Vec<CalculationV1>) -> Vec<Outgoing> {
     let accepted = ApplicationAcceptedV1 {
         source: row.source.clone(),
         id: row.upstream_id.clone(),
         application: row.id.clone(),
         products: application.products.iter().map(|line| line.product).collect(),
+        calculations,
     };
     let mut messages: Vec<Outgoing> = (0..row.lines).map(|line| issue::job(item, &row.id, line)).collect();
     messages.push(item.event(&row.id, &accepted));
     messages
 }
 
-fn rejected(item: &Item<&Received>, row: &Row, violations: Vec<ViolationV1>, key: &str) -> Outgoing {
+fn rejected(item: &Item<&Received>, row: &Row, violations: Vec<ViolationV1>, calculations: Vec<CalculationV1>, key: &str) -> Outgoing {
     let products = item.job.content.as_ref().map_or_else(
         |_| Vec::new(),
         |application| application.products.iter().map(|line| RejectedLineV1 { product: line.product, medium: line.medium }).collect(),
     );
-    let event = ApplicationRejectedV1 { source: row.source.clone(), id: row.upstream_id.clone(), products, violations };
+    let event = ApplicationRejectedV1 { source: row.source.clone(), id: row.upstream_id.clone(), products, violations, calculations };
     item.event(&format!("{}:{key}", row.id), &event)
 }
 

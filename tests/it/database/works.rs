@@ -1,17 +1,24 @@
 //! Works and their engagements, one connection at a time.
 
-use hosho_schema::models::works::{self, Engaged, Engagement};
+use hosho_schema::{
+    messages::BaseV1,
+    models::works::{self, Engaged, Engagement},
+};
 
 use super::*;
 
 pub(super) fn wants(id: &str, line: i64, works: &str, product: ProductV1) -> Engagement {
     Engagement {
         works_id: ids::works(works),
+        works_number: None,
+        fiscal_year: 2026,
         product,
         application_id: ids::application("portal", id),
         line,
         medium: MediumV1::Electronic,
         amount: 40,
+        base: BaseV1::ContractPrice,
+        low_price: false,
         engaged_at: at(1),
     }
 }
@@ -28,7 +35,7 @@ fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbErro
 pub(super) fn open(connection: &mut Connection, works: &str) -> Vec<(String, i64, Option<String>)> {
     let id = ids::works(works);
     let rows = works::engaged(connection, &[&id]).unwrap().remove(&id).unwrap_or_default();
-    rows.into_iter().map(|Engaged { engagement, number }| (engagement.application_id, engagement.line, number)).collect()
+    rows.into_iter().map(|Engaged { engagement, number, .. }| (engagement.application_id, engagement.line, number)).collect()
 }
 
 fn is_refused(result: Result<(), DbError>, kind: &str) -> bool {
@@ -48,7 +55,12 @@ on_both_databases! {
 
         let [bridge, road, tunnel] = ["bridge", "road", "tunnel"].map(ids::works);
         let look = |c: &mut Connection| works::engaged(c, &[&road, &bridge, &tunnel, &road]).unwrap();
-        let unissued = |row: &Engagement| Engaged { engagement: Engagement { engaged_at: micros(row.engaged_at), ..row.clone() }, number: None };
+        let unissued = |row: &Engagement| Engaged {
+            engagement: Engagement { engaged_at: micros(row.engaged_at), ..row.clone() },
+            source: "portal".to_owned(),
+            number: None,
+            arrived_at: None,
+        };
         let rows = look(c);
         assert_eq!(rows.len(), 2, "works without engagements are left out");
         assert_eq!(rows[&bridge], [unissued(&advance), unissued(&performance)]);
@@ -60,6 +72,10 @@ on_both_databases! {
         assert_eq!(rows[&bridge], [unissued(&advance), Engaged { number: Some("31075-00001M".to_owned()), ..unissued(&performance) }]);
         assert_eq!(rows[&road], [unissued(&elsewhere)]);
         assert_eq!((count(c, "works"), count(c, "engagement")), (2, 3));
+
+        let guarantee = ids::guarantee(&ids::application("portal", "a"), 1);
+        certificate::set_arrived(c, &[&ids::certificate(&guarantee, 0)], at(3)).unwrap();
+        assert_eq!(look(c)[&bridge].iter().map(|row| row.arrived_at).collect::<Vec<_>>(), [None, Some(micros(at(3)))]);
     }
 
     fn works_are_made_once_however_often_they_are_locked(database: &Database) {
@@ -81,6 +97,12 @@ on_both_databases! {
         assert!(open(c, "road").is_empty(), "rolled back whole");
         // Other works, and another product.
         engage(c, &[wants("b", 0, "road", ProductV1::AdvancePayment), wants("b", 1, "bridge", ProductV1::Performance)]).unwrap();
+        // Another year, and another number of the same name.
+        application::insert_missing(c, &[accepted("c", 2)]).unwrap();
+        let later = Engagement { fiscal_year: 2027, ..advance("c", 0) };
+        let numbered = Engagement { works_number: Some("2".to_owned()), ..advance("c", 1) };
+        engage(c, &[later, numbered.clone()]).unwrap();
+        assert!(is_refused(engage(c, &[Engagement { line: 0, ..numbered }]), "UniqueViolation"));
         // A line is for one product of one works.
         assert!(is_refused(engage(c, &[wants("a", 0, "tunnel", ProductV1::Performance)]), "UniqueViolation"));
     }

@@ -17,12 +17,14 @@ use crate::harness::process::{Child, eventually, spawn};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// Writes `count` applications made of the examples, each with an id of its own.
+/// Writes `count` applications made of the examples, each with an id and works of its own.
 fn many(desk: &Desk, count: usize) -> PathBuf {
     let examples = applications();
     let lines = (0..count).map(|number| {
         let mut application = examples[number % examples.len()].clone();
         application["id"] = format!("many-{number}").into();
+        let name = format!("{}（{number}）", application["works"]["name"].as_str().unwrap());
+        application["works"]["name"] = name.into();
         application.to_string() + "\n"
     });
     desk.file("many.jsonl", lines.collect::<String>())

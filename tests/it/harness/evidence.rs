@@ -93,6 +93,9 @@ pub fn application(id: &str) -> Value {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let mut application: Value = serde_json::from_str(text.lines().nth(5).unwrap()).unwrap();
     application["id"] = id.into();
+    // Other works: the same product is not given twice for the same.
+    let name = format!("{}（{id}）", application["works"]["name"].as_str().unwrap());
+    application["works"]["name"] = name.into();
     application["notification"]["mail_address"] = format!("{}@kanaria.example.jp", id.to_lowercase()).into();
     application
 }

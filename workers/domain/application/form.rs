@@ -2,33 +2,81 @@
 
 use std::fmt::Write as _;
 
-use chrono::NaiveDate;
-use hosho_schema::messages::Figure;
+use chrono::{Datelike, NaiveDate};
+use hosho_schema::messages::{CalculationV1, Figure};
 
-use super::{
-    super::{
-        money::Yen,
-        text::{self, Fault, Lines},
-        violation::{Code, Violation},
+use super::super::{
+    money::Yen,
+    text::{self, Fault, Lines},
+    violation::{
+        self, Breach, Violation,
+        told::{Both, Label},
     },
-    is_plausible,
+    wareki::{self, DateError},
 };
 
 /// More than any works contract of the country: a trillion yen. Beyond it somebody leant on a key.
-const LARGEST_AMOUNT: i64 = 1_000_000_000_000;
+const LARGEST_AMOUNT: Yen = Yen(1_000_000_000_000);
 
-/// A field as messages name it.
-#[derive(Debug, Clone)]
-pub(super) struct Field {
+/// The part of an application that a field stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Works,
+    Term,
+    Principal,
+    Representative,
+    Member(usize),
+    Product(usize),
+    Notification,
+    Contact,
+}
+
+impl Place {
     /// JSON path.
-    pub(super) path: String,
-    /// Its label on the form.
-    pub(super) ja: String,
+    pub(super) fn path(self) -> String {
+        match self {
+            Self::Works => "$.works".to_owned(),
+            Self::Term => "$.works.term".to_owned(),
+            Self::Principal => "$.principal".to_owned(),
+            Self::Representative => "$.principal.representative".to_owned(),
+            Self::Member(index) => format!("$.principal.members[{index}]"),
+            Self::Product(index) => format!("$.products[{index}]"),
+            Self::Notification => "$.notification".to_owned(),
+            Self::Contact => "$.contact".to_owned(),
+        }
+    }
+
+    /// What stands before the label of a field whose label alone does not say whose it is.
+    fn owner(self) -> Option<String> {
+        match self {
+            Self::Representative => Some("JV代表者".to_owned()),
+            Self::Member(index) => Some(format!("JV構成員（{}社目）", index + 1)),
+            _ => None,
+        }
+    }
+}
+
+/// A field as messages name it. Costs nothing until something is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Field {
+    place: Place,
+    name: &'static str,
+    ja: &'static str,
 }
 
 impl Field {
-    pub(super) fn new(path: impl Into<String>, ja: impl Into<String>) -> Self {
-        Self { path: path.into(), ja: ja.into() }
+    /// A field by its place, its name on the wire and its label on the form.
+    pub(super) const fn new(place: Place, name: &'static str, ja: &'static str) -> Self {
+        Self { place, name, ja }
+    }
+
+    /// JSON path.
+    pub(super) fn path(self) -> String {
+        format!("{}.{}", self.place.path(), self.name)
+    }
+
+    fn label(self) -> Label {
+        Label(self.place.owner().map_or_else(|| self.ja.to_owned(), |owner| format!("{owner}の{}", self.ja)))
     }
 }
 
@@ -64,203 +112,202 @@ impl Limit {
     pub(super) const REMARKS: Self = Self { characters: 1000, printed: false, lines: Lines::Many };
 }
 
-/// The violations found so far.
+/// What was found so far.
 pub(super) struct Form<'a> {
     unprintable: &'a (dyn Fn(&str) -> Vec<char> + Sync),
     violations: Vec<Violation>,
+    calculations: Vec<CalculationV1>,
 }
 
 impl<'a> Form<'a> {
     pub(super) fn new(unprintable: &'a (dyn Fn(&str) -> Vec<char> + Sync)) -> Self {
-        Self { unprintable, violations: Vec::new() }
+        Self { unprintable, violations: Vec::new(), calculations: Vec::new() }
     }
 
-    /// Reports a violation; the same rule is told once per field.
-    pub(super) fn report(&mut self, code: Code, path: &str, message_ja: String, message_en: String) {
-        if !self.violations.iter().any(|known| known.code == code && known.path == path) {
-            self.violations.push(Violation { code, path: path.to_owned(), message_ja, message_en });
+    /// Reports a broken rule; the same rule is told once per field.
+    pub(super) fn report(&mut self, path: impl Into<String>, breach: &Breach) {
+        let path = path.into();
+        if !self.violations.iter().any(|known| known.code == breach.code() && known.path == path) {
+            self.violations.push(Violation::new(path, breach));
         }
     }
 
-    /// The value when nothing was reported, else all violations in the order of the form's families.
-    pub(super) fn finish<T>(mut self, value: T) -> Result<T, Vec<Violation>> {
-        // Rules of products may point back at the works.
-        const FAMILIES: [&str; 9] =
-            ["$.source", "$.id", "$.branch", "$.obligee", "$.works", "$.principal", "$.products", "$.notification", "$.contact"];
-        if self.violations.is_empty() {
-            return Ok(value);
+    /// Keeps how an amount was judged, and reports it when it breaks the rule.
+    pub(super) fn judged(&mut self, (calculation, breach): (CalculationV1, Option<Breach>)) {
+        if let Some(breach) = breach {
+            self.report(calculation.path.as_str(), &breach);
         }
-        self.violations.sort_by_key(|violation| FAMILIES.iter().position(|family| violation.path.starts_with(family)));
-        Err(self.violations)
+        self.calculations.push(calculation);
+    }
+
+    /// What was found: violations in the order of the form, and how amounts were judged.
+    pub(super) fn finish(mut self) -> (Vec<Violation>, Vec<CalculationV1>) {
+        violation::sort(&mut self.violations);
+        (self.violations, self.calculations)
     }
 
     /// A text that must not be empty.
-    pub(super) fn required(&mut self, field: &Field, value: &str, limit: Limit) -> String {
+    pub(super) fn required(&mut self, field: Field, value: &str, limit: Limit) -> String {
         self.present(field, value);
         self.text(field, value, limit)
     }
 
     /// Reports an empty text.
-    pub(super) fn present(&mut self, field: &Field, value: &str) {
+    pub(super) fn present(&mut self, field: Field, value: &str) {
         if text::trim(value).is_empty() {
-            let ja = format!("{}が空欄です。必ずご入力ください。", field.ja);
-            self.report(Code::TextRequired, &field.path, ja, "must not be empty".to_owned());
+            self.report(field.path(), &Breach::TextRequired { field: field.label() });
         }
     }
 
     /// A text that may be absent; empty is absent.
-    pub(super) fn optional(&mut self, field: &Field, value: Option<&str>, limit: Limit) -> Option<String> {
+    pub(super) fn optional(&mut self, field: Field, value: Option<&str>, limit: Limit) -> Option<String> {
         let text = self.text(field, value?, limit);
         (!text.is_empty()).then_some(text)
     }
 
-    fn text(&mut self, field: &Field, value: &str, limit: Limit) -> String {
+    /// Reports an address that begins with 〒 and has no postal code.
+    pub(super) fn postal_code(&mut self, field: Field, address: &str) {
+        if text::lacks_postal_code(address) {
+            self.report(field.path(), &Breach::PostalCodeMalformed { field: field.label() });
+        }
+    }
+
+    /// A telephone number that may be absent, in its normal form.
+    pub(super) fn telephone(&mut self, field: Field, value: Option<&str>, limit: Limit) -> Option<String> {
+        let before = self.violations.len();
+        let typed = self.optional(field, value, limit)?;
+        let normal = text::telephone_number(&typed);
+        // A fault of the text says more.
+        if normal.is_none() && self.violations.len() == before {
+            self.report(field.path(), &Breach::TelephoneMalformed { field: field.label() });
+        }
+        normal.or(Some(typed))
+    }
+
+    fn text(&mut self, field: Field, value: &str, limit: Limit) -> String {
         let trimmed = text::trim(value);
-        let length = trimmed.chars().count();
-        if length > limit.characters {
-            let (ja, most) = (&field.ja, limit.characters);
-            let told_ja = format!("{ja}は{most}文字以内でご入力ください（現在{length}文字）。");
-            self.report(Code::TextTooLong, &field.path, told_ja, format!("has {length} characters, at most {most} fit"));
-            return trimmed.to_owned();
+        // A character has a byte at least: most texts need not be counted.
+        if trimmed.len() > limit.characters {
+            let length = text::length(trimmed);
+            if length > limit.characters {
+                self.report(field.path(), &Breach::TextTooLong { field: field.label(), length, most: limit.characters });
+                return trimmed.to_owned();
+            }
         }
         if let Some(found) = text::fault(value, limit.lines) {
-            self.fault(field, found);
+            self.report(field.path(), &fault(field.label(), found));
         } else if limit.printed {
             self.glyphs(field, value, trimmed);
         }
         trimmed.to_owned()
     }
 
-    fn fault(&mut self, field: &Field, found: text::Found) {
-        let (code, what_ja, remedy_ja, what_en) = match found.fault {
-            Fault::Control => (Code::TextControlCharacter, "制御文字", "改行やタブなどを含めずにご入力ください。", "a control character"),
-            Fault::Direction => (Code::TextDirection, "文字の向きを変える制御文字", "取り除いてください。", "a directional character"),
-            Fault::Invisible => (Code::TextInvisible, "目に見えない文字", "取り除いてください。", "an invisible character"),
-            Fault::PrivateUse => {
-                (Code::TextPrivateUse, "外字", "外字は証書に表せません。一般の文字でご入力ください。", "a private use character")
-            }
-            Fault::NotACharacter => (
-                Code::TextNotACharacter,
-                "文字として扱えない符号",
-                "文字化けしていないかご確認ください。",
-                "a code point that is no character",
-            ),
-            Fault::Unassigned => (
-                Code::TextNotACharacter,
-                "文字がまだ割り当てられていない符号",
-                "文字化けしていないかご確認ください。",
-                "a code point no character is assigned to",
-            ),
-        };
-        let (ja, position, code_point) = (&field.ja, found.position, text::code_point(found.character));
-        self.report(
-            code,
-            &field.path,
-            format!("{ja}の{position}文字目に{what_ja}（{code_point}）があります。{remedy_ja}"),
-            format!("character {position} is {what_en} ({code_point})"),
-        );
-    }
-
     /// How many characters without a glyph a message names.
     const NAMED: usize = 5;
 
     /// Reports the characters of a printed text that no font has. Positions are those within `value`.
-    pub(super) fn glyphs(&mut self, field: &Field, value: &str, trimmed: &str) {
+    pub(super) fn glyphs(&mut self, field: Field, value: &str, trimmed: &str) {
         let missing = (self.unprintable)(trimmed);
         if missing.is_empty() {
             return;
         }
-        let (mut list_ja, mut list_en) = (String::new(), String::new());
+        let (mut ja, mut en) = (String::new(), String::new());
         let mut named: Vec<char> = Vec::new();
         for &character in &missing {
             if named.contains(&character) || named.len() == Self::NAMED {
                 continue;
             }
             named.push(character);
-            let Some(position) = value.chars().position(|candidate| candidate == character) else { continue };
-            let (position, code_point) = (position + 1, text::code_point(character));
-            let (comma_ja, comma_en) = if list_ja.is_empty() { ("", "") } else { ("、", ", ") };
-            let _ = write!(list_ja, "{comma_ja}{position}文字目の「{character}」（{code_point}）");
-            let _ = write!(list_en, "{comma_en}{code_point} at character {position}");
+            let Some(at) = value.find(character) else { continue };
+            let (position, code_point) = (text::length(&value[..at]) + 1, text::code_point(character));
+            let (comma_ja, comma_en) = if ja.is_empty() { ("", "") } else { ("、", ", ") };
+            let _ = write!(ja, "{comma_ja}{position}文字目の「{character}」（{code_point}）");
+            let _ = write!(en, "{comma_en}{code_point} at character {position}");
         }
-        self.report(
-            Code::TextUnprintable,
-            &field.path,
-            format!("{}のうち{list_ja}は、証書に印刷できる書体がありません。別の字体でご入力ください。", field.ja),
-            format!("no font has a glyph for {list_en}"),
-        );
+        self.report(field.path(), &Breach::TextUnprintable { field: field.label(), characters: Both { ja, en } });
     }
 
     /// A whole amount of 1 yen to a trillion; `None` when it was reported.
-    pub(super) fn amount(&mut self, field: &Field, figure: &Figure) -> Option<i64> {
-        let ja = &field.ja;
+    pub(super) fn amount(&mut self, field: Field, figure: &Figure) -> Option<Yen> {
         let yen = match figure {
             Figure::Integer(yen) => i128::from(*yen),
             Figure::Text(typed) => {
                 let Some(yen) = whole(typed) else {
-                    let quoted = text::quote(typed);
-                    self.report(
-                        Code::AmountMalformed,
-                        &field.path,
-                        format!("{ja}「{quoted}」を金額として読み取れません。12,000,000 のように円単位の整数でご入力ください。"),
-                        format!("{quoted:?} is not a whole figure in yen, such as 12,000,000"),
-                    );
+                    self.report(field.path(), &Breach::AmountMalformed { field: field.label(), given: text::quote(typed) });
                     return None;
                 };
                 yen
             }
         };
         if yen <= 0 {
-            self.report(
-                Code::AmountNotPositive,
-                &field.path,
-                format!("{ja}が0円以下です。1円以上の金額をご入力ください。"),
-                "must be at least 1 yen".to_owned(),
-            );
+            self.report(field.path(), &Breach::AmountNotPositive { field: field.label() });
             return None;
         }
-        match i64::try_from(yen) {
+        match i64::try_from(yen).map(Yen) {
             Ok(yen) if yen <= LARGEST_AMOUNT => Some(yen),
             _ => {
-                let most = Yen(LARGEST_AMOUNT);
-                self.report(
-                    Code::AmountTooLarge,
-                    &field.path,
-                    format!("{ja}が大きすぎます。桁数をご確認ください（上限 {most}）。"),
-                    format!("is more than {LARGEST_AMOUNT} yen"),
-                );
+                self.report(field.path(), &Breach::AmountTooLarge { field: field.label(), most: LARGEST_AMOUNT });
                 None
             }
         }
     }
 
     /// A day; `None` when it is absent or was reported.
-    pub(super) fn date(&mut self, field: &Field, value: Option<&str>) -> Option<NaiveDate> {
+    pub(super) fn date(&mut self, field: Field, value: Option<&str>) -> Option<NaiveDate> {
         let typed = text::trim(value?);
         if typed.is_empty() {
             return None;
         }
-        let ja = &field.ja;
-        let Some(date) = day(typed) else {
-            let quoted = text::quote(typed);
-            self.report(
-                Code::DateMalformed,
-                &field.path,
-                format!("{ja}「{quoted}」を日付として読み取れません。2026-11-20 のように西暦の年月日でご入力ください。"),
-                format!("{quoted:?} is not a day such as 2026-11-20"),
-            );
-            return None;
+        let date = match wareki::parse(typed) {
+            Ok(date) => date,
+            Err(error) => {
+                self.report(field.path(), &not_a_date(field.label(), text::quote(typed), error));
+                return None;
+            }
         };
-        if !is_plausible(date) {
-            self.report(
-                Code::DateImplausible,
-                &field.path,
-                format!("{ja}の年をご確認ください（{date}）。2000年から2099年までの日付を受け付けます。"),
-                format!("{date} is not between 2000 and 2099"),
-            );
+        if !(2000..2100).contains(&date.year()) {
+            self.report(field.path(), &Breach::DateImplausible { field: field.label(), given: date.to_string() });
             return None;
         }
         Some(date)
+    }
+}
+
+/// What is wrong with a date, and what would be right.
+fn not_a_date(field: Label, given: String, error: DateError) -> Breach {
+    match error {
+        DateError::Unreadable => Breach::DateMalformed { field, given },
+        DateError::NoSuchDay { last } => {
+            let ends = |last: NaiveDate| Both {
+                ja: format!("この月の末日は{}です。", wareki::format(last)),
+                en: format!("the month ends on {last}"),
+            };
+            let none = || Both { ja: "年と月をご確認ください。".to_owned(), en: "there is no such month either".to_owned() };
+            Breach::DateNoSuchDay { field, given, remedy: last.map_or_else(none, ends) }
+        }
+        DateError::OutsideEra { era, first, last, right } => {
+            let period = last.map(wareki::format).map_or_else(|| "から".to_owned(), |last| format!("から{last}まで"));
+            let would_ja = right.as_ref().map(|right| format!("{right}とご入力ください。")).unwrap_or_default();
+            let would_en = right.map(|right| format!("; {right} would be right")).unwrap_or_default();
+            let until = last.map_or_else(|| " on".to_owned(), |last| format!(" to {last}"));
+            let remedy = Both {
+                ja: format!("{era}は{}{period}です。{would_ja}", wareki::format(first)),
+                en: format!("{era} is from {first}{until}{would_en}"),
+            };
+            Breach::DateOutsideEra { field, given, remedy }
+        }
+    }
+}
+
+fn fault(field: Label, found: text::Found) -> Breach {
+    let (position, code_point) = (found.position, text::code_point(found.character));
+    match found.fault {
+        Fault::Control => Breach::TextControlCharacter { field, position, code_point },
+        Fault::Direction => Breach::TextDirection { field, position, code_point },
+        Fault::Invisible => Breach::TextInvisible { field, position, code_point },
+        Fault::PrivateUse => Breach::TextPrivateUse { field, position, code_point },
+        Fault::NotACharacter => Breach::TextNotACharacter { field, position, code_point },
+        Fault::Unassigned => Breach::TextUnassigned { field, position, code_point },
     }
 }
 
@@ -273,12 +320,4 @@ fn whole(typed: &str) -> Option<i128> {
     }
     let magnitude = digits.parse::<i128>().unwrap_or(i128::MAX);
     Some(if digits.len() < normal.len() { -magnitude } else { magnitude })
-}
-
-/// Reads `YYYY-MM-DD` of either width with any hyphen.
-fn day(typed: &str) -> Option<NaiveDate> {
-    let normal = text::digits(typed);
-    let shape = normal.len() == 10
-        && normal.bytes().enumerate().all(|(index, byte)| if matches!(index, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() });
-    if shape { normal.parse().ok() } else { None }
 }

@@ -5,7 +5,7 @@ use hosho_schema::{
     snapshots::{Company, Principal},
 };
 
-use super::{Code, Field, Form, Limit};
+use super::{super::violation::Breach, Field, Form, Limit, form::Place};
 
 /// 構成員 besides the representative at most: a certificate names them all, and joint ventures of public works have two to ten.
 const MOST_MEMBERS: usize = 20;
@@ -13,51 +13,46 @@ const MOST_MEMBERS: usize = 20;
 pub(super) fn read(form: &mut Form<'_>, wire: &PrincipalV1) -> Principal {
     match wire {
         PrincipalV1::Company { name, address, representative } => {
-            let company = company(form, "$.principal", "請負契約者", name, address, representative);
+            let company = company(form, Place::Principal, name, address, representative);
             Principal { joint_venture: None, company, members: Vec::new() }
         }
         PrincipalV1::JointVenture { name, representative, members } => {
-            let name = form.required(&Field::new("$.principal.name", "JV名"), name, Limit::NAME);
-            let company = member(form, "$.principal.representative", "JV代表者", representative);
-            count(form, members.len());
-            let members = members.iter().take(MOST_MEMBERS).enumerate().map(|(index, wire)| {
-                let label = format!("JV構成員（{}社目）", index + 1);
-                member(form, &format!("$.principal.members[{index}]"), &label, wire)
-            });
-            let members = members.collect();
+            let name = form.required(Field::new(Place::Principal, "name", "JV名"), name, Limit::NAME);
+            let company = member(form, Place::Representative, representative);
+            if let Some(breach) = count(members.len()) {
+                form.report("$.principal.members", &breach);
+            }
+            let members = members.iter().take(MOST_MEMBERS).enumerate();
+            let members = members.map(|(index, wire)| member(form, Place::Member(index), wire)).collect();
             Principal { joint_venture: Some(name), company, members }
         }
     }
 }
 
-fn count(form: &mut Form<'_>, members: usize) {
-    const PATH: &str = "$.principal.members";
-    if members == 0 {
-        form.report(
-            Code::MembersMissing,
-            PATH,
-            "JVの構成員がありません。代表者のほかに1社以上をご入力ください。".to_owned(),
-            "a joint venture needs at least one member besides its representative".to_owned(),
-        );
-    } else if members > MOST_MEMBERS {
-        form.report(
-            Code::MembersTooMany,
-            PATH,
-            format!("JVの構成員は代表者のほかに{MOST_MEMBERS}社までです（現在{members}社）。"),
-            format!("has {members} members besides the representative, at most {MOST_MEMBERS} fit"),
-        );
+fn count(members: usize) -> Option<Breach> {
+    match members {
+        0 => Some(Breach::MembersMissing {}),
+        1..=MOST_MEMBERS => None,
+        _ => Some(Breach::MembersTooMany { members, most: MOST_MEMBERS }),
     }
 }
 
-fn member(form: &mut Form<'_>, path: &str, label: &str, wire: &CompanyV1) -> Company {
-    company(form, path, label, &wire.name, &wire.address, &wire.representative)
+fn member(form: &mut Form<'_>, place: Place, wire: &CompanyV1) -> Company {
+    company(form, place, &wire.name, &wire.address, &wire.representative)
 }
 
-fn company(form: &mut Form<'_>, path: &str, label: &str, name: &str, address: &str, representative: &str) -> Company {
-    let field = |name: &str, ja: &str| Field::new(format!("{path}.{name}"), format!("{label}の{ja}"));
+fn company(form: &mut Form<'_>, place: Place, name: &str, address: &str, representative: &str) -> Company {
+    let whole = place == Place::Principal;
+    let label = |alone: &'static str, within: &'static str| if whole { alone } else { within };
+    let field = Field::new(place, "address", label("請負契約者の住所", "住所"));
+    form.postal_code(field, address);
     Company {
-        name: form.required(&field("name", "商号"), name, Limit::NAME),
-        address: form.required(&field("address", "住所"), address, Limit::ADDRESS),
-        representative: form.required(&field("representative", "代表者の役職・氏名"), representative, Limit::PERSON),
+        name: form.required(Field::new(place, "name", label("請負契約者の商号", "商号")), name, Limit::NAME),
+        address: form.required(field, address, Limit::ADDRESS),
+        representative: form.required(
+            Field::new(place, "representative", label("請負契約者の代表者の役職・氏名", "代表者の役職・氏名")),
+            representative,
+            Limit::PERSON,
+        ),
     }
 }

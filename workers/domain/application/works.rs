@@ -2,33 +2,52 @@
 
 use chrono::NaiveDate;
 use hosho_schema::{
-    messages::{ProductLineV1, ProductV1, WorksV1},
+    messages::{ProductLineV1, WorksV1},
     snapshots,
 };
 
 use super::{
-    super::{obligee::Dates, wareki},
-    Code, Field, Form, Limit,
+    super::{obligee::Dates, text, violation::Breach},
+    Field, Form, Limit,
+    dates::{self, Years, needs_contract},
+    form::Place,
 };
 
-/// Reads the works, and the dates an obligee may look at (`None` where one of them was reported and cannot be judged).
-pub(super) fn read(
-    form: &mut Form<'_>,
-    wire: &WorksV1,
-    products: &[ProductLineV1],
-    received_on: NaiveDate,
-) -> (snapshots::Works, Option<Dates>) {
-    let name = form.required(&Field::new("$.works.name", "工事名"), &wire.name, Limit::NAME);
-    let number = form.optional(&Field::new("$.works.number", "工事番号"), wire.number.as_deref(), Limit::NUMBER);
-    let contract_price = form.amount(&Field::new("$.works.contract_price", "請負金額"), &wire.contract_price);
-    let from = required_date(form, "$.works.term.from", "工期の始期", &wire.term.from);
-    let to = required_date(form, "$.works.term.to", "工期の終期", &wire.term.to);
+/// The works as read, and what the rules of products ask of them.
+pub(super) struct Read {
+    pub(super) works: snapshots::Works,
+    /// The dates an obligee may look at.
+    pub(super) dates: Dates,
+    /// Whether each date that was given could be read. Where one could not, another may stand in its place that does not count.
+    pub(super) all_dates: bool,
+    /// The fiscal years of 工期, where it could be read.
+    pub(super) years: Option<Years>,
+}
+
+/// Reads the works.
+pub(super) fn read(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], received: NaiveDate) -> Read {
+    let field = |name, ja| Field::new(Place::Works, name, ja);
+    let name = form.required(field("name", "工事名"), &wire.name, Limit::NAME);
+    let number = form.optional(field("number", "工事番号"), wire.number.as_deref(), Limit::NUMBER);
+    let contract_price = form.amount(field("contract_price", "請負金額"), &wire.contract_price);
+    let from = required_date(form, Field::new(Place::Term, "from", "工期の始期"), &wire.term.from);
+    let to = required_date(form, Field::new(Place::Term, "to", "工期の終期"), &wire.term.to);
+    let mut years = None;
     if let (Some(from), Some(to)) = (from, to) {
-        term(form, from, to, wire.fiscal_year);
+        if let Some(breach) = dates::term(from, to) {
+            form.report("$.works.term", &breach);
+        } else {
+            let of_term = dates::years(from, to);
+            let outside = wire.fiscal_year.and_then(|year| dates::fiscal_year(of_term, year));
+            years = outside.is_none().then_some(of_term);
+            if let Some(breach) = outside {
+                form.report("$.works.fiscal_year", &breach);
+            }
+        }
     }
-    let (dates, all_read) = dates(form, wire, products, received_on);
-    if dates.contract.is_none() && all_read {
-        contract_date_required(form, products);
+    let (dates, all_dates) = read_dates(form, wire, products, received);
+    if all_dates {
+        order(form, &dates, products);
     }
     let works = snapshots::Works {
         name,
@@ -41,43 +60,38 @@ pub(super) fn read(
         low_price: wire.low_price,
         fiscal_year: wire.fiscal_year,
     };
-    (works, all_read.then_some(dates))
+    Read { works, dates, all_dates, years }
 }
 
-fn required_date(form: &mut Form<'_>, path: &str, ja: &str, value: &str) -> Option<NaiveDate> {
-    let field = Field::new(path, ja);
-    form.present(&field, value);
-    form.date(&field, Some(value))
+/// Whether the contract is signed where it must be, and its dates follow each other.
+fn order(form: &mut Form<'_>, dates: &Dates, products: &[ProductLineV1]) {
+    let advance = products.iter().find(|line| needs_contract(line.product)).map(|line| line.product);
+    let found = match (dates.contract, advance) {
+        (None, Some(product)) => Some(Breach::ContractDateRequired { product }),
+        (Some(contract), Some(product)) => dates::signed(product, contract, dates.received),
+        _ => None,
+    };
+    if let Some(breach) = found {
+        form.report("$.works.contract_date", &breach);
+    }
+    if let (Some(original), Some(contract)) = (dates.original_contract, dates.contract)
+        && let Some(breach) = dates::original_contract(original, contract)
+    {
+        form.report("$.works.original_contract_date", &breach);
+    }
 }
 
-fn term(form: &mut Form<'_>, from: NaiveDate, to: NaiveDate, fiscal_year: Option<i32>) {
-    if from > to {
-        let (from_ja, to_ja) = (wareki::format(from), wareki::format(to));
-        form.report(
-            Code::TermReversed,
-            "$.works.term",
-            format!("工期の終期（{to_ja}）が始期（{from_ja}）より前です。始期と終期をご確認ください。"),
-            format!("ends on {to}, before it begins on {from}"),
-        );
-        return;
-    }
-    let (first, last) = (wareki::fiscal_year(from), wareki::fiscal_year(to));
-    if let Some(year) = fiscal_year.filter(|year| !(first..=last).contains(year)) {
-        form.report(
-            Code::FiscalYearOutsideTerm,
-            "$.works.fiscal_year",
-            format!("対象年度（{year}年度）が工期の年度（{first}年度から{last}年度まで）に含まれません。対象年度をご確認ください。"),
-            format!("fiscal year {year} is not one of the term, {first} to {last}"),
-        );
-    }
+fn required_date(form: &mut Form<'_>, field: Field, value: &str) -> Option<NaiveDate> {
+    form.present(field, value);
+    form.date(field, Some(value))
 }
 
 /// The dates, and whether each that was given could be read.
-fn dates(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], received_on: NaiveDate) -> (Dates, bool) {
+fn read_dates(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], received: NaiveDate) -> (Dates, bool) {
     let mut all_read = true;
-    let mut read = |name: &str, ja: &str, value: &Option<String>| {
-        let date = form.date(&Field::new(format!("$.works.{name}"), ja), value.as_deref());
-        let given = value.as_deref().is_some_and(|value| !super::text::trim(value).is_empty());
+    let mut read = |name: &'static str, ja: &'static str, value: &Option<String>| {
+        let date = form.date(Field::new(Place::Works, name, ja), value.as_deref());
+        let given = value.as_deref().is_some_and(|value| !text::trim(value).is_empty());
         all_read &= date.is_some() || !given;
         date
     };
@@ -89,24 +103,8 @@ fn dates(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], receiv
         designated: read("designated_on", "指名日", &wire.designated_on),
         notified: read("notified_on", "通知日", &wire.notified_on),
         awarded: read("awarded_on", "落札決定日", &wire.awarded_on),
-        signed_not_before: (contract.is_none() && !products.iter().any(needs_contract)).then_some(received_on),
+        signed_not_before: (contract.is_none() && !products.iter().any(|line| needs_contract(line.product))).then_some(received),
+        received,
     };
     (dates, all_read)
-}
-
-/// An advance is paid on a signed contract; a 契約保証 may come before it (rule 10).
-fn needs_contract(line: &ProductLineV1) -> bool {
-    line.product != ProductV1::Performance
-}
-
-fn contract_date_required(form: &mut Form<'_>, products: &[ProductLineV1]) {
-    if let Some(line) = products.iter().find(|line| needs_contract(line)) {
-        let product = crate::domain::wording::product(line.product);
-        form.report(
-            Code::ContractDateRequired,
-            "$.works.contract_date",
-            format!("{product}のお申し込みには請負契約日が必要です。契約締結前にお申し込みいただけるのは契約保証だけです。"),
-            "is required for an advance payment guarantee; only a performance guarantee may precede the contract".to_owned(),
-        );
-    }
 }

@@ -9,17 +9,48 @@ use super::{
 
 /// The form in which two names of works or companies are compared. It is never stored as a name, nor shown.
 ///
-/// NFKC (㈱ is (株), widths do not matter), without case, without white space, with one hyphen for all that people type for
-/// one (ー too) and one wave dash. Variation selectors are left out as well: NFKC does the same to the compatibility
+/// NFKC (㈱ is (株), widths do not matter), without case, without white space but between two digits (１ １工区 is not 11工区), with one
+/// hyphen for all that people type for one (ー too) and one wave dash. Variation selectors are left out as well: NFKC does the same to the compatibility
 /// ideographs, which are the older way to choose a glyph. 髙 and 﨑 are characters of their own and stay.
 pub fn comparison(value: &str) -> String {
-    let plain = value.chars().filter(|&character| !matches!(character, ' ' | '\u{3000}')).map(plain);
-    plain.collect::<Option<String>>().unwrap_or_else(|| composed(value))
+    let plain: Option<String> = value.chars().map(plain).collect();
+    plain.map_or_else(|| composed(value), |plain| spaced(&plain))
+}
+
+/// [`comparison()`] of the name of a company: 株式会社 and its abbreviations are one, and those of the other forms.
+pub fn company(value: &str) -> String {
+    let mut name = comparison(value);
+    for (short, long) in [("(株)", "株式会社"), ("(有)", "有限会社"), ("(合)", "合同会社"), ("(資)", "合資会社"), ("(名)", "合名会社")]
+    {
+        if name.contains(short) {
+            name = name.replace(short, long);
+        }
+    }
+    name
+}
+
+/// Leaves out spaces but one between two digits.
+fn spaced(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut space = false;
+    for character in text.chars() {
+        if character.is_whitespace() {
+            space = true;
+            continue;
+        }
+        if space && character.is_ascii_digit() && kept.ends_with(|before: char| before.is_ascii_digit()) {
+            kept.push(' ');
+        }
+        space = false;
+        kept.push(character);
+    }
+    kept
 }
 
 /// What a character that neither composes nor falls apart becomes; nearly every name is made of these alone.
 fn plain(character: char) -> Option<char> {
     match character {
+        ' ' | '\u{3000}' => Some(' '),
         '!'..='~' | '\u{ff01}'..='\u{ff5e}' => Some(unified(narrow(character)).to_ascii_lowercase()),
         '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fe}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' => Some(unified(character)),
         _ => None,
@@ -30,9 +61,9 @@ fn plain(character: char) -> Option<char> {
 fn composed(value: &str) -> String {
     // Capitals and back is what brings ß and ss together, and the two small sigmas.
     let folded = value.nfkc().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc();
-    let kept = folded.filter(|&character| !character.is_whitespace() && !is_variation_selector(character));
+    let kept: String = folded.filter(|&character| !is_variation_selector(character)).collect();
     // What was left out may have stood between a kana and its mark.
-    kept.map(unified).nfkc().collect()
+    spaced(&kept).chars().map(unified).nfkc().collect()
 }
 
 fn unified(character: char) -> char {
@@ -94,9 +125,27 @@ mod tests {
     }
 
     #[test]
+    fn a_space_counts_between_digits_alone() {
+        for (text, form) in [("１ １工区", "1 1工区"), ("1　　1", "1 1"), ("1 工区 1", "1工区1"), (" 11 ", "11"), ("1- 1", "1-1"), ("", "")]
+        {
+            assert_eq!(comparison(text), form);
+            assert_eq!(composed(text), form);
+        }
+    }
+
+    #[test]
+    fn forms_of_companies_are_one_with_their_abbreviations() {
+        for (left, right) in [("㈱髙﨑土木", "株式会社 髙﨑土木"), ("髙﨑土木（株）", "髙﨑土木株式会社"), ("㈲若葉", "有限会社若葉")]
+        {
+            assert_eq!(company(left), company(right));
+        }
+        assert_ne!(company("㈱髙﨑土木"), company("髙﨑土木㈱"));
+    }
+
+    #[test]
     fn plain_characters_take_no_other_way_than_all() {
         for (character, short) in (char::MIN..=char::MAX).filter_map(|character| Some((character, plain(character)?))) {
-            assert_eq!(composed(&String::from(character)), String::from(short));
+            assert_eq!(composed(&String::from(character)), spaced(&String::from(short)));
         }
     }
 

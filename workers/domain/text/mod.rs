@@ -17,10 +17,10 @@ mod postal;
 mod telephone;
 mod width;
 
-pub use comparison::comparison;
+pub use comparison::{company, comparison};
 pub use faults::{Fault, Found, Lines, fault};
 pub use length::length;
-pub use postal::malformed_postal_code;
+pub use postal::lacks_postal_code;
 pub use telephone::{telephone, telephone_number};
 pub use width::{ascii, bank_name, digits, ungrouped};
 pub(in crate::domain) use width::{is_hyphen, narrow};
@@ -33,8 +33,10 @@ pub fn trim(value: &str) -> &str {
 /// How many characters of a value a message quotes.
 const QUOTED: usize = 40;
 
-/// Quotes a value in a message: faulty characters as `U+hhhh`, at most 40 characters. What may be a mail address, typed
-/// into the wrong field, is not repeated.
+/// Quotes a code, a figure or a day in a message: faulty characters as `U+hhhh`, at most 40 characters.
+///
+/// What none of them can hold is told as `…`: a name, an address or a mail address may have been typed into the wrong field, and
+/// messages go to people whom it does not concern.
 pub fn quote(value: &str) -> String {
     if value.contains(['@', '＠', '﹫']) {
         return "…@…".to_owned();
@@ -47,10 +49,18 @@ pub fn quote(value: &str) -> String {
         }
         match faults::fault_of(character) {
             Some(_) => quoted.push_str(&code_point(character)),
-            None => quoted.push(character),
+            None if is_quotable(character) => quoted.push(character),
+            None if quoted.ends_with('…') => {}
+            None => quoted.push('…'),
         }
     }
     quoted
+}
+
+/// Whether codes, figures or days are written with the character.
+fn is_quotable(character: char) -> bool {
+    const WORDS: &str = "〇一二三四五六七八九十百千万億兆円年月日元令和平成昭㋿㍻㍼、";
+    matches!(character, ' '..='~' | '\u{3000}' | '\u{ff01}'..='\u{ff5e}') || is_hyphen(character) || WORDS.contains(character)
 }
 
 /// Writes a character's code point as `U+9AD9`.
@@ -75,7 +85,10 @@ mod tests {
     fn a_quotation_is_short_and_harmless() {
         assert_eq!(quote("a\n\u{202e}"), "aU+000AU+202E");
         assert_eq!(quote("taro@example.jp"), "…@…");
-        assert_eq!(quote(&"髙".repeat(41)), format!("{}…", "髙".repeat(40)));
+        assert_eq!(quote(&"１".repeat(41)), format!("{}…", "１".repeat(40)));
+        assert_eq!(quote("四百万円"), "四百万円");
+        assert_eq!(quote("令和８年２月３０日"), "令和８年２月３０日");
+        assert_eq!(quote("株式会社髙﨑土木 03-0000"), "… 03-0000");
     }
 
     proptest! {

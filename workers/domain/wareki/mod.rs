@@ -15,13 +15,14 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeZone
 
 pub use reading::{DateError, parse};
 
-/// Writes a date as `令和8年7月1日`; the first year is `令和元年`. Dates before 昭和 are written in the western calendar.
+/// Writes a date as `令和8年7月1日`; the first year is `令和元年`. Dates before 昭和, and those a thousand years into an era, are
+/// written in the western calendar, the year with four digits: neither is read in any other form.
 pub fn format(date: NaiveDate) -> String {
     let (month, day) = (date.month(), date.day());
-    let Some(era) = eras::of(date) else { return format!("{}年{month}月{day}日", date.year()) };
-    match era.year(date.year()) {
-        1 => format!("{}元年{month}月{day}日", era.name),
-        year => format!("{}{year}年{month}月{day}日", era.name),
+    match eras::of(date).map(|era| (era.name, era.year(date.year()))) {
+        Some((name, 1)) => format!("{name}元年{month}月{day}日"),
+        Some((name, year @ ..1_000)) => format!("{name}{year}年{month}月{day}日"),
+        _ => format!("{:04}年{month}月{day}日", date.year()),
     }
 }
 
@@ -64,6 +65,9 @@ mod tests {
             (day(1989, 1, 7), "昭和64年1月7日"),
             (day(1926, 12, 25), "昭和元年12月25日"),
             (day(1926, 12, 24), "1926年12月24日"),
+            (day(794, 11, 22), "0794年11月22日"),
+            (day(3017, 7, 1), "令和999年7月1日"),
+            (day(3018, 7, 1), "3018年7月1日"),
         ] {
             assert_eq!(format(date), text);
         }

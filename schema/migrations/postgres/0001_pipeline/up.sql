@@ -31,19 +31,23 @@ create table works (
 
 -- What accepted applications have asked for, per works: the cross-application rules are judged against the open rows.
 create table engagement (
-    application_id text      not null references application (id),
-    line           bigint    not null check (line >= 0),
-    works_id       text      not null references works (id),
-    product        text      not null check (product in ('advance_payment', 'interim_advance_payment', 'performance')),
-    medium         text      not null check (medium in ('electronic', 'paper')),
-    amount         bigint    not null check (amount > 0),
+    application_id text not null references application (id),
+    line           bigint not null check (line >= 0),
+    works_id       text not null references works (id),
+    works_number   text,
+    fiscal_year    bigint not null,
+    product        text not null check (product in ('advance_payment', 'interim_advance_payment', 'performance')),
+    medium         text not null check (medium in ('electronic', 'paper')),
+    amount         bigint not null check (amount > 0),
+    base           text not null check (base in ('contract_price', 'this_year_base')),
+    low_price      boolean   not null,
     engaged_at     timestamp not null,
     -- When the works became free for the product again.
     ended_at       timestamp,
     primary key (application_id, line)
 );
--- No product twice for the same works, whatever the program does; and how the open rows of works are found.
-create unique index engagement_open on engagement (works_id, product) where ended_at is null;
+-- No product twice for the same works, number and year, whatever the program does; and how the open rows of works are found.
+create unique index engagement_open on engagement (works_id, product, fiscal_year, coalesce(works_number, '')) where ended_at is null;
 
 create table guarantee_sequence (
     branch text   not null,

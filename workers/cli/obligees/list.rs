@@ -1,0 +1,47 @@
+//! `hosho obligees list`
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, printable, products};
+use crate::obligees::Registry;
+
+/// An obligee in the list, as JSON.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    code: &'a str,
+    name: &'a str,
+    title: &'a str,
+    electronic: Vec<ShownAcceptance>,
+}
+
+pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Failure> {
+    if json {
+        let shown: Vec<_> = registry
+            .iter()
+            .map(|obligee| Shown {
+                code: &obligee.code,
+                name: &obligee.name,
+                title: &obligee.title,
+                electronic: obligee.electronic.iter().map(|acceptance| ShownAcceptance::new(acceptance, None)).collect(),
+            })
+            .collect();
+        print_json(&shown)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = table(["code", "name", "electronic", "for", "since"]);
+    for obligee in registry.iter() {
+        let (code, name) = (printable(&obligee.code), printable(&obligee.name));
+        if obligee.electronic.is_empty() {
+            table.add_row([code.as_str(), name.as_str(), "no: paper", "", ""]);
+        }
+        for (index, acceptance) in obligee.electronic.iter().enumerate() {
+            let (code, name) = if index == 0 { (code.as_str(), name.as_str()) } else { ("", "") };
+            let since = acceptance.start.map_or_else(|| "no first day".to_owned(), |start| format!("{} {}", start.on, start.basis.ja()));
+            table.add_row([code, name, &products(&acceptance.products, "、"), &kinds(&acceptance.kinds, "、"), &since]);
+        }
+    }
+    print(table);
+    Ok(ExitCode::SUCCESS)
+}

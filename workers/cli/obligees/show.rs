@@ -1,0 +1,236 @@
+//! `hosho obligees show`
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use chrono::NaiveDate;
+use hosho_schema::{
+    messages::{ProductV1, WorksKindV1},
+    money::Yen,
+    snapshots::{Channel, Works},
+};
+use serde::Serialize;
+
+use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, printable, products};
+use crate::{
+    clock::Clock,
+    domain::wareki::in_tokyo,
+    obligees::{Amount, Basis, Figure, Limits, Obligee, OlderContracts, Origin, Origins, Registry, SubmissionRule},
+};
+
+/// Least likeness (Jaro-Winkler, 0 to 1) of a code that is suggested.
+const ALIKE: f64 = 0.75;
+
+/// What holds for an obligee on a day.
+struct Day<'a> {
+    on: NaiveDate,
+    obligee: &'a Obligee,
+    /// First day of the limits (`None`: since ever).
+    since: Option<NaiveDate>,
+    limits: &'a Limits,
+    next: Option<(NaiveDate, &'a Limits)>,
+    origins: &'a Origins,
+}
+
+pub(super) fn run(registry: &Registry, code: &str, on: Option<NaiveDate>, json: bool) -> Result<ExitCode, Failure> {
+    let (Some(obligee), Some(origins)) = (registry.get(code), registry.origins(code)) else { return Err(unknown(registry, code)) };
+    let on = on.unwrap_or_else(|| in_tokyo(Clock::system().now()).date_naive());
+    let (since, limits) = obligee.limits.period(on);
+    let day = Day { on, obligee, since, limits, next: obligee.limits.next_after(on), origins: origins.on(on) };
+    if json {
+        print_json(&Shown::new(&day))?;
+    } else {
+        tell(&day);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unknown(registry: &Registry, code: &str) -> Failure {
+    let likeness = |obligee: &Obligee| {
+        let typed = code.trim();
+        let is_named = !typed.is_empty() && (obligee.name.contains(typed) || obligee.title.contains(typed));
+        if is_named { 1.0 } else { strsim::jaro_winkler(&obligee.code, &typed.to_lowercase()) }
+    };
+    let mut alike: Vec<_> =
+        registry.iter().map(|obligee| (likeness(obligee), obligee)).filter(|(likeness, _)| *likeness >= ALIKE).collect();
+    alike.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let alike: Vec<_> =
+        alike.iter().take(3).map(|(_, obligee)| format!("{} ({})", printable(&obligee.code), printable(&obligee.name))).collect();
+    let hint = if alike.is_empty() { String::new() } else { format!("did you mean {}? ", alike.join(", ")) };
+    Failure::found(anyhow::anyhow!("there is no obligee {:?}", printable(code))).hint(format!("{hint}`hosho obligees list` has all codes"))
+}
+
+/// [`Day`] as JSON. Figures are written as in the files.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    code: &'a str,
+    name: &'a str,
+    title: &'a str,
+    on: NaiveDate,
+    electronic: Vec<ShownAcceptance>,
+    limits: ShownLimits,
+    submission: Vec<ShownSubmission<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownLimits {
+    basis: Basis,
+    /// First day of these values; `null`: since ever.
+    since: Option<NaiveDate>,
+    /// Day on which one of them changes next.
+    next_change: Option<NaiveDate>,
+    values: BTreeMap<&'static str, BTreeMap<&'static str, ShownFigure>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFigure {
+    /// `"40%"`, `10000`, or `null` where there is no such bound.
+    value: Option<serde_json::Value>,
+    origin: Origin,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownSubmission<'a> {
+    /// `null`: those without an entry of their own.
+    products: Option<Vec<ProductV1>>,
+    channel: Channel,
+    department: Option<&'a str>,
+    mail_address: Option<&'a str>,
+    system: Option<&'a str>,
+    subject: Option<String>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(day: &Day<'a>) -> Self {
+        let obligee = day.obligee;
+        let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for figure in Figure::ALL {
+            let (table, key) = figure.name();
+            let value = figure.of(day.limits).map(|amount| match amount {
+                Amount::Ratio(ratio) => ratio.to_string().into(),
+                Amount::Yen(yen) => yen.0.into(),
+            });
+            values.entry(table).or_default().insert(key, ShownFigure { value, origin: day.origins.of(figure) });
+        }
+        let shown = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
+            products,
+            channel: rule.channel,
+            department: rule.department.as_deref(),
+            mail_address: rule.mail_address.as_deref(),
+            system: rule.system.as_deref(),
+            subject: subject(rule),
+        };
+        Self {
+            code: &obligee.code,
+            name: &obligee.name,
+            title: &obligee.title,
+            on: day.on,
+            electronic: obligee.electronic.iter().map(|acceptance| ShownAcceptance::new(acceptance, Some(day.on))).collect(),
+            limits: ShownLimits { basis: obligee.limits_basis, since: day.since, next_change: day.next.map(|(from, _)| from), values },
+            submission: submissions(obligee).into_iter().map(shown).collect(),
+        }
+    }
+}
+
+/// How the notice is handed in: for products that say so, together where they say the same, and for the rest.
+fn submissions(obligee: &Obligee) -> Vec<(Option<Vec<ProductV1>>, &SubmissionRule)> {
+    let mut rules: Vec<(Option<Vec<ProductV1>>, &SubmissionRule)> = Vec::new();
+    for (product, rule) in &obligee.submission_of {
+        match rules.iter_mut().find(|(_, known)| *known == rule) {
+            Some((products, _)) => products.get_or_insert_default().push(*product),
+            None => rules.push((Some(vec![*product]), rule)),
+        }
+    }
+    rules.push((None, &obligee.submission));
+    rules
+}
+
+/// The subject that is demanded, its placeholders filled with themselves.
+fn subject(rule: &SubmissionRule) -> Option<String> {
+    let works = Works {
+        name: "{name}".to_owned(),
+        number: Some("{number}".to_owned()),
+        kind: WorksKindV1::Construction,
+        contract_price: Yen(0),
+        from: NaiveDate::default(),
+        to: NaiveDate::default(),
+        contract_date: None,
+        low_price: false,
+        fiscal_year: None,
+    };
+    rule.subject.as_ref().map(|subject| subject.fill(&works))
+}
+
+fn tell(day: &Day<'_>) {
+    let Day { on, obligee, .. } = day;
+    print(format!("{} {}  職名 {}", printable(&obligee.code), printable(&obligee.name), printable(&obligee.title)));
+    tell_electronic(obligee, *on);
+    tell_limits(day);
+    print("\nHow the notice is handed in");
+    let mut rows = table(["products", "by", "to", "subject"]);
+    let rules = submissions(obligee);
+    let rest = if rules.len() == 1 { "all" } else { "all others" };
+    for (given, rule) in rules {
+        let whom = [&rule.department, &rule.mail_address, &rule.system].into_iter().flatten().map(|text| printable(text));
+        let by = match rule.channel {
+            Channel::Mail => "mail",
+            Channel::Upload => "upload",
+        };
+        rows.add_row([
+            given.map_or_else(|| rest.to_owned(), |given| products(&given, "\n")),
+            by.to_owned(),
+            whom.collect::<Vec<_>>().join("\n"),
+            subject(rule).map_or_else(|| "any".to_owned(), |subject| printable(&subject)),
+        ]);
+    }
+    print(rows);
+}
+
+fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
+    if obligee.electronic.is_empty() {
+        print("\nElectronic (電子保証): nothing, paper only");
+        return;
+    }
+    print("\nElectronic (電子保証); all else on paper");
+    let mut rows = table(["products", "for", "from", "compared with", "older contracts", &format!("on {on}")]);
+    for acceptance in &obligee.electronic {
+        let (from, basis, older, begun) = match acceptance.start {
+            None => ("no first day".to_owned(), "", "", "taken"),
+            Some(start) => {
+                let older = match start.older_contracts {
+                    OlderContracts::Paper => "paper",
+                    OlderContracts::Electronic => "electronic",
+                };
+                (start.on.to_string(), start.basis.ja(), older, if start.on <= on { "begun" } else { "not begun" })
+            }
+        };
+        rows.add_row([&products(&acceptance.products, "\n"), &kinds(&acceptance.kinds, "\n"), &from, basis, older, begun]);
+    }
+    print(rows);
+}
+
+fn tell_limits(day: &Day<'_>) {
+    let basis = day.obligee.limits_basis;
+    print(format!("\nLimits where the {} ({}) is {}", basis.en(), basis.ja(), day.on));
+    let value = |figure: Figure, limits| figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
+    let mut rows = table(["limit", "日本語", "value", "said by"]);
+    for figure in Figure::ALL {
+        let origin = match day.origins.of(figure) {
+            Origin::National => "national",
+            Origin::DisasterArea => "national, disaster area",
+            Origin::Own => "obligee",
+        };
+        rows.add_row([&figure.to_string(), figure.ja(), &value(figure, day.limits), origin]);
+    }
+    if let Some(column) = rows.column_mut(2) {
+        column.set_cell_alignment(comfy_table::CellAlignment::Right);
+    }
+    print(rows);
+    if let Some(since) = day.since {
+        print(format!("In force since {since}."));
+    }
+    let Some((from, next)) = day.next else { return print("No change is known.") };
+    print(format!("They change on {from}:"));
+    for figure in Figure::ALL.into_iter().filter(|figure| figure.of(next) != figure.of(day.limits)) {
+        print(format!("  {figure}  {} → {}", value(figure, day.limits), value(figure, next)));
+    }
+}

@@ -12,6 +12,7 @@ mod obligees;
 mod rejections;
 mod repetition;
 mod secrecy;
+mod validating;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,14 +1,20 @@
-//! Reads applications from files: JSON Lines or a JSON array, `-` for standard input.
+//! Reads applications from files: JSON Lines, a JSON array, or JSON objects over several lines, `-` for standard input.
 //!
-//! A line is handed on as it came, byte for byte: whether it is a good application is for the validate stage to say,
+//! An application is handed on as it came, byte for byte: whether it is a good one is for the validate stage to say,
 //! so that a file and a queue get the same answer.
+//!
+//! A file is taken apart into [`Piece`]s, one for each application, good or broken. In a whole file a piece ends where `serde_json`
+//! says that the value ends, however it is laid out; it begins on a line of its own. Behind the first break there is nothing to go by
+//! but the layout: the next piece begins where a line begins with `{`, indented as little as any such line is. So one broken
+//! application harms no neighbour, and a file is read in a time proportional to its length, whatever is in it.
 
 use std::{
     io::Read,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::Failure;
@@ -25,21 +31,62 @@ pub(super) struct Record {
 impl Record {
     /// `source` and `id`, where the record can be read that far.
     pub(super) fn identity(&self) -> Option<(String, String)> {
-        #[derive(Deserialize)]
-        struct Identity {
-            source: String,
-            id: String,
-        }
-        let identity: Identity = serde_json::from_slice(&self.payload).ok()?;
-        Some((identity.source, identity.id))
+        identity(&self.payload)
     }
+}
+
+/// `source` and `id` of an application, where it can be read that far.
+pub(super) fn identity(payload: &[u8]) -> Option<(String, String)> {
+    #[derive(Deserialize)]
+    struct Identity {
+        source: String,
+        id: String,
+    }
+    let identity: Identity = serde_json::from_slice(payload).ok()?;
+    Some((identity.source, identity.id))
+}
+
+/// A place in a file as editors count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    /// From 1.
+    pub(super) line: usize,
+    /// In characters, from 1.
+    pub(super) column: usize,
+}
+
+impl Position {
+    const START: Self = Self { line: 1, column: 1 };
+
+    /// The place behind a text that begins here. Bytes that are no UTF-8 count as it comes.
+    pub(super) fn after(self, text: &[u8]) -> Self {
+        let characters = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        match text.iter().rposition(|byte| *byte == b'\n') {
+            None => Self { line: self.line, column: self.column + characters(text) },
+            Some(last) => {
+                let lines = text.split(|byte| *byte == b'\n').count() - 1;
+                Self { line: self.line + lines, column: 1 + characters(&text[last + 1..]) }
+            }
+        }
+    }
+}
+
+/// Where one application stands in the bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Its bytes, without white space around them.
+    pub(super) bytes: Range<usize>,
+    /// Where they begin.
+    pub(super) at: Position,
+    /// What is wrong with the array at this place: then the bytes are no application.
+    pub(super) fault: Option<&'static str>,
 }
 
 /// Reads all files, in order.
 pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
     for file in files {
-        let name = if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() };
+        let name = name(file);
         let bytes = slurp(file).map_err(|error| {
             Failure::usage(format!("cannot read {name}: {error}"))
                 .hint("give a file of JSON Lines or a JSON array, or - for standard input")
@@ -49,30 +96,187 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Record>, Failure> {
     Ok(records)
 }
 
-fn slurp(file: &Path) -> std::io::Result<Vec<u8>> {
-    if file != Path::new("-") {
-        return std::fs::read(file);
-    }
+/// What a file is called in messages.
+pub(super) fn name(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// Reads a file, or standard input, without the byte order mark that spreadsheets write.
+pub(super) fn slurp(file: &Path) -> std::io::Result<Vec<u8>> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+    } else {
+        bytes = std::fs::read(file)?;
+    }
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     Ok(bytes)
 }
 
+fn is_array(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"[")
+}
+
+/// An array is taken whole or not at all here; what else there is, application by application.
 fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Failure> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // spreadsheets write a byte order mark
-    if bytes.trim_ascii_start().starts_with(b"[") {
+    if is_array(bytes) {
         let elements: Vec<&RawValue> = serde_json::from_slice(bytes)
             .map_err(|error| Failure::found(anyhow::Error::new(error).context(format!("{name} is not a JSON array"))))?;
         let record =
             |(index, raw): (usize, &RawValue)| Record { place: format!("{name}[{index}]"), payload: raw.get().as_bytes().to_vec() };
         return Ok(elements.into_iter().enumerate().map(record).collect());
     }
-    Ok(bytes
-        .split(|byte| *byte == b'\n')
-        .enumerate()
-        .filter(|(_, line)| !line.trim_ascii().is_empty())
-        .map(|(index, line)| Record { place: format!("{name}:{}", index + 1), payload: line.trim_ascii().to_vec() })
-        .collect())
+    let record = |piece: Piece| Record { place: format!("{name}:{}", piece.at.line), payload: bytes[piece.bytes].to_vec() };
+    Ok(pieces(bytes).into_iter().map(record).collect())
+}
+
+/// Takes the bytes of a file apart.
+pub(super) fn pieces(bytes: &[u8]) -> Vec<Piece> {
+    let mut cutter = Cutter { bytes, pieces: Vec::new(), reached: 0, position: Position::START, landmarks: None };
+    if is_array(bytes) {
+        cutter.elements();
+    } else {
+        cutter.lines();
+    }
+    cutter.pieces
+}
+
+struct Cutter<'a> {
+    bytes: &'a [u8],
+    pieces: Vec<Piece>,
+    /// Up to where `position` has been counted.
+    reached: usize,
+    position: Position,
+    /// Behind the first break: where applications may begin.
+    landmarks: Option<Vec<usize>>,
+}
+
+impl Cutter<'_> {
+    fn push(&mut self, bytes: Range<usize>, fault: Option<&'static str>) {
+        self.position = self.position.after(&self.bytes[self.reached..bytes.start]);
+        self.reached = bytes.start;
+        let length = self.bytes[bytes.clone()].trim_ascii_end().len();
+        self.pieces.push(Piece { bytes: bytes.start..bytes.start + length, at: self.position, fault });
+    }
+
+    /// The next byte that is not white space.
+    fn solid(&self, from: usize) -> Option<usize> {
+        Some(from + self.bytes.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace())?)
+    }
+
+    fn line_end(&self, from: usize) -> usize {
+        self.bytes[from..].iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |length| from + length)
+    }
+
+    fn lines(&mut self) {
+        let mut next = 0;
+        while let Some(start) = self.solid(next) {
+            next = match self.value(start) {
+                // What else stands on its last line makes it wrong, and its own.
+                Ok(end) => self.line_end(end),
+                // A line that is only cut off may go on below; one that is wrong in itself is all there is.
+                Err(end) if value(&self.bytes[start..self.line_end(start)]).is_err_and(|error| error.is_eof()) => end,
+                Err(_) => self.line_end(start),
+            };
+            self.push(start..next, None);
+        }
+    }
+
+    fn elements(&mut self) {
+        let mut next = self.solid(0).map_or(0, |bracket| bracket + 1);
+        let (mut may_begin, mut may_end) = (true, true);
+        while let Some(at) = self.solid(next) {
+            match self.bytes[at] {
+                b']' if may_end => {
+                    if let Some(rest) = self.solid(at + 1) {
+                        self.push(rest..self.bytes.len(), Some("something stands behind the end of the array"));
+                    }
+                    return;
+                }
+                b',' if !may_begin => {
+                    (may_begin, may_end) = (true, false);
+                    next = at + 1;
+                    continue;
+                }
+                _ if !may_begin => next = self.fault(at, "expected `,` or `]`"),
+                b'}' | b']' | b',' => next = self.fault(at, "expected a value"),
+                _ => match self.value(at) {
+                    Ok(end) => {
+                        self.push(at..end, None);
+                        (may_begin, may_end) = (false, true);
+                        next = end;
+                        continue;
+                    }
+                    Err(end) => {
+                        self.push(at..end, None);
+                        next = end;
+                    }
+                },
+            }
+            // Behind a break another application may begin.
+            (may_begin, may_end) = (true, false);
+            if next == self.bytes.len() {
+                return;
+            }
+        }
+        let end = self.bytes.trim_ascii_end().len();
+        self.push(end..end, Some("the array does not end"));
+    }
+
+    /// Reports what is wrong with the array, and gives where to go on.
+    fn fault(&mut self, at: usize, fault: &'static str) -> usize {
+        let end = self.landmark(at);
+        self.push(at..end, Some(fault));
+        end
+    }
+
+    /// The end of the value that begins here; where it is broken, the end of what must be given up.
+    fn value(&mut self, start: usize) -> Result<usize, usize> {
+        if self.landmarks.is_none()
+            && let Ok(length) = value(&self.bytes[start..])
+        {
+            return Ok(start + length);
+        }
+        let end = self.landmark(start);
+        value(&self.bytes[start..end]).map(|length| start + length).map_err(|_| end)
+    }
+
+    /// The next place behind `from` where an application may begin, or the end.
+    fn landmark(&mut self, from: usize) -> usize {
+        let bytes = self.bytes;
+        let landmarks = self.landmarks.get_or_insert_with(|| landmarks(bytes));
+        let next = landmarks.partition_point(|landmark| *landmark <= from);
+        landmarks.get(next).copied().unwrap_or(bytes.len())
+    }
+}
+
+/// Where lines begin with `{`, indented as little as any such line.
+fn landmarks(bytes: &[u8]) -> Vec<usize> {
+    let (mut found, mut least, mut start) = (Vec::new(), usize::MAX, 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let indent = line.len() - line.trim_ascii_start().len();
+        if line.get(indent) == Some(&b'{') {
+            if indent < least {
+                found.clear();
+                least = indent;
+            }
+            if indent == least {
+                found.push(start + indent);
+            }
+        }
+        start += line.len();
+    }
+    found
+}
+
+/// The length of the JSON value that bytes begin with.
+fn value(bytes: &[u8]) -> Result<usize, serde_json::Error> {
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
+    values.next().transpose()?;
+    Ok(values.byte_offset())
 }
 
 #[cfg(test)]
@@ -81,6 +285,20 @@ mod tests {
 
     fn places(text: &str) -> Vec<String> {
         split("f", text.as_bytes()).unwrap().into_iter().map(|record| record.place).collect()
+    }
+
+    /// Line, column and text of every piece; `!` before one that is a fault of the array.
+    fn cut(text: &str) -> Vec<(usize, usize, String)> {
+        let told = |piece: Piece| {
+            let mark = if piece.fault.is_some() { "!" } else { "" };
+            (piece.at.line, piece.at.column, format!("{mark}{}", &text[piece.bytes]))
+        };
+        pieces(text.as_bytes()).into_iter().map(told).collect()
+    }
+
+    fn expect(text: &str, pieces: &[(usize, usize, &str)]) {
+        let pieces: Vec<_> = pieces.iter().map(|(line, column, text)| (*line, *column, (*text).to_owned())).collect();
+        assert_eq!(cut(text), pieces, "{text}");
     }
 
     #[test]
@@ -97,5 +315,63 @@ mod tests {
         assert_eq!(records[0].payload, b"{\"half\":");
         assert_eq!(records[0].identity(), None);
         assert_eq!(records[1].identity(), Some(("s".to_owned(), "1".to_owned())));
+    }
+
+    #[test]
+    fn objects_may_take_many_lines() {
+        expect(
+            "{\n  \"a\": {\n    \"b\": 1\n  }\n}\n\n{\n\"c\":\n{}\n}\n{}",
+            &[(1, 1, "{\n  \"a\": {\n    \"b\": 1\n  }\n}"), (7, 1, "{\n\"c\":\n{}\n}"), (11, 1, "{}")],
+        );
+        // A broken one harms only itself.
+        expect(
+            "{\n  \"a\": {\n    \"b\" 1\n  }\n}\n{\n  \"c\": {}\n}\n",
+            &[(1, 1, "{\n  \"a\": {\n    \"b\" 1\n  }\n}"), (6, 1, "{\n  \"c\": {}\n}")],
+        );
+    }
+
+    #[test]
+    fn one_line_is_one_application_or_none() {
+        expect(
+            "{} {}\n髙 x\n{}\n[[[\n{}\n\"a\"\n  5\n",
+            &[(1, 1, "{} {}"), (2, 1, "髙 x"), (3, 1, "{}"), (4, 1, "[[["), (5, 1, "{}"), (6, 1, "\"a\""), (7, 3, "5")],
+        );
+        expect("{\n} {}\n{}", &[(1, 1, "{\n} {}"), (3, 1, "{}")]);
+    }
+
+    #[test]
+    fn elements_have_their_place() {
+        expect("[\"髙\",{}, 5 ,\n {}]\n", &[(1, 2, "\"髙\""), (1, 6, "{}"), (1, 10, "5"), (2, 2, "{}")]);
+        expect("[]", &[]);
+        expect(" [ ] ", &[]);
+    }
+
+    #[test]
+    fn a_broken_element_harms_no_neighbour() {
+        let text = "[\n  {\"a\": 1},\n  {\n    \"b\": {\n    }} oops\n  },\n  {\"c\": 3}\n]\n";
+        expect(text, &[(2, 3, "{\"a\": 1}"), (3, 3, "{\n    \"b\": {\n    }}"), (5, 8, "!oops\n  },"), (7, 3, "{\"c\": 3}")]);
+        expect("[\n {\"a\" 1},\n {}\n]", &[(2, 2, "{\"a\" 1},"), (3, 2, "{}")]);
+        expect("[{} {}]", &[(1, 2, "{}"), (1, 5, "!{}]")]);
+        expect("[{},]", &[(1, 2, "{}"), (1, 5, "!]")]);
+        expect("[{}", &[(1, 2, "{}"), (1, 4, "!")]);
+        expect("[{}]\n{}\n", &[(1, 2, "{}"), (2, 1, "!{}")]);
+        expect("[{}, {\"a\"", &[(1, 2, "{}"), (1, 6, "{\"a\"")]);
+    }
+
+    #[test]
+    fn whatever_is_in_a_file_its_length_is_the_time_it_takes() {
+        // Each of them takes minutes when a break sends the reader over the whole rest once more.
+        for line in ["{\"a\":\n", "[\n", "[\n]\n", "x\n", "{\"a\" 1}\n", " {\n{\n", "\"", "[{\n"] {
+            let text = line.repeat(200_000);
+            for before in ["", "x\n", "["] {
+                assert!(!pieces(format!("{before}{text}").as_bytes()).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        assert_eq!(Position::START.after("髙𠮷a".as_bytes()), Position { line: 1, column: 4 });
+        assert_eq!(Position { line: 3, column: 9 }.after("a\n\n髙".as_bytes()), Position { line: 5, column: 2 });
     }
 }

@@ -13,6 +13,7 @@ mod process;
 mod status;
 mod templates;
 mod topology;
+mod validate;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -45,6 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Process(process::Args),
+    Validate(validate::Args),
     Work(work::Args),
     Enqueue(enqueue::Args),
     Migrate(migrate::Args),
@@ -82,6 +84,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let overrides = match &cli.command {
         Command::Process(args) => args.overrides()?,
         Command::Status(args) => args.overrides()?,
+        Command::Validate(args) => args.overrides()?,
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
@@ -90,6 +93,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     telemetry::start(&loaded.log).map_err(|problem| Failure::configuration(anyhow::anyhow!(problem)))?;
     match cli.command {
         Command::Process(args) => process::run(args, loaded).await,
+        Command::Validate(args) => validate::run(args, loaded).await,
         Command::Work(args) => work::run(args, loaded).await,
         Command::Enqueue(args) => enqueue::run(args, loaded).await,
         Command::Migrate(args) => migrate::run(args, loaded).await,

@@ -18,6 +18,8 @@ help:
 	@echo "make demo   process the example applications: PDFs and mails appear in demo-out/"
 	@echo "make test   format, lints, all tests on private RabbitMQ, PostgreSQL and SMTP servers, documentation"
 	@echo "make soak   the drills at full size: workers, broker and database die in the midst of the work (docs/soak.md)"
+	@echo "make bench  how many applications one core decodes and judges (docs/bench.md)"
+	@echo "make fuzz   hostile input for decoding and judging, ten minutes of it (docs/fuzz.md)"
 
 .PHONY: cargo
 cargo:
@@ -38,6 +40,7 @@ demo: cargo
 test: cargo
 	.ci/install $(FOR_TEST)
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
 	    echo "cargo deny --offline check licenses bans sources"; cargo deny --offline check licenses bans sources; \
@@ -54,3 +57,28 @@ soak: cargo
 	.ci/install $(FOR_TEST)
 	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 $(SOAK) kills::
 	HOSHO_DRILL_APPLICATIONS=20000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
+
+# One core, short; BENCH= gives criterion's own, longer settings. The last line is a row for docs/bench.md.
+BENCH ?= --warm-up-time 1 --measurement-time 3
+.PHONY: bench
+bench: cargo
+	.ci/install $(FOR_DEMO)
+	cargo bench --locked --bench validate -- --quiet $(BENCH) | awk '{ print } \
+	    /^validate\// { sub("validate/", "", $$1); names = names " " $$1 " |" } \
+	    /thrpt:.*elem\/s/ { row = row " " $$4 " " substr($$5, 1, 1) " |" } \
+	    END { print "\nApplications a second:\n|" names "\n|" row }'
+
+# Built with counters by the stable compiler (tests/fuzz/.cargo/config.toml). The corpus grows from run to run; a finding is a file
+# in target/fuzz/findings/, and becomes one in tests/fuzz/regressions/ with what mends it.
+FUZZ := target/fuzz
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 3
+.PHONY: fuzz
+fuzz: cargo
+	.ci/install $(FOR_DEMO) g++=g++
+	cd tests/fuzz && env -u RUSTFLAGS -u CARGO_TARGET_DIR -u CARGO_BUILD_TARGET cargo build --release
+	mkdir -p $(FUZZ)/corpus $(FUZZ)/seeds $(FUZZ)/findings
+	awk '{ file = sprintf("$(FUZZ)/seeds/%03d.json", NR); printf "%s", $$0 > file; close(file) }' examples/*.jsonl
+	nice $(FUZZ)/build/*-*/release/validate $(FUZZ)/corpus $(FUZZ)/seeds tests/fuzz/regressions -dict=tests/fuzz/validate.dict \
+	    -max_len=16384 -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED) -timeout=10 -rss_limit_mb=2048 \
+	    -artifact_prefix=$(FUZZ)/findings/ -print_final_stats=1

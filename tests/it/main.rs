@@ -6,6 +6,7 @@
 mod broker;
 mod database;
 mod embedded;
+mod fuzz;
 mod harness;
 mod hostile;
 mod kills;

@@ -1,0 +1,215 @@
+//! How many applications one core decodes and judges: `make bench`.
+//!
+//! What the validate stage does with an application before the database is asked, with what it really asks: the obligees and
+//! branches built in, the glyphs of the fonts installed, the mail addresses that lettre takes. The applications are those of
+//! `examples/` a thousand times over, each with names, numbers, figures and dates of its own, so that nothing is fast for
+//! having been seen just now. One thread, and the allocator of the program.
+//!
+//! | figure | what is measured |
+//! |---|---|
+//! | `decode` | JSON to `application.v1` |
+//! | `judge` | normalising and all rules |
+//! | `decode_judge` | both, to the verdict: the figure that has a target, 50,000 a second |
+//! | `rejected` | both, for applications that break a rule each, messages in two languages included |
+//! | `works_key` | naming the works for the rules that look at other applications |
+//! | `content` | decoding, and the hash that tells a repeated application from another one under its id |
+
+#![allow(clippy::unwrap_used, reason = "what is measured is known to be right")]
+
+use std::hint::black_box;
+
+use chrono::{Days, NaiveDate};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hosho::{
+    domain::{
+        application::{Facts, Judged, judge},
+        issuer::Branches,
+        obligee::Registry,
+        violation::Violation,
+    },
+    mail,
+    pdf::{FontPaths, Fonts},
+    stages::validate::content_sha256,
+};
+use hosho_schema::messages::{ApplicationV1, decode};
+use serde_json::Value;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How many different applications there are.
+const VARIANTS: usize = 1_000;
+
+/// Words that names are made of, with characters that need a look at Unicode or at the second font.
+const PLACES: [&str; 12] = ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛\u{e0100}城", "ケ峰", "Ｎ区"];
+const OBJECTS: [&str; 8] = ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
+const WORKS: [&str; 6] = ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
+
+/// The same choices in every run: splitmix64.
+struct Choices(u64);
+
+impl Choices {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap() % bound
+    }
+
+    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[self.below(words.len())]
+    }
+}
+
+/// The lines of a file of examples, varied.
+fn variants(examples: &str, choices: &mut Choices) -> Vec<Vec<u8>> {
+    let lines: Vec<Value> = examples.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let vary = |index: usize| {
+        let mut application = lines[index % lines.len()].clone();
+        let id = format!("{}-{index:06}", application["id"].as_str().unwrap());
+        application["id"] = id.into();
+        vary(&mut application, choices);
+        application.to_string().into_bytes()
+    };
+    (0..VARIANTS).map(vary).collect()
+}
+
+/// Gives an application other names, numbers, figures and dates, each as it was typed. What rules say of it stays the same: all
+/// amounts grow alike, and all dates move alike.
+fn vary(application: &mut Value, choices: &mut Choices) {
+    let (factor, days) = (i64::try_from(1 + choices.below(89)).unwrap(), u64::try_from(choices.below(3)).unwrap());
+    let kind = application["works"]["kind"].clone();
+    walk(application, &mut |key, value| match (key, &*value) {
+        ("contract_price" | "amount" | "this_year_base", Value::Number(_) | Value::String(_)) => figure(value, factor),
+        (_, Value::String(text)) => {
+            let text = match key {
+                "from" | "to" | "contract_date" | "original_contract_date" | "announced_on" | "awarded_on" => date(text, days),
+                "name" if !text.trim().is_empty() => {
+                    format!(
+                        "{text}{}{}{}",
+                        choices.of(&PLACES),
+                        choices.of(&OBJECTS),
+                        if kind == "design" { WORKS[5] } else { choices.of(&WORKS) }
+                    )
+                }
+                "address" => format!("{text}{}{}号", choices.of(&PLACES), choices.below(1_000)),
+                "representative" => format!("{text}{}", choices.of(&PLACES)),
+                "number" => format!("{text}の{}", choices.below(10_000)),
+                "bank" => format!("{text} {}支店", choices.of(&PLACES)),
+                "mail_address" => format!("u{}.{text}", choices.below(100_000)),
+                "remarks" => format!("{text}\n{}へ", choices.of(&PLACES)),
+                _ => return,
+            };
+            *value = text.into();
+        }
+        _ => {}
+    });
+}
+
+/// Visits every text and number with the key it stands under.
+fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &mut Value)) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields.iter_mut() {
+                visit(key, value);
+                walk(value, visit);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| walk(item, visit)),
+        _ => {}
+    }
+}
+
+/// Multiplies a figure: full-width stays full-width, and separators stay. What is no figure stays as well.
+fn figure(value: &mut Value, factor: i64) {
+    if let Some(number) = value.as_i64() {
+        *value = number.checked_mul(factor).unwrap_or(number).into();
+        return;
+    }
+    let Some(text) = value.as_str() else { return };
+    let digits: String = text.chars().filter(|character| !matches!(character, ',' | '，')).map(narrow).collect();
+    let Ok(number) = digits.parse::<i64>() else { return };
+    let mut written =
+        if text.contains([',', '，']) { hosho_schema::money::grouped(number * factor) } else { (number * factor).to_string() };
+    if !text.is_ascii() {
+        written = written.chars().map(wide).collect();
+    }
+    *value = written.into();
+}
+
+/// Moves a date of the form `YYYY-MM-DD` in either width; any other text stays.
+fn date(text: &str, days: u64) -> String {
+    let narrow: String = text.chars().map(narrow).collect();
+    let Some(moved) = narrow.parse::<NaiveDate>().ok().and_then(|date| date.checked_add_days(Days::new(days))) else { return text.into() };
+    if text.is_ascii() { moved.to_string() } else { moved.to_string().chars().map(wide).collect() }
+}
+
+fn narrow(character: char) -> char {
+    match character {
+        '０'..='９' => char::from_u32(u32::from(character) - 0xfee0).unwrap(),
+        '－' | 'ー' => '-',
+        _ => character,
+    }
+}
+
+fn wide(character: char) -> char {
+    char::from_u32(u32::from(character) + 0xfee0).unwrap()
+}
+
+/// Decodes and judges as the stage does.
+fn judged(payload: &[u8], facts: &Facts<'_>) -> Judged {
+    match decode::<ApplicationV1>(payload) {
+        Ok(application) => judge(&application, facts),
+        Err(error) => Judged::unreadable(Violation::malformed(payload, &error)),
+    }
+}
+
+fn validate(criterion: &mut Criterion) {
+    let (obligees, branches) = (Registry::load(None).unwrap(), Branches::load(None).unwrap());
+    let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
+    let facts = Facts {
+        obligees: &obligees,
+        branches: &branches,
+        received_on: NaiveDate::from_ymd_opt(2026, 12, 1).unwrap(),
+        unprintable: &|text| fonts.missing(text),
+        mail_address: &mail::normal_mail_address,
+    };
+    let choices = &mut Choices(3);
+    let accepted = variants(include_str!("../examples/applications.jsonl"), choices);
+    let rejected = variants(include_str!("../examples/rejected.jsonl"), choices);
+    let applications: Vec<ApplicationV1> = accepted.iter().map(|payload| decode(payload).unwrap()).collect();
+    let keyed: Vec<Judged> = applications.iter().map(|application| judge(application, &facts)).collect();
+    for judged in &keyed {
+        let (verdict, _) = judged.clone().verdict();
+        assert!(verdict.is_ok(), "{:?}", verdict.err());
+    }
+    // Kept are only those that are refused once other applications are looked at, and what another figure or date mended.
+    let kept = rejected.iter().filter(|payload| judged(payload, &facts).is_kept()).count();
+    assert!(kept < VARIANTS / 10, "{kept} of those to be rejected are not");
+
+    let mut group = criterion.benchmark_group("validate");
+    group.throughput(Throughput::Elements(VARIANTS as u64));
+    group.bench_function("decode", |bencher| {
+        bencher.iter(|| accepted.iter().for_each(|payload| _ = black_box(decode::<ApplicationV1>(payload))));
+    });
+    group.bench_function("judge", |bencher| {
+        bencher.iter(|| applications.iter().for_each(|application| _ = black_box(judge(application, &facts).verdict())));
+    });
+    group.bench_function("decode_judge", |bencher| {
+        bencher.iter(|| accepted.iter().for_each(|payload| _ = black_box(judged(payload, &facts).verdict())));
+    });
+    group.bench_function("rejected", |bencher| {
+        bencher.iter(|| rejected.iter().for_each(|payload| _ = black_box(judged(payload, &facts).verdict())));
+    });
+    group.bench_function("works_key", |bencher| {
+        bencher.iter(|| keyed.iter().for_each(|judged| _ = black_box(judged.works_key())));
+    });
+    group.bench_function("content", |bencher| {
+        bencher.iter(|| accepted.iter().for_each(|payload| _ = black_box(content_sha256(payload))));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, validate);
+criterion_main!(benches);

@@ -22,7 +22,7 @@ use crate::{
 A line that was not confirmed may be enqueued again safely: source and id decide what is the same application.
 Exchanges and queues must be there (`hosho topology apply`, or any worker); this command declares nothing.")]
 pub(super) struct Args {
-    /// JSON Lines or a JSON array; - for standard input
+    /// JSON Lines, a JSON array, or JSON objects; - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Counts and unconfirmed lines as JSON

@@ -151,6 +151,16 @@ fn is_obeyed(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') || character.is_control()
 }
 
+/// The setting that reads the database in a folder of `hosho process`.
+fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Failure> {
+    let file = out.join("hosho.sqlite");
+    if !file.is_file() {
+        return Err(Failure::usage(format!("{} is not a folder of `hosho process`: it has no hosho.sqlite", out.display()))
+            .hint("give the folder that was --out of `hosho process`"));
+    }
+    Ok(vec![("database.url", format!("sqlite:{}", file.display()))])
+}
+
 /// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.
 fn existing(config: &Config) -> Result<(), Failure> {
     match config.database.url.expose().strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) {

@@ -33,7 +33,7 @@ use crate::{
 
 Running it again on the same file changes nothing. Interrupted and run again, it finishes what was left.")]
 pub(super) struct Args {
-    /// JSON Lines or a JSON array; - for standard input
+    /// JSON Lines, a JSON array, or JSON objects; - for standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Folder for the database, the PDFs, the mails and the data keys

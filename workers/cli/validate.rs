@@ -117,13 +117,7 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 
 impl Args {
     pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        let Some(out) = &self.out else { return Ok(Vec::new()) };
-        let file = out.join("hosho.sqlite");
-        if !file.is_file() {
-            return Err(Failure::usage(format!("{} is not a folder of `hosho process`: it has no hosho.sqlite", out.display()))
-                .hint("give the folder that was --out of `hosho process`"));
-        }
-        Ok(vec![("database.url", format!("sqlite:{}", file.display()))])
+        self.out.as_deref().map_or(Ok(Vec::new()), super::database_of)
     }
 }
 

@@ -110,6 +110,28 @@ pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Res
     Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
+/// Reads the certificates that arrived in the registry, in the order of their identifiers, from the one after `after` on: a
+/// page of at most `limit`, with their guarantees.
+pub fn arrived_after(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<(Certificate, Guarantee)>, DbError> {
+    match_connection!(connection, c => {
+        certificate::table
+            .inner_join(guarantee::table)
+            .filter(certificate::id.gt(after))
+            .filter(certificate::arrived_at.is_not_null())
+            .order(certificate::id)
+            .limit(limit)
+            .select((Certificate::as_select(), Guarantee::as_select()))
+            .load(c)
+    })
+    .map_err(reading("certificates"))
+}
+
+/// How many certificates arrived in the registry.
+pub fn arrived(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => certificate::table.filter(certificate::arrived_at.is_not_null()).count().get_result(c))
+        .map_err(reading("certificates"))
+}
+
 /// Marks certificates as arrived in the registry; one that has arrived keeps its first moment. Returns how many were marked.
 pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
     let mut marked = 0;

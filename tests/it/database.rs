@@ -18,13 +18,14 @@ use hosho_schema::ids;
 use hosho_schema::messages::{MediumV1, ProductV1};
 use hosho_schema::models::application::{self, Decision, NewApplication, Status};
 use hosho_schema::models::authentication_key::{self, AuthenticationKey};
-use hosho_schema::models::certificate::{self, chained_sha256};
+use hosho_schema::models::certificate::{self, Certificate, chained_sha256};
+use hosho_schema::models::counts;
 use hosho_schema::models::document::{self, Document, Kind};
+use hosho_schema::models::guarantee::{self, Guarantee};
 use hosho_schema::models::issue::{GuaranteeDraft, Issued, issue};
 use hosho_schema::models::mail::{self, NewMail, Outcome, Settlement, State};
 use hosho_schema::models::status::{locate, status};
 use hosho_schema::models::unfinished::{Awaits, take_unfinished, unfinished};
-use hosho_schema::models::{counts, guarantee};
 
 use crate::harness::postgres::{self, Postgres};
 use crate::harness::process::eventually;

@@ -32,6 +32,23 @@ on_both_databases! {
         assert_eq!(stages(c), []);
     }
 
+    fn what_has_arrived_is_read_page_by_page(database: &Database) {
+        let c = &mut database.get();
+        let issued: Vec<Issued> = ["a", "b", "c"].into_iter().flat_map(|name| issued(c, name, 1)).collect();
+        let mut expected: Vec<(Certificate, Guarantee)> = Vec::new();
+        for issued in &issued[..2] {
+            certificate::set_arrived(c, &[&issued.certificate.id], at(10)).unwrap();
+            let row = Certificate { arrived_at: Some(micros(at(10))), ..issued.certificate.clone() };
+            expected.push((row, issued.guarantee.clone()));
+        }
+        expected.sort_by(|one, other| one.0.id.cmp(&other.0.id));
+        assert_eq!(certificate::arrived(c).unwrap(), 2);
+        let first = certificate::arrived_after(c, "", 1).unwrap();
+        assert_eq!(first, expected[..1]);
+        assert_eq!(certificate::arrived_after(c, &first[0].0.id, 9).unwrap(), expected[1..]);
+        assert_eq!(certificate::arrived_after(c, &expected[1].0.id, 9).unwrap(), []);
+    }
+
     fn overdue_work_is_taken_once_and_less_and_less_often(database: &Database) {
         let c = &mut database.get();
         application::insert_new(c, &[accepted("a", 2)]).unwrap();

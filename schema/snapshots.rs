@@ -1,7 +1,7 @@
 //! What is written once and read years later: the normalised application and the content of a certificate.
 //!
 //! Both are kept as canonical JSON text ([`canonical`]), because the text itself is hashed. They grow only by
-//! optional fields.
+//! optional fields, which are left out when they are empty: a text that was stored before reads and writes as it did.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -141,6 +141,9 @@ pub struct Surety {
     pub president: String,
     /// Version of the 約款, such as 令和8年4月版.
     pub terms_version: String,
+    /// SHA-256 (hexadecimal) of the PNG of its seal, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal: Option<String>,
 }
 
 /// 取扱箇所 at the time of issue.
@@ -217,6 +220,9 @@ pub struct Certificate {
     pub expires_on: NaiveDate,
     /// 預託金融機関.
     pub bank: Option<String>,
+    /// 今年度対象額, where the amount is measured by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub this_year_base: Option<Yen>,
     /// 工事.
     pub works: Works,
     /// 保証契約者.

@@ -18,10 +18,11 @@ use crate::{
     keys::KeyRing,
     mail::{Credentials, Mailer, Security, Sender, SmtpSettings},
     obligees::Registry,
-    pdf::{FontPaths, Fonts},
+    papers::Press,
+    pdf::{FontError, FontPaths, Fonts},
     post::Post,
     proofs, stages,
-    surety::{Branches, Sureties},
+    surety::{Branches, Sureties, Surety},
     templates::Templates,
 };
 
@@ -80,9 +81,15 @@ impl Data {
         Ok(Self {
             obligees: obligees(config)?,
             branches: Branches::load(below("branches").as_deref()).map_err(configuration("the branches are not valid"))?,
-            sureties: Sureties::load(below("surety.toml").as_deref()).map_err(configuration("the surety is not valid"))?,
+            sureties: surety(config)?.entries,
         })
     }
+}
+
+/// Reads the surety and its seals.
+fn surety(config: &Config) -> Result<Surety, AssemblyError> {
+    let file = config.data.folder.as_deref().map(|folder| folder.join("surety.toml"));
+    Surety::load(file.as_deref()).map_err(configuration("the surety is not valid"))
 }
 
 /// Reads the obligees alone, with the national limits.
@@ -100,8 +107,8 @@ pub struct Services {
     pub data: Arc<Data>,
     /// The data keys.
     pub keys: Arc<KeyRing>,
-    /// The fonts.
-    pub fonts: Arc<Fonts>,
+    /// What documents are made with.
+    pub press: Arc<Press>,
     /// The templates.
     pub templates: Arc<Templates>,
     /// The finished PDFs.
@@ -116,15 +123,16 @@ impl Services {
     /// Checks everything that can be checked first, then opens. `stop` becomes true when the process is asked to stop.
     pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AssemblyError> {
         let data = Arc::new(Data::load(config)?);
-        let fonts = Arc::new(fonts(&config.fonts)?);
-        let templates = Arc::new(proved_templates(config, &fonts)?);
+        let press = Arc::new(proved_press(config)?);
         let keys = Arc::new(keys(&config.keys)?);
         let mailer = mailer(&config.mail)?;
-        Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
-        let documents = Documents::open(&config.documents.url).map_err(unavailable("cannot open the document store"))?;
+        let documents = documents(config)?;
         let pool = pool(config)?;
+        for (name, file, sha256) in press.fonts().loaded() {
+            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "A font is loaded");
+        }
         tracing::info!(
-            fonts.sha256 = fonts.sha256(),
+            fonts.sha256 = press.fonts().sha256(),
             keys.active = keys.active_id(),
             obligees = data.obligees.iter().count(),
             "Everything is set up"
@@ -143,7 +151,8 @@ impl Services {
             clock: clock.clone(),
             stop,
         };
-        Ok(Self { clock, pool, data, keys, fonts, templates, documents, post, registry_url: config.registry.url.clone() })
+        let templates = Arc::clone(press.templates());
+        Ok(Self { clock, pool, data, keys, press, templates, documents, post, registry_url: config.registry.url.clone() })
     }
 
     /// Brings the tables up to date.
@@ -172,7 +181,7 @@ impl Services {
 /// Checks everything that can be checked without opening or creating anything.
 pub fn check(config: &Config) -> Result<Data, AssemblyError> {
     let data = Data::load(config)?;
-    proved_templates(config, &fonts(&config.fonts)?)?;
+    proved_press(config)?;
     if config.keys.ring.is_some() || !config.keys.create || config.keys.file.exists() {
         keys(&config.keys)?;
     }
@@ -246,35 +255,43 @@ pub fn pool(config: &Config) -> Result<Pool, AssemblyError> {
     Pool::open(config.database.url.expose(), config.database.connections).map_err(unavailable("cannot open the database"))
 }
 
+/// Opens the document store.
+pub fn documents(config: &Config) -> Result<Documents, AssemblyError> {
+    Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    Documents::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
+}
+
 /// Parses every template.
-pub fn templates(config: &Config) -> Result<Templates, AssemblyError> {
+fn templates(config: &Config) -> Result<Templates, AssemblyError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
-/// Parses every template and renders it with every sample.
-pub fn proved_templates(config: &Config, fonts: &Fonts) -> Result<Templates, AssemblyError> {
+/// Prepares what documents are made with.
+pub fn press(config: &Config) -> Result<Press, AssemblyError> {
     let templates = templates(config)?;
-    proofs::check(&templates, fonts).map_err(configuration("a template fails with its samples"))?;
-    Ok(templates)
+    Ok(Press::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
+}
+
+/// Prepares what documents are made with, and renders every template with every sample.
+pub fn proved_press(config: &Config) -> Result<Press, AssemblyError> {
+    let press = press(config)?;
+    proofs::check(&press).map_err(configuration("a template fails with its samples"))?;
+    Ok(press)
 }
 
 /// Loads the fonts: those configured, or the system's.
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AssemblyError> {
-    let failed = || unavailable("cannot load the fonts");
-    let mut paths = FontPaths { mincho: config.mincho.clone(), gothic: config.gothic.clone() };
-    if paths.mincho.is_empty() || paths.gothic.is_empty() {
-        let system = FontPaths::system().map_err(failed())?;
-        if paths.mincho.is_empty() {
-            paths.mincho = system.mincho;
-        }
-        if paths.gothic.is_empty() {
-            paths.gothic = system.gothic;
-        }
-    }
-    Fonts::load(&paths).map_err(failed())
+    let failed = |error: FontError| match error {
+        // The package may come, the disk may be mounted; what is written wrongly stays so.
+        FontError::NotInstalled { .. } | FontError::Read { .. } => unavailable("cannot load the fonts")(error),
+        _ => configuration("the fonts are not usable")(error),
+    };
+    let paths = FontPaths::find(&config.mincho, &config.gothic).map_err(failed)?;
+    Fonts::load(&paths).map_err(failed)
 }
 
-fn keys(config: &config::Keys) -> Result<KeyRing, AssemblyError> {
+/// Loads the data keys, or makes them where the configuration allows it.
+pub fn keys(config: &config::Keys) -> Result<KeyRing, AssemblyError> {
     if let Some(ring) = &config.ring {
         return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
     }

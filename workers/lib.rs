@@ -9,6 +9,7 @@ pub mod config;
 pub mod decisions;
 pub mod documents;
 pub mod domain;
+pub mod drawing;
 mod entries;
 pub mod hex;
 pub mod keys;

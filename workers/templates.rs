@@ -9,7 +9,7 @@
 
 use std::path::Path;
 
-use handlebars::Handlebars;
+use handlebars::{Handlebars, RenderError, RenderErrorReason};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -20,8 +20,13 @@ pub trait TemplateContext: Serialize + Sized {
     /// Names of the templates rendered with this context.
     const TEMPLATES: &'static [&'static str];
 
-    /// Named examples: every template is rendered with every sample by tests, `templates check` and at start.
+    /// Named examples: every template is rendered with every sample that fits it by tests, `templates check` and at start.
     fn samples() -> Vec<(&'static str, Self)>;
+
+    /// Whether the value is one for this template of [`Self::TEMPLATES`].
+    fn fits(&self, _template: &str) -> bool {
+        true
+    }
 }
 
 macro_rules! embedded {
@@ -32,6 +37,7 @@ macro_rules! embedded {
 
 /// Every template, with the text built into the binary. A test compares the list with `templates/`.
 pub const TEMPLATES: &[(&str, &str)] = embedded![
+    "cancellation/cancellation",
     "certificate/advance_payment",
     "certificate/interim_advance_payment",
     "certificate/performance",
@@ -39,10 +45,13 @@ pub const TEMPLATES: &[(&str, &str)] = embedded![
     "mail/issued/body.txt",
     "mail/issued/subject",
     "notice/notice",
+    "partials/branch",
     "partials/certificate_head",
-    "partials/certificate_issuer",
+    "partials/certificate_members",
+    "partials/certificate_notes",
     "partials/certificate_parties",
     "partials/certificate_works",
+    "partials/issuer",
 ];
 
 /// Says what is wrong with a template.
@@ -64,7 +73,19 @@ pub enum TemplateError {
         /// Where and why.
         source: Box<handlebars::TemplateError>,
     },
-    /// The template names a value that the context lacks, or fails in a helper.
+    /// The template, or a piece that it includes, names a value that the context lacks.
+    #[error("template {name}, line {line}, column {column}: the context has no value {value}")]
+    Missing {
+        /// Name of the template that names it.
+        name: String,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// The value.
+        value: String,
+    },
+    /// The template fails in a helper or includes a piece that does not exist.
     #[error("template {name} does not render")]
     Render {
         /// Name of the template.
@@ -111,7 +132,20 @@ impl Templates {
     /// Renders one template.
     pub fn render(&self, name: &str, context: &impl Serialize) -> Result<String, TemplateError> {
         let registry = if is_plain(name) { &self.plain } else { &self.escaped };
-        registry.render(name, context).map_err(|source| TemplateError::Render { name: name.to_owned(), source: Box::new(source) })
+        registry.render(name, context).map_err(|source| render_error(name, source))
+    }
+}
+
+/// A missing value in words of our own: it is what goes wrong most, and what `hosho templates check` is for.
+fn render_error(name: &str, source: RenderError) -> TemplateError {
+    let RenderErrorReason::MissingVariable(Some(value)) = source.reason() else {
+        return TemplateError::Render { name: name.to_owned(), source: Box::new(source) };
+    };
+    TemplateError::Missing {
+        name: source.template_name.clone().unwrap_or_else(|| name.to_owned()),
+        line: source.line_no.unwrap_or(1),
+        column: source.column_no.unwrap_or(1),
+        value: value.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ mod rejections;
 mod repetition;
 mod secrecy;
 mod validating;
+mod verifying;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -3,12 +3,16 @@
 use std::{collections::BTreeMap, path::Path};
 
 /// Every vendor and the only places that may name it.
-const VENDORS: [(&str, &[&str]); 11] = [
+const VENDORS: [(&str, &[&str]); 15] = [
     ("lapin", &["workers/broker/rabbit"]),
     ("diesel", &["schema/db", "schema/models"]),
     ("lettre", &["workers/mail"]),
     ("printpdf", &["workers/pdf"]),
     ("lopdf", &["workers/pdf"]),
+    ("ttf_parser", &["workers/pdf"]),
+    ("kurbo", &["workers/pdf"]),
+    ("roxmltree", &["workers/pdf"]),
+    ("qrcodegen", &["workers/pdf"]),
     ("handlebars", &["workers/templates.rs"]),
     ("object_store", &["workers/documents.rs"]),
     ("cron", &["workers/batches"]),

@@ -4,6 +4,7 @@
 //! the interface: [`EXIT_CODES`].
 
 mod config;
+mod documents;
 mod enqueue;
 mod failure;
 mod input;
@@ -54,6 +55,7 @@ enum Command {
     Config(config::Args),
     Templates(templates::Args),
     Obligees(obligees::Args),
+    Documents(documents::Args),
     Status(status::Args),
 }
 
@@ -84,7 +86,9 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let overrides = match &cli.command {
         Command::Process(args) => args.overrides()?,
         Command::Status(args) => args.overrides()?,
+        Command::Documents(args) => args.overrides()?,
         Command::Validate(args) => args.overrides()?,
+        Command::Templates(args) => args.overrides()?,
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
@@ -101,6 +105,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(args) => config::run(&args, &loaded),
         Command::Templates(args) => templates::run(&args, &loaded),
         Command::Obligees(args) => obligees::run(args, &loaded),
+        Command::Documents(args) => documents::run(args, loaded).await,
         Command::Status(args) => status::run(args, loaded).await,
     }
 }
@@ -151,14 +156,18 @@ fn is_obeyed(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') || character.is_control()
 }
 
-/// The setting that reads the database in a folder of `hosho process`.
+/// The settings that read the database in a folder of `hosho process`, and what belongs to it.
 fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Failure> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {
         return Err(Failure::usage(format!("{} is not a folder of `hosho process`: it has no hosho.sqlite", out.display()))
             .hint("give the folder that was --out of `hosho process`"));
     }
-    Ok(vec![("database.url", format!("sqlite:{}", file.display()))])
+    Ok(vec![
+        ("database.url", format!("sqlite:{}", file.display())),
+        ("documents.url", format!("file:{}", out.join("documents").display())),
+        ("keys.file", out.join("hosho.keys").display().to_string()),
+    ])
 }
 
 /// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.

@@ -1,20 +1,42 @@
-//! `hosho templates check`
+//! `hosho templates`: for the person who edits a template. Check all, list them, look at one.
 
-use std::process::ExitCode;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Subcommand;
+use serde::Serialize;
 
-use super::{Failure, print, print_json};
-use crate::{assembly, config::Config, proofs};
+use super::{Failure, print, print_json, printable_lines};
+use crate::{
+    assembly,
+    config::Config,
+    proofs::{self, Family, Pull},
+};
 
-/// Check the templates of notices, certificates and mails
+/// Least likeness (Jaro-Winkler, 0 to 1) of a name that is suggested.
+const ALIKE: f64 = 0.7;
+
+/// Check the templates of notices, certificates and mails, and look at them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  hosho templates check
-  HOSHO__TEMPLATES__FOLDER=./templates hosho templates check --json")]
+  hosho templates list
+  hosho templates check --folder templates
+  hosho templates preview notice/notice --out notice.pdf --folder templates
+  hosho templates preview certificate/performance --sample performance-joint-venture-paper-amended --out - | pdftotext - -
+  hosho templates preview mail/issued/body.txt
+  HOSHO__TEMPLATES__FOLDER=./templates hosho templates check --json
+
+--folder (like templates.folder and HOSHO__TEMPLATES__FOLDER) reads the templates from a folder; without it those that
+are built in are meant. What the elements of a document are: templates/README.md")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
+    /// Folder of the templates to use instead of those built in
+    #[arg(long, global = true, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -25,23 +47,208 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
+    /// List the templates and the samples they are rendered with
+    List {
+        /// The list as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw a template with a sample; a mail is written as text
+    Preview {
+        /// Name of the template, such as notice/notice
+        name: String,
+        /// File to write, an existing one too; - for standard output, where text goes anyway
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Name of the sample; the first one if not given
+        #[arg(long)]
+        sample: Option<String>,
+    },
+}
+
+impl Args {
+    /// Settings that the arguments stand for.
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        if !folder.is_dir() {
+            return Err(Failure::usage(format!("there is no folder {}", folder.display())));
+        }
+        Ok(vec![("templates.folder", folder.display().to_string())])
+    }
 }
 
 pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
-    let Sub::Check { json } = args.command;
-    let templates = assembly::templates(config)?;
-    let fonts = assembly::fonts(&config.fonts)?;
-    let results = proofs::all(&templates, &fonts);
+    match &args.command {
+        Sub::Check { json } => check(config, *json),
+        Sub::List { json } => list(*json),
+        Sub::Preview { name, out, sample } => preview(config, name, out.as_deref(), sample.as_deref()),
+    }
+}
+
+fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
+    let results = proofs::all(&assembly::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     if json {
         print_json(&results)?;
     } else {
-        let mut table = super::table(["template", "sample", "result"]);
+        let mut table = super::table(["template", "sample", "pages", "result"]);
         for result in &results {
-            table.add_row([result.template, result.sample, result.problem.as_deref().unwrap_or("ok")]);
+            let pages = result.pages.map_or_else(String::new, |pages| pages.to_string());
+            let told = result.problem.iter().cloned().chain(result.warnings.iter().map(|warning| format!("note: {warning}")));
+            let told = told.collect::<Vec<_>>().join("\n");
+            let told = if told.is_empty() { "ok".to_owned() } else { printable_lines(&told) };
+            table.add_row([result.template, result.sample, &pages, &told]);
         }
         print(table);
         print(format!("\n{} rendered, {failed} failed", results.len()));
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// A template as `list --json` shows it.
+#[derive(Serialize)]
+struct Listed {
+    template: &'static str,
+    becomes: &'static str,
+    samples: Vec<&'static str>,
+}
+
+fn list(json: bool) -> Result<ExitCode, Failure> {
+    let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
+    let listed: Vec<Listed> = proofs::templates()
+        .map(|(family, template)| Listed { template, becomes: becomes(&family), samples: family.samples(template) })
+        .collect();
+    if json {
+        print_json(&listed)?;
+    } else {
+        let mut table = super::table(["template", "becomes", "samples"]);
+        for listed in &listed {
+            table.add_row([listed.template, listed.becomes, &listed.samples.join(", ")]);
+        }
+        print(table);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn preview(config: &Config, name: &str, out: Option<&Path>, sample: Option<&str>) -> Result<ExitCode, Failure> {
+    let (family, template) = template(name)?;
+    let samples = family.samples(template);
+    let sample = match sample {
+        None => samples.first().copied().unwrap_or_default(),
+        Some(sample) => known("sample", sample, samples.iter().copied())?,
+    };
+    let out = match out {
+        Some(out) => Some(out).filter(|out| *out != Path::new("-")),
+        None if family.is_document => {
+            return Err(Failure::usage(format!("{template} becomes a PDF file")).hint("say where to: --out x.pdf, or --out - for a pipe"));
+        }
+        None => None,
+    };
+    let press = assembly::press(config)?;
+    let pull = proofs::pull(&press, family, template, sample);
+    let pull = pull.ok_or_else(|| Failure::usage(format!("{template} has no sample {sample}")))?;
+    let Pull { mut bytes, pages, warnings } =
+        pull.map_err(|problem| Failure::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
+    let Some(out) = out else {
+        if !family.is_document && !bytes.ends_with(b"\n") {
+            bytes.push(b'\n');
+        }
+        let written = std::io::stdout().lock().write_all(&bytes);
+        return match written {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+            _ => Ok(ExitCode::SUCCESS),
+        };
+    };
+    std::fs::write(out, &bytes)
+        .map_err(|error| Failure::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display()))))?;
+    let pages = match pages {
+        None => "text".to_owned(),
+        Some(1) => "1 page".to_owned(),
+        Some(pages) => format!("{pages} pages"),
+    };
+    print(format!("{}: {pages}, sample \"{sample}\"", out.display()));
+    for warning in warnings {
+        print(format!("note: {warning}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The template of a name, or of the path of its file.
+fn template(typed: &str) -> Result<(Family, &'static str), Failure> {
+    let name = typed.strip_suffix(".hbs").unwrap_or(typed);
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let name = name.strip_prefix("templates/").unwrap_or(name);
+    let name = known("template", name, proofs::templates().map(|(_, template)| template))?;
+    proofs::templates().find(|(_, template)| *template == name).ok_or_else(|| Failure::usage(format!("there is no template {name}")))
+}
+
+/// The known name that was typed; or what there is, the nearest first in mind.
+fn known(kind: &str, typed: &str, names: impl Iterator<Item = &'static str>) -> Result<&'static str, Failure> {
+    let names: Vec<_> = names.collect();
+    if let Some(name) = names.iter().find(|name| **name == typed) {
+        return Ok(name);
+    }
+    let likeness = |name: &'static str| (strsim::jaro_winkler(typed, name), name);
+    let like = names.iter().copied().map(likeness).filter(|(like, _)| *like >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
+    let meant = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
+    Err(Failure::usage(format!("there is no {kind} {}", printable_lines(typed))).hint(format!("{meant}there are: {}", names.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_known_by_name_and_by_file() {
+        for typed in ["notice/notice", "notice/notice.hbs", "templates/notice/notice.hbs", "./templates/notice/notice.hbs"] {
+            assert_eq!(template(typed).ok().map(|(_, template)| template), Some("notice/notice"), "{typed}");
+        }
+        let failure = template("notice/notise").err().unwrap().to_string();
+        assert!(failure.contains("did you mean \"notice/notice\"?") && failure.contains("mail/issued/subject"), "{failure}");
+        let failure = template("partials/certificate_head").err().unwrap().to_string();
+        assert!(failure.contains("there is no template partials/certificate_head"), "{failure}");
+    }
+
+    #[test]
+    fn samples_are_known_by_name() {
+        let (family, template) = template("certificate/performance").ok().unwrap();
+        let samples = family.samples(template);
+        let last = *samples.last().unwrap();
+        assert_eq!(known("sample", last, samples.iter().copied()).ok(), Some(last));
+        let mistyped = &last[..last.len() - 1];
+        let failure = known("sample", mistyped, samples.into_iter()).err().unwrap().to_string();
+        assert!(failure.contains("did you mean \"") && failure.contains(last), "{failure}");
+    }
+
+    #[test]
+    fn a_preview_is_written_over_the_one_before() {
+        let config = Config::load(None, &[]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x.pdf");
+        std::fs::write(&file, "the one before").unwrap();
+        assert!(preview(&config, "notice/notice", Some(&file), None).is_ok());
+        let first = std::fs::read(&file).unwrap();
+        let (family, template) = template("notice/notice").unwrap();
+        let samples = family.samples(template);
+        assert!(first.starts_with(b"%PDF-"));
+        assert!(preview(&config, "notice/notice", Some(&file), Some(samples[1])).is_ok());
+        assert_ne!(std::fs::read(&file).unwrap(), first);
+        let text = folder.path().join("x.txt");
+        assert!(preview(&config, "mail/issued/body.txt", Some(&text), None).is_ok());
+        assert!(std::fs::read_to_string(&text).unwrap().contains("電子保証"));
+        let said = |name, out: Option<&Path>, sample| {
+            preview(&config, name, out, sample).err().map(|failure| failure.to_string()).unwrap_or_default()
+        };
+        assert!(said("notice/notice", None, None).contains("--out x.pdf"));
+        assert!(said("notice/notice", Some(&file), Some("nobody")).contains(&format!("there are: {}", samples[0])));
+        assert!(said("notice/notice", Some(&folder.path().join("none/x.pdf")), None).contains("cannot write"));
+    }
+
+    #[test]
+    fn a_folder_of_templates_must_exist() {
+        let args = |folder: &Path| Args { command: Sub::List { json: false }, folder: Some(folder.to_owned()) };
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(args(folder.path()).overrides().unwrap(), [("templates.folder", folder.path().display().to_string())]);
+        assert!(args(&folder.path().join("none")).overrides().is_err());
+    }
 }

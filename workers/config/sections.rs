@@ -164,12 +164,12 @@ section! {
 section! {
     /// `[fonts]`
     Fonts {
-        /// Mincho faces in order of preference.
+        /// Mincho faces in order of preference, files or names.
         #[serde(deserialize_with = "list")]
-        mincho: Vec<PathBuf>,
-        /// Gothic faces in order of preference.
+        mincho: Vec<String>,
+        /// Gothic faces in order of preference, files or names.
         #[serde(deserialize_with = "list")]
-        gothic: Vec<PathBuf>,
+        gothic: Vec<String>,
     }
 }
 

@@ -21,6 +21,7 @@ pub fn effect(before: &Certificate, after: &Certificate) -> Effect {
     priced.contract_price = after.works.contract_price;
     let same = priced == after.works
         && (before.amount, before.expires_on, &before.bank) == (after.amount, after.expires_on, &after.bank)
+        && before.this_year_base == after.this_year_base
         && before.principal == after.principal
         && (&before.obligee.code, &before.obligee.title) == (&after.obligee.code, &after.obligee.title);
     if same { Effect::NoReissue } else { Effect::Reissue }
@@ -66,8 +67,9 @@ mod tests {
         after.surety.president = "別人".to_owned();
         after.obligee.submission.mail_address = None;
         assert_eq!(effect(&before, &after), Effect::NoReissue);
-        let changes: [fn(&mut Certificate); 6] = [
+        let changes: [fn(&mut Certificate); 7] = [
             |after| after.amount.0 += 1,
+            |after| after.this_year_base = Some(Yen(1)),
             |after| after.works.to = NaiveDate::MAX,
             |after| after.expires_on = NaiveDate::MAX,
             |after| after.works.name.push('改'),

@@ -48,6 +48,7 @@ pub fn content(application: &snapshots::Application, line: usize, issuance: &Iss
         amount: asked.amount,
         expires_on: expires_on(asked.product, &application.works),
         bank: asked.bank.clone(),
+        this_year_base: asked.this_year_base,
         works: application.works.clone(),
         principal: application.principal.clone(),
         obligee: issuance.obligee.snapshot(asked.product, &application.works),
@@ -109,6 +110,17 @@ pub(crate) mod tests {
         assert_eq!(certificate.obligee.submission.mail_address.as_deref(), Some("keiyaku@kwsa.or.jp"));
         assert_eq!(certificate.surety.terms_version, "令和8年4月版");
         assert_eq!(certificate.bank, application.products[0].bank);
+        assert_eq!(certificate.this_year_base, Some(crate::domain::money::Yen(120_000_000)));
         assert_eq!(drawn_up(&application, 1).unwrap_err(), NoSuchLine { line: 1, lines: 1 });
+    }
+
+    /// The stored text is hashed: a field that came later must not appear where it was not.
+    #[test]
+    fn what_was_stored_before_reads_and_writes_as_it_did() {
+        let mut certificate = sample();
+        (certificate.this_year_base, certificate.surety.seal) = (None, None);
+        let stored = snapshots::canonical(&certificate);
+        assert!(!stored.contains("this_year_base") && !stored.contains("seal"), "{stored}");
+        assert_eq!(snapshots::canonical(&snapshots::read::<Certificate>(&stored).unwrap()), stored);
     }
 }

@@ -93,6 +93,7 @@ mod tests {
             address: "東京都".to_owned(),
             president: president.to_owned(),
             terms_version: "令和8年4月版".to_owned(),
+            seal: None,
         };
         SuretyEntry { from, surety, number_suffix: 'M' }
     }

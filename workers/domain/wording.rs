@@ -1,6 +1,9 @@
 //! How the business says it: the names of products, media and revisions, the same in documents, mails and tables.
 
+use chrono::NaiveDate;
 use hosho_schema::messages::{BaseV1, MediumV1, ProductV1, WorksKindV1};
+
+use super::{amendment::CancellationCause, wareki};
 
 /// 商品（保証区分）.
 pub const fn product(product: ProductV1) -> &'static str {
@@ -80,6 +83,20 @@ pub const fn base_en(base: BaseV1) -> &'static str {
     }
 }
 
+/// Why a guarantee is cancelled (解約の事由).
+pub const fn cancellation_cause(cause: CancellationCause) -> &'static str {
+    match cause {
+        CancellationCause::Consent => "発注者の承諾による解約",
+        CancellationCause::ObligeeCause => "発注者の責めに帰すべき事由による請負契約の終了",
+    }
+}
+
+/// A fiscal year: `令和8年度`. One in which an era begins is named after the new era as a whole: 2019 is 令和元年度.
+pub fn fiscal_year(year: i32) -> String {
+    let written = NaiveDate::from_ymd_opt(year, 12, 31).map(wareki::format);
+    written.as_deref().and_then(|date| date.split_once('年')).map_or_else(|| format!("{year}年度"), |(year, _)| format!("{year}年度"))
+}
+
 /// `変更－n`, as it stands under the title of an amended certificate; nothing for 新規.
 pub fn amendment(revision: i64) -> Option<String> {
     (revision >= 1).then(|| format!("変更－{revision}"))
@@ -93,6 +110,13 @@ pub fn revision(revision: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fiscal_years_are_named_after_the_era_of_their_december() {
+        let named = [2026, 2019, 2018, 1989, 1988].map(fiscal_year);
+        assert_eq!(named, ["令和8年度", "令和元年度", "平成30年度", "平成元年度", "昭和63年度"]);
+        assert_eq!([fiscal_year(1900), fiscal_year(i32::MAX)], ["1900年度".to_owned(), format!("{}年度", i32::MAX)]);
+    }
 
     #[test]
     fn revisions_are_numbered_from_the_first_amendment() {

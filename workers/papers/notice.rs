@@ -15,8 +15,6 @@ pub(super) const TEMPLATE: &str = "notice/notice";
 pub struct NoticeContext {
     /// 発行日 in 和暦.
     pub issued_on: String,
-    /// Whom it is addressed to: the company, or the JV.
-    pub recipient: String,
     /// 工事名.
     pub works_name: String,
     /// 受注者名: the company, or the 代表者 of the JV.
@@ -65,7 +63,6 @@ impl NoticeContext {
         let is_upload = submission.channel == Channel::Upload;
         Self {
             issued_on: wareki::format(certificate.issued_on),
-            recipient: principal.joint_venture.as_ref().unwrap_or(&principal.company.name).clone(),
             works_name: works.name.clone(),
             principal_name: principal.company.name.clone(),
             joint_venture: principal.joint_venture.clone(),
@@ -101,7 +98,7 @@ impl TemplateContext for NoticeContext {
 
     fn samples() -> Vec<(&'static str, Self)> {
         let context = |certificate| Self::new(&certificate, samples::KEY, samples::REGISTRY);
-        samples::certificates().into_iter().map(|(name, certificate)| (name, context(certificate))).collect()
+        samples::notices().into_iter().map(|(name, certificate)| (name, context(certificate))).collect()
     }
 }
 

@@ -1,42 +1,158 @@
 //! The display list: what a page shows, placed, and nothing about how a PDF says it.
 //!
 //! Lengths are points; x grows to the right and y downwards from the page's top left corner. Every element knows
-//! the block (and table row) it belongs to and its role there, in reading order, because a tagged file needs it.
+//! its place in the document's structure ([`Tree`]), because a tagged file is read by that and not by where things stand.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-/// A character in one face, with the space it carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+use super::picture::Picture;
+
+/// A character in one face, with the mark that is part of its glyph and the space it carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Letter {
     /// The character.
     pub(super) character: char,
-    /// Extra advance in 1/1000 em.
-    pub(super) pad: u16,
+    /// A variation selector or combining mark that, with the character, has a glyph of its own.
+    pub(super) mark: Option<char>,
+    /// Added to the advance, in 1/1000 em; negative where the letter's blank is squeezed.
+    pub(super) pad: i16,
 }
 
-/// What an element is to a reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Decoration: no part of the text.
-    Artifact,
-    /// Heading of a level from 1.
+impl Letter {
+    /// A character by itself.
+    pub(super) const fn plain(character: char) -> Self {
+        Self { character, mark: None, pad: 0 }
+    }
+
+    /// What a reader copies.
+    pub(super) fn characters(self) -> impl Iterator<Item = char> {
+        std::iter::once(self.character).chain(self.mark)
+    }
+}
+
+/// Number of a [`Node`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeId(pub(super) u32);
+
+/// A node of the structure: what a part of the document is to a reader, whatever pages it falls on.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Node {
+    /// The node around it. A parent has a smaller number than its children, which are in reading order.
+    pub(super) parent: NodeId,
+    /// What it is.
+    pub(super) tag: Tag,
+}
+
+/// What a part of a document is: the structure types of PDF that business documents need.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Tag {
+    /// The whole.
+    Document,
+    /// Blocks that belong together.
+    Division,
+    /// Heading of a level from 1 to 6.
     Heading(u8),
     /// Running text.
     Paragraph,
-    /// ① of a list.
-    ListLabel,
-    /// Text of a list item.
-    ListBody,
-    /// Label of a table row.
-    TableLabel,
-    /// Value of a table row.
-    TableValue,
-    /// Authentication key.
-    Key,
     /// Small print beside something.
     Caption,
-    /// QR code.
-    Figure,
+    /// A list.
+    List(Numbering),
+    /// Item of a list.
+    Item,
+    /// ① of an item.
+    Label,
+    /// Text of an item.
+    Body,
+    /// A table.
+    Table,
+    /// A row of a table.
+    Row,
+    /// A cell that names others.
+    Head {
+        /// What it names.
+        scope: Scope,
+        /// Columns it spans, from 1.
+        columns: u16,
+        /// Rows it spans, from 1.
+        rows: u16,
+    },
+    /// A cell.
+    Cell {
+        /// Columns it spans, from 1.
+        columns: u16,
+        /// Rows it spans, from 1.
+        rows: u16,
+    },
+    /// Authentication key.
+    Key,
+    /// A picture.
+    Figure {
+        /// What it shows, in words.
+        alternative: String,
+    },
+}
+
+/// How the items of a list are labelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbering {
+    /// ・
+    Dot,
+    /// 1. 2. 3.
+    Decimal,
+    /// ① ② ③
+    Circled,
+}
+
+/// What a head cell names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The cells of its row.
+    Row,
+    /// The cells of its column.
+    Column,
+}
+
+/// The structure of a document. Node 0 is the whole.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+}
+
+impl Tree {
+    /// The node of the whole.
+    pub(super) const ROOT: NodeId = NodeId(0);
+
+    /// A document without parts.
+    pub(super) fn new() -> Self {
+        Self { nodes: vec![Node { parent: Self::ROOT, tag: Tag::Document }] }
+    }
+
+    /// Adds the next child of a node.
+    pub(super) fn add(&mut self, parent: NodeId, tag: Tag) -> NodeId {
+        let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
+        self.nodes.push(Node { parent, tag });
+        id
+    }
+
+    /// All nodes; the place of each is its number.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+}
+
+/// Where an element belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// To a node of the structure.
+    Node(NodeId),
+    /// To the running header of a page.
+    Header,
+    /// To the running footer of a page.
+    Footer,
+    /// To nothing a reader wants to hear (again): repeated heads of tables, ornaments.
+    Ornament,
 }
 
 /// A colour of the house.
@@ -50,17 +166,6 @@ pub(super) enum Ink {
     Accent,
     /// Background of labels.
     Tint,
-}
-
-/// Where an element belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// Role within the block.
-    pub(super) role: Role,
-    /// Number of the block, in reading order.
-    pub(super) block: u32,
-    /// Row of a table.
-    pub(super) row: Option<u32>,
 }
 
 /// An element of a page.
@@ -99,6 +204,17 @@ pub(super) enum Element {
         /// Place.
         place: Place,
     },
+    /// A picture.
+    Picture {
+        /// Left, top.
+        at: (f64, f64),
+        /// Width, height.
+        size: (f64, f64),
+        /// Which.
+        picture: Arc<Picture>,
+        /// Place.
+        place: Place,
+    },
 }
 
 /// A run of text in one face on one line.
@@ -108,30 +224,25 @@ pub(super) struct Run {
     pub(super) face: u8,
     /// Size of letters.
     pub(super) size: f64,
-    /// Left end on the baseline.
+    /// Left end on the baseline. The blank of an opening bracket that begins a line lies outside of its place.
     pub(super) at: (f64, f64),
     /// Space added after every letter, for justified lines.
     pub(super) spacing: f64,
     /// Colour.
     pub(super) ink: Ink,
-    /// The text.
-    pub(super) text: String,
-    /// Extra advance of the last letter in 1/1000 em.
-    pub(super) pad: u16,
-    /// Width from `at`, spacing and pad included.
+    /// The letters.
+    pub(super) letters: Vec<Letter>,
+    /// Width from `at`, spacing and pads included, as far as ink may stand: without the blank of what ends a line.
     pub(super) width: f64,
     /// Place.
     pub(super) place: Place,
 }
 
 impl Run {
-    /// The letters, the last one padded.
-    pub(super) fn letters(&self) -> impl Iterator<Item = Letter> + '_ {
-        let mut characters = self.text.chars().peekable();
-        std::iter::from_fn(move || {
-            let character = characters.next()?;
-            Some(Letter { character, pad: if characters.peek().is_none() { self.pad } else { 0 } })
-        })
+    /// The text as a reader copies it.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> String {
+        self.letters.iter().flat_map(|letter| letter.characters()).collect()
     }
 }
 
@@ -142,6 +253,15 @@ pub(super) struct Modules {
     pub(super) size: usize,
     /// Dark ones are true.
     pub(super) dark: Vec<bool>,
+}
+
+/// What a document shows, and what it means.
+#[derive(Debug, Clone)]
+pub(super) struct Display {
+    /// Pages.
+    pub(super) pages: Vec<Page>,
+    /// Structure.
+    pub(super) tree: Tree,
 }
 
 /// A page.
@@ -163,7 +283,7 @@ impl Element {
                 shift(from);
                 shift(to);
             }
-            Self::Fill { at, .. } | Self::Code { at, .. } => shift(at),
+            Self::Fill { at, .. } | Self::Code { at, .. } | Self::Picture { at, .. } => shift(at),
         }
         self
     }

@@ -17,20 +17,32 @@
 //! through printpdf, font programs and the file's end are written here. typst and krilla draw well, but several
 //! times slower than a form letter needs.
 
+mod colour;
+mod deflate;
 mod display;
 mod face;
+mod file;
 mod finish;
 mod fonts;
 mod layout;
 mod lines;
 mod markup;
+mod metadata;
+mod picture;
 mod print;
+mod review;
+mod stock;
+mod structure;
 mod subset;
 mod text;
 
 use chrono::NaiveDateTime;
 
-pub use fonts::{FontError, FontPaths, Fonts};
+use display::Display;
+pub use fonts::{FontError, FontFile, FontPaths, Fonts};
+pub use picture::{Picture, PictureError, Pictures};
+pub use review::{Fallback, Review, review};
+pub use stock::Stock;
 
 #[cfg(test)]
 pub(crate) use fonts::tests::fonts as test_fonts;
@@ -46,6 +58,36 @@ pub struct Info {
     pub subject: String,
     /// Date of the document, UTC.
     pub created: NaiveDateTime,
+    /// 保証契約番号.
+    pub number: String,
+    /// Number of the revision, from 0.
+    pub revision: i64,
+    /// A file to carry along.
+    pub attachment: Option<Attachment>,
+}
+
+/// A file within a document, so that machines need not read what was written for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// File name, ASCII.
+    pub name: &'static str,
+    /// What it is, for a reader.
+    pub description: &'static str,
+    /// Media type, such as `application/json`.
+    pub media_type: &'static str,
+    /// The bytes.
+    pub content: Vec<u8>,
+}
+
+/// What documents are drawn with.
+#[derive(Clone, Copy)]
+pub struct Materials<'a> {
+    /// Faces.
+    pub fonts: &'a Fonts,
+    /// Pictures that markup may name.
+    pub pictures: &'a Pictures,
+    /// What documents of the template share.
+    pub stock: &'a Stock,
 }
 
 /// Says why a document cannot be drawn.
@@ -93,6 +135,14 @@ pub enum PdfError {
         /// What does not fit where.
         what: &'static str,
     },
+    /// The markup names a picture that nobody gave.
+    #[error("markup line {line}, column {column}: there is no picture of that name")]
+    NoPicture {
+        /// Line, from 1.
+        line: u32,
+        /// Column, from 1.
+        column: u32,
+    },
     /// The text of a QR code is too long for one.
     #[error("cannot encode the QR code")]
     Code {
@@ -116,11 +166,21 @@ pub enum PdfError {
 /// Draws a document.
 ///
 /// Takes about a millisecond of CPU for a page: call it off the async threads.
-pub fn draw(markup: &str, fonts: &Fonts, info: &Info) -> Result<Vec<u8>, PdfError> {
+pub fn draw(markup: &str, materials: Materials<'_>, info: &Info) -> Result<Vec<u8>, PdfError> {
+    let display = display(markup, materials.fonts, materials.pictures)?;
+    let printed = print::printed(&display, materials)?;
+    finish::finished(printed, &display, materials, info)
+}
+
+/// Prepares what all documents of a template share, from the markup of its samples.
+pub fn stock<'a>(samples: impl IntoIterator<Item = &'a str>, fonts: &Fonts, pictures: &Pictures) -> Result<Stock, PdfError> {
+    let drawings = samples.into_iter().map(|markup| display(markup, fonts, pictures)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Stock::of(&drawings, fonts))
+}
+
+fn display(markup: &str, fonts: &Fonts, pictures: &Pictures) -> Result<Display, PdfError> {
     let sheet = markup::read(markup)?;
-    let pages = layout::pages(&sheet, fonts)?;
-    let printed = print::printed(&pages, fonts)?;
-    finish::finished(printed, fonts, info)
+    layout::display(&sheet, fonts, pictures)
 }
 
 #[cfg(test)]

@@ -1,74 +1,73 @@
-//! From the display list to a `lopdf` document, by way of printpdf: pages, content streams and font dictionaries.
+//! From the display list to a `lopdf` document, by way of printpdf: pages, content streams and graphic objects.
 //!
-//! printpdf is told of each face as a stub: names, metrics and the map from characters to our own glyph numbers.
-//! The font program itself goes in at the end ([`super::finish`]): printpdf would copy it four times. Its warnings
-//! (a missing font, text outside a text section) are errors here.
+//! printpdf is told of each face as a stub: a name and a map from numbers to our own glyph numbers. A letter is named by a
+//! character of plane 15 that stands for its number, because several letters may be drawn with one character.
+//! Program, widths and text of a face go in at the end ([`super::finish`]): printpdf would copy a program four times and
+//! write it whole. Its warnings (a missing font, text outside a text section) are errors here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use printpdf::{
-    Codepoint, Color, DictItem, ExternalStream, ExternalXObject, FontId, FontMetrics, FontType, Line, LinePoint, Op, PaintMode, ParsedFont,
+    Color, DictItem, ExternalStream, ExternalXObject, FontId, FontMetrics, FontType, Line, LinePoint, Op, PaintMode, ParsedFont,
     PdfDocument, PdfFont, PdfFontHandle, PdfFontMetricsStub, PdfPage, PdfSaveOptions, Point, Pt, Rect, Rgb, TextItem, TextMatrix, XObject,
     XObjectId, XObjectTransform,
 };
 use sha2::{Digest, Sha256};
 
-use super::PdfError;
-use super::display::{Element, Ink, Letter, Modules, Page, Run};
-use super::face::Face;
-use super::fonts::Fonts;
+use super::display::{Display, Element, Ink, Modules, NodeId, Page, Place, Run};
+use super::picture::Picture;
+use super::structure::{self, Marks};
 use super::subset::Subset;
+use super::{Materials, PdfError, stock};
 
-/// A document of printpdf, and the fonts it still lacks.
-pub(super) struct Printed {
+/// A document of printpdf, and what it still lacks.
+pub(super) struct Printed<'a> {
     /// Pages, resources and font dictionaries.
     pub(super) document: lopdf::Document,
     /// The faces it uses.
-    pub(super) fonts: Vec<PrintedFont>,
+    pub(super) fonts: Vec<PrintedFont<'a>>,
+    /// The pictures it uses: names of the resources in its pages.
+    pub(super) pictures: Vec<Arc<Picture>>,
+    /// What the content of its pages belongs to.
+    pub(super) marks: Marks,
 }
 
 /// A face as this document uses it.
-pub(super) struct PrintedFont {
+pub(super) struct PrintedFont<'a> {
     /// `/BaseFont`, such as `ABCDEF+IPAexMincho`.
     pub(super) name: String,
     /// Number of the face.
     pub(super) face: u8,
     /// Its letters.
-    pub(super) subset: Subset,
+    pub(super) subset: Subset<'a>,
 }
 
 /// Writes pages through printpdf.
-pub(super) fn printed(pages: &[Page], fonts: &Fonts) -> Result<Printed, PdfError> {
-    let mut letters: BTreeMap<u8, Vec<Letter>> = BTreeMap::new();
-    for run in pages.iter().flat_map(|page| &page.elements).filter_map(text) {
-        letters.entry(run.face).or_default().extend(run.letters());
-    }
+pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result<Printed<'a>, PdfError> {
     let mut document = PdfDocument::default();
-    let mut subsets = BTreeMap::new();
-    for (face, letters) in letters {
-        let subset = Subset::new(letters);
-        let name = format!("{}+{}", tag(face, &subset), fonts.face(face).name);
-        document.resources.fonts.map.insert(resource(face), PdfFont::new(stub(fonts.face(face), &name, &subset)));
-        subsets.insert(face, PrintedFont { name, face, subset });
+    let mut fonts = BTreeMap::new();
+    for (face, letters) in stock::letters(display) {
+        let subset = Subset::new(materials.stock.shelf(face), letters);
+        let name = format!("{}+{}", tag(face, &subset), materials.fonts.face(face).name);
+        document.resources.fonts.map.insert(resource(face), PdfFont::new(stub(&name, &subset)));
+        fonts.insert(face, PrintedFont { name, face, subset });
     }
-    let mut codes = Vec::new();
-    document.pages = pages.iter().map(|page| self::page(page, &subsets, &mut codes)).collect();
+    let mut writer = Writer { display, fonts: &fonts, codes: Vec::new(), pictures: Vec::new(), marks: Marks::default() };
+    document.pages = display.pages.iter().map(|page| writer.page(page)).collect();
+    let Writer { codes, pictures, marks, .. } = writer;
     for (number, modules) in codes.into_iter().enumerate() {
         document.resources.xobjects.map.insert(code_resource(number), form(&modules));
+    }
+    for (number, _) in pictures.iter().enumerate() {
+        document.resources.xobjects.map.insert(picture_resource(number), placeholder());
     }
     let options = PdfSaveOptions { optimize: false, subset_fonts: false, secure: true, image_optimization: None };
     let mut warnings = Vec::new();
     let document = document.to_lopdf_document(&options, &mut warnings);
     match warnings.into_iter().next() {
         Some(warning) => Err(PdfError::Warning(warning.msg)),
-        None => Ok(Printed { document, fonts: subsets.into_values().collect() }),
-    }
-}
-
-fn text(element: &Element) -> Option<&Run> {
-    match element {
-        Element::Text(run) => Some(run),
-        _ => None,
+        None => Ok(Printed { document, fonts: fonts.into_values().collect(), pictures, marks }),
     }
 }
 
@@ -80,43 +79,40 @@ fn code_resource(number: usize) -> XObjectId {
     XObjectId(format!("Q{number}"))
 }
 
-/// Six letters that name a subset: they differ where its letters differ.
-fn tag(face: u8, subset: &Subset) -> String {
-    let mut hash = Sha256::new();
-    hash.update([face]);
-    for (_, letter) in subset.numbered() {
-        hash.update(u32::from(letter.character).to_be_bytes());
-        hash.update(letter.pad.to_be_bytes());
-    }
-    hash.finalize().iter().take(6).map(|byte| char::from(b'A' + byte % 26)).collect()
+/// Name of a picture among the resources of pages.
+pub(super) fn picture_resource(number: usize) -> XObjectId {
+    XObjectId(format!("P{number}"))
 }
 
-/// What printpdf needs to know of a face, everything in 1/1000 em: the unit it writes.
-fn stub(face: &Face, name: &str, subset: &Subset) -> ParsedFont {
-    let [x_min, y_min, x_max, y_max] = face.bounds.map(|value| face.thousandths(value));
+/// Six letters that name a subset: they differ where its letters differ.
+fn tag(face: u8, subset: &Subset) -> String {
+    let mut bytes = vec![face];
+    for (_, letter) in subset.numbered() {
+        bytes.extend_from_slice(&u32::from(letter.character).to_be_bytes());
+        bytes.extend_from_slice(&letter.mark.map_or(0, u32::from).to_be_bytes());
+        bytes.extend_from_slice(&letter.pad.to_be_bytes());
+    }
+    Sha256::digest(&bytes).iter().take(6).map(|byte| char::from(b'A' + byte % 26)).collect()
+}
+
+/// The character that stands for a glyph number.
+fn stand_in(number: u16) -> char {
+    char::from_u32(0xF_0000 + u32::from(number)).unwrap_or('\u{F0000}')
+}
+
+/// What printpdf needs to know of a face to write text; what it would say about it is replaced at the end.
+fn stub(name: &str, subset: &Subset) -> ParsedFont {
     ParsedFont {
         // The four bytes every TrueType file begins with: printpdf reads the kind of font off them.
         original_bytes: vec![0, 1, 0, 0],
         font_index: 0,
         font_name: Some(name.to_owned()),
-        codepoint_to_glyph: subset
-            .numbered()
-            .filter(|(_, letter)| letter.pad == 0)
-            .map(|(number, letter)| (u32::from(letter.character), number))
-            .collect(),
-        glyph_widths: (1..).zip(subset.advances(face)).collect(),
+        codepoint_to_glyph: subset.numbered().map(|(number, _)| (u32::from(stand_in(number)), number)).collect(),
+        glyph_widths: BTreeMap::new(),
         units_per_em: 1000,
-        font_metrics: FontMetrics { ascent: face.thousandths(face.ascent), descent: face.thousandths(face.descent) },
+        font_metrics: FontMetrics { ascent: 880, descent: -120 },
         font_type: FontType::TrueType,
-        pdf_font_metrics: PdfFontMetricsStub {
-            units_per_em: 1000,
-            x_min,
-            y_min,
-            x_max,
-            y_max,
-            us_weight_class: face.weight,
-            ..PdfFontMetricsStub::default()
-        },
+        pdf_font_metrics: PdfFontMetricsStub::default(),
     }
 }
 
@@ -140,46 +136,149 @@ fn color(ink: Ink) -> Color {
     Color::Rgb(Rgb { r, g, b, icc_profile: None })
 }
 
-/// What was last told to the page, so that it is told once.
+/// Writes the pages of one document.
+struct Writer<'d, 'a> {
+    display: &'d Display,
+    fonts: &'d BTreeMap<u8, PrintedFont<'a>>,
+    codes: Vec<std::rc::Rc<Modules>>,
+    pictures: Vec<Arc<Picture>>,
+    marks: Marks,
+}
+
+/// A page being written, and what it was last told, so that it is told once.
 #[derive(Default)]
-struct State {
+struct Sheet {
+    ops: Vec<Op>,
+    height: f64,
     font: Option<(u8, f64)>,
     fill: Option<Ink>,
     stroke: Option<(Ink, f64)>,
     spacing: f64,
     in_text: bool,
+    open: Option<Place>,
+    marked: Vec<NodeId>,
 }
 
-fn page(page: &Page, subsets: &BTreeMap<u8, PrintedFont>, codes: &mut Vec<std::rc::Rc<Modules>>) -> PdfPage {
-    let height = page.size.1;
-    let mut state = State::default();
-    let mut ops = Vec::new();
-    // Backgrounds first: the tint of a row must not cover the line of the row above.
-    let is_fill = |element: &&Element| matches!(element, Element::Fill { .. });
-    let elements = page.elements.iter().filter(is_fill).chain(page.elements.iter().filter(|element| !is_fill(element)));
-    for element in elements {
-        let is_text = matches!(element, Element::Text(_));
-        if is_text != state.in_text {
-            ops.push(if is_text { Op::StartTextSection } else { Op::EndTextSection });
-            state.in_text = is_text;
+impl Writer<'_, '_> {
+    fn page(&mut self, page: &Page) -> PdfPage {
+        let mut sheet = Sheet { height: page.size.1, ..Sheet::default() };
+        // Backgrounds first: the tint of a row must not cover the line of the row above.
+        let is_fill = |element: &&Element| matches!(element, Element::Fill { .. });
+        let is_line = |element: &&Element| matches!(element, Element::Line { .. });
+        for element in page.elements.iter().filter(is_fill).chain(page.elements.iter().filter(is_line)) {
+            sheet.enter(Place::Ornament, self.display);
+            sheet.shape(element);
         }
-        match element {
-            Element::Text(run) => show(run, height, subsets, &mut state, &mut ops),
-            Element::Line { from, to, width, ink } => {
-                if state.stroke != Some((*ink, *width)) {
-                    ops.push(Op::SetOutlineColor { col: color(*ink) });
-                    ops.push(Op::SetOutlineThickness { pt: pt(*width) });
-                    state.stroke = Some((*ink, *width));
+        for element in &page.elements {
+            match element {
+                Element::Text(run) => {
+                    sheet.enter(run.place, self.display);
+                    if let Some(font) = self.fonts.get(&run.face) {
+                        sheet.show(run, &font.subset);
+                    }
                 }
-                let points = [from, to].map(|point| LinePoint { p: Point { x: pt(point.0), y: pt(height - point.1) }, bezier: false });
-                ops.push(Op::DrawLine { line: Line { points: points.to_vec(), is_closed: false } });
+                Element::Code { at, size, modules, place } => {
+                    sheet.enter(*place, self.display);
+                    sheet.place(code_resource(self.codes.len()), *at, (*size, *size));
+                    self.codes.push(std::rc::Rc::clone(modules));
+                    self.figure(*place, *at, (*size, *size), page.size.1);
+                }
+                Element::Picture { at, size, picture, place } => {
+                    sheet.enter(*place, self.display);
+                    let known = self.pictures.iter().position(|known| Arc::ptr_eq(known, picture));
+                    let number = known.unwrap_or_else(|| {
+                        self.pictures.push(Arc::clone(picture));
+                        self.pictures.len() - 1
+                    });
+                    sheet.place(picture_resource(number), *at, *size);
+                    self.figure(*place, *at, *size, page.size.1);
+                }
+                Element::Line { .. } | Element::Fill { .. } => {}
+            }
+        }
+        sheet.leave();
+        self.marks.pages.push(sheet.marked);
+        let mut paper = PdfPage::new(printpdf::Mm(0.0), printpdf::Mm(0.0), sheet.ops);
+        let edges = Rect { x: Pt(0.0), y: Pt(0.0), width: pt(page.size.0), height: pt(page.size.1), mode: None, winding_order: None };
+        paper.media_box = edges.clone();
+        paper.trim_box = edges.clone();
+        paper.crop_box = edges;
+        paper
+    }
+
+    fn figure(&mut self, place: Place, at: (f64, f64), size: (f64, f64), height: f64) {
+        if let Place::Node(node) = place {
+            let [left, top, right, bottom] = [at.0, height - at.1, at.0 + size.0, height - at.1 - size.1].map(rounded);
+            self.marks.figures.insert(node, [left, bottom, right, top]);
+        }
+    }
+}
+
+impl Sheet {
+    /// Goes on with content of a place.
+    fn enter(&mut self, place: Place, display: &Display) {
+        if self.open == Some(place) {
+            return;
+        }
+        self.leave();
+        self.ops.push(match place {
+            Place::Node(node) => {
+                let number = i64::try_from(self.marked.len()).unwrap_or(i64::MAX);
+                self.marked.push(node);
+                let tag = display.tree.nodes().get(node.0 as usize).map_or("P", |node| structure::name(&node.tag));
+                let properties = BTreeMap::from([("MCID".to_owned(), DictItem::Int(number))]);
+                Op::BeginMarkedContentWithProperties { tag: tag.to_owned(), properties: DictItem::Dict { map: properties } }
+            }
+            Place::Ornament => Op::BeginMarkedContent { tag: "Artifact".to_owned() },
+            Place::Header | Place::Footer => {
+                let name = |name: &str| DictItem::Name(name.as_bytes().to_vec());
+                let kind = name(if place == Place::Header { "Header" } else { "Footer" });
+                let map = BTreeMap::from([("Type".to_owned(), name("Pagination")), ("Subtype".to_owned(), kind)]);
+                Op::BeginMarkedContentWithProperties { tag: "Artifact".to_owned(), properties: DictItem::Dict { map } }
+            }
+        });
+        self.open = Some(place);
+    }
+
+    /// Ends the content of the place it is in.
+    fn leave(&mut self) {
+        self.text(false);
+        if self.open.take().is_some() {
+            self.ops.push(Op::EndMarkedContent);
+        }
+    }
+
+    fn text(&mut self, wanted: bool) {
+        if self.in_text != wanted {
+            self.ops.push(if wanted { Op::StartTextSection } else { Op::EndTextSection });
+            self.in_text = wanted;
+        }
+    }
+
+    fn fill(&mut self, ink: Ink) {
+        if self.fill != Some(ink) {
+            self.ops.push(Op::SetFillColor { col: color(ink) });
+            self.fill = Some(ink);
+        }
+    }
+
+    fn shape(&mut self, element: &Element) {
+        match element {
+            Element::Line { from, to, width, ink } => {
+                if self.stroke != Some((*ink, *width)) {
+                    self.ops.push(Op::SetOutlineColor { col: color(*ink) });
+                    self.ops.push(Op::SetOutlineThickness { pt: pt(*width) });
+                    self.stroke = Some((*ink, *width));
+                }
+                let place = |point: &(f64, f64)| LinePoint { p: Point { x: pt(point.0), y: pt(self.height - point.1) }, bezier: false };
+                self.ops.push(Op::DrawLine { line: Line { points: vec![place(from), place(to)], is_closed: false } });
             }
             Element::Fill { at, size, ink } => {
-                fill(*ink, &mut state, &mut ops);
-                ops.push(Op::DrawRectangle {
+                self.fill(*ink);
+                self.ops.push(Op::DrawRectangle {
                     rectangle: Rect {
                         x: pt(at.0),
-                        y: pt(height - at.1 - size.1),
+                        y: pt(self.height - at.1 - size.1),
                         width: pt(size.0),
                         height: pt(size.1),
                         mode: Some(PaintMode::Fill),
@@ -187,64 +286,48 @@ fn page(page: &Page, subsets: &BTreeMap<u8, PrintedFont>, codes: &mut Vec<std::r
                     },
                 });
             }
-            Element::Code { at, size, modules, .. } => {
-                let id = code_resource(codes.len());
-                codes.push(std::rc::Rc::clone(modules));
-                ops.push(Op::UseXobject {
-                    id,
-                    transform: XObjectTransform {
-                        translate_x: Some(pt(at.0)),
-                        translate_y: Some(pt(height - at.1 - size)),
-                        scale_x: Some(rounded(*size)),
-                        scale_y: Some(rounded(*size)),
-                        no_auto_scale: true,
-                        ..XObjectTransform::default()
-                    },
-                });
-            }
+            Element::Text(_) | Element::Code { .. } | Element::Picture { .. } => {}
         }
     }
-    if state.in_text {
-        ops.push(Op::EndTextSection);
+
+    #[expect(clippy::float_cmp, reason = "compares what was written with what is to be written")]
+    fn show(&mut self, run: &Run, subset: &Subset) {
+        self.text(true);
+        self.fill(run.ink);
+        if self.font != Some((run.face, run.size)) {
+            self.ops.push(Op::SetFont { font: PdfFontHandle::External(resource(run.face)), size: pt(run.size) });
+            self.font = Some((run.face, run.size));
+        }
+        if self.spacing != run.spacing {
+            self.ops.push(Op::SetCharacterSpacing { multiplier: rounded(run.spacing) });
+            self.spacing = run.spacing;
+        }
+        self.ops.push(Op::SetTextMatrix { matrix: TextMatrix::Translate(pt(run.at.0), pt(self.height - run.at.1)) });
+        let text = run.letters.iter().map(|letter| stand_in(subset.number(*letter))).collect();
+        self.ops.push(Op::ShowText { items: vec![TextItem::Text(text)] });
     }
-    let mut paper = PdfPage::new(printpdf::Mm(0.0), printpdf::Mm(0.0), ops);
-    let sheet = Rect { x: Pt(0.0), y: Pt(0.0), width: pt(page.size.0), height: pt(height), mode: None, winding_order: None };
-    paper.media_box = sheet.clone();
-    paper.trim_box = sheet.clone();
-    paper.crop_box = sheet;
-    paper
+
+    /// Places a graphic object of the resources.
+    fn place(&mut self, id: XObjectId, at: (f64, f64), size: (f64, f64)) {
+        self.text(false);
+        self.ops.push(Op::UseXobject {
+            id,
+            transform: XObjectTransform {
+                translate_x: Some(pt(at.0)),
+                translate_y: Some(pt(self.height - at.1 - size.1)),
+                scale_x: Some(rounded(size.0)),
+                scale_y: Some(rounded(size.1)),
+                no_auto_scale: true,
+                ..XObjectTransform::default()
+            },
+        });
+    }
 }
 
-fn fill(ink: Ink, state: &mut State, ops: &mut Vec<Op>) {
-    if state.fill != Some(ink) {
-        ops.push(Op::SetFillColor { col: color(ink) });
-        state.fill = Some(ink);
-    }
-}
-
-#[expect(clippy::float_cmp, reason = "compares what was written with what is to be written")]
-fn show(run: &Run, height: f64, subsets: &BTreeMap<u8, PrintedFont>, state: &mut State, ops: &mut Vec<Op>) {
-    fill(run.ink, state, ops);
-    if state.font != Some((run.face, run.size)) {
-        ops.push(Op::SetFont { font: PdfFontHandle::External(resource(run.face)), size: pt(run.size) });
-        state.font = Some((run.face, run.size));
-    }
-    if state.spacing != run.spacing {
-        ops.push(Op::SetCharacterSpacing { multiplier: rounded(run.spacing) });
-        state.spacing = run.spacing;
-    }
-    ops.push(Op::SetTextMatrix { matrix: TextMatrix::Translate(pt(run.at.0), pt(height - run.at.1)) });
-    let items = if run.pad == 0 {
-        vec![TextItem::Text(run.text.clone())]
-    } else {
-        // A padded letter shares its character with the plain one: it is named by its number.
-        let mut plain = run.text.clone();
-        let last = plain.pop().map(|character| Letter { character, pad: run.pad });
-        let number = |letter| subsets.get(&run.face).map_or(0, |font| font.subset.number(letter));
-        let glyph = |letter: Letter| Codepoint::with_cid(number(letter), 0.0, letter.character.to_string());
-        vec![TextItem::Text(plain), TextItem::GlyphIds(last.map(glyph).into_iter().collect())]
-    };
-    ops.push(Op::ShowText { items });
+/// Keeps a place among the resources for a picture, which is put in at the end: it is compressed already.
+fn placeholder() -> XObject {
+    let stream = ExternalStream { dict: BTreeMap::new(), content: Vec::new(), compress: false };
+    XObject::External(ExternalXObject { stream, width: None, height: None, dpi: None })
 }
 
 /// A QR code in a unit square: one rectangle per run of dark modules.

@@ -3,14 +3,18 @@
 //! - Combining sequences of kana and Latin are composed (NFC), because there is no shaper. Compatibility ideographs
 //!   (U+F900…, U+2F800…) are passed through: NFC would replace 﨑's relatives by other characters, and a name must
 //!   be printed as it is registered.
-//! - Default-ignorable characters (variation selectors, zero-width spaces, soft hyphens) are dropped: they have no
-//!   glyph.
+//! - Default-ignorable characters (zero-width spaces, soft hyphens) are dropped: they have no glyph. Variation selectors
+//!   stay until the faces are asked: some have a glyph for the pair, and a name is printed with it.
 //! - Controls, separators and bidirectional overrides are refused: what a reader sees and what a machine copies
 //!   would differ.
 
 use std::borrow::Cow;
 
-use unicode_normalization::{IsNormalized, UnicodeNormalization, char::canonical_combining_class, is_nfc_quick};
+use unicode_normalization::{
+    IsNormalized, UnicodeNormalization,
+    char::{canonical_combining_class, is_combining_mark},
+    is_nfc_quick,
+};
 
 /// Text ready for measuring, or the first character that must not be drawn.
 pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
@@ -26,12 +30,16 @@ pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
         if is_forbidden(character) {
             return Err(character);
         }
-        clean &= !is_ignorable(character);
+        clean &= !is_dropped(character);
     }
-    Ok(if clean { composed } else { Cow::Owned(composed.chars().filter(|&character| !is_ignorable(character)).collect()) })
+    Ok(if clean { composed } else { Cow::Owned(composed.chars().filter(|&character| !is_dropped(character)).collect()) })
 }
 
-/// Composes everything but compatibility ideographs.
+fn is_dropped(character: char) -> bool {
+    is_ignorable(character) && !is_selector(character)
+}
+
+/// Composes sequences, and leaves characters alone that Unicode would replace by another one.
 pub(super) fn composed(text: &str) -> Cow<'_, str> {
     if is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
@@ -39,8 +47,8 @@ pub(super) fn composed(text: &str) -> Cow<'_, str> {
     let mut composed = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
-        let ideograph = rest.char_indices().find(|&(_, character)| is_compatibility_ideograph(character));
-        let (before, from) = match ideograph {
+        let kept = rest.char_indices().find(|&(_, character)| is_replaced(character));
+        let (before, from) = match kept {
             None => (rest, rest.len()),
             Some((at, character)) => (&rest[..at], at + character.len_utf8()),
         };
@@ -56,8 +64,26 @@ pub(super) fn is_composed(character: char) -> bool {
     canonical_combining_class(character) == 0 && is_nfc_quick(std::iter::once(character)) == IsNormalized::Yes
 }
 
-fn is_compatibility_ideograph(character: char) -> bool {
-    matches!(character, '\u{F900}'..='\u{FAFF}' | '\u{2F800}'..='\u{2FA1F}')
+/// Whether NFC puts one other character in the place of this one: compatibility ideographs, Å of ångström, Ω of ohm.
+fn is_replaced(character: char) -> bool {
+    let mut composed = std::iter::once(character).nfc();
+    is_nfc_quick(std::iter::once(character)) != IsNormalized::Yes
+        && composed.next().is_some_and(|first| first != character)
+        && composed.next().is_none()
+}
+
+/// A variation selector.
+pub(super) fn is_selector(character: char) -> bool {
+    matches!(character, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
+}
+
+/// Whether a face may have one glyph for the character and the one before it: a variation selector or combining mark.
+pub(super) fn joins(character: char) -> bool {
+    match character {
+        // Nearly all text: asked first.
+        ..'\u{300}' | '\u{3000}'..='\u{3029}' | '\u{3030}'..='\u{3098}' | '\u{309B}'..='\u{9FFF}' | '\u{FF00}'..='\u{FFEF}' => false,
+        _ => is_selector(character) || is_combining_mark(character),
+    }
 }
 
 /// Controls, line and paragraph separators, bidirectional embeddings, overrides and isolates, noncharacters.
@@ -86,8 +112,9 @@ mod tests {
             ("か\u{3099}は\u{309A}", "がぱ"),
             ("e\u{301}", "é"),
             ("神\u{FA19}社\u{FA4C}か\u{3099}\u{2F800}", "神\u{FA19}社\u{FA4C}が\u{2F800}"),
+            ("\u{212B}A\u{30A}\u{2126}\u{1F71}", "\u{212B}\u{C5}\u{2126}\u{1F71}"),
             ("髙﨑𠮷槗", "髙﨑𠮷槗"),
-            ("葛\u{E0100}飾\u{FE00}\u{200B}\u{AD}", "葛飾"),
+            ("葛\u{E0100}飾\u{FE00}\u{200B}\u{AD}", "葛\u{E0100}飾\u{FE00}"),
         ] {
             assert_eq!(prepared(text).unwrap(), expected);
         }

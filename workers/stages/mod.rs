@@ -65,7 +65,7 @@ fn undecodable(error: &hosho_schema::messages::DecodeError) -> Fault {
     Fault::new(Reason::Undecodable, text)
 }
 
-fn unreadable(what: &str, error: &serde_json::Error) -> Fault {
+pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> Fault {
     // The category only: the text of a data error quotes the value.
     Fault::new(
         Reason::SnapshotUnreadable,
@@ -75,7 +75,7 @@ fn unreadable(what: &str, error: &serde_json::Error) -> Fault {
 
 /// A row that a message names does not exist. Whoever can publish writes the name, so only an identifier of our own form is
 /// repeated.
-fn missing(what: &str, id: &str) -> Fault {
+pub(crate) fn missing(what: &str, id: &str) -> Fault {
     let id = if uuid::Uuid::try_parse(id).is_ok() { id } else { "under the name given" };
     Fault::new(Reason::ReferenceMissing, format!("there is no {what} {id}"))
 }

@@ -6,32 +6,25 @@
 //! Safe to run twice: documents are drawn from the stored content, so a second run draws the same bytes, which have the
 //! same name in the store; rows that exist stay, and so does the arrival time.
 
-use std::sync::Arc;
-
 use hosho_schema::{
     db::Connection,
-    messages::{MediumV1, RenderV1},
+    messages::RenderV1,
     models::{
         authentication_key,
         certificate::{self, Certificate as Revision},
         document::{self, Document, Kind},
-        guarantee::Guarantee,
     },
-    snapshots::{self, Certificate},
 };
 use tracing::info;
 
-use super::{dispatch, missing, unreadable};
+use super::{dispatch, missing};
 use crate::{
     assembly::Services,
     broker::Outgoing,
     clock::Clock,
     documents::{DocumentError, Documents, Stored},
-    keys::KeyRing,
-    papers,
-    pdf::Fonts,
+    drawing::Drawing,
     stage::{Fault, Item, Reason, Stage, Verdicts},
-    templates::Templates,
 };
 
 /// The wire name.
@@ -40,17 +33,13 @@ pub const NAME: &str = "render";
 /// The stage.
 pub struct Render {
     clock: Clock,
-    keys: Arc<KeyRing>,
-    fonts: Arc<Fonts>,
-    templates: Arc<Templates>,
+    drawing: Drawing,
     documents: Documents,
-    registry_url: String,
 }
 
 /// A certificate, and what it still lacks.
 pub struct Facts {
     revision: Revision,
-    guarantee: Guarantee,
     sealed: Option<(String, Vec<u8>)>,
     drawn: bool,
 }
@@ -64,30 +53,7 @@ pub struct Outcome {
 
 impl Render {
     pub(super) fn new(services: &Services) -> Self {
-        Self {
-            clock: services.clock.clone(),
-            keys: Arc::clone(&services.keys),
-            fonts: Arc::clone(&services.fonts),
-            templates: Arc::clone(&services.templates),
-            documents: services.documents.clone(),
-            registry_url: services.registry_url.clone(),
-        }
-    }
-
-    fn draw(&self, facts: &Facts) -> Result<Vec<(Kind, Vec<u8>)>, Fault> {
-        let content: Certificate = snapshots::read(&facts.revision.content).map_err(|error| unreadable("certificate", &error))?;
-        let created = facts.revision.drawn_at;
-        let failed = |error: papers::PaperError| Fault::from_error(Reason::DocumentFailed, &error);
-        let mut drawn = vec![(Kind::Certificate, papers::certificate(&self.templates, &self.fonts, &content, created).map_err(failed)?)];
-        if content.medium == MediumV1::Electronic {
-            let guarantee = &facts.guarantee.id;
-            let (data_key_id, sealed) = facts.sealed.as_ref().ok_or_else(|| missing("authentication key of guarantee", guarantee))?;
-            let key = self.keys.open(data_key_id, sealed, guarantee).map_err(|error| Fault::from_error(Reason::KeyUnusable, &error))?;
-            let notice =
-                papers::notice(&self.templates, &self.fonts, &content, key.expose(), &self.registry_url, created).map_err(failed)?;
-            drawn.push((Kind::Notice, notice));
-        }
-        Ok(drawn)
+        Self { clock: services.clock.clone(), drawing: Drawing::of(services), documents: services.documents.clone() }
     }
 
     async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
@@ -136,15 +102,15 @@ impl Stage for Render {
             .zip(certificates)
             .zip(sealed)
             .map(|((item, issued), sealed)| {
-                let (revision, guarantee) = issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let (revision, _) = issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
                 let drawn = revision.arrived_at.is_some();
-                Ok(Facts { revision, guarantee, sealed: sealed.map(|row| (row.data_key_id, row.sealed)), drawn })
+                Ok(Facts { revision, sealed: sealed.map(|row| (row.data_key_id, row.sealed)), drawn })
             })
             .collect())
     }
 
     fn decide(&self, _: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let drawn = if facts.drawn { Vec::new() } else { self.draw(&facts)? };
+        let drawn = if facts.drawn { Vec::new() } else { self.drawing.documents(&facts.revision, facts.sealed.as_ref())? };
         Ok(Outcome { certificate_id: facts.revision.id, drawn, stored: Vec::new() })
     }
 
@@ -163,7 +129,7 @@ impl Stage for Render {
                 location: stored.location.clone(),
                 sha256: stored.sha256.clone(),
                 size: i64::try_from(stored.size).unwrap_or(i64::MAX),
-                identity: format!("fonts:{} templates:{}", self.fonts.sha256(), self.templates.sha256()),
+                identity: self.drawing.identity(),
                 stored_at: now,
             })
             .collect();

@@ -20,7 +20,8 @@ use crate::{
     documents::Documents,
     keys::KeyRing,
     mail::{Mailer, Sender},
-    pdf::{FontPaths, Fonts},
+    papers::Press,
+    pdf::{FontPaths, Fonts, Pictures},
     post::Post,
     stage::{Fault, Item, Stage},
     telemetry::Traceparent,
@@ -41,7 +42,11 @@ pub(super) fn now() -> NaiveDateTime {
 
 impl Trial {
     pub(super) fn new() -> Self {
-        static FONTS: OnceLock<Arc<Fonts>> = OnceLock::new();
+        static PRESS: OnceLock<Arc<Press>> = OnceLock::new();
+        let press = PRESS.get_or_init(|| {
+            let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
+            Arc::new(Press::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new()))
+        });
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let config = Config::load(None, &[]).unwrap();
@@ -51,8 +56,8 @@ impl Trial {
         let services = Services {
             data: Arc::new(Data::load(&config).unwrap()),
             keys: Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()),
-            fonts: Arc::clone(FONTS.get_or_init(|| Arc::new(Fonts::load(&FontPaths::system().unwrap()).unwrap()))),
-            templates: Arc::new(Templates::load(None).unwrap()),
+            press: Arc::clone(press),
+            templates: Arc::clone(press.templates()),
             post: Post {
                 mailer: Mailer::folder(path("mail")).unwrap(),
                 from: Sender { name: None, address: "hosho@example.jp".into() },

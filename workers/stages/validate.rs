@@ -90,7 +90,7 @@ struct Identity {
 
 impl Validate {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), fonts: Arc::clone(&services.fonts) }
+        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), fonts: Arc::clone(services.press.fonts()) }
     }
 
     fn judge(&self, received: &Received, now: NaiveDateTime) -> Judged {

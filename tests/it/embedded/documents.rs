@@ -90,7 +90,8 @@ fn every_electronic_product_has_a_notice_with_the_key_that_the_database_knows() 
         if let Some(venture) =
             product.application["principal"]["name"].as_str().filter(|_| product.company() != &product.application["principal"])
         {
-            assert_holds(&text, &[("JV名", &format!("{venture}御中")), ("代表者", &format!("（{venture}代表者）"))]);
+            let company = product.company()["name"].as_str().unwrap();
+            assert_holds(&text, &[("JV名", &format!("{venture}代表者{company}御中")), ("代表者", &format!("（{venture}代表者）"))]);
         }
         assert!(seen.insert(key), "{number}: another guarantee has this key");
     }
@@ -135,7 +136,8 @@ fn every_certificate_states_what_was_applied_for() {
             None => assert!(!text.contains("預託金融機関令和"), "{text}"),
         }
         for member in product.application["principal"]["members"].as_array().into_iter().flatten() {
-            assert_holds(&text, &[("構成員", &format!("構成員{}", member["name"].as_str().unwrap()))]);
+            let [address, name] = ["address", "name"].map(|field| member[field].as_str().unwrap());
+            assert_holds(&text, &[("構成員", &format!("構成員{address}{name}"))]);
         }
         assert_eq!(text.contains("電子証書"), product.is_electronic(), "{number}: the caption");
         kanji.extend(text.chars().filter(|character| "髙﨑𠮷槗".contains(*character)));

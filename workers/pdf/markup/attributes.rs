@@ -2,7 +2,8 @@
 
 use roxmltree::Node;
 
-use super::{Align, Position, Width};
+use super::elements::{Form, nearest};
+use super::{Align, Vertical, Width};
 use crate::pdf::PdfError;
 use crate::pdf::display::Ink;
 use crate::pdf::fonts::Style;
@@ -10,16 +11,13 @@ use crate::pdf::fonts::Style;
 /// Points in a millimetre.
 const MILLIMETRE: f64 = 72.0 / 25.4;
 
-/// Where a node begins.
-pub(super) fn position(node: Node) -> Position {
-    let at = node.document().text_pos_at(node.range().start);
-    Position { line: at.row, column: at.col }
-}
+/// Sizes of letters that can be read, points.
+const SMALLEST: f64 = 1.0;
 
 /// An error at a node. `problem` must not repeat text of the document: it may be personal.
 pub(super) fn refused(node: Node, problem: String) -> PdfError {
-    let Position { line, column } = position(node);
-    PdfError::Markup { line, column, problem }
+    let at = node.document().text_pos_at(node.range().start);
+    PdfError::Markup { line: at.row, column: at.col, problem }
 }
 
 /// The attributes of an element.
@@ -31,15 +29,22 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Checks that all attributes are known.
-    pub(super) fn of(node: Node<'a, 'a>, known: &[&str], em: f64) -> Result<Self, PdfError> {
+    /// Checks that all attributes are those of the element.
+    pub(super) fn of(node: Node<'a, 'a>, form: &Form, em: f64) -> Result<Self, PdfError> {
+        let known = form.attributes;
         match node.attributes().find(|attribute| attribute.namespace().is_some() || !known.contains(&attribute.name())) {
             None => Ok(Self { node, em }),
             Some(attribute) => {
-                let text = format!("<{}> has no attribute {}", node.tag_name().name(), attribute.name());
-                Err(refused(node, text))
+                let name = attribute.name();
+                let hint = nearest(name, known.iter().copied()).map(|word| format!("; did you mean {word}?")).unwrap_or_default();
+                Err(refused(node, format!("<{}> has no attribute {name}{hint}", form.name)))
             }
         }
+    }
+
+    /// The same attributes, where `em` means another size.
+    pub(super) fn with_em(self, em: f64) -> Self {
+        Self { em, ..self }
     }
 
     /// The attribute as it is.
@@ -62,6 +67,17 @@ impl<'a> Attributes<'a> {
         self.typed(name, "a length (mm, pt or em)", |value| length(value, self.em))
     }
 
+    /// A size of letters.
+    pub(super) fn size(self, name: &str) -> Result<Option<f64>, PdfError> {
+        let size = |value: &str| length(value, self.em).filter(|size| *size >= SMALLEST);
+        self.typed(name, "a length (mm, pt or em) of 1pt or more", size)
+    }
+
+    /// A length greater than zero.
+    pub(super) fn extent(self, name: &str) -> Result<Option<f64>, PdfError> {
+        self.typed(name, "a length (mm, pt or em) greater than zero", |value| length(value, self.em).filter(|length| *length > 0.0))
+    }
+
     /// Lengths, separated by spaces.
     pub(super) fn lengths(self, name: &str) -> Result<Option<Vec<f64>>, PdfError> {
         self.typed(name, "a list of lengths (mm, pt or em)", |value| {
@@ -76,9 +92,9 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// A plain number greater than zero.
-    pub(super) fn number(self, name: &str) -> Result<Option<f64>, PdfError> {
-        self.typed(name, "a positive number", |value| value.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0))
+    /// A height of lines as a multiple of the letters' size.
+    pub(super) fn leading(self) -> Result<Option<f64>, PdfError> {
+        self.typed("leading", "a number from 0.5 to 10", |value| value.parse().ok().filter(|number| (0.5..=10.0).contains(number)))
     }
 
     /// A whole number from 1 to 99.
@@ -88,6 +104,10 @@ impl<'a> Attributes<'a> {
 
     /// One of a few words.
     pub(super) fn choice<T: Copy>(self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, PdfError> {
+        // Most are not given: nothing is prepared to complain of them.
+        if self.node.attribute(name).is_none() {
+            return Ok(None);
+        }
         let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
         self.typed(name, &format!("one of {}", words.join(", ")), |value| {
             choices.iter().find(|(word, _)| *word == value).map(|(_, choice)| *choice)
@@ -97,6 +117,16 @@ impl<'a> Attributes<'a> {
     /// `align`.
     pub(super) fn align(self) -> Result<Option<Align>, PdfError> {
         self.choice("align", &[("left", Align::Left), ("center", Align::Center), ("right", Align::Right), ("justify", Align::Justify)])
+    }
+
+    /// `align` of something that is no text.
+    pub(super) fn place(self) -> Result<Option<Align>, PdfError> {
+        self.choice("align", &[("left", Align::Left), ("center", Align::Center), ("right", Align::Right)])
+    }
+
+    /// `valign`.
+    pub(super) fn valign(self) -> Result<Option<Vertical>, PdfError> {
+        self.choice("valign", &[("top", Vertical::Top), ("middle", Vertical::Middle), ("bottom", Vertical::Bottom)])
     }
 
     /// `face`.

@@ -2,20 +2,37 @@
 //!
 //! White space with a line end in it belongs to the template's layout: it vanishes, or becomes one space between
 //! two ASCII characters. All other spaces are the text's own and stay, those at the edges of a block excepted.
+//!
+//! `<pages/>` is a character in the text, because only the layout knows the numbers: a noncharacter, which no text
+//! can contain.
 
 use roxmltree::Node;
 
-use super::Span;
 use super::attributes::{Attributes, refused};
+use super::{PAGES, Span, elements};
 use crate::pdf::fonts::Style;
 use crate::pdf::{PdfError, text};
 
+/// Deepest `<em>` within `<em>`.
+const DEEPEST: usize = 12;
+
 /// Reads the inline content of an element into lines of spans.
 pub(super) fn lines(node: Node, style: Style) -> Result<Vec<Vec<Span>>, PdfError> {
+    read(node, style, false)
+}
+
+/// The same for an element in which `<pages/>` may stand.
+pub(super) fn running(node: Node, style: Style) -> Result<Vec<Vec<Span>>, PdfError> {
+    read(node, style, true)
+}
+
+fn read(node: Node, style: Style, is_running: bool) -> Result<Vec<Vec<Span>>, PdfError> {
     let mut lines = vec![Vec::new()];
-    collect(node, style, &mut lines)?;
+    collect(node, style, is_running, 0, &mut lines)?;
     for line in &mut lines {
-        if let Some(first) = line.first_mut() {
+        if let Some(first) = line.first_mut()
+            && first.text.starts_with(' ')
+        {
             first.text = first.text.trim_start_matches(' ').to_owned();
         }
         if let Some(last) = line.last_mut() {
@@ -35,25 +52,38 @@ pub(super) fn plain(node: Node) -> Result<String, PdfError> {
     }
 }
 
-fn collect(node: Node, style: Style, lines: &mut Vec<Vec<Span>>) -> Result<(), PdfError> {
+fn push(lines: &mut [Vec<Span>], text: &str, style: Style) {
+    let Some(line) = lines.last_mut() else { return };
+    match line.last_mut() {
+        Some(last) if last.style == style => last.text.push_str(text),
+        _ => line.push(Span { text: text.to_owned(), style }),
+    }
+}
+
+fn collect(node: Node, style: Style, is_running: bool, depth: usize, lines: &mut Vec<Vec<Span>>) -> Result<(), PdfError> {
+    if depth > DEEPEST {
+        return Err(refused(node, "elements are nested too deeply".to_owned()));
+    }
     for child in node.children() {
         if child.is_text() {
             let collapsed = collapsed(child.text().unwrap_or_default());
             let prepared = text::prepared(&collapsed).map_err(|character| PdfError::ForbiddenCharacter { character })?;
-            if prepared.is_empty() {
-                continue;
+            if !prepared.is_empty() {
+                push(lines, &prepared, style);
             }
-            let Some(line) = lines.last_mut() else { continue };
-            match line.last_mut() {
-                Some(last) if last.style == style => last.text.push_str(&prepared),
-                _ => line.push(Span { text: prepared.into_owned(), style }),
-            }
+        } else if child.is_pi() {
+            return Err(refused(child, "markup has no processing instructions".to_owned()));
         } else if child.is_element() {
-            Attributes::of(child, &[], 0.0)?;
-            match child.tag_name().name() {
-                "br" if child.children().next().is_none() => lines.push(Vec::new()),
-                "em" => collect(child, Style::Gothic, lines)?,
-                other => return Err(refused(child, format!("unknown element <{other}> within text"))),
+            let name = child.tag_name().name();
+            let form = elements::of(child)?;
+            Attributes::of(child, form, 0.0)?;
+            match name {
+                "br" | "pages" if child.children().next().is_some() => return Err(refused(child, format!("<{name}> holds nothing"))),
+                "br" => lines.push(Vec::new()),
+                "pages" if is_running => push(lines, PAGES.encode_utf8(&mut [0; 4]), style),
+                "pages" => return Err(refused(child, "<pages> stands in <header> and <footer> only".to_owned())),
+                "em" => collect(child, Style::Gothic, is_running, depth + 1, lines)?,
+                _ => return Err(refused(child, format!("<{name}> cannot stand within text: put the text beside it into a <p>"))),
             }
         }
     }

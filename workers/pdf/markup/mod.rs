@@ -2,24 +2,39 @@
 //!
 //! An unknown element or attribute, text where none belongs and a length that is none are errors with line and
 //! column: a slip in a template must not become a gap in a certificate. No document type, no entities of one's own.
-//! The elements are described in `templates/README.md`.
+//! The elements are described in `templates/README.md`, each with a picture that is drawn from the example there.
+//!
+//! What needs no measuring is judged here: the grid of a table is laid out in cells before it is in points. Errors
+//! name places, elements and attributes, never text: that is personal, and errors are logged.
 
 mod attributes;
+mod elements;
 mod inline;
+mod lists;
+#[cfg(test)]
+mod manual;
 mod read;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 pub(super) use read::read;
 
-use super::display::{Ink, Role};
+use super::display::{Ink, Numbering, Scope, Tag};
 use super::fonts::Style;
 
-/// Line and column of the markup, from 1.
+/// Stands in running text where the page's number belongs. No text of a document contains it: it is a noncharacter.
+pub(super) const PAGES: char = '\u{FFFF}';
+
+/// Line and column of the markup, from 1, and the element that begins there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
     /// Line.
     pub(super) line: u32,
     /// Column, in characters.
     pub(super) column: u32,
+    /// Name of the element.
+    pub(super) element: &'static str,
 }
 
 /// The whole document.
@@ -28,10 +43,22 @@ pub(super) struct Sheet {
     pub(super) size: (f64, f64),
     /// Top, right, bottom, left, points.
     pub(super) margins: [f64; 4],
+    /// What stands at the head of every page.
+    pub(super) header: Option<Running>,
     /// What stands at the foot of every page.
-    pub(super) footer: Option<Text>,
+    pub(super) footer: Option<Running>,
     /// The content.
     pub(super) blocks: Vec<Block>,
+}
+
+/// Text in the margin of every page. [`PAGES`] in it is the page's number.
+pub(super) struct Running {
+    /// Where it stands in the markup.
+    pub(super) position: Position,
+    /// Stands on the first page as well.
+    pub(super) on_first: bool,
+    /// What it says.
+    pub(super) text: Text,
 }
 
 /// How letters look; inherited from the element around.
@@ -64,27 +91,9 @@ pub(super) enum Kind {
     /// Heading, paragraph or caption.
     Text(Text),
     /// Items with their labels.
-    List {
-        /// Width kept for the labels, points.
-        inset: f64,
-        /// Space between items, points.
-        gap: f64,
-        /// Letters of the labels.
-        letters: Letters,
-        /// Label and content.
-        items: Vec<(String, Vec<Block>)>,
-    },
+    List(List),
     /// Rows of labels and values.
-    Table {
-        /// Widths of the columns.
-        widths: Vec<Width>,
-        /// With vertical lines.
-        grid: bool,
-        /// Space above and below the content of a cell, points.
-        padding: f64,
-        /// Rows.
-        rows: Vec<Vec<Cell>>,
-    },
+    Table(Table),
     /// A frame around blocks.
     Frame {
         /// Thickness of the border, points; 0 is none.
@@ -122,7 +131,11 @@ pub(super) enum Kind {
         size: f64,
         /// Where it stands.
         align: Align,
+        /// What it is, in words.
+        alternative: String,
     },
+    /// A picture.
+    Image(Image),
     /// Blocks side by side.
     Columns {
         /// Widths.
@@ -134,18 +147,90 @@ pub(super) enum Kind {
     },
 }
 
+/// Items with their labels.
+pub(super) struct List {
+    /// How items are labelled.
+    pub(super) numbering: Numbering,
+    /// The least width kept for the labels, points.
+    pub(super) inset: f64,
+    /// Space between a label that is wider than that and the text, points.
+    pub(super) clearance: f64,
+    /// Space between items, points.
+    pub(super) gap: f64,
+    /// Letters of the labels.
+    pub(super) letters: Letters,
+    /// Label and content.
+    pub(super) items: Vec<(String, Vec<Block>)>,
+}
+
+/// Rows of labels and values. Its cells fill its columns: no overlaps, no holes.
+pub(super) struct Table {
+    /// Widths of the columns.
+    pub(super) widths: Vec<Width>,
+    /// Which lines are drawn.
+    pub(super) border: Border,
+    /// Space above and below the content of a cell, points.
+    pub(super) padding: f64,
+    /// How many rows, from the first, are repeated on every page the table goes on to.
+    pub(super) heads: usize,
+    /// Rows.
+    pub(super) rows: Vec<Row>,
+}
+
+/// Lines of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Border {
+    /// None, and no tint.
+    None,
+    /// Between rows.
+    Rows,
+    /// Between rows and columns, and around.
+    Grid,
+}
+
+/// A row of a table.
+pub(super) struct Row {
+    /// Where it stands in the markup.
+    pub(super) position: Position,
+    /// Cells, from the left.
+    pub(super) cells: Vec<Cell>,
+}
+
 /// A cell of a table.
 pub(super) struct Cell {
-    /// Label or value.
-    pub(super) role: Role,
+    /// What it names, if it is a label: tinted.
+    pub(super) scope: Option<Scope>,
+    /// Its first column, from 0.
+    pub(super) column: usize,
+    /// Columns it spans, from 1.
+    pub(super) columns: u16,
+    /// Rows it spans, from 1.
+    pub(super) rows: u16,
+    /// Where its content stands if the cell is taller.
+    pub(super) valign: Vertical,
     /// Content.
     pub(super) content: Vec<Block>,
 }
 
+/// A picture.
+pub(super) struct Image {
+    /// Which.
+    pub(super) name: String,
+    /// What it shows, in words.
+    pub(super) alternative: String,
+    /// Width, points. The height follows from the picture.
+    pub(super) width: f64,
+    /// Where it stands.
+    pub(super) align: Align,
+    /// How far it rises over what stands above it, points.
+    pub(super) overlap: f64,
+}
+
 /// A paragraph.
+#[derive(Clone)]
 pub(super) struct Text {
-    /// What it is to a reader.
-    pub(super) role: Role,
+    /// What it is to a reader; nothing of its own when it is all that an item or cell holds.
+    pub(super) tag: Option<Tag>,
     /// How it looks.
     pub(super) letters: Letters,
     /// Where lines stand.
@@ -154,8 +239,21 @@ pub(super) struct Text {
     pub(super) indent: f64,
     /// Indent of all lines, points.
     pub(super) inset: f64,
+    /// Space between letters.
+    pub(super) spacing: Spacing,
     /// Lines as the markup breaks them, of spans.
     pub(super) lines: Vec<Vec<Span>>,
+}
+
+/// Space between letters.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Spacing {
+    /// As the face has it.
+    Natural,
+    /// That much more between any two, points (字間).
+    Tracked(f64),
+    /// Whatever fills this width, points (均等割付).
+    Spread(f64),
 }
 
 /// Text of one look.
@@ -178,6 +276,17 @@ pub(super) enum Align {
     Right,
     /// At both sides, but for the last line.
     Justify,
+}
+
+/// Where content stands in a cell that is taller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vertical {
+    /// At the top.
+    Top,
+    /// In the middle.
+    Middle,
+    /// At the bottom.
+    Bottom,
 }
 
 /// Width of a column.

@@ -1,0 +1,164 @@
+//! What a character is to a line.
+//!
+//! The lists are those of JIS X 4051 and of business typists: UAX 14 knows most of them, but it is silent about some
+//! (～ ´ ｀ ¨ ＃), and a piece that is cut because it is wider than a line needs them all. A list that is written
+//! out can be read beside the standard; none of Unicode's properties says 行頭禁則.
+//!
+//! A hyphen ends no line either: readers take it for hyphenation and leave it out of what they copy, and half of the
+//! hyphens here are parts of numbers, codes and addresses.
+
+use unicode_normalization::char::is_combining_mark;
+
+/// What a character is to a line: a set of the constants below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Class(u16);
+
+impl Class {
+    /// No line begins with it (行頭禁則).
+    pub(super) const NEVER_FIRST: Self = Self(1);
+    /// No line ends with it (行末禁則).
+    pub(super) const NEVER_LAST: Self = Self(1 << 1);
+    /// Hangs over the end of a line, unseen.
+    pub(super) const SPACE: Self = Self(1 << 2);
+    /// A full-width bracket that opens: blank on its left.
+    pub(super) const OPENING: Self = Self(1 << 3);
+    /// A full-width bracket that closes, or a comma: blank on its right.
+    pub(super) const CLOSING: Self = Self(1 << 4);
+    /// A full stop, which closes as well, and whose blank is part of the pause.
+    pub(super) const STOP: Self = Self(1 << 5);
+    /// ・：；: blank on both sides.
+    pub(super) const CENTRED: Self = Self(1 << 6);
+    /// 漢字.
+    pub(super) const IDEOGRAPH: Self = Self(1 << 7);
+    /// 仮名 of any width.
+    pub(super) const KANA: Self = Self(1 << 8);
+    /// A letter of an alphabet.
+    pub(super) const LATIN: Self = Self(1 << 9);
+    /// 0 to 9.
+    pub(super) const DIGIT: Self = Self(1 << 10);
+    /// ０ to ９.
+    pub(super) const WIDE_DIGIT: Self = Self(1 << 11);
+    /// Ａ to ｚ.
+    pub(super) const WIDE_LATIN: Self = Self(1 << 12);
+    /// Stands in words that are not torn: letters, digits and marks of proportional width.
+    pub(super) const NARROW: Self = Self(1 << 13);
+    /// A combining mark.
+    pub(super) const MARK: Self = Self(1 << 14);
+    /// A sign that belongs to the number before it, as every ideograph does: ％ ℃ ヶ か つ.
+    pub(super) const COUNTER: Self = Self(1 << 15);
+
+    /// Any digit.
+    pub(super) const NUMBER: Self = Self::DIGIT.or(Self::WIDE_DIGIT);
+    /// Japanese letters.
+    pub(super) const JAPANESE: Self = Self::IDEOGRAPH.or(Self::KANA);
+
+    /// Both sets together.
+    pub(super) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The set without others.
+    pub(super) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether the sets have something in common.
+    pub(super) const fn is(self, any: Self) -> bool {
+        self.0 & any.0 != 0
+    }
+
+    /// The class of a character.
+    pub(super) fn of(character: char) -> Self {
+        match character {
+            '\u{4E00}'..='\u{9FFF}'
+            | '\u{3400}'..='\u{4DBF}'
+            | '〆'
+            | '〇'
+            | '\u{2E80}'..='\u{2FDF}'
+            | '\u{F900}'..='\u{FAFF}'
+            | '\u{20000}'..='\u{3FFFF}' => Self::IDEOGRAPH,
+            'か' | 'つ' => Self::KANA.or(Self::COUNTER),
+            'ぁ'
+            | 'ぃ'
+            | 'ぅ'
+            | 'ぇ'
+            | 'ぉ'
+            | 'っ'
+            | 'ゃ'
+            | 'ゅ'
+            | 'ょ'
+            | 'ゎ'
+            | 'ゕ'
+            | 'ゖ'
+            | 'ァ'
+            | 'ィ'
+            | 'ゥ'
+            | 'ェ'
+            | 'ォ'
+            | 'ッ'
+            | 'ャ'
+            | 'ュ'
+            | 'ョ'
+            | 'ヮ'
+            | '\u{31F0}'..='\u{31FF}'
+            | 'ｧ'..='ｯ'
+            | '\u{1B132}'
+            | '\u{1B150}'..='\u{1B152}'
+            | '\u{1B155}'
+            | '\u{1B164}'..='\u{1B167}'
+            | 'ー'
+            | 'ｰ'
+            | 'ﾞ'
+            | 'ﾟ'
+            | 'ヽ'
+            | 'ヾ'
+            | 'ゝ'
+            | 'ゞ'
+            | '゛'
+            | '゜'
+            | 'ゟ'
+            | 'ヿ' => Self::KANA.or(Self::NEVER_FIRST),
+            'ヵ' | 'ヶ' => Self::KANA.or(Self::NEVER_FIRST).or(Self::COUNTER),
+            '々' | '〻' | '\u{16FF2}'..='\u{16FF3}' => Self::IDEOGRAPH.or(Self::NEVER_FIRST),
+            '\u{3041}'..='\u{3096}' | '\u{30A1}'..='\u{30FA}' | 'ｦ'..='ﾝ' | '\u{1B000}'..='\u{1B16F}' => Self::KANA,
+            ' ' => Self::SPACE.or(Self::NARROW),
+            '\u{3000}' | '\u{2000}'..='\u{2006}' | '\u{2008}'..='\u{200A}' | '\u{205F}' => Self::SPACE,
+            '0'..='9' => Self::DIGIT.or(Self::NARROW),
+            '０'..='９' => Self::WIDE_DIGIT,
+            'Ａ'..='Ｚ' | 'ａ'..='ｚ' => Self::WIDE_LATIN,
+            '×' | '÷' => Self(0),
+            'A'..='Z' | 'a'..='z' | '\u{C0}'..='\u{24F}' | '\u{370}'..='\u{52F}' | '\u{1E00}'..='\u{1FFF}' => Self::LATIN.or(Self::NARROW),
+            ',' | '.' | ':' | ';' | '?' | '!' | ')' | ']' | '}' | '%' | '°' => Self::NEVER_FIRST.or(Self::NARROW),
+            '(' | '[' | '{' | '$' | '¥' | '£' | '€' | '-' => Self::NEVER_LAST.or(Self::NARROW),
+            '!'..='~' => Self::NARROW,
+            '（' | '［' | '｛' | '〔' | '〈' | '《' | '「' | '『' | '【' | '〖' | '〘' | '〝' | '‘' | '“' | '｟' => {
+                Self::NEVER_LAST.or(Self::OPENING)
+            }
+            '）' | '］' | '｝' | '〕' | '〉' | '》' | '」' | '』' | '】' | '〗' | '〙' | '〟' | '’' | '”' | '｠' | '、' | '，' => {
+                Self::NEVER_FIRST.or(Self::CLOSING)
+            }
+            '。' | '．' => Self::NEVER_FIRST.or(Self::CLOSING).or(Self::STOP),
+            '・' | '：' | '；' => Self::NEVER_FIRST.or(Self::CENTRED),
+            '％' | '℃' | '‰' | '′' | '″' => Self::NEVER_FIRST.or(Self::COUNTER),
+            '\u{3380}'..='\u{33DF}' => Self::COUNTER,
+            '｡' | '､' | '･' | '｣' | '？' | '！' | '‼' | '⁇' | '⁈' | '⁉' | '～' | '〜' | '－' | '–' | '゠' | '´' | '｀' | '¨' | '〵'
+            | '»' => Self::NEVER_FIRST,
+            '｢' | '＃' | '￥' | '＄' | '￡' | '〳' | '〴' | '«' => Self::NEVER_LAST,
+            '‐' | '\u{2011}' => Self::NEVER_FIRST.or(Self::NEVER_LAST),
+            _ if is_combining_mark(character) => Self::NEVER_FIRST.or(Self::MARK),
+            _ => Self(0),
+        }
+    }
+}
+
+/// Characters that no line begins with (行頭禁則).
+#[cfg(test)]
+pub(in crate::pdf) fn never_first(character: char) -> bool {
+    Class::of(character).is(Class::NEVER_FIRST)
+}
+
+/// Characters that no line ends with (行末禁則).
+#[cfg(test)]
+pub(in crate::pdf) fn never_last(character: char) -> bool {
+    Class::of(character).is(Class::NEVER_LAST)
+}

@@ -192,4 +192,6 @@ fn info(certificate: &Certificate, title: String, created: NaiveDateTime, attach
 }
 
 #[cfg(test)]
+mod pictures;
+#[cfg(test)]
 mod tests;

@@ -10,15 +10,16 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 HOSHO := $(or $(CARGO_TARGET_DIR),target)/release/hosho
 # To build, and fonts that hold every character a Japanese name may need (the second has 𠮷 and 槗).
 FOR_DEMO := cc=build-essential pkg-config=pkg-config libpq-dev fonts-ipaexfont fonts-vlgothic
-# Servers for tests (private instances are started, the system's are not), and readers of what came out.
-FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika openssl=openssl pdftotext=poppler-utils qpdf=qpdf
+# Servers for tests (private instances are started, the system's are not), readers of what came out, and fonts of all kinds.
+FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika openssl=openssl pdftotext=poppler-utils qpdf=qpdf zbarimg=zbar-tools \
+    fonts-noto-cjk fonts-morisawa-bizud-gothic fonts-morisawa-bizud-mincho
 
 .PHONY: help
 help:
 	@echo "make demo   process the example applications: PDFs and mails appear in demo-out/"
 	@echo "make test   format, lints, all tests on private RabbitMQ, PostgreSQL and SMTP servers, documentation"
 	@echo "make soak   the drills at full size: workers, broker and database die in the midst of the work (docs/soak.md)"
-	@echo "make bench  how many applications one core decodes and judges (docs/bench.md)"
+	@echo "make bench  how many applications one core judges and how many documents it draws (docs/bench.md)"
 	@echo "make fuzz   hostile input for decoding and judging, ten minutes of it (docs/fuzz.md)"
 
 .PHONY: cargo
@@ -57,16 +58,19 @@ soak: cargo
 	.ci/install $(FOR_TEST)
 	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 $(SOAK) kills::
 	HOSHO_DRILL_APPLICATIONS=20000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
+	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 
-# One core, short; BENCH= gives criterion's own, longer settings. The last line is a row for docs/bench.md.
+# One core, short; BENCH= gives criterion's own, longer settings. Each ends with a row for docs/bench.md.
 BENCH ?= --warm-up-time 1 --measurement-time 3
 .PHONY: bench
 bench: cargo
 	.ci/install $(FOR_DEMO)
-	cargo bench --locked --bench validate -- --quiet $(BENCH) | awk '{ print } \
-	    /^validate\// { sub("validate/", "", $$1); names = names " " $$1 " |" } \
-	    /thrpt:.*elem\/s/ { row = row " " $$4 " " substr($$5, 1, 1) " |" } \
-	    END { print "\nApplications a second:\n|" names "\n|" row }'
+	for bench in validate documents; do \
+	    cargo bench --locked --bench $$bench -- --quiet $(BENCH) | awk -v bench=$$bench '{ print } \
+	        $$1 ~ "^" bench "/" { name = $$1; sub(bench "/", "", name); names = names " " name " |" } \
+	        /thrpt:.*elem\/s/ { row = row " " $$4 " " substr($$5, 1, 1) " |" } \
+	        END { print "\n" bench ", a second:\n|" names "\n|" row }'; \
+	done
 
 # Built with counters by the stable compiler (tests/fuzz/.cargo/config.toml). The corpus grows from run to run; a finding is a file
 # in target/fuzz/findings/, and becomes one in tests/fuzz/regressions/ with what mends it.

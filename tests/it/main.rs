@@ -5,6 +5,7 @@
 
 mod broker;
 mod database;
+mod documents;
 mod embedded;
 mod fuzz;
 mod harness;

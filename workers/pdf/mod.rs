@@ -18,6 +18,8 @@
 //! times slower than a form letter needs.
 
 mod colour;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod deflate;
 mod display;
 mod face;

@@ -16,8 +16,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what is measured is known to be right")]
 
+mod choices;
+
 use std::hint::black_box;
 
+use choices::Choices;
 use chrono::{Days, NaiveDate};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hosho::{
@@ -44,23 +47,6 @@ const VARIANTS: usize = 1_000;
 const PLACES: [&str; 12] = ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛\u{e0100}城", "ケ峰", "Ｎ区"];
 const OBJECTS: [&str; 8] = ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
 const WORKS: [&str; 6] = ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
-
-/// The same choices in every run: splitmix64.
-struct Choices(u64);
-
-impl Choices {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap() % bound
-    }
-
-    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
-        words[self.below(words.len())]
-    }
-}
 
 /// The lines of a file of examples, varied.
 fn variants(examples: &str, choices: &mut Choices) -> Vec<Vec<u8>> {

@@ -1,0 +1,137 @@
+//! How many documents one core draws: `make bench`.
+//!
+//! Finished files as the render stage stores them, from content to bytes: template, markup, layout, tags, fonts, PDF/A. 500
+//! contents that differ in names, numbers, figures and dates. One thread, and the allocator of the program.
+//!
+//! | figure | what is measured |
+//! |---|---|
+//! | `notice` | the notice with its QR code, PDF/A-2a: the figure that has a target, 1,000 a second |
+//! | `certificate` | the certificate with its data attached, PDF/A-3a |
+//! | `markup` | of `notice`, the template alone |
+//! | `printpdf_default` | the words of the same notices, drawn as printpdf's documentation does: whole fonts, `save` |
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what is measured is known to be right")]
+
+mod choices;
+
+use std::{hint::black_box, sync::Arc};
+
+use choices::Choices;
+use chrono::{Days, NaiveDate, NaiveDateTime};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hosho::{
+    papers::{NoticeContext, Press},
+    pdf::{FontPaths, Fonts, Pictures},
+    surety::Surety,
+    templates::Templates,
+};
+use hosho_schema::{
+    money::Yen,
+    snapshots::{self, Certificate},
+};
+use printpdf::{Mm, Op, ParsedFont, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How many different contents there are.
+const VARIANTS: usize = 500;
+
+const REGISTRY: &str = "https://registry.example.jp/certificates";
+
+/// Words that names are made of, with characters that need the second font.
+const PLACES: [&str; 12] = ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛城", "ケ峰", "Ｎ区"];
+const OBJECTS: [&str; 8] = ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
+const WORKS: [&str; 6] = ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
+const FAMILIES: [&str; 8] = ["青木", "髙橋", "渡邊", "緑川", "五十嵐", "濱口", "神﨑", "東海林"];
+
+fn contents() -> Vec<(Certificate, String)> {
+    let choices = &mut Choices(5);
+    (0..VARIANTS).map(|number| (content(number, choices), key(choices))).collect()
+}
+
+fn content(number: usize, choices: &mut Choices) -> Certificate {
+    let mut certificate: Certificate = serde_json::from_str(include_str!("certificate.json")).unwrap();
+    let price = 10_000_000 + 10_000 * i64::try_from(choices.below(90_000)).unwrap();
+    let start = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(choices.below(300).try_into().unwrap());
+    certificate.number = format!("31075-{:05}M", number + 1);
+    certificate.amount = Yen(price * 4 / 10);
+    certificate.works.contract_price = Yen(price);
+    certificate.works.name = format!("{}{}{}号{}", choices.of(&PLACES), choices.of(&OBJECTS), choices.below(400), choices.of(&WORKS));
+    certificate.works.contract_date = Some(start);
+    certificate.issued_on = start + Days::new(3);
+    certificate.works.from = start + Days::new(7);
+    certificate.works.to = start + Days::new(300);
+    certificate.expires_on = certificate.works.to;
+    let company = &mut certificate.principal.company;
+    company.name = format!("株式会社{}{}建設", choices.of(&PLACES), choices.of(&FAMILIES));
+    company.address =
+        format!("架空県{}市{}町{}丁目{}番地", choices.of(&PLACES), choices.of(&PLACES), choices.below(9) + 1, choices.below(99) + 1);
+    company.representative = format!("代表取締役　{}　{}", choices.of(&FAMILIES), ["一郎", "花子", "三郎", "恵"][choices.below(4)]);
+    certificate.obligee.submission.subject = Some(format!("【電子保証】R8-第{}号　{}", choices.below(999), certificate.works.name));
+    certificate
+}
+
+/// A key that opens nothing.
+fn key(choices: &mut Choices) -> String {
+    (0..12).map(|_| ["C", "D", "E", "F", "H", "K", "M", "3", "7", "w", "x", "y"][choices.below(12)]).collect()
+}
+
+/// The words of a notice, one under the other, drawn as printpdf's documentation draws text.
+fn plainly(font: &ParsedFont, lines: &[String]) -> Vec<u8> {
+    let mut document = PdfDocument::new("お知らせ");
+    let font = document.add_font(font);
+    let mut ops = vec![Op::StartTextSection];
+    for (number, line) in (0_u8..).zip(lines) {
+        ops.push(Op::SetFont { font: PdfFontHandle::External(font.clone()), size: Pt(10.0) });
+        ops.push(Op::SetTextCursor { pos: Point { x: Pt(60.0), y: Pt(780.0 - 15.0 * f32::from(number)) } });
+        ops.push(Op::ShowText { items: vec![TextItem::Text(line.clone())] });
+    }
+    ops.push(Op::EndTextSection);
+    document.with_pages(vec![PdfPage::new(Mm(210.0), Mm(297.0), ops)]);
+    document.save(&PdfSaveOptions::default(), &mut Vec::new())
+}
+
+/// The words between the tags of a template's markup.
+fn lines(markup: &str) -> Vec<String> {
+    let words = markup.split('<').filter_map(|part| part.split_once('>')).map(|(_, words)| words.trim());
+    words.filter(|words| !words.is_empty()).map(str::to_owned).collect()
+}
+
+fn documents(criterion: &mut Criterion) {
+    let paths = FontPaths::system().unwrap();
+    let fonts = Arc::new(Fonts::load(&paths).unwrap());
+    let press = Press::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
+    let created = NaiveDateTime::default();
+    let (seal, _) = Surety::sample_seal().unwrap();
+    let mut contents = contents();
+    for (content, _) in &mut contents {
+        content.surety.seal = Some(seal.clone());
+    }
+    let notice = |(content, key): &(Certificate, String)| press.notice(content, key, REGISTRY, created).unwrap();
+    let markup = |(content, key): &(Certificate, String)| {
+        press.templates().render("notice/notice", &NoticeContext::new(content, key, REGISTRY)).unwrap()
+    };
+
+    let certificate = |(content, _): &(Certificate, String)| press.certificate(content, &snapshots::canonical(content), created).unwrap();
+    let tell = |name: &str, sizes: Vec<usize>| {
+        println!("{name}: {} bytes on average, at most {}", sizes.iter().sum::<usize>() / VARIANTS, sizes.iter().max().unwrap());
+    };
+    tell("notice", contents.iter().map(|content| notice(content).len()).collect());
+    tell("certificate", contents.iter().map(|content| certificate(content).len()).collect());
+
+    let mut group = criterion.benchmark_group("documents");
+    group.throughput(Throughput::Elements(VARIANTS as u64));
+    group.sample_size(10);
+    group.bench_function("notice", |bencher| bencher.iter(|| contents.iter().for_each(|content| _ = black_box(notice(content)))));
+    group.bench_function("certificate", |bencher| bencher.iter(|| contents.iter().for_each(|content| _ = black_box(certificate(content)))));
+    group.bench_function("markup", |bencher| bencher.iter(|| contents.iter().for_each(|content| _ = black_box(markup(content)))));
+    let font = ParsedFont::from_bytes(&std::fs::read(&paths.mincho[0]).unwrap(), 0, &mut Vec::new()).unwrap();
+    let words = lines(&markup(&contents[0]));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("printpdf_default", |bencher| bencher.iter(|| black_box(plainly(&font, &words))));
+    group.finish();
+}
+
+criterion_group!(benches, documents);
+criterion_main!(benches);

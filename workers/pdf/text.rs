@@ -1,8 +1,8 @@
 //! What happens to characters before they are measured.
 //!
-//! - Combining sequences of kana and Latin are composed (NFC), because there is no shaper. Compatibility ideographs
-//!   (U+F900…, U+2F800…) are passed through: NFC would replace 﨑's relatives by other characters, and a name must
-//!   be printed as it is registered.
+//! - Combining sequences of kana and Latin are composed (NFC), because there is no shaper. A character that
+//!   NFC would replace by one other (compatibility ideographs, U+F900… and U+2F800…; Å of ångström) is passed through: a
+//!   name must be printed, and copied, as it is registered.
 //! - Default-ignorable characters (zero-width spaces, soft hyphens) are dropped: they have no glyph. Variation selectors
 //!   stay until the faces are asked: some have a glyph for the pair, and a name is printed with it.
 //! - Controls, separators and bidirectional overrides are refused: what a reader sees and what a machine copies

@@ -58,7 +58,8 @@ pub enum Connection {
     Sqlite(PooledConnection<ConnectionManager<SqliteConnection>>),
 }
 
-/// Runs one diesel body on whichever connection it is: `match_connection!(connection, c => query.load(c))`.
+/// Runs one diesel body on whichever connection it is: `match_connection!(connection, c => query.load(c))`. A body that boxes
+/// a query names the type of the database too: `match_connection!(connection, c: B => table.into_boxed::<B>()…)`.
 macro_rules! match_connection {
     ($connection:expr, $c:ident => $body:expr) => {
         match $connection {
@@ -67,6 +68,20 @@ macro_rules! match_connection {
                 $body
             }
             $crate::db::Connection::Sqlite(pooled) => {
+                let $c: &mut ::diesel::sqlite::SqliteConnection = &mut *pooled;
+                $body
+            }
+        }
+    };
+    ($connection:expr, $c:ident: $backend:ident => $body:expr) => {
+        match $connection {
+            $crate::db::Connection::Postgres(pooled) => {
+                type $backend = ::diesel::pg::Pg;
+                let $c: &mut ::diesel::pg::PgConnection = &mut *pooled;
+                $body
+            }
+            $crate::db::Connection::Sqlite(pooled) => {
+                type $backend = ::diesel::sqlite::Sqlite;
                 let $c: &mut ::diesel::sqlite::SqliteConnection = &mut *pooled;
                 $body
             }

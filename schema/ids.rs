@@ -49,6 +49,34 @@ pub fn message(stage: &str, business_key: &str) -> String {
     derive(&format!("message:{stage}:{business_key}"))
 }
 
+/// Identifier of a message that failed in `stage`. Foreign senders choose message ids and may use one twice, so the payload
+/// counts too.
+pub fn failed_message(stage: &str, message_id: &str, payload_sha256: &str) -> String {
+    // As it is stored: no database keeps a NUL in a text.
+    let message_id = message_id.replace('\0', "\u{fffd}");
+    derive(&format!("failed:{stage}:{}:{message_id}:{payload_sha256}", message_id.len()))
+}
+
+/// AMQP `message_id` of a message that was edited from the failed message `failed_id`, now with this payload.
+pub fn edited_message(failed_id: &str, payload_sha256: &str) -> String {
+    derive(&format!("edited:{failed_id}:{payload_sha256}"))
+}
+
+/// Identifier of what one process does in one go; `moment` is that of its beginning, to the microsecond.
+pub fn operation(process: &str, action: &str, moment: &str) -> String {
+    derive(&format!("operation:{process}:{action}:{moment}"))
+}
+
+/// Identifier of an entry of the audit: what an operation did to one subject.
+pub fn audit(operation_id: &str, kind: &str, subject: &str) -> String {
+    derive(&format!("audit:{operation_id}:{kind}:{subject}"))
+}
+
+/// Identifier of a process that runs stages.
+pub fn worker(host: &str, pid: u32, started_at: &str) -> String {
+    derive(&format!("worker:{host}:{pid}:{started_at}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

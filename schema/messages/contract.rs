@@ -14,7 +14,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{
-    ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, DispatchV1, GuaranteeIssuedV1, IssueV1, Message, MintV1, RenderV1,
+    ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, DispatchV1, GuaranteeIssuedV1, IssueV1, Message, MintV1, Misfit, RenderV1,
+    decode, misfits,
 };
 
 /// Direct exchange that work is published to; the routing key is the stage.
@@ -51,6 +52,7 @@ pub struct MessageType {
     pub route: Route,
     schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     root_schema: fn(SchemaGenerator) -> schemars::Schema,
+    check: fn(&[u8]) -> Vec<Misfit>,
 }
 
 impl MessageType {
@@ -61,7 +63,13 @@ impl MessageType {
             route,
             schema: SchemaGenerator::subschema_for::<M>,
             root_schema: SchemaGenerator::into_root_schema_for::<M>,
+            check: check::<M>,
         }
+    }
+
+    /// Everything that keeps a payload from being a message of this type; nothing when it is one.
+    pub fn misfits(&self, payload: &[u8]) -> Vec<Misfit> {
+        (self.check)(payload)
     }
 
     /// The exchange it is published to.
@@ -89,6 +97,15 @@ impl MessageType {
         }
         schema
     }
+}
+
+fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<Misfit> {
+    decode::<M>(payload).err().map(|error| misfits::<M>(payload, &error)).unwrap_or_default()
+}
+
+/// The type of the messages that a stage takes.
+pub fn of_stage(stage: &str) -> Option<&'static MessageType> {
+    MESSAGES.iter().find(|message| message.route != Route::Event && message.routing_key() == stage)
 }
 
 /// Every message type, in the order messages flow.

@@ -328,6 +328,99 @@ pub fn resend_due(connection: &mut Connection, unknown_before: NaiveDateTime, li
     .map_err(reading("mails"))
 }
 
+/// Which mails are meant; an empty list leaves a condition out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// States.
+    pub states: Vec<State>,
+    /// Only unknown mails that have been sent twice: nobody but an operator does anything about them.
+    pub given_up: bool,
+}
+
+/// A mail with what an operator asks about it.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub struct Listed {
+    /// The mail.
+    pub mail: Mail,
+    /// 保証契約番号.
+    pub number: String,
+    /// The guarantee.
+    pub guarantee_id: String,
+    /// Revision of the certificate.
+    pub revision: i64,
+    /// Our identifier of the application.
+    pub application_id: String,
+    /// The application's W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// Reads a page of the mails a filter finds, the longest waiting first.
+pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Listed>, DbError> {
+    match_connection!(connection, c: B => {
+        let mut query = mail::table
+            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .select((
+                Mail::as_select(),
+                guarantee::number,
+                guarantee::id,
+                certificate::revision,
+                application::id,
+                application::traceparent,
+            ))
+            .into_boxed::<B>();
+        if !filter.states.is_empty() {
+            query = query.filter(mail::state.eq_any(filter.states.iter().map(|state| state.as_text())));
+        }
+        if filter.given_up {
+            query = query.filter(mail::state.eq(State::Unknown)).filter(mail::attempts.ge(MAX_ATTEMPTS));
+        }
+        query.order((mail::created_at, mail::id)).limit(limit).offset(offset).load(c)
+    })
+    .map_err(reading("mails"))
+}
+
+/// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most `limit`.
+pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>, DbError> {
+    use diesel::TextExpressionMethods as _;
+    let prefix = format!("{}%", key.replace(['%', '_'], ""));
+    match_connection!(connection, c => {
+        mail::table
+            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .filter(mail::id.like(&prefix).or(mail::message_id.like(&prefix)).or(guarantee::number.eq(key)))
+            .order((mail::created_at, mail::id))
+            .limit(limit)
+            .select((
+                Mail::as_select(),
+                guarantee::number,
+                guarantee::id,
+                certificate::revision,
+                application::id,
+                application::traceparent,
+            ))
+            .load(c)
+    })
+    .map_err(reading("mails"))
+}
+
+/// Settles a mail as an operator found out: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`, or back to
+/// `pending`, to be sent as if for the first time. `false` when it is in another state by now.
+pub fn resolve(connection: &mut Connection, id: &str, from: State, to: State, reply: &str, now: NaiveDateTime) -> Result<bool, DbError> {
+    let now = micros(now);
+    let unchanged = mail::table.filter(mail::id.eq(id)).filter(mail::state.eq(from));
+    let told = (mail::state.eq(to), mail::reply.eq(reply));
+    let nothing = None::<NaiveDateTime>;
+    match_connection!(connection, c => match (from, to) {
+        (_, State::Pending) => diesel::update(unchanged)
+            .set((told, mail::attempts.eq(0), mail::claimed_at.eq(nothing), mail::settled_at.eq(nothing)))
+            .execute(c),
+        // Nobody had claimed it; settled, it counts as claimed by whoever says so.
+        (State::Pending, _) => diesel::update(unchanged).set((told, mail::claimed_at.eq(now), mail::settled_at.eq(now))).execute(c),
+        _ => diesel::update(unchanged).set((told, mail::settled_at.eq(now))).execute(c),
+    })
+    .map(|changed| changed > 0)
+    .map_err(writing("mails"))
+}
+
 fn in_order(ids: &[&str], rows: Vec<Mail>) -> Vec<Mail> {
     let mut rows: HashMap<String, Mail> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
     ids.iter().filter_map(|id| rows.remove(*id)).collect()

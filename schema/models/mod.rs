@@ -13,17 +13,23 @@
 //! Add a table: a migration for each database, a `table!` in `tables`, a file here, and a word in [`counts`].
 
 pub mod application;
+pub mod audit;
 pub mod authentication_key;
 pub mod certificate;
 pub mod document;
+pub mod failed_message;
+pub mod failure_note;
 pub mod guarantee;
 mod guarantee_sequence;
 pub mod issue;
 pub mod mail;
+pub mod replay;
+pub mod stage_control;
 pub mod status;
 mod stored_text;
 mod tables;
 pub mod unfinished;
+pub mod worker;
 pub mod works;
 
 use std::collections::HashMap;
@@ -61,5 +67,24 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
             )),*]
         };
     }
-    Ok(count![application, works, engagement, guarantee_sequence, guarantee, certificate, authentication_key, document, mail, requeued])
+    Ok(count![
+        application,
+        works,
+        engagement,
+        guarantee_sequence,
+        guarantee,
+        certificate,
+        authentication_key,
+        document,
+        mail,
+        requeued,
+        replay,
+        failed_message,
+        failed_attempt,
+        failure_note,
+        audit,
+        stage_control,
+        worker,
+        worker_stage
+    ])
 }

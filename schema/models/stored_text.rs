@@ -5,12 +5,21 @@
 /// The texts are stored data: they are never changed or reused. The migrations check the same list.
 macro_rules! stored_as_text {
     ($type:ty { $($variant:ident = $text:literal),* $(,)? }) => {
+        impl $type {
+            /// Every one, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The text it is stored as.
+            pub const fn as_text(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+
         impl ::diesel::expression::AsExpression<::diesel::sql_types::Text> for $type {
             type Expression = <&'static str as ::diesel::expression::AsExpression<::diesel::sql_types::Text>>::Expression;
 
             fn as_expression(self) -> Self::Expression {
-                let text = match self { $(Self::$variant => $text),* };
-                ::diesel::expression::AsExpression::<::diesel::sql_types::Text>::as_expression(text)
+                ::diesel::expression::AsExpression::<::diesel::sql_types::Text>::as_expression(self.as_text())
             }
         }
 

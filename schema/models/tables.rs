@@ -128,6 +128,128 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    replay (id) {
+        id -> Text,
+        state -> Text,
+        selection -> Text,
+        total -> BigInt,
+        cutoff -> Timestamp,
+        canary -> BigInt,
+        rate -> BigInt,
+        reason -> Text,
+        actor -> Text,
+        created_at -> Timestamp,
+        driver -> Nullable<Text>,
+        leased_until -> Nullable<Timestamp>,
+        note -> Nullable<Text>,
+        resolved -> Nullable<BigInt>,
+        failed_again -> Nullable<BigInt>,
+        finished_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    failed_message (id) {
+        id -> Text,
+        stage -> Text,
+        message_id -> Text,
+        message_type -> Nullable<Text>,
+        correlation_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        payload -> Binary,
+        payload_sha256 -> Text,
+        headers -> Text,
+        origin -> Text,
+        code -> Text,
+        text -> Text,
+        fingerprint -> Text,
+        attempts -> BigInt,
+        letters -> BigInt,
+        first_failed_at -> Timestamp,
+        last_failed_at -> Timestamp,
+        state -> Text,
+        changed_at -> Timestamp,
+        replay_id -> Nullable<Text>,
+        replay_fingerprint -> Nullable<Text>,
+        sent_at -> Nullable<Timestamp>,
+        superseded_by -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    failed_attempt (failed_id, at, code) {
+        failed_id -> Text,
+        at -> Timestamp,
+        code -> Text,
+        text -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    failure_note (fingerprint) {
+        fingerprint -> Text,
+        note -> Text,
+        actor -> Text,
+        noted_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    audit (id) {
+        id -> Text,
+        operation_id -> Text,
+        at -> Timestamp,
+        actor -> Text,
+        action -> Text,
+        kind -> Text,
+        subject -> Text,
+        reason -> Text,
+        before -> Nullable<Text>,
+        after -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    stage_control (stage) {
+        stage -> Text,
+        paused -> Bool,
+        reason -> Text,
+        actor -> Text,
+        changed_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    worker (id) {
+        id -> Text,
+        host -> Text,
+        pid -> BigInt,
+        version -> Text,
+        started_at -> Timestamp,
+        seen_at -> Timestamp,
+    }
+}
+
+diesel::table! {
+    worker_stage (worker_id, stage, lane) {
+        worker_id -> Text,
+        stage -> Text,
+        lane -> Text,
+        consumers -> BigInt,
+        held -> BigInt,
+        done -> BigInt,
+        per_minute -> BigInt,
+        busy_since -> Nullable<Timestamp>,
+        taken_from -> Nullable<Timestamp>,
+        fault_code -> Nullable<Text>,
+        fault_text -> Nullable<Text>,
+        open_since -> Nullable<Timestamp>,
+        next_probe -> Nullable<Timestamp>,
+        waiting -> Text,
+    }
+}
+
 diesel::joinable!(engagement -> works (works_id));
 diesel::joinable!(engagement -> application (application_id));
 diesel::joinable!(guarantee -> application (application_id));
@@ -135,6 +257,7 @@ diesel::joinable!(certificate -> guarantee (guarantee_id));
 diesel::joinable!(authentication_key -> guarantee (guarantee_id));
 diesel::joinable!(document -> certificate (certificate_id));
 diesel::joinable!(mail -> certificate (certificate_id));
+diesel::joinable!(worker_stage -> worker (worker_id));
 diesel::allow_tables_to_appear_in_same_query!(
     application,
     works,
@@ -146,3 +269,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     mail,
     requeued
 );
+diesel::allow_tables_to_appear_in_same_query!(worker, worker_stage);

@@ -40,6 +40,8 @@ pub struct Unfinished {
     pub revision: Option<i64>,
     /// The stage it waits for.
     pub at: Awaits,
+    /// When it was begun (UTC): the application received, or the certificate drawn up.
+    pub since: NaiveDateTime,
 }
 
 /// Later than anything is due; of four digits, because SQLite compares text.
@@ -131,20 +133,20 @@ fn unissued_lines(
     due: NaiveDateTime,
     limit: i64,
 ) -> Result<Vec<Unfinished>, DbError> {
-    let applications: Vec<(String, i64)> = match_connection!(connection, c => {
+    let applications: Vec<(String, i64, NaiveDateTime)> = match_connection!(connection, c => {
         application::table
             .filter(application::issued_lines.lt(application::lines))
             .filter(application::received_at.lt(micros(older_than)))
             .filter(application::id.ne_all(requeued::table.filter(requeued::next_at.gt(due)).select(requeued::id)))
             .order((application::received_at, application::id))
             .limit(limit)
-            .select((application::id, application::lines))
+            .select((application::id, application::lines, application::received_at))
             .load(c)
     })
     .map_err(reading("unfinished applications"))?;
     let mut issued: HashSet<(String, i64)> = HashSet::new();
     for some in applications.chunks(MAX_BINDS) {
-        let ids = some.iter().map(|(id, _)| id);
+        let ids = some.iter().map(|(id, ..)| id);
         issued.extend(
             match_connection!(connection, c => {
                 guarantee::table
@@ -155,10 +157,17 @@ fn unissued_lines(
             .map_err(reading("unfinished applications"))?,
         );
     }
-    let lines = applications.iter().flat_map(|(id, lines)| (0..*lines).map(|line| (id.clone(), line)));
+    let lines = applications.iter().flat_map(|(id, lines, since)| (0..*lines).map(|line| ((id.clone(), line), *since)));
     Ok(lines
-        .filter(|line| !issued.contains(line))
-        .map(|(application_id, line)| Unfinished { application_id, line, guarantee_id: None, revision: None, at: Awaits::Issue })
+        .filter(|(line, _)| !issued.contains(line))
+        .map(|((application_id, line), since)| Unfinished {
+            application_id,
+            line,
+            guarantee_id: None,
+            revision: None,
+            at: Awaits::Issue,
+            since,
+        })
         .collect())
 }
 
@@ -168,7 +177,7 @@ fn uncompleted_certificates(
     due: NaiveDateTime,
     limit: i64,
 ) -> Result<Vec<Unfinished>, DbError> {
-    type Row = (String, String, i64, Option<NaiveDateTime>, String, i64, MediumV1);
+    type Row = (String, String, i64, Option<NaiveDateTime>, String, i64, MediumV1, NaiveDateTime);
     let certificates: Vec<Row> = match_connection!(connection, c => {
         certificate::table
             .inner_join(guarantee::table)
@@ -185,6 +194,7 @@ fn uncompleted_certificates(
                 guarantee::application_id,
                 guarantee::line,
                 guarantee::medium,
+                certificate::drawn_at,
             ))
             .load(c)
     })
@@ -213,7 +223,7 @@ fn uncompleted_certificates(
     }
     Ok(certificates
         .into_iter()
-        .map(|(certificate_id, guarantee_id, revision, arrived_at, application_id, line, medium)| {
+        .map(|(certificate_id, guarantee_id, revision, arrived_at, application_id, line, medium, since)| {
             let electronic = medium == MediumV1::Electronic;
             let drawn = documents.contains(&(certificate_id.clone(), Kind::Certificate))
                 && (!electronic || documents.contains(&(certificate_id, Kind::Notice)));
@@ -224,7 +234,7 @@ fn uncompleted_certificates(
             } else {
                 Awaits::Dispatch
             };
-            Unfinished { application_id, line, guarantee_id: Some(guarantee_id), revision: Some(revision), at }
+            Unfinished { application_id, line, guarantee_id: Some(guarantee_id), revision: Some(revision), at, since }
         })
         .collect())
 }

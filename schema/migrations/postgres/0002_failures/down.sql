@@ -1,0 +1,9 @@
+drop index mail_open;
+drop table worker_stage;
+drop table worker;
+drop table stage_control;
+drop table audit;
+drop table failure_note;
+drop table failed_attempt;
+drop table failed_message;
+drop table replay;

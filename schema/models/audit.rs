@@ -1,0 +1,92 @@
+//! Who changed what, when and why. Entries are written in the transaction of the change, and never changed.
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::rows_per_statement;
+use super::tables::audit;
+use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+
+/// A row of `audit`. Prints no personal data: `before` and `after` may hold some.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = audit, treat_none_as_default_value = false)]
+pub struct Entry {
+    /// Our identifier ([`ids::audit`](crate::ids::audit)).
+    pub id: String,
+    /// What was done in one go.
+    pub operation_id: String,
+    /// When (UTC).
+    pub at: NaiveDateTime,
+    /// Who.
+    pub actor: String,
+    /// What was done, such as `failed.discard`.
+    pub action: String,
+    /// Kind of the subject, such as `failed_message`.
+    pub kind: String,
+    /// Identifier of the subject.
+    pub subject: String,
+    /// Why.
+    pub reason: String,
+    /// What it was before.
+    pub before: Option<String>,
+    /// What it is now.
+    pub after: Option<String>,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("action", &self.action).field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 10;
+
+/// Writes entries.
+pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbError> {
+    let rows: Vec<Entry> = entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c))
+            .map_err(writing("entries of the audit"))?;
+    }
+    Ok(())
+}
+
+/// Which entries are meant; `None` leaves a condition out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Identifier of the subject.
+    pub subject: Option<String>,
+    /// The operation.
+    pub operation_id: Option<String>,
+    /// Beginning of the action, such as `failed.`.
+    pub action: Option<String>,
+    /// Who.
+    pub actor: Option<String>,
+    /// At or after (UTC).
+    pub since: Option<NaiveDateTime>,
+}
+
+/// Reads a page of entries, the latest first.
+pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Entry>, DbError> {
+    use diesel::TextExpressionMethods as _;
+    match_connection!(connection, c: B => {
+        let mut query = audit::table.select(Entry::as_select()).into_boxed::<B>();
+        if let Some(subject) = &filter.subject {
+            query = query.filter(audit::subject.eq(subject));
+        }
+        if let Some(operation) = &filter.operation_id {
+            query = query.filter(audit::operation_id.eq(operation));
+        }
+        if let Some(action) = &filter.action {
+            query = query.filter(audit::action.like(format!("{}%", action.replace(['%', '_'], ""))));
+        }
+        if let Some(actor) = &filter.actor {
+            query = query.filter(audit::actor.eq(actor));
+        }
+        if let Some(since) = filter.since {
+            query = query.filter(audit::at.ge(micros(since)));
+        }
+        query.order((audit::at.desc(), audit::id)).limit(limit).offset(offset).load(c)
+    })
+    .map_err(reading("entries of the audit"))
+}

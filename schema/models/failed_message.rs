@@ -1,0 +1,312 @@
+//! Messages that failed for good: the dead letters, and what became of each.
+//!
+//! ```text
+//! (letter) ──record──▶ failed ──select──▶ replaying ──resolve──▶ resolved
+//!                       ▲  │ ▲               │  │
+//!                       │  │ └───release─────┘  └──record──▶ failed_again ──select──▶ replaying
+//!                       │  └─discard─▶ discarded ──restore──▶ failed
+//!                       └────────────record (a later letter)──── resolved, discarded
+//! ```
+//!
+//! - [`record`] is what the ingester does with letters. It may be given a letter any number of times: an attempt that is known is
+//!   passed over, because the ingester may die between its commit and its acknowledgement.
+//! - [`resolve`] belongs to the stages: whoever works a message off says so in the transaction that holds the result. So `resolved`
+//!   is a proof, whichever way the message went through: by a replay, by `recover`, or because the sender sent it again.
+//! - Everything else is an operator's, and changes a row only from a state that allows it.
+
+mod record;
+mod replaying;
+mod search;
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::NaiveDateTime;
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+pub use record::{Recorded, attempts, record};
+pub use replaying::{Progress, last_settled, mark_sent, progress, unsent};
+pub(super) use replaying::{freeze, release};
+pub use search::{Filter, Group, by_prefix, counts, groups, groups_by_prefix, list, select};
+
+use super::aligned;
+use super::stored_text::stored_as_text;
+use super::tables::failed_message;
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::ids;
+
+/// What stands with a failed message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Nobody has done anything about it yet.
+    Failed,
+    /// Part of a replay that has not settled it.
+    Replaying,
+    /// Its stage has worked it off.
+    Resolved,
+    /// It was replayed, and failed.
+    FailedAgain,
+    /// An operator gave it up.
+    Discarded,
+}
+
+stored_as_text!(State {
+    Failed = "failed",
+    Replaying = "replaying",
+    Resolved = "resolved",
+    FailedAgain = "failed_again",
+    Discarded = "discarded",
+});
+
+/// The states that wait for an operator.
+pub const OPEN: [State; 2] = [State::Failed, State::FailedAgain];
+
+/// States as they are stored: diesel takes a list of texts, and none of what is stored as one.
+fn texts(states: &[State]) -> Vec<&'static str> {
+    states.iter().map(|state| state.as_text()).collect()
+}
+
+/// How a message became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// Its stage gave up on it.
+    Handler,
+    /// It was delivered too often without an answer: a worker dies of it, or the broker was restarted often.
+    DeliveryLimit,
+    /// Somebody refused it, or the broker took it away for another reason.
+    Rejected,
+    /// No queue wanted it.
+    Unroutable,
+    /// It is no message of its stage.
+    Undecodable,
+}
+
+stored_as_text!(Origin {
+    Handler = "handler",
+    DeliveryLimit = "delivery_limit",
+    Rejected = "rejected",
+    Unroutable = "unroutable",
+    Undecodable = "undecodable",
+});
+
+/// A failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Queryable)]
+pub struct Attempt {
+    /// When (UTC).
+    pub at: NaiveDateTime,
+    /// Stable code of the fault.
+    pub code: String,
+    /// Its text, where the letter told it: that of the last attempt.
+    pub text: Option<String>,
+}
+
+/// A dead letter as it came from the queue. Prints no personal data.
+#[derive(Clone)]
+pub struct Letter {
+    /// The stage that gave up, or the routing key that no queue wanted.
+    pub stage: String,
+    /// AMQP `message-id`, or what stands in for it.
+    pub message_id: String,
+    /// AMQP `type`.
+    pub message_type: Option<String>,
+    /// AMQP `correlation-id`.
+    pub correlation_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// The body, byte for byte.
+    pub payload: Vec<u8>,
+    /// SHA-256 of the body, lower-case hexadecimal.
+    pub payload_sha256: String,
+    /// JSON object of the headers.
+    pub headers: String,
+    /// How it became a dead letter.
+    pub origin: Origin,
+    /// Stable code of the last fault.
+    pub code: String,
+    /// Text of the last fault, English, without personal data.
+    pub text: String,
+    /// Cause: equal for messages that failed for the same reason.
+    pub fingerprint: String,
+    /// Attempts that were counted.
+    pub attempts: i64,
+    /// When it failed first (UTC).
+    pub first_failed_at: NaiveDateTime,
+    /// When it failed last (UTC).
+    pub failed_at: NaiveDateTime,
+    /// The attempts it tells of before the last one.
+    pub earlier: Vec<Attempt>,
+    /// The replay it was sent by.
+    pub replay_id: Option<String>,
+}
+
+impl Letter {
+    /// Identifier of the failed message.
+    pub fn id(&self) -> String {
+        ids::failed_message(&self.stage, &self.message_id, &self.payload_sha256)
+    }
+}
+
+/// A row of `failed_message`. Prints no personal data.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = failed_message, treat_none_as_default_value = false)]
+pub struct FailedMessage {
+    /// Our identifier ([`ids::failed_message`]).
+    pub id: String,
+    /// The stage that gave up, or the routing key that no queue wanted.
+    pub stage: String,
+    /// AMQP `message-id`, or what stands in for it.
+    pub message_id: String,
+    /// AMQP `type`.
+    pub message_type: Option<String>,
+    /// AMQP `correlation-id`.
+    pub correlation_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// The body, byte for byte.
+    pub payload: Vec<u8>,
+    /// SHA-256 of the body, lower-case hexadecimal.
+    pub payload_sha256: String,
+    /// JSON object of the newest letter's headers.
+    pub headers: String,
+    /// How it became a dead letter, last.
+    pub origin: Origin,
+    /// Stable code of the last fault.
+    pub code: String,
+    /// Text of the last fault.
+    pub text: String,
+    /// Cause.
+    pub fingerprint: String,
+    /// Attempts counted by the newest letter.
+    pub attempts: i64,
+    /// Letters that came.
+    pub letters: i64,
+    /// When it failed first (UTC).
+    pub first_failed_at: NaiveDateTime,
+    /// When it failed last (UTC).
+    pub last_failed_at: NaiveDateTime,
+    /// What stands with it.
+    pub state: State,
+    /// Since when (UTC).
+    pub changed_at: NaiveDateTime,
+    /// The replay it is, or was last, part of.
+    pub replay_id: Option<String>,
+    /// The cause it had when it was selected.
+    pub replay_fingerprint: Option<String>,
+    /// When that replay sent it (UTC).
+    pub sent_at: Option<NaiveDateTime>,
+    /// The edited message that took its place.
+    pub superseded_by: Option<String>,
+}
+
+impl std::fmt::Debug for FailedMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FailedMessage")
+            .field("id", &self.id)
+            .field("stage", &self.stage)
+            .field("code", &self.code)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 23;
+
+/// Marks messages as worked off, and returns how many had failed before. Belongs into the transaction that holds the result.
+pub fn resolve(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize, DbError> {
+    let mut resolved = 0;
+    for ids in ids.chunks(MAX_BINDS - 8) {
+        resolved += match_connection!(connection, c => {
+            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
+                .filter(failed_message::state.eq_any(texts(&[State::Failed, State::Replaying, State::FailedAgain])))
+                .set((failed_message::state.eq(State::Resolved), failed_message::changed_at.eq(micros(now))))
+                .execute(c)
+        })
+        .map_err(writing("failed messages"))?;
+    }
+    Ok(resolved)
+}
+
+/// Reads failed messages by our identifiers.
+pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<FailedMessage>>, DbError> {
+    let mut rows = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let found: Vec<FailedMessage> = match_connection!(connection, c => {
+            failed_message::table.filter(failed_message::id.eq_any(ids)).select(FailedMessage::as_select()).load(c)
+        })
+        .map_err(reading("failed messages"))?;
+        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
+    }
+    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+}
+
+/// Of these identifiers, those that an operator has or had to deal with: known, and not worked off.
+pub fn unsettled(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
+    let mut found = HashSet::new();
+    for ids in ids.chunks(MAX_BINDS - 8) {
+        let rows: Vec<String> = match_connection!(connection, c => {
+            failed_message::table
+                .filter(failed_message::id.eq_any(ids))
+                .filter(failed_message::state.ne(State::Resolved))
+                .select(failed_message::id)
+                .load(c)
+        })
+        .map_err(reading("failed messages"))?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// Moves messages from one of some states to another, and returns those that were moved.
+pub fn change(
+    connection: &mut Connection,
+    ids: &[&str],
+    from: &[State],
+    to: State,
+    now: NaiveDateTime,
+) -> Result<HashSet<String>, DbError> {
+    let mut changed = HashSet::new();
+    for ids in ids.chunks(MAX_BINDS - 16) {
+        let rows: Vec<String> = match_connection!(connection, c => {
+            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
+                .set((failed_message::state.eq(to), failed_message::changed_at.eq(micros(now))))
+                .returning(failed_message::id)
+                .get_results(c)
+        })
+        .map_err(writing("failed messages"))?;
+        changed.extend(rows);
+    }
+    Ok(changed)
+}
+
+/// Puts an edited message in the place of one that failed. `false` when that one is in no state to be edited any more.
+pub fn supersede(connection: &mut Connection, id: &str, edited: &FailedMessage, now: NaiveDateTime) -> Result<bool, DbError> {
+    let now = micros(now);
+    connection.transaction(|connection| {
+        let superseded = match_connection!(connection, c => {
+            diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::state.eq_any(texts(&OPEN))))
+                .set((
+                    failed_message::state.eq(State::Discarded),
+                    failed_message::changed_at.eq(now),
+                    failed_message::superseded_by.eq(&edited.id),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("failed messages"))?;
+        if superseded == 0 {
+            return Ok(false);
+        }
+        let row = FailedMessage { changed_at: now, ..edited.clone() };
+        // Edited to this before, and given up: it is taken up again.
+        match_connection!(connection, c => {
+            diesel::insert_into(failed_message::table).values(&row).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("failed messages"))?;
+        change(connection, &[&row.id], &[State::Discarded], State::Failed, now)?;
+        Ok(true)
+    })
+}
+
+fn overtaken() -> DbError {
+    let source = Error::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new("another process changed one of them".to_owned()));
+    DbError::Write { what: "failed messages", source }
+}

@@ -1,0 +1,201 @@
+//! What the ingester does with letters.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+
+use super::{Attempt, COLUMNS, FailedMessage, Letter, State, by_ids, overtaken};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::models::tables::{failed_attempt, failed_message};
+use crate::models::{grouped, rows_per_statement};
+
+/// What was recorded of a batch of letters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Messages not known before.
+    pub new: usize,
+    /// Messages that failed once more.
+    pub again: usize,
+    /// Letters that told nothing new.
+    pub known: usize,
+}
+
+/// Records letters. One transaction; contention when another ingester has just recorded the same message.
+pub fn record(connection: &mut Connection, letters: &[Letter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+    connection.transaction(|connection| {
+        let now = micros(now);
+        let mut recorded = Recorded::default();
+        // The same message twice in a batch: one after the other.
+        let mut rounds: Vec<BTreeMap<String, &Letter>> = Vec::new();
+        for letter in letters {
+            let id = letter.id();
+            match rounds.iter_mut().find(|round| !round.contains_key(&id)) {
+                Some(round) => drop(round.insert(id, letter)),
+                None => rounds.push(BTreeMap::from([(id, letter)])),
+            }
+        }
+        for round in rounds {
+            record_round(connection, &round, now, &mut recorded)?;
+        }
+        Ok(recorded)
+    })
+}
+
+fn record_round(
+    connection: &mut Connection,
+    letters: &BTreeMap<String, &Letter>,
+    now: NaiveDateTime,
+    recorded: &mut Recorded,
+) -> Result<(), DbError> {
+    let ids: Vec<&str> = letters.keys().map(String::as_str).collect();
+    let known = by_ids(connection, &ids)?;
+    let attempts = attempts(connection, &ids)?;
+    let (mut fresh, mut told) = (Vec::new(), Vec::new());
+    for (((id, letter), row), attempts) in letters.iter().zip(known).zip(attempts) {
+        let failed_at = micros(letter.failed_at);
+        told.extend(letter.earlier.iter().map(|attempt| (id, attempt.clone())));
+        told.push((id, Attempt { at: failed_at, code: letter.code.clone(), text: Some(letter.text.clone()) }));
+        let Some(row) = row else {
+            fresh.push(first(id, letter, now));
+            continue;
+        };
+        if attempts.iter().any(|attempt| attempt.at == failed_at && attempt.code == letter.code) {
+            recorded.known += 1;
+            continue;
+        }
+        let updated = again(&row, letter, now);
+        let changed = match_connection!(connection, c => {
+            // Whoever comes second finds another count.
+            diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::letters.eq(row.letters)))
+                .filter(failed_message::state.eq(row.state))
+                .set((
+                    failed_message::headers.eq(&updated.headers),
+                    failed_message::origin.eq(updated.origin),
+                    failed_message::code.eq(&updated.code),
+                    failed_message::text.eq(&updated.text),
+                    failed_message::fingerprint.eq(&updated.fingerprint),
+                    failed_message::attempts.eq(updated.attempts),
+                    failed_message::letters.eq(updated.letters),
+                    failed_message::last_failed_at.eq(updated.last_failed_at),
+                    failed_message::state.eq(updated.state),
+                    failed_message::changed_at.eq(updated.changed_at),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("failed messages"))?;
+        if changed == 0 {
+            return Err(overtaken());
+        }
+        recorded.again += 1;
+    }
+    for rows in fresh.chunks(rows_per_statement(COLUMNS)) {
+        let inserted = match_connection!(connection, c => {
+            diesel::insert_into(failed_message::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("failed messages"))?;
+        if inserted < rows.len() {
+            return Err(overtaken());
+        }
+        recorded.new += inserted;
+    }
+    insert_attempts(connection, &told)
+}
+
+/// The row of a message that was not known.
+fn first(id: &str, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
+    FailedMessage {
+        id: id.to_owned(),
+        stage: letter.stage.clone(),
+        message_id: letter.message_id.clone(),
+        message_type: letter.message_type.clone(),
+        correlation_id: letter.correlation_id.clone(),
+        traceparent: letter.traceparent.clone(),
+        payload: letter.payload.clone(),
+        payload_sha256: letter.payload_sha256.clone(),
+        headers: letter.headers.clone(),
+        origin: letter.origin,
+        code: letter.code.clone(),
+        text: letter.text.clone(),
+        fingerprint: letter.fingerprint.clone(),
+        attempts: letter.attempts,
+        letters: 1,
+        first_failed_at: micros(letter.first_failed_at),
+        last_failed_at: micros(letter.failed_at),
+        state: State::Failed,
+        changed_at: now,
+        replay_id: None,
+        replay_fingerprint: None,
+        sent_at: None,
+        superseded_by: None,
+    }
+}
+
+/// What a letter makes of a message that is known.
+fn again(row: &FailedMessage, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
+    let failed_at = micros(letter.failed_at);
+    let state = match row.state {
+        State::Replaying if letter.replay_id.is_some() && letter.replay_id == row.replay_id => State::FailedAgain,
+        // A letter from before it was worked off, on its way for long.
+        State::Resolved if failed_at <= row.changed_at => State::Resolved,
+        State::Resolved => State::Failed,
+        State::Discarded if row.superseded_by.is_none() && failed_at > row.changed_at => State::Failed,
+        state => state,
+    };
+    FailedMessage {
+        headers: letter.headers.clone(),
+        origin: letter.origin,
+        code: letter.code.clone(),
+        text: letter.text.clone(),
+        fingerprint: letter.fingerprint.clone(),
+        attempts: letter.attempts,
+        letters: row.letters + 1,
+        last_failed_at: failed_at.max(row.last_failed_at),
+        state,
+        changed_at: if state == row.state { row.changed_at } else { now },
+        ..row.clone()
+    }
+}
+
+fn insert_attempts(connection: &mut Connection, told: &[(&String, Attempt)]) -> Result<(), DbError> {
+    let mut rows: Vec<_> = told.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
+    // The last attempt comes with its text; it wins over the same one told without.
+    rows.sort_by(|a, b| (a.0, a.1, a.2, a.3.is_none()).cmp(&(b.0, b.1, b.2, b.3.is_none())));
+    rows.dedup_by(|later, first| (later.0, later.1, later.2) == (first.0, first.1, first.2));
+    for rows in rows.chunks(rows_per_statement(4)) {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(id, at, code, text)| {
+                (
+                    failed_attempt::failed_id.eq(*id),
+                    failed_attempt::at.eq(*at),
+                    failed_attempt::code.eq(*code),
+                    failed_attempt::text.eq(*text),
+                )
+            })
+            .collect();
+        match_connection!(connection, c => {
+            diesel::insert_into(failed_attempt::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+        .map_err(writing("failed attempts"))?;
+    }
+    Ok(())
+}
+
+/// Reads the attempts of failed messages, oldest first.
+pub fn attempts(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Vec<Attempt>>, DbError> {
+    let mut rows: Vec<(String, Attempt)> = Vec::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let found: Vec<(String, NaiveDateTime, String, Option<String>)> = match_connection!(connection, c => {
+            failed_attempt::table
+                .filter(failed_attempt::failed_id.eq_any(ids))
+                .order((failed_attempt::at, failed_attempt::code))
+                .select((failed_attempt::failed_id, failed_attempt::at, failed_attempt::code, failed_attempt::text))
+                .load(c)
+        })
+        .map_err(reading("failed attempts"))?;
+        rows.extend(found.into_iter().map(|(id, at, code, text)| (id, Attempt { at, code, text })));
+    }
+    let groups = grouped(ids, rows, |(id, _)| id);
+    Ok(groups.into_iter().map(|group| group.into_iter().map(|(_, attempt)| attempt).collect()).collect())
+}

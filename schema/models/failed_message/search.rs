@@ -1,0 +1,220 @@
+//! What operators look for.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDateTime;
+use diesel::dsl::{count_star, max, min};
+use diesel::{EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods};
+
+use super::{FailedMessage, State, texts};
+use crate::db::{Connection, DbError, match_connection, micros, reading};
+use crate::models::tables::failed_message;
+
+/// Which failed messages are meant; an empty list or `None` leaves a condition out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Identifiers.
+    pub ids: Vec<String>,
+    /// Stages.
+    pub stages: Vec<String>,
+    /// Codes.
+    pub codes: Vec<String>,
+    /// Fingerprints.
+    pub groups: Vec<String>,
+    /// States.
+    pub states: Vec<State>,
+    /// Failed last at or after (UTC).
+    pub since: Option<NaiveDateTime>,
+    /// Failed last before (UTC).
+    pub until: Option<NaiveDateTime>,
+    /// Part of the fault's text; upper and lower case count.
+    pub text: Option<String>,
+    /// Our identifier of an application.
+    pub correlation_id: Option<String>,
+    /// A replay.
+    pub replay_id: Option<String>,
+}
+
+/// Adds the conditions of a filter to a boxed query.
+macro_rules! narrowed {
+    ($query:expr, $filter:expr) => {{
+        let (mut query, filter): (_, &Filter) = ($query, $filter);
+        if !filter.ids.is_empty() {
+            query = query.filter(failed_message::id.eq_any(&filter.ids));
+        }
+        if !filter.stages.is_empty() {
+            query = query.filter(failed_message::stage.eq_any(&filter.stages));
+        }
+        if !filter.codes.is_empty() {
+            query = query.filter(failed_message::code.eq_any(&filter.codes));
+        }
+        if !filter.groups.is_empty() {
+            query = query.filter(failed_message::fingerprint.eq_any(&filter.groups));
+        }
+        if !filter.states.is_empty() {
+            query = query.filter(failed_message::state.eq_any(texts(&filter.states)));
+        }
+        if let Some(since) = filter.since {
+            query = query.filter(failed_message::last_failed_at.ge(micros(since)));
+        }
+        if let Some(until) = filter.until {
+            query = query.filter(failed_message::last_failed_at.lt(micros(until)));
+        }
+        if let Some(text) = &filter.text {
+            query = query.filter(failed_message::text.like(containing(text)).escape('!'));
+        }
+        if let Some(id) = &filter.correlation_id {
+            query = query.filter(failed_message::correlation_id.eq(id));
+        }
+        if let Some(id) = &filter.replay_id {
+            query = query.filter(failed_message::replay_id.eq(id));
+        }
+        query
+    }};
+}
+
+/// A pattern for `like … escape '!'` that finds a text anywhere.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// What failed for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The cause.
+    pub fingerprint: String,
+    /// The stage.
+    pub stage: String,
+    /// The code.
+    pub code: String,
+    /// The text of one of them.
+    pub text: String,
+    /// One of them.
+    pub sample: String,
+    /// When the first of them failed first (UTC).
+    pub first_failed_at: NaiveDateTime,
+    /// When the last of them failed last (UTC).
+    pub last_failed_at: NaiveDateTime,
+    /// How many there are in each state.
+    pub states: BTreeMap<State, i64>,
+}
+
+impl Group {
+    /// How many there are.
+    pub fn count(&self) -> i64 {
+        self.states.values().sum()
+    }
+}
+
+/// Groups what a filter finds by cause, the largest group first.
+pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>, DbError> {
+    type Row = (String, String, String, State, i64, Option<NaiveDateTime>, Option<NaiveDateTime>, Option<String>, Option<String>);
+    let rows: Vec<Row> = match_connection!(connection, c: B => {
+        let query = failed_message::table
+            .group_by((failed_message::fingerprint, failed_message::stage, failed_message::code, failed_message::state))
+            .select((
+                failed_message::fingerprint,
+                failed_message::stage,
+                failed_message::code,
+                failed_message::state,
+                count_star(),
+                min(failed_message::first_failed_at),
+                max(failed_message::last_failed_at),
+                min(failed_message::text),
+                min(failed_message::id),
+            ))
+            .into_boxed::<B>();
+        narrowed!(query, filter).load(c)
+    })
+    .map_err(reading("failed messages"))?;
+    let mut groups: BTreeMap<(String, String, String), Group> = BTreeMap::new();
+    for (fingerprint, stage, code, state, count, first, last, text, sample) in rows {
+        let (Some(first), Some(last), Some(text), Some(sample)) = (first, last, text, sample) else { continue };
+        let group = groups.entry((fingerprint.clone(), stage.clone(), code.clone())).or_insert_with(|| Group {
+            fingerprint,
+            stage,
+            code,
+            text,
+            sample,
+            first_failed_at: first,
+            last_failed_at: last,
+            states: BTreeMap::new(),
+        });
+        group.first_failed_at = group.first_failed_at.min(first);
+        group.last_failed_at = group.last_failed_at.max(last);
+        group.states.insert(state, count);
+    }
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.sort_by(|a, b| (b.count(), &a.fingerprint).cmp(&(a.count(), &b.fingerprint)));
+    Ok(groups)
+}
+
+/// Counts what a filter finds, by stage and state.
+pub fn counts(connection: &mut Connection, filter: &Filter) -> Result<BTreeMap<(String, State), i64>, DbError> {
+    let rows: Vec<(String, State, i64)> = match_connection!(connection, c: B => {
+        let query = failed_message::table
+            .group_by((failed_message::stage, failed_message::state))
+            .select((failed_message::stage, failed_message::state, count_star()))
+            .into_boxed::<B>();
+        narrowed!(query, filter).load(c)
+    })
+    .map_err(reading("failed messages"))?;
+    Ok(rows.into_iter().map(|(stage, state, count)| ((stage, state), count)).collect())
+}
+
+/// Reads a page of what a filter finds, the latest failure first.
+pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<FailedMessage>, DbError> {
+    match_connection!(connection, c: B => {
+        narrowed!(failed_message::table.select(FailedMessage::as_select()).into_boxed::<B>(), filter)
+            .order((failed_message::last_failed_at.desc(), failed_message::id))
+            .limit(limit)
+            .offset(offset)
+            .load(c)
+    })
+    .map_err(reading("failed messages"))
+}
+
+/// The identifiers and states of everything a filter finds, the earliest failure first.
+pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>, DbError> {
+    match_connection!(connection, c: B => {
+        narrowed!(failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>(), filter)
+            .order((failed_message::first_failed_at, failed_message::id))
+            .load(c)
+    })
+    .map_err(reading("failed messages"))
+}
+
+/// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
+pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
+    match_connection!(connection, c => {
+        failed_message::table
+            .filter(failed_message::id.like(format!("{}%", prefix.replace(['%', '_', '!'], ""))))
+            .order(failed_message::id)
+            .limit(2)
+            .select(failed_message::id)
+            .load(c)
+    })
+    .map_err(reading("failed messages"))
+}
+
+/// The fingerprints that begin with `prefix`, at most two.
+pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
+    match_connection!(connection, c => {
+        failed_message::table
+            .filter(failed_message::fingerprint.like(format!("{}%", prefix.replace(['%', '_', '!'], ""))))
+            .order(failed_message::fingerprint)
+            .limit(2)
+            .select(failed_message::fingerprint)
+            .distinct()
+            .load(c)
+    })
+    .map_err(reading("failed messages"))
+}

@@ -1,0 +1,215 @@
+//! Replays: dead letters that are worked off once more, a few first, then faster, under somebody's eyes.
+//!
+//! A replay is a frozen selection: [`create`] marks the messages themselves, so that no message is part of two replays at a time,
+//! and the count is exact. One process drives it, by a lease ([`lease`]): when that dies, another goes on where it stopped, because
+//! the messages say what was sent and what became of them.
+
+use chrono::NaiveDateTime;
+use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::failed_message::{self, Filter};
+use super::stored_text::stored_as_text;
+use super::tables::replay;
+use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+
+/// What stands with a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Whoever holds the lease sends.
+    Running,
+    /// An operator holds it back.
+    Paused,
+    /// Every message of it is settled.
+    Complete,
+    /// It stopped by itself: too many failed again.
+    Stopped,
+    /// An operator ended it.
+    Aborted,
+}
+
+stored_as_text!(State { Running = "running", Paused = "paused", Complete = "complete", Stopped = "stopped", Aborted = "aborted" });
+
+/// A row of `replay`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = replay, treat_none_as_default_value = false)]
+pub struct Replay {
+    /// Our identifier.
+    pub id: String,
+    /// What stands with it.
+    pub state: State,
+    /// What was asked for, as JSON.
+    pub selection: String,
+    /// Messages in it.
+    pub total: i64,
+    /// Nothing that failed later is in it (UTC).
+    pub cutoff: NaiveDateTime,
+    /// Messages that must succeed before any other is sent.
+    pub canary: i64,
+    /// Messages a second, at most.
+    pub rate: i64,
+    /// Why.
+    pub reason: String,
+    /// Who began it.
+    pub actor: String,
+    /// When (UTC).
+    pub created_at: NaiveDateTime,
+    /// Which process drives it.
+    pub driver: Option<String>,
+    /// Until when nobody else may (UTC).
+    pub leased_until: Option<NaiveDateTime>,
+    /// Why it was paused, stopped or aborted.
+    pub note: Option<String>,
+    /// Messages that were worked off; once it is over.
+    pub resolved: Option<i64>,
+    /// Messages that failed again; once it is over.
+    pub failed_again: Option<i64>,
+    /// When it was over (UTC).
+    pub finished_at: Option<NaiveDateTime>,
+}
+
+/// A replay to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewReplay {
+    /// Our identifier.
+    pub id: String,
+    /// What was asked for, as JSON.
+    pub selection: String,
+    /// Messages that must succeed before any other is sent.
+    pub canary: i64,
+    /// Messages a second, at most.
+    pub rate: i64,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub actor: String,
+    /// When (UTC): nothing that fails later is in it.
+    pub at: NaiveDateTime,
+}
+
+/// A replay with its messages, and the state each was in before.
+pub type Frozen = (Replay, Vec<(String, failed_message::State)>);
+
+/// Makes a replay of what a filter finds in one of the states `from`, and returns it with the messages of it and the state each
+/// was in; `None` when there is nothing. Contention when another process has changed one of them meanwhile.
+pub fn create(
+    connection: &mut Connection,
+    new: &NewReplay,
+    filter: &Filter,
+    from: &[failed_message::State],
+) -> Result<Option<Frozen>, DbError> {
+    let now = micros(new.at);
+    connection.transaction(|connection| {
+        let until = filter.until.map_or(now, |until| until.min(now));
+        let filter = Filter { states: from.to_vec(), until: Some(until), ..filter.clone() };
+        let found = failed_message::select(connection, &filter)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let row = Replay {
+            id: new.id.clone(),
+            state: State::Running,
+            selection: new.selection.clone(),
+            total: i64::try_from(found.len()).unwrap_or(i64::MAX),
+            cutoff: until,
+            canary: new.canary,
+            rate: new.rate,
+            reason: new.reason.clone(),
+            actor: new.actor.clone(),
+            created_at: now,
+            driver: None,
+            leased_until: None,
+            note: None,
+            resolved: None,
+            failed_again: None,
+            finished_at: None,
+        };
+        match_connection!(connection, c => diesel::insert_into(replay::table).values(&row).execute(c)).map_err(writing("replays"))?;
+        let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
+        failed_message::freeze(connection, &ids, from, &row.id, now)?;
+        Ok(Some((row, found)))
+    })
+}
+
+/// Takes or keeps the right to drive a replay until `until`. `None` when it is not running, or another process drives it.
+pub fn lease(
+    connection: &mut Connection,
+    id: &str,
+    driver: &str,
+    now: NaiveDateTime,
+    until: NaiveDateTime,
+) -> Result<Option<Replay>, DbError> {
+    let taken: Vec<Replay> = match_connection!(connection, c => {
+        let free = replay::driver.is_null().or(replay::driver.eq(driver)).or(replay::leased_until.lt(micros(now)));
+        diesel::update(replay::table.filter(replay::id.eq(id)).filter(replay::state.eq(State::Running)).filter(free))
+            .set((replay::driver.eq(driver), replay::leased_until.eq(micros(until))))
+            .returning(Replay::as_returning())
+            .get_results(c)
+    })
+    .map_err(writing("replays"))?;
+    Ok(taken.into_iter().next())
+}
+
+/// Gives the right to drive back.
+pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<(), DbError> {
+    match_connection!(connection, c => {
+        diesel::update(replay::table.filter(replay::id.eq(id)).filter(replay::driver.eq(driver)))
+            .set((replay::driver.eq(None::<String>), replay::leased_until.eq(None::<NaiveDateTime>)))
+            .execute(c)
+    })
+    .map(drop)
+    .map_err(writing("replays"))
+}
+
+/// Pauses a replay that is running, or lets one go on that is paused; returns whether that changed anything.
+pub fn set_paused(connection: &mut Connection, id: &str, paused: bool, note: Option<&str>) -> Result<bool, DbError> {
+    let (from, to) = if paused { (State::Running, State::Paused) } else { (State::Paused, State::Running) };
+    match_connection!(connection, c => {
+        diesel::update(replay::table.filter(replay::id.eq(id)).filter(replay::state.eq(from)))
+            .set((replay::state.eq(to), replay::note.eq(note)))
+            .execute(c)
+    })
+    .map(|changed| changed > 0)
+    .map_err(writing("replays"))
+}
+
+/// Ends a replay: writes down what became of it, and lets go of what it has not settled. `false` when it was over already.
+pub fn finish(connection: &mut Connection, id: &str, state: State, note: Option<&str>, now: NaiveDateTime) -> Result<bool, DbError> {
+    connection.transaction(|connection| {
+        let progress = failed_message::progress(connection, id)?;
+        let changed = match_connection!(connection, c => {
+            diesel::update(replay::table.filter(replay::id.eq(id)).filter(replay::state.eq_any([State::Running.as_text(), State::Paused.as_text()])))
+                .set((
+                    replay::state.eq(state),
+                    replay::note.eq(note),
+                    replay::resolved.eq(progress.resolved),
+                    replay::failed_again.eq(progress.failed_again),
+                    replay::finished_at.eq(micros(now)),
+                    replay::driver.eq(None::<String>),
+                    replay::leased_until.eq(None::<NaiveDateTime>),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("replays"))?;
+        if changed > 0 {
+            failed_message::release(connection, id, now)?;
+        }
+        Ok(changed > 0)
+    })
+}
+
+/// Reads a replay.
+pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Replay>, DbError> {
+    let found: Vec<Replay> = match_connection!(connection, c => {
+        replay::table.filter(replay::id.eq(id)).select(Replay::as_select()).load(c)
+    })
+    .map_err(reading("replays"))?;
+    Ok(found.into_iter().next())
+}
+
+/// Reads the latest replays.
+pub fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Replay>, DbError> {
+    match_connection!(connection, c => {
+        replay::table.order((replay::created_at.desc(), replay::id)).limit(limit).select(Replay::as_select()).load(c)
+    })
+    .map_err(reading("replays"))
+}

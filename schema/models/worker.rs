@@ -1,0 +1,130 @@
+//! Worker processes, as they tell of themselves every few seconds: who is there, what each stage does, why it waits.
+//!
+//! It is a report and nothing depends on it: a process that cannot reach the database goes on working, and is not seen.
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::rows_per_statement;
+use super::tables::{worker, worker_stage};
+use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+
+/// A row of `worker`: a process.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = worker)]
+pub struct Worker {
+    /// Our identifier ([`ids::worker`](crate::ids::worker)).
+    pub id: String,
+    /// Name of its host.
+    pub host: String,
+    /// Its process id there.
+    pub pid: i64,
+    /// Version of the program.
+    pub version: String,
+    /// When it began (UTC).
+    pub started_at: NaiveDateTime,
+    /// When it gave its last sign of life (UTC).
+    pub seen_at: NaiveDateTime,
+}
+
+/// A row of `worker_stage`: what a process does for one lane of one stage.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = worker_stage, treat_none_as_default_value = false)]
+pub struct WorkerStage {
+    /// The process.
+    pub worker_id: String,
+    /// The stage.
+    pub stage: String,
+    /// `live` or `bulk`.
+    pub lane: String,
+    /// Consumers that are open.
+    pub consumers: i64,
+    /// Deliveries received and not yet acknowledged.
+    pub held: i64,
+    /// Messages worked off since it began.
+    pub done: i64,
+    /// Messages worked off in the last minute.
+    pub per_minute: i64,
+    /// When the oldest batch in hand began (UTC).
+    pub busy_since: Option<NaiveDateTime>,
+    /// When the message taken last was published (UTC), where it says so.
+    pub taken_from: Option<NaiveDateTime>,
+    /// Why it waits: the stable code of the fault.
+    pub fault_code: Option<String>,
+    /// Its text.
+    pub fault_text: Option<String>,
+    /// Since when it waits (UTC).
+    pub open_since: Option<NaiveDateTime>,
+    /// When it looks again (UTC).
+    pub next_probe: Option<NaiveDateTime>,
+    /// JSON: the messages it has sent to wait, by rung.
+    pub waiting: String,
+}
+
+const COLUMNS: usize = 14;
+
+/// Writes a sign of life, with everything the process does; takes away processes that gave none since `gone_before`.
+pub fn beat(connection: &mut Connection, process: &Worker, stages: &[WorkerStage], gone_before: NaiveDateTime) -> Result<(), DbError> {
+    let process = Worker { started_at: micros(process.started_at), seen_at: micros(process.seen_at), ..process.clone() };
+    let at = |moment: Option<NaiveDateTime>| moment.map(micros);
+    let rows: Vec<WorkerStage> = stages
+        .iter()
+        .map(|row| WorkerStage {
+            busy_since: at(row.busy_since),
+            taken_from: at(row.taken_from),
+            open_since: at(row.open_since),
+            next_probe: at(row.next_probe),
+            ..row.clone()
+        })
+        .collect();
+    connection.transaction(|connection| {
+        match_connection!(connection, c => {
+            diesel::insert_into(worker::table)
+                .values(&process)
+                .on_conflict(worker::id)
+                .do_update()
+                .set(worker::seen_at.eq(process.seen_at))
+                .execute(c)
+        })
+        .map_err(writing("workers"))?;
+        match_connection!(connection, c => {
+            diesel::delete(worker_stage::table.filter(worker_stage::worker_id.eq(&process.id))).execute(c)
+        })
+        .map_err(writing("workers"))?;
+        for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+            match_connection!(connection, c => diesel::insert_into(worker_stage::table).values(rows).execute(c))
+                .map_err(writing("workers"))?;
+        }
+        match_connection!(connection, c => {
+            diesel::delete(worker::table.filter(worker::seen_at.lt(micros(gone_before)))).execute(c)
+        })
+        .map(drop)
+        .map_err(writing("workers"))
+    })
+}
+
+/// Takes a process away that has stopped.
+pub fn leave(connection: &mut Connection, id: &str) -> Result<(), DbError> {
+    match_connection!(connection, c => diesel::delete(worker::table.filter(worker::id.eq(id))).execute(c))
+        .map(drop)
+        .map_err(writing("workers"))
+}
+
+/// Reads every process with what it does, the longest running first.
+pub fn all(connection: &mut Connection) -> Result<Vec<(Worker, Vec<WorkerStage>)>, DbError> {
+    let workers: Vec<Worker> = match_connection!(connection, c => {
+        worker::table.order((worker::started_at, worker::id)).select(Worker::as_select()).load(c)
+    })
+    .map_err(reading("workers"))?;
+    let stages: Vec<WorkerStage> = match_connection!(connection, c => {
+        worker_stage::table.order((worker_stage::stage, worker_stage::lane)).select(WorkerStage::as_select()).load(c)
+    })
+    .map_err(reading("workers"))?;
+    Ok(workers
+        .into_iter()
+        .map(|worker| {
+            let own = stages.iter().filter(|stage| stage.worker_id == worker.id).cloned().collect();
+            (worker, own)
+        })
+        .collect())
+}

@@ -21,7 +21,10 @@ use crate::{
     papers::Press,
     pdf::{FontError, FontPaths, Fonts},
     post::Post,
-    proofs, stages,
+    proofs,
+    runner::Probe,
+    stage::{Fault, Reason},
+    stages,
     surety::{Branches, Sureties, Surety},
     templates::Templates,
 };
@@ -153,6 +156,24 @@ impl Services {
         };
         let templates = Arc::clone(press.templates());
         Ok(Self { clock, pool, data, keys, press, templates, documents, post, registry_url: config.registry.url.clone() })
+    }
+
+    /// Asks what a runner found to be down whether it is there again.
+    pub fn probe(&self) -> Probe {
+        let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
+        Arc::new(move |reason| {
+            let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
+            Box::pin(async move {
+                match reason {
+                    Reason::DocumentsUnavailable => documents.probe().await.map_err(|error| Fault::from_error(reason, &error)),
+                    Reason::MailUnavailable => mailer.probe().await.map_err(|error| Fault::from_error(reason, &error)),
+                    _ => {
+                        let asked = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        asked.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                    }
+                }
+            })
+        })
     }
 
     /// Brings the tables up to date.

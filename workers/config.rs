@@ -120,6 +120,9 @@ impl Config {
         if self.work.concurrency == 0 {
             return wrong("work.concurrency", "must be at least 1");
         }
+        if !(1..=900).contains(&self.work.hold_seconds) {
+            return wrong("work.hold_seconds", "must be from 1 to 900: RabbitMQ takes a batch away that is kept for half an hour");
+        }
         if self.database.connections == 0 {
             return wrong("database.connections", "must be at least 1");
         }
@@ -243,6 +246,7 @@ mod tests {
     #[test]
     fn a_wrong_value_names_its_key() {
         assert!(load("[work]\nretry_seconds = [4]\n", &[]).unwrap_err().contains("work.retry_seconds: 4 is not a rung"));
+        assert!(load("[work]\nhold_seconds = 1800\n", &[]).unwrap_err().contains("work.hold_seconds"));
         assert!(load("[schedule]\nresend = \"never\"\n", &[]).unwrap_err().contains("schedule.resend"));
         assert!(load("[mail]\nuser = \"u\"\n", &[]).unwrap_err().contains("mail.user"));
         assert!(load("[mail]\nfrom_address = \"nobody\"\n", &[]).unwrap_err().contains("mail.from_address"));

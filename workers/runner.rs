@@ -6,8 +6,16 @@
 //!
 //! - permanent: to the dead letters, at once;
 //! - transient: to the next rung of the retry ladder, then to the dead letters;
-//! - unavailable: nowhere. The batch is kept, no attempt is counted, and the runner tries again after 1, 2, 4 … 30
-//!   seconds, until it succeeds or the process stops (which gives the batch back).
+//! - ambiguous: nowhere; the stage has written down what is in doubt, and what it says all the same is published;
+//! - unavailable: nowhere. No attempt is counted. The batch is kept and tried again after 1, 2, 4 … seconds; what is not back
+//!   after [`Settings::hold`] is waited for without it: the batch is given back, the consumer closed, and what is down is asked
+//!   every 5 to 30 seconds whether it is there again ([`Probe`]). Keeping a batch for longer would run into the broker's limit
+//!   for acknowledgements (half an hour), and each time that counts as one more delivery of innocent messages.
+//!
+//! An operator may pause a stage: its runners finish what they have in hand, give back the rest and take nothing until they may
+//! ([`Pulse`]). Whatever a runner does, and why it waits, its [`Gauge`] tells.
+//!
+//! A message that had failed before and now goes through is marked as resolved in the transaction that holds its result.
 //!
 //! Whether *everything* is down or only one item meets an obstacle is for the stage to find out before it says
 //! "unavailable": one odd letter must not hold back all others.
@@ -22,9 +30,9 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use hosho_schema::db::Pool;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -32,7 +40,8 @@ use tracing::{error, info, warn};
 use crate::{
     broker::{Broker, BrokerError, Lane, Outgoing, Publisher, Rung, Source},
     clock::Clock,
-    stage::{Stage, chain},
+    pulse::{Gauge, Pulse},
+    stage::{Fault, Reason, Stage, chain},
     telemetry::place_of_panic,
 };
 
@@ -45,7 +54,12 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// The retry ladder.
     pub rungs: Vec<Rung>,
+    /// How long a batch is kept while something it needs is down.
+    pub hold: Duration,
 }
+
+/// Finds out whether what a reason says is down is there again.
+pub type Probe = Arc<dyn Fn(Reason) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
 
 /// What a runner needs. Cheap to clone: one per consumer.
 #[derive(Clone)]
@@ -60,12 +74,20 @@ pub struct Runner {
     pub settings: Settings,
     /// Becomes true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
+    /// What operators are told, and what they want paused.
+    pub pulse: Pulse,
+    /// Asks what is down.
+    pub probe: Probe,
 }
 
 /// Why a session ended.
 enum End {
     /// The process was asked to stop; everything unacknowledged was given back.
     Stopped,
+    /// An operator paused the stage; everything unacknowledged was given back.
+    Paused,
+    /// Something the stage needs is down for long; everything unacknowledged was given back.
+    Down(Fault),
     /// The broker failed; a new session is due.
     Broken(BrokerError),
 }
@@ -76,14 +98,49 @@ impl From<BrokerError> for End {
     }
 }
 
+/// A runner with its place: what its methods need beyond [`Runner`].
+struct Shift {
+    runner: Runner,
+    gauge: Gauge,
+    paused: watch::Receiver<BTreeSet<String>>,
+    stage: &'static str,
+}
+
+impl std::ops::Deref for Shift {
+    type Target = Runner;
+
+    fn deref(&self) -> &Runner {
+        &self.runner
+    }
+}
+
 impl Runner {
     /// Runs one consumer of a stage until the process is asked to stop. Survives every failure of the broker, and its own
     /// panics: the deliveries in hand go back, and a new session begins.
-    pub async fn run<S: Stage>(mut self, stage: Arc<S>, lane: Lane) {
+    pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
+        let (gauge, paused) = (self.pulse.gauge(S::NAME, lane), self.pulse.paused());
+        Shift { runner: self, gauge, paused, stage: S::NAME }.run(stage, lane).await;
+    }
+}
+
+impl Shift {
+    async fn run<S: Stage>(mut self, stage: Arc<S>, lane: Lane) {
         let mut backoff = Backoff::default();
         loop {
-            let wait = match AssertUnwindSafe(self.session(&stage, lane, &mut backoff)).catch_unwind().await {
+            if self.until_allowed().await {
+                return;
+            }
+            let ended = AssertUnwindSafe(self.session(&stage, lane, &mut backoff)).catch_unwind().await;
+            self.gauge.consumes(false);
+            let wait = match ended {
                 Ok(End::Stopped) => return,
+                Ok(End::Paused) => continue,
+                Ok(End::Down(fault)) => {
+                    if self.until_back(lane, fault).await {
+                        return;
+                    }
+                    continue;
+                }
                 Ok(End::Broken(failure)) => {
                     let wait = backoff.next();
                     warn!(
@@ -115,32 +172,77 @@ impl Runner {
 
     async fn session<S: Stage>(&mut self, stage: &Arc<S>, lane: Lane, backoff: &mut Backoff) -> End {
         match self.try_session(stage, lane, backoff).await {
-            Ok(()) => End::Stopped,
-            Err(end) => end,
+            Ok(end) | Err(end) => end,
         }
     }
 
-    async fn try_session<S: Stage>(&mut self, stage: &Arc<S>, lane: Lane, backoff: &mut Backoff) -> Result<(), End> {
+    async fn try_session<S: Stage>(&mut self, stage: &Arc<S>, lane: Lane, backoff: &mut Backoff) -> Result<End, End> {
+        let batch = usize::from(self.settings.batch);
         let prefetch = self.settings.batch.saturating_mul(2);
         let mut consumer = self.broker.consume(Source::Stage(S::NAME, lane), prefetch).await?;
         let mut publisher = self.broker.publisher().await?;
+        self.gauge.consumes(true);
         info!(stage = S::NAME, lane = ?lane, prefetch, "Consuming");
-        loop {
+        let end = loop {
             let deliveries = tokio::select! {
                 biased;
-                () = stopped(&mut self.stop) => break,
-                batch = consumer.next_batch(usize::from(self.settings.batch)) => batch?,
+                () = stopped(&mut self.runner.stop) => break End::Stopped,
+                () = pause(&mut self.paused, self.stage) => break End::Paused,
+                batch = consumer.next_batch(batch) => batch?,
             };
-            let Some(last) = deliveries.last().map(|delivery| delivery.tag) else { continue };
+            let (Some(first), Some(last)) = (deliveries.first(), deliveries.last()) else { continue };
+            let (count, last) = (deliveries.len(), last.tag);
+            self.gauge.began(consumer.held(), first.published_at);
             match self.batch(stage, lane, deliveries, &mut publisher).await {
                 Ok(()) => consumer.ack(last).await?,
-                Err(End::Stopped) => break,
-                Err(broken) => return Err(broken),
+                Err(broken @ End::Broken(_)) => return Err(broken),
+                Err(end) => break end,
             }
+            self.gauge.ended(count, consumer.held());
             backoff.reset();
-        }
+        };
         consumer.close().await?;
-        Ok(())
+        Ok(end)
+    }
+
+    /// Waits while the stage is paused; true when the process was asked to stop meanwhile.
+    async fn until_allowed(&mut self) -> bool {
+        let (stage, stop, paused) = (self.stage, &mut self.runner.stop, &mut self.paused);
+        if paused.borrow().contains(stage) {
+            info!(stage, "The stage is paused");
+        }
+        tokio::select! {
+            biased;
+            () = stopped(stop) => true,
+            // Whoever could pause it is gone, and with it the pause.
+            _ = paused.wait_for(|paused| !paused.contains(stage)) => false,
+        }
+    }
+
+    /// Waits until what a fault says is down is there again; true when the process was asked to stop meanwhile.
+    async fn until_back(&mut self, lane: Lane, mut fault: Fault) -> bool {
+        warn!(
+            stage = self.stage,
+            lane = ?lane,
+            fault.code = fault.reason.code(),
+            error = fault.text,
+            "Something the stage needs is down for long; the messages are given back, and it is asked now and then"
+        );
+        let mut backoff = Backoff::patient();
+        loop {
+            let wait = backoff.next();
+            self.gauge.opened(&fault, wait);
+            if self.wait(wait).await {
+                return true;
+            }
+            match (self.probe)(fault.reason).await {
+                Ok(()) => break,
+                Err(still) => fault = Fault { reason: fault.reason, ..still },
+            }
+        }
+        self.gauge.closed();
+        info!(stage = self.stage, lane = ?lane, fault.code = fault.reason.code(), "It is back; the stage goes on");
+        false
     }
 
     /// Publishes all and returns when the broker has taken all of it. What it does not take (a full queue, an alarm, a
@@ -173,9 +275,26 @@ impl Runner {
     /// Waits; true when the process was asked to stop meanwhile.
     async fn wait(&mut self, time: Duration) -> bool {
         tokio::select! {
-            () = stopped(&mut self.stop) => true,
+            () = stopped(&mut self.runner.stop) => true,
             () = tokio::time::sleep(time) => false,
         }
+    }
+
+    /// Waits with a batch in hand; why it is to be given back, if it is.
+    async fn hold(&mut self, time: Duration) -> Option<End> {
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.runner.stop) => Some(End::Stopped),
+            () = pause(&mut self.paused, self.stage) => Some(End::Paused),
+            () = tokio::time::sleep(time) => None,
+        }
+    }
+}
+
+/// Resolves when a stage is paused; never, when whoever could pause it is gone.
+async fn pause(paused: &mut watch::Receiver<BTreeSet<String>>, stage: &str) {
+    if paused.wait_for(|paused| paused.contains(stage)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -190,11 +309,17 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 #[derive(Debug, Default)]
 struct Backoff {
     failures: u32,
+    least: u64,
 }
 
 impl Backoff {
+    /// 5, 5, 5, 8, 16, 30, 30 … seconds.
+    fn patient() -> Self {
+        Self { failures: 0, least: 5 }
+    }
+
     fn next(&mut self) -> Duration {
-        let seconds = 1_u64.checked_shl(self.failures).unwrap_or(u64::MAX).min(30);
+        let seconds = 1_u64.checked_shl(self.failures).unwrap_or(u64::MAX).clamp(self.least, 30);
         self.failures = self.failures.saturating_add(1);
         Duration::from_secs(seconds)
     }

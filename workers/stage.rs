@@ -13,7 +13,7 @@
 //! because the first run may have died between commit and publish.
 //!
 //! The verdict on an item is a type: `Ok` is done, a [`Fault`] carries its [`Reason`], and the reason alone decides
-//! what happens next ([`Class`]). A broken rule of the business is no fault: it is an answer, and `Ok`.
+//! what happens next ([`Class`]) and what an operator is told to do ([`Reason::advice`]). A broken rule of the business is no fault: it is an answer, and `Ok`.
 
 use std::{error::Error, fmt, future::Future};
 
@@ -37,14 +37,16 @@ pub enum Class {
     Transient,
     /// Something everybody needs is down: no attempt is counted, the stage waits and probes.
     Unavailable,
+    /// The effect may have happened, and the stage has written that down: neither tried again by the runner nor a dead letter.
+    Ambiguous,
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $class:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $class:ident, $advice:literal;)*) => {
         /// Why an item failed. The code is stable: it is the metric label and the failure's code, and is never reused.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
-            $($(#[$doc])* $name,)*
+            $($(#[doc = $doc])* $name,)*
         }
 
         impl Reason {
@@ -60,53 +62,65 @@ macro_rules! reasons {
             pub const fn class(self) -> Class {
                 match self { $(Self::$name => Class::$class,)* }
             }
+
+            /// What an operator who finds such dead letters does about them.
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)* }
+            }
+
+            /// The reason that has a code.
+            pub fn of_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.code() == code)
+            }
         }
     };
 }
 
 reasons! {
     /// The body is larger than `work.max_message_bytes`.
-    TooLarge = "message.too_large", Permanent;
+    TooLarge = "message.too_large", Permanent, "ask the sender to send less, or raise work.max_message_bytes; then replay";
     /// The body is not JSON, or not of the message's shape.
-    Undecodable = "message.undecodable", Permanent;
+    Undecodable = "message.undecodable", Permanent, "the text tells where the body is wrong: `hosho failed edit` mends one message, the sender mends the rest; discard what is nobody's";
     /// The message names a row that does not exist.
-    ReferenceMissing = "reference.missing", Permanent;
+    ReferenceMissing = "reference.missing", Permanent, "what the message names is not in the database: was a backup restored, or the message published by hand? `hosho status` tells what is known; discard it if nothing is missing";
     /// A stored snapshot cannot be read.
-    SnapshotUnreadable = "snapshot.unreadable", Permanent;
+    SnapshotUnreadable = "snapshot.unreadable", Permanent, "the stored row was written by another version or damaged: run the newest version, then replay";
     /// Obligee, branch or surety of an accepted application is no longer configured.
-    DataMissing = "data.missing", Permanent;
+    DataMissing = "data.missing", Permanent, "put the file of the obligee, branch or surety back (`hosho config check`), restart the workers, then replay";
     /// The sequence of guarantee numbers of a branch and term is used up.
-    NumberExhausted = "number.exhausted", Permanent;
+    NumberExhausted = "number.exhausted", Permanent, "the numbers of this branch and term are used up: ask for another branch code, then replay";
     /// The sealed authentication key cannot be made or opened with the data keys at hand.
-    KeyUnusable = "key.unusable", Permanent;
+    KeyUnusable = "key.unusable", Permanent, "put the data key back that sealed it (keys.file, an old line), restart the workers, then replay";
     /// Template, markup, glyph or layout failed.
-    DocumentFailed = "document.failed", Permanent;
+    DocumentFailed = "document.failed", Permanent, "the text names template or character: mend the template (`hosho templates check`) or the fonts, restart the workers, then replay";
     /// The mail cannot be built.
-    MailUnbuildable = "mail.unbuildable", Permanent;
+    MailUnbuildable = "mail.unbuildable", Permanent, "mend the mail template or mail.from_address (`hosho config check`), restart the workers, then replay";
     /// The mail server refused the mail for good (5xx).
-    MailRefused = "mail.refused", Permanent;
+    MailRefused = "mail.refused", Permanent, "the mail server refused the recipient or the mail: ask the contractor; `hosho mail resolve --outcome resend` sends it once more, `--outcome rejected` leaves it so, then discard";
     /// The mail server refused the mail for now (4xx).
-    MailDeferred = "mail.deferred", Transient;
+    MailDeferred = "mail.deferred", Transient, "the mailbox was busy or full for over an hour: replay later";
     /// Another worker is sending this mail.
-    MailClaimed = "mail.claimed", Transient;
+    MailClaimed = "mail.claimed", Transient, "another worker held this mail for too long: `hosho mail unknown` tells whether it is in doubt, then replay";
     /// A document named in the database is not in the store.
-    DocumentMissing = "document.missing", Transient;
+    DocumentMissing = "document.missing", Transient, "the document is gone from the store: restore it from the backup (`hosho documents verify`), then replay";
     /// The document store takes other documents, and not this one.
-    DocumentUnwritable = "document.unwritable", Transient;
+    DocumentUnwritable = "document.unwritable", Transient, "look at the permissions and names below documents.url, then replay";
     /// Lock timeout, deadlock or serialization failure.
-    DatabaseContention = "database.contention", Transient;
+    DatabaseContention = "database.contention", Transient, "the database was overloaded for over an hour: look at its locks, then replay";
     /// The database refused the statement.
-    DatabaseRefused = "database.refused", Permanent;
+    DatabaseRefused = "database.refused", Permanent, "a fault of the program or of the tables (`hosho migrate --check`): the log tells the statement; after the update, replay";
     /// The stage panicked on this item.
-    Panicked = "stage.panicked", Permanent;
+    Panicked = "stage.panicked", Permanent, "a fault of the program: report the place told in the text; after the update, replay";
     /// The database cannot be reached.
-    DatabaseUnavailable = "database.unavailable", Unavailable;
+    DatabaseUnavailable = "database.unavailable", Unavailable, "the stage waits by itself: bring the database back";
     /// The document store cannot be reached or written.
-    DocumentsUnavailable = "documents.unavailable", Unavailable;
+    DocumentsUnavailable = "documents.unavailable", Unavailable, "the stage waits by itself: make documents.url writable";
     /// The mail server cannot be reached, or refuses the login.
-    MailUnavailable = "mail.unavailable", Unavailable;
+    MailUnavailable = "mail.unavailable", Unavailable, "the stage waits by itself: bring the mail server back, or mend [mail]";
+    /// The mail server may have taken the mail: its ledger row says `unknown`.
+    MailUnknown = "mail.unknown", Ambiguous, "it is sent once more by itself; after that `hosho mail unknown` lists it";
     /// The process was asked to stop before this item had its turn.
-    Stopping = "stage.stopping", Unavailable;
+    Stopping = "stage.stopping", Unavailable, "nothing: another worker goes on";
 }
 
 /// Why an item (or a whole batch) failed, with the chain of causes as text for operators.
@@ -181,6 +195,8 @@ pub struct Item<J> {
     pub correlation_id: Option<String>,
     /// Its trace.
     pub trace: Traceparent,
+    /// What it would be called, or is, among the failed messages; `None` for what came from no queue.
+    pub failed_id: Option<String>,
 }
 
 impl<J> Item<J> {
@@ -257,6 +273,15 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn every_reason_says_what_to_do_and_is_found_by_its_code() {
+        for reason in Reason::ALL {
+            assert!(reason.advice().len() > 10 && !reason.advice().ends_with('.'), "{}", reason.code());
+            assert_eq!(Reason::of_code(reason.code()), Some(*reason));
+        }
+        assert_eq!(Reason::of_code("nothing"), None);
+    }
 
     #[test]
     fn codes_are_unique() {

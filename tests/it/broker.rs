@@ -314,8 +314,11 @@ fn history() -> History {
     History {
         attempts: 6,
         first_failed_at: "2026-07-01T09:30:00.123456".parse().ok(),
+        failed_at: "2026-07-01T10:30:00.654321".parse().ok(),
         code: Some("mail.refused".to_owned()),
         text: Some("the relay said 550 — 宛先不明".to_owned()),
+        earlier: vec![("2026-07-01T09:30:00.123456".parse().unwrap(), "mail.deferred".to_owned())],
+        replay: Some("a replay".to_owned()),
     }
 }
 

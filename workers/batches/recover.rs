@@ -8,15 +8,18 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 use hosho_schema::{
     db::Connection,
+    ids,
     models::{
-        application,
+        application, failed_message,
         unfinished::{self, Awaits, Unfinished},
     },
 };
+use sha2::{Digest, Sha256};
 
 use crate::{
     assembly::Services,
-    broker::{Lane, Outgoing},
+    broker::{Destination, Lane, Outgoing},
+    hex::hex,
     stage::{Fault, Item},
     stages::{dispatch, issue, mint, render},
     telemetry::Traceparent,
@@ -37,7 +40,34 @@ pub fn everything(services: &Services) -> Result<Vec<Outgoing>, Fault> {
 pub fn overdue(services: &Services, after: TimeDelta) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::take_unfinished(&mut db, services.clock.now(), after, LIMIT)?;
-    messages(&mut db, &found)
+    let messages = messages(&mut db, &found)?;
+    without_failed(&mut db, messages)
+}
+
+/// The messages for all that was begun more than `after` ago and is not finished, however often it was queued before, and how
+/// many more are left out because they are among the failed messages. For an operator who knows that the queues are lost.
+pub fn all(services: &Services, after: TimeDelta) -> Result<(Vec<Outgoing>, usize), Fault> {
+    let mut db = services.pool.get()?;
+    let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
+    let all = messages(&mut db, &found)?;
+    let count = all.len();
+    let messages = without_failed(&mut db, all)?;
+    let left_out = count - messages.len();
+    Ok((messages, left_out))
+}
+
+/// Leaves out what is a dead letter already: it waits for an operator, and would only fail again.
+fn without_failed(db: &mut Connection, messages: Vec<Outgoing>) -> Result<Vec<Outgoing>, Fault> {
+    let failed_id = |message: &Outgoing| {
+        let Destination::Stage(stage, _) = &message.destination else { return None };
+        let payload_sha256 = hex(&Sha256::digest(&message.envelope.payload));
+        Some(ids::failed_message(stage, message.envelope.message_id.as_deref()?, &payload_sha256))
+    };
+    let ids: Vec<Option<String>> = messages.iter().map(failed_id).collect();
+    let asked: Vec<&str> = ids.iter().flatten().map(String::as_str).collect();
+    let failed = failed_message::unsettled(db, &asked)?;
+    let kept = messages.into_iter().zip(&ids).filter(|(_, id)| id.as_ref().is_none_or(|id| !failed.contains(id)));
+    Ok(kept.map(|(message, _)| message).collect())
 }
 
 fn messages(db: &mut Connection, found: &[Unfinished]) -> Result<Vec<Outgoing>, Fault> {
@@ -56,6 +86,7 @@ fn message(work: &Unfinished, trace: Option<&Traceparent>) -> Outgoing {
         lane: Lane::Live,
         correlation_id: Some(work.application_id.clone()),
         trace: trace.cloned().unwrap_or_else(|| Traceparent::derived(&work.application_id)),
+        failed_id: None,
     };
     match (&work.guarantee_id, work.revision, work.at) {
         (Some(guarantee), Some(revision), Awaits::Mint) => mint::job(&item, guarantee, revision),

@@ -117,18 +117,44 @@ pub enum Destination {
     Event(&'static str),
 }
 
-/// What a message has been through: kept in headers of our own (`hosho-attempt`, `hosho-first-failed-at`,
-/// `hosho-fault-code`, `hosho-fault`), at most 4 KiB together. `x-*` headers are never copied.
+/// What a message has been through: kept in headers of our own (`hosho-attempt`, `hosho-first-failed-at`, `hosho-failed-at`,
+/// `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB together. `x-*` headers are never copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// Failed attempts so far.
     pub attempts: u32,
     /// When it failed first (UTC).
     pub first_failed_at: Option<NaiveDateTime>,
+    /// When it failed last (UTC).
+    pub failed_at: Option<NaiveDateTime>,
     /// Stable code of the newest fault.
     pub code: Option<String>,
     /// Text of the newest fault, English, without personal data, shortened to 1,000 characters.
     pub text: Option<String>,
+    /// When it failed before that, and the code, oldest first; the latest [`History::REMEMBERED`] of them.
+    pub earlier: Vec<(NaiveDateTime, String)>,
+    /// The replay that sent it.
+    pub replay: Option<String>,
+}
+
+impl History {
+    /// How many earlier attempts a message remembers.
+    pub const REMEMBERED: usize = 12;
+
+    /// Counts one more failed attempt.
+    pub fn add(&mut self, at: NaiveDateTime, code: &str, text: String) {
+        if let (Some(before), Some(code)) = (self.failed_at, self.code.take()) {
+            self.earlier.push((before, code));
+            let surplus = self.earlier.len().saturating_sub(Self::REMEMBERED);
+            self.earlier.drain(..surplus);
+        }
+        // The header may be anybody's: a foreign client can write any number into it.
+        self.attempts = self.attempts.saturating_add(1);
+        self.first_failed_at.get_or_insert(at);
+        self.failed_at = Some(at);
+        self.code = Some(code.to_owned());
+        self.text = Some(text);
+    }
 }
 
 /// A message with its properties.
@@ -173,6 +199,15 @@ pub struct Outgoing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag(pub u64);
 
+/// Why the broker itself made a message a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Death {
+    /// RabbitMQ's word for it: `delivery_limit`, `rejected`, `expired`, `maxlen`.
+    pub reason: String,
+    /// When (UTC), by the broker's clock, in whole seconds.
+    pub at: Option<NaiveDateTime>,
+}
+
 /// A message received and not yet acknowledged.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -182,6 +217,12 @@ pub struct Delivery {
     pub redelivered: bool,
     /// The stage named by the routing key, for dead letters and unrouted messages.
     pub routing_key: String,
+    /// When it was published (UTC, whole seconds), where its sender told.
+    pub published_at: Option<NaiveDateTime>,
+    /// Of a dead letter: what the broker says of it, unless a stage made it one.
+    pub death: Option<Death>,
+    /// Of a dead letter or an unrouted message: its headers as JSON, as far as they are text or numbers.
+    pub headers: serde_json::Map<String, serde_json::Value>,
     /// The message.
     pub envelope: Envelope,
 }
@@ -257,6 +298,9 @@ pub trait Consumer: Send {
 
     /// Acknowledges every delivery up to and including `last`.
     fn ack(&mut self, last: Tag) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// How many deliveries were received and are not acknowledged, handed out or not.
+    fn held(&self) -> usize;
 
     /// Stops consuming and gives back everything unacknowledged, in order.
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>>;

@@ -3,14 +3,22 @@
 //! Data goes to standard output, everything else (progress, logs, errors) to standard error. Exit codes are part of
 //! the interface: [`EXIT_CODES`].
 
+mod audit;
 mod config;
 mod documents;
+mod embedded;
 mod enqueue;
+mod failed;
 mod failure;
 mod input;
+mod mail;
 mod migrate;
 mod obligees;
 mod process;
+mod recover;
+mod replay;
+mod selection;
+mod stages;
 mod status;
 mod templates;
 mod topology;
@@ -57,6 +65,12 @@ enum Command {
     Obligees(obligees::Args),
     Documents(documents::Args),
     Status(status::Args),
+    Failed(failed::Args),
+    Replay(replay::Args),
+    Stages(stages::Args),
+    Recover(recover::Args),
+    Mail(mail::Args),
+    Audit(audit::Args),
 }
 
 /// Parses the command line, runs the command, and tells what went wrong.
@@ -89,6 +103,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Documents(args) => args.overrides()?,
         Command::Validate(args) => args.overrides()?,
         Command::Templates(args) => args.overrides()?,
+        Command::Failed(args) => args.overrides()?,
+        Command::Replay(args) => args.overrides()?,
+        Command::Mail(args) => args.overrides()?,
+        Command::Audit(args) => args.overrides()?,
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
@@ -107,6 +125,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Obligees(args) => obligees::run(args, &loaded),
         Command::Documents(args) => documents::run(args, loaded).await,
         Command::Status(args) => status::run(args, loaded).await,
+        Command::Failed(args) => failed::run(args, loaded).await,
+        Command::Replay(args) => replay::run(args, loaded).await,
+        Command::Stages(args) => stages::run(args, loaded).await,
+        Command::Recover(args) => recover::run(args, loaded).await,
+        Command::Mail(args) => mail::run(args, loaded).await,
+        Command::Audit(args) => audit::run(args, loaded).await,
     }
 }
 

@@ -3,7 +3,6 @@
 mod report;
 
 use std::{
-    fs::File,
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -13,15 +12,14 @@ use std::{
 
 use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 
-use super::{Failure, enqueue, input, work};
+use super::{Failure, embedded::Embedded, enqueue, input};
 use crate::{
     assembly::Services,
     batches::recover,
-    broker::{Broker, Consumer, Delivery, Lane, Source, memory::Memory},
+    broker::{Broker, Consumer, Lane, Source},
     config::Config,
-    stages,
 };
 
 /// Take applications through all five stages in this process; no server needed
@@ -53,47 +51,38 @@ const IN_FLIGHT: u64 = 4_000;
 impl Args {
     /// The settings of the embedded mode.
     pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        let out = self.out.to_str().ok_or_else(|| Failure::usage("--out must be valid UTF-8"))?;
-        let mut overrides = vec![
-            ("broker.url", "memory:".to_owned()),
-            ("database.url", format!("sqlite:{out}/hosho.sqlite")),
-            ("documents.url", format!("file:{out}/documents")),
-            ("keys.file", format!("{out}/hosho.keys")),
-            ("keys.create", "true".to_owned()),
-            ("mail.transport", "folder".to_owned()),
-            ("mail.folder", format!("{out}/mail")),
-        ];
-        if !self.verbose {
-            // Warnings too: a full disk is waited for, and whoever waits must know.
-            overrides.push(("log.level", "warn".to_owned()));
-        }
-        Ok(overrides)
+        embedded(&self.out, self.verbose)
     }
+}
+
+/// The settings of the embedded mode, on a folder.
+pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Failure> {
+    let out = out.to_str().ok_or_else(|| Failure::usage("--out must be valid UTF-8"))?;
+    let mut overrides = vec![
+        ("broker.url", "memory:".to_owned()),
+        ("database.url", format!("sqlite:{out}/hosho.sqlite")),
+        ("documents.url", format!("file:{out}/documents")),
+        ("keys.file", format!("{out}/hosho.keys")),
+        ("keys.create", "true".to_owned()),
+        ("mail.transport", "folder".to_owned()),
+        ("mail.folder", format!("{out}/mail")),
+    ];
+    if !verbose {
+        // Warnings too: a full disk is waited for, and whoever waits must know.
+        overrides.push(("log.level", "warn".to_owned()));
+    }
+    Ok(overrides)
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let records = input::read(&args.files)?;
-    let _lock = lock(&args.out)?;
-    if args.out.join("hosho.sqlite").exists() && !config.keys.file.exists() && config.keys.ring.is_none() {
-        // A new ring would let everything go on, and leave the old keys sealed for good.
-        return Err(Failure::configuration(anyhow::anyhow!("{} is gone, and the database beside it needs it", config.keys.file.display()))
-            .hint("put the file back, or begin in another folder with --out"));
-    }
-    let (ask, stop) = watch::channel(false);
-    let services = Arc::new(Services::open(&config, stop.clone())?);
-    services.migrate().await?;
-    let before = report::known(&services, &records).await?;
+    let mut embedded = Embedded::open(&args.out, &config).await?;
+    let services = Arc::clone(&embedded.services);
+    let (before, began) = (report::known(&services, &records).await?, services.clock.now());
 
-    let memory = Memory::new(stages::NAMES);
-    let broker: Arc<dyn Broker> = Arc::new(memory.clone());
-    work::stop_on_signal(ask.clone())?;
-    let runner = work::runner(&config, &services, Arc::clone(&broker), stop.clone());
-    let mut tasks = JoinSet::new();
-    for name in stages::NAMES {
-        stages::start(name, &services, &runner, &[Lane::Live], config.work.concurrency, &mut tasks);
-    }
+    embedded.start(&config, &[Lane::Live]);
+    let broker = Arc::clone(&embedded.broker);
     let events = broker.consume(Source::Events, u16::MAX).await.map_err(Failure::internal)?;
-    let mut dead = broker.consume(Source::Dead, u16::MAX).await.map_err(Failure::internal)?;
     let (settled, progress) = watch::channel(0_u64);
     let bar = bar(records.len() as u64, "answers and guarantees");
     let counter = tokio::spawn(count(events, settled, bar.clone()));
@@ -101,40 +90,18 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let resumed = resume(&services, broker.as_ref()).await?;
     let interrupted = tokio::select! {
         fed = feed(&records, broker.as_ref(), progress) => { fed?; false }
-        () = stopped(stop.clone()) => true,
+        () = stopped(embedded.stop.clone()) => true,
     };
-    let interrupted = interrupted
-        || tokio::select! {
-            () = memory.idle() => false,
-            () = stopped(stop) => true,
-        };
-    let letters = taken(dead.as_mut()).await;
-    ask.send_replace(true);
-    while tasks.join_next().await.is_some() {}
+    let interrupted = interrupted || embedded.until_idle().await;
+    embedded.end().await;
     counter.abort();
     bar.finish_and_clear();
     if interrupted {
         return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
             .hint("run the same command again to finish what is left"));
     }
-    let report = report::gather(&services, &records, &before, &letters, resumed, &args.out).await?;
+    let report = report::gather(&services, &records, &before, began, resumed, &args.out).await?;
     report.print(args.json)
-}
-
-/// One process works in a folder at a time: the lock ends with the process, however it ends.
-fn lock(out: &Path) -> Result<File, Failure> {
-    use std::os::unix::fs::DirBuilderExt;
-    let unusable = |error: std::io::Error| {
-        let error = anyhow::Error::new(error).context(format!("cannot use the folder {}", out.display()));
-        Failure::unavailable(error).hint("--out names a folder that this user may write")
-    };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(unusable)?;
-    let file = File::create(out.join("hosho.lock")).map_err(unusable)?;
-    file.try_lock().map_err(|_| {
-        Failure::unavailable(anyhow::anyhow!("another hosho process works in {}", out.display()))
-            .hint("wait for it to end, or choose another --out")
-    })?;
-    Ok(file)
 }
 
 /// Queues what an earlier run left between two stages; the database remembers it.
@@ -181,15 +148,6 @@ async fn count(mut events: Box<dyn Consumer>, answered: watch::Sender<u64>, bar:
             return;
         }
     }
-}
-
-/// What is among the dead letters now.
-async fn taken(dead: &mut dyn Consumer) -> Vec<Delivery> {
-    let mut letters = Vec::new();
-    while let Ok(Ok(batch)) = tokio::time::timeout(Duration::ZERO, dead.next_batch(1_000)).await {
-        letters.extend(batch);
-    }
-    letters
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

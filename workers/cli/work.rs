@@ -13,8 +13,10 @@ use super::Failure;
 use crate::{
     assembly::{self, Services},
     batches,
-    broker::Lane,
+    broker::{Broker, Lane, Source},
     config::Config,
+    failures::Ingester,
+    pulse::Pulse,
     runner::{Runner, Settings},
     stages,
 };
@@ -53,12 +55,21 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         _ = stop_early.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
     }
 
-    let runner = runner(&config, &services, broker.queue(), stop.clone());
+    let pulse = Pulse::new(&services.clock);
+    // A stage that is paused is so from the first message on.
+    let (learning, pool) = (pulse.clone(), services.pool.clone());
+    tokio::task::spawn_blocking(move || learning.learn(&pool))
+        .await
+        .map_err(Failure::internal)?
+        .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
+    let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone());
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
     let mut tasks = JoinSet::new();
     for name in stages::NAMES.iter().filter(|name| args.stages.is_empty() || args.stages.iter().any(|asked| asked == *name)) {
         stages::start(name, &services, &runner, &[Lane::Live, Lane::Bulk], concurrency, &mut tasks);
     }
+    ingest(&services, &broker.queue(), &stop, &mut tasks);
+    tasks.spawn(pulse.run(services.pool.clone(), stop.clone()));
     tasks.spawn(batches::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
     info!(stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") }, concurrency, "The workers run");
 
@@ -91,14 +102,29 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
+/// Takes in dead letters and unrouted messages.
+pub(super) fn ingest(services: &Services, broker: &Arc<dyn Broker>, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
+    let ingester = Ingester { broker: Arc::clone(broker), pool: services.pool.clone(), clock: services.clock.clone(), stop: stop.clone() };
+    for source in [Source::Dead, Source::Unrouted] {
+        tasks.spawn(ingester.clone().run(source));
+    }
+}
+
 /// The runner every consumer of this process is a clone of.
-pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn crate::broker::Broker>, stop: watch::Receiver<bool>) -> Runner {
+pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn Broker>, stop: watch::Receiver<bool>, pulse: Pulse) -> Runner {
     Runner {
         broker,
         pool: services.pool.clone(),
         clock: services.clock.clone(),
-        settings: Settings { batch: config.work.batch, max_message_bytes: config.work.max_message_bytes, rungs: config.rungs() },
+        settings: Settings {
+            batch: config.work.batch,
+            max_message_bytes: config.work.max_message_bytes,
+            rungs: config.rungs(),
+            hold: Duration::from_secs(config.work.hold_seconds),
+        },
         stop,
+        pulse,
+        probe: services.probe(),
     }
 }
 

@@ -194,6 +194,8 @@ section! {
         #[serde(deserialize_with = "list")]
         retry_seconds: Vec<u64>,
         /// Seconds.
+        hold_seconds: u64,
+        /// Seconds.
         mail_orphan_seconds: u64,
         /// Seconds.
         mail_resend_seconds: u64,

@@ -7,14 +7,14 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use hosho_schema::db::Connection;
+use hosho_schema::{db::Connection, ids, models::failed_message};
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use tracing::{Instrument, debug, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
-    Backoff, End, Runner,
+    Backoff, End, Shift,
     faults::{no_verdict, panicked},
 };
 use crate::{
@@ -30,7 +30,7 @@ const QUICK_TRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_m
 /// What a database step gave for each of its items.
 type Each<T> = Vec<Result<T, Fault>>;
 
-impl Runner {
+impl Shift {
     /// Works a batch off. When it returns without an error, everything that follows from the batch is confirmed; after an
     /// error nothing of it may be acknowledged.
     pub(super) async fn batch<S: Stage>(
@@ -79,6 +79,10 @@ impl Runner {
                         still_open.push(index);
                         waiting = Some(fault);
                     }
+                    Err(fault) if fault.reason.class() == Class::Ambiguous => {
+                        warn!(fault.code = fault.reason.code(), error = fault.text, "A message is done, and its effect in doubt");
+                        messages.extend(fault.aside);
+                    }
                     Err(mut fault) => {
                         failed += 1;
                         messages.append(&mut fault.aside);
@@ -93,6 +97,10 @@ impl Runner {
                 return Err(End::Stopped);
             }
             let wait = backoff.next();
+            if started.elapsed() + wait > self.settings.hold {
+                return Err(End::Down(fault));
+            }
+            self.gauge.opened(&fault, wait);
             warn!(
                 fault.code = fault.reason.code(),
                 error = fault.text,
@@ -100,8 +108,8 @@ impl Runner {
                 retry_in_ms = wait.as_millis(),
                 "Something the stage needs is down; it waits and tries again"
             );
-            if self.wait(wait).await {
-                return Err(End::Stopped);
+            if let Some(end) = self.hold(wait).await {
+                return Err(end);
             }
         }
         debug!(duration_ms = started.elapsed().as_millis(), batch.failed = failed, "Batch done");
@@ -118,7 +126,8 @@ impl Runner {
             return Err(Fault::new(Reason::TooLarge, format!("the body has {size} bytes; the limit is {limit}")));
         }
         let job = catch_unwind(AssertUnwindSafe(|| stage.decode(&envelope.payload))).unwrap_or_else(|_| Err(panicked()))?;
-        Ok(Item { job, lane, correlation_id: envelope.correlation_id.clone(), trace })
+        let failed_id = Some(ids::failed_message(S::NAME, seed, &hex(&Sha256::digest(&envelope.payload))));
+        Ok(Item { job, lane, correlation_id: envelope.correlation_id.clone(), trace, failed_id })
     }
 
     /// Load, decide, act, record, for the items at `open`: one verdict each, in order.
@@ -190,12 +199,16 @@ impl Runner {
         let mut backoff = Backoff::default();
         let mut quick_tries = QUICK_TRIES.into_iter();
         while let Some(rows) = kept.take().filter(|rows| !rows.is_empty()) {
-            let (stage, items, stop) = (Arc::clone(stage), Arc::clone(items), self.stop.clone());
+            let (stage, items, stop, now) = (Arc::clone(stage), Arc::clone(items), self.stop.clone(), self.clock.now());
             let (rows, recorded) = self
                 .lending(rows, move |db, rows: Vec<(usize, S::Outcome)>| {
                     let (at, outcomes): (Vec<usize>, Vec<S::Outcome>) = rows.into_iter().unzip();
                     let lent: Vec<(&Item<S::Job>, S::Outcome)> = at.iter().map(|index| &items[*index]).zip(outcomes).collect();
-                    let recorded = together_or_apart(db, &lent, &stop, |db, rows| stage.record(db, rows));
+                    let recorded = together_or_apart(db, &lent, &stop, |db, rows| {
+                        let verdicts = stage.record(db, rows)?;
+                        resolve(db, rows.iter().map(|(item, _)| *item).zip(&verdicts), now)?;
+                        Ok(verdicts)
+                    });
                     (at.into_iter().zip(lent.into_iter().map(|(_, outcome)| outcome)).collect(), recorded)
                 })
                 .await;
@@ -206,7 +219,7 @@ impl Runner {
             let wait = match fault.reason.class() {
                 Class::Unavailable => backoff.next(),
                 Class::Transient => quick_tries.next().unwrap_or_else(|| backoff.next()),
-                Class::Permanent => return each(count, &fault),
+                Class::Permanent | Class::Ambiguous => return each(count, &fault),
             };
             if *self.stop.borrow() {
                 return each(count, &Fault::new(Reason::Stopping, fault.text));
@@ -218,6 +231,7 @@ impl Runner {
                 retry_in_ms = wait.as_millis(),
                 "The database cannot take the results: the stage keeps them; it waits and tries again"
             );
+            self.gauge.opened(&fault, wait);
             if self.wait(wait).await {
                 return each(count, &Fault::new(Reason::Stopping, fault.text));
             }
@@ -279,6 +293,27 @@ fn together_or_apart<R, T>(
         transact(db, row)?.pop().unwrap_or_else(|| Err(no_verdict()))
     };
     Ok(rows.chunks(1).map(alone).collect())
+}
+
+/// Whoever works a message off that had failed before says so, in the same transaction.
+fn resolve<'a, J: 'a>(
+    db: &mut Connection,
+    items: impl Iterator<Item = (&'a Item<J>, &'a Result<Vec<Outgoing>, Fault>)>,
+    now: chrono::NaiveDateTime,
+) -> Result<(), Fault> {
+    let is_done = |verdict: &Result<Vec<Outgoing>, Fault>| match verdict {
+        Ok(_) => true,
+        Err(fault) => fault.reason.class() == Class::Ambiguous,
+    };
+    let done: Vec<&str> = items.filter(|(_, verdict)| is_done(verdict)).filter_map(|(item, _)| item.failed_id.as_deref()).collect();
+    if done.is_empty() {
+        return Ok(());
+    }
+    let resolved = failed_message::resolve(db, &done, now)?;
+    if resolved > 0 {
+        info!(messages = resolved, "Messages that had failed before went through");
+    }
+    Ok(())
 }
 
 async fn decide<S: Stage>(stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: &[usize], facts: Each<S::Facts>) -> Each<S::Outcome> {

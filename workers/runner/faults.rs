@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use tracing::{error, warn};
 
-use super::Runner;
+use super::Shift;
 use crate::{
     broker::{Delivery, Destination, Lane, Outgoing, Rung},
     personal::scrub,
@@ -14,18 +14,14 @@ use crate::{
 /// Longest text of a fault in a header, in characters.
 const FAULT_TEXT: usize = 1_000;
 
-impl Runner {
+impl Shift {
     /// The message that takes the place of a delivery that failed. The payload moves; the delivery is done with.
     pub(super) fn reroute(&self, stage: &'static str, lane: Lane, delivery: &mut Delivery, fault: &Fault) -> Outgoing {
         let payload = std::mem::take(&mut delivery.envelope.payload);
         let mut envelope = delivery.envelope.clone();
         envelope.payload = payload;
         let history = &mut envelope.history;
-        // The header may be anybody's: a foreign client can write any number into it.
-        history.attempts = history.attempts.saturating_add(1);
-        history.first_failed_at.get_or_insert_with(|| self.clock.now());
-        history.code = Some(fault.reason.code().to_owned());
-        history.text = Some(fault.text.chars().take(FAULT_TEXT).collect());
+        history.add(self.clock.now(), fault.reason.code(), fault.text.chars().take(FAULT_TEXT).collect());
         let next = (fault.reason.class() == Class::Transient)
             .then(|| ladder(&self.settings.rungs, history.attempts, envelope.message_id.as_deref().unwrap_or_default()))
             .flatten();
@@ -42,6 +38,7 @@ impl Runner {
                     retry_in = rung.name(),
                     "A message failed for now and waits"
                 );
+                self.gauge.waits(rung);
                 Destination::Wait(stage, lane, rung)
             }
             None => {

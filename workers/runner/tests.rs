@@ -117,12 +117,17 @@ impl Theatre {
             outgoing
         });
         broker.publisher().await.unwrap().publish(work.collect()).await.unwrap();
+        let clock = Clock::system();
+        let pool = Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
+        hosho_schema::db::migrate(&mut pool.get().unwrap()).unwrap();
         let runner = Runner {
             broker: Arc::new(broker.clone()),
-            pool: Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap(),
-            clock: Clock::system(),
-            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![Rung::S1] },
+            pool,
+            pulse: Pulse::new(&clock),
+            clock,
+            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold: Duration::from_mins(1) },
             stop,
+            probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
         };
         let puppet = Arc::new(Puppet::default());
         let running = tokio::spawn(runner.run(Arc::clone(&puppet), Lane::Live));

@@ -172,6 +172,11 @@ impl Stage for Dispatch {
                 vec![item.event(&format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision), &event)]
             };
             verdicts.push(match state {
+                // It is in the ledger, and the schedule's from here on.
+                Ok(MailStateV1::Unknown) => {
+                    let fault = Fault::new(Reason::MailUnknown, "the mail server may or may not have taken the mail");
+                    Err(fault.with(complete(MailStateV1::Unknown)))
+                }
                 Ok(mail) => Ok(complete(mail)),
                 // The guarantee is issued, whatever the mailbox says; the refusal is an operator's.
                 Err(fault) if fault.reason == Reason::MailRefused => Err(fault.with(complete(MailStateV1::Refused))),

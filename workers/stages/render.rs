@@ -202,6 +202,7 @@ mod tests {
             lane: crate::broker::Lane::Live,
             correlation_id: None,
             trace: crate::telemetry::Traceparent::derived("x"),
+            failed_id: None,
         };
         let draw = || {
             let facts = stage.load(&mut trial.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();

@@ -87,7 +87,13 @@ impl Trial {
             match stage.decode(payload) {
                 Ok(job) => {
                     places.push(place);
-                    items.push(Item { job, lane: Lane::Live, correlation_id: Some("application".to_owned()), trace: trace.clone() });
+                    items.push(Item {
+                        job,
+                        lane: Lane::Live,
+                        correlation_id: Some("application".to_owned()),
+                        trace: trace.clone(),
+                        failed_id: None,
+                    });
                 }
                 Err(fault) => verdicts[place] = Some(Err(fault)),
             }

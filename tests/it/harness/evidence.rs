@@ -142,8 +142,8 @@ impl House {
 
     /// What is there now.
     pub fn evidence(&self) -> Evidence {
-        // Newer programs frame a dump with a random word.
-        let dump = postgres::dump(&self.database);
+        // Newer programs frame a dump with a random word; and workers tell of themselves all the time.
+        let dump = postgres::dump_without(&self.database, &["worker", "worker_stage"]);
         let mut rows: Vec<String> = dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
         rows.sort();
         let (mut documents, root) = (BTreeMap::new(), self.path("documents"));
@@ -249,7 +249,8 @@ impl House {
     pub fn settle_and_drain(&self, tap: &Tap, worker: super::process::Child, taken_away: usize) -> u64 {
         eventually("a settled pipeline", LIMIT, || tap.is_settled(taken_away).then_some(()));
         let mut left = self.drain(worker);
-        let dead = left.remove("dead").unwrap_or(0);
+        // A letter is in its queue, or it was taken in.
+        let dead = left.remove("dead").unwrap_or(0) + u64::try_from(self.rows("failed_message")).unwrap();
         assert!(left.is_empty(), "{left:?}");
         dead
     }

@@ -35,8 +35,13 @@ pub fn database(name: &str) -> String {
 
 /// Every row of a database as text, binary columns as hexadecimal digits.
 pub fn dump(url: &str) -> String {
+    dump_without(url, &[])
+}
+
+/// [`dump`] without the rows of some tables.
+pub fn dump_without(url: &str, tables: &[&str]) -> String {
     let mut command = Command::new(binaries().expect("the server runs").join("pg_dump"));
-    command.args(["--data-only", "--dbname", url]);
+    command.args(["--data-only", "--dbname", url]).args(tables.iter().map(|table| format!("--exclude-table-data={table}")));
     let output = run(command);
     assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::{Item, Key, Shared};
-use crate::broker::{BrokerError, Consumer, Delivery, Tag, names::DELIVERY_LIMIT};
+use crate::broker::{BrokerError, Consumer, Death, Delivery, Tag, names::DELIVERY_LIMIT};
 
 pub(super) struct MemoryConsumer {
     shared: Arc<Shared>,
@@ -41,15 +41,14 @@ impl MemoryConsumer {
                 tag: Tag(self.last),
                 redelivered: item.returned > 0,
                 routing_key: item.routing_key.clone(),
+                published_at: None,
+                death: item.death.clone(),
+                headers: item.headers(),
                 envelope: item.envelope.clone(),
             });
             self.unacknowledged.insert(self.last, item);
         }
         Ok(batch)
-    }
-
-    fn counts(&self) -> bool {
-        matches!(self.key, Key::Stage(_))
     }
 
     /// Gives back everything unacknowledged: to the front, in order. What was given back too often goes to the dead
@@ -72,6 +71,7 @@ impl MemoryConsumer {
                     let live = item.routing_key.trim_end_matches(".bulk").len();
                     item.routing_key.truncate(live);
                     item.returned = 0;
+                    item.death = Some(Death { reason: "delivery_limit".to_owned(), at: None });
                     dead.push(item);
                 } else {
                     queue.ready.push_front(item);
@@ -81,7 +81,7 @@ impl MemoryConsumer {
         }
         self.shared.ended(dead.len());
         for item in dead.into_iter().rev() {
-            state.push(&Key::Dead, item);
+            self.shared.put_aside(&mut state, &Key::Dead, item);
         }
     }
 }
@@ -115,11 +115,17 @@ impl Consumer for MemoryConsumer {
             }
             let later = self.unacknowledged.split_off(&(last.0 + 1));
             let acknowledged = std::mem::replace(&mut self.unacknowledged, later).len();
-            if self.counts() {
-                self.shared.ended(acknowledged);
+            match self.key {
+                Key::Stage(_) => self.shared.ended(acknowledged),
+                Key::Dead | Key::Unrouted => self.shared.taken_in(acknowledged),
+                Key::Events(_) => {}
             }
             Ok(())
         })
+    }
+
+    fn held(&self) -> usize {
+        self.unacknowledged.len()
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>> {

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{
-    Broker, BrokerError, Consumer, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung, Source,
+    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung, Source,
     names::{Names, stage_key},
 };
 use consumer::MemoryConsumer;
@@ -45,6 +45,8 @@ struct Shared {
     state: Mutex<State>,
     /// Messages on their way through the stages: ready, unacknowledged or waiting. Dead ones are not.
     under_way: watch::Sender<usize>,
+    /// Dead letters and unrouted messages that nobody has acknowledged.
+    letters: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -77,7 +79,24 @@ struct Item {
     /// How often it was given back.
     returned: u32,
     routing_key: String,
+    /// Set when it was given back too often.
+    death: Option<Death>,
     envelope: Envelope,
+}
+
+impl Item {
+    fn new(routing_key: String, envelope: Envelope) -> Self {
+        Self { returned: 0, routing_key, death: None, envelope }
+    }
+
+    /// What RabbitMQ's headers would tell of a dead letter.
+    fn headers(&self) -> serde_json::Map<String, serde_json::Value> {
+        let history = &self.envelope.history;
+        let code = history.code.as_ref().map(|code| ("hosho-fault-code".to_owned(), code.as_str().into()));
+        let attempts = (history.attempts > 0).then(|| ("hosho-attempt".to_owned(), history.attempts.into()));
+        let trace = self.envelope.traceparent.as_ref().map(|trace| ("traceparent".to_owned(), trace.as_str().into()));
+        code.into_iter().chain(attempts).chain(trace).collect()
+    }
 }
 
 impl fmt::Debug for Memory {
@@ -102,6 +121,7 @@ impl Memory {
             stages: stages.to_vec(),
             state: Mutex::new(state),
             under_way: watch::Sender::new(0),
+            letters: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -113,6 +133,16 @@ impl Memory {
         async move {
             // An error means that the broker is gone, and everything under way with it.
             let _ = under_way.wait_for(|count| *count == 0).await;
+        }
+    }
+}
+
+impl Memory {
+    /// Resolves when every dead letter and unrouted message has been taken and acknowledged.
+    pub fn without_letters(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut letters = self.shared.letters.subscribe();
+        async move {
+            let _ = letters.wait_for(|count| *count == 0).await;
         }
     }
 }
@@ -131,13 +161,23 @@ impl Shared {
         self.under_way.send_modify(|under_way| *under_way = under_way.saturating_sub(count));
     }
 
+    /// Puts a dead letter or an unrouted message where somebody takes it in.
+    fn put_aside(&self, state: &mut State, key: &Key, item: Item) {
+        self.letters.send_modify(|letters| *letters += 1);
+        state.push(key, item);
+    }
+
+    fn taken_in(&self, count: usize) {
+        self.letters.send_modify(|letters| *letters = letters.saturating_sub(count));
+    }
+
     /// Puts a message into the queue of its stage, or among the unrouted ones. It counts as under way already.
     fn route(&self, state: &mut State, key: String, item: Item) {
         let wanted = Key::Stage(key);
         if state.queues.contains_key(&wanted) {
             state.push(&wanted, item);
         } else {
-            state.push(&Key::Unrouted, item);
+            self.put_aside(state, &Key::Unrouted, item);
             self.ended(1);
         }
     }
@@ -145,7 +185,7 @@ impl Shared {
     /// Accepts one message; the rung it waits on, if any.
     fn accept(&self, state: &mut State, message: Outgoing, now: Instant) -> Option<Rung> {
         let (_, key) = self.names.destination(&message.destination);
-        let item = Item { returned: 0, routing_key: key.clone(), envelope: message.envelope };
+        let item = Item::new(key.clone(), message.envelope);
         match message.destination {
             Destination::Stage(..) => {
                 self.began(1);
@@ -156,11 +196,11 @@ impl Shared {
                 state.waiting.entry(rung).or_default().push_back((now + rung.delay(), key, item));
                 return Some(rung);
             }
-            Destination::Dead(_) => state.push(&Key::Dead, item),
+            Destination::Dead(_) => self.put_aside(state, &Key::Dead, item),
             Destination::Event(_) => {
                 let listeners: Vec<Key> = state.queues.keys().filter(|key| matches!(key, Key::Events(_))).cloned().collect();
                 for listener in listeners {
-                    let copy = Item { returned: 0, routing_key: item.routing_key.clone(), envelope: item.envelope.clone() };
+                    let copy = Item::new(item.routing_key.clone(), item.envelope.clone());
                     state.push(&listener, copy);
                 }
             }

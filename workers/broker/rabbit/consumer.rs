@@ -53,12 +53,14 @@ pub(super) struct RabbitConsumer {
     /// Prefetch now, and the one to reach.
     prefetch: u16,
     asked: u16,
-    /// Deliveries sent to a consumer that was replaced and not handed out yet: older than what the stream holds.
+    /// Deliveries received and not handed out yet: older than what the stream holds.
     kept: VecDeque<Received>,
     /// Handed out and not acknowledged, oldest first.
     unacknowledged: VecDeque<(u64, Acker)>,
     /// Dead letters of a bulk queue come with its routing key; the interface promises the stage.
     names_stage: bool,
+    /// Whether what comes tells of failures: dead letters, unrouted messages.
+    is_letters: bool,
 }
 
 impl RabbitConsumer {
@@ -82,6 +84,7 @@ impl RabbitConsumer {
             kept: VecDeque::new(),
             unacknowledged: VecDeque::new(),
             names_stage: source == Source::Dead,
+            is_letters: matches!(source, Source::Dead | Source::Unrouted),
         };
         consumer.start().await?;
         Ok(consumer)
@@ -138,7 +141,7 @@ impl RabbitConsumer {
             return Err(self.lost(Lost::Stale));
         }
         self.unacknowledged.push_back((received.delivery_tag, received.acker.clone()));
-        let mut delivery = wire::delivery(received);
+        let mut delivery = wire::delivery(received, self.is_letters);
         if self.names_stage {
             let live = delivery.routing_key.trim_end_matches(".bulk").len();
             delivery.routing_key.truncate(live);
@@ -154,17 +157,11 @@ impl RabbitConsumer {
 impl Consumer for RabbitConsumer {
     fn next_batch(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>> {
         Box::pin(async move {
-            let max = max.max(1);
-            let mut received: Vec<Received> = Vec::new();
-            while received.len() < max
-                && let Some(kept) = self.kept.pop_front()
-            {
-                received.push(kept);
-            }
             let Some(stream) = self.stream.as_mut() else { return Err(self.lost(Lost::Cancelled)) };
-            while received.len() < max {
-                // The only wait, and only while nothing is in hand: dropping this future loses nothing.
-                let next = if received.is_empty() {
+            loop {
+                // The only wait, and only while nothing is in hand: dropping this future loses nothing. What has come beyond
+                // `max` is kept here rather than within the stream, so that it can be counted.
+                let next = if self.kept.is_empty() {
                     stream.next().await
                 } else {
                     match stream.next().now_or_never() {
@@ -173,17 +170,23 @@ impl Consumer for RabbitConsumer {
                     }
                 };
                 match next {
-                    Some(Ok(next)) => received.push(next),
+                    Some(Ok(next)) => self.kept.push_back(next),
                     Some(Err(error)) => return Err(unavailable(&self.operation, error)),
                     None => return Err(self.lost(Lost::Cancelled)),
                 }
             }
+            let count = self.kept.len().min(max.max(1));
+            let received: Vec<Received> = self.kept.drain(..count).collect();
             received.into_iter().map(|received| self.hand_out(received)).collect()
         })
     }
 
     fn ack(&mut self, last: Tag) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(self.acknowledge(last))
+    }
+
+    fn held(&self) -> usize {
+        self.unacknowledged.len() + self.kept.len()
     }
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>> {

@@ -45,6 +45,7 @@ use url::Url;
 
 use self::{consumer::RabbitConsumer, publisher::RabbitPublisher};
 use super::{Broker, BrokerError, Consumer, Depth, Publisher, Source, names::Names};
+use crate::clock::Clock;
 
 /// How long connecting may take, TLS and login included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -116,6 +117,7 @@ struct Inner {
     names: Arc<Names>,
     confirm_timeout: Duration,
     connection_name: String,
+    clock: Clock,
     consuming: Slot,
     publishing: Slot,
     /// The topology was applied through this object: keep it in place from now on.
@@ -181,6 +183,7 @@ impl Rabbit {
                 names: Arc::new(Names::new(&options.prefix, &options.stages)),
                 confirm_timeout: options.confirm_timeout,
                 connection_name: options.connection_name,
+                clock: Clock::system(),
                 consuming: Slot::new("consume"),
                 publishing: Slot::new("publish"),
                 keeps_topology: AtomicBool::new(false),

@@ -28,7 +28,8 @@ impl RabbitPublisher {
     /// Publishes one message and waits for its confirm; the reason when there is none.
     async fn send(&self, message: Outgoing) -> Result<(), String> {
         let (exchange, key) = self.rabbit.inner.names.destination(&message.destination);
-        let properties = wire::properties(&message.envelope).map_err(|error| format!("an identifier of the message: {error}"))?;
+        let now = self.rabbit.inner.clock.now();
+        let properties = wire::properties(&message.envelope, now).map_err(|error| format!("an identifier of the message: {error}"))?;
         let publishing = self.channel.basic_publish(
             short(&exchange),
             short(&key),

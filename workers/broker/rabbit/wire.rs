@@ -4,7 +4,7 @@
 //! any type, and then it counts as absent. Only headers of our own are written: RabbitMQ 3.10 silently drops a message
 //! that is published again with its `x-death`.
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, Datelike, NaiveDateTime};
 use lapin::{
     BasicProperties,
     message::Delivery as Received,
@@ -12,11 +12,14 @@ use lapin::{
 };
 
 use super::{cut, short};
-use crate::broker::{Delivery, Envelope, History, Tag};
+use crate::broker::{Death, Delivery, Envelope, History, Tag};
 
 const TRACEPARENT: &str = "traceparent";
 const ATTEMPT: &str = "hosho-attempt";
 const FIRST_FAILED_AT: &str = "hosho-first-failed-at";
+const FAILED_AT: &str = "hosho-failed-at";
+const HISTORY: &str = "hosho-history";
+const REPLAY: &str = "hosho-replay";
 const FAULT_CODE: &str = "hosho-fault-code";
 const FAULT: &str = "hosho-fault";
 
@@ -25,16 +28,21 @@ const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
 /// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a short value.
 const TEXT_CHARS: usize = 1_000;
-const TEXT_BYTES: usize = 3_400;
+const TEXT_BYTES: usize = 2_400;
 const VALUE_BYTES: usize = 128;
+
+/// Bytes of the earlier attempts, `time code` each, a comma between them; and of the code of each.
+const HISTORY_BYTES: usize = 1_000;
+const PAST_CODE_BYTES: usize = 48;
 
 /// Persistent delivery.
 const PERSISTENT: u8 = 2;
 
-/// Properties of a message of ours. Fails for an identifier longer than AMQP can carry (255 bytes).
-pub(super) fn properties(envelope: &Envelope) -> Result<BasicProperties, ShortStringError> {
+/// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can carry (255 bytes).
+pub(super) fn properties(envelope: &Envelope, now: NaiveDateTime) -> Result<BasicProperties, ShortStringError> {
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
+        .with_timestamp(u64::try_from(now.and_utc().timestamp()).unwrap_or(0))
         .with_content_type(short("application/json"))
         .with_headers(headers(envelope));
     if let Some(id) = &envelope.message_id {
@@ -58,8 +66,10 @@ fn headers(envelope: &Envelope) -> FieldTable {
     if let Some(value) = &envelope.traceparent {
         text(TRACEPARENT, cut(value, VALUE_BYTES));
     }
-    if let Some(at) = history.first_failed_at {
-        text(FIRST_FAILED_AT, &at.format(TIME).to_string());
+    for (name, at) in [(FIRST_FAILED_AT, history.first_failed_at), (FAILED_AT, history.failed_at)] {
+        if let Some(at) = at {
+            text(name, &at.format(TIME).to_string());
+        }
     }
     if let Some(code) = &history.code {
         text(FAULT_CODE, cut(code, VALUE_BYTES));
@@ -68,14 +78,21 @@ fn headers(envelope: &Envelope) -> FieldTable {
         let end = fault.char_indices().nth(TEXT_CHARS).map_or(fault.len(), |(at, _)| at);
         text(FAULT, cut(&fault[..end], TEXT_BYTES));
     }
+    if !history.earlier.is_empty() {
+        let earlier = history.earlier.iter().map(|(at, code)| format!("{} {}", at.format(TIME), cut(code, PAST_CODE_BYTES)));
+        text(HISTORY, cut(&earlier.collect::<Vec<_>>().join(","), HISTORY_BYTES));
+    }
+    if let Some(replay) = &history.replay {
+        text(REPLAY, cut(replay, VALUE_BYTES));
+    }
     if history.attempts > 0 {
         table.insert(short(ATTEMPT), AMQPValue::LongLongInt(i64::from(history.attempts)));
     }
     table
 }
 
-/// A delivery in our terms.
-pub(super) fn delivery(received: Received) -> Delivery {
+/// A delivery in our terms. `is_letter`: with everything that may tell how it became a dead letter.
+pub(super) fn delivery(received: Received, is_letter: bool) -> Delivery {
     let properties = &received.properties;
     let owned = |value: &Option<ShortString>| value.as_ref().map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty());
     let empty = FieldTable::default();
@@ -88,12 +105,74 @@ pub(super) fn delivery(received: Received) -> Delivery {
         history: History {
             attempts: number(headers, ATTEMPT).and_then(|value| u32::try_from(value).ok()).unwrap_or(0),
             first_failed_at: time(headers, FIRST_FAILED_AT),
+            failed_at: time(headers, FAILED_AT),
             code: text(headers, FAULT_CODE, VALUE_BYTES),
             text: text(headers, FAULT, TEXT_BYTES),
+            earlier: text(headers, HISTORY, HISTORY_BYTES).map(|past| earlier(&past)).unwrap_or_default(),
+            replay: text(headers, REPLAY, VALUE_BYTES),
         },
         payload: received.data,
     };
-    Delivery { tag: Tag(received.delivery_tag), redelivered: received.redelivered, routing_key: received.routing_key.into(), envelope }
+    let published_at = properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()).and_then(moment);
+    let (death, headers) = if is_letter { (death(headers), readable(headers)) } else { (None, serde_json::Map::new()) };
+    Delivery {
+        tag: Tag(received.delivery_tag),
+        redelivered: received.redelivered,
+        routing_key: received.routing_key.into(),
+        published_at,
+        death,
+        headers,
+        envelope,
+    }
+}
+
+/// Seconds since 1970 as a moment of a year with four digits: the databases keep no other.
+fn moment(seconds: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp(seconds, 0).map(|at| at.naive_utc()).filter(|at| (1970..=9999).contains(&at.year()))
+}
+
+fn earlier(past: &str) -> Vec<(NaiveDateTime, String)> {
+    let attempt = |attempt: &str| {
+        let (at, code) = attempt.split_once(' ')?;
+        Some((DateTime::parse_from_rfc3339(at).ok()?.naive_utc(), code.to_owned()))
+    };
+    past.split(',').filter_map(attempt).take(History::REMEMBERED).collect()
+}
+
+/// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its next attempt
+/// (`expired`) was not made a dead letter by that.
+fn death(headers: &FieldTable) -> Option<Death> {
+    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
+    let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
+    let at = match newest.inner().get("time") {
+        Some(AMQPValue::Timestamp(seconds)) => i64::try_from(*seconds).ok().and_then(moment),
+        _ => None,
+    };
+    Some(Death { reason: text(newest, "reason", VALUE_BYTES)?, at })
+}
+
+/// Every header that is text or a number, and of `x-death` what matters.
+fn readable(headers: &FieldTable) -> serde_json::Map<String, serde_json::Value> {
+    let mut readable = serde_json::Map::new();
+    for (name, value) in headers.inner() {
+        let name = name.as_str();
+        let value = if let Some(value) = number(headers, name) {
+            value.into()
+        } else if let Some(value) = text(headers, name, TEXT_BYTES) {
+            value.into()
+        } else if let (AMQPValue::FieldArray(deaths), "x-death") = (value, name) {
+            let death = |death: &AMQPValue| {
+                let AMQPValue::FieldTable(death) = death else { return None };
+                let word = |name| text(death, name, VALUE_BYTES).unwrap_or_default();
+                Some(format!("{} in {} ({})", word("reason"), word("queue"), number(death, "count").unwrap_or(0)).into())
+            };
+            serde_json::Value::Array(deaths.as_slice().iter().filter_map(death).collect())
+        } else {
+            continue;
+        };
+        readable.insert(name.to_owned(), value);
+    }
+    readable
 }
 
 fn text(headers: &FieldTable, name: &str, limit: usize) -> Option<String> {
@@ -121,8 +200,11 @@ fn number(headers: &FieldTable, name: &str) -> Option<i64> {
 
 fn time(headers: &FieldTable, name: &str) -> Option<NaiveDateTime> {
     match headers.inner().get(name)? {
-        AMQPValue::Timestamp(seconds) => DateTime::from_timestamp(i64::try_from(*seconds).ok()?, 0).map(|at| at.naive_utc()),
-        _ => DateTime::parse_from_rfc3339(&text(headers, name, VALUE_BYTES)?).ok().map(|at| at.naive_utc()),
+        AMQPValue::Timestamp(seconds) => moment(i64::try_from(*seconds).ok()?),
+        _ => DateTime::parse_from_rfc3339(&text(headers, name, VALUE_BYTES)?)
+            .ok()
+            .map(|at| at.naive_utc())
+            .filter(|at| (1970..=9999).contains(&at.year())),
     }
 }
 
@@ -136,6 +218,10 @@ mod tests {
         received
     }
 
+    fn now() -> NaiveDateTime {
+        "2026-07-01T01:06:00".parse().unwrap()
+    }
+
     fn full() -> Envelope {
         Envelope {
             message_id: Some("id".to_owned()),
@@ -145,8 +231,14 @@ mod tests {
             history: History {
                 attempts: 3,
                 first_failed_at: "2026-07-01T01:02:03.000456".parse().ok(),
+                failed_at: "2026-07-01T01:05:03.000457".parse().ok(),
                 code: Some("mail.refused".to_owned()),
                 text: Some("the relay said 451 — 混雑".to_owned()),
+                earlier: vec![
+                    ("2026-07-01T01:02:03.000456".parse().unwrap(), "mail.deferred".to_owned()),
+                    ("2026-07-01T01:03:03".parse().unwrap(), "database.contention".to_owned()),
+                ],
+                replay: Some("a replay".to_owned()),
             },
             payload: b"{}".to_vec(),
         }
@@ -165,10 +257,11 @@ mod tests {
                 payload: b"{}".to_vec(),
             },
         ] {
-            let delivered = delivery(received(properties(&envelope).unwrap()));
+            let delivered = delivery(received(properties(&envelope, now()).unwrap()), false);
             assert_eq!(delivered.envelope.history, envelope.history);
             assert_eq!(delivered.envelope, envelope);
             assert_eq!((delivered.tag, delivered.redelivered, delivered.routing_key.as_str()), (Tag(7), true, "issue"));
+            assert_eq!((delivered.published_at, delivered.death), (Some(now()), None));
         }
     }
 
@@ -177,20 +270,25 @@ mod tests {
         let mut envelope = full();
         envelope.history.text = Some("髙".repeat(50_000));
         envelope.history.code = Some("𠮷".repeat(50_000));
+        envelope.history.earlier = vec![(now(), "x".repeat(50_000)); 100];
+        envelope.history.replay = Some("x".repeat(50_000));
         envelope.traceparent = Some("x".repeat(50_000));
-        let delivered = delivery(received(properties(&envelope).unwrap())).envelope;
+        let delivered = delivery(received(properties(&envelope, now()).unwrap()), false).envelope;
         let history = delivered.history;
-        assert_eq!(history.text.as_ref().unwrap().chars().count(), 1_000);
-        let sum = history.text.unwrap().len() + history.code.unwrap().len() + delivered.traceparent.unwrap().len();
+        assert_eq!(history.text.as_ref().unwrap().chars().count(), 800);
+        assert_eq!(history.earlier.len(), History::REMEMBERED);
+        let earlier: usize = history.earlier.iter().map(|(_, code)| code.len() + 28).sum();
+        let values = [history.text.unwrap(), history.code.unwrap(), delivered.traceparent.unwrap(), history.replay.unwrap()];
+        let sum = values.iter().map(String::len).sum::<usize>() + earlier;
         assert!(sum < 4_096 - 200, "{sum}");
         envelope.history.text = Some("𠮷".repeat(50_000));
-        assert_eq!(delivery(received(properties(&envelope).unwrap())).envelope.history.text.unwrap().len(), TEXT_BYTES);
+        assert_eq!(delivery(received(properties(&envelope, now()).unwrap()), false).envelope.history.text.unwrap().len(), TEXT_BYTES);
     }
 
     #[test]
     fn an_identifier_too_long_for_amqp_is_refused_not_cut() {
         let envelope = Envelope { message_id: Some("x".repeat(256)), ..full() };
-        assert!(properties(&envelope).is_err());
+        assert!(properties(&envelope, now()).is_err());
     }
 
     #[test]
@@ -205,7 +303,7 @@ mod tests {
         put(FAULT_CODE, AMQPValue::FieldTable(FieldTable::default()));
         put(TRACEPARENT, AMQPValue::Boolean(true));
         put("x-death", AMQPValue::Void);
-        let delivered = delivery(received(BasicProperties::default().with_headers(table).with_message_id("".into())));
+        let delivered = delivery(received(BasicProperties::default().with_headers(table).with_message_id("".into())), false);
         let history = delivered.envelope.history;
         assert_eq!(history.attempts, 12);
         assert_eq!(history.first_failed_at.unwrap().to_string(), "2026-07-01 01:02:03");
@@ -220,7 +318,29 @@ mod tests {
         ] {
             let mut table = FieldTable::default();
             table.insert(short(ATTEMPT), value);
-            assert_eq!(delivery(received(BasicProperties::default().with_headers(table))).envelope.history.attempts, attempts);
+            assert_eq!(delivery(received(BasicProperties::default().with_headers(table)), false).envelope.history.attempts, attempts);
         }
+    }
+
+    #[test]
+    fn a_letter_tells_how_it_died_and_what_it_carried() {
+        let text = |value: &str| AMQPValue::LongString(value.into());
+        let death = |reason: &str| {
+            let mut death = FieldTable::default();
+            death.insert(short("reason"), text(reason));
+            death.insert(short("queue"), text("hosho.stage.issue"));
+            death.insert(short("count"), AMQPValue::LongLongInt(1));
+            death.insert(short("time"), AMQPValue::Timestamp(1_782_867_723));
+            AMQPValue::FieldTable(death)
+        };
+        let mut table = headers(&full());
+        table.insert(short("x-death"), AMQPValue::FieldArray(vec![death("delivery_limit"), death("expired")].into()));
+        table.insert(short("picture"), AMQPValue::ByteArray(vec![1].into()));
+        let letter = delivery(received(BasicProperties::default().with_headers(table)), true);
+        let died = letter.death.unwrap();
+        assert_eq!((died.reason.as_str(), died.at.unwrap().to_string().as_str()), ("delivery_limit", "2026-07-01 01:02:03"));
+        assert_eq!(letter.headers["x-death"][1], "expired in hosho.stage.issue (1)");
+        assert_eq!((&letter.headers["hosho-attempt"], &letter.headers["hosho-fault-code"]), (&3.into(), &"mail.refused".into()));
+        assert!(!letter.headers.contains_key("picture"));
     }
 }

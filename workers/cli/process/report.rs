@@ -7,12 +7,14 @@ use std::{
     sync::Arc,
 };
 
+use chrono::NaiveDateTime;
 use hosho_schema::{
     ids,
     messages::{MediumV1, ProductV1, ViolationV1},
     models::{
         application::{self, Application},
         document::Kind,
+        failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
         status::{self, ApplicationStatus, CertificateStatus},
     },
@@ -23,7 +25,6 @@ use serde::Serialize;
 use super::super::{Failure, input::Record, print, print_json, printable, table};
 use crate::{
     assembly::Services,
-    broker::Delivery,
     domain::{violation::Violation, wording},
     mail,
     stages::validate,
@@ -93,6 +94,8 @@ struct Failed {
     what: String,
     code: String,
     text: String,
+    /// For `hosho failed show`.
+    message: String,
 }
 
 /// Reads what is known of the records before anything is done.
@@ -127,15 +130,21 @@ pub(super) async fn gather(
     services: &Arc<Services>,
     records: &[Record],
     before: &Before,
-    letters: &[Delivery],
+    began: NaiveDateTime,
     resumed: usize,
     out: &Path,
 ) -> Result<Report, Failure> {
     let found = read(services, records).await?;
+    let failures = services
+        .with_database("cannot read what failed", move |db| {
+            let filter = Filter { since: Some(began), states: OPEN.to_vec(), ..Filter::default() };
+            failed_message::list(db, &filter, i64::MAX, 0)
+        })
+        .await?;
     let mut report = Report {
         guarantees: Vec::new(),
         rejected: Vec::new(),
-        failed: letters.iter().map(|letter| failed(letter, records)).collect(),
+        failed: failures.iter().rev().map(|row| failed(row, records)).collect(),
         summary: Summary { read: records.len(), resumed, ..Summary::default() },
     };
     let mut seen = HashSet::new();
@@ -198,13 +207,14 @@ fn rejected(record: &Record, application: &Application, violations: Vec<Violatio
     Rejected { place: record.place.clone(), source: application.source.clone(), id: application.upstream_id.clone(), violations }
 }
 
-fn failed(letter: &Delivery, records: &[Record]) -> Failed {
-    let place = records.iter().find(|record| record.payload == letter.envelope.payload).map(|record| record.place.clone());
+fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
+    let place = records.iter().find(|record| record.payload == row.payload).map(|record| record.place.clone());
     Failed {
-        stage: letter.routing_key.clone(),
-        what: place.or_else(|| letter.envelope.correlation_id.clone()).unwrap_or_default(),
-        code: letter.envelope.history.code.clone().unwrap_or_default(),
-        text: letter.envelope.history.text.clone().unwrap_or_default(),
+        stage: row.stage.clone(),
+        what: place.or_else(|| row.correlation_id.clone()).unwrap_or_default(),
+        code: row.code.clone(),
+        text: row.text.clone(),
+        message: row.id.clone(),
     }
 }
 

@@ -1,0 +1,139 @@
+//! `hosho audit`
+
+use std::process::ExitCode;
+
+use hosho_schema::models::audit::{self, Entry, Filter};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    Failure, failed, harmless_json, print, print_json, printable,
+    selection::{Page, Place, moment, shown},
+};
+use crate::{config::Config, failures::masked_text};
+
+/// Who changed what, when and why, the latest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho audit --since 1d
+  hosho audit --subject 6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11
+  hosho audit --action failed. --json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    /// About this subject: a failed message, a replay, a stage, a mail
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
+    /// Of this operation
+    #[arg(long, value_name = "ID")]
+    operation: Option<String>,
+    /// Beginning of the action, such as failed. or stage.pause
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// By whom
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// At or after this moment
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    #[command(flatten)]
+    page: Page,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        self.place.overrides()
+    }
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+    let database = Place::database(&config).await?;
+    let now = database.clock.now();
+    let filter = Filter {
+        subject: args.subject,
+        operation_id: args.operation,
+        action: args.action,
+        actor: args.by,
+        since: args.since.as_deref().map(|text| moment("--since", text, now)).transpose()?,
+    };
+    let page = args.page;
+    let entries = database.ask(move |db| audit::list(db, &filter, page.limit(), page.offset())).await?;
+    let shown: Vec<Shown> = entries.iter().map(|entry| Shown::of(entry, false)).collect();
+    if args.json {
+        print_json(&shown)?;
+    } else if shown.is_empty() {
+        print("Nothing.");
+    } else {
+        for entry in &shown {
+            print(entry.line());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An entry as it is shown.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    at: String,
+    #[serde(skip)]
+    local: String,
+    actor: String,
+    action: String,
+    kind: String,
+    subject: String,
+    operation: String,
+    reason: String,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+impl Shown {
+    /// What may be shown of an entry.
+    pub(super) fn of(entry: &Entry, reveal: bool) -> Self {
+        let side = |text: &Option<String>| text.as_deref().map(|text| side(text, reveal));
+        Self {
+            at: failed::utc(entry.at),
+            local: shown(entry.at),
+            actor: entry.actor.clone(),
+            action: entry.action.clone(),
+            kind: entry.kind.clone(),
+            subject: entry.subject.clone(),
+            operation: entry.operation_id.clone(),
+            reason: entry.reason.clone(),
+            before: side(&entry.before),
+            after: side(&entry.after),
+        }
+    }
+
+    /// A line or two for people.
+    pub(super) fn line(&self) -> String {
+        let what = match (&self.before, &self.after) {
+            (None, None) => String::new(),
+            (before, after) => {
+                let text = |side: &Option<Value>| match side {
+                    Some(Value::String(text)) => printable(text),
+                    Some(value) => harmless_json(&value.to_string()),
+                    None => "-".to_owned(),
+                };
+                format!("\n    {} → {}", text(before), text(after))
+            }
+        };
+        let reason = if self.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&self.reason)) };
+        format!("  {}  {}  {}  {} {}{reason}{what}", self.local, printable(&self.actor), self.action, self.kind, printable(&self.subject))
+    }
+}
+
+/// One side of a change: values by their JSON paths are masked, plain words are not.
+fn side(text: &str, reveal: bool) -> Value {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(values)) if !reveal && values.keys().all(|path| path.starts_with('$')) => {
+            let masked: Map<String, Value> = values.iter().map(|(path, value)| (path.clone(), masked_text(path, value))).collect();
+            Value::Object(masked)
+        }
+        Ok(value @ Value::Object(_)) => value,
+        _ => text.into(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `hosho failed discard|restore|note`
+
+use std::process::ExitCode;
+
+use hosho_schema::{
+    db::Connection,
+    models::failed_message::{self, Filter, OPEN, State},
+};
+
+use super::super::{
+    Failure, print,
+    selection::{Database, Selection, Who},
+};
+use crate::failures::{self, Operation, OperationError};
+
+/// Give failed messages up; `restore` takes them up again
+#[derive(Debug, clap::Args)]
+pub(super) struct DiscardArgs {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    who: Who,
+}
+
+/// Take messages up again that were given up
+#[derive(Debug, clap::Args)]
+pub(super) struct RestoreArgs {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    who: Who,
+}
+
+/// Write down what is known of a cause, for everybody who looks at the groups
+#[derive(Debug, clap::Args)]
+pub(super) struct NoteArgs {
+    /// The group; the first characters will do
+    group: String,
+    /// What is known
+    text: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Vec<(String, State)>, OperationError>;
+
+pub(super) async fn discard(args: DiscardArgs, database: &Database) -> Result<ExitCode, Failure> {
+    change(&args.selection, &args.who, database, "failed.discard", &OPEN, failures::discard).await
+}
+
+pub(super) async fn restore(args: RestoreArgs, database: &Database) -> Result<ExitCode, Failure> {
+    change(&args.selection, &args.who, database, "failed.restore", &[State::Discarded], failures::restore).await
+}
+
+async fn change(
+    selection: &Selection,
+    who: &Who,
+    database: &Database,
+    action: &'static str,
+    from: &[State],
+    change: Change,
+) -> Result<ExitCode, Failure> {
+    let operation = who.operation(&database.clock, action)?;
+    if selection.is_empty() {
+        return Err(Failure::usage("nothing was selected").hint("give identifiers, --group, --stage, --code, --since, --until or --text"));
+    }
+    let filter = selection.filter(database, from).await?;
+    let verb = action.rsplit('.').next().unwrap_or_default();
+    if who.dry_run {
+        let count = database.ask(move |db| failed_message::select(db, &filter)).await?.len();
+        print(format!("{count} messages: {verb}. Nothing was changed."));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let id = operation.id.clone();
+    let changed = database.ask(move |db| change(db, &operation, &filter)).await?;
+    print(format!("{} messages: {verb}. Operation {id}", changed.len()));
+    Ok(ExitCode::from(u8::from(changed.is_empty())))
+}
+
+pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Failure> {
+    let (text, group) = (args.text.trim().to_owned(), args.group.clone());
+    // What is written down is its own reason.
+    let operation = args.who.operation_or(&database.clock, "failed.note", &text)?;
+    if text.is_empty() {
+        return Err(Failure::usage("the note is empty"));
+    }
+    let groups = database.ask(move |db| failed_message::groups_by_prefix(db, &group)).await?;
+    let [fingerprint] = groups.as_slice() else {
+        return Err(Failure::usage(format!("{:?} is not the beginning of one group", args.group)).hint("`hosho failed groups` shows them"));
+    };
+    let fingerprint = fingerprint.clone();
+    if args.who.dry_run {
+        print(format!("The group {fingerprint} would get this note. Nothing was changed."));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let noted = fingerprint.clone();
+    database.ask(move |db| failures::note(db, &operation, &noted, &text)).await?;
+    print(format!("Noted with the group {fingerprint}."));
+    Ok(ExitCode::SUCCESS)
+}

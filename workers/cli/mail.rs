@@ -1,0 +1,242 @@
+//! `hosho mail unknown|list|resolve`
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use clap::Subcommand;
+use hosho_schema::models::{
+    audit,
+    mail::{self, Filter, Listed, State},
+};
+use serde::Serialize;
+
+use super::{
+    Failure,
+    embedded::Embedded,
+    failed::utc,
+    print, print_json, printable,
+    selection::{Database, Page, Place, Who, short, shown},
+    table,
+};
+use crate::{
+    assembly,
+    broker::{Lane, Outgoing},
+    config::Config,
+    stage::Item,
+    stages::dispatch,
+    telemetry::Traceparent,
+};
+
+/// The ledger of mails: what is in doubt or was refused, and what is to become of it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho mail unknown                     mails that were sent twice without an answer: only you can tell
+  hosho mail list --state rejected
+  hosho mail resolve 31075-00001M --outcome accepted --reason \"queue id 4F3A in the relay's log\"
+  hosho mail resolve 31075-00002M --outcome resend --reason \"the relay's log has no trace of it\"")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Sub,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sub {
+    /// Mails that may or may not have been sent, and that nobody will send again by themselves
+    Unknown {
+        /// Also those that the schedule will send once more
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        page: Page,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Mails by their state
+    List {
+        /// In this state; every state when left out
+        #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_text())))]
+        state: Vec<String>,
+        #[command(flatten)]
+        page: Page,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what became of a mail that is unknown or was rejected, or have it sent again
+    Resolve(ResolveArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ResolveArgs {
+    /// Beginning of its identifier or Message-ID, or the 保証契約番号
+    mail: String,
+    /// accepted: the contractor has it; rejected: it is not to be sent; resend: send it as if for the first time, under the same
+    /// Message-ID
+    #[arg(long, value_name = "OUTCOME", value_parser = ["accepted", "rejected", "resend"])]
+    outcome: String,
+    #[command(flatten)]
+    who: Who,
+}
+
+impl Args {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+        self.place.overrides()
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    message_id: String,
+    number: String,
+    revision: i64,
+    state: &'static str,
+    attempts: i64,
+    reply: Option<String>,
+    created_at: String,
+    last_sent_at: Option<String>,
+    settled_at: Option<String>,
+}
+
+impl Shown {
+    fn of(listed: &Listed) -> Self {
+        let mail = &listed.mail;
+        Self {
+            id: mail.id.clone(),
+            message_id: mail.message_id.clone(),
+            number: listed.number.clone(),
+            revision: listed.revision,
+            state: mail.state.as_text(),
+            attempts: mail.attempts,
+            reply: mail.reply.clone(),
+            created_at: utc(mail.created_at),
+            last_sent_at: mail.claimed_at.map(utc),
+            settled_at: mail.settled_at.map(utc),
+        }
+    }
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+    let database = Place::database(&config).await?;
+    match args.command {
+        Sub::Unknown { all, page, json } => {
+            let filter = Filter { states: vec![State::Unknown], given_up: !all };
+            list(&database, filter, page, json).await
+        }
+        Sub::List { state, page, json } => {
+            let states = State::ALL.iter().copied().filter(|one| state.iter().any(|wanted| wanted == one.as_text())).collect();
+            list(&database, Filter { states, given_up: false }, page, json).await
+        }
+        Sub::Resolve(resolve_args) => resolve(resolve_args, args.place.out.as_deref(), &database, &config).await,
+    }
+}
+
+async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Failure> {
+    let mails = database.ask(move |db| mail::list(db, &filter, page.limit(), page.offset())).await?;
+    if json {
+        print_json(&mails.iter().map(Shown::of).collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if mails.is_empty() {
+        print("None.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(["mail", "number", "state", "sent", "last sent", "Message-ID", "reply"]);
+    for listed in &mails {
+        let mail = &listed.mail;
+        rows.add_row([
+            short(&mail.id).to_owned(),
+            listed.number.clone(),
+            mail.state.as_text().to_owned(),
+            mail.attempts.to_string(),
+            mail.claimed_at.map_or_else(|| "-".to_owned(), shown),
+            mail.message_id.clone(),
+            mail.reply.as_deref().map(printable).unwrap_or_default(),
+        ]);
+    }
+    print(rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, config: &Config) -> Result<ExitCode, Failure> {
+    let operation = args.who.operation(&database.clock, "mail.resolve")?;
+    let key = args.mail.clone();
+    let mut found = database.ask(move |db| mail::find(db, &key, 2)).await?;
+    let listed = match (found.pop(), found.is_empty()) {
+        (Some(listed), true) => listed,
+        (None, _) => return Err(Failure::usage(format!("there is no mail {:?}", args.mail)).hint("`hosho mail list` shows them")),
+        _ => return Err(Failure::usage(format!("{:?} means several mails: give the beginning of an identifier", args.mail))),
+    };
+    let (before, to) = (
+        listed.mail.state,
+        match args.outcome.as_str() {
+            "accepted" => State::Accepted,
+            "rejected" => State::Rejected,
+            _ => State::Pending,
+        },
+    );
+    // A mail that is pending already may be waiting for nobody: asking again queues it again.
+    let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending) && (before != to || to == State::Pending);
+    if !allowed {
+        return Err(Failure::found(anyhow::anyhow!("the mail is {}: it cannot become {}", before.as_text(), args.outcome)));
+    }
+    if args.who.dry_run {
+        print(format!("mail {}: {} → {}. Nothing was changed.", listed.mail.id, before.as_text(), to.as_text()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (id, now, reply) = (listed.mail.id.clone(), operation.at, format!("by an operator: {}", operation.reason));
+    let done = database
+        .ask(move |db| {
+            db.transaction(|db| {
+                let done = mail::resolve(db, &id, before, to, &reply, now)?;
+                if done {
+                    let text = |state: State| Some(state.as_text().to_owned());
+                    audit::write(db, &[operation.entry("mail", &id, text(before), text(to))])?;
+                }
+                Ok::<_, hosho_schema::db::DbError>(done)
+            })
+        })
+        .await?;
+    if !done {
+        return Err(Failure::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
+    }
+    print(format!("mail {} about {}: {} → {}", listed.mail.id, listed.number, before.as_text(), to.as_text()));
+    if to == State::Pending {
+        send(&listed, out, config).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the dispatch stage for the mail.
+async fn send(listed: &Listed, out: Option<&Path>, config: &Config) -> Result<(), Failure> {
+    let trace = listed.traceparent.as_deref().and_then(Traceparent::parse);
+    let item = Item {
+        job: (),
+        lane: Lane::Live,
+        correlation_id: Some(listed.application_id.clone()),
+        trace: trace.unwrap_or_else(|| Traceparent::derived(&listed.application_id)),
+        failed_id: None,
+    };
+    let message: Vec<Outgoing> = vec![dispatch::job(&item, &listed.guarantee_id, listed.revision)];
+    let unsent = |error| Failure::unavailable(error).hint("the mail is pending: run the same command again once the broker is there");
+    if let Some(out) = out {
+        let mut embedded = Embedded::open(out, config).await?;
+        embedded.start(config, &[Lane::Live]);
+        Arc::clone(&embedded.broker).publisher().await.map_err(unsent)?.publish(message).await.map_err(unsent)?;
+        embedded.until_idle().await;
+        embedded.end().await;
+    } else {
+        let queue = assembly::broker(config)?;
+        if queue.in_process() {
+            return Err(Failure::usage("broker.url is memory: nobody would send it").hint("name the folder with --out"));
+        }
+        let published = async { queue.queue().publisher().await?.publish(message).await };
+        let published = published.await;
+        queue.queue().close().await;
+        published.map_err(unsent)?;
+    }
+    print("It is queued; `hosho mail list` tells how it went.");
+    Ok(())
+}

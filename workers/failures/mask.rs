@@ -1,0 +1,172 @@
+//! What of a payload is shown to somebody who did not ask to see personal data.
+//!
+//! A list of what may be shown, not of what may not: a field that is new, misspelt or somebody else's is hidden. What is shown is
+//! codes, figures, days and identifiers; even there, whatever looks like a mail address is scrubbed, because a sender can type
+//! anything into any field.
+
+use serde_json::{Map, Value};
+
+use crate::personal::scrub;
+
+/// Fields whose values are shown.
+const SHOWN: &[&str] = &[
+    "amount",
+    "announced_on",
+    "application",
+    "awarded_on",
+    "branch",
+    "calculation_sheet",
+    "contract_date",
+    "contract_price",
+    "designated_on",
+    "fiscal_year",
+    "from",
+    "guarantee",
+    "id",
+    "kind",
+    "line",
+    "low_price",
+    "medium",
+    "notified_on",
+    "obligee",
+    "original_contract_date",
+    "product",
+    "redeposit",
+    "revision",
+    "source",
+    "this_year_base",
+    "to",
+    "wanted",
+];
+
+/// What stands for a hidden value.
+const HIDDEN: &str = "***";
+
+/// Longest shown text, in characters: a longer one is no code.
+const LONGEST: usize = 100;
+
+/// A JSON value with everything hidden that may be personal data.
+pub fn masked(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut shown = Map::new();
+            for (number, (key, value)) in fields.iter().enumerate() {
+                // A name of a field is as much the sender's as its value.
+                let name = if is_plain(key) { key.clone() } else { format!("{HIDDEN}{number}") };
+                let value = match value {
+                    Value::Object(_) | Value::Array(_) => masked(value),
+                    leaf if SHOWN.contains(&key.as_str()) => plain(leaf),
+                    _ => HIDDEN.into(),
+                };
+                shown.insert(name, value);
+            }
+            Value::Object(shown)
+        }
+        Value::Array(items) => Value::Array(items.iter().map(masked).collect()),
+        _ => HIDDEN.into(),
+    }
+}
+
+/// A value at a JSON path such as `$.works.contract_price`, hidden unless its field is shown.
+pub fn masked_text(path: &str, value: &Value) -> Value {
+    let field = path.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
+    match value {
+        Value::Object(_) | Value::Array(_) => masked(value),
+        leaf if SHOWN.contains(&field) => plain(leaf),
+        _ => HIDDEN.into(),
+    }
+}
+
+fn plain(leaf: &Value) -> Value {
+    match leaf {
+        Value::String(text) if text.chars().count() > LONGEST => HIDDEN.into(),
+        Value::String(text) => scrub(text).into(),
+        other => other.clone(),
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fields of the messages that are hidden on purpose. A new field must be entered here or above.
+    const HIDDEN_FIELDS: &[&str] = &[
+        "address",
+        "bank",
+        "bill_to",
+        "department",
+        "mail_address",
+        "name",
+        "number",
+        "position",
+        "premium_payment",
+        "remarks",
+        "representative",
+        "telephone",
+    ];
+
+    fn fields(schema: &Value, found: &mut std::collections::BTreeSet<String>) {
+        match schema {
+            Value::Object(object) => {
+                if let Some(Value::Object(properties)) = object.get("properties") {
+                    for (name, property) in properties {
+                        // Objects and lists of them are looked into, wherever they stand.
+                        let is_leaf = !property.to_string().contains("$ref") || SHOWN.contains(&name.as_str());
+                        if is_leaf && property["type"] != "array" {
+                            found.insert(name.clone());
+                        }
+                    }
+                }
+                object.values().for_each(|value| fields(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| fields(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_of_every_message_is_decided_upon() {
+        let mut found = std::collections::BTreeSet::new();
+        for message in hosho_schema::messages::contract::MESSAGES.iter().filter(|message| message.exchange().ends_with("work")) {
+            fields(&message.json_schema(), &mut found);
+        }
+        for field in &found {
+            let (shown, hidden) = (SHOWN.contains(&field.as_str()), HIDDEN_FIELDS.contains(&field.as_str()));
+            assert!(shown != hidden, "{field}: shown {shown}, hidden {hidden}");
+        }
+        assert!(found.len() > 30, "{found:?}");
+    }
+
+    #[test]
+    fn names_and_addresses_are_hidden_and_figures_shown() {
+        let line = include_str!("../../examples/applications.jsonl").lines().next().unwrap();
+        let masked = masked(&serde_json::from_str(line).unwrap());
+        let text = masked.to_string();
+        for secret in ["髙﨑", "架空", "keiri", "@", "０２９７", "花子", "工務部"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        assert_eq!(masked["products"][0]["amount"], "１５，４００，０００");
+        assert_eq!((&masked["obligee"], &masked["works"]["term"]["to"]), (&"ryugasaki".into(), &"2027-03-19".into()));
+    }
+
+    #[test]
+    fn what_is_hidden_does_not_come_in_by_another_door() {
+        let value = serde_json::json!({
+            "id": "taro@example.jp",
+            "髙橋": 1,
+            "mail-address": "x",
+            "amount": ["髙橋"],
+            "source": "あ".repeat(200),
+            "contact": "髙橋",
+        });
+        let text = masked(&value).to_string();
+        assert!(!text.contains("taro") && !text.contains('髙') && !text.contains('あ'), "{text}");
+        assert_eq!(masked(&Value::from("髙橋")), "***");
+        assert_eq!(masked_text("$.works.contract_price", &5.into()), 5);
+        assert_eq!(masked_text("$.contact.name", &"髙橋".into()), "***");
+    }
+}

@@ -1,0 +1,29 @@
+//! Dead letters: taken from the queues into a table, grouped by cause, looked into, mended, replayed.
+//!
+//! - `ingest`: letters become rows of `failed_message`, as a queue is a poor place to look things up in.
+//! - `fingerprint`: which of them failed for the same reason.
+//! - `mask`: what of a payload may be shown to whom.
+//! - `edit`: how a payload is mended.
+//! - `operation`: what operators change, with the audit of it.
+//! - `replay`: working them off once more, a few first.
+//!
+//! What keeps a replay honest: its messages carry the id they had, so the stages find their own rows and do nothing twice; and no
+//! replay ever *says* that a message went through. The stage that works it off does, in the transaction that holds the result
+//! (`runner/batch.rs`), and the ingester says that it failed again.
+//!
+//! Rejected: replaying straight from `hosho.dead` with a shovel. It needs a plugin, looks at nothing, keeps no record, and RabbitMQ
+//! drops a message silently that is published again with its `x-death`.
+
+mod edit;
+mod fingerprint;
+mod ingest;
+mod mask;
+mod operation;
+mod replay;
+
+pub use edit::{Change, EditError, Edits, assignment, diff};
+pub use fingerprint::fingerprint;
+pub use ingest::Ingester;
+pub use mask::{masked, masked_text};
+pub use operation::{Operation, OperationError, discard, edit, note, restore, reveal};
+pub use replay::{DEFAULT_CANARY, DEFAULT_RATE, Driver, Ended, Order, Wish, begin, steer};

@@ -18,6 +18,7 @@
 
 mod error;
 mod migrations;
+mod server;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use diesel::sqlite::SqliteConnection;
 pub use error::DbError;
 pub(crate) use error::{reading, writing};
 pub use migrations::{migrate, pending, revert_all};
+pub use server::{Server, server};
 
 /// Values one statement may bind: SQLite's limit is 32,766.
 pub(crate) const MAX_BINDS: usize = 32_000;

@@ -320,7 +320,8 @@ pub fn keys(config: &config::Keys) -> Result<KeyRing, AssemblyError> {
     loaded.map_err(configuration("keys.file is not usable"))
 }
 
-fn mailer(config: &config::Mail) -> Result<Mailer, AssemblyError> {
+/// Makes the way out for mails; connects to nothing yet.
+pub fn mailer(config: &config::Mail) -> Result<Mailer, AssemblyError> {
     let mailer = match config.transport {
         MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),
         MailTransport::Smtp => Mailer::smtp(SmtpSettings {

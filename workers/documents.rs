@@ -160,6 +160,17 @@ impl Documents {
         self.store.put(&Location::from(PROBE), Vec::new().into()).await.map(drop).map_err(failed)
     }
 
+    /// [`Documents::probe`], and reads back what it wrote.
+    pub async fn examine(&self) -> Result<(), DocumentError> {
+        const CONTENT: &[u8] = b"hosho";
+        let location = || PROBE.to_owned();
+        let put = |source: object_store::Error| DocumentError::Put { location: location(), source: Box::new(source) };
+        let get = |source: object_store::Error| DocumentError::Get { location: location(), source: Box::new(source) };
+        self.store.put(&Location::from(PROBE), CONTENT.to_vec().into()).await.map_err(put)?;
+        let read = self.store.get(&Location::from(PROBE)).await.map_err(get)?.bytes().await.map_err(get)?;
+        if read == CONTENT { Ok(()) } else { Err(DocumentError::Damaged { location: location() }) }
+    }
+
     /// Reads a document back and checks that it is what was stored.
     pub async fn get(&self, location: &str) -> Result<Vec<u8>, DocumentError> {
         let path = checked(location)?;

@@ -283,6 +283,11 @@ impl KeyRing {
     pub fn active_id(&self) -> &str {
         &self.active.id
     }
+
+    /// Whether the ring has the data key of this id, so that what it sealed can be opened.
+    pub fn holds(&self, id: &str) -> bool {
+        self.active.id == id || self.older.iter().any(|key| key.id == id)
+    }
 }
 
 impl DataKey {

@@ -75,6 +75,8 @@ pub struct Due {
     pub number: String,
     /// Trace id of the application.
     pub trace_id: String,
+    /// Whether an operator wants it tried again although it was refused for good.
+    pub again: bool,
 }
 
 /// What became of a mail.
@@ -175,7 +177,7 @@ impl Post {
                 return;
             }
             let entries = before.iter().map(|(_, _, entry)| entry.clone()).collect();
-            let claimed = self.turn(entries, next.iter().map(|(_, due)| due.mail.clone()).collect()).await;
+            let claimed = self.turn(entries, next.iter().map(|(_, due)| (due.mail.clone(), due.again)).collect()).await;
             let mut claims = match claimed {
                 Ok(claims) => claims,
                 Err(fault) => {
@@ -213,10 +215,13 @@ impl Post {
     }
 
     /// One transaction: lines into the ledger, new rows, claims.
-    async fn turn(&self, entries: Vec<Entry>, due: Vec<NewMail>) -> Result<HashMap<String, Claim>, Fault> {
+    async fn turn(&self, entries: Vec<Entry>, due: Vec<(NewMail, bool)>) -> Result<HashMap<String, Claim>, Fault> {
         let (pool, now) = (self.pool.clone(), self.clock.now());
         let (orphan_before, unknown_before) = (now - self.orphan_after, now - self.resend_after);
         let repeatable = self.mailer.is_repeatable();
+        let id = |mail: &NewMail| ids::mail(&mail.certificate_id, &mail.recipient);
+        let again: Vec<String> = due.iter().filter(|(_, again)| *again).map(|(mail, _)| id(mail)).collect();
+        let due: Vec<NewMail> = due.into_iter().map(|(mail, _)| mail).collect();
         let work = move || -> Result<HashMap<String, Claim>, Fault> {
             pool.get()?.transaction(|db| {
                 write(db, &entries, now)?;
@@ -224,10 +229,11 @@ impl Post {
                     return Ok(HashMap::new());
                 }
                 ledger::insert_new(db, &due)?;
+                ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
                 let certificates: Vec<&str> = due.iter().map(|mail| mail.certificate_id.as_str()).collect();
                 let rows: HashMap<String, Mail> =
                     ledger::by_certificates(db, &certificates)?.into_iter().flatten().map(|mail| (mail.id.clone(), mail)).collect();
-                let ids: Vec<String> = due.iter().map(|mail| ids::mail(&mail.certificate_id, &mail.recipient)).collect();
+                let ids: Vec<String> = due.iter().map(id).collect();
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
                 let is_orphan =
                     |mail: &&Mail| mail.state == State::Sending && (repeatable || mail.claimed_at.is_some_and(|at| at < orphan_before));

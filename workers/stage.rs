@@ -96,7 +96,7 @@ reasons! {
     /// The mail cannot be built.
     MailUnbuildable = "mail.unbuildable", Permanent, "mend the mail template or mail.from_address (`hosho config check`), restart the workers, then replay";
     /// The mail server refused the mail for good (5xx).
-    MailRefused = "mail.refused", Permanent, "the mail server refused the recipient or the mail: ask the contractor; `hosho mail resolve --outcome resend` sends it once more, `--outcome rejected` leaves it so, then discard";
+    MailRefused = "mail.refused", Permanent, "the guarantee is issued all the same. If the mail server was wrong: mend it, then replay, which sends the mail anew. If the address is wrong: tell the contractor another way, then discard";
     /// The mail server refused the mail for now (4xx).
     MailDeferred = "mail.deferred", Transient, "the mailbox was busy or full for over an hour: replay later";
     /// Another worker is sending this mail.
@@ -197,6 +197,8 @@ pub struct Item<J> {
     pub trace: Traceparent,
     /// What it would be called, or is, among the failed messages; `None` for what came from no queue.
     pub failed_id: Option<String>,
+    /// Whether an operator sent it once more, and so wants tried again what was refused for good.
+    pub replayed: bool,
 }
 
 impl<J> Item<J> {

@@ -81,3 +81,11 @@ pub fn by_lookup_hash(connection: &mut Connection, lookup_hash: &str) -> Result<
     })
     .map_err(reading("authentication keys"))
 }
+
+/// The data keys that seal any authentication key.
+pub fn data_keys(connection: &mut Connection) -> Result<Vec<String>, DbError> {
+    match_connection!(connection, c => {
+        authentication_key::table.select(authentication_key::data_key_id).distinct().order(authentication_key::data_key_id).load(c)
+    })
+    .map_err(reading("authentication keys"))
+}

@@ -1,7 +1,7 @@
 //! The ledger of mails: what was sent to whom, as close to exactly once as SMTP allows.
 //!
 //! ```text
-//! pending ──claim──▶ sending ──settle──▶ accepted | rejected
+//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending
 //!    ▲                  │ │
 //!    └─────release──────┘ └─settle, adopt_orphans, strand──▶ unknown ──claim, once, after a while──▶ sending
 //! ```
@@ -263,6 +263,26 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
         }
         Ok(released)
     })
+}
+
+/// Makes mails pending again that were refused for good, and returns how many those were: an operator wants them tried anew. They
+/// were surely not sent.
+pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
+    let mut reopened = 0;
+    for ids in ids.chunks(MAX_BINDS - 4) {
+        reopened += match_connection!(connection, c => {
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(mail::state.eq(State::Rejected)))
+                .set((
+                    mail::state.eq(State::Pending),
+                    mail::attempts.eq(0),
+                    mail::claimed_at.eq(None::<NaiveDateTime>),
+                    mail::settled_at.eq(None::<NaiveDateTime>),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("mails"))?;
+    }
+    Ok(reopened)
 }
 
 /// Declares mails unknown that are `sending` in another's hands, and returns those, in the order asked.

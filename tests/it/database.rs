@@ -1,6 +1,7 @@
 //! One suite over both databases: every query, under the same names, with the same results.
 
 mod applications;
+mod failures;
 mod issuing;
 mod ledger;
 mod outages;

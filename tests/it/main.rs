@@ -7,6 +7,7 @@ mod broker;
 mod database;
 mod documents;
 mod embedded;
+mod failures;
 mod fuzz;
 mod harness;
 mod hostile;

@@ -87,6 +87,7 @@ fn message(work: &Unfinished, trace: Option<&Traceparent>) -> Outgoing {
         correlation_id: Some(work.application_id.clone()),
         trace: trace.cloned().unwrap_or_else(|| Traceparent::derived(&work.application_id)),
         failed_id: None,
+        replayed: false,
     };
     match (&work.guarantee_id, work.revision, work.at) {
         (Some(guarantee), Some(revision), Awaits::Mint) => mint::job(&item, guarantee, revision),

@@ -38,6 +38,7 @@ pub fn due(services: &Services) -> Result<Vec<Outgoing>, Fault> {
                 trace: trace.unwrap_or_else(|| Traceparent::derived(&due.application_id)),
                 correlation_id: Some(due.application_id),
                 failed_id: None,
+                replayed: false,
             };
             dispatch::job(&item, &due.guarantee_id, due.revision)
         })

@@ -114,8 +114,8 @@ impl Shown {
             (None, None) => String::new(),
             (before, after) => {
                 let text = |side: &Option<Value>| match side {
-                    Some(Value::String(text)) => printable(text),
-                    Some(value) => harmless_json(&value.to_string()),
+                    Some(Value::String(text)) => shortened(&printable(text)),
+                    Some(value) => shortened(&harmless_json(&value.to_string())),
                     None => "-".to_owned(),
                 };
                 format!("\n    {} → {}", text(before), text(after))
@@ -123,6 +123,15 @@ impl Shown {
         };
         let reason = if self.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&self.reason)) };
         format!("  {}  {}  {}  {} {}{reason}{what}", self.local, printable(&self.actor), self.action, self.kind, printable(&self.subject))
+    }
+}
+
+/// As much as a line holds; `--json` gives all of it.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 200;
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 

@@ -45,6 +45,11 @@ impl Failure {
         self
     }
 
+    /// The error with its causes, without the hint.
+    pub fn text(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)

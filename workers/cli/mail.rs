@@ -218,6 +218,7 @@ async fn send(listed: &Listed, out: Option<&Path>, config: &Config) -> Result<()
         correlation_id: Some(listed.application_id.clone()),
         trace: trace.unwrap_or_else(|| Traceparent::derived(&listed.application_id)),
         failed_id: None,
+        replayed: false,
     };
     let message: Vec<Outgoing> = vec![dispatch::job(&item, &listed.guarantee_id, listed.revision)];
     let unsent = |error| Failure::unavailable(error).hint("the mail is pending: run the same command again once the broker is there");

@@ -5,6 +5,7 @@
 
 mod audit;
 mod config;
+mod doctor;
 mod documents;
 mod embedded;
 mod enqueue;
@@ -71,6 +72,7 @@ enum Command {
     Recover(recover::Args),
     Mail(mail::Args),
     Audit(audit::Args),
+    Doctor(doctor::Args),
 }
 
 /// Parses the command line, runs the command, and tells what went wrong.
@@ -107,6 +109,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Replay(args) => args.overrides()?,
         Command::Mail(args) => args.overrides()?,
         Command::Audit(args) => args.overrides()?,
+        Command::Doctor(args) => args.overrides()?,
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
@@ -131,6 +134,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Recover(args) => recover::run(args, loaded).await,
         Command::Mail(args) => mail::run(args, loaded).await,
         Command::Audit(args) => audit::run(args, loaded).await,
+        Command::Doctor(args) => doctor::run(args, loaded).await,
     }
 }
 

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use chrono::NaiveDateTime;
 use hosho_schema::{
+    db::{Connection, DbError},
     messages::{MediumV1, ProductV1, ViolationV1},
     models::{
         application,
+        failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
         status::{self, ApplicationStatus, CertificateStatus, GuaranteeStatus},
     },
@@ -14,7 +16,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Failure, existing, print, print_json, printable, printable_lines};
+use super::{Failure, existing, print, print_json, printable, printable_lines, selection::short};
 use crate::{
     assembly,
     config::Config,
@@ -58,6 +60,38 @@ pub(super) struct Shown {
     guarantees: Vec<ShownGuarantee>,
     /// Product lines that have no guarantee yet.
     awaiting_issue: i64,
+    /// Messages about it that wait for an operator, or are being replayed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
+}
+
+/// A failed message.
+#[derive(Debug, Serialize)]
+struct Failed {
+    message: String,
+    stage: String,
+    code: String,
+    text: String,
+    state: &'static str,
+    /// UTC.
+    at: NaiveDateTime,
+}
+
+/// More failed messages of one application than anybody reads.
+const FAILED: i64 = 50;
+
+fn failures(db: &mut Connection, application: &str) -> Result<Vec<Failed>, DbError> {
+    let states = OPEN.into_iter().chain([failed_message::State::Replaying]).collect();
+    let filter = Filter { correlation_id: Some(application.to_owned()), states, ..Filter::default() };
+    let failed = |row: FailedMessage| Failed {
+        message: row.id,
+        stage: row.stage,
+        code: row.code,
+        text: row.text,
+        state: row.state.as_text(),
+        at: row.last_failed_at,
+    };
+    Ok(failed_message::list(db, &filter, FAILED, 0)?.into_iter().map(failed).collect())
 }
 
 #[derive(Debug, Serialize)]
@@ -92,13 +126,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         let mut db = pool.get()?;
         let ids = status::locate(&mut db, &key)?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        status::status(&mut db, &ids)
+        let found = status::status(&mut db, &ids)?.into_iter().flatten();
+        found.map(|status| Ok((failures(&mut db, &status.application.id)?, status))).collect::<Result<Vec<_>, DbError>>()
     };
     let found = tokio::task::spawn_blocking(work)
         .await
         .map_err(Failure::internal)?
         .map_err(|error| Failure::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out"))?;
-    let found: Vec<Shown> = found.into_iter().flatten().map(shown).collect();
+    let found: Vec<Shown> = found.into_iter().map(|(failed, status)| Shown { failed, ..shown(status) }).collect();
     if found.is_empty() {
         return Err(Failure::found(anyhow::anyhow!("nothing is known of {}", printable(&args.key)))
             .hint("give a 保証契約番号, the upstream's id of an application, or our own (UUID)"));
@@ -119,6 +154,7 @@ fn shown(found: ApplicationStatus) -> Shown {
         status: if accepted { "accepted" } else { "rejected" },
         steps: vec![Step::new("validate", if accepted { "accepted" } else { "rejected" }, Some(application.decided_at))],
         awaiting_issue: application.lines - i64::try_from(found.guarantees.len()).unwrap_or(0),
+        failed: Vec::new(),
         guarantees: found.guarantees.iter().flat_map(shown_guarantee).collect(),
         source: application.source,
         id: application.upstream_id,
@@ -184,6 +220,15 @@ fn tell(shown: &Shown) {
     print(table);
     if shown.awaiting_issue > 0 && shown.status == "accepted" {
         print(format!("{} product lines wait for the issue stage", shown.awaiting_issue));
+    }
+    for failed in &shown.failed {
+        let (stage, text) = (printable(&failed.stage), printable(&failed.text));
+        print(format!(
+            "{} in {stage}: {}  {text}  (`hosho failed show {}`)",
+            failed.state,
+            printable(&failed.code),
+            short(&failed.message)
+        ));
     }
     for violation in &shown.violations {
         print(format!("  {}  {}  {}", violation.code, printable(&violation.path), printable(&violation.message_ja)));

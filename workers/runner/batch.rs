@@ -127,7 +127,8 @@ impl Shift {
         }
         let job = catch_unwind(AssertUnwindSafe(|| stage.decode(&envelope.payload))).unwrap_or_else(|_| Err(panicked()))?;
         let failed_id = Some(ids::failed_message(S::NAME, seed, &hex(&Sha256::digest(&envelope.payload))));
-        Ok(Item { job, lane, correlation_id: envelope.correlation_id.clone(), trace, failed_id })
+        let replayed = envelope.history.replay.is_some();
+        Ok(Item { job, lane, correlation_id: envelope.correlation_id.clone(), trace, failed_id, replayed })
     }
 
     /// Load, decide, act, record, for the items at `open`: one verdict each, in order.

@@ -6,7 +6,7 @@
 //! Safe to run twice, as far as SMTP allows: the [post room](crate::post) keeps a ledger with one row per mail, and knows
 //! for each whether the mail server has it. An `unknown` mail does not hold the guarantee back: its event says so, and
 //! the [schedule](crate::batches) sends it once more. Neither does a refused one: the event says so, and the refusal is a
-//! dead letter. A mail server that cannot be used at all costs no attempt: the runner keeps the batch and waits.
+//! dead letter; an operator who replays it has the mail sent anew. A mail server that cannot be used at all costs no attempt: the runner keeps the batch and waits.
 
 use std::sync::Arc;
 
@@ -122,7 +122,7 @@ impl Stage for Dispatch {
         let certificate_sha256 = drawn.ok_or_else(|| missing("document of certificate", &certificate_id))?.sha256.clone();
         // The application's own trace, also when recovery or a re-send made this message.
         let trace = facts.application.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| item.trace.clone());
-        let mail = self.mailing(&facts, trace.trace_id().to_owned())?;
+        let mail = self.mailing(&facts, trace.trace_id().to_owned(), item.replayed)?;
         let event = GuaranteeIssuedV1 {
             source: facts.application.source,
             id: facts.application.upstream_id,
@@ -191,7 +191,7 @@ impl Stage for Dispatch {
 
 impl Dispatch {
     /// The mail as it is to be written, when one is due. The ledger's own row wins over it.
-    fn mailing(&self, facts: &Facts, trace_id: String) -> Result<Mailing, Fault> {
+    fn mailing(&self, facts: &Facts, trace_id: String, again: bool) -> Result<Mailing, Fault> {
         let Facts { application, guarantee, certificate, documents, mails } = facts;
         let snapshot = application.snapshot.as_deref().ok_or_else(|| missing("accepted application", &application.id))?;
         let snapshot: snapshots::Application = snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
@@ -215,7 +215,7 @@ impl Dispatch {
             created_at: self.clock.now(),
         };
         let notice = documents.iter().find(|document| document.kind == Kind::Notice).map(|document| document.location.clone());
-        Ok(Mailing::Due(Box::new(Due { mail, notice, number: guarantee.number.clone(), trace_id })))
+        Ok(Mailing::Due(Box::new(Due { mail, notice, number: guarantee.number.clone(), trace_id, again })))
     }
 }
 

@@ -203,6 +203,7 @@ mod tests {
             correlation_id: None,
             trace: crate::telemetry::Traceparent::derived("x"),
             failed_id: None,
+            replayed: false,
         };
         let draw = || {
             let facts = stage.load(&mut trial.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();

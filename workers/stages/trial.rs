@@ -93,6 +93,7 @@ impl Trial {
                         correlation_id: Some("application".to_owned()),
                         trace: trace.clone(),
                         failed_id: None,
+                        replayed: false,
                     });
                 }
                 Err(fault) => verdicts[place] = Some(Err(fault)),

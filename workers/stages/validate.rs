@@ -208,7 +208,14 @@ fn is_storable(key: &str) -> bool {
 /// What follows from the stored row: the same for every copy of the message. (The product lines of a rejection are read from the copy:
 /// it is the same content.)
 fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
-    let item = Item { job: &item.job, lane: item.lane, correlation_id: Some(row.id.clone()), trace: item.trace.clone(), failed_id: None };
+    let item = Item {
+        job: &item.job,
+        lane: item.lane,
+        correlation_id: Some(row.id.clone()),
+        trace: item.trace.clone(),
+        failed_id: None,
+        replayed: false,
+    };
     if row.payload_sha256 != item.job.sha256 {
         info!(
             application.id = row.id,

@@ -68,9 +68,9 @@ impl Client {
         self.runtime.block_on(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default())).unwrap()
     }
 
-    /// Deletes a queue.
-    pub fn delete_queue(&self, queue: &str) {
-        self.runtime.block_on(self.channel.queue_delete(queue.into(), QueueDeleteOptions::default())).unwrap();
+    /// Deletes a queue, and says how many messages went with it that were ready.
+    pub fn delete_queue(&self, queue: &str) -> u32 {
+        self.runtime.block_on(self.channel.queue_delete(queue.into(), QueueDeleteOptions::default())).unwrap()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hosho::broker::{
-    Broker, Consumer, Source,
+    Broker, BrokerError, Consumer, Source,
     rabbit::{Rabbit, RabbitOptions},
 };
 use hosho_schema::{
@@ -178,14 +178,19 @@ impl House {
 
     /// Messages ready in every queue, by its name without the prefix.
     pub fn depths(&self) -> BTreeMap<String, u64> {
+        self.measured().unwrap()
+    }
+
+    /// As [`House::depths`]; an error when a queue does not exist.
+    pub fn measured(&self) -> Result<BTreeMap<String, u64>, BrokerError> {
         let options = RabbitOptions { prefix: self.prefix.clone(), ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec()) };
         let depths = tokio::runtime::Runtime::new().unwrap().block_on(async {
             let rabbit = Rabbit::new(options).unwrap();
-            let depths = rabbit.depths().await.unwrap();
+            let depths = rabbit.depths().await;
             rabbit.close().await;
             depths
-        });
-        depths.into_iter().map(|depth| (depth.queue.trim_start_matches(&self.prefix).to_owned(), depth.ready)).collect()
+        })?;
+        Ok(depths.into_iter().map(|depth| (depth.queue.trim_start_matches(&self.prefix).to_owned(), depth.ready)).collect())
     }
 
     /// Begins to listen for result events.

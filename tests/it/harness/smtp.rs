@@ -31,6 +31,8 @@ pub(crate) struct SmtpServer {
     pub(crate) port: u16,
     child: Child,
     folder: TempDir,
+    /// What the program was started with, to start it again.
+    options: String,
 }
 
 /// A mail that the server stored.
@@ -101,15 +103,10 @@ impl SmtpServer {
             "certificate": certificates.path().join("server.pem"),
             "key": certificates.path().join("server.key"),
             "login": login.map(|(user, password)| [user, password]),
-        });
-        let mut command = Command::new(PYTHON);
-        command.arg("-W").arg("ignore").arg(script()).arg(options.to_string());
-        let mut child = spawn(command, &folder.path().join("log"));
-        eventually("a mail server", Duration::from_secs(30), || {
-            assert!(child.is_alive(), "the mail server ended: {}", child.output());
-            child.output().contains("ready").then_some(())
-        });
-        Self { port, child, folder }
+        })
+        .to_string();
+        let child = launch(&options, &folder.path().join("log"));
+        Self { port, child, folder, options }
     }
 
     /// Makes the server misbehave from the next command on; see `smtp_server.py` for the keys. Replaces what was said before.
@@ -138,6 +135,25 @@ impl SmtpServer {
     pub(crate) fn kill(&mut self) {
         self.child.kill9();
     }
+
+    /// Starts a killed server again: the same port, and what it had stored; it answers as [`SmtpServer::script`] said last.
+    pub(crate) fn restart(&mut self) {
+        // A log of its own, in which it says anew that it is ready.
+        let log = self.folder.path().join(format!("log-{}", self.child.pid()));
+        self.child = launch(&self.options, &log);
+    }
+}
+
+/// Starts the program and waits until it listens.
+fn launch(options: &str, log: &Path) -> Child {
+    let mut command = Command::new(PYTHON);
+    command.arg("-W").arg("ignore").arg(script()).arg(options);
+    let mut child = spawn(command, log);
+    eventually("a mail server", Duration::from_secs(30), || {
+        assert!(child.is_alive(), "the mail server ended: {}", child.output());
+        child.output().contains("ready").then_some(())
+    });
+    child
 }
 
 /// The certificate authority that signed every server of this process.

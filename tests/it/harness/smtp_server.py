@@ -31,7 +31,8 @@ class Store:
 
     def __init__(self, folder):
         self.folder = folder
-        self.count = 0
+        # Those of an earlier life count on.
+        self.count = sum(name.endswith(".eml") for name in os.listdir(folder))
         self.given = set()
 
     def control(self, key):

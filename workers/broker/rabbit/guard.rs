@@ -23,7 +23,7 @@ use std::{
 
 use async_rs::{Runtime, Tokio, traits::Reactor, util::RuntimeParts};
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::Stream;
+use futures_util::Stream as FutureStream;
 use lapin::{
     Connection, ConnectionProperties,
     tcp::{AsyncTcpStream, OwnedTLSConfig},
@@ -54,17 +54,23 @@ const DELIVER: [u8; 4] = [0, 60, 0, 60];
 pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties, tls: OwnedTLSConfig) -> Result<Connection, lapin::Error> {
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Guarded(Tokio::current())));
     let open = async move |uri: AMQPUri, _: Runtime<RuntimeParts<Tokio, Guarded>>| {
-        let runtime = Runtime::tokio_current();
-        let address = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
-        let plain = AsyncTcpStream::connect(&runtime, address).await?;
-        let stream = match uri.scheme {
-            AMQPScheme::AMQP => plain,
-            AMQPScheme::AMQPS => plain.into_tls(&uri.authority.host, tls.as_ref()).await?,
-        };
         // Plain to lapin: the encryption is inside, so that the guard reads clear text.
-        Ok(AsyncTcpStream::Plain(Guard { stream, filter: Filter::default() }))
+        Ok(AsyncTcpStream::Plain(Guard { stream: dial(&uri, &tls).await?, filter: Filter::default() }))
     };
     Connection::connector(uri, runtime, open, properties).await
+}
+
+type Stream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
+
+/// Opens a stream to the broker, encrypted where its URL asks for it. Nothing is said yet.
+pub(super) async fn dial(uri: &AMQPUri, tls: &OwnedTLSConfig) -> io::Result<Stream> {
+    let runtime = Runtime::tokio_current();
+    let address = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
+    let plain = AsyncTcpStream::connect(&runtime, address).await?;
+    match uri.scheme {
+        AMQPScheme::AMQP => Ok(plain),
+        AMQPScheme::AMQPS => plain.into_tls(&uri.authority.host, tls.as_ref()).await,
+    }
 }
 
 /// Tokio with guarded streams.
@@ -86,7 +92,7 @@ impl Reactor for Guarded {
         self.0.sleep(duration)
     }
 
-    fn interval(&self, duration: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+    fn interval(&self, duration: Duration) -> impl FutureStream<Item = Instant> + Send + 'static {
         self.0.interval(duration)
     }
 
@@ -98,7 +104,7 @@ impl Reactor for Guarded {
 
 /// A stream whose incoming frames are checked.
 pub(super) struct Guard {
-    stream: AsyncTcpStream<<Tokio as Reactor>::TcpStream>,
+    stream: Stream,
     filter: Filter,
 }
 

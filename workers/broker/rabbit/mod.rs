@@ -14,8 +14,10 @@
 //! - `publisher`: publishing with confirms.
 //! - `guard`: what keeps hostile properties from lapin.
 //! - `wire`: our envelope as AMQP properties and back.
+//! - [`examine`](mod@examine): what the broker tells of itself, for `hosho doctor`.
 
 mod consumer;
+pub mod examine;
 mod guard;
 mod publisher;
 pub mod topology;
@@ -223,9 +225,12 @@ impl Rabbit {
         let authority = &inner.uri.authority;
         let operation = format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
         let properties = ConnectionProperties::default().with_connection_name(format!("{} {purpose}", inner.connection_name).into());
-        let tls = OwnedTLSConfig { identity: None, cert_chain: inner.authority.clone() };
-        let connecting = guard::connect(inner.uri.clone(), properties, tls);
+        let connecting = guard::connect(inner.uri.clone(), properties, self.tls());
         within(CONNECT_LIMIT, operation, connecting).await
+    }
+
+    fn tls(&self) -> OwnedTLSConfig {
+        OwnedTLSConfig { identity: None, cert_chain: self.inner.authority.clone() }
     }
 
     async fn channel(&self, slot: &Slot, operation: &str) -> Result<Channel, BrokerError> {

@@ -1,0 +1,45 @@
+//! What a database server tells of itself.
+
+use chrono::NaiveDateTime;
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
+use diesel::{QueryableByName, RunQueryDsl};
+
+use super::{Connection, DbError, reading};
+
+/// A database server.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+pub struct Server {
+    /// Its version, such as `15.18` or `3.50.2`.
+    #[diesel(sql_type = Text)]
+    pub version: String,
+    /// Its clock (UTC); none where it has no clock of its own.
+    #[diesel(sql_type = Nullable<Timestamp>)]
+    pub clock: Option<NaiveDateTime>,
+    /// Whether it takes no writes.
+    #[diesel(sql_type = Bool)]
+    pub is_read_only: bool,
+    /// Connections it allows in total, and those there are now; 0 where nobody counts them.
+    #[diesel(sql_type = BigInt)]
+    pub connections_allowed: i64,
+    /// Connections there are now.
+    #[diesel(sql_type = BigInt)]
+    pub connections: i64,
+}
+
+/// Asks the server.
+pub fn server(connection: &mut Connection) -> Result<Server, DbError> {
+    match connection {
+        Connection::Postgres(c) => diesel::sql_query(
+            "select current_setting('server_version') as version, (clock_timestamp() at time zone 'UTC')::timestamp as clock,
+                    pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean as is_read_only,
+                    current_setting('max_connections')::bigint as connections_allowed,
+                    (select count(*) from pg_stat_activity where backend_type = 'client backend') as connections",
+        )
+        .get_result(&mut **c),
+        Connection::Sqlite(c) => diesel::sql_query(
+            "select sqlite_version() as version, null as clock, false as is_read_only, 0 as connections_allowed, 0 as connections",
+        )
+        .get_result(&mut **c),
+    }
+    .map_err(reading("the version of the database"))
+}

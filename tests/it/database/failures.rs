@@ -1,0 +1,248 @@
+//! Failed messages, replays, the audit, pauses and signs of life, on both databases.
+
+use hosho_schema::models::audit::{self, Entry};
+use hosho_schema::models::failed_message::{self, Attempt, Filter, Letter, OPEN, Origin, Progress, Recorded, State, record};
+use hosho_schema::models::failure_note::{self, FailureNote};
+use hosho_schema::models::replay::{self, NewReplay, Replay};
+use hosho_schema::models::stage_control::{self, StageControl};
+use hosho_schema::models::worker::{self, Worker, WorkerStage};
+
+use super::{Connection, Database, TimeDelta, at, micros, on_both_databases};
+
+/// A letter about a message that failed at a second; the cause is its fingerprint.
+fn letter(message: &str, cause: &str, failed: i64) -> Letter {
+    Letter {
+        stage: "issue".to_owned(),
+        message_id: message.to_owned(),
+        message_type: Some("issue.v1".to_owned()),
+        correlation_id: None,
+        traceparent: None,
+        payload: b"\x00\xff{}".to_vec(),
+        payload_sha256: "ab".to_owned(),
+        headers: "{}".to_owned(),
+        origin: Origin::Handler,
+        code: "data.missing".to_owned(),
+        text: format!("branch {message} is 100% gone_"),
+        fingerprint: cause.to_owned(),
+        attempts: 1,
+        first_failed_at: at(0),
+        failed_at: at(failed),
+        earlier: vec![Attempt { at: at(0), code: "mail.deferred".to_owned(), text: None }],
+        replay_id: None,
+    }
+}
+
+fn state(c: &mut Connection, letter: &Letter) -> (State, i64) {
+    let row = failed_message::by_ids(c, &[&letter.id()]).unwrap().remove(0).unwrap();
+    (row.state, row.letters)
+}
+
+fn begin(c: &mut Connection, id: &str, from: &[State]) -> Option<Replay> {
+    let new = NewReplay {
+        id: id.to_owned(),
+        selection: "{}".to_owned(),
+        canary: 1,
+        rate: 10,
+        reason: "mended".to_owned(),
+        actor: "hanako".to_owned(),
+        at: at(100),
+    };
+    replay::create(c, &new, &Filter::default(), from).unwrap().map(|(replay, _)| replay)
+}
+
+on_both_databases! {
+    fn a_letter_that_comes_twice_is_one_attempt(database: &Database) {
+        let c = &mut database.get();
+        let first = letter("a", "x", 1);
+        let told = |new, again, known| Recorded { new, again, known };
+        assert_eq!(record(c, &[first.clone(), letter("b", "x", 1)], at(2)).unwrap(), told(2, 0, 0));
+        assert_eq!(record(c, &[first.clone(), first.clone()], at(3)).unwrap(), told(0, 0, 2));
+        let later = Letter { failed_at: at(5), text: "other".to_owned(), ..first.clone() };
+        assert_eq!(record(c, &[later.clone(), first.clone(), later.clone()], at(6)).unwrap(), told(0, 1, 2));
+        // Other content under the same message id is another message.
+        let other = Letter { payload: b"{}".to_vec(), payload_sha256: "cd".to_owned(), ..first.clone() };
+        assert_eq!(record(c, &[other], at(6)).unwrap(), told(1, 0, 0));
+        let row = failed_message::by_ids(c, &[&first.id()]).unwrap().remove(0).unwrap();
+        assert_eq!((row.letters, row.text.as_str(), row.payload.as_slice()), (2, "other", &b"\x00\xff{}"[..]));
+        assert_eq!((row.first_failed_at, row.last_failed_at), (micros(at(0)), micros(at(5))));
+        let attempts = failed_message::attempts(c, &[&first.id(), "nothing"]).unwrap();
+        let codes: Vec<_> = attempts[0].iter().map(|attempt| (attempt.code.as_str(), attempt.text.is_some())).collect();
+        assert_eq!(codes, [("mail.deferred", false), ("data.missing", true), ("data.missing", true)]);
+        assert_eq!(attempts[1], []);
+    }
+
+    fn what_went_through_is_resolved_and_stays_so_for_older_letters(database: &Database) {
+        let c = &mut database.get();
+        let (a, b) = (letter("a", "x", 1), letter("b", "x", 1));
+        record(c, &[a.clone(), b.clone()], at(2)).unwrap();
+        failed_message::change(c, &[&b.id()], &OPEN, State::Discarded, at(3)).unwrap();
+        assert_eq!(failed_message::resolve(c, &[&a.id(), &b.id(), "unknown"], at(10)).unwrap(), 1);
+        assert_eq!((state(c, &a).0, state(c, &b).0), (State::Resolved, State::Discarded));
+        // A letter from before that, and one from after.
+        record(c, &[Letter { failed_at: at(9), ..a.clone() }], at(11)).unwrap();
+        assert_eq!(state(c, &a), (State::Resolved, 2));
+        record(c, &[Letter { failed_at: at(12), ..a.clone() }, Letter { failed_at: at(12), ..b.clone() }], at(13)).unwrap();
+        assert_eq!((state(c, &a).0, state(c, &b).0), (State::Failed, State::Failed));
+        assert_eq!(failed_message::unsettled(c, &[&a.id(), &b.id(), "unknown"]).unwrap().len(), 2);
+    }
+
+    fn filters_find_what_they_say(database: &Database) {
+        let c = &mut database.get();
+        let letters = [letter("a", "x", 1), letter("b", "x", 2), Letter { stage: "mint".to_owned(), ..letter("c", "y", 3) }];
+        record(c, &letters, at(9)).unwrap();
+        let ids = |c: &mut Connection, filter: Filter| -> Vec<String> {
+            let rows = failed_message::list(c, &filter, 10, 0).unwrap();
+            assert_eq!(failed_message::select(c, &filter).unwrap().len(), rows.len());
+            rows.into_iter().map(|row| row.message_id).collect()
+        };
+        let all = Filter::default();
+        assert_eq!(ids(c, all.clone()), ["c", "b", "a"]);
+        assert_eq!(ids(c, Filter { stages: vec!["mint".to_owned()], ..all.clone() }), ["c"]);
+        assert_eq!(ids(c, Filter { groups: vec!["x".to_owned()], states: OPEN.to_vec(), ..all.clone() }), ["b", "a"]);
+        assert_eq!(ids(c, Filter { since: Some(at(2)), until: Some(at(3)), ..all.clone() }), ["b"]);
+        for (text, found) in [("b is 100%", 1), ("100% gone_", 3), ("100%%", 0), ("gone!", 0), ("branch_", 0)] {
+            assert_eq!(ids(c, Filter { text: Some(text.to_owned()), ..all.clone() }).len(), found, "{text}");
+        }
+        assert_eq!(failed_message::list(c, &all, 1, 1).unwrap()[0].message_id, "b");
+        let groups = failed_message::groups(c, &all).unwrap();
+        let told: Vec<_> = groups.iter().map(|group| (group.fingerprint.as_str(), group.count(), group.stage.as_str())).collect();
+        assert_eq!(told, [("x", 2, "issue"), ("y", 1, "mint")]);
+        assert_eq!((groups[0].first_failed_at, groups[0].last_failed_at), (micros(at(0)), micros(at(2))));
+        assert_eq!(failed_message::groups_by_prefix(c, "x").unwrap(), ["x"]);
+        assert_eq!(failed_message::by_prefix(c, "%").unwrap().len(), 2, "a wildcard is a letter that no identifier has");
+    }
+
+    fn a_replay_holds_its_messages_alone(database: &Database) {
+        let c = &mut database.get();
+        let letters = [letter("a", "x", 1), letter("b", "x", 2), letter("late", "x", 200)];
+        record(c, &letters, at(9)).unwrap();
+        let replay = begin(c, "r1", &OPEN).unwrap();
+        assert_eq!((replay.total, replay.state), (2, replay::State::Running), "what failed after the cut-off is not in it");
+        assert_eq!(begin(c, "r2", &OPEN), None);
+        let next: Vec<_> = failed_message::unsent(c, "r1", 10).unwrap().into_iter().map(|row| row.message_id).collect();
+        assert_eq!(next, ["a", "b"]);
+        failed_message::mark_sent(c, &[&letters[0].id()], at(101)).unwrap();
+        let progress = |waiting, under_way, resolved, failed_again| Progress { waiting, under_way, resolved, failed_again, taken_out: 0 };
+        assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 1, 0, 0));
+        // A copy that was under way before fails: that is no verdict on the replay. Its own one is.
+        record(c, &[Letter { failed_at: at(102), ..letters[0].clone() }], at(103)).unwrap();
+        assert_eq!(state(c, &letters[0]).0, State::Replaying);
+        record(c, &[Letter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..letters[0].clone() }], at(105)).unwrap();
+        assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 0, 0, 1));
+        failed_message::resolve(c, &[&letters[1].id()], at(106)).unwrap();
+        assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(0, 0, 1, 1));
+        assert_eq!(failed_message::last_settled(c, "r1", 50).unwrap(), [None, Some("x".to_owned())]);
+        assert!(replay::finish(c, "r1", replay::State::Complete, None, at(110)).unwrap());
+        assert!(!replay::finish(c, "r1", replay::State::Aborted, None, at(111)).unwrap());
+        let over = replay::by_id(c, "r1").unwrap().unwrap();
+        assert_eq!((over.state, over.resolved, over.failed_again), (replay::State::Complete, Some(1), Some(1)));
+        // What failed again may be taken by another; forced, also what went through.
+        assert_eq!(begin(c, "r3", &[State::Resolved, State::Failed]).unwrap().total, 1);
+        assert!(replay::finish(c, "r3", replay::State::Aborted, Some("wrong"), at(120)).unwrap());
+        assert_eq!(state(c, &letters[1]).0, State::Failed, "given back");
+        assert_eq!(replay::list(c, 10).unwrap().len(), 2);
+    }
+
+    fn one_process_drives_a_replay(database: &Database) {
+        let c = &mut database.get();
+        record(c, &[letter("a", "x", 1)], at(9)).unwrap();
+        begin(c, "r", &OPEN).unwrap();
+        let lease = |c: &mut Connection, driver: &str, now: i64| replay::lease(c, "r", driver, at(now), at(now + 10)).unwrap().is_some();
+        assert!(lease(c, "one", 0) && lease(c, "one", 5));
+        assert!(!lease(c, "two", 14));
+        assert!(lease(c, "two", 16), "the first gave no sign of life");
+        assert!(!lease(c, "one", 17));
+        assert!(replay::set_paused(c, "r", true, Some("hold on")).unwrap());
+        assert!(!replay::set_paused(c, "r", true, None).unwrap());
+        assert!(!lease(c, "two", 18));
+        assert!(replay::set_paused(c, "r", false, None).unwrap());
+        replay::unlease(c, "r", "two").unwrap();
+        assert!(lease(c, "one", 19));
+    }
+
+    fn letters_recorded_by_two_at_once_are_counted_right(database: &Database) {
+        record(&mut database.get(), &[letter("a", "x", 1)], at(2)).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                scope.spawn(move || {
+                    for round in 0..10 {
+                        let letter = letter("a", "x", 100 + thread * 100 + round);
+                        loop {
+                            match record(&mut database.get_when_free(), std::slice::from_ref(&letter), at(3)) {
+                                Ok(_) => break,
+                                Err(error) => assert!(error.is_contention() || error.is_unavailable(), "{error:?}"),
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let c = &mut database.get();
+        assert_eq!(state(c, &letter("a", "x", 1)), (State::Failed, 41));
+        assert_eq!(failed_message::attempts(c, &[&letter("a", "x", 1).id()]).unwrap()[0].len(), 42);
+    }
+
+    fn an_edited_message_takes_the_place_of_the_old_one(database: &Database) {
+        let c = &mut database.get();
+        let old = letter("a", "x", 1);
+        record(c, std::slice::from_ref(&old), at(2)).unwrap();
+        let row = failed_message::by_ids(c, &[&old.id()]).unwrap().remove(0).unwrap();
+        let edited = failed_message::FailedMessage { id: "edited".to_owned(), message_id: "new".to_owned(), letters: 1, ..row.clone() };
+        assert!(failed_message::supersede(c, &row.id, &edited, at(3)).unwrap());
+        assert!(!failed_message::supersede(c, &row.id, &edited, at(4)).unwrap(), "it is superseded already");
+        assert_eq!(state(c, &old).0, State::Discarded);
+        // Another copy of the old one: somebody has dealt with it.
+        record(c, &[Letter { failed_at: at(9), ..old.clone() }], at(10)).unwrap();
+        assert_eq!(state(c, &old), (State::Discarded, 2));
+    }
+
+    fn notes_entries_pauses_and_signs_of_life_are_kept(database: &Database) {
+        let c = &mut database.get();
+        let note = |text: &str| FailureNote { fingerprint: "x".to_owned(), note: text.to_owned(), actor: "h".to_owned(), noted_at: at(1) };
+        failure_note::write(c, &note("one")).unwrap();
+        failure_note::write(c, &note("two")).unwrap();
+        assert_eq!(failure_note::by_fingerprints(c, &["x", "y"]).unwrap()["x"].note, "two");
+
+        let entry = |id: &str, second| Entry {
+            id: id.to_owned(), operation_id: "o".to_owned(), at: at(second), actor: "h".to_owned(), action: "failed.edit".to_owned(),
+            kind: "failed_message".to_owned(), subject: id.to_owned(), reason: "r".to_owned(), before: None, after: Some("髙".to_owned()),
+        };
+        audit::write(c, &[entry("a", 1), entry("b", 2)]).unwrap();
+        assert!(audit::write(c, &[entry("a", 3)]).is_err(), "an entry is never written over");
+        let found = |c: &mut Connection, filter| audit::list(c, &filter, 10, 0).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
+        assert_eq!(found(c, audit::Filter::default()), ["b", "a"]);
+        assert_eq!(found(c, audit::Filter { subject: Some("a".to_owned()), ..audit::Filter::default() }), ["a"]);
+        assert_eq!(found(c, audit::Filter { since: Some(at(2)), action: Some("failed.".to_owned()), ..audit::Filter::default() }), ["b"]);
+        assert_eq!(found(c, audit::Filter { action: Some("edit".to_owned()), ..audit::Filter::default() }), Vec::<String>::new());
+
+        let control = |paused, reason: &str| StageControl {
+            stage: "mint".to_owned(), paused, reason: reason.to_owned(), actor: "h".to_owned(), changed_at: at(1),
+        };
+        assert!(!stage_control::set(c, &control(false, "never was")).unwrap());
+        assert_eq!(stage_control::all(c).unwrap(), []);
+        assert!(stage_control::set(c, &control(true, "first")).unwrap());
+        assert!(!stage_control::set(c, &control(true, "second")).unwrap());
+        assert_eq!(stage_control::all(c).unwrap()[0].reason, "first");
+        assert!(stage_control::set(c, &control(false, "third")).unwrap());
+
+        let process = |id: &str, seen| Worker {
+            id: id.to_owned(), host: "h".to_owned(), pid: 7, version: "1".to_owned(), started_at: at(0), seen_at: at(seen),
+        };
+        let row = |id: &str, done| WorkerStage {
+            worker_id: id.to_owned(), stage: "mint".to_owned(), lane: "live".to_owned(), consumers: 1, held: 2, done, per_minute: 3,
+            busy_since: Some(at(1)), taken_from: None, fault_code: None, fault_text: None, open_since: None, next_probe: None,
+            waiting: "[]".to_owned(),
+        };
+        let long_ago = at(0) - TimeDelta::days(1);
+        worker::beat(c, &process("p", 1), &[row("p", 1)], long_ago).unwrap();
+        worker::beat(c, &process("q", 50), &[], long_ago).unwrap();
+        worker::beat(c, &process("p", 60), &[row("p", 2)], long_ago).unwrap();
+        let all = worker::all(c).unwrap();
+        assert_eq!(all.iter().map(|(worker, stages)| (worker.id.as_str(), stages.len())).collect::<Vec<_>>(), [("p", 1), ("q", 0)]);
+        assert_eq!((all[0].1[0].done, all[0].0.seen_at), (2, micros(at(60))));
+        // A process that nobody has seen for long, and one that leaves.
+        worker::beat(c, &process("p", 70), &[row("p", 2)], at(55)).unwrap();
+        worker::leave(c, "p").unwrap();
+        assert_eq!(worker::all(c).unwrap(), []);
+    }
+}

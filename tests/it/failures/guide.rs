@@ -1,0 +1,175 @@
+//! The operator's guide, walked through: every command of docs/operations.md is run on real servers, and prints what stands there.
+//!
+//! `HOSHO_BLESS=1` writes what they print now into the guide. Moments, identifiers of replays and what depends on the machine are
+//! made equal; `SAMPLE-OF code` and `GROUP-OF code` in a command stand for what the group of that code shows.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::Value;
+
+use crate::harness::{
+    evidence::application,
+    house::{House, LIMIT},
+    process::{eventually, run},
+};
+
+const MISSING: usize = 180;
+const REFUSED: usize = 90;
+const BROKEN: usize = 30;
+
+fn guide() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
+}
+
+/// A house with 300 failed messages of three causes, and its worker.
+fn morning() -> (House, crate::harness::process::Child) {
+    let mut house = House::new("morning");
+    house.smtp.script(&[("rcpt", "550 5.1.2 domain unknown here")]);
+    let data = house.data();
+    std::fs::remove_file(data.join("branches/35.toml")).unwrap();
+    let client = house.client();
+    let mut lines = Vec::new();
+    for number in 0..MISSING + REFUSED {
+        let mut document = application(&format!("2026-{number:04}"));
+        if number < MISSING {
+            document["branch"] = "35".into();
+            document["notification"] = serde_json::json!({ "wanted": false });
+        }
+        lines.push(document.to_string());
+    }
+    std::fs::write(house.path("evening.jsonl"), lines.join("\n") + "\n").unwrap();
+    house.succeed(&["enqueue", house.path("evening.jsonl").to_str().unwrap()]);
+    let validating = house.work_on(&["validate"], &[]);
+    eventually("all applications", LIMIT, || (house.rows("application") == i64::try_from(MISSING + REFUSED).unwrap()).then_some(()));
+    house.drain(validating);
+    for number in 0..BROKEN {
+        let broken = format!("{{\"source\": \"branch-31\", \"id\": \"{number:02}\", \"branch\": 31");
+        let properties = crate::harness::amqp::properties(&format!("script-{number}"), &[]);
+        client.publish(&format!("{}work", house.prefix), "validate", broken.as_bytes(), properties);
+    }
+    let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")]);
+    house.until_failed(MISSING + REFUSED + BROKEN);
+    (house, worker)
+}
+
+/// What makes two walks equal.
+#[derive(Default)]
+struct Equal {
+    /// Identifiers of what was done, in the order they were seen.
+    operations: Vec<String>,
+}
+
+impl Equal {
+    fn text(&mut self, text: &str, house: &House) -> String {
+        let text = text.replace(&house.prefix, "hosho.");
+        let mut equal = String::new();
+        let mut rest = text.as_str();
+        while let Some(first) = rest.chars().next() {
+            let (length, instead) = if is_moment(rest, 19, "%Y-%m-%d %H:%M:%S") {
+                (19, "2026-12-01 09:03:12".to_owned())
+            } else if is_moment(rest, 27, "%Y-%m-%dT%H:%M:%S%.6fZ") {
+                (27, "2026-12-01T00:03:12.000000Z".to_owned())
+            } else if let Some(id) = operation(rest, &equal) {
+                let at = self.operations.iter().position(|known| known.starts_with(id)).unwrap_or_else(|| {
+                    self.operations.push(id.to_owned());
+                    self.operations.len() - 1
+                });
+                let sample = format!("{:08x}-5c1d-5f42-9b57-e1f420c683da", 0x5b1d_2c30 + at);
+                (id.len(), sample[..id.len()].to_owned())
+            } else {
+                (first.len_utf8(), first.to_string())
+            };
+            equal.push_str(&instead);
+            rest = &rest[length..];
+        }
+        // Identifiers of different letters make columns of one width, and blanks at the end of a line are no text.
+        equal.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    }
+}
+
+fn is_moment(text: &str, length: usize, format: &str) -> bool {
+    text.get(..length).is_some_and(|moment| chrono::NaiveDateTime::parse_from_str(moment, format).is_ok())
+}
+
+/// The identifier of a replay or an operation, whole or its beginning, where one stands.
+fn operation<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    let named = ["replay ", "Operation ", "replay        "].iter().any(|name| before.ends_with(name));
+    let listed = before.ends_with("\n ") || before.ends_with("─\n ");
+    [36, 8].into_iter().find_map(|length| {
+        let id = text.get(..length).filter(|id| is_hex(id))?;
+        let ends = text[length..].chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '-');
+        (ends && (named || (listed && length == 8 && text[length..].trim_start().starts_with("complete")))).then_some(id)
+    })
+}
+
+/// The words of a command, as a shell would split it.
+fn words(command: &str) -> Vec<String> {
+    let (mut words, mut quoted) = (vec![String::new()], false);
+    for character in command.chars() {
+        match character {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            other => words.last_mut().unwrap().push(other),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn the_guide_is_walked_through() {
+    let (house, worker) = morning();
+    let mut house = house;
+    let mut worker = Some(worker);
+    let (_, groups) = house.json(&["failed", "groups"]);
+    let of: BTreeMap<String, Value> =
+        groups.as_array().unwrap().iter().map(|group| (group["code"].as_str().unwrap().to_owned(), group.clone())).collect();
+    assert_eq!(of.len(), 3, "{groups:#}");
+    let written = std::fs::read_to_string(guide()).unwrap();
+    let mut walked = String::new();
+    let mut equal = Equal::default();
+    let mut within = false;
+    for line in written.lines() {
+        if let Some(step) = line.strip_prefix("<!-- walk: ").and_then(|rest| rest.strip_suffix(" -->")) {
+            match step {
+                "the branch is put back" => {
+                    house.drain(worker.take().unwrap());
+                    worker = Some(house.work(&[("MAIL__CONNECTIONS", "8")]));
+                }
+                "the mail server is mended" => house.smtp.script(&[]),
+                other => panic!("nobody knows how to walk: {other}"),
+            }
+        }
+        if line.starts_with("```") {
+            within = line == "```console";
+        }
+        if within && let Some(command) = line.strip_prefix("$ ") {
+            walked.push_str(line);
+            walked.push('\n');
+            let mut command = command.to_owned();
+            for (code, group) in &of {
+                command = command.replace(&format!("SAMPLE-OF {code}"), group["sample"].as_str().unwrap());
+                command = command.replace(&format!("GROUP-OF {code}"), group["group"].as_str().unwrap());
+            }
+            let words = words(&command);
+            assert_eq!(words[0], "hosho");
+            let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+            let output = run(house.hosho(&arguments));
+            assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+            walked.push_str(&equal.text(&String::from_utf8(output.stdout).unwrap(), &house));
+            walked.push('\n');
+        } else if !within || line.starts_with("```") {
+            walked.push_str(line);
+            walked.push('\n');
+        }
+    }
+    let left = house.failed(&[]);
+    assert_eq!(left, [("discarded".to_owned(), BROKEN), ("resolved".to_owned(), MISSING + REFUSED)].into());
+    eventually("every mail", LIMIT, || (house.smtp.count() == REFUSED).then_some(()));
+    assert!(house.drain(worker.unwrap()).is_empty());
+    if std::env::var_os("HOSHO_BLESS").is_some() {
+        std::fs::write(guide(), &walked).unwrap();
+    }
+    assert_eq!(walked, written, "docs/operations.md does not show what its commands print: HOSHO_BLESS=1 writes it");
+}

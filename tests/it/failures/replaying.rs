@@ -1,0 +1,209 @@
+//! Dead letters of three causes: grouped, one cause mended, that group replayed through a death of the replay, and again.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::WHY;
+use crate::harness::{
+    evidence::application,
+    house::{House, LIMIT},
+    process::{eventually, spawn},
+};
+
+/// Letters in all: `HOSHO_DRILL_LETTERS`.
+fn letters() -> usize {
+    std::env::var("HOSHO_DRILL_LETTERS").map_or(300, |count| count.parse().unwrap())
+}
+
+/// The tables that hold effects: what a replay of something done may not change.
+const EFFECTS: [&str; 6] = ["application", "guarantee", "certificate", "authentication_key", "document", "mail"];
+
+fn effects(house: &House) -> (Vec<i64>, usize) {
+    (EFFECTS.iter().map(|table| house.rows(table)).collect(), house.smtp.count())
+}
+
+#[test]
+fn one_cause_of_three_is_mended_and_its_group_replayed() {
+    let each = letters() / 3;
+    let mut house = House::new("causes");
+    house.smtp.script(&[("rcpt", "550 5.1.1 no such user")]);
+    let data = house.data();
+    std::fs::remove_file(data.join("branches/35.toml")).unwrap();
+
+    // Validated while branch 35 was still there; issued when somebody had taken its file away.
+    let client = house.client();
+    let mut lines = Vec::new();
+    for number in 0..each {
+        let mut gone = application(&format!("GONE-{number}"));
+        gone["branch"] = "35".into();
+        gone["notification"] = json!({ "wanted": false });
+        lines.push(gone.to_string());
+        lines.push(application(&format!("REFUSED-{number}")).to_string());
+    }
+    let file = house.path("many.jsonl");
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
+    house.succeed(&["enqueue", file.to_str().unwrap()]);
+    let validating = house.work_on(&["validate"], &[]);
+    eventually("all applications", LIMIT, || (house.rows("application") == i64::try_from(2 * each).unwrap()).then_some(()));
+    house.drain(validating);
+    for number in 0..each {
+        let broken = format!("{{\"source\": \"portal\", \"id\": \"{number}\", ");
+        client.publish(
+            &format!("{}work", house.prefix),
+            "validate",
+            broken.as_bytes(),
+            crate::harness::amqp::properties(&number.to_string(), &[]),
+        );
+    }
+    let settings = [("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")];
+    let worker = house.work(&settings);
+    house.until_failed(3 * each);
+    eventually("an empty pipeline", LIMIT, || (house.depths().values().sum::<u64>() == 0).then_some(()));
+
+    let (code, groups) = house.json(&["failed", "groups"]);
+    assert_eq!(code, Some(0));
+    let groups = groups.as_array().unwrap();
+    let mut told: Vec<(&str, &str, u64)> = groups
+        .iter()
+        .map(|group| (group["stage"].as_str().unwrap(), group["code"].as_str().unwrap(), group["count"].as_u64().unwrap()))
+        .collect();
+    told.sort_unstable();
+    let count = each as u64;
+    assert_eq!(
+        told,
+        [("dispatch", "mail.refused", count), ("issue", "data.missing", count), ("validate", "message.undecodable", count)],
+        "{groups:#?}"
+    );
+    let group = |code: &str| groups.iter().find(|group| group["code"] == code).unwrap()["group"].as_str().unwrap().to_owned();
+    let (missing, refused) = (group("data.missing"), group("mail.refused"));
+    assert!(groups.iter().all(|group| group["advice"].is_string() && group["sample"].is_string()));
+
+    // Not mended: the canary fails, and nothing else was sent.
+    let (code, stopped) = house.json(&[&["failed", "replay", "--group", &refused][..], WHY].concat());
+    assert_eq!((code, stopped["state"].as_str(), stopped["resolved"].as_i64()), (Some(1), Some("stopped"), Some(0)), "{stopped}");
+    let again = house.failed(&["--group", &refused]);
+    assert!((1..=3).contains(&again["failed_again"]), "{again:?}");
+    assert_eq!(again["failed"] + again["failed_again"], each, "{again:?}");
+    // Without a canary it stops when more than a tenth of the last fifty failed.
+    let (code, stopped) = house.json(&[&["failed", "replay", "--group", &refused, "--canary", "0"][..], WHY].concat());
+    assert_eq!((code, stopped["state"].as_str()), (Some(1), Some("stopped")), "{stopped}");
+    assert!(stopped["note"].as_str().unwrap().contains("failed again for the same reason"), "{stopped}");
+    assert!(stopped["failed_again"].as_i64().unwrap() < 50, "{stopped}");
+
+    // Mended: the file is put back and the workers started anew.
+    house.drain(worker);
+    let worker = house.work(&[]);
+    replay_and_die(&house, &missing, each);
+    assert_eq!(house.failed(&["--group", &missing]), [("resolved".to_owned(), each)].into());
+    let others = house.failed(&["--group", &refused]);
+    assert_eq!(others.values().sum::<usize>(), each);
+    assert!(!others.contains_key("resolved"), "{others:?}");
+    assert_eq!(house.failed(&["--code", "message.undecodable"]), [("failed".to_owned(), each)].into());
+    eventually("every certificate", LIMIT, || {
+        let complete = |number| super::is_complete(&house.status_of(&format!("GONE-{number}")));
+        (0..each).all(complete).then_some(())
+    });
+
+    // A second time: refused; forced: to no effect.
+    let before = effects(&house);
+    let output = house.run(&[&["failed", "replay", "--group", &missing][..], WHY].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to replay"), "{output:?}");
+    let (code, forced) = house.json(&[&["failed", "replay", "--group", &missing, "--force", "--rate", "1000"][..], WHY].concat());
+    assert_eq!((code, forced["resolved"].as_u64()), (Some(0), Some(count)), "{forced}");
+    eventually("an empty pipeline", LIMIT, || (house.depths().values().sum::<u64>() == 0).then_some(()));
+    assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
+    assert_eq!(effects(&house), before);
+    assert_eq!(house.rows("guarantee"), i64::try_from(2 * each).unwrap());
+}
+
+/// Replays a group; the process that drives it dies half-way, and another goes on.
+fn replay_and_die(house: &House, group: &str, each: usize) {
+    let rate = (each / 5).max(10).to_string();
+    let dry = house.succeed(&["failed", "replay", "--group", group, "--dry-run"]);
+    assert_eq!(dry, format!("{each} messages would be replayed. Nothing was changed.\n"));
+    let arguments = [&["failed", "replay", "--group", group, "--rate", &rate][..], WHY].concat();
+    let mut driver = spawn(house.hosho(&arguments), &house.path("replay.log"));
+    let replay = eventually("a replay half-way", LIMIT, || {
+        let (_, replays) = house.json(&["replay", "list"]);
+        let replay = replays.as_array()?.first()?.clone();
+        let is_this = replay["state"] == "running" && replay["selection"]["group"][0] == group;
+        (is_this && replay["resolved"].as_u64()? >= each as u64 / 4).then_some(replay)
+    });
+    driver.kill9();
+    let id = replay["id"].as_str().unwrap();
+    assert_eq!(replay["total"].as_u64(), Some(each as u64));
+    let (_, left) = house.json(&["replay", "status", id]);
+    assert!(left["waiting"].as_u64().unwrap() > 0, "it was over before it died: {left}");
+
+    // The same messages are in no other replay meanwhile; and it is not driven by two.
+    let output = house.run(&[&["failed", "replay", "--group", group][..], WHY].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    house.succeed(&[&["replay", "pause", id][..], WHY].concat());
+    let output = house.run(&[&["replay", "pause", id][..], WHY].concat());
+    assert_eq!(output.status.code(), Some(1), "paused twice: {output:?}");
+    // The dead process holds its lease for some seconds.
+    let resumed: Value = eventually("the replay to be taken over", LIMIT, || {
+        let output = house.run(&[&["replay", "resume", id, "--json"][..], WHY].concat());
+        let told = String::from_utf8(output.stdout).unwrap();
+        if output.status.success() {
+            return serde_json::from_str(&told).ok();
+        }
+        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(problem.contains("another process drives it"), "{problem}");
+        None
+    });
+    assert_eq!((resumed["state"].as_str(), resumed["resolved"].as_u64()), (Some("complete"), Some(each as u64)), "{resumed}");
+}
+
+#[test]
+fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
+    let mut house = House::new("unrouted");
+    let client = house.client();
+    let worker = house.work(&[]);
+    let properties = lapin::BasicProperties::default().with_type("application.v1".into()).with_message_id("m-1".into());
+    client.publish(&format!("{}work", house.prefix), "valiadte", application("LOST").to_string().as_bytes(), properties);
+    house.until_failed(1);
+    let (_, rows) = house.json(&["failed", "list"]);
+    let (id, row) = (rows[0]["id"].as_str().unwrap(), &rows[0]);
+    assert_eq!(
+        (row["origin"].as_str(), row["code"].as_str(), row["stage"].as_str()),
+        (Some("unroutable"), Some("message.unroutable"), Some("valiadte"))
+    );
+    let output = house.run(&[&["failed", "replay", id][..], WHY].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 messages are for no stage"), "{output:?}");
+
+    house.succeed(&[&["failed", "edit", id, "--stage", "validate"][..], WHY].concat());
+    let told = house.succeed(&[&["failed", "replay", "--code", "message.edited"][..], WHY].concat());
+    assert!(told.contains("complete; 1 of 1 resolved"), "{told}");
+    eventually("its certificate", LIMIT, || super::is_complete(&house.status_of("LOST")).then_some(()));
+    // The letters of the old one are kept with it, given up.
+    assert_eq!(house.failed(&[]), [("discarded".to_owned(), 1), ("resolved".to_owned(), 1)].into());
+    assert!(house.drain(worker).is_empty());
+}
+
+#[test]
+fn what_goes_through_by_itself_is_resolved_too() {
+    let mut house = House::new("by_itself");
+    let client = house.client();
+    let data = house.data();
+    std::fs::remove_file(data.join("branches/31.toml")).unwrap();
+    let mut document = application("ITSELF");
+    document["branch"] = "31".into();
+    house.publish(&client, &document);
+    let validating = house.work_on(&["validate"], &[]);
+    eventually("the application", LIMIT, || (house.rows("application") == 1).then_some(()));
+    house.drain(validating);
+    let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap())]);
+    house.until_failed(1);
+    assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
+    // The sender sends it again once the branch is back: no replay, and yet it is proved.
+    let worker = house.work(&[]);
+    house.publish(&client, &document);
+    eventually("the failed message to be resolved", Duration::from_mins(1), || {
+        (house.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
+    });
+    house.drain(worker);
+}

@@ -1,0 +1,146 @@
+//! What the broker tells of itself, and how it answers: for `hosho doctor`.
+//!
+//! Without plugins AMQP is the only way to ask. The greeting of the broker names product and version; lapin keeps it to itself, so
+//! it is read here on a connection of its own that ends there. An alarm is told only to whoever publishes, so a message is
+//! published to a queue that lives for this question; and its way from there through a dead-letter exchange brings back the
+//! broker's clock, which stands in no other answer. Feature flags cannot be asked for at all: that the queues exist with their
+//! arguments proves those that are needed.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime};
+use futures_util::{AsyncReadExt, AsyncWriteExt};
+use lapin::{
+    BasicProperties, Channel, Confirmation,
+    options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable, ShortString, parsing::parse_field_table},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, guard, short, unavailable, within};
+use crate::broker::BrokerError;
+
+/// How long the broker has to take the message of this question.
+const TAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Examination {
+    /// Such as `RabbitMQ`.
+    pub product: String,
+    /// Such as `3.10.8`.
+    pub version: String,
+    /// What clients may ask of it, such as `publisher_confirms`.
+    pub capabilities: Vec<String>,
+    /// How long a message took to be confirmed; none when it was not.
+    pub confirmed_in: Option<Duration>,
+    /// It takes no messages: an alarm of memory or disk.
+    pub is_blocked: bool,
+    /// Its clock (UTC, whole seconds).
+    pub clock: Option<NaiveDateTime>,
+}
+
+/// Asks the broker.
+pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
+    let properties = match timeout(CONNECT_LIMIT, greeting(rabbit)).await {
+        Ok(Ok(properties)) => properties,
+        Ok(Err(error)) => return Err(unavailable("read the greeting of the broker", error)),
+        Err(_) => return Err(unavailable("read the greeting of the broker", super::Silent(CONNECT_LIMIT))),
+    };
+    let text = |name: &str| match properties.inner().get(name) {
+        Some(AMQPValue::LongString(value)) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        _ => "unknown".to_owned(),
+    };
+    let capabilities = match properties.inner().get("capabilities") {
+        Some(AMQPValue::FieldTable(table)) => {
+            let is_on = |value: &AMQPValue| matches!(value, AMQPValue::Boolean(true));
+            table.inner().iter().filter(|(_, value)| is_on(value)).map(|(name, _)| name.to_string()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut found = Examination {
+        product: text("product"),
+        version: text("version"),
+        capabilities,
+        confirmed_in: None,
+        is_blocked: false,
+        clock: None,
+    };
+    let channel = rabbit.channel(&rabbit.inner.publishing, "ask the broker").await?;
+    let last = queue(&channel, &[]).await?;
+    let first = queue(
+        &channel,
+        &[
+            ("x-message-ttl", AMQPValue::LongLongInt(0)),
+            ("x-dead-letter-exchange", AMQPValue::LongString("".into())),
+            ("x-dead-letter-routing-key", AMQPValue::LongString(last.as_str().into())),
+        ],
+    )
+    .await?;
+    within(ANSWER_LIMIT, "ask the broker", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let began = Instant::now();
+    let publishing = channel.basic_publish(short(""), first, BasicPublishOptions::default(), b"", BasicProperties::default());
+    let confirmed = timeout(TAKE_LIMIT, async { publishing.await?.await }).await;
+    found.confirmed_in = matches!(confirmed, Ok(Ok(Confirmation::Ack(_)))).then(|| began.elapsed());
+    found.is_blocked = found.confirmed_in.is_none() && rabbit.connection(&rabbit.inner.publishing).await?.status().blocked();
+    if found.confirmed_in.is_some() {
+        found.clock = clock(&channel, last).await?;
+    }
+    let _ = timeout(ANSWER_LIMIT, channel.close(200, short("OK"))).await;
+    Ok(found)
+}
+
+/// Reads Connection.Start: what the broker says before anybody has logged in.
+async fn greeting(rabbit: &Rabbit) -> std::io::Result<FieldTable> {
+    const FRAME_HEAD: usize = 7;
+    const METHOD_HEAD: usize = 6;
+    const LONGEST: u32 = 64 << 10;
+    let malformed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "this is no AMQP 0-9-1 server");
+    let mut stream = guard::dial(&rabbit.inner.uri, &rabbit.tls()).await?;
+    stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    stream.flush().await?;
+    let mut head = [0; FRAME_HEAD];
+    stream.read_exact(&mut head).await?;
+    let size = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
+    // A method frame on channel 0.
+    if head[..3] != [1, 0, 0] || size > LONGEST {
+        return Err(malformed());
+    }
+    let mut body = vec![0; usize::try_from(size).unwrap_or_default()];
+    stream.read_exact(&mut body).await?;
+    // Class 10, method 10, version 0-9.
+    if body.get(..METHOD_HEAD) != Some(&[0, 10, 0, 10, 0, 9]) {
+        return Err(malformed());
+    }
+    let (_, properties) = parse_field_table(&body[METHOD_HEAD..]).map_err(|_| malformed())?;
+    Ok(properties)
+}
+
+/// Declares a queue that lives as long as the connection.
+async fn queue(channel: &Channel, arguments: &[(&str, AMQPValue)]) -> Result<ShortString, BrokerError> {
+    let mut table = FieldTable::default();
+    table.insert(short("x-queue-type"), AMQPValue::LongString("classic".into()));
+    for (name, value) in arguments {
+        table.insert(short(name), value.clone());
+    }
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    let declared = within(ANSWER_LIMIT, "ask the broker", channel.queue_declare(short(""), options, table)).await?;
+    Ok(declared.name().clone())
+}
+
+/// The moment at which the broker moved the message.
+async fn clock(channel: &Channel, queue: ShortString) -> Result<Option<NaiveDateTime>, BrokerError> {
+    let began = Instant::now();
+    while began.elapsed() < TAKE_LIMIT {
+        let getting = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true });
+        if let Some(message) = within(ANSWER_LIMIT, "ask the broker", getting).await? {
+            let headers = message.delivery.properties.headers().clone().unwrap_or_default();
+            let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else { return Ok(None) };
+            let Some(AMQPValue::FieldTable(death)) = deaths.as_slice().first() else { return Ok(None) };
+            let Some(AMQPValue::Timestamp(seconds)) = death.inner().get("time") else { return Ok(None) };
+            return Ok(i64::try_from(*seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).map(|at| at.naive_utc()));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(None)
+}

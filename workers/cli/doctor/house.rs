@@ -1,0 +1,113 @@
+//! What is on this host: data, fonts, templates, data keys, documents, mail.
+
+use std::path::Path;
+
+use super::Report;
+use crate::{
+    assembly::{self, Data},
+    config::{Config, MailTransport},
+    keys::KeyRing,
+    stage::chain,
+};
+
+pub(super) async fn look(report: &mut Report, config: &Config) {
+    match Data::load(config) {
+        Ok(data) => report.ok("obligees, surety", format!("{} obligees, all valid", data.obligees.iter().count())),
+        Err(error) => report.failure("obligees, surety", chain(&error), "correct the file named; `hosho obligees check`"),
+    }
+    fonts(report, config);
+    match assembly::proved_press(config) {
+        Ok(_) => report.ok("templates", "every template is drawn with every sample"),
+        Err(error) => report.failure("templates", chain(&error), "`hosho templates check` tells where"),
+    }
+    match load_keys(config) {
+        Ok(ring) => report.ok("data keys", format!("the active one is {}", ring.active_id())),
+        Err(problem) => report.failure("data keys", problem, "put keys.file back: without it no stored authentication key can be opened"),
+    }
+    documents(report, config).await;
+    mail(report, config).await;
+}
+
+/// Reads the data keys, and makes none.
+pub(super) fn load_keys(config: &Config) -> Result<KeyRing, String> {
+    let ring = match &config.keys.ring {
+        Some(ring) => KeyRing::parse(ring.expose(), "keys.ring"),
+        None => KeyRing::load(&config.keys.file),
+    };
+    ring.map_err(|error| chain(&error))
+}
+
+fn fonts(report: &mut Report, config: &Config) {
+    // Letters of names that ordinary fonts lack.
+    const RARE: &str = "髙﨑𠮷槗";
+    match assembly::fonts(&config.fonts) {
+        Ok(fonts) => {
+            let missing = fonts.missing(RARE);
+            if missing.is_empty() {
+                report.ok("fonts", format!("{} files, rare letters of names included", fonts.loaded().count()));
+            } else {
+                let missing: String = missing.into_iter().collect();
+                report.warning(
+                    "fonts",
+                    format!("no glyph for {missing}"),
+                    "install fonts-vlgothic or fonts-ipamj-mincho, or name it last in [fonts]: applications with such names are rejected",
+                );
+            }
+        }
+        Err(error) => report.failure("fonts", chain(&error), "apt-get install fonts-ipaexfont fonts-vlgothic, or correct [fonts]"),
+    }
+}
+
+async fn documents(report: &mut Report, config: &Config) {
+    let folder = config.documents.url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    if let Some(folder) = folder.filter(|folder| !Path::new(folder).is_dir()) {
+        report.failure(
+            "documents",
+            format!("there is no folder {folder}"),
+            "mount it or correct documents.url; the first worker makes a new one",
+        );
+        return;
+    }
+    let examined = match assembly::documents(config) {
+        Ok(documents) => documents.examine().await.map_err(|error| chain(&error)),
+        Err(error) => Err(chain(&error)),
+    };
+    match examined {
+        Ok(()) => report.ok("documents", format!("{} can be written and read back", config.documents.url)),
+        Err(problem) => report.failure(
+            "documents",
+            problem,
+            "look at the disk and the permissions of documents.url: the render stage waits until it can be written",
+        ),
+    }
+}
+
+async fn mail(report: &mut Report, config: &Config) {
+    let what = match config.mail.transport {
+        MailTransport::Folder => format!("the folder {} can be written", config.mail.folder.display()),
+        MailTransport::Smtp => {
+            let login = if config.mail.user.is_some() { ", login" } else { "" };
+            format!("{}:{} answers: greeting{login}, NOOP", config.mail.host, config.mail.port)
+        }
+    };
+    if config.mail.transport == MailTransport::Folder && !config.mail.folder.is_dir() {
+        report.failure(
+            "mail",
+            format!("there is no folder {}", config.mail.folder.display()),
+            "correct mail.folder; the first worker makes a new one",
+        );
+        return;
+    }
+    let probed = match assembly::mailer(&config.mail) {
+        Ok(mailer) => {
+            let probed = mailer.probe().await.map_err(|error| chain(&error));
+            mailer.close().await;
+            probed
+        }
+        Err(error) => Err(chain(&error)),
+    };
+    match probed {
+        Ok(()) => report.ok("mail", what),
+        Err(problem) => report.failure("mail", problem, "look at the mail server and at [mail]: the dispatch stage waits until it answers"),
+    }
+}

@@ -319,7 +319,7 @@ pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, config: Config) -
     }
     let filter = args.selection.filter(&database, &[]).await?;
     let (found, foreign) = count(&database, filter.clone(), args.force).await?;
-    if foreign > 0 {
+    if foreign > 0 && !args.json {
         print(format!("{foreign} messages are for no stage: `hosho failed edit ID --stage STAGE` says which; they are left out"));
     }
     if args.who.dry_run {
@@ -331,15 +331,23 @@ pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, config: Config) -
             .hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));
     }
     let order = Order { filter, selection: args.selection.to_json(), canary: args.canary, rate: args.rate, force: args.force };
-    let begun = database.ask(move |db| failures::begin(db, &operation, &order)).await?;
-    let Some(replay) = begun else {
+    let frozen = database.ask(move |db| failures::begin(db, &operation, &order)).await?;
+    let Some(replay) = frozen else {
         return Err(Failure::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
             .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
     };
-    print(format!("replay {}: {} messages, the first {} alone", replay.id, replay.total, replay.canary.min(replay.total)));
+    let begun = format!("replay {}: {} messages, the first {} alone", replay.id, replay.total, replay.canary.min(replay.total));
     if args.detach {
-        print(format!("`hosho replay resume {}` begins to send", short(&replay.id)));
+        let shown = look(&database, &replay.id).await?;
+        if args.json {
+            print_json(&shown)?;
+        } else {
+            print(format!("{begun}\n`hosho replay resume {}` begins to send", short(&replay.id)));
+        }
         return Ok(ExitCode::SUCCESS);
+    }
+    if !args.json {
+        print(begun);
     }
     drive(replay.id, out, &config, args.json).await
 }

@@ -114,7 +114,8 @@ on_both_databases! {
 
     fn a_replay_holds_its_messages_alone(database: &Database) {
         let c = &mut database.get();
-        let letters = [letter("a", "x", 1), letter("b", "x", 2), letter("late", "x", 200)];
+        let begun = |second, letter| Letter { first_failed_at: at(second), ..letter };
+        let letters = [begun(0, letter("a", "x", 1)), begun(1, letter("b", "x", 2)), letter("late", "x", 200)];
         record(c, &letters, at(9)).unwrap();
         let replay = begin(c, "r1", &OPEN).unwrap();
         assert_eq!((replay.total, replay.state), (2, replay::State::Running), "what failed after the cut-off is not in it");

@@ -51,7 +51,7 @@ fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
     until_stage(&house, "dispatch", "nothing in hand", |stage| stage["unacked"] == 0 && stage["ready"] == 0);
     let (code, report) = house.json(&["stages"]);
     assert_eq!(code, Some(0), "{report:#}");
-    assert!(stage(&report, "dispatch")["per_minute"].as_i64().unwrap() >= 16, "{report:#}");
+    until_stage(&house, "dispatch", "what was done in the last minute", |stage| stage["per_minute"].as_i64() >= Some(16));
     let (_, audit) = house.json(&["audit", "--action", "stage."]);
     let told: Vec<(&str, &str)> =
         audit.as_array().unwrap().iter().map(|entry| (entry["action"].as_str().unwrap(), entry["after"].as_str().unwrap())).collect();
@@ -182,7 +182,6 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
         ("queues", "failure"),
         ("failed messages", "warning"),
         ("paused", "warning"),
-        ("consumers", "warning"),
         ("database", "ok"),
         ("broker", "ok"),
     ] {

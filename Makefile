@@ -51,13 +51,15 @@ test: cargo
 	cargo test --release --locked --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
-# The drills of `make test`, larger: 2,000 applications for each, and then 20,000 with 20 kills. HOSHO_DRILL_SEED repeats a run.
+# The drills of `make test`, larger: 2,000 applications for each, then 20,000 with 20 kills, and 20,000 schedules. HOSHO_DRILL_SEED
+# repeats a run.
 SOAK := cargo test --release --locked --test it -- --nocapture --test-threads=1
 .PHONY: soak
 soak: cargo
 	.ci/install $(FOR_TEST)
 	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 $(SOAK) kills::
 	HOSHO_DRILL_APPLICATIONS=20000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
+	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 
 # One core, short; BENCH= gives criterion's own, longer settings. Each ends with a row for docs/bench.md.

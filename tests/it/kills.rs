@@ -4,7 +4,7 @@
 //! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
 //! `HOSHO_DRILL_KILLS` set the size (`make soak`). The drills run one after another, since each wants the whole machine.
 
-mod applications;
+pub mod applications;
 mod crew;
 mod reckoning;
 
@@ -38,16 +38,22 @@ fn alone() -> MutexGuard<'static, ()> {
     DRILL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn setting<T: FromStr>(name: &str) -> Option<T> {
+/// A setting of the drills, from the environment.
+pub fn setting<T: FromStr>(name: &str) -> Option<T> {
     let text = std::env::var(format!("HOSHO_DRILL_{name}")).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("HOSHO_DRILL_{name} is {text:?}")))
 }
 
+/// The seed of a drill, shown when it fails.
 #[expect(clippy::print_stderr, reason = "shown when a drill fails: it repeats the choices")]
-fn dice() -> Dice {
+pub fn seed() -> u64 {
     let seed = setting("SEED").unwrap_or_else(|| RandomState::new().build_hasher().finish());
     eprintln!("HOSHO_DRILL_SEED={seed}");
-    Dice::new(seed)
+    seed
+}
+
+fn dice() -> Dice {
+    Dice::new(seed())
 }
 
 /// The drill of the drills: whole processes die at random moments, some of them while the mail server holds a mail it has

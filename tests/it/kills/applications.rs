@@ -14,7 +14,8 @@ impl Dice {
         Self(seed)
     }
 
-    fn roll(&mut self) -> u64 {
+    /// The next number.
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -58,6 +59,11 @@ impl Application {
     /// How many mails.
     pub fn mails(&self) -> usize {
         if self.mail_address.is_some() { self.electronic() } else { 0 }
+    }
+
+    /// The message itself.
+    pub fn document(&self) -> &Value {
+        &self.document
     }
 
     fn throw(shapes: &[Value], dice: &mut Dice, number: usize) -> Self {

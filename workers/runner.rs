@@ -264,12 +264,27 @@ impl Shift {
                 retry_in_ms = wait.as_millis(),
                 "The broker has not taken all; offering it again"
             );
+            *publisher = self.publisher_after(wait, &mut backoff).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits, and opens a publisher, however long that takes: a broker short of memory answers nothing at all on a connection
+    /// that publishes, not even that, and is no reason to give the deliveries back.
+    async fn publisher_after(&mut self, mut wait: Duration, backoff: &mut Backoff) -> Result<Box<dyn Publisher>, End> {
+        loop {
             if self.wait(wait).await {
                 return Err(End::Stopped);
             }
-            *publisher = self.broker.publisher().await?;
+            match self.broker.publisher().await {
+                Ok(publisher) => return Ok(publisher),
+                Err(closed @ BrokerError::Closed) => return Err(closed.into()),
+                Err(error) => {
+                    wait = backoff.next();
+                    warn!(error = chain(&error), retry_in_ms = wait.as_millis(), "The broker gives no channel to publish on; asking again");
+                }
+            }
         }
-        Ok(())
     }
 
     /// Waits; true when the process was asked to stop meanwhile.

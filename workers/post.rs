@@ -306,18 +306,28 @@ impl Post {
         }
     }
 
+    /// Reads a notice. One that cannot be read although the store is well is read once more before that counts: the store may
+    /// have come back in between.
+    async fn notice(&self, location: &str) -> Result<Vec<u8>, Fault> {
+        let error = match self.documents.get(location).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) => error,
+        };
+        let error = match error.is_unavailable() {
+            false => error,
+            true if self.documents.probe().await.is_err() => return Err(Fault::from_error(Reason::DocumentsUnavailable, &error)),
+            true => match self.documents.get(location).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            },
+        };
+        Err(Fault::from_error(Reason::DocumentMissing, &error))
+    }
+
     async fn letter(&self, mail: &Mail, due: &Due) -> Result<Letter, Fault> {
         let mut attachments = Vec::new();
         if let Some(location) = due.notice.as_deref().filter(|_| self.attach_notice) {
-            let bytes = match self.documents.get(location).await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    // Away for all, or something wrong with this document.
-                    let away = error.is_unavailable() && self.documents.probe().await.is_err();
-                    let reason = if away { Reason::DocumentsUnavailable } else { Reason::DocumentMissing };
-                    return Err(Fault::from_error(reason, &error));
-                }
-            };
+            let bytes = self.notice(location).await?;
             attachments.push(Attachment {
                 file_name: format!("{}_notice.pdf", due.number),
                 media_type: "application/pdf".to_owned(),

@@ -58,7 +58,14 @@ impl Render {
 
     async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
         for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
-            match self.documents.put(prefix(kind), &bytes).await {
+            let stored = match self.documents.put(prefix(kind), &bytes).await {
+                // The store may have come back in between: then nothing is the matter with this document.
+                Err(error) if error.is_unavailable() && self.documents.probe().await.is_ok() => {
+                    self.documents.put(prefix(kind), &bytes).await
+                }
+                stored => stored,
+            };
+            match stored {
                 Ok(stored) => outcome.stored.push((kind, stored)),
                 Err(error) => return Err(self.unstored(&error).await),
             }

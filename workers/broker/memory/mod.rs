@@ -172,11 +172,13 @@ impl Shared {
     }
 
     /// Puts a message into the queue of its stage, or among the unrouted ones. It counts as under way already.
-    fn route(&self, state: &mut State, key: String, item: Item) {
+    fn route(&self, state: &mut State, key: String, mut item: Item) {
         let wanted = Key::Stage(key);
         if state.queues.contains_key(&wanted) {
             state.push(&wanted, item);
         } else {
+            let live = item.routing_key.trim_end_matches(".bulk").len();
+            item.routing_key.truncate(live);
             self.put_aside(state, &Key::Unrouted, item);
             self.ended(1);
         }

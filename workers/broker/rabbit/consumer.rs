@@ -57,7 +57,7 @@ pub(super) struct RabbitConsumer {
     kept: VecDeque<Received>,
     /// Handed out and not acknowledged, oldest first.
     unacknowledged: VecDeque<(u64, Acker)>,
-    /// Dead letters of a bulk queue come with its routing key; the interface promises the stage.
+    /// Letters of a bulk queue come with its routing key; the interface promises the stage.
     names_stage: bool,
     /// Whether what comes tells of failures: dead letters, unrouted messages.
     is_letters: bool,
@@ -83,7 +83,7 @@ impl RabbitConsumer {
             asked,
             kept: VecDeque::new(),
             unacknowledged: VecDeque::new(),
-            names_stage: source == Source::Dead,
+            names_stage: matches!(source, Source::Dead | Source::Unrouted),
             is_letters: matches!(source, Source::Dead | Source::Unrouted),
         };
         consumer.start().await?;

@@ -1,5 +1,7 @@
 //! The drills: workers, broker and database die in the midst of the work, and the books balance all the same.
 //!
+//! - here: whole processes die, messages are lost, or come several times.
+//!
 //! Moments are chosen by what has been achieved so far (so many rows of a table, so many mails), never by time: the machine
 //! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
 //! `HOSHO_DRILL_KILLS` set the size (`make soak`). The drills run one after another, since each wants the whole machine.
@@ -23,9 +25,9 @@ use hosho::{
 use hosho_schema::models::mail::State;
 
 use self::{
-    applications::{Dice, Totals, throw},
+    applications::{Application, Dice, Totals, throw},
     crew::{CONNECTIONS, Crew, Mark},
-    reckoning::{balance, compare_mails},
+    reckoning::{Received, balance, compare_mails},
 };
 use crate::harness::{house::House, postgres::Postgres, process::eventually, rabbit::Rabbit};
 
@@ -56,6 +58,49 @@ fn dice() -> Dice {
     Dice::new(seed())
 }
 
+/// A moment to break something: a sign of progress and where it then is. `left` more moments are still to come after it.
+fn moment(crew: &mut Crew, dice: &mut Dice, totals: &Totals, left: usize, of: &[Mark]) -> (Mark, usize) {
+    let mut marks: Vec<(Mark, usize)> = of.iter().map(|mark| (*mark, crew.progress(*mark))).collect();
+    marks.retain(|(mark, now)| now + left + 1 < mark.end(totals));
+    assert!(!marks.is_empty(), "everything is done already: too few applications for so many moments");
+    let (mark, now) = marks[dice.below(marks.len())];
+    (mark, now + 1 + dice.below((mark.end(totals) - now) / (left + 2)))
+}
+
+/// Lets an outage last for as many seconds as its setting says; without one it is over once it was noticed.
+fn outlast(crew: &mut Crew, began: Instant, name: &str) {
+    let length = Duration::from_secs(setting(&format!("{name}_SECONDS")).unwrap_or(0));
+    eventually("the end of an outage", length + LIMIT, || {
+        crew.assert_alive();
+        (began.elapsed() >= length).then_some(())
+    });
+}
+
+/// Balances the books of a drill in which every mail is accepted, and none twice.
+fn everything_is_accepted_once(crew: &mut Crew, applications: &[Application]) {
+    let mails = Totals::of(applications).mails;
+    let books = balance(crew, applications);
+    let received = compare_mails(crew, &books);
+    assert_eq!(books.mails_in(State::Accepted).len(), mails);
+    assert_eq!((crew.house.smtp.count(), received.repeated()), (mails, 0));
+}
+
+/// What is in doubt is sent once more; what was stored before is then there twice, and the ledger says so.
+fn send_again(crew: &mut Crew, applications: &[Application], unknown: &BTreeSet<String>, before: &Received) {
+    let totals = Totals::of(applications);
+    let stored = unknown.iter().filter(|mail| before.copies(mail) > 0).count();
+    crew.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
+    eventually("the second attempts", LIMIT, || {
+        crew.assert_alive();
+        (crew.number("select count(*) from mail where state not in ('accepted', 'rejected')") == 0).then_some(())
+    });
+    crew.finish(&totals);
+    let books = balance(crew, applications);
+    let received = compare_mails(crew, &books);
+    assert_eq!(crew.texts("select id from mail where attempts = 2"), *unknown);
+    assert_eq!(received.repeated(), stored);
+}
+
 /// The drill of the drills: whole processes die at random moments, some of them while the mail server holds a mail it has
 /// not answered for.
 #[test]
@@ -73,13 +118,9 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     // What was in flight at the mail server when a worker died: no other mail may be in doubt afterwards.
     let mut in_flight = BTreeSet::new();
     for kill in 0..kills {
-        let left = kills - kill;
         let amid_mail = kill % 3 == 1;
-        let mut marks: Vec<(Mark, usize)> = Mark::ALL.into_iter().map(|mark| (mark, crew.progress(mark))).collect();
-        marks.retain(|(mark, now)| now + left < mark.end(&totals) && (!amid_mail || *mark == Mark::Mails));
-        assert!(!marks.is_empty(), "everything is done before kill {kill}: too few applications for so many kills");
-        let (mark, now) = marks[dice.below(marks.len())];
-        let at = now + 1 + dice.below((mark.end(&totals) - now) / (left + 1));
+        let of = if amid_mail { &[Mark::Mails][..] } else { &Mark::ALL };
+        let (mark, at) = moment(&mut crew, &mut dice, &totals, kills - kill - 1, of);
         crew.until(mark, at);
         let who: &[usize] = if amid_mail {
             keep_silent(&crew);
@@ -110,25 +151,19 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     assert!(unknown.len() <= kills * 2 * CONNECTIONS);
     assert_eq!(received.repeated(), 0, "nothing was sent again yet");
 
-    // What is in doubt is sent once more; what was stored before is then there twice, and the ledger says so.
-    crew.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
-    eventually("the second attempts", LIMIT, || {
-        crew.assert_alive();
-        (crew.number("select count(*) from mail where state <> 'accepted'") == 0).then_some(())
-    });
-    crew.finish(&totals);
-    let books = balance(&mut crew, &applications);
-    let received = compare_mails(&crew, &books);
-    assert_eq!(crew.texts("select id from mail where attempts = 2"), unknown);
-    assert_eq!(received.repeated(), stored);
+    send_again(&mut crew, &applications, &unknown, &received);
 }
 
 /// Makes the mail server take mails without a word, and waits until it has done so.
 fn keep_silent(crew: &Crew) {
-    let unanswered = || crew.house.smtp.received().iter().filter(|mail| !mail.replied).count();
-    let before = unanswered();
+    let before = unanswered(crew);
     crew.house.smtp.script(&[("after_dot", "hang")]);
-    eventually("a mail that is taken and not answered for", LIMIT, || (unanswered() > before).then_some(()));
+    eventually("a mail that is taken and not answered for", LIMIT, || (unanswered(crew) > before).then_some(()));
+}
+
+/// Mails that the mail server took without answering for them.
+fn unanswered(crew: &Crew) -> usize {
+    crew.house.smtp.received().iter().filter(|mail| !mail.replied).count()
 }
 
 /// Every stage finds its own rows and no message that follows from them: as after a death between commit and publish, for each
@@ -179,10 +214,11 @@ fn messages_that_come_three_times_at_once_have_their_effect_once() {
 }
 
 #[test]
-fn workers_outlive_a_broker_that_is_killed() {
+fn workers_outlive_a_broker_that_is_killed_again_and_again() {
     let _alone = alone();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
+    let kills = setting("BROKER_KILLS").unwrap_or(3);
     let totals = Totals::of(&applications);
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("broker_killed");
@@ -190,34 +226,34 @@ fn workers_outlive_a_broker_that_is_killed() {
     let mut crew = Crew::new(House::on("broker-killed", &rabbit.url(), &database), applications.len());
     crew.start(&[]);
     crew.enqueue(&applications, 1);
-    let mark = [Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails][dice.below(3)];
-    let at = 1 + dice.below(mark.end(&totals) / 2);
-    crew.until(mark, at);
-    // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed.
-    let frozen = dice.chance(50);
-    if frozen {
-        rabbit.freeze();
-    } else {
-        rabbit.kill9();
-    }
-    eprintln!("the broker failed when {mark:?} reached {at}; frozen first: {frozen}");
-    eventually("both workers notice", LIMIT, || {
-        crew.assert_alive();
+    // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed. Noticing it takes long.
+    let freeze = dice.below(2 * kills);
+    for kill in 0..kills {
+        let (mark, at) =
+            moment(&mut crew, &mut dice, &totals, kills - kill - 1, &[Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails]);
+        crew.until(mark, at);
         // A worker that was still starting has not consumed yet: it says so in other words.
-        let noticed = |log: &String| log.contains("The broker failed") || log.contains("The broker is not ready");
-        crew.logs().iter().all(noticed).then_some(())
-    });
-    assert!(crew.progress(Mark::Completed) < totals.guarantees, "everything was done before");
-    if frozen {
-        rabbit.kill9();
+        let noticed = |log: &String| log.matches("The broker failed").count() + log.matches("The broker is not ready").count();
+        let before: Vec<usize> = crew.logs().iter().map(noticed).collect();
+        if kill == freeze {
+            rabbit.freeze();
+        } else {
+            rabbit.kill9();
+        }
+        eprintln!("kill {}: when {mark:?} reached {at}; frozen first: {}", kill + 1, kill == freeze);
+        eventually("both workers notice", LIMIT, || {
+            crew.assert_alive();
+            crew.logs().iter().map(noticed).zip(&before).all(|(now, before)| now > *before).then_some(())
+        });
+        assert!(crew.progress(Mark::Completed) < totals.guarantees, "everything was done before");
+        if kill == freeze {
+            rabbit.kill9();
+        }
+        rabbit.restart();
     }
-    rabbit.restart();
     crew.finish(&totals);
-    let books = balance(&mut crew, &applications);
-    let received = compare_mails(&crew, &books);
     // The workers lived on and heard what the mail server said.
-    assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
-    assert_eq!((crew.house.smtp.count(), received.repeated()), (totals.mails, 0));
+    everything_is_accepted_once(&mut crew, &applications);
 }
 
 #[test]
@@ -229,7 +265,8 @@ fn workers_wait_for_a_database_that_is_away() {
     let mut postgres = Postgres::new();
     let database = postgres.database("away");
     let mut crew = Crew::new(House::on("database-away", &rabbit_url(), &database), applications.len());
-    crew.start(&[]);
+    // A mail whose answer cannot be written down yet is not one whose worker died.
+    crew.start(&[("WORK__MAIL_ORPHAN_SECONDS", "120")]);
     crew.enqueue(&applications, 1);
     for (outage, cut) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
         let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]][outage][dice.below(2)];
@@ -239,27 +276,20 @@ fn workers_wait_for_a_database_that_is_away() {
         if outage == 1 {
             hold_answers(&mut crew);
         }
-        let waits = |crew: &Crew| crew.logs().iter().map(|log| log.matches("it waits and tries again").count()).sum::<usize>();
-        let before = waits(&crew);
+        let before = crew.says("it waits and tries again");
         cut(&mut postgres);
+        let began = Instant::now();
         // The mail server answers while nobody can write it down.
         crew.house.smtp.script(&[]);
         eprintln!("outage {}: the database was cut when {mark:?} reached {at}", outage + 1);
-        eventually("the workers wait for the database", LIMIT, || {
-            crew.assert_alive();
-            (waits(&crew) >= before + 4).then_some(())
-        });
+        crew.until_said("it waits and tries again", before + 4);
+        outlast(&mut crew, began, "DATABASE_AWAY");
         postgres.start();
         crew.sql = crate::harness::postgres::Session::connect(&crew.house.database);
     }
     crew.finish(&totals);
-    let logs = crew.house.logs();
-    let counted: Vec<&str> = logs.lines().filter(|line| line.contains("delivery.attempt")).collect();
-    assert!(counted.is_empty(), "an outage counted as an attempt: {}", counted[0]);
-    let books = balance(&mut crew, &applications);
-    let received = compare_mails(&crew, &books);
-    assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
-    assert_eq!((crew.house.smtp.count(), received.repeated()), (totals.mails, 0));
+    assert_eq!(crew.attempts_but_for(&[]), Vec::<String>::new(), "an outage counted as an attempt");
+    everything_is_accepted_once(&mut crew, &applications);
 }
 
 /// Makes the mail server hold its answers back, and waits until a worker waits for one.

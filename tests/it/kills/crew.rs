@@ -38,6 +38,10 @@ pub struct Crew {
     pub house: House,
     /// Questions to the database.
     pub sql: Session,
+    /// How many messages may fail for good, and are to; `None` while a drill lets any fail.
+    pub failures: Option<usize>,
+    /// Mailboxes that the mail server refuses.
+    pub refused: BTreeSet<String>,
     /// How long anything may take.
     limit: Duration,
     more: Vec<(String, String)>,
@@ -93,7 +97,7 @@ impl Crew {
         std::fs::write(house.path("drill.toml"), SETTINGS).unwrap();
         let sql = Session::connect(&house.database);
         let limit = Duration::from_mins(3) + Duration::from_millis(150) * u32::try_from(applications).unwrap();
-        Self { house, sql, limit, more: Vec::new(), workers: Vec::new() }
+        Self { house, sql, failures: Some(0), refused: BTreeSet::new(), limit, more: Vec::new(), workers: Vec::new() }
     }
 
     /// Runs some stages only, until `done`, and ends them.
@@ -199,18 +203,25 @@ impl Crew {
         self.texts("select id from mail where state = 'sending'")
     }
 
-    /// Waits until everything is done and the queues have run empty, ends the workers with SIGTERM, and sees that no message
-    /// came back: one that a worker held just then would.
+    /// Waits until everything is done, and settles; then exactly what was to fail has failed.
     pub fn finish(&mut self, totals: &Totals) {
+        self.until(Mark::Completed, totals.guarantees);
+        self.settle();
+        let failed = usize::try_from(self.house.rows("failed_message")).unwrap();
+        assert_eq!(Some(failed), self.failures, "failed messages:\n{}", faults(&self.house.logs()));
+    }
+
+    /// Waits until the queues have run empty, ends the workers with SIGTERM, and sees that no message came back: one that a
+    /// worker held just then would.
+    pub fn settle(&mut self) {
         let deadline = Instant::now() + self.limit;
         loop {
-            self.until(Mark::Completed, totals.guarantees);
             eventually("queues that are empty", self.limit, || {
                 self.assert_alive();
                 let depths = self.house.depths();
-                let dead = depths["dead"] + u64::try_from(self.house.rows("failed_message")).unwrap();
-                assert_eq!(dead, 0, "dead letters:\n{}", faults(&self.house.logs()));
-                assert_eq!(depths["unrouted"], 0);
+                let failed = depths["dead"] + depths["unrouted"] + u64::try_from(self.house.rows("failed_message")).unwrap();
+                let may_fail = self.failures.is_none_or(|failures| failed <= failures as u64);
+                assert!(may_fail, "{failed} messages failed:\n{}", faults(&self.house.logs()));
                 depths.values().all(|ready| *ready == 0).then_some(())
             });
             for worker in &self.workers {
@@ -227,6 +238,31 @@ impl Crew {
             assert!(Instant::now() < deadline, "the queues never stay empty: {depths:?}");
             self.start(&[]);
         }
+    }
+
+    /// Lets all workers finish what they have of a stage and take nothing more of it, now and later, or lets them go on.
+    pub fn pause(&self, stage: &str, paused: bool) {
+        self.house.succeed(&["stages", if paused { "pause" } else { "resume" }, stage, "--reason", "a drill"]);
+    }
+
+    /// How often the workers that run now have said this.
+    pub fn says(&self, words: &str) -> usize {
+        self.logs().iter().map(|log| log.matches(words).count()).sum()
+    }
+
+    /// Waits until the workers that run now have said this so often; nobody may die meanwhile.
+    pub fn until_said(&mut self, words: &str, times: usize) {
+        eventually(&format!("{times} × {words:?}"), self.limit, || {
+            self.assert_alive();
+            (self.says(words) >= times).then_some(())
+        });
+    }
+
+    /// The lines of all workers so far that count an attempt, but for these codes of faults.
+    pub fn attempts_but_for(&self, codes: &[&str]) -> Vec<String> {
+        let logs = self.house.logs();
+        let is_meant = |line: &&str| codes.iter().any(|code| line.contains(&format!("\"fault.code\":\"{code}\"")));
+        logs.lines().filter(|line| line.contains("\"delivery.attempt\"")).filter(|line| !is_meant(line)).map(str::to_owned).collect()
     }
 }
 

@@ -242,10 +242,15 @@ pub fn compare_mails(crew: &Crew, books: &Books) -> Received {
         assert!((1..=2).contains(&mail.attempts), "{mail:?}");
         match mail.state {
             State::Accepted => {
+                assert!(!crew.refused.contains(&mail.recipient), "{mail:?} was refused");
                 assert!(copies.iter().any(|copy| copy.replied), "{mail:?} was never accepted by the mail server");
                 assert!(mail.reply.as_deref().is_some_and(|reply| reply.starts_with("250")), "{mail:?}: {:?}", mail.reply);
             }
             State::Unknown => {}
+            State::Rejected if crew.refused.contains(&mail.recipient) => {
+                assert_eq!((count, mail.attempts), (0, 1), "{mail:?}");
+                assert!(mail.reply.as_deref().is_some_and(|reply| reply.starts_with("550")), "{mail:?}: {:?}", mail.reply);
+            }
             State::Pending | State::Sending | State::Rejected => panic!("{mail:?}"),
         }
         let contents: BTreeSet<Vec<u8>> = copies.iter().filter(|_| count > 1).map(|copy| std::fs::read(&copy.file).unwrap()).collect();

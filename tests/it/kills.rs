@@ -1,6 +1,7 @@
 //! The drills: workers, broker and database die in the midst of the work, and the books balance all the same.
 //!
 //! - here: whole processes die, messages are lost, or come several times.
+//! - [`outages`]: mail server, document store and memory of the broker.
 //!
 //! Moments are chosen by what has been achieved so far (so many rows of a table, so many mails), never by time: the machine
 //! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
@@ -8,6 +9,7 @@
 
 pub mod applications;
 mod crew;
+mod outages;
 mod reckoning;
 
 use std::{

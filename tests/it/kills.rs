@@ -3,6 +3,7 @@
 //! - here: whole processes die, messages are lost, or come several times.
 //! - [`outages`]: mail server, document store and memory of the broker.
 //! - [`queues`]: queues and consumers that the broker takes away.
+//! - [`poison`]: a message that kills whoever works on it.
 //!
 //! Moments are chosen by what has been achieved so far (so many rows of a table, so many mails), never by time: the machine
 //! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
@@ -11,6 +12,7 @@
 pub mod applications;
 mod crew;
 mod outages;
+mod poison;
 mod queues;
 mod reckoning;
 

@@ -18,7 +18,7 @@ FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika
 help:
 	@echo "make demo   process the example applications: PDFs and mails appear in demo-out/"
 	@echo "make test   format, lints, all tests on private RabbitMQ, PostgreSQL and SMTP servers, documentation"
-	@echo "make soak   the drills at full size: workers, broker and database die in the midst of the work (docs/soak.md)"
+	@echo "make soak   the drills at full size: workers, broker, database and mail server die in the midst of the work (docs/soak.md)"
 	@echo "make bench  how many applications one core judges and how many documents it draws (docs/bench.md)"
 	@echo "make fuzz   hostile input for decoding and judging, ten minutes of it (docs/fuzz.md)"
 
@@ -51,14 +51,17 @@ test: cargo
 	cargo test --release --locked --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
-# The drills of `make test`, larger: 2,000 applications for each, then 20,000 with 20 kills, and 20,000 schedules. HOSHO_DRILL_SEED
-# repeats a run.
+# The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,000 dead letters,
+# 20,000 schedules. HOSHO_DRILL_SEED repeats a run.
 SOAK := cargo test --release --locked --test it -- --nocapture --test-threads=1
 .PHONY: soak
 soak: cargo
 	.ci/install $(FOR_TEST)
-	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 $(SOAK) kills::
-	HOSHO_DRILL_APPLICATIONS=20000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
+	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 HOSHO_DRILL_MAIL=2000 HOSHO_DRILL_DELETED=2000 \
+	    HOSHO_DRILL_DATABASE_AWAY_SECONDS=20 HOSHO_DRILL_DOCUMENTS_AWAY_SECONDS=20 HOSHO_DRILL_ALARM_SECONDS=20 \
+	    HOSHO_DRILL_MAIL_AWAY_SECONDS=30 $(SOAK) kills:: --skip kills::workers_that_are_killed
+	HOSHO_DRILL_APPLICATIONS=10000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
+	HOSHO_DRILL_LETTERS=5000 $(SOAK) failures::replaying
 	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 

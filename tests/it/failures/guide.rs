@@ -172,7 +172,8 @@ fn the_guide_is_walked_through() {
                     let command = command.replace(&format!("SAMPLE-OF {code}"), sample);
                     command.replace(&format!("GROUP-OF {code}"), group["group"].as_str().unwrap())
                 });
-                walked.push_str(&format!("$ {command}\n{}\n", equal.text(&printed(&house, &command), &house)));
+                let shown = equal.text(&printed(&house, &command), &house);
+                walked.extend(["$ ", &command, "\n", &shown, "\n"]);
             }
         }
     }

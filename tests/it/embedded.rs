@@ -5,6 +5,7 @@
 //! PDFs, Python the mails and the database file.
 
 mod documents;
+mod failing;
 mod interruptions;
 mod mails;
 mod manners;

@@ -3,6 +3,7 @@
 mod control;
 mod guide;
 mod looking;
+mod outage;
 mod post;
 mod replaying;
 

@@ -57,9 +57,6 @@ impl Args {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    if let Sub::Replay(begin) = args.command {
-        return replay::begin(begin, args.place.out.as_deref(), config).await;
-    }
     let database = Place::database(&config).await?;
     match args.command {
         Sub::Groups(args) => groups::run(args, &database).await,
@@ -67,10 +64,10 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         Sub::Show(args) => show::run(args, &database).await,
         Sub::Edit(args) => edit::run(args, &database).await,
         Sub::Note(args) => change::note(args, &database).await,
+        Sub::Replay(begin) => replay::begin(begin, args.place.out.as_deref(), &database, &config).await,
         Sub::Discard(args) => change::discard(args, &database).await,
         Sub::Restore(args) => change::restore(args, &database).await,
         Sub::Export(args) => list::export(args, &database).await,
-        Sub::Replay(_) => Ok(ExitCode::SUCCESS), // dealt with above
     }
 }
 

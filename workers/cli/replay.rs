@@ -311,14 +311,13 @@ async fn resume(args: ResumeArgs, database: &Database, out: Option<&Path>, confi
 }
 
 /// `hosho failed replay`
-pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, database: &Database, config: &Config) -> Result<ExitCode, Failure> {
     let operation = args.who.operation(&database.clock, "failed.replay")?;
     if args.selection.is_empty() {
         return Err(Failure::usage("nothing was selected").hint("give identifiers, --group, --stage, --code, --since, --until or --text"));
     }
-    let filter = args.selection.filter(&database, &[]).await?;
-    let (found, foreign) = count(&database, filter.clone(), args.force).await?;
+    let filter = args.selection.filter(database, &[]).await?;
+    let (found, foreign) = count(database, filter.clone(), args.force).await?;
     if foreign > 0 && !args.json {
         print(format!("{foreign} messages are for no stage: `hosho failed edit ID --stage STAGE` says which; they are left out"));
     }
@@ -326,7 +325,7 @@ pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, config: Config) -
         print(format!("{found} messages would be replayed. Nothing was changed."));
         return Ok(ExitCode::SUCCESS);
     }
-    if !args.detach && out.is_none() && assembly::broker(&config)?.in_process() {
+    if !args.detach && out.is_none() && assembly::broker(config)?.in_process() {
         return Err(Failure::usage("broker.url is memory: no worker would get the messages")
             .hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));
     }
@@ -338,7 +337,7 @@ pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, config: Config) -
     };
     let begun = format!("replay {}: {} messages, the first {} alone", replay.id, replay.total, replay.canary.min(replay.total));
     if args.detach {
-        let shown = look(&database, &replay.id).await?;
+        let shown = look(database, &replay.id).await?;
         if args.json {
             print_json(&shown)?;
         } else {
@@ -349,7 +348,7 @@ pub(super) async fn begin(args: BeginArgs, out: Option<&Path>, config: Config) -
     if !args.json {
         print(begun);
     }
-    drive(replay.id, out, &config, args.json).await
+    drive(replay.id, out, config, args.json).await
 }
 
 /// How many messages would be replayed, and how many are for no stage of ours.

@@ -17,8 +17,8 @@ use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
     options::{
-        BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
-        QueuePurgeOptions,
+        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, QueueBindOptions,
+        QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
     },
     types::{AMQPValue, FieldTable},
 };
@@ -66,6 +66,14 @@ impl Client {
     /// Removes what a queue holds, and says how many messages those were.
     pub fn purge(&self, queue: &str) -> u32 {
         self.runtime.block_on(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default())).unwrap()
+    }
+
+    /// Takes the next message of a queue and refuses it for good, as a consumer that is none of ours might.
+    pub fn reject(&self, queue: &str) {
+        self.runtime.block_on(async {
+            let taken = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().expect("a message");
+            taken.delivery.acker.reject(BasicRejectOptions { requeue: false }).await.unwrap();
+        });
     }
 
     /// Deletes a queue, and says how many messages went with it that were ready.

@@ -8,7 +8,7 @@ use hosho_schema::{
 };
 
 use super::super::{
-    Failure, print,
+    Failure, print, print_json,
     selection::{Database, Selection, Who},
 };
 use crate::failures::{self, Operation, OperationError};
@@ -20,6 +20,9 @@ pub(super) struct DiscardArgs {
     selection: Selection,
     #[command(flatten)]
     who: Who,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Take messages up again that were given up
@@ -29,6 +32,9 @@ pub(super) struct RestoreArgs {
     selection: Selection,
     #[command(flatten)]
     who: Who,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Write down what is known of a cause, for everybody who looks at the groups
@@ -40,25 +46,34 @@ pub(super) struct NoteArgs {
     text: String,
     #[command(flatten)]
     who: Who,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was changed, or would be.
+#[derive(serde::Serialize)]
+struct Changed {
+    operation: Option<String>,
+    messages: Vec<String>,
 }
 
 type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Vec<(String, State)>, OperationError>;
 
 pub(super) async fn discard(args: DiscardArgs, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args.selection, &args.who, database, "failed.discard", &OPEN, failures::discard).await
+    change(&args.selection, &args.who, args.json, database, ("failed.discard", &OPEN, failures::discard)).await
 }
 
 pub(super) async fn restore(args: RestoreArgs, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args.selection, &args.who, database, "failed.restore", &[State::Discarded], failures::restore).await
+    change(&args.selection, &args.who, args.json, database, ("failed.restore", &[State::Discarded], failures::restore)).await
 }
 
 async fn change(
     selection: &Selection,
     who: &Who,
+    json: bool,
     database: &Database,
-    action: &'static str,
-    from: &[State],
-    change: Change,
+    (action, from, change): (&'static str, &[State], Change),
 ) -> Result<ExitCode, Failure> {
     let operation = who.operation(&database.clock, action)?;
     if selection.is_empty() {
@@ -66,15 +81,22 @@ async fn change(
     }
     let filter = selection.filter(database, from).await?;
     let verb = action.rsplit('.').next().unwrap_or_default();
-    if who.dry_run {
-        let count = database.ask(move |db| failed_message::select(db, &filter)).await?.len();
-        print(format!("{count} messages: {verb}. Nothing was changed."));
-        return Ok(ExitCode::SUCCESS);
-    }
     let id = operation.id.clone();
-    let changed = database.ask(move |db| change(db, &operation, &filter)).await?;
-    print(format!("{} messages: {verb}. Operation {id}", changed.len()));
-    Ok(ExitCode::from(u8::from(changed.is_empty())))
+    let changed = if who.dry_run {
+        database.ask(move |db| failed_message::select(db, &filter)).await?
+    } else {
+        database.ask(move |db| change(db, &operation, &filter)).await?
+    };
+    let count = changed.len();
+    if json {
+        let messages = changed.into_iter().map(|(id, _)| id).collect();
+        print_json(&Changed { operation: (!who.dry_run).then_some(id), messages })?;
+    } else if who.dry_run {
+        print(format!("{count} messages: {verb}. Nothing was changed."));
+    } else {
+        print(format!("{count} messages: {verb}. Operation {id}"));
+    }
+    Ok(ExitCode::from(u8::from(count == 0 && !who.dry_run)))
 }
 
 pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Failure> {
@@ -93,8 +115,12 @@ pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode
         print(format!("The group {fingerprint} would get this note. Nothing was changed."));
         return Ok(ExitCode::SUCCESS);
     }
-    let noted = fingerprint.clone();
-    database.ask(move |db| failures::note(db, &operation, &noted, &text)).await?;
-    print(format!("Noted with the group {fingerprint}."));
+    let (noted, note) = (fingerprint.clone(), text.clone());
+    database.ask(move |db| failures::note(db, &operation, &noted, &note)).await?;
+    if args.json {
+        print_json(&serde_json::json!({ "group": fingerprint, "note": text }))?;
+    } else {
+        print(format!("Noted with the group {fingerprint}."));
+    }
     Ok(ExitCode::SUCCESS)
 }

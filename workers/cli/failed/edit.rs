@@ -5,8 +5,8 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 use serde_json::Value;
 
 use super::super::{
-    Failure, harmless_json, print, printable,
-    selection::{Database, Who, complete_one},
+    Failure, harmless_json, print, print_json, printable,
+    selection::{Database, Who, complete_one, short},
 };
 use crate::failures::{self, Change, EditError, Edits, OperationError, assignment, diff, masked_text};
 
@@ -29,6 +29,23 @@ pub(super) struct Args {
     stage: Option<String>,
     #[command(flatten)]
     who: Who,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was changed, or would be; personal data masked.
+#[derive(serde::Serialize)]
+struct Edited {
+    message: Option<String>,
+    changes: Vec<Shown>,
+}
+
+#[derive(serde::Serialize)]
+struct Shown {
+    path: String,
+    before: Value,
+    after: Value,
 }
 
 pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
@@ -45,14 +62,22 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         Edits { set, unset: args.unset.clone() }.apply(&row.payload).map_err(refused)?
     };
     let changes = diff(&row.payload, &payload);
-    if args.who.dry_run {
-        tell(&changes);
-        print("Nothing was changed.");
+    let message =
+        if args.who.dry_run { None } else { Some(database.ask(move |db| failures::edit(db, &operation, &row, &stage, payload)).await?.id) };
+    if args.json {
+        let shown = |change: &Change| Shown {
+            path: change.path.clone(),
+            before: masked_text(&change.path, &change.before),
+            after: masked_text(&change.path, &change.after),
+        };
+        print_json(&Edited { message, changes: changes.iter().map(shown).collect() })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let edited = database.ask(move |db| failures::edit(db, &operation, &row, &stage, payload)).await?;
     tell(&changes);
-    print(format!("The message is now {}: `hosho failed replay {} --reason …`", edited.id, super::super::selection::short(&edited.id)));
+    print(message.map_or_else(
+        || "Nothing was changed.".to_owned(),
+        |id| format!("The message is now {id}: `hosho failed replay {} --reason …`", short(&id)),
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,0 +1,58 @@
+//! Letters that come while nobody can write them down, and letters that others make.
+
+use crate::harness::{
+    amqp::properties,
+    house::{House, LIMIT},
+    postgres::Postgres,
+    process::eventually,
+};
+
+#[test]
+fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
+    let mut postgres = Postgres::new();
+    let mut house = House::on("letters_away", &crate::harness::rabbit::shared().url(), &postgres.database("letters"));
+    let client = house.client();
+    let worker = house.work(&[]);
+    let work = format!("{}work", house.prefix);
+    let publish = |from: usize, to: usize| {
+        for number in from..to {
+            client.publish(&work, "validate", b"{", properties(&format!("letter-{number}"), &[]));
+        }
+    };
+    publish(0, 5);
+    house.until_failed(5);
+    // A body that cannot be read needs no database to become a dead letter.
+    postgres.stop();
+    publish(5, 45);
+    let tap = "A message failed for good and is a dead letter";
+    house.until_logged(tap, 45);
+    eventually("the queue of the stage to be empty", LIMIT, || (house.depths()["stage.validate"] == 0).then_some(()));
+    postgres.start();
+    house.until_failed(45);
+    assert!(house.drain(worker).is_empty());
+    let (_, groups) = house.json(&["failed", "groups"]);
+    assert_eq!((groups.as_array().unwrap().len(), groups[0]["count"].as_u64()), (1, Some(45)), "{groups}");
+    let (_, rows) = house.json(&["failed", "list", "--limit", "100"]);
+    assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
+}
+
+#[test]
+fn what_somebody_else_rejects_is_told_apart() {
+    let mut house = House::new("rejecting");
+    let client = house.client();
+    client.publish(&format!("{}work", house.prefix), "render.bulk", b"{}", properties("rejected", &[]));
+    client.reject(&format!("{}stage.render.bulk", house.prefix));
+    client.publish(&format!("{}dead", house.prefix), "mint", b"{}", properties("foreign", &[]));
+    let worker = house.work(&[]);
+    house.until_failed(2);
+    let (_, rows) = house.json(&["failed", "list"]);
+    let mut told: Vec<(&str, &str, &str)> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["stage"].as_str().unwrap(), row["origin"].as_str().unwrap(), row["code"].as_str().unwrap()))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [("mint", "rejected", "message.foreign"), ("render", "rejected", "delivery.rejected")]);
+    assert!(house.drain(worker).is_empty());
+}

@@ -45,8 +45,10 @@ enum Sub {
     Edit(edit::Args),
     Note(change::NoteArgs),
     Replay(replay::BeginArgs),
-    Discard(change::DiscardArgs),
-    Restore(change::RestoreArgs),
+    /// Give failed messages up; `restore` takes them up again
+    Discard(change::Args),
+    /// Take messages up again that were given up
+    Restore(change::Args),
     Export(list::ExportArgs),
 }
 

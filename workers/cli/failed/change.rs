@@ -13,21 +13,8 @@ use super::super::{
 };
 use crate::failures::{self, Operation, OperationError};
 
-/// Give failed messages up; `restore` takes them up again
 #[derive(Debug, clap::Args)]
-pub(super) struct DiscardArgs {
-    #[command(flatten)]
-    selection: Selection,
-    #[command(flatten)]
-    who: Who,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-}
-
-/// Take messages up again that were given up
-#[derive(Debug, clap::Args)]
-pub(super) struct RestoreArgs {
+pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -60,18 +47,16 @@ struct Changed {
 
 type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Vec<(String, State)>, OperationError>;
 
-pub(super) async fn discard(args: DiscardArgs, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args.selection, &args.who, args.json, database, ("failed.discard", &OPEN, failures::discard)).await
+pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+    change(&args, database, ("failed.discard", &OPEN, failures::discard)).await
 }
 
-pub(super) async fn restore(args: RestoreArgs, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args.selection, &args.who, args.json, database, ("failed.restore", &[State::Discarded], failures::restore)).await
+pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+    change(&args, database, ("failed.restore", &[State::Discarded], failures::restore)).await
 }
 
 async fn change(
-    selection: &Selection,
-    who: &Who,
-    json: bool,
+    Args { selection, who, json }: &Args,
     database: &Database,
     (action, from, change): (&'static str, &[State], Change),
 ) -> Result<ExitCode, Failure> {
@@ -88,7 +73,7 @@ async fn change(
         database.ask(move |db| change(db, &operation, &filter)).await?
     };
     let count = changed.len();
-    if json {
+    if *json {
         let messages = changed.into_iter().map(|(id, _)| id).collect();
         print_json(&Changed { operation: (!who.dry_run).then_some(id), messages })?;
     } else if who.dry_run {

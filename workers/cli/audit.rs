@@ -10,7 +10,10 @@ use super::{
     Failure, failed, harmless_json, print, print_json, printable,
     selection::{Page, Place, moment, shown},
 };
-use crate::{config::Config, failures::masked_text};
+use crate::{
+    config::Config,
+    failures::{masked_path, masked_text},
+};
 
 /// Who changed what, when and why, the latest first
 #[derive(Debug, clap::Args)]
@@ -139,7 +142,7 @@ fn shortened(text: &str) -> String {
 fn side(text: &str, reveal: bool) -> Value {
     match serde_json::from_str(text) {
         Ok(Value::Object(values)) if !reveal && values.keys().all(|path| path.starts_with('$')) => {
-            let masked: Map<String, Value> = values.iter().map(|(path, value)| (path.clone(), masked_text(path, value))).collect();
+            let masked: Map<String, Value> = values.iter().map(|(path, value)| (masked_path(path), masked_text(path, value))).collect();
             Value::Object(masked)
         }
         Ok(value @ Value::Object(_)) => value,

@@ -77,6 +77,16 @@ pub fn masked_text(path: &str, value: &Value) -> Value {
     }
 }
 
+/// A JSON path with every field's name hidden that is none of a message's form: a name is as much the sender's as a value.
+pub fn masked_path(path: &str) -> String {
+    let part = |part: &str| {
+        let (name, index) = part.find('[').map_or((part, ""), |at| part.split_at(at));
+        let is_index = index.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'[' | b']'));
+        if (name == "$" || is_plain(name)) && is_index { part.to_owned() } else { HIDDEN.to_owned() }
+    };
+    path.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
 fn plain(leaf: &Value) -> Value {
     match leaf {
         Value::String(text) if text.chars().count() > LONGEST => HIDDEN.into(),
@@ -168,5 +178,7 @@ mod tests {
         assert_eq!(masked(&Value::from("髙橋")), "***");
         assert_eq!(masked_text("$.works.contract_price", &5.into()), 5);
         assert_eq!(masked_text("$.contact.name", &"髙橋".into()), "***");
+        assert_eq!(masked_path("$.products[0].amount"), "$.products[0].amount");
+        assert_eq!(masked_path("$.髙橋.taro@example.jp.a[髙橋]"), "$.***.***.jp.***");
     }
 }

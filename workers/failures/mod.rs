@@ -24,6 +24,6 @@ mod replay;
 pub use edit::{Change, EditError, Edits, assignment, diff};
 pub use fingerprint::fingerprint;
 pub use ingest::Ingester;
-pub use mask::{masked, masked_text};
+pub use mask::{masked, masked_path, masked_text};
 pub use operation::{Operation, OperationError, discard, edit, note, restore, reveal};
 pub use replay::{DEFAULT_CANARY, DEFAULT_RATE, Driver, Ended, Order, Wish, begin, steer};

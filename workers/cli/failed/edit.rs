@@ -8,7 +8,7 @@ use super::super::{
     Failure, harmless_json, print, print_json, printable,
     selection::{Database, Who, complete_one, short},
 };
-use crate::failures::{self, Change, EditError, Edits, OperationError, assignment, diff, masked_text};
+use crate::failures::{self, Change, EditError, Edits, OperationError, assignment, diff, masked_path, masked_text};
 
 /// Mend the payload of a failed message; then replay it
 ///
@@ -66,7 +66,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         if args.who.dry_run { None } else { Some(database.ask(move |db| failures::edit(db, &operation, &row, &stage, payload)).await?.id) };
     if args.json {
         let shown = |change: &Change| Shown {
-            path: change.path.clone(),
+            path: masked_path(&change.path),
             before: masked_text(&change.path, &change.before),
             after: masked_text(&change.path, &change.after),
         };
@@ -101,7 +101,7 @@ fn refused(error: EditError) -> Failure {
 fn tell(changes: &[Change]) {
     for change in changes {
         let side = |value: &Value| harmless_json(&masked_text(&change.path, value).to_string());
-        print(format!("  {}: {} → {}", printable(&change.path), side(&change.before), side(&change.after)));
+        print(format!("  {}: {} → {}", printable(&masked_path(&change.path)), side(&change.before), side(&change.after)));
     }
 }
 

@@ -147,7 +147,7 @@ fn wide(character: char) -> char {
 fn judged(payload: &[u8], facts: &Facts<'_>) -> Judged {
     match decode::<ApplicationV1>(payload) {
         Ok(application) => judge(&application, facts),
-        Err(error) => Judged::unreadable(Violation::malformed(payload, &error)),
+        Err(error) => Judged::unreadable(Violation::malformed::<ApplicationV1>(payload, &error)),
     }
 }
 

@@ -22,6 +22,16 @@ pub fn application(source: &str, upstream_id: &str) -> String {
     derive(&format!("application:{}:{source}:{upstream_id}", source.len()))
 }
 
+/// Identifier of a change of a guarantee, from its idempotency key; parts as for [`application`].
+pub fn change(source: &str, upstream_id: &str) -> String {
+    derive(&format!("change:{}:{source}:{upstream_id}", source.len()))
+}
+
+/// Identifier of a run of a job: of its slot, or of the operation that asked for it.
+pub fn job_run(job: &str, slot_or_operation: &str) -> String {
+    derive(&format!("job_run:{job}:{slot_or_operation}"))
+}
+
 /// Identifier of works in one fiscal year, from the text that tells them apart.
 ///
 /// The text names works and contractor, so it is stored nowhere; whoever writes it out keeps its parts apart.

@@ -6,7 +6,7 @@
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::messages::{MediumV1, ProductV1, WorksKindV1};
+use crate::messages::{CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};
 use crate::money::Yen;
 use crate::personal::prints_its_name_only;
 
@@ -233,6 +233,73 @@ pub struct Certificate {
     pub surety: Surety,
     /// 取扱箇所.
     pub branch: Branch,
+    /// Of a correction: the revision it replaces, by its place in the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<i64>,
 }
 
-prints_its_name_only!(Application, Principal, Company, ProductLine, Contact, Certificate);
+/// What a reversal (変更取消) says; it has no document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reversal {
+    /// 保証契約番号.
+    pub number: String,
+    /// The 変更 number of the amendment that is taken back.
+    pub revision: i64,
+    /// The revision that is taken back, by its place in the chain.
+    pub reverses: i64,
+    /// The revision that holds again, by its place in the chain.
+    pub restores: i64,
+    /// The day it took effect (Asia/Tokyo).
+    pub reversed_on: NaiveDate,
+}
+
+/// What a cancellation (解約) says: the letter is drawn from it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancellation {
+    /// 解約日: the last day of the guarantee.
+    pub cancelled_on: NaiveDate,
+    /// 解約の事由.
+    pub cause: CancellationCauseV1,
+    /// The date of the letter (Asia/Tokyo).
+    pub told_on: NaiveDate,
+    /// The certificate that held.
+    pub certificate: Certificate,
+}
+
+/// A change that was accepted: what it needs when its turn comes, after normalisation.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// 変更.
+    Amendment {
+        /// The content after the change: an application for one product.
+        after: Box<Application>,
+    },
+    /// 訂正.
+    Correction {
+        /// The 変更 number that is corrected.
+        revision: i64,
+        /// Why.
+        reason: String,
+        /// The content as it should have been: an application for one product.
+        after: Box<Application>,
+    },
+    /// 変更取消.
+    AmendmentReversal {
+        /// The 変更 number that is taken back.
+        revision: i64,
+        /// Why.
+        reason: String,
+    },
+    /// 解約.
+    Cancellation {
+        /// 解約日.
+        cancelled_on: NaiveDate,
+        /// 解約の事由.
+        cause: CancellationCauseV1,
+        /// What shows the obligee's consent.
+        evidence: Option<String>,
+    },
+}
+
+prints_its_name_only!(Application, Principal, Company, ProductLine, Contact, Certificate, Cancellation, Change);

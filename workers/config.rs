@@ -16,7 +16,10 @@ use ::config::{Config as Layers, Environment, File, FileFormat};
 pub use sections::*;
 
 use crate::{
-    batches::Cron,
+    batches::{
+        Cron,
+        timetable::{self, Timetable},
+    },
     broker::Rung,
     mail,
     secret::{Secret, SecretUrl},
@@ -131,6 +134,21 @@ impl Config {
         }
         if let Some(seconds) = self.work.retry_seconds.iter().find(|seconds| rung(**seconds).is_none()) {
             return wrong("work.retry_seconds", &format!("{seconds} is not a rung; use 1 3 8 20 45 120 300 720 1800 or 3600"));
+        }
+        if let Err(problem) = Timetable::new(&self.schedule.reissue, "UTC") {
+            return wrong("schedule.reissue", &problem.to_string());
+        }
+        if let Err(problem) = timetable::zone(&self.schedule.zone) {
+            return wrong("schedule.zone", &problem.to_string());
+        }
+        if self.batch.rate == 0 || self.batch.in_flight == 0 {
+            return wrong("batch.rate", "batch.rate and batch.in_flight must be at least 1");
+        }
+        if self.batch.lease_seconds < 5 {
+            return wrong("batch.lease_seconds", "must be at least 5");
+        }
+        if let Some(place) = self.batch.report_to.iter().position(|address| !mail::is_mail_address(address)) {
+            return wrong("batch.report_to", &format!("entry {} is not a mail address", place + 1));
         }
         for (key, expression) in [("schedule.resend", &self.schedule.resend), ("schedule.recover", &self.schedule.recover)] {
             if let Err(problem) = expression.parse::<Cron>() {

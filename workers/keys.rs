@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
+use hosho_schema::models::chain_head::ChainHead;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -267,13 +268,28 @@ impl KeyRing {
 
     /// The keyed hash of number and key, 64 lower-case hexadecimal digits: HMAC-SHA256 over `number ‖ 0 ‖ key`.
     pub fn lookup_hash(&self, number: &str, key: &AuthenticationKey) -> String {
+        self.keyed_hash(&[number, key.expose()])
+    }
+
+    /// Where a guarantee's chain of revisions ends, sealed: HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖ revisions ‖ 0 ‖ head`. No
+    /// guarantee number is `chain`, so that a seal is never the hash of a key.
+    pub fn chain_head(&self, guarantee: &str, revisions: i64, head_sha256: &str) -> ChainHead {
+        let seal = self.keyed_hash(&["chain", guarantee, &revisions.to_string(), head_sha256]);
+        ChainHead { guarantee_id: guarantee.to_owned(), revisions, head_sha256: head_sha256.to_owned(), seal }
+    }
+
+    /// HMAC-SHA256 over texts with a zero between them, 64 lower-case hexadecimal digits.
+    fn keyed_hash(&self, parts: &[&str]) -> String {
         // HMAC fills a key that is shorter than its block with zeros.
         let mut block = Zeroizing::new([0_u8; 64]);
         block[..32].copy_from_slice(self.lookup.as_ref());
         let mut mac = Hmac::<Sha256>::new(&(*block).into());
-        mac.update(number.as_bytes());
-        mac.update(&[0]);
-        mac.update(key.expose().as_bytes());
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                mac.update(&[0]);
+            }
+            mac.update(part.as_bytes());
+        }
         let mut hash = String::with_capacity(64);
         encode(&mac.finalize().into_bytes(), &mut hash);
         hash

@@ -3,6 +3,7 @@
 pub mod assembly;
 pub mod batches;
 pub mod broker;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod drawing;
 mod entries;
 pub mod failures;
 pub mod hex;
+pub mod issuance;
 pub mod keys;
 pub mod mail;
 pub mod obligees;

@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MediumV1, Message, ProductV1};
+use super::{ChangeKindV1, MediumV1, Message, ProductV1};
 use crate::money::{Ratio, Yen};
 
 /// One broken rule, for people of both languages and for programs.
@@ -162,4 +162,126 @@ pub struct GuaranteeIssuedV1 {
 
 impl Message for GuaranteeIssuedV1 {
     const TYPE: &'static str = "guarantee.issued.v1";
+}
+
+/// What a change will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeEffectV1 {
+    /// A certificate with the whole content after the change.
+    Reissue,
+    /// Nothing that the guarantee says changes (the contract price alone): no re-issue is needed.
+    NoReissue,
+    /// The certificate before the amendment holds again.
+    Reversal,
+    /// The guarantee ends.
+    Cancellation,
+}
+
+/// What a change will do, as things stood when it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForeseenV1 {
+    /// What it will do.
+    pub effect: ChangeEffectV1,
+    /// The 変更 number of the certificate that is made or taken back (0 is 新規).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+}
+
+/// A change keeps every rule; it takes effect with the nightly batch, or at once when it is urgent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeAcceptedV1 {
+    /// `source` of the change.
+    pub source: String,
+    /// The upstream's own id of the change.
+    pub id: String,
+    /// Our identifier of the change (UUID).
+    pub change: String,
+    /// What it is.
+    pub kind: ChangeKindV1,
+    /// 保証契約番号.
+    pub guarantee: String,
+    /// Its version.
+    pub version: i64,
+    /// Whether it takes effect at once.
+    pub urgent: bool,
+    /// What it will do.
+    pub foreseen: ForeseenV1,
+    /// How each amount was judged.
+    #[serde(default)]
+    pub calculations: Vec<CalculationV1>,
+}
+
+impl Message for ChangeAcceptedV1 {
+    const TYPE: &'static str = "change.accepted.v1";
+}
+
+/// A change breaks one or more rules; nothing changes. Comes a second time for one that was accepted and is impossible when its turn
+/// comes, because of a change with a smaller version that arrived after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeRejectedV1 {
+    /// `source` of the change.
+    pub source: String,
+    /// The upstream's own id of the change.
+    pub id: String,
+    /// What it is.
+    pub kind: ChangeKindV1,
+    /// 保証契約番号, where it could be read.
+    #[serde(default)]
+    pub guarantee: Option<String>,
+    /// Every broken rule.
+    pub violations: Vec<ViolationV1>,
+    /// How each amount was judged that could be.
+    #[serde(default)]
+    pub calculations: Vec<CalculationV1>,
+}
+
+impl Message for ChangeRejectedV1 {
+    const TYPE: &'static str = "change.rejected.v1";
+}
+
+/// A change took effect: its certificate or letter is in the registry, or an earlier certificate holds again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuaranteeChangedV1 {
+    /// `source` of the change.
+    pub source: String,
+    /// The upstream's own id of the change.
+    pub id: String,
+    /// What it was.
+    pub kind: ChangeKindV1,
+    /// 保証契約番号.
+    pub number: String,
+    /// The version of the change.
+    pub version: i64,
+    /// The 変更 number of the certificate that was made, replaced or taken back (0 is 新規); of a cancellation, the one that held.
+    pub revision: i64,
+    /// When it arrived in the registry (UTC).
+    pub arrived_at: NaiveDateTime,
+    /// SHA-256 of the certificate PDF, or of the letter of a cancellation, lower-case hexadecimal; none for a reversal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_sha256: Option<String>,
+    /// 解約日 `YYYY-MM-DD` of a cancellation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_on: Option<String>,
+    /// How the mail stands.
+    pub mail: MailStateV1,
+}
+
+impl Message for GuaranteeChangedV1 {
+    const TYPE: &'static str = "guarantee.changed.v1";
+}
+
+/// The documents of a revision were drawn again, because what they are drawn with has changed; the certificate says what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuaranteeRedrawnV1 {
+    /// 保証契約番号.
+    pub number: String,
+    /// The 変更 number of the certificate: 0 is 新規.
+    pub revision: i64,
+    /// SHA-256 of the certificate PDF, lower-case hexadecimal.
+    pub certificate_sha256: String,
+}
+
+impl Message for GuaranteeRedrawnV1 {
+    const TYPE: &'static str = "guarantee.redrawn.v1";
 }

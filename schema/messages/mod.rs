@@ -9,6 +9,7 @@
 //! AsyncAPI documents; without it the same test fails when they drift.
 
 mod application;
+mod change;
 pub mod contract;
 mod events;
 mod figure;
@@ -18,13 +19,16 @@ mod stages;
 pub use application::{
     ApplicationV1, CompanyV1, ContactV1, MediumV1, NotificationV1, PrincipalV1, ProductLineV1, ProductV1, TermV1, WorksKindV1, WorksV1,
 };
+pub use change::{
+    AmendmentReversalV1, AmendmentV1, CancellationCauseV1, CancellationV1, ChangeKindV1, ChangedProductV1, ContentV1, CorrectionV1,
+};
 pub use events::{
-    ApplicationAcceptedV1, ApplicationRejectedV1, BaseV1, BoundV1, CalculationV1, GuaranteeIssuedV1, MailStateV1, RejectedLineV1,
-    ViolationV1,
+    ApplicationAcceptedV1, ApplicationRejectedV1, BaseV1, BoundV1, CalculationV1, ChangeAcceptedV1, ChangeEffectV1, ChangeRejectedV1,
+    ForeseenV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, MailStateV1, RejectedLineV1, ViolationV1,
 };
 pub use figure::Figure;
 pub use misfits::{Misfit, MisfitFault, misfits};
-pub use stages::{DispatchV1, IssueV1, MintV1, RenderV1};
+pub use stages::{DispatchV1, IssueV1, MintV1, ReissueV1, RenderV1};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -40,6 +44,11 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
         0
     }
 }
+
+/// A message with a schema: all of them.
+pub trait Described: Message + schemars::JsonSchema {}
+
+impl<M: Message + schemars::JsonSchema> Described for M {}
 
 /// Says why a payload is not the message it should be.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]

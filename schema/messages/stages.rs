@@ -25,7 +25,7 @@ macro_rules! revision_message {
         pub struct $name {
             /// Our identifier of the guarantee (UUID).
             pub guarantee: String,
-            /// Revision of the certificate: 0 is 新規.
+            /// Revision of the certificate: its place in the chain, 0 is 新規.
             pub revision: i64,
         }
 
@@ -39,10 +39,44 @@ revision_message! {
     /// Asks the mint stage for the authentication key of a guarantee.
     MintV1, "mint.v1"
 }
-revision_message! {
-    /// Asks the render stage for the documents of one revision.
-    RenderV1, "render.v1"
+/// Asks the render stage for the documents of one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RenderV1 {
+    /// Our identifier of the guarantee (UUID).
+    pub guarantee: String,
+    /// Revision of the certificate: its place in the chain, 0 is 新規.
+    pub revision: i64,
+    /// The run that has documents drawn again which are there already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
+
+impl Message for RenderV1 {
+    const TYPE: &'static str = "render.v1";
+}
+
+/// Asks the reissue stage to bring about what waits for a guarantee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReissueV1 {
+    /// Our identifier of the guarantee (UUID).
+    pub guarantee: String,
+    /// The run it is part of; none for an urgent change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// Whether the documents are drawn again where nothing waits.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub redraw: bool,
+}
+
+impl Message for ReissueV1 {
+    const TYPE: &'static str = "reissue.v1";
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 revision_message! {
     /// Asks the dispatch stage for the mail and the result event of one revision.
     DispatchV1, "dispatch.v1"

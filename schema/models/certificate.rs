@@ -1,16 +1,47 @@
 //! 保証証書: one revision of a guarantee, with its whole content and where it stands.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 use sha2::{Digest, Sha256};
 
 use super::guarantee::Guarantee;
+use super::stored_text::stored_as_text;
 use super::tables::{certificate, guarantee};
 use super::{aligned, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::ids;
+
+/// What made a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// 新規.
+    New,
+    /// 変更.
+    Amendment,
+    /// 訂正.
+    Correction,
+    /// 変更取消: has no certificate of its own.
+    Reversal,
+    /// 解約: has a letter instead of a certificate.
+    Cancellation,
+}
+
+stored_as_text!(Kind {
+    New = "new",
+    Amendment = "amendment",
+    Correction = "correction",
+    Reversal = "reversal",
+    Cancellation = "cancellation",
+});
+
+impl Kind {
+    /// Whether it is a certificate that can hold.
+    pub fn is_certificate(self) -> bool {
+        matches!(self, Self::New | Self::Amendment | Self::Correction)
+    }
+}
 
 /// A row of `certificate`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -20,9 +51,10 @@ pub struct Certificate {
     pub id: String,
     /// The guarantee.
     pub guarantee_id: String,
-    /// 0 is 新規, n is 変更－n.
+    /// Its place in the chain of the guarantee, from 0. (The 変更 number that people see is in the content.)
     pub revision: i64,
-    /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate).
+    /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate), of a reversal
+    /// [`snapshots::Reversal`](crate::snapshots::Reversal), of a cancellation [`snapshots::Cancellation`](crate::snapshots::Cancellation).
     pub content: String,
     /// [`chained_sha256`] of the previous revision's hash and the content.
     pub content_sha256: String,
@@ -34,6 +66,12 @@ pub struct Certificate {
     pub arrived_at: Option<NaiveDateTime>,
     /// When its mail and its result event were done (UTC).
     pub completed_at: Option<NaiveDateTime>,
+    /// What made it.
+    pub kind: Kind,
+    /// The revision that a correction replaces or a reversal takes back.
+    pub target: Option<i64>,
+    /// The change that asked for it; none for 新規.
+    pub change_id: Option<String>,
 }
 
 impl std::fmt::Debug for Certificate {
@@ -49,7 +87,7 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 12;
 
 /// Hashes a revision's content together with the hash before it, so that no revision can be changed without changing all
 /// that follow: SHA-256 of the previous hash as hexadecimal text (nothing for 新規) followed by the content, as lower-case
@@ -66,7 +104,7 @@ pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
 }
 
 /// Inserts certificates; any that is there already is an error.
-pub(super) fn insert(connection: &mut Connection, rows: &[Certificate]) -> Result<(), DbError> {
+pub fn insert(connection: &mut Connection, rows: &[Certificate]) -> Result<(), DbError> {
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         match_connection!(connection, c => diesel::insert_into(certificate::table).values(rows).execute(c))
             .map_err(writing("certificates"))?;
@@ -108,6 +146,23 @@ pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Res
         );
     }
     Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
+}
+
+/// The revisions of guarantees that a later one replaces or takes back: `(guarantee id, revision)`.
+pub fn targets(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<HashSet<(String, i64)>, DbError> {
+    let mut found = HashSet::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS) {
+        let rows: Vec<(String, Option<i64>)> = match_connection!(connection, c => {
+            certificate::table
+                .filter(certificate::guarantee_id.eq_any(ids))
+                .filter(certificate::target.is_not_null())
+                .select((certificate::guarantee_id, certificate::target))
+                .load(c)
+        })
+        .map_err(reading("certificates"))?;
+        found.extend(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))));
+    }
+    Ok(found)
 }
 
 /// Reads the certificates that arrived in the registry, in the order of their identifiers, from the one after `after` on: a

@@ -15,9 +15,11 @@ pub enum Kind {
     Certificate,
     /// 「認証キー」のお知らせ.
     Notice,
+    /// 解約のお知らせ.
+    Cancellation,
 }
 
-stored_as_text!(Kind { Certificate = "certificate", Notice = "notice" });
+stored_as_text!(Kind { Certificate = "certificate", Notice = "notice", Cancellation = "cancellation" });
 
 /// A row of `document`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -37,14 +39,16 @@ pub struct Document {
     pub identity: String,
     /// When it was stored (UTC).
     pub stored_at: NaiveDateTime,
+    /// The run that drew it again; empty for the first one drawn.
+    pub run_id: String,
 }
 
-const COLUMNS: usize = 7;
+const COLUMNS: usize = 8;
 
-/// Records the documents not yet there and returns how many those were. The first one drawn stands.
+/// Records the documents not yet there and returns how many those were. Of those drawn by one run, or first, the first stands.
 pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
     let mut rows: Vec<_> = new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
-    rows.sort_by(|a, b| (&a.certificate_id, a.kind).cmp(&(&b.certificate_id, b.kind)));
+    rows.sort_by(|a, b| (&a.certificate_id, a.kind, &a.run_id).cmp(&(&b.certificate_id, b.kind, &b.run_id)));
     let mut inserted = 0;
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         inserted += match_connection!(connection, c => {
@@ -55,15 +59,26 @@ pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize
     Ok(inserted)
 }
 
-/// Reads the documents of certificates: the certificate, then the notice.
+/// Reads the documents of certificates that count, the ones drawn last: the certificate, then the notice.
 pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
+    let mut all = every(connection, certificate_ids)?;
+    for documents in &mut all {
+        // In the order they were stored: the last of each kind counts.
+        let last = |at: usize| documents.get(at + 1).is_none_or(|next| next.kind != documents[at].kind);
+        *documents = (0..documents.len()).filter(|at| last(*at)).map(|at| documents[at].clone()).collect();
+    }
+    Ok(all)
+}
+
+/// Reads all documents of certificates, also those that were drawn again since: by kind, in the order they were stored.
+pub fn every(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
     let mut rows: Vec<Document> = Vec::new();
     for ids in certificate_ids.chunks(MAX_BINDS) {
         rows.extend(
             match_connection!(connection, c => {
                 document::table
                     .filter(document::certificate_id.eq_any(ids))
-                    .order(document::kind)
+                    .order((document::kind, document::stored_at, document::run_id))
                     .select(Document::as_select())
                     .load::<Document>(c)
             })

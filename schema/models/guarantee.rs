@@ -1,6 +1,6 @@
-//! 保証契約: one product line of an application, once issued. Written by [`issue`](super::issue) only.
+//! 保証契約: one product line of an application, once issued. Written by [`issue`](super::issue), and moved on by [`set_standing`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
@@ -36,9 +36,13 @@ pub struct Guarantee {
     pub obligee: String,
     /// When the number was given (UTC).
     pub issued_at: NaiveDateTime,
+    /// The revision that holds: its place in the chain.
+    pub current_revision: i64,
+    /// 解約日 of one that has ended, `YYYY-MM-DD`.
+    pub ended_on: Option<String>,
 }
 
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 13;
 
 /// Inserts guarantees; any that is there already is an error.
 pub(super) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
@@ -83,6 +87,75 @@ pub fn by_applications(connection: &mut Connection, application_ids: &[&str]) ->
 pub fn by_number(connection: &mut Connection, number: &str) -> Result<Option<Guarantee>, DbError> {
     match_connection!(connection, c => {
         guarantee::table.filter(guarantee::number.eq(number)).select(Guarantee::as_select()).first(c).optional()
+    })
+    .map_err(reading("guarantees"))
+}
+
+/// Finds guarantees by their 保証契約番号, written exactly.
+pub fn by_numbers(connection: &mut Connection, numbers: &[&str]) -> Result<Vec<Option<Guarantee>>, DbError> {
+    let mut rows = HashMap::new();
+    for numbers in numbers.chunks(MAX_BINDS) {
+        let found: Vec<Guarantee> = match_connection!(connection, c => {
+            guarantee::table.filter(guarantee::number.eq_any(numbers)).select(Guarantee::as_select()).load(c)
+        })
+        .map_err(reading("guarantees"))?;
+        rows.extend(found.into_iter().map(|row| (row.number.clone(), row)));
+    }
+    Ok(aligned(numbers.iter().map(ToString::to_string), &rows))
+}
+
+/// Locks guarantees until the end of the caller's transaction, in the order of their identifiers: whoever changes what belongs to one
+/// holds it. To be called once in a transaction; after the [lock of works](super::works::lock), where that is needed too.
+pub fn lock(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
+    let ids: BTreeSet<&str> = ids.iter().copied().collect();
+    match connection {
+        // A transaction holds the only write lock from its beginning.
+        Connection::Sqlite(_) => Ok(()),
+        Connection::Postgres(c) => {
+            for ids in ids.into_iter().collect::<Vec<_>>().chunks(MAX_BINDS) {
+                let query =
+                    guarantee::table.filter(guarantee::id.eq_any(ids)).order(guarantee::id).select(guarantee::id).for_no_key_update();
+                query.load::<String>(&mut **c).map_err(reading("guarantees"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Where a guarantee stands after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The guarantee.
+    pub id: String,
+    /// The revision that holds.
+    pub current_revision: i64,
+    /// 解約日 of one that has ended, `YYYY-MM-DD`.
+    pub ended_on: Option<String>,
+}
+
+/// Writes down where guarantees stand, under their [`lock`].
+pub fn set_standing(connection: &mut Connection, standings: &[Standing]) -> Result<(), DbError> {
+    let mut alike: BTreeMap<(i64, Option<&str>), Vec<&str>> = BTreeMap::new();
+    for standing in standings {
+        alike.entry((standing.current_revision, standing.ended_on.as_deref())).or_default().push(&standing.id);
+    }
+    for ((revision, ended_on), ids) in alike {
+        for ids in ids.chunks(MAX_BINDS - 2) {
+            match_connection!(connection, c => {
+                diesel::update(guarantee::table.filter(guarantee::id.eq_any(ids)))
+                    .set((guarantee::current_revision.eq(revision), guarantee::ended_on.eq(ended_on)))
+                    .execute(c)
+            })
+            .map_err(writing("guarantees"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads guarantees in the order of their identifiers, from the one after `after` on: a page of at most `limit`.
+pub fn after(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<Guarantee>, DbError> {
+    match_connection!(connection, c => {
+        guarantee::table.filter(guarantee::id.gt(after)).order(guarantee::id).limit(limit).select(Guarantee::as_select()).load(c)
     })
     .map_err(reading("guarantees"))
 }

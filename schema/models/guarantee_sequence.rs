@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use diesel::upsert::excluded;
-use diesel::{ExpressionMethods, Insertable, RunQueryDsl};
+use diesel::{ExpressionMethods, Insertable, QueryDsl, RunQueryDsl};
 
 use super::rows_per_statement;
 use super::tables::guarantee_sequence;
-use crate::db::{Connection, DbError, match_connection, writing};
+use crate::db::{Connection, DbError, match_connection, reading, writing};
 
 #[derive(Insertable)]
 #[diesel(table_name = guarantee_sequence, treat_none_as_default_value = false)]
@@ -61,4 +61,13 @@ pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Resul
         .map_err(writing("guarantee sequences"))?;
     }
     Ok(())
+}
+
+/// Reads all counters: branch and term, and the last sequence given out.
+pub fn all(connection: &mut Connection) -> Result<Vec<((String, String), i64)>, DbError> {
+    let rows: Vec<(String, String, i64)> = match_connection!(connection, c => {
+        guarantee_sequence::table.order((guarantee_sequence::branch, guarantee_sequence::term)).load(c)
+    })
+    .map_err(reading("guarantee sequences"))?;
+    Ok(rows.into_iter().map(|(branch, term, last)| ((branch, term), last)).collect())
 }

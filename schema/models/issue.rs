@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
-use super::certificate::{self, Certificate, chained_sha256};
+use super::certificate::{self, Certificate, Kind, chained_sha256};
 use super::guarantee::{self, Guarantee};
 use super::guarantee_sequence::{self, Counters};
 use super::tables::application;
@@ -132,6 +132,8 @@ fn issue_missing<E>(
                 sequence: *sequence,
                 obligee: draft.obligee.clone(),
                 issued_at: now,
+                current_revision: 0,
+                ended_on: None,
             },
             certificate: Certificate {
                 id: ids::certificate(id, 0),
@@ -143,6 +145,9 @@ fn issue_missing<E>(
                 drawn_at: now,
                 arrived_at: None,
                 completed_at: None,
+                kind: Kind::New,
+                target: None,
+                change_id: None,
             },
             fresh: true,
         };

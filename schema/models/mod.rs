@@ -16,14 +16,20 @@ pub mod application;
 pub mod audit;
 pub mod authentication_key;
 pub mod certificate;
+pub mod chain_head;
+pub mod change;
 pub mod document;
 pub mod failed_message;
 pub mod failure_note;
 pub mod guarantee;
-mod guarantee_sequence;
+pub mod guarantee_sequence;
 pub mod issue;
+pub mod job_run;
 pub mod mail;
+pub mod outbox;
+pub mod reissue;
 pub mod replay;
+pub mod run_item;
 pub mod stage_control;
 pub mod status;
 mod stored_text;
@@ -85,6 +91,12 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
         audit,
         stage_control,
         worker,
-        worker_stage
+        worker_stage,
+        chain_head,
+        change,
+        job,
+        job_run,
+        run_item,
+        outbox
     ])
 }

@@ -62,6 +62,8 @@ diesel::table! {
         sequence -> BigInt,
         obligee -> Text,
         issued_at -> Timestamp,
+        current_revision -> BigInt,
+        ended_on -> Nullable<Text>,
     }
 }
 
@@ -76,6 +78,9 @@ diesel::table! {
         drawn_at -> Timestamp,
         arrived_at -> Nullable<Timestamp>,
         completed_at -> Nullable<Timestamp>,
+        kind -> Text,
+        target -> Nullable<BigInt>,
+        change_id -> Nullable<Text>,
     }
 }
 
@@ -90,7 +95,7 @@ diesel::table! {
 }
 
 diesel::table! {
-    document (certificate_id, kind) {
+    document (certificate_id, kind, run_id) {
         certificate_id -> Text,
         kind -> Text,
         location -> Text,
@@ -98,6 +103,7 @@ diesel::table! {
         size -> BigInt,
         identity -> Text,
         stored_at -> Timestamp,
+        run_id -> Text,
     }
 }
 
@@ -250,6 +256,95 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    chain_head (guarantee_id) {
+        guarantee_id -> Text,
+        revisions -> BigInt,
+        head_sha256 -> Text,
+        seal -> Text,
+    }
+}
+
+diesel::table! {
+    change (id) {
+        id -> Text,
+        source -> Text,
+        upstream_id -> Text,
+        payload_sha256 -> Text,
+        kind -> Text,
+        number -> Nullable<Text>,
+        guarantee_id -> Nullable<Text>,
+        version -> Nullable<BigInt>,
+        urgent -> Bool,
+        state -> Text,
+        snapshot -> Nullable<Text>,
+        foreseen -> Nullable<Text>,
+        violations -> Nullable<Text>,
+        calculations -> Text,
+        traceparent -> Nullable<Text>,
+        received_at -> Timestamp,
+        settled_at -> Nullable<Timestamp>,
+        revision -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    job (name) {
+        name -> Text,
+        since -> Text,
+    }
+}
+
+diesel::table! {
+    job_run (id) {
+        id -> Text,
+        job -> Text,
+        scheduled_for -> Nullable<Text>,
+        selection -> Text,
+        reason -> Text,
+        actor -> Text,
+        state -> Text,
+        rate -> BigInt,
+        total -> BigInt,
+        cutoff -> Timestamp,
+        selected -> BigInt,
+        checkpoint -> Text,
+        exhausted -> Bool,
+        driver -> Nullable<Text>,
+        leased_until -> Nullable<Timestamp>,
+        takeovers -> BigInt,
+        note -> Nullable<Text>,
+        created_at -> Timestamp,
+        finished_at -> Nullable<Timestamp>,
+        reported_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    run_item (run_id, guarantee_id) {
+        run_id -> Text,
+        guarantee_id -> Text,
+        state -> Text,
+        outcome -> Text,
+        first_revision -> Nullable<BigInt>,
+        last_revision -> Nullable<BigInt>,
+        failed_id -> Nullable<Text>,
+        settled_at -> Nullable<Timestamp>,
+    }
+}
+
+diesel::table! {
+    outbox (run_id, seq) {
+        run_id -> Text,
+        seq -> BigInt,
+        stage -> Text,
+        message_id -> Text,
+        correlation_id -> Nullable<Text>,
+        traceparent -> Nullable<Text>,
+        payload -> Text,
+    }
+}
+
 diesel::joinable!(engagement -> works (works_id));
 diesel::joinable!(engagement -> application (application_id));
 diesel::joinable!(guarantee -> application (application_id));
@@ -267,6 +362,15 @@ diesel::allow_tables_to_appear_in_same_query!(
     authentication_key,
     document,
     mail,
-    requeued
+    requeued,
+    change,
+    chain_head,
+    job_run,
+    run_item,
+    failed_message
 );
+diesel::joinable!(change -> guarantee (guarantee_id));
+diesel::joinable!(run_item -> guarantee (guarantee_id));
+diesel::joinable!(run_item -> job_run (run_id));
+diesel::joinable!(run_item -> failed_message (failed_id));
 diesel::allow_tables_to_appear_in_same_query!(worker, worker_stage);

@@ -42,8 +42,8 @@ use diesel::{
     Selectable, SelectableHelper,
 };
 
-use super::rows_per_statement;
 use super::tables::{application, certificate, engagement, guarantee, works};
+use super::{aligned, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::messages::{BaseV1, MediumV1, ProductV1};
 
@@ -148,6 +148,48 @@ pub fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), Db
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c))
             .map_err(writing("engagements"))?;
+    }
+    Ok(())
+}
+
+/// Reads the open engagements of lines, `(application id, line)`.
+pub fn of_lines(connection: &mut Connection, lines: &[(&str, i64)]) -> Result<Vec<Option<Engagement>>, DbError> {
+    let ids: Vec<&str> = lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found: HashMap<(String, i64), Engagement> = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let rows: Vec<Engagement> = match_connection!(connection, c => {
+            engagement::table
+                .filter(engagement::application_id.eq_any(ids))
+                .filter(engagement::ended_at.is_null())
+                .select(Engagement::as_select())
+                .load(c)
+        })
+        .map_err(reading("engagements"))?;
+        found.extend(rows.into_iter().map(|row| ((row.application_id.clone(), row.line), row)));
+    }
+    Ok(aligned(lines.iter().map(|(application, line)| ((*application).to_owned(), *line)), &found))
+}
+
+/// Writes what open engagements are now that their guarantees are changed, under the [`lock`] of the works they were and are for.
+pub fn re_engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
+    for row in rows {
+        let open = engagement::table
+            .filter(engagement::application_id.eq(&row.application_id))
+            .filter(engagement::line.eq(row.line))
+            .filter(engagement::ended_at.is_null());
+        match_connection!(connection, c => {
+            diesel::update(open)
+                .set((
+                    engagement::works_id.eq(&row.works_id),
+                    engagement::works_number.eq(&row.works_number),
+                    engagement::fiscal_year.eq(row.fiscal_year),
+                    engagement::amount.eq(row.amount),
+                    engagement::base.eq(row.base),
+                    engagement::low_price.eq(row.low_price),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("engagements"))?;
     }
     Ok(())
 }

@@ -154,6 +154,7 @@ fn paper(certificate: &str, kind: Kind) -> Document {
         size: 12_345,
         identity: "fonts-1".to_owned(),
         stored_at: at(4),
+        run_id: String::new(),
     }
 }
 

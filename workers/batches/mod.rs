@@ -1,12 +1,17 @@
 //! What runs on a clock instead of on a message.
 //!
-//! Every worker process runs the whole schedule. The jobs here need no lease: they queue messages again whose stages are
+//! Every worker process runs the whole schedule. The jobs of this file need no lease: they queue messages again whose stages are
 //! safe to run twice, and what one instance takes up (`recover`) or has claimed (`resend`) the others leave alone.
+//!
+//! [`reissue`] is of another kind: one run at a time, on whichever instance wins it, with a lease.
 //!
 //! Zone Asia/Tokyo, stated: a host's zone is nobody's decision.
 
 pub mod recover;
+pub mod reissue;
+pub mod report;
 pub mod resend;
+pub mod timetable;
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 

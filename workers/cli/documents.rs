@@ -300,6 +300,7 @@ impl Report {
                 document: match kind {
                     Kind::Certificate => "certificate",
                     Kind::Notice => "notice",
+                    Kind::Cancellation => "cancellation",
                 },
                 verdict,
                 location: location.map(str::to_owned),

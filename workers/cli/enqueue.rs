@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use hosho_schema::messages::{ApplicationV1, Message};
+use hosho_schema::messages::contract;
 
 use super::{Failure, input, print, print_json};
 use crate::{
@@ -10,16 +10,18 @@ use crate::{
     broker::{BrokerError, Destination, Envelope, History, Lane, Outgoing},
     config::Config,
     hex::hex,
-    stages::validate,
+    stages::{amend, validate},
 };
 
-/// Publish applications to RabbitMQ, each confirmed by the broker
+/// Publish applications and changes of guarantees to RabbitMQ, each confirmed by the broker
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho enqueue examples/applications.jsonl
+  hosho enqueue examples/changes.jsonl
   generate | hosho enqueue - --json
 
-A line that was not confirmed may be enqueued again safely: source and id decide what is the same application.
+A change is told from an application by its kind. A line that was not confirmed may be enqueued again safely: source and id
+decide what is the same message.
 Exchanges and queues must be there (`hosho topology apply`, or any worker); this command declares nothing.")]
 pub(super) struct Args {
     /// JSON Lines, a JSON array, or JSON objects; - for standard input
@@ -90,11 +92,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 /// The message of a record. Its id is derived from the bytes, so that enqueuing a file twice sends the same messages.
 pub(super) fn message(record: &input::Record) -> Outgoing {
     use sha2::Digest as _;
+    // What is neither goes where applications go, and is answered there.
+    let stage = if record.is_change() { amend::NAME } else { validate::NAME };
+    let kind = contract::of_stage(stage, &record.payload).map(|kind| kind.name.to_owned());
     Outgoing {
-        destination: Destination::Stage(validate::NAME, Lane::Live),
+        destination: Destination::Stage(stage, Lane::Live),
         envelope: Envelope {
             message_id: Some(format!("sha256:{}", hex(&sha2::Sha256::digest(&record.payload)))),
-            message_type: Some(ApplicationV1::TYPE.to_owned()),
+            message_type: kind,
             correlation_id: None,
             traceparent: None,
             history: History::default(),

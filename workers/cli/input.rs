@@ -33,6 +33,16 @@ impl Record {
     pub(super) fn identity(&self) -> Option<(String, String)> {
         identity(&self.payload)
     }
+
+    /// Whether it is a change of a guarantee: these have a `kind`, applications have none.
+    pub(super) fn is_change(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Kind {
+            #[serde(rename = "kind")]
+            _kind: String,
+        }
+        serde_json::from_slice::<Kind>(&self.payload).is_ok()
+    }
 }
 
 /// `source` and `id` of an application, where it can be read that far.

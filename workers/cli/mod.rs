@@ -4,6 +4,7 @@
 //! the interface: [`EXIT_CODES`].
 
 mod audit;
+mod batch;
 mod config;
 mod doctor;
 mod documents;
@@ -11,12 +12,14 @@ mod embedded;
 mod enqueue;
 mod failed;
 mod failure;
+mod history;
 mod input;
 mod mail;
 mod migrate;
 mod obligees;
 mod process;
 mod recover;
+mod reissue;
 mod replay;
 mod selection;
 mod stages;
@@ -24,6 +27,7 @@ mod status;
 mod templates;
 mod topology;
 mod validate;
+mod verify_chain;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -66,6 +70,10 @@ enum Command {
     Obligees(obligees::Args),
     Documents(documents::Args),
     Status(status::Args),
+    History(history::Args),
+    VerifyChain(verify_chain::Args),
+    Reissue(reissue::Args),
+    Batch(batch::Args),
     Failed(failed::Args),
     Replay(replay::Args),
     Stages(stages::Args),
@@ -105,6 +113,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Documents(args) => args.overrides()?,
         Command::Validate(args) => args.overrides()?,
         Command::Templates(args) => args.overrides()?,
+        Command::History(args) => args.overrides()?,
+        Command::VerifyChain(args) => args.overrides()?,
+        Command::Reissue(args) => args.overrides()?,
+        Command::Batch(args) => args.overrides()?,
         Command::Failed(args) => args.overrides()?,
         Command::Replay(args) => args.overrides()?,
         Command::Mail(args) => args.overrides()?,
@@ -128,6 +140,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Obligees(args) => obligees::run(args, &loaded),
         Command::Documents(args) => documents::run(args, loaded).await,
         Command::Status(args) => status::run(args, loaded).await,
+        Command::History(args) => history::run(args, loaded).await,
+        Command::VerifyChain(args) => verify_chain::run(args, loaded).await,
+        Command::Reissue(args) => reissue::run(args, loaded).await,
+        Command::Batch(args) => batch::run(args, loaded).await,
         Command::Failed(args) => failed::run(args, loaded).await,
         Command::Replay(args) => replay::run(args, loaded).await,
         Command::Stages(args) => stages::run(args, loaded).await,

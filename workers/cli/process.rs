@@ -22,13 +22,15 @@ use crate::{
     config::Config,
 };
 
-/// Take applications through all five stages in this process; no server needed
+/// Take applications and changes of guarantees through all stages in this process; no server needed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho process examples/applications.jsonl
   hosho process march.jsonl april.jsonl --out results
   generate | hosho process - --json
+  hosho process examples/applications.jsonl examples/changes.jsonl
 
+Changes that are not urgent wait for the night; `hosho batch start --out FOLDER` brings it about.
 Running it again on the same file changes nothing. Interrupted and run again, it finishes what was left.")]
 pub(super) struct Args {
     /// JSON Lines, a JSON array, or JSON objects; - for standard input
@@ -88,11 +90,20 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let counter = tokio::spawn(count(events, settled, bar.clone()));
 
     let resumed = resume(&services, broker.as_ref()).await?;
+    let (changes, applications): (Vec<input::Record>, Vec<input::Record>) = records.iter().cloned().partition(input::Record::is_change);
     let interrupted = tokio::select! {
-        fed = feed(&records, broker.as_ref(), progress) => { fed?; false }
+        fed = feed(&applications, broker.as_ref(), progress.clone()) => { fed?; false }
         () = stopped(embedded.stop.clone()) => true,
     };
-    let interrupted = interrupted || embedded.until_idle().await;
+    let mut interrupted = interrupted || embedded.until_idle().await;
+    if !changes.is_empty() && !interrupted {
+        // A guarantee is issued before it is changed.
+        interrupted = tokio::select! {
+            fed = feed(&changes, broker.as_ref(), progress) => { fed?; false }
+            () = stopped(embedded.stop.clone()) => true,
+        };
+        interrupted = interrupted || embedded.until_idle().await;
+    }
     embedded.end().await;
     counter.abort();
     bar.finish_and_clear();
@@ -120,7 +131,7 @@ async fn resume(services: &Arc<Services>, broker: &dyn Broker) -> Result<usize, 
 /// Gives all records to the pipeline, never more than [`IN_FLIGHT`] ahead of the answers.
 async fn feed(records: &[input::Record], broker: &dyn Broker, mut answered: watch::Receiver<u64>) -> Result<(), Failure> {
     let mut publisher = broker.publisher().await.map_err(Failure::internal)?;
-    let mut fed = 0_u64;
+    let mut fed = *answered.borrow();
     for chunk in records.chunks(500) {
         publisher.publish(chunk.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
         fed += chunk.len() as u64;
@@ -136,7 +147,7 @@ async fn count(mut events: Box<dyn Consumer>, answered: watch::Sender<u64>, bar:
     while let Ok(batch) = events.next_batch(1_000).await {
         for event in &batch {
             bar.inc(1);
-            if event.routing_key.starts_with("application.") {
+            if event.routing_key.starts_with("application.") || event.routing_key.starts_with("change.") {
                 answered.send_modify(|count| *count += 1);
             }
             if let Ok(accepted) = messages::decode::<ApplicationAcceptedV1>(&event.envelope.payload) {

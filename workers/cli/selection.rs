@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use hosho_schema::{
     db::{Connection, DbError, Pool},
-    models::failed_message::{self, Filter, State},
+    models::{
+        failed_message::{self, Filter, State},
+        job_run,
+    },
 };
 
 use super::{Failure, existing};
@@ -93,20 +96,24 @@ pub(super) struct Selection {
     /// With this in the text of its fault
     #[arg(long, value_name = "TEXT")]
     text: Option<String>,
+    /// A guarantee of this run (`hosho batch list`)
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
 }
 
 impl Selection {
     /// Whether nothing was asked for.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { ids, group, stage, code, since, until, text } = self;
-        ids.is_empty() && group.is_empty() && stage.is_empty() && code.is_empty() && since.is_none() && until.is_none() && text.is_none()
+        let Self { ids, group, stage, code, since, until, text, run } = self;
+        let lists = [ids, group, stage, code].iter().all(|list| list.is_empty());
+        lists && [since, until, text, run].iter().all(|given| given.is_none())
     }
 
     /// What was asked for, for the record.
     pub(super) fn to_json(&self) -> String {
-        let Self { ids, group, stage, code, since, until, text } = self;
+        let Self { ids, group, stage, code, since, until, text, run } = self;
         let all = serde_json::json!({
-            "ids": ids, "group": group, "stage": stage, "code": code, "since": since, "until": until, "text": text,
+            "ids": ids, "group": group, "stage": stage, "code": code, "since": since, "until": until, "text": text, "run": run,
         });
         let mut asked = all.as_object().cloned().unwrap_or_default();
         asked.retain(|_, value| !(value.is_null() || value.as_array().is_some_and(Vec::is_empty)));
@@ -116,12 +123,13 @@ impl Selection {
     /// The filter it means, with every beginning completed.
     pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Failure> {
         let now = database.clock.now();
-        let (ids, groups) = (self.ids.clone(), self.group.clone());
-        let (ids, groups) = database
+        let (ids, groups, run): (_, _, Vec<String>) = (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
+        let (ids, groups, run) = database
             .ask(move |db| {
                 let ids = complete(db, &ids, "failed message", failed_message::by_prefix)?;
                 let groups = complete(db, &groups, "group", failed_message::groups_by_prefix)?;
-                Ok::<_, Failure>((ids, groups))
+                let run = complete(db, &run, "run", job_run::by_prefix)?.pop();
+                Ok::<_, Failure>((ids, groups, run))
             })
             .await?;
         Ok(Filter {
@@ -135,6 +143,7 @@ impl Selection {
             text: self.text.clone(),
             correlation_id: None,
             replay_id: None,
+            run_id: run,
         })
     }
 }
@@ -149,11 +158,20 @@ fn complete(
     let one = |beginning: &String| match find(db, beginning)?.as_slice() {
         [id] => Ok(id.clone()),
         [] => {
-            Err(Failure::usage(format!("there is no {what} {beginning:?}")).hint("`hosho failed list` and `hosho failed groups` show them"))
+            let hint =
+                if what == "run" { "`hosho batch list` shows them" } else { "`hosho failed list` and `hosho failed groups` show them" };
+            Err(Failure::usage(format!("there is no {what} {beginning:?}")).hint(hint))
         }
         _ => Err(Failure::usage(format!("{beginning:?} is the beginning of several: give more of the {what}"))),
     };
     beginnings.iter().map(one).collect()
+}
+
+/// Completes the beginning of a run's identifier.
+pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, Failure> {
+    let beginnings = vec![beginning.to_owned()];
+    let mut ids = database.ask(move |db| complete(db, &beginnings, "run", job_run::by_prefix)).await?;
+    ids.pop().ok_or_else(|| Failure::usage("an identifier is missing"))
 }
 
 /// Completes one beginning.

@@ -20,7 +20,7 @@ use super::{Failure, existing, print, print_json, printable, printable_lines, se
 use crate::{
     assembly,
     config::Config,
-    domain::{number::GuaranteeNumber, wareki::in_tokyo, wording},
+    domain::{changes, number::GuaranteeNumber, wareki::in_tokyo, wording},
 };
 
 /// Where a guarantee or an application stands, stage by stage, with times (Asia/Tokyo)
@@ -101,6 +101,8 @@ struct ShownGuarantee {
     product: ProductV1,
     medium: MediumV1,
     revision: i64,
+    /// 新規, 変更－n and so on.
+    target: String,
     steps: Vec<Step>,
 }
 
@@ -171,6 +173,7 @@ fn shown_guarantee(found: &GuaranteeStatus) -> Vec<ShownGuarantee> {
         product: guarantee.product,
         medium: guarantee.medium,
         revision: certificate.certificate.revision,
+        target: changes::name(&certificate.certificate),
         steps: steps(found, certificate),
     };
     found.certificates.iter().map(revision).collect()
@@ -213,7 +216,7 @@ fn tell(shown: &Shown) {
     };
     add("", "", &shown.steps);
     for guarantee in &shown.guarantees {
-        let number = format!("{} {}", guarantee.number, wording::revision(guarantee.revision));
+        let number = format!("{} {}", guarantee.number, guarantee.target);
         let product = format!("{} {}", wording::product(guarantee.product), wording::medium(guarantee.medium));
         add(&number, &product, &guarantee.steps);
     }

@@ -12,12 +12,15 @@ use tracing::{info, warn};
 use super::Failure;
 use crate::{
     assembly::{self, Services},
-    batches,
+    batches::{
+        self,
+        reissue::{Nightly, Settings},
+    },
     broker::{Broker, Lane, Source},
     config::Config,
     failures::Ingester,
-    pulse::Pulse,
-    runner::{Runner, Settings},
+    pulse::{self, Pulse},
+    runner::{self, Runner},
     stages,
 };
 
@@ -70,6 +73,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     }
     ingest(&services, &broker.queue(), &stop, &mut tasks);
     tasks.spawn(pulse.run(services.pool.clone(), stop.clone()));
+    tasks.spawn(nightly(&config, &services, broker.queue(), stop.clone(), true)?.run());
     tasks.spawn(batches::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
     info!(stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") }, concurrency, "The workers run");
 
@@ -110,13 +114,34 @@ pub(super) fn ingest(services: &Services, broker: &Arc<dyn Broker>, stop: &watch
     }
 }
 
+/// Looks after the nightly batch, or only after runs that are there.
+pub(super) fn nightly(
+    config: &Config,
+    services: &Services,
+    broker: Arc<dyn Broker>,
+    stop: watch::Receiver<bool>,
+    scheduled: bool,
+) -> Result<Nightly, Failure> {
+    Ok(Nightly {
+        pool: services.pool.clone(),
+        broker,
+        clock: services.clock.clone(),
+        post: services.post.clone(),
+        settings: Settings::new(config).map_err(Failure::configuration)?,
+        name: format!("{}:{}:{}", pulse::host(), std::process::id(), services.clock.now()),
+        scheduled,
+        stop,
+        told_again: None,
+    })
+}
+
 /// The runner every consumer of this process is a clone of.
 pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn Broker>, stop: watch::Receiver<bool>, pulse: Pulse) -> Runner {
     Runner {
         broker,
         pool: services.pool.clone(),
         clock: services.clock.clone(),
-        settings: Settings {
+        settings: runner::Settings {
             batch: config.work.batch,
             max_message_bytes: config.work.max_message_bytes,
             rungs: config.rungs(),

@@ -4,7 +4,10 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::secret::{Secret, SecretUrl};
+use crate::{
+    batches::timetable::Misfire,
+    secret::{Secret, SecretUrl},
+};
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
@@ -42,6 +45,8 @@ section! {
         work: Work,
         /// What runs on a clock.
         schedule: Schedule,
+        /// Runs of the nightly batch.
+        batch: Batch,
         /// Logs.
         log: Log,
     }
@@ -213,6 +218,31 @@ section! {
         recover: String,
         /// Seconds.
         recover_after_seconds: u64,
+        /// Name of the zone of `reissue`.
+        zone: String,
+        /// Cron expression.
+        reissue: String,
+        /// What becomes of nights that were missed.
+        reissue_misfire: Misfire,
+        /// Seconds.
+        reissue_max_lateness_seconds: u64,
+    }
+}
+
+section! {
+    /// `[batch]`
+    Batch {
+        /// Guarantees a second.
+        rate: u32,
+        /// Guarantees.
+        in_flight: u32,
+        /// Seconds.
+        lease_seconds: u64,
+        /// Folder of reports.
+        report_folder: Option<PathBuf>,
+        /// Mail addresses.
+        #[serde(deserialize_with = "list")]
+        report_to: Vec<String>,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a change of the contract does to its guarantee (rules 2, 3 and 12).
 
+pub use hosho_schema::messages::CancellationCauseV1 as CancellationCause;
 use hosho_schema::{messages::MediumV1, snapshots::Certificate};
 
 use super::violation::{Breach, told::Both};
@@ -34,15 +35,6 @@ pub fn medium(before: &Certificate, asked: MediumV1) -> Option<Breach> {
         let earlier = Both { ja: format!("保証契約番号{number}"), en: format!("guarantee {number}") };
         Breach::MediumFixed { product: before.product, medium: before.medium, earlier }
     })
-}
-
-/// Why a guarantee is cancelled (解約).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CancellationCause {
-    /// The obligee consents.
-    Consent,
-    /// The works contract ended for causes on the obligee's side.
-    ObligeeCause,
 }
 
 /// Rule 12: the obligee's consent is shown by evidence, unless the works contract ended for causes on its side.

@@ -54,6 +54,7 @@ pub fn content(application: &snapshots::Application, line: usize, issuance: &Iss
         obligee: issuance.obligee.snapshot(asked.product, &application.works),
         surety: issuance.surety.clone(),
         branch: issuance.branch.clone(),
+        corrects: None,
     })
 }
 

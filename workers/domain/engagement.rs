@@ -19,9 +19,9 @@ use std::fmt::Write as _;
 
 use chrono::NaiveDate;
 use hosho_schema::{
-    messages::{BaseV1, MediumV1, ProductV1},
+    messages::{BaseV1, CalculationV1, MediumV1, ProductV1},
     money::Yen,
-    snapshots::{Application, ProductLine},
+    snapshots::{Application, Certificate, Principal, ProductLine, Works},
 };
 
 use super::{
@@ -86,11 +86,10 @@ impl Engaged {
     }
 }
 
-/// Names the works of an application: the same text for the same works, and for no others but of another 工事番号.
-pub(super) fn key(application: &Application) -> String {
-    let works = &application.works;
-    let contractor = application.principal.joint_venture.as_ref().unwrap_or(&application.principal.company.name);
-    let mut key = format!("{}:{}", application.obligee, wareki::fiscal_year(works.from));
+/// Names works: the same text for the same works, and for no others but of another 工事番号.
+pub(super) fn key(obligee: &str, works: &Works, principal: &Principal) -> String {
+    let contractor = principal.joint_venture.as_ref().unwrap_or(&principal.company.name);
+    let mut key = format!("{obligee}:{}", wareki::fiscal_year(works.from));
     for part in [text::comparison(&works.name), text::company(contractor)] {
         // The length keeps the parts apart, whatever they hold.
         let _ = write!(key, ":{}:{part}", part.len());
@@ -100,24 +99,44 @@ pub(super) fn key(application: &Application) -> String {
 
 /// What the lines of an application engage, each with its index in the message.
 pub(super) fn engagements(application: &Application) -> impl Iterator<Item = Engagement> + '_ {
-    let works = &application.works;
-    let works_number = works.number.as_deref().map(text::comparison);
-    application.products.iter().enumerate().map(move |(line, asked)| Engagement {
+    application.products.iter().enumerate().map(|(line, asked)| engagement(&application.works, line, asked))
+}
+
+/// What a certificate that holds engages for its works, and the text that names these.
+pub fn of_certificate(certificate: &Certificate) -> (String, Engagement) {
+    let Certificate { works, principal, product, medium, amount, this_year_base, .. } = certificate;
+    let line = ProductLine {
+        product: *product,
+        medium: *medium,
+        amount: *amount,
+        this_year_base: *this_year_base,
+        bank: None,
+        redeposit: None,
+        premium_payment: String::new(),
+        bill_to: String::new(),
+        calculation_sheet: false,
+    };
+    let key = key(&certificate.obligee.code, works, principal);
+    (key, engagement(works, 0, &line))
+}
+
+fn engagement(works: &Works, line: usize, asked: &ProductLine) -> Engagement {
+    Engagement {
         line,
         product: asked.product,
-        year: year(application, asked),
-        works_number: works_number.clone(),
+        year: year(works, asked),
+        works_number: works.number.as_deref().map(text::comparison),
         medium: asked.medium,
         amount: asked.amount,
         base: if asked.this_year_base.is_some() { BaseV1::ThisYearBase } else { BaseV1::ContractPrice },
         low_price: works.low_price,
-    })
+    }
 }
 
-fn year(application: &Application, line: &ProductLine) -> i32 {
+fn year(works: &Works, line: &ProductLine) -> i32 {
     match line.product {
-        ProductV1::Performance => wareki::fiscal_year(application.works.from),
-        ProductV1::AdvancePayment | ProductV1::InterimAdvancePayment => counted_year(&application.works),
+        ProductV1::Performance => wareki::fiscal_year(works.from),
+        ProductV1::AdvancePayment | ProductV1::InterimAdvancePayment => counted_year(works),
     }
 }
 
@@ -127,7 +146,10 @@ impl Judged {
         const NAMING: [&str; 6] =
             ["$.obligee", "$.works.name", "$.works.number", "$.works.term.from", "$.works.fiscal_year", "$.principal.name"];
         let unreadable = |violation: &Violation| NAMING.contains(&violation.path.as_str());
-        self.application.as_ref().filter(|_| !self.violations.iter().any(unreadable)).map(key)
+        self.application
+            .as_ref()
+            .filter(|_| !self.violations.iter().any(unreadable))
+            .map(|application| key(&application.obligee, &application.works, &application.principal))
     }
 
     /// The upstream system that sent it; empty for a message that is no application.
@@ -138,6 +160,12 @@ impl Judged {
     /// What it engages if it is accepted.
     pub fn engages(&self) -> Vec<Engagement> {
         self.application.iter().flat_map(engagements).collect()
+    }
+
+    /// Adds how an amount was judged elsewhere.
+    pub fn add(&mut self, calculation: CalculationV1, breach: Option<Breach>) {
+        self.violations.extend(breach.map(|breach| Violation::new(calculation.path.as_str(), &breach)));
+        self.calculations.push(calculation);
     }
 
     /// Judges it against what earlier applications engaged for the same works.

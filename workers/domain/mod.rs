@@ -12,6 +12,7 @@ pub mod application;
 #[cfg(test)]
 mod cases;
 pub mod certificate;
+pub mod changes;
 pub mod engagement;
 #[cfg(test)]
 mod examples;

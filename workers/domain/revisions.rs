@@ -1,6 +1,6 @@
 //! The revisions of a guarantee's certificate: how they are numbered, and which of them a contractor sees (rules 4 and 5).
 //!
-//! Revisions are only ever added. Each is a step of one of four kinds; number, visibility and the current one follow from the row of
+//! Revisions are only ever added. Each is a step of one of five kinds; number, visibility and the current one follow from the row of
 //! steps alone, so there is nothing to keep in step with it. Decisions of ours: a correction takes its target's place under
 //! the same 変更 number; a reversal makes the visible revision before its target the current one; the number of a reversed amendment
 //! is not given out again, because its certificate was.
@@ -16,6 +16,8 @@ pub enum Step {
     Correction(usize),
     /// 変更取消 of the revision at this index.
     Reversal(usize),
+    /// 解約: nothing comes after it.
+    Cancellation,
 }
 
 /// Says why a row of steps is none.
@@ -30,6 +32,9 @@ pub enum StepError {
     /// 新規 cannot be reversed, and a reversal is corrected by an amendment.
     #[error("step {0}: only an amendment can be reversed")]
     NotAnAmendment(usize),
+    /// The guarantee has ended.
+    #[error("step {0}: nothing comes after a cancellation")]
+    Ended(usize),
 }
 
 /// A revision as numbered and seen.
@@ -43,12 +48,15 @@ pub struct Revision {
     pub visible: bool,
 }
 
-/// Numbers the revisions that steps make (a reversal makes none), in the order of the steps.
+/// Numbers the certificates that steps make (a reversal and a cancellation make none), in the order of the steps.
 pub fn revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
     let mut made: Vec<Revision> = Vec::new();
-    let mut last = 0;
+    let (mut last, mut ended) = (0, false);
     for (step, kind) in steps.iter().enumerate() {
         let target = |at: usize| made.iter().position(|revision| revision.step == at && revision.visible).ok_or(StepError::Target(step));
+        if ended {
+            return Err(StepError::Ended(step));
+        }
         match *kind {
             Step::New if step == 0 => made.push(Revision { step, number: 0, visible: true }),
             _ if step == 0 => return Err(StepError::Beginning(step)),
@@ -70,6 +78,7 @@ pub fn revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
                 }
                 made[reversed].visible = false;
             }
+            Step::Cancellation => ended = true,
         }
     }
     Ok(made)
@@ -111,11 +120,13 @@ mod tests {
 
     #[test]
     fn impossible_steps_are_refused() {
-        use Step::{Amendment, Correction, New, Reversal};
+        use Step::{Amendment, Cancellation, Correction, New, Reversal};
         for (steps, error) in [
             (vec![Amendment], StepError::Beginning(0)),
             (vec![New, New], StepError::Beginning(1)),
             (vec![New, Correction(1)], StepError::Target(1)),
+            (vec![New, Cancellation, Amendment], StepError::Ended(2)),
+            (vec![Cancellation], StepError::Beginning(0)),
             (vec![New, Reversal(0)], StepError::NotAnAmendment(1)),
             (vec![New, Amendment, Correction(1), Reversal(1)], StepError::Target(3)),
             (vec![New, Amendment, Reversal(1), Correction(1)], StepError::Target(3)),

@@ -21,18 +21,15 @@ const RULES: [(&str, &str); 14] = [
         "An electronic guarantee is issued where the obligee takes them for the product and the kind of works, on or after its start; which date is compared with the start is the obligee's choice of six. Paper is taken everywhere.",
         "",
     ),
-    (
-        "A guarantee keeps its medium for life; different products of the same works may differ.",
-        "Amendments: `amendment::medium`; no message leads there yet.",
-    ),
-    ("A change of the contract price alone leaves the guarantee as it is.", "`amendment::effect`; no message leads there yet."),
+    ("A guarantee keeps its medium for life; different products of the same works may differ.", "Amendments: `amendment::medium`."),
+    ("A change of the contract price alone leaves the guarantee as it is.", "`amendment::effect`, when its turn comes: `changes::Life`."),
     (
         "An amended certificate restates the whole content after the change and shows 変更－n, counted per guarantee from 1.",
         "`revisions`, `wording::amendment`, `certificate::content`.",
     ),
     (
         "The contractor's history hides revisions that were corrected and amendments that were reversed; they are kept. A correction takes its target's number; a reversal makes the visible revision before it the current one.",
-        "`revisions`; no message leads there yet.",
+        "`revisions`, `changes::Life`.",
     ),
     (
         "A guarantee is issued (電子保証発行日時) at the moment its certificate arrives in the registry; notice and mail come after.",
@@ -60,7 +57,7 @@ const RULES: [(&str, &str); 14] = [
     ),
     (
         "A cancellation needs evidence of the obligee's consent, unless the contract ended for causes on the obligee's side.",
-        "`amendment::cancellation`; no message leads there yet.",
+        "`amendment::cancellation`.",
     ),
     (
         "Amounts are whole yen. Days are read in the western calendar and in eras, and written in eras on certificates. The zone is Asia/Tokyo.",

@@ -145,7 +145,7 @@ pub fn edit(
     stage: &str,
     payload: Vec<u8>,
 ) -> Result<FailedMessage, OperationError> {
-    let kind = contract::of_stage(stage).ok_or_else(|| EditError::NoStage { stage: stage.to_owned() })?;
+    let kind = contract::of_stage(stage, &payload).ok_or_else(|| EditError::NoStage { stage: stage.to_owned() })?;
     let misfits = kind.misfits(&payload);
     if !misfits.is_empty() {
         return Err(EditError::Misfits { kind: kind.name, misfits }.into());

@@ -18,6 +18,10 @@ pub struct MailContext {
     pub product: &'static str,
     /// 対象: 新規 or 変更－n.
     pub revision: String,
+    /// Whether it is an amendment (変更).
+    pub amended: bool,
+    /// Whether it is a correction (訂正).
+    pub corrected: bool,
     /// 工事名.
     pub works: String,
     /// 発注者.
@@ -56,6 +60,8 @@ impl MailContext {
             number: certificate.number.clone(),
             product: wording::product(certificate.product),
             revision: wording::revision(certificate.revision),
+            amended: certificate.corrects.is_none() && certificate.revision > 0,
+            corrected: certificate.corrects.is_some(),
             works: certificate.works.name.clone(),
             obligee: certificate.obligee.name.clone(),
             principal: certificate.principal.company.name.clone(),
@@ -81,6 +87,8 @@ impl TemplateContext for MailContext {
             number: "31074-00001M".to_owned(),
             product: "前払金保証",
             revision: "新規".to_owned(),
+            amended: false,
+            corrected: false,
             works: "市道１２３号線舗装補修工事".to_owned(),
             obligee: "見本市".to_owned(),
             principal: "株式会社見本建設".to_owned(),
@@ -99,6 +107,7 @@ impl TemplateContext for MailContext {
             number: "31075-00042M".to_owned(),
             product: "契約保証",
             revision: "変更－2".to_owned(),
+            amended: true,
             works: "髙﨑川河川改修（𠮷田工区）その２工事における護岸および管理用通路の整備ならびに附帯する一切の工事".to_owned(),
             principal: "𠮷髙組株式会社".to_owned(),
             joint_venture: Some("𠮷髙・見本特定建設工事共同企業体".to_owned()),
@@ -110,6 +119,7 @@ impl TemplateContext for MailContext {
             principal: "<script>alert(1)</script>".to_owned(),
             ..plain.clone()
         };
-        vec![("new", plain), ("joint-venture-amended-not-attached", joint_venture), ("hostile-names", hostile)]
+        let corrected = Self { revision: "変更－1".to_owned(), corrected: true, ..plain.clone() };
+        vec![("new", plain), ("joint-venture-amended-not-attached", joint_venture), ("corrected", corrected), ("hostile-names", hostile)]
     }
 }

@@ -3,8 +3,6 @@
 //! The letter repeats what the guarantee was for and says when and why it ended; it needs nothing but the certificate that held
 //! and three facts. The authentication key has no place in it: the registry goes on showing the certificate to those who
 //! have the key, and nobody needs to be given it again.
-//!
-//! Nothing asks for it yet but proofs and previews: no message cancels a guarantee so far.
 
 use chrono::NaiveDate;
 use hosho_schema::snapshots::{Branch, Certificate, Surety};

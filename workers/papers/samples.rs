@@ -85,6 +85,7 @@ pub(super) fn single() -> Certificate {
             fax: "03-0000-0002".to_owned(),
             mail_address: "wakaba@surety.example.jp".to_owned(),
         },
+        corrects: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! dispatch: a finished certificate is told to the contractor by mail, and to the upstream system by event.
 //!
-//! In: [`DispatchV1`]. Out: the event `guarantee.issued`. A mail goes out for an electronic certificate whose applicant
-//! wants one; everything else is only told.
+//! In: [`DispatchV1`]. Out: the event `guarantee.issued`, or `guarantee.changed` for what a change has made. A mail goes out for an
+//! electronic certificate whose applicant wants one, unless a later revision has replaced it; everything else is only told.
 //!
 //! Safe to run twice, as far as SMTP allows: the [post room](crate::post) keeps a ledger with one row per mail, and knows
 //! for each whether the mail server has it. An `unknown` mail does not hold the guarantee back: its event says so, and
@@ -13,10 +13,11 @@ use std::sync::Arc;
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{DispatchV1, GuaranteeIssuedV1, MailStateV1, MediumV1},
+    messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1},
     models::{
         application::{self, Application},
-        certificate::{self, Certificate},
+        certificate::{self, Certificate, Kind as Made},
+        change::{self, Change},
         document::{self, Document, Kind},
         guarantee::Guarantee,
         mail::{self as ledger, Mail, NewMail, State},
@@ -51,13 +52,23 @@ pub struct Facts {
     application: Application,
     guarantee: Guarantee,
     certificate: Certificate,
+    /// The change that asked for it; none for 新規.
+    change: Option<Change>,
+    /// Whether a later revision replaces it or takes it back.
+    replaced: bool,
     documents: Vec<Document>,
     mails: Vec<Mail>,
 }
 
+/// What is told of a revision.
+enum Event {
+    Issued(GuaranteeIssuedV1),
+    Changed(GuaranteeChangedV1),
+}
+
 /// A certificate to be told of.
 pub struct Outcome {
-    event: GuaranteeIssuedV1,
+    event: Event,
     certificate_id: String,
     mail: Mailing,
 }
@@ -103,6 +114,11 @@ impl Stage for Dispatch {
         let mut documents = document::by_certificates(db, &certificates)?.into_iter();
         let mut mails = ledger::by_certificates(db, &certificates)?.into_iter();
         let mut applications = application::by_ids(db, &applications)?.into_iter();
+        let later = found.iter().flatten().filter(|(certificate, _)| certificate.change_id.is_some());
+        let changed: Vec<&str> = later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
+        let targets = certificate::targets(db, &changed)?;
+        let changes: Vec<&str> = later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
+        let mut changes = change::by_ids(db, &changes)?.into_iter();
         Ok(items
             .iter()
             .zip(found)
@@ -110,7 +126,12 @@ impl Stage for Dispatch {
                 let (certificate, guarantee) = found.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
                 let (documents, mails) = (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
                 let application = applications.next().flatten().ok_or_else(|| missing("application", &guarantee.application_id))?;
-                Ok(Facts { application, guarantee, certificate, documents, mails })
+                let change = match &certificate.change_id {
+                    Some(id) => Some(changes.next().flatten().ok_or_else(|| missing("change", id))?),
+                    None => None,
+                };
+                let replaced = targets.contains(&(guarantee.id.clone(), certificate.revision));
+                Ok(Facts { application, guarantee, certificate, change, replaced, documents, mails })
             })
             .collect())
     }
@@ -118,22 +139,45 @@ impl Stage for Dispatch {
     fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
         let certificate_id = facts.certificate.id.clone();
         let arrived_at = facts.certificate.arrived_at.ok_or_else(|| missing("arrival of certificate", &certificate_id))?;
-        let drawn = facts.documents.iter().find(|document| document.kind == Kind::Certificate);
-        let certificate_sha256 = drawn.ok_or_else(|| missing("document of certificate", &certificate_id))?.sha256.clone();
+        let drawn = match facts.certificate.kind {
+            Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
+            Made::Cancellation => Some(Kind::Cancellation),
+            Made::Reversal => None,
+        };
+        let found = |kind| facts.documents.iter().find(|document| document.kind == kind).map(|document| document.sha256.clone());
+        let document_sha256 =
+            drawn.map(|kind| found(kind).ok_or_else(|| missing("document of certificate", &certificate_id))).transpose()?;
         // The application's own trace, also when recovery or a re-send made this message.
         let trace = facts.application.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| item.trace.clone());
         let mail = self.mailing(&facts, trace.trace_id().to_owned(), item.replayed)?;
-        let event = GuaranteeIssuedV1 {
-            source: facts.application.source,
-            id: facts.application.upstream_id,
-            line: facts.guarantee.line,
-            product: facts.guarantee.product,
-            medium: facts.guarantee.medium,
-            number: facts.guarantee.number,
-            revision: facts.certificate.revision,
-            arrived_at,
-            certificate_sha256,
-            mail: MailStateV1::NotWanted,
+        let event = match facts.change {
+            None => Event::Issued(GuaranteeIssuedV1 {
+                source: facts.application.source,
+                id: facts.application.upstream_id,
+                line: facts.guarantee.line,
+                product: facts.guarantee.product,
+                medium: facts.guarantee.medium,
+                number: facts.guarantee.number,
+                revision: 0,
+                arrived_at,
+                certificate_sha256: document_sha256.unwrap_or_default(),
+                mail: MailStateV1::NotWanted,
+            }),
+            Some(change) => {
+                let (revision, ended_on) = said(&facts.certificate)?;
+                Event::Changed(GuaranteeChangedV1 {
+                    source: change.source,
+                    id: change.upstream_id,
+                    kind: change.kind,
+                    number: facts.guarantee.number,
+                    version: change.version.unwrap_or_default(),
+                    revision,
+                    arrived_at,
+                    document_sha256,
+                    ended_on,
+                    mail: MailStateV1::NotWanted,
+                })
+            }
         };
         Ok(Outcome { event, certificate_id, mail })
     }
@@ -168,8 +212,11 @@ impl Stage for Dispatch {
             };
             let mut complete = |mail: MailStateV1| {
                 completed.push(outcome.certificate_id.as_str());
-                let event = GuaranteeIssuedV1 { mail, ..outcome.event.clone() };
-                vec![item.event(&format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision), &event)]
+                let key = format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision);
+                vec![match &outcome.event {
+                    Event::Issued(event) => item.event(&key, &GuaranteeIssuedV1 { mail, ..event.clone() }),
+                    Event::Changed(event) => item.event(&key, &GuaranteeChangedV1 { mail, ..event.clone() }),
+                }]
             };
             verdicts.push(match state {
                 // It is in the ledger, and the schedule's from here on.
@@ -189,10 +236,28 @@ impl Stage for Dispatch {
     }
 }
 
+/// The 変更 number that a revision made by a change is about, and 解約日 of a cancellation.
+fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
+    let read = |error| unreadable("certificate", &error);
+    Ok(match revision.kind {
+        Made::New | Made::Amendment | Made::Correction => {
+            (snapshots::read::<snapshots::Certificate>(&revision.content).map_err(read)?.revision, None)
+        }
+        Made::Reversal => (snapshots::read::<snapshots::Reversal>(&revision.content).map_err(read)?.revision, None),
+        Made::Cancellation => {
+            let end: snapshots::Cancellation = snapshots::read(&revision.content).map_err(read)?;
+            (end.certificate.revision, Some(end.cancelled_on.to_string()))
+        }
+    })
+}
+
 impl Dispatch {
     /// The mail as it is to be written, when one is due. The ledger's own row wins over it.
     fn mailing(&self, facts: &Facts, trace_id: String, again: bool) -> Result<Mailing, Fault> {
-        let Facts { application, guarantee, certificate, documents, mails } = facts;
+        let Facts { application, guarantee, certificate, documents, mails, .. } = facts;
+        if facts.replaced || !certificate.kind.is_certificate() {
+            return Ok(Mailing::NotWanted);
+        }
         let snapshot = application.snapshot.as_deref().ok_or_else(|| missing("accepted application", &application.id))?;
         let snapshot: snapshots::Application = snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
         let wanted = snapshot.mail_address.filter(|_| guarantee.medium == MediumV1::Electronic);

@@ -13,7 +13,7 @@ use hosho_schema::{
     db::Connection,
     messages::IssueV1,
     models::{
-        application,
+        application, chain_head,
         issue::{self, GuaranteeDraft},
     },
     snapshots::{self, Application},
@@ -26,10 +26,11 @@ use crate::{
     broker::Outgoing,
     clock::Clock,
     domain::{
-        certificate::{self, Issuance},
         number::{self, GuaranteeNumber, NumberError},
         wareki,
     },
+    issuance::draw_up,
+    keys::KeyRing,
     stage::{Fault, Item, Reason, Stage, Verdicts},
 };
 
@@ -40,6 +41,7 @@ pub const NAME: &str = "issue";
 pub struct Issue {
     clock: Clock,
     data: Arc<Data>,
+    keys: Arc<KeyRing>,
 }
 
 /// A guarantee to be issued, with everything its certificate will say but the number.
@@ -53,7 +55,7 @@ pub struct Outcome {
 
 impl Issue {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), data: Arc::clone(&services.data) }
+        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), keys: Arc::clone(&services.keys) }
     }
 }
 
@@ -114,6 +116,9 @@ impl Stage for Issue {
                 .ok_or_else(|| missing("draft of guarantee", &draft.application_id))?;
             self.draw_up(outcome, sequence)
         })?;
+        let fresh = issued.iter().filter(|issued| issued.fresh);
+        let heads: Vec<_> = fresh.map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.certificate.content_sha256)).collect();
+        chain_head::write(db, &heads)?;
         Ok(items
             .iter()
             .zip(issued)
@@ -136,19 +141,12 @@ impl Stage for Issue {
 impl Issue {
     /// The number and the content of the first certificate.
     fn draw_up(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
-        let gone =
-            |what: &str, code: &str| Fault::new(Reason::DataMissing, format!("{what} {code} of an accepted application is not configured"));
-        let application = &outcome.application;
         let entry = self.data.sureties.on(outcome.issued_on).map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
-        let branch = self.data.branches.get(&application.branch).ok_or_else(|| gone("branch", &application.branch))?;
-        let obligee = self.data.obligees.get(&application.obligee).ok_or_else(|| gone("obligee", &application.obligee))?;
         let term =
             outcome.draft.term.parse().map_err(|error: std::num::ParseIntError| Fault::from_error(Reason::NumberExhausted, &error))?;
-        let number = GuaranteeNumber::build(&application.branch, term, sequence, entry.number_suffix)
+        let number = GuaranteeNumber::build(&outcome.application.branch, term, sequence, entry.number_suffix)
             .map_err(|error: NumberError| Fault::from_error(Reason::NumberExhausted, &error))?;
-        let issuance = Issuance { number: &number, revision: 0, issued_on: outcome.issued_on, surety: &entry.surety, branch, obligee };
-        let content = certificate::content(application, outcome.line, &issuance)
-            .map_err(|error| Fault::from_error(Reason::ReferenceMissing, &error))?;
+        let content = draw_up(&self.data, &outcome.application, outcome.line, &number, 0, outcome.issued_on)?;
         Ok((number.to_string(), snapshots::canonical(&content)))
     }
 }

@@ -1,11 +1,14 @@
-//! The five stages. One file each, all of one shape: `validate → issue → mint → render → dispatch`.
+//! The stages. One file each, all of one shape: `validate → issue → mint → render → dispatch` for applications, and
+//! `amend`, then (at night, or at once) `reissue → mint → render → dispatch` for changes.
 //!
 //! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: a file here, one line
 //! below, and the message type that leads to it (`schema/messages/stages.rs`).
 
+pub mod amend;
 pub mod dispatch;
 pub mod issue;
 pub mod mint;
+pub mod reissue;
 pub mod render;
 #[cfg(test)]
 mod trial;
@@ -49,6 +52,8 @@ stages! {
     mint: Mint,
     render: Render,
     dispatch: Dispatch,
+    amend: Amend,
+    reissue: Reissue,
 }
 
 /// Decodes a message between stages. The text names the place only: a payload may hold anything.

@@ -1,23 +1,28 @@
 //! render: a certificate becomes its PDFs, and arrives in the registry.
 //!
 //! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper:
-//! the certificate for printing. 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
+//! the certificate for printing; a cancellation has a letter, a reversal nothing. 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
 //!
 //! Safe to run twice: documents are drawn from the stored content, so a second run draws the same bytes, which have the
 //! same name in the store; rows that exist stay, and so does the arrival time.
 
+use std::collections::HashMap;
+
 use hosho_schema::{
     db::Connection,
-    messages::RenderV1,
+    messages::{GuaranteeRedrawnV1, RenderV1},
     models::{
         authentication_key,
         certificate::{self, Certificate as Revision},
         document::{self, Document, Kind},
+        guarantee::Guarantee,
+        run_item,
     },
+    snapshots::{self, Certificate},
 };
 use tracing::info;
 
-use super::{dispatch, missing};
+use super::{dispatch, missing, unreadable};
 use crate::{
     assembly::Services,
     broker::Outgoing,
@@ -40,15 +45,21 @@ pub struct Render {
 /// A certificate, and what it still lacks.
 pub struct Facts {
     revision: Revision,
+    guarantee: Guarantee,
     sealed: Option<(String, Vec<u8>)>,
-    drawn: bool,
+    /// Hash of the certificate that the run has drawn again before; nothing where it has not.
+    again: Option<String>,
 }
 
 /// The documents of one certificate.
 pub struct Outcome {
     certificate_id: String,
+    /// Whether it arrives now.
+    arrives: bool,
     drawn: Vec<(Kind, Vec<u8>)>,
     stored: Vec<(Kind, Stored)>,
+    /// What is told of documents that are drawn again.
+    redrawn: Option<GuaranteeRedrawnV1>,
 }
 
 impl Render {
@@ -86,7 +97,13 @@ impl Render {
 
 /// The message that asks for the documents of one revision.
 pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(NAME, &format!("{guarantee}:{revision}"), &RenderV1 { guarantee: guarantee.to_owned(), revision })
+    item.successor(NAME, &format!("{guarantee}:{revision}"), &RenderV1 { guarantee: guarantee.to_owned(), revision, run: None })
+}
+
+/// The message that asks for documents that are there already to be drawn again, by a run.
+pub(super) fn again<J>(item: &Item<J>, guarantee: &str, revision: i64, run: &str) -> Outgoing {
+    let message = RenderV1 { guarantee: guarantee.to_owned(), revision, run: Some(run.to_owned()) };
+    item.successor(NAME, &format!("{guarantee}:{revision}:{run}"), &message)
 }
 
 impl Stage for Render {
@@ -104,21 +121,30 @@ impl Stage for Render {
         let certificates = certificate::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let sealed = authentication_key::by_guarantees(db, &guarantees)?;
+        let mut again = drawn_again(db, items, &certificates)?;
         Ok(items
             .iter()
             .zip(certificates)
             .zip(sealed)
             .map(|((item, issued), sealed)| {
-                let (revision, _) = issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
-                let drawn = revision.arrived_at.is_some();
-                Ok(Facts { revision, sealed: sealed.map(|row| (row.data_key_id, row.sealed)), drawn })
+                let (revision, guarantee) = issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let again = item.job.run.as_ref().and_then(|run| again.remove(&(revision.id.clone(), run.clone())));
+                Ok(Facts { revision, guarantee, sealed: sealed.map(|row| (row.data_key_id, row.sealed)), again })
             })
             .collect())
     }
 
-    fn decide(&self, _: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let drawn = if facts.drawn { Vec::new() } else { self.drawing.documents(&facts.revision, facts.sealed.as_ref())? };
-        Ok(Outcome { certificate_id: facts.revision.id, drawn, stored: Vec::new() })
+    fn decide(&self, item: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
+        let Facts { revision, guarantee, sealed, again } = facts;
+        let arrives = revision.arrived_at.is_none();
+        let redraws = item.job.run.is_some();
+        if redraws && arrives {
+            return Err(missing("arrival of certificate", &revision.id));
+        }
+        let due = if redraws { again.is_none() } else { arrives };
+        let drawn = if due { self.drawing.documents(&revision, sealed.as_ref())? } else { Vec::new() };
+        let redrawn = redraws.then(|| redrawn(&revision, guarantee, again.unwrap_or_default())).transpose()?;
+        Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
     }
 
     async fn act(&self, outcomes: Vec<Outcome>) -> Vec<Result<Outcome, Fault>> {
@@ -129,8 +155,11 @@ impl Stage for Render {
         let now = self.clock.now();
         let rows: Vec<Document> = items
             .iter()
-            .flat_map(|(_, outcome)| outcome.stored.iter().map(move |(kind, stored)| (outcome, *kind, stored)))
-            .map(|(outcome, kind, stored)| Document {
+            .flat_map(|(item, outcome)| {
+                let run = item.job.run.clone().unwrap_or_default();
+                outcome.stored.iter().map(move |(kind, stored)| (outcome, run.clone(), *kind, stored))
+            })
+            .map(|(outcome, run, kind, stored)| Document {
                 certificate_id: outcome.certificate_id.clone(),
                 kind,
                 location: stored.location.clone(),
@@ -138,21 +167,31 @@ impl Stage for Render {
                 size: i64::try_from(stored.size).unwrap_or(i64::MAX),
                 identity: self.drawing.identity(),
                 stored_at: now,
+                run_id: run.clone(),
             })
             .collect();
         document::insert_new(db, &rows)?;
         let arrived: Vec<&str> =
-            items.iter().filter(|(_, outcome)| !outcome.stored.is_empty()).map(|(_, outcome)| outcome.certificate_id.as_str()).collect();
+            items.iter().filter(|(_, outcome)| outcome.arrives).map(|(_, outcome)| outcome.certificate_id.as_str()).collect();
         certificate::set_arrived(db, &arrived, now)?;
+        let again = items.iter().filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
+        run_item::redrawn(db, &again.collect::<Vec<_>>(), now)?;
         Ok(items
             .iter()
             .map(|(item, outcome)| {
-                if !outcome.stored.is_empty() {
+                if let Some(told) = &outcome.redrawn {
+                    let drawn = outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate);
+                    let sha256 = drawn.map_or_else(|| told.certificate_sha256.clone(), |(_, stored)| stored.sha256.clone());
+                    let told = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..told.clone() };
+                    let key = format!("{}:{}:{}", item.job.guarantee, item.job.revision, item.job.run.as_deref().unwrap_or_default());
+                    return Ok(vec![item.event(&key, &told)]);
+                }
+                if outcome.arrives {
                     info!(
                         guarantee.id = item.job.guarantee,
                         guarantee.revision = item.job.revision,
                         trace.id = item.trace.trace_id(),
-                        "The certificate arrived in the registry"
+                        "The revision arrived in the registry"
                     );
                 }
                 Ok(vec![dispatch::job(item, &item.job.guarantee, item.job.revision)])
@@ -161,11 +200,30 @@ impl Stage for Render {
     }
 }
 
+/// The hashes of the certificates that runs have drawn again before, by certificate and run.
+fn drawn_again(
+    db: &mut Connection,
+    items: &[&Item<RenderV1>],
+    certificates: &[Option<(Revision, Guarantee)>],
+) -> Result<HashMap<(String, String), String>, Fault> {
+    let asked = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
+    let ids: Vec<&str> = asked.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
+    let documents = document::every(db, &ids)?;
+    let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
+    Ok(certificates.map(|document| ((document.certificate_id, document.run_id), document.sha256)).collect())
+}
+
+fn redrawn(revision: &Revision, guarantee: Guarantee, certificate_sha256: String) -> Result<GuaranteeRedrawnV1, Fault> {
+    let content: Certificate = snapshots::read(&revision.content).map_err(|error| unreadable("certificate", &error))?;
+    Ok(GuaranteeRedrawnV1 { number: guarantee.number, revision: content.revision, certificate_sha256 })
+}
+
 /// Folder of a kind in the document store.
 const fn prefix(kind: Kind) -> &'static str {
     match kind {
         Kind::Certificate => "certificate",
         Kind::Notice => "notice",
+        Kind::Cancellation => "cancellation",
     }
 }
 

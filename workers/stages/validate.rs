@@ -181,7 +181,7 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
                 return Err(undecodable(&error));
             }
-            (identity, Err(Violation::malformed(payload, &error)))
+            (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))
         }
     };
     // What did not decode is told by its bytes: a field given twice has two contents. So is what is nested too deeply to be

@@ -8,7 +8,7 @@ use diesel::{EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, 
 
 use super::{FailedMessage, State, texts};
 use crate::db::{Connection, DbError, match_connection, micros, reading};
-use crate::models::tables::failed_message;
+use crate::models::tables::{failed_message, run_item};
 
 /// Which failed messages are meant; an empty list or `None` leaves a condition out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Filter {
     pub correlation_id: Option<String>,
     /// A replay.
     pub replay_id: Option<String>,
+    /// A run of the nightly batch, or one by hand: the guarantees of it that failed.
+    pub run_id: Option<String>,
 }
 
 /// Adds the conditions of a filter to a boxed query.
@@ -68,6 +70,10 @@ macro_rules! narrowed {
         }
         if let Some(id) = &filter.replay_id {
             query = query.filter(failed_message::replay_id.eq(id));
+        }
+        if let Some(id) = &filter.run_id {
+            let of_run = run_item::table.filter(run_item::run_id.eq(id)).select(run_item::failed_id).into_boxed();
+            query = query.filter(diesel::NullableExpressionMethods::nullable(failed_message::id).eq_any(of_run));
         }
         query
     }};
@@ -187,6 +193,31 @@ pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(Strin
     match_connection!(connection, c: B => {
         narrowed!(failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>(), filter)
             .order((failed_message::first_failed_at, failed_message::id))
+            .load(c)
+    })
+    .map_err(reading("failed messages"))
+}
+
+/// A message that failed, and what it was about.
+#[derive(Clone, PartialEq, Eq, diesel::Queryable)]
+pub struct Latest {
+    /// Its identifier.
+    pub id: String,
+    /// When it failed last (UTC).
+    pub last_failed_at: NaiveDateTime,
+    /// The body.
+    pub payload: Vec<u8>,
+}
+
+/// The messages that failed at or after a moment and are not settled, the earliest first.
+pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> Result<Vec<Latest>, DbError> {
+    match_connection!(connection, c => {
+        failed_message::table
+            .filter(failed_message::last_failed_at.ge(micros(since)))
+            .filter(failed_message::state.eq_any(texts(&super::OPEN)))
+            .order((failed_message::last_failed_at, failed_message::id))
+            .limit(limit)
+            .select((failed_message::id, failed_message::last_failed_at, failed_message::payload))
             .load(c)
     })
     .map_err(reading("failed messages"))

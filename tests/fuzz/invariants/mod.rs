@@ -40,7 +40,7 @@ pub fn hold(payload: &[u8]) -> BTreeSet<&'static str> {
     let mut outcomes = BTreeSet::new();
     match decode::<ApplicationV1>(payload) {
         Err(error) => {
-            let violations = Violation::malformed(payload, &error);
+            let violations = Violation::malformed::<ApplicationV1>(payload, &error);
             for violation in &violations {
                 misfit(&error, violation);
             }

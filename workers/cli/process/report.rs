@@ -10,10 +10,12 @@ use std::{
 use chrono::NaiveDateTime;
 use hosho_schema::{
     ids,
-    messages::{MediumV1, ProductV1, ViolationV1},
+    messages::{ChangeEffectV1, ForeseenV1, MediumV1, ProductV1, ViolationV1},
     models::{
         application::{self, Application},
-        document::Kind,
+        certificate::{self, Kind as Made},
+        change,
+        document::{self, Kind},
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
         status::{self, ApplicationStatus, CertificateStatus},
@@ -25,9 +27,9 @@ use serde::Serialize;
 use super::super::{Failure, input::Record, print, print_json, printable, table};
 use crate::{
     assembly::Services,
-    domain::{violation::Violation, wording},
+    domain::{changes as domain_changes, violation::Violation, wording},
     mail,
-    stages::validate,
+    stages::{amend, validate},
 };
 
 /// Applications read from the database at a time.
@@ -43,6 +45,7 @@ pub(super) struct Before {
 #[derive(Serialize)]
 pub(super) struct Report {
     guarantees: Vec<Issued>,
+    changes: Vec<Changed>,
     rejected: Vec<Rejected>,
     failed: Vec<Failed>,
     summary: Summary,
@@ -53,6 +56,7 @@ struct Summary {
     read: usize,
     issued: usize,
     unchanged: usize,
+    changes: usize,
     rejected: usize,
     failed: usize,
     unfinished: usize,
@@ -78,6 +82,22 @@ struct Issued {
     mail_file: Option<PathBuf>,
     /// `issued`, `unchanged` or `unfinished`.
     result: &'static str,
+}
+
+/// A change of a guarantee that was accepted.
+#[derive(Serialize)]
+struct Changed {
+    source: String,
+    id: String,
+    kind: &'static str,
+    number: String,
+    version: i64,
+    /// `pending`, `effective`, `unchanged` or `refused`.
+    state: &'static str,
+    /// What was made of it, or is foreseen.
+    what: String,
+    certificate: Option<PathBuf>,
+    notice: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -143,6 +163,7 @@ pub(super) async fn gather(
         .await?;
     let mut report = Report {
         guarantees: Vec::new(),
+        changes: Vec::new(),
         rejected: Vec::new(),
         failed: failures.iter().rev().map(|row| failed(row, records)).collect(),
         summary: Summary { read: records.len(), resumed, ..Summary::default() },
@@ -150,7 +171,7 @@ pub(super) async fn gather(
     let mut seen = HashSet::new();
     for record in records {
         let Some((source, id)) = record.identity() else { continue };
-        let Some(status) = found.get(&ids::application(&source, &id)) else { continue };
+        let Some(status) = found.get(&ids::application(&source, &id)).filter(|_| !record.is_change()) else { continue };
         if validate::content_sha256(&record.payload).is_some_and(|sha256| sha256 != status.application.payload_sha256) {
             // The stage answered it so by event; the row, and what is told of it below, is the other application's.
             report.rejected.push(rejected(record, &status.application, vec![Violation::id_reused(&source, &id).into()]));
@@ -166,7 +187,7 @@ pub(super) async fn gather(
             continue;
         }
         for guarantee in &status.guarantees {
-            for revision in &guarantee.certificates {
+            for revision in guarantee.certificates.iter().filter(|revision| revision.certificate.kind == Made::New) {
                 let complete = revision.certificate.completed_at.is_some();
                 let result = match complete {
                     true if before.complete.contains(&revision.certificate.id) => "unchanged",
@@ -194,13 +215,77 @@ pub(super) async fn gather(
         let waiting = status.application.lines - i64::try_from(status.guarantees.len()).unwrap_or(0);
         report.summary.unfinished += usize::try_from(waiting).unwrap_or(0);
     }
+    changes(services, records, out, &mut report).await?;
     let count = |result| report.guarantees.iter().filter(|line| line.result == result).count();
     report.summary.issued = count("issued");
     report.summary.unchanged = count("unchanged");
     report.summary.unfinished += count("unfinished");
     report.summary.rejected = report.rejected.len();
+    report.summary.changes = report.changes.len();
     report.summary.failed = report.failed.len();
     Ok(report)
+}
+
+/// Tells what became of the changes among the records, and names the documents they made.
+async fn changes(services: &Arc<Services>, records: &[Record], out: &Path, report: &mut Report) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    for record in records.iter().filter(|record| record.is_change()) {
+        let Some((id, sha256)) = amend::identity(&record.payload).filter(|(id, _)| seen.insert(id.clone())) else { continue };
+        let found = services
+            .with_database("cannot read the results", move |db| {
+                let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
+                let key = row.guarantee_id.as_deref().zip(row.revision);
+                let made = match key {
+                    Some(key) => certificate::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision),
+                    None => None,
+                };
+                let made = match made {
+                    Some(certificate) => {
+                        let documents = document::by_certificates(db, &[&certificate.id])?.pop().unwrap_or_default();
+                        Some(CertificateStatus { certificate, documents, mails: Vec::new() })
+                    }
+                    None => None,
+                };
+                Ok(Some((row, made)))
+            })
+            .await?;
+        let Some((row, made)) = found else { continue };
+        let violations = || row.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
+        let refused =
+            |violations| Rejected { place: record.place.clone(), source: row.source.clone(), id: row.upstream_id.clone(), violations };
+        if row.payload_sha256 != sha256 {
+            report.rejected.push(refused(vec![Violation::change_id_reused(&row.source, &row.upstream_id).into()]));
+            continue;
+        }
+        if matches!(row.state, change::State::Rejected | change::State::Refused) {
+            report.rejected.push(refused(violations()));
+            continue;
+        }
+        let number = row.number.clone().unwrap_or_default();
+        let foreseen = || {
+            let foreseen: Option<ForeseenV1> = row.foreseen.as_deref().and_then(|text| snapshots::read(text).ok());
+            foreseen.map(|foreseen| match (foreseen.effect, foreseen.revision) {
+                (ChangeEffectV1::NoReissue, _) => "no re-issue needed".to_owned(),
+                (ChangeEffectV1::Cancellation, _) => "解約".to_owned(),
+                (ChangeEffectV1::Reversal, revision) => format!("{}の取消", wording::revision(revision.unwrap_or_default())),
+                (ChangeEffectV1::Reissue, revision) => wording::revision(revision.unwrap_or_default()),
+            })
+        };
+        let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
+        let (certificate, letter, notice) = (name(Kind::Certificate)?, name(Kind::Cancellation)?, name(Kind::Notice)?);
+        report.changes.push(Changed {
+            source: row.source.clone(),
+            id: row.upstream_id.clone(),
+            kind: row.kind.as_text(),
+            version: row.version.unwrap_or_default(),
+            state: row.state.as_text(),
+            what: made.as_ref().map(|made| domain_changes::name(&made.certificate)).or_else(foreseen).unwrap_or_default(),
+            certificate: certificate.or(letter),
+            notice,
+            number,
+        });
+    }
+    Ok(())
 }
 
 fn rejected(record: &Record, application: &Application, violations: Vec<ViolationV1>) -> Rejected {
@@ -225,6 +310,7 @@ fn named(out: &Path, revision: &CertificateStatus, kind: Kind, number: &str) -> 
     let folder = out.join(match kind {
         Kind::Certificate => "certificates",
         Kind::Notice => "notices",
+        Kind::Cancellation => "cancellations",
     });
     let suffix = if revision.certificate.revision == 0 { String::new() } else { format!("-{}", revision.certificate.revision) };
     let name = folder.join(format!("{number}{suffix}.pdf"));
@@ -290,6 +376,22 @@ impl Report {
             }
             print(table);
         }
+        if !self.changes.is_empty() {
+            let mut table = table(["change", "number", "version", "what", "state", "certificate"]);
+            for line in &self.changes {
+                let certificate = line.certificate.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+                let state = if line.state == "pending" { "waits for the night" } else { line.state };
+                table.add_row([
+                    printable(&line.id),
+                    line.number.clone(),
+                    line.version.to_string(),
+                    line.what.clone(),
+                    state.to_owned(),
+                    certificate,
+                ]);
+            }
+            print(table);
+        }
         for rejected in &self.rejected {
             print(format!("\nrejected  {} ({})", printable(&rejected.id), printable(&rejected.place)));
             for violation in &rejected.violations {
@@ -308,10 +410,14 @@ impl Report {
 impl Summary {
     fn line(&self) -> String {
         use std::fmt::Write as _; // writing to a String cannot fail
+        let what = if self.changes > 0 { "messages" } else { "applications" };
         let mut line = format!(
-            "\n{} applications read: {} guarantees issued, {} unchanged, {} rejected, {} failed",
+            "\n{} {what} read: {} guarantees issued, {} unchanged, {} rejected, {} failed",
             self.read, self.issued, self.unchanged, self.rejected, self.failed
         );
+        if self.changes > 0 {
+            let _ = write!(line, ", {} changes accepted", self.changes);
+        }
         if self.unfinished > 0 {
             let _ = write!(line, ", {} unfinished (run again)", self.unfinished);
         }

@@ -110,7 +110,7 @@ impl Judge {
                         payload,
                         input::identity(payload),
                         Vec::new(),
-                        Judged::unreadable(Violation::malformed(payload, &error)),
+                        Judged::unreadable(Violation::malformed::<ApplicationV1>(payload, &error)),
                     ),
                 }
             }

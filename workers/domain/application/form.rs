@@ -29,6 +29,8 @@ pub(super) enum Place {
     Product(usize),
     Notification,
     Contact,
+    /// A change of a guarantee, itself.
+    Change,
 }
 
 impl Place {
@@ -43,6 +45,7 @@ impl Place {
             Self::Product(index) => format!("$.products[{index}]"),
             Self::Notification => "$.notification".to_owned(),
             Self::Contact => "$.contact".to_owned(),
+            Self::Change => "$".to_owned(),
         }
     }
 

@@ -16,6 +16,7 @@
 //! - An advance that exceeds its cap is not told that it exceeds 請負金額 as well: the cap says all.
 
 mod amounts;
+pub mod change;
 mod dates;
 mod form;
 mod media;

@@ -93,7 +93,7 @@ proptest! {
             payload = with(payload, &[(other, second)]);
         }
         match decode::<ApplicationV1>(payload.to_string().as_bytes()) {
-            Err(error) => Violation::malformed(payload.to_string().as_bytes(), &error).iter().for_each(sound),
+            Err(error) => Violation::malformed::<ApplicationV1>(payload.to_string().as_bytes(), &error).iter().for_each(sound),
             Ok(_) => {
                 let mut judged = judged(&payload, today());
                 judged.against(&[]);
@@ -112,7 +112,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         if let Err(error) = decode::<ApplicationV1>(&bytes) {
-            Violation::malformed(&bytes, &error).iter().for_each(sound);
+            Violation::malformed::<ApplicationV1>(&bytes, &error).iter().for_each(sound);
         }
     }
 

@@ -4,6 +4,7 @@
 //! What keeps a rule breaks no other one either. `every_code_has_its_cases` holds the table to the list of codes.
 
 mod amounts;
+mod changes;
 mod contract;
 mod dates;
 mod engagement;
@@ -74,8 +75,8 @@ macro_rules! cases {
 }
 use cases;
 
-const FAMILIES: [&[Rule]; 7] =
-    [contract::RULES, text::RULES, amounts::RULES, dates::RULES, parties::RULES, media::RULES, engagement::RULES];
+const FAMILIES: [&[Rule]; 8] =
+    [changes::RULES, contract::RULES, text::RULES, amounts::RULES, dates::RULES, parties::RULES, media::RULES, engagement::RULES];
 
 #[test]
 fn every_code_has_its_cases() {

@@ -8,7 +8,7 @@ pub mod told;
 
 use std::fmt;
 
-use hosho_schema::messages::{self, ApplicationV1, DecodeError, Misfit, MisfitFault, ViolationV1};
+use hosho_schema::messages::{self, DecodeError, Described, Misfit, MisfitFault, ViolationV1};
 
 pub use self::rules::{Breach, Code};
 use self::told::Both;
@@ -39,12 +39,12 @@ impl Violation {
         Self { code: breach.code(), path: path.into(), message_ja: breach.ja(), message_en: breach.en() }
     }
 
-    /// The payload is not an application at all: says where, without repeating what stood there, and all at once.
-    pub fn malformed(payload: &[u8], error: &DecodeError) -> Vec<Self> {
+    /// The payload is not a message of its type at all: says where, without repeating what stood there, and all at once.
+    pub fn malformed<M: Described>(payload: &[u8], error: &DecodeError) -> Vec<Self> {
         if let DecodeError::NotJson { problem, line, column } = error {
             return vec![Self::not_json(problem, *line, *column)];
         }
-        let mut violations: Vec<Self> = messages::misfits::<ApplicationV1>(payload, error).into_iter().map(Self::misfit).collect();
+        let mut violations: Vec<Self> = messages::misfits::<M>(payload, error).into_iter().map(Self::misfit).collect();
         sort(&mut violations);
         violations
     }
@@ -82,12 +82,38 @@ impl Violation {
     pub fn id_reused(source: &str, id: &str) -> Self {
         Self::new("$.id", &Breach::ApplicationIdReused { origin: text::quote(source), id: text::quote(id) })
     }
+
+    /// The same for a change of a guarantee.
+    pub fn change_id_reused(source: &str, id: &str) -> Self {
+        Self::new("$.id", &Breach::ChangeIdReused { origin: text::quote(source), id: text::quote(id) })
+    }
 }
 
 /// Brings violations into the order of the form: rules of products may point back at the works.
 pub fn sort(violations: &mut [Violation]) {
-    const FAMILIES: [&str; 9] =
-        ["$.source", "$.id", "$.branch", "$.obligee", "$.works", "$.principal", "$.products", "$.notification", "$.contact"];
+    const FAMILIES: [&str; 20] = [
+        "$.source",
+        "$.id",
+        "$.branch",
+        "$.obligee",
+        "$.works",
+        "$.principal",
+        "$.products",
+        "$.notification",
+        "$.contact",
+        // Of a change.
+        "$.guarantee",
+        "$.version",
+        "$.urgent",
+        "$.revision",
+        "$.reason",
+        "$.after.works",
+        "$.after.principal",
+        "$.after.product",
+        "$.cancelled_on",
+        "$.cause",
+        "$.evidence",
+    ];
     violations.sort_by_key(|violation| FAMILIES.iter().position(|family| violation.path.starts_with(family)));
 }
 
@@ -163,7 +189,7 @@ mod tests {
     }
 
     fn malformed(payload: &[u8]) -> Vec<Violation> {
-        Violation::malformed(payload, &decode::<ApplicationV1>(payload).unwrap_err())
+        Violation::malformed::<ApplicationV1>(payload, &decode::<ApplicationV1>(payload).unwrap_err())
     }
 
     #[test]

@@ -345,4 +345,45 @@ rules! {
     CancellationConsentRequired = "cancellation.consent_required", Source::Rule(12), {},
         "解約には発注者の同意を確認できる書面が必要です。発注者の事由により工事請負契約が終了した場合を除き、同意書等を添えてください。",
         "evidence of the obligee's consent is required, unless the works contract ended for causes on its side";
+
+    /// `source` and `id` name one change for ever.
+    ChangeIdReused = "change.id_reused", Source::Contract, { origin: String, id: String },
+        "変更等の番号「{id}」は、内容の異なるものですでに受け付けています。新しい変更等であれば、別の番号を付けてください。",
+        "id \"{id}\" of source \"{origin}\" was already used for a change with another content; a new change needs a new id";
+    /// 保証契約番号 is of its shape.
+    GuaranteeMalformed = "guarantee.malformed", Source::Rule(14), { given: String },
+        "保証契約番号「{given}」を読み取れません。31074-00001M のようにご入力ください。",
+        "\"{given}\" is not a guarantee number such as 31074-00001M";
+    /// The guarantee exists, was asked for by the same system, and its certificate is in the registry.
+    GuaranteeUnknown = "guarantee.unknown", Source::Form, { given: String },
+        "保証契約番号「{given}」の保証契約が見つかりません。番号と、発行が完了していることをご確認ください。",
+        "there is no guarantee {given} that this source asked for and that is issued";
+    /// The guarantee has not ended.
+    GuaranteeEnded = "guarantee.ended", Source::Form, { number: String, on: NaiveDate },
+        "保証契約番号{number}の保証契約は、{on}をもって解約されています（解約の受付を含みます）。",
+        "guarantee {number} is cancelled with {on}, or its cancellation was accepted";
+    /// A version is 1 or more.
+    VersionNotPositive = "version.not_positive", Source::Contract, {},
+        "変更等の順番（version）は1以上の整数でご指定ください。",
+        "must be 1 or more";
+    /// No other change of the guarantee has the version.
+    VersionTaken = "version.taken", Source::Contract, { version: i64 },
+        "この保証契約には、順番（version）{version}の変更等がすでにあります。次の番号でお送りください。",
+        "another change of the guarantee has version {version}: send it with the next one";
+    /// No change with a larger version has taken effect: an older change never overwrites a newer one.
+    VersionOutdated = "version.outdated", Source::Contract, { version: i64, latest: i64 },
+        "この保証契約には、順番（version）{latest}の変更等がすでに反映されています。それより古い順番（{version}）の変更等は反映できません。最新の内容でお送りください。",
+        "version {version} is older than version {latest}, which took effect already: send what holds now, with a new version";
+    /// The certificate that is to be corrected or taken back is there, and is shown.
+    RevisionUnknown = "revision.unknown", Source::Rule(5), { asked: String, shown: Both },
+        "この保証契約に、対象の「{asked}」がありません（現在の対象：{shown}）。",
+        "the guarantee shows no {asked}; it shows {shown}";
+    /// Only an amendment can be taken back.
+    RevisionNotAnAmendment = "revision.not_an_amendment", Source::Rule(5), {},
+        "新規の証書は変更取消の対象になりません。保証契約を終える場合は解約をお申し込みください。",
+        "the first certificate is no amendment: what ends a guarantee is a cancellation";
+    /// 解約日 is not before the guarantee.
+    CancelledBeforeIssue = "cancelled_on.before_issue", Source::Rule(12), { cancelled: NaiveDate, issued: NaiveDate },
+        "解約日（{cancelled}）が保証契約の発行日（{issued}）より前です。日付をご確認ください。",
+        "{cancelled} is before the guarantee was issued, {issued}";
 }

@@ -59,6 +59,7 @@ told! {
     String: text => text.clone(), text.clone();
     usize: number => number.to_string(), number.to_string();
     i32: number => number.to_string(), number.to_string();
+    i64: number => number.to_string(), number.to_string();
     Both: both => both.ja.clone(), both.en.clone();
     Yen: yen => yen.to_string(), format!("{} yen", money::grouped(yen.0));
     Ratio: ratio => ratio.to_string(), ratio.to_string();

@@ -1,0 +1,228 @@
+//! What an upstream system sends when a contract changes: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and
+//! `cancellation.v1`.
+//!
+//! All four come on one queue, so that the broker keeps the order in which they were sent; `kind` says which one a body is. They are
+//! about one guarantee, by its 保証契約番号, and `version` orders them among each other, however they arrive.
+//!
+//! Structure and presence are checked while decoding, everything else by the amend stage, which reports all violations at once.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Figure, MediumV1, Message, PrincipalV1, WorksV1};
+use crate::personal::prints_its_name_only;
+
+/// Which change it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKindV1 {
+    /// 変更.
+    Amendment,
+    /// 訂正.
+    Correction,
+    /// 変更取消.
+    AmendmentReversal,
+    /// 解約.
+    Cancellation,
+}
+
+macro_rules! kind {
+    ($(#[$doc:meta])* $name:ident, $variant:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            /// The only one.
+            $variant,
+        }
+
+        impl From<$name> for ChangeKindV1 {
+            fn from(_: $name) -> Self {
+                Self::$variant
+            }
+        }
+    };
+}
+
+kind! {
+    /// Says that a body is an amendment.
+    AmendmentKindV1, Amendment
+}
+kind! {
+    /// Says that a body is a correction.
+    CorrectionKindV1, Correction
+}
+kind! {
+    /// Says that a body is the reversal of an amendment.
+    AmendmentReversalKindV1, AmendmentReversal
+}
+kind! {
+    /// Says that a body is a cancellation.
+    CancellationKindV1, Cancellation
+}
+
+/// The product after a change. What an application says besides stays as it was.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangedProductV1 {
+    /// 証書の形式; that of the guarantee, which never changes.
+    pub medium: MediumV1,
+    /// 保証金額 in yen.
+    pub amount: Figure,
+    /// 今年度対象額 in yen.
+    #[serde(default)]
+    pub this_year_base: Option<Figure>,
+    /// 預託金融機関; required for 前払金 and 中間前払金.
+    #[serde(default)]
+    pub bank: Option<String>,
+    /// 再預託利用区分; required for 前払金 and 中間前払金.
+    #[serde(default)]
+    pub redeposit: Option<bool>,
+}
+
+/// The whole content after a change, not only what is different (変更後の内容).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContentV1 {
+    /// 工事・業務委託.
+    pub works: WorksV1,
+    /// 請負契約者.
+    pub principal: PrincipalV1,
+    /// The product of the guarantee.
+    pub product: ChangedProductV1,
+}
+
+/// 変更: the contract has changed, and the certificate follows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmendmentV1 {
+    /// `amendment`.
+    pub kind: AmendmentKindV1,
+    /// Name of the upstream system. With `id` it is the idempotency key.
+    pub source: String,
+    /// The upstream's own id of the change, unique within `source`.
+    pub id: String,
+    /// 保証契約番号.
+    pub guarantee: String,
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    pub version: i64,
+    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    #[serde(default)]
+    pub urgent: bool,
+    /// The whole content after the change.
+    pub after: ContentV1,
+}
+
+/// 訂正: a certificate says something wrong, and is replaced under the same 変更 number.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorrectionV1 {
+    /// `correction`.
+    pub kind: CorrectionKindV1,
+    /// Name of the upstream system. With `id` it is the idempotency key.
+    pub source: String,
+    /// The upstream's own id of the change, unique within `source`.
+    pub id: String,
+    /// 保証契約番号.
+    pub guarantee: String,
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    pub version: i64,
+    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    #[serde(default)]
+    pub urgent: bool,
+    /// What is corrected: 0 is 新規, n is 変更－n.
+    pub revision: i64,
+    /// Why.
+    pub reason: String,
+    /// The whole content as it should have been.
+    pub after: ContentV1,
+}
+
+/// 変更取消: an amendment is taken back; the certificate before it holds again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AmendmentReversalV1 {
+    /// `amendment_reversal`.
+    pub kind: AmendmentReversalKindV1,
+    /// Name of the upstream system. With `id` it is the idempotency key.
+    pub source: String,
+    /// The upstream's own id of the change, unique within `source`.
+    pub id: String,
+    /// 保証契約番号.
+    pub guarantee: String,
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    pub version: i64,
+    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    #[serde(default)]
+    pub urgent: bool,
+    /// What is taken back: n is 変更－n.
+    pub revision: i64,
+    /// Why.
+    pub reason: String,
+}
+
+/// Why a guarantee is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CancellationCauseV1 {
+    /// The obligee consents; evidence is required.
+    Consent,
+    /// The works contract ended for causes on the obligee's side.
+    ObligeeCause,
+}
+
+/// 解約: the guarantee ends.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancellationV1 {
+    /// `cancellation`.
+    pub kind: CancellationKindV1,
+    /// Name of the upstream system. With `id` it is the idempotency key.
+    pub source: String,
+    /// The upstream's own id of the change, unique within `source`.
+    pub id: String,
+    /// 保証契約番号.
+    pub guarantee: String,
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    pub version: i64,
+    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    #[serde(default)]
+    pub urgent: bool,
+    /// 解約日 `YYYY-MM-DD`: the last day of the guarantee.
+    pub cancelled_on: String,
+    /// 解約の事由.
+    pub cause: CancellationCauseV1,
+    /// What shows the obligee's consent (同意書), such as its file number and date; required for `consent`.
+    #[serde(default)]
+    pub evidence: Option<String>,
+}
+
+fn arrays(after: &ContentV1) -> usize {
+    usize::from(matches!(after.principal, PrincipalV1::JointVenture { .. }))
+}
+
+impl Message for AmendmentV1 {
+    const TYPE: &'static str = "amendment.v1";
+
+    fn arrays(&self) -> usize {
+        arrays(&self.after)
+    }
+}
+
+impl Message for CorrectionV1 {
+    const TYPE: &'static str = "correction.v1";
+
+    fn arrays(&self) -> usize {
+        arrays(&self.after)
+    }
+}
+
+impl Message for AmendmentReversalV1 {
+    const TYPE: &'static str = "amendment_reversal.v1";
+}
+
+impl Message for CancellationV1 {
+    const TYPE: &'static str = "cancellation.v1";
+}
+
+prints_its_name_only!(ChangedProductV1, ContentV1, AmendmentV1, CorrectionV1, AmendmentReversalV1, CancellationV1);

@@ -1,0 +1,65 @@
+//! How long each guarantee's chain of revisions is and where it ends, so that none can be taken off its end unseen.
+//!
+//! The seal is made with a key that is not in the database (the key ring of the workers): who can write rows cannot
+//! make one.
+
+use std::collections::HashMap;
+
+use diesel::upsert::excluded;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::tables::chain_head;
+use super::{aligned, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading, writing};
+
+/// A row of `chain_head`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = chain_head, treat_none_as_default_value = false)]
+pub struct ChainHead {
+    /// The guarantee.
+    pub guarantee_id: String,
+    /// Revisions in the chain, at least 1.
+    pub revisions: i64,
+    /// `content_sha256` of the last.
+    pub head_sha256: String,
+    /// Keyed hash of the three above.
+    pub seal: String,
+}
+
+const COLUMNS: usize = 4;
+
+/// Writes where chains end now; to be called under the lock of their guarantees, or with guarantees that are new.
+pub fn write(connection: &mut Connection, heads: &[ChainHead]) -> Result<(), DbError> {
+    let mut rows: Vec<&ChainHead> = heads.iter().collect();
+    rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        let rows: Vec<ChainHead> = rows.iter().map(|row| (*row).clone()).collect();
+        match_connection!(connection, c => {
+            diesel::insert_into(chain_head::table)
+                .values(rows)
+                .on_conflict(chain_head::guarantee_id)
+                .do_update()
+                .set((
+                    chain_head::revisions.eq(excluded(chain_head::revisions)),
+                    chain_head::head_sha256.eq(excluded(chain_head::head_sha256)),
+                    chain_head::seal.eq(excluded(chain_head::seal)),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("ends of chains"))?;
+    }
+    Ok(())
+}
+
+/// Reads where the chains of guarantees end.
+pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Option<ChainHead>>, DbError> {
+    let mut rows = HashMap::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS) {
+        let found: Vec<ChainHead> = match_connection!(connection, c => {
+            chain_head::table.filter(chain_head::guarantee_id.eq_any(ids)).select(ChainHead::as_select()).load(c)
+        })
+        .map_err(reading("ends of chains"))?;
+        rows.extend(found.into_iter().map(|row| (row.guarantee_id.clone(), row)));
+    }
+    Ok(aligned(guarantee_ids.iter().map(ToString::to_string), &rows))
+}

@@ -1,0 +1,225 @@
+//! Changes of guarantees: amendments, corrections, reversals and cancellations, as they came and what became of them.
+//!
+//! A change is decided once, when it comes ([`insert_missing`]), and takes effect later, with the others of its guarantee and in the
+//! order of their versions ([`settle`]). Both happen under the [`lock`](super::guarantee::lock) of the guarantee.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::stored_text::stored_as_text;
+use super::tables::change;
+use super::{aligned, grouped, rows_per_statement};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::messages::ChangeKindV1;
+
+stored_as_text!(ChangeKindV1 {
+    Amendment = "amendment",
+    Correction = "correction",
+    AmendmentReversal = "amendment_reversal",
+    Cancellation = "cancellation",
+});
+
+/// What became of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// It breaks a rule: answered, and never took effect.
+    Rejected,
+    /// Accepted; takes effect with the next batch.
+    Pending,
+    /// It made a revision.
+    Effective,
+    /// It changes nothing that the guarantee says.
+    Unchanged,
+    /// Accepted, and impossible when its turn came, because of a change that came later and goes before it.
+    Refused,
+}
+
+stored_as_text!(State {
+    Rejected = "rejected",
+    Pending = "pending",
+    Effective = "effective",
+    Unchanged = "unchanged",
+    Refused = "refused",
+});
+
+/// A row of `change`. Prints no personal data.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = change, treat_none_as_default_value = false)]
+pub struct Change {
+    /// Our identifier ([`ids::change`](crate::ids::change)).
+    pub id: String,
+    /// `source` of the message.
+    pub source: String,
+    /// The upstream's own id.
+    pub upstream_id: String,
+    /// Hash of the content.
+    pub payload_sha256: String,
+    /// What it is.
+    pub kind: ChangeKindV1,
+    /// 保証契約番号, where it could be read.
+    pub number: Option<String>,
+    /// The guarantee, where it is known.
+    pub guarantee_id: Option<String>,
+    /// Its place among the changes of the guarantee, more than 0.
+    pub version: Option<i64>,
+    /// Takes effect at once.
+    pub urgent: bool,
+    /// What became of it.
+    pub state: State,
+    /// Canonical [`snapshots::Change`](crate::snapshots::Change) of one that was accepted.
+    pub snapshot: Option<String>,
+    /// Canonical [`ForeseenV1`](crate::messages::ForeseenV1): what was answered.
+    pub foreseen: Option<String>,
+    /// Canonical list of broken rules.
+    pub violations: Option<String>,
+    /// How amounts were judged, as JSON.
+    pub calculations: String,
+    /// Its trace.
+    pub traceparent: Option<String>,
+    /// When it came (UTC).
+    pub received_at: NaiveDateTime,
+    /// When it took effect, or was found to have none (UTC).
+    pub settled_at: Option<NaiveDateTime>,
+    /// The revision it made.
+    pub revision: Option<i64>,
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Change")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("guarantee_id", &self.guarantee_id)
+            .field("version", &self.version)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+const COLUMNS: usize = 18;
+
+/// Stores changes that are not known; any that is known already is an error.
+pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(), DbError> {
+    let mut rows: Vec<Change> = new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
+    rows.sort_by(|a, b| a.id.cmp(&b.id));
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c)).map_err(writing("changes"))?;
+    }
+    Ok(())
+}
+
+/// Reads changes by our identifiers.
+pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>, DbError> {
+    let mut rows = HashMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let found: Vec<Change> = match_connection!(connection, c => {
+            change::table.filter(change::id.eq_any(ids)).select(Change::as_select()).load(c)
+        })
+        .map_err(reading("changes"))?;
+        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
+    }
+    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+}
+
+/// Reads the changes of guarantees that were accepted, in the order of their versions.
+pub fn accepted(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
+    let mut rows: Vec<Change> = Vec::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS - 1) {
+        rows.extend(
+            match_connection!(connection, c => {
+                change::table
+                    .filter(change::guarantee_id.eq_any(ids))
+                    .filter(change::state.ne(State::Rejected))
+                    .order(change::version)
+                    .select(Change::as_select())
+                    .load::<Change>(c)
+            })
+            .map_err(reading("changes"))?,
+        );
+    }
+    Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
+}
+
+/// Reads the changes of guarantees that wait to take effect, in the order of their versions.
+pub fn pending(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
+    let mut rows: Vec<Change> = Vec::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS) {
+        rows.extend(
+            match_connection!(connection, c => {
+                change::table
+                    .filter(change::guarantee_id.eq_any(ids))
+                    // A literal: the partial index is found by it.
+                    .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
+                    .order(change::version)
+                    .select(Change::as_select())
+                    .load::<Change>(c)
+            })
+            .map_err(reading("changes"))?,
+        );
+    }
+    Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
+}
+
+/// Reads every change of a guarantee, rejected ones too, in the order they came.
+pub fn by_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<Vec<Change>, DbError> {
+    match_connection!(connection, c => {
+        change::table
+            .filter(change::guarantee_id.eq(guarantee_id))
+            .order((change::received_at, change::id))
+            .select(Change::as_select())
+            .load(c)
+    })
+    .map_err(reading("changes"))
+}
+
+/// Finds the changes with an upstream's id; several sources may use the same.
+pub fn find(connection: &mut Connection, upstream_id: &str) -> Result<Vec<Change>, DbError> {
+    match_connection!(connection, c => {
+        change::table.filter(change::upstream_id.eq(upstream_id)).order(change::source).select(Change::as_select()).load(c)
+    })
+    .map_err(reading("changes"))
+}
+
+/// What became of a change when its turn came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The change.
+    pub id: String,
+    /// [`State::Effective`], [`State::Unchanged`] or [`State::Refused`].
+    pub state: State,
+    /// The revision it made.
+    pub revision: Option<i64>,
+    /// Why it was refused, as for [`Change::violations`].
+    pub violations: Option<String>,
+}
+
+/// Writes down what became of pending changes. Contention when one of them is pending no more.
+pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: NaiveDateTime) -> Result<(), DbError> {
+    // Those of one outcome share a statement: nearly all of a night made their guarantee's next revision.
+    let mut alike: HashMap<(State, Option<i64>, Option<&str>), Vec<&str>> = HashMap::new();
+    for settlement in settlements {
+        let key = (settlement.state, settlement.revision, settlement.violations.as_deref());
+        alike.entry(key).or_default().push(&settlement.id);
+    }
+    for ((state, revision, violations), ids) in alike {
+        for ids in ids.chunks(MAX_BINDS - 6) {
+            let changed = match_connection!(connection, c => {
+                diesel::update(change::table.filter(change::id.eq_any(ids)).filter(change::state.eq(State::Pending)))
+                    .set((
+                        change::state.eq(state),
+                        change::revision.eq(revision),
+                        change::violations.eq(violations),
+                        change::settled_at.eq(micros(now)),
+                    ))
+                    .execute(c)
+            })
+            .map_err(writing("changes"))?;
+            if changed != ids.len() {
+                return Err(DbError::Damaged { what: "a change was settled by somebody else under the lock of its guarantee".to_owned() });
+            }
+        }
+    }
+    Ok(())
+}

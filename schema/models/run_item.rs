@@ -1,0 +1,331 @@
+//! The guarantees of a run, and what became of each.
+//!
+//! The reissue stage writes down what it made of one ([`set_outcome`]); a redrawn one is done when its documents are stored
+//! ([`redrawn`]); a reissued one when its revisions are complete, which the driver of the run looks up ([`settle_completed`]),
+//! as it does with dead letters ([`set_failed`]).
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDateTime;
+use diesel::dsl::{count_star, exists, not, sql};
+use diesel::sql_types::Bool;
+use diesel::{ExpressionMethods, Insertable, NullableExpressionMethods, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+
+use super::rows_per_statement;
+use super::stored_text::stored_as_text;
+use super::tables::{certificate, failed_message, guarantee, run_item};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+
+/// What stands with a guarantee of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Under way.
+    Queued,
+    /// Done.
+    Done,
+    /// A dead letter.
+    Failed,
+}
+
+stored_as_text!(State { Queued = "queued", Done = "done", Failed = "failed" });
+
+/// What the reissue stage made of a guarantee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It has not had it.
+    Awaited,
+    /// One revision or more.
+    Reissued,
+    /// Its documents are drawn again.
+    Redrawn,
+    /// Nothing was due.
+    Unchanged,
+}
+
+stored_as_text!(Outcome { Awaited = "awaited", Reissued = "reissued", Redrawn = "redrawn", Unchanged = "unchanged" });
+
+/// A row of `run_item`.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = run_item, treat_none_as_default_value = false)]
+pub struct RunItem {
+    /// The run.
+    pub run_id: String,
+    /// The guarantee.
+    pub guarantee_id: String,
+    /// What stands with it.
+    pub state: State,
+    /// What the reissue stage made of it.
+    pub outcome: Outcome,
+    /// The first and the last revision it made.
+    pub first_revision: Option<i64>,
+    /// See `first_revision`.
+    pub last_revision: Option<i64>,
+    /// The dead letter.
+    pub failed_id: Option<String>,
+    /// When it was done or failed (UTC).
+    pub settled_at: Option<NaiveDateTime>,
+}
+
+const COLUMNS: usize = 8;
+
+/// Adds guarantees to a run; those that are in it stay.
+pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<(), DbError> {
+    let rows: Vec<RunItem> = guarantee_ids
+        .iter()
+        .map(|guarantee| RunItem {
+            run_id: run_id.to_owned(),
+            guarantee_id: (*guarantee).to_owned(),
+            state: State::Queued,
+            outcome: Outcome::Awaited,
+            first_revision: None,
+            last_revision: None,
+            failed_id: None,
+            settled_at: None,
+        })
+        .collect();
+    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c))
+            .map_err(writing("guarantees of a run"))?;
+    }
+    Ok(())
+}
+
+/// What the reissue stage made of guarantees of runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The run.
+    pub run_id: String,
+    /// The guarantee.
+    pub guarantee_id: String,
+    /// What was made of it.
+    pub outcome: Outcome,
+    /// The first and the last revision.
+    pub revisions: Option<(i64, i64)>,
+}
+
+/// Writes down what the reissue stage made of guarantees; the first word stands. Where nothing was due they are done.
+pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<(), DbError> {
+    let mut alike: BTreeMap<(&str, Outcome, Option<(i64, i64)>), Vec<&str>> = BTreeMap::new();
+    for item in made {
+        alike.entry((&item.run_id, item.outcome, item.revisions)).or_default().push(&item.guarantee_id);
+    }
+    for ((run, outcome, revisions), ids) in alike {
+        let (state, at) = match outcome {
+            Outcome::Unchanged => (State::Done, Some(micros(now))),
+            Outcome::Awaited | Outcome::Reissued | Outcome::Redrawn => (State::Queued, None),
+        };
+        for ids in ids.chunks(MAX_BINDS - 8) {
+            match_connection!(connection, c => {
+                let open = run_item::table
+                    .filter(run_item::run_id.eq(run))
+                    .filter(run_item::guarantee_id.eq_any(ids))
+                    .filter(run_item::outcome.eq(Outcome::Awaited));
+                diesel::update(open)
+                    .set((
+                        run_item::outcome.eq(outcome),
+                        run_item::first_revision.eq(revisions.map(|(first, _)| first)),
+                        run_item::last_revision.eq(revisions.map(|(_, last)| last)),
+                        run_item::state.eq(state),
+                        run_item::settled_at.eq(at),
+                        run_item::failed_id.eq(None::<String>),
+                    ))
+                    .execute(c)
+            })
+            .map_err(writing("guarantees of a run"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks guarantees as done whose documents were drawn again: `(run, guarantee)`.
+pub fn redrawn(connection: &mut Connection, items: &[(&str, &str)], now: NaiveDateTime) -> Result<(), DbError> {
+    let mut by_run: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (run, guarantee) in items {
+        by_run.entry(run).or_default().push(guarantee);
+    }
+    for (run, ids) in by_run {
+        for ids in ids.chunks(MAX_BINDS - 4) {
+            match_connection!(connection, c => {
+                let open = run_item::table
+                    .filter(run_item::run_id.eq(run))
+                    .filter(run_item::guarantee_id.eq_any(ids))
+                    .filter(run_item::state.ne(State::Done));
+                diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
+            })
+            .map_err(writing("guarantees of a run"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they were: of those that are
+/// under way, or of those that had failed and were replayed since.
+pub fn settle_completed(connection: &mut Connection, run_id: &str, failed: bool, now: NaiveDateTime) -> Result<usize, DbError> {
+    // Literals: the partial index is found by them.
+    let state = if failed { "run_item.state = 'failed'" } else { "run_item.state = 'queued'" };
+    match_connection!(connection, c => {
+        let incomplete = certificate::table
+            .filter(certificate::guarantee_id.eq(run_item::guarantee_id))
+            .filter(certificate::revision.nullable().ge(run_item::first_revision))
+            .filter(certificate::revision.nullable().le(run_item::last_revision))
+            .filter(certificate::completed_at.is_null());
+        let open = run_item::table
+            .filter(run_item::run_id.eq(run_id))
+            .filter(sql::<Bool>(state))
+            .filter(run_item::outcome.eq(Outcome::Reissued))
+            .filter(not(exists(incomplete)));
+        diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
+    })
+    .map_err(writing("guarantees of a run"))
+}
+
+/// Marks guarantees of a run as failed: `(guarantee, dead letter)`. One that is done stays so.
+pub fn set_failed(connection: &mut Connection, run_id: &str, failed: &[(&str, &str)], now: NaiveDateTime) -> Result<usize, DbError> {
+    let mut marked = 0;
+    for (guarantee, failed) in failed {
+        marked += match_connection!(connection, c => {
+            let open = run_item::table
+                .filter(run_item::run_id.eq(run_id))
+                .filter(run_item::guarantee_id.eq(guarantee))
+                .filter(run_item::state.eq(State::Queued));
+            diesel::update(open)
+                .set((run_item::state.eq(State::Failed), run_item::failed_id.eq(failed), run_item::settled_at.eq(micros(now))))
+                .execute(c)
+        })
+        .map_err(writing("guarantees of a run"))?;
+    }
+    Ok(marked)
+}
+
+/// How many guarantees of a run are in each state, and with each outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Under way.
+    pub queued: i64,
+    /// Done.
+    pub done: i64,
+    /// Dead letters.
+    pub failed: i64,
+    /// Of those done: with one revision or more.
+    pub reissued: i64,
+    /// Of those done: with documents drawn again.
+    pub redrawn: i64,
+    /// Of those done: nothing was due.
+    pub unchanged: i64,
+}
+
+/// Counts the guarantees of a run.
+pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbError> {
+    let rows: Vec<(State, Outcome, i64)> = match_connection!(connection, c => {
+        run_item::table
+            .filter(run_item::run_id.eq(run_id))
+            .group_by((run_item::state, run_item::outcome))
+            .select((run_item::state, run_item::outcome, count_star()))
+            .load(c)
+    })
+    .map_err(reading("guarantees of a run"))?;
+    let mut counts = Counts::default();
+    for (state, outcome, count) in rows {
+        match state {
+            State::Queued => counts.queued += count,
+            State::Failed => counts.failed += count,
+            State::Done => {
+                counts.done += count;
+                match outcome {
+                    Outcome::Redrawn => counts.redrawn += count,
+                    Outcome::Unchanged => counts.unchanged += count,
+                    Outcome::Reissued | Outcome::Awaited => counts.reissued += count,
+                }
+            }
+        }
+    }
+    Ok(counts)
+}
+
+/// How many guarantees of a run are under way.
+pub fn queued(connection: &mut Connection, run_id: &str) -> Result<i64, DbError> {
+    match_connection!(connection, c => {
+        run_item::table.filter(run_item::run_id.eq(run_id)).filter(sql::<Bool>("state = 'queued'")).count().get_result(c)
+    })
+    .map_err(reading("guarantees of a run"))
+}
+
+/// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the reissue stage has not
+/// had, each with its application.
+pub fn untouched(connection: &mut Connection, run_id: &str, after: &str, limit: i64) -> Result<Vec<(String, String)>, DbError> {
+    match_connection!(connection, c => {
+        run_item::table
+            .inner_join(guarantee::table)
+            .filter(run_item::run_id.eq(run_id))
+            .filter(sql::<Bool>("run_item.state = 'queued'"))
+            .filter(run_item::outcome.eq(Outcome::Awaited))
+            .filter(run_item::guarantee_id.gt(after))
+            .order(run_item::guarantee_id)
+            .limit(limit)
+            .select((run_item::guarantee_id, guarantee::application_id))
+            .load(c)
+    })
+    .map_err(reading("guarantees of a run"))
+}
+
+/// Of these guarantees, those under way in a run, with the revisions made of each.
+pub fn under_way(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<Vec<RunItem>, DbError> {
+    let mut rows = Vec::new();
+    for ids in guarantee_ids.chunks(MAX_BINDS - 2) {
+        rows.extend(
+            match_connection!(connection, c => {
+                run_item::table
+                    .filter(run_item::run_id.eq(run_id))
+                    .filter(run_item::guarantee_id.eq_any(ids))
+                    .filter(run_item::state.eq(State::Queued))
+                    .select(RunItem::as_select())
+                    .load::<RunItem>(c)
+            })
+            .map_err(reading("guarantees of a run"))?,
+        );
+    }
+    Ok(rows)
+}
+
+/// A guarantee of a run that failed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub struct Failed {
+    /// 保証契約番号.
+    pub number: String,
+    /// The dead letter.
+    pub failed_id: String,
+    /// The stage that gave up.
+    pub stage: String,
+    /// The code.
+    pub code: String,
+    /// The fault's text.
+    pub text: String,
+}
+
+/// Reads guarantees of a run that failed, at most `limit`, in the order of their numbers.
+pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>, DbError> {
+    match_connection!(connection, c => {
+        run_item::table
+            .inner_join(guarantee::table)
+            .inner_join(failed_message::table)
+            .filter(run_item::run_id.eq(run_id))
+            .filter(run_item::state.eq(State::Failed))
+            .order(guarantee::number)
+            .limit(limit)
+            .select((guarantee::number, failed_message::id, failed_message::stage, failed_message::code, failed_message::text))
+            .load(c)
+    })
+    .map_err(reading("guarantees of a run"))
+}
+
+/// The runs that a guarantee was part of, oldest first: the run, when it was made, and what it did.
+pub fn of_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<Vec<RunItem>, DbError> {
+    match_connection!(connection, c => {
+        run_item::table
+            .filter(run_item::guarantee_id.eq(guarantee_id))
+            .order((run_item::settled_at, run_item::run_id))
+            .select(RunItem::as_select())
+            .load(c)
+    })
+    .map_err(reading("guarantees of a run"))
+}

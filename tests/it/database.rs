@@ -1,6 +1,7 @@
 //! One suite over both databases: every query, under the same names, with the same results.
 
 mod applications;
+mod batches;
 mod failures;
 mod issuing;
 mod ledger;
@@ -180,7 +181,7 @@ on_both_databases! {
         let c = &mut database.get();
         assert_eq!(db::pending(c).unwrap(), Vec::<String>::new());
         let mut names = db::revert_all(c).unwrap();
-        assert_eq!(names, ["0002_failures", "0001_pipeline"]);
+        assert_eq!(names, ["0003_changes", "0002_failures", "0001_pipeline"]);
         names.reverse();
         let error = counts(c).unwrap_err();
         assert!(matches!(error, DbError::Read { .. }) && !error.is_unavailable() && !error.is_contention(), "{error:?}");
@@ -188,7 +189,7 @@ on_both_databases! {
         assert_eq!(db::pending(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), Vec::<String>::new());
-        assert_eq!(counts(c).unwrap().len(), 18);
+        assert_eq!(counts(c).unwrap().len(), 24);
     }
 
     fn many_programs_may_migrate_at_once(database: &Database) {
@@ -199,7 +200,7 @@ on_both_databases! {
                 .collect();
             migrating.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(applied, 2);
+        assert_eq!(applied, 3);
     }
 
     fn transactions_roll_back_on_an_error_and_nest(database: &Database) {

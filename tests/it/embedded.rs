@@ -7,6 +7,7 @@
 mod documents;
 mod failing;
 mod interruptions;
+mod life;
 mod mails;
 mod manners;
 mod obligees;
@@ -141,6 +142,15 @@ impl Desk {
         });
         entries.filter(|(name, _)| kept(name)).collect()
     }
+}
+
+/// Runs SQL on the database of a desk, by Python's sqlite3.
+fn alter(desk: &Desk, sql: &str) {
+    let mut python = Command::new("/usr/bin/python3");
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.commit()";
+    python.args(["-c", script]).arg(desk.path("out/hosho.sqlite")).arg(sql);
+    let output = run(python);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 const DUMP: &str = "

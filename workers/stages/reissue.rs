@@ -118,30 +118,23 @@ impl Stage for Reissue {
     }
 
     fn record(&self, db: &mut Connection, items: &[(&Item<ReissueV1>, Outcome)]) -> Result<Verdicts, Fault> {
-        let now = self.clock.now();
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         guarantee::lock(db, &guarantees)?;
-        let mut outcomes = self.still_holding(db, items)?;
-        let done = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
-        let made: Vec<Revision> = done.clone().flat_map(|outcome| outcome.made.clone()).collect();
-        let settlements: Vec<Settlement> = done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
-        let heads: Vec<ChainHead> = done.clone().filter_map(|outcome| outcome.head.clone()).collect();
-        let standings: Vec<Standing> = done.filter_map(|outcome| outcome.standing.clone()).collect();
-        certificate::insert(db, &made)?;
-        change::settle(db, &settlements, now)?;
-        chain_head::write(db, &heads)?;
-        guarantee::set_standing(db, &standings)?;
-        let mut of_runs = Vec::new();
-        let verdicts = items
-            .iter()
-            .zip(&mut outcomes)
-            .map(|((item, _), outcome)| match outcome {
-                Ok(outcome) => Ok(follow(item, outcome, &mut of_runs)),
-                Err(fault) => Err(fault.clone()),
-            })
-            .collect();
-        run_item::set_outcome(db, &of_runs, now)?;
-        Ok(verdicts)
+        let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = items.iter().map(|_| None).collect();
+        // A guarantee that comes twice has a round for each time: the second finds what the first has made.
+        loop {
+            let mut now: HashSet<&str> = HashSet::new();
+            let round: Vec<usize> =
+                (0..items.len()).filter(|place| verdicts[*place].is_none() && now.insert(&items[*place].0.job.guarantee)).collect();
+            if round.is_empty() {
+                break;
+            }
+            let of_round: Vec<&(&Item<ReissueV1>, Outcome)> = round.iter().map(|place| &items[*place]).collect();
+            for (place, verdict) in round.iter().zip(self.record_round(db, &of_round)?) {
+                verdicts[*place] = Some(verdict);
+            }
+        }
+        Ok(verdicts.into_iter().flatten().collect())
     }
 }
 
@@ -174,25 +167,41 @@ fn seen(facts: &Facts) -> (usize, Vec<String>) {
 }
 
 impl Reissue {
-    /// The outcomes, each worked out anew where its guarantee has moved on between reading and locking it. Of a guarantee that comes
-    /// twice in a batch, the second waits for the next.
-    fn still_holding(&self, db: &mut Connection, items: &[(&Item<ReissueV1>, Outcome)]) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+    /// Records guarantees that are locked, each of them once.
+    fn record_round(&self, db: &mut Connection, items: &[&(&Item<ReissueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+        let now = self.clock.now();
+        let mut outcomes = self.still_holding(db, items)?;
+        let done = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
+        let made: Vec<Revision> = done.clone().flat_map(|outcome| outcome.made.clone()).collect();
+        let settlements: Vec<Settlement> = done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
+        let heads: Vec<ChainHead> = done.clone().filter_map(|outcome| outcome.head.clone()).collect();
+        let standings: Vec<Standing> = done.filter_map(|outcome| outcome.standing.clone()).collect();
+        certificate::insert(db, &made)?;
+        change::settle(db, &settlements, now)?;
+        chain_head::write(db, &heads)?;
+        guarantee::set_standing(db, &standings)?;
+        let mut of_runs = Vec::new();
+        let verdicts = items
+            .iter()
+            .zip(&mut outcomes)
+            .map(|((item, _), outcome)| match outcome {
+                Ok(outcome) => Ok(follow(item, outcome, &mut of_runs)),
+                Err(fault) => Err(fault.clone()),
+            })
+            .collect();
+        run_item::set_outcome(db, &of_runs, now)?;
+        Ok(verdicts)
+    }
+
+    /// The outcomes, each worked out anew where its guarantee has moved on between reading and locking it.
+    fn still_holding(&self, db: &mut Connection, items: &[&(&Item<ReissueV1>, Outcome)]) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         let now = load(db, &guarantees)?;
-        let mut before: HashSet<&str> = HashSet::new();
-        let mut outcomes = Vec::with_capacity(items.len());
-        for ((item, outcome), facts) in items.iter().zip(now) {
-            let twice = !before.insert(&item.job.guarantee);
-            outcomes.push(match facts {
-                Err(fault) => Err(fault),
-                Ok(_) if twice => {
-                    Err(Fault::new(Reason::DatabaseContention, "the same guarantee came twice at a time; this one has to wait"))
-                }
-                Ok(facts) if seen(&facts) == outcome.seen => Ok(outcome.clone()),
-                Ok(facts) => self.work_out(item, &facts),
-            });
-        }
-        Ok(outcomes)
+        let holding = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts, Fault>)| {
+            let facts = facts?;
+            if seen(&facts) == outcome.seen { Ok(outcome.clone()) } else { self.work_out(item, &facts) }
+        };
+        Ok(items.iter().zip(now).map(|(item, facts)| holding((*item, facts))).collect())
     }
 
     /// Lets everything that is due take effect.

@@ -312,7 +312,14 @@ fn named(out: &Path, revision: &CertificateStatus, kind: Kind, number: &str) -> 
         Kind::Notice => "notices",
         Kind::Cancellation => "cancellations",
     });
-    let suffix = if revision.certificate.revision == 0 { String::new() } else { format!("-{}", revision.certificate.revision) };
+    let place = revision.certificate.revision;
+    let number_of_change =
+        || snapshots::read(&revision.certificate.content).map_or(place, |content: snapshots::Certificate| content.revision);
+    let suffix = match revision.certificate.kind {
+        Made::New | Made::Reversal | Made::Cancellation => String::new(),
+        Made::Amendment => format!("-{}", number_of_change()),
+        Made::Correction => format!("-{}-corrected-{place}", number_of_change()),
+    };
     let name = folder.join(format!("{number}{suffix}.pdf"));
     let linked = std::fs::DirBuilder::new()
         .recursive(true)

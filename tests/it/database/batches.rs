@@ -1,0 +1,253 @@
+//! The schedule and the runs of the nightly batch: slots are given out once, pages are added whole, leases change hands.
+
+use hosho::{
+    batches::{
+        reissue::{self, Order, Settings, turn},
+        report::Addresses,
+        timetable::{Misfire, Timetable},
+    },
+    clock::Clock,
+    failures::Operation,
+};
+use hosho_schema::models::{
+    job_run::{self, Begun, Run, State as RunState},
+    outbox,
+    reissue::{Selection, page},
+    run_item,
+};
+
+use super::*;
+
+fn settings(zone: &str, misfire: Misfire, max_lateness: TimeDelta) -> Settings {
+    Settings {
+        timetable: Timetable::new("0 30 1 * * *", zone).unwrap(),
+        misfire,
+        max_lateness,
+        rate: 100,
+        in_flight: 100,
+        lease: TimeDelta::seconds(30),
+        report: Addresses::default(),
+    }
+}
+
+fn tokyo(misfire: Misfire) -> Settings {
+    settings("Asia/Tokyo", misfire, TimeDelta::hours(12))
+}
+
+fn moment(text: &str) -> NaiveDateTime {
+    text.parse().unwrap()
+}
+
+/// The turns there are, in order: slot and state.
+fn turns_of(c: &mut Connection) -> Vec<(String, RunState)> {
+    let mut runs: Vec<_> = job_run::list(c, 100).unwrap().into_iter().filter_map(|run| Some((run.scheduled_for?, run.state))).collect();
+    runs.sort();
+    runs
+}
+
+fn ended(c: &mut Connection, run: &Run) {
+    assert!(job_run::finish(c, &run.id, RunState::Complete, None, run.created_at).unwrap());
+}
+
+fn by_hand(c: &mut Connection, clock: &Clock) -> Begun {
+    let operation = Operation::new(clock, "reissue", "hanako", "a test");
+    reissue::begin(c, &operation, &Order { selection: Selection::All, rate: 10, slot: None }).unwrap()
+}
+
+on_both_databases! {
+    fn of_many_instances_one_wins_each_slot(database: &Database) {
+        let clock = Clock::fixed(moment("2026-12-01T16:29:00"));
+        turn(&mut database.get(), &tokyo(Misfire::Once), &clock).unwrap();
+        for night in 0..5 {
+            clock.advance(TimeDelta::minutes(2));
+            let gate = Barrier::new(4);
+            let won: Vec<Run> = std::thread::scope(|scope| {
+                let instances: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let mut c = database.get_when_free();
+                            gate.wait();
+                            turn(&mut c, &tokyo(Misfire::Once), &clock).unwrap()
+                        })
+                    })
+                    .collect();
+                instances.into_iter().filter_map(|instance| instance.join().unwrap()).collect()
+            });
+            assert_eq!(won.len(), 1, "night {night}");
+            let c = &mut database.get();
+            assert_eq!(turns_of(c).len(), night + 1);
+            ended(c, &won[0]);
+            clock.advance(TimeDelta::days(1) - TimeDelta::minutes(2));
+        }
+    }
+
+    fn a_clock_that_is_moved_over_a_slot_back_and_forward_runs_it_once(database: &Database) {
+        let c = &mut database.get();
+        // Two instances with clocks of their own.
+        let (one, other) = (Clock::fixed(moment("2026-12-01T12:00:00")), Clock::fixed(moment("2026-12-01T12:00:00")));
+        let settings = tokyo(Misfire::Once);
+        assert_eq!(turn(c, &settings, &one).unwrap(), None);
+        let mut won = Vec::new();
+        for hours in [5, -5, 5, -1, 1, 24, -24, 24] {
+            for clock in [&one, &other] {
+                clock.advance(TimeDelta::hours(hours));
+                for _ in 0..3 {
+                    if let Some(run) = turn(c, &settings, clock).unwrap() {
+                        ended(c, &run);
+                        won.push(run.scheduled_for.unwrap());
+                    }
+                }
+            }
+        }
+        assert_eq!(won, ["2026-12-02T01:30:00", "2026-12-03T01:30:00"]);
+    }
+
+    fn a_night_that_comes_twice_or_not_at_all_is_one(database: &Database) {
+        let c = &mut database.get();
+        let settings = settings("America/New_York", Misfire::Once, TimeDelta::hours(12));
+        let clock = Clock::fixed(moment("2026-10-31T12:00:00"));
+        turn(c, &settings, &clock).unwrap();
+        let mut won = Vec::new();
+        for _ in 0..(3 * 24 * 4) {
+            clock.advance(TimeDelta::minutes(15));
+            if let Some(run) = turn(c, &settings, &clock).unwrap() {
+                ended(c, &run);
+                won.push((run.scheduled_for.unwrap(), run.created_at.to_string()));
+            }
+        }
+        let slots: Vec<&str> = won.iter().map(|(slot, _)| slot.as_str()).collect();
+        assert_eq!(slots, ["2026-11-01T01:30:00", "2026-11-02T01:30:00", "2026-11-03T01:30:00"], "{won:?}");
+    }
+
+    fn three_missed_nights_are_made_up_for_as_the_policy_says(database: &Database) {
+        for (misfire, lateness, run, skipped) in [
+            (Misfire::Once, 12, vec!["2026-12-05T01:30:00"], 2),
+            (Misfire::Once, 1, vec![], 3),
+            (Misfire::Skip, 12, vec![], 3),
+            (Misfire::All, 24 * 7, vec!["2026-12-03T01:30:00", "2026-12-04T01:30:00", "2026-12-05T01:30:00"], 0),
+            (Misfire::All, 40, vec!["2026-12-04T01:30:00", "2026-12-05T01:30:00"], 1),
+        ] {
+            db::revert_all(&mut database.get()).unwrap();
+            let c = &mut database.get();
+            db::migrate(c).unwrap();
+            let settings = settings("Asia/Tokyo", misfire, TimeDelta::hours(lateness));
+            let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
+            turn(c, &settings, &clock).unwrap();
+            // Back at 09:00 on the 5th in Tokyo.
+            clock.advance(TimeDelta::days(3));
+            let mut won = Vec::new();
+            for _ in 0..5 {
+                if let Some(begun) = turn(c, &settings, &clock).unwrap() {
+                    // Never two at a time: the next turn waits for the end of this one.
+                    assert_eq!(turn(c, &settings, &clock).unwrap(), None);
+                    ended(c, &begun);
+                    won.push(begun.scheduled_for.unwrap());
+                }
+            }
+            assert_eq!(won, run, "{misfire:?} {lateness}");
+            let passed = turns_of(c).into_iter().filter(|(_, state)| *state == RunState::Skipped).count();
+            assert_eq!(passed, skipped, "{misfire:?} {lateness}");
+        }
+    }
+
+    fn what_was_due_before_the_job_was_known_is_not_made_up_for(database: &Database) {
+        let c = &mut database.get();
+        let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
+        assert_eq!(turn(c, &tokyo(Misfire::All), &clock).unwrap(), None);
+        assert_eq!(turns_of(c), []);
+    }
+
+    fn a_run_by_hand_and_the_night_wait_for_each_other(database: &Database) {
+        let c = &mut database.get();
+        let clock = Clock::fixed(moment("2026-12-01T16:00:00"));
+        turn(c, &tokyo(Misfire::Once), &clock).unwrap();
+        let Begun::Ours(hand) = by_hand(c, &clock) else { panic!("nothing else is under way") };
+        clock.advance(TimeDelta::hours(1));
+        assert_eq!(turn(c, &tokyo(Misfire::Once), &clock).unwrap(), None);
+        assert!(matches!(by_hand(c, &clock), Begun::Busy(other) if other.id == hand.id));
+        ended(c, &hand);
+        let night = turn(c, &tokyo(Misfire::Once), &clock).unwrap().unwrap();
+        assert_eq!(night.scheduled_for.as_deref(), Some("2026-12-02T01:30:00"));
+    }
+
+    fn a_page_is_added_whole_and_by_whom_holds_the_lease(database: &Database) {
+        let c = &mut database.get();
+        let guarantees: Vec<String> = issued(c, "a", 5).into_iter().map(|issued| issued.guarantee.id).collect();
+        let clock = Clock::fixed(at(10));
+        let Begun::Ours(run) = by_hand(c, &clock) else { panic!("nothing else is under way") };
+        assert_eq!(run.total, 5);
+        let until = |seconds| at(10) + TimeDelta::seconds(seconds);
+        let run = job_run::lease(c, &run.id, "one", at(10), until(30)).unwrap().unwrap();
+        assert_eq!(job_run::lease(c, &run.id, "other", until(29), until(59)).unwrap(), None);
+        let first = page(c, &Selection::All, run.cutoff, &run.checkpoint, 3).unwrap();
+        let ids: Vec<&str> = first.iter().map(|(guarantee, _)| guarantee.as_str()).collect();
+        let row = outbox::Outbound {
+            run_id: run.id.clone(),
+            seq: 0,
+            stage: "reissue".to_owned(),
+            message_id: "m".to_owned(),
+            correlation_id: None,
+            traceparent: None,
+            payload: "{}".to_owned(),
+        };
+        assert!(job_run::advance(c, &run, "one", &ids, std::slice::from_ref(&row), false).unwrap());
+        // The same page once more, and a page of somebody who has no lease.
+        assert!(!job_run::advance(c, &run, "one", &ids, std::slice::from_ref(&row), false).unwrap());
+        let now = job_run::by_id(c, &run.id).unwrap().unwrap();
+        assert!(!job_run::advance(c, &now, "other", &ids, std::slice::from_ref(&row), false).unwrap());
+        assert_eq!((now.selected, now.checkpoint.as_str(), run_item::queued(c, &run.id).unwrap()), (3, ids[2], 3));
+        assert_eq!(outbox::next(c, &run.id, 10).unwrap(), [row]);
+        // The lease runs out: another goes on behind the checkpoint.
+        let taken = job_run::lease(c, &run.id, "other", until(31), until(61)).unwrap().unwrap();
+        assert_eq!((taken.takeovers, taken.checkpoint.as_str()), (2, ids[2]));
+        assert_eq!(job_run::lease(c, &run.id, "one", until(32), until(62)).unwrap(), None);
+        let rest = page(c, &Selection::All, run.cutoff, &taken.checkpoint, 3).unwrap();
+        let mut all: Vec<String> = first.iter().chain(&rest).map(|(guarantee, _)| guarantee.clone()).collect();
+        all.sort();
+        let mut expected = guarantees;
+        expected.sort();
+        assert_eq!(all, expected);
+        // A run that is paused is driven by nobody; one that is ended drops what it has not published.
+        assert!(job_run::set_paused(c, &run.id, true, Some("wait")).unwrap());
+        assert_eq!(job_run::lease(c, &run.id, "other", until(33), until(63)).unwrap(), None);
+        assert!(job_run::set_paused(c, &run.id, false, None).unwrap());
+        assert!(job_run::finish(c, &run.id, RunState::Cancelled, Some("enough"), until(40)).unwrap());
+        assert_eq!(outbox::next(c, &run.id, 10).unwrap(), []);
+        assert!(!job_run::finish(c, &run.id, RunState::Complete, None, until(41)).unwrap());
+    }
+
+    fn selections_find_what_they_are_about(database: &Database) {
+        let c = &mut database.get();
+        let all = issued(c, "a", 3);
+        let count = |c: &mut Connection, selection: &Selection| hosho_schema::models::reissue::count(c, selection, at(100)).unwrap();
+        let found = |c: &mut Connection, selection: &Selection| -> i64 {
+            let (mut found, mut after) = (0, String::new());
+            loop {
+                let page = page(c, selection, at(100), &after, 2).unwrap();
+                let Some((last, _)) = page.last() else { return found };
+                after.clone_from(last);
+                found += i64::try_from(page.len()).unwrap();
+            }
+        };
+        for (selection, expected) in [
+            (Selection::All, 3),
+            (Selection::Pending, 0),
+            (Selection::Obligee { obligee: "hirakawa".to_owned() }, 3),
+            (Selection::Obligee { obligee: "mlit".to_owned() }, 0),
+            (Selection::Numbers { numbers: vec![all[1].guarantee.number.clone(), "x".to_owned()] }, 1),
+            (Selection::Since { since: at(2) }, 3),
+            (Selection::Since { since: at(3) }, 0),
+            // Their documents are not drawn yet.
+            (Selection::TemplateChanged { identity: "fonts-1".to_owned() }, 0),
+        ] {
+            assert_eq!((count(c, &selection), found(c, &selection)), (expected, expected), "{selection:?}");
+        }
+        let certificates: Vec<&str> = all.iter().map(|issued| issued.certificate.id.as_str()).collect();
+        certificate::set_arrived(c, &certificates, at(4)).unwrap();
+        document::insert_new(c, &[paper(certificates[0], Kind::Certificate)]).unwrap();
+        assert_eq!(count(c, &Selection::TemplateChanged { identity: "fonts-1".to_owned() }), 2);
+        assert_eq!(count(c, &Selection::TemplateChanged { identity: "fonts-2".to_owned() }), 3);
+        guarantee::set_standing(c, &[guarantee::Standing { id: all[0].guarantee.id.clone(), current_revision: 0, ended_on: Some("2026-12-31".to_owned()) }]).unwrap();
+        assert_eq!(count(c, &Selection::All), 2);
+    }
+}

@@ -1,0 +1,400 @@
+//! The life of a guarantee, as a person walks it through at a desk: 新規, 変更－1, its 訂正, 変更－2, its 変更取消, 解約.
+
+use std::path::PathBuf;
+
+use hosho_schema::models::{authentication_key, certificate, guarantee};
+use serde_json::{Value, json};
+
+use super::{Desk, applications, key_in, squeezed, text_of};
+use crate::harness::house::example;
+
+/// The guarantee that is changed: 前払金保証 of the first example.
+const NUMBER_OF: (&str, i64) = ("2026-0001", 0);
+
+/// A desk with the examples processed, and the guarantee that is to be changed.
+struct Life {
+    desk: Desk,
+    number: String,
+    version: i64,
+}
+
+impl Life {
+    fn new() -> Self {
+        let desk = Desk::new();
+        let answer = desk.process(&example("applications.jsonl"));
+        assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
+        let statuses = desk.statuses(&example("applications.jsonl"));
+        let status = statuses.iter().find(|status| status.application.upstream_id == NUMBER_OF.0).unwrap();
+        let found = status.guarantees.iter().find(|found| found.guarantee.line == NUMBER_OF.1).unwrap();
+        let number = found.guarantee.number.clone();
+        Self { desk, number, version: 0 }
+    }
+
+    /// The content of the application with another end of 工期, 請負金額 and 保証金額.
+    fn content(to: &str, price: i64, amount: i64) -> Value {
+        let application = &applications()[0];
+        let mut works = application["works"].clone();
+        works["term"]["to"] = to.into();
+        works["contract_price"] = price.into();
+        let line = &application["products"][0];
+        let product = json!({ "medium": line["medium"], "amount": amount, "bank": line["bank"], "redeposit": line["redeposit"] });
+        json!({ "works": works, "principal": application["principal"], "product": product })
+    }
+
+    /// A change with the next version, written out; what is given may say otherwise.
+    fn change(&mut self, kind: &str, more: Value) -> Value {
+        self.version += 1;
+        let mut change = json!({
+            "kind": kind, "source": "portal", "id": format!("c-{}", self.version), "guarantee": self.number, "version": self.version,
+        });
+        change.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        change
+    }
+
+    fn send(&self, changes: &[Value]) -> (Option<i32>, Value) {
+        let lines: Vec<String> = changes.iter().map(Value::to_string).collect();
+        self.desk.report(&self.desk.file("changes.jsonl", lines.join("\n")))
+    }
+
+    /// Sends a change, lets the night pass where it waits for it, and tells what became of it.
+    fn lives(&self, change: &Value) -> Value {
+        let (code, report) = self.send(std::slice::from_ref(change));
+        assert_eq!(code, Some(0), "{report}");
+        if change["urgent"] != true {
+            assert_eq!(report["changes"][0]["state"], "pending", "{report}");
+            self.night();
+        }
+        let (code, report) = self.send(std::slice::from_ref(change));
+        assert_eq!(code, Some(0), "{report}");
+        assert_eq!(report["changes"][0]["state"], "effective", "{report}");
+        report["changes"][0].clone()
+    }
+
+    fn night(&self) -> Value {
+        let answer = self.desk.run(["batch", "start", "--out", "out", "--reason", "a night", "--json"]);
+        assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
+        serde_json::from_str(&answer.out).unwrap()
+    }
+
+    fn history(&self) -> Value {
+        let answer = self.desk.run(["history", &self.number, "--all", "--json", "--out", "out"]);
+        assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
+        serde_json::from_str(&answer.out).unwrap()
+    }
+
+    /// What the contractor sees: No. and 対象.
+    fn seen(&self) -> Vec<(i64, String)> {
+        let history = self.history();
+        let lines = history["certificates"].as_array().unwrap();
+        assert!(lines.iter().all(|line| line["arrived_at"].is_string()));
+        lines.iter().map(|line| (line["no"].as_i64().unwrap(), line["target"].as_str().unwrap().to_owned())).collect()
+    }
+
+    fn mails(&self) -> usize {
+        super::files_below(&self.desk.path("out/mail")).len()
+    }
+
+    /// The sealed key as it is stored.
+    fn sealed(&self) -> Vec<u8> {
+        let mut db = self.desk.database().get().unwrap();
+        let found = guarantee::by_number(&mut db, &self.number).unwrap().unwrap();
+        authentication_key::by_guarantees(&mut db, &[&found.id]).unwrap()[0].clone().unwrap().sealed
+    }
+
+    #[track_caller]
+    fn certificate_says(&self, made: &Value, expected: &[&str], absent: &[&str]) {
+        let text = squeezed(&text_of(&self.desk.path(PathBuf::from(made["certificate"].as_str().unwrap()))));
+        for expected in expected {
+            assert!(text.contains(&squeezed(expected)), "{expected} is not in {text}");
+        }
+        for absent in absent {
+            assert!(!text.contains(absent), "{absent} is in {text}");
+        }
+    }
+
+    fn verified(&self) -> (Option<i32>, String) {
+        let answer = self.desk.run(["verify-chain", "--out", "out"]);
+        (answer.code, answer.out)
+    }
+}
+
+fn targets(lines: &[(i64, &str)]) -> Vec<(i64, String)> {
+    lines.iter().map(|(no, target)| (*no, (*target).to_owned())).collect()
+}
+
+#[test]
+fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
+    let mut life = Life::new();
+    let (key, sealed, mut mails) = (key_in(&life.desk.path(format!("out/notices/{}.pdf", life.number))), life.sealed(), life.mails());
+    let title = "保証証書（前払金保証）";
+    assert_eq!(life.seen(), targets(&[(1, "新規")]));
+
+    // 変更－1: the term and the price, at night.
+    let change = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let made = life.lives(&change);
+    life.certificate_says(&made, &[title, "変更－1", "令和9年5月31日", "42,350,000円", "16,900,000円", &life.number], &["変更－2", &key]);
+    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    mails += 1;
+    assert_eq!((key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()), (key.clone(), mails));
+
+    // 訂正 of 変更－1, at once: the same number.
+    let correction = json!({
+        "urgent": true, "revision": 1, "reason": "終期の誤記", "after": Life::content("2027-05-30", 42_350_000, 16_900_000),
+    });
+    let change = life.change("correction", correction);
+    let made = life.lives(&change);
+    life.certificate_says(&made, &[title, "変更－1", "令和9年5月30日", "16,900,000円"], &["変更－2", "令和9年5月31日"]);
+    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    mails += 1;
+    assert_eq!((key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()), (key.clone(), mails));
+
+    // 変更－2, and 変更取消 of it.
+    let change = life.change("amendment", json!({ "after": Life::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }));
+    let made = life.lives(&change);
+    life.certificate_says(&made, &[title, "変更－2", "令和9年6月30日", "16,910,000円"], &["変更－1"]);
+    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
+    mails += 1;
+    assert_eq!(life.mails(), mails);
+    let change = life.change("amendment_reversal", json!({ "revision": 2, "reason": "延長の合意解除" }));
+    assert_eq!(life.lives(&change)["certificate"], Value::Null);
+    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    let answer = life.desk.run(["history", &life.number, "--out", "out"]);
+    assert!(answer.out.contains("令和9年5月30日") && answer.out.contains("有効"), "what was corrected holds again: {}", answer.out);
+
+    // 解約.
+    let end = json!({ "cancelled_on": "2027-03-31", "cause": "consent", "evidence": "同意書 令和9年3月25日" });
+    let change = life.change("cancellation", end);
+    let made = life.lives(&change);
+    life.certificate_says(&made, &["保証契約の解約のお知らせ", "令和9年3月31日", "変更－1", &life.number], &[&key]);
+    let history = life.history();
+    assert_eq!((&history["state"], &history["ended_on"]), (&"cancelled".into(), &"2027-03-31".into()));
+    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    // A reversal and an end are told by event and letter.
+    assert_eq!((life.mails(), life.sealed()), (mails, sealed));
+
+    let all: Vec<(&str, bool, bool)> = history["all"]["revisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["target"].as_str().unwrap(), step["visible"] == true, step["holds"] == true))
+        .collect();
+    let expected = [
+        ("新規", true, false),
+        ("変更－1", false, false),
+        ("変更－1（訂正）", true, true),
+        ("変更－2", false, false),
+        ("変更－2の取消", false, false),
+        ("解約", false, false),
+    ];
+    assert_eq!(all, expected);
+    let why = |at: usize| history["all"]["revisions"][at]["why"].as_str().unwrap().to_owned();
+    assert!(why(1).contains("hidden by 変更－1（訂正）") && why(2).contains("終期の誤記") && why(3).contains("hidden by 変更－2の取消"));
+    assert!(!history.to_string().contains(&key));
+
+    // Nothing comes after the end.
+    let change = life.change("amendment", json!({ "after": Life::content("2027-07-31", 42_350_000, 16_900_000) }));
+    let (code, report) = life.send(&[change]);
+    assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"guarantee.ended".into()), "{report}");
+
+    assert_eq!(life.verified().0, Some(0));
+    let answer = life.desk.run(["documents", "verify", "--all", "--out", "out"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.out);
+}
+
+#[test]
+fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came() {
+    let mut life = Life::new();
+    let first = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let second = life.change("amendment", json!({ "after": Life::content("2027-06-30", 42_350_000, 16_910_000) }));
+    let third = life.change("amendment", json!({ "after": Life::content("2027-06-30", 42_360_000, 16_910_000) }));
+    let (code, report) = life.send(&[third.clone(), second.clone(), first.clone(), second.clone(), first.clone(), third.clone()]);
+    assert_eq!(code, Some(0), "{report}");
+    let run = life.night();
+    assert_eq!((&run["state"], &run["total"], &run["reissued"]), (&"complete".into(), &1.into(), &1.into()), "{run}");
+    let (_, report) = life.send(&[first, second, third]);
+    let became: Vec<(&str, &str)> = report["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| (change["state"].as_str().unwrap(), change["what"].as_str().unwrap()))
+        .collect();
+    // The third changes the price alone, as things stand when its turn comes.
+    assert_eq!(became[..2], [("effective", "変更－1"), ("effective", "変更－2")]);
+    assert_eq!(became[2].0, "unchanged");
+    life.certificate_says(&report["changes"][1], &["変更－2", "令和9年6月30日", "16,910,000円", "42,350,000円"], &["変更－3"]);
+    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
+    assert_eq!(life.night(), Value::Null, "nothing waits any more");
+    // An older one never overwrites a newer one.
+    life.version = 1;
+    let mut late = life.change("amendment", json!({ "after": Life::content("2027-04-30", 42_350_000, 16_900_000) }));
+    late["id"] = "late".into();
+    let (code, report) = life.send(std::slice::from_ref(&late));
+    assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"version.taken".into()));
+    late["version"] = 1.into();
+    late["id"] = "later".into();
+    let (_, report) = life.send(&[late]);
+    assert_eq!(report["rejected"][0]["violations"][0]["code"], "version.taken");
+}
+
+#[test]
+fn every_broken_rule_of_a_change_is_told_at_once() {
+    let mut life = Life::new();
+    let codes = |report: &Value| -> Vec<(String, String)> {
+        let violations = report["rejected"][0]["violations"].as_array().unwrap();
+        violations.iter().map(|one| (one["code"].as_str().unwrap().to_owned(), one["path"].as_str().unwrap().to_owned())).collect()
+    };
+    let told = |codes: &[(&str, &str)]| -> Vec<(String, String)> {
+        codes.iter().map(|(code, path)| ((*code).to_owned(), (*path).to_owned())).collect()
+    };
+    let mut bad = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 17_000_000) }));
+    bad["after"]["product"]["medium"] = "paper".into();
+    bad["after"]["product"]["bank"] = Value::Null;
+    bad["version"] = 0.into();
+    let (code, report) = life.send(&[bad]);
+    assert_eq!(code, Some(1));
+    let expected = [
+        ("version.not_positive", "$.version"),
+        ("bank.required", "$.after.product.bank"),
+        ("amount.exceeds_cap", "$.after.product.amount"),
+        ("medium.fixed", "$.after.product.medium"),
+    ];
+    let mut found = codes(&report);
+    found.sort();
+    let mut wanted = told(&expected);
+    wanted.sort();
+    assert_eq!(found, wanted);
+
+    for (kind, more, expected) in [
+        (
+            "amendment",
+            json!({ "guarantee": "99999-99999Z", "after": Life::content("2027-05-31", 1, 1) }),
+            ("guarantee.unknown", "$.guarantee"),
+        ),
+        ("amendment", json!({ "guarantee": "3107", "after": Life::content("2027-05-31", 1, 1) }), ("guarantee.malformed", "$.guarantee")),
+        // Another system is not told that there is one.
+        ("amendment_reversal", json!({ "source": "stranger", "revision": 1, "reason": "x" }), ("guarantee.unknown", "$.guarantee")),
+        ("amendment_reversal", json!({ "revision": 1, "reason": "x" }), ("revision.unknown", "$.revision")),
+        ("amendment_reversal", json!({ "revision": 0, "reason": "x" }), ("revision.not_an_amendment", "$.revision")),
+        (
+            "correction",
+            json!({ "revision": 1, "reason": " ", "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }),
+            ("revision.unknown", "$.revision"),
+        ),
+        ("cancellation", json!({ "cancelled_on": "2027-03-31", "cause": "consent" }), ("cancellation.consent_required", "$.evidence")),
+        (
+            "cancellation",
+            json!({ "cancelled_on": "2020-03-31", "cause": "obligee_cause" }),
+            ("cancelled_on.before_issue", "$.cancelled_on"),
+        ),
+        ("cancellation", json!({ "cancelled_on": "2027-03-31", "cause": "weather" }), ("message.malformed", "$.cause")),
+        (
+            "amendment",
+            json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000), "surprise": 1 }),
+            ("message.malformed", "$.surprise"),
+        ),
+    ] {
+        let change = life.change(kind, more);
+        let (code, report) = life.send(std::slice::from_ref(&change));
+        assert_eq!(code, Some(1), "{change}: {report}");
+        assert!(codes(&report).contains(&told(&[expected])[0]), "{change}: {report}");
+    }
+
+    // What cannot be answered is a dead letter; it harms nobody.
+    let good = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let (code, report) = life.send(&[json!({ "kind": "wish", "source": "portal", "id": "w-1" }), good.clone()]);
+    assert_eq!((code, &report["summary"]["failed"], &report["summary"]["changes"]), (Some(1), &1.into(), &1.into()), "{report}");
+    // The same id with another content changes nothing.
+    let mut other = good.clone();
+    other["after"]["works"]["name"] = "別の工事".into();
+    let (code, report) = life.send(&[other]);
+    assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"change.id_reused".into()), "{report}");
+}
+
+#[test]
+fn what_was_altered_or_removed_is_found() {
+    let mut life = Life::new();
+    let urgent = json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) });
+    let change = life.change("amendment", urgent);
+    life.lives(&change);
+    let change = life.change("amendment_reversal", json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
+    life.lives(&change);
+    assert_eq!(life.verified().0, Some(0));
+    let id = {
+        let mut db = life.desk.database().get().unwrap();
+        guarantee::by_number(&mut db, &life.number).unwrap().unwrap().id
+    };
+    let certificate_of = |revision: i64| {
+        let mut db = life.desk.database().get().unwrap();
+        certificate::by_keys(&mut db, &[(&id, revision)]).unwrap().remove(0).unwrap().0.id
+    };
+    let whole = std::fs::read(life.desk.path("out/hosho.sqlite")).unwrap();
+    let last = certificate_of(2);
+    for (statement, fault) in [
+        (
+            format!("update certificate set content = replace(content, '16900000', '26900000') where id = '{}'", certificate_of(1)),
+            "revision 1 was altered",
+        ),
+        (format!("update certificate set kind = 'amendment', target = null where id = '{last}'"), "is not what its content says"),
+        (format!("delete from certificate where id = '{last}'"), "revisions 2 to 2 were removed"),
+        (
+            format!(
+                "delete from certificate where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
+                 (select content_sha256 from certificate where id = '{}') where guarantee_id = '{id}'",
+                certificate_of(1)
+            ),
+            "the seal of its chain is not ours",
+        ),
+        (format!("delete from chain_head where guarantee_id = '{id}'"), "the end of its chain was removed"),
+        (format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"), "what is said to hold is not what the chain says"),
+    ] {
+        super::alter(&life.desk, &statement);
+        let (code, out) = life.verified();
+        assert!(code == Some(1) && out.contains(fault) && out.contains(&life.number), "{statement}: {out}");
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(life.desk.path(format!("out/hosho.sqlite{suffix}")));
+        }
+        std::fs::write(life.desk.path("out/hosho.sqlite"), &whole).unwrap();
+    }
+    assert_eq!(life.verified().0, Some(0));
+}
+
+#[test]
+fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
+    let life = Life::new();
+    let pending = |desk: &Desk| -> Value {
+        let answer = desk.run(["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
+        assert_eq!(answer.code, Some(0), "{}{}", answer.out, answer.err);
+        serde_json::from_str::<Value>(&answer.out).unwrap()["guarantees"].clone()
+    };
+    assert_eq!(pending(&life.desk), 0);
+    let (before, mails) = (life.seen(), life.mails());
+    let folder = life.desk.copy_of("templates");
+    let notice = folder.join("notice/notice.hbs");
+    let text = std::fs::read_to_string(&notice).unwrap().replace("電子保証にかかる", "電子保証に係る");
+    std::fs::write(&notice, text).unwrap();
+    let edited = |arguments: &[&str]| {
+        let mut command = life.desk.hosho(arguments);
+        command.env("HOSHO__TEMPLATES__FOLDER", &folder);
+        super::answer(command)
+    };
+    let count = edited(&["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
+    assert_eq!(count.out.split_whitespace().collect::<String>(), r#"{"guarantees":16}"#, "{}", count.err);
+    let refused = edited(&["reissue", "--template-changed", "--out", "out"]);
+    assert!(refused.code == Some(2) && refused.err.contains("--reason"), "{}", refused.err);
+    let run = edited(&["reissue", "--template-changed", "--reason", "new words", "--json", "--out", "out"]);
+    let run: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}{}", run.out, run.err));
+    assert_eq!((&run["state"], &run["redrawn"], &run["failed"]), (&"complete".into(), &16.into(), &0.into()), "{run}");
+    assert_eq!(edited(&["reissue", "--template-changed", "--reason", "again", "--out", "out"]).out.trim(), "There is nothing to do.");
+    // The same revision, and said to operators.
+    assert_eq!((life.seen(), life.mails()), (before, mails));
+    let history = life.history();
+    let again = history["all"]["redrawn"].as_array().unwrap();
+    assert_eq!(again.len(), 2);
+    assert!(again.iter().all(|one| one["reason"] == "new words" && one["target"] == "新規"), "{again:?}");
+    let audit = life.desk.run(["audit", "--json", "--out", "out"]);
+    assert!(audit.out.contains("new words") && audit.out.contains("\"reissue\""), "{}", audit.out);
+    let verify = edited(&["documents", "verify", "--all", "--out", "out"]);
+    assert_eq!(verify.code, Some(0), "{}", verify.out);
+    let stored = super::files_below(&life.desk.path("out/documents/notice"));
+    assert!(stored.iter().any(|file| squeezed(&text_of(file)).contains("電子保証に係る")));
+}

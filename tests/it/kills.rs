@@ -1,6 +1,7 @@
 //! The drills: workers, broker and database die in the midst of the work, and the books balance all the same.
 //!
 //! - here: whole processes die, messages are lost, or come several times.
+//! - [`nights`]: the nightly batch and its workers.
 //! - [`outages`]: mail server, document store and memory of the broker.
 //! - [`queues`]: queues and consumers that the broker takes away.
 //! - [`poison`]: a message that kills whoever works on it.
@@ -11,6 +12,7 @@
 
 pub mod applications;
 mod crew;
+mod nights;
 mod outages;
 mod poison;
 mod queues;

@@ -1,0 +1,203 @@
+//! A night: every guarantee has an amendment that waits, and whoever runs the batch, or works for it, is killed on the way.
+//!
+//! `HOSHO_DRILL_NIGHT` is the number of applications (40,000 of them have some 50,000 guarantees), `HOSHO_DRILL_NIGHT_KILLS` that of
+//! kills. Live applications come in before and during the night; how long they take is told, and decides nothing.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use hosho::broker::{
+    Broker, Destination, Envelope, History, Lane, Outgoing,
+    rabbit::{Rabbit, RabbitOptions},
+};
+use serde_json::{Value, json};
+
+use super::{
+    alone,
+    applications::{Application, SOURCE, Totals, throw},
+    crew::{Crew, Mark},
+    dice, setting,
+};
+use crate::harness::{house::House, process::eventually};
+
+/// Live applications whose time is taken, before and during the night.
+const LIVE: usize = 15;
+
+/// Longest wait for the whole night.
+fn limit(applications: usize) -> Duration {
+    Duration::from_mins(5) + Duration::from_millis(200) * u32::try_from(applications).unwrap()
+}
+
+/// An amendment of every guarantee of an application: somebody else represents the contractor.
+fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
+    let document = application.document();
+    let mut principal = document["principal"].clone();
+    let representative = match principal["kind"].as_str() {
+        Some("company") => &mut principal["representative"],
+        _ => &mut principal["representative"]["representative"],
+    };
+    *representative = json!(format!("{}　改", representative.as_str().unwrap()));
+    let lines = document["products"].as_array().unwrap();
+    let amendment = |(line, number): (&Value, &String)| {
+        let mut product = line.clone();
+        product
+            .as_object_mut()
+            .unwrap()
+            .retain(|field, _| ["medium", "amount", "this_year_base", "bank", "redeposit"].contains(&field.as_str()));
+        json!({
+            "kind": "amendment", "source": SOURCE, "id": format!("c-{number}"), "guarantee": number, "version": 1,
+            "after": { "works": document["works"], "principal": principal, "product": product },
+        })
+    };
+    lines.iter().zip(numbers).map(amendment).collect()
+}
+
+/// Publishes applications one after the other, and tells how long each took until everything of it was done.
+fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
+    let options =
+        RabbitOptions { prefix: crew.house.prefix.clone(), ..RabbitOptions::new(crew.house.broker(), hosho::stages::NAMES.to_vec()) };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let rabbit = Rabbit::new(options).unwrap();
+    let mut publisher = runtime.block_on(rabbit.publisher()).unwrap();
+    let mut times = Vec::new();
+    for application in applications {
+        let id = hosho_schema::ids::application(SOURCE, &application.id);
+        let message = Outgoing {
+            destination: Destination::Stage("validate", Lane::Live),
+            envelope: Envelope {
+                message_id: Some(application.id.clone()),
+                message_type: Some("application.v1".to_owned()),
+                correlation_id: None,
+                traceparent: None,
+                history: History::default(),
+                payload: application.document().to_string().into_bytes(),
+            },
+        };
+        let began = Instant::now();
+        runtime.block_on(publisher.publish(vec![message])).unwrap();
+        let done = format!(
+            "select count(*) from guarantee g join certificate c on c.guarantee_id = g.id
+             where g.application_id = '{id}' and c.completed_at is not null"
+        );
+        eventually("a live application", Duration::from_mins(2), || (crew.number(&done) == application.lines.len()).then_some(()));
+        times.push(began.elapsed());
+    }
+    runtime.block_on(rabbit.close());
+    times
+}
+
+/// The time that 95 of 100 take at most.
+fn p95(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    times[(times.len() * 95).div_ceil(100) - 1]
+}
+
+#[test]
+fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
+    let _alone = alone();
+    let mut dice = dice();
+    let size = setting("NIGHT").unwrap_or(200);
+    let kills: usize = setting("NIGHT_KILLS").unwrap_or(3);
+    let applications = throw(&mut dice, size + 2 * LIVE);
+    let (live, applications) = applications.split_at(2 * LIVE);
+    let totals = Totals::of(applications);
+    let mut crew = Crew::new(House::new("nights"), size);
+    crew.start(&[("BATCH__LEASE_SECONDS", "5"), ("BATCH__REPORT_FOLDER", &crew.house.path("reports").display().to_string())]);
+    crew.enqueue(applications, 1);
+    crew.until(Mark::Completed, totals.guarantees);
+
+    // The day: every guarantee is amended, and that waits.
+    let ids: Vec<(String, String)> = applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
+    let mut lines = String::new();
+    for (application, status) in applications.iter().zip(crew.house.statuses(&ids)) {
+        let numbers: Vec<String> = status.guarantees.iter().map(|found| found.guarantee.number.clone()).collect();
+        for amendment in amendments(application, &numbers) {
+            lines.push_str(&format!("{amendment}\n"));
+        }
+    }
+    let file = crew.house.path("changes.jsonl");
+    std::fs::write(&file, lines).unwrap();
+    crew.house.succeed(&["enqueue", file.to_str().unwrap()]);
+    eventually("every amendment is decided", limit(size), || {
+        crew.assert_alive();
+        (crew.number("select count(*) from change") == totals.guarantees).then_some(())
+    });
+    assert_eq!(crew.number("select count(*) from change where state <> 'pending'"), 0);
+    assert_eq!(crew.number("select count(*) from certificate where revision > 0"), 0);
+    let keys = crew.sql.query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
+    let (first, second) = live.split_at(LIVE);
+    let idle = lone(&mut crew, first);
+
+    // The night.
+    let began = Instant::now();
+    // As fast as the settings say, and slow enough for what is to happen on the way.
+    let rate = (totals.guarantees / 20).clamp(5, 400).to_string();
+    crew.house.succeed(&["batch", "start", "--reason", "a drill", "--detach", "--rate", &rate]);
+    let busy = lone(&mut crew, second);
+    let done = "select count(*) from certificate where revision = 1 and completed_at is not null";
+    let mut doubt: BTreeSet<String> = BTreeSet::new();
+    let so_far = crew.number(done);
+    assert!(so_far < totals.guarantees, "the night was over before anything happened: too few guarantees");
+    for kill in 0..kills {
+        let at = so_far + (kill + 1) * (totals.guarantees - so_far) / (kills + 2);
+        eventually(&format!("{at} re-issued"), limit(size), || {
+            crew.assert_alive();
+            (crew.number(done) >= at).then_some(())
+        });
+        // Whoever drives the run is among the first.
+        let who: &[usize] = if kill == 0 { &[0, 1] } else { [&[0][..], &[1], &[0, 1]][dice.below(3)] };
+        doubt.extend(crew.kill(who));
+        eprintln!("kill {}: {who:?} at {at} re-issued or more", kill + 1);
+        crew.start(&[]);
+    }
+    eventually("the end of the run", limit(size), || {
+        crew.assert_alive();
+        (crew.number("select count(*) from job_run where state in ('complete', 'complete_with_failures')") == 1).then_some(())
+    });
+    let took = began.elapsed();
+    let run = crew.sql.query("select state, total, selected, takeovers from job_run").remove(0);
+    let run: Vec<String> = run.into_iter().flatten().collect();
+    eprintln!(
+        "{} guarantees re-issued in {:.1} s with {kills} kills, {} a second; driven by {} processes",
+        totals.guarantees,
+        took.as_secs_f64(),
+        (totals.guarantees as f64 / took.as_secs_f64()).round(),
+        run[3]
+    );
+    let (idle, busy) = (p95(&idle), p95(&busy));
+    eprintln!("live applications, p95: {idle:?} before, {busy:?} during the night, ratio {:.2}", busy.as_secs_f64() / idle.as_secs_f64());
+
+    let guarantees = totals.guarantees.to_string();
+    assert_eq!(run[..3], ["complete", &guarantees, &guarantees]);
+    assert!(run[3].parse::<usize>().unwrap() > 1, "whoever drove the run was never killed");
+    crew.settle();
+    // Each once, with its documents, under its old key.
+    let live_guarantees: usize = live.iter().map(|application| application.lines.len()).sum();
+    for (sql, expected) in [
+        ("select count(*) from certificate where revision = 1", totals.guarantees),
+        ("select count(*) from certificate", 2 * totals.guarantees + live_guarantees),
+        ("select count(*) from certificate where completed_at is null", 0),
+        ("select count(*) from change where state = 'effective' and revision = 1", totals.guarantees),
+        ("select count(*) from run_item where state = 'done' and outcome = 'reissued'", totals.guarantees),
+        ("select count(*) from run_item", totals.guarantees),
+        ("select count(*) from outbox", 0),
+        ("select count(*) from guarantee where current_revision = 1", totals.guarantees),
+        ("select count(*) from document d join certificate c on c.id = d.certificate_id where c.revision = 1", totals.documents),
+        ("select count(*) from mail m join certificate c on c.id = m.certificate_id where c.revision = 1", totals.mails),
+        ("select count(*) from mail where state not in ('accepted', 'unknown')", 0),
+        ("select count(*) from failed_message", 0),
+    ] {
+        assert_eq!(crew.number(sql), expected, "{sql}");
+    }
+    let now = crew.sql.query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
+    assert!(keys.iter().all(|key| now.contains(key)), "a key was replaced");
+    let unknown = crew.texts("select id from mail where state = 'unknown'");
+    assert!(unknown.len() <= doubt.len() + kills * 8, "{} mails in doubt", unknown.len());
+    crew.house.succeed(&["verify-chain"]);
+    let report = std::fs::read_dir(crew.house.path("reports")).unwrap().next().unwrap().unwrap().path();
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(report.contains(": complete\n") && report.contains(&format!("re-issued      {guarantees}")), "{report}");
+}

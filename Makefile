@@ -36,7 +36,11 @@ demo: cargo
 	@find demo-out -name '*.pdf' | sort | sed -n '1,6s/^/  /p'
 	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'
 
-# The quick checks first. All in the release profile: one build of the dependencies serves them and the demonstration.
+# Unit tests are built with less effort: they run for seconds, and optimising them takes minutes.
+UNIT_TESTS := --config profile.release.package.hosho.opt-level=1 --config profile.release.package.hosho-schema.opt-level=1
+
+# The quick checks first. All in the release profile: one build of the dependencies serves them and the demonstration. Most integration
+# tests wait for servers, so more of them run at a time than there are cores.
 .PHONY: test
 test: cargo
 	.ci/install $(FOR_TEST)
@@ -48,20 +52,24 @@ test: cargo
 	else \
 	    echo "SKIPPED: cargo deny (licences, bans, sources): cargo-deny is not installed" >&2; \
 	fi
-	cargo test --release --locked --workspace
+	cargo test --release --locked --workspace --lib --bins $(UNIT_TESTS)
+	cargo test --release --locked --test it -- --test-threads=4
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
-# The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,000 dead letters,
-# 20,000 schedules. HOSHO_DRILL_SEED repeats a run.
+# The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,
+# 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. HOSHO_DRILL_SEED repeats a run.
 SOAK := cargo test --release --locked --test it -- --nocapture --test-threads=1
 .PHONY: soak
 soak: cargo
 	.ci/install $(FOR_TEST)
 	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 HOSHO_DRILL_MAIL=2000 HOSHO_DRILL_DELETED=2000 \
 	    HOSHO_DRILL_DATABASE_AWAY_SECONDS=20 HOSHO_DRILL_DOCUMENTS_AWAY_SECONDS=20 HOSHO_DRILL_ALARM_SECONDS=20 \
-	    HOSHO_DRILL_MAIL_AWAY_SECONDS=30 $(SOAK) kills:: --skip kills::workers_that_are_killed
+	    HOSHO_DRILL_MAIL_AWAY_SECONDS=30 HOSHO_DRILL_BROKER_KILLS=3 \
+	    $(SOAK) kills:: --skip kills::workers_that_are_killed --skip kills::nights --skip kills::growth
 	HOSHO_DRILL_APPLICATIONS=10000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
-	HOSHO_DRILL_LETTERS=5000 $(SOAK) failures::replaying
+	HOSHO_DRILL_NIGHT=36000 HOSHO_DRILL_NIGHT_KILLS=5 $(SOAK) kills::nights
+	HOSHO_DRILL_STORED=1000000 HOSHO_DRILL_REISSUED=1000,10000,100000 $(SOAK) kills::growth
+	HOSHO_DRILL_LETTERS=5001 $(SOAK) failures::replaying
 	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 

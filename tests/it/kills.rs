@@ -1,17 +1,18 @@
 //! The drills: workers, broker and database die in the midst of the work, and the books balance all the same.
 //!
 //! - here: whole processes die, messages are lost, or come several times.
-//! - [`nights`]: the nightly batch and its workers.
+//! - [`nights`]: the nightly batch and its workers; [`growth`]: how long it takes.
 //! - [`outages`]: mail server, document store and memory of the broker.
 //! - [`queues`]: queues and consumers that the broker takes away.
 //! - [`poison`]: a message that kills whoever works on it.
 //!
 //! Moments are chosen by what has been achieved so far (so many rows of a table, so many mails), never by time: the machine
 //! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
-//! `HOSHO_DRILL_KILLS` set the size (`make soak`). The drills run one after another, since each wants the whole machine.
+//! `HOSHO_DRILL_KILLS` set the size (`make soak`). Two drills run at a time.
 
 pub mod applications;
 mod crew;
+mod growth;
 mod nights;
 mod outages;
 mod poison;
@@ -22,7 +23,7 @@ use std::{
     collections::BTreeSet,
     hash::{BuildHasher as _, Hasher as _, RandomState},
     str::FromStr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,10 +43,26 @@ use crate::harness::{house::House, postgres::Postgres, process::eventually, rabb
 /// Longest wait for a sign of life.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// One drill at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static DRILL: Mutex<()> = Mutex::new(());
-    DRILL.lock().unwrap_or_else(PoisonError::into_inner)
+/// Drills at the same time: each spends most of it waiting for something to time out.
+const AT_ONCE: usize = 2;
+
+/// A place among the drills that run, given back when it is dropped.
+struct Place;
+
+static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Waits for a place.
+fn place() -> Place {
+    let taken = PLACES.0.lock().unwrap_or_else(PoisonError::into_inner);
+    *PLACES.1.wait_while(taken, |taken| *taken >= AT_ONCE).unwrap_or_else(PoisonError::into_inner) += 1;
+    Place
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *PLACES.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        PLACES.1.notify_one();
+    }
 }
 
 /// A setting of the drills, from the environment.
@@ -113,10 +130,10 @@ fn send_again(crew: &mut Crew, applications: &[Application], unknown: &BTreeSet<
 /// not answered for.
 #[test]
 fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
-    let applications = throw(&mut dice, setting("APPLICATIONS").unwrap_or(2_000));
-    let kills = setting("KILLS").unwrap_or(6);
+    let applications = throw(&mut dice, setting("APPLICATIONS").unwrap_or(1_000));
+    let kills = setting("KILLS").unwrap_or(5);
     let totals = Totals::of(&applications);
     let mut crew = Crew::new(House::new("kills"), applications.len());
     let began = Instant::now();
@@ -178,7 +195,7 @@ fn unanswered(crew: &Crew) -> usize {
 /// application and each stage.
 #[test]
 fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_again() {
-    let _alone = alone();
+    let _place = place();
     let applications = throw(&mut dice(), setting("LOST").unwrap_or(60));
     let totals = Totals::of(&applications);
     let mut crew = Crew::new(House::new("lost"), applications.len());
@@ -208,7 +225,7 @@ fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_ag
 
 #[test]
 fn messages_that_come_three_times_at_once_have_their_effect_once() {
-    let _alone = alone();
+    let _place = place();
     let applications = throw(&mut dice(), setting("COPIED").unwrap_or(300));
     let totals = Totals::of(&applications);
     let mut crew = Crew::new(House::new("copies"), applications.len());
@@ -223,10 +240,10 @@ fn messages_that_come_three_times_at_once_have_their_effect_once() {
 
 #[test]
 fn workers_outlive_a_broker_that_is_killed_again_and_again() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
-    let kills = setting("BROKER_KILLS").unwrap_or(3);
+    let kills = setting("BROKER_KILLS").unwrap_or(2);
     let totals = Totals::of(&applications);
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("broker_killed");
@@ -266,7 +283,7 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
 
 #[test]
 fn workers_wait_for_a_database_that_is_away() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
     let totals = Totals::of(&applications);

@@ -185,7 +185,7 @@ async fn work(first: u64, hand: u64, hands: u64, count: u64, failed: &AtomicBool
 #[test]
 fn no_order_of_events_loses_or_doubles_anything() {
     let first = seed();
-    let count: u64 = setting("SCHEDULES").unwrap_or(1_000);
+    let count: u64 = setting("SCHEDULES").unwrap_or(600);
     let began = Instant::now();
     let failed = AtomicBool::new(false);
     let hands = std::thread::available_parallelism().map_or(1, NonZero::get).min(usize::try_from(count).unwrap()) as u64;

@@ -15,10 +15,9 @@ use hosho::broker::{
 use serde_json::{Value, json};
 
 use super::{
-    alone,
     applications::{Application, SOURCE, Totals, throw},
     crew::{Crew, Mark},
-    dice, setting,
+    dice, place, setting,
 };
 use crate::harness::{house::House, process::eventually};
 
@@ -97,7 +96,7 @@ fn p95(times: &[Duration]) -> Duration {
 
 #[test]
 fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let size = setting("NIGHT").unwrap_or(200);
     let kills: usize = setting("NIGHT_KILLS").unwrap_or(3);

@@ -7,10 +7,10 @@ use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path, time::Instant}
 use hosho_schema::models::mail::State;
 
 use super::{
-    LIMIT, alone,
+    LIMIT,
     applications::{Application, Totals, throw},
     crew::{CONNECTIONS, Crew, Mark},
-    dice, everything_is_accepted_once, outlast,
+    dice, everything_is_accepted_once, outlast, place,
     reckoning::{balance, compare_mails},
     send_again, setting, unanswered,
 };
@@ -27,7 +27,7 @@ fn misbehave(crew: &Crew, more: &[(&str, &str)]) {
 /// Away, then turning everybody away, then every mail, then each for now, then silent, then hanging up; some mailboxes never exist.
 #[test]
 fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("MAIL").unwrap_or(250));
     let totals = Totals::of(&applications);
@@ -92,7 +92,7 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
 
 #[test]
 fn stages_wait_for_a_document_store_that_cannot_be_written() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
     let totals = Totals::of(&applications);
@@ -127,7 +127,7 @@ fn swap(one: &Path, other: &Path) {
 
 #[test]
 fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(200));
     let totals = Totals::of(&applications);

@@ -23,7 +23,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{LIMIT, alone, dice};
+use super::{LIMIT, dice, place};
 use crate::harness::{
     amqp::properties,
     house::House,
@@ -135,7 +135,7 @@ fn start(house: &House, life: usize) -> Child {
 
 #[test]
 fn a_message_that_kills_its_process_is_buried_alone() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let mut house = House::new("poison");
     let mut sql = Session::connect(&house.database);

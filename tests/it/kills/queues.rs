@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::{
-    LIMIT, alone,
+    LIMIT,
     applications::{Totals, throw},
     crew::{Crew, Mark},
-    dice, everything_is_accepted_once, outlast, setting,
+    dice, everything_is_accepted_once, outlast, place, setting,
 };
 use crate::harness::{house::House, process::eventually, rabbit::Rabbit};
 
@@ -14,7 +14,7 @@ use crate::harness::{house::House, process::eventually, rabbit::Rabbit};
 /// in the midst of its consumers. Between a loss and the moment when a worker has declared the queue again, messages find none.
 #[test]
 fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("DELETED").unwrap_or(300));
     let totals = Totals::of(&applications);
@@ -88,7 +88,7 @@ fn declared_again(crew: &mut Crew) {
 /// The mail server thinks for longer than the broker waits for an acknowledgement (half an hour in production).
 #[test]
 fn a_consumer_that_the_broker_gives_up_starts_anew() {
-    let _alone = alone();
+    let _place = place();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("GIVEN_UP").unwrap_or(100));
     let totals = Totals::of(&applications);

@@ -172,7 +172,7 @@ pub fn store(
     let mut ledger = Ledger { data, facts, today: facts.received_on, revisions, changes, engaged, own };
 
     let (mut rows, mut fresh, mut faults) = (Vec::new(), HashSet::new(), HashMap::new());
-    let (mut engages, mut ends) = (HashMap::new(), Vec::new());
+    let (mut moved, mut ends) = (HashMap::new(), Vec::new());
     for (case, known) in cases.iter().zip(stored) {
         if known.is_some() || fresh.contains(&case.candidate.id) {
             continue;
@@ -181,7 +181,7 @@ pub fn store(
             Ok(decided) => {
                 fresh.insert(case.candidate.id.clone());
                 if let Some(engagement) = decided.engages {
-                    engages.insert((engagement.application_id.clone(), engagement.line), engagement);
+                    moved.insert((engagement.application_id.clone(), engagement.line), engagement);
                 }
                 ends.extend(decided.ends);
                 rows.push(decided.row);
@@ -192,7 +192,7 @@ pub fn store(
         }
     }
     change::insert_missing(db, &rows)?;
-    works::re_engage(db, &engages.into_values().collect::<Vec<_>>())?;
+    works::re_engage(db, &moved.into_values().collect::<Vec<_>>())?;
     if let Some(at) = cases.first().map(|case| case.candidate.at) {
         let ends: Vec<(&str, i64)> = ends.iter().map(|(application, line): &(String, i64)| (application.as_str(), *line)).collect();
         works::end(db, &ends, at)?;
@@ -338,13 +338,13 @@ impl Ledger<'_> {
 
     /// What the guarantee engages once all that waits has taken effect, where that differs from what it does now; or that it ends.
     fn engage(&mut self, known: &Known, life: &Life) -> (Option<Engagement>, Option<(String, i64)>) {
-        let line = (known.guarantee.application_id.clone(), known.guarantee.line);
-        let Some(now) = self.own.get(&line).cloned() else { return (None, None) };
+        let key = (known.guarantee.application_id.clone(), known.guarantee.line);
+        let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
         let forget = |engaged: &mut HashMap<String, Vec<Engaged>>| {
             let mut gone = None;
             for others in engaged.values_mut() {
                 let own =
-                    |engaged: &Engaged| (engaged.engagement.application_id.as_str(), engaged.engagement.line) == (line.0.as_str(), line.1);
+                    |engaged: &Engaged| (engaged.engagement.application_id.as_str(), engaged.engagement.line) == (key.0.as_str(), key.1);
                 if let Some(at) = others.iter().position(own) {
                     gone = Some(others.remove(at));
                 }
@@ -353,12 +353,12 @@ impl Ledger<'_> {
         };
         if life.ended_on().is_some() {
             forget(&mut self.engaged);
-            self.own.remove(&line);
-            return (None, Some(line));
+            self.own.remove(&key);
+            return (None, Some(key));
         }
         let Some((_, held)) = life.current() else { return (None, None) };
-        let (key, engagement) = crate::domain::engagement::of_certificate(held);
-        let works_id = ids::works(&key);
+        let (name, engagement) = crate::domain::engagement::of_certificate(held);
+        let works_id = ids::works(&name);
         let then = Engagement {
             works_id: works_id.clone(),
             works_number: engagement.works_number,
@@ -374,7 +374,7 @@ impl Ledger<'_> {
         if let Some(engaged) = forget(&mut self.engaged) {
             self.engaged.entry(works_id).or_default().push(Engaged { engagement: then.clone(), ..engaged });
         }
-        self.own.insert(line, then.clone());
+        self.own.insert(key, then.clone());
         (Some(then), None)
     }
 }

@@ -198,7 +198,8 @@ pub struct Settlement {
 /// Writes down what became of pending changes. Contention when one of them is pending no more.
 pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: NaiveDateTime) -> Result<(), DbError> {
     // Those of one outcome share a statement: nearly all of a night made their guarantee's next revision.
-    let mut alike: HashMap<(State, Option<i64>, Option<&str>), Vec<&str>> = HashMap::new();
+    type Became<'a> = (State, Option<i64>, Option<&'a str>);
+    let mut alike: HashMap<Became<'_>, Vec<&str>> = HashMap::new();
     for settlement in settlements {
         let key = (settlement.state, settlement.revision, settlement.violations.as_deref());
         alike.entry(key).or_default().push(&settlement.id);

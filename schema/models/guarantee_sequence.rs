@@ -64,7 +64,7 @@ pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Resul
 }
 
 /// Reads all counters: branch and term, and the last sequence given out.
-pub fn all(connection: &mut Connection) -> Result<Vec<((String, String), i64)>, DbError> {
+pub fn all(connection: &mut Connection) -> Result<BTreeMap<(String, String), i64>, DbError> {
     let rows: Vec<(String, String, i64)> = match_connection!(connection, c => {
         guarantee_sequence::table.order((guarantee_sequence::branch, guarantee_sequence::term)).load(c)
     })

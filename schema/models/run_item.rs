@@ -105,7 +105,8 @@ pub struct Made {
 
 /// Writes down what the reissue stage made of guarantees; the first word stands. Where nothing was due they are done.
 pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<(), DbError> {
-    let mut alike: BTreeMap<(&str, Outcome, Option<(i64, i64)>), Vec<&str>> = BTreeMap::new();
+    type Became<'a> = (&'a str, Outcome, Option<(i64, i64)>);
+    let mut alike: BTreeMap<Became<'_>, Vec<&str>> = BTreeMap::new();
     for item in made {
         alike.entry((&item.run_id, item.outcome, item.revisions)).or_default().push(&item.guarantee_id);
     }

@@ -305,7 +305,7 @@ impl Nightly {
 
     async fn lease(&self, id: &str) -> Result<Option<Run>, Trouble> {
         let (id, name, now, until) = (id.to_owned(), self.name.clone(), self.clock.now(), self.clock.now() + self.settings.lease);
-        Ok(self.database(move |db| job_run::lease(db, &id, &name, now, until)).await?)
+        self.database(move |db| job_run::lease(db, &id, &name, now, until)).await
     }
 
     async fn drive(&mut self, mut run: Run) -> Result<Ended, Trouble> {
@@ -337,7 +337,8 @@ impl Nightly {
                 moved = self.clock.now();
             }
             rounds += 1;
-            let due = Duration::from_secs_f64(sent as f64 / run.rate.max(1) as f64);
+            let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000) / u64::try_from(run.rate).unwrap_or(1).max(1);
+            let due = Duration::from_millis(millis);
             let wait = due.saturating_sub(began.elapsed());
             if self.pause(if sent == 0 { TICK } else { wait }).await {
                 let (id, name) = (run.id.clone(), self.name.clone());
@@ -367,7 +368,7 @@ impl Nightly {
             job_run::advance(db, &run, &name, &guarantees, &messages, exhausted)?;
             Ok(queued + i64::try_from(page.len()).unwrap_or(0))
         };
-        Ok(self.database(work).await?)
+        self.database(work).await
     }
 
     /// Publishes what is next in the outbox, a second's worth at most, and returns how many that were.
@@ -406,7 +407,7 @@ impl Nightly {
             return Ok(false);
         }
         let id = run.id.clone();
-        Ok(self.database(move |db| Ok(run_item::queued(db, &id)? == 0 && outbox::next(db, &id, 1)?.is_empty())).await?)
+        self.database(move |db| Ok(run_item::queued(db, &id)? == 0 && outbox::next(db, &id, 1)?.is_empty())).await
     }
 
     async fn finish(&mut self, run: &Run) -> Result<(), Trouble> {

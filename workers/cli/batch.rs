@@ -145,6 +145,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a pace and an estimate for people")]
     fn of(run: Run, counts: &Counts, now: NaiveDateTime) -> Self {
         let settled = counts.done + counts.failed;
         let seconds = (run.finished_at.unwrap_or(now) - run.created_at).num_milliseconds().max(1) as f64 / 1_000.0;
@@ -168,7 +169,6 @@ impl Shown {
             unchanged: counts.unchanged,
             rate: run.rate,
             pace: (pace * 10.0).round() / 10.0,
-            #[expect(clippy::cast_possible_truncation, reason = "seconds")]
             left_seconds: (run.state == State::Running && settled > 0).then(|| (left as f64 / pace) as i64),
             checkpoint: run.checkpoint,
             driver: run.driver,
@@ -228,9 +228,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             let id = complete_run(&database, &run).await?;
             let (shown, failed) = look(&database, &id).await?;
             if json {
-                print_json(&shown)?
+                print_json(&shown)?;
             } else {
-                shown.tell(&failed)
+                shown.tell(&failed);
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -336,6 +336,7 @@ pub(crate) mod tests {
         Box::new(application)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape `apply` asks for")]
     fn draw_up(after: &Application, number: i64) -> Result<Certificate, Violation> {
         let mut certificate = sample();
         certificate.revision = number;

@@ -115,10 +115,10 @@ impl Stage for Dispatch {
         let mut mails = ledger::by_certificates(db, &certificates)?.into_iter();
         let mut applications = application::by_ids(db, &applications)?.into_iter();
         let later = found.iter().flatten().filter(|(certificate, _)| certificate.change_id.is_some());
-        let changed: Vec<&str> = later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
-        let targets = certificate::targets(db, &changed)?;
-        let changes: Vec<&str> = later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
-        let mut changes = change::by_ids(db, &changes)?.into_iter();
+        let moved: Vec<&str> = later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
+        let targets = certificate::targets(db, &moved)?;
+        let asked: Vec<&str> = later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
+        let mut changes = change::by_ids(db, &asked)?.into_iter();
         Ok(items
             .iter()
             .zip(found)

@@ -143,8 +143,8 @@ impl Stage for Render {
         }
         let due = if redraws { again.is_none() } else { arrives };
         let drawn = if due { self.drawing.documents(&revision, sealed.as_ref())? } else { Vec::new() };
-        let redrawn = redraws.then(|| redrawn(&revision, guarantee, again.unwrap_or_default())).transpose()?;
-        Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
+        let told = redraws.then(|| redrawn(&revision, guarantee, again.unwrap_or_default())).transpose()?;
+        Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
     }
 
     async fn act(&self, outcomes: Vec<Outcome>) -> Vec<Result<Outcome, Fault>> {

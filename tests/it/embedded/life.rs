@@ -42,7 +42,7 @@ impl Life {
     }
 
     /// A change with the next version, written out; what is given may say otherwise.
-    fn change(&mut self, kind: &str, more: Value) -> Value {
+    fn change(&mut self, kind: &str, more: &Value) -> Value {
         self.version += 1;
         let mut change = json!({
             "kind": kind, "source": "portal", "id": format!("c-{}", self.version), "guarantee": self.number, "version": self.version,
@@ -130,7 +130,7 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     assert_eq!(life.seen(), targets(&[(1, "新規")]));
 
     // 変更－1: the term and the price, at night.
-    let change = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let change = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
     let made = life.lives(&change);
     life.certificate_says(&made, &[title, "変更－1", "令和9年5月31日", "42,350,000円", "16,900,000円", &life.number], &["変更－2", &key]);
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
@@ -141,7 +141,7 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     let correction = json!({
         "urgent": true, "revision": 1, "reason": "終期の誤記", "after": Life::content("2027-05-30", 42_350_000, 16_900_000),
     });
-    let change = life.change("correction", correction);
+    let change = life.change("correction", &correction);
     let made = life.lives(&change);
     life.certificate_says(&made, &[title, "変更－1", "令和9年5月30日", "16,900,000円"], &["変更－2", "令和9年5月31日"]);
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
@@ -149,13 +149,13 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     assert_eq!((key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()), (key.clone(), mails));
 
     // 変更－2, and 変更取消 of it.
-    let change = life.change("amendment", json!({ "after": Life::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }));
+    let change = life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }));
     let made = life.lives(&change);
     life.certificate_says(&made, &[title, "変更－2", "令和9年6月30日", "16,910,000円"], &["変更－1"]);
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
     mails += 1;
     assert_eq!(life.mails(), mails);
-    let change = life.change("amendment_reversal", json!({ "revision": 2, "reason": "延長の合意解除" }));
+    let change = life.change("amendment_reversal", &json!({ "revision": 2, "reason": "延長の合意解除" }));
     assert_eq!(life.lives(&change)["certificate"], Value::Null);
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
     let answer = life.desk.run(["history", &life.number, "--out", "out"]);
@@ -163,7 +163,7 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
 
     // 解約.
     let end = json!({ "cancelled_on": "2027-03-31", "cause": "consent", "evidence": "同意書 令和9年3月25日" });
-    let change = life.change("cancellation", end);
+    let change = life.change("cancellation", &end);
     let made = life.lives(&change);
     life.certificate_says(&made, &["保証契約の解約のお知らせ", "令和9年3月31日", "変更－1", &life.number], &[&key]);
     let history = life.history();
@@ -192,7 +192,7 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     assert!(!history.to_string().contains(&key));
 
     // Nothing comes after the end.
-    let change = life.change("amendment", json!({ "after": Life::content("2027-07-31", 42_350_000, 16_900_000) }));
+    let change = life.change("amendment", &json!({ "after": Life::content("2027-07-31", 42_350_000, 16_900_000) }));
     let (code, report) = life.send(&[change]);
     assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"guarantee.ended".into()), "{report}");
 
@@ -204,9 +204,9 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
 #[test]
 fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came() {
     let mut life = Life::new();
-    let first = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
-    let second = life.change("amendment", json!({ "after": Life::content("2027-06-30", 42_350_000, 16_910_000) }));
-    let third = life.change("amendment", json!({ "after": Life::content("2027-06-30", 42_360_000, 16_910_000) }));
+    let first = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let second = life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_910_000) }));
+    let third = life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_360_000, 16_910_000) }));
     let (code, report) = life.send(&[third.clone(), second.clone(), first.clone(), second.clone(), first.clone(), third.clone()]);
     assert_eq!(code, Some(0), "{report}");
     let run = life.night();
@@ -226,7 +226,7 @@ fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came(
     assert_eq!(life.night(), Value::Null, "nothing waits any more");
     // An older one never overwrites a newer one.
     life.version = 1;
-    let mut late = life.change("amendment", json!({ "after": Life::content("2027-04-30", 42_350_000, 16_900_000) }));
+    let mut late = life.change("amendment", &json!({ "after": Life::content("2027-04-30", 42_350_000, 16_900_000) }));
     late["id"] = "late".into();
     let (code, report) = life.send(std::slice::from_ref(&late));
     assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"version.taken".into()));
@@ -246,7 +246,7 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
     let told = |codes: &[(&str, &str)]| -> Vec<(String, String)> {
         codes.iter().map(|(code, path)| ((*code).to_owned(), (*path).to_owned())).collect()
     };
-    let mut bad = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 17_000_000) }));
+    let mut bad = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 17_000_000) }));
     bad["after"]["product"]["medium"] = "paper".into();
     bad["after"]["product"]["bank"] = Value::Null;
     bad["version"] = 0.into();
@@ -293,14 +293,14 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
             ("message.malformed", "$.surprise"),
         ),
     ] {
-        let change = life.change(kind, more);
+        let change = life.change(kind, &more);
         let (code, report) = life.send(std::slice::from_ref(&change));
         assert_eq!(code, Some(1), "{change}: {report}");
         assert!(codes(&report).contains(&told(&[expected])[0]), "{change}: {report}");
     }
 
     // What cannot be answered is a dead letter; it harms nobody.
-    let good = life.change("amendment", json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let good = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
     let (code, report) = life.send(&[json!({ "kind": "wish", "source": "portal", "id": "w-1" }), good.clone()]);
     assert_eq!((code, &report["summary"]["failed"], &report["summary"]["changes"]), (Some(1), &1.into(), &1.into()), "{report}");
     // The same id with another content changes nothing.
@@ -314,9 +314,9 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
 fn what_was_altered_or_removed_is_found() {
     let mut life = Life::new();
     let urgent = json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) });
-    let change = life.change("amendment", urgent);
+    let change = life.change("amendment", &urgent);
     life.lives(&change);
-    let change = life.change("amendment_reversal", json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
+    let change = life.change("amendment_reversal", &json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
     life.lives(&change);
     assert_eq!(life.verified().0, Some(0));
     let id = {

@@ -217,12 +217,11 @@ impl Judged {
 
     /// The code of the obligee or branch that is configured no more.
     pub fn gone(&self) -> Option<&'static str> {
-        let found = self.content.iter().flat_map(|judged| &judged.violations).find_map(|violation| match violation.code {
+        self.content.iter().flat_map(|judged| &judged.violations).find_map(|violation| match violation.code {
             Code::BranchUnknown => Some("branch"),
             Code::ObligeeUnknown => Some("obligee"),
             _ => None,
-        });
-        found
+        })
     }
 
     /// The change where nothing was reported so far.

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""An upstream system: hands applications to hosho over RabbitMQ, and may listen for the results.
+"""An upstream system: hands applications and changes to hosho over RabbitMQ, and may listen for the results.
 
     enqueue.py applications.jsonl --url amqp://user:password@mq.example.com/ --listen 10
 
-Each line of the file is one application (`application.v1`, see schema/). Sending a line twice is safe: hosho knows an
-application by the identifier that is in it. Needs Python 3 and pika (Debian: python3-pika).
+Each line of the file is one application (`application.v1`, see schema/) or one change of a guarantee, which has a `kind`
+(`amendment.v1` and so on). Sending a line twice is safe: hosho knows it by the identifier that is in it. Needs Python 3 and pika (Debian: python3-pika).
 
 Exit code: 0 all accepted; 1 the broker did not accept some lines (they are named); 2 nothing could be sent.
 """
@@ -19,8 +19,8 @@ import pika
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Hand applications (JSON Lines) to hosho.")
-    parser.add_argument("file", help="JSON Lines, one application a line; - for standard input")
+    parser = argparse.ArgumentParser(description="Hand applications and changes (JSON Lines) to hosho.")
+    parser.add_argument("file", help="JSON Lines, one application or change a line; - for standard input")
     parser.add_argument("--url", default="amqp://guest:guest@localhost/", help="amqp:// or amqps:// URL of the broker")
     parser.add_argument("--ca-file", help="PEM file of a private certificate authority, for amqps://")
     parser.add_argument("--prefix", default="hosho.", help="start of hosho's exchange names (default: %(default)s)")
@@ -56,14 +56,15 @@ def send(channel, prefix, source):
     for number, line in enumerate(source, start=1):
         if not line.strip():
             continue
+        stage, message_type = addressee(line)
         properties = pika.BasicProperties(
-            type="application.v1",
+            type=message_type,
             content_type="application/json",
             message_id=message_id(line),
             delivery_mode=2,  # survives a restart of the broker
         )
         try:
-            channel.basic_publish(prefix + "work", "validate", line.strip(), properties, mandatory=True)
+            channel.basic_publish(prefix + "work", stage, line.strip(), properties, mandatory=True)
         except (pika.exceptions.NackError, pika.exceptions.UnroutableError) as error:
             refused.append((number, type(error).__name__))
         except pika.exceptions.AMQPError as error:
@@ -71,6 +72,15 @@ def send(channel, prefix, source):
             refused.append((number, f"{error or type(error).__name__}; nor was any line after it"))
             break
     return refused
+
+
+def addressee(line):
+    """The routing key and the type of a line: changes have a kind, applications have none."""
+    try:
+        kind = json.loads(line)["kind"]
+    except (ValueError, TypeError, KeyError):
+        return "validate", "application.v1"
+    return "amend", f"{kind}.v1"
 
 
 def message_id(line):
@@ -81,7 +91,7 @@ def message_id(line):
 def listen(channel, prefix):
     """Makes a queue of our own that receives the results; a real system would use a durable one with a name."""
     queue = channel.queue_declare("", exclusive=True).method.queue
-    for pattern in ("application.#", "guarantee.#"):
+    for pattern in ("application.#", "change.#", "guarantee.#"):
         channel.queue_bind(queue, prefix + "events", pattern)
     return queue
 

@@ -159,6 +159,13 @@ pub fn last_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<O
 
 /// Since which slot a job is known: `now` where this is the first time anybody asks.
 pub fn known_since(connection: &mut Connection, name: &str, now: &str) -> Result<String, DbError> {
+    let known: Option<String> = match_connection!(connection, c => {
+        job::table.filter(job::name.eq(name)).select(job::since).first(c).optional()
+    })
+    .map_err(reading("jobs"))?;
+    if let Some(since) = known {
+        return Ok(since);
+    }
     match_connection!(connection, c => {
         diesel::insert_into(job::table).values((job::name.eq(name), job::since.eq(now))).on_conflict_do_nothing().execute(c)
     })

@@ -13,6 +13,7 @@ mod manners;
 mod obligees;
 mod rejections;
 mod repetition;
+mod runs;
 mod secrecy;
 mod validating;
 mod verifying;

@@ -3,10 +3,11 @@
 //! Every worker process runs the whole schedule. The jobs of this file need no lease: they queue messages again whose stages are
 //! safe to run twice, and what one instance takes up (`recover`) or has claimed (`resend`) the others leave alone.
 //!
-//! [`reissue`] is of another kind: one run at a time, on whichever instance wins it, with a lease.
+//! [`reissue`] (driven by [`nightly`]) is of another kind: one run at a time, on whichever instance wins it, with a lease.
 //!
 //! Zone Asia/Tokyo, stated: a host's zone is nobody's decision.
 
+pub mod nightly;
 pub mod recover;
 pub mod reissue;
 pub mod report;

@@ -12,10 +12,7 @@ use tracing::{info, warn};
 use super::Failure;
 use crate::{
     assembly::{self, Services},
-    batches::{
-        self,
-        reissue::{Nightly, Settings},
-    },
+    batches::{self, nightly::Nightly, reissue::Settings},
     broker::{Broker, Lane, Source},
     config::Config,
     failures::Ingester,

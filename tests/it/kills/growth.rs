@@ -18,6 +18,9 @@ use crate::harness::{
 /// Guarantees of one branch and term: as many as numbers have room for.
 const OF_TERM: usize = 99_999;
 
+/// Copies made by one statement.
+const PORTION: usize = 10_000;
+
 /// Copies the guarantee of an application so often, with everything that was written of it but its key.
 fn copy(crew: &mut Crew, application: &str, count: usize) {
     let (guarantee, certificate) = ("copy_guarantee", "copy_certificate");
@@ -37,7 +40,8 @@ fn copy(crew: &mut Crew, application: &str, count: usize) {
         "update copies set copy_certificate =
              uuid_generate_v5('7d0b5a86-3c1e-5f42-9b57-e1f420c683da', 'certificate:' || copy_guarantee || ':0')::text",
     );
-    for sql in [
+    crew.sql.query("create index on copies (i)");
+    let statements = [
         "insert into application
          select c.application, a.source, a.upstream_id || '-' || c.i, a.payload_sha256, a.status, a.lines, a.issued_lines, a.snapshot,
                 a.violations, a.calculations, a.traceparent, a.received_at, a.decided_at
@@ -55,8 +59,13 @@ fn copy(crew: &mut Crew, application: &str, count: usize) {
          select c.copy_certificate, d.kind, d.location, d.sha256, d.size, d.identity, d.stored_at, ''
          from document d join certificate x on x.id = d.certificate_id join guarantee g on g.id = x.guarantee_id, copies c
          where g.application_id = $1",
-    ] {
-        crew.sql.query(&sql.replace("$1", &format!("'{application}'")));
+    ];
+    // In portions: a question to the database has to be answered within a while.
+    for from in (0..count).step_by(PORTION) {
+        let portion = format!("'{application}' and c.i >= {from} and c.i < {from} + {PORTION}");
+        for sql in statements {
+            crew.sql.query(&sql.replace("$1", &portion));
+        }
     }
     crew.sql.query("analyze");
 }
@@ -67,14 +76,18 @@ fn amend(crew: &mut Crew, application: &str, from: usize, count: usize) {
     let mut after: Value = serde_json::from_str(snapshot[0][0].as_deref().unwrap()).unwrap();
     let representative = after["principal"]["company"]["representative"].as_str().unwrap();
     after["principal"]["company"]["representative"] = format!("{representative}　改").into();
+    let end = from + count;
     let change = json!({ "kind": "amendment", "after": after }).to_string().replace('\'', "''");
-    crew.sql.query(&format!(
-        "insert into change (id, source, upstream_id, payload_sha256, kind, number, guarantee_id, version, urgent, state, snapshot,
+    for from in (from..from + count).step_by(PORTION) {
+        let until = (from + PORTION).min(end);
+        crew.sql.query(&format!(
+            "insert into change (id, source, upstream_id, payload_sha256, kind, number, guarantee_id, version, urgent, state, snapshot,
                              foreseen, calculations, received_at)
          select uuid_generate_v4()::text, '{SOURCE}', 'c-' || number, '', 'amendment', number, copy_guarantee, 1, false, 'pending',
                 '{change}', '{{\"effect\":\"reissue\",\"revision\":1}}', '[]', now() at time zone 'utc'
-         from copies where i >= {from} and i < {from} + {count}"
-    ));
+         from copies where i >= {from} and i < {until}"
+        ));
+    }
 }
 
 #[test]

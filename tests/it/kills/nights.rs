@@ -120,7 +120,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     }
     let file = crew.house.path("changes.jsonl");
     std::fs::write(&file, lines).unwrap();
-    crew.house.succeed(&["enqueue", file.to_str().unwrap()]);
+    crew.house.enqueue_from_python(&file);
     eventually("every amendment is decided", limit(size), || {
         crew.assert_alive();
         (crew.number("select count(*) from change") == totals.guarantees).then_some(())

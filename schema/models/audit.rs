@@ -3,8 +3,8 @@
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
-use super::rows_per_statement;
 use super::tables::audit;
+use super::{beginning_with, rows_per_statement};
 use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
 
 /// A row of `audit`. Prints no personal data: `before` and `after` may hold some.
@@ -54,9 +54,9 @@ pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbErr
 /// Which entries are meant; `None` leaves a condition out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Identifier of the subject.
+    /// Beginning of the subject's identifier.
     pub subject: Option<String>,
-    /// The operation.
+    /// Beginning of the operation's identifier.
     pub operation_id: Option<String>,
     /// Beginning of the action, such as `failed.`.
     pub action: Option<String>,
@@ -66,19 +66,25 @@ pub struct Filter {
     pub since: Option<NaiveDateTime>,
 }
 
+/// Characters of a whole identifier.
+const WHOLE: usize = 36;
+
 /// Reads a page of entries, the latest first.
 pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Entry>, DbError> {
-    use diesel::TextExpressionMethods as _;
+    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
     match_connection!(connection, c: B => {
         let mut query = audit::table.select(Entry::as_select()).into_boxed::<B>();
-        if let Some(subject) = &filter.subject {
+        // Whole identifiers are looked up by the index.
+        if let Some(subject) = filter.subject.as_ref().filter(|subject| subject.len() >= WHOLE) {
             query = query.filter(audit::subject.eq(subject));
+        } else if let Some(subject) = &filter.subject {
+            query = query.filter(audit::subject.like(beginning_with(subject)).escape('!'));
         }
         if let Some(operation) = &filter.operation_id {
-            query = query.filter(audit::operation_id.eq(operation));
+            query = query.filter(audit::operation_id.like(beginning_with(operation)).escape('!'));
         }
         if let Some(action) = &filter.action {
-            query = query.filter(audit::action.like(format!("{}%", action.replace(['%', '_'], ""))));
+            query = query.filter(audit::action.like(beginning_with(action)).escape('!'));
         }
         if let Some(actor) = &filter.actor {
             query = query.filter(audit::actor.eq(actor));

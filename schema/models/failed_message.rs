@@ -27,7 +27,7 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 pub use record::{Recorded, attempts, record};
 pub use replaying::{Progress, last_settled, mark_sent, progress, unsent};
 pub(super) use replaying::{freeze, release};
-pub use search::{Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, since};
+pub use search::{Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, since, states, superseded};
 
 use super::aligned;
 use super::stored_text::stored_as_text;

@@ -9,6 +9,7 @@ use diesel::{
     BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper,
 };
 
+use super::beginning_with;
 use super::outbox::{self, Outbound};
 use super::run_item;
 use super::stored_text::stored_as_text;
@@ -346,10 +347,10 @@ pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Run>, DbErr
 
 /// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
-    use diesel::TextExpressionMethods as _;
+    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
     match_connection!(connection, c => {
         job_run::table
-            .filter(job_run::id.like(format!("{}%", prefix.replace(['%', '_', '!'], ""))))
+            .filter(job_run::id.like(beginning_with(prefix)).escape('!'))
             .order(job_run::id)
             .limit(2)
             .select(job_run::id)
@@ -358,10 +359,10 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
     .map_err(reading("runs"))
 }
 
-/// Reads the latest runs.
-pub fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Run>, DbError> {
+/// Reads a page of the runs, the latest first.
+pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<Run>, DbError> {
     match_connection!(connection, c => {
-        job_run::table.order((job_run::created_at.desc(), job_run::id)).limit(limit).select(Run::as_select()).load(c)
+        job_run::table.order((job_run::created_at.desc(), job_run::id)).limit(limit).offset(offset).select(Run::as_select()).load(c)
     })
     .map_err(reading("runs"))
 }

@@ -23,7 +23,7 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Que
 
 use super::stored_text::stored_as_text;
 use super::tables::{application, certificate, guarantee, mail};
-use super::{grouped, rows_per_statement};
+use super::{beginning_with, grouped, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::ids;
 
@@ -401,12 +401,12 @@ pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i6
 
 /// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most `limit`.
 pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>, DbError> {
-    use diesel::TextExpressionMethods as _;
-    let prefix = format!("{}%", key.replace(['%', '_'], ""));
+    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
+    let prefix = beginning_with(key);
     match_connection!(connection, c => {
         mail::table
             .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
-            .filter(mail::id.like(&prefix).or(mail::message_id.like(&prefix)).or(guarantee::number.eq(key)))
+            .filter(mail::id.like(&prefix).escape('!').or(mail::message_id.like(&prefix).escape('!')).or(guarantee::number.eq(key)))
             .order((mail::created_at, mail::id))
             .limit(limit)
             .select((

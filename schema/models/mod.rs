@@ -49,6 +49,16 @@ const fn rows_per_statement(columns: usize) -> usize {
     MAX_BINDS / columns
 }
 
+/// A pattern for `like … escape '!'` that finds what begins with a text.
+fn beginning_with(text: &str) -> String {
+    format!("{}%", literal(text))
+}
+
+/// A text without the characters that mean something to `like … escape '!'`.
+fn literal(text: &str) -> String {
+    text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
+}
+
 /// Puts rows into the order of the keys they were asked for by; a key may be asked for twice.
 fn aligned<K: std::hash::Hash + Eq, R: Clone>(keys: impl IntoIterator<Item = K>, rows: &HashMap<K, R>) -> Vec<Option<R>> {
     keys.into_iter().map(|key| rows.get(&key).cloned()).collect()

@@ -7,6 +7,7 @@
 use chrono::NaiveDateTime;
 use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
+use super::beginning_with;
 use super::failed_message::{self, Filter};
 use super::stored_text::stored_as_text;
 use super::tables::replay;
@@ -206,10 +207,24 @@ pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Replay>, Db
     Ok(found.into_iter().next())
 }
 
-/// Reads the latest replays.
-pub fn list(connection: &mut Connection, limit: i64) -> Result<Vec<Replay>, DbError> {
+/// Reads a page of the replays, the latest first.
+pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<Replay>, DbError> {
     match_connection!(connection, c => {
-        replay::table.order((replay::created_at.desc(), replay::id)).limit(limit).select(Replay::as_select()).load(c)
+        replay::table.order((replay::created_at.desc(), replay::id)).limit(limit).offset(offset).select(Replay::as_select()).load(c)
+    })
+    .map_err(reading("replays"))
+}
+
+/// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
+pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
+    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
+    match_connection!(connection, c => {
+        replay::table
+            .filter(replay::id.like(beginning_with(prefix)).escape('!'))
+            .order(replay::id)
+            .limit(2)
+            .select(replay::id)
+            .load(c)
     })
     .map_err(reading("replays"))
 }

@@ -11,6 +11,7 @@ mod life;
 mod mails;
 mod manners;
 mod obligees;
+mod operating;
 mod rejections;
 mod repetition;
 mod runs;

@@ -3,11 +3,11 @@
 //! The last net. Rows remember everything an application still lacks, so a queue that was lost, purged or restored from a
 //! backup costs time and nothing else. In the embedded mode, whose queue lives in memory, this *is* the restart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use chrono::TimeDelta;
+use chrono::{NaiveDateTime, TimeDelta};
 use hosho_schema::{
-    db::Connection,
+    db::{Connection, DbError},
     ids,
     models::{
         application, failed_message,
@@ -56,8 +56,36 @@ pub fn all(services: &Services, after: TimeDelta) -> Result<(Vec<Outgoing>, usiz
     Ok((messages, left_out))
 }
 
+/// Since when each stage has had work.
+pub struct Oldest {
+    /// The moment the oldest was begun (UTC), by stage; what is a dead letter or was given up does not count.
+    pub by_stage: BTreeMap<&'static str, NaiveDateTime>,
+    /// Whether everything was looked at: if not, a stage that is not named may have work all the same.
+    pub is_all: bool,
+}
+
+/// Finds since when each stage has had work, of the oldest `limit` pieces of each kind.
+pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Oldest, DbError> {
+    let found = unfinished::unfinished(db, now, limit)?;
+    let messages: Vec<Outgoing> = found.iter().map(|work| message(work, None)).collect();
+    let failed = failed(db, &messages)?;
+    let mut by_stage: BTreeMap<&'static str, NaiveDateTime> = BTreeMap::new();
+    for ((work, message), failed) in found.iter().zip(&messages).zip(failed) {
+        if let (Destination::Stage(stage, _), false) = (&message.destination, failed) {
+            by_stage.entry(stage).and_modify(|at| *at = (*at).min(work.since)).or_insert(work.since);
+        }
+    }
+    Ok(Oldest { by_stage, is_all: i64::try_from(found.len()).unwrap_or(i64::MAX) < limit })
+}
+
 /// Leaves out what is a dead letter already: it waits for an operator, and would only fail again.
 fn without_failed(db: &mut Connection, messages: Vec<Outgoing>) -> Result<Vec<Outgoing>, Fault> {
+    let failed = failed(db, &messages)?;
+    Ok(messages.into_iter().zip(failed).filter(|(_, failed)| !failed).map(|(message, _)| message).collect())
+}
+
+/// Which of these messages are dead letters, or were given up.
+fn failed(db: &mut Connection, messages: &[Outgoing]) -> Result<Vec<bool>, DbError> {
     let failed_id = |message: &Outgoing| {
         let Destination::Stage(stage, _) = &message.destination else { return None };
         let payload_sha256 = hex(&Sha256::digest(&message.envelope.payload));
@@ -66,8 +94,7 @@ fn without_failed(db: &mut Connection, messages: Vec<Outgoing>) -> Result<Vec<Ou
     let ids: Vec<Option<String>> = messages.iter().map(failed_id).collect();
     let asked: Vec<&str> = ids.iter().flatten().map(String::as_str).collect();
     let failed = failed_message::unsettled(db, &asked)?;
-    let kept = messages.into_iter().zip(&ids).filter(|(_, id)| id.as_ref().is_none_or(|id| !failed.contains(id)));
-    Ok(kept.map(|(message, _)| message).collect())
+    Ok(ids.iter().map(|id| id.as_ref().is_some_and(|id| failed.contains(id))).collect())
 }
 
 fn messages(db: &mut Connection, found: &[Unfinished]) -> Result<Vec<Outgoing>, Fault> {

@@ -7,8 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Failure, failed, harmless_json, print, print_json, printable,
-    selection::{Page, Place, moment, shown},
+    Failure, harmless_json,
+    moment::{moment, shown, utc},
+    print, print_json, printable,
+    selection::{Page, Place, filled},
+    wording::cut,
 };
 use crate::{
     config::Config,
@@ -19,22 +22,22 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho audit --since 1d
-  hosho audit --subject 6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11
+  hosho audit --subject 6f1c1c3e
   hosho audit --action failed. --json")]
 pub(super) struct Args {
     #[command(flatten)]
     place: Place,
-    /// About this subject: a failed message, a replay, a stage, a mail
-    #[arg(long, value_name = "ID")]
+    /// About this subject: a failed message, a replay, a stage, a mail; the first characters will do
+    #[arg(long, value_name = "ID", value_parser = subject)]
     subject: Option<String>,
-    /// Of this operation
-    #[arg(long, value_name = "ID")]
+    /// Of this operation; the first characters will do
+    #[arg(long, value_name = "ID", value_parser = super::selection::beginning)]
     operation: Option<String>,
     /// Beginning of the action, such as failed. or stage.pause
-    #[arg(long, value_name = "ACTION")]
+    #[arg(long, value_name = "ACTION", value_parser = filled)]
     action: Option<String>,
     /// By whom
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = filled)]
     by: Option<String>,
     /// At or after this moment
     #[arg(long, value_name = "TIME")]
@@ -52,6 +55,12 @@ impl Args {
     }
 }
 
+/// Reads the beginning of a subject: an identifier, or a name such as that of a stage.
+fn subject(text: &str) -> Result<String, String> {
+    let is_one = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'));
+    if is_one { Ok(text.to_owned()) } else { Err("a subject is an identifier, or a name such as that of a stage".to_owned()) }
+}
+
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let database = Place::database(&config).await?;
     let now = database.clock.now();
@@ -63,7 +72,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         since: args.since.as_deref().map(|text| moment("--since", text, now)).transpose()?,
     };
     let page = args.page;
-    let entries = database.ask(move |db| audit::list(db, &filter, page.limit(), page.offset())).await?;
+    let mut entries = database.ask(move |db| audit::list(db, &filter, page.probing(), page.offset())).await?;
+    let more = page.trimmed(&mut entries);
     let shown: Vec<Shown> = entries.iter().map(|entry| Shown::of(entry, false)).collect();
     if args.json {
         print_json(&shown)?;
@@ -72,6 +82,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     } else {
         for entry in &shown {
             print(entry.line());
+        }
+        if let Some(more) = more {
+            print(more);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -98,7 +111,7 @@ impl Shown {
     pub(super) fn of(entry: &Entry, reveal: bool) -> Self {
         let side = |text: &Option<String>| text.as_deref().map(|text| side(text, reveal));
         Self {
-            at: failed::utc(entry.at),
+            at: utc(entry.at),
             local: shown(entry.at),
             actor: entry.actor.clone(),
             action: entry.action.clone(),
@@ -111,32 +124,27 @@ impl Shown {
         }
     }
 
-    /// A line or two for people.
+    /// Two lines for people.
     pub(super) fn line(&self) -> String {
         let what = match (&self.before, &self.after) {
             (None, None) => String::new(),
             (before, after) => {
                 let text = |side: &Option<Value>| match side {
-                    Some(Value::String(text)) => shortened(&printable(text)),
-                    Some(value) => shortened(&harmless_json(&value.to_string())),
+                    Some(Value::String(text)) => cut(&printable(text), LONGEST),
+                    Some(value) => cut(&harmless_json(&value.to_string()), LONGEST),
                     None => "-".to_owned(),
                 };
-                format!("\n    {} → {}", text(before), text(after))
+                format!(": {} → {}", text(before), text(after))
             }
         };
         let reason = if self.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&self.reason)) };
-        format!("  {}  {}  {}  {} {}{reason}{what}", self.local, printable(&self.actor), self.action, self.kind, printable(&self.subject))
+        let (actor, subject) = (printable(&self.actor), printable(&self.subject));
+        format!("  {}  {actor}  {}  {} {subject}{reason}\n    operation {}{what}", self.local, self.action, self.kind, self.operation)
     }
 }
 
-/// As much as a line holds; `--json` gives all of it.
-fn shortened(text: &str) -> String {
-    const LONGEST: usize = 200;
-    match text.char_indices().nth(LONGEST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
+/// Characters of one side of a change that a line holds; `--json` gives all of it.
+const LONGEST: usize = 200;
 
 /// One side of a change: values by their JSON paths are masked, plain words are not.
 fn side(text: &str, reveal: bool) -> Value {

@@ -18,12 +18,14 @@ use tokio::sync::watch;
 use super::{
     Failure,
     embedded::Embedded,
+    moment::shown,
     print, print_json, printable, process,
-    selection::{Database, Place, Who, complete_run, short, shown},
-    table, work,
+    selection::{Database, Page, Place, Who, beginning, complete_run, short},
+    shared, table,
+    wording::counted,
+    work,
 };
 use crate::{
-    assembly,
     batches::reissue::{self, Order},
     broker::Lane,
     config::Config,
@@ -51,6 +53,8 @@ pub(super) struct Args {
 enum Sub {
     /// The latest runs
     List {
+        #[command(flatten)]
+        page: Page,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -58,7 +62,7 @@ enum Sub {
     /// One run: how far it is, who drives it, what failed
     Show {
         /// The run
-        #[arg(value_name = "RUN")]
+        #[arg(value_name = "RUN", value_parser = beginning)]
         run: String,
         /// As JSON
         #[arg(long)]
@@ -99,10 +103,13 @@ pub(super) struct How {
 #[derive(Debug, clap::Args)]
 struct SteerArgs {
     /// The run
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = beginning)]
     run: String,
     #[command(flatten)]
     who: Who,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Args {
@@ -198,9 +205,9 @@ impl Shown {
         print(format!("  pace       {} a second, at most {}{}", self.pace, self.rate, left.unwrap_or_default()));
         print(format!("  checkpoint {}", if self.checkpoint.is_empty() { "-" } else { &self.checkpoint }));
         print(format!(
-            "  driven by  {}, taken over {} times",
+            "  driven by  {}, taken over {}",
             self.driver.as_deref().map_or_else(|| "nobody".to_owned(), printable),
-            self.takeovers
+            counted(self.takeovers, "time")
         ));
         if let Some(note) = &self.note {
             print(format!("  note       {}", printable(note)));
@@ -223,7 +230,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let out = args.place.out.clone();
     let database = Place::database(&config).await?;
     match args.command {
-        Sub::List { json } => list(&database, json).await,
+        Sub::List { page, json } => list(&database, page, json).await,
         Sub::Show { run, json } => {
             let id = complete_run(&database, &run).await?;
             let (shown, failed) = look(&database, &id).await?;
@@ -241,22 +248,23 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     }
 }
 
-async fn list(database: &Database, json: bool) -> Result<ExitCode, Failure> {
+async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Failure> {
     let now = database.clock.now();
-    let runs = database
+    let mut runs = database
         .ask(move |db| {
-            let runs = job_run::list(db, 50)?;
+            let runs = job_run::list(db, page.probing(), page.offset())?;
             runs.into_iter()
                 .map(|run| Ok(Shown::of(run.clone(), &run_item::counts(db, &run.id)?, now)))
                 .collect::<Result<Vec<_>, DbError>>()
         })
         .await?;
+    let more = page.trimmed(&mut runs);
     if json {
         print_json(&runs)?;
         return Ok(ExitCode::SUCCESS);
     }
     if runs.is_empty() {
-        print("There was no run yet.");
+        print(if page.offset() == 0 { "There was no run yet." } else { "Nothing on this page." });
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = table(["run", "turn", "state", "total", "done", "failed", "a second", "began (Asia/Tokyo)", "reason"]);
@@ -274,6 +282,9 @@ async fn list(database: &Database, json: bool) -> Result<ExitCode, Failure> {
         ]);
     }
     print(rows);
+    if let Some(more) = more {
+        print(more);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -306,14 +317,22 @@ async fn steered(database: &Database, args: SteerArgs, wish: Wish) -> Result<Exi
     let id = complete_run(database, &args.run).await?;
     if args.who.dry_run {
         let (shown, failed) = look(database, &id).await?;
-        shown.tell(&failed);
-        print(format!("It would be asked to {verb}. Nothing was changed."));
+        if args.json {
+            print_json(&shown)?;
+        } else {
+            shown.tell(&failed);
+            print(format!("It would be asked to {verb}. Nothing was changed."));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let of = id.clone();
     let done = database.ask(move |db| steer(db, &operation, &of, wish)).await?;
     let (shown, failed) = look(database, &id).await?;
-    shown.tell(&failed);
+    if args.json {
+        print_json(&shown)?;
+    } else {
+        shown.tell(&failed);
+    }
     if !done {
         return Err(Failure::found(anyhow::anyhow!("it is {}: there is nothing to {verb}", shown.state.replace('_', " "))));
     }
@@ -347,20 +366,17 @@ pub(super) async fn begin(
     config: &Config,
 ) -> Result<ExitCode, Failure> {
     let operation = who.operation(&database.clock, action)?;
-    let (counted, cutoff) = (selection.clone(), operation.at);
-    let count = database.ask(move |db| hosho_schema::models::reissue::count(db, &counted, cutoff)).await?;
+    let (of, cutoff) = (selection.clone(), operation.at);
+    let count = database.ask(move |db| hosho_schema::models::reissue::count(db, &of, cutoff)).await?;
     if who.dry_run {
         if how.json {
             print_json(&serde_json::json!({ "guarantees": count }))?;
         } else {
-            print(format!("{count} guarantees. Nothing was changed."));
+            print(format!("{}. Nothing was changed.", counted(count, "guarantee")));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if out.is_none() && assembly::broker(config)?.in_process() {
-        return Err(Failure::usage("broker.url is memory: no worker would get the messages")
-            .hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));
-    }
+    shared::require(out, config)?;
     if count == 0 {
         print(if how.json { "null" } else { "There is nothing to do." });
         return Ok(ExitCode::SUCCESS);

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{
     Failure, print, print_json, printable,
     selection::{Database, Place},
+    wording::counted,
 };
 use crate::{assembly, clock::Clock, config::Config};
 
@@ -104,13 +105,15 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             None
         }
     };
-    broker::look(&mut report, &config, told.as_ref()).await;
+    house::keys(&mut report, &config, told.as_ref().map(|told| told.data_keys.as_slice()));
+    broker::look(&mut report, &config, told.is_some()).await;
     let worst = report.findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     if args.json {
         print_json(&report.findings)?;
     } else {
         let count = |verdict| report.findings.iter().filter(|finding| finding.verdict == verdict).count();
-        print(format!("{} ok, {} warnings, {} failures", count(Verdict::Ok), count(Verdict::Warning), count(Verdict::Failure)));
+        let (warnings, failures) = (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::Failure), "failure"));
+        print(format!("{} ok, {warnings}, {failures}", count(Verdict::Ok)));
     }
     Ok(ExitCode::from(match worst {
         Verdict::Ok => 0,
@@ -134,5 +137,35 @@ fn skew(report: &mut Report, what: &'static str, other: chrono::NaiveDateTime, h
             format!("{apart} s {ahead} this host's"),
             "set the clocks by NTP on every host: schedules, leases and mail dates go by them",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Report {
+        pub(super) fn silent() -> Self {
+            Self { findings: Vec::new(), json: true }
+        }
+
+        /// What was found under a name: verdict and text.
+        pub(super) fn of(&self, what: &str) -> Vec<(Verdict, &str)> {
+            self.findings.iter().filter(|finding| finding.what == what).map(|finding| (finding.verdict, finding.found.as_str())).collect()
+        }
+    }
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        let here: chrono::NaiveDateTime = "2026-12-01T00:00:00".parse().unwrap();
+        let found = |seconds: i64, grain: i64| {
+            let mut report = Report::silent();
+            skew(&mut report, "clock", here + chrono::TimeDelta::seconds(seconds), here, grain);
+            (report.findings[0].verdict, report.findings[0].found.clone())
+        };
+        assert_eq!(found(5, 0).0, Verdict::Ok);
+        assert_eq!(found(-6, 1).0, Verdict::Ok);
+        assert_eq!(found(6, 0), (Verdict::Warning, "6 s ahead of this host's".to_owned()));
+        assert_eq!(found(-7, 1), (Verdict::Warning, "7 s behind this host's".to_owned()));
     }
 }

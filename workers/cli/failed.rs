@@ -6,18 +6,21 @@ mod groups;
 mod list;
 mod show;
 
+pub(super) use change::{Kept, tell_left};
+
 use std::process::ExitCode;
 
-use chrono::NaiveDateTime;
 use clap::Subcommand;
 use hosho_schema::models::failed_message::{FailedMessage, OPEN, State};
 use serde::Serialize;
 
 use super::{
-    Failure, replay,
+    Failure,
+    moment::utc,
+    replay,
     selection::{Database, Place},
 };
-use crate::config::Config;
+use crate::{config::Config, failures::masked_word};
 
 /// Failed messages: group them by cause, look inside, mend, replay, discard
 #[derive(Debug, clap::Args)]
@@ -85,6 +88,11 @@ struct States {
 }
 
 impl States {
+    /// Whether any was asked for.
+    fn is_given(&self) -> bool {
+        self.all || !self.state.is_empty()
+    }
+
     fn wanted(&self) -> Vec<State> {
         if self.all {
             return Vec::new();
@@ -119,7 +127,9 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(row: &FailedMessage) -> Self {
+    /// What may be shown of a row; what its sender wrote as identifiers is masked where it looks like none.
+    fn of(row: &FailedMessage, reveal: bool) -> Self {
+        let word = |text: &String| if reveal { text.clone() } else { masked_word(text) };
         Self {
             id: row.id.clone(),
             stage: row.stage.clone(),
@@ -133,18 +143,13 @@ impl Shown {
             first_failed_at: utc(row.first_failed_at),
             last_failed_at: utc(row.last_failed_at),
             state_since: utc(row.changed_at),
-            message_id: row.message_id.clone(),
-            message_type: row.message_type.clone(),
-            application: row.correlation_id.clone(),
-            replay: row.replay_id.clone(),
+            message_id: word(&row.message_id),
+            message_type: row.message_type.as_ref().map(word),
+            application: row.correlation_id.as_ref().map(word),
+            replay: row.replay_id.as_ref().map(word),
             superseded_by: row.superseded_by.clone(),
         }
     }
-}
-
-/// A moment as programs read it.
-pub(super) fn utc(at: NaiveDateTime) -> String {
-    format!("{}Z", at.format("%Y-%m-%dT%H:%M:%S%.6f"))
 }
 
 /// Reads failed messages, all of which must exist.

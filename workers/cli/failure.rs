@@ -2,7 +2,12 @@
 
 use std::{fmt, process::ExitCode};
 
-use crate::assembly::AssemblyError;
+use hosho_schema::db::DbError;
+
+use crate::{
+    assembly::AssemblyError,
+    failures::{EditError, OperationError},
+};
 
 /// A command that could not be carried out.
 #[derive(Debug)]
@@ -76,6 +81,36 @@ impl From<AssemblyError> for Failure {
                 Self::unavailable(error).hint("`hosho config show` prints where it was looked for; try again when it is there")
             }
             AssemblyError::Unmigrated { .. } => Self::unavailable(error).hint("run `hosho migrate`"),
+        }
+    }
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        let hint = if error.is_contention() {
+            "somebody else changed the same just now: try again"
+        } else {
+            "is database.url right and the server up?"
+        };
+        Self::unavailable(error).hint(hint)
+    }
+}
+
+impl From<OperationError> for Failure {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Database(error) => error.into(),
+            OperationError::Edit(error) => error.into(),
+            error @ OperationError::State { .. } => Self::found(error).hint("`hosho failed show` tells what became of it"),
+        }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Assignment(_) | EditError::Path { .. } => Self::usage(error.to_string()),
+            error => Self::found(error).hint("nothing was changed"),
         }
     }
 }

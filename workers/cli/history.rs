@@ -18,8 +18,10 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    Failure, print, print_json, printable,
-    selection::{Place, short, shown},
+    Failure,
+    moment::shown,
+    print, print_json, printable,
+    selection::{Place, short},
 };
 use crate::{
     config::Config,

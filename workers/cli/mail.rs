@@ -3,24 +3,21 @@
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use clap::Subcommand;
-use hosho_schema::models::{
-    audit,
-    mail::{self, Filter, Listed, State},
-};
+use hosho_schema::models::mail::{self, Filter, Listed, State};
 use serde::Serialize;
 
 use super::{
     Failure,
     embedded::Embedded,
-    failed::utc,
+    moment::{shown, utc},
     print, print_json, printable,
-    selection::{Database, Page, Place, Who, short, shown},
-    table,
+    selection::{Database, Page, Place, Who, short},
+    shared, table,
 };
 use crate::{
-    assembly,
     broker::{Lane, Outgoing},
     config::Config,
+    failures,
     stage::Item,
     stages::dispatch,
     telemetry::Traceparent,
@@ -71,6 +68,7 @@ enum Sub {
 #[derive(Debug, clap::Args)]
 struct ResolveArgs {
     /// Beginning of its identifier or Message-ID, or the 保証契約番号
+    #[arg(value_parser = key)]
     mail: String,
     /// accepted: the contractor has it; rejected: it is not to be sent; resend: send it as if for the first time, under the same
     /// Message-ID
@@ -78,6 +76,19 @@ struct ResolveArgs {
     outcome: String,
     #[command(flatten)]
     who: Who,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads what names a mail; an empty one, or a pattern, would mean any.
+fn key(text: &str) -> Result<String, String> {
+    let is_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'@'));
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("give the beginning of its identifier or Message-ID, or a number such as 31075-00001M".to_owned())
+    }
 }
 
 impl Args {
@@ -134,7 +145,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 }
 
 async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Failure> {
-    let mails = database.ask(move |db| mail::list(db, &filter, page.limit(), page.offset())).await?;
+    let mut mails = database.ask(move |db| mail::list(db, &filter, page.probing(), page.offset())).await?;
+    let more = page.trimmed(&mut mails);
     if json {
         print_json(&mails.iter().map(Shown::of).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
@@ -157,7 +169,21 @@ async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Re
         ]);
     }
     print(rows);
+    if let Some(more) = more {
+        print(more);
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was settled, or would be.
+#[derive(Serialize)]
+struct Resolved {
+    mail: String,
+    number: String,
+    before: &'static str,
+    after: &'static str,
+    /// `null` when nothing was changed.
+    operation: Option<String>,
 }
 
 async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, config: &Config) -> Result<ExitCode, Failure> {
@@ -182,29 +208,40 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, con
     if !allowed {
         return Err(Failure::found(anyhow::anyhow!("the mail is {}: it cannot become {}", before.as_text(), args.outcome)));
     }
+    // Whoever cannot send it must not find that out after the ledger says that it is to be sent.
+    if to == State::Pending {
+        shared::require(out, config)?;
+    }
+    let mut told = Resolved {
+        mail: listed.mail.id.clone(),
+        number: listed.number.clone(),
+        before: before.as_text(),
+        after: to.as_text(),
+        operation: None,
+    };
     if args.who.dry_run {
-        print(format!("mail {}: {} → {}. Nothing was changed.", listed.mail.id, before.as_text(), to.as_text()));
+        if args.json {
+            print_json(&told)?;
+        } else {
+            print(format!("mail {}: {} → {}. Nothing was changed.", told.mail, told.before, told.after));
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    let (id, now, reply) = (listed.mail.id.clone(), operation.at, format!("by an operator: {}", operation.reason));
-    let done = database
-        .ask(move |db| {
-            db.transaction(|db| {
-                let done = mail::resolve(db, &id, before, to, &reply, now)?;
-                if done {
-                    let text = |state: State| Some(state.as_text().to_owned());
-                    audit::write(db, &[operation.entry("mail", &id, text(before), text(to))])?;
-                }
-                Ok::<_, hosho_schema::db::DbError>(done)
-            })
-        })
-        .await?;
-    if !done {
+    told.operation = Some(operation.id.clone());
+    let id = listed.mail.id.clone();
+    if !database.ask(move |db| failures::settle_mail(db, &operation, &id, before, to)).await? {
         return Err(Failure::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
     }
-    print(format!("mail {} about {}: {} → {}", listed.mail.id, listed.number, before.as_text(), to.as_text()));
     if to == State::Pending {
         send(&listed, out, config).await?;
+    }
+    if args.json {
+        print_json(&told)?;
+    } else {
+        print(format!("mail {} about {}: {} → {}", told.mail, told.number, told.before, told.after));
+        if to == State::Pending {
+            print("It is queued; `hosho mail list` tells how it went.");
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -229,15 +266,11 @@ async fn send(listed: &Listed, out: Option<&Path>, config: &Config) -> Result<()
         embedded.until_idle().await;
         embedded.end().await;
     } else {
-        let queue = assembly::broker(config)?;
-        if queue.in_process() {
-            return Err(Failure::usage("broker.url is memory: nobody would send it").hint("name the folder with --out"));
-        }
+        let queue = shared::queue(config)?;
         let published = async { queue.queue().publisher().await?.publish(message).await };
         let published = published.await;
         queue.queue().close().await;
         published.map_err(unsent)?;
     }
-    print("It is queued; `hosho mail list` tells how it went.");
     Ok(())
 }

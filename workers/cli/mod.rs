@@ -16,18 +16,21 @@ mod history;
 mod input;
 mod mail;
 mod migrate;
+mod moment;
 mod obligees;
 mod process;
 mod recover;
 mod reissue;
 mod replay;
 mod selection;
+mod shared;
 mod stages;
 mod status;
 mod templates;
 mod topology;
 mod validate;
 mod verify_chain;
+mod wording;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -182,6 +185,12 @@ fn print(line: impl std::fmt::Display) {
         }
         _ => {}
     }
+}
+
+/// Tells something beside the data, on standard error.
+#[expect(clippy::print_stderr, reason = "it is no data")]
+fn remark(line: impl AsRef<str>) {
+    eprintln!("{}", printable_lines(line.as_ref()));
 }
 
 /// Text from outside, safe for a terminal: control and bidi characters become `U+…`.

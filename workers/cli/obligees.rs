@@ -14,7 +14,7 @@ use clap::Subcommand;
 use hosho_schema::messages::{ProductV1, WorksKindV1};
 use serde::Serialize;
 
-use super::{Failure, print, print_json, printable};
+use super::{Failure, print, print_json, printable, wording::counted};
 use crate::{
     assembly,
     config::Config,
@@ -123,10 +123,6 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
         return Err(Failure::found(anyhow::anyhow!(told)).hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// An [`Acceptance`] as JSON.

@@ -6,8 +6,11 @@ use chrono::TimeDelta;
 use hosho_schema::models::audit;
 
 use super::{
-    Failure, print, print_json,
-    selection::{Place, Who, span},
+    Failure,
+    moment::span,
+    print, print_json,
+    selection::{Place, Who},
+    shared,
 };
 use crate::{
     assembly::{self, Services},
@@ -54,12 +57,11 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     };
     let database = Place::database(&config).await?;
     let operation = args.who.operation(&database.clock, "recover")?;
-    let queue = assembly::broker(&config)?;
-    if queue.in_process() {
-        return Err(
-            Failure::usage("broker.url is memory: `hosho process` takes up by itself what it left").hint("run it again on the same --out")
-        );
-    }
+    let queue = shared::queue(&config).map_err(|failure| {
+        failure.hint(
+            "`hosho process` takes up by itself what it left: run it again on the same --out; workers: set HOSHO__BROKER__URL=amqp://…",
+        )
+    })?;
     let (_, stop) = tokio::sync::watch::channel(false);
     let services = Arc::new(Services::open(&config, stop)?);
     let from = Arc::clone(&services);

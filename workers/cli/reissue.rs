@@ -6,7 +6,8 @@ use hosho_schema::models::reissue::Selection;
 
 use super::{
     Failure, batch,
-    selection::{Place, Who, moment},
+    moment::moment,
+    selection::{Place, Who},
 };
 use crate::{assembly, config::Config, domain::number::GuaranteeNumber, drawing::Drawing};
 

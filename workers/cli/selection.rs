@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use hosho_schema::{
     db::{Connection, DbError, Pool},
     models::{
-        failed_message::{self, Filter, State},
-        job_run,
+        failed_message::{self, Filter, OPEN, State},
+        job_run, replay,
     },
 };
 
-use super::{Failure, existing};
-use crate::{assembly, clock::Clock, config::Config, domain::wareki::TOKYO, failures::Operation};
+use super::{Failure, existing, moment::moment, remark};
+use crate::{
+    assembly,
+    clock::Clock,
+    config::Config,
+    failures::{self, Operation},
+    stages,
+};
 
 /// Where the failed messages are.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,31 +66,32 @@ impl Database {
     }
 }
 
-impl From<DbError> for Failure {
-    fn from(error: DbError) -> Self {
-        let hint = if error.is_contention() {
-            "somebody else changed the same just now: try again"
-        } else {
-            "is database.url right and the server up?"
-        };
-        Self::unavailable(error).hint(hint)
-    }
+/// Reads an identifier or its beginning; an empty one would mean every message, and a pattern any.
+pub(super) fn beginning(text: &str) -> Result<String, String> {
+    let is_one = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    if is_one { Ok(text.to_owned()) } else { Err("an identifier, or its beginning, is made of 0 to 9, a to f and hyphens".to_owned()) }
+}
+
+/// Reads the value of a filter; an empty one would mean every message.
+pub(super) fn filled(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() { Err("it is empty: leave the option out to mean every one".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Which messages are meant.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Which messages (each condition must fit; of several values of one, any)")]
 pub(super) struct Selection {
     /// Identifiers of failed messages; the first characters will do
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = beginning)]
     ids: Vec<String>,
     /// Of this group (`hosho failed groups`); the first characters will do
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", value_parser = beginning)]
     group: Vec<String>,
     /// Of this stage
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", value_parser = filled)]
     stage: Vec<String>,
     /// With this code, such as mail.refused
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = filled)]
     code: Vec<String>,
     /// Failed last at or after this: 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 90m, 2h, 3d ago
     #[arg(long, value_name = "TIME")]
@@ -94,10 +100,10 @@ pub(super) struct Selection {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// With this in the text of its fault
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = filled)]
     text: Option<String>,
-    /// A guarantee of this run (`hosho batch list`)
-    #[arg(long, value_name = "RUN")]
+    /// A guarantee of this run (`hosho batch list`); the first characters will do
+    #[arg(long, value_name = "RUN", value_parser = beginning)]
     run: Option<String>,
 }
 
@@ -107,6 +113,15 @@ impl Selection {
         let Self { ids, group, stage, code, since, until, text, run } = self;
         let lists = [ids, group, stage, code].iter().all(|list| list.is_empty());
         lists && [since, until, text, run].iter().all(|given| given.is_none())
+    }
+
+    /// Refuses a selection of everything: that is nobody's wish.
+    pub(super) fn require(&self) -> Result<(), Failure> {
+        if self.is_empty() {
+            return Err(Failure::usage("nothing was selected")
+                .hint("give identifiers, --group, --stage, --code, --since, --until, --text or --run"));
+        }
+        Ok(())
     }
 
     /// What was asked for, for the record.
@@ -124,14 +139,19 @@ impl Selection {
     pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Failure> {
         let now = database.clock.now();
         let (ids, groups, run): (_, _, Vec<String>) = (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
-        let (ids, groups, run) = database
+        let (stages, codes) = (self.stage.clone(), self.code.clone());
+        let (ids, groups, run, unknown) = database
             .ask(move |db| {
+                let unknown = unknown(db, &stages, &codes)?;
                 let ids = complete(db, &ids, "failed message", failed_message::by_prefix)?;
                 let groups = complete(db, &groups, "group", failed_message::groups_by_prefix)?;
                 let run = complete(db, &run, "run", job_run::by_prefix)?.pop();
-                Ok::<_, Failure>((ids, groups, run))
+                Ok::<_, Failure>((ids, groups, run, unknown))
             })
             .await?;
+        for what in unknown {
+            remark(format!("warning: {what}"));
+        }
         Ok(Filter {
             ids,
             groups,
@@ -148,6 +168,32 @@ impl Selection {
     }
 }
 
+/// Names of stages and codes that are none of ours and of no failed message: likely typing errors.
+fn unknown(db: &mut Connection, stages: &[String], codes: &[String]) -> Result<Vec<String>, DbError> {
+    let mut unknown = Vec::new();
+    for stage in stages.iter().filter(|stage| !stages::NAMES.contains(&stage.as_str())) {
+        if failed_message::counts(db, &Filter { stages: vec![stage.clone()], ..Filter::default() })?.is_empty() {
+            unknown.push(format!("there is no stage {stage:?}: {}", stages::NAMES.join(", ")));
+        }
+    }
+    for code in codes.iter().filter(|code| failures::advice(code).is_none()) {
+        if failed_message::counts(db, &Filter { codes: vec![code.clone()], ..Filter::default() })?.is_empty() {
+            unknown.push(format!("there is no code {code:?}: `hosho failed groups` shows those that were met"));
+        }
+    }
+    Ok(unknown)
+}
+
+/// What is told where nothing was found: with conditions, that is no good news.
+pub(super) async fn nothing(database: &Database, narrowed: bool) -> Result<String, Failure> {
+    if !narrowed {
+        return Ok("Nothing: no message waits for anybody.".to_owned());
+    }
+    let open = Filter { states: OPEN.to_vec(), ..Filter::default() };
+    let waiting: i64 = database.ask(move |db| failed_message::counts(db, &open)).await?.values().sum();
+    Ok(format!("Nothing matches; {waiting} {} in all.", if waiting == 1 { "waits" } else { "wait" }))
+}
+
 /// Completes beginnings of identifiers; one that means nothing, or several things, is told.
 fn complete(
     db: &mut Connection,
@@ -158,8 +204,11 @@ fn complete(
     let one = |beginning: &String| match find(db, beginning)?.as_slice() {
         [id] => Ok(id.clone()),
         [] => {
-            let hint =
-                if what == "run" { "`hosho batch list` shows them" } else { "`hosho failed list` and `hosho failed groups` show them" };
+            let hint = match what {
+                "run" => "`hosho batch list` shows them",
+                "replay" => "`hosho replay list` shows them",
+                _ => "`hosho failed list` and `hosho failed groups` show them",
+            };
             Err(Failure::usage(format!("there is no {what} {beginning:?}")).hint(hint))
         }
         _ => Err(Failure::usage(format!("{beginning:?} is the beginning of several: give more of the {what}"))),
@@ -169,46 +218,28 @@ fn complete(
 
 /// Completes the beginning of a run's identifier.
 pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, Failure> {
-    let beginnings = vec![beginning.to_owned()];
-    let mut ids = database.ask(move |db| complete(db, &beginnings, "run", job_run::by_prefix)).await?;
-    ids.pop().ok_or_else(|| Failure::usage("an identifier is missing"))
+    single(database, beginning, "run", job_run::by_prefix).await
 }
 
-/// Completes one beginning.
+/// Completes the beginning of a replay's identifier.
+pub(super) async fn complete_replay(database: &Database, beginning: &str) -> Result<String, Failure> {
+    single(database, beginning, "replay", replay::by_prefix).await
+}
+
+/// Completes the beginning of a failed message's identifier.
 pub(super) async fn complete_one(database: &Database, beginning: &str) -> Result<String, Failure> {
+    single(database, beginning, "failed message", failed_message::by_prefix).await
+}
+
+async fn single(
+    database: &Database,
+    beginning: &str,
+    what: &'static str,
+    find: fn(&mut Connection, &str) -> Result<Vec<String>, DbError>,
+) -> Result<String, Failure> {
     let beginnings = vec![beginning.to_owned()];
-    let mut ids = database.ask(move |db| complete(db, &beginnings, "failed message", failed_message::by_prefix)).await?;
+    let mut ids = database.ask(move |db| complete(db, &beginnings, what, find)).await?;
     ids.pop().ok_or_else(|| Failure::usage("an identifier is missing"))
-}
-
-/// Reads a moment: a day, a day with a time (both in Tokyo), or how long ago.
-pub(super) fn moment(option: &str, text: &str, now: NaiveDateTime) -> Result<NaiveDateTime, Failure> {
-    let tokyo = |local: NaiveDateTime| TOKYO.from_local_datetime(&local).single().map(|moment| moment.naive_utc());
-    let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| tokyo(day.and_time(NaiveTime::MIN)));
-    let with_time = |text: &str| {
-        let text = text.replace('T', " ");
-        let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
-        formats.iter().find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok()).and_then(tokyo)
-    };
-    let ago = |text: &str| span(text).and_then(|span| now.checked_sub_signed(span));
-    day(text).or_else(|| with_time(text)).or_else(|| ago(text)).ok_or_else(|| {
-        Failure::usage(format!("{option}: {text:?} is no moment"))
-            .hint("write 2026-12-01 or \"2026-12-01 09:00\" (Asia/Tokyo), or how long ago: 90m, 2h, 3d")
-    })
-}
-
-/// Reads a length of time such as 45s, 90m, 2h or 3d.
-pub(super) fn span(text: &str) -> Option<TimeDelta> {
-    let at = text.char_indices().last()?.0;
-    let (number, unit) = text.split_at(at);
-    let number: i64 = number.parse().ok().filter(|number| (0..1_000_000).contains(number))?;
-    match unit {
-        "s" => TimeDelta::try_seconds(number),
-        "m" => TimeDelta::try_minutes(number),
-        "h" => TimeDelta::try_hours(number),
-        "d" => TimeDelta::try_days(number),
-        _ => None,
-    }
 }
 
 /// Which page of a long list.
@@ -229,6 +260,32 @@ impl Page {
 
     pub(super) const fn offset(self) -> i64 {
         (self.page - 1) * self.limit
+    }
+
+    /// The rows of this page, of all of them.
+    pub(super) fn of<T>(self, all: Vec<T>) -> Vec<T> {
+        let amount = |number: i64| usize::try_from(number).unwrap_or(usize::MAX);
+        all.into_iter().skip(amount(self.offset())).take(amount(self.limit)).collect()
+    }
+
+    /// Which rows of how many these are, where they are not all.
+    pub(super) fn told(self, rows: usize, all: i64) -> Option<String> {
+        let (first, last) = (self.offset() + 1, self.offset() + i64::try_from(rows).unwrap_or(0));
+        let more = if last < all { format!("; more with --page {}", self.page + 1) } else { String::new() };
+        (first > 1 || last < all).then(|| format!("{first} to {last} of {all}{more}"))
+    }
+
+    /// One row more than a page holds: whether there is another page.
+    pub(super) const fn probing(self) -> i64 {
+        self.limit + 1
+    }
+
+    /// Takes the row of [`Page::probing`] off, and tells of further pages.
+    pub(super) fn trimmed<T>(self, rows: &mut Vec<T>) -> Option<String> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        more.then(|| format!("more with --page {}", self.page + 1))
     }
 }
 
@@ -258,6 +315,11 @@ impl Who {
         }
     }
 
+    /// The operation this is; a reason must be given even for a dry run: something is shown, or done, all the same.
+    pub(super) fn certainly(&self, clock: &Clock, action: &'static str) -> Result<Operation, Failure> {
+        Self { dry_run: false, ..self.clone() }.operation(clock, action)
+    }
+
     /// As [`Who::operation`], with a reason where none is given.
     pub(super) fn operation_or(&self, clock: &Clock, action: &'static str, reason: &str) -> Result<Operation, Failure> {
         Self { reason: self.reason.clone().or_else(|| Some(reason.to_owned())), ..self.clone() }.operation(clock, action)
@@ -278,11 +340,6 @@ pub(super) fn actor(given: Option<&str>) -> String {
     })
 }
 
-/// A moment as operators read it.
-pub(super) fn shown(at: NaiveDateTime) -> String {
-    crate::domain::wareki::in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string()
-}
-
 /// The first characters of an identifier: enough to name it.
 pub(super) fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
@@ -293,27 +350,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_read_as_people_write_them() {
-        let now: NaiveDateTime = "2026-12-01T03:00:00".parse().unwrap();
-        for (text, utc) in [
-            ("2026-12-01", "2026-11-30 15:00:00"),
-            ("2026-12-01 09:00", "2026-12-01 00:00:00"),
-            ("2026-12-01T09:00:30", "2026-12-01 00:00:30"),
-            ("90m", "2026-12-01 01:30:00"),
-            ("2h", "2026-12-01 01:00:00"),
-            ("3d", "2026-11-28 03:00:00"),
-        ] {
-            assert_eq!(moment("--since", text, now).unwrap().to_string(), utc, "{text}");
-        }
-        for text in ["", "yesterday", "2026-13-01", "h", "-2h", "5", "99999999999h", "2時間"] {
-            assert!(moment("--since", text, now).unwrap_err().to_string().contains("--since"), "{text}");
-        }
-    }
-
-    #[test]
     fn the_record_of_a_selection_names_what_was_asked_for() {
         let selection = Selection { group: vec!["a1".to_owned()], since: Some("2h".to_owned()), ..Selection::default() };
         assert_eq!(selection.to_json(), r#"{"group":["a1"],"since":"2h"}"#);
         assert!(Selection::default().is_empty() && !selection.is_empty());
+    }
+
+    #[test]
+    fn an_identifier_is_no_pattern_and_never_empty() {
+        assert_eq!(beginning("5b1d2c3e-5c1d").as_deref(), Ok("5b1d2c3e-5c1d"));
+        for text in ["", " ", "%", "_", "5b1d%", "5B1D", "../x", "髙"] {
+            assert!(beginning(text).is_err(), "{text}");
+        }
+        assert!(filled("").is_err() && filled(" ").is_err() && filled("no such user").is_ok());
+    }
+
+    #[test]
+    fn a_page_tells_of_the_next_but_not_on_the_last() {
+        let page = |page| Page { limit: 2, page };
+        assert_eq!(page(1).told(2, 5).unwrap(), "1 to 2 of 5; more with --page 2");
+        assert_eq!(page(3).told(1, 5).unwrap(), "5 to 5 of 5");
+        assert_eq!(page(1).told(2, 2), None);
+        assert_eq!(page(2).of(vec![1, 2, 3]), [3]);
+        let mut rows = vec![1, 2, 3];
+        assert_eq!((page(1).trimmed(&mut rows).unwrap().as_str(), rows.len()), ("more with --page 2", 2));
+        assert_eq!(page(1).trimmed(&mut rows), None);
     }
 }

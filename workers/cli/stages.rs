@@ -7,10 +7,8 @@ use clap::Subcommand;
 use hosho_schema::{
     db::DbError,
     models::{
-        audit,
         failed_message::{self, Filter, OPEN},
         stage_control::{self, StageControl},
-        unfinished::{self, Awaits},
         worker::{self, Worker, WorkerStage},
     },
 };
@@ -18,18 +16,21 @@ use serde::Serialize;
 
 use super::{
     Failure,
-    failed::utc,
+    moment::{local, utc},
     print, print_json, printable,
-    selection::{Database, Place, Who, shown},
-    table,
+    selection::{Database, Place, Who},
+    shared, table,
+    wording::counted,
 };
 use crate::{
     assembly,
+    batches::recover,
     broker::{Depth, Rung},
     config::Config,
+    failures,
     pulse::{GONE_AFTER, Waiting},
     stage::chain,
-    stages::{NAMES, dispatch, issue, mint, render},
+    stages::NAMES,
 };
 
 /// How every stage stands: what waits, who works, what holds it up; and hold one
@@ -42,7 +43,7 @@ use crate::{
 Exit code 1 when a stage waits for something that is down, is paused, or has work and nobody to do it.")]
 pub(super) struct Args {
     /// As JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     command: Option<Sub>,
@@ -68,40 +69,41 @@ struct SetArgs {
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let database = Place::database(&config).await?;
     match args.command {
-        Some(Sub::Pause(wanted)) => steer(wanted, &database, true).await,
-        Some(Sub::Resume(wanted)) => steer(wanted, &database, false).await,
+        Some(Sub::Pause(wanted)) => steer(wanted, &database, true, args.json).await,
+        Some(Sub::Resume(wanted)) => steer(wanted, &database, false, args.json).await,
         None => show(&database, &config, args.json).await,
     }
 }
 
-async fn steer(wanted: SetArgs, database: &Database, paused: bool) -> Result<ExitCode, Failure> {
+/// What was asked of a stage, and whether that changed, or would change, anything.
+#[derive(Serialize)]
+struct Set {
+    stage: String,
+    paused: bool,
+    changed: bool,
+    /// `null` when nothing was changed.
+    operation: Option<String>,
+}
+
+async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Failure> {
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
     let operation = wanted.who.operation(&database.clock, action)?;
-    if wanted.who.dry_run {
-        print(format!("{} would be {outcome}. Nothing was changed.", wanted.stage));
-        return Ok(ExitCode::SUCCESS);
-    }
-    let stage = wanted.stage.clone();
+    let (stage, id) = (wanted.stage.clone(), operation.id.clone());
+    let dry_run = wanted.who.dry_run;
     let changed = database
         .ask(move |db| {
-            db.transaction(|db| {
-                let control = StageControl {
-                    stage: stage.clone(),
-                    paused,
-                    reason: operation.reason.clone(),
-                    actor: operation.actor.clone(),
-                    changed_at: operation.at,
-                };
-                let changed = stage_control::set(db, &control)?;
-                if changed {
-                    let text = |paused| Some(if paused { "paused" } else { "running" }.to_owned());
-                    audit::write(db, &[operation.entry("stage", &stage, text(!paused), text(paused))])?;
-                }
-                Ok::<_, DbError>(changed)
-            })
+            if dry_run {
+                let is_paused = stage_control::all(db)?.iter().any(|control| control.stage == stage && control.paused);
+                return Ok(is_paused != paused);
+            }
+            failures::set_stage(db, &operation, &stage, paused)
         })
         .await?;
-    if changed {
+    if json {
+        print_json(&Set { stage: wanted.stage, paused, changed, operation: (changed && !dry_run).then_some(id) })?;
+    } else if dry_run {
+        print(format!("{} {} {outcome}. Nothing was changed.", wanted.stage, if changed { "would be" } else { "is already" }));
+    } else if changed {
         print(format!("{} is {outcome}; every worker obeys within seconds.", wanted.stage));
     } else {
         print(format!("{} was {outcome} already.", wanted.stage));
@@ -135,6 +137,8 @@ struct Stage {
     consumers: i64,
     per_minute: i64,
     oldest: Option<String>,
+    /// Whether `oldest` could be found out.
+    oldest_is_known: bool,
     #[serde(skip)]
     oldest_at: Option<NaiveDateTime>,
     circuit: Circuit,
@@ -144,8 +148,15 @@ struct Stage {
 #[derive(Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum Circuit {
+    /// No worker of the stage is there to tell.
+    Unknown,
     Closed,
-    Open { code: String, text: String, since: String, next_probe: Option<String> },
+    Open {
+        code: String,
+        text: String,
+        since: String,
+        next_probe: Option<String>,
+    },
 }
 
 #[derive(Serialize)]
@@ -170,7 +181,7 @@ struct Told {
     workers: Vec<(Worker, Vec<WorkerStage>)>,
     controls: Vec<StageControl>,
     failed: BTreeMap<String, i64>,
-    oldest: BTreeMap<&'static str, NaiveDateTime>,
+    oldest: recover::Oldest,
 }
 
 /// Pieces of unfinished work looked at, the oldest, to find out since when each stage has had work.
@@ -181,7 +192,7 @@ async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCo
     let told = database.ask(move |db| tell_from(db, now)).await?;
     let queue = assembly::broker(config)?;
     let depths = if queue.in_process() {
-        Err("broker.url is memory: nothing outlives a process there".to_owned())
+        Err(shared::IN_PROCESS.to_owned())
     } else {
         let depths = queue.queue().depths().await.map_err(|error| chain(&error));
         queue.queue().close().await;
@@ -202,16 +213,7 @@ fn tell_from(db: &mut hosho_schema::db::Connection, now: NaiveDateTime) -> Resul
     for ((stage, _), count) in failed_message::counts(db, &Filter { states: OPEN.to_vec(), ..Filter::default() })? {
         *failed.entry(stage).or_default() += count;
     }
-    let mut oldest: BTreeMap<&'static str, NaiveDateTime> = BTreeMap::new();
-    for work in unfinished::unfinished(db, now, UNFINISHED)? {
-        let stage = match work.at {
-            Awaits::Issue => issue::NAME,
-            Awaits::Mint => mint::NAME,
-            Awaits::Render => render::NAME,
-            Awaits::Dispatch => dispatch::NAME,
-        };
-        oldest.entry(stage).and_modify(|at| *at = (*at).min(work.since)).or_insert(work.since);
-    }
+    let oldest = recover::oldest(db, now, UNFINISHED)?;
     Ok(Told { workers: worker::all(db)?, controls: stage_control::all(db)?, failed, oldest })
 }
 
@@ -235,7 +237,9 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
         // The oldest that the rows know of; before there are rows, what the workers took last.
         let has_work = ready(&format!("stage.{stage}")).is_some_and(|ready| ready > 0) || own.iter().any(|row| row.held > 0);
         let taken = own.iter().filter(|_| has_work).filter_map(|row| row.taken_from).min();
-        let oldest_at = told.oldest.get(stage).copied().or(taken);
+        let oldest_at = told.oldest.by_stage.get(stage).copied().or(taken);
+        let waits = [ready(&format!("stage.{stage}")), ready(&format!("stage.{stage}.bulk"))];
+        let oldest_is_known = oldest_at.is_some() || (told.oldest.is_all && waits.iter().all(|waits| *waits == Some(0)));
         Stage {
             name: stage,
             ready: ready(&format!("stage.{stage}")),
@@ -246,8 +250,9 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
             consumers: own.iter().map(|row| row.consumers).sum(),
             per_minute: own.iter().map(|row| row.per_minute).sum(),
             oldest: oldest_at.map(utc),
+            oldest_is_known,
             oldest_at,
-            circuit: open.map_or(Circuit::Closed, |row| Circuit::Open {
+            circuit: open.map_or(if own.is_empty() { Circuit::Unknown } else { Circuit::Closed }, |row| Circuit::Open {
                 code: row.fault_code.clone().unwrap_or_default(),
                 text: row.fault_text.clone().unwrap_or_default(),
                 since: row.open_since.map(utc).unwrap_or_default(),
@@ -298,6 +303,7 @@ impl Report {
                 (Some(_), _) => "paused".to_owned(),
                 (None, Circuit::Open { code, .. }) => format!("open: {code}"),
                 (None, Circuit::Closed) => "closed".to_owned(),
+                (None, Circuit::Unknown) => "?".to_owned(),
             };
             rows.add_row([
                 stage.name.to_owned(),
@@ -308,7 +314,7 @@ impl Report {
                 stage.failed.to_string(),
                 stage.consumers.to_string(),
                 stage.per_minute.to_string(),
-                stage.oldest_at.map_or_else(|| "-".to_owned(), |at| age(now, at)),
+                stage.oldest_at.map_or_else(|| if stage.oldest_is_known { "-" } else { "?" }.to_owned(), |at| age(now, at)),
                 circuit,
             ]);
         }
@@ -336,9 +342,9 @@ impl Report {
         if !waiting.is_empty() {
             print(format!("waiting for their next attempt, all stages together: {}", waiting.join(" ")));
         }
-        for (what, count) in [("dead letters", self.dead), ("unrouted messages", self.unrouted)] {
+        for (what, count) in [("dead letter", self.dead), ("unrouted message", self.unrouted)] {
             if let Some(count) = count.filter(|count| *count > 0) {
-                print(format!("{count} {what} are not taken in yet"));
+                print(format!("{} not taken in yet", counted(count, what)));
             }
         }
         if let Some(problem) = &self.broker {
@@ -346,15 +352,11 @@ impl Report {
         }
         let gone = self.workers.iter().filter(|worker| worker.is_gone).count();
         print(format!(
-            "{} workers{}",
-            self.workers.len() - gone,
+            "{}{}",
+            counted(self.workers.len() - gone, "worker"),
             if gone > 0 { format!(", {gone} more gave no sign of life lately") } else { String::new() }
         ));
     }
-}
-
-fn local(utc: &str) -> String {
-    utc.trim_end_matches('Z').parse().map_or_else(|_| utc.to_owned(), shown)
 }
 
 /// How long ago, in the largest unit that fits.

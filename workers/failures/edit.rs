@@ -28,7 +28,7 @@ pub enum EditError {
         problem: String,
     },
     /// The result is no message of its stage.
-    #[error("the edited payload is not a {kind}: {}", misfits.iter().map(told).collect::<Vec<_>>().join("; "))]
+    #[error("the edited payload is not {} {kind}: {}", article(kind), misfits.iter().map(misfit_text).collect::<Vec<_>>().join("; "))]
     Misfits {
         /// The message type.
         kind: &'static str,
@@ -46,7 +46,13 @@ pub enum EditError {
     },
 }
 
-fn told(misfit: &Misfit) -> String {
+/// `an application.v1`, `a correction.v1`.
+fn article(kind: &str) -> &'static str {
+    if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
+/// Where a payload does not fit, and why; repeats nothing of it but names of fields that are plain words.
+pub fn misfit_text(misfit: &Misfit) -> String {
     let fault = match &misfit.fault {
         MisfitFault::Unknown => "no such field".to_owned(),
         MisfitFault::Missing => "missing".to_owned(),

@@ -45,6 +45,25 @@ const SHOWN: &[&str] = &[
     "wanted",
 ];
 
+/// Headers of ours and of the broker's: what they say is no sender's.
+const SHOWN_HEADERS: &[&str] = &[
+    "hosho-attempt",
+    "hosho-failed-at",
+    "hosho-fault",
+    "hosho-fault-code",
+    "hosho-first-failed-at",
+    "hosho-history",
+    "hosho-replay",
+    "x-death",
+    "x-delivery-count",
+    "x-first-death-exchange",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-last-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+];
+
 /// What stands for a hidden value.
 const HIDDEN: &str = "***";
 
@@ -78,6 +97,8 @@ pub fn masked_text(path: &str, value: &Value) -> Value {
     let field = path.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
     match value {
         Value::Object(_) | Value::Array(_) => masked(value),
+        // That there is nothing is nobody's secret.
+        Value::Null => Value::Null,
         leaf if SHOWN.contains(&field) => plain(leaf),
         _ => HIDDEN.into(),
     }
@@ -91,6 +112,30 @@ pub fn masked_path(path: &str) -> String {
         if (name == "$" || is_plain(name)) && is_index { part.to_owned() } else { HIDDEN.to_owned() }
     };
     path.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
+/// Headers with everything hidden that is neither ours nor the broker's, and even there without mail addresses.
+pub fn masked_headers(headers: &Map<String, Value>) -> Map<String, Value> {
+    let scrubbed = |value: &Value| match value {
+        Value::String(text) => scrub(text).into(),
+        number @ Value::Number(_) => number.clone(),
+        _ => HIDDEN.into(),
+    };
+    let shown = |(number, (name, value)): (usize, (&String, &Value))| match (name.as_str(), value) {
+        ("traceparent", Value::String(trace)) => (name.clone(), masked_word(trace).into()),
+        (known, Value::Array(items)) if SHOWN_HEADERS.contains(&known) => (name.clone(), items.iter().map(scrubbed).collect()),
+        (known, value) if SHOWN_HEADERS.contains(&known) => (name.clone(), scrubbed(value)),
+        (foreign, _) if is_plain(&foreign.replace('-', "_")) => (name.clone(), HIDDEN.into()),
+        _ => (format!("{HIDDEN}{number}"), HIDDEN.into()),
+    };
+    headers.iter().enumerate().map(shown).collect()
+}
+
+/// An identifier that a sender chose, hidden unless it has the form of one.
+pub fn masked_word(text: &str) -> String {
+    let is_harmless = (1..=LONGEST).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':'));
+    if is_harmless { text.to_owned() } else { HIDDEN.to_owned() }
 }
 
 fn plain(leaf: &Value) -> Value {
@@ -186,7 +231,51 @@ mod tests {
         assert_eq!(masked(&Value::from("髙橋")), "***");
         assert_eq!(masked_text("$.works.contract_price", &5.into()), 5);
         assert_eq!(masked_text("$.contact.name", &"髙橋".into()), "***");
+        assert_eq!(masked_text("$.contact.name", &Value::Null), Value::Null);
         assert_eq!(masked_path("$.products[0].amount"), "$.products[0].amount");
         assert_eq!(masked_path("$.髙橋.taro@example.jp.a[髙橋]"), "$.***.***.jp.***");
+    }
+
+    #[test]
+    fn headers_of_others_are_hidden_and_ours_shown() {
+        let headers = serde_json::json!({
+            "hosho-attempt": 3,
+            "hosho-fault": "550 <taro@example.jp>: no such user",
+            "hosho-contact": "髙橋",
+            "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "x-death": ["rejected in hosho.stage.issue (1)"],
+            "x-sender": "髙橋 花子",
+            "telephone": 312345678,
+            "髙橋": "x",
+        });
+        let masked = masked_headers(headers.as_object().unwrap());
+        let text = Value::Object(masked.clone()).to_string();
+        for secret in ["髙", "花子", "taro", "312345678"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+        assert_eq!((&masked["hosho-attempt"], &masked["hosho-fault"]), (&3.into(), &"550 <***@***>: no such user".into()));
+        assert_eq!((&masked["traceparent"], &masked["x-death"]), (&headers["traceparent"], &headers["x-death"]));
+        assert_eq!((&masked["x-sender"], &masked["hosho-contact"]), (&"***".into(), &"***".into()));
+        assert_eq!(masked_headers(serde_json::json!({"traceparent": "髙橋"}).as_object().unwrap())["traceparent"], "***");
+    }
+
+    #[test]
+    fn every_header_of_ours_is_shown() {
+        let written = include_str!("../broker/rabbit/wire.rs").split('"').filter(|text| text.starts_with("hosho-"));
+        let written: std::collections::BTreeSet<&str> = written.collect();
+        assert!(written.len() >= 7, "{written:?}");
+        for name in written {
+            assert!(SHOWN_HEADERS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_identifier_is_shown_where_it_looks_like_one() {
+        for id in ["script-19", "sha256:9e03", "6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11", "portal.2026_1"] {
+            assert_eq!(masked_word(id), id);
+        }
+        for other in ["", "髙橋 花子", "taro@example.jp", "Takahashi Hanako", "a/b"] {
+            assert_eq!(masked_word(other), "***", "{other}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! - `ingest`: letters become rows of `failed_message`, as a queue is a poor place to look things up in.
 //! - `fingerprint`: which of them failed for the same reason.
 //! - `mask`: what of a payload may be shown to whom.
+//! - `advice`: what to do about each code.
 //! - `edit`: how a payload is mended.
 //! - `operation`: what operators change, with the audit of it.
 //! - `replay`: working them off once more, a few first.
@@ -14,6 +15,7 @@
 //! Rejected: replaying straight from `hosho.dead` with a shovel. It needs a plugin, looks at nothing, keeps no record, and RabbitMQ
 //! drops a message silently that is published again with its `x-death`.
 
+mod advice;
 mod edit;
 mod fingerprint;
 mod ingest;
@@ -21,9 +23,13 @@ mod mask;
 mod operation;
 mod replay;
 
-pub use edit::{Change, EditError, Edits, assignment, diff};
+pub use advice::{advice, codes};
+pub use edit::{Change, EditError, Edits, assignment, diff, misfit_text};
 pub use fingerprint::fingerprint;
 pub use ingest::Ingester;
-pub use mask::{masked, masked_path, masked_text};
-pub use operation::{Operation, OperationError, discard, edit, note, restore, reveal};
+pub use mask::{masked, masked_headers, masked_path, masked_text, masked_word};
+pub use operation::{
+    Left, LeftOut, Moved, Operation, OperationError, check_edit, discard, edit, editable, left_out, note, planned, restore, reveal,
+    set_stage, settle_mail, take_over,
+};
 pub use replay::{DEFAULT_CANARY, DEFAULT_RATE, Driver, Ended, Order, Wish, begin, steer};

@@ -1,13 +1,14 @@
 //! What operators look for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, max, min};
 use diesel::{EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods};
 
 use super::{FailedMessage, State, texts};
-use crate::db::{Connection, DbError, match_connection, micros, reading};
+use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading};
+use crate::models::beginning_with;
 use crate::models::tables::{failed_message, run_item};
 
 /// Which failed messages are meant; an empty list or `None` leaves a condition out.
@@ -81,15 +82,7 @@ macro_rules! narrowed {
 
 /// A pattern for `like … escape '!'` that finds a text anywhere.
 fn containing(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
+    format!("%{}", beginning_with(text))
 }
 
 /// What failed for the same reason.
@@ -227,7 +220,7 @@ pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> R
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     match_connection!(connection, c => {
         failed_message::table
-            .filter(failed_message::id.like(format!("{}%", prefix.replace(['%', '_', '!'], ""))))
+            .filter(failed_message::id.like(beginning_with(prefix)).escape('!'))
             .order(failed_message::id)
             .limit(2)
             .select(failed_message::id)
@@ -240,7 +233,7 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
 pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     match_connection!(connection, c => {
         failed_message::table
-            .filter(failed_message::fingerprint.like(format!("{}%", prefix.replace(['%', '_', '!'], ""))))
+            .filter(failed_message::fingerprint.like(beginning_with(prefix)).escape('!'))
             .order(failed_message::fingerprint)
             .limit(2)
             .select(failed_message::fingerprint)
@@ -248,4 +241,34 @@ pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec
             .load(c)
     })
     .map_err(reading("failed messages"))
+}
+
+/// Of these identifiers, those in whose place an edited message stands.
+pub fn superseded(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
+    let mut found = HashSet::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let rows: Vec<String> = match_connection!(connection, c => {
+            failed_message::table
+                .filter(failed_message::id.eq_any(ids))
+                .filter(failed_message::superseded_by.is_not_null())
+                .select(failed_message::id)
+                .load(c)
+        })
+        .map_err(reading("failed messages"))?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// The states of these identifiers, where they are known.
+pub fn states(connection: &mut Connection, ids: &[&str]) -> Result<BTreeMap<String, State>, DbError> {
+    let mut found = BTreeMap::new();
+    for ids in ids.chunks(MAX_BINDS) {
+        let rows: Vec<(String, State)> = match_connection!(connection, c => {
+            failed_message::table.filter(failed_message::id.eq_any(ids)).select((failed_message::id, failed_message::state)).load(c)
+        })
+        .map_err(reading("failed messages"))?;
+        found.extend(rows);
+    }
+    Ok(found)
 }

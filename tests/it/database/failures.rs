@@ -109,7 +109,7 @@ on_both_databases! {
         assert_eq!(told, [("x", 2, "issue"), ("y", 1, "mint")]);
         assert_eq!((groups[0].first_failed_at, groups[0].last_failed_at), (micros(at(0)), micros(at(2))));
         assert_eq!(failed_message::groups_by_prefix(c, "x").unwrap(), ["x"]);
-        assert_eq!(failed_message::by_prefix(c, "%").unwrap().len(), 2, "a wildcard is a letter that no identifier has");
+        assert_eq!(failed_message::by_prefix(c, "%").unwrap().len(), 0, "a wildcard is a letter that no identifier has");
     }
 
     fn a_replay_holds_its_messages_alone(database: &Database) {
@@ -141,7 +141,10 @@ on_both_databases! {
         assert_eq!(begin(c, "r3", &[State::Resolved, State::Failed]).unwrap().total, 1);
         assert!(replay::finish(c, "r3", replay::State::Aborted, Some("wrong"), at(120)).unwrap());
         assert_eq!(state(c, &letters[1]).0, State::Failed, "given back");
-        assert_eq!(replay::list(c, 10).unwrap().len(), 2);
+        assert_eq!(replay::list(c, 10, 0).unwrap().len(), 2);
+        assert_eq!(replay::list(c, 10, 1).unwrap().len(), 1);
+        assert_eq!((replay::by_prefix(c, "r3").unwrap().len(), replay::by_prefix(c, "r").unwrap().len()), (1, 2));
+        assert_eq!((replay::by_prefix(c, "%").unwrap().len(), failed_message::by_prefix(c, "_").unwrap().len()), (0, 0));
     }
 
     fn one_process_drives_a_replay(database: &Database) {
@@ -213,6 +216,8 @@ on_both_databases! {
         let found = |c: &mut Connection, filter| audit::list(c, &filter, 10, 0).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
         assert_eq!(found(c, audit::Filter::default()), ["b", "a"]);
         assert_eq!(found(c, audit::Filter { subject: Some("a".to_owned()), ..audit::Filter::default() }), ["a"]);
+        assert_eq!(found(c, audit::Filter { operation_id: Some("o".to_owned()), ..audit::Filter::default() }), ["b", "a"]);
+        assert_eq!(found(c, audit::Filter { subject: Some("%".to_owned()), ..audit::Filter::default() }), Vec::<String>::new());
         assert_eq!(found(c, audit::Filter { since: Some(at(2)), action: Some("failed.".to_owned()), ..audit::Filter::default() }), ["b"]);
         assert_eq!(found(c, audit::Filter { action: Some("edit".to_owned()), ..audit::Filter::default() }), Vec::<String>::new());
 

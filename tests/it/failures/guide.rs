@@ -1,8 +1,8 @@
 //! The operator's guide, walked through: every command of docs/operations.md is run on real servers, and prints what stands there.
 //!
 //! The commands of a block stand in comments before it, where `SAMPLE-OF code` and `GROUP-OF code` mean what the group of that code
-//! shows; the block itself shows them as a person types them, with what they print. `HOSHO_BLESS=1` writes all blocks anew. Moments
-//! and identifiers of replays are made equal.
+//! shows; the block itself shows them as a person types them, with what they print. `HOSHO_BLESS=1` writes all blocks anew, and the
+//! table of codes. Moments and identifiers of replays are made equal.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -98,13 +98,23 @@ fn is_moment(text: &str, length: usize, format: &str) -> bool {
 /// The identifier of a replay or an operation, whole or its beginning, where one stands.
 fn operation<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let named = ["replay ", "Operation ", "replay        "].iter().any(|name| before.ends_with(name));
+    let named = ["replay ", "Operation ", "operation ", "replay        "].iter().any(|name| before.ends_with(name));
     let listed = before.ends_with("\n ") || before.ends_with("─\n ");
     [36, 8].into_iter().find_map(|length| {
         let id = text.get(..length).filter(|id| is_hex(id))?;
         let ends = text[length..].chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '-');
         (ends && (named || (listed && length == 8 && text[length..].trim_start().starts_with("complete")))).then_some(id)
     })
+}
+
+/// Where the table of codes begins and ends.
+const CODES: &str = "<!-- codes -->";
+const CODES_END: &str = "<!-- end of codes -->";
+
+fn table_of_codes() -> String {
+    let row = |(code, advice): (&str, &str)| format!("| `{code}` | {} |\n", advice.replace('|', "\\|"));
+    let rows: String = hosho::failures::codes().map(row).collect();
+    format!("| code | what to do |\n|---|---|\n{rows}")
 }
 
 /// The words of a command, as a shell would split it.
@@ -155,7 +165,13 @@ fn the_guide_is_walked_through() {
     let mut walked = String::new();
     let mut equal = Equal::default();
     let (mut commands, mut within) = (Vec::new(), false);
-    for line in written.lines() {
+    let mut lines = written.lines();
+    while let Some(line) = lines.next() {
+        if line == CODES {
+            walked.extend([CODES, "\n", &table_of_codes(), CODES_END, "\n"]);
+            assert!(lines.any(|line| line == CODES_END), "the table of codes has no end");
+            continue;
+        }
         if let Some(comment) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
             match comment.strip_prefix("$ ") {
                 Some(command) => commands.push(command.to_owned()),
@@ -173,6 +189,8 @@ fn the_guide_is_walked_through() {
                     command.replace(&format!("GROUP-OF {code}"), group["group"].as_str().unwrap())
                 });
                 let shown = equal.text(&printed(&house, &command), &house);
+                let proves = command.starts_with("hosho failed groups") || !shown.lines().any(|line| line.starts_with("Nothing"));
+                assert!(proves, "{command} shows the reader nothing");
                 walked.extend(["$ ", &command, "\n", &shown, "\n"]);
             }
         }

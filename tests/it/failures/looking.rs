@@ -54,7 +54,7 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
         .unwrap();
         std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = house.hosho(&[&["failed", "edit", &id][..], WHY].concat());
-        command.env("EDITOR", &editor).env_remove("VISUAL");
+        command.env("EDITOR", &editor).env_remove("VISUAL").env("TMPDIR", house.folder.path());
         let output = run(command);
         (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
@@ -64,7 +64,7 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     let (code, _, problem) = edit(&whole.replace("\"branch\":", "\"filiale\":"));
     assert_eq!(code, Some(1), "{problem}");
     assert!(
-        problem.contains("not a application.v1") && problem.contains("branch: missing") && problem.contains("filiale: no such field"),
+        problem.contains("not an application.v1") && problem.contains("branch: missing") && problem.contains("filiale: no such field"),
         "{problem}"
     );
     assert_eq!(house.rows("failed_message"), 1, "a refused edit changed something");
@@ -120,7 +120,7 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
     assert!(house.succeed(&["failed", "discard", ids[0], ids[1], "--dry-run"]).starts_with("2 messages: discard. Nothing"));
     assert!(house.succeed(&discard).starts_with("2 messages: discard."));
     assert!(house.run(&discard).status.code() == Some(1));
-    assert!(house.succeed(&[&["failed", "restore", ids[0]][..], WHY].concat()).starts_with("1 messages: restore."));
+    assert!(house.succeed(&[&["failed", "restore", ids[0]][..], WHY].concat()).starts_with("1 message: restore."));
     assert_eq!(house.failed(&[]), [("discarded".to_owned(), 1), ("failed".to_owned(), 2)].into());
     assert_eq!(house.run(&[&["failed", "discard"][..], WHY].concat()).status.code(), Some(2), "everything at once is nobody's wish");
     // The same message once more: an operator who gave it up hears of it.

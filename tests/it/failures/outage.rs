@@ -1,7 +1,7 @@
 //! Letters that come while nobody can write them down, and letters that others make.
 
 use crate::harness::{
-    amqp::properties,
+    amqp::{properties, text},
     house::{House, LIMIT},
     postgres::Postgres,
     process::eventually,
@@ -42,7 +42,8 @@ fn what_somebody_else_rejects_is_told_apart() {
     let client = house.client();
     client.publish(&format!("{}work", house.prefix), "render.bulk", b"{}", properties("rejected", &[]));
     client.reject(&format!("{}stage.render.bulk", house.prefix));
-    client.publish(&format!("{}dead", house.prefix), "mint", b"{}", properties("foreign", &[]));
+    let named = properties("山田 太郎", &[("x-contact", text("髙橋 花子")), ("hosho-fault", text("to taro@example.jp"))]);
+    client.publish(&format!("{}dead", house.prefix), "mint", b"{}", named);
     let worker = house.work(&[]);
     house.until_failed(2);
     let (_, rows) = house.json(&["failed", "list"]);
@@ -54,5 +55,16 @@ fn what_somebody_else_rejects_is_told_apart() {
         .collect();
     told.sort_unstable();
     assert_eq!(told, [("mint", "rejected", "message.foreign"), ("render", "rejected", "delivery.rejected")]);
+    // What its sender wrote beside the body is as personal as the body.
+    let id = rows.as_array().unwrap().iter().find(|row| row["stage"] == "mint").unwrap()["id"].as_str().unwrap();
+    for command in [&["failed", "list", "--json"][..], &["failed", "show", id], &["failed", "show", id, "--json"], &["failed", "export"]] {
+        let told = house.succeed(command);
+        for secret in ["山田", "髙橋", "花子", "taro"] {
+            assert!(!told.contains(secret), "{command:?} shows {secret}: {told}");
+        }
+    }
+    assert!(house.succeed(&["failed", "show", id]).contains("x-contact: ***"));
+    let revealed = house.succeed(&[&["failed", "show", id, "--reveal"][..], super::WHY].concat());
+    assert!(revealed.contains("山田 太郎") && revealed.contains("x-contact: 髙橋 花子"), "{revealed}");
     assert!(house.drain(worker).is_empty());
 }

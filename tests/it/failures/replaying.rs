@@ -173,7 +173,7 @@ fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
     );
     let output = house.run(&[&["failed", "replay", id][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 messages are for no stage"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 message is for no stage"), "{output:?}");
 
     house.succeed(&[&["failed", "edit", id, "--stage", "validate"][..], WHY].concat());
     let told = house.succeed(&[&["failed", "replay", "--code", "message.edited"][..], WHY].concat());
@@ -199,6 +199,20 @@ fn what_goes_through_by_itself_is_resolved_too() {
     let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap())]);
     house.until_failed(1);
     assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
+    let issue = |report: Value| report["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "issue").unwrap().clone();
+    let stage = issue(house.json(&["stages"]).1);
+    let told = (&stage["oldest"], &stage["oldest_is_known"], &stage["circuit"]["state"]);
+    assert_eq!(told, (&Value::Null, &true.into(), &"unknown".into()), "a dead letter is no work, and no worker is there to tell: {stage}");
+
+    // What holds a replay up is named.
+    let (_, replay) = house.json(&[&["failed", "replay", "--stage", "issue", "--detach"][..], WHY].concat());
+    let id = replay["id"].as_str().unwrap();
+    let held_up = || house.json(&["replay", "status", id]).1["held_up"].clone();
+    assert_eq!(held_up(), json!(["no worker takes messages of issue: is `hosho work` running?"]));
+    house.succeed(&[&["stages", "pause", "issue"][..], WHY].concat());
+    assert_eq!(held_up(), json!(["issue is paused by hanako: a test"]));
+    house.succeed(&[&["stages", "resume", "issue"][..], WHY].concat());
+    house.succeed(&[&["replay", "abort", id][..], WHY].concat());
     // The sender sends it again once the branch is back: no replay, and yet it is proved.
     let worker = house.work(&[]);
     house.publish(&client, &document);

@@ -1,6 +1,6 @@
 //! RabbitMQ: version, queues, alarms, consumers, clock.
 
-use super::{Report, database::Told, skew};
+use super::{super::wording::counted, Report, skew};
 use crate::{
     assembly::{self, Queue},
     broker::{
@@ -16,7 +16,7 @@ use crate::{
 /// Messages that wait for a stage before it is told, in each of its queues.
 const DEEP: u64 = 10_000;
 
-pub(super) async fn look(report: &mut Report, config: &Config, told: Option<&Told>) {
+pub(super) async fn look(report: &mut Report, config: &Config, database_is_there: bool) {
     let queue = match assembly::broker(config) {
         Ok(Queue::Rabbit(rabbit)) => rabbit,
         Ok(Queue::Memory(_)) => {
@@ -28,11 +28,11 @@ pub(super) async fn look(report: &mut Report, config: &Config, told: Option<&Tol
             return;
         }
     };
-    rabbit(report, &queue, config, told).await;
+    rabbit(report, &queue, config, database_is_there).await;
     crate::broker::Broker::close(&queue).await;
 }
 
-async fn rabbit(report: &mut Report, rabbit: &Rabbit, config: &Config, told: Option<&Told>) {
+async fn rabbit(report: &mut Report, rabbit: &Rabbit, config: &Config, database_is_there: bool) {
     let here = Clock::system().now();
     let found = match examine(rabbit).await {
         Ok(found) => found,
@@ -73,7 +73,7 @@ async fn rabbit(report: &mut Report, rabbit: &Rabbit, config: &Config, told: Opt
     }
     topology(report, rabbit).await;
     match crate::broker::Broker::depths(rabbit).await {
-        Ok(depths) => tell_depths(report, &depths, &config.broker.prefix, told.is_some()),
+        Ok(depths) => tell_depths(report, &depths, &config.broker.prefix, database_is_there),
         Err(error) => report.failure("queues", chain(&error), "`hosho topology apply`"),
     }
 }
@@ -82,7 +82,7 @@ async fn topology(report: &mut Report, rabbit: &Rabbit) {
     match crate::broker::rabbit::topology::check(rabbit).await {
         // Feature flags cannot be asked for over AMQP; queues with these arguments exist only where they are enabled.
         Ok(topology) if topology.is_good() => {
-            report.ok("queues", format!("{} as expected, with the feature flags they need", topology.present));
+            report.ok("queues", format!("{} as expected; so the feature flags they need are enabled, which is inferred", topology.present));
         }
         Ok(topology) => {
             let mut found = topology.missing.iter().map(|name| format!("{name} is missing")).collect::<Vec<_>>();
@@ -116,12 +116,52 @@ fn tell_depths(report: &mut Report, depths: &[Depth], prefix: &str, database_is_
     let deep: Vec<String> =
         depths.iter().filter(|depth| depth.ready > DEEP).map(|depth| format!("{} {}", depth.queue, depth.ready)).collect();
     if deep.is_empty() {
-        report.ok("depth", format!("{waiting} messages wait in all queues"));
+        let wait = if waiting == 1 { "waits" } else { "wait" };
+        report.ok("depth", format!("{} {wait} in all queues", counted(waiting, "message")));
     } else {
         report.warning("depth", deep.join(", "), "more workers, or see with `hosho stages` what holds them up");
     }
     let letters: u64 = ["dead", "unrouted"].into_iter().filter_map(|name| of(name.to_owned())).map(|depth| depth.ready).sum();
-    if letters > 0 && database_is_there {
-        report.warning("dead letters", format!("{letters} are not taken in yet"), "a running worker takes them in: is there one?");
+    if letters == 0 {
+        report.ok("dead letters", "none waits to be taken in");
+    } else if database_is_there {
+        report.warning("dead letters", format!("{letters} not taken in yet"), "a running worker takes them in: is there one?");
+    } else {
+        report.warning("dead letters", format!("{letters} not taken in yet"), "they wait for the database: bring it back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    fn depths(ready: &[(&str, u64)], consumers: u64) -> Vec<Depth> {
+        let stages = NAMES.iter().map(|stage| Depth { queue: format!("t.stage.{stage}"), ready: 0, consumers });
+        let named = ready.iter().map(|(name, ready)| Depth { queue: format!("t.{name}"), ready: *ready, consumers: 0 });
+        stages.chain(named).collect()
+    }
+
+    fn told(depths: &[Depth], database_is_there: bool) -> Report {
+        let mut report = Report::silent();
+        tell_depths(&mut report, depths, "t.", database_is_there);
+        report
+    }
+
+    #[test]
+    fn what_is_well_is_said_in_one_line_each() {
+        let report = told(&depths(&[("dead", 0), ("unrouted", 0)], 2), true);
+        for what in ["consumers", "depth", "dead letters"] {
+            assert!(matches!(report.of(what)[..], [(Verdict::Ok, _)]), "{what}: {:?}", report.of(what));
+        }
+        assert!(report.of("consumers")[0].1.contains("mint 2"));
+    }
+
+    #[test]
+    fn letters_deep_queues_and_stages_without_consumers_are_told() {
+        let report = told(&depths(&[("dead", 2), ("unrouted", 1), ("stage.issue.bulk", DEEP + 1)], 0), true);
+        assert_eq!(report.of("dead letters"), [(Verdict::Warning, "3 not taken in yet")]);
+        assert_eq!(report.of("depth"), [(Verdict::Warning, "t.stage.issue.bulk 10001")]);
+        assert!(matches!(report.of("consumers")[..], [(Verdict::Warning, text)] if text.contains("validate")));
+        assert_eq!(told(&depths(&[("dead", 1)], 1), false).of("dead letters").len(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDateTime, TimeDelta};
 use hosho_schema::{
     db::{self, Backend, Connection, DbError, Server},
     models::{
@@ -14,8 +14,11 @@ use hosho_schema::{
     },
 };
 
-use super::{super::selection::Database, Report, house, skew};
-use crate::{config::Config, pulse::GONE_AFTER, stage::chain};
+use super::{
+    super::{selection::Database, wording::counted},
+    Report, skew,
+};
+use crate::{assembly, config::Config, pulse::GONE_AFTER, stage::chain};
 
 /// A batch in hand for longer than this is stuck: the longest dialogue with a mail server is shorter.
 const STUCK: TimeDelta = TimeDelta::minutes(15);
@@ -26,7 +29,7 @@ pub(super) struct Told {
     controls: Vec<StageControl>,
     failed: i64,
     in_doubt: usize,
-    data_keys: Vec<String>,
+    pub(super) data_keys: Vec<String>,
 }
 
 pub(super) async fn look(report: &mut Report, database: &Database, config: &Config) -> Option<Told> {
@@ -52,7 +55,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
     }
     match database.ask(tell_from).await {
         Ok(told) => {
-            tell_work(report, &told, config, database.clock.now());
+            tell_work(report, &told, assembly::broker(config).is_ok_and(|queue| !queue.in_process()), database.clock.now());
             Some(told)
         }
         Err(failure) => {
@@ -119,67 +122,167 @@ fn tell_from(connection: &mut Connection) -> Result<Told, DbError> {
     })
 }
 
-fn tell_work(report: &mut Report, told: &Told, config: &Config, now: chrono::NaiveDateTime) {
-    if let Ok(ring) = house::load_keys(config) {
-        let missing: Vec<&str> = told.data_keys.iter().map(String::as_str).filter(|id| !ring.holds(id)).collect();
-        if missing.is_empty() {
-            report.ok("sealed keys", format!("every data key in use is there ({})", told.data_keys.len()));
-        } else {
-            report.failure(
-                "sealed keys",
-                format!("sealed with data keys that are not there: {}", missing.join(" ")),
-                "put their lines back into keys.file",
-            );
-        }
-    }
+/// `has_workers`: the messages are worked off by processes of their own.
+fn tell_work(report: &mut Report, told: &Told, has_workers: bool, now: NaiveDateTime) {
+    let wait = |count: i64| if count == 1 { "waits" } else { "wait" };
     if told.failed == 0 {
         report.ok("failed messages", "none waits for anybody");
     } else {
-        report.warning("failed messages", format!("{} wait for somebody", told.failed), "`hosho failed groups`");
+        report.warning("failed messages", format!("{} {} for somebody", told.failed, wait(told.failed)), "`hosho failed groups`");
     }
     if told.in_doubt == 0 {
         report.ok("mails in doubt", "none waits for anybody");
     } else {
-        report.warning("mails in doubt", format!("{} were sent twice without an answer", told.in_doubt), "`hosho mail unknown`");
+        report.warning("mails in doubt", format!("{} sent twice without an answer", told.in_doubt), "`hosho mail unknown`");
     }
-    for control in told.controls.iter().filter(|control| control.paused) {
+    let mut paused = told.controls.iter().filter(|control| control.paused).peekable();
+    if paused.peek().is_none() {
+        report.ok("paused", "no stage");
+    }
+    for control in paused {
         report.warning(
             "paused",
             format!("{} by {}: {}", control.stage, control.actor, control.reason),
-            format!("`hosho stages resume {}`", control.stage),
+            format!("`hosho stages resume {} --reason …`", control.stage),
         );
     }
-    let living: Vec<&(Worker, Vec<WorkerStage>)> = told.workers.iter().filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER).collect();
-    for (worker, _) in told.workers.iter().filter(|(worker, _)| worker.seen_at < now - GONE_AFTER) {
+    let is_living = |worker: &Worker| worker.seen_at >= now - GONE_AFTER;
+    let (living, gone): (Vec<_>, Vec<_>) = told.workers.iter().partition(|(worker, _)| is_living(worker));
+    if !has_workers && living.is_empty() {
+        report.ok("workers", "none, and none is needed: broker.url is memory");
+    } else if living.is_empty() {
+        report.warning("workers", "none gives a sign of life", "start `hosho work`");
+    } else {
+        let processes = if living.len() == 1 { "process" } else { "processes" };
+        report.ok("workers", format!("{} {processes} at work", living.len()));
+    }
+    for (worker, _) in gone {
         report.warning(
             "workers",
             format!("process {} on {} gave no sign of life lately", worker.pid, worker.host),
             "if it was not stopped on purpose, look at its log; its row goes after a day",
         );
     }
-    let stages = living.iter().flat_map(|(worker, stages)| stages.iter().map(move |stage| (worker, stage)));
-    let mut open: BTreeMap<String, String> = BTreeMap::new();
-    for (worker, row) in stages {
-        if let Some(busy) = row.busy_since.filter(|since| *since < now - STUCK) {
-            report.warning(
-                "stuck deliveries",
-                format!(
-                    "{} ({}) on {}, process {}: {} messages in hand for {} min",
-                    row.stage,
-                    row.lane,
-                    worker.host,
-                    worker.pid,
-                    row.held,
-                    (now - busy).num_minutes()
-                ),
-                "look at its log; stopping the process gives them to others",
-            );
-        }
+    let rows: Vec<(&Worker, &WorkerStage)> =
+        living.iter().flat_map(|(worker, stages)| stages.iter().map(move |stage| (worker, stage))).collect();
+    stuck(report, &rows, now);
+    circuits(report, &rows);
+}
+
+fn stuck(report: &mut Report, rows: &[(&Worker, &WorkerStage)], now: NaiveDateTime) {
+    let mut is_well = true;
+    for (worker, row) in rows {
+        let Some(busy) = row.busy_since.filter(|since| *since < now - STUCK) else { continue };
+        is_well = false;
+        report.warning(
+            "stuck deliveries",
+            format!(
+                "{} ({}) on {}, process {}: {} in hand for {} min",
+                row.stage,
+                row.lane,
+                worker.host,
+                worker.pid,
+                counted(row.held, "message"),
+                (now - busy).num_minutes()
+            ),
+            "look at its log; stopping the process gives them to others",
+        );
+    }
+    if is_well {
+        report.ok("stuck deliveries", format!("none: no worker has a batch in hand for longer than {} min", STUCK.num_minutes()));
+    }
+}
+
+fn circuits(report: &mut Report, rows: &[(&Worker, &WorkerStage)]) {
+    let mut open: BTreeMap<&str, String> = BTreeMap::new();
+    for (_, row) in rows {
         if let Some(code) = &row.fault_code {
-            open.insert(row.stage.clone(), format!("{code}: {}", row.fault_text.clone().unwrap_or_default()));
+            open.insert(&row.stage, format!("{code}: {}", row.fault_text.as_deref().unwrap_or_default()));
         }
+    }
+    if open.is_empty() {
+        report.ok("circuit", "no stage waits for something that is down");
     }
     for (stage, why) in open {
         report.warning("circuit", format!("{stage} waits ({why})"), "it goes on by itself once that is back");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    fn now() -> NaiveDateTime {
+        "2026-12-01T00:00:00".parse().unwrap()
+    }
+
+    fn working(seen: TimeDelta, change: impl FnOnce(&mut WorkerStage)) -> (Worker, Vec<WorkerStage>) {
+        let worker =
+            Worker { id: "w".to_owned(), host: "a".to_owned(), pid: 7, version: "1".to_owned(), started_at: now(), seen_at: now() - seen };
+        let mut row = WorkerStage {
+            worker_id: "w".to_owned(),
+            stage: "dispatch".to_owned(),
+            lane: "live".to_owned(),
+            consumers: 1,
+            held: 1,
+            done: 0,
+            per_minute: 0,
+            busy_since: None,
+            taken_from: None,
+            fault_code: None,
+            fault_text: None,
+            open_since: None,
+            next_probe: None,
+            waiting: String::new(),
+        };
+        change(&mut row);
+        (worker, vec![row])
+    }
+
+    fn told(workers: Vec<(Worker, Vec<WorkerStage>)>) -> Told {
+        Told { workers, controls: Vec::new(), failed: 0, in_doubt: 0, data_keys: Vec::new() }
+    }
+
+    fn report(told: &Told, has_workers: bool) -> Report {
+        let mut report = Report::silent();
+        tell_work(&mut report, told, has_workers, now());
+        report
+    }
+
+    const LINES: [&str; 6] = ["failed messages", "mails in doubt", "paused", "workers", "stuck deliveries", "circuit"];
+
+    #[test]
+    fn what_is_well_is_said_in_one_line_each() {
+        let report = report(&told(vec![working(TimeDelta::zero(), |_| {})]), true);
+        for what in LINES {
+            assert!(matches!(report.of(what)[..], [(Verdict::Ok, _)]), "{what}: {:?}", report.of(what));
+        }
+    }
+
+    #[test]
+    fn a_house_without_workers_is_told_of_where_it_needs_some() {
+        assert!(matches!(report(&told(Vec::new()), true).of("workers")[..], [(Verdict::Warning, _)]));
+        assert!(matches!(report(&told(Vec::new()), false).of("workers")[..], [(Verdict::Ok, _)]));
+    }
+
+    #[test]
+    fn what_is_not_well_is_told_with_its_place() {
+        let stuck = working(TimeDelta::zero(), |row| row.busy_since = Some(now() - TimeDelta::minutes(20)));
+        let waiting = working(TimeDelta::zero(), |row| row.fault_code = Some("mail.unavailable".to_owned()));
+        let gone = working(TimeDelta::hours(1), |row| row.busy_since = Some(now() - TimeDelta::hours(2)));
+        let control = StageControl {
+            stage: "mint".to_owned(),
+            paused: true,
+            reason: "keys".to_owned(),
+            actor: "hanako".to_owned(),
+            changed_at: now(),
+        };
+        let told = Told { controls: vec![control], failed: 1, in_doubt: 2, ..told(vec![stuck, waiting, gone]) };
+        let report = report(&told, true);
+        assert_eq!(report.of("failed messages"), [(Verdict::Warning, "1 waits for somebody")]);
+        assert_eq!(report.of("paused"), [(Verdict::Warning, "mint by hanako: keys")]);
+        assert_eq!(report.of("stuck deliveries"), [(Verdict::Warning, "dispatch (live) on a, process 7: 1 message in hand for 20 min")]);
+        assert_eq!(report.of("workers").len(), 2, "{:?}", report.of("workers"));
+        assert!(report.of("circuit")[0].1.contains("mail.unavailable"));
     }
 }

@@ -20,16 +20,51 @@ pub(super) async fn look(report: &mut Report, config: &Config) {
         Ok(_) => report.ok("templates", "every template is drawn with every sample"),
         Err(error) => report.failure("templates", chain(&error), "`hosho templates check` tells where"),
     }
-    match load_keys(config) {
-        Ok(ring) => report.ok("data keys", format!("the active one is {}", ring.active_id())),
-        Err(problem) => report.failure("data keys", problem, "put keys.file back: without it no stored authentication key can be opened"),
-    }
     documents(report, config).await;
     mail(report, config).await;
 }
 
+/// Tells of the data keys, and whether those are there that `used` authentication keys are sealed with; `None` when the database
+/// could not be asked.
+pub(super) fn keys(report: &mut Report, config: &Config, used: Option<&[String]>) {
+    let is_missing = config.keys.ring.is_none() && !config.keys.file.exists();
+    let ring = match load_keys(config) {
+        // Nothing was sealed yet: nothing is lost.
+        Err(_) if is_missing && used.is_some_and(<[String]>::is_empty) => {
+            let found = format!("no key yet: there is no {}, and nothing was sealed", config.keys.file.display());
+            if config.keys.create {
+                report.ok("data keys", format!("{found}; the first run makes it"));
+            } else {
+                report.warning(
+                    "data keys",
+                    found,
+                    "make it once: start one worker with HOSHO__KEYS__CREATE=true, keep a copy elsewhere; the mint stage needs it",
+                );
+            }
+            return;
+        }
+        Err(problem) => {
+            report.failure("data keys", problem, "put keys.file back: without it no stored authentication key can be opened");
+            return;
+        }
+        Ok(ring) => ring,
+    };
+    report.ok("data keys", format!("the active one is {}", ring.active_id()));
+    let Some(used) = used else { return };
+    let missing: Vec<&str> = used.iter().map(String::as_str).filter(|id| !ring.holds(id)).collect();
+    if missing.is_empty() {
+        report.ok("sealed keys", format!("every data key in use is there ({})", used.len()));
+    } else {
+        report.failure(
+            "sealed keys",
+            format!("sealed with data keys that are not there: {}", missing.join(" ")),
+            "put their lines back into keys.file",
+        );
+    }
+}
+
 /// Reads the data keys, and makes none.
-pub(super) fn load_keys(config: &Config) -> Result<KeyRing, String> {
+fn load_keys(config: &Config) -> Result<KeyRing, String> {
     let ring = match &config.keys.ring {
         Some(ring) => KeyRing::parse(ring.expose(), "keys.ring"),
         None => KeyRing::load(&config.keys.file),

@@ -8,10 +8,11 @@ use hosho_schema::{
 };
 
 use super::super::{
-    Failure, print, print_json,
-    selection::{Database, Selection, Who},
+    Failure, print, print_json, remark,
+    selection::{Database, Selection, Who, beginning, short},
+    wording::counted,
 };
-use crate::failures::{self, Operation, OperationError};
+use crate::failures::{self, Left, LeftOut, Moved, Operation, OperationError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,6 +29,7 @@ pub(super) struct Args {
 #[derive(Debug, clap::Args)]
 pub(super) struct NoteArgs {
     /// The group; the first characters will do
+    #[arg(value_parser = beginning)]
     group: String,
     /// What is known
     text: String,
@@ -43,9 +45,23 @@ pub(super) struct NoteArgs {
 struct Changed {
     operation: Option<String>,
     messages: Vec<String>,
+    left_out: Vec<Kept>,
 }
 
-type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Vec<(String, State)>, OperationError>;
+/// A message that was named and is left out.
+#[derive(serde::Serialize)]
+pub(in crate::cli) struct Kept {
+    message: String,
+    why: String,
+}
+
+impl Kept {
+    pub(in crate::cli) fn of(left: &Left) -> Self {
+        Self { message: left.id.clone(), why: left.why.to_string() }
+    }
+}
+
+type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Moved, OperationError>;
 
 pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Failure> {
     change(&args, database, ("failed.discard", &OPEN, failures::discard)).await
@@ -61,27 +77,46 @@ async fn change(
     (action, from, change): (&'static str, &[State], Change),
 ) -> Result<ExitCode, Failure> {
     let operation = who.operation(&database.clock, action)?;
-    if selection.is_empty() {
-        return Err(Failure::usage("nothing was selected").hint("give identifiers, --group, --stage, --code, --since, --until or --text"));
-    }
+    selection.require()?;
     let filter = selection.filter(database, from).await?;
     let verb = action.rsplit('.').next().unwrap_or_default();
     let id = operation.id.clone();
-    let changed = if who.dry_run {
-        database.ask(move |db| failed_message::select(db, &filter)).await?
+    let from = from.to_vec();
+    let Moved { messages, left } = if who.dry_run {
+        database.ask(move |db| failures::planned(db, &filter, &from)).await?
     } else {
         database.ask(move |db| change(db, &operation, &filter)).await?
     };
-    let count = changed.len();
+    let count = messages.len();
     if *json {
-        let messages = changed.into_iter().map(|(id, _)| id).collect();
-        print_json(&Changed { operation: (!who.dry_run).then_some(id), messages })?;
-    } else if who.dry_run {
-        print(format!("{count} messages: {verb}. Nothing was changed."));
+        let messages = messages.into_iter().map(|(id, _)| id).collect();
+        let left_out = left.iter().map(Kept::of).collect();
+        print_json(&Changed { operation: (!who.dry_run).then_some(id), messages, left_out })?;
     } else {
-        print(format!("{count} messages: {verb}. Operation {id}"));
+        let outcome = if who.dry_run { "Nothing was changed.".to_owned() } else { format!("Operation {id}") };
+        print(format!("{}: {verb}. {outcome}", counted(count, "message")));
+        tell_left(&left);
     }
     Ok(ExitCode::from(u8::from(count == 0 && !who.dry_run)))
+}
+
+/// Messages left out that are told one by one for each reason.
+const NAMED: usize = 10;
+
+/// Tells which messages were left out, and why.
+pub(in crate::cli) fn tell_left(left: &[Left]) {
+    let mut reasons: Vec<LeftOut> = Vec::new();
+    for one in left {
+        if !reasons.contains(&one.why) {
+            reasons.push(one.why);
+        }
+    }
+    for why in reasons {
+        let ids: Vec<&str> = left.iter().filter(|one| one.why == why).map(|one| short(&one.id)).collect();
+        let more = if ids.len() > NAMED { " …" } else { "" };
+        let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(" ");
+        remark(format!("{} left out, {why}: {named}{more}", counted(ids.len(), "message")));
+    }
 }
 
 pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Failure> {
@@ -97,7 +132,11 @@ pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode
     };
     let fingerprint = fingerprint.clone();
     if args.who.dry_run {
-        print(format!("The group {fingerprint} would get this note. Nothing was changed."));
+        if args.json {
+            print_json(&serde_json::json!({ "group": fingerprint, "note": text }))?;
+        } else {
+            print(format!("The group {fingerprint} would get this note. Nothing was changed."));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let (noted, note) = (fingerprint.clone(), text.clone());

@@ -13,13 +13,15 @@ use serde::Serialize;
 
 use super::{
     super::{
-        Failure, print, print_json, printable,
-        selection::{Database, Selection, short, shown},
+        Failure,
+        moment::{shown, utc},
+        print, print_json, printable,
+        selection::{Database, Page, Selection, nothing, short},
         table,
     },
-    States, utc,
+    States,
 };
-use crate::stage::Reason;
+use crate::failures::advice;
 
 /// What failed, by cause, the largest group first
 #[derive(Debug, clap::Args)]
@@ -28,6 +30,8 @@ pub(super) struct Args {
     selection: Selection,
     #[command(flatten)]
     states: States,
+    #[command(flatten)]
+    page: Page,
     /// The groups as JSON
     #[arg(long)]
     json: bool,
@@ -48,32 +52,17 @@ struct Shown {
     advice: Option<&'static str>,
 }
 
-/// What to do about a code; those of letters that the broker or others made are told here.
-pub(in crate::cli) fn advice(code: &str) -> Option<&'static str> {
-    Reason::of_code(code).map(Reason::advice).or(match code {
-        "delivery.limit" => Some(
-            "look for workers that die (their logs, the kernel's); if one message is the culprit, the others of the group were bystanders: replay with the canary, and discard the culprit",
-        ),
-        "delivery.rejected" | "message.foreign" => {
-            Some("somebody else works on our queues: find the consumer (`rabbitmqctl list_consumers`) or the publisher")
-        }
-        "delivery.expired" | "delivery.overflow" => Some("a policy of the broker takes messages away: `rabbitmqctl list_policies`; then replay"),
-        "message.unroutable" => Some(
-            "a queue was missing (`hosho topology check`) or the sender's routing key is wrong: it is `validate` for applications; replay, or `hosho failed edit --stage`",
-        ),
-        "message.edited" => Some("edited and not replayed yet: replay"),
-        _ => None,
-    })
-}
-
 pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
-    let (groups, notes) = database
+    let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
+    let (groups, all, notes) = database
         .ask(move |db| {
-            let groups = failed_message::groups(db, &filter)?;
+            let all = failed_message::groups(db, &filter)?;
+            let count = i64::try_from(all.len()).unwrap_or(i64::MAX);
+            let groups = page.of(all);
             let fingerprints: Vec<&str> = groups.iter().map(|group| group.fingerprint.as_str()).collect();
             let notes = failure_note::by_fingerprints(db, &fingerprints)?;
-            Ok::<_, DbError>((groups, notes))
+            Ok::<_, DbError>((groups, count, notes))
         })
         .await?;
     let note = |group: &Group| notes.get(&group.fingerprint).map(|note| note.note.clone());
@@ -98,7 +87,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         return Ok(ExitCode::SUCCESS);
     }
     if groups.is_empty() {
-        print("Nothing: no message waits for anybody.");
+        print(if all == 0 { nothing(database, narrowed).await? } else { format!("Nothing on this page; {all} on earlier ones.") });
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = table(["group", "count", "stage", "code", "first", "last", "sample"]);
@@ -123,6 +112,9 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
             print(format!("  note        {}", printable(&note)));
         }
     }
+    if let Some(told) = page.told(groups.len(), all) {
+        print(format!("\n{told}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,22 +124,5 @@ fn counts(group: &Group) -> String {
     match group.states.keys().collect::<Vec<_>>().as_slice() {
         [State::Failed] => group.count().to_string(),
         _ => format!("{}\n({})", group.count(), states.join(", ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_code_has_advice() {
-        for reason in Reason::ALL {
-            assert!(advice(reason.code()).is_some());
-        }
-        for code in
-            ["delivery.limit", "delivery.rejected", "delivery.expired", "delivery.overflow", "message.foreign", "message.unroutable"]
-        {
-            assert!(advice(code).is_some(), "{code}");
-        }
     }
 }

@@ -6,14 +6,17 @@ use hosho_schema::models::failed_message::{self, FailedMessage};
 
 use super::{
     super::{
-        Failure, harmless_json, print, print_json, printable,
-        selection::{Database, Page, Selection, Who, short, shown},
+        Failure, harmless_json,
+        moment::shown,
+        print, print_json, printable,
+        selection::{Database, Page, Selection, Who, nothing, short},
         table,
+        wording::{counted, cut},
     },
     Shown, States,
 };
 use crate::{
-    failures::{self, masked},
+    failures::{self, masked, masked_headers, masked_word},
     hex::hex,
 };
 
@@ -33,7 +36,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
-    let page = args.page;
+    let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
     let (rows, all) = database
         .ask(move |db| {
             let rows = failed_message::list(db, &filter, page.limit(), page.offset())?;
@@ -42,16 +45,15 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         })
         .await?;
     if args.json {
-        print_json(&rows.iter().map(Shown::of).collect::<Vec<_>>())?;
+        print_json(&rows.iter().map(|row| Shown::of(row, false)).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
     if rows.is_empty() {
-        print(if all == 0 { "Nothing." } else { "Nothing on this page." });
+        print(if all == 0 { nothing(database, narrowed).await? } else { format!("Nothing on this page; {all} on earlier ones.") });
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown_rows = table(["id", "stage", "code", "state", "attempts", "last failed", "group", "text"]);
     for row in &rows {
-        let text: String = printable(&row.text).chars().take(60).collect();
         shown_rows.add_row([
             short(&row.id).to_owned(),
             printable(&row.stage),
@@ -60,20 +62,22 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
             row.attempts.to_string(),
             shown(row.last_failed_at),
             row.fingerprint.clone(),
-            text,
+            cut(&printable(&row.text), TEXT),
         ]);
     }
     print(shown_rows);
-    let (first, last) = (page.offset() + 1, page.offset() + i64::try_from(rows.len()).unwrap_or(0));
-    if last - first + 1 < all {
-        print(format!("{first} to {last} of {all}; more with --page"));
+    if let Some(told) = page.told(rows.len(), all) {
+        print(told);
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Characters of a text in the table.
+const TEXT: usize = 60;
+
 /// Failed messages with their payloads, one JSON object a line
 ///
-/// Personal data is masked, unless --reveal asks for it, which is kept in the audit. A payload that is not JSON is told by its
+/// Personal data is masked, in payloads and headers, unless --reveal asks for it, which is kept in the audit. A payload that is not JSON is told by its
 /// hexadecimal digits.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
@@ -86,13 +90,16 @@ pub(super) struct ExportArgs {
     reveal: bool,
     #[command(flatten)]
     who: Who,
+    /// As JSON, which it is anyway; with --dry-run, the count
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(serde::Serialize)]
 struct Exported {
     #[serde(flatten)]
     message: Shown,
-    headers: serde_json::Value,
+    headers: serde_json::Map<String, serde_json::Value>,
     traceparent: Option<String>,
     payload_sha256: String,
     payload: Option<serde_json::Value>,
@@ -106,7 +113,11 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
     let ids: Vec<String> = database.ask(move |db| failed_message::select(db, &filter)).await?.into_iter().map(|(id, _)| id).collect();
     if args.who.dry_run {
-        print(format!("{} messages would be exported", ids.len()));
+        if args.json {
+            print_json(&serde_json::json!({ "messages": ids.len() }))?;
+        } else {
+            print(format!("{} would be exported", counted(ids.len(), "message")));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     if args.reveal {
@@ -125,11 +136,12 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
 
 fn exported(row: &FailedMessage, reveal: bool) -> Exported {
     let payload: Option<serde_json::Value> = serde_json::from_slice(&row.payload).ok();
+    let headers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.headers).unwrap_or_default();
     let payload_hex = (payload.is_none() && reveal).then(|| hex(&row.payload));
     Exported {
-        message: Shown::of(row),
-        headers: serde_json::from_str(&row.headers).unwrap_or_default(),
-        traceparent: row.traceparent.clone(),
+        message: Shown::of(row, reveal),
+        headers: if reveal { headers } else { masked_headers(&headers) },
+        traceparent: row.traceparent.as_ref().map(|trace| if reveal { trace.clone() } else { masked_word(trace) }),
         payload_sha256: row.payload_sha256.clone(),
         payload: payload.map(|payload| if reveal { payload } else { masked(&payload) }),
         payload_hex,

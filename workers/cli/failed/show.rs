@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use hosho_schema::{
     db::DbError,
+    messages::{Misfit, MisfitFault, contract},
     models::{
         audit::{self, Entry},
         failed_message::{self, Attempt, FailedMessage},
@@ -15,21 +16,26 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Failure, audit as audit_command, harmless_json, print, print_json, printable,
-        selection::{Database, Who, complete_one, shown},
+        Failure, audit as audit_command, harmless_json,
+        moment::{local, utc},
+        print, print_json, printable, remark,
+        selection::{Database, Who, beginning, complete_one},
+        wording::counted,
     },
     Shown,
-    groups::advice,
-    utc,
 };
-use crate::failures::{self, masked};
+use crate::{
+    failures::{self, advice, masked, masked_headers},
+    stage::Reason,
+};
 
 /// Everything about one failed message: why it failed, what it holds, what was done about it
 ///
-/// Personal data is masked, unless --reveal asks for it, which is kept in the audit.
+/// Personal data is masked, in payload and headers, unless --reveal asks for it, which is kept in the audit.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Its identifier; the first characters will do
+    #[arg(value_parser = beginning)]
     id: String,
     /// With personal data
     #[arg(long)]
@@ -50,7 +56,9 @@ struct Told {
     message: Shown,
     advice: Option<&'static str>,
     note: Option<String>,
-    headers: Value,
+    /// Where the payload is not what its stage takes; only when that is why it failed.
+    misfits: Vec<String>,
+    headers: serde_json::Map<String, Value>,
     history: Vec<Tried>,
     payload_bytes: usize,
     payload_sha256: String,
@@ -75,6 +83,9 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         database.ask(move |db| failures::reveal(db, &operation, &[&id])).await?;
     }
     let reveal = args.reveal && !args.who.dry_run;
+    if args.reveal && !reveal {
+        remark("warning: nothing is revealed with --dry-run");
+    }
     let found = database
         .ask(move |db| {
             let row = failed_message::by_ids(db, &[&id])?.pop().flatten();
@@ -102,12 +113,14 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
 
 fn told(row: &FailedMessage, attempts: Vec<Attempt>, entries: &[Entry], note: Option<String>, reveal: bool) -> Told {
     let payload: Option<Value> = serde_json::from_slice(&row.payload).ok();
+    let headers: serde_json::Map<String, Value> = serde_json::from_str(&row.headers).unwrap_or_default();
     let payload_text = (payload.is_none() && reveal).then(|| String::from_utf8_lossy(&row.payload).into_owned());
     Told {
-        message: Shown::of(row),
+        message: Shown::of(row, reveal),
         advice: advice(&row.code),
         note,
-        headers: serde_json::from_str(&row.headers).unwrap_or_default(),
+        misfits: misfits(row),
+        headers: if reveal { headers } else { masked_headers(&headers) },
         history: attempts.into_iter().map(|attempt| Tried { at: utc(attempt.at), code: attempt.code, text: attempt.text }).collect(),
         payload_bytes: row.payload.len(),
         payload_sha256: row.payload_sha256.clone(),
@@ -115,6 +128,22 @@ fn told(row: &FailedMessage, attempts: Vec<Attempt>, entries: &[Entry], note: Op
         payload_text,
         audit: entries.iter().map(|entry| audit_command::Shown::of(entry, reveal)).collect(),
     }
+}
+
+/// Everything that keeps an undecodable payload from being what its stage takes.
+fn misfits(row: &FailedMessage) -> Vec<String> {
+    // What is not JSON at all is told by the text of the fault.
+    let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&row.payload).is_ok();
+    if row.code != Reason::Undecodable.code() || !is_json {
+        return Vec::new();
+    }
+    let misfits = contract::of_stage(&row.stage, &row.payload).map(|kind| kind.misfits(&row.payload)).unwrap_or_default();
+    let text = |misfit: &Misfit| match misfit.fault {
+        // The words of a parser may repeat a value.
+        MisfitFault::Other(_) => format!("{}: does not fit", misfit.path),
+        _ => failures::misfit_text(misfit),
+    };
+    misfits.iter().map(text).collect()
 }
 
 fn tell(told: &Told) {
@@ -146,14 +175,20 @@ fn tell(told: &Told) {
     if let Some(edited) = &message.superseded_by {
         line("edited as", edited);
     }
-    print(format!("\nattempts ({} counted, {} dead letters)", message.attempts, message.letters));
+    if !told.misfits.is_empty() {
+        print("\nwhat does not fit");
+        for misfit in &told.misfits {
+            print(format!("  {}", printable(misfit)));
+        }
+    }
+    print(format!("\nattempts ({} counted, {})", message.attempts, counted(message.letters, "dead letter")));
     for attempt in &told.history {
         let text = attempt.text.as_deref().map(|text| format!("  {}", printable(text))).unwrap_or_default();
         print(format!("  {}  {}{text}", local(&attempt.at), printable(&attempt.code)));
     }
-    if let Some(headers) = told.headers.as_object().filter(|headers| !headers.is_empty()) {
+    if !told.headers.is_empty() {
         print("\nheaders");
-        for (name, value) in headers {
+        for (name, value) in &told.headers {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             print(format!("  {}: {}", printable(name), printable(&value)));
         }
@@ -170,9 +205,4 @@ fn tell(told: &Told) {
             print(entry.line());
         }
     }
-}
-
-/// The moment of a JSON field, as people read it.
-fn local(utc: &str) -> String {
-    utc.trim_end_matches('Z').parse().map_or_else(|_| utc.to_owned(), shown)
 }

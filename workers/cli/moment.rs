@@ -1,0 +1,81 @@
+//! Moments: as operators write them, as they read them (Asia/Tokyo), and as programs do (UTC).
+
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
+
+use super::Failure;
+use crate::domain::wareki::TOKYO;
+
+/// Reads a moment: a day, a day with a time (both in Tokyo), or how long ago.
+pub(super) fn moment(option: &str, text: &str, now: NaiveDateTime) -> Result<NaiveDateTime, Failure> {
+    let tokyo = |local: NaiveDateTime| TOKYO.from_local_datetime(&local).single().map(|moment| moment.naive_utc());
+    let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| tokyo(day.and_time(NaiveTime::MIN)));
+    let with_time = |text: &str| {
+        let text = text.replace('T', " ");
+        let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
+        formats.iter().find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok()).and_then(tokyo)
+    };
+    let ago = |text: &str| span(text).and_then(|span| now.checked_sub_signed(span));
+    day(text).or_else(|| with_time(text)).or_else(|| ago(text)).ok_or_else(|| {
+        Failure::usage(format!("{option}: {text:?} is no moment"))
+            .hint("write 2026-12-01 or \"2026-12-01 09:00\" (Asia/Tokyo), or how long ago: 90m, 2h, 3d")
+    })
+}
+
+/// Reads a length of time such as 45s, 90m, 2h or 3d.
+pub(super) fn span(text: &str) -> Option<TimeDelta> {
+    let at = text.char_indices().last()?.0;
+    let (number, unit) = text.split_at(at);
+    let number: i64 = number.parse().ok().filter(|number| (0..1_000_000).contains(number))?;
+    match unit {
+        "s" => TimeDelta::try_seconds(number),
+        "m" => TimeDelta::try_minutes(number),
+        "h" => TimeDelta::try_hours(number),
+        "d" => TimeDelta::try_days(number),
+        _ => None,
+    }
+}
+
+/// A moment as operators read it.
+pub(super) fn shown(at: NaiveDateTime) -> String {
+    crate::domain::wareki::in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A moment as programs read it.
+pub(super) fn utc(at: NaiveDateTime) -> String {
+    format!("{}Z", at.format("%Y-%m-%dT%H:%M:%S%.6f"))
+}
+
+/// The moment of a JSON field ([`utc`]), as operators read it.
+pub(super) fn local(utc: &str) -> String {
+    utc.trim_end_matches('Z').parse().map_or_else(|_| utc.to_owned(), shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_people_write_them() {
+        let now: NaiveDateTime = "2026-12-01T03:00:00".parse().unwrap();
+        for (text, utc) in [
+            ("2026-12-01", "2026-11-30 15:00:00"),
+            ("2026-12-01 09:00", "2026-12-01 00:00:00"),
+            ("2026-12-01T09:00:30", "2026-12-01 00:00:30"),
+            ("90m", "2026-12-01 01:30:00"),
+            ("2h", "2026-12-01 01:00:00"),
+            ("3d", "2026-11-28 03:00:00"),
+        ] {
+            assert_eq!(moment("--since", text, now).unwrap().to_string(), utc, "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01", "h", "-2h", "5", "99999999999h", "2時間"] {
+            assert!(moment("--since", text, now).unwrap_err().to_string().contains("--since"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_programs_read_is_shown_to_people() {
+        let at: NaiveDateTime = "2026-12-01T03:00:00".parse().unwrap();
+        assert_eq!((utc(at).as_str(), local(&utc(at)).as_str()), ("2026-12-01T03:00:00.000000Z", "2026-12-01 12:00:00"));
+        assert_eq!(local("never"), "never");
+    }
+}

@@ -15,7 +15,7 @@ use super::{
     shared, table,
 };
 use crate::{
-    broker::{Lane, Outgoing},
+    broker::{Broker, Lane, Outgoing, Publisher},
     config::Config,
     failures,
     stage::Item,
@@ -208,7 +208,7 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, con
     if !allowed {
         return Err(Failure::found(anyhow::anyhow!("the mail is {}: it cannot become {}", before.as_text(), args.outcome)));
     }
-    // Whoever cannot send it must not find that out after the ledger says that it is to be sent.
+    // Nobody may find out that it cannot be sent after the ledger says that it is to be.
     if to == State::Pending {
         shared::require(out, config)?;
     }
@@ -227,14 +227,22 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, con
         }
         return Ok(ExitCode::SUCCESS);
     }
+    let way = if to == State::Pending { Some(Way::open(out, config).await?) } else { None };
     told.operation = Some(operation.id.clone());
     let id = listed.mail.id.clone();
-    if !database.ask(move |db| failures::settle_mail(db, &operation, &id, before, to)).await? {
+    let done = database.ask(move |db| failures::settle_mail(db, &operation, &id, before, to)).await;
+    let sent = match (&done, way) {
+        (_, None) => Ok(()),
+        (Ok(true), Some(way)) => way.send(request(&listed), config).await,
+        (_, Some(way)) => {
+            way.close().await;
+            Ok(())
+        }
+    };
+    if !done? {
         return Err(Failure::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
     }
-    if to == State::Pending {
-        send(&listed, out, config).await?;
-    }
+    sent?;
     if args.json {
         print_json(&told)?;
     } else {
@@ -246,8 +254,8 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, con
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks the dispatch stage for the mail.
-async fn send(listed: &Listed, out: Option<&Path>, config: &Config) -> Result<(), Failure> {
+/// What asks the dispatch stage for a mail.
+fn request(listed: &Listed) -> Outgoing {
     let trace = listed.traceparent.as_deref().and_then(Traceparent::parse);
     let item = Item {
         job: (),
@@ -257,20 +265,54 @@ async fn send(listed: &Listed, out: Option<&Path>, config: &Config) -> Result<()
         failed_id: None,
         replayed: false,
     };
-    let message: Vec<Outgoing> = vec![dispatch::job(&item, &listed.guarantee_id, listed.revision)];
-    let unsent = |error| Failure::unavailable(error).hint("the mail is pending: run the same command again once the broker is there");
-    if let Some(out) = out {
-        let mut embedded = Embedded::open(out, config).await?;
-        embedded.start(config, &[Lane::Live]);
-        Arc::clone(&embedded.broker).publisher().await.map_err(unsent)?.publish(message).await.map_err(unsent)?;
-        embedded.until_idle().await;
-        embedded.end().await;
-    } else {
-        let queue = shared::queue(config)?;
-        let published = async { queue.queue().publisher().await?.publish(message).await };
-        let published = published.await;
-        queue.queue().close().await;
-        published.map_err(unsent)?;
+    dispatch::job(&item, &listed.guarantee_id, listed.revision)
+}
+
+/// The way to the dispatch stage, opened before anything is changed.
+enum Way {
+    /// It works in this process, on the folder of `hosho process`.
+    Here(Box<Embedded>),
+    /// Workers take it from the broker.
+    Workers(Arc<dyn Broker>, Box<dyn Publisher>),
+}
+
+impl Way {
+    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+        if let Some(out) = out {
+            return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
+        }
+        let queue = shared::queue(config)?.queue();
+        match queue.publisher().await {
+            Ok(publisher) => Ok(Self::Workers(queue, publisher)),
+            Err(error) => {
+                queue.close().await;
+                Err(Failure::unavailable(error).hint("nothing was changed: try again once the broker is there"))
+            }
+        }
     }
-    Ok(())
+
+    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Failure> {
+        let unsent = |error| Failure::unavailable(error).hint("the mail is pending: run the same command again once the broker is there");
+        match self {
+            Self::Here(mut embedded) => {
+                embedded.start(config, &[Lane::Live]);
+                Arc::clone(&embedded.broker).publisher().await.map_err(unsent)?.publish(vec![message]).await.map_err(unsent)?;
+                embedded.until_idle().await;
+                embedded.end().await;
+                Ok(())
+            }
+            Self::Workers(queue, mut publisher) => {
+                let published = publisher.publish(vec![message]).await;
+                queue.close().await;
+                published.map_err(unsent)
+            }
+        }
+    }
+
+    async fn close(self) {
+        match self {
+            Self::Here(embedded) => drop(embedded.end().await),
+            Self::Workers(queue, _) => queue.close().await,
+        }
+    }
 }

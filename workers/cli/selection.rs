@@ -139,10 +139,10 @@ impl Selection {
     pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Failure> {
         let now = database.clock.now();
         let (ids, groups, run): (_, _, Vec<String>) = (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
-        let (stages, codes) = (self.stage.clone(), self.code.clone());
+        let (named, codes) = (self.stage.clone(), self.code.clone());
         let (ids, groups, run, unknown) = database
             .ask(move |db| {
-                let unknown = unknown(db, &stages, &codes)?;
+                let unknown = unknown(db, &named, &codes)?;
                 let ids = complete(db, &ids, "failed message", failed_message::by_prefix)?;
                 let groups = complete(db, &groups, "group", failed_message::groups_by_prefix)?;
                 let run = complete(db, &run, "run", job_run::by_prefix)?.pop();

@@ -245,7 +245,7 @@ mod tests {
             "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "x-death": ["rejected in hosho.stage.issue (1)"],
             "x-sender": "髙橋 花子",
-            "telephone": 312345678,
+            "telephone": 312_345_678,
             "髙橋": "x",
         });
         let masked = masked_headers(headers.as_object().unwrap());

@@ -218,6 +218,19 @@ fn nothing_and_patterns_mean_no_message() {
 }
 
 #[test]
+fn a_new_field_of_an_edit_came_from_nothing() {
+    let (desk, ids) = troubled();
+    let mut application = applications()[5].clone();
+    application["contact"] = serde_json::json!({});
+    desk.file("right.json", application.to_string());
+    let editor = desk.editor("cp right.json \"$1\"");
+    assert_eq!(desk.edit(&ids[0], &editor, WHY).code, Some(0));
+    let edited = desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
+    let told = desk.on_out(&["failed", "edit", &edited, "--set", "contact.remarks=急ぎ", "--dry-run"]);
+    assert_eq!(told.out, "  $.contact.remarks: nothing → \"***\"\nNothing was changed.\n", "{}", told.err);
+}
+
+#[test]
 fn what_was_named_and_left_out_is_told() {
     let (desk, ids) = troubled();
     let discard = |ids: &[&str], arguments: &[&str]| desk.on_out(&[&["failed", "discard"], ids, arguments, WHY].concat());
@@ -304,6 +317,7 @@ fn every_command_answers_in_json() {
         &["mail", "resolve", &number, "--outcome", "resend", "--dry-run"],
         &["mail", "resolve", &number, "--outcome", "resend"],
         &["batch", "list", "--limit", "1"],
+        &["batch", "start", "--dry-run"],
         &["audit"],
         &["doctor"],
     ] {
@@ -375,16 +389,18 @@ fn a_mail_that_cannot_be_sent_stays_as_it_is() {
     let listed = desk.json(&["mail", "list"]);
     let id = listed[0]["id"].as_str().unwrap();
     desk.refuse_mail(id);
-    let resend = || {
+    let resend = |broker: &str| {
         let mut command = desk.hosho([&["mail", "resolve", id, "--outcome", "resend"], WHY].concat());
-        command.env("HOSHO__DATABASE__URL", "sqlite:out/hosho.sqlite").env("HOSHO__BROKER__URL", "memory:");
+        command.env("HOSHO__DATABASE__URL", "sqlite:out/hosho.sqlite").env("HOSHO__BROKER__URL", broker);
         answer(command)
     };
-    let refused = resend();
-    assert_eq!(refused.code, Some(2), "{}", refused.err);
-    assert!(refused.err.contains("broker.url is memory"), "{}", refused.err);
-    assert_eq!(desk.json(&["mail", "list"])[0]["state"], "rejected");
-    assert_eq!(desk.audited(id), Vec::<String>::new());
+    for (broker, code, says) in [("memory:", 2, "broker.url is memory"), ("amqp://127.0.0.1:1", 4, "nothing was changed")] {
+        let refused = resend(broker);
+        assert_eq!(refused.code, Some(code), "{}", refused.err);
+        assert!(refused.err.contains(says), "{}", refused.err);
+        assert_eq!(desk.json(&["mail", "list"])[0]["state"], "rejected");
+        assert_eq!(desk.audited(id), Vec::<String>::new());
+    }
     // In its folder it can.
     let sent = desk.on_out(&[&["mail", "resolve", id, "--outcome", "resend"], WHY].concat());
     assert_eq!(sent.code, Some(0), "{}", sent.err);

@@ -209,6 +209,13 @@ fn what_goes_through_by_itself_is_resolved_too() {
     let id = replay["id"].as_str().unwrap();
     let held_up = || house.json(&["replay", "status", id]).1["held_up"].clone();
     assert_eq!(held_up(), json!(["no worker takes messages of issue: is `hosho work` running?"]));
+    // Whoever drives it where there is no terminal is told as well.
+    let mut driver = spawn(house.hosho(&[&["replay", "resume", id][..], WHY].concat()), &house.path("held.log"));
+    eventually("the driver to say what holds it up", LIMIT, || {
+        std::fs::read_to_string(house.path("held.log")).ok().filter(|log| log.contains("; no worker takes messages of issue"))
+    });
+    driver.terminate();
+    assert_eq!(driver.wait(Duration::from_secs(30)).code(), Some(1));
     house.succeed(&[&["stages", "pause", "issue"][..], WHY].concat());
     assert_eq!(held_up(), json!(["issue is paused by hanako: a test"]));
     house.succeed(&[&["stages", "resume", "issue"][..], WHY].concat());

@@ -113,10 +113,12 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
             let held = held.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let is_due = lines.is_due(Instant::now(), &held);
             if is_due && has_bar {
-                held.iter().for_each(|hold| bar.println(printable(hold)));
+                for hold in &held {
+                    bar.println(printable(hold));
+                }
             } else if is_due {
-                let held: String = held.iter().map(|hold| format!("; {hold}")).collect();
-                remark(format!("{} of {}: {counts}{held}", progress.resolved + progress.failed_again, replay.total));
+                let told = [&[counts.clone()], held.as_slice()].concat().join("; ");
+                remark(format!("{} of {}: {told}", progress.resolved + progress.failed_again, replay.total));
             }
             bar.set_message(counts);
         })

@@ -31,18 +31,18 @@ fn told(named: &BTreeSet<String>, controls: &[StageControl], workers: &[(Worker,
     let living = || workers.iter().filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER).flat_map(|(_, stages)| stages);
     // In the order of the pipeline: what comes first holds up what follows.
     let named = stages::NAMES.iter().filter(|stage| named.contains(**stage));
-    let hold = |stage: &&str| {
-        if let Some(control) = controls.iter().find(|control| control.stage == *stage && control.paused) {
+    let hold = |stage: &str| {
+        if let Some(control) = controls.iter().find(|control| control.stage == stage && control.paused) {
             return Some(format!("{stage} is paused by {}: {}", control.actor, control.reason));
         }
-        let own: Vec<&WorkerStage> = living().filter(|row| row.stage == *stage && row.lane == BULK).collect();
+        let own: Vec<&WorkerStage> = living().filter(|row| row.stage == stage && row.lane == BULK).collect();
         if let Some(open) = own.iter().find(|row| row.open_since.is_some()) {
             return Some(format!("{stage} waits for something that is down: {}", open.fault_code.as_deref().unwrap_or("?")));
         }
         let consumers: i64 = own.iter().map(|row| row.consumers).sum();
         (consumers == 0).then(|| format!("no worker takes messages of {stage}: is `hosho work` running?"))
     };
-    named.filter_map(|stage| hold(&stage.as_ref())).collect()
+    named.filter_map(|stage| hold(stage)).collect()
 }
 
 #[cfg(test)]

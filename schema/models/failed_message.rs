@@ -21,13 +21,17 @@ mod search;
 use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDateTime;
+use diesel::dsl::sql;
 use diesel::result::{DatabaseErrorKind, Error};
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::sql_types::Bool;
+use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 pub use record::{Recorded, attempts, record};
-pub use replaying::{Progress, last_settled, mark_sent, progress, unsent};
+pub use replaying::{Progress, last_settled, mark_lost, mark_sent, progress, unsent};
 pub(super) use replaying::{freeze, release};
-pub use search::{Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, since, states, superseded};
+pub use search::{
+    Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, select_free, since, states, superseded,
+};
 
 use super::aligned;
 use super::stored_text::stored_as_text;
@@ -60,6 +64,9 @@ stored_as_text!(State {
 
 /// The states that wait for an operator.
 pub const OPEN: [State; 2] = [State::Failed, State::FailedAgain];
+
+/// What no replay holds that may still go on. It says of its messages what became of them, so nobody may take one away.
+const FREE: &str = "(replay_id is null or replay_id not in (select id from replay where state in ('running', 'paused')))";
 
 /// States as they are stored: diesel takes a list of texts, and none of what is stored as one.
 fn texts(states: &[State]) -> Vec<&'static str> {
@@ -215,13 +222,16 @@ const COLUMNS: usize = 23;
 pub fn resolve(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize, DbError> {
     let mut resolved = 0;
     for ids in ids.chunks(MAX_BINDS - 8) {
-        resolved += match_connection!(connection, c => {
+        let changed = match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
                 .filter(failed_message::state.eq_any(texts(&[State::Failed, State::Replaying, State::FailedAgain])))
                 .set((failed_message::state.eq(State::Resolved), failed_message::changed_at.eq(micros(now))))
-                .execute(c)
+                .returning(failed_message::id)
+                .get_results::<String>(c)
         })
         .map_err(writing("failed messages"))?;
+        replaying::settle(connection, &changed.iter().map(String::as_str).collect::<Vec<_>>())?;
+        resolved += changed.len();
     }
     Ok(resolved)
 }
@@ -239,14 +249,17 @@ pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Fa
     Ok(aligned(ids.iter().map(ToString::to_string), &rows))
 }
 
-/// Of these identifiers, those that an operator has or had to deal with: known, and not worked off.
-pub fn unsettled(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
+/// Of these identifiers, those that an operator or a replay has or had to deal with: known, and not worked off. Not what a replay
+/// sent before `sent_before`: that may be lost.
+pub fn unsettled(connection: &mut Connection, ids: &[&str], sent_before: NaiveDateTime) -> Result<HashSet<String>, DbError> {
     let mut found = HashSet::new();
     for ids in ids.chunks(MAX_BINDS - 8) {
         let rows: Vec<String> = match_connection!(connection, c => {
+            let sent_since = failed_message::sent_at.ge(micros(sent_before));
             failed_message::table
                 .filter(failed_message::id.eq_any(ids))
                 .filter(failed_message::state.ne(State::Resolved))
+                .filter(failed_message::state.ne(State::Replaying).or(failed_message::sent_at.is_null()).or(sent_since))
                 .select(failed_message::id)
                 .load(c)
         })
@@ -256,7 +269,7 @@ pub fn unsettled(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<St
     Ok(found)
 }
 
-/// Moves messages from one of some states to another, and returns those that were moved.
+/// Moves messages from one of some states to another, and returns those that were moved. What a replay holds stays as it is.
 pub fn change(
     connection: &mut Connection,
     ids: &[&str],
@@ -268,6 +281,7 @@ pub fn change(
     for ids in ids.chunks(MAX_BINDS - 16) {
         let rows: Vec<String> = match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
+                .filter(sql::<Bool>(FREE))
                 .set((failed_message::state.eq(to), failed_message::changed_at.eq(micros(now))))
                 .returning(failed_message::id)
                 .get_results(c)
@@ -278,12 +292,14 @@ pub fn change(
     Ok(changed)
 }
 
-/// Puts an edited message in the place of one that failed. `false` when that one is in no state to be edited any more.
+/// Puts an edited message in the place of one that failed. `false` when that one is in no state to be edited any more, or a replay
+/// holds it.
 pub fn supersede(connection: &mut Connection, id: &str, edited: &FailedMessage, now: NaiveDateTime) -> Result<bool, DbError> {
     let now = micros(now);
     connection.transaction(|connection| {
         let superseded = match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::state.eq_any(texts(&OPEN))))
+                .filter(sql::<Bool>(FREE))
                 .set((
                     failed_message::state.eq(State::Discarded),
                     failed_message::changed_at.eq(now),

@@ -91,7 +91,7 @@ pub struct NewReplay {
 pub type Frozen = (Replay, Vec<(String, failed_message::State)>);
 
 /// Makes a replay of what a filter finds in one of the states `from`, and returns it with the messages of it and the state each
-/// was in; `None` when there is nothing. Contention when another process has changed one of them meanwhile.
+/// was in; `None` when there is nothing. What another replay holds is in none. Contention when another process has changed one of them meanwhile.
 pub fn create(
     connection: &mut Connection,
     new: &NewReplay,
@@ -102,7 +102,7 @@ pub fn create(
     connection.transaction(|connection| {
         let until = filter.until.map_or(now, |until| until.min(now));
         let filter = Filter { states: from.to_vec(), until: Some(until), ..filter.clone() };
-        let found = failed_message::select(connection, &filter)?;
+        let found = failed_message::select_free(connection, &filter)?;
         if found.is_empty() {
             return Ok(None);
         }

@@ -180,6 +180,7 @@ diesel::table! {
         replay_fingerprint -> Nullable<Text>,
         sent_at -> Nullable<Timestamp>,
         superseded_by -> Nullable<Text>,
+        settled_seq -> Nullable<BigInt>,
     }
 }
 

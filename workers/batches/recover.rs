@@ -41,7 +41,7 @@ pub fn overdue(services: &Services, after: TimeDelta) -> Result<Vec<Outgoing>, F
     let mut db = services.pool.get()?;
     let found = unfinished::take_unfinished(&mut db, services.clock.now(), after, LIMIT)?;
     let messages = messages(&mut db, &found)?;
-    without_failed(&mut db, messages)
+    without_failed(&mut db, messages, services.clock.now() - after)
 }
 
 /// The messages for all that was begun more than `after` ago and is not finished, however often it was queued before, and how
@@ -51,7 +51,7 @@ pub fn all(services: &Services, after: TimeDelta) -> Result<(Vec<Outgoing>, usiz
     let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
     let all = messages(&mut db, &found)?;
     let count = all.len();
-    let messages = without_failed(&mut db, all)?;
+    let messages = without_failed(&mut db, all, services.clock.now() - after)?;
     let left_out = count - messages.len();
     Ok((messages, left_out))
 }
@@ -68,7 +68,7 @@ pub struct Oldest {
 pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Oldest, DbError> {
     let found = unfinished::unfinished(db, now, limit)?;
     let messages: Vec<Outgoing> = found.iter().map(|work| message(work, None)).collect();
-    let failed = failed(db, &messages)?;
+    let failed = failed(db, &messages, chrono::DateTime::UNIX_EPOCH.naive_utc())?;
     let mut by_stage: BTreeMap<&'static str, NaiveDateTime> = BTreeMap::new();
     for ((work, message), failed) in found.iter().zip(&messages).zip(failed) {
         if let (Destination::Stage(stage, _), false) = (&message.destination, failed) {
@@ -78,14 +78,15 @@ pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Old
     Ok(Oldest { by_stage, is_all: i64::try_from(found.len()).unwrap_or(i64::MAX) < limit })
 }
 
-/// Leaves out what is a dead letter already: it waits for an operator, and would only fail again.
-fn without_failed(db: &mut Connection, messages: Vec<Outgoing>) -> Result<Vec<Outgoing>, Fault> {
-    let failed = failed(db, &messages)?;
+/// Leaves out what is a dead letter already: it waits for an operator, and would only fail again. What a replay sent before
+/// `sent_before` may have been lost like everything else.
+fn without_failed(db: &mut Connection, messages: Vec<Outgoing>, sent_before: NaiveDateTime) -> Result<Vec<Outgoing>, Fault> {
+    let failed = failed(db, &messages, sent_before)?;
     Ok(messages.into_iter().zip(failed).filter(|(_, failed)| !failed).map(|(message, _)| message).collect())
 }
 
 /// Which of these messages are dead letters, or were given up.
-fn failed(db: &mut Connection, messages: &[Outgoing]) -> Result<Vec<bool>, DbError> {
+fn failed(db: &mut Connection, messages: &[Outgoing], sent_before: NaiveDateTime) -> Result<Vec<bool>, DbError> {
     let failed_id = |message: &Outgoing| {
         let Destination::Stage(stage, _) = &message.destination else { return None };
         let payload_sha256 = hex(&Sha256::digest(&message.envelope.payload));
@@ -93,7 +94,7 @@ fn failed(db: &mut Connection, messages: &[Outgoing]) -> Result<Vec<bool>, DbErr
     };
     let ids: Vec<Option<String>> = messages.iter().map(failed_id).collect();
     let asked: Vec<&str> = ids.iter().flatten().map(String::as_str).collect();
-    let failed = failed_message::unsettled(db, &asked)?;
+    let failed = failed_message::unsettled(db, &asked, sent_before)?;
     Ok(ids.iter().map(|id| id.as_ref().is_some_and(|id| failed.contains(id))).collect())
 }
 

@@ -277,6 +277,11 @@ pub enum BrokerError {
 
 /// A message broker.
 pub trait Broker: Send + Sync + fmt::Debug {
+    /// Whether its messages are lost when this process ends.
+    fn in_process(&self) -> bool {
+        false
+    }
+
     /// Opens a consumer with at most `prefetch` unacknowledged deliveries (reached after a slow start).
     fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>>;
 

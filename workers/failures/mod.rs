@@ -32,4 +32,4 @@ pub use operation::{
     Left, LeftOut, Moved, Operation, OperationError, check_edit, discard, edit, editable, left_out, note, planned, restore, reveal,
     set_stage, settle_mail, take_over,
 };
-pub use replay::{DEFAULT_CANARY, DEFAULT_RATE, Driver, Ended, Order, Wish, begin, steer};
+pub use replay::{DEFAULT_CANARY, DEFAULT_RATE, Driver, Ended, Order, Wish, begin, lost_after, steer};

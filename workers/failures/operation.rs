@@ -48,11 +48,18 @@ pub enum OperationError {
     #[error(transparent)]
     Edit(#[from] EditError),
     /// The message is in a state that does not allow it.
-    #[error("the message is {}: only what failed can be edited", state.as_text())]
+    #[error("the message is {}{}: only what failed can be edited", state.as_text(), held(replay))]
     State {
         /// Its state.
         state: State,
+        /// The replay that holds it.
+        replay: Option<String>,
     },
+}
+
+/// Says which replay holds a message.
+fn held(replay: &Option<String>) -> String {
+    replay.as_ref().map_or_else(String::new, |id| format!(" in the replay {id}, which must be over first"))
 }
 
 impl Operation {
@@ -141,7 +148,7 @@ pub fn restore(db: &mut Connection, operation: &Operation, filter: &Filter) -> R
 /// What of a selection would be moved from one of some states; changes nothing.
 pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<Moved, OperationError> {
     let filter = Filter { states: from.to_vec(), ..filter.clone() };
-    let found = failed_message::select(db, &filter)?;
+    let found = failed_message::select_free(db, &filter)?;
     let discarded: Vec<&str> = found.iter().filter(|(_, state)| *state == State::Discarded).map(|(id, _)| id.as_str()).collect();
     let superseded = failed_message::superseded(db, &discarded)?;
     let (edited, messages): (Vec<_>, Vec<_>) =
@@ -306,7 +313,8 @@ pub fn edit(
     db.transaction(|db| {
         if !failed_message::supersede(db, &row.id, &edited, operation.at)? {
             let now = failed_message::by_ids(db, &[&row.id])?.pop().flatten();
-            return Err(OperationError::State { state: now.map_or(row.state, |row| row.state) });
+            let row = now.as_ref().unwrap_or(row);
+            return Err(OperationError::State { state: row.state, replay: row.replay_id.clone().filter(|_| OPEN.contains(&row.state)) });
         }
         audit::write(
             db,

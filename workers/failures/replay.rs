@@ -9,6 +9,9 @@
 //! Messages go to the bulk queues, so that live work is not held up, under the ids they had. A [`Driver`] holds no state that
 //! matters: what was sent and what became of it stands with the messages. It publishes first and writes that down afterwards: if it
 //! dies in between, some are sent twice, which every stage is made for.
+//!
+//! A message that was sent may be lost all the same: its queue purged, or, in the embedded mode, dead with its process. Nothing tells,
+//! so what has not settled for longer than a stage may try ([`lost_after`]) is sent once more.
 
 use std::{
     sync::Arc,
@@ -29,7 +32,7 @@ use tracing::warn;
 
 use super::{Operation, OperationError};
 use crate::{
-    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher},
+    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, Rung},
     clock::Clock,
     stage::chain,
     stages,
@@ -55,6 +58,23 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// How long a driver that gives no sign of life keeps others away.
 const LEASE: TimeDelta = TimeDelta::seconds(15);
+
+/// Pause between two signs of life while the broker takes its time.
+const SIGN: Duration = Duration::from_secs(5);
+
+/// What a message may wait for beyond its retry ladder: its turn in the bulk queue, a stage that holds it.
+const TURN: TimeDelta = TimeDelta::minutes(30);
+
+/// How long after it was sent a message that has not settled counts as lost: the whole retry ladder, and its turn at each step. One
+/// that only waits for longer (its stage is paused) is sent twice, to no second effect.
+pub fn lost_after(rungs: &[Rung]) -> TimeDelta {
+    let ladder = rungs.iter().map(|rung| {
+        // Or its neighbour: the runner spreads what failed together.
+        let longer = Rung::ALL.into_iter().find(|other| other > rung).unwrap_or(*rung);
+        TimeDelta::from_std(longer.delay()).unwrap_or(TimeDelta::MAX)
+    });
+    ladder.fold(TURN, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
+}
 
 /// What is to be replayed, and how.
 #[derive(Debug, Clone)]
@@ -130,6 +150,8 @@ pub struct Driver {
     pub id: String,
     /// Who drives: another name for every process.
     pub name: String,
+    /// When what was sent and has not settled counts as lost: [`lost_after`].
+    pub lost_after: TimeDelta,
     /// Becomes true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -141,13 +163,22 @@ struct Look {
     settled: Vec<Option<String>>,
 }
 
+/// What one step sent, and why it was not more.
+#[derive(Default)]
+struct Sent {
+    count: usize,
+    problem: Option<String>,
+}
+
 impl Driver {
     /// Drives until the replay is over or this process is to stop. `told` hears of every look.
     pub async fn drive(mut self, mut told: impl FnMut(&Replay, &Progress)) -> Ended {
         let mut publisher: Option<Box<dyn Publisher>> = None;
         let (mut allowance, mut looked) = (0.0_f64, Instant::now());
+        // A queue that died with the driver before took everything with it.
+        let mut queue_is_new = self.broker.in_process();
         let ended = loop {
-            let look = match self.look().await {
+            let look = match self.look(queue_is_new).await {
                 Ok(Some(look)) => look,
                 Ok(None) => break self.why_not().await,
                 Err(error) => {
@@ -158,6 +189,7 @@ impl Driver {
                     continue;
                 }
             };
+            queue_is_new = false;
             told(&look.replay, &look.progress);
             match next_step(&look) {
                 Step::Stop(why) => {
@@ -177,15 +209,15 @@ impl Driver {
                     allowance = (allowance + rate * since).min(rate);
                     #[expect(clippy::cast_possible_truncation, reason = "between 0 and the rate")]
                     let count = at_most.min((allowance.floor() as i64).max(i64::from(allowance >= 1.0)));
-                    match self.send(&mut publisher, count).await {
-                        #[expect(clippy::cast_precision_loss, reason = "a count of messages in one step")]
-                        Ok(sent) => allowance -= sent as f64,
-                        Err(error) => {
-                            warn!(error, "The messages could not be sent; the replay waits");
-                            publisher = None;
-                            if self.wait(Duration::from_secs(2)).await {
-                                break Ended::Interrupted;
-                            }
+                    let sent = self.send(&mut publisher, count).await;
+                    #[expect(clippy::cast_precision_loss, reason = "a count of messages in one step")]
+                    let charge = sent.count as f64;
+                    allowance -= charge;
+                    if let Some(error) = sent.problem {
+                        warn!(error, messages.sent = sent.count, "Not all messages could be sent; the replay waits");
+                        publisher = None;
+                        if self.wait(Duration::from_secs(2)).await {
+                            break Ended::Interrupted;
                         }
                     }
                 }
@@ -199,10 +231,17 @@ impl Driver {
         ended
     }
 
-    async fn look(&self) -> Result<Option<Look>, DbError> {
+    async fn look(&self, queue_is_new: bool) -> Result<Option<Look>, DbError> {
         let (name, now) = (self.name.clone(), self.clock.now());
+        // Everything, whatever the clock said then.
+        let everything = now + TimeDelta::days(365);
+        let lost = if queue_is_new { everything } else { now.checked_sub_signed(self.lost_after).unwrap_or_default() };
         self.with_database(move |db, id| {
             let Some(replay) = replay::lease(db, id, &name, now, now + LEASE)? else { return Ok(None) };
+            let lost = failed_message::mark_lost(db, id, lost)?;
+            if lost > 0 {
+                warn!(replay.id = id, messages = lost, "What the replay sent has not settled for long; it is sent once more");
+            }
             let progress = failed_message::progress(db, id)?;
             let settled = failed_message::last_settled(db, id, i64::try_from(WINDOW).unwrap_or(i64::MAX))?;
             Ok(Some(Look { replay, progress, settled }))
@@ -225,25 +264,57 @@ impl Driver {
         finished.unwrap_or(false)
     }
 
-    /// Sends the next messages, and writes that down once the broker has them. How many those were.
-    async fn send(&self, publisher: &mut Option<Box<dyn Publisher>>, count: i64) -> Result<usize, String> {
+    /// Sends the next messages, and writes down which of them the broker has.
+    async fn send(&self, publisher: &mut Option<Box<dyn Publisher>>, count: i64) -> Sent {
         if count <= 0 {
-            return Ok(0);
+            return Sent::default();
         }
-        let rows = self.with_database(move |db, id| failed_message::unsent(db, id, count)).await.map_err(|error| chain(&error))?;
-        let messages: Vec<Outgoing> = rows.iter().filter_map(|row| message(row, &self.id)).collect();
-        let failed = |error: BrokerError| chain(&error);
+        let none = |problem| Sent { count: 0, problem: Some(problem) };
+        let rows = match self.with_database(move |db, id| failed_message::unsent(db, id, count)).await {
+            Ok(rows) => rows,
+            Err(error) => return none(chain(&error)),
+        };
+        let (mut ids, messages): (Vec<String>, Vec<Outgoing>) =
+            rows.into_iter().filter_map(|row| Some((row.id.clone(), message(&row, &self.id)?))).unzip();
         let publisher = match publisher {
             Some(publisher) => publisher,
-            none => none.insert(self.broker.publisher().await.map_err(failed)?),
+            none_yet => match self.broker.publisher().await {
+                Ok(publisher) => none_yet.insert(publisher),
+                Err(error) => return none(chain(&error)),
+            },
         };
-        publisher.publish(messages).await.map_err(failed)?;
-        let (now, sent) = (self.clock.now(), rows.len());
-        let ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
-        let marked =
-            self.with_database(move |db, _| failed_message::mark_sent(db, &ids.iter().map(String::as_str).collect::<Vec<_>>(), now)).await;
-        marked.map_err(|error| chain(&error))?;
-        Ok(sent)
+        let problem = match self.publish(publisher, messages).await {
+            Ok(()) => None,
+            Err(error) => {
+                // What is confirmed is sent: publishing it again with the rest would never end while one is refused.
+                let BrokerError::NotConfirmed { unconfirmed, .. } = &error else { return none(chain(&error)) };
+                let mut place = 0..;
+                ids.retain(|_| place.next().is_some_and(|place| !unconfirmed.contains(&place)));
+                Some(chain(&error))
+            }
+        };
+        let (now, count) = (self.clock.now(), ids.len());
+        let marked = move |db: &mut Connection, id: &str| {
+            failed_message::mark_sent(db, id, &ids.iter().map(String::as_str).collect::<Vec<_>>(), now)
+        };
+        let unmarked = self.with_database(marked).await.err().map(|error| chain(&error));
+        Sent { count, problem: problem.or(unmarked) }
+    }
+
+    /// Publishes, and gives signs of life for as long as that takes.
+    async fn publish(&self, publisher: &mut Box<dyn Publisher>, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+        let mut publishing = publisher.publish(messages);
+        loop {
+            tokio::select! {
+                biased;
+                published = &mut publishing => return published,
+                () = tokio::time::sleep(SIGN) => {
+                    let (name, now) = (self.name.clone(), self.clock.now());
+                    // Whether it is still ours is for the next look.
+                    let _ = self.with_database(move |db, id| replay::lease(db, id, &name, now, now + LEASE)).await;
+                }
+            }
+        }
     }
 
     async fn with_database<T: Send + 'static>(
@@ -274,8 +345,9 @@ enum Step {
 
 fn next_step(look: &Look) -> Step {
     let Look { replay, progress, settled } = look;
-    let canary = replay.canary.min(replay.total);
-    let passed = progress.resolved + progress.taken_out;
+    let canary = replay.canary.min(replay.total - progress.taken_out);
+    // What was taken out has proved nothing.
+    let passed = progress.resolved;
     let in_canary = passed < canary;
     if in_canary && progress.failed_again > 0 {
         return Step::Stop("the canary failed again".to_owned());
@@ -340,65 +412,4 @@ pub fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Wish) -
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn look(progress: Progress, settled: &[(&str, usize)]) -> Look {
-        let replay = Replay {
-            id: "r".to_owned(),
-            state: replay::State::Running,
-            selection: String::new(),
-            total: 1_000,
-            cutoff: chrono::NaiveDateTime::default(),
-            canary: 3,
-            rate: 100,
-            reason: String::new(),
-            actor: String::new(),
-            created_at: chrono::NaiveDateTime::default(),
-            driver: None,
-            leased_until: None,
-            note: None,
-            resolved: None,
-            failed_again: None,
-            finished_at: None,
-        };
-        let settled =
-            settled.iter().flat_map(|(cause, count)| std::iter::repeat_n((!cause.is_empty()).then(|| (*cause).to_owned()), *count));
-        Look { replay, progress, settled: settled.collect() }
-    }
-
-    fn step(waiting: i64, under_way: i64, resolved: i64, failed_again: i64, settled: &[(&str, usize)]) -> Step {
-        next_step(&look(Progress { waiting, under_way, resolved, failed_again, taken_out: 0 }, settled))
-    }
-
-    #[test]
-    fn the_canary_goes_first_and_alone() {
-        assert_eq!(step(1_000, 0, 0, 0, &[]), Step::Send(3));
-        assert_eq!(step(997, 3, 0, 0, &[]), Step::Send(0));
-        assert_eq!(step(997, 1, 2, 0, &[("", 2)]), Step::Send(0));
-        assert!(matches!(step(997, 0, 2, 1, &[("", 2), ("a", 1)]), Step::Stop(_)));
-        assert_eq!(step(997, 0, 3, 0, &[("", 3)]), Step::Send(10));
-    }
-
-    #[test]
-    fn it_becomes_faster_with_what_goes_through_up_to_its_rate() {
-        assert_eq!(step(987, 0, 13, 0, &[("", 13)]), Step::Send(20));
-        assert_eq!(step(900, 50, 50, 0, &[("", 50)]), Step::Send(7));
-        assert_eq!(step(500, 0, 500, 0, &[("", 50)]), Step::Send(100));
-        assert_eq!(step(4, 0, 996, 0, &[("", 50)]), Step::Send(4));
-    }
-
-    #[test]
-    fn it_stops_when_more_than_a_tenth_fail_for_one_reason() {
-        assert_eq!(step(500, 0, 495, 5, &[("", 45), ("a", 5)]), Step::Send(100));
-        assert_eq!(step(500, 0, 490, 10, &[("", 40), ("a", 5), ("b", 5)]), Step::Send(100));
-        let Step::Stop(why) = step(500, 0, 494, 6, &[("", 44), ("a", 6)]) else { panic!("it went on") };
-        assert_eq!(why, "6 of the last 50 failed again for the same reason (group a)");
-    }
-
-    #[test]
-    fn it_is_complete_when_nothing_is_left() {
-        assert_eq!(step(0, 1, 999, 0, &[("", 50)]), Step::Send(0));
-        assert_eq!(step(0, 0, 999, 1, &[("", 49), ("a", 1)]), Step::Complete);
-    }
-}
+mod tests;

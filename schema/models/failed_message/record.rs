@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
+use super::replaying::settle;
 use super::{Attempt, COLUMNS, FailedMessage, Letter, State, by_ids, overtaken};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::models::tables::{failed_attempt, failed_message};
@@ -88,6 +89,9 @@ fn record_round(
             return Err(overtaken());
         }
         recorded.again += 1;
+        if updated.state == State::FailedAgain && row.state == State::Replaying {
+            settle(connection, &[id])?;
+        }
     }
     for rows in fresh.chunks(rows_per_statement(COLUMNS)) {
         let inserted = match_connection!(connection, c => {

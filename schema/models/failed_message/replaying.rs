@@ -1,14 +1,19 @@
 //! What a replay does with the messages it holds.
 
 use chrono::NaiveDateTime;
-use diesel::dsl::count_star;
-use diesel::{BoolExpressionMethods, ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
+use diesel::dsl::{count_star, sql};
+use diesel::sql_types::{BigInt, Bool, Nullable};
+use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
-use super::{FailedMessage, State, overtaken, texts};
+use super::{FREE, FailedMessage, State, overtaken, texts};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::models::tables::failed_message;
 
-/// Freezes messages into a replay: `replaying` from now on. Contention when another process has changed one of them meanwhile.
+/// The outcomes of a message of a replay.
+const SETTLED: [State; 2] = [State::Resolved, State::FailedAgain];
+
+/// Freezes messages into a replay: `replaying` from now on. Contention when another process has changed one of them, or taken it
+/// into a replay of its own, meanwhile.
 pub(in crate::models) fn freeze(
     connection: &mut Connection,
     ids: &[&str],
@@ -19,12 +24,14 @@ pub(in crate::models) fn freeze(
     for ids in ids.chunks(MAX_BINDS - 16) {
         let frozen = match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
+                .filter(sql::<Bool>(FREE))
                 .set((
                     failed_message::state.eq(State::Replaying),
                     failed_message::changed_at.eq(micros(now)),
                     failed_message::replay_id.eq(replay_id),
                     failed_message::replay_fingerprint.eq(failed_message::fingerprint.nullable()),
                     failed_message::sent_at.eq(None::<NaiveDateTime>),
+                    failed_message::settled_seq.eq(None::<i64>),
                 ))
                 .execute(c)
         })
@@ -41,7 +48,8 @@ pub fn unsent(connection: &mut Connection, replay_id: &str, limit: i64) -> Resul
     match_connection!(connection, c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
-            .filter(failed_message::state.eq(State::Replaying).and(failed_message::sent_at.is_null()))
+            // A literal, so that the partial index is used.
+            .filter(sql::<Bool>("state = 'replaying' and sent_at is null"))
             .order((failed_message::first_failed_at, failed_message::id))
             .limit(limit)
             .select(FailedMessage::as_select())
@@ -50,12 +58,44 @@ pub fn unsent(connection: &mut Connection, replay_id: &str, limit: i64) -> Resul
     .map_err(reading("failed messages"))
 }
 
-/// Writes down that a replay has sent messages.
-pub fn mark_sent(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<(), DbError> {
+/// Writes down that a replay has sent messages. What it does not hold any more is left alone.
+pub fn mark_sent(connection: &mut Connection, replay_id: &str, ids: &[&str], now: NaiveDateTime) -> Result<(), DbError> {
     for ids in ids.chunks(MAX_BINDS - 8) {
         match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
+                .filter(failed_message::replay_id.eq(replay_id))
+                .filter(failed_message::state.eq(State::Replaying))
                 .set(failed_message::sent_at.eq(micros(now)))
+                .execute(c)
+        })
+        .map_err(writing("failed messages"))?;
+    }
+    Ok(())
+}
+
+/// Takes what a replay sent before a moment, and what nobody has settled since, for lost: it waits to be sent once more.
+pub fn mark_lost(connection: &mut Connection, replay_id: &str, sent_before: NaiveDateTime) -> Result<usize, DbError> {
+    match_connection!(connection, c => {
+        diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
+            .filter(failed_message::state.eq(State::Replaying))
+            .filter(failed_message::sent_at.lt(micros(sent_before)))
+            .set(failed_message::sent_at.eq(None::<NaiveDateTime>))
+            .execute(c)
+    })
+    .map_err(writing("failed messages"))
+}
+
+/// Gives messages that a replay holds, and that were settled, their place in the order of settling. Ties are of one transaction, or of
+/// two at the same time.
+pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
+    const NEXT: &str = "(select coalesce(max(other.settled_seq), 0) + 1 from failed_message as other \
+        where other.replay_id = failed_message.replay_id)";
+    for ids in ids.chunks(MAX_BINDS - 8) {
+        match_connection!(connection, c => {
+            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
+                .filter(failed_message::replay_id.is_not_null())
+                .filter(failed_message::state.eq_any(texts(&SETTLED)))
+                .set(failed_message::settled_seq.eq(sql::<Nullable<BigInt>>(NEXT)))
                 .execute(c)
         })
         .map_err(writing("failed messages"))?;
@@ -91,27 +131,21 @@ pub struct Progress {
 
 /// Counts how far a replay has come.
 pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress, DbError> {
-    let rows: Vec<(State, i64)> = match_connection!(connection, c => {
+    let rows: Vec<(State, i64, i64)> = match_connection!(connection, c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
             .group_by(failed_message::state)
-            .select((failed_message::state, count_star()))
+            .select((failed_message::state, count_star(), sql::<BigInt>("count(*) filter (where sent_at is null)")))
             .load(c)
     })
     .map_err(reading("failed messages"))?;
-    let waiting: i64 = match_connection!(connection, c => {
-        failed_message::table
-            .filter(failed_message::replay_id.eq(replay_id))
-            .filter(failed_message::state.eq(State::Replaying).and(failed_message::sent_at.is_null()))
-            .count()
-            .get_result(c)
-    })
-    .map_err(reading("failed messages"))?;
-    let mut progress = Progress { waiting, ..Progress::default() };
-    for (state, count) in rows {
+    let mut progress = Progress::default();
+    for (state, count, unsent) in rows {
         match state {
-            // The two questions are asked one after the other.
-            State::Replaying => progress.under_way += (count - waiting).max(0),
+            State::Replaying => {
+                progress.waiting += unsent;
+                progress.under_way += count - unsent;
+            }
             State::Resolved => progress.resolved += count,
             State::FailedAgain => progress.failed_again += count,
             State::Failed | State::Discarded => progress.taken_out += count,
@@ -125,8 +159,8 @@ pub fn last_settled(connection: &mut Connection, replay_id: &str, limit: i64) ->
     let rows: Vec<(State, String)> = match_connection!(connection, c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
-            .filter(failed_message::state.eq_any(texts(&[State::Resolved, State::FailedAgain])))
-            .order((failed_message::changed_at.desc(), failed_message::id))
+            .filter(failed_message::state.eq_any(texts(&SETTLED)))
+            .order((failed_message::settled_seq.desc(), failed_message::id))
             .limit(limit)
             .select((failed_message::state, failed_message::fingerprint))
             .load(c)

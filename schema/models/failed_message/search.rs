@@ -191,6 +191,18 @@ pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(Strin
     .map_err(reading("failed messages"))
 }
 
+/// As [`select`], without what a replay holds that may still go on.
+pub fn select_free(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>, DbError> {
+    match_connection!(connection, c: B => {
+        let query = failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>();
+        narrowed!(query, filter)
+            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(super::FREE))
+            .order((failed_message::first_failed_at, failed_message::id))
+            .load(c)
+    })
+    .map_err(reading("failed messages"))
+}
+
 /// A message that failed, and what it was about.
 #[derive(Clone, PartialEq, Eq, diesel::Queryable)]
 pub struct Latest {

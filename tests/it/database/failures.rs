@@ -83,7 +83,7 @@ on_both_databases! {
         assert_eq!(state(c, &a), (State::Resolved, 2));
         record(c, &[Letter { failed_at: at(12), ..a.clone() }, Letter { failed_at: at(12), ..b.clone() }], at(13)).unwrap();
         assert_eq!((state(c, &a).0, state(c, &b).0), (State::Failed, State::Failed));
-        assert_eq!(failed_message::unsettled(c, &[&a.id(), &b.id(), "unknown"]).unwrap().len(), 2);
+        assert_eq!(failed_message::unsettled(c, &[&a.id(), &b.id(), "unknown"], at(20)).unwrap().len(), 2);
     }
 
     fn filters_find_what_they_say(database: &Database) {
@@ -122,7 +122,7 @@ on_both_databases! {
         assert_eq!(begin(c, "r2", &OPEN), None);
         let next: Vec<_> = failed_message::unsent(c, "r1", 10).unwrap().into_iter().map(|row| row.message_id).collect();
         assert_eq!(next, ["a", "b"]);
-        failed_message::mark_sent(c, &[&letters[0].id()], at(101)).unwrap();
+        failed_message::mark_sent(c, "r1", &[&letters[0].id()], at(101)).unwrap();
         let progress = |waiting, under_way, resolved, failed_again| Progress { waiting, under_way, resolved, failed_again, taken_out: 0 };
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 1, 0, 0));
         // A copy that was under way before fails: that is no verdict on the replay. Its own one is.
@@ -145,6 +145,66 @@ on_both_databases! {
         assert_eq!(replay::list(c, 10, 1).unwrap().len(), 1);
         assert_eq!((replay::by_prefix(c, "r3").unwrap().len(), replay::by_prefix(c, "r").unwrap().len()), (1, 2));
         assert_eq!((replay::by_prefix(c, "%").unwrap().len(), failed_message::by_prefix(c, "_").unwrap().len()), (0, 0));
+    }
+
+    fn what_a_replay_holds_is_taken_by_nobody(database: &Database) {
+        let c = &mut database.get();
+        let [a, b, d] = ["a", "b", "d"].map(|message| letter(message, "x", 1));
+        record(c, &[a.clone(), b.clone(), d.clone()], at(9)).unwrap();
+        assert_eq!(begin(c, "r1", &OPEN).unwrap().total, 3);
+        record(c, &[Letter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..a.clone() }], at(105)).unwrap();
+        failed_message::resolve(c, &[&b.id()], at(106)).unwrap();
+        assert_eq!((state(c, &a).0, state(c, &b).0), (State::FailedAgain, State::Resolved));
+        for paused in [false, true] {
+            assert_eq!(replay::set_paused(c, "r1", paused, None).unwrap(), paused);
+            assert_eq!(begin(c, "r2", &[State::Failed, State::FailedAgain, State::Resolved]), None);
+            assert!(failed_message::change(c, &[&a.id()], &OPEN, State::Discarded, at(107)).unwrap().is_empty());
+            let row = failed_message::by_ids(c, &[&a.id()]).unwrap().remove(0).unwrap();
+            let edited = failed_message::FailedMessage { id: "edited".to_owned(), message_id: "new".to_owned(), ..row.clone() };
+            assert!(!failed_message::supersede(c, &row.id, &edited, at(108)).unwrap());
+        }
+        // Once it is over, all of it is free again; what it sent is not marked any more.
+        assert!(replay::finish(c, "r1", replay::State::Aborted, None, at(110)).unwrap());
+        failed_message::mark_sent(c, "r1", &[&d.id()], at(111)).unwrap();
+        assert_eq!(failed_message::by_ids(c, &[&d.id()]).unwrap()[0].as_ref().unwrap().sent_at, None);
+        assert_eq!(begin(c, "r2", &[State::Failed, State::FailedAgain, State::Resolved]).unwrap().total, 2, "one failed after the cut-off");
+        failed_message::mark_sent(c, "r1", &[&d.id()], at(112)).unwrap();
+        assert_eq!(failed_message::by_ids(c, &[&d.id()]).unwrap()[0].as_ref().unwrap().sent_at, None);
+    }
+
+    fn what_was_lost_on_its_way_is_sent_once_more(database: &Database) {
+        let c = &mut database.get();
+        let [a, b, d] = ["a", "b", "d"].map(|message| letter(message, "x", 1));
+        record(c, &[a.clone(), b.clone(), d.clone()], at(9)).unwrap();
+        begin(c, "r1", &OPEN).unwrap();
+        failed_message::mark_sent(c, "r1", &[&a.id(), &b.id()], at(101)).unwrap();
+        failed_message::mark_sent(c, "r1", &[&d.id()], at(150)).unwrap();
+        failed_message::resolve(c, &[&b.id()], at(102)).unwrap();
+        // For recovery: what was sent long ago is nobody's any more.
+        let all = [a.id(), b.id(), d.id()];
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        assert_eq!(failed_message::unsettled(c, &all, at(101)).unwrap().len(), 2);
+        assert_eq!(failed_message::unsettled(c, &all, at(102)).unwrap(), [d.id()].into());
+        assert_eq!(failed_message::mark_lost(c, "r1", at(101)).unwrap(), 0);
+        assert_eq!(failed_message::mark_lost(c, "r1", at(102)).unwrap(), 1);
+        let told = failed_message::progress(c, "r1").unwrap();
+        assert_eq!((told.waiting, told.under_way, told.resolved), (1, 1, 1));
+        assert_eq!(failed_message::unsent(c, "r1", 10).unwrap()[0].id, a.id());
+        assert_eq!(failed_message::unsettled(c, &all, at(999)).unwrap(), [a.id()].into(), "it waits for its driver");
+    }
+
+    fn what_settled_last_is_told_by_no_clock(database: &Database) {
+        let c = &mut database.get();
+        let letters = ["a", "b", "d"].map(|message| letter(message, message, 1));
+        record(c, &letters, at(9)).unwrap();
+        begin(c, "r1", &OPEN).unwrap();
+        // Three hosts, each behind the one before.
+        failed_message::resolve(c, &[&letters[0].id()], at(190)).unwrap();
+        record(c, &[Letter { failed_at: at(160), replay_id: Some("r1".to_owned()), ..letters[1].clone() }], at(160)).unwrap();
+        record(c, &[Letter { failed_at: at(130), replay_id: Some("r1".to_owned()), ..letters[2].clone() }], at(130)).unwrap();
+        let last = |c: &mut Connection, limit| failed_message::last_settled(c, "r1", limit).unwrap();
+        assert_eq!(last(c, 50), [Some("d".to_owned()), Some("b".to_owned()), None]);
+        assert_eq!(last(c, 1), [Some("d".to_owned())]);
     }
 
     fn one_process_drives_a_replay(database: &Database) {

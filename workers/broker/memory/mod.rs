@@ -233,6 +233,10 @@ impl State {
 }
 
 impl Broker for Memory {
+    fn in_process(&self) -> bool {
+        true
+    }
+
     fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
         Box::pin(async move {
             let mut state = self.shared.lock();

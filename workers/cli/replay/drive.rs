@@ -26,7 +26,7 @@ use crate::{
     broker::{Broker, Lane},
     clock::Clock,
     config::Config,
-    failures::{Driver, Ended},
+    failures::{self, Driver, Ended},
     pulse,
 };
 
@@ -37,7 +37,7 @@ pub(super) async fn drive(id: String, place: &Where<'_>, config: &Config, json: 
             let (ask, stop) = watch::channel(false);
             work::stop_on_signal(ask)?;
             let queue = shared::queue(config)?.queue();
-            let ended = watched(driver(&id, assembly::pool(config)?, Arc::clone(&queue), stop), Some(place.database.clone())).await;
+            let ended = watched(driver(&id, config, assembly::pool(config)?, Arc::clone(&queue), stop), Some(place.database.clone())).await;
             queue.close().await;
             ended
         }
@@ -45,7 +45,7 @@ pub(super) async fn drive(id: String, place: &Where<'_>, config: &Config, json: 
             let mut embedded = Embedded::open(out, config).await?;
             embedded.start(config, &[Lane::Live, Lane::Bulk]);
             let (pool, broker, stop) = (embedded.services.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
-            let ended = watched(driver(&id, pool, broker, stop), None).await;
+            let ended = watched(driver(&id, config, pool, broker, stop), None).await;
             // What follows from the messages is worked off too.
             embedded.until_idle().await;
             embedded.end().await;
@@ -72,11 +72,11 @@ pub(super) fn driven() -> Failure {
         .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
 }
 
-fn driver(id: &str, pool: Pool, broker: Arc<dyn Broker>, stop: watch::Receiver<bool>) -> Driver {
+fn driver(id: &str, config: &Config, pool: Pool, broker: Arc<dyn Broker>, stop: watch::Receiver<bool>) -> Driver {
     let clock = Clock::system();
     let name = format!("{} {}", pulse::host(), std::process::id());
     let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));
-    Driver { pool, broker, clock, id: id.to_owned(), name, stop }
+    Driver { pool, broker, clock, id: id.to_owned(), name, lost_after: failures::lost_after(&config.rungs()), stop }
 }
 
 /// How often somebody who has no progress bar is told.

@@ -1,3 +1,8 @@
+drop index failed_message_settled;
+drop index failed_message_unsent;
+drop index failed_message_replay;
+create index failed_message_replay on failed_message (replay_id, state, changed_at);
+alter table failed_message drop column settled_seq;
 delete from document where kind = 'cancellation' or run_id <> '';
 alter table document drop constraint document_kind_check;
 alter table document add constraint document_kind_check check (kind in ('certificate', 'notice'));

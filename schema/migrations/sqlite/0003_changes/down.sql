@@ -1,3 +1,8 @@
+drop index failed_message_settled;
+drop index failed_message_unsent;
+drop index failed_message_replay;
+create index failed_message_replay on failed_message (replay_id, state, changed_at);
+alter table failed_message drop column settled_seq;
 create table document_before (
     certificate_id text      not null references certificate (id),
     kind           text      not null check (kind in ('certificate', 'notice')),

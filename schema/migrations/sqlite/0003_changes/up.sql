@@ -144,3 +144,12 @@ create table document (
 insert into document (certificate_id, kind, location, sha256, size, identity, stored_at)
     select certificate_id, kind, location, sha256, size, identity, stored_at from document_before;
 drop table document_before;
+
+-- What a replay asks of its messages several times a second: how far it is, what it sends next, what was settled last. The order of
+-- settling is counted here, because the hosts that settle have clocks of their own.
+alter table failed_message add column settled_seq integer;
+update failed_message set settled_seq = 0 where replay_id is not null and state in ('resolved', 'failed_again');
+drop index failed_message_replay;
+create index failed_message_replay on failed_message (replay_id, state, sent_at);
+create index failed_message_unsent on failed_message (replay_id, first_failed_at, id) where state = 'replaying' and sent_at is null;
+create index failed_message_settled on failed_message (replay_id, settled_seq);

@@ -144,6 +144,8 @@ pub struct Letter {
     pub earlier: Vec<Attempt>,
     /// The replay it was sent by.
     pub replay_id: Option<String>,
+    /// Whether it was delivered before, and nobody but the ingester dates it: then time does not tell it from that delivery.
+    pub is_copy: bool,
 }
 
 impl Letter {

@@ -24,8 +24,11 @@ use crate::{
     stage::{Reason, chain},
 };
 
-/// Letters taken together at most; a body may be large.
+/// Letters taken together at most.
 const BATCH: usize = 64;
+
+/// Bytes of bodies recorded together at most, unless one alone is larger.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long a batch is kept while the database is away; then it is given back and the database asked now and then. Far below
 /// the broker's limit for acknowledgements.
@@ -105,18 +108,20 @@ impl Ingester {
     }
 
     async fn take_in(&mut self, consumer: &mut Box<dyn Consumer>, source: Source, deliveries: Vec<Delivery>) -> Result<(), End> {
-        let Some(last) = deliveries.last().map(|delivery| delivery.tag) else { return Ok(()) };
-        let now = self.clock.now();
-        let letters: Vec<Letter> = deliveries.into_iter().map(|delivery| letter(source, delivery, now)).collect();
-        let recorded = self.record(letters).await?;
-        consumer.ack(last).await?;
-        info!(
-            source = ?source,
-            letters.new = recorded.new,
-            letters.again = recorded.again,
-            letters.known = recorded.known,
-            "Dead letters taken in"
-        );
+        for deliveries in portions(deliveries) {
+            let Some(last) = deliveries.last().map(|delivery| delivery.tag) else { continue };
+            let now = self.clock.now();
+            let letters: Vec<Letter> = deliveries.into_iter().map(|delivery| letter(source, delivery, now)).collect();
+            let recorded = self.record(letters).await?;
+            consumer.ack(last).await?;
+            info!(
+                source = ?source,
+                letters.new = recorded.new,
+                letters.again = recorded.again,
+                letters.known = recorded.known,
+                "Dead letters taken in"
+            );
+        }
         Ok(())
     }
 
@@ -125,14 +130,21 @@ impl Ingester {
         let began = tokio::time::Instant::now();
         let letters = Arc::new(letters);
         let mut wait = Duration::from_millis(100);
+        let mut together = true;
         loop {
             let (pool, letters, now) = (self.pool.clone(), Arc::clone(&letters), self.clock.now());
-            let recorded = tokio::task::spawn_blocking(move || record(&pool, &letters, now)).await;
+            let recorded = tokio::task::spawn_blocking(move || match together {
+                true => record(&pool, &letters, now),
+                false => record_apart(&pool, &letters, now),
+            });
+            let recorded = recorded.await;
             let failure = match recorded {
                 Ok(Ok(recorded)) => return Ok(recorded),
                 Ok(Err(failure)) => failure,
                 Err(_) => DbError::Damaged { what: "recording letters panicked".to_owned() },
             };
+            // Whoever gives connections and takes no letter may be well, and die of what they are together, or of one of them.
+            together = !failure.is_unavailable() || matches!(failure, DbError::Connect { .. });
             if began.elapsed() + wait > HOLD {
                 return Err(End::Away(failure));
             }
@@ -181,9 +193,48 @@ fn record(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<Recorde
             }
             other => other?,
         };
-        sum = Recorded { new: sum.new + recorded.new, again: sum.again + recorded.again, known: sum.known + recorded.known };
+        sum = add(sum, recorded);
     }
     Ok(sum)
+}
+
+/// Records each alone, on a connection of its own. What is not taken holds up no other; then nothing is acknowledged, and those that
+/// are recorded are known when they come again.
+fn record_apart(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+    let mut sum = Recorded::default();
+    let mut failure = None;
+    for letter in letters {
+        match record(pool, std::slice::from_ref(letter), now) {
+            Ok(recorded) => sum = add(sum, recorded),
+            Err(away @ DbError::Connect { .. }) => return Err(away),
+            Err(error) => {
+                warn!(error = chain(&error), letter.id = letter.id(), "A letter was not taken; the others of its batch are");
+                failure = Some(error);
+            }
+        }
+    }
+    failure.map_or(Ok(sum), Err)
+}
+
+fn add(one: Recorded, other: Recorded) -> Recorded {
+    Recorded { new: one.new + other.new, again: one.again + other.again, known: one.known + other.known }
+}
+
+/// Cuts deliveries into runs of at most [`BATCH_BYTES`].
+fn portions(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut portions: Vec<Vec<Delivery>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for delivery in deliveries {
+        bytes = bytes.saturating_add(delivery.envelope.payload.len());
+        match portions.last_mut() {
+            Some(portion) if bytes <= BATCH_BYTES => portion.push(delivery),
+            _ => {
+                bytes = delivery.envelope.payload.len();
+                portions.push(vec![delivery]);
+            }
+        }
+    }
+    portions
 }
 
 /// A letter with nothing of its own but its body.
@@ -200,9 +251,9 @@ fn bare(letter: &Letter) -> Letter {
     }
 }
 
-/// What a delivery tells. `now` stands in where nothing tells when it failed.
+/// What a delivery tells. `now` stands in where nobody who is believed tells when it failed.
 fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
-    let Delivery { routing_key, published_at, death, headers, envelope, .. } = delivery;
+    let Delivery { redelivered, routing_key, death, headers, envelope, .. } = delivery;
     let payload_sha256 = hex(&Sha256::digest(&envelope.payload));
     let stage: String = scrub(&routing_key).chars().take(STAGE).collect();
     let history = envelope.history;
@@ -221,11 +272,13 @@ fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
             None => (Origin::Rejected, "message.foreign".to_owned(), "published to the dead letters by no stage of ours".to_owned()),
         },
     };
-    let failed_at = match (&death, origin) {
-        (Some(death), _) => death.at.unwrap_or(now),
-        (None, Origin::Handler | Origin::Undecodable) => history.failed_at.unwrap_or(now),
-        (None, _) => published_at.unwrap_or(now),
+    // Senders date their messages as they like: believed are the broker and our stages, and nobody about times to come.
+    let dated = match (source, &death, origin) {
+        (Source::Dead, Some(death), _) => death.at,
+        (_, None, Origin::Handler | Origin::Undecodable) => history.failed_at,
+        _ => None,
     };
+    let failed_at = dated.unwrap_or(now).min(now);
     Letter {
         message_id: storable(envelope.message_id.as_deref().unwrap_or(&format!("sha256:{payload_sha256}"))),
         message_type: envelope.message_type.as_deref().map(storable),
@@ -241,7 +294,8 @@ fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
         attempts: history.attempts.into(),
         first_failed_at: history.first_failed_at.unwrap_or(failed_at).min(failed_at),
         failed_at,
-        earlier: earlier(history.earlier, history.failed_at.zip(history.code), origin),
+        is_copy: redelivered && dated != Some(failed_at),
+        earlier: earlier(history.earlier, history.failed_at.zip(history.code), origin, now),
         replay_id: history.replay.as_deref().map(storable),
         stage,
     }
@@ -263,10 +317,10 @@ fn died(reason: &str) -> (Origin, String, String) {
 }
 
 /// The attempts before the last one. Where the broker made it a letter, what the stage said last is one of them.
-fn earlier(past: Vec<(NaiveDateTime, String)>, last: Option<(NaiveDateTime, String)>, origin: Origin) -> Vec<Attempt> {
+fn earlier(past: Vec<(NaiveDateTime, String)>, last: Option<(NaiveDateTime, String)>, origin: Origin, now: NaiveDateTime) -> Vec<Attempt> {
     let by_broker = matches!(origin, Origin::DeliveryLimit | Origin::Rejected | Origin::Unroutable);
     let all = past.into_iter().chain(last.filter(|_| by_broker));
-    all.filter(|(_, code)| is_code(code)).map(|(at, code)| Attempt { at, code, text: None }).collect()
+    all.filter(|(_, code)| is_code(code)).map(|(at, code)| Attempt { at: at.min(now), code, text: None }).collect()
 }
 
 /// Whether a header may be one of our codes; it may be anybody's.
@@ -290,7 +344,7 @@ mod tests {
             redelivered: false,
             routing_key: "issue".to_owned(),
             published_at: None,
-            death: death.map(|reason| Death { reason: reason.to_owned(), at: Some(at(9)) }),
+            death: death.map(|reason| Death { reason: reason.to_owned(), at: Some(at(4)) }),
             headers: serde_json::Map::new(),
             envelope: Envelope {
                 message_id: Some("id\0".to_owned()),
@@ -333,11 +387,51 @@ mod tests {
         let nothing = History::default;
         let told = |origin, code: &str, at| (origin, code.to_owned(), at);
         assert_eq!(origin(Source::Dead, failed("message.undecodable"), None), told(Origin::Undecodable, "message.undecodable", at(2)));
-        assert_eq!(origin(Source::Dead, failed("x"), Some("delivery_limit")), told(Origin::DeliveryLimit, "delivery.limit", at(9)));
-        assert_eq!(origin(Source::Dead, nothing(), Some("rejected")), told(Origin::Rejected, "delivery.rejected", at(9)));
-        assert_eq!(origin(Source::Dead, nothing(), Some("maxlen")), told(Origin::Rejected, "delivery.overflow", at(9)));
+        assert_eq!(origin(Source::Dead, failed("x"), Some("delivery_limit")), told(Origin::DeliveryLimit, "delivery.limit", at(4)));
+        assert_eq!(origin(Source::Dead, nothing(), Some("rejected")), told(Origin::Rejected, "delivery.rejected", at(4)));
+        assert_eq!(origin(Source::Dead, nothing(), Some("maxlen")), told(Origin::Rejected, "delivery.overflow", at(4)));
         assert_eq!(origin(Source::Dead, nothing(), None), told(Origin::Rejected, "message.foreign", at(5)));
         assert_eq!(origin(Source::Dead, failed("髙橋 太郎"), None), told(Origin::Rejected, "message.foreign", at(5)));
         assert_eq!(origin(Source::Unrouted, nothing(), None), told(Origin::Unroutable, "message.unroutable", at(5)));
+    }
+
+    #[test]
+    fn what_is_recorded_together_is_bounded_by_its_bytes_too() {
+        let sizes = [1, BATCH_BYTES - 1, 1, BATCH_BYTES + 1, 0, 2, 3];
+        let mut deliveries = Vec::new();
+        for size in sizes {
+            let mut delivery = delivery(History::default(), None);
+            delivery.envelope.payload = vec![0; size];
+            deliveries.push(delivery);
+        }
+        let cut: Vec<Vec<usize>> =
+            portions(deliveries).iter().map(|portion| portion.iter().map(|each| each.envelope.payload.len()).collect()).collect();
+        assert_eq!(cut, [vec![1, BATCH_BYTES - 1], vec![1], vec![BATCH_BYTES + 1], vec![0, 2, 3]]);
+        assert!(portions(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_sender_is_not_believed_about_time() {
+        let read = |source, history, published, redelivered| {
+            let delivery = Delivery { published_at: published, redelivered, ..delivery(history, None) };
+            let letter = letter(source, delivery, at(5));
+            (letter.failed_at, letter.is_copy)
+        };
+        for published in [at(1), at(30)] {
+            let published = Some(published);
+            assert_eq!(read(Source::Unrouted, History::default(), published, false), (at(5), false));
+            assert_eq!(read(Source::Unrouted, History::default(), published, true), (at(5), true));
+            assert_eq!(read(Source::Dead, History::default(), published, true), (at(5), true));
+            assert_eq!(read(Source::Dead, failed("mail.refused"), published, true), (at(2), false));
+        }
+        // Nor is anybody about times to come.
+        let death = Some(Death { reason: "rejected".to_owned(), at: Some(at(9)) });
+        let later = letter(Source::Dead, Delivery { death, redelivered: true, ..delivery(History::default(), None) }, at(5));
+        assert_eq!((later.failed_at, later.is_copy), (at(5), true));
+        let mut tomorrow = History::default();
+        tomorrow.add(at(40), "mail.deferred", String::new());
+        tomorrow.add(at(50), "mail.refused", String::new());
+        let letter = letter(Source::Dead, delivery(tomorrow, None), at(5));
+        assert_eq!((letter.failed_at, letter.first_failed_at, letter.earlier[0].at), (at(5), at(5), at(5)));
     }
 }

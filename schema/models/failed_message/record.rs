@@ -61,7 +61,10 @@ fn record_round(
             fresh.push(first(id, letter, now));
             continue;
         };
-        if attempts.iter().any(|attempt| attempt.at == failed_at && attempt.code == letter.code) {
+        // Of what nobody waits for any more, a copy may be news as well; and news is better told twice.
+        let is_open = !matches!(row.state, State::Resolved | State::Discarded);
+        let told_before = |attempt: &Attempt| attempt.code == letter.code && (attempt.at == failed_at || letter.is_copy && is_open);
+        if attempts.iter().any(told_before) {
             recorded.known += 1;
             continue;
         }

@@ -29,6 +29,7 @@ fn letter(message: &str, cause: &str, failed: i64) -> Letter {
         failed_at: at(failed),
         earlier: vec![Attempt { at: at(0), code: "mail.deferred".to_owned(), text: None }],
         replay_id: None,
+        is_copy: false,
     }
 }
 
@@ -84,6 +85,18 @@ on_both_databases! {
         record(c, &[Letter { failed_at: at(12), ..a.clone() }, Letter { failed_at: at(12), ..b.clone() }], at(13)).unwrap();
         assert_eq!((state(c, &a).0, state(c, &b).0), (State::Failed, State::Failed));
         assert_eq!(failed_message::unsettled(c, &[&a.id(), &b.id(), "unknown"], at(20)).unwrap().len(), 2);
+    }
+
+    fn what_nobody_dates_is_known_only_as_a_copy_of_what_is_open(database: &Database) {
+        let c = &mut database.get();
+        let a = letter("a", "x", 1);
+        let copy = |failed_at: i64, is_copy| Letter { failed_at: at(failed_at), is_copy, ..a.clone() };
+        record(c, std::slice::from_ref(&a), at(2)).unwrap();
+        assert_eq!(record(c, &[copy(3, true)], at(3)).unwrap().known, 1);
+        assert_eq!(record(c, &[copy(4, false)], at(4)).unwrap().again, 1);
+        failed_message::change(c, &[&a.id()], &OPEN, State::Discarded, at(5)).unwrap();
+        assert_eq!(record(c, &[copy(6, true)], at(6)).unwrap().again, 1);
+        assert_eq!(state(c, &a), (State::Failed, 3));
     }
 
     fn filters_find_what_they_say(database: &Database) {

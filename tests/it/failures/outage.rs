@@ -36,6 +36,33 @@ fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
 }
 
+/// Ends the connection that writes two failed messages in one transaction: a server that dies of what is asked of it at once.
+const DIES_OF_TWO: &str = "create function dies_of_two() returns trigger language plpgsql as $$
+    begin
+        if exists (select 1 from failed_message where xmin = pg_current_xact_id()::xid) then
+            perform pg_terminate_backend(pg_backend_pid());
+        end if;
+        return new;
+    end $$;
+    create trigger dies_of_two before insert on failed_message for each row execute function dies_of_two();";
+
+#[test]
+fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
+    let postgres = Postgres::new();
+    let url = postgres.database("apart");
+    let mut house = House::on("letters_apart", &crate::harness::rabbit::shared().url(), &url);
+    postgres.execute(url.rsplit('/').next().unwrap(), DIES_OF_TWO);
+    let client = house.client();
+    for number in 0..20 {
+        client.publish(&format!("{}dead", house.prefix), "mint", b"{}", properties(&format!("letter-{number}"), &[]));
+    }
+    let worker = house.work(&[]);
+    house.until_failed(20);
+    let (_, rows) = house.json(&["failed", "list", "--limit", "100"]);
+    assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
+    assert!(house.drain(worker).is_empty());
+}
+
 #[test]
 fn what_somebody_else_rejects_is_told_apart() {
     let mut house = House::new("rejecting");

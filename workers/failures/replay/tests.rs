@@ -221,6 +221,7 @@ fn letter(message_id: &str, at: chrono::NaiveDateTime) -> Letter {
         failed_at: at,
         earlier: Vec::new(),
         replay_id: None,
+        is_copy: false,
     }
 }
 

@@ -9,6 +9,7 @@
 //! - columns are text, whole numbers, bytes and UTC timestamps; timestamps are cut to microseconds on the way in ([`micros`]),
 //!   because SQLite would keep nanoseconds and PostgreSQL would not;
 //! - JSON is stored as text, not as `jsonb`: the text itself is hashed, and `jsonb` would reorder and reformat it;
+//! - `like` tells upper from lower case (SQLite is told to);
 //! - a statement binds at most `MAX_BINDS` values, SQLite's limit;
 //! - an absent value is inserted as NULL, never as DEFAULT (`treat_none_as_default_value = false`), else SQLite falls back to a
 //!   statement per row.
@@ -252,7 +253,8 @@ fn percent_decoded(text: &str) -> String {
 /// A lock is waited for at most 10 s; a worker that hangs inside a transaction does not hold its locks for ever.
 const POSTGRES_SETUP: &str = "set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '60s'; set time zone 'UTC'";
 
-const SQLITE_SETUP: &str = "pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on";
+const SQLITE_SETUP: &str = "pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; \
+    pragma case_sensitive_like = on";
 
 /// Statements run once on every new connection.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{BigInt, Bool};
 use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
@@ -265,8 +265,10 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
     })
 }
 
-/// Makes mails pending again that were refused for good, and returns how many those were: an operator wants them tried anew. They
-/// were surely not sent.
+/// Makes mails pending again that were refused for good, and returns how many those were: an operator wants them tried anew.
+///
+/// One that was refused at once was surely not sent, and begins anew. One that was unknown before keeps that attempt counted, which may
+/// have arrived: should it become unknown once more, it is left to an operator, and not sent by itself.
 pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
     let mut reopened = 0;
     for ids in ids.chunks(MAX_BINDS - 4) {
@@ -274,7 +276,7 @@ pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErro
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(mail::state.eq(State::Rejected)))
                 .set((
                     mail::state.eq(State::Pending),
-                    mail::attempts.eq(0),
+                    mail::attempts.eq(sql::<BigInt>("case when attempts > 1 then 1 else 0 end")),
                     mail::claimed_at.eq(None::<NaiveDateTime>),
                     mail::settled_at.eq(None::<NaiveDateTime>),
                 ))

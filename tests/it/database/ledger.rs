@@ -70,6 +70,31 @@ on_both_databases! {
         assert_eq!(mail::settle(c, &[accepted], at(60)).unwrap(), 1);
     }
 
+    fn a_refused_mail_that_was_unknown_before_is_not_sent_as_if_it_never_was(database: &Database) {
+        let c = &mut database.get();
+        let certificate = issued(c, "a", 1).remove(0).certificate.id;
+        mail::insert_new(c, &[letter(&certificate, "a@example.jp"), letter(&certificate, "b@example.jp")]).unwrap();
+        let (doubtful, certain) = (ids::mail(&certificate, "a@example.jp"), ids::mail(&certificate, "b@example.jp"));
+        let settle = |c: &mut Connection, id: &str, outcome, second| {
+            let settlement = Settlement { id: id.to_owned(), outcome, reply: None };
+            assert_eq!(mail::settle(c, &[settlement], at(second)).unwrap(), 1);
+        };
+        mail::claim(c, &[&doubtful, &certain], at(10), at(0)).unwrap();
+        settle(c, &doubtful, Outcome::Unknown, 11);
+        settle(c, &certain, Outcome::Rejected, 11);
+        mail::claim(c, &[&doubtful], at(20), at(12)).unwrap();
+        settle(c, &doubtful, Outcome::Rejected, 21);
+
+        assert_eq!(mail::reopen(c, &[&doubtful, &certain]).unwrap(), 2);
+        let claimed = mail::claim(c, &[&doubtful, &certain], at(30), at(0)).unwrap();
+        assert_eq!(claimed.iter().map(|row| row.attempts).collect::<Vec<_>>(), [2, 1]);
+        for id in [&doubtful, &certain] {
+            settle(c, id, Outcome::Unknown, 31);
+        }
+        let due = mail::resend_due(c, at(40), 10).unwrap();
+        assert_eq!(due.into_iter().map(|due| due.mail_id).collect::<Vec<_>>(), [certain]);
+    }
+
     fn one_of_many_workers_claims_a_mail(database: &Database) {
         let c = &mut database.get_when_free();
         let certificate = issued(c, "a", 1).remove(0).certificate.id;

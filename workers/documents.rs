@@ -83,6 +83,20 @@ impl DocumentError {
             Self::Url { .. } | Self::Missing { .. } | Self::Damaged { .. } | Self::Location { .. } => false,
         }
     }
+
+    /// Whether the store has no room left, or is read-only: it takes no document, and there is no need to ask it.
+    pub fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(kind, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
 }
 
 /// A document that is stored.
@@ -154,21 +168,34 @@ impl Documents {
         Ok(stored)
     }
 
-    /// Finds out whether documents can be written now, by writing the same small file again.
+    /// Finds out whether documents can be written now, by writing a file of their size and taking it away. A full disk still takes
+    /// small ones.
     pub async fn probe(&self) -> Result<(), DocumentError> {
-        let failed = |source: object_store::Error| DocumentError::Put { location: PROBE.to_owned(), source: Box::new(source) };
-        self.store.put(&Location::from(PROBE), Vec::new().into()).await.map(drop).map_err(failed)
+        self.trial(PROBE, &sample()).await?;
+        self.clear(PROBE).await
     }
 
     /// [`Documents::probe`], and reads back what it wrote.
     pub async fn examine(&self) -> Result<(), DocumentError> {
-        const CONTENT: &[u8] = b"hosho";
-        let location = || PROBE.to_owned();
-        let put = |source: object_store::Error| DocumentError::Put { location: location(), source: Box::new(source) };
-        let get = |source: object_store::Error| DocumentError::Get { location: location(), source: Box::new(source) };
-        self.store.put(&Location::from(PROBE), CONTENT.to_vec().into()).await.map_err(put)?;
-        let read = self.store.get(&Location::from(PROBE)).await.map_err(get)?.bytes().await.map_err(get)?;
-        if read == CONTENT { Ok(()) } else { Err(DocumentError::Damaged { location: location() }) }
+        let get = |source: object_store::Error| DocumentError::Get { location: EXAMINATION.to_owned(), source: Box::new(source) };
+        let content = sample();
+        self.trial(EXAMINATION, &content).await?;
+        let read = self.store.get(&Location::from(EXAMINATION)).await.map_err(get)?.bytes().await.map_err(get)?;
+        self.clear(EXAMINATION).await?;
+        if read == content { Ok(()) } else { Err(DocumentError::Damaged { location: EXAMINATION.to_owned() }) }
+    }
+
+    async fn trial(&self, name: &str, content: &[u8]) -> Result<(), DocumentError> {
+        let put = self.store.put(&Location::from(name), content.to_vec().into()).await;
+        put.map(drop).map_err(|source| DocumentError::Put { location: name.to_owned(), source: Box::new(source) })
+    }
+
+    async fn clear(&self, name: &str) -> Result<(), DocumentError> {
+        match self.store.delete(&Location::from(name)).await {
+            // Another process asked at the same time.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(DocumentError::Put { location: name.to_owned(), source: Box::new(source) }),
+        }
     }
 
     /// Reads a document back and checks that it is what was stored.
@@ -190,6 +217,18 @@ impl Documents {
 
 /// What [`Documents::probe`] writes.
 const PROBE: &str = "probe";
+
+/// What [`Documents::examine`] writes.
+const EXAMINATION: &str = "examination";
+
+/// Bytes of what is written to find out whether documents can be: about a document, with its fonts.
+const SAMPLE_BYTES: usize = 256 * 1024;
+
+/// Bytes that no file system makes smaller.
+fn sample() -> Vec<u8> {
+    let blocks = 0..SAMPLE_BYTES / 32;
+    blocks.flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_be_bytes()))).collect()
+}
 
 /// The folder that a `file:` URL names.
 fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
@@ -325,6 +364,27 @@ mod tests {
         }
         assert_eq!(folder_of("file:./a b"), Ok(PathBuf::from("./a b")));
         assert_eq!(folder_of("file:///a%20b"), Ok(PathBuf::from("/a b")));
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_of_the_size_of_a_document_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let probes = (0..8).map(|_| documents.probe());
+        assert!(futures_util::future::join_all(probes).await.iter().all(Result::is_ok));
+        documents.examine().await.unwrap();
+        assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
+        assert_eq!(sample().len(), SAMPLE_BYTES);
+    }
+
+    #[test]
+    fn a_full_or_read_only_disk_is_told_from_other_trouble() {
+        for (errno, full) in [(28, true), (122, true), (30, true), (13, false), (5, false)] {
+            let source = object_store::Error::Generic { store: "disk", source: Box::new(std::io::Error::from_raw_os_error(errno)) };
+            let stored = DocumentError::Put { location: String::new(), source: Box::new(source) };
+            assert_eq!((stored.is_full(), stored.is_unavailable()), (full, true), "{errno}");
+        }
+        assert!(DocumentError::Put { location: String::new(), source: Box::new(std::io::Error::from_raw_os_error(28)) }.is_full());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Documents, judged from outside: by the tools that others read them with, and by their bytes.
 
+mod full_disk;
 mod memory;
 mod round_trip;
 mod same_bytes;

@@ -1,0 +1,49 @@
+//! A disk with no room left: still good for small files, and for no document.
+
+use std::{fs, io::Write as _, path::Path, process::Command};
+
+use hosho::documents::Documents;
+
+/// A file system of its own, gone with this value.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// `None` where this user may not mount one.
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.path()).output();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_away_for_all_documents() {
+    let Some(disk) = Disk::mount("1m") else {
+        eprintln!("skipped: only root may mount a small disk");
+        return;
+    };
+    let documents = Documents::open(&format!("file://{}", disk.path().display())).unwrap();
+    documents.probe().await.unwrap();
+    let mut filler = fs::File::create(disk.path().join("filler")).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    filler.set_len(filler.metadata().unwrap().len() - 65_536).unwrap();
+
+    let error = documents.put("notice", &[b'x'; 100_000]).await.unwrap_err();
+    assert!(error.is_unavailable() && error.is_full(), "{error:?}");
+    assert!(documents.probe().await.is_err(), "there is room for an empty file, and for none of ours");
+    drop(filler);
+    fs::remove_file(disk.path().join("filler")).unwrap();
+    documents.probe().await.unwrap();
+    documents.put("notice", &[b'x'; 100_000]).await.unwrap();
+}

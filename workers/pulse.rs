@@ -63,8 +63,8 @@ struct Readings {
     busy_since: Option<NaiveDateTime>,
     taken_from: Option<NaiveDateTime>,
     open: Option<Open>,
-    /// What was sent to wait, and the second it is due.
-    waiting: VecDeque<(Rung, i64)>,
+    /// How many were sent to wait, by the second they are due and their rung.
+    waiting: BTreeMap<(i64, Rung), u64>,
 }
 
 /// What one runner tells. Clones are the same gauge.
@@ -79,13 +79,14 @@ impl Gauge {
         self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A consumer was opened or closed.
+    /// A consumer was opened or closed. Whoever consumes waits for nothing.
     pub fn consumes(&self, consumes: bool) {
         let mut readings = self.lock();
         readings.consumes = consumes;
-        if !consumes {
-            readings.held = 0;
-            readings.busy_since = None;
+        readings.held = 0;
+        readings.busy_since = None;
+        if consumes {
+            readings.open = None;
         }
     }
 
@@ -125,13 +126,11 @@ impl Gauge {
     pub fn waits(&self, rung: Rung) {
         let now = self.clock.now().and_utc().timestamp();
         let mut readings = self.lock();
-        while readings.waiting.front().is_some_and(|(_, due)| *due < now) {
-            readings.waiting.pop_front();
-        }
+        readings.waiting = readings.waiting.split_off(&(now, Rung::S1));
         // To a twentieth of the delay: an hour's worth of them stays a short list.
         let delay = i64::try_from(rung.delay().as_secs()).unwrap_or(0);
         let grain = (delay / 20).max(1);
-        readings.waiting.push_back((rung, (now + delay) / grain * grain));
+        *readings.waiting.entry(((now + delay) / grain * grain, rung)).or_default() += 1;
     }
 }
 
@@ -256,8 +255,8 @@ impl Pulse {
                 row.open_since = Some(open.since);
                 row.next_probe = Some(open.next_probe);
             }
-            for (rung, due) in &readings.waiting {
-                *waiting.entry(key).or_default().0.entry((*rung, *due)).or_default() += 1;
+            for ((due, rung), count) in &readings.waiting {
+                *waiting.entry(key).or_default().0.entry((*rung, *due)).or_default() += count;
             }
         }
         drop(gauges);
@@ -384,6 +383,11 @@ mod tests {
         assert_eq!(row.next_probe, Some(clock.now() + TimeDelta::seconds(2)));
         gauge.closed();
         assert_eq!(pulse.rows(clock.now())[0].fault_code, None);
+        gauge.opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(1));
+        gauge.consumes(false);
+        assert_eq!(pulse.rows(clock.now())[0].fault_code.as_deref(), Some("mail.unavailable"));
+        gauge.consumes(true);
+        assert_eq!(pulse.rows(clock.now())[0].fault_code, None, "it consumes again");
     }
 
     #[test]
@@ -397,5 +401,20 @@ mod tests {
         assert_eq!(waiting.at(clock.now()), BTreeMap::from([(Rung::S3, 2), (Rung::M2, 1)]));
         clock.advance(TimeDelta::seconds(10));
         assert_eq!(waiting.at(clock.now()), BTreeMap::from([(Rung::M2, 1)]));
+    }
+
+    #[test]
+    fn what_is_due_is_forgotten_whatever_waits_for_longer() {
+        let (pulse, clock) = pulse();
+        let gauge = pulse.gauge("issue", Lane::Live);
+        gauge.waits(Rung::M60);
+        for _ in 0..100 {
+            gauge.waits(Rung::S3);
+            gauge.waits(Rung::S3);
+            clock.advance(TimeDelta::seconds(10));
+        }
+        assert_eq!(gauge.lock().waiting.len(), 2);
+        let waiting = Waiting::parse(&pulse.rows(clock.now())[0].waiting);
+        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(Rung::M60, 1)]));
     }
 }

@@ -335,6 +335,7 @@ pub fn mailer(config: &config::Mail) -> Result<Mailer, AssemblyError> {
             ca_file: config.ca_file.clone(),
             credentials: config.user.clone().zip(config.password.clone()).map(|(username, password)| Credentials { username, password }),
             hello_name: None,
+            sender: Some(config.from_address.clone()),
             timeout: Duration::from_secs(config.timeout_seconds),
             reply_timeout: Duration::from_secs(config.reply_timeout_seconds),
             pool_size: config.connections,

@@ -45,6 +45,7 @@ fn settings(server: &SmtpServer, security: Security) -> SmtpSettings {
         ca_file: (security != Security::None).then(ca_file),
         credentials: None,
         hello_name: Some("hosho.example.jp".to_owned()),
+        sender: Some("hosho@example.jp".to_owned()),
         timeout: Duration::from_secs(10),
         reply_timeout: Duration::from_secs(10),
         pool_size: 2,
@@ -240,6 +241,22 @@ async fn a_connection_that_died_in_the_pool_is_replaced() {
     let error = mailer.send(&letter("nobody-there")).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
     assert_eq!(mailer.probe().await.unwrap_err().outcome(), Outcome::Unavailable);
+}
+
+#[tokio::test]
+async fn a_server_that_greets_and_takes_no_mail_is_not_well() {
+    let server = SmtpServer::start(Mode::Plain, None);
+    let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
+    for reply in ["452 4.3.1 insufficient system storage", "553 5.1.8 sender not allowed"] {
+        server.script(&[("mail", reply)]);
+        let error = mailer.probe().await.unwrap_err();
+        assert!(matches!(error, SendError::Unavailable { step: Step::Sender, .. }), "{}", chain(&error));
+    }
+    server.script(&[]);
+    mailer.probe().await.unwrap();
+    // The connection is as good as new.
+    mailer.send(&letter("after")).await.unwrap();
+    assert_eq!(server.count(), 1);
 }
 
 #[tokio::test]

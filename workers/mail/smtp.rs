@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials as Login, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
@@ -65,6 +66,8 @@ pub struct SmtpSettings {
     pub credentials: Option<Credentials>,
     /// Name given in EHLO; without one, this machine's.
     pub hello_name: Option<String>,
+    /// Address named as the sender when the server is only asked whether it takes mail.
+    pub sender: Option<String>,
     /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each command.
     pub timeout: Duration,
     /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321 (4.5.3.2.6) asks for ten minutes.
@@ -138,7 +141,15 @@ impl Relay {
     pub(super) async fn probe(&self) -> Result<(), SendError> {
         let _permit = self.permit().await?;
         let mut connection = self.connect().await?;
-        self.ask(Step::Connect, connection.command(Noop), None).await.map_err(|failure| failure.error)?;
+        let asked = match self.settings.sender.as_deref().and_then(|sender| sender.parse::<Address>().ok()) {
+            // Many a server greets everybody, and takes mail from nobody: for want of space, or because the sender is not allowed.
+            Some(sender) => match self.ask(Step::Sender, connection.command(Mail::new(Some(sender), Vec::new())), None).await {
+                Ok(_) => self.ask(Step::Connect, connection.command(Rset), None).await,
+                refused => refused,
+            },
+            None => self.ask(Step::Connect, connection.command(Noop), None).await,
+        };
+        asked.map_err(|failure| failure.error)?;
         self.keep(connection);
         Ok(())
     }
@@ -356,6 +367,7 @@ mod tests {
             ca_file: None,
             credentials: None,
             hello_name: None,
+            sender: None,
             timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(5),
             pool_size: 0,

@@ -3,7 +3,7 @@
 use hosho::{
     broker::{Envelope, History, Lane},
     hex::hex,
-    stages::{NAMES, validate},
+    stages::validate,
 };
 use hosho_schema::ids;
 use serde_json::{Value, json};
@@ -130,7 +130,8 @@ impl Post<'_> {
     fn hopeless(&mut self, number: usize, claim: &Claim) -> Hopeless {
         let application = claim.document.to_string();
         let cut_off = || application[..application.len() - 1 - number].to_owned();
-        let behind = NAMES[1 + self.dice.below(NAMES.len() - 1)];
+        // The stages of a change take other messages.
+        let behind = ["issue", "mint", "render", "dispatch"][self.dice.below(4)];
         let (stage, code, body) = match self.dice.below(4) {
             0 => (validate::NAME, "message.undecodable", cut_off()),
             1 => (behind, "message.undecodable", application),

@@ -13,6 +13,9 @@
 //! before. So a worker that dies leaves at most one mail per lane in doubt. Claiming a whole batch at once was tried:
 //! it left a hundred mails unknown that had never been sent.
 //!
+//! Each mail is begun by [`Leave`]: a stage that is paused is so after the mails in flight, not after the batch. And a mail server that
+//! says nothing to a whole letter ends the round, because each further mail would be in doubt too.
+//!
 //! A mail server that refuses one letter in a way that sounds general (421 to one recipient) is probed: if it is well, the
 //! letter waits and not the stage.
 
@@ -36,7 +39,7 @@ use crate::{
     clock::Clock,
     documents::Documents,
     mail::{self, Attachment, Letter, Mailer, SendError, Sender, Step},
-    stage::{Fault, Reason, chain},
+    stage::{Fault, Leave, Reason, chain},
 };
 
 /// How mails are written and sent. Cheap to clone.
@@ -121,6 +124,14 @@ enum Claim {
     Stands(Result<MailStateV1, Fault>),
 }
 
+/// What became of a mail that was ours to send.
+struct Sent {
+    verdict: Result<MailStateV1, Fault>,
+    entry: Entry,
+    /// Why no other mail is to be begun.
+    halt: Option<Fault>,
+}
+
 /// What the lanes share.
 struct Round {
     waiting: Mutex<VecDeque<(usize, Due)>>,
@@ -151,28 +162,29 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Post {
-    /// Sends what is due and may be sent. One answer per mail, in order.
-    pub async fn deliver(&self, due: Vec<Due>) -> Vec<Told> {
+    /// Sends what is due and may be sent, each begun by leave. One answer per mail, in order.
+    pub async fn deliver(&self, due: Vec<Due>, leave: &Leave) -> Vec<Told> {
         let count = due.len();
         let round = Round {
             waiting: Mutex::new(due.into_iter().enumerate().collect()),
             told: Mutex::new((0..count).map(|_| None).collect()),
             halted: Mutex::new(None),
         };
-        join_all((0..self.connections.min(count)).map(|_| self.lane(&round))).await;
+        join_all((0..self.connections.min(count)).map(|_| self.lane(&round, leave))).await;
         let Round { told, halted, .. } = round;
         let halted = halted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let why = halted.unwrap_or_else(|| Fault::new(Reason::Stopping, "the process was asked to stop"));
+        let stopping = || leave.ask().err().unwrap_or_else(|| Fault::new(Reason::Stopping, "the process was asked to stop"));
+        let why = halted.unwrap_or_else(stopping);
         let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
         told.into_iter().map(|told| told.unwrap_or_else(|| Told { verdict: Err(why.clone()), unwritten: None })).collect()
     }
 
     /// One lane: settle the mails before, claim the next, send them.
-    async fn lane(&self, round: &Round) {
+    async fn lane(&self, round: &Round, leave: &Leave) {
         let take = if self.mailer.is_repeatable() { REPEATABLE } else { 1 };
         let mut before: Vec<(usize, Result<MailStateV1, Fault>, Entry)> = Vec::new();
         loop {
-            let next = if *self.stop.borrow() { Vec::new() } else { round.take(take) };
+            let next = if *self.stop.borrow() || leave.ask().is_err() { Vec::new() } else { round.take(take) };
             if next.is_empty() && before.is_empty() {
                 return;
             }
@@ -198,11 +210,9 @@ impl Post {
             for (place, due) in next {
                 match claims.remove(&ids::mail(&due.mail.certificate_id, &due.mail.recipient)) {
                     Some(Claim::Ours(mail)) => {
-                        let (verdict, entry) = self.send(&mail, &due).await;
-                        if let Err(fault) = &verdict
-                            && matches!(fault.reason, Reason::MailUnavailable | Reason::DocumentsUnavailable)
-                        {
-                            lock(&round.halted).get_or_insert(fault.clone());
+                        let Sent { verdict, entry, halt } = self.send(&mail, &due).await;
+                        if let Some(fault) = halt {
+                            lock(&round.halted).get_or_insert(fault);
                         }
                         before.push((place, verdict, entry));
                     }
@@ -259,9 +269,15 @@ impl Post {
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Fault::from_error(Reason::DatabaseUnavailable, &error)))
     }
 
-    async fn send(&self, mail: &Mail, due: &Due) -> (Result<MailStateV1, Fault>, Entry) {
-        let not_sent = |fault| (Err(fault), Entry::Release(mail.id.clone()));
-        let settled = |outcome, reply| Entry::Settle(Settlement { id: mail.id.clone(), outcome, reply });
+    async fn send(&self, mail: &Mail, due: &Due) -> Sent {
+        let not_sent = |fault: Fault| {
+            let for_all = matches!(fault.reason, Reason::MailUnavailable | Reason::DocumentsUnavailable);
+            Sent { halt: for_all.then(|| fault.clone()), verdict: Err(fault), entry: Entry::Release(mail.id.clone()) }
+        };
+        let settled = |verdict, outcome, reply| {
+            let settlement = Settlement { id: mail.id.clone(), outcome, reply };
+            Sent { verdict, entry: Entry::Settle(settlement), halt: None }
+        };
         let letter = match self.letter(mail, due).await {
             Ok(letter) => letter,
             Err(fault) => return not_sent(fault),
@@ -275,7 +291,7 @@ impl Post {
                     trace.id = due.trace_id,
                     "Mail accepted by the mail server"
                 );
-                return (Ok(MailStateV1::Accepted), settled(Outcome::Accepted, Some(reply.to_string())));
+                return settled(Ok(MailStateV1::Accepted), Outcome::Accepted, Some(reply.to_string()));
             }
             Err(error) => error,
         };
@@ -288,13 +304,15 @@ impl Post {
                     trace.id = due.trace_id,
                     "It is unknown whether the mail server took this mail"
                 );
-                (Ok(MailStateV1::Unknown), settled(Outcome::Unknown, None))
+                // A server that is silent after one letter is so after the next, and each of them would be in doubt.
+                let halt = error.is_silence().then(|| Fault::from_error(Reason::MailUnavailable, &error));
+                Sent { halt, ..settled(Ok(MailStateV1::Unknown), Outcome::Unknown, None) }
             }
             // Ours to mend, not the recipient's: it can be sent once it is.
             (mail::Outcome::Permanent, SendError::Unsendable(_)) => not_sent(Fault::from_error(Reason::MailUnbuildable, &error)),
             (mail::Outcome::Permanent, _) => {
                 let reply = error.reply().map(ToString::to_string);
-                (Err(Fault::from_error(Reason::MailRefused, &error)), settled(Outcome::Rejected, reply))
+                settled(Err(Fault::from_error(Reason::MailRefused, &error)), Outcome::Rejected, reply)
             }
             (mail::Outcome::Transient, _) => not_sent(Fault::from_error(Reason::MailDeferred, &error)),
             (mail::Outcome::Unavailable, SendError::Unavailable { step: Step::Recipient | Step::Data | Step::FinalDot, .. })

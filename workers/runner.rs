@@ -17,13 +17,16 @@
 //!
 //! A message that had failed before and now goes through is marked as resolved in the transaction that holds its result.
 //!
+//! A probe is believed until what it says is disproved: where the stage gives up again and has acknowledged nothing since, whatever is
+//! down answers probes and does no work. Each such round is one more delivery of innocent messages, so they become rare ([`distrust`]).
+//!
 //! Whether *everything* is down or only one item meets an obstacle is for the stage to find out before it says
 //! "unavailable": one odd letter must not hold back all others.
 //!
 //! A batch never waits to fill up: it takes what is there. Under load batches grow by themselves; when idle a lone
 //! message is not held back. One bad row must not fail its neighbours: what the database refuses is rolled back and tried
-//! item by item. What it cannot take at the moment (not reachable, contended) is recorded again as it is, because an
-//! outcome may be the only memory of an effect that cannot be repeated, such as a mail.
+//! item by item, and so is what stays contended after the quick tries: the item that is in another's way climbs the ladder alone. Only
+//! an outcome that is the sole memory of an effect that cannot be repeated, such as a mail, is recorded again for as long as it takes.
 
 mod batch;
 mod faults;
@@ -80,11 +83,14 @@ pub struct Runner {
     pub probe: Probe,
 }
 
+/// How long confirms may take once the process was asked to stop: far less than it has to finish.
+const LAST_CONFIRMS: Duration = Duration::from_secs(5);
+
 /// Why a session ended.
 enum End {
     /// The process was asked to stop; everything unacknowledged was given back.
     Stopped,
-    /// An operator paused the stage; everything unacknowledged was given back.
+    /// An operator paused the stage, or a batch took too long to be kept; everything unacknowledged was given back.
     Paused,
     /// Something the stage needs is down for long; everything unacknowledged was given back.
     Down(Fault),
@@ -104,6 +110,10 @@ struct Shift {
     gauge: Gauge,
     paused: watch::Receiver<BTreeSet<String>>,
     stage: &'static str,
+    /// Whether nothing was acknowledged since a probe told that what was down is back.
+    unproved: bool,
+    /// How often in a row a probe was wrong.
+    wrong_probes: u32,
 }
 
 impl std::ops::Deref for Shift {
@@ -119,7 +129,7 @@ impl Runner {
     /// panics: the deliveries in hand go back, and a new session begins.
     pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
         let (gauge, paused) = (self.pulse.gauge(S::NAME, lane), self.pulse.paused());
-        Shift { runner: self, gauge, paused, stage: S::NAME }.run(stage, lane).await;
+        Shift { runner: self, gauge, paused, stage: S::NAME, unproved: false, wrong_probes: 0 }.run(stage, lane).await;
     }
 }
 
@@ -136,6 +146,7 @@ impl Shift {
                 Ok(End::Stopped) => return,
                 Ok(End::Paused) => continue,
                 Ok(End::Down(fault)) => {
+                    self.wrong_probes = if self.unproved { self.wrong_probes.saturating_add(1) } else { 0 };
                     if self.until_back(lane, fault).await {
                         return;
                     }
@@ -194,7 +205,10 @@ impl Shift {
             let (count, last) = (deliveries.len(), last.tag);
             self.gauge.began(consumer.held(), first.published_at);
             match self.batch(stage, lane, deliveries, &mut publisher).await {
-                Ok(()) => consumer.ack(last).await?,
+                Ok(()) => {
+                    consumer.ack(last).await?;
+                    self.unproved = false;
+                }
                 Err(broken @ End::Broken(_)) => return Err(broken),
                 Err(end) => break end,
             }
@@ -229,8 +243,9 @@ impl Shift {
             "Something the stage needs is down for long; the messages are given back, and it is asked now and then"
         );
         let mut backoff = Backoff::patient();
+        let mut at_least = distrust(self.wrong_probes);
         loop {
-            let wait = backoff.next();
+            let wait = backoff.next().max(std::mem::take(&mut at_least));
             self.gauge.opened(&fault, wait);
             if self.wait(wait).await {
                 return true;
@@ -240,6 +255,7 @@ impl Shift {
                 Err(still) => fault = Fault { reason: fault.reason, ..still },
             }
         }
+        self.unproved = true;
         self.gauge.closed();
         info!(stage = self.stage, lane = ?lane, fault.code = fault.reason.code(), "It is back; the stage goes on");
         false
@@ -251,7 +267,13 @@ impl Shift {
     async fn publish(&mut self, publisher: &mut Box<dyn Publisher>, mut messages: Vec<Outgoing>) -> Result<(), End> {
         let mut backoff = Backoff::default();
         while !messages.is_empty() {
-            let (unconfirmed, problem) = match publisher.publish(messages.clone()).await {
+            let published = tokio::select! {
+                biased;
+                published = publisher.publish(messages.clone()) => published,
+                // What is not confirmed follows once more from the deliveries, which go back.
+                () = async { stopped(&mut self.runner.stop).await; tokio::time::sleep(LAST_CONFIRMS).await } => return Err(End::Stopped),
+            };
+            let (unconfirmed, problem) = match published {
                 Ok(()) => return Ok(()),
                 Err(BrokerError::NotConfirmed { unconfirmed, problem, .. }) => (unconfirmed, problem),
                 Err(broken) => return Err(broken.into()),
@@ -304,6 +326,14 @@ impl Shift {
             () = tokio::time::sleep(time) => None,
         }
     }
+}
+
+/// How long to wait at least when a probe was wrong so often in a row: 30 s, 1, 2, 4, 8, 15, 15 … minutes. So the broker's limit of
+/// deliveries lasts for hours.
+fn distrust(wrong_probes: u32) -> Duration {
+    let doublings = wrong_probes.checked_sub(1);
+    let wait = doublings.map_or(0, |doublings| 30_u64.checked_shl(doublings.min(10)).unwrap_or(u64::MAX));
+    Duration::from_secs(wait.min(15 * 60))
 }
 
 /// Resolves when a stage is paused; never, when whoever could pause it is gone.

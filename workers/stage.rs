@@ -15,7 +15,7 @@
 //! The verdict on an item is a type: `Ok` is done, a [`Fault`] carries its [`Reason`], and the reason alone decides
 //! what happens next ([`Class`]) and what an operator is told to do ([`Reason::advice`]). A broken rule of the business is no fault: it is an answer, and `Ok`.
 
-use std::{error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use hosho_schema::{
     db::{Connection, DbError},
@@ -119,7 +119,7 @@ reasons! {
     MailUnavailable = "mail.unavailable", Unavailable, "the stage waits by itself: bring the mail server back, or mend [mail]";
     /// The mail server may have taken the mail: its ledger row says `unknown`.
     MailUnknown = "mail.unknown", Ambiguous, "it is sent once more by itself; after that `hosho mail unknown` lists it";
-    /// The process was asked to stop before this item had its turn.
+    /// The process was asked to stop, or the stage was paused, before this item had its turn.
     Stopping = "stage.stopping", Unavailable, "nothing: another worker goes on";
 }
 
@@ -235,6 +235,28 @@ pub fn outgoing<M: Message>(
     }
 }
 
+/// Leave to begin something more, for a stage that is at work: it ends when the process is asked to stop, when an operator pauses the
+/// stage, and when the batch has been held for long.
+#[derive(Clone)]
+pub struct Leave(Arc<dyn Fn() -> Option<&'static str> + Send + Sync>);
+
+impl Leave {
+    /// Leave until `end` tells why it has ended.
+    pub fn until(end: impl Fn() -> Option<&'static str> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(end))
+    }
+
+    /// Leave without an end.
+    pub fn unlimited() -> Self {
+        Self::until(|| None)
+    }
+
+    /// Whether something more may be begun; a fault for what is not begun, where it may not.
+    pub fn ask(&self) -> Result<(), Fault> {
+        (self.0)().map_or(Ok(()), |why| Err(Fault::new(Reason::Stopping, why)))
+    }
+}
+
 /// What to publish for each item, or why it failed; in the order of the items.
 pub type Verdicts = Vec<Result<Vec<Outgoing>, Fault>>;
 
@@ -259,14 +281,22 @@ pub trait Stage: Send + Sync + 'static {
     /// Decides one item. Pure: no I/O.
     fn decide(&self, item: &Item<Self::Job>, facts: Self::Facts) -> Result<Self::Outcome, Fault>;
 
-    /// Has effects outside the database. One result per outcome, in order. Must be safe to run twice.
-    fn act(&self, outcomes: Vec<Self::Outcome>) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
+    /// Has effects outside the database. One result per outcome, in order. Must be safe to run twice. Where effects take long, each is
+    /// begun by leave.
+    fn act(&self, outcomes: Vec<Self::Outcome>, leave: &Leave) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
+        let _ = leave;
         std::future::ready(outcomes.into_iter().map(Ok).collect())
     }
 
+    /// Whether an outcome is the only memory of an effect that cannot be repeated: then it is recorded however long that takes.
+    fn is_only_memory(&self, outcome: &Self::Outcome) -> bool {
+        let _ = outcome;
+        false
+    }
+
     /// Writes all rows; runs in one transaction. One verdict per item, in order.
-    /// A fault of the whole call rolls back. What the database refuses is tried item by item; where it is not reachable
-    /// or contended, the same outcomes are recorded again later: what [`Stage::act`] did is not forgotten.
+    /// A fault of the whole call rolls back. What the database refuses, or what is contended for long, is tried item by item; where it
+    /// is not reachable, the same outcomes are recorded again later.
     fn record(&self, db: &mut Connection, items: &[(&Item<Self::Job>, Self::Outcome)]) -> Result<Verdicts, Fault>;
 }
 

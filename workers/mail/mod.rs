@@ -159,6 +159,11 @@ impl SendError {
         }
     }
 
+    /// Whether the server had the whole letter and said nothing for as long as it may take.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Unknown { source } if source.is::<tokio::time::error::Elapsed>())
+    }
+
     /// What the server said, where it said something.
     pub fn reply(&self) -> Option<&Reply> {
         match self {
@@ -245,7 +250,7 @@ impl Mailer {
         matches!(self.0, Way::Folder(_))
     }
 
-    /// Finds out whether letters could be sent now: connects, logs in and waits for a reply, or writes to the folder.
+    /// Finds out whether letters could be sent now: connects, logs in, names our sender and takes that back, or writes to the folder.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.0 {
             Way::Smtp(relay) => relay.probe().await,

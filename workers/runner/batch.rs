@@ -20,11 +20,11 @@ use super::{
 use crate::{
     broker::{Delivery, Lane, Outgoing, Publisher},
     hex::hex,
-    stage::{Class, Fault, Item, Reason, Stage, Verdicts},
+    stage::{Class, Fault, Item, Leave, Reason, Stage, Verdicts},
     telemetry::Traceparent,
 };
 
-/// Pauses before a contended transaction is tried again in this process; then its messages climb the ladder.
+/// Pauses before a contended transaction is tried again in this process; then each of its messages is tried alone, and climbs the ladder.
 const QUICK_TRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// What a database step gave for each of its items.
@@ -96,6 +96,10 @@ impl Shift {
             if *self.stop.borrow() {
                 return Err(End::Stopped);
             }
+            // Also what took too long to be begun: the rest is worked off by whoever takes it, in smaller batches.
+            if self.paused.borrow().contains(self.stage) || fault.reason == Reason::Stopping {
+                return Err(End::Paused);
+            }
             let wait = backoff.next();
             if started.elapsed() + wait > self.settings.hold {
                 return Err(End::Down(fault));
@@ -151,7 +155,7 @@ impl Shift {
             }
         }
         let expected = outcomes.len();
-        let acted = match AssertUnwindSafe(stage.act(outcomes)).catch_unwind().await {
+        let acted = match AssertUnwindSafe(stage.act(outcomes, &self.leave())).catch_unwind().await {
             Ok(acted) => acted,
             Err(_) => each(expected, &panicked()),
         };
@@ -171,74 +175,128 @@ impl Shift {
         verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(|| Err(no_verdict()))).collect()
     }
 
+    /// Leave to begin effects now, until the batch has been held for long.
+    fn leave(&self) -> Leave {
+        let (stop, paused, stage) = (self.stop.clone(), self.paused.clone(), self.stage);
+        let (began, hold) = (Instant::now(), self.settings.hold);
+        Leave::until(move || {
+            if *stop.borrow() {
+                Some("the process was asked to stop")
+            } else if paused.borrow().contains(stage) {
+                Some("the stage is paused")
+            } else {
+                (began.elapsed() > hold).then_some("the batch has been held for long")
+            }
+        })
+    }
+
     async fn load<S: Stage>(&mut self, stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: &[usize]) -> Each<S::Facts> {
         let mut quick_tries = QUICK_TRIES.into_iter();
+        let mut apart = false;
         loop {
             let (stage, items, open, stop) = (Arc::clone(stage), Arc::clone(items), open.to_vec(), self.stop.clone());
             let count = open.len();
             let loaded = self
                 .blocking(move |db| {
                     let items: Vec<&Item<S::Job>> = open.iter().map(|index| &items[*index]).collect();
-                    together_or_apart(db, &items, &stop, |db, items| stage.load(db, items))
+                    transact(db, &items, apart, &stop, |db, items| stage.load(db, items))
                 })
                 .await;
             match loaded {
-                Ok(each) => return each,
-                Err(fault) if fault.reason.class() == Class::Transient => match quick_tries.next() {
-                    Some(pause) if !self.wait(pause).await => {}
-                    _ => return each(count, &fault),
+                Ok(each) => return each.into_iter().map(Result::flatten).collect(),
+                Err(fault) if fault.reason.class() == Class::Transient && !apart => match quick_tries.next() {
+                    Some(pause) if self.wait(pause).await => return each(count, &fault),
+                    Some(_) => {}
+                    None => apart = true,
                 },
                 Err(fault) => return each(count, &fault),
             }
         }
     }
 
-    /// Records outcomes until the database takes them or the process is asked to stop: `act` is not run again for them.
+    /// Records outcomes. While the database is away they are kept, as long as a batch may be; what is contended is tried item by item
+    /// after the quick tries, and then climbs the ladder. An outcome that is the only memory of an effect is recorded until the database
+    /// takes it or the process is asked to stop.
     async fn record<S: Stage>(&mut self, stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, rows: Vec<(usize, S::Outcome)>) -> Verdicts {
-        let count = rows.len();
-        let mut kept = Some(rows);
-        let mut backoff = Backoff::default();
-        let mut quick_tries = QUICK_TRIES.into_iter();
-        while let Some(rows) = kept.take().filter(|rows| !rows.is_empty()) {
-            let (stage, items, stop, now) = (Arc::clone(stage), Arc::clone(items), self.stop.clone(), self.clock.now());
-            let (rows, recorded) = self
-                .lending(rows, move |db, rows: Vec<(usize, S::Outcome)>| {
-                    let (at, outcomes): (Vec<usize>, Vec<S::Outcome>) = rows.into_iter().unzip();
-                    let lent: Vec<(&Item<S::Job>, S::Outcome)> = at.iter().map(|index| &items[*index]).zip(outcomes).collect();
-                    let recorded = together_or_apart(db, &lent, &stop, |db, rows| {
-                        let verdicts = stage.record(db, rows)?;
-                        resolve(db, rows.iter().map(|(item, _)| *item).zip(&verdicts), now)?;
-                        Ok(verdicts)
-                    });
-                    (at.into_iter().zip(lent.into_iter().map(|(_, outcome)| outcome)).collect(), recorded)
-                })
-                .await;
-            let fault = match recorded {
-                Ok(verdicts) => return verdicts,
-                Err(fault) => fault,
-            };
+        let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = rows.iter().map(|_| None).collect();
+        let mut kept: Vec<Kept<S::Outcome>> = rows.into_iter().enumerate().map(|(place, (at, outcome))| (place, at, outcome)).collect();
+        let (began, mut backoff, mut quick_tries, mut apart) = (Instant::now(), Backoff::default(), QUICK_TRIES.into_iter(), false);
+        while !kept.is_empty() {
+            let places: Vec<usize> = kept.iter().map(|(place, ..)| *place).collect();
+            let (rows, recorded) = self.try_to_record(stage, items, kept, apart).await;
+            let (mut still, mut trouble) = (Vec::new(), None::<Fault>);
+            let mut rows = rows.map(Vec::into_iter);
+            for (place, recorded) in places.into_iter().zip(recorded) {
+                let row = rows.as_mut().and_then(Iterator::next);
+                let row = row.map(|row| (stage.is_only_memory(&row.2), row));
+                match (recorded, row) {
+                    (Err(fault), Some((only_memory, row))) if is_kept(&fault, apart, only_memory) => {
+                        trouble = Some(fault);
+                        still.push((only_memory, row));
+                    }
+                    (verdict, _) => verdicts[place] = Some(verdict.flatten()),
+                }
+            }
+            let Some(fault) = trouble else { break };
+            let needed = still.iter().any(|(only_memory, _)| *only_memory);
             let wait = match fault.reason.class() {
-                Class::Unavailable => backoff.next(),
-                Class::Transient => quick_tries.next().unwrap_or_else(|| backoff.next()),
-                Class::Permanent | Class::Ambiguous => return each(count, &fault),
+                Class::Transient if !apart => quick_tries.next(),
+                _ => Some(backoff.next()),
             };
-            if *self.stop.borrow() {
-                return each(count, &Fault::new(Reason::Stopping, fault.text));
+            let given_up = match wait {
+                _ if *self.stop.borrow() => Some(Fault::new(Reason::Stopping, fault.text.clone())),
+                None => None,
+                Some(wait) if !needed && began.elapsed() + wait > self.settings.hold => Some(fault.clone()),
+                Some(wait) => {
+                    warn!(
+                        fault.code = fault.reason.code(),
+                        error = fault.text,
+                        batch.size = still.len(),
+                        retry_in_ms = wait.as_millis(),
+                        "The database cannot take the results: the stage keeps them; it waits and tries again"
+                    );
+                    self.gauge.opened(&fault, wait);
+                    let ended = if needed { self.wait(wait).await } else { self.hold(wait).await.is_some() };
+                    ended.then(|| Fault::new(Reason::Stopping, fault.text.clone()))
+                }
+            };
+            apart |= wait.is_none();
+            if let Some(fault) = given_up {
+                for (_, (place, ..)) in still {
+                    verdicts[place] = Some(Err(fault.clone()));
+                }
+                break;
             }
-            warn!(
-                fault.code = fault.reason.code(),
-                error = fault.text,
-                batch.size = count,
-                retry_in_ms = wait.as_millis(),
-                "The database cannot take the results: the stage keeps them; it waits and tries again"
-            );
-            self.gauge.opened(&fault, wait);
-            if self.wait(wait).await {
-                return each(count, &Fault::new(Reason::Stopping, fault.text));
-            }
-            kept = rows;
+            kept = still.into_iter().map(|(_, row)| row).collect();
         }
-        each(count, &no_verdict())
+        verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(|| Err(no_verdict()))).collect()
+    }
+
+    /// Tries once to record rows, and hands them back; for each its verdict, or why it was rolled back.
+    async fn try_to_record<S: Stage>(
+        &mut self,
+        stage: &Arc<S>,
+        items: &Arc<Vec<Item<S::Job>>>,
+        kept: Vec<Kept<S::Outcome>>,
+        apart: bool,
+    ) -> (Option<Vec<Kept<S::Outcome>>>, Each<Result<Vec<Outgoing>, Fault>>) {
+        let (stage, items, stop, now) = (Arc::clone(stage), Arc::clone(items), self.stop.clone(), self.clock.now());
+        let count = kept.len();
+        let (rows, recorded) = self
+            .lending(kept, move |db, rows: Vec<Kept<S::Outcome>>| {
+                let (at, outcomes): (Vec<(usize, usize)>, Vec<S::Outcome>) =
+                    rows.into_iter().map(|(place, at, outcome)| ((place, at), outcome)).unzip();
+                let lent: Vec<(&Item<S::Job>, S::Outcome)> = at.iter().map(|(_, at)| &items[*at]).zip(outcomes).collect();
+                let recorded = transact(db, &lent, apart, &stop, |db, rows| {
+                    let verdicts = stage.record(db, rows)?;
+                    resolve(db, rows.iter().map(|(item, _)| *item).zip(&verdicts), now)?;
+                    Ok(verdicts)
+                });
+                let rows = at.into_iter().zip(lent).map(|((place, at), (_, outcome))| (place, at, outcome));
+                (rows.collect(), recorded)
+            })
+            .await;
+        (rows, recorded.unwrap_or_else(|fault| each(count, &fault)))
     }
 
     /// Runs database work on a thread that may block.
@@ -271,27 +329,46 @@ impl Shift {
     }
 }
 
-/// Runs a transaction for all rows together; where that is refused, or panics, for each row in its own. Only what says
-/// something about the rows is tried apart: a database that is away or contended is no better for one of them.
-fn together_or_apart<R, T>(
+/// An outcome that is not recorded yet: its place among the verdicts, that of its item, and itself.
+type Kept<O> = (usize, usize, O);
+
+/// Whether what was rolled back is tried again here: not what would fail again, and not an item that stays in another's way by itself,
+/// unless it must not be forgotten.
+fn is_kept(fault: &Fault, apart: bool, only_memory: bool) -> bool {
+    match fault.reason.class() {
+        Class::Unavailable => true,
+        Class::Transient => !apart || only_memory,
+        Class::Permanent | Class::Ambiguous => false,
+    }
+}
+
+/// Runs a transaction for all rows together; where that is refused, or panics, or where asked, for each row in its own. Only what says
+/// something about the rows is tried apart: a database that is away is no better for one of them.
+///
+/// For each row what came of it, or why its transaction was rolled back; one fault where none of them was tried alone.
+fn transact<R, T>(
     db: &mut Connection,
     rows: &[R],
+    apart: bool,
     stop: &watch::Receiver<bool>,
     transaction: impl Fn(&mut Connection, &[R]) -> Result<Vec<Result<T, Fault>>, Fault>,
-) -> Result<Vec<Result<T, Fault>>, Fault> {
+) -> Result<Each<Result<T, Fault>>, Fault> {
     let transact = |db: &mut Connection, rows: &[R]| {
         db.transaction(|db| catch_unwind(AssertUnwindSafe(|| transaction(db, rows))).unwrap_or_else(|_| Err(panicked())))
     };
-    let refused = match transact(db, rows) {
-        Err(fault) if fault.reason.class() == Class::Permanent && rows.len() > 1 => fault,
-        other => return other,
-    };
-    warn!(fault.code = refused.reason.code(), error = refused.text, "The batch was rolled back; its items are tried one by one");
+    if !apart {
+        match transact(db, rows) {
+            Err(fault) if fault.reason.class() == Class::Permanent && rows.len() > 1 => {
+                warn!(fault.code = fault.reason.code(), error = fault.text, "The batch was rolled back; its items are tried one by one");
+            }
+            together => return together.map(|each| each.into_iter().map(Ok).collect()),
+        }
+    }
     let alone = |row: &[R]| {
         if *stop.borrow() {
             return Err(Fault::new(Reason::Stopping, "the process was asked to stop"));
         }
-        transact(db, row)?.pop().unwrap_or_else(|| Err(no_verdict()))
+        transact(db, row).map(|mut each| each.pop().unwrap_or_else(|| Err(no_verdict())))
     };
     Ok(rows.chunks(1).map(alone).collect())
 }

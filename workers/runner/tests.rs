@@ -8,12 +8,20 @@ use std::{
     time::Duration,
 };
 
-use hosho_schema::db::{Connection, Pool};
+use chrono::{NaiveDateTime, TimeDelta};
+use futures_util::future::BoxFuture;
+use hosho_schema::{
+    db::{Connection, Pool},
+    models::{
+        stage_control::{self, StageControl},
+        worker,
+    },
+};
 
 use super::*;
 use crate::{
-    broker::{Consumer, Delivery, Destination, Envelope, History, Outgoing, memory::Memory},
-    stage::{Fault, Item, Reason, Verdicts},
+    broker::{Consumer, Delivery, Depth, Destination, Envelope, History, Outgoing, memory::Memory},
+    stage::{Fault, Item, Leave, Reason, Verdicts},
 };
 
 /// What the stage has recorded, and how often each step was run.
@@ -47,18 +55,36 @@ impl Stage for Puppet {
         Ok(item.job.clone())
     }
 
-    async fn act(&self, outcomes: Vec<String>) -> Vec<Result<String, Fault>> {
+    async fn act(&self, outcomes: Vec<String>, leave: &Leave) -> Vec<Result<String, Fault>> {
         let act = |outcome: String| match outcome.as_str() {
             "deferred" => Err(Fault::new(Reason::MailDeferred, "450 later")),
+            "outage for ever" => Err(Fault::new(Reason::MailUnavailable, "452 no space")),
             "outage" if self.outages.fetch_add(1, Ordering::SeqCst) < 1 => Err(Fault::new(Reason::MailUnavailable, "connection refused")),
             _ => Ok(outcome),
         };
         self.acts.fetch_add(1, Ordering::SeqCst);
+        while outcomes.iter().any(|outcome| outcome == "as long as it may") {
+            if let Err(fault) = leave.ask() {
+                return outcomes.into_iter().map(|_| Err(fault.clone())).collect();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         outcomes.into_iter().map(act).collect()
+    }
+
+    fn is_only_memory(&self, outcome: &String) -> bool {
+        outcome == "precious"
     }
 
     fn record(&self, _: &mut Connection, items: &[(&Item<String>, String)]) -> Result<Verdicts, Fault> {
         let before = self.records.fetch_add(1, Ordering::SeqCst);
+        let locked = |job: &str| job == "locked" || job == "precious" && before < 6;
+        if items.iter().any(|(item, _)| locked(&item.job)) {
+            return Err(Fault::new(Reason::DatabaseContention, "lock timeout"));
+        }
+        if items.iter().any(|(item, _)| item.job == "away for ever") {
+            return Err(Fault::new(Reason::DatabaseUnavailable, "connection refused"));
+        }
         assert!(!items.iter().any(|(item, _)| item.job == "bad panic"), "as asked");
         let away = items.iter().find_map(|(item, _)| match item.job.as_str() {
             "database away" => Some(Reason::DatabaseUnavailable),
@@ -86,6 +112,8 @@ struct Theatre {
     broker: Memory,
     puppet: Arc<Puppet>,
     ask: watch::Sender<bool>,
+    pool: Pool,
+    pulse: Pulse,
     running: tokio::task::JoinHandle<()>,
     events: Box<dyn Consumer>,
     dead: Box<dyn Consumer>,
@@ -107,6 +135,10 @@ fn message(destination: Destination, body: &str) -> Outgoing {
 impl Theatre {
     /// Publishes the bodies first, so that they make one batch, and then starts the runner.
     async fn open(bodies: &[&[u8]]) -> Self {
+        Self::open_on(bodies, Duration::from_mins(1), |memory| Arc::new(memory)).await
+    }
+
+    async fn open_on(bodies: &[&[u8]], hold: Duration, queue: impl FnOnce(Memory) -> Arc<dyn Broker>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let broker = Memory::new(&[Puppet::NAME]);
         let (ask, stop) = watch::channel(false);
@@ -120,18 +152,19 @@ impl Theatre {
         let clock = Clock::system();
         let pool = Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
         hosho_schema::db::migrate(&mut pool.get().unwrap()).unwrap();
+        let pulse = Pulse::new(&clock);
         let runner = Runner {
-            broker: Arc::new(broker.clone()),
-            pool,
-            pulse: Pulse::new(&clock),
+            broker: queue(broker.clone()),
+            pool: pool.clone(),
+            pulse: pulse.clone(),
             clock,
-            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold: Duration::from_mins(1) },
+            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
         };
         let puppet = Arc::new(Puppet::default());
         let running = tokio::spawn(runner.run(Arc::clone(&puppet), Lane::Live));
-        Self { broker, puppet, ask, running, events, dead, _folder: folder }
+        Self { broker, puppet, ask, pool, pulse, running, events, dead, _folder: folder }
     }
 
     async fn letters(&mut self, count: usize) -> Vec<Delivery> {
@@ -142,11 +175,83 @@ impl Theatre {
         take(self.events.as_mut(), count).await.into_iter().map(|event| String::from_utf8(event.envelope.payload).unwrap()).collect()
     }
 
+    /// Pauses the stage, as an operator does.
+    fn pause(&self) {
+        let control = StageControl {
+            stage: Puppet::NAME.to_owned(),
+            paused: true,
+            reason: "a test".to_owned(),
+            actor: "hanako".to_owned(),
+            changed_at: NaiveDateTime::default(),
+        };
+        stage_control::set(&mut self.pool.get().unwrap(), &control).unwrap();
+        self.pulse.learn(&self.pool).unwrap();
+    }
+
+    /// What is ready to be taken.
+    async fn ready(&self) -> u64 {
+        self.broker.depths().await.unwrap().iter().filter(|depth| depth.queue.contains("stage")).map(|depth| depth.ready).sum()
+    }
+
+    /// Waits until so much is ready.
+    async fn until_ready(&self, count: u64) {
+        let looking = async {
+            while self.ready().await != count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), looking).await.expect("given back");
+    }
+
+    /// Waits until something is so.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        let looking = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), looking).await.expect("in time");
+    }
+
+    /// Waits until the stage has begun to do something.
+    async fn until_begun(&self, what: &AtomicU32) {
+        self.until(|| what.load(Ordering::SeqCst) > 0).await;
+    }
+
     /// Asks the runner to stop, and returns what it gave back.
     async fn close(self) -> u64 {
         self.ask.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(20), self.running).await.expect("the runner stops").unwrap();
-        self.broker.depths().await.unwrap().iter().filter(|depth| depth.queue.contains("stage")).map(|depth| depth.ready).sum()
+        let Self { running, broker, .. } = self;
+        tokio::time::timeout(Duration::from_secs(20), running).await.expect("the runner stops").unwrap();
+        broker.depths().await.unwrap().iter().filter(|depth| depth.queue.contains("stage")).map(|depth| depth.ready).sum()
+    }
+}
+
+/// A queue that confirms nothing that is published by the runner.
+#[derive(Debug)]
+struct Silent(Memory);
+
+impl Broker for Silent {
+    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+        self.0.consume(source, prefetch)
+    }
+
+    fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, BrokerError>> {
+        Box::pin(async { Ok(Box::new(Self(self.0.clone())) as Box<dyn Publisher>) })
+    }
+
+    fn depths(&self) -> BoxFuture<'_, Result<Vec<Depth>, BrokerError>> {
+        self.0.depths()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.0.close()
+    }
+}
+
+impl Publisher for Silent {
+    fn publish(&mut self, _: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(std::future::pending())
     }
 }
 
@@ -256,4 +361,87 @@ async fn stopping_during_an_outage_gives_everything_back() {
     theatre.ask.send_replace(true);
     // Both: nothing of a batch is acknowledged before all of it is done.
     assert_eq!(theatre.close().await, 2);
+}
+
+#[tokio::test]
+async fn an_item_that_stays_locked_climbs_the_ladder_alone() {
+    let mut theatre = Theatre::open(&[b"a", b"locked", b"b"]).await;
+    assert_eq!(theatre.done(2).await, ["a", "b"]);
+    let letters = theatre.letters(1).await;
+    assert_eq!(codes(&letters), [("locked", "database.contention")]);
+    assert_eq!(letters[0].envelope.history.attempts, 2);
+    assert_eq!(theatre.close().await, 0);
+}
+
+#[tokio::test]
+async fn the_only_memory_of_an_effect_is_recorded_however_long_that_takes() {
+    let mut theatre = Theatre::open(&[b"precious", b"a"]).await;
+    theatre.until_begun(&theatre.puppet.records).await;
+    theatre.pause();
+    let mut done = theatre.done(2).await;
+    done.sort();
+    assert_eq!((done, theatre.puppet.acts.load(Ordering::SeqCst)), (vec!["a".to_owned(), "precious".to_owned()], 1));
+    assert_eq!(theatre.close().await, 0);
+}
+
+#[tokio::test]
+async fn a_pause_is_obeyed_with_results_that_the_database_cannot_take() {
+    let theatre = Theatre::open(&[b"away for ever", b"a"]).await;
+    theatre.until_begun(&theatre.puppet.records).await;
+    theatre.pause();
+    theatre.until_ready(2).await;
+    assert_eq!(theatre.close().await, 2);
+}
+
+#[tokio::test]
+async fn results_that_the_database_cannot_take_are_not_kept_for_ever() {
+    let theatre = Theatre::open_on(&[b"away for ever", b"a"], Duration::from_secs(1), |memory| Arc::new(memory)).await;
+    theatre.until_begun(&theatre.puppet.records).await;
+    theatre.until_ready(2).await;
+    assert_eq!(theatre.close().await, 2);
+}
+
+#[tokio::test]
+async fn effects_are_begun_until_the_stage_is_paused_or_the_batch_was_held_for_long() {
+    let theatre = Theatre::open(&[b"as long as it may"]).await;
+    theatre.until_begun(&theatre.puppet.acts).await;
+    theatre.pause();
+    theatre.until_ready(1).await;
+    assert_eq!(theatre.close().await, 1);
+
+    let theatre = Theatre::open_on(&[b"as long as it may"], Duration::from_millis(200), |memory| Arc::new(memory)).await;
+    // Given back, and taken anew.
+    theatre.until(|| theatre.puppet.acts.load(Ordering::SeqCst) > 1).await;
+    assert_eq!(theatre.close().await, 1);
+}
+
+#[tokio::test]
+async fn a_probe_that_was_wrong_is_asked_less_often() {
+    let theatre = Theatre::open_on(&[b"outage for ever"], Duration::ZERO, |memory| Arc::new(memory)).await;
+    let waits = || {
+        theatre.pulse.beat(&theatre.pool).unwrap();
+        let rows = worker::all(&mut theatre.pool.get().unwrap()).unwrap();
+        let row = rows.into_iter().flat_map(|(_, stages)| stages).next()?;
+        Some(row.next_probe? - row.open_since?)
+    };
+    let acts = || theatre.puppet.acts.load(Ordering::SeqCst);
+    theatre.until(|| acts() > 1 && waits().is_some()).await;
+    assert!(waits().unwrap() >= TimeDelta::seconds(29), "{:?}", waits());
+    let puppet = Arc::clone(&theatre.puppet);
+    assert_eq!((theatre.close().await, puppet.acts.load(Ordering::SeqCst)), (1, 2));
+}
+
+#[test]
+fn the_limit_of_deliveries_lasts_for_hours_of_wrong_probes() {
+    let seconds: Vec<u64> = (0..8).map(|wrong| distrust(wrong).as_secs()).collect();
+    assert_eq!(seconds, [0, 30, 60, 120, 240, 480, 900, 900]);
+    assert!((0..30).map(distrust).sum::<Duration>() > Duration::from_hours(6));
+    assert_eq!(distrust(u32::MAX), Duration::from_mins(15));
+}
+
+#[tokio::test]
+async fn stopping_waits_for_no_broker_that_confirms_nothing() {
+    let theatre = Theatre::open_on(&[b"a"], Duration::from_mins(1), |memory| Arc::new(Silent(memory))).await;
+    theatre.until_begun(&theatre.puppet.records).await;
+    assert_eq!(theatre.close().await, 1);
 }

@@ -32,7 +32,7 @@ use crate::{
     clock::Clock,
     mail::MailContext,
     post::{self, Due, Post, Told},
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    stage::{Fault, Item, Leave, Reason, Stage, Verdicts},
     telemetry::Traceparent,
     templates::Templates,
 };
@@ -182,7 +182,7 @@ impl Stage for Dispatch {
         Ok(Outcome { event, certificate_id, mail })
     }
 
-    async fn act(&self, mut outcomes: Vec<Outcome>) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, mut outcomes: Vec<Outcome>, leave: &Leave) -> Vec<Result<Outcome, Fault>> {
         let (mut places, mut due) = (Vec::new(), Vec::new());
         for (place, outcome) in outcomes.iter().enumerate() {
             if let Mailing::Due(mail) = &outcome.mail {
@@ -190,10 +190,14 @@ impl Stage for Dispatch {
                 due.push(mail.as_ref().clone());
             }
         }
-        for (place, told) in places.into_iter().zip(self.post.deliver(due).await) {
+        for (place, told) in places.into_iter().zip(self.post.deliver(due, leave).await) {
             outcomes[place].mail = Mailing::Told(told);
         }
         outcomes.into_iter().map(Ok).collect()
+    }
+
+    fn is_only_memory(&self, outcome: &Outcome) -> bool {
+        matches!(&outcome.mail, Mailing::Told(Told { unwritten: Some(_), .. }))
     }
 
     fn record(&self, db: &mut Connection, items: &[(&Item<DispatchV1>, Outcome)]) -> Result<Verdicts, Fault> {
@@ -286,8 +290,18 @@ impl Dispatch {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream},
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
-    use crate::stages::trial::{Trial, event, example, paper};
+    use crate::{
+        mail::{Mailer, Security, SmtpSettings},
+        stages::trial::{Trial, event, example, paper},
+    };
 
     #[tokio::test]
     async fn each_certificate_is_told_once_by_mail_and_every_time_by_event() {
@@ -343,5 +357,69 @@ mod tests {
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Stopping);
         assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_begun_without_leave() {
+        let mut trial = Trial::new();
+        let jobs = trial.up_to(NAME, &example()).await;
+        trial.leave = Leave::until(|| Some("the stage is paused"));
+        let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
+        assert_eq!((fault.reason, fault.text.as_str()), (Reason::Stopping, "the stage is paused"));
+        assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
+    }
+
+    /// A mail server that takes every letter and says nothing to it.
+    async fn silent_server() -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(silence(connection));
+            }
+        });
+        port
+    }
+
+    async fn silence(connection: TcpStream) -> std::io::Result<()> {
+        let mut connection = BufStream::new(connection);
+        let (mut line, mut reply) = (String::new(), "220 here\r\n");
+        loop {
+            connection.write_all(reply.as_bytes()).await?;
+            connection.flush().await?;
+            if line.starts_with("DATA") {
+                // Until its sender has waited for long enough.
+                return tokio::io::copy(&mut connection, &mut tokio::io::sink()).await.map(drop);
+            }
+            line.clear();
+            if connection.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+            reply = if line.starts_with("DATA") { "354 go on\r\n" } else { "250 fine\r\n" };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_silent_after_a_letter_gets_no_other() {
+        let mut trial = Trial::new();
+        let jobs = trial.up_to(NAME, &example()).await;
+        trial.services.post.connections = 1;
+        trial.services.post.mailer = Mailer::smtp(SmtpSettings {
+            host: "127.0.0.1".to_owned(),
+            port: silent_server().await,
+            security: Security::None,
+            ca_file: None,
+            credentials: None,
+            hello_name: None,
+            sender: None,
+            timeout: Duration::from_secs(10),
+            reply_timeout: Duration::from_millis(200),
+            pool_size: 1,
+        })
+        .unwrap();
+        let verdicts = trial.run(&Dispatch::new(&trial.services), &jobs).await;
+        let reasons = verdicts.into_iter().map(|verdict| verdict.unwrap_err().reason);
+        assert_eq!(reasons.collect::<Vec<_>>(), [Reason::MailUnknown, Reason::MailUnavailable]);
+        assert_eq!(trial.rows()["mail"], 1, "no other mail was begun");
     }
 }

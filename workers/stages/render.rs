@@ -29,7 +29,7 @@ use crate::{
     clock::Clock,
     documents::{DocumentError, Documents, Stored},
     drawing::Drawing,
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    stage::{Fault, Item, Leave, Reason, Stage, Verdicts},
 };
 
 /// The wire name.
@@ -71,7 +71,7 @@ impl Render {
         for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
             let stored = match self.documents.put(prefix(kind), &bytes).await {
                 // The store may have come back in between: then nothing is the matter with this document.
-                Err(error) if error.is_unavailable() && self.documents.probe().await.is_ok() => {
+                Err(error) if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() => {
                     self.documents.put(prefix(kind), &bytes).await
                 }
                 stored => stored,
@@ -88,7 +88,7 @@ impl Render {
     async fn unstored(&self, error: &DocumentError) -> Fault {
         let reason = match error.is_unavailable() {
             false => Reason::DocumentFailed,
-            true if self.documents.probe().await.is_ok() => Reason::DocumentUnwritable,
+            true if !error.is_full() && self.documents.probe().await.is_ok() => Reason::DocumentUnwritable,
             true => Reason::DocumentsUnavailable,
         };
         Fault::from_error(reason, error)
@@ -147,7 +147,7 @@ impl Stage for Render {
         Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
     }
 
-    async fn act(&self, outcomes: Vec<Outcome>) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, outcomes: Vec<Outcome>, _: &Leave) -> Vec<Result<Outcome, Fault>> {
         futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
     }
 

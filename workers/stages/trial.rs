@@ -23,7 +23,7 @@ use crate::{
     papers::Press,
     pdf::{FontPaths, Fonts, Pictures},
     post::Post,
-    stage::{Fault, Item, Stage},
+    stage::{Fault, Item, Leave, Stage},
     telemetry::Traceparent,
     templates::Templates,
 };
@@ -32,6 +32,8 @@ use crate::{
 pub(super) struct Trial {
     /// What stages are made of.
     pub(super) services: Services,
+    /// Leave to begin effects.
+    pub(super) leave: Leave,
     folder: tempfile::TempDir,
 }
 
@@ -75,7 +77,7 @@ impl Trial {
             pool,
             documents,
         };
-        Self { services, folder }
+        Self { services, leave: Leave::unlimited(), folder }
     }
 
     /// Runs a stage on payloads as the runner does, in one batch; one verdict per payload.
@@ -113,7 +115,7 @@ impl Trial {
         }
         let mut rows = Vec::new();
         let mut recorded = Vec::new();
-        for (index, acted) in decided.into_iter().zip(stage.act(outcomes).await) {
+        for (index, acted) in decided.into_iter().zip(stage.act(outcomes, &self.leave).await) {
             match acted {
                 Ok(outcome) => {
                     recorded.push(index);

@@ -255,7 +255,7 @@ pub fn reveal(db: &mut Connection, operation: &Operation, ids: &[&str]) -> Resul
 
 /// Whether a message is in a state to be edited.
 pub fn editable(row: &FailedMessage) -> Result<(), OperationError> {
-    if OPEN.contains(&row.state) { Ok(()) } else { Err(OperationError::State { state: row.state }) }
+    if OPEN.contains(&row.state) { Ok(()) } else { Err(OperationError::State { state: row.state, replay: None }) }
 }
 
 /// The message that would stand in the place of one that failed, for `stage`: a new message id, the same correlation. It is judged

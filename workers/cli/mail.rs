@@ -302,9 +302,9 @@ impl Way {
                 Ok(())
             }
             Self::Workers(queue, mut publisher) => {
-                let published = publisher.publish(vec![message]).await;
+                let sent = publisher.publish(vec![message]).await;
                 queue.close().await;
-                published.map_err(unsent)
+                sent.map_err(unsent)
             }
         }
     }

@@ -77,33 +77,35 @@ pub(super) fn filled(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty: leave the option out to mean every one".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// How the conditions of a selection are joined.
+const WHICH: &str = "Which messages (each condition must fit; of several values of one, any)";
+
 /// Which messages are meant.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Which messages (each condition must fit; of several values of one, any)")]
 pub(super) struct Selection {
     /// Identifiers of failed messages; the first characters will do
-    #[arg(value_name = "ID", value_parser = beginning)]
+    #[arg(help_heading = WHICH, value_name = "ID", value_parser = beginning)]
     ids: Vec<String>,
     /// Of this group (`hosho failed groups`); the first characters will do
-    #[arg(long, value_name = "GROUP", value_parser = beginning)]
+    #[arg(long, help_heading = WHICH, value_name = "GROUP", value_parser = beginning)]
     group: Vec<String>,
     /// Of this stage
-    #[arg(long, value_name = "STAGE", value_parser = filled)]
+    #[arg(long, help_heading = WHICH, value_name = "STAGE", value_parser = filled)]
     stage: Vec<String>,
     /// With this code, such as mail.refused
-    #[arg(long, value_name = "CODE", value_parser = filled)]
+    #[arg(long, help_heading = WHICH, value_name = "CODE", value_parser = filled)]
     code: Vec<String>,
     /// Failed last at or after this: 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 90m, 2h, 3d ago
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, help_heading = WHICH, value_name = "TIME")]
     since: Option<String>,
     /// Failed last before this
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, help_heading = WHICH, value_name = "TIME")]
     until: Option<String>,
     /// With this in the text of its fault
-    #[arg(long, value_name = "TEXT", value_parser = filled)]
+    #[arg(long, help_heading = WHICH, value_name = "TEXT", value_parser = filled)]
     text: Option<String>,
     /// A guarantee of this run (`hosho batch list`); the first characters will do
-    #[arg(long, value_name = "RUN", value_parser = beginning)]
+    #[arg(long, help_heading = WHICH, value_name = "RUN", value_parser = beginning)]
     run: Option<String>,
 }
 

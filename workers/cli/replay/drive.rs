@@ -117,8 +117,8 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
                     bar.println(printable(hold));
                 }
             } else if is_due {
-                let told = [&[counts.clone()], held.as_slice()].concat().join("; ");
-                remark(format!("{} of {}: {told}", progress.resolved + progress.failed_again, replay.total));
+                let settled = format!("{} of {}: {counts}", progress.resolved + progress.failed_again, replay.total);
+                remark(std::iter::once(settled).chain(held).collect::<Vec<_>>().join("; "));
             }
             bar.set_message(counts);
         })

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{assembly, clock::Clock, config::Config};
 
-/// Look over everything hosho needs and tell what is not as it should be, and what to do
+/// Look over everything hosho needs; tell what is not as it should be, and what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho doctor

@@ -13,7 +13,7 @@ use crate::{
     stages::{amend, validate},
 };
 
-/// Publish applications and changes of guarantees to RabbitMQ, each confirmed by the broker
+/// Publish applications and changes to RabbitMQ, each confirmed by the broker
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho enqueue examples/applications.jsonl

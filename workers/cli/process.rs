@@ -22,7 +22,7 @@ use crate::{
     config::Config,
 };
 
-/// Take applications and changes of guarantees through all stages in this process; no server needed
+/// Take applications and changes through all stages in this process; no server needed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho process examples/applications.jsonl

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{assembly, config::Config, domain::number::GuaranteeNumber, drawing::Drawing};
 
-/// Issue guarantees again: what waits for them takes effect; where nothing waits, their documents are drawn again
+/// Issue guarantees again: what waits takes effect, else documents are drawn again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho reissue --template-changed --dry-run

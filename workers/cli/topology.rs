@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::{Failure, print, print_json};
 use crate::{assembly, broker::BrokerError, config::Config};
 
-/// Compare the exchanges and queues of RabbitMQ with what they should be, or declare them
+/// Compare exchanges and queues of RabbitMQ with what they should be, or declare them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   HOSHO__BROKER__URL=amqp://localhost hosho topology apply

@@ -191,7 +191,7 @@ impl Stage for Render {
                         guarantee.id = item.job.guarantee,
                         guarantee.revision = item.job.revision,
                         trace.id = item.trace.trace_id(),
-                        "The revision arrived in the registry"
+                        "The certificate arrived in the registry"
                     );
                 }
                 Ok(vec![dispatch::job(item, &item.job.guarantee, item.job.revision)])

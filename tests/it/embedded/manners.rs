@@ -46,8 +46,8 @@ fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();
-    let all = "process validate work enqueue migrate topology config templates obligees documents status failed replay stages recover mail \
-               audit doctor";
+    let all = "process validate work enqueue migrate topology config templates obligees documents status history verify-chain reissue \
+               batch failed replay stages recover mail audit doctor";
     assert_eq!(commands.join(" "), all);
     for command in commands {
         let help = desk.run([command, "--help"]);

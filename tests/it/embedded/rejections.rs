@@ -35,7 +35,7 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
     let read = text.lines().count();
     assert_eq!(
         report["summary"],
-        json!({"read": read, "issued": 0, "unchanged": 0, "rejected": read, "failed": 0, "unfinished": 0, "resumed": 0})
+        json!({"read": read, "issued": 0, "unchanged": 0, "changes": 0, "rejected": read, "failed": 0, "unfinished": 0, "resumed": 0})
     );
     for rejected in report["rejected"].as_array().unwrap() {
         let violation = &rejected["violations"][0];
@@ -81,7 +81,7 @@ fn neighbours_of_broken_lines_are_unharmed() {
     assert_eq!(code, Some(1));
     assert_eq!(
         report["summary"],
-        json!({"read": 28, "issued": 16, "unchanged": 0, "rejected": 10, "failed": 8, "unfinished": 0, "resumed": 0})
+        json!({"read": 28, "issued": 16, "unchanged": 0, "changes": 0, "rejected": 10, "failed": 8, "unfinished": 0, "resumed": 0})
     );
     let failed: BTreeMap<String, &Value> =
         report["failed"].as_array().unwrap().iter().map(|failed| (failed["what"].as_str().unwrap().to_owned(), failed)).collect();

@@ -267,13 +267,13 @@ impl Shift {
     async fn publish(&mut self, publisher: &mut Box<dyn Publisher>, mut messages: Vec<Outgoing>) -> Result<(), End> {
         let mut backoff = Backoff::default();
         while !messages.is_empty() {
-            let published = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
-                published = publisher.publish(messages.clone()) => published,
+                outcome = publisher.publish(messages.clone()) => outcome,
                 // What is not confirmed follows once more from the deliveries, which go back.
                 () = async { stopped(&mut self.runner.stop).await; tokio::time::sleep(LAST_CONFIRMS).await } => return Err(End::Stopped),
             };
-            let (unconfirmed, problem) = match published {
+            let (unconfirmed, problem) = match outcome {
                 Ok(()) => return Ok(()),
                 Err(BrokerError::NotConfirmed { unconfirmed, problem, .. }) => (unconfirmed, problem),
                 Err(broken) => return Err(broken.into()),

@@ -133,10 +133,12 @@ impl Ingester {
         let mut together = true;
         loop {
             let (pool, letters, now) = (self.pool.clone(), Arc::clone(&letters), self.clock.now());
-            let recorded = tokio::task::spawn_blocking(move || match together {
-                true => record(&pool, &letters, now),
-                false => record_apart(&pool, &letters, now),
-            });
+            let recorded =
+                tokio::task::spawn_blocking(
+                    move || {
+                        if together { record(&pool, &letters, now) } else { record_apart(&pool, &letters, now) }
+                    },
+                );
             let recorded = recorded.await;
             let failure = match recorded {
                 Ok(Ok(recorded)) => return Ok(recorded),

@@ -48,7 +48,7 @@ pub enum OperationError {
     #[error(transparent)]
     Edit(#[from] EditError),
     /// The message is in a state that does not allow it.
-    #[error("the message is {}{}: only what failed can be edited", state.as_text(), held(replay))]
+    #[error("the message is {}{}: only what failed can be edited", state.as_text(), held(replay.as_ref()))]
     State {
         /// Its state.
         state: State,
@@ -58,8 +58,8 @@ pub enum OperationError {
 }
 
 /// Says which replay holds a message.
-fn held(replay: &Option<String>) -> String {
-    replay.as_ref().map_or_else(String::new, |id| format!(" in the replay {id}, which must be over first"))
+fn held(replay: Option<&String>) -> String {
+    replay.map_or_else(String::new, |id| format!(" in the replay {id}, which must be over first"))
 }
 
 impl Operation {

@@ -307,7 +307,7 @@ impl Driver {
         loop {
             tokio::select! {
                 biased;
-                published = &mut publishing => return published,
+                outcome = &mut publishing => return outcome,
                 () = tokio::time::sleep(SIGN) => {
                     let (name, now) = (self.name.clone(), self.clock.now());
                     // Whether it is still ours is for the next look.

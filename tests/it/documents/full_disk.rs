@@ -35,15 +35,16 @@ async fn a_full_disk_is_away_for_all_documents() {
     };
     let documents = Documents::open(&format!("file://{}", disk.path().display())).unwrap();
     documents.probe().await.unwrap();
+    let document = vec![b'x'; 100_000];
     let mut filler = fs::File::create(disk.path().join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
     filler.set_len(filler.metadata().unwrap().len() - 65_536).unwrap();
 
-    let error = documents.put("notice", &[b'x'; 100_000]).await.unwrap_err();
+    let error = documents.put("notice", &document).await.unwrap_err();
     assert!(error.is_unavailable() && error.is_full(), "{error:?}");
     assert!(documents.probe().await.is_err(), "there is room for an empty file, and for none of ours");
     drop(filler);
     fs::remove_file(disk.path().join("filler")).unwrap();
     documents.probe().await.unwrap();
-    documents.put("notice", &[b'x'; 100_000]).await.unwrap();
+    documents.put("notice", &document).await.unwrap();
 }

@@ -52,7 +52,7 @@ test: cargo
 	else \
 	    echo "SKIPPED: cargo deny (licences, bans, sources): cargo-deny is not installed" >&2; \
 	fi
-	cargo test --release --locked --workspace --lib --bins $(UNIT_TESTS)
+	cargo test --release --locked --workspace --lib $(UNIT_TESTS)
 	cargo test --release --locked --test it -- --test-threads=4
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 

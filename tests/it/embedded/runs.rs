@@ -70,7 +70,8 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
         (vec!["reissue", "--guarantee", "3107", "--reason", "x"], "31074-00001M"),
         (vec!["reissue", "--obligee", "atlantis", "--reason", "x"], "atlantis"),
         (vec!["reissue", "--since", "yesterday", "--reason", "x"], "--since"),
-        (vec!["batch", "show", "nothing"], "hosho batch list"),
+        (vec!["batch", "show", "nothing"], "0 to 9, a to f"),
+        (vec!["batch", "show", "abcdef"], "hosho batch list"),
         (vec!["batch", "start"], "--reason"),
         (vec!["history", "3107"], "31074-00001M"),
     ] {

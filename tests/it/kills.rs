@@ -199,10 +199,12 @@ fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_ag
     let applications = throw(&mut dice(), setting("LOST").unwrap_or(60));
     let totals = Totals::of(&applications);
     let mut crew = Crew::new(House::new("lost"), applications.len());
-    for last in 0..NAMES.len() {
-        let next = NAMES.get(last + 1);
+    // Those that an application goes through; changes have stages of their own behind them.
+    let stages = &NAMES[..=NAMES.iter().position(|stage| *stage == "dispatch").unwrap()];
+    for last in 0..stages.len() {
+        let next = stages.get(last + 1);
         crew.enqueue(&applications, 1);
-        crew.run_stages(&NAMES[..=last], |crew| match next {
+        crew.run_stages(&stages[..=last], |crew| match next {
             Some(next) => crew.house.depths()[&format!("stage.{next}")] == totals.guarantees as u64,
             None => crew.progress(Mark::Completed) == totals.guarantees,
         });

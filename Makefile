@@ -39,6 +39,10 @@ demo: cargo
 # Unit tests are built with less effort: they run for seconds, and optimising them takes minutes.
 UNIT_TESTS := --config profile.release.package.hosho.opt-level=1 --config profile.release.package.hosho-schema.opt-level=1
 
+# So is what the integration tests are made of, but not the program they run: that is the one that is shipped.
+INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 \
+    | sed -n 's|.*"executable":"\([^"]*/it-[^"]*\)".*|\1|p')"
+
 # The quick checks first. All in the release profile: one build of the dependencies serves them and the demonstration. Most integration
 # tests wait for servers, so more of them run at a time than there are cores.
 .PHONY: test
@@ -53,7 +57,7 @@ test: cargo
 	    echo "SKIPPED: cargo deny (licences, bans, sources): cargo-deny is not installed" >&2; \
 	fi
 	cargo test --release --locked --workspace --lib $(UNIT_TESTS)
-	cargo test --release --locked --test it -- --test-threads=4
+	$(INTEGRATION_TESTS) --test-threads=4
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
 # The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,

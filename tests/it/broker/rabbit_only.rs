@@ -283,11 +283,13 @@ async fn a_worker_survives_its_broker() {
     options.heartbeat = Duration::from_secs(1);
     options.confirm_timeout = Duration::from_secs(1);
     let rabbit = Rabbit::new(options).unwrap();
-    topology::apply(&rabbit).await.unwrap();
+    // What is to be there before the harm may take as long as the machine needs.
+    let patient = Rabbit::new(RabbitOptions::new(server.url(), STAGES.to_vec())).unwrap();
+    topology::apply(&patient).await.unwrap();
 
     for (number, harm) in ["restart", "kill -9", "freeze"].into_iter().enumerate() {
         let mut publisher = rabbit.publisher().await.unwrap();
-        publisher.publish(vec![message(TO_LIVE, harm)]).await.unwrap();
+        patient.publisher().await.unwrap().publish(vec![message(TO_LIVE, harm)]).await.unwrap();
         let mut consumer = rabbit.consume(LIVE, 10).await.unwrap();
         let held = take(&mut consumer, 1).await;
         assert_eq!(bodies(&held), [harm]);

@@ -18,7 +18,7 @@
 //! A message that had failed before and now goes through is marked as resolved in the transaction that holds its result.
 //!
 //! A probe is believed until what it says is disproved: where the stage gives up again and has acknowledged nothing since, whatever is
-//! down answers probes and does no work. Each such round is one more delivery of innocent messages, so they become rare ([`distrust`]).
+//! down answers probes and does no work. Each such round is one more delivery of innocent messages, so they become rare (`distrust`).
 //!
 //! Whether *everything* is down or only one item meets an obstacle is for the stage to find out before it says
 //! "unavailable": one odd letter must not hold back all others.

@@ -1,6 +1,6 @@
 //! Runs of the jobs on the schedule, and of those an operator starts by hand.
 //!
-//! A slot of the schedule is a row that can be inserted once ([`claim`]), whoever comes first, and at most one run of a job is under
+//! A slot of the schedule is a row that can be inserted once ([`begin`]), whoever comes first, and at most one run of a job is under
 //! way at a time; the tables see to both. A run is driven by one process under a lease ([`lease`]) and goes on from its checkpoint
 //! when that process dies.
 

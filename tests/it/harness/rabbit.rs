@@ -116,7 +116,13 @@ impl Rabbit {
 
     /// Stops the server in its tracks (SIGSTOP): connections stay open and nothing answers.
     pub fn freeze(&self) {
-        self.server.lock().unwrap().as_ref().expect("the server runs").signal(libc::SIGSTOP);
+        let server = self.server.lock().unwrap();
+        let server = server.as_ref().expect("the server runs");
+        server.signal(libc::SIGSTOP);
+        // A thread stands still when it is told so, and on a loaded machine that takes a while.
+        let stands = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "));
+        let tasks = format!("/proc/{}/task", server.pid());
+        eventually("a server that stands still", STOP, || std::fs::read_dir(&tasks).unwrap().flatten().all(stands).then_some(()));
     }
 
     /// Lets a frozen server go on.

@@ -62,7 +62,7 @@ test: cargo
 
 # The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,
 # 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. HOSHO_DRILL_SEED repeats a run.
-SOAK := cargo test --release --locked --test it -- --nocapture --test-threads=1
+SOAK = $(INTEGRATION_TESTS) --nocapture --test-threads=1
 .PHONY: soak
 soak: cargo
 	.ci/install $(FOR_TEST)

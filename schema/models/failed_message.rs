@@ -29,9 +29,7 @@ use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Que
 pub use record::{Recorded, attempts, record};
 pub use replaying::{Progress, last_settled, mark_lost, mark_sent, progress, unsent};
 pub(super) use replaying::{freeze, release};
-pub use search::{
-    Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, select_free, since, states, superseded,
-};
+pub use search::{Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, since, states, superseded};
 
 use super::aligned;
 use super::stored_text::stored_as_text;

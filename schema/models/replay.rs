@@ -101,8 +101,8 @@ pub fn create(
     let now = micros(new.at);
     connection.transaction(|connection| {
         let until = filter.until.map_or(now, |until| until.min(now));
-        let filter = Filter { states: from.to_vec(), until: Some(until), ..filter.clone() };
-        let found = failed_message::select_free(connection, &filter)?;
+        let filter = Filter { states: from.to_vec(), until: Some(until), free: true, ..filter.clone() };
+        let found = failed_message::select(connection, &filter)?;
         if found.is_empty() {
             return Ok(None);
         }

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, exists, not, sql};
 use diesel::sql_types::Bool;
-use diesel::{ExpressionMethods, Insertable, NullableExpressionMethods, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, NullableExpressionMethods, QueryDsl, Queryable, RunQueryDsl, Selectable,
+    SelectableHelper,
+};
 
 use super::rows_per_statement;
 use super::stored_text::stored_as_text;
@@ -159,22 +162,28 @@ pub fn redrawn(connection: &mut Connection, items: &[(&str, &str)], now: NaiveDa
     Ok(())
 }
 
+/// A query of the revisions that a guarantee of a run was given there and that are not complete yet.
+macro_rules! incomplete {
+    () => {
+        certificate::table
+            .filter(certificate::guarantee_id.eq(run_item::guarantee_id))
+            .filter(certificate::revision.nullable().ge(run_item::first_revision))
+            .filter(certificate::revision.nullable().le(run_item::last_revision))
+            .filter(certificate::completed_at.is_null())
+    };
+}
+
 /// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they were: of those that are
 /// under way, or of those that had failed and were replayed since.
 pub fn settle_completed(connection: &mut Connection, run_id: &str, failed: bool, now: NaiveDateTime) -> Result<usize, DbError> {
     // Literals: the partial index is found by them.
     let state = if failed { "run_item.state = 'failed'" } else { "run_item.state = 'queued'" };
     match_connection!(connection, c => {
-        let incomplete = certificate::table
-            .filter(certificate::guarantee_id.eq(run_item::guarantee_id))
-            .filter(certificate::revision.nullable().ge(run_item::first_revision))
-            .filter(certificate::revision.nullable().le(run_item::last_revision))
-            .filter(certificate::completed_at.is_null());
         let open = run_item::table
             .filter(run_item::run_id.eq(run_id))
             .filter(sql::<Bool>(state))
             .filter(run_item::outcome.eq(Outcome::Reissued))
-            .filter(not(exists(incomplete)));
+            .filter(not(exists(incomplete!())));
         diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
     })
     .map_err(writing("guarantees of a run"))
@@ -215,7 +224,8 @@ pub struct Counts {
     pub unchanged: i64,
 }
 
-/// Counts the guarantees of a run.
+/// Counts the guarantees of a run. One whose revisions are complete is done, though nobody may have looked since: its dead letter was
+/// replayed after the end of the run.
 pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbError> {
     let rows: Vec<(State, Outcome, i64)> = match_connection!(connection, c => {
         run_item::table
@@ -238,6 +248,28 @@ pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbErr
                     Outcome::Reissued | Outcome::Awaited => counts.reissued += count,
                 }
             }
+        }
+    }
+    if counts.queued + counts.failed > 0 {
+        let late: Vec<(State, i64)> = match_connection!(connection, c => {
+            run_item::table
+                .filter(run_item::run_id.eq(run_id))
+                .filter(run_item::state.ne(State::Done))
+                .filter(run_item::outcome.eq(Outcome::Reissued))
+                .filter(not(exists(incomplete!())))
+                .group_by(run_item::state)
+                .select((run_item::state, count_star()))
+                .load(c)
+        })
+        .map_err(reading("guarantees of a run"))?;
+        for (state, count) in late {
+            match state {
+                State::Queued => counts.queued -= count,
+                State::Failed => counts.failed -= count,
+                State::Done => continue,
+            }
+            counts.done += count;
+            counts.reissued += count;
         }
     }
     Ok(counts)
@@ -303,7 +335,7 @@ pub struct Failed {
     pub text: String,
 }
 
-/// Reads guarantees of a run that failed, at most `limit`, in the order of their numbers.
+/// Reads guarantees of a run that failed and did not go through since, at most `limit`, in the order of their numbers.
 pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>, DbError> {
     match_connection!(connection, c => {
         run_item::table
@@ -311,6 +343,7 @@ pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<V
             .inner_join(failed_message::table)
             .filter(run_item::run_id.eq(run_id))
             .filter(run_item::state.eq(State::Failed))
+            .filter(not(run_item::outcome.eq(Outcome::Reissued).and(not(exists(incomplete!())))))
             .order(guarantee::number)
             .limit(limit)
             .select((guarantee::number, failed_message::id, failed_message::stage, failed_message::code, failed_message::text))

@@ -166,6 +166,7 @@ impl Selection {
             correlation_id: None,
             replay_id: None,
             run_id: run,
+            free: false,
         })
     }
 }

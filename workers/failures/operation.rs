@@ -121,6 +121,8 @@ pub enum LeftOut {
     State(State),
     /// An edited message stands in its place: taken up again, it would be worked off beside that.
     Superseded,
+    /// A replay holds it that may still go on.
+    Held,
     /// It was named, and another condition does not fit it.
     Conditions,
 }
@@ -130,6 +132,7 @@ impl fmt::Display for LeftOut {
         match self {
             Self::State(state) => write!(f, "it is {}", state.as_text()),
             Self::Superseded => f.write_str("an edited message stands in its place"),
+            Self::Held => f.write_str("a replay holds it; `hosho replay list`"),
             Self::Conditions => f.write_str("the other conditions do not fit it"),
         }
     }
@@ -147,8 +150,8 @@ pub fn restore(db: &mut Connection, operation: &Operation, filter: &Filter) -> R
 
 /// What of a selection would be moved from one of some states; changes nothing.
 pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<Moved, OperationError> {
-    let filter = Filter { states: from.to_vec(), ..filter.clone() };
-    let found = failed_message::select_free(db, &filter)?;
+    let filter = Filter { states: from.to_vec(), free: true, ..filter.clone() };
+    let found = failed_message::select(db, &filter)?;
     let discarded: Vec<&str> = found.iter().filter(|(_, state)| *state == State::Discarded).map(|(id, _)| id.as_str()).collect();
     let superseded = failed_message::superseded(db, &discarded)?;
     let (edited, messages): (Vec<_>, Vec<_>) =
@@ -163,8 +166,17 @@ pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<M
 pub fn left_out(db: &mut Connection, filter: &Filter, from: &[State], found: &[(String, State)]) -> Result<Vec<Left>, DbError> {
     let found: HashSet<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
     let missing: Vec<&str> = filter.ids.iter().map(String::as_str).filter(|id| !found.contains(id)).collect();
-    let why = |state| if from.contains(&state) { LeftOut::Conditions } else { LeftOut::State(state) };
-    Ok(failed_message::states(db, &missing)?.into_iter().map(|(id, state)| Left { id, why: why(state) }).collect())
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named = missing.iter().map(|id| (*id).to_owned()).collect();
+    let held = failed_message::select(db, &Filter { ids: named, states: from.to_vec(), free: false, ..filter.clone() })?;
+    let why = |id: &str, state| match state {
+        _ if held.iter().any(|(held, _)| held == id) => LeftOut::Held,
+        state if from.contains(&state) => LeftOut::Conditions,
+        state => LeftOut::State(state),
+    };
+    Ok(failed_message::states(db, &missing)?.into_iter().map(|(id, state)| Left { why: why(&id, state), id }).collect())
 }
 
 fn move_all(db: &mut Connection, operation: &Operation, filter: &Filter, from: &[State], to: State) -> Result<Moved, OperationError> {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::dsl::{count_star, max, min};
+use diesel::dsl::{count_star, max, min, sql};
+use diesel::sql_types::Bool;
 use diesel::{EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods};
 
-use super::{FailedMessage, State, texts};
+use super::{FREE, FailedMessage, State, texts};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading};
 use crate::models::beginning_with;
 use crate::models::tables::{failed_message, run_item};
@@ -36,6 +37,8 @@ pub struct Filter {
     pub replay_id: Option<String>,
     /// A run of the nightly batch, or one by hand: the guarantees of it that failed.
     pub run_id: Option<String>,
+    /// Only what no replay holds that may still go on.
+    pub free: bool,
 }
 
 /// Adds the conditions of a filter to a boxed query.
@@ -75,6 +78,9 @@ macro_rules! narrowed {
         if let Some(id) = &filter.run_id {
             let of_run = run_item::table.filter(run_item::run_id.eq(id)).select(run_item::failed_id).into_boxed();
             query = query.filter(diesel::NullableExpressionMethods::nullable(failed_message::id).eq_any(of_run));
+        }
+        if filter.free {
+            query = query.filter(sql::<Bool>(FREE));
         }
         query
     }};
@@ -185,18 +191,6 @@ pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i6
 pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>, DbError> {
     match_connection!(connection, c: B => {
         narrowed!(failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>(), filter)
-            .order((failed_message::first_failed_at, failed_message::id))
-            .load(c)
-    })
-    .map_err(reading("failed messages"))
-}
-
-/// As [`select`], without what a replay holds that may still go on.
-pub fn select_free(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>, DbError> {
-    match_connection!(connection, c: B => {
-        let query = failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>();
-        narrowed!(query, filter)
-            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>(super::FREE))
             .order((failed_message::first_failed_at, failed_message::id))
             .load(c)
     })

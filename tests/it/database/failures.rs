@@ -1,5 +1,8 @@
 //! Failed messages, replays, the audit, pauses and signs of life, on both databases.
 
+use std::collections::BTreeMap;
+
+use hosho::failures::{Left, LeftOut, planned};
 use hosho_schema::models::audit::{self, Entry};
 use hosho_schema::models::failed_message::{self, Attempt, Filter, Letter, OPEN, Origin, Progress, Recorded, State, record};
 use hosho_schema::models::failure_note::{self, FailureNote};
@@ -172,6 +175,13 @@ on_both_databases! {
             assert_eq!(replay::set_paused(c, "r1", paused, None).unwrap(), paused);
             assert_eq!(begin(c, "r2", &[State::Failed, State::FailedAgain, State::Resolved]), None);
             assert!(failed_message::change(c, &[&a.id()], &OPEN, State::Discarded, at(107)).unwrap().is_empty());
+            let filter = Filter { ids: vec![a.id(), b.id()], free: true, ..Filter::default() };
+            assert_eq!(failed_message::counts(c, &filter).unwrap(), BTreeMap::new());
+            let planned = planned(c, &filter, &OPEN).unwrap();
+            let held = Left { id: a.id(), why: LeftOut::Held };
+            let resolved = Left { id: b.id(), why: LeftOut::State(State::Resolved) };
+            assert_eq!((planned.messages.len(), planned.left.len()), (0, 2));
+            assert!(planned.left.contains(&held) && planned.left.contains(&resolved), "{:?}", planned.left);
             let row = failed_message::by_ids(c, &[&a.id()]).unwrap().remove(0).unwrap();
             let edited = failed_message::FailedMessage { id: "edited".to_owned(), message_id: "new".to_owned(), ..row.clone() };
             assert!(!failed_message::supersede(c, &row.id, &edited, at(108)).unwrap());

@@ -55,6 +55,9 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.out, replayed.err);
     let left = desk.run(["failed", "groups", "--json", "--out", "out"]);
     assert_eq!(serde_json::from_str::<Value>(&left.out).unwrap(), serde_json::json!([]));
+    let shown = desk.run(["batch", "show", id, "--json", "--out", "out"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!((shown["redrawn"].as_i64(), shown["failed"].as_i64()), (Some(16), Some(0)), "{shown}");
     let verify = desk.run(["documents", "verify", "--all", "--out", "out"]);
     assert_eq!(verify.code, Some(0), "{}", verify.out);
 }
@@ -101,4 +104,34 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
     without.env("HOSHO__DATABASE__URL", format!("sqlite:{}", desk.path("out/hosho.sqlite").display()));
     let told = String::from_utf8(run(without).stderr).unwrap();
     assert!(told.contains("broker.url is memory"), "{told}");
+}
+
+/// A night whose changes fail: the authentication keys cannot be opened while it runs.
+#[test]
+fn what_went_through_after_the_end_of_a_run_counts_as_done() {
+    let desk = Desk::new();
+    assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
+    assert_eq!(desk.process(&example("changes.jsonl")).code, Some(0));
+    let ring = std::fs::read(desk.path("out/hosho.keys")).unwrap();
+    std::fs::create_dir(desk.path("other")).unwrap();
+    assert_eq!(answer(desk.hosho(["process", "--out", "other", "/dev/null"])).code, Some(0));
+    std::fs::copy(desk.path("other/hosho.keys"), desk.path("out/hosho.keys")).unwrap();
+    let night = desk.run(["batch", "start", "--reason", "a trial", "--json", "--out", "out"]);
+    let night: Value = serde_json::from_str(&night.out).unwrap_or_else(|_| panic!("{}{}", night.out, night.err));
+    assert_eq!(night["state"], "complete_with_failures", "{night}");
+    assert!(night["failed"].as_i64().unwrap() > 0, "{night}");
+    let id = night["run"].as_str().unwrap();
+    let doctor = desk.run(["doctor", "--out", "out"]);
+    assert!(doctor.out.contains(&format!("hosho failed list --run {}", &id[..8])), "{}", doctor.out);
+
+    std::fs::write(desk.path("out/hosho.keys"), ring).unwrap();
+    let replayed = desk.run(["failed", "replay", "--run", id, "--reason", "the keys are back", "--out", "out"]);
+    assert_eq!(replayed.code, Some(0), "{}{}", replayed.out, replayed.err);
+    let shown = desk.run(["batch", "show", id, "--json", "--out", "out"]);
+    let shown: Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!((&shown["done"], &shown["failed"], &shown["queued"]), (&night["total"], &0.into(), &0.into()), "{shown}");
+    let shown = desk.run(["batch", "show", id, "--out", "out"]);
+    assert!(!shown.out.contains("key.unusable"), "{}", shown.out);
+    let doctor = desk.run(["doctor", "--out", "out"]);
+    assert!(doctor.out.contains(&format!("the last run, {}, ended", &id[..8])), "{}", doctor.out);
 }

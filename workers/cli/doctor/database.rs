@@ -8,14 +8,19 @@ use hosho_schema::{
     models::{
         authentication_key,
         failed_message::{self, Filter, OPEN},
-        mail,
+        job_run::{self, Run, State},
+        mail, run_item,
         stage_control::{self, StageControl},
         worker::{self, Worker, WorkerStage},
     },
 };
 
 use super::{
-    super::{selection::Database, wording::counted},
+    super::{
+        moment::shown,
+        selection::{Database, short},
+        wording::counted,
+    },
     Report, skew,
 };
 use crate::{assembly, config::Config, pulse::GONE_AFTER, stage::chain};
@@ -23,12 +28,17 @@ use crate::{assembly, config::Config, pulse::GONE_AFTER, stage::chain};
 /// A batch in hand for longer than this is stuck: the longest dialogue with a mail server is shorter.
 const STUCK: TimeDelta = TimeDelta::minutes(15);
 
+/// Runs looked at: those of a week, and some by hand.
+const RUNS: i64 = 10;
+
 /// What the rows tell.
 pub(super) struct Told {
     workers: Vec<(Worker, Vec<WorkerStage>)>,
     controls: Vec<StageControl>,
     failed: i64,
     in_doubt: usize,
+    /// The latest runs of the nightly batch and those by hand, newest first, with the guarantees of each that failed.
+    runs: Vec<(Run, i64)>,
     pub(super) data_keys: Vec<String>,
 }
 
@@ -113,7 +123,13 @@ async fn pool(report: &mut Report, database: &Database, server: &Server, config:
 fn tell_from(connection: &mut Connection) -> Result<Told, DbError> {
     let failed = failed_message::counts(connection, &Filter { states: OPEN.to_vec(), ..Filter::default() })?.values().sum();
     let in_doubt = mail::list(connection, &mail::Filter { states: Vec::new(), given_up: true }, 1_000, 0)?.len();
+    let mut runs = Vec::new();
+    for run in job_run::list(connection, RUNS, 0)? {
+        let failed = if run.state == State::CompleteWithFailures { run_item::counts(connection, &run.id)?.failed } else { 0 };
+        runs.push((run, failed));
+    }
     Ok(Told {
+        runs,
         workers: worker::all(connection)?,
         controls: stage_control::all(connection)?,
         failed,
@@ -146,6 +162,7 @@ fn tell_work(report: &mut Report, told: &Told, has_workers: bool, now: NaiveDate
             format!("`hosho stages resume {} --reason …`", control.stage),
         );
     }
+    tell_runs(report, &told.runs, now);
     let is_living = |worker: &Worker| worker.seen_at >= now - GONE_AFTER;
     let (living, gone): (Vec<_>, Vec<_>) = told.workers.iter().partition(|(worker, _)| is_living(worker));
     if !has_workers && living.is_empty() {
@@ -208,6 +225,48 @@ fn circuits(report: &mut Report, rows: &[(&Worker, &WorkerStage)]) {
     }
 }
 
+/// Tells how the latest run ended, of one that nobody drives, and of turns that passed since without one.
+fn tell_runs(report: &mut Report, runs: &[(Run, i64)], now: NaiveDateTime) {
+    const WHAT: &str = "nightly batch";
+    let passed = runs.iter().take_while(|(run, _)| run.state == State::Skipped).count();
+    if let Some((run, _)) = runs.first().filter(|_| passed > 0) {
+        let turn = run.scheduled_for.as_deref().unwrap_or_default();
+        report.warning(
+            WHAT,
+            format!("{} passed without a run, the last {turn}", counted(passed, "turn")),
+            "`hosho batch start --reason …` makes up for it; `hosho batch list` tells why",
+        );
+    }
+    let Some((run, failed)) = runs.get(passed) else {
+        if passed == 0 {
+            report.ok(WHAT, "there was no run yet");
+        }
+        return;
+    };
+    let id = short(&run.id);
+    let is_driven = run.driver.is_some() && run.leased_until.is_some_and(|until| until >= now);
+    match run.state {
+        State::Running if !is_driven => {
+            report.warning(WHAT, format!("nobody drives the run {id}"), "start `hosho work` on some host: it goes on from its checkpoint");
+        }
+        State::Running => report.ok(WHAT, format!("the run {id} is under way: {} of {} selected", run.selected, run.total)),
+        State::Paused => report.warning(
+            WHAT,
+            format!("the run {id} is paused: {}", run.note.as_deref().unwrap_or("no reason is known")),
+            format!("`hosho batch resume {id} --reason …`"),
+        ),
+        State::CompleteWithFailures if *failed > 0 => report.warning(
+            WHAT,
+            format!("{} of the run {id} failed", counted(*failed, "guarantee")),
+            format!("`hosho failed list --run {id}`"),
+        ),
+        State::Complete | State::CompleteWithFailures | State::Cancelled | State::Skipped => {
+            let ended = run.finished_at.map_or_else(|| "-".to_owned(), shown);
+            report.ok(WHAT, format!("the last run, {id}, ended {ended}: {}", run.state.as_text().replace('_', " ")));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::Verdict, *};
@@ -240,7 +299,7 @@ mod tests {
     }
 
     fn told(workers: Vec<(Worker, Vec<WorkerStage>)>) -> Told {
-        Told { workers, controls: Vec::new(), failed: 0, in_doubt: 0, data_keys: Vec::new() }
+        Told { workers, controls: Vec::new(), failed: 0, in_doubt: 0, runs: Vec::new(), data_keys: Vec::new() }
     }
 
     fn report(told: &Told, has_workers: bool) -> Report {
@@ -249,7 +308,7 @@ mod tests {
         report
     }
 
-    const LINES: [&str; 6] = ["failed messages", "mails in doubt", "paused", "workers", "stuck deliveries", "circuit"];
+    const LINES: [&str; 7] = ["failed messages", "mails in doubt", "paused", "nightly batch", "workers", "stuck deliveries", "circuit"];
 
     #[test]
     fn what_is_well_is_said_in_one_line_each() {
@@ -284,5 +343,60 @@ mod tests {
         assert_eq!(report.of("stuck deliveries"), [(Verdict::Warning, "dispatch (live) on a, process 7: 1 message in hand for 20 min")]);
         assert_eq!(report.of("workers").len(), 2, "{:?}", report.of("workers"));
         assert!(report.of("circuit")[0].1.contains("mail.unavailable"));
+    }
+
+    fn a_run(id: &str, state: State) -> (Run, i64) {
+        let run = Run {
+            id: id.repeat(8),
+            job: "reissue".to_owned(),
+            scheduled_for: Some(format!("2026-12-01T01:30:0{id}")),
+            state,
+            selection: "{}".to_owned(),
+            cutoff: now(),
+            rate: 400,
+            total: 9,
+            selected: 4,
+            checkpoint: String::new(),
+            exhausted: false,
+            reason: "night".to_owned(),
+            actor: "schedule".to_owned(),
+            driver: Some("w".to_owned()),
+            leased_until: Some(now()),
+            takeovers: 1,
+            note: Some("slow relay".to_owned()),
+            created_at: now(),
+            finished_at: state.is_over().then(now),
+            reported_at: None,
+        };
+        (run, 0)
+    }
+
+    #[test]
+    fn nights_that_need_somebody_are_told() {
+        use Verdict::{Ok, Warning};
+        let found = |runs: &[(Run, i64)]| -> Vec<(Verdict, String)> {
+            let mut report = Report::silent();
+            tell_runs(&mut report, runs, now());
+            report.of("nightly batch").into_iter().map(|(verdict, text)| (verdict, text.to_owned())).collect()
+        };
+        let one = |run: (Run, i64)| found(&[run]).remove(0);
+        assert_eq!(one(a_run("1", State::Running)), (Ok, "the run 11111111 is under way: 4 of 9 selected".to_owned()));
+        for (driver, leased_until) in [(None, Some(now())), (Some("w".to_owned()), Some(now() - TimeDelta::seconds(1)))] {
+            let (run, _) = a_run("1", State::Running);
+            let left = Run { driver, leased_until, ..run };
+            assert_eq!(one((left, 0)), (Warning, "nobody drives the run 11111111".to_owned()));
+        }
+        assert_eq!(one(a_run("1", State::Paused)), (Warning, "the run 11111111 is paused: slow relay".to_owned()));
+        let (run, _) = a_run("1", State::CompleteWithFailures);
+        assert_eq!(one((run, 2)), (Warning, "2 guarantees of the run 11111111 failed".to_owned()));
+        let replayed = one(a_run("1", State::CompleteWithFailures));
+        assert!(replayed.0 == Ok && replayed.1.ends_with("complete with failures"), "{replayed:?}");
+        assert_eq!(one(a_run("1", State::Cancelled)).0, Ok);
+        // Turns that passed since the last run, and none before it.
+        let skipped = [a_run("3", State::Skipped), a_run("2", State::Skipped), a_run("1", State::Complete), a_run("0", State::Skipped)];
+        let told = found(&skipped);
+        assert_eq!(told[0], (Warning, "2 turns passed without a run, the last 2026-12-01T01:30:03".to_owned()));
+        assert_eq!((told.len(), told[1].0), (2, Ok));
+        assert_eq!(found(&skipped[..2]).len(), 1);
     }
 }

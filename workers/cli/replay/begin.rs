@@ -116,7 +116,7 @@ async fn count(database: &Database, filter: Filter, force: bool) -> Result<Count
     if force {
         states.push(State::Resolved);
     }
-    let filter = Filter { states, ..filter };
+    let filter = Filter { states, free: true, ..filter };
     let (counts, left) = database
         .ask(move |db| {
             let counts = failed_message::counts(db, &filter)?;

@@ -19,7 +19,7 @@ help:
 	@echo "make demo   process the example applications: PDFs and mails appear in demo-out/"
 	@echo "make test   format, lints, all tests on private RabbitMQ, PostgreSQL and SMTP servers, documentation"
 	@echo "make soak   the drills at full size: workers, broker, database and mail server die in the midst of the work (docs/soak.md)"
-	@echo "make bench  how many applications one core judges and how many documents it draws (docs/bench.md)"
+	@echo "make bench  how fast the parts are on one core, and the whole system on private servers (docs/bench.md)"
 	@echo "make fuzz   hostile input for decoding and judging, ten minutes of it (docs/fuzz.md)"
 
 .PHONY: cargo
@@ -77,17 +77,19 @@ soak: cargo
 	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 
-# One core, short; BENCH= gives criterion's own, longer settings. Each ends with a row for docs/bench.md.
+# The parts on one core, short, each with a row for docs/bench.md (BENCH= gives criterion's own, longer settings); then the whole system
+# on private servers, about 40 minutes and 60 GB of documents (BENCH_ONLY, BENCH_GROWTH …: benches/system/main.rs).
 BENCH ?= --warm-up-time 1 --measurement-time 3
 .PHONY: bench
 bench: cargo
-	.ci/install $(FOR_DEMO)
-	for bench in validate documents; do \
+	.ci/install $(FOR_TEST) smtp-sink=postfix
+	for bench in validate stages documents; do \
 	    cargo bench --locked --bench $$bench -- --quiet $(BENCH) | awk -v bench=$$bench '{ print } \
 	        $$1 ~ "^" bench "/" { name = $$1; sub(bench "/", "", name); names = names " " name " |" } \
 	        /thrpt:.*elem\/s/ { row = row " " $$4 " " substr($$5, 1, 1) " |" } \
 	        END { print "\n" bench ", a second:\n|" names "\n|" row }'; \
 	done
+	cargo bench --locked --bench system
 
 # Built with counters by the stable compiler (tests/fuzz/.cargo/config.toml). The corpus grows from run to run; a finding is a file
 # in target/fuzz/findings/, and becomes one in tests/fuzz/regressions/ with what mends it.

@@ -16,7 +16,7 @@ mod choices;
 
 use std::{hint::black_box, sync::Arc};
 
-use choices::Choices;
+use choices::{Choices, FAMILIES, OBJECTS, PLACES, WORKS};
 use chrono::{Days, NaiveDate, NaiveDateTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hosho::{
@@ -31,19 +31,10 @@ use hosho_schema::{
 };
 use printpdf::{Mm, Op, ParsedFont, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How many different contents there are.
 const VARIANTS: usize = 500;
 
 const REGISTRY: &str = "https://registry.example.jp/certificates";
-
-/// Words that names are made of, with characters that need the second font.
-const PLACES: [&str; 12] = ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛城", "ケ峰", "Ｎ区"];
-const OBJECTS: [&str; 8] = ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
-const WORKS: [&str; 6] = ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
-const FAMILIES: [&str; 8] = ["青木", "髙橋", "渡邊", "緑川", "五十嵐", "濱口", "神﨑", "東海林"];
 
 fn contents() -> Vec<(Certificate, String)> {
     let choices = &mut Choices(5);

@@ -37,9 +37,6 @@ use hosho::{
 use hosho_schema::messages::{ApplicationV1, decode};
 use serde_json::Value;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How many different applications there are.
 const VARIANTS: usize = 1_000;
 

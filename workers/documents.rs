@@ -1,4 +1,4 @@
-//! Finished documents: PDFs under names made of their content. The only module that names `object_store`.
+//! Finished documents: PDFs under names made of their content. A folder that every worker sees.
 //!
 //! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writing it twice is the same as writing it once, so a
 //! stage that runs again stores nothing new, and whoever reads a document back knows whether it is still what was written.
@@ -9,14 +9,13 @@
 //! put there, and each file 0600. The root itself, which an operator or user chose, is created 0700 where it is missing and
 //! otherwise left as it is.
 
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as Location;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::hex::hex;
 
@@ -45,7 +44,7 @@ pub enum DocumentError {
         /// Where it was to be.
         location: String,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: std::io::Error,
     },
     /// The store does not give the document.
     #[error("cannot read document {location}")]
@@ -53,7 +52,7 @@ pub enum DocumentError {
         /// Where it should be.
         location: String,
         /// Why.
-        source: Box<object_store::Error>,
+        source: std::io::Error,
     },
     /// There is no such document.
     #[error("document {location} does not exist")]
@@ -87,15 +86,8 @@ impl DocumentError {
     /// Whether the store has no room left, or is read-only: it takes no document, and there is no need to ask it.
     pub fn is_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(error) = cause {
-            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-            if matches!(kind, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem)) {
-                return true;
-            }
-            cause = error.source();
-        }
-        false
+        let (Self::Put { source, .. } | Self::Open { source, .. }) = self else { return false };
+        matches!(source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
     }
 }
 
@@ -110,13 +102,17 @@ pub struct Stored {
     pub size: u64,
 }
 
-/// The document store. Cheap to clone.
+/// The document store: a folder. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Documents {
-    store: Arc<dyn ObjectStore>,
-    /// The root, when the store is a folder.
-    folder: Option<PathBuf>,
+    root: Arc<Path>,
+    at_once: Arc<Semaphore>,
 }
+
+/// Documents written or read at the same time: enough for a disk that syncs many files together. Each has a thread of its own, and
+/// a thread keeps some memory: with one for each document of a batch, hundreds, a worker had 2 GB and spent a fifth of its time
+/// in getting that memory.
+const AT_ONCE: usize = 16;
 
 impl Documents {
     /// Opens the store of a URL: `file:./folder` (relative to the working directory) or `file:///folder`.
@@ -125,8 +121,7 @@ impl Documents {
         let failed = |source| DocumentError::Open { folder: folder.clone(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let root = folder.canonicalize().map_err(failed)?;
-        let store = LocalFileSystem::new_with_prefix(&root).map_err(|error| failed(error.into()))?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), folder: Some(root) })
+        Ok(Self { root: root.into(), at_once: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
     /// Checks that a URL is one of a store, and opens nothing.
@@ -136,90 +131,124 @@ impl Documents {
 
     /// Stores a PDF below `prefix` (such as `notice`) and says where. A document that is there already is not written again.
     pub async fn put(&self, prefix: &str, bytes: &[u8]) -> Result<Stored, DocumentError> {
-        let sha256 = hex(&Sha256::digest(bytes));
-        let location = format!("{prefix}/{}/{sha256}.pdf", &sha256[..2]);
-        let path = checked(&location)?;
-        let size = bytes.len() as u64;
-        let stored = Stored { location: location.clone(), sha256, size };
-        // Renaming is atomic, so a file of the right name and length is the document.
-        match self.store.head(&path).await {
-            // Whoever wrote it may have died before it was closed to others.
-            Ok(found) if found.size == size => return self.private(stored).await,
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(source) => return Err(DocumentError::Put { location, source: Box::new(source) }),
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
+            return Err(DocumentError::Location { location: prefix.to_owned() });
         }
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| DocumentError::Put { location: location.clone(), source };
-        if let Some(root) = &self.folder {
-            let folder = root.join(prefix).join(&stored.sha256[..2]);
-            private_folders(root.clone(), folder).await.map_err(|source| failed(Box::new(source)))?;
-        }
-        self.store.put(&path, bytes.to_vec().into()).await.map_err(|source| failed(Box::new(source)))?;
-        self.private(stored).await
-    }
-
-    /// Closes a stored document to everyone but its owner.
-    async fn private(&self, stored: Stored) -> Result<Stored, DocumentError> {
-        if let Some(root) = &self.folder {
-            let only_owner = std::fs::Permissions::from_mode(0o600);
-            tokio::fs::set_permissions(root.join(&stored.location), only_owner)
-                .await
-                .map_err(|source| DocumentError::Put { location: stored.location.clone(), source: Box::new(source) })?;
-        }
-        Ok(stored)
+        let prefix = prefix.to_owned();
+        let permit = self.permit().await;
+        let bytes = bytes.to_vec();
+        let put = move |root: &Path| {
+            let _permit = permit;
+            let sha256 = hex(&Sha256::digest(&bytes));
+            let location = format!("{prefix}/{}/{sha256}.pdf", &sha256[..2]);
+            let stored = Stored { location, sha256, size: bytes.len() as u64 };
+            match write_whole(root, &stored, &bytes) {
+                Ok(()) => Ok(stored),
+                Err(source) => Err(DocumentError::Put { location: stored.location, source }),
+            }
+        };
+        let failed = |source| DocumentError::Put { location: String::new(), source };
+        self.blocking(put).await.unwrap_or_else(|source| Err(failed(source)))
     }
 
     /// Finds out whether documents can be written now, by writing a file of their size and taking it away. A full disk still takes
     /// small ones.
     pub async fn probe(&self) -> Result<(), DocumentError> {
-        self.trial(PROBE, &sample()).await?;
-        self.clear(PROBE).await
+        self.trial(false).await
     }
 
     /// [`Documents::probe`], and reads back what it wrote.
     pub async fn examine(&self) -> Result<(), DocumentError> {
-        let get = |source: object_store::Error| DocumentError::Get { location: EXAMINATION.to_owned(), source: Box::new(source) };
-        let content = sample();
-        self.trial(EXAMINATION, &content).await?;
-        let read = self.store.get(&Location::from(EXAMINATION)).await.map_err(get)?.bytes().await.map_err(get)?;
-        self.clear(EXAMINATION).await?;
-        if read == content { Ok(()) } else { Err(DocumentError::Damaged { location: EXAMINATION.to_owned() }) }
+        self.trial(true).await
     }
 
-    async fn trial(&self, name: &str, content: &[u8]) -> Result<(), DocumentError> {
-        let put = self.store.put(&Location::from(name), content.to_vec().into()).await;
-        put.map(drop).map_err(|source| DocumentError::Put { location: name.to_owned(), source: Box::new(source) })
-    }
-
-    async fn clear(&self, name: &str) -> Result<(), DocumentError> {
-        match self.store.delete(&Location::from(name)).await {
-            // Another process asked at the same time.
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(DocumentError::Put { location: name.to_owned(), source: Box::new(source) }),
-        }
+    async fn trial(&self, reads: bool) -> Result<(), DocumentError> {
+        let failed = |source| DocumentError::Put { location: TRIAL.to_owned(), source };
+        let trial = move |root: &Path| {
+            let content = sample();
+            let mut file = temporary(root).map_err(failed)?;
+            file.write_all(&content).and_then(|()| file.as_file().sync_data()).map_err(failed)?;
+            let read = |source| DocumentError::Get { location: TRIAL.to_owned(), source };
+            if reads && std::fs::read(file.path()).map_err(read)? != content {
+                return Err(DocumentError::Damaged { location: TRIAL.to_owned() });
+            }
+            file.close().map_err(failed)
+        };
+        self.blocking(trial).await.unwrap_or_else(|source| Err(failed(source)))
     }
 
     /// Reads a document back and checks that it is what was stored.
     pub async fn get(&self, location: &str) -> Result<Vec<u8>, DocumentError> {
-        let path = checked(location)?;
-        let failed = |source| match source {
-            object_store::Error::NotFound { .. } => DocumentError::Missing { location: location.to_owned() },
-            source => DocumentError::Get { location: location.to_owned(), source: Box::new(source) },
+        let path = checked(location)?.to_owned();
+        let permit = self.permit().await;
+        let read = move |root: &Path| {
+            let _permit = permit;
+            let bytes = std::fs::read(root.join(&path))?;
+            let sha256 = hex(&Sha256::digest(&bytes));
+            let is_whole = Path::new(&path).file_stem().is_some_and(|name| name == sha256.as_str());
+            Ok::<_, std::io::Error>(is_whole.then_some(bytes))
         };
-        let bytes = self.store.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-        let sha256 = hex(&Sha256::digest(&bytes));
-        if path.filename().is_some_and(|name| name.strip_suffix(".pdf") == Some(&sha256)) {
-            Ok(bytes.into())
-        } else {
-            Err(DocumentError::Damaged { location: location.to_owned() })
+        match self.blocking(read).await.and_then(|read| read) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(DocumentError::Damaged { location: location.to_owned() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(DocumentError::Missing { location: location.to_owned() }),
+            Err(source) => Err(DocumentError::Get { location: location.to_owned(), source }),
         }
+    }
+
+    /// Leave for one more document. None is only had of a semaphore that was closed, which this one never is.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.at_once).acquire_owned().await.ok()
+    }
+
+    /// Works on the folder, on a thread that may block.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> std::io::Result<T> {
+        let root = Arc::clone(&self.root);
+        tokio::task::spawn_blocking(move || work(&root)).await.map_err(std::io::Error::other)
     }
 }
 
-/// What [`Documents::probe`] writes.
-const PROBE: &str = "probe";
+/// Writes a document so that it appears whole, for its owner only, and survives a power cut; unless it is there already.
+fn write_whole(root: &Path, stored: &Stored, bytes: &[u8]) -> std::io::Result<()> {
+    let path = root.join(&stored.location);
+    let folder = path.parent().unwrap_or(root);
+    match std::fs::metadata(&path) {
+        // Renaming is atomic, so a file of the right name and length is the document. Whoever put it there may have left it open to
+        // others.
+        Ok(found) if found.len() == stored.size => return private_file(&path, &found),
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let made = match temporary(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            private_folders(root, folder)?;
+            temporary(folder)
+        }
+        made => made,
+    };
+    let mut file = made?;
+    file.write_all(bytes)?;
+    file.as_file().sync_data()?;
+    file.persist(&path).map_err(|failed| failed.error)?;
+    std::fs::File::open(folder)?.sync_all()
+}
 
-/// What [`Documents::examine`] writes.
-const EXAMINATION: &str = "examination";
+/// A file beside the documents, for its owner only, that is gone unless it is renamed.
+fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(folder)
+}
+
+/// Closes a stored document to everyone but its owner.
+fn private_file(path: &Path, found: &std::fs::Metadata) -> std::io::Result<()> {
+    if found.permissions().mode() & 0o077 != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// What is written to find out whether documents can be, in messages.
+const TRIAL: &str = "a trial";
 
 /// Bytes of what is written to find out whether documents can be: about a document, with its fonts.
 const SAMPLE_BYTES: usize = 256 * 1024;
@@ -247,7 +276,7 @@ fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
 }
 
 /// Only what [`Documents::put`] makes is a location: lower-case prefix, two digits, 64 digits.
-fn checked(location: &str) -> Result<Location, DocumentError> {
+fn checked(location: &str) -> Result<&str, DocumentError> {
     let wrong = || DocumentError::Location { location: location.to_owned() };
     let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let [prefix, shard, name] = location.split('/').collect::<Vec<_>>()[..] else { return Err(wrong()) };
@@ -256,23 +285,20 @@ fn checked(location: &str) -> Result<Location, DocumentError> {
     if !plain || shard.len() != 2 || sha256.len() != 64 || !sha256.starts_with(shard) || !digits(sha256) {
         return Err(wrong());
     }
-    Location::parse(location).map_err(|_| wrong())
+    Ok(location)
 }
 
 /// Makes the folders between `root` and `folder`, open to their owner only, whatever the umask says and whoever made them.
-async fn private_folders(root: PathBuf, folder: PathBuf) -> std::io::Result<()> {
-    let make = move || {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        for folder in folder.ancestors().take_while(|folder| *folder != root) {
-            if std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
-                std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
-            }
-            // The new name must survive a power cut as surely as the document.
-            std::fs::File::open(folder.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+fn private_folders(root: &Path, folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for folder in folder.ancestors().take_while(|folder| *folder != root) {
+        if std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
         }
-        Ok(())
-    };
-    tokio::task::spawn_blocking(make).await.map_err(std::io::Error::other)?
+        // The new name must survive a power cut as surely as the document.
+        std::fs::File::open(folder.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -380,11 +406,9 @@ mod tests {
     #[test]
     fn a_full_or_read_only_disk_is_told_from_other_trouble() {
         for (errno, full) in [(28, true), (122, true), (30, true), (13, false), (5, false)] {
-            let source = object_store::Error::Generic { store: "disk", source: Box::new(std::io::Error::from_raw_os_error(errno)) };
-            let stored = DocumentError::Put { location: String::new(), source: Box::new(source) };
+            let stored = DocumentError::Put { location: String::new(), source: std::io::Error::from_raw_os_error(errno) };
             assert_eq!((stored.is_full(), stored.is_unavailable()), (full, true), "{errno}");
         }
-        assert!(DocumentError::Put { location: String::new(), source: Box::new(std::io::Error::from_raw_os_error(28)) }.is_full());
     }
 
     #[tokio::test]

@@ -264,6 +264,8 @@ pub type Verdicts = Vec<Result<Vec<Outgoing>, Fault>>;
 pub trait Stage: Send + Sync + 'static {
     /// The wire name: queue, routing key, metric label.
     const NAME: &'static str;
+    /// Items of a batch that are decided and have their effects together: what all of them make is in memory at the same time.
+    const TOGETHER: usize = 1_024;
     /// The decoded message.
     type Job: Send + Sync;
     /// What [`Stage::load`] finds for one item.

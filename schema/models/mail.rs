@@ -14,7 +14,7 @@
 //!   server. Sending at once could send twice: it becomes `unknown` ([`adopt_orphans`]). Should that worker be alive, it may
 //!   still settle the row, because what it heard from the server is better than `unknown`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
@@ -201,7 +201,7 @@ pub struct Settlement {
 }
 
 /// An outcome of sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The mail server took it.
     Accepted,
@@ -211,58 +211,62 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Writes how sending ended, in one transaction, and returns how many rows that changed.
+/// Writes how sending ended, and returns how many rows that changed; all of it where the caller has begun a transaction.
 ///
 /// A row that another worker has declared unknown meanwhile is still accepted or rejected; one that is accepted or rejected
 /// is left alone.
 pub fn settle(connection: &mut Connection, settlements: &[Settlement], at: NaiveDateTime) -> Result<usize, DbError> {
-    connection.transaction(|connection| {
-        let mut settled = 0;
-        for settlement in settlements {
-            let (state, also_from) = match settlement.outcome {
-                Outcome::Accepted => (State::Accepted, State::Unknown),
-                Outcome::Rejected => (State::Rejected, State::Unknown),
-                Outcome::Unknown => (State::Unknown, State::Sending),
-            };
+    // Those of one outcome with the same words together; a mail server that gives each mail a name leaves one each.
+    let mut alike: BTreeMap<(Outcome, Option<&str>), Vec<&str>> = BTreeMap::new();
+    for settlement in settlements {
+        alike.entry((settlement.outcome, settlement.reply.as_deref())).or_default().push(&settlement.id);
+    }
+    let mut settled = 0;
+    for ((outcome, reply), ids) in alike {
+        let (state, also_from) = match outcome {
+            Outcome::Accepted => (State::Accepted, State::Unknown),
+            Outcome::Rejected => (State::Rejected, State::Unknown),
+            Outcome::Unknown => (State::Unknown, State::Sending),
+        };
+        for ids in ids.chunks(MAX_BINDS - 8) {
             settled += match_connection!(connection, c => {
                 let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
-                diesel::update(mail::table.filter(mail::id.eq(&settlement.id)).filter(open))
-                    .set((mail::state.eq(state), mail::reply.eq(&settlement.reply), mail::settled_at.eq(micros(at))))
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(open))
+                    .set((mail::state.eq(state), mail::reply.eq(reply), mail::settled_at.eq(micros(at))))
                     .execute(c)
             })
             .map_err(writing("mails"))?;
         }
-        Ok(settled)
-    })
+    }
+    Ok(settled)
 }
 
-/// Gives back claimed mails that were surely not sent, and returns how many those were.
+/// Gives back claimed mails that were surely not sent, and returns how many those were; all of them where the caller has begun a
+/// transaction.
 ///
 /// A first attempt is pending again; a re-send is unknown again, and due after the same while.
 pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    connection.transaction(|connection| {
-        let mut released = 0;
-        for ids in ids.chunks(MAX_BINDS - 4) {
-            released += match_connection!(connection, c => {
-                let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(re_sent))
-                    .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
-                    .execute(c)
-            })
-            .map_err(writing("mails"))?;
-            released += match_connection!(connection, c => {
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(mail::state.eq(State::Sending)))
-                    .set((
-                        mail::state.eq(State::Pending),
-                        mail::attempts.eq(mail::attempts - 1),
-                        mail::claimed_at.eq(None::<NaiveDateTime>),
-                    ))
-                    .execute(c)
-            })
-            .map_err(writing("mails"))?;
-        }
-        Ok(released)
-    })
+    let mut released = 0;
+    for ids in ids.chunks(MAX_BINDS - 4) {
+        released += match_connection!(connection, c => {
+            let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(re_sent))
+                .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
+                .execute(c)
+        })
+        .map_err(writing("mails"))?;
+        released += match_connection!(connection, c => {
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(mail::state.eq(State::Sending)))
+                .set((
+                    mail::state.eq(State::Pending),
+                    mail::attempts.eq(mail::attempts - 1),
+                    mail::claimed_at.eq(None::<NaiveDateTime>),
+                ))
+                .execute(c)
+        })
+        .map_err(writing("mails"))?;
+    }
+    Ok(released)
 }
 
 /// Makes mails pending again that were refused for good, and returns how many those were: an operator wants them tried anew.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 /// Every vendor and the only places that may name it.
-const VENDORS: [(&str, &[&str]); 15] = [
+const VENDORS: [(&str, &[&str]); 14] = [
     ("lapin", &["workers/broker/rabbit"]),
     ("diesel", &["schema/db", "schema/models"]),
     ("lettre", &["workers/mail"]),
@@ -14,7 +14,6 @@ const VENDORS: [(&str, &[&str]); 15] = [
     ("roxmltree", &["workers/pdf"]),
     ("qrcodegen", &["workers/pdf"]),
     ("handlebars", &["workers/templates.rs"]),
-    ("object_store", &["workers/documents.rs"]),
     ("cron", &["workers/batches"]),
     ("chacha20poly1305", &["workers/keys.rs"]),
     ("clap", &["workers/cli"]),

@@ -42,6 +42,13 @@ pub struct Letter {
     pub trace_id: Option<String>,
 }
 
+impl Letter {
+    /// The message as it goes over the wire: CRLF throughout, ASCII.
+    pub fn message(&self) -> Result<Vec<u8>, LetterError> {
+        Parcel::pack(self).map(|parcel| parcel.bytes)
+    }
+}
+
 /// The sender of a letter.
 #[derive(Clone)]
 pub struct Sender {

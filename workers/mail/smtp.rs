@@ -25,6 +25,10 @@ use crate::secret::Secret;
 /// How long an unused connection is kept: servers commonly close after one to five minutes.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// How long a connection counts as alive after its last mail. One that died meanwhile costs a second attempt, as one that dies in the
+/// midst of a mail does.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How long a parting QUIT may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -82,7 +86,15 @@ pub(super) struct Relay {
     tls: Option<TlsParameters>,
     hello_name: ClientId,
     permits: Semaphore,
-    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A connection that nobody uses.
+struct Idle {
+    connection: AsyncSmtpConnection,
+    since: Instant,
+    /// Whether its last mail was taken.
+    is_clean: bool,
 }
 
 /// How one attempt on one connection failed.
@@ -111,11 +123,11 @@ impl Relay {
         if let Some(mut connection) = self.pooled().await {
             match self.deliver(&mut connection, parcel).await {
                 Ok(reply) => {
-                    self.keep(connection);
+                    self.keep(connection, true);
                     return Ok(reply);
                 }
                 Err(failure) if !failure.connection_lost => {
-                    self.keep(connection);
+                    self.keep(connection, false);
                     return Err(failure.error);
                 }
                 Err(Failure { error: error @ SendError::Unknown { .. }, .. }) => return Err(error),
@@ -126,12 +138,12 @@ impl Relay {
         let mut connection = self.connect().await?;
         match self.deliver(&mut connection, parcel).await {
             Ok(reply) => {
-                self.keep(connection);
+                self.keep(connection, true);
                 Ok(reply)
             }
             Err(failure) => {
                 if !failure.connection_lost {
-                    self.keep(connection);
+                    self.keep(connection, false);
                 }
                 Err(failure.error)
             }
@@ -150,13 +162,13 @@ impl Relay {
             None => self.ask(Step::Connect, connection.command(Noop), None).await,
         };
         asked.map_err(|failure| failure.error)?;
-        self.keep(connection);
+        self.keep(connection, false);
         Ok(())
     }
 
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.lock());
-        for (mut connection, _) in idle {
+        for Idle { mut connection, .. } in idle {
             let _ = timeout(FAREWELL, connection.quit()).await;
         }
     }
@@ -166,21 +178,25 @@ impl Relay {
         self.permits.acquire().await.map_err(|source| SendError::Unavailable { step: Step::Connect, source: source.into() })
     }
 
-    /// A connection from the pool that still answers.
+    /// A connection from the pool: one on which a mail was taken a moment ago, or one that still answers.
     async fn pooled(&self) -> Option<AsyncSmtpConnection> {
         loop {
-            let (mut connection, since) = self.lock().pop()?;
+            let Idle { mut connection, since, is_clean } = self.lock().pop()?;
+            // Taking a mail ends all that was said about it (RFC 5321, 4.1.1.4): RSET would only ask whether the server is there.
+            if is_clean && since.elapsed() < FRESH {
+                return Some(connection);
+            }
             if since.elapsed() < IDLE && matches!(timeout(self.settings.timeout, connection.command(Rset)).await, Ok(Ok(_))) {
                 return Some(connection);
             }
         }
     }
 
-    fn keep(&self, connection: AsyncSmtpConnection) {
-        self.lock().push((connection, Instant::now()));
+    fn keep(&self, connection: AsyncSmtpConnection, is_clean: bool) {
+        self.lock().push(Idle { connection, since: Instant::now(), is_clean });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(AsyncSmtpConnection, Instant)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

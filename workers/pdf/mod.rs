@@ -174,6 +174,11 @@ pub fn draw(markup: &str, materials: Materials<'_>, info: &Info) -> Result<Vec<u
     finish::finished(printed, &display, materials, info)
 }
 
+/// Lays a document out without drawing it, and tells how many pages it has.
+pub fn pages(markup: &str, fonts: &Fonts, pictures: &Pictures) -> Result<usize, PdfError> {
+    display(markup, fonts, pictures).map(|display| display.pages.len())
+}
+
 /// Prepares what all documents of a template share, from the markup of its samples.
 pub fn stock<'a>(samples: impl IntoIterator<Item = &'a str>, fonts: &Fonts, pictures: &Pictures) -> Result<Stock, PdfError> {
     let drawings = samples.into_iter().map(|markup| display(markup, fonts, pictures)).collect::<Result<Vec<_>, _>>()?;

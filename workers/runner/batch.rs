@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
+use futures_util::{
+    FutureExt,
+    stream::{self, StreamExt},
+};
 use hosho_schema::{db::Connection, ids, models::failed_message};
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use sha2::{Digest, Sha256};
@@ -142,25 +145,8 @@ impl Shift {
         }
         let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = open.iter().map(|_| None).collect();
         let facts = self.load(stage, items, open).await;
-        let decided = decide(stage, items, open, facts).await;
-
-        let (mut places, mut outcomes) = (Vec::new(), Vec::new());
-        for (place, outcome) in decided.into_iter().enumerate() {
-            match outcome {
-                Ok(outcome) => {
-                    places.push(place);
-                    outcomes.push(outcome);
-                }
-                Err(fault) => verdicts[place] = Some(Err(fault)),
-            }
-        }
-        let expected = outcomes.len();
-        let acted = match AssertUnwindSafe(stage.act(outcomes, &self.leave())).catch_unwind().await {
-            Ok(acted) => acted,
-            Err(_) => each(expected, &panicked()),
-        };
         let (mut recorded, mut rows) = (Vec::new(), Vec::new());
-        for (place, outcome) in places.into_iter().zip(acted) {
+        for (place, outcome) in self.decide_and_act(stage, items, open, facts).await.into_iter().enumerate() {
             match outcome {
                 Ok(outcome) => {
                     recorded.push(place);
@@ -173,6 +159,47 @@ impl Shift {
             verdicts[place] = Some(verdict);
         }
         verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(|| Err(no_verdict()))).collect()
+    }
+
+    /// Decides items and has their effects, so many at a time as the stage wants together ([`Stage::TOGETHER`]); while some have their
+    /// effects, the next are decided.
+    async fn decide_and_act<S: Stage>(
+        &self,
+        stage: &Arc<S>,
+        items: &Arc<Vec<Item<S::Job>>>,
+        open: &[usize],
+        facts: Each<S::Facts>,
+    ) -> Each<S::Outcome> {
+        let leave = self.leave();
+        let mut facts = facts.into_iter();
+        let portions: Vec<(&[usize], Each<S::Facts>)> =
+            open.chunks(S::TOGETHER).map(|open| (open, facts.by_ref().take(open.len()).collect())).collect();
+        let leave = &leave;
+        let portion = |(open, facts): (&[usize], Each<S::Facts>)| {
+            let open = open.to_vec();
+            async move {
+                let (mut faults, mut outcomes) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
+                for decided in decide(stage, items, open, facts).await {
+                    match decided {
+                        Ok(outcome) => {
+                            outcomes.push(outcome);
+                            faults.push(None);
+                        }
+                        Err(fault) => faults.push(Some(fault)),
+                    }
+                }
+                let expected = outcomes.len();
+                let acted = match AssertUnwindSafe(stage.act(outcomes, leave)).catch_unwind().await {
+                    Ok(acted) => acted,
+                    Err(_) => each(expected, &panicked()),
+                };
+                let mut acted = acted.into_iter();
+                let outcome = |fault: Option<Fault>| fault.map_or_else(|| acted.next().unwrap_or_else(|| Err(no_verdict())), Err);
+                faults.into_iter().map(outcome).collect::<Each<S::Outcome>>()
+            }
+        };
+        let done: Vec<Each<S::Outcome>> = stream::iter(portions).map(portion).buffered(2).collect().await;
+        done.into_iter().flatten().collect()
     }
 
     /// Leave to begin effects now, until the batch has been held for long.
@@ -394,8 +421,8 @@ fn resolve<'a, J: 'a>(
     Ok(())
 }
 
-async fn decide<S: Stage>(stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: &[usize], facts: Each<S::Facts>) -> Each<S::Outcome> {
-    let (stage, items, open) = (Arc::clone(stage), Arc::clone(items), open.to_vec());
+async fn decide<S: Stage>(stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: Vec<usize>, facts: Each<S::Facts>) -> Each<S::Outcome> {
+    let (stage, items) = (Arc::clone(stage), Arc::clone(items));
     let count = open.len();
     let one = move |index: usize, facts: Result<S::Facts, Fault>| {
         let facts = facts?;

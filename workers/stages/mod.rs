@@ -30,18 +30,12 @@ macro_rules! stages {
         /// The wire names of all stages, in the order of the pipeline.
         pub const NAMES: &[&str] = &[$($module::NAME),*];
 
-        /// Starts `concurrency` consumers per lane for one stage. False when there is no such stage.
-        pub fn start(name: &str, services: &Services, runner: &Runner, lanes: &[Lane], concurrency: usize, tasks: &mut JoinSet<()>) -> bool {
+        /// Makes the stage of that name and hands it to `visitor`. `None` when there is no such stage.
+        pub fn visit<V: Visitor>(name: &str, services: &Services, visitor: V) -> Option<V::Output> {
             $(if name == $module::NAME {
-                let stage = Arc::new($module::$type::new(services));
-                for lane in lanes {
-                    for _ in 0..concurrency {
-                        tasks.spawn(runner.clone().run(Arc::clone(&stage), *lane));
-                    }
-                }
-                return true;
+                return Some(visitor.visit($module::$type::new(services)));
             })*
-            false
+            None
         }
     };
 }
@@ -54,6 +48,40 @@ stages! {
     dispatch: Dispatch,
     amend: Amend,
     reissue: Reissue,
+}
+
+/// What is done with a stage, whichever it is.
+pub trait Visitor {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<S: Stage>(self, stage: S) -> Self::Output;
+}
+
+/// Starts `concurrency` consumers per lane for one stage. False when there is no such stage.
+pub fn start(name: &str, services: &Services, runner: &Runner, lanes: &[Lane], concurrency: usize, tasks: &mut JoinSet<()>) -> bool {
+    visit(name, services, Start { runner, lanes, concurrency, tasks }).is_some()
+}
+
+struct Start<'a> {
+    runner: &'a Runner,
+    lanes: &'a [Lane],
+    concurrency: usize,
+    tasks: &'a mut JoinSet<()>,
+}
+
+impl Visitor for Start<'_> {
+    type Output = ();
+
+    fn visit<S: Stage>(self, stage: S) {
+        let stage = Arc::new(stage);
+        for lane in self.lanes {
+            for _ in 0..self.concurrency {
+                self.tasks.spawn(self.runner.clone().run(Arc::clone(&stage), *lane));
+            }
+        }
+    }
 }
 
 /// Decodes a message between stages. The text names the place only: a payload may hold anything.

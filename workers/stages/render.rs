@@ -108,6 +108,8 @@ pub(super) fn again<J>(item: &Item<J>, guarantee: &str, revision: i64, run: &str
 
 impl Stage for Render {
     const NAME: &'static str = NAME;
+    // A certificate and its notice have 110 KB, and take four times as much while they are drawn.
+    const TOGETHER: usize = 16;
     type Job = RenderV1;
     type Facts = Facts;
     type Outcome = Outcome;

@@ -4,6 +4,7 @@
 //! or a queue prefix of their own. Everything started here dies with the test process, however that ends.
 
 pub mod amqp;
+pub mod book;
 pub mod contract;
 pub mod evidence;
 pub mod house;

@@ -54,21 +54,32 @@ pub struct Postgres {
     binaries: PathBuf,
     port: u16,
     owner: Option<(u32, u32)>,
+    durable: bool,
     folder: TempDir,
 }
 
 impl Postgres {
-    /// Makes a server and starts it.
+    /// Makes a server and starts it. It forgets what it was told when the power is cut, which no test does.
     ///
     /// Panics with what to install when PostgreSQL is missing.
     pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// As [`Postgres::new`]; what it has committed is on the disk, as in production.
+    #[allow(dead_code, reason = "for what is measured: benches/system")]
+    pub fn durable() -> Self {
+        Self::with(true)
+    }
+
+    fn with(durable: bool) -> Self {
         let binaries = binaries().unwrap_or_else(|| panic!("PostgreSQL is missing: install the package `postgresql`"));
         let owner = is_root().then(|| account("postgres").expect("there is no user `postgres`: install the package `postgresql`"));
         let folder = tempfile::Builder::new().prefix("hosho-postgres-").tempdir_in(reachable_folder()).unwrap();
         if let Some((user, group)) = owner {
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
         }
-        let mut postgres = Self { server: None, binaries, port: free_port(), owner, folder };
+        let mut postgres = Self { server: None, binaries, port: free_port(), owner, durable, folder };
         let mut initdb = postgres.command("initdb");
         initdb.args(["--username", USER, "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync", "--pgdata"]);
         let output = run({
@@ -80,6 +91,12 @@ impl Postgres {
         postgres
     }
 
+    /// The process id of the server.
+    #[allow(dead_code, reason = "for what is measured: benches/system")]
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the server runs").pid()
+    }
+
     /// Starts it and waits until it answers.
     pub fn start(&mut self) {
         eventually("PostgreSQL answers", LIMIT, || {
@@ -87,14 +104,9 @@ impl Postgres {
             if !self.server.as_mut().is_some_and(Child::is_alive) {
                 let mut command = self.command("postgres");
                 command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
-                for setting in [
-                    "listen_addresses=127.0.0.1",
-                    "unix_socket_directories=",
-                    "max_connections=200",
-                    "fsync=off",
-                    "full_page_writes=off",
-                    "deadlock_timeout=100ms",
-                ] {
+                let forgetful = ["fsync=off", "full_page_writes=off", "deadlock_timeout=100ms"];
+                let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
+                for setting in settings.iter().chain(forgetful.iter().filter(|_| !self.durable)) {
                     command.arg("-c").arg(setting);
                 }
                 self.server = Some(spawn(command, &self.log()));

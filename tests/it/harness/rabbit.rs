@@ -100,6 +100,12 @@ impl Rabbit {
         self.folder.path().join("ca.pem")
     }
 
+    /// The process id of the server.
+    #[allow(dead_code, reason = "for what is measured: benches/system")]
+    pub fn pid(&self) -> u32 {
+        self.server.lock().unwrap().as_ref().expect("the server runs").pid()
+    }
+
     /// Kills the server with SIGKILL and waits until it is gone.
     pub fn kill9(&self) {
         self.server.lock().unwrap().take().expect("the server runs").kill9();

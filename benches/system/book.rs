@@ -1,0 +1,109 @@
+//! A whole country's yearly book: applications beside a million guarantees, and re-issuing by night.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    applications::{Applications, SOURCE},
+    harness::book,
+    pipeline::{self, Sent},
+    processes::{self, Watch},
+    servers::{House, Servers},
+};
+
+/// Re-issuing, with live applications coming in.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Night {
+    pub(crate) stored: i64,
+    pub(crate) reissued: usize,
+    /// Guarantees a second at most, as `batch.rate`.
+    pub(crate) rate: usize,
+    pub(crate) seconds: f64,
+    pub(crate) per_second: f64,
+    /// Milliseconds of processor time for each guarantee, by process, live applications included.
+    pub(crate) cpu_ms: std::collections::BTreeMap<&'static str, f64>,
+    pub(crate) memory: std::collections::BTreeMap<&'static str, u64>,
+    /// Live applications a second.
+    pub(crate) live_per_second: u32,
+    /// p50, p95 and p99 of the whole way of live applications, in milliseconds, before and meanwhile.
+    pub(crate) live_before_ms: [f64; 3],
+    pub(crate) live_meanwhile_ms: [f64; 3],
+}
+
+/// Copies one guarantee of the program's own until there are `count` more; returns the application that was copied.
+pub(crate) fn store(house: &mut House, count: usize) -> String {
+    let examples = include_str!("../../examples/applications.jsonl");
+    let mut application: serde_json::Value = serde_json::from_str(examples.lines().next().unwrap()).unwrap();
+    application["products"].as_array_mut().unwrap().truncate(1);
+    application["source"] = SOURCE.into();
+    application["notification"] = json!({ "wanted": false });
+    let file = house.path("one.json");
+    std::fs::write(&file, application.to_string()).unwrap();
+    let before = pipeline::issued(house);
+    house.workers(1);
+    house.succeed(&["enqueue", file.to_str().unwrap()]);
+    pipeline::until(house, before + 1, Duration::from_mins(2));
+    let id = hosho_schema::ids::application(SOURCE, application["id"].as_str().unwrap());
+    book::copy(&mut house.sql, &id, count);
+    house.sql.query("checkpoint");
+    id
+}
+
+/// Re-issues `count` guarantees of those stored, while applications come at a rate.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+pub(crate) fn night(
+    servers: &Servers,
+    house: &mut House,
+    applications: &mut Applications,
+    application: &str,
+    count: usize,
+    rate: usize,
+    live: u32,
+) -> Night {
+    book::amend(&mut house.sql, SOURCE, application, 0, count);
+    house.sql.query("analyze change");
+    let groups = servers.groups(&house.workers(1));
+    let stored = house.number("select count(*) from guarantee");
+    let few = applications.next(20 * live as usize);
+    let before = pipeline::issued(house);
+    let sent = pipeline::trickle(house, &few, f64::from(live));
+    pipeline::until(house, before + pipeline::guarantees(&few), Duration::from_mins(2));
+    let live_before_ms = pipeline::times(house, &sent)["whole"];
+
+    let cpu = processes::seconds(&groups);
+    let watch = Watch::begin(&groups);
+    let began = Instant::now();
+    house.succeed(&["batch", "start", "--reason", "a measurement", "--detach", "--rate", &rate.to_string()]);
+    let mut meanwhile = Sent::new();
+    let longest = Duration::from_mins(5) + Duration::from_millis(40) * u32::try_from(count).unwrap();
+    loop {
+        house.assert_alive();
+        assert!(began.elapsed() < longest, "the run does not end");
+        meanwhile.extend(pipeline::trickle(house, &applications.next(2 * live as usize), f64::from(live)));
+        if house.number("select count(*) from job_run where finished_at is null") == 0 {
+            break;
+        }
+    }
+    let sql = "select extract(epoch from finished_at - created_at)::text, state from job_run order by created_at desc limit 1";
+    let run = house.sql.query(sql).remove(0);
+    assert_eq!(run[1].as_deref(), Some("complete"));
+    let seconds: f64 = run[0].as_deref().unwrap().parse().unwrap();
+    let (cpu_after, memory) = (processes::seconds(&groups), watch.end());
+    // The newest may still be on their way.
+    pipeline::until(house, 0, Duration::from_mins(2));
+    assert_eq!(house.number("select count(*) from certificate where revision = 1"), i64::try_from(count).unwrap());
+    Night {
+        stored,
+        reissued: count,
+        rate,
+        seconds,
+        per_second: count as f64 / seconds,
+        cpu_ms: cpu.into_iter().map(|(name, before)| (name, (cpu_after[name] - before) * 1_000.0 / count as f64)).collect(),
+        memory,
+        live_per_second: live,
+        live_before_ms,
+        live_meanwhile_ms: pipeline::times(house, &meanwhile)["whole"],
+    }
+}

@@ -1,0 +1,12 @@
+//! The servers of the tests.
+
+#![allow(dead_code, unused_imports, reason = "tests need more of it")]
+
+#[path = "../../tests/it/harness/book.rs"]
+pub mod book;
+#[path = "../../tests/it/harness/postgres.rs"]
+pub mod postgres;
+#[path = "../../tests/it/harness/process.rs"]
+pub mod process;
+#[path = "../../tests/it/harness/rabbit.rs"]
+pub mod rabbit;

@@ -1,0 +1,133 @@
+//! How fast the whole system is: `make bench`.
+//!
+//! Private servers, worker processes as production runs them, and one table in which every line was measured in the same run: what the
+//! parts could do alone, what the pipeline does, how long an application takes under load, what it costs among many, with more
+//! workers, by night, and embedded. `BENCH_…` changes the sizes (see [`Sizes`]); `BENCH_ONLY=parts,pipeline` leaves the rest out,
+//! `BENCH_HOSHO` names another build of the program.
+//! Writes `target/bench/results.json` and `target/bench/results.svg`.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "what is measured is known to be right")]
+#![allow(unreachable_pub, reason = "nothing outside of a program can reach anything")]
+
+mod applications;
+mod book;
+#[path = "../choices.rs"]
+mod choices;
+mod embedded;
+mod harness;
+mod parts;
+mod pipeline;
+mod plot;
+mod processes;
+mod report;
+mod servers;
+
+use applications::Applications;
+use report::Results;
+use servers::Servers;
+
+/// How much is measured.
+struct Sizes {
+    /// Applications of a run: `BENCH_APPLICATIONS`.
+    applications: usize,
+    /// Applications of the runs one after the other on one house: `BENCH_GROWTH`.
+    growth: Vec<usize>,
+    /// Guarantees that are there before the last of them: `BENCH_STORED`.
+    stored: usize,
+    /// Guarantees of the night: `BENCH_REISSUED`.
+    reissued: usize,
+    /// Of them a second at most: `BENCH_RATE`.
+    rate: usize,
+    /// How long applications come at each load: `BENCH_SECONDS`.
+    seconds: f64,
+}
+
+fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
+    let Ok(text) = std::env::var(format!("BENCH_{name}")) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("BENCH_{name}={text:?} cannot be used"))
+}
+
+fn main() {
+    // `cargo test --benches` and `cargo bench -- --list` run this too.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let growth = setting("GROWTH", "1000,10000,100000".to_owned());
+    let sizes = Sizes {
+        applications: setting("APPLICATIONS", 20_000),
+        growth: growth.split(',').map(|size| size.parse().expect("BENCH_GROWTH are numbers with commas")).collect(),
+        stored: setting("STORED", 1_000_000),
+        reissued: setting("REISSUED", 220_000),
+        rate: setting("RATE", 400),
+        seconds: setting("SECONDS", 20.0),
+    };
+    let only = setting("ONLY", String::new());
+    let wanted = |what: &str| only.is_empty() || only.split(',').any(|name| name == what);
+    let mut results = Results::new();
+    let mut servers = Servers::start();
+    let mut made = Applications::new();
+
+    if wanted("parts") {
+        eprintln!("the parts alone, {} applications …", sizes.applications);
+        let house = servers.house();
+        let batch = made.next(sizes.applications);
+        results.parts = Some((batch.len(), parts::measure(&house, &batch)));
+    }
+    if wanted("pipeline") {
+        eprintln!("the pipeline, {} applications …", sizes.applications);
+        let mut house = servers.house();
+        house.workers(1);
+        pipeline::warm_up(&mut house, &mut made, 1_000);
+        let run = pipeline::run(&servers, &mut house, &mut made, sizes.applications, 1);
+        let reached = run.per_second;
+        results.pipeline.push(run);
+        if wanted("latency") {
+            for load in [0.25, 0.5, 0.8] {
+                eprintln!("latency at {:.0} % of that …", 100.0 * load);
+                results.latency.push(pipeline::latency(&mut house, &mut made, load, load * reached, sizes.seconds));
+            }
+        }
+        house.rest();
+    }
+    if wanted("workers") {
+        for count in [2, 4] {
+            eprintln!("{count} worker processes …");
+            let mut house = servers.house();
+            house.workers(count);
+            pipeline::warm_up(&mut house, &mut made, 1_000);
+            results.pipeline.push(pipeline::run(&servers, &mut house, &mut made, sizes.applications, count));
+            house.rest();
+        }
+    }
+    if wanted("growth") || wanted("night") {
+        let mut house = servers.house();
+        house.workers(1);
+        pipeline::warm_up(&mut house, &mut made, 1_000);
+        if wanted("growth") {
+            for size in &sizes.growth {
+                eprintln!("growth: {size} applications …");
+                results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
+            }
+        }
+        eprintln!("{} guarantees are stored …", sizes.stored);
+        let application = book::store(&mut house, sizes.stored);
+        if wanted("growth") {
+            for size in &sizes.growth {
+                eprintln!("growth: {size} applications among them …");
+                results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
+            }
+        }
+        if wanted("night") {
+            eprintln!("the night, {} guarantees …", sizes.reissued);
+            let live = setting("LIVE", 5);
+            let night = book::night(&servers, &mut house, &mut made, &application, sizes.reissued, sizes.rate, live);
+            results.night = Some(night);
+        }
+        house.rest();
+    }
+    if wanted("embedded") {
+        eprintln!("embedded, {} applications …", sizes.applications);
+        results.embedded = Some(embedded::run(&mut made, sizes.applications));
+    }
+    results.tell();
+}

@@ -1,0 +1,206 @@
+//! The whole pipeline: worker processes on private servers.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use chrono::NaiveDateTime;
+use hosho::{broker::Broker, clock::Clock};
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use crate::{
+    applications::{Application, Applications},
+    parts,
+    processes::{self, Watch},
+    servers::{House, Servers},
+};
+
+/// A run of applications, from the first that was enqueued to the last mail that was accepted.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Run {
+    pub(crate) applications: usize,
+    pub(crate) guarantees: usize,
+    pub(crate) workers: usize,
+    /// Guarantees that were there before.
+    pub(crate) stored: i64,
+    pub(crate) seconds: f64,
+    pub(crate) per_second: f64,
+    /// Milliseconds of processor time for each application, by process.
+    pub(crate) cpu_ms: BTreeMap<&'static str, f64>,
+    /// Bytes of memory at most (PSS), by process.
+    pub(crate) memory: BTreeMap<&'static str, u64>,
+    /// Bytes of memory of the workers after the run.
+    pub(crate) memory_after: u64,
+    /// Bytes of the tables and of the documents for each application.
+    pub(crate) table_bytes: u64,
+    pub(crate) document_bytes: u64,
+}
+
+/// How long applications took that came at a rate, in milliseconds.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Latency {
+    /// Of the rate that the pipeline reaches.
+    pub(crate) load: f64,
+    pub(crate) per_second: f64,
+    pub(crate) applications: usize,
+    /// p50, p95, p99 of each stage and of the whole way.
+    pub(crate) stages: BTreeMap<&'static str, [f64; 3]>,
+}
+
+/// How long anything may take, for so many applications.
+pub(crate) fn limit(applications: usize) -> Duration {
+    Duration::from_mins(3) + Duration::from_millis(40) * u32::try_from(applications).unwrap()
+}
+
+/// Guarantees issued so far: the sum of a few rows, because a question that reads a table would be part of what is measured.
+pub(crate) fn issued(house: &mut House) -> i64 {
+    house.number("select coalesce(sum(last), 0)::bigint from guarantee_sequence")
+}
+
+/// Waits until so many guarantees are issued and all of them complete, looking twice a second.
+pub(crate) fn until(house: &mut House, count: i64, longest: Duration) {
+    let began = Instant::now();
+    // Answered by a partial index.
+    while issued(house) < count || house.number("select count(*) from certificate where completed_at is null") > 0 {
+        house.assert_alive();
+        assert!(began.elapsed() < longest, "not within {longest:?}: {count} guarantees");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Takes some applications through, so that everything is open and warm.
+pub(crate) fn warm_up(house: &mut House, applications: &mut Applications, count: usize) {
+    let before = issued(house);
+    let batch = applications.next(count);
+    enqueue(house, &batch);
+    until(house, before + guarantees(&batch), limit(count));
+}
+
+pub(crate) fn guarantees(applications: &[Application]) -> i64 {
+    i64::try_from(applications.iter().map(|application| application.guarantees).sum::<usize>()).unwrap()
+}
+
+fn enqueue(house: &House, applications: &[Application]) {
+    let runtime = Runtime::new().unwrap();
+    let rabbit = parts::rabbit(house);
+    runtime.block_on(async {
+        let mut publisher = rabbit.publisher().await.unwrap();
+        for batch in applications.chunks(256) {
+            publisher.publish(batch.iter().map(parts::message).collect()).await.unwrap();
+        }
+        rabbit.close().await;
+    });
+}
+
+/// Takes `count` applications through `workers` processes.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+pub(crate) fn run(servers: &Servers, house: &mut House, applications: &mut Applications, count: usize, workers: usize) -> Run {
+    let groups = servers.groups(&house.workers(workers));
+    let batch = applications.next(count);
+    let stored = house.number("select count(*) from guarantee");
+    let before = issued(house);
+    let (tables, documents) = house.bytes();
+    let cpu = processes::seconds(&groups);
+    let watch = Watch::begin(&groups);
+    let first = Clock::system().now();
+    enqueue(house, &batch);
+    until(house, before + guarantees(&batch), limit(count));
+    let cpu_after = processes::seconds(&groups);
+    let memory = watch.end();
+    let memory_after = processes::memory(&groups[0].1);
+    let sql = format!("select extract(epoch from max(settled_at) - timestamp '{first}')::text from mail");
+    let seconds: f64 = house.sql.query(&sql)[0][0].as_deref().unwrap().parse().unwrap();
+    assert_eq!(house.number("select count(*) from failed_message"), 0, "messages failed");
+    assert_eq!(house.number("select count(*) from mail where state <> 'accepted'"), 0, "mails were not accepted");
+    let (tables_after, documents_after) = house.bytes();
+    let each = count as f64;
+    Run {
+        applications: count,
+        guarantees: guarantees(&batch).try_into().unwrap(),
+        workers,
+        stored,
+        seconds,
+        per_second: each / seconds,
+        cpu_ms: cpu.into_iter().map(|(name, before)| (name, (cpu_after[name] - before) * 1_000.0 / each)).collect(),
+        memory,
+        memory_after,
+        table_bytes: tables_after.saturating_sub(tables) / count as u64,
+        document_bytes: documents_after.saturating_sub(documents) / count as u64,
+    }
+}
+
+/// Lets applications come at a rate for a while, one by one, whatever becomes of them.
+pub(crate) fn latency(house: &mut House, applications: &mut Applications, load: f64, per_second: f64, seconds: f64) -> Latency {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of applications")]
+    let count = (per_second * seconds).ceil() as usize;
+    let batch = applications.next(count);
+    let before = issued(house);
+    let sent = trickle(house, &batch, per_second);
+    until(house, before + guarantees(&batch), limit(count));
+    Latency { load, per_second, applications: count, stages: times(house, &sent) }
+}
+
+/// When each application was sent, by its id.
+pub(crate) type Sent = BTreeMap<String, NaiveDateTime>;
+
+/// Sends applications at a rate.
+pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f64) -> Sent {
+    let runtime = Runtime::new().unwrap();
+    let rabbit = parts::rabbit(house);
+    runtime.block_on(async {
+        let mut publisher = rabbit.publisher().await.unwrap();
+        let mut sent = Sent::new();
+        let began = Instant::now();
+        let mut at = 0;
+        while at < applications.len() {
+            // Everything that is due: where confirms take longer than the pause between two, several go together.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of applications")]
+            let due = ((began.elapsed().as_secs_f64() * per_second) as usize + 1).min(applications.len());
+            if due > at {
+                let now = Clock::system().now();
+                publisher.publish(applications[at..due].iter().map(parts::message).collect()).await.unwrap();
+                sent.extend(applications[at..due].iter().map(|application| (application.id.clone(), now)));
+                at = due;
+            } else {
+                tokio::time::sleep(Duration::from_secs_f64(0.2 / per_second)).await;
+            }
+        }
+        rabbit.close().await;
+        sent
+    })
+}
+
+/// How long each stage took, and the whole way, of applications that were sent; p50, p95 and p99 in milliseconds.
+pub(crate) fn times(house: &mut House, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
+    let rows = house.sql.query(
+        "select a.upstream_id, a.decided_at, g.issued_at, k.minted_at, c.arrived_at, m.settled_at, c.completed_at
+         from application a join guarantee g on g.application_id = a.id join certificate c on c.guarantee_id = g.id and c.revision = 0
+         join authentication_key k on k.guarantee_id = g.id join mail m on m.certificate_id = c.id",
+    );
+    let mut found: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+    for row in rows {
+        let row: Vec<String> = row.into_iter().flatten().collect();
+        let Some(sent) = sent.get(&row[0]) else { continue };
+        let stamps: Vec<NaiveDateTime> = row[1..].iter().map(|text| text.replace(' ', "T").parse().unwrap()).collect();
+        let mut last = *sent;
+        for (stage, stamp) in parts::STAGES.into_iter().zip(stamps[..4].iter().chain(&stamps[5..])) {
+            found.entry(stage).or_default().push(millis(*stamp - last));
+            last = *stamp;
+        }
+        found.entry("whole").or_default().push(millis(stamps[4] - *sent));
+    }
+    found.into_iter().map(|(stage, times)| (stage, percentiles(times))).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+fn millis(time: chrono::TimeDelta) -> f64 {
+    time.num_microseconds().unwrap_or(i64::MAX) as f64 / 1_000.0
+}
+
+/// p50, p95, p99.
+pub(crate) fn percentiles(mut times: Vec<f64>) -> [f64; 3] {
+    times.sort_by(f64::total_cmp);
+    [50, 95, 99].map(|percent| times.get((times.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(f64::NAN))
+}

@@ -1,0 +1,279 @@
+//! What was measured, for people and for machines.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
+
+use serde::Serialize;
+
+use crate::{
+    book::Night,
+    embedded::Embedded,
+    parts::{STAGES, Spent},
+    pipeline::{Latency, Run},
+    plot,
+    servers::program,
+};
+
+/// Everything that was measured.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Results {
+    pub(crate) machine: BTreeMap<&'static str, String>,
+    /// Applications of the parts, and the seconds of each.
+    pub(crate) parts: Option<(usize, Spent)>,
+    pub(crate) pipeline: Vec<Run>,
+    pub(crate) latency: Vec<Latency>,
+    pub(crate) growth: Vec<Run>,
+    pub(crate) night: Option<Night>,
+    pub(crate) embedded: Option<Embedded>,
+}
+
+/// A target, what was reached, and whether that is enough.
+struct Target {
+    name: &'static str,
+    wanted: &'static str,
+    reached: String,
+    kept: bool,
+}
+
+const MIB: f64 = 1_048_576.0;
+
+impl Results {
+    pub(crate) fn new() -> Self {
+        Self { machine: machine(), ..Self::default() }
+    }
+
+    /// Prints the tables, and writes them with the figures as JSON and a plot into `target/bench`.
+    pub(crate) fn tell(&self) {
+        let text = self.markdown();
+        println!("{text}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("RESULTS.md"), text).unwrap();
+        std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(self).unwrap() + "\n").unwrap();
+        plot::draw(self, &folder.join("results.svg"));
+        eprintln!("written: {}/RESULTS.md, results.json, results.svg", folder.display());
+    }
+
+    fn markdown(&self) -> String {
+        let mut text =
+            String::from("# What the whole system does\n\nMade by `make bench` in one run; docs/bench.md tells what the figures are.\n\n");
+        for (what, value) in &self.machine {
+            let _ = writeln!(text, "- {what}: {value}");
+        }
+        let targets = self.targets();
+        if !targets.is_empty() {
+            text += "\n| target | wanted | reached | |\n|---|---|---|---|\n";
+            for target in targets {
+                let kept = if target.kept { "kept" } else { "**not kept**" };
+                let _ = writeln!(text, "| {} | {} | {} | {kept} |", target.name, target.wanted, target.reached);
+            }
+        }
+        self.tell_parts(&mut text);
+        self.tell_pipeline(&mut text);
+        self.tell_latency(&mut text);
+        self.tell_growth(&mut text);
+        self.tell_night(&mut text);
+        if let Some(embedded) = &self.embedded {
+            let _ = writeln!(
+                text,
+                "\n## Embedded\n\n`hosho process`, {} applications: {:.1} s, **{:.0} a second**; the first mail after {:.2} s.",
+                embedded.applications, embedded.seconds, embedded.per_second, embedded.first_result_seconds
+            );
+        }
+        text
+    }
+
+    /// Applications a second, could the parts be done one after the other without anything in between.
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn limit(&self) -> Option<f64> {
+        let (count, spent) = self.parts.as_ref()?;
+        Some(*count as f64 / (spent.messages + spent.rows + spent.documents + spent.mails))
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let mut targets = Vec::new();
+        let mut add = |name, wanted, reached, kept| targets.push(Target { name, wanted, reached, kept });
+        let one = self.pipeline.first();
+        if let (Some(run), Some(limit)) = (one, self.limit()) {
+            let share = run.per_second / limit;
+            add("pipeline against its parts", "60 %", format!("{:.0} %", 100.0 * share), share >= 0.6);
+        }
+        if let Some(run) = one {
+            add("applications a second", "500", format!("{:.0}", run.per_second), run.per_second >= 500.0);
+        }
+        if let Some(night) = &self.night {
+            add("guarantees re-issued a second", "367", format!("{:.0}", night.per_second), night.per_second >= 367.0);
+            let ratio = night.live_meanwhile_ms[1] / night.live_before_ms[1];
+            add("live p95 meanwhile", "2.0 times", format!("{ratio:.2} times"), ratio <= 2.0);
+        }
+        let (few, many) = (self.growth.first(), self.growth.iter().rfind(|run| run.stored > 500_000));
+        if let (Some(few), Some(many)) = (few, many) {
+            let cost = |run: &Run| run.cpu_ms.values().sum::<f64>();
+            let ratio = cost(many) / cost(few);
+            add("cost among 1,000,000", "1.15 times", format!("{ratio:.2} times"), ratio <= 1.15);
+        }
+        if let Some(peak) = self.growth.iter().filter_map(|run| run.memory.get("worker")).max() {
+            let peak = megabytes(*peak);
+            add("memory of the worker, MiB", "250", format!("{peak:.0}"), peak < 250.0);
+        }
+        if let (Some(embedded), Some(run)) = (&self.embedded, one) {
+            let ratio = embedded.per_second / run.per_second;
+            add("embedded against the pipeline", "1.0 times", format!("{ratio:.2} times"), ratio >= 1.0);
+            let first = embedded.first_result_seconds;
+            add("first result embedded, s", "1.0", format!("{first:.2}"), first <= 1.0);
+        }
+        if let Some(latency) = self.latency.first() {
+            let p95 = latency.stages["whole"][1];
+            add("p95 at a quarter of the load, ms", "500", format!("{p95:.0}"), p95 < 500.0);
+        }
+        targets
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn tell_parts(&self, text: &mut String) {
+        let Some((count, spent)) = &self.parts else { return };
+        let _ = writeln!(text, "\n## The parts alone\n\n{count} applications, each part with all cores to itself.\n");
+        *text += "| part | s | applications a second |\n|---|---|---|\n";
+        let rows = [("messages", spent.messages), ("database rows", spent.rows), ("documents", spent.documents), ("mails", spent.mails)];
+        for (name, seconds) in rows {
+            let _ = writeln!(text, "| {name} | {seconds:.1} | {:.0} |", *count as f64 / seconds);
+        }
+        let limit = self.limit().unwrap_or_default();
+        let _ = writeln!(text, "| **all, one after the other** | {:.1} | **{limit:.0}** |", *count as f64 / limit);
+        let _ = writeln!(text, "| decoding and deciding in other stages | {:.1} | {:.0} |", spent.rest, *count as f64 / spent.rest);
+    }
+
+    fn tell_pipeline(&self, text: &mut String) {
+        if self.pipeline.is_empty() {
+            return;
+        }
+        *text += "\n## The pipeline\n\nFrom the first application enqueued to the last mail accepted.\n\n";
+        *text += HEAD;
+        for run in &self.pipeline {
+            row(text, run);
+        }
+        *text += "\nProcessor time of each, milliseconds an application, and the most memory, MiB:\n\n";
+        *text += "| workers | worker | RabbitMQ | PostgreSQL | SMTP | memory: workers | RabbitMQ | PostgreSQL | SMTP |\n";
+        *text += "|---|---|---|---|---|---|---|---|---|\n";
+        for run in &self.pipeline {
+            let _ = write!(text, "| {} |", run.workers);
+            for name in GROUPS {
+                let _ = write!(text, " {:.2} |", run.cpu_ms[name]);
+            }
+            for name in GROUPS {
+                let _ = write!(text, " {:.0} |", megabytes(run.memory[name]));
+            }
+            *text += "\n";
+        }
+        let run = &self.pipeline[0];
+        let _ = writeln!(text, "\nFor each application {} bytes of tables and {} bytes of documents.", run.table_bytes, run.document_bytes);
+    }
+
+    fn tell_latency(&self, text: &mut String) {
+        if self.latency.is_empty() {
+            return;
+        }
+        *text += "\n## How long an application takes\n\nApplications that come one by one, at a share of the rate above; p50 / p95 / p99 in milliseconds.\n\n";
+        *text += "| load | a second |";
+        for stage in STAGES.iter().chain(&["whole"]) {
+            let _ = write!(text, " {stage} |");
+        }
+        *text += "\n|---|---|---|---|---|---|---|---|\n";
+        for latency in &self.latency {
+            let _ = write!(text, "| {:.0} % | {:.0} |", 100.0 * latency.load, latency.per_second);
+            for stage in STAGES.iter().chain(&["whole"]) {
+                let [p50, p95, p99] = latency.stages[stage];
+                let _ = write!(text, " {p50:.0} / {p95:.0} / {p99:.0} |");
+            }
+            *text += "\n";
+        }
+    }
+
+    fn tell_growth(&self, text: &mut String) {
+        if self.growth.is_empty() {
+            return;
+        }
+        *text +=
+            "\n## What an application costs among many\n\nRuns one after the other, on one worker process that is never restarted.\n\n";
+        *text += "| guarantees there before | applications | s | a second | processor ms each | worker MiB at most | and after |\n";
+        *text += "|---|---|---|---|---|---|---|\n";
+        for run in &self.growth {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {:.1} | {:.0} | {:.2} | {:.0} | {:.0} |",
+                run.stored,
+                run.applications,
+                run.seconds,
+                run.per_second,
+                run.cpu_ms.values().sum::<f64>(),
+                megabytes(run.memory["worker"]),
+                megabytes(run.memory_after)
+            );
+        }
+    }
+
+    fn tell_night(&self, text: &mut String) {
+        let Some(night) = &self.night else { return };
+        let _ = writeln!(
+            text,
+            "\n## The night\n\n{} guarantees of {} re-issued with their documents, at most {} a second: {:.0} s, **{:.0} a second**; {:.2} ms of\nprocessor time each ({}); the worker had {:.0} MiB at most.\n",
+            night.reissued,
+            night.stored,
+            night.rate,
+            night.seconds,
+            night.per_second,
+            night.cpu_ms.values().sum::<f64>(),
+            GROUPS.map(|name| format!("{name} {:.2}", night.cpu_ms[name])).join(", "),
+            megabytes(night.memory["worker"]),
+        );
+        let _ = writeln!(text, "| live applications, {} a second | p50 ms | p95 ms | p99 ms |\n|---|---|---|---|", night.live_per_second);
+        for (when, [p50, p95, p99]) in [("before", night.live_before_ms), ("meanwhile", night.live_meanwhile_ms)] {
+            let _ = writeln!(text, "| {when} | {p50:.0} | {p95:.0} | {p99:.0} |");
+        }
+    }
+}
+
+const GROUPS: [&str; 4] = ["worker", "RabbitMQ", "PostgreSQL", "SMTP"];
+
+const HEAD: &str = "| worker processes | applications | guarantees | s | applications a second |\n|---|---|---|---|---|\n";
+
+fn row(text: &mut String, run: &Run) {
+    let _ =
+        writeln!(text, "| {} | {} | {} | {:.1} | **{:.0}** |", run.workers, run.applications, run.guarantees, run.seconds, run.per_second);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / MIB
+}
+
+/// What it was measured on.
+fn machine() -> BTreeMap<&'static str, String> {
+    let said = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().ok()?;
+        String::from_utf8(output.stdout).ok().map(|text| text.lines().next().unwrap_or_default().trim().to_owned())
+    };
+    let file = |path: &str, name: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        line.split_once([':', '=']).map(|(_, value)| value.trim().trim_matches('"').to_owned())
+    };
+    let package = |name: &str| said("dpkg-query", &["-W", "-f", "${Version}", name]).unwrap_or_else(|| "?".to_owned());
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let version = said(&program(), &["--version"]).unwrap_or_default();
+    BTreeMap::from([
+        ("processor", format!("{cores} cores of {}", file("/proc/cpuinfo", "model name").unwrap_or_default())),
+        ("memory", file("/proc/meminfo", "MemTotal").unwrap_or_default()),
+        ("system", file("/etc/os-release", "PRETTY_NAME").unwrap_or_default()),
+        ("program", version),
+        ("compiler", said("rustc", &["--version"]).unwrap_or_default()),
+        (
+            "servers",
+            format!(
+                "RabbitMQ {}, PostgreSQL {}, Postfix's smtp-sink {}",
+                package("rabbitmq-server"),
+                package("postgresql"),
+                package("postfix")
+            ),
+        ),
+    ])
+}

@@ -1,0 +1,186 @@
+//! Private servers as production has them, and `hosho` on them.
+//!
+//! PostgreSQL and RabbitMQ as the tests start theirs, but on the disk as in production: every commit and every quorum queue is synced.
+//! The mail server is Postfix's `smtp-sink`: it speaks SMTP, takes a mail and forgets it.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use hosho::config::Config;
+
+use crate::{
+    harness::{
+        postgres::{Postgres, Session},
+        process::{Child, eventually, free_port, run, spawn},
+        rabbit::Rabbit,
+    },
+    processes::Group,
+};
+
+/// Everything `hosho` needs.
+pub(crate) struct Servers {
+    pub(crate) postgres: Postgres,
+    pub(crate) rabbit: Rabbit,
+    sink: Child,
+    smtp: u16,
+    folder: tempfile::TempDir,
+    houses: usize,
+}
+
+/// A database, a queue prefix and a document store of their own on the servers.
+pub(crate) struct House {
+    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) prefix: String,
+    pub(crate) broker: String,
+    pub(crate) documents: PathBuf,
+    pub(crate) sql: Session,
+    folder: PathBuf,
+    workers: Vec<Child>,
+}
+
+/// When documents were last deleted.
+static CLEARED: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// For half a minute after many files were deleted ext4 searches longer for the place of a new one; that would be part of what is
+/// measured.
+const FORGETS: Duration = Duration::from_secs(40);
+
+/// The program that is measured: this version's, or another build of it, to be compared.
+pub(crate) fn program() -> String {
+    std::env::var("BENCH_HOSHO").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hosho").to_owned())
+}
+
+impl Servers {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("hosho-bench-").tempdir().unwrap();
+        let smtp = free_port();
+        let mut sink = Command::new("/usr/sbin/smtp-sink");
+        // As nobody else's: it needs no rights, and refuses to run as root without a name.
+        sink.args(["-u", "nobody", "-m", "400", &format!("127.0.0.1:{smtp}"), "1000"]);
+        let sink = spawn(sink, &folder.path().join("smtp.log"));
+        eventually("smtp-sink listens", Duration::from_secs(20), || std::net::TcpStream::connect(("127.0.0.1", smtp)).ok());
+        Self { postgres: Postgres::durable(), rabbit: Rabbit::start(), sink, smtp, folder, houses: 0 }
+    }
+
+    /// What is measured, with some workers.
+    pub(crate) fn groups(&self, workers: &[u32]) -> Vec<Group> {
+        vec![
+            ("worker", workers.to_vec()),
+            ("RabbitMQ", vec![self.rabbit.pid()]),
+            ("PostgreSQL", vec![self.postgres.pid()]),
+            ("SMTP", vec![self.sink.pid()]),
+        ]
+    }
+
+    /// A house with empty tables and queues.
+    pub(crate) fn house(&mut self) -> House {
+        self.houses += 1;
+        if let Some(since) = *CLEARED.lock().unwrap() {
+            std::thread::sleep(FORGETS.saturating_sub(since.elapsed()));
+        }
+        let folder = self.folder.path().join(format!("house-{}", self.houses));
+        std::fs::create_dir(&folder).unwrap();
+        let prefix = format!("bench{}.", self.houses);
+        let (broker, database) = (self.rabbit.url(), self.postgres.database("bench"));
+        let documents = folder.join("documents");
+        let settings = vec![
+            ("broker.url", broker.clone()),
+            ("broker.prefix", prefix.clone()),
+            ("database.url", database.clone()),
+            ("documents.url", format!("file:{}", documents.display())),
+            ("keys.file", folder.join("hosho.keys").display().to_string()),
+            ("keys.create", "true".to_owned()),
+            ("mail.transport", "smtp".to_owned()),
+            ("mail.host", "127.0.0.1".to_owned()),
+            ("mail.port", self.smtp.to_string()),
+            ("mail.security", "none".to_owned()),
+            ("log.format", "json".to_owned()),
+        ];
+        let sql = Session::connect(&database);
+        let house = House { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
+        house.succeed(&["migrate"]);
+        house.succeed(&["topology", "apply"]);
+        house
+    }
+}
+
+impl House {
+    /// The configuration, for what runs in this process.
+    pub(crate) fn config(&self) -> Config {
+        Config::load(None, &self.settings).unwrap()
+    }
+
+    /// A path in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn hosho(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.args(arguments);
+        for (key, value) in &self.settings {
+            command.env(format!("HOSHO__{}", key.replace('.', "__").to_uppercase()), value);
+        }
+        command
+    }
+
+    /// Runs `hosho`, which must succeed, and returns what it printed.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
+        let output = run(self.hosho(arguments));
+        assert!(output.status.success(), "hosho {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Starts worker processes until there are `count`, and returns their ids.
+    pub(crate) fn workers(&mut self, count: usize) -> Vec<u32> {
+        while self.workers.len() < count {
+            let log = self.path(&format!("worker-{}.log", self.workers.len()));
+            self.workers.push(spawn(self.hosho(&["work"]), &log));
+        }
+        self.workers.iter().map(Child::pid).collect()
+    }
+
+    /// Ends every worker.
+    pub(crate) fn rest(&mut self) {
+        for worker in &self.workers {
+            worker.terminate();
+        }
+        for mut worker in self.workers.drain(..) {
+            assert!(worker.wait(Duration::from_secs(40)).success(), "a worker did not stop cleanly: {}", worker.output());
+        }
+    }
+
+    /// Panics with its log when a worker ended by itself.
+    pub(crate) fn assert_alive(&mut self) {
+        for worker in &mut self.workers {
+            assert!(worker.is_alive(), "a worker ended by itself: {}", worker.output());
+        }
+    }
+
+    /// The number that is asked for.
+    pub(crate) fn number(&mut self, sql: &str) -> i64 {
+        self.sql.query(sql)[0][0].as_deref().unwrap().parse().unwrap()
+    }
+
+    /// Bytes of the tables and of the documents.
+    pub(crate) fn bytes(&mut self) -> (u64, u64) {
+        let tables = self.number("select pg_database_size(current_database())");
+        let mut command = Command::new("du");
+        command.arg("-sb").arg(&self.documents);
+        let documents = String::from_utf8(run(command).stdout).unwrap();
+        (tables.unsigned_abs(), documents.split_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(0))
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.workers.clear();
+        // A hundred thousand documents are some gigabytes.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        *CLEARED.lock().unwrap() = Some(Instant::now());
+    }
+}

@@ -30,6 +30,7 @@
 
 mod batch;
 mod faults;
+mod precedence;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use hosho_schema::db::Pool;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
+
+pub use precedence::Precedence;
 
 use crate::{
     broker::{Broker, BrokerError, Lane, Outgoing, Publisher, Rung, Source},
@@ -81,7 +84,12 @@ pub struct Runner {
     pub pulse: Pulse,
     /// Asks what is down.
     pub probe: Probe,
+    /// Which lane goes first.
+    pub precedence: Precedence,
 }
+
+/// How much smaller a bulk batch is than a live one.
+const BULK: u16 = 4;
 
 /// How long confirms may take once the process was asked to stop: far less than it has to finish.
 const LAST_CONFIRMS: Duration = Duration::from_secs(5);
@@ -110,6 +118,7 @@ struct Shift {
     gauge: Gauge,
     paused: watch::Receiver<BTreeSet<String>>,
     stage: &'static str,
+    lane: Lane,
     /// Whether nothing was acknowledged since a probe told that what was down is back.
     unproved: bool,
     /// How often in a row a probe was wrong.
@@ -129,7 +138,7 @@ impl Runner {
     /// panics: the deliveries in hand go back, and a new session begins.
     pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
         let (gauge, paused) = (self.pulse.gauge(S::NAME, lane), self.pulse.paused());
-        Shift { runner: self, gauge, paused, stage: S::NAME, unproved: false, wrong_probes: 0 }.run(stage, lane).await;
+        Shift { runner: self, gauge, paused, stage: S::NAME, lane, unproved: false, wrong_probes: 0 }.run(stage, lane).await;
     }
 }
 
@@ -188,8 +197,13 @@ impl Shift {
     }
 
     async fn try_session<S: Stage>(&mut self, stage: &Arc<S>, lane: Lane, backoff: &mut Backoff) -> Result<End, End> {
-        let batch = usize::from(self.settings.batch);
-        let prefetch = self.settings.batch.saturating_mul(2);
+        let batch = match lane {
+            Lane::Live => self.settings.batch,
+            // So that a live message waits for short transactions only.
+            Lane::Bulk => (self.settings.batch / BULK).max(1),
+        };
+        let prefetch = batch.saturating_mul(2);
+        let batch = usize::from(batch);
         let mut consumer = self.broker.consume(Source::Stage(S::NAME, lane), prefetch).await?;
         let mut publisher = self.broker.publisher().await?;
         self.gauge.consumes(true);

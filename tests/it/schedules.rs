@@ -105,6 +105,7 @@ impl Premises {
             stop: stop.clone(),
             pulse: Pulse::new(&services.clock),
             probe: services.probe(),
+            precedence: hosho::runner::Precedence::default(),
         };
         let mut tasks = JoinSet::new();
         for name in NAMES {

@@ -147,6 +147,7 @@ pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn Broke
         stop,
         pulse,
         probe: services.probe(),
+        precedence: runner::Precedence::default(),
     }
 }
 

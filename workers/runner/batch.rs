@@ -19,6 +19,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::{
     Backoff, End, Shift,
     faults::{no_verdict, panicked},
+    precedence::Live,
 };
 use crate::{
     broker::{Delivery, Lane, Outgoing, Publisher},
@@ -56,6 +57,7 @@ impl Shift {
     ) -> Result<(), End> {
         let started = Instant::now();
         debug!("Batch begins");
+        let _live = self.goes_first(lane).await;
         let mut messages = Vec::new();
         let (mut places, mut items) = (Vec::new(), Vec::new());
         for (place, delivery) in deliveries.iter_mut().enumerate() {
@@ -178,6 +180,9 @@ impl Shift {
         let portion = |(open, facts): (&[usize], Each<S::Facts>)| {
             let open = open.to_vec();
             async move {
+                if self.lane == Lane::Bulk {
+                    self.precedence.give_way().await;
+                }
                 let (mut faults, mut outcomes) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
                 for decided in decide(stage, items, open, facts).await {
                     match decided {
@@ -200,6 +205,15 @@ impl Shift {
         };
         let done: Vec<Each<S::Outcome>> = stream::iter(portions).map(portion).buffered(2).collect().await;
         done.into_iter().flatten().collect()
+    }
+
+    /// Takes precedence for a live batch, until what is returned is dropped; lets those go first where it is a bulk one.
+    async fn goes_first(&self, lane: Lane) -> Option<Live> {
+        if lane == Lane::Live {
+            return Some(self.precedence.take());
+        }
+        self.precedence.give_way().await;
+        None
     }
 
     /// Leave to begin effects now, until the batch has been held for long.

@@ -161,6 +161,7 @@ impl Theatre {
             settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
+            precedence: super::Precedence::default(),
         };
         let puppet = Arc::new(Puppet::default());
         let running = tokio::spawn(runner.run(Arc::clone(&puppet), Lane::Live));

@@ -113,6 +113,7 @@ fn the_process_that_dies() {
             settings: Settings { batch: 256, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold: Duration::from_mins(1) },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
+            precedence: hosho::runner::Precedence::default(),
         };
         let running = tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));
         terminate.recv().await;

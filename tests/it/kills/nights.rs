@@ -1,7 +1,8 @@
 //! A night: every guarantee has an amendment that waits, and whoever runs the batch, or works for it, is killed on the way.
 //!
-//! `HOSHO_DRILL_NIGHT` is the number of applications (40,000 of them have some 50,000 guarantees), `HOSHO_DRILL_NIGHT_KILLS` that of
-//! kills. Live applications come in before and during the night; how long they take is told, and decides nothing.
+//! `HOSHO_DRILL_NIGHT` is the number of applications (36,000 of them have some 50,000 guarantees), `HOSHO_DRILL_NIGHT_KILLS` that of
+//! kills, `HOSHO_DRILL_NIGHT_RATE` the guarantees a second at most. Live applications come in before and during the night
+//! (`HOSHO_DRILL_NIGHT_LIVE` each time); how long they take is told, and decides nothing.
 
 use std::{
     collections::BTreeSet,
@@ -21,9 +22,6 @@ use super::{
     dice, place, setting,
 };
 use crate::harness::{house::House, process::eventually};
-
-/// Live applications whose time is taken, before and during the night.
-const LIVE: usize = 15;
 
 /// Longest wait for the whole night.
 fn limit(applications: usize) -> Duration {
@@ -100,9 +98,11 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let _place = place();
     let mut dice = dice();
     let size = setting("NIGHT").unwrap_or(200);
+    // Whose time is taken, before and during the night.
+    let live_each = setting("NIGHT_LIVE").unwrap_or(15);
     let kills: usize = setting("NIGHT_KILLS").unwrap_or(3);
-    let applications = throw(&mut dice, size + 2 * LIVE);
-    let (live, applications) = applications.split_at(2 * LIVE);
+    let applications = throw(&mut dice, size + 2 * live_each);
+    let (live, applications) = applications.split_at(2 * live_each);
     let totals = Totals::of(applications);
     let mut crew = Crew::new(House::new("nights"), size);
     crew.start(&[("BATCH__LEASE_SECONDS", "5"), ("BATCH__REPORT_FOLDER", &crew.house.path("reports").display().to_string())]);
@@ -128,13 +128,13 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     assert_eq!(crew.number("select count(*) from change where state <> 'pending'"), 0);
     assert_eq!(crew.number("select count(*) from certificate where revision > 0"), 0);
     let keys = crew.sql.query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
-    let (first, second) = live.split_at(LIVE);
+    let (first, second) = live.split_at(live_each);
     let idle = lone(&mut crew, first);
 
     // The night.
     let began = Instant::now();
     // As fast as the settings say, and slow enough for what is to happen on the way.
-    let rate = (totals.guarantees / 20).clamp(5, 400).to_string();
+    let rate = setting("NIGHT_RATE").unwrap_or_else(|| (totals.guarantees / 20).clamp(5, 400)).to_string();
     crew.house.succeed(&["batch", "start", "--reason", "a drill", "--detach", "--rate", &rate]);
     let busy = lone(&mut crew, second);
     // A question that reads a table would be a load of its own.

@@ -252,6 +252,7 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
     // Its topology is applied, and has settled: RabbitMQ 3.10 may lose a queue that is killed within a second of its birth.
     let mut crew = Crew::new(House::on("broker-killed", &rabbit.url(), &database), applications.len());
     crew.start(&[]);
+    crew.until_at_work();
     crew.enqueue(&applications, 1);
     // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed. Noticing it takes long.
     let freeze = dice.below(2 * kills);
@@ -294,6 +295,7 @@ fn workers_wait_for_a_database_that_is_away() {
     let mut crew = Crew::new(House::on("database-away", &rabbit_url(), &database), applications.len());
     // A mail whose answer cannot be written down yet is not one whose worker died.
     crew.start(&[("WORK__MAIL_ORPHAN_SECONDS", "120")]);
+    crew.until_at_work();
     crew.enqueue(&applications, 1);
     for (outage, cut) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
         let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]][outage][dice.below(2)];

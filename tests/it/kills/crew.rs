@@ -141,6 +141,14 @@ impl Crew {
         }
     }
 
+    /// Waits until every worker is at work. One that is still starting ends when the database, or the folder of documents, is away.
+    pub fn until_at_work(&mut self) {
+        eventually("workers at work", self.limit, || {
+            self.assert_alive();
+            self.logs().iter().all(|log| log.contains("The workers run")).then_some(())
+        });
+    }
+
     /// How far a sign of progress has come.
     pub fn progress(&mut self, mark: Mark) -> usize {
         let sql = match mark {

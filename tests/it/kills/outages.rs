@@ -40,6 +40,7 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
 
     misbehave(&crew, &[]);
     crew.start(&[("WORK__HOLD_SECONDS", "3"), ("MAIL__REPLY_TIMEOUT_SECONDS", "3")]);
+    crew.until_at_work();
     crew.enqueue(&applications, 1);
     let at = 1 + dice.below(totals.mails / 4);
     crew.until(Mark::Mails, at);
@@ -100,6 +101,7 @@ fn stages_wait_for_a_document_store_that_cannot_be_written() {
     let (store, plug) = (crew.house.path("documents"), crew.house.path("plug"));
     std::fs::write(&plug, "a file where a folder belongs").unwrap();
     crew.start(&[]);
+    crew.until_at_work();
     crew.enqueue(&applications, 1);
     let mark = [Mark::Rows("document"), Mark::Arrived, Mark::Mails][dice.below(3)];
     let at = 1 + dice.below(mark.end(&totals) / 4);
@@ -138,6 +140,7 @@ fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
     let stage = ["issue", "mint", "render", "dispatch"][dice.below(4)];
     crew.pause(stage, true);
     crew.start(&[("BROKER__CONFIRM_TIMEOUT_SECONDS", "1")]);
+    crew.until_at_work();
     crew.enqueue(&applications, 1);
     eventually("all work waits", LIMIT, || {
         crew.assert_alive();

@@ -10,3 +10,5 @@ pub mod postgres;
 pub mod process;
 #[path = "../../tests/it/harness/rabbit.rs"]
 pub mod rabbit;
+#[path = "../../tests/it/harness/upstream.rs"]
+pub mod upstream;

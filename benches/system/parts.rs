@@ -13,7 +13,7 @@ use std::{
 use hosho::{
     assembly::Services,
     broker::{
-        Broker, Destination, Envelope, History, Lane, Outgoing, Source,
+        Broker, Destination, Envelope, Lane, Outgoing, Source,
         rabbit::{Rabbit, RabbitOptions},
     },
     stage::{Fault, Item, Leave, Stage, Verdicts},
@@ -23,7 +23,7 @@ use hosho::{
 use rayon::prelude::*;
 use tokio::{runtime::Runtime, sync::watch};
 
-use crate::{applications::Application, servers::House};
+use crate::{applications::Application, harness::upstream, servers::House};
 
 /// Items of a batch, as `work.batch`.
 const BATCH: usize = 256;
@@ -55,17 +55,7 @@ type Flow = Vec<Vec<Vec<Outgoing>>>;
 
 /// An application as its sender publishes it.
 pub(crate) fn message(application: &Application) -> Outgoing {
-    Outgoing {
-        destination: Destination::Stage(STAGES[0], Lane::Live),
-        envelope: Envelope {
-            message_id: Some(application.id.clone()),
-            message_type: Some("application.v1".to_owned()),
-            correlation_id: None,
-            traceparent: None,
-            history: History::default(),
-            payload: application.payload.clone(),
-        },
-    }
+    upstream::application(&application.id, application.payload.clone())
 }
 
 /// The broker of a house.

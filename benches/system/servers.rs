@@ -4,6 +4,7 @@
 //! The mail server is Postfix's `smtp-sink`: it speaks SMTP, takes a mail and forgets it.
 
 use std::{
+    os::unix::fs::MetadataExt,
     path::PathBuf,
     process::Command,
     sync::Mutex,
@@ -59,8 +60,11 @@ impl Servers {
         let folder = tempfile::Builder::new().prefix("hosho-bench-").tempdir().unwrap();
         let smtp = free_port();
         let mut sink = Command::new("/usr/sbin/smtp-sink");
-        // As nobody else's: it needs no rights, and refuses to run as root without a name.
-        sink.args(["-u", "nobody", "-m", "400", &format!("127.0.0.1:{smtp}"), "1000"]);
+        // It refuses to run as root, and to change its user as anybody else.
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            sink.args(["-u", "nobody"]);
+        }
+        sink.args(["-m", "400", &format!("127.0.0.1:{smtp}"), "1000"]);
         let sink = spawn(sink, &folder.path().join("smtp.log"));
         eventually("smtp-sink listens", Duration::from_secs(20), || std::net::TcpStream::connect(("127.0.0.1", smtp)).ok());
         Self { postgres: Postgres::durable(), rabbit: Rabbit::start(), sink, smtp, folder, houses: 0 }

@@ -13,3 +13,4 @@ pub mod process;
 pub mod rabbit;
 pub mod secrets;
 pub mod smtp;
+pub mod upstream;

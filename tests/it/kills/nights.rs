@@ -11,7 +11,7 @@ use std::{
 };
 
 use hosho::broker::{
-    Broker, Destination, Envelope, History, Lane, Outgoing,
+    Broker,
     rabbit::{Rabbit, RabbitOptions},
 };
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use super::{
     crew::{Crew, Mark},
     dice, place, setting,
 };
-use crate::harness::{house::House, process::eventually};
+use crate::harness::{house::House, process::eventually, upstream};
 
 /// Longest wait for the whole night.
 fn limit(applications: usize) -> Duration {
@@ -62,17 +62,7 @@ fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
     let mut times = Vec::new();
     for application in applications {
         let id = hosho_schema::ids::application(SOURCE, &application.id);
-        let message = Outgoing {
-            destination: Destination::Stage("validate", Lane::Live),
-            envelope: Envelope {
-                message_id: Some(application.id.clone()),
-                message_type: Some("application.v1".to_owned()),
-                correlation_id: None,
-                traceparent: None,
-                history: History::default(),
-                payload: application.document().to_string().into_bytes(),
-            },
-        };
+        let message = upstream::application(&application.id, application.document().to_string().into_bytes());
         let began = Instant::now();
         runtime.block_on(publisher.publish(vec![message])).unwrap();
         let done = format!(

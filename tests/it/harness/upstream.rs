@@ -1,0 +1,18 @@
+//! An upstream system that enqueues applications.
+
+use hosho::broker::{Destination, Envelope, History, Lane, Outgoing};
+
+/// An application as its sender publishes it: with an id of its own, and without what is ours to add.
+pub fn application(id: &str, payload: Vec<u8>) -> Outgoing {
+    Outgoing {
+        destination: Destination::Stage(hosho::stages::validate::NAME, Lane::Live),
+        envelope: Envelope {
+            message_id: Some(id.to_owned()),
+            message_type: Some("application.v1".to_owned()),
+            correlation_id: None,
+            traceparent: None,
+            history: History::default(),
+            payload,
+        },
+    }
+}

@@ -14,15 +14,18 @@ pub(crate) fn draw(results: &Results, file: &Path) {
 }
 
 fn panels(results: &Results, file: &Path) -> Result<(), Box<dyn Error>> {
-    let root = SVGBackend::new(file, (1_200, 420)).into_drawing_area();
+    let all: [(bool, Draw); 3] = [(true, rates), (!results.latency.is_empty(), latencies), (!results.growth.is_empty(), costs)];
+    let wanted: Vec<Draw> = all.into_iter().filter(|(has_figures, _)| *has_figures).map(|(_, draw)| draw).collect();
+    let root = SVGBackend::new(file, (400 * u32::try_from(wanted.len())?, 420)).into_drawing_area();
     root.fill(&WHITE)?;
-    let panels = root.split_evenly((1, 3));
-    rates(results, &panels[0])?;
-    latencies(results, &panels[1])?;
-    costs(results, &panels[2])?;
+    for (draw, panel) in wanted.iter().zip(root.split_evenly((1, wanted.len()))) {
+        draw(results, &panel)?;
+    }
     root.present()?;
     Ok(())
 }
+
+type Draw = fn(&Results, &Panel) -> Result<(), Box<dyn Error>>;
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 

@@ -37,6 +37,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{Instrument, info, warn};
 
 use crate::{
+    broker::Lane,
     clock::Clock,
     documents::Documents,
     mail::{self, Attachment, Letter, Mailer, SendError, Sender, Step},
@@ -81,6 +82,8 @@ pub struct Due {
     pub trace_id: String,
     /// Whether an operator wants it tried again although it was refused for good.
     pub again: bool,
+    /// Who is in a hurry.
+    pub lane: Lane,
 }
 
 /// What became of a mail.
@@ -188,6 +191,8 @@ impl Post {
             Ok(prepared) => prepared,
             Err(fault) => return all(fault),
         };
+        // So that a live mail finds a connection, and the mail server at leisure.
+        let connections = if due.iter().all(|due| due.lane == Lane::Bulk) { self.connections.div_ceil(2) } else { self.connections };
         let round = Arc::new(Round {
             desk: Desk::default(),
             rows,
@@ -197,7 +202,7 @@ impl Post {
             halted: Mutex::new(None),
         });
         // Tasks of their own: putting a mail into words for the wire takes as long as its dialogue.
-        let lanes = (0..self.connections.min(count)).map(|_| {
+        let lanes = (0..connections.min(count)).map(|_| {
             let (post, round, leave) = (self.clone(), Arc::clone(&round), leave.clone());
             let span = tracing::Span::current();
             tokio::spawn(async move { post.lane(&round, &leave).await }.instrument(span))

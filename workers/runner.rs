@@ -31,10 +31,16 @@
 mod batch;
 mod faults;
 mod precedence;
+mod pressure;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use hosho_schema::db::Pool;
@@ -123,6 +129,8 @@ struct Shift {
     unproved: bool,
     /// How often in a row a probe was wrong.
     wrong_probes: u32,
+    /// Since when bulk work has not rested.
+    rested: Mutex<Instant>,
 }
 
 impl std::ops::Deref for Shift {
@@ -138,7 +146,9 @@ impl Runner {
     /// panics: the deliveries in hand go back, and a new session begins.
     pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
         let (gauge, paused) = (self.pulse.gauge(S::NAME, lane), self.pulse.paused());
-        Shift { runner: self, gauge, paused, stage: S::NAME, lane, unproved: false, wrong_probes: 0 }.run(stage, lane).await;
+        Shift { runner: self, gauge, paused, stage: S::NAME, lane, unproved: false, wrong_probes: 0, rested: Mutex::new(Instant::now()) }
+            .run(stage, lane)
+            .await;
     }
 }
 
@@ -218,6 +228,7 @@ impl Shift {
             let (Some(first), Some(last)) = (deliveries.first(), deliveries.last()) else { continue };
             let (count, last) = (deliveries.len(), last.tag);
             self.gauge.began(consumer.held(), first.published_at);
+            *self.rested.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             match self.batch(stage, lane, deliveries, &mut publisher).await {
                 Ok(()) => {
                     consumer.ack(last).await?;
@@ -227,6 +238,7 @@ impl Shift {
                 Err(end) => break end,
             }
             self.gauge.ended(count, consumer.held());
+            self.give_way().await;
             backoff.reset();
         };
         consumer.close().await?;

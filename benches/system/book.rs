@@ -1,6 +1,9 @@
 //! A whole country's yearly book: applications beside a million guarantees, and re-issuing by night.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use serde_json::json;
@@ -18,18 +21,19 @@ use crate::{
 pub(crate) struct Night {
     pub(crate) stored: i64,
     pub(crate) reissued: usize,
+    pub(crate) workers: usize,
     /// Guarantees a second at most, as `batch.rate`.
     pub(crate) rate: usize,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
     /// Milliseconds of processor time for each guarantee, by process, live applications included.
-    pub(crate) cpu_ms: std::collections::BTreeMap<&'static str, f64>,
-    pub(crate) memory: std::collections::BTreeMap<&'static str, u64>,
+    pub(crate) cpu_ms: BTreeMap<&'static str, f64>,
+    pub(crate) memory: BTreeMap<&'static str, u64>,
     /// Live applications a second.
     pub(crate) live_per_second: u32,
-    /// p50, p95 and p99 of the whole way of live applications, in milliseconds, before and meanwhile.
-    pub(crate) live_before_ms: [f64; 3],
-    pub(crate) live_meanwhile_ms: [f64; 3],
+    /// p50, p95 and p99 of live applications, by stage and the whole way, in milliseconds, before and meanwhile.
+    pub(crate) live_before_ms: BTreeMap<&'static str, [f64; 3]>,
+    pub(crate) live_meanwhile_ms: BTreeMap<&'static str, [f64; 3]>,
 }
 
 /// Copies one guarantee of the program's own until there are `count` more; returns the application that was copied.
@@ -62,15 +66,16 @@ pub(crate) fn night(
     rate: usize,
     live: u32,
 ) -> Night {
+    let workers = crate::setting("NIGHT_WORKERS", 1);
     book::amend(&mut house.sql, SOURCE, application, 0, count);
     house.sql.query("analyze change");
-    let groups = servers.groups(&house.workers(1));
+    let groups = servers.groups(&house.workers(workers));
     let stored = house.number("select count(*) from guarantee");
     let few = applications.next(20 * live as usize);
     let before = pipeline::issued(house);
     let sent = pipeline::trickle(house, &few, f64::from(live));
     pipeline::until(house, before + pipeline::guarantees(&few), Duration::from_mins(2));
-    let live_before_ms = pipeline::times(house, &sent)["whole"];
+    let live_before_ms = pipeline::times(house, &sent);
 
     let cpu = processes::seconds(&groups);
     let watch = Watch::begin(&groups);
@@ -97,6 +102,7 @@ pub(crate) fn night(
     Night {
         stored,
         reissued: count,
+        workers,
         rate,
         seconds,
         per_second: count as f64 / seconds,
@@ -104,6 +110,6 @@ pub(crate) fn night(
         memory,
         live_per_second: live,
         live_before_ms,
-        live_meanwhile_ms: pipeline::times(house, &meanwhile)["whole"],
+        live_meanwhile_ms: pipeline::times(house, &meanwhile),
     }
 }

@@ -102,7 +102,7 @@ impl Results {
         }
         if let Some(night) = &self.night {
             add("guarantees re-issued a second", "367", format!("{:.0}", night.per_second), night.per_second >= 367.0);
-            let ratio = night.live_meanwhile_ms[1] / night.live_before_ms[1];
+            let ratio = night.live_meanwhile_ms["whole"][1] / night.live_before_ms["whole"][1];
             add("live p95 meanwhile", "2.0 times", format!("{ratio:.2} times"), ratio <= 2.0);
         }
         let (few, many) = (self.growth.first(), self.growth.iter().rfind(|run| run.stored > 500_000));
@@ -174,17 +174,11 @@ impl Results {
         }
         *text += "\n## How long an application takes\n\nApplications that come one by one, at a share of the rate above; p50 / p95 / p99 in milliseconds.\n\n";
         *text += "| load | a second |";
-        for stage in STAGES.iter().chain(&["whole"]) {
-            let _ = write!(text, " {stage} |");
-        }
-        *text += "\n|---|---|---|---|---|---|---|---|\n";
+        stage_names(text);
+        *text += "|---|---|---|---|---|---|---|---|\n";
         for latency in &self.latency {
             let _ = write!(text, "| {:.0} % | {:.0} |", 100.0 * latency.load, latency.per_second);
-            for stage in STAGES.iter().chain(&["whole"]) {
-                let [p50, p95, p99] = latency.stages[stage];
-                let _ = write!(text, " {p50:.0} / {p95:.0} / {p99:.0} |");
-            }
-            *text += "\n";
+            stage_times(text, &latency.stages);
         }
     }
 
@@ -215,9 +209,10 @@ impl Results {
         let Some(night) = &self.night else { return };
         let _ = writeln!(
             text,
-            "\n## The night\n\n{} guarantees of {} re-issued with their documents, at most {} a second: {:.0} s, **{:.0} a second**; {:.2} ms of\nprocessor time each ({}); the worker had {:.0} MiB at most.\n",
+            "\n## The night\n\n{} guarantees of {} re-issued with their documents by {} worker processes, at most {} a second: {:.0} s, **{:.0} a second**; {:.2} ms of\nprocessor time each ({}); the worker had {:.0} MiB at most.\n",
             night.reissued,
             night.stored,
+            night.workers,
             night.rate,
             night.seconds,
             night.per_second,
@@ -225,14 +220,32 @@ impl Results {
             GROUPS.map(|name| format!("{name} {:.2}", night.cpu_ms[name])).join(", "),
             megabytes(night.memory["worker"]),
         );
-        let _ = writeln!(text, "| live applications, {} a second | p50 ms | p95 ms | p99 ms |\n|---|---|---|---|", night.live_per_second);
-        for (when, [p50, p95, p99]) in [("before", night.live_before_ms), ("meanwhile", night.live_meanwhile_ms)] {
-            let _ = writeln!(text, "| {when} | {p50:.0} | {p95:.0} | {p99:.0} |");
+        let _ = write!(text, "| live applications, {} a second; p50 / p95 / p99 in milliseconds |", night.live_per_second);
+        stage_names(text);
+        *text += "|---|---|---|---|---|---|---|\n";
+        for (when, stages) in [("before", &night.live_before_ms), ("meanwhile", &night.live_meanwhile_ms)] {
+            let _ = write!(text, "| {when} |");
+            stage_times(text, stages);
         }
     }
 }
 
 const GROUPS: [&str; 4] = ["worker", "RabbitMQ", "PostgreSQL", "SMTP"];
+
+fn stage_names(text: &mut String) {
+    for stage in STAGES.iter().chain(&["whole"]) {
+        let _ = write!(text, " {stage} |");
+    }
+    *text += "\n";
+}
+
+fn stage_times(text: &mut String, stages: &BTreeMap<&'static str, [f64; 3]>) {
+    for stage in STAGES.iter().chain(&["whole"]) {
+        let [p50, p95, p99] = stages[stage];
+        let _ = write!(text, " {p50:.0} / {p95:.0} / {p99:.0} |");
+    }
+    *text += "\n";
+}
 
 const HEAD: &str = "| worker processes | applications | guarantees | s | applications a second |\n|---|---|---|---|---|\n";
 

@@ -62,7 +62,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         .await
         .map_err(Failure::internal)?
         .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
-    let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone());
+    let precedence = runner::Precedence::with_threads().map_err(Failure::internal)?;
+    let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone(), precedence);
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
     let mut tasks = JoinSet::new();
     for name in stages::NAMES.iter().filter(|name| args.stages.is_empty() || args.stages.iter().any(|asked| asked == *name)) {
@@ -133,7 +134,14 @@ pub(super) fn nightly(
 }
 
 /// The runner every consumer of this process is a clone of.
-pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn Broker>, stop: watch::Receiver<bool>, pulse: Pulse) -> Runner {
+pub(super) fn runner(
+    config: &Config,
+    services: &Services,
+    broker: Arc<dyn Broker>,
+    stop: watch::Receiver<bool>,
+    pulse: Pulse,
+    precedence: runner::Precedence,
+) -> Runner {
     Runner {
         broker,
         pool: services.pool.clone(),
@@ -147,7 +155,7 @@ pub(super) fn runner(config: &Config, services: &Services, broker: Arc<dyn Broke
         stop,
         pulse,
         probe: services.probe(),
-        precedence: runner::Precedence::default(),
+        precedence,
     }
 }
 

@@ -14,6 +14,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Certific
 use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{self, response::Response};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
@@ -206,21 +207,26 @@ impl Relay {
         let wrapped = if settings.security == Security::Tls { self.tls.clone() } else { None };
         let connecting = async {
             let address = (settings.host.as_str(), settings.port);
-            let mut connection = AsyncSmtpConnection::connect_tokio1(address, None, &self.hello_name, wrapped, None)
-                .await
-                .map_err(|error| (Step::Connect, error))?;
+            let mut connection = match wrapped {
+                Some(tls) => AsyncSmtpConnection::connect_tokio1(address, None, &self.hello_name, Some(tls), None).await,
+                None => {
+                    let stream = prompt(address).await.map_err(|error| (Step::Connect, error.into()))?;
+                    AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello_name).await
+                }
+            }
+            .map_err(|error| (Step::Connect, cause(error, None)))?;
             if let (Security::StartTls, Some(tls)) = (settings.security, &self.tls) {
-                connection.starttls(tls.clone(), &self.hello_name).await.map_err(|error| (Step::Connect, error))?;
+                connection.starttls(tls.clone(), &self.hello_name).await.map_err(|error| (Step::Connect, cause(error, None)))?;
             }
             if let Some(credentials) = &settings.credentials {
                 let login = Login::new(credentials.username.clone(), credentials.password.expose().to_owned());
-                connection.auth(&[Mechanism::Plain, Mechanism::Login], &login).await.map_err(|error| (Step::Login, error))?;
+                connection.auth(&[Mechanism::Plain, Mechanism::Login], &login).await.map_err(|error| (Step::Login, cause(error, None)))?;
             }
             Ok(connection)
         };
         match timeout(settings.timeout, connecting).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err((step, error))) => Err(SendError::Unavailable { step, source: cause(error, None) }),
+            Ok(Err((step, source))) => Err(SendError::Unavailable { step, source }),
             Err(elapsed) => Err(SendError::Unavailable { step: Step::Connect, source: elapsed.into() }),
         }
     }
@@ -285,6 +291,14 @@ impl Relay {
             Err(elapsed) => Err(broken(elapsed.into())),
         }
     }
+}
+
+/// A connection that sends whatever it is given at once. lettre writes the content and the dot apart, and the dot would wait until the
+/// server's system acknowledges the content, which it puts off by 40 ms. (A connection that is TLS from the start is lettre's own.)
+async fn prompt(address: (&str, u16)) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// What a 4xx or 5xx means; see the table of the module.

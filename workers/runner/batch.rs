@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -180,11 +180,9 @@ impl Shift {
         let portion = |(open, facts): (&[usize], Each<S::Facts>)| {
             let open = open.to_vec();
             async move {
-                if self.lane == Lane::Bulk {
-                    self.precedence.give_way().await;
-                }
+                self.give_way().await;
                 let (mut faults, mut outcomes) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
-                for decided in decide(stage, items, open, facts).await {
+                for decided in self.decide(stage, items, open, facts).await {
                     match decided {
                         Ok(outcome) => {
                             outcomes.push(outcome);
@@ -207,13 +205,47 @@ impl Shift {
         done.into_iter().flatten().collect()
     }
 
+    async fn decide<S: Stage>(
+        &self,
+        stage: &Arc<S>,
+        items: &Arc<Vec<Item<S::Job>>>,
+        open: Vec<usize>,
+        facts: Each<S::Facts>,
+    ) -> Each<S::Outcome> {
+        let (stage, items) = (Arc::clone(stage), Arc::clone(items));
+        let (precedence, lane) = (&self.precedence, self.lane);
+        let count = open.len();
+        let _hand = precedence.hand(lane).await;
+        let precedence = precedence.clone();
+        let one = move |index: usize, facts: Result<S::Facts, Fault>| {
+            let facts = facts?;
+            catch_unwind(AssertUnwindSafe(|| stage.decide(&items[index], facts))).unwrap_or_else(|_| Err(panicked()))
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            if open.len() == 1 {
+                return open.into_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect();
+            }
+            precedence.reckon(lane, || open.into_par_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect())
+        });
+        task.await.unwrap_or_else(|_| each(count, &panicked()))
+    }
+
     /// Takes precedence for a live batch, until what is returned is dropped; lets those go first where it is a bulk one.
     async fn goes_first(&self, lane: Lane) -> Option<Live> {
         if lane == Lane::Live {
             return Some(self.precedence.take());
         }
-        self.precedence.give_way().await;
+        self.give_way().await;
         None
+    }
+
+    /// Lets live work go first, if this is bulk work.
+    pub(super) async fn give_way(&self) {
+        if self.lane == Lane::Bulk {
+            let rested = *self.rested.lock().unwrap_or_else(PoisonError::into_inner);
+            self.precedence.give_way(rested.elapsed()).await;
+            *self.rested.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        }
     }
 
     /// Leave to begin effects now, until the batch has been held for long.
@@ -355,6 +387,7 @@ impl Shift {
         lent: L,
         work: impl FnOnce(&mut Connection, L) -> (L, Result<T, Fault>) + Send + 'static,
     ) -> (Option<L>, Result<T, Fault>) {
+        let _hand = self.precedence.hand(self.lane).await;
         let pool = self.pool.clone();
         let span = tracing::Span::current();
         let task = tokio::task::spawn_blocking(move || {
@@ -433,22 +466,6 @@ fn resolve<'a, J: 'a>(
         info!(messages = resolved, "Messages that had failed before went through");
     }
     Ok(())
-}
-
-async fn decide<S: Stage>(stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: Vec<usize>, facts: Each<S::Facts>) -> Each<S::Outcome> {
-    let (stage, items) = (Arc::clone(stage), Arc::clone(items));
-    let count = open.len();
-    let one = move |index: usize, facts: Result<S::Facts, Fault>| {
-        let facts = facts?;
-        catch_unwind(AssertUnwindSafe(|| stage.decide(&items[index], facts))).unwrap_or_else(|_| Err(panicked()))
-    };
-    let task = tokio::task::spawn_blocking(move || {
-        if open.len() == 1 {
-            return open.into_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect();
-        }
-        open.into_par_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect()
-    });
-    task.await.unwrap_or_else(|_| each(count, &panicked()))
 }
 
 /// The same fault for each.

@@ -149,7 +149,7 @@ impl Stage for Dispatch {
             drawn.map(|kind| found(kind).ok_or_else(|| missing("document of certificate", &certificate_id))).transpose()?;
         // The application's own trace, also when recovery or a re-send made this message.
         let trace = facts.application.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| item.trace.clone());
-        let mail = self.mailing(&facts, trace.trace_id().to_owned(), item.replayed)?;
+        let mail = self.mailing(&facts, trace.trace_id().to_owned(), item)?;
         let event = match facts.change {
             None => Event::Issued(GuaranteeIssuedV1 {
                 source: facts.application.source,
@@ -257,7 +257,7 @@ fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
 
 impl Dispatch {
     /// The mail as it is to be written, when one is due. The ledger's own row wins over it.
-    fn mailing(&self, facts: &Facts, trace_id: String, again: bool) -> Result<Mailing, Fault> {
+    fn mailing<J>(&self, facts: &Facts, trace_id: String, item: &Item<J>) -> Result<Mailing, Fault> {
         let Facts { application, guarantee, certificate, documents, mails, .. } = facts;
         if facts.replaced || !certificate.kind.is_certificate() {
             return Ok(Mailing::NotWanted);
@@ -284,7 +284,7 @@ impl Dispatch {
             created_at: self.clock.now(),
         };
         let notice = documents.iter().find(|document| document.kind == Kind::Notice).map(|document| document.location.clone());
-        Ok(Mailing::Due(Box::new(Due { mail, notice, number: guarantee.number.clone(), trace_id, again })))
+        Ok(Mailing::Due(Box::new(Due { mail, notice, number: guarantee.number.clone(), trace_id, again: item.replayed, lane: item.lane })))
     }
 }
 

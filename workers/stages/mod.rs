@@ -78,7 +78,7 @@ impl Visitor for Start<'_> {
         let stage = Arc::new(stage);
         for lane in self.lanes {
             for _ in 0..self.concurrency {
-                self.tasks.spawn(self.runner.clone().run(Arc::clone(&stage), *lane));
+                self.runner.precedence.spawn(*lane, self.runner.clone().run(Arc::clone(&stage), *lane), self.tasks);
             }
         }
     }

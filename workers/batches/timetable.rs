@@ -1,14 +1,15 @@
 //! When a job is due, on the clocks of a zone; and what becomes of the turns that were missed.
 //!
 //! A *slot* is a time on the wall clock, such as `2026-12-01T01:30:00`, and not a moment: where the clocks are put back, the same
-//! wall-clock time comes twice and its slot once, at its first coming; where they are put forward over it, it is due when it would have
-//! been by the old clock. So every slot has exactly one moment, and one that was given out is never given out again, however the clock
-//! of a host jumps.
+//! wall-clock time comes twice and its slot once, at its first coming; where they are put forward over it, it is due at the moment they
+//! are. So every slot has exactly one moment, those of later slots are not earlier, and one that was given out is never given out again,
+//! however the clock of a host jumps. (By the old clock, a slot that is left out would be due behind some that follow it, and be lost when
+//! one of those was given out before.)
 
 use std::{fmt, str::FromStr};
 
-use chrono::{LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use chrono::{LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::{GapInfo, Tz};
 use serde::{Deserialize, Serialize};
 
 /// Slots looked at in one turn at most: more than two years of nights.
@@ -97,7 +98,7 @@ impl Timetable {
 
     /// The slots behind `after` (wall clock) that are due at `now` (UTC), in their order; of very many the latest.
     pub fn due(&self, after: NaiveDateTime, now: NaiveDateTime) -> Vec<Slot> {
-        // By the old clock a slot may be due a little after one that comes behind it by the new one.
+        // Where clocks were put back a moment ago, slots that were due by the old one are ahead of what the new one shows.
         let horizon = self.local(now) + TimeDelta::hours(3);
         let locals = self.schedule.after(&Utc.from_utc_datetime(&after)).map(|moment| moment.naive_utc());
         let mut slots = std::collections::VecDeque::new();
@@ -119,15 +120,8 @@ impl Timetable {
     fn slot(&self, local: NaiveDateTime) -> Slot {
         let due = match self.zone.from_local_datetime(&local) {
             LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment.naive_utc(),
-            LocalResult::None => {
-                // The clocks were put forward over it: as the clock before would have shown it.
-                let before = local - TimeDelta::hours(6);
-                let offset = match self.zone.from_local_datetime(&before) {
-                    LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment.offset().fix(),
-                    LocalResult::None => Utc.fix(),
-                };
-                local - TimeDelta::seconds(i64::from(offset.local_minus_utc()))
-            }
+            // The clocks were put forward over it.
+            LocalResult::None => GapInfo::new(&local, &self.zone).and_then(|gap| gap.end).map_or(local, |end| end.naive_utc()),
         };
         Slot { local, due }
     }
@@ -193,10 +187,10 @@ mod tests {
         // 8 March 2026, New York: 02:00 EST becomes 03:00 EDT, so 02:30 never is.
         let nights = Timetable::new("0 30 2 * * *", "America/New_York").unwrap();
         let slots = nights.due(at("2026-03-07T12:00:00"), at("2026-03-08T12:00:00"));
-        assert_eq!(told(&slots), pairs(&[("2026-03-08T02:30:00", "2026-03-08T07:30:00")]));
-        // One that is due by the old clock does not hold back those behind it.
+        assert_eq!(told(&slots), pairs(&[("2026-03-08T02:30:00", "2026-03-08T07:00:00")]));
+        // Of several, each is due before those behind it.
         let often = Timetable::new("0 0,30 2,3 * * *", "America/New_York").unwrap();
-        assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:00:00"))).len(), 2);
+        assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:00:00"))).len(), 3);
         assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:30:00"))).len(), 4);
     }
 

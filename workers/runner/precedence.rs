@@ -68,10 +68,12 @@ impl Drop for Threads {
     }
 }
 
-/// Puts the calling thread behind others. Where that cannot be done for one thread alone, it is left.
-fn give_way_to_other_threads() {
+/// Gives the calling thread a nice value: one for all threads of a kind, because a thread begins with that of the one that starts it.
+/// Where that cannot be done for one thread alone, it is left.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "the value is the process's there"))]
+fn set_nice(nice: i32) {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICE) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::debug!(error = %error, "A thread for bulk work keeps its priority");
     }
 }
@@ -89,13 +91,14 @@ impl Precedence {
     /// With threads for bulk work that stand behind those of every other process, too.
     pub fn with_threads() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let nice = rustix::process::getpriority_process(None)?.saturating_add(NICE);
         let waiting =
-            runtime::Builder::new_multi_thread().enable_all().thread_name("bulk").on_thread_start(give_way_to_other_threads).build()?;
+            runtime::Builder::new_multi_thread().enable_all().thread_name("bulk").on_thread_start(move || set_nice(nice)).build()?;
         let reckoning = |count| {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(count)
                 .thread_name(move |number| format!("bulk-{number}/{count}"))
-                .start_handler(|_| give_way_to_other_threads())
+                .start_handler(move |_| set_nice(nice))
                 .build()
                 .map_err(io::Error::other)
         };
@@ -178,7 +181,7 @@ mod tests {
 
     /// The nice value of the calling thread.
     fn nice() -> i32 {
-        rustix::process::nice(0).unwrap()
+        rustix::process::getpriority_process(None).unwrap()
     }
 
     #[test]

@@ -299,6 +299,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        broker::Lane,
         mail::{Mailer, Security, SmtpSettings},
         stages::trial::{Trial, event, example, paper},
     };
@@ -402,9 +403,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_is_silent_after_a_letter_gets_no_other() {
+        one_of_two_letters_goes_out(Lane::Live, 1).await;
+    }
+
+    #[tokio::test]
+    async fn bulk_mails_leave_half_of_the_connections_to_live_ones() {
+        one_of_two_letters_goes_out(Lane::Bulk, 2).await;
+    }
+
+    /// Sends two letters to a server that is silent after each: one goes out where there is a single way.
+    async fn one_of_two_letters_goes_out(lane: Lane, connections: usize) {
         let mut trial = Trial::new();
         let jobs = trial.up_to(NAME, &example()).await;
-        trial.services.post.connections = 1;
+        trial.lane = lane;
+        trial.services.post.connections = connections;
         trial.services.post.mailer = Mailer::smtp(SmtpSettings {
             host: "127.0.0.1".to_owned(),
             port: silent_server().await,
@@ -415,7 +427,7 @@ mod tests {
             sender: None,
             timeout: Duration::from_secs(10),
             reply_timeout: Duration::from_millis(200),
-            pool_size: 1,
+            pool_size: connections,
         })
         .unwrap();
         let verdicts = trial.run(&Dispatch::new(&trial.services), &jobs).await;

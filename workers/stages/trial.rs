@@ -34,6 +34,8 @@ pub(super) struct Trial {
     pub(super) services: Services,
     /// Leave to begin effects.
     pub(super) leave: Leave,
+    /// Where messages come from.
+    pub(super) lane: Lane,
     folder: tempfile::TempDir,
 }
 
@@ -77,7 +79,7 @@ impl Trial {
             pool,
             documents,
         };
-        Self { services, leave: Leave::unlimited(), folder }
+        Self { services, leave: Leave::unlimited(), lane: Lane::Live, folder }
     }
 
     /// Runs a stage on payloads as the runner does, in one batch; one verdict per payload.
@@ -91,7 +93,7 @@ impl Trial {
                     places.push(place);
                     items.push(Item {
                         job,
-                        lane: Lane::Live,
+                        lane: self.lane,
                         correlation_id: Some("application".to_owned()),
                         trace: trace.clone(),
                         failed_id: None,

@@ -6,7 +6,12 @@
 //! name of its file: what is drawn years later shows the seal of its day, or is refused, but never another seal. So the
 //! file of an old entry must stay where it is, as the entry itself.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+};
 
 use hosho_schema::snapshots;
 use serde::Deserialize;
@@ -92,7 +97,9 @@ impl Surety {
 
     /// The seal that is built in, by its SHA-256: that of the samples.
     pub fn sample_seal() -> Option<(String, Arc<Picture>)> {
-        picture(SEAL.1).ok()
+        // Each sample asks for it: reading a picture takes 25 ms, and was most of what a process did before its first certificate.
+        static READ: LazyLock<Option<(String, Arc<Picture>)>> = LazyLock::new(|| picture(SEAL.1).ok());
+        READ.clone()
     }
 }
 

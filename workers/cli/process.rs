@@ -18,7 +18,7 @@ use super::{Failure, embedded::Embedded, enqueue, input};
 use crate::{
     assembly::Services,
     batches::recover,
-    broker::{Broker, Consumer, Lane, Source},
+    broker::{Broker, Consumer, Lane, Source, memory::Memory},
     config::Config,
 };
 
@@ -47,8 +47,15 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-/// Applications given to the pipeline before the first of them must be answered: bounds what is under way at a time.
-const IN_FLIGHT: u64 = 4_000;
+/// Messages under way at a time, at most.
+const UNDER_WAY: usize = 4_000;
+
+/// Messages under way at first. The stages take what is there as one batch, and a large one is long in each of them: so few go first,
+/// and somebody has a result at once; then twice as many each time.
+const FIRST: usize = 32;
+
+/// How long messages that get nowhere, such as those that wait to be tried again, hold up the next.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Args {
     /// The settings of the embedded mode.
@@ -85,21 +92,20 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     embedded.start(&config, &[Lane::Live]);
     let broker = Arc::clone(&embedded.broker);
     let events = broker.consume(Source::Events, u16::MAX).await.map_err(Failure::internal)?;
-    let (settled, progress) = watch::channel(0_u64);
     let bar = bar(records.len() as u64, "answers and guarantees");
-    let counter = tokio::spawn(count(events, settled, bar.clone()));
+    let counter = tokio::spawn(count(events, bar.clone()));
 
     let resumed = resume(&services, broker.as_ref()).await?;
     let (changes, applications): (Vec<input::Record>, Vec<input::Record>) = records.iter().cloned().partition(input::Record::is_change);
     let interrupted = tokio::select! {
-        fed = feed(&applications, broker.as_ref(), progress.clone()) => { fed?; false }
+        fed = feed(&applications, &embedded.memory) => { fed?; false }
         () = stopped(embedded.stop.clone()) => true,
     };
     let mut interrupted = interrupted || embedded.until_idle().await;
     if !changes.is_empty() && !interrupted {
         // A guarantee is issued before it is changed.
         interrupted = tokio::select! {
-            fed = feed(&changes, broker.as_ref(), progress) => { fed?; false }
+            fed = feed(&changes, &embedded.memory) => { fed?; false }
             () = stopped(embedded.stop.clone()) => true,
         };
         interrupted = interrupted || embedded.until_idle().await;
@@ -128,28 +134,25 @@ async fn resume(services: &Arc<Services>, broker: &dyn Broker) -> Result<usize, 
     Ok(count)
 }
 
-/// Gives all records to the pipeline, never more than [`IN_FLIGHT`] ahead of the answers.
-async fn feed(records: &[input::Record], broker: &dyn Broker, mut answered: watch::Receiver<u64>) -> Result<(), Failure> {
-    let mut publisher = broker.publisher().await.map_err(Failure::internal)?;
-    let mut fed = *answered.borrow();
-    for chunk in records.chunks(500) {
-        publisher.publish(chunk.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
-        fed += chunk.len() as u64;
-        // A dead letter answers nothing, so the wait is bounded: it is a brake, not a barrier.
-        let enough = answered.wait_for(|answered| fed.saturating_sub(*answered) < IN_FLIGHT);
-        let _ = tokio::time::timeout(Duration::from_secs(5), enough).await;
+/// Gives all records to the pipeline, a part at a time: the next when half of what may be under way is done.
+async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), Failure> {
+    let mut publisher = memory.publisher().await.map_err(Failure::internal)?;
+    let (mut left, mut window) = (records, FIRST);
+    while !left.is_empty() {
+        // A brake, not a barrier.
+        let _ = tokio::time::timeout(PATIENCE, memory.at_most(window / 2)).await;
+        let (part, rest) = left.split_at(left.len().min(window / 2));
+        publisher.publish(part.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
+        (left, window) = (rest, UNDER_WAY.min(window * 2));
     }
     Ok(())
 }
 
 /// Counts answers. The bar grows by every guarantee that an accepted application promises.
-async fn count(mut events: Box<dyn Consumer>, answered: watch::Sender<u64>, bar: ProgressBar) {
+async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
     while let Ok(batch) = events.next_batch(1_000).await {
         for event in &batch {
             bar.inc(1);
-            if event.routing_key.starts_with("application.") || event.routing_key.starts_with("change.") {
-                answered.send_modify(|count| *count += 1);
-            }
             if let Ok(accepted) = messages::decode::<ApplicationAcceptedV1>(&event.envelope.payload) {
                 bar.inc_length(accepted.products.len() as u64);
             }

@@ -59,7 +59,7 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     let settings = [("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")];
     let worker = house.work(&settings);
     house.until_failed(3 * each);
-    eventually("an empty pipeline", LIMIT, || (house.depths().values().sum::<u64>() == 0).then_some(()));
+    house.until_idle();
 
     let (code, groups) = house.json(&["failed", "groups"]);
     assert_eq!(code, Some(0));
@@ -112,7 +112,7 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to replay"), "{output:?}");
     let (code, forced) = house.json(&[&["failed", "replay", "--group", &missing, "--force", "--rate", "1000"][..], WHY].concat());
     assert_eq!((code, forced["resolved"].as_u64()), (Some(0), Some(count)), "{forced}");
-    eventually("an empty pipeline", LIMIT, || (house.depths().values().sum::<u64>() == 0).then_some(()));
+    house.until_idle();
     assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
     assert_eq!(effects(&house), before);
     assert_eq!(house.rows("guarantee"), i64::try_from(2 * each).unwrap());

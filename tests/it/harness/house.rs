@@ -193,6 +193,18 @@ impl House {
         Ok(depths.into_iter().map(|depth| (depth.queue.trim_start_matches(&self.prefix).to_owned(), depth.ready)).collect())
     }
 
+    /// Waits until the queues are empty and no worker holds a message of theirs: what is held shows in no depth, and comes
+    /// back to its queue when the worker is drained. On the shared broker only.
+    pub fn until_idle(&self) {
+        eventually("queues that are empty, and workers with nothing in hand", LIMIT, || {
+            let listed = rabbit::shared().ctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]);
+            let queues: BTreeMap<&str, &str> =
+                listed.lines().filter_map(|line| line.split_once('\t')).filter(|(name, _)| name.starts_with(&self.prefix)).collect();
+            assert!(!queues.is_empty(), "no queue of {} among\n{listed}", self.prefix);
+            queues.values().all(|messages| *messages == "0").then_some(())
+        });
+    }
+
     /// Begins to listen for result events.
     pub fn listen(&self) -> Listener {
         let options = RabbitOptions { prefix: self.prefix.clone(), ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec()) };

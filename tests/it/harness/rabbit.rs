@@ -152,8 +152,8 @@ impl Rabbit {
         logs.map(|log| tail(&std::fs::read_to_string(log.path()).unwrap_or_default())).collect()
     }
 
-    /// Runs `rabbitmqctl`, which takes one to two seconds.
-    pub fn ctl(&self, arguments: &[&str]) {
+    /// Runs `rabbitmqctl`, which takes one to two seconds; what it printed.
+    pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(CTL);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
         command
@@ -165,6 +165,7 @@ impl Rabbit {
             .args(arguments);
         let output = process::run(command);
         assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn boot(&self) {

@@ -50,7 +50,7 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
     house.drain(worker);
     // The schedule looks every second here, so some work was queued twice: let it run out.
     let worker = house.work(&[]);
-    eventually("empty queues", LIMIT, || (house.depths().values().sum::<u64>() == 0).then_some(()));
+    house.until_idle();
     assert_eq!(house.settle_and_drain(&tap, worker, lost), 0);
 
     let (keys, received) = (house.keys(&statuses), house.smtp.received());

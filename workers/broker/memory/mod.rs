@@ -129,15 +129,18 @@ impl Memory {
     /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted messages and
     /// events do not count.
     pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.at_most(0)
+    }
+
+    /// Resolves when at most `most` messages are ready, unacknowledged or waiting for any stage, counted as by [`Memory::idle`].
+    pub fn at_most(&self, most: usize) -> impl Future<Output = ()> + Send + 'static {
         let mut under_way = self.shared.under_way.subscribe();
         async move {
             // An error means that the broker is gone, and everything under way with it.
-            let _ = under_way.wait_for(|count| *count == 0).await;
+            let _ = under_way.wait_for(|count| *count <= most).await;
         }
     }
-}
 
-impl Memory {
     /// Resolves when every dead letter and unrouted message has been taken and acknowledged.
     pub fn without_letters(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut letters = self.shared.letters.subscribe();

@@ -251,7 +251,12 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// A lock is waited for at most 10 s; a worker that hangs inside a transaction does not hold its locks for ever.
-const POSTGRES_SETUP: &str = "set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '60s'; set time zone 'UTC'";
+///
+/// Rows are looked up by keys, and a plan may be older than the rows: a table that was empty when a statement was prepared is read
+/// whole each time, until it is analyzed. So no plan reads a table whole that has an index for the question, and none joins but by keys.
+/// In a new database the lookups of 6,000 applications took 10 s of PostgreSQL's time without this.
+const POSTGRES_SETUP: &str = "set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '60s'; set time zone 'UTC'; \
+    set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
 
 const SQLITE_SETUP: &str = "pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; \
     pragma case_sensitive_like = on";

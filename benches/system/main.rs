@@ -117,6 +117,10 @@ fn main() {
                 results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
             }
         }
+        if wanted("night") && sizes.growth.iter().sum::<usize>() > 20_000 && wanted("growth") {
+            eprintln!("room is made for the documents of the night …");
+            house.make_room();
+        }
         if wanted("night") {
             eprintln!("the night, {} guarantees …", sizes.reissued);
             let live = setting("LIVE", 5);

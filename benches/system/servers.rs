@@ -3,13 +3,7 @@
 //! PostgreSQL and RabbitMQ as the tests start theirs, but on the disk as in production: every commit and every quorum queue is synced.
 //! The mail server is Postfix's `smtp-sink`: it speaks SMTP, takes a mail and forgets it.
 
-use std::{
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    process::Command,
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, process::Command, time::Duration};
 
 use hosho::config::Config;
 
@@ -43,12 +37,10 @@ pub(crate) struct House {
     workers: Vec<Child>,
 }
 
-/// When documents were last deleted.
-static CLEARED: Mutex<Option<Instant>> = Mutex::new(None);
-
-/// For half a minute after many files were deleted ext4 searches longer for the place of a new one; that would be part of what is
-/// measured.
-const FORGETS: Duration = Duration::from_secs(40);
+/// How long ext4 without a journal passes over the places of files that were deleted, one after the other, for each new file: six
+/// minutes (`recently_deleted` in Linux' fs/ext4/ialloc.c). That would be most of what storing a document takes, so nothing is deleted
+/// before the end, or this long before something is measured.
+const FORGETS: Duration = Duration::from_mins(6);
 
 /// The program that is measured: this version's, or another build of it, to be compared.
 pub(crate) fn program() -> String {
@@ -83,9 +75,6 @@ impl Servers {
     /// A house with empty tables and queues.
     pub(crate) fn house(&mut self) -> House {
         self.houses += 1;
-        if let Some(since) = *CLEARED.lock().unwrap() {
-            std::thread::sleep(FORGETS.saturating_sub(since.elapsed()));
-        }
         let folder = self.folder.path().join(format!("house-{}", self.houses));
         std::fs::create_dir(&folder).unwrap();
         let prefix = format!("bench{}.", self.houses);
@@ -158,6 +147,12 @@ impl House {
         }
     }
 
+    /// Deletes the documents, of which a hundred thousand are some gigabytes, and waits until the file system has forgotten them.
+    pub(crate) fn make_room(&self) {
+        std::fs::remove_dir_all(&self.documents).unwrap();
+        std::thread::sleep(FORGETS);
+    }
+
     /// Panics with its log when a worker ended by itself.
     pub(crate) fn assert_alive(&mut self) {
         for worker in &mut self.workers {
@@ -182,9 +177,7 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
+        // What it stored goes with the servers' folder.
         self.workers.clear();
-        // A hundred thousand documents are some gigabytes.
-        let _ = std::fs::remove_dir_all(&self.folder);
-        *CLEARED.lock().unwrap() = Some(Instant::now());
     }
 }

@@ -6,6 +6,7 @@
 
 mod commands;
 mod discretion;
+mod plans;
 mod post;
 mod recovery;
 mod same_works;

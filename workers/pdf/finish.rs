@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::display::Tag;
 use super::metadata::{self, PRODUCER};
 use super::picture::Picture;
-use super::print::{Printed, PrintedFont, picture_resource};
+use super::print::{Printed, PrintedFont, font_resource, picture_resource};
 use super::{Attachment, Display, Info, Materials, PdfError, colour, deflate, file, structure};
 
 /// Puts in what printpdf left out and writes the file.
@@ -21,12 +21,11 @@ pub(super) fn finished(printed: Printed, display: &Display, materials: Materials
     "1.7".clone_into(&mut document.version);
     let identity = identity(&document, &fonts, &pictures, display, materials, info);
     let pages: Vec<ObjectId> = document.page_iter().collect();
-    for font in &fonts {
-        embed(&mut document, font, materials)?;
-    }
+    let first = *pages.first().ok_or(PdfError::Structure("first page"))?;
+    embed(&mut document, first, &fonts, materials)?;
     for (number, picture) in pictures.iter().enumerate() {
         let name = picture_resource(number);
-        illustrate(&mut document, *pages.first().ok_or(PdfError::Structure("first page"))?, name.0.as_bytes(), picture)?;
+        illustrate(&mut document, first, name.0.as_bytes(), picture)?;
     }
     for object in document.objects.values_mut() {
         if let Object::Stream(stream) = object {
@@ -88,48 +87,43 @@ fn identity(
     hash.finalize().iter().take(16).copied().collect()
 }
 
-/// Finds the font's dictionary by its name and puts our own in its place.
-fn embed(document: &mut Document, font: &PrintedFont, materials: Materials<'_>) -> Result<(), PdfError> {
+/// Adds the faces to the resources that all pages share.
+fn embed(document: &mut Document, page: ObjectId, fonts: &[PrintedFont], materials: Materials<'_>) -> Result<(), PdfError> {
+    let lost = |_| PdfError::Structure("font resources");
+    let resources = document.get_dictionary(page).and_then(|page| page.get_deref(b"Resources", document)).map_err(lost)?;
+    let id = resources.as_dict().and_then(|resources| resources.get(b"Font")).and_then(Object::as_reference).map_err(lost)?;
+    let mut ours = Dictionary::new();
+    for font in fonts {
+        ours.set(font_resource(font.face).0, font_dictionary(document, font, materials));
+    }
+    document.set_object(id, ours);
+    Ok(())
+}
+
+/// Adds a face, and returns where its dictionary is.
+fn font_dictionary(document: &mut Document, font: &PrintedFont, materials: Materials<'_>) -> ObjectId {
     let face = materials.fonts.face(font.face);
-    let is_ours = |object: &Object, kind: &[u8], key: &[u8]| {
-        object.as_dict().is_ok_and(|dictionary| {
-            dictionary.get(key).and_then(Object::as_name).is_ok_and(|name| name == font.name.as_bytes())
-                && dictionary.get(b"Type").and_then(Object::as_name).is_ok_and(|name| name == kind)
-        })
-    };
-    let find = |document: &Document, kind: &[u8], key: &[u8]| {
-        document.objects.iter().find(|(_, object)| is_ours(object, kind, key)).map(|(id, _)| *id)
-    };
-    let root = find(document, b"Font", b"BaseFont").ok_or(PdfError::Structure("font dictionary"))?;
-    let descriptor = find(document, b"FontDescriptor", b"FontName").ok_or(PdfError::Structure("font descriptor"))?;
-
     let (program, length) = font.subset.program(face);
-    let file = reference(document, descriptor, b"FontFile2")?;
     let about = dictionary! { "Filter" => "FlateDecode", "Length1" => i64::try_from(length).unwrap_or(i64::MAX) };
-    document.set_object(file, Stream::new(about, program));
-
-    let to_unicode = reference(document, root, b"ToUnicode")?;
-    document.set_object(to_unicode, Stream::new(Dictionary::new(), to_unicode_map(font).into_bytes()));
+    let file = document.add_object(Stream::new(about, program));
+    let to_unicode = document.add_object(Stream::new(Dictionary::new(), to_unicode_map(font).into_bytes()));
 
     let name = || Object::Name(font.name.as_bytes().to_vec());
     let thousandths = |value: i16| Object::Integer(face.thousandths(value).into());
     // The weight says about how thick stems are: 88 at 400 and 166 at 700.
     let stem = i64::from(face.weight) * i64::from(face.weight) / 4225 + 50;
-    document.set_object(
-        descriptor,
-        dictionary! {
-            "Type" => "FontDescriptor",
-            "FontName" => name(),
-            "Flags" => 4, // symbolic: the glyphs are numbered by us, not by a Latin encoding
-            "FontBBox" => Object::Array(face.bounds.map(thousandths).to_vec()),
-            "ItalicAngle" => 0,
-            "Ascent" => thousandths(face.ascent),
-            "Descent" => thousandths(face.descent),
-            "CapHeight" => thousandths(face.ascent),
-            "StemV" => stem,
-            "FontFile2" => Object::Reference(file),
-        },
-    );
+    let descriptor = document.add_object(dictionary! {
+        "Type" => "FontDescriptor",
+        "FontName" => name(),
+        "Flags" => 4, // symbolic: the glyphs are numbered by us, not by a Latin encoding
+        "FontBBox" => Object::Array(face.bounds.map(thousandths).to_vec()),
+        "ItalicAngle" => 0,
+        "Ascent" => thousandths(face.ascent),
+        "Descent" => thousandths(face.descent),
+        "CapHeight" => thousandths(face.ascent),
+        "StemV" => stem,
+        "FontFile2" => Object::Reference(file),
+    });
     let descendant = dictionary! {
         "Type" => "Font",
         "Subtype" => "CIDFontType2",
@@ -142,18 +136,14 @@ fn embed(document: &mut Document, font: &PrintedFont, materials: Materials<'_>) 
         "W" => widths(font.subset.advances(face)),
         "FontDescriptor" => Object::Reference(descriptor),
     };
-    document.set_object(
-        root,
-        dictionary! {
-            "Type" => "Font",
-            "Subtype" => "Type0",
-            "BaseFont" => name(),
-            "Encoding" => "Identity-H",
-            "DescendantFonts" => Object::Array(vec![Object::Dictionary(descendant)]),
-            "ToUnicode" => Object::Reference(to_unicode),
-        },
-    );
-    Ok(())
+    document.add_object(dictionary! {
+        "Type" => "Font",
+        "Subtype" => "Type0",
+        "BaseFont" => name(),
+        "Encoding" => "Identity-H",
+        "DescendantFonts" => Object::Array(vec![Object::Dictionary(descendant)]),
+        "ToUnicode" => Object::Reference(to_unicode),
+    })
 }
 
 /// `/W`: advances that are not an em, from number 1, runs of equal ones together.
@@ -174,15 +164,6 @@ fn widths(advances: impl Iterator<Item = u16>) -> Object {
     }
     flush(first, last, width);
     Object::Array(entries)
-}
-
-fn reference(document: &Document, id: ObjectId, key: &[u8]) -> Result<ObjectId, PdfError> {
-    document
-        .get_object(id)
-        .and_then(Object::as_dict)
-        .and_then(|dictionary| dictionary.get(key))
-        .and_then(Object::as_reference)
-        .map_err(|_| PdfError::Structure("font stream"))
 }
 
 /// Maps every glyph number to its character.

@@ -1,17 +1,16 @@
 //! From the display list to a `lopdf` document, by way of printpdf: pages, content streams and graphic objects.
 //!
-//! printpdf is told of each face as a stub: a name and a map from numbers to our own glyph numbers. A letter is named by a
-//! character of plane 15 that stands for its number, because several letters may be drawn with one character.
-//! Program, widths and text of a face go in at the end ([`super::finish`]): printpdf would copy a program four times and
-//! write it whole. Its warnings (a missing font, text outside a text section) are errors here.
+//! printpdf is told nothing of faces: text is written as the numbers of its glyphs, by an operator of its own, because several letters may
+//! be drawn with one character. Faces go in at the end ([`super::finish`]): printpdf would copy a program four times and
+//! write it whole. Telling it of each as a stub was tried: a fifth of the time of a document went into maps of glyphs, widths and
+//! characters that were thrown away. Its warnings (text outside a text section) are errors here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use printpdf::{
-    Color, DictItem, ExternalStream, ExternalXObject, FontId, FontMetrics, FontType, Line, LinePoint, Op, PaintMode, ParsedFont,
-    PdfDocument, PdfFont, PdfFontHandle, PdfFontMetricsStub, PdfPage, PdfSaveOptions, Point, Pt, Rect, Rgb, TextItem, TextMatrix, XObject,
-    XObjectId, XObjectTransform,
+    Color, DictItem, ExternalStream, ExternalXObject, FontId, Line, LinePoint, Op, PaintMode, PdfDocument, PdfFontHandle, PdfPage,
+    PdfSaveOptions, Point, Pt, Rect, Rgb, TextMatrix, XObject, XObjectId, XObjectTransform,
 };
 use sha2::{Digest, Sha256};
 
@@ -23,7 +22,7 @@ use super::{Materials, PdfError, stock};
 
 /// A document of printpdf, and what it still lacks.
 pub(super) struct Printed<'a> {
-    /// Pages, resources and font dictionaries.
+    /// Pages, and resources but for fonts.
     pub(super) document: lopdf::Document,
     /// The faces it uses.
     pub(super) fonts: Vec<PrintedFont<'a>>,
@@ -50,7 +49,6 @@ pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result
     for (face, letters) in stock::letters(display) {
         let subset = Subset::new(materials.stock.shelf(face), letters);
         let name = format!("{}+{}", tag(face, &subset), materials.fonts.face(face).name);
-        document.resources.fonts.map.insert(resource(face), PdfFont::new(stub(&name, &subset)));
         fonts.insert(face, PrintedFont { name, face, subset });
     }
     let mut writer = Writer { display, fonts: &fonts, codes: Vec::new(), pictures: Vec::new(), marks: Marks::default() };
@@ -62,7 +60,8 @@ pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result
     for (number, _) in pictures.iter().enumerate() {
         document.resources.xobjects.map.insert(picture_resource(number), placeholder());
     }
-    let options = PdfSaveOptions { optimize: false, subset_fonts: false, secure: true, image_optimization: None };
+    // "Secure" would leave out the operator of our own.
+    let options = PdfSaveOptions { optimize: false, subset_fonts: false, secure: false, image_optimization: None };
     let mut warnings = Vec::new();
     let document = document.to_lopdf_document(&options, &mut warnings);
     match warnings.into_iter().next() {
@@ -71,7 +70,8 @@ pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result
     }
 }
 
-fn resource(face: u8) -> FontId {
+/// Name of a face among the resources of pages.
+pub(super) fn font_resource(face: u8) -> FontId {
     FontId(format!("J{face}"))
 }
 
@@ -93,27 +93,6 @@ fn tag(face: u8, subset: &Subset) -> String {
         bytes.extend_from_slice(&letter.pad.to_be_bytes());
     }
     Sha256::digest(&bytes).iter().take(6).map(|byte| char::from(b'A' + byte % 26)).collect()
-}
-
-/// The character that stands for a glyph number.
-fn stand_in(number: u16) -> char {
-    char::from_u32(0xF_0000 + u32::from(number)).unwrap_or('\u{F0000}')
-}
-
-/// What printpdf needs to know of a face to write text; what it would say about it is replaced at the end.
-fn stub(name: &str, subset: &Subset) -> ParsedFont {
-    ParsedFont {
-        // The four bytes every TrueType file begins with: printpdf reads the kind of font off them.
-        original_bytes: vec![0, 1, 0, 0],
-        font_index: 0,
-        font_name: Some(name.to_owned()),
-        codepoint_to_glyph: subset.numbered().map(|(number, _)| (u32::from(stand_in(number)), number)).collect(),
-        glyph_widths: BTreeMap::new(),
-        units_per_em: 1000,
-        font_metrics: FontMetrics { ascent: 880, descent: -120 },
-        font_type: FontType::TrueType,
-        pdf_font_metrics: PdfFontMetricsStub::default(),
-    }
 }
 
 /// Points as a PDF says them: three decimals are finer than any printer.
@@ -295,7 +274,7 @@ impl Sheet {
         self.text(true);
         self.fill(run.ink);
         if self.font != Some((run.face, run.size)) {
-            self.ops.push(Op::SetFont { font: PdfFontHandle::External(resource(run.face)), size: pt(run.size) });
+            self.ops.push(Op::SetFont { font: PdfFontHandle::External(font_resource(run.face)), size: pt(run.size) });
             self.font = Some((run.face, run.size));
         }
         if self.spacing != run.spacing {
@@ -303,8 +282,8 @@ impl Sheet {
             self.spacing = run.spacing;
         }
         self.ops.push(Op::SetTextMatrix { matrix: TextMatrix::Translate(pt(run.at.0), pt(self.height - run.at.1)) });
-        let text = run.letters.iter().map(|letter| stand_in(subset.number(*letter))).collect();
-        self.ops.push(Op::ShowText { items: vec![TextItem::Text(text)] });
+        let text = run.letters.iter().flat_map(|letter| subset.number(*letter).to_be_bytes()).collect();
+        self.ops.push(Op::Unknown { key: "Tj".to_owned(), value: vec![DictItem::Bytes(text)] });
     }
 
     /// Places a graphic object of the resources.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use crate::{
     servers::{House, Servers},
 };
 
-/// Re-issuing, with live applications coming in.
+/// Re-issuing, alone or with live applications coming in.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Night {
     pub(crate) stored: i64,
@@ -29,9 +30,9 @@ pub(crate) struct Night {
     /// Milliseconds of processor time for each guarantee, by process, live applications included.
     pub(crate) cpu_ms: BTreeMap<&'static str, f64>,
     pub(crate) memory: BTreeMap<&'static str, u64>,
-    /// Live applications a second.
+    /// Live applications a second: bulk work gives way to them. None, and it has the whole machine.
     pub(crate) live_per_second: u32,
-    /// p50, p95 and p99 of live applications, by stage and the whole way, in milliseconds, before and meanwhile.
+    /// p50, p95 and p99 of live applications, by stage and the whole way, in milliseconds, before and meanwhile; empty without.
     pub(crate) live_before_ms: BTreeMap<&'static str, [f64; 3]>,
     pub(crate) live_meanwhile_ms: BTreeMap<&'static str, [f64; 3]>,
 }
@@ -55,27 +56,36 @@ pub(crate) fn store(house: &mut House, count: usize) -> String {
     id
 }
 
-/// Re-issues `count` guarantees of those stored, while applications come at a rate.
+/// Live applications that are measured before the night.
+const BEFORE: usize = 100;
+
+/// For how long after a live application bulk work gives way, and a little more.
+const REMEMBERED: Duration = Duration::from_secs(62);
+
+/// Re-issues guarantees of those stored, while applications come at a rate.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn night(
     servers: &Servers,
     house: &mut House,
     applications: &mut Applications,
-    application: &str,
-    count: usize,
+    copies: &str,
+    among: Range<usize>,
     rate: usize,
     live: u32,
 ) -> Night {
-    let workers = crate::setting("NIGHT_WORKERS", 1);
-    book::amend(&mut house.sql, SOURCE, application, 0, count);
+    let (workers, count) = (crate::setting("NIGHT_WORKERS", 1), among.len());
+    book::amend(&mut house.sql, SOURCE, copies, among.start, count);
     house.sql.query("analyze change");
     let groups = servers.groups(&house.workers(workers));
     let stored = house.number("select count(*) from guarantee");
-    let few = applications.next(20 * live as usize);
+    let few = applications.next(if live == 0 { 0 } else { BEFORE });
     let before = pipeline::issued(house);
     let sent = pipeline::trickle(house, &few, f64::from(live));
     pipeline::until(house, before + pipeline::guarantees(&few), Duration::from_mins(2));
     let live_before_ms = pipeline::times(house, &sent);
+    if live == 0 {
+        std::thread::sleep(REMEMBERED);
+    }
 
     let cpu = processes::seconds(&groups);
     let watch = Watch::begin(&groups);
@@ -86,6 +96,9 @@ pub(crate) fn night(
     loop {
         house.assert_alive();
         assert!(began.elapsed() < longest, "the run does not end");
+        if live == 0 {
+            std::thread::sleep(Duration::from_millis(500));
+        }
         meanwhile.extend(pipeline::trickle(house, &applications.next(2 * live as usize), f64::from(live)));
         if house.number("select count(*) from job_run where finished_at is null") == 0 {
             break;
@@ -98,7 +111,7 @@ pub(crate) fn night(
     let (cpu_after, memory) = (processes::seconds(&groups), watch.end());
     // The newest may still be on their way.
     pipeline::until(house, 0, Duration::from_mins(2));
-    assert_eq!(house.number("select count(*) from certificate where revision = 1"), i64::try_from(count).unwrap());
+    assert_eq!(house.number("select count(*) from certificate where revision = 1"), i64::try_from(among.end).unwrap());
     Night {
         stored,
         reissued: count,

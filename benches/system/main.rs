@@ -34,8 +34,12 @@ struct Sizes {
     growth: Vec<usize>,
     /// Guarantees that are there before the last of them: `BENCH_STORED`.
     stored: usize,
-    /// Guarantees of the night: `BENCH_REISSUED`.
+    /// Guarantees of the night: `BENCH_REISSUED`, and of one with live applications.
     reissued: usize,
+    /// See `reissued`: `BENCH_BESIDE`.
+    beside: usize,
+    /// Live applications a second in that one: `BENCH_LIVE`. One is fifty times what a whole country has by day.
+    live: u32,
     /// Of them a second at most: `BENCH_RATE`.
     rate: usize,
     /// How long applications come at each load: `BENCH_SECONDS`.
@@ -58,7 +62,9 @@ fn main() {
         growth: growth.split(',').map(|size| size.parse().expect("BENCH_GROWTH are numbers with commas")).collect(),
         stored: setting("STORED", 1_000_000),
         reissued: setting("REISSUED", 220_000),
-        rate: setting("RATE", 400),
+        beside: setting("BESIDE", 20_000),
+        live: setting("LIVE", 1),
+        rate: setting("RATE", 500),
         seconds: setting("SECONDS", 20.0),
     };
     let only = setting("ONLY", String::new());
@@ -72,6 +78,7 @@ fn main() {
         let house = servers.house();
         let batch = made.next(sizes.applications);
         results.parts = Some((batch.len(), parts::measure(&house, &batch)));
+        results.keep();
     }
     if wanted("pipeline") {
         eprintln!("the pipeline, {} applications …", sizes.applications);
@@ -88,6 +95,7 @@ fn main() {
             }
         }
         house.rest();
+        results.keep();
     }
     if wanted("workers") {
         for count in [2, 4] {
@@ -98,6 +106,7 @@ fn main() {
             results.pipeline.push(pipeline::run(&servers, &mut house, &mut made, sizes.applications, count));
             house.rest();
         }
+        results.keep();
     }
     if wanted("growth") || wanted("night") {
         let mut house = servers.house();
@@ -107,6 +116,7 @@ fn main() {
             for size in &sizes.growth {
                 eprintln!("growth: {size} applications …");
                 results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
+                results.keep();
             }
         }
         eprintln!("{} guarantees are stored …", sizes.stored);
@@ -115,6 +125,7 @@ fn main() {
             for size in &sizes.growth {
                 eprintln!("growth: {size} applications among them …");
                 results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
+                results.keep();
             }
         }
         if wanted("night") && sizes.growth.iter().sum::<usize>() > 20_000 && wanted("growth") {
@@ -122,10 +133,12 @@ fn main() {
             house.make_room();
         }
         if wanted("night") {
-            eprintln!("the night, {} guarantees …", sizes.reissued);
-            let live = setting("LIVE", 5);
-            let night = book::night(&servers, &mut house, &mut made, &application, sizes.reissued, sizes.rate, live);
-            results.night = Some(night);
+            let nights = [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
+            for (among, live) in nights {
+                eprintln!("the night, {} guarantees, {live} live applications a second …", among.len());
+                results.nights.push(book::night(&servers, &mut house, &mut made, &application, among, sizes.rate, live));
+                results.keep();
+            }
         }
         house.rest();
     }

@@ -147,6 +147,9 @@ pub(crate) type Sent = BTreeMap<String, NaiveDateTime>;
 
 /// Sends applications at a rate.
 pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f64) -> Sent {
+    if applications.is_empty() {
+        return Sent::new();
+    }
     let runtime = Runtime::new().unwrap();
     let rabbit = parts::rabbit(house);
     runtime.block_on(async {
@@ -174,11 +177,13 @@ pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f
 
 /// How long each stage took, and the whole way, of applications that were sent; p50, p95 and p99 in milliseconds.
 pub(crate) fn times(house: &mut House, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
-    let rows = house.sql.query(
+    let Some(first) = sent.values().min() else { return BTreeMap::new() };
+    let rows = house.sql.query(&format!(
         "select a.upstream_id, a.decided_at, g.issued_at, k.minted_at, c.arrived_at, m.settled_at, c.completed_at
          from application a join guarantee g on g.application_id = a.id join certificate c on c.guarantee_id = g.id and c.revision = 0
-         join authentication_key k on k.guarantee_id = g.id join mail m on m.certificate_id = c.id",
-    );
+         join authentication_key k on k.guarantee_id = g.id join mail m on m.certificate_id = c.id
+         where a.decided_at >= timestamp '{first}'"
+    ));
     let mut found: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     for row in rows {
         let row: Vec<String> = row.into_iter().flatten().collect();

@@ -22,7 +22,7 @@ pub(crate) struct Results {
     pub(crate) pipeline: Vec<Run>,
     pub(crate) latency: Vec<Latency>,
     pub(crate) growth: Vec<Run>,
-    pub(crate) night: Option<Night>,
+    pub(crate) nights: Vec<Night>,
     pub(crate) embedded: Option<Embedded>,
 }
 
@@ -41,16 +41,21 @@ impl Results {
         Self { machine: machine(), ..Self::default() }
     }
 
-    /// Prints the tables, and writes them with the figures as JSON and a plot into `target/bench`.
-    pub(crate) fn tell(&self) {
+    /// Writes the tables, the figures as JSON and a plot into `target/bench`: after each section, so that what breaks off is not lost.
+    pub(crate) fn keep(&self) {
         let text = self.markdown();
-        println!("{text}");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("RESULTS.md"), text).unwrap();
         std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(self).unwrap() + "\n").unwrap();
         plot::draw(self, &folder.join("results.svg"));
-        eprintln!("written: {}/RESULTS.md, results.json, results.svg", folder.display());
+    }
+
+    /// Prints the tables, and says where they are written.
+    pub(crate) fn tell(&self) {
+        self.keep();
+        println!("{}", self.markdown());
+        eprintln!("written: target/bench/RESULTS.md, results.json, results.svg");
     }
 
     fn markdown(&self) -> String {
@@ -71,7 +76,7 @@ impl Results {
         self.tell_pipeline(&mut text);
         self.tell_latency(&mut text);
         self.tell_growth(&mut text);
-        self.tell_night(&mut text);
+        self.tell_nights(&mut text);
         if let Some(embedded) = &self.embedded {
             let _ = writeln!(
                 text,
@@ -100,10 +105,14 @@ impl Results {
         if let Some(run) = one {
             add("applications a second", "500", format!("{:.0}", run.per_second), run.per_second >= 500.0);
         }
-        if let Some(night) = &self.night {
-            add("guarantees re-issued a second", "367", format!("{:.0}", night.per_second), night.per_second >= 367.0);
-            let ratio = night.live_meanwhile_ms["whole"][1] / night.live_before_ms["whole"][1];
-            add("live p95 meanwhile", "2.0 times", format!("{ratio:.2} times"), ratio <= 2.0);
+        for night in &self.nights {
+            let alone = night.live_meanwhile_ms.is_empty();
+            let name = if alone { "guarantees re-issued a second" } else { "the same, beside live applications" };
+            add(name, "367", format!("{:.0}", night.per_second), night.per_second >= 367.0);
+            if !alone {
+                let ratio = night.live_meanwhile_ms["whole"][1] / night.live_before_ms["whole"][1];
+                add("live p95 meanwhile", "2.0 times", format!("{ratio:.2} times"), ratio <= 2.0);
+            }
         }
         let (few, many) = (self.growth.first(), self.growth.iter().rfind(|run| run.stored > 500_000));
         if let (Some(few), Some(many)) = (few, many) {
@@ -205,27 +214,33 @@ impl Results {
         }
     }
 
-    fn tell_night(&self, text: &mut String) {
-        let Some(night) = &self.night else { return };
-        let _ = writeln!(
-            text,
-            "\n## The night\n\n{} guarantees of {} re-issued with their documents by {} worker processes, at most {} a second: {:.0} s, **{:.0} a second**; {:.2} ms of\nprocessor time each ({}); the worker had {:.0} MiB at most.\n",
-            night.reissued,
-            night.stored,
-            night.workers,
-            night.rate,
-            night.seconds,
-            night.per_second,
-            night.cpu_ms.values().sum::<f64>(),
-            GROUPS.map(|name| format!("{name} {:.2}", night.cpu_ms[name])).join(", "),
-            megabytes(night.memory["worker"]),
-        );
-        let _ = write!(text, "| live applications, {} a second; p50 / p95 / p99 in milliseconds |", night.live_per_second);
-        stage_names(text);
-        *text += "|---|---|---|---|---|---|---|\n";
-        for (when, stages) in [("before", &night.live_before_ms), ("meanwhile", &night.live_meanwhile_ms)] {
-            let _ = write!(text, "| {when} |");
-            stage_times(text, stages);
+    fn tell_nights(&self, text: &mut String) {
+        for night in &self.nights {
+            let live = night.live_per_second;
+            let title = if live == 0 { "The night".to_owned() } else { format!("The night, {live} live applications a second") };
+            let _ = writeln!(
+                text,
+                "\n## {title}\n\n{} guarantees of {} re-issued with their documents by {} worker processes, at most {} a second: {:.0} s, **{:.0} a second**; {:.2} ms of\nprocessor time each ({}); the worker had {:.0} MiB at most.",
+                night.reissued,
+                night.stored,
+                night.workers,
+                night.rate,
+                night.seconds,
+                night.per_second,
+                night.cpu_ms.values().sum::<f64>(),
+                GROUPS.map(|name| format!("{name} {:.2}", night.cpu_ms[name])).join(", "),
+                megabytes(night.memory["worker"]),
+            );
+            if live == 0 {
+                continue;
+            }
+            *text += "\n| live applications; p50 / p95 / p99 in milliseconds |";
+            stage_names(text);
+            *text += "|---|---|---|---|---|---|---|\n";
+            for (when, stages) in [("before", &night.live_before_ms), ("meanwhile", &night.live_meanwhile_ms)] {
+                let _ = write!(text, "| {when} |");
+                stage_times(text, stages);
+            }
         }
     }
 }

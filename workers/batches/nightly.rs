@@ -49,6 +49,10 @@ const PAGE: i64 = 1_000;
 /// Pause between two looks at the schedule, and at a run that has nothing to publish.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Finding out what became of what is under way is a twentieth of one connection's time at most, and done this often at least.
+const SETTLING: u32 = 20;
+const SETTLED_EVERY: Duration = Duration::from_secs(3);
+
 /// How long after a report could not be delivered it is tried again.
 const TELL_AGAIN: Duration = Duration::from_mins(5);
 
@@ -165,7 +169,8 @@ impl Nightly {
         let mut publisher = self.broker.publisher().await?;
         let mut letters = Letters { since: run.created_at, seen: HashMap::new() };
         let mut moved = self.clock.now();
-        let mut rounds = 0_u64;
+        let mut settlings = 0_u64;
+        let mut settles = Instant::now();
         loop {
             let began = Instant::now();
             match self.lease(&run.id).await? {
@@ -174,7 +179,13 @@ impl Nightly {
             }
             let queued = self.select(&run, &selection).await?;
             let sent = self.relay(&run, &mut publisher).await?;
-            let settled = self.settle(&run, &mut letters, rounds.is_multiple_of(20)).await?;
+            let mut settled = 0;
+            if Instant::now() >= settles {
+                let asked = Instant::now();
+                settled = self.settle(&run, &mut letters, settlings.is_multiple_of(20)).await?;
+                settlings += 1;
+                settles = Instant::now() + (asked.elapsed() * SETTLING).min(SETTLED_EVERY);
+            }
             if sent + settled > 0 {
                 moved = self.clock.now();
             }
@@ -186,7 +197,6 @@ impl Nightly {
                 self.queue_again(&run, &selection, &mut publisher).await?;
                 moved = self.clock.now();
             }
-            rounds += 1;
             let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000) / u64::try_from(run.rate).unwrap_or(1).max(1);
             // Looking after a run is a tenth of its work at most, also where a full window lets a few guarantees follow at a time.
             let rest = (began.elapsed() * 10).min(TICK);

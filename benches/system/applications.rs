@@ -9,6 +9,7 @@ pub(crate) const SOURCE: &str = "bench";
 
 /// Makes as many applications as are wanted, never one twice.
 pub(crate) struct Applications {
+    branches: &'static [&'static str],
     shapes: Vec<Value>,
     choices: Choices,
     made: usize,
@@ -23,7 +24,8 @@ pub(crate) struct Application {
 }
 
 impl Applications {
-    pub(crate) fn new() -> Self {
+    /// For branches, by turns.
+    pub(crate) fn new(branches: &'static [&'static str]) -> Self {
         let examples = include_str!("../../examples/applications.jsonl").lines();
         let is_wanted = |shape: &Value| {
             let products = shape["products"].as_array().unwrap();
@@ -31,7 +33,7 @@ impl Applications {
         };
         let shapes: Vec<Value> = examples.map(|line| serde_json::from_str(line).unwrap()).filter(is_wanted).collect();
         assert!(shapes.len() > 2, "the examples have no applications of the kind that is measured");
-        Self { shapes, choices: Choices(7), made: 0 }
+        Self { branches, shapes, choices: Choices(7), made: 0 }
     }
 
     /// The next `count` of them.
@@ -46,6 +48,7 @@ impl Applications {
         let id = format!("b-{number:07}");
         document["source"] = json!(SOURCE);
         document["id"] = json!(id);
+        document["branch"] = json!(self.branches[number % self.branches.len()]);
         let (place, object, works) = (choices.of(&PLACES), choices.of(&OBJECTS), choices.of(&WORKS));
         document["works"]["name"] = json!(format!("{place}{object}第{number}号{works}"));
         document["notification"] = json!({ "wanted": true, "mail_address": format!("keiri-{number}@bench.example.com") });

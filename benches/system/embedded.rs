@@ -8,7 +8,11 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{applications::Applications, harness::process::spawn, servers::program};
+use crate::{
+    applications::Applications,
+    harness::process::spawn,
+    servers::{data, program},
+};
 
 /// A run of `hosho process`.
 #[derive(Debug, Clone, Serialize)]
@@ -32,6 +36,7 @@ pub(crate) fn run(applications: &mut Applications, count: usize) -> Embedded {
     std::fs::write(&file, lines).unwrap();
     let mut command = Command::new(program());
     command.current_dir(folder.path()).args(["process", "applications.jsonl", "--out", "out"]);
+    command.env("HOSHO__DATA__FOLDER", data(folder.path()));
     let began = Instant::now();
     let mut process = spawn(command, &folder.path().join("log"));
     let mut first = None;

@@ -71,7 +71,7 @@ fn main() {
     let wanted = |what: &str| only.is_empty() || only.split(',').any(|name| name == what);
     let mut results = Results::new();
     let mut servers = Servers::start();
-    let mut made = Applications::new();
+    let mut made = Applications::new(&servers::BRANCHES);
 
     if wanted("parts") {
         eprintln!("the parts alone, {} applications …", sizes.applications);

@@ -47,12 +47,12 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-/// Messages under way at a time, at most.
-const UNDER_WAY: usize = 4_000;
+/// Applications given to the pipeline at a time, at most.
+const PART: usize = 2_000;
 
-/// Messages under way at first. The stages take what is there as one batch, and a large one is long in each of them: so few go first,
-/// and somebody has a result at once; then twice as many each time.
-const FIRST: usize = 32;
+/// Applications given to it at first. The stages take what is there as one batch, and a large one is long in each of them: so few go
+/// first, and somebody has a result at once; then twice as many each time.
+const FIRST: usize = 16;
 
 /// How long messages that get nowhere, such as those that wait to be tried again, hold up the next.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -134,16 +134,16 @@ async fn resume(services: &Arc<Services>, broker: &dyn Broker) -> Result<usize, 
     Ok(count)
 }
 
-/// Gives all records to the pipeline, a part at a time: the next when half of what may be under way is done.
+/// Gives all records to the pipeline, a part at a time: the next when half of what is under way is done.
 async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), Failure> {
     let mut publisher = memory.publisher().await.map_err(Failure::internal)?;
-    let (mut left, mut window) = (records, FIRST);
+    let (mut left, mut part) = (records, FIRST);
     while !left.is_empty() {
+        let (next, rest) = left.split_at(left.len().min(part));
+        publisher.publish(next.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
         // A brake, not a barrier.
-        let _ = tokio::time::timeout(PATIENCE, memory.at_most(window / 2)).await;
-        let (part, rest) = left.split_at(left.len().min(window / 2));
-        publisher.publish(part.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
-        (left, window) = (rest, UNDER_WAY.min(window * 2));
+        let _ = tokio::time::timeout(PATIENCE, memory.at_most(part / 2)).await;
+        (left, part) = (rest, PART.min(part * 2));
     }
     Ok(())
 }
@@ -176,4 +176,27 @@ pub(super) fn bar(total: u64, what: &'static str) -> ProgressBar {
         bar.set_style(style);
     }
     bar.with_message(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::validate;
+
+    #[tokio::test]
+    async fn few_applications_go_first_and_then_twice_as_many_each_time() {
+        let memory = Memory::new(&[validate::NAME]);
+        let mut stage = memory.consume(Source::Stage(validate::NAME, Lane::Live), u16::MAX).await.unwrap();
+        let record = |number: usize| input::Record { place: format!("some.jsonl:{number}"), payload: b"{}".to_vec() };
+        let records: Vec<input::Record> = (0..100).map(record).collect();
+        let feeding = tokio::spawn(async move { feed(&records, &memory).await.is_ok() });
+        let mut parts = Vec::new();
+        while parts.iter().sum::<usize>() < 100 {
+            let part = stage.next_batch(1_000).await.unwrap();
+            parts.push(part.len());
+            stage.ack(part.last().unwrap().tag).await.unwrap();
+        }
+        assert_eq!(parts, [16, 32, 52]);
+        assert!(feeding.await.unwrap());
+    }
 }

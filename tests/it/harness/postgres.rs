@@ -47,6 +47,10 @@ pub fn dump_without(url: &str, tables: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What a server for production has beyond the defaults of PostgreSQL, which are those of a very small machine: README.md says why.
+#[allow(dead_code, reason = "for what is measured: benches/system")]
+const PRODUCTION: [&str; 4] = ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=on", "checkpoint_timeout=15min"];
+
 /// A PostgreSQL server of one's own, to be stopped, killed and started at will. Dropping it stops it and removes its data.
 #[derive(Debug)]
 pub struct Postgres {
@@ -106,7 +110,8 @@ impl Postgres {
                 command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
                 let forgetful = ["fsync=off", "full_page_writes=off", "deadlock_timeout=100ms"];
                 let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
-                for setting in settings.iter().chain(forgetful.iter().filter(|_| !self.durable)) {
+                let more = if self.durable { &PRODUCTION[..] } else { &forgetful };
+                for setting in settings.iter().chain(more) {
                     command.arg("-c").arg(setting);
                 }
                 self.server = Some(spawn(command, &self.log()));

@@ -383,6 +383,7 @@ mod tests {
 
         publisher.publish(vec![message(Destination::Stage("issue", Lane::Live), "a")]).await.unwrap();
         assert!(!is_idle(&broker), "ready");
+        assert!(broker.at_most(1).now_or_never().is_some() && broker.at_most(0).now_or_never().is_none());
         let mut consumer = broker.consume(LIVE, 1).await.unwrap();
         let taken = consumer.next_batch(1).await.unwrap();
         assert!(!is_idle(&broker), "unacknowledged");

@@ -7,7 +7,12 @@
 //! A night of guarantees with mails by two workers, everything on two cores, live p95 against that of before: 3.7 times without this,
 //! 2.6 times with one hand for bulk work ([`super::precedence`]) and more guarantees a second, 2.0 times when bulk work rests at 220 µs,
 //! 1.5 times at 150 µs. What did not do: threads of low priority alone, because the database and the broker have groups of their own for the
-//! system's scheduler; a fixed rate, which is right for one machine at one time of the day.
+//! system's scheduler, nor with the policy for idle times (1.8 and 2.1 times, and 1.6 to 2.3 without, at 250 guarantees a second); batches of
+//! a quarter of the size, which cost a fifth more; a fixed rate, which is right for one machine at one time of the day.
+//!
+//! Bulk work rests at three times the lateness of a quiet machine: by one worker, 8,000 guarantees without mails, 1.8 to 2.3 times the p95,
+//! whether 100 or 300 of them were re-issued a second. What is left is a live application that meets a batch in the database or the broker.
+//! At twice the lateness, 108 a second were re-issued among a million guarantees, for 1.1 times the p95; at four times, 263 for 2.2.
 
 use std::{
     io,
@@ -23,7 +28,7 @@ const SLEEP: Duration = Duration::from_millis(5);
 const SLEEPS: u32 = 40;
 
 /// How late it may wake on average, in terms of what it does when nothing else is to be done.
-const LATE: u32 = 2;
+const LATE: u32 = 3;
 
 /// What counts as nothing at least: timers are not more exact.
 const EXACT: Duration = Duration::from_micros(60);
@@ -111,7 +116,7 @@ mod tests {
     use super::*;
 
     const QUIET: Duration = Duration::from_micros(100);
-    const BUSY: Duration = Duration::from_micros(250);
+    const BUSY: Duration = Duration::from_micros(350);
     const WORKED: Duration = Duration::from_millis(100);
 
     /// Pressure that knows what quiet is.

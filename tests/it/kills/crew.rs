@@ -15,6 +15,9 @@ use crate::harness::{
 /// Mails that one process may have in flight (`mail.connections`).
 pub const CONNECTIONS: usize = 4;
 
+/// The attempt of a message whose mail another worker is just sending for a copy of it: it waits, and finds the mail sent.
+pub const OF_A_COPY: &str = "mail.claimed";
+
 /// Short waits, so that a drill ends; and no net but the queue: `recover` would hide a lost message.
 const SETTINGS: &str = "
 [mail]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     LIMIT,
     applications::{Totals, throw},
-    crew::{Crew, Mark},
+    crew::{Crew, Mark, OF_A_COPY},
     dice, everything_is_accepted_once, outlast, place, setting,
 };
 use crate::harness::{house::House, process::eventually, rabbit::Rabbit};
@@ -73,7 +73,8 @@ fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
     crew.finish(&totals);
     eprintln!("{failed} messages found no queue; queued again: {}", recovered["queued"]);
     assert_eq!(crew.number("select count(*) from failed_message where state <> 'resolved'"), 0);
-    assert_eq!(crew.attempts_but_for(&[]), Vec::<String>::new());
+    // Recovery asked for everything that was not complete, and so for what the replay had on its way.
+    assert_eq!(crew.attempts_but_for(&[OF_A_COPY]), Vec::<String>::new());
     everything_is_accepted_once(&mut crew, &applications);
 }
 
@@ -118,6 +119,6 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
         crew.until_said("The broker failed; the consumer starts anew", said + 2);
     }
     crew.finish(&totals);
-    assert_eq!(crew.attempts_but_for(&[]), Vec::<String>::new(), "what the broker gave up counted as an attempt");
+    assert_eq!(crew.attempts_but_for(&[OF_A_COPY]), Vec::<String>::new(), "what the broker gave up counted as an attempt");
     everything_is_accepted_once(&mut crew, &applications);
 }

@@ -201,6 +201,20 @@ pub fn unreported(connection: &mut Connection, job: &str) -> Result<Vec<Run>, Db
     .map_err(reading("runs"))
 }
 
+/// Runs of a job that were cancelled since then, oldest first.
+pub fn cancelled(connection: &mut Connection, job: &str, since: NaiveDateTime) -> Result<Vec<Run>, DbError> {
+    match_connection!(connection, c => {
+        job_run::table
+            .filter(job_run::job.eq(job))
+            .filter(job_run::state.eq(State::Cancelled))
+            .filter(job_run::finished_at.ge(micros(since)))
+            .order(job_run::created_at)
+            .select(Run::as_select())
+            .load(c)
+    })
+    .map_err(reading("runs"))
+}
+
 /// Takes or keeps the right to drive a run until `until`. `None` when it is not running, or another process drives it.
 pub fn lease(
     connection: &mut Connection,

@@ -9,6 +9,7 @@ mod discretion;
 mod plans;
 mod post;
 mod recovery;
+mod runs;
 mod same_works;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@
 //!
 //! - *select*: a page of guarantees by key, the outbox rows for them and the checkpoint behind them in one transaction;
 //! - *relay*: what is in the outbox goes to the bulk queue, confirmed, no faster than the rate; then it is deleted;
-//! - *settle*: which of them are done, and which became dead letters.
+//! - *settle*: which of them are done, and which became dead letters; also, for a day, those that a cancelled run had published.
 //!
 //! A process that dies leaves all of that in the tables. Another takes the lease over when it runs out, sends what is left in the
 //! outbox (some of it again: the stages are made for that), and goes on behind the checkpoint. No more guarantees are under way than
@@ -56,6 +56,10 @@ const SETTLED_EVERY: Duration = Duration::from_secs(3);
 /// How long after a report could not be delivered it is tried again.
 const TELL_AGAIN: Duration = Duration::from_mins(5);
 
+/// How often, and for how long after it was cancelled, a run is looked after: what it had published goes its way, up the retry ladder, too.
+const CANCELLED_EVERY: Duration = Duration::from_mins(1);
+const CANCELLED_FOR: TimeDelta = TimeDelta::days(1);
+
 /// Dead letters looked at in one turn.
 const LETTERS: i64 = 1_000;
 
@@ -80,8 +84,19 @@ pub struct Nightly {
     pub scheduled: bool,
     /// Becomes true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
+    /// What is done beside driving.
+    pub beside: Beside,
+}
+
+/// What is done beside driving, now and then.
+#[derive(Default)]
+pub struct Beside {
     /// Until when reports are not tried again.
-    pub told_again: Option<Instant>,
+    told_again: Option<Instant>,
+    /// Where looking for dead letters of cancelled runs has got to, by run.
+    cancelled: HashMap<String, Letters>,
+    /// Until when cancelled runs are not looked after.
+    looked_again: Option<Instant>,
 }
 
 /// Why driving ended.
@@ -150,6 +165,7 @@ impl Nightly {
             }
         }
         self.report().await?;
+        self.look_after_cancelled().await?;
         let Some(run) = self.database(|db| job_run::active(db, JOB)).await? else { return Ok(Ended::ByOthers) };
         match self.lease(&run.id).await? {
             Some(run) => self.drive(run).await,
@@ -167,7 +183,7 @@ impl Nightly {
         let selection: Selection = snapshots::read(&run.selection)
             .map_err(|_| DbError::Damaged { what: format!("the selection of the run {} cannot be read", run.id) })?;
         let mut publisher = self.broker.publisher().await?;
-        let mut letters = Letters { since: run.created_at, seen: HashMap::new() };
+        let mut letters = Letters::of(&run);
         let mut moved = self.clock.now();
         let mut settlings = 0_u64;
         let mut settles = Instant::now();
@@ -247,7 +263,7 @@ impl Nightly {
     /// Finds out what became of what is under way, and returns how many were settled.
     async fn settle(&self, run: &Run, letters: &mut Letters, thorough: bool) -> Result<usize, Trouble> {
         let (id, now) = (run.id.clone(), self.clock.now());
-        let mut looking = std::mem::replace(letters, Letters { since: run.created_at, seen: HashMap::new() });
+        let mut looking = std::mem::replace(letters, Letters::of(run));
         let (settled, looked) = self
             .database(move |db| {
                 let mut settled = run_item::settle_completed(db, &id, false, now)?;
@@ -300,9 +316,26 @@ impl Nightly {
         }
     }
 
+    /// Finds out what became of what cancelled runs had published. Whoever does it, and how many: what is settled stays so.
+    async fn look_after_cancelled(&mut self) -> Result<(), Trouble> {
+        if self.beside.looked_again.is_some_and(|then| Instant::now() < then) {
+            return Ok(());
+        }
+        self.beside.looked_again = Some(Instant::now() + CANCELLED_EVERY);
+        let since = self.clock.now() - CANCELLED_FOR;
+        let runs = self.database(move |db| job_run::cancelled(db, JOB, since)).await?;
+        let mut before = std::mem::take(&mut self.beside.cancelled);
+        for run in runs {
+            let mut letters = before.remove(&run.id).unwrap_or_else(|| Letters::of(&run));
+            self.settle(&run, &mut letters, true).await?;
+            self.beside.cancelled.insert(run.id, letters);
+        }
+        Ok(())
+    }
+
     /// Tells the operators of runs that are over.
     async fn report(&mut self) -> Result<(), Trouble> {
-        if self.told_again.is_some_and(|then| Instant::now() < then) {
+        if self.beside.told_again.is_some_and(|then| Instant::now() < then) {
             return Ok(());
         }
         for run in self.database(|db| job_run::unreported(db, JOB)).await? {
@@ -316,7 +349,7 @@ impl Nightly {
                 warn!(job = JOB, run.id = run.id, error = problem, "The report of the run could not be delivered; it is tried again");
                 let id = run.id.clone();
                 self.database(move |db| job_run::unset_reported(db, &id)).await?;
-                self.told_again = Some(Instant::now() + TELL_AGAIN);
+                self.beside.told_again = Some(Instant::now() + TELL_AGAIN);
                 return Ok(());
             }
         }
@@ -355,6 +388,11 @@ struct Letters {
 }
 
 impl Letters {
+    /// From the beginning of a run on.
+    fn of(run: &Run) -> Self {
+        Self { since: run.created_at, seen: HashMap::new() }
+    }
+
     /// Marks guarantees of the run whose message became a dead letter.
     fn mark(&mut self, db: &mut Connection, run: &str, now: NaiveDateTime) -> Result<usize, DbError> {
         let found = failed_message::since(db, self.since, LETTERS)?;

@@ -12,7 +12,11 @@ use tracing::{info, warn};
 use super::Failure;
 use crate::{
     assembly::{self, Services},
-    batches::{self, nightly::Nightly, reissue::Settings},
+    batches::{
+        self,
+        nightly::{Beside, Nightly},
+        reissue::Settings,
+    },
     broker::{Broker, Lane, Source},
     config::Config,
     failures::Ingester,
@@ -129,7 +133,7 @@ pub(super) fn nightly(
         name: format!("{}:{}:{}", pulse::host(), std::process::id(), services.clock.now()),
         scheduled,
         stop,
-        told_again: None,
+        beside: Beside::default(),
     })
 }
 

@@ -49,7 +49,7 @@ pub fn dump_without(url: &str, tables: &[&str]) -> String {
 
 /// What a server for production has beyond the defaults of PostgreSQL, which are those of a very small machine: README.md says why.
 #[allow(dead_code, reason = "for what is measured: benches/system")]
-const PRODUCTION: [&str; 4] = ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=on", "checkpoint_timeout=15min"];
+const PRODUCTION: [&str; 4] = ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min"];
 
 /// A PostgreSQL server of one's own, to be stopped, killed and started at will. Dropping it stops it and removes its data.
 #[derive(Debug)]

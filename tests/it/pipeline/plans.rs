@@ -1,6 +1,9 @@
 //! How PostgreSQL finds rows for the stages.
 
+use std::path::Path;
+
 use crate::harness::{
+    evidence::{application, lines},
     house::{House, example, identities},
     postgres::{self, Session},
     rabbit,
@@ -15,18 +18,47 @@ fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
     let database = postgres::database("plans");
     let mut house = House::on("plans", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
-    let mut read_whole = || {
+    let read_whole = |sql: &mut Session| {
         let rows = sql.query(&format!("select relname, seq_scan::text from pg_stat_user_tables where relname in ({GROWING}) order by 1"));
         rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect::<Vec<Vec<String>>>()
     };
-    let before = read_whole();
+    let before = read_whole(&mut sql);
     assert_eq!(before.len(), GROWING.split(',').count(), "{before:?}");
     let file = example("applications.jsonl");
+    work_off(&mut house, &file);
+    assert_eq!(read_whole(&mut sql), before);
+}
+
+/// What a lookup by ids also says of a state must not lead to every mail that was ever in it: of those that are, there are none.
+#[test]
+fn mails_are_found_by_their_ids_and_not_by_their_state() {
+    let database = postgres::database("plans_of_mails");
+    let mut house = House::on("plans_of_mails", &rabbit::shared().url(), &database);
+    let mut sql = Session::connect(&database);
+    work_off(&mut house, &example("applications.jsonl"));
+    sql.query("analyze");
+    let file = house.path("more.jsonl");
+    let more: Vec<String> = (0..60).map(|number| application(&format!("MORE-{number}")).to_string()).collect();
+    std::fs::write(&file, more.join("\n")).unwrap();
+    let before = read_by_state(&mut sql);
+    work_off(&mut house, &file);
+    assert_eq!(read_by_state(&mut sql), before);
+}
+
+/// Has applications worked off by a worker of their own. A session tells what it has read when it ends, at the latest.
+fn work_off(house: &mut House, file: &Path) {
     let worker = house.work(&[]);
     house.succeed(&["enqueue", file.to_str().unwrap()]);
-    house.until_complete(&identities(&file), 16);
+    house.until_complete(&identities(file), lines(file).len());
     house.until_idle();
-    // A session tells what it has read when it ends, at the latest.
     assert!(house.drain(worker).is_empty());
-    assert_eq!(read_whole(), before);
+}
+
+/// How often the indexes were asked that know mails by their state.
+fn read_by_state(sql: &mut Session) -> Vec<Vec<String>> {
+    let question =
+        "select indexrelname, idx_scan::text from pg_stat_user_indexes where indexrelname in ('mail_open', 'mail_sending') order by 1";
+    let rows: Vec<Vec<String>> = sql.query(question).into_iter().map(|row| row.into_iter().flatten().collect()).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    rows
 }

@@ -214,8 +214,10 @@ impl Shift {
         };
         let prefetch = batch.saturating_mul(2);
         let batch = usize::from(batch);
+        // First, and with patience: a broker short of memory gives no channel on a connection that publishes, and a consumer that ends for
+        // want of a publisher gives back what it was sent already.
+        let mut publisher = self.publisher_after(Duration::ZERO, backoff).await?;
         let mut consumer = self.broker.consume(Source::Stage(S::NAME, lane), prefetch).await?;
-        let mut publisher = self.broker.publisher().await?;
         self.gauge.consumes(true);
         info!(stage = S::NAME, lane = ?lane, prefetch, "Consuming");
         let end = loop {

@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 use plotters::prelude::*;
 
-use crate::{parts::STAGES, report::Results};
+use crate::{parts::STAGES, pipeline::Run, report::Results};
 
 /// Draws what there is.
 pub(crate) fn draw(results: &Results, file: &Path) {
@@ -14,7 +14,8 @@ pub(crate) fn draw(results: &Results, file: &Path) {
 }
 
 fn panels(results: &Results, file: &Path) -> Result<(), Box<dyn Error>> {
-    let all: [(bool, Draw); 3] = [(true, rates), (!results.latency.is_empty(), latencies), (!results.growth.is_empty(), costs)];
+    let has_rates = results.parts.is_some() || !results.pipeline.is_empty() || results.embedded.is_some();
+    let all: [(bool, Draw); 3] = [(has_rates, rates), (!results.latency.is_empty(), latencies), (!results.growth.is_empty(), costs)];
     let wanted: Vec<Draw> = all.into_iter().filter(|(has_figures, _)| *has_figures).map(|(_, draw)| draw).collect();
     let root = SVGBackend::new(file, (400 * u32::try_from(wanted.len())?, 420)).into_drawing_area();
     root.fill(&WHITE)?;
@@ -42,23 +43,24 @@ fn rates(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     );
     bars.extend(results.embedded.iter().map(|embedded| ("embedded".to_owned(), embedded.per_second)));
     let top = bars.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
-    let names: Vec<String> = bars.iter().map(|(name, _)| name.clone()).collect();
+    bars.reverse();
     let mut chart = ChartBuilder::on(panel)
         .caption("applications a second", ("sans-serif", 16))
         .margin(12)
         .x_label_area_size(40)
-        .y_label_area_size(50)
-        .build_cartesian_2d((0..bars.len().max(1)).into_segmented(), 0.0..top * 1.1)?;
+        .y_label_area_size(80)
+        .build_cartesian_2d(0.0..top * 1.1, (0..bars.len() - 1).into_segmented())?;
     let label = |at: &SegmentValue<usize>| match at {
-        SegmentValue::CenterOf(at) => names.get(*at).cloned().unwrap_or_default(),
+        SegmentValue::CenterOf(at) => bars.get(*at).map(|(name, _)| name.clone()).unwrap_or_default(),
         _ => String::new(),
     };
-    let style = ("sans-serif", 9).into_font();
-    chart.configure_mesh().disable_x_mesh().x_labels(bars.len().max(1)).x_label_formatter(&label).x_label_style(style).draw()?;
+    let rate = |rate: &f64| format!("{rate:.0}");
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_y_mesh().y_labels(bars.len() + 1).y_label_formatter(&label).x_labels(6).x_label_formatter(&rate).draw()?;
     chart.draw_series(bars.iter().enumerate().map(|(at, (_, rate))| {
-        let corners = [(SegmentValue::Exact(at), 0.0), (SegmentValue::Exact(at + 1), *rate)];
+        let corners = [(0.0, SegmentValue::Exact(at)), (*rate, SegmentValue::Exact(at + 1))];
         let mut bar = Rectangle::new(corners, RGBColor(52, 101, 164).filled());
-        bar.set_margin(0, 0, 4, 4);
+        bar.set_margin(4, 4, 0, 0);
         bar
     }))?;
     Ok(())
@@ -86,20 +88,31 @@ fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Processor time of an application, by the guarantees that were there before.
+/// Processor time of an application, by how many there were in one run, among few guarantees and among a million.
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
-    let points: Vec<(f64, f64)> = results.growth.iter().map(|run| (run.stored.max(1) as f64, run.cpu_ms.values().sum::<f64>())).collect();
-    let top = points.iter().map(|(_, cost)| *cost).fold(1.0, f64::max);
+    let cost = |run: &Run| (run.applications as f64, run.cpu_ms.values().sum::<f64>());
+    let (first, last) = results.growth.iter().fold((f64::MAX, 1.0_f64), |(first, last), run| {
+        let (size, _) = cost(run);
+        (first.min(size), last.max(size))
+    });
+    let top = results.growth.iter().map(|run| cost(run).1).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(panel)
-        .caption("processor ms an application, by guarantees stored", ("sans-serif", 16))
+        .caption("processor ms an application, by applications in a run", ("sans-serif", 16))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(50)
-        .build_cartesian_2d((1_000.0..2_000_000.0).log_scale(), 0.0..top * 1.2)?;
-    chart.configure_mesh().x_label_formatter(&|stored| format!("{stored:.0}")).draw()?;
-    let colour = RGBColor(164, 0, 0);
-    chart.draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?;
-    chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
+        .build_cartesian_2d((first / 2.0..last * 2.0).log_scale(), 0.0..top * 1.2)?;
+    chart.configure_mesh().x_label_formatter(&|size| format!("{size:.0}")).draw()?;
+    let (among, few) = results.among_many();
+    for (runs, label, colour) in [(few, "among few", RGBColor(52, 101, 164)), (among, "among a million", RGBColor(164, 0, 0))] {
+        let points: Vec<(f64, f64)> = runs.into_iter().map(cost).collect();
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
+            .label(label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour.stroke_width(2)));
+        chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
+    }
+    chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).background_style(WHITE.mix(0.8)).draw()?;
     Ok(())
 }

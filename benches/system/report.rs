@@ -135,9 +135,14 @@ impl Results {
         targets
     }
 
+    /// Runs among many guarantees, and those among few.
+    pub(crate) fn among_many(&self) -> (Vec<&Run>, Vec<&Run>) {
+        self.growth.iter().partition(|run| run.stored > 500_000)
+    }
+
     /// Processor time for an application among many guarantees against that among few, of runs of as many applications; the worst.
     fn cost_among_many(&self) -> Option<f64> {
-        let (many, few): (Vec<&Run>, Vec<&Run>) = self.growth.iter().partition(|run| run.stored > 500_000);
+        let (many, few) = self.among_many();
         let cost = |run: &Run| run.cpu_ms.values().sum::<f64>();
         let pairs = many.iter().filter_map(|run| Some((run, few.iter().find(|other| other.applications == run.applications)?)));
         pairs.map(|(many, few)| cost(many) / cost(few)).reduce(f64::max)

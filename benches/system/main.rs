@@ -109,42 +109,47 @@ fn main() {
         results.keep();
     }
     if wanted("growth") || wanted("night") {
-        let mut house = servers.house();
-        house.workers(1);
-        pipeline::warm_up(&mut house, &mut made, 1_000);
-        if wanted("growth") {
-            for size in &sizes.growth {
-                eprintln!("growth: {size} applications …");
-                results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
-                results.keep();
-            }
-        }
+        let (mut few, mut many) = (servers.house(), servers.house());
+        many.workers(1);
+        pipeline::warm_up(&mut many, &mut made, 1_000);
         eprintln!("{} guarantees are stored …", sizes.stored);
-        let application = book::store(&mut house, sizes.stored);
+        let application = book::store(&mut many, sizes.stored);
         if wanted("growth") {
+            few.workers(1);
+            pipeline::warm_up(&mut few, &mut made, 1_000);
             for size in &sizes.growth {
-                eprintln!("growth: {size} applications among them …");
-                results.growth.push(pipeline::run(&servers, &mut house, &mut made, *size, 1));
-                results.keep();
+                for turn in 1..=repeats(*size) {
+                    eprintln!("growth: {size} applications among few, and among many, {turn} …");
+                    for house in [&mut few, &mut many] {
+                        results.growth.push(pipeline::run(&servers, house, &mut made, *size, 1));
+                    }
+                    results.keep();
+                }
             }
+            few.rest();
         }
         if wanted("night") && sizes.growth.iter().sum::<usize>() > 20_000 && wanted("growth") {
             eprintln!("room is made for the documents of the night …");
-            house.make_room();
+            servers::make_room(&[&few, &many]);
         }
         if wanted("night") {
             let nights = [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
             for (among, live) in nights {
                 eprintln!("the night, {} guarantees, {live} live applications a second …", among.len());
-                results.nights.push(book::night(&servers, &mut house, &mut made, &application, among, sizes.rate, live));
+                results.nights.push(book::night(&servers, &mut many, &mut made, &application, among, sizes.rate, live));
                 results.keep();
             }
         }
-        house.rest();
+        many.rest();
     }
     if wanted("embedded") {
         eprintln!("embedded, {} applications …", sizes.applications);
         results.embedded = Some(embedded::run(&mut made, sizes.applications));
     }
     results.tell();
+}
+
+/// How often so many applications are taken through: the fewer, the more a run differs from the next.
+fn repeats(applications: usize) -> usize {
+    (30_000 / applications).clamp(1, 5)
 }

@@ -4,7 +4,10 @@ use std::{error::Error, path::Path};
 
 use plotters::prelude::*;
 
-use crate::{parts::STAGES, pipeline::Run, report::Results};
+use crate::{
+    parts::STAGES,
+    report::{OfSize, Results},
+};
 
 /// Draws what there is.
 pub(crate) fn draw(results: &Results, file: &Path) {
@@ -75,7 +78,7 @@ fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
         .x_label_area_size(40)
         .y_label_area_size(50)
         .build_cartesian_2d(0.0..1.0, 0.0..top * 1.1)?;
-    chart.configure_mesh().x_label_formatter(&|load| format!("{:.0} %", 100.0 * load)).draw()?;
+    chart.configure_mesh().max_light_lines(2).x_label_formatter(&|load| format!("{:.0} %", 100.0 * load)).draw()?;
     for (place, stage) in STAGES.iter().chain(&["whole"]).enumerate() {
         let colour = Palette99::pick(place).to_rgba();
         let points = results.latency.iter().map(|latency| (latency.load, latency.stages[stage][1]));
@@ -91,22 +94,19 @@ fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
 /// Processor time of an application, by how many there were in one run, among few guarantees and among a million.
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
-    let cost = |run: &Run| (run.applications as f64, run.cpu_ms.values().sum::<f64>());
-    let (first, last) = results.growth.iter().fold((f64::MAX, 1.0_f64), |(first, last), run| {
-        let (size, _) = cost(run);
-        (first.min(size), last.max(size))
-    });
-    let top = results.growth.iter().map(|run| cost(run).1).fold(1.0, f64::max);
+    let point = |size: &OfSize| (size.applications as f64, size.cost());
+    let sizes = results.by_size();
+    let (first, last) = sizes.iter().map(|size| point(size).0).fold((f64::MAX, 1.0_f64), |(first, last), at| (first.min(at), last.max(at)));
+    let top = sizes.iter().map(OfSize::cost).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(panel)
         .caption("processor ms an application, by applications in a run", ("sans-serif", 16))
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(50)
         .build_cartesian_2d((first / 2.0..last * 2.0).log_scale(), 0.0..top * 1.2)?;
-    chart.configure_mesh().x_label_formatter(&|size| format!("{size:.0}")).draw()?;
-    let (among, few) = results.among_many();
-    for (runs, label, colour) in [(few, "among few", RGBColor(52, 101, 164)), (among, "among a million", RGBColor(164, 0, 0))] {
-        let points: Vec<(f64, f64)> = runs.into_iter().map(cost).collect();
+    chart.configure_mesh().disable_x_mesh().max_light_lines(2).x_label_formatter(&|size| format!("{size:.0}")).draw()?;
+    for (is_among_many, label, colour) in [(false, "among few", RGBColor(52, 101, 164)), (true, "among a million", RGBColor(164, 0, 0))] {
+        let points: Vec<(f64, f64)> = sizes.iter().filter(|size| size.is_among_many == is_among_many).map(point).collect();
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?
             .label(label)

@@ -34,6 +34,29 @@ struct Target {
     kept: bool,
 }
 
+/// Runs of as many applications, by cost; there is one at least.
+pub(crate) struct OfSize<'a> {
+    pub(crate) is_among_many: bool,
+    pub(crate) applications: usize,
+    runs: Vec<&'a Run>,
+}
+
+impl OfSize<'_> {
+    fn median(&self) -> &Run {
+        self.runs[self.runs.len() / 2]
+    }
+
+    /// Processor time for each application in the run in the middle, in milliseconds.
+    pub(crate) fn cost(&self) -> f64 {
+        cost(self.median())
+    }
+}
+
+/// Processor time of all processes for each application, in milliseconds.
+fn cost(run: &Run) -> f64 {
+    run.cpu_ms.values().sum()
+}
+
 const MIB: f64 = 1_048_576.0;
 
 impl Results {
@@ -135,17 +158,23 @@ impl Results {
         targets
     }
 
-    /// Runs among many guarantees, and those among few.
-    pub(crate) fn among_many(&self) -> (Vec<&Run>, Vec<&Run>) {
-        self.growth.iter().partition(|run| run.stored > 500_000)
+    /// Runs of each size, among few guarantees and among many.
+    pub(crate) fn by_size(&self) -> Vec<OfSize<'_>> {
+        let mut sizes: BTreeMap<(bool, usize), Vec<&Run>> = BTreeMap::new();
+        for run in &self.growth {
+            sizes.entry((run.stored > 500_000, run.applications)).or_default().push(run);
+        }
+        for runs in sizes.values_mut() {
+            runs.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
+        }
+        sizes.into_iter().map(|((is_among_many, applications), runs)| OfSize { is_among_many, applications, runs }).collect()
     }
 
     /// Processor time for an application among many guarantees against that among few, of runs of as many applications; the worst.
     fn cost_among_many(&self) -> Option<f64> {
-        let (many, few) = self.among_many();
-        let cost = |run: &Run| run.cpu_ms.values().sum::<f64>();
-        let pairs = many.iter().filter_map(|run| Some((run, few.iter().find(|other| other.applications == run.applications)?)));
-        pairs.map(|(many, few)| cost(many) / cost(few)).reduce(f64::max)
+        let sizes = self.by_size();
+        let few = |many: &OfSize| sizes.iter().find(|few| !few.is_among_many && few.applications == many.applications).map(OfSize::cost);
+        sizes.iter().filter(|size| size.is_among_many).filter_map(|many| Some(many.cost() / few(many)?)).reduce(f64::max)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -206,21 +235,24 @@ impl Results {
         if self.growth.is_empty() {
             return;
         }
+        *text += "\n## What an application costs among many\n\nTwo houses by turns, one with few guarantees and one with many, each with one worker process that is never\nrestarted; the run of median cost, of so many.\n\n";
         *text +=
-            "\n## What an application costs among many\n\nRuns one after the other, on one worker process that is never restarted.\n\n";
-        *text += "| guarantees there before | applications | s | a second | processor ms each | worker MiB at most | and after |\n";
-        *text += "|---|---|---|---|---|---|---|\n";
-        for run in &self.growth {
+            "| guarantees there before | applications | runs | s | a second | processor ms each | least and most | worker MiB at most |\n";
+        *text += "|---|---|---|---|---|---|---|---|\n";
+        for size in self.by_size() {
+            let median = size.median();
+            let (least, most) = (cost(size.runs[0]), cost(size.runs[size.runs.len() - 1]));
+            let memory = size.runs.iter().map(|run| run.memory["worker"]).max().unwrap_or_default();
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.1} | {:.0} | {:.2} | {:.0} | {:.0} |",
-                run.stored,
-                run.applications,
-                run.seconds,
-                run.per_second,
-                run.cpu_ms.values().sum::<f64>(),
-                megabytes(run.memory["worker"]),
-                megabytes(run.memory_after)
+                "| {} | {} | {} | {:.1} | {:.0} | {:.2} | {least:.2} to {most:.2} | {:.0} |",
+                median.stored,
+                size.applications,
+                size.runs.len(),
+                median.seconds,
+                median.per_second,
+                cost(median),
+                megabytes(memory),
             );
         }
     }

@@ -176,12 +176,6 @@ impl House {
         }
     }
 
-    /// Deletes the documents, of which a hundred thousand are some gigabytes, and waits until the file system has forgotten them.
-    pub(crate) fn make_room(&self) {
-        std::fs::remove_dir_all(&self.documents).unwrap();
-        std::thread::sleep(FORGETS);
-    }
-
     /// Panics with its log when a worker ended by itself.
     pub(crate) fn assert_alive(&mut self) {
         for worker in &mut self.workers {
@@ -209,4 +203,12 @@ impl Drop for House {
         // What it stored goes with the servers' folder.
         self.workers.clear();
     }
+}
+
+/// Deletes the documents of houses, of which a hundred thousand are some gigabytes, and waits until the file system has forgotten them.
+pub(crate) fn make_room(houses: &[&House]) {
+    for house in houses {
+        std::fs::remove_dir_all(&house.documents).unwrap();
+    }
+    std::thread::sleep(FORGETS);
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::guarantee::Guarantee;
 use super::stored_text::stored_as_text;
 use super::tables::{certificate, guarantee};
-use super::{aligned, rows_per_statement};
+use super::{aligned, of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::ids;
 
@@ -207,7 +207,7 @@ pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTim
     let mut marked = 0;
     for ids in ids.chunks(MAX_BINDS - 1) {
         marked += match_connection!(connection, c => {
-            diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(certificate::completed_at.is_null()))
+            diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(of_found(certificate::completed_at.is_null())))
                 .set(certificate::completed_at.eq(micros(at)))
                 .execute(c)
         })

@@ -10,7 +10,7 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 
 use super::stored_text::stored_as_text;
 use super::tables::change;
-use super::{aligned, grouped, rows_per_statement};
+use super::{aligned, grouped, of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::messages::ChangeKindV1;
 
@@ -207,7 +207,7 @@ pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: Naiv
     for ((state, revision, violations), ids) in alike {
         for ids in ids.chunks(MAX_BINDS - 6) {
             let changed = match_connection!(connection, c => {
-                diesel::update(change::table.filter(change::id.eq_any(ids)).filter(change::state.eq(State::Pending)))
+                diesel::update(change::table.filter(change::id.eq_any(ids)).filter(of_found(change::state.eq(State::Pending))))
                     .set((
                         change::state.eq(state),
                         change::revision.eq(revision),

@@ -18,13 +18,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
-use diesel::expression::SqlLiteral;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
 use super::tables::{application, certificate, guarantee, mail};
-use super::{beginning_with, grouped, rows_per_statement};
+use super::{beginning_with, grouped, of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::ids;
 
@@ -161,13 +160,6 @@ pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) ->
     Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
 }
 
-/// The state of mails that are looked up by their ids, in words that no partial index answers: such an index leads to every mail that
-/// was ever in the state since the last vacuum, and PostgreSQL reads all of that for each lookup, because next to none are in it now. Of
-/// 19,000 mails the ledger read 26 million entries so.
-fn state_of_found() -> SqlLiteral<Text> {
-    sql("coalesce(mail.state, '')")
-}
-
 /// Claims mails for sending, and returns those that are now the caller's to send, in the order asked.
 ///
 /// Claimed are pending ones, and unknown ones that became so before `unknown_before` and may be sent once more. Commit before the
@@ -177,11 +169,9 @@ pub fn claim(connection: &mut Connection, ids: &[&str], now: NaiveDateTime, unkn
     for ids in ids.chunks(MAX_BINDS - 8) {
         claimed.extend(
             match_connection!(connection, c => {
-                let sendable = state_of_found().eq(State::Pending).or(state_of_found()
-                    .eq(State::Unknown)
-                    .and(mail::attempts.lt(MAX_ATTEMPTS))
-                    .and(mail::settled_at.lt(micros(unknown_before))));
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(sendable))
+                let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
+                let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
                     .set((
                         mail::state.eq(State::Sending),
                         mail::attempts.eq(mail::attempts + 1),
@@ -238,8 +228,8 @@ pub fn settle(connection: &mut Connection, settlements: &[Settlement], at: Naive
         };
         for ids in ids.chunks(MAX_BINDS - 8) {
             settled += match_connection!(connection, c => {
-                let open = state_of_found().eq(State::Sending).or(state_of_found().eq(also_from));
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(open))
+                let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(open)))
                     .set((mail::state.eq(state), mail::reply.eq(reply), mail::settled_at.eq(micros(at))))
                     .execute(c)
             })
@@ -257,14 +247,14 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
     let mut released = 0;
     for ids in ids.chunks(MAX_BINDS - 4) {
         released += match_connection!(connection, c => {
-            let re_sent = state_of_found().eq(State::Sending).and(mail::attempts.gt(1));
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(re_sent))
+            let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(re_sent)))
                 .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
                 .execute(c)
         })
         .map_err(writing("mails"))?;
         released += match_connection!(connection, c => {
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(state_of_found().eq(State::Sending)))
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
                 .set((
                     mail::state.eq(State::Pending),
                     mail::attempts.eq(mail::attempts - 1),
@@ -285,7 +275,7 @@ pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErro
     let mut reopened = 0;
     for ids in ids.chunks(MAX_BINDS - 4) {
         reopened += match_connection!(connection, c => {
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(state_of_found().eq(State::Rejected)))
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Rejected))))
                 .set((
                     mail::state.eq(State::Pending),
                     mail::attempts.eq(sql::<BigInt>("case when attempts > 1 then 1 else 0 end")),
@@ -307,7 +297,7 @@ pub fn adopt_orphans(connection: &mut Connection, ids: &[&str], now: NaiveDateTi
     for ids in ids.chunks(MAX_BINDS - 4) {
         adopted.extend(
             match_connection!(connection, c => {
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(state_of_found().eq(State::Sending)))
+                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
                     .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
                     .returning(Mail::as_returning())
                     .get_results::<Mail>(c)

@@ -11,9 +11,9 @@ use diesel::dsl::{count_star, sql};
 use diesel::sql_types::Bool;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
-use super::rows_per_statement;
 use super::stored_text::stored_as_text;
 use super::tables::{certificate, failed_message, guarantee, run_item};
+use super::{of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 
 /// What stands with a guarantee of a run.
@@ -184,8 +184,8 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
     for some in made.chunks(MAX_BINDS) {
         let found: Vec<(String, i64)> = match_connection!(connection, c => {
             certificate::table
-                .filter(certificate::completed_at.is_null())
                 .filter(certificate::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
+                .filter(of_found(certificate::completed_at.is_null()))
                 .select((certificate::guarantee_id, certificate::revision))
                 .load(c)
         })
@@ -211,7 +211,7 @@ pub fn settle_completed(connection: &mut Connection, run_id: &str, failed: bool,
             let open = run_item::table
                 .filter(run_item::run_id.eq(run_id))
                 .filter(run_item::guarantee_id.eq_any(ids))
-                .filter(run_item::state.eq(state));
+                .filter(of_found(run_item::state.eq(state)));
             diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
         })
         .map_err(writing("guarantees of a run"))?;
@@ -227,7 +227,7 @@ pub fn set_failed(connection: &mut Connection, run_id: &str, failed: &[(&str, &s
             let open = run_item::table
                 .filter(run_item::run_id.eq(run_id))
                 .filter(run_item::guarantee_id.eq(guarantee))
-                .filter(run_item::state.eq(State::Queued));
+                .filter(of_found(run_item::state.eq(State::Queued)));
             diesel::update(open)
                 .set((run_item::state.eq(State::Failed), run_item::failed_id.eq(failed), run_item::settled_at.eq(micros(now))))
                 .execute(c)
@@ -326,7 +326,7 @@ pub fn under_way(connection: &mut Connection, run_id: &str, guarantee_ids: &[&st
                 run_item::table
                     .filter(run_item::run_id.eq(run_id))
                     .filter(run_item::guarantee_id.eq_any(ids))
-                    .filter(run_item::state.eq(State::Queued))
+                    .filter(of_found(run_item::state.eq(State::Queued)))
                     .select(RunItem::as_select())
                     .load::<RunItem>(c)
             })

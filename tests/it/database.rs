@@ -5,6 +5,7 @@ mod batches;
 mod failures;
 mod issuing;
 mod ledger;
+mod lookups;
 mod outages;
 mod races;
 mod whereabouts;

@@ -23,16 +23,16 @@ mod report;
 mod servers;
 
 use applications::Applications;
-use report::Results;
+use report::{Grown, Results};
 use servers::Servers;
 
 /// How much is measured.
 struct Sizes {
     /// Applications of a run: `BENCH_APPLICATIONS`.
     applications: usize,
-    /// Applications of the runs one after the other on one house: `BENCH_GROWTH`.
+    /// Applications of the runs by turns in two houses: `BENCH_GROWTH`.
     growth: Vec<usize>,
-    /// Guarantees that are there before the last of them: `BENCH_STORED`.
+    /// Guarantees that are copied into one of these houses: `BENCH_STORED`.
     stored: usize,
     /// Guarantees of the night: `BENCH_REISSUED`, and of one with live applications.
     reissued: usize,
@@ -109,28 +109,35 @@ fn main() {
         results.keep();
     }
     if wanted("growth") || wanted("night") {
-        let (mut few, mut many) = (servers.house(), servers.house());
+        let mut many = servers.house();
         many.workers(1);
         pipeline::warm_up(&mut many, &mut made, 1_000);
         eprintln!("{} guarantees are stored …", sizes.stored);
         let application = book::store(&mut many, sizes.stored);
         if wanted("growth") {
+            let mut few = servers.house();
             few.workers(1);
             pipeline::warm_up(&mut few, &mut made, 1_000);
-            for size in &sizes.growth {
-                for turn in 1..=repeats(*size) {
-                    eprintln!("growth: {size} applications among few, and among many, {turn} …");
-                    for house in [&mut few, &mut many] {
-                        results.growth.push(pipeline::run(&servers, house, &mut made, *size, 1));
-                    }
-                    results.keep();
+            let turns = sizes.growth.iter().flat_map(|size| (0..repeats(*size)).map(move |_| *size));
+            for (turn, size) in turns.enumerate() {
+                eprintln!("growth: {size} applications among few, and among many …");
+                let mut houses = [(false, &mut few), (true, &mut many)];
+                // PostgreSQL's upkeep falls on whoever comes next.
+                if turn % 2 == 1 {
+                    houses.reverse();
                 }
+                for (is_among_many, house) in houses {
+                    let run = pipeline::run(&servers, house, &mut made, size, 1);
+                    results.growth.push(Grown { is_among_many, run });
+                }
+                results.keep();
             }
             few.rest();
-        }
-        if wanted("night") && sizes.growth.iter().sum::<usize>() > 20_000 && wanted("growth") {
-            eprintln!("room is made for the documents of the night …");
-            servers::make_room(&[&few, &many]);
+            let applications: usize = sizes.growth.iter().map(|size| 2 * size * repeats(*size)).sum();
+            if wanted("night") && applications > MANY {
+                eprintln!("room is made for the documents of the night …");
+                servers::make_room(&[&few, &many]);
+            }
         }
         if wanted("night") {
             let nights = [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
@@ -148,6 +155,9 @@ fn main() {
     }
     results.tell();
 }
+
+/// Applications whose documents are some gigabytes.
+const MANY: usize = 100_000;
 
 /// How often so many applications are taken through: the fewer, the more a run differs from the next.
 fn repeats(applications: usize) -> usize {

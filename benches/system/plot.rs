@@ -52,7 +52,7 @@ fn rates(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
         .margin(12)
         .x_label_area_size(40)
         .y_label_area_size(80)
-        .build_cartesian_2d(0.0..top * 1.1, (0..bars.len() - 1).into_segmented())?;
+        .build_cartesian_2d(0.0..top * 1.1, (0..bars.len().max(2) - 1).into_segmented())?;
     let label = |at: &SegmentValue<usize>| match at {
         SegmentValue::CenterOf(at) => bars.get(*at).map(|(name, _)| name.clone()).unwrap_or_default(),
         _ => String::new(),
@@ -91,7 +91,7 @@ fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Processor time of an application, by how many there were in one run, among few guarantees and among a million.
+/// Processor time of an application, by how many there were in one run, among few guarantees and among many.
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     let point = |size: &OfSize| (size.applications as f64, size.cost());
@@ -105,7 +105,7 @@ fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
         .y_label_area_size(50)
         .build_cartesian_2d((first / 2.0..last * 2.0).log_scale(), 0.0..top * 1.2)?;
     chart.configure_mesh().disable_x_mesh().max_light_lines(2).x_label_formatter(&|size| format!("{size:.0}")).draw()?;
-    for (is_among_many, label, colour) in [(false, "among few", RGBColor(52, 101, 164)), (true, "among a million", RGBColor(164, 0, 0))] {
+    for (is_among_many, label, colour) in [(false, "among few", RGBColor(52, 101, 164)), (true, "among many", RGBColor(164, 0, 0))] {
         let points: Vec<(f64, f64)> = sizes.iter().filter(|size| size.is_among_many == is_among_many).map(point).collect();
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?

@@ -205,7 +205,7 @@ pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime)
 /// many were marked.
 pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
     let mut marked = 0;
-    for ids in ids.chunks(MAX_BINDS - 1) {
+    for ids in ids.chunks(MAX_BINDS - 2) {
         marked += match_connection!(connection, c => {
             diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(of_found(certificate::completed_at.is_null())))
                 .set(certificate::completed_at.eq(micros(at)))

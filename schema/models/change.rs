@@ -195,7 +195,7 @@ pub struct Settlement {
     pub violations: Option<String>,
 }
 
-/// Writes down what became of pending changes. Contention when one of them is pending no more.
+/// Writes down what became of pending changes. An error when one of them is pending no more.
 pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: NaiveDateTime) -> Result<(), DbError> {
     // Those of one outcome share a statement: nearly all of a night made their guarantee's next revision.
     type Became<'a> = (State, Option<i64>, Option<&'a str>);
@@ -205,7 +205,7 @@ pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: Naiv
         alike.entry(key).or_default().push(&settlement.id);
     }
     for ((state, revision, violations), ids) in alike {
-        for ids in ids.chunks(MAX_BINDS - 6) {
+        for ids in ids.chunks(MAX_BINDS - 8) {
             let changed = match_connection!(connection, c => {
                 diesel::update(change::table.filter(change::id.eq_any(ids)).filter(of_found(change::state.eq(State::Pending))))
                     .set((

@@ -166,7 +166,7 @@ pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) ->
 /// first byte is sent, and then [`settle`] or [`release`] each.
 pub fn claim(connection: &mut Connection, ids: &[&str], now: NaiveDateTime, unknown_before: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
     let mut claimed = Vec::new();
-    for ids in ids.chunks(MAX_BINDS - 8) {
+    for ids in ids.chunks(MAX_BINDS - 10) {
         claimed.extend(
             match_connection!(connection, c => {
                 let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
@@ -226,7 +226,7 @@ pub fn settle(connection: &mut Connection, settlements: &[Settlement], at: Naive
             Outcome::Rejected => (State::Rejected, State::Unknown),
             Outcome::Unknown => (State::Unknown, State::Sending),
         };
-        for ids in ids.chunks(MAX_BINDS - 8) {
+        for ids in ids.chunks(MAX_BINDS - 10) {
             settled += match_connection!(connection, c => {
                 let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
                 diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(open)))
@@ -245,7 +245,7 @@ pub fn settle(connection: &mut Connection, settlements: &[Settlement], at: Naive
 /// A first attempt is pending again; a re-send is unknown again, and due after the same while.
 pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
     let mut released = 0;
-    for ids in ids.chunks(MAX_BINDS - 4) {
+    for ids in ids.chunks(MAX_BINDS - 6) {
         released += match_connection!(connection, c => {
             let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(re_sent)))
@@ -273,7 +273,7 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
 /// have arrived: should it become unknown once more, it is left to an operator, and not sent by itself.
 pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
     let mut reopened = 0;
-    for ids in ids.chunks(MAX_BINDS - 4) {
+    for ids in ids.chunks(MAX_BINDS - 6) {
         reopened += match_connection!(connection, c => {
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Rejected))))
                 .set((
@@ -294,7 +294,7 @@ pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErro
 /// For a redelivered message whose mail this worker has not claimed itself.
 pub fn adopt_orphans(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
     let mut adopted = Vec::new();
-    for ids in ids.chunks(MAX_BINDS - 4) {
+    for ids in ids.chunks(MAX_BINDS - 6) {
         adopted.extend(
             match_connection!(connection, c => {
                 diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
@@ -430,7 +430,7 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
 /// `pending`, to be sent as if for the first time. `false` when it is in another state by now.
 pub fn resolve(connection: &mut Connection, id: &str, from: State, to: State, reply: &str, now: NaiveDateTime) -> Result<bool, DbError> {
     let now = micros(now);
-    let unchanged = mail::table.filter(mail::id.eq(id)).filter(mail::state.eq(from));
+    let unchanged = mail::table.filter(mail::id.eq(id)).filter(of_found(mail::state.eq(from)));
     let told = (mail::state.eq(to), mail::reply.eq(reply));
     let nothing = None::<NaiveDateTime>;
     match_connection!(connection, c => match (from, to) {

@@ -181,7 +181,7 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
     })
     .map_err(reading("guarantees of a run"))?;
     let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
-    for some in made.chunks(MAX_BINDS) {
+    for some in made.chunks(MAX_BINDS - 1) {
         let found: Vec<(String, i64)> = match_connection!(connection, c => {
             certificate::table
                 .filter(certificate::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
@@ -320,7 +320,7 @@ pub fn untouched(connection: &mut Connection, run_id: &str, after: &str, limit: 
 /// Of these guarantees, those under way in a run, with the revisions made of each.
 pub fn under_way(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<Vec<RunItem>, DbError> {
     let mut rows = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS - 2) {
+    for ids in guarantee_ids.chunks(MAX_BINDS - 3) {
         rows.extend(
             match_connection!(connection, c => {
                 run_item::table

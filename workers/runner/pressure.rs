@@ -9,8 +9,9 @@
 //! 1.5 times at 150 µs. What did not do: threads of low priority alone, because the database and the broker have groups of their own for the
 //! system's scheduler, nor with the policy for idle times (1.8 and 2.1 times, and 1.6 to 2.3 without, at 250 guarantees a second); batches of
 //! a quarter of the size, which cost a fifth more; a fixed rate, which is right for one machine at one time of the day; nor, in place of
-//! the rest, a pause of 40 ms after each live batch for the next stage of the same application (two of them a second: 138 guarantees a second
-//! and 2.1 times the p95 on half of the cores, 170 and 3.2 times on all of them, where the rest had 157 and 1.8 times).
+//! the rest, a pause of 40 ms after each live batch for the next stage of the same application (with two
+//! live applications a second: 138 guarantees a second and 2.1 times the p95 with bulk work on half of the cores, 170 and 3.2 times with it on
+//! all of them, where the rest had 157 and 1.8 times).
 //!
 //! Bulk work rests at three times the lateness of a quiet machine: by one worker, 8,000 guarantees without mails, 1.8 to 2.3 times the p95,
 //! whether 100 or 300 of them were re-issued a second. What is left is a live application that meets a batch in the database or the broker.

@@ -40,6 +40,9 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
         let settlements: Vec<Settlement> =
             ids.iter().map(|id| Settlement { id: (*id).to_owned(), outcome: Outcome::Accepted, reply: None }).collect();
         assert_eq!(mail::settle(c, &settlements, at(7)).unwrap(), ids.len());
+        assert_eq!(mail::adopt_orphans(c, &ids, at(8)).unwrap().len(), 0);
+        assert_eq!(mail::release(c, &ids).unwrap() + mail::reopen(c, &ids).unwrap(), 0);
+        assert!(!mail::resolve(c, ids[0], State::Unknown, State::Accepted, "250 ok", at(8)).unwrap());
         assert_eq!(certificate::set_completed(c, &certificates, at(8)).unwrap(), certificates.len());
 
         let settlements: Vec<change::Settlement> = guarantees.iter().map(|guarantee| without_effect(guarantee)).collect();
@@ -84,7 +87,7 @@ fn without_effect(guarantee: &str) -> change::Settlement {
     change::Settlement { id: format!("change of {guarantee}"), state: change::State::Unchanged, revision: None, violations: None }
 }
 
-/// How often each index was asked that knows rows by what holds of few of them. Of runs there are never many.
+/// How often each partial index was asked. Of runs there are never many.
 fn asked(sql: &mut Session) -> BTreeMap<String, usize> {
     // A connection tells what it did when it ends, at the latest.
     eventually("the connections are closed", Duration::from_secs(20), || {

@@ -104,7 +104,8 @@ fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
         .x_label_area_size(40)
         .y_label_area_size(50)
         .build_cartesian_2d((first / 2.0..last * 2.0).log_scale(), 0.0..top * 1.2)?;
-    chart.configure_mesh().disable_x_mesh().max_light_lines(2).x_label_formatter(&|size| format!("{size:.0}")).draw()?;
+    let powers_of_ten = |size: &f64| if (size.log10() - size.log10().round()).abs() < 1e-6 { format!("{size:.0}") } else { String::new() };
+    chart.configure_mesh().disable_x_mesh().max_light_lines(2).x_label_formatter(&powers_of_ten).draw()?;
     for (is_among_many, label, colour) in [(false, "among few", RGBColor(52, 101, 164)), (true, "among many", RGBColor(164, 0, 0))] {
         let points: Vec<(f64, f64)> = sizes.iter().filter(|size| size.is_among_many == is_among_many).map(point).collect();
         chart

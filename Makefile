@@ -78,7 +78,7 @@ soak: cargo
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 
 # The parts on one core, short, each with a row for docs/bench.md (BENCH= gives criterion's own, longer settings); then the whole system
-# on private servers, about an hour and 80 GB of disk (BENCH_ONLY, BENCH_GROWTH …: benches/system/main.rs).
+# on private servers, about an hour and 70 GB of disk (BENCH_ONLY, BENCH_GROWTH …: benches/system/main.rs).
 BENCH ?= --warm-up-time 1 --measurement-time 3
 .PHONY: bench
 bench: cargo

@@ -29,7 +29,9 @@ use hosho_schema::{
     money::Yen,
     snapshots::{self, Certificate},
 };
-use printpdf::{Mm, Op, ParsedFont, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem};
+use printpdf::{
+    Mm, Op, ParsedFont, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem,
+};
 
 /// How many different contents there are.
 const VARIANTS: usize = 500;
@@ -44,11 +46,18 @@ fn contents() -> Vec<(Certificate, String)> {
 fn content(number: usize, choices: &mut Choices) -> Certificate {
     let mut certificate: Certificate = serde_json::from_str(include_str!("certificate.json")).unwrap();
     let price = 10_000_000 + 10_000 * i64::try_from(choices.below(90_000)).unwrap();
-    let start = NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(choices.below(300).try_into().unwrap());
+    let start =
+        NaiveDate::from_ymd_opt(2026, 4, 1).unwrap() + Days::new(choices.below(300).try_into().unwrap());
     certificate.number = format!("31075-{:05}M", number + 1);
     certificate.amount = Yen(price * 4 / 10);
     certificate.works.contract_price = Yen(price);
-    certificate.works.name = format!("{}{}{}号{}", choices.of(&PLACES), choices.of(&OBJECTS), choices.below(400), choices.of(&WORKS));
+    certificate.works.name = format!(
+        "{}{}{}号{}",
+        choices.of(&PLACES),
+        choices.of(&OBJECTS),
+        choices.below(400),
+        choices.of(&WORKS)
+    );
     certificate.works.contract_date = Some(start);
     certificate.issued_on = start + Days::new(3);
     certificate.works.from = start + Days::new(7);
@@ -56,10 +65,20 @@ fn content(number: usize, choices: &mut Choices) -> Certificate {
     certificate.expires_on = certificate.works.to;
     let company = &mut certificate.principal.company;
     company.name = format!("株式会社{}{}建設", choices.of(&PLACES), choices.of(&FAMILIES));
-    company.address =
-        format!("架空県{}市{}町{}丁目{}番地", choices.of(&PLACES), choices.of(&PLACES), choices.below(9) + 1, choices.below(99) + 1);
-    company.representative = format!("代表取締役　{}　{}", choices.of(&FAMILIES), ["一郎", "花子", "三郎", "恵"][choices.below(4)]);
-    certificate.obligee.submission.subject = Some(format!("【電子保証】R8-第{}号　{}", choices.below(999), certificate.works.name));
+    company.address = format!(
+        "架空県{}市{}町{}丁目{}番地",
+        choices.of(&PLACES),
+        choices.of(&PLACES),
+        choices.below(9) + 1,
+        choices.below(99) + 1
+    );
+    company.representative = format!(
+        "代表取締役　{}　{}",
+        choices.of(&FAMILIES),
+        ["一郎", "花子", "三郎", "恵"][choices.below(4)]
+    );
+    certificate.obligee.submission.subject =
+        Some(format!("【電子保証】R8-第{}号　{}", choices.below(999), certificate.works.name));
     certificate
 }
 
@@ -99,14 +118,21 @@ fn documents(criterion: &mut Criterion) {
     for (content, _) in &mut contents {
         content.surety.seal = Some(seal.clone());
     }
-    let notice = |(content, key): &(Certificate, String)| press.notice(content, key, REGISTRY, created).unwrap();
+    let notice =
+        |(content, key): &(Certificate, String)| press.notice(content, key, REGISTRY, created).unwrap();
     let markup = |(content, key): &(Certificate, String)| {
         press.templates().render("notice/notice", &NoticeContext::new(content, key, REGISTRY)).unwrap()
     };
 
-    let certificate = |(content, _): &(Certificate, String)| press.certificate(content, &snapshots::canonical(content), created).unwrap();
+    let certificate = |(content, _): &(Certificate, String)| {
+        press.certificate(content, &snapshots::canonical(content), created).unwrap()
+    };
     let tell = |name: &str, sizes: Vec<usize>| {
-        println!("{name}: {} bytes on average, at most {}", sizes.iter().sum::<usize>() / VARIANTS, sizes.iter().max().unwrap());
+        println!(
+            "{name}: {} bytes on average, at most {}",
+            sizes.iter().sum::<usize>() / VARIANTS,
+            sizes.iter().max().unwrap()
+        );
     };
     tell("notice", contents.iter().map(|content| notice(content).len()).collect());
     tell("certificate", contents.iter().map(|content| certificate(content).len()).collect());
@@ -114,9 +140,15 @@ fn documents(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("documents");
     group.throughput(Throughput::Elements(VARIANTS as u64));
     group.sample_size(10);
-    group.bench_function("notice", |bencher| bencher.iter(|| contents.iter().for_each(|content| _ = black_box(notice(content)))));
-    group.bench_function("certificate", |bencher| bencher.iter(|| contents.iter().for_each(|content| _ = black_box(certificate(content)))));
-    group.bench_function("markup", |bencher| bencher.iter(|| contents.iter().for_each(|content| _ = black_box(markup(content)))));
+    group.bench_function("notice", |bencher| {
+        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(notice(content))))
+    });
+    group.bench_function("certificate", |bencher| {
+        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(certificate(content))))
+    });
+    group.bench_function("markup", |bencher| {
+        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(markup(content))))
+    });
     let font = ParsedFont::from_bytes(&std::fs::read(&paths.mincho[0]).unwrap(), 0, &mut Vec::new()).unwrap();
     let words = lines(&markup(&contents[0]));
     group.throughput(Throughput::Elements(1));

@@ -17,7 +17,9 @@ use std::hint::black_box;
 
 use applications::Applications;
 use chrono::NaiveDateTime;
-use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use criterion::{
+    BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use hosho::{
     assembly::Services,
     broker::Lane,
@@ -59,7 +61,11 @@ fn items<S: Stage>(stage: &S, bodies: &[Vec<u8>]) -> Vec<Item<S::Job>> {
 fn work<S: Stage>(stage: &S, db: &mut hosho_schema::db::Connection, items: &[Item<S::Job>]) -> Vec<Vec<u8>> {
     let borrowed: Vec<&Item<S::Job>> = items.iter().collect();
     let facts = stage.load(db, &borrowed).unwrap_or_else(|fault| panic!("{}", fault.text));
-    let rows: Vec<_> = items.iter().zip(facts).map(|(item, facts)| (item, stage.decide(item, facts.unwrap()).unwrap())).collect();
+    let rows: Vec<_> = items
+        .iter()
+        .zip(facts)
+        .map(|(item, facts)| (item, stage.decide(item, facts.unwrap()).unwrap()))
+        .collect();
     let verdicts = stage.record(db, &rows).unwrap_or_else(|fault| panic!("{}", fault.text));
     verdicts.into_iter().flat_map(Result::unwrap).map(|outgoing| outgoing.envelope.payload).collect()
 }
@@ -130,13 +136,20 @@ fn issue(group: &mut BenchmarkGroup<'_, WallTime>) {
     ];
     let (_keep, stop) = watch::channel(false);
     let runtime = Runtime::new().unwrap();
-    let services = runtime.block_on(async { Services::open(&Config::load(None, &settings).unwrap(), stop).unwrap() });
+    let services =
+        runtime.block_on(async { Services::open(&Config::load(None, &settings).unwrap(), stop).unwrap() });
     runtime.block_on(services.migrate()).unwrap();
-    let bodies = Applications::new(&["07", "31", "35"]).next(BATCH).into_iter().map(|application| application.payload).collect();
+    let bodies = Applications::new(&["07", "31", "35"])
+        .next(BATCH)
+        .into_iter()
+        .map(|application| application.payload)
+        .collect();
     let accepted = stages::visit("validate", &services, Through { services: &services, bodies }).unwrap();
     // The events for senders are of another shape.
-    let bodies: Vec<Vec<u8>> =
-        accepted.into_iter().filter(|body| serde_json::from_slice::<hosho_schema::messages::IssueV1>(body).is_ok()).collect();
+    let bodies: Vec<Vec<u8>> = accepted
+        .into_iter()
+        .filter(|body| serde_json::from_slice::<hosho_schema::messages::IssueV1>(body).is_ok())
+        .collect();
     assert_eq!(bodies.len(), BATCH);
     stages::visit("issue", &services, Measured { services: &services, bodies, group }).unwrap();
 }
@@ -155,17 +168,23 @@ fn seal(group: &mut BenchmarkGroup<'_, WallTime>) {
 fn layout(group: &mut BenchmarkGroup<'_, WallTime>) {
     let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
     let certificate: Certificate = serde_json::from_str(include_str!("certificate.json")).unwrap();
-    let context = NoticeContext::new(&certificate, "CDEF37wxyzHK", "https://registry.example.jp/certificates");
+    let context =
+        NoticeContext::new(&certificate, "CDEF37wxyzHK", "https://registry.example.jp/certificates");
     let markup = Templates::load(None).unwrap().render("notice/notice", &context).unwrap();
     let pictures = Pictures::new();
-    group.bench_function("layout", |bencher| bencher.iter(|| black_box(pdf::pages(&markup, &fonts, &pictures).unwrap())));
+    group.bench_function("layout", |bencher| {
+        bencher.iter(|| black_box(pdf::pages(&markup, &fonts, &pictures).unwrap()))
+    });
 }
 
 fn mail(group: &mut BenchmarkGroup<'_, WallTime>) {
     let letter = Letter {
         message_id: "bench@surety.example.jp".to_owned(),
         date: NaiveDateTime::default(),
-        from: Sender { name: Some("やまなみ建設保証株式会社".to_owned()), address: "noreply@surety.example.jp".into() },
+        from: Sender {
+            name: Some("やまなみ建設保証株式会社".to_owned()),
+            address: "noreply@surety.example.jp".into(),
+        },
         to: "keiri@bench.example.com".into(),
         subject: "保証証書発行のお知らせ（31075-00001M）".to_owned(),
         text: "保証証書を発行しました。\n".repeat(20),
@@ -173,7 +192,9 @@ fn mail(group: &mut BenchmarkGroup<'_, WallTime>) {
         attachments: vec![Attachment {
             file_name: "31075-00001M_notice.pdf".to_owned(),
             media_type: "application/pdf".to_owned(),
-            bytes: (0..42_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0]).collect(),
+            bytes: (0..42_000_u32)
+                .map(|at| (at.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[0])
+                .collect(),
         }],
         trace_id: None,
     };

@@ -41,9 +41,11 @@ use serde_json::Value;
 const VARIANTS: usize = 1_000;
 
 /// Words that names are made of, with characters that need a look at Unicode or at the second font.
-const PLACES: [&str; 12] = ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛\u{e0100}城", "ケ峰", "Ｎ区"];
+const PLACES: [&str; 12] =
+    ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛\u{e0100}城", "ケ峰", "Ｎ区"];
 const OBJECTS: [&str; 8] = ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
-const WORKS: [&str; 6] = ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
+const WORKS: [&str; 6] =
+    ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
 
 /// The lines of a file of examples, varied.
 fn variants(examples: &str, choices: &mut Choices) -> Vec<Vec<u8>> {
@@ -61,13 +63,21 @@ fn variants(examples: &str, choices: &mut Choices) -> Vec<Vec<u8>> {
 /// Gives an application other names, numbers, figures and dates, each as it was typed. What rules say of it stays the same: all
 /// amounts grow alike, and all dates move alike.
 fn vary(application: &mut Value, choices: &mut Choices) {
-    let (factor, days) = (i64::try_from(1 + choices.below(89)).unwrap(), u64::try_from(choices.below(3)).unwrap());
+    let (factor, days) =
+        (i64::try_from(1 + choices.below(89)).unwrap(), u64::try_from(choices.below(3)).unwrap());
     let kind = application["works"]["kind"].clone();
     walk(application, &mut |key, value| match (key, &*value) {
-        ("contract_price" | "amount" | "this_year_base", Value::Number(_) | Value::String(_)) => figure(value, factor),
+        ("contract_price" | "amount" | "this_year_base", Value::Number(_) | Value::String(_)) => {
+            figure(value, factor)
+        }
         (_, Value::String(text)) => {
             let text = match key {
-                "from" | "to" | "contract_date" | "original_contract_date" | "announced_on" | "awarded_on" => date(text, days),
+                "from"
+                | "to"
+                | "contract_date"
+                | "original_contract_date"
+                | "announced_on"
+                | "awarded_on" => date(text, days),
                 "name" if !text.trim().is_empty() => {
                     format!(
                         "{text}{}{}{}",
@@ -111,10 +121,14 @@ fn figure(value: &mut Value, factor: i64) {
         return;
     }
     let Some(text) = value.as_str() else { return };
-    let digits: String = text.chars().filter(|character| !matches!(character, ',' | '，')).map(narrow).collect();
+    let digits: String =
+        text.chars().filter(|character| !matches!(character, ',' | '，')).map(narrow).collect();
     let Ok(number) = digits.parse::<i64>() else { return };
-    let mut written =
-        if text.contains([',', '，']) { hosho_schema::money::grouped(number * factor) } else { (number * factor).to_string() };
+    let mut written = if text.contains([',', '，']) {
+        hosho_schema::money::grouped(number * factor)
+    } else {
+        (number * factor).to_string()
+    };
     if !text.is_ascii() {
         written = written.chars().map(wide).collect();
     }
@@ -124,7 +138,11 @@ fn figure(value: &mut Value, factor: i64) {
 /// Moves a date of the form `YYYY-MM-DD` in either width; any other text stays.
 fn date(text: &str, days: u64) -> String {
     let narrow: String = text.chars().map(narrow).collect();
-    let Some(moved) = narrow.parse::<NaiveDate>().ok().and_then(|date| date.checked_add_days(Days::new(days))) else { return text.into() };
+    let Some(moved) =
+        narrow.parse::<NaiveDate>().ok().and_then(|date| date.checked_add_days(Days::new(days)))
+    else {
+        return text.into();
+    };
     if text.is_ascii() { moved.to_string() } else { moved.to_string().chars().map(wide).collect() }
 }
 
@@ -177,7 +195,9 @@ fn validate(criterion: &mut Criterion) {
         bencher.iter(|| accepted.iter().for_each(|payload| _ = black_box(decode::<ApplicationV1>(payload))));
     });
     group.bench_function("judge", |bencher| {
-        bencher.iter(|| applications.iter().for_each(|application| _ = black_box(judge(application, &facts).verdict())));
+        bencher.iter(|| {
+            applications.iter().for_each(|application| _ = black_box(judge(application, &facts).verdict()))
+        });
     });
     group.bench_function("decode_judge", |bencher| {
         bencher.iter(|| accepted.iter().for_each(|payload| _ = black_box(judged(payload, &facts).verdict())));

@@ -106,11 +106,15 @@ impl Connection {
     ///
     /// On SQLite it takes the write lock at once, so that it cannot fail half-way for want of it. Inside another transaction
     /// it is a savepoint.
-    pub fn transaction<T, E: From<DbError>>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+    pub fn transaction<T, E: From<DbError>>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<T, E> {
         self.begin()?;
         match work(self) {
             Ok(value) => {
-                match_connection!(self, c => AnsiTransactionManager::commit_transaction(c)).map_err(|source| DbError::Commit { source })?;
+                match_connection!(self, c => AnsiTransactionManager::commit_transaction(c))
+                    .map_err(|source| DbError::Commit { source })?;
                 Ok(value)
             }
             Err(error) => {
@@ -125,10 +129,14 @@ impl Connection {
     fn begin(&mut self) -> Result<(), DbError> {
         let begun = match self {
             Self::Postgres(c) => AnsiTransactionManager::begin_transaction(&mut **c),
-            Self::Sqlite(c) => match AnsiTransactionManager::begin_transaction_sql(&mut **c, "BEGIN IMMEDIATE") {
-                Err(diesel::result::Error::AlreadyInTransaction) => AnsiTransactionManager::begin_transaction(&mut **c),
-                begun => begun,
-            },
+            Self::Sqlite(c) => {
+                match AnsiTransactionManager::begin_transaction_sql(&mut **c, "BEGIN IMMEDIATE") {
+                    Err(diesel::result::Error::AlreadyInTransaction) => {
+                        AnsiTransactionManager::begin_transaction(&mut **c)
+                    }
+                    begun => begun,
+                }
+            }
         };
         begun.map_err(|source| DbError::Begin { source })
     }
@@ -137,7 +145,9 @@ impl Connection {
 /// Checks that a URL is one of a database, and opens nothing.
 pub fn check_url(url: &str) -> Result<(), DbError> {
     let problem = match sqlite_path(url) {
-        Some(path) if path.is_empty() || path.contains(":memory:") || path.contains('\0') => "after `sqlite:` stands the path of a file",
+        Some(path) if path.is_empty() || path.contains(":memory:") || path.contains('\0') => {
+            "after `sqlite:` stands the path of a file"
+        }
         None if !url.starts_with("postgres://") && !url.starts_with("postgresql://") => {
             "it starts with neither `postgres://`, `postgresql://` nor `sqlite:`"
         }
@@ -225,10 +235,15 @@ impl std::fmt::Debug for Connection {
 /// The texts of a PostgreSQL URL that may stand in no message: itself and its password, longest first.
 fn secrets(url: &str) -> Vec<String> {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
-    let in_authority = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
-    let in_query = rest.split(['?', '&']).skip(1).filter_map(|pair| pair.strip_prefix("password=").or(pair.strip_prefix("sslpassword=")));
+    let in_authority =
+        rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password);
+    let in_query = rest
+        .split(['?', '&'])
+        .skip(1)
+        .filter_map(|pair| pair.strip_prefix("password=").or(pair.strip_prefix("sslpassword=")));
     let passwords = in_authority.into_iter().chain(in_query).filter(|password| !password.is_empty());
-    let mut secrets: Vec<String> = passwords.flat_map(|password| [password.to_owned(), percent_decoded(password)]).collect();
+    let mut secrets: Vec<String> =
+        passwords.flat_map(|password| [password.to_owned(), percent_decoded(password)]).collect();
     secrets.push(url.to_owned());
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets
@@ -238,7 +253,8 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok())).flatten();
+        let escaped =
+            (first == b'%').then(|| tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok())).flatten();
         if let Some(byte) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             bytes.push(byte);
             rest = &tail[2..];
@@ -281,7 +297,8 @@ fn open_sqlite(path: &Path) -> Result<diesel::r2d2::Pool<ConnectionManager<Sqlit
     std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
     file.open(path).map_err(|source| DbError::OpenFile { path: path.to_owned(), source })?;
     // An absolute path, so that no beginning of a name means something else to SQLite (`file:`).
-    let path = std::path::absolute(path).map_err(|source| DbError::OpenFile { path: path.to_owned(), source })?;
+    let path =
+        std::path::absolute(path).map_err(|source| DbError::OpenFile { path: path.to_owned(), source })?;
     let Some(url) = path.to_str() else {
         return Err(DbError::Url { problem: "the path of the SQLite file is not UTF-8" });
     };
@@ -322,9 +339,11 @@ mod tests {
     #[test]
     fn no_message_holds_the_password() {
         // libpq quotes the whole URL when it cannot read it.
-        for url in
-            ["postgres://u:hun%21ter2@[::1/db", "postgres://u:hun%21ter2@127.0.0.1:x/db", "postgres://127.0.0.1:1/d?password=hun%21ter2"]
-        {
+        for url in [
+            "postgres://u:hun%21ter2@[::1/db",
+            "postgres://u:hun%21ter2@127.0.0.1:x/db",
+            "postgres://127.0.0.1:1/d?password=hun%21ter2",
+        ] {
             let pool = Pool::open(url, 1).unwrap();
             let text = pool.redacted(&format!("bad URI \"{url}\",\n password hun!ter2, hun%21ter2"));
             assert!(!text.contains("ter2") && !text.contains('\n'), "{text}");
@@ -346,14 +365,18 @@ mod tests {
                 #[diesel(sql_type = diesel::sql_types::BigInt)]
                 value: i64,
             }
-            diesel::sql_query(format!("select {name} as value from pragma_{name}")).get_result::<Value>(c).unwrap().value
+            diesel::sql_query(format!("select {name} as value from pragma_{name}"))
+                .get_result::<Value>(c)
+                .unwrap()
+                .value
         };
         assert_eq!((pragma(c, "synchronous"), pragma(c, "foreign_keys")), (2, 1));
         crate::db::migrate(&mut connection).unwrap();
         assert!(folder.path().join("hosho.sqlite-wal").exists());
         #[cfg(unix)]
         for entry in std::fs::read_dir(folder.path()).unwrap() {
-            let mode = std::os::unix::fs::PermissionsExt::mode(&entry.unwrap().metadata().unwrap().permissions());
+            let mode =
+                std::os::unix::fs::PermissionsExt::mode(&entry.unwrap().metadata().unwrap().permissions());
             assert_eq!(mode & 0o777, 0o600);
         }
     }

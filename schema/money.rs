@@ -149,13 +149,17 @@ impl Ratio {
 
     /// The sum; `None` where the terms outgrow 32 bits.
     pub fn plus(self, other: Self) -> Option<Self> {
-        let numerator = u64::from(self.numerator) * u64::from(other.denominator) + u64::from(other.numerator) * u64::from(self.denominator);
+        let numerator = u64::from(self.numerator) * u64::from(other.denominator)
+            + u64::from(other.numerator) * u64::from(self.denominator);
         let denominator = u64::from(self.denominator) * u64::from(other.denominator);
         let (mut a, mut b) = (numerator, denominator);
         while b != 0 {
             (a, b) = (b, a % b);
         }
-        Some(Self { numerator: u32::try_from(numerator / a).ok()?, denominator: u32::try_from(denominator / a).ok()? })
+        Some(Self {
+            numerator: u32::try_from(numerator / a).ok()?,
+            denominator: u32::try_from(denominator / a).ok()?,
+        })
     }
 }
 
@@ -185,8 +189,13 @@ impl FromStr for Ratio {
 
     fn from_str(text: &str) -> Result<Self, RatioError> {
         let whole = |digits: &str| {
-            let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
-            if plain { digits.parse::<u32>().map_err(|_| RatioError::Malformed) } else { Err(RatioError::Malformed) }
+            let plain =
+                !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if plain {
+                digits.parse::<u32>().map_err(|_| RatioError::Malformed)
+            } else {
+                Err(RatioError::Malformed)
+            }
         };
         if let Some((numerator, denominator)) = text.split_once('/') {
             return Self::new(whole(numerator)?, whole(denominator)?);
@@ -194,7 +203,9 @@ impl FromStr for Ratio {
         let percent = text.strip_suffix('%').ok_or(RatioError::Malformed)?.trim_end();
         match percent.split_once('.') {
             None => Self::new(whole(percent)?, 100),
-            Some((percent, tenths)) if tenths.len() == 1 => Self::new(whole(percent)? * 10 + whole(tenths)?, 1_000),
+            Some((percent, tenths)) if tenths.len() == 1 => {
+                Self::new(whole(percent)? * 10 + whole(tenths)?, 1_000)
+            }
             Some(_) => Err(RatioError::Malformed),
         }
     }
@@ -234,7 +245,13 @@ mod tests {
 
     #[test]
     fn yen_is_written_with_separators() {
-        for (yen, text) in [(0, "0円"), (999, "999円"), (1_000, "1,000円"), (12_345_000, "12,345,000円"), (-1_234, "-1,234円")] {
+        for (yen, text) in [
+            (0, "0円"),
+            (999, "999円"),
+            (1_000, "1,000円"),
+            (12_345_000, "12,345,000円"),
+            (-1_234, "-1,234円"),
+        ] {
             assert_eq!(Yen(yen).to_string(), text);
         }
         assert_eq!(Yen(i64::MIN).to_string(), "-9,223,372,036,854,775,808円");
@@ -253,9 +270,11 @@ mod tests {
         ] {
             assert_eq!(Yen(base).part_down(ratio, Yen(unit)), Yen(down), "{base} × {ratio} by {unit}");
         }
-        for (base, ratio, up) in
-            [(10_000_001, Ratio::percent(10), 1_000_001), (10_000_000, Ratio::percent(10), 1_000_000), (0, Ratio::WHOLE, 0)]
-        {
+        for (base, ratio, up) in [
+            (10_000_001, Ratio::percent(10), 1_000_001),
+            (10_000_000, Ratio::percent(10), 1_000_000),
+            (0, Ratio::WHOLE, 0),
+        ] {
             assert_eq!(Yen(base).part_up(ratio), Yen(up));
         }
         assert_eq!(Yen(i64::MAX).part_up(Ratio::percent(300)), Yen(i64::MAX));
@@ -302,8 +321,14 @@ mod tests {
 
     #[test]
     fn the_wire_form_is_judged() {
-        assert_eq!(serde_json::to_string(&Ratio::percent(45)).unwrap(), r#"{"numerator":9,"denominator":20}"#);
-        assert_eq!(serde_json::from_str::<Ratio>(r#"{"numerator":45,"denominator":100}"#).unwrap(), Ratio::percent(45));
+        assert_eq!(
+            serde_json::to_string(&Ratio::percent(45)).unwrap(),
+            r#"{"numerator":9,"denominator":20}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<Ratio>(r#"{"numerator":45,"denominator":100}"#).unwrap(),
+            Ratio::percent(45)
+        );
         assert!(serde_json::from_str::<Ratio>(r#"{"numerator":1,"denominator":0}"#).is_err());
         assert_eq!(serde_json::to_string(&Yen(5)).unwrap(), "5");
     }

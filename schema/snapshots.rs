@@ -302,4 +302,13 @@ pub enum Change {
     },
 }
 
-prints_its_name_only!(Application, Principal, Company, ProductLine, Contact, Certificate, Cancellation, Change);
+prints_its_name_only!(
+    Application,
+    Principal,
+    Company,
+    ProductLine,
+    Contact,
+    Certificate,
+    Cancellation,
+    Change
+);

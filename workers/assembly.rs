@@ -58,11 +58,15 @@ pub enum AssemblyError {
     },
 }
 
-fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> AssemblyError {
+fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AssemblyError {
     move |source| AssemblyError::Configuration { what, source: source.into() }
 }
 
-fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> AssemblyError {
+fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AssemblyError {
     move |source| AssemblyError::Unavailable { what, source: source.into() }
 }
 
@@ -83,7 +87,8 @@ impl Data {
         let below = |name: &str| folder.map(|folder| folder.join(name));
         Ok(Self {
             obligees: obligees(config)?,
-            branches: Branches::load(below("branches").as_deref()).map_err(configuration("the branches are not valid"))?,
+            branches: Branches::load(below("branches").as_deref())
+                .map_err(configuration("the branches are not valid"))?,
             sureties: surety(config)?.entries,
         })
     }
@@ -141,10 +146,14 @@ impl Services {
             "Everything is set up"
         );
         let clock = Clock::system();
-        let seconds = |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
+        let seconds =
+            |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
         let post = Post {
             mailer,
-            from: Sender { name: Some(config.mail.from_name.clone()), address: config.mail.from_address.as_str().into() },
+            from: Sender {
+                name: Some(config.mail.from_name.clone()),
+                address: config.mail.from_address.as_str().into(),
+            },
             attach_notice: config.mail.attach_notice,
             orphan_after: seconds(config.work.mail_orphan_seconds),
             resend_after: seconds(config.work.mail_resend_seconds),
@@ -155,7 +164,17 @@ impl Services {
             stop,
         };
         let templates = Arc::clone(press.templates());
-        Ok(Self { clock, pool, data, keys, press, templates, documents, post, registry_url: config.registry.url.clone() })
+        Ok(Self {
+            clock,
+            pool,
+            data,
+            keys,
+            press,
+            templates,
+            documents,
+            post,
+            registry_url: config.registry.url.clone(),
+        })
     }
 
     /// Asks what a runner found to be down whether it is there again.
@@ -165,8 +184,12 @@ impl Services {
             let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
             Box::pin(async move {
                 match reason {
-                    Reason::DocumentsUnavailable => documents.probe().await.map_err(|error| Fault::from_error(reason, &error)),
-                    Reason::MailUnavailable => mailer.probe().await.map_err(|error| Fault::from_error(reason, &error)),
+                    Reason::DocumentsUnavailable => {
+                        documents.probe().await.map_err(|error| Fault::from_error(reason, &error))
+                    }
+                    Reason::MailUnavailable => {
+                        mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
+                    }
                     _ => {
                         let asked = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
                         asked.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
@@ -184,7 +207,9 @@ impl Services {
     /// Refuses to work on tables that are older than the program.
     pub async fn require_migrated(&self) -> Result<(), AssemblyError> {
         let pending = self.with_database("cannot read the state of the database", db::pending).await?;
-        pending.first().map_or(Ok(()), |first| Err(AssemblyError::Unmigrated { count: pending.len(), first: first.clone() }))
+        pending.first().map_or(Ok(()), |first| {
+            Err(AssemblyError::Unmigrated { count: pending.len(), first: first.clone() })
+        })
     }
 
     /// Runs database work on a thread that may block.
@@ -194,7 +219,8 @@ impl Services {
         work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, AssemblyError> {
         let pool = self.pool.clone();
-        let done = tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(unavailable(what))?;
+        let done =
+            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(unavailable(what))?;
         done.map_err(unavailable(what))
     }
 }
@@ -273,7 +299,8 @@ pub fn broker(config: &Config) -> Result<Queue, AssemblyError> {
 /// Opens the tables.
 pub fn pool(config: &Config) -> Result<Pool, AssemblyError> {
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
-    Pool::open(config.database.url.expose(), config.database.connections).map_err(unavailable("cannot open the database"))
+    Pool::open(config.database.url.expose(), config.database.connections)
+        .map_err(unavailable("cannot open the database"))
 }
 
 /// Opens the document store.
@@ -304,7 +331,9 @@ pub fn proved_press(config: &Config) -> Result<Press, AssemblyError> {
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AssemblyError> {
     let failed = |error: FontError| match error {
         // The package may come, the disk may be mounted; what is written wrongly stays so.
-        FontError::NotInstalled { .. } | FontError::Read { .. } => unavailable("cannot load the fonts")(error),
+        FontError::NotInstalled { .. } | FontError::Read { .. } => {
+            unavailable("cannot load the fonts")(error)
+        }
         _ => configuration("the fonts are not usable")(error),
     };
     let paths = FontPaths::find(&config.mincho, &config.gothic).map_err(failed)?;
@@ -316,7 +345,8 @@ pub fn keys(config: &config::Keys) -> Result<KeyRing, AssemblyError> {
     if let Some(ring) = &config.ring {
         return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
     }
-    let loaded = if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
+    let loaded =
+        if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
     loaded.map_err(configuration("keys.file is not usable"))
 }
 
@@ -333,7 +363,11 @@ pub fn mailer(config: &config::Mail) -> Result<Mailer, AssemblyError> {
                 MailSecurity::Tls => Security::Tls,
             },
             ca_file: config.ca_file.clone(),
-            credentials: config.user.clone().zip(config.password.clone()).map(|(username, password)| Credentials { username, password }),
+            credentials: config
+                .user
+                .clone()
+                .zip(config.password.clone())
+                .map(|(username, password)| Credentials { username, password }),
             hello_name: None,
             sender: Some(config.from_address.clone()),
             timeout: Duration::from_secs(config.timeout_seconds),

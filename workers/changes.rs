@@ -78,12 +78,17 @@ pub struct Known {
 }
 
 /// Reads the guarantees of changes that may be changed by those who ask. A row that cannot be read is the fault of that change alone.
-pub fn known(db: &mut Connection, candidates: &[&Candidate]) -> Result<Vec<Result<Option<Known>, Fault>>, DbError> {
+pub fn known(
+    db: &mut Connection,
+    candidates: &[&Candidate],
+) -> Result<Vec<Result<Option<Known>, Fault>>, DbError> {
     let numbers: Vec<Option<String>> = candidates.iter().map(|candidate| candidate.number()).collect();
     let asked: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
     let mut found = guarantee::by_numbers(db, &asked)?.into_iter();
-    let guarantees: Vec<Option<Guarantee>> = numbers.iter().map(|number| number.as_ref().and_then(|_| found.next()).flatten()).collect();
-    let of: Vec<&str> = guarantees.iter().flatten().map(|guarantee| guarantee.application_id.as_str()).collect();
+    let guarantees: Vec<Option<Guarantee>> =
+        numbers.iter().map(|number| number.as_ref().and_then(|_| found.next()).flatten()).collect();
+    let of: Vec<&str> =
+        guarantees.iter().flatten().map(|guarantee| guarantee.application_id.as_str()).collect();
     let mut applications = application::by_ids(db, &of)?.into_iter();
     Ok(candidates
         .iter()
@@ -92,8 +97,11 @@ pub fn known(db: &mut Connection, candidates: &[&Candidate]) -> Result<Vec<Resul
             let Some(guarantee) = guarantee else { return Ok(None) };
             let Some(row) = applications.next().flatten() else { return Ok(None) };
             // Nobody else is told its number, nor that there is one.
-            let Some(snapshot) = row.snapshot.filter(|_| row.source == candidate.source) else { return Ok(None) };
-            let application = snapshots::read(&snapshot).map_err(|error| unreadable("application", &error))?;
+            let Some(snapshot) = row.snapshot.filter(|_| row.source == candidate.source) else {
+                return Ok(None);
+            };
+            let application =
+                snapshots::read(&snapshot).map_err(|error| unreadable("application", &error))?;
             Ok(Some(Known { guarantee, application }))
         })
         .collect())
@@ -156,19 +164,31 @@ pub fn store(
     let mut works_ids: Vec<&str> = cases.iter().filter_map(|case| case.works.as_deref()).collect();
     works_ids.extend(before.iter().flatten().map(|engagement| engagement.works_id.as_str()));
     works::lock(db, &works_ids)?;
-    let guarantees: Vec<&str> = cases.iter().filter_map(|case| case.known.as_ref()).map(|known| known.guarantee.id.as_str()).collect();
+    let guarantees: Vec<&str> = cases
+        .iter()
+        .filter_map(|case| case.known.as_ref())
+        .map(|known| known.guarantee.id.as_str())
+        .collect();
     guarantee::lock(db, &guarantees)?;
     let own = works::of_lines(db, &lines)?;
     if own.iter().flatten().any(|engagement| !works_ids.contains(&engagement.works_id.as_str())) {
-        return Err(Fault::new(Reason::DatabaseContention, "the works of a guarantee were changed while they were being locked"));
+        return Err(Fault::new(
+            Reason::DatabaseContention,
+            "the works of a guarantee were changed while they were being locked",
+        ));
     }
     let ids: Vec<&str> = cases.iter().map(|case| case.candidate.id.as_str()).collect();
     let stored = change::by_ids(db, &ids)?;
     let named = |rows: Vec<Vec<Revision>>| guarantees.iter().map(|id| (*id).to_owned()).zip(rows).collect();
     let revisions = named(certificate::by_guarantees(db, &guarantees)?);
-    let changes = guarantees.iter().map(|id| (*id).to_owned()).zip(change::accepted(db, &guarantees)?).collect();
+    let changes =
+        guarantees.iter().map(|id| (*id).to_owned()).zip(change::accepted(db, &guarantees)?).collect();
     let engaged = works::engaged(db, &works_ids)?;
-    let own = own.into_iter().flatten().map(|engagement| ((engagement.application_id.clone(), engagement.line), engagement)).collect();
+    let own = own
+        .into_iter()
+        .flatten()
+        .map(|engagement| ((engagement.application_id.clone(), engagement.line), engagement))
+        .collect();
     let mut ledger = Ledger { data, facts, today: facts.received_on, revisions, changes, engaged, own };
 
     let (mut rows, mut fresh, mut faults) = (Vec::new(), HashSet::new(), HashMap::new());
@@ -194,7 +214,8 @@ pub fn store(
     change::insert_missing(db, &rows)?;
     works::re_engage(db, &moved.into_values().collect::<Vec<_>>())?;
     if let Some(at) = cases.first().map(|case| case.candidate.at) {
-        let ends: Vec<(&str, i64)> = ends.iter().map(|(application, line): &(String, i64)| (application.as_str(), *line)).collect();
+        let ends: Vec<(&str, i64)> =
+            ends.iter().map(|(application, line): &(String, i64)| (application.as_str(), *line)).collect();
         works::end(db, &ends, at)?;
     }
     Ok((fresh, faults))
@@ -230,7 +251,12 @@ impl Ledger<'_> {
             return Ok(rejected(candidate, None, vec![violation], "[]".to_owned()));
         }
         let number = candidate.number();
-        let unknown = || Violation::new("$.guarantee", &Breach::GuaranteeUnknown { given: number.clone().unwrap_or_default() });
+        let unknown = || {
+            Violation::new(
+                "$.guarantee",
+                &Breach::GuaranteeUnknown { given: number.clone().unwrap_or_default() },
+            )
+        };
         let (Some(known), Some(judged)) = (&case.known, &case.judged) else {
             return Ok(rejected(candidate, None, vec![unknown()], "[]".to_owned()));
         };
@@ -243,12 +269,17 @@ impl Ledger<'_> {
         self.against_others(case, known, &mut judged);
         let accepted = self.changes.entry(id.clone()).or_default().clone();
         let versions = |waiting: bool| -> Vec<i64> {
-            accepted.iter().filter(|row| (row.state == State::Pending) == waiting).filter_map(|row| row.version).collect()
+            accepted
+                .iter()
+                .filter(|row| (row.state == State::Pending) == waiting)
+                .filter_map(|row| row.version)
+                .collect()
         };
         if let Some(violation) = version(wire.version(), &versions(true), &versions(false)) {
             judged.report(violation);
         }
-        let mut life = Life::read(&revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        let mut life =
+            Life::read(&revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         if let (Some((_, held)), Some(after)) = (life.current(), wire.after())
             && let Some(breach) = amendment::medium(held, after.product.medium)
         {
@@ -302,20 +333,35 @@ impl Ledger<'_> {
 
     /// Judges it against what others engaged for the same works.
     fn against_others(&self, case: &Case, known: &Known, judged: &mut Judged) {
-        let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject()) else { return };
-        let own = |engaged: &&Engaged| {
-            engaged.engagement.application_id == known.guarantee.application_id && engaged.engagement.line == known.guarantee.line
+        let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject())
+        else {
+            return;
         };
-        let others: Vec<_> = self.engaged.get(works).into_iter().flatten().filter(|engaged| !own(engaged)).map(decisions::known).collect();
+        let own = |engaged: &&Engaged| {
+            engaged.engagement.application_id == known.guarantee.application_id
+                && engaged.engagement.line == known.guarantee.line
+        };
+        let others: Vec<_> = self
+            .engaged
+            .get(works)
+            .into_iter()
+            .flatten()
+            .filter(|engaged| !own(engaged))
+            .map(decisions::known)
+            .collect();
         let asked = judged.engages();
         if let Some(content) = judged.content() {
             content.against(&others);
         }
         let interim = others.iter().find(|other| {
             other.engagement.product == ProductV1::InterimAdvancePayment
-                && asked.as_ref().is_some_and(|asked| asked.product == ProductV1::AdvancePayment && asked.year == other.engagement.year)
+                && asked.as_ref().is_some_and(|asked| {
+                    asked.product == ProductV1::AdvancePayment && asked.year == other.engagement.year
+                })
         });
-        let total = interim.and_then(|interim| rules::total_with_interim(wire, &subject, interim.engagement.amount, self.facts));
+        let total = interim.and_then(|interim| {
+            rules::total_with_interim(wire, &subject, interim.engagement.amount, self.facts)
+        });
         if let (Some((calculation, breach)), Some(content)) = (total, judged.content()) {
             content.add(calculation, breach);
         }
@@ -329,7 +375,8 @@ impl Ledger<'_> {
 
     /// Lets a change that waits take effect, as far as it can.
     fn try_out(&self, life: &mut Life, known: &Known, row: &Row) -> Result<(), Fault> {
-        let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default()).map_err(|error| unreadable("change", &error))?;
+        let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
+            .map_err(|error| unreadable("change", &error))?;
         match self.apply(life, known, &change) {
             Ok(_) | Err(Trouble::Violation(_)) => Ok(()),
             Err(Trouble::Fault(fault)) => Err(fault),
@@ -343,8 +390,10 @@ impl Ledger<'_> {
         let forget = |engaged: &mut HashMap<String, Vec<Engaged>>| {
             let mut gone = None;
             for others in engaged.values_mut() {
-                let own =
-                    |engaged: &Engaged| (engaged.engagement.application_id.as_str(), engaged.engagement.line) == (key.0.as_str(), key.1);
+                let own = |engaged: &Engaged| {
+                    (engaged.engagement.application_id.as_str(), engaged.engagement.line)
+                        == (key.0.as_str(), key.1)
+                };
                 if let Some(at) = others.iter().position(own) {
                     gone = Some(others.remove(at));
                 }
@@ -387,7 +436,8 @@ pub fn draw_up(
     revision: i64,
     today: NaiveDate,
 ) -> Result<snapshots::Certificate, Fault> {
-    let number = GuaranteeNumber::parse(&guarantee.number).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+    let number = GuaranteeNumber::parse(&guarantee.number)
+        .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
     issuance::draw_up(data, after, 0, &number, revision, today)
 }
 
@@ -395,11 +445,12 @@ pub fn draw_up(
 fn impossible(life: &Life, wire: &Wire) -> Option<Violation> {
     let (_, held) = life.current()?;
     let on = life.ended_on();
-    on.map(|on| Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on })).or_else(|| match wire {
-        Wire::Correction(message) => life.target(message.revision).err(),
-        Wire::AmendmentReversal(message) => life.target(message.revision).err(),
-        Wire::Amendment(_) | Wire::Cancellation(_) => None,
-    })
+    on.map(|on| Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on }))
+        .or_else(|| match wire {
+            Wire::Correction(message) => life.target(message.revision).err(),
+            Wire::AmendmentReversal(message) => life.target(message.revision).err(),
+            Wire::Amendment(_) | Wire::Cancellation(_) => None,
+        })
 }
 
 fn row(candidate: &Candidate, known: Option<&Known>) -> Row {
@@ -425,8 +476,14 @@ fn row(candidate: &Candidate, known: Option<&Known>) -> Row {
     }
 }
 
-fn rejected(candidate: &Candidate, known: Option<&Known>, violations: Vec<Violation>, calculations: String) -> Decided {
+fn rejected(
+    candidate: &Candidate,
+    known: Option<&Known>,
+    violations: Vec<Violation>,
+    calculations: String,
+) -> Decided {
     let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
-    let row = Row { violations: Some(snapshots::canonical(&violations)), calculations, ..row(candidate, known) };
+    let row =
+        Row { violations: Some(snapshots::canonical(&violations)), calculations, ..row(candidate, known) };
     Decided { row, engages: None, ends: None }
 }

@@ -81,7 +81,11 @@ impl Config {
         Self::from_layers(file, environment(), overrides)
     }
 
-    fn from_layers(file: Option<&Path>, environment: Environment, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+    fn from_layers(
+        file: Option<&Path>,
+        environment: Environment,
+        overrides: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
         let layers = |source| ConfigError::Layers { source };
         let mut builder = Layers::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
         if let Some(file) = file {
@@ -124,7 +128,10 @@ impl Config {
             return wrong("work.concurrency", "must be at least 1");
         }
         if !(1..=900).contains(&self.work.hold_seconds) {
-            return wrong("work.hold_seconds", "must be from 1 to 900: RabbitMQ takes a batch away that is kept for half an hour");
+            return wrong(
+                "work.hold_seconds",
+                "must be from 1 to 900: RabbitMQ takes a batch away that is kept for half an hour",
+            );
         }
         if self.database.connections == 0 {
             return wrong("database.connections", "must be at least 1");
@@ -133,7 +140,10 @@ impl Config {
             return wrong("mail.connections", "must be at least 1");
         }
         if let Some(seconds) = self.work.retry_seconds.iter().find(|seconds| rung(**seconds).is_none()) {
-            return wrong("work.retry_seconds", &format!("{seconds} is not a rung; use 1 3 8 20 45 120 300 720 1800 or 3600"));
+            return wrong(
+                "work.retry_seconds",
+                &format!("{seconds} is not a rung; use 1 3 8 20 45 120 300 720 1800 or 3600"),
+            );
         }
         if let Err(problem) = Timetable::new(&self.schedule.reissue, "UTC") {
             return wrong("schedule.reissue", &problem.to_string());
@@ -150,17 +160,25 @@ impl Config {
         if let Some(place) = self.batch.report_to.iter().position(|address| !mail::is_mail_address(address)) {
             return wrong("batch.report_to", &format!("entry {} is not a mail address", place + 1));
         }
-        for (key, expression) in [("schedule.resend", &self.schedule.resend), ("schedule.recover", &self.schedule.recover)] {
+        for (key, expression) in
+            [("schedule.resend", &self.schedule.resend), ("schedule.recover", &self.schedule.recover)]
+        {
             if let Err(problem) = expression.parse::<Cron>() {
                 return wrong(key, &problem);
             }
         }
         if !mail::is_mail_address(&self.mail.from_address) || !self.mail.from_address.is_ascii() {
-            return wrong("mail.from_address", "must be a mail address in ASCII (an internationalised domain in its xn-- form)");
+            return wrong(
+                "mail.from_address",
+                "must be a mail address in ASCII (an internationalised domain in its xn-- form)",
+            );
         }
         let longest = self.mail.reply_timeout_seconds.saturating_add(self.mail.timeout_seconds);
         if self.mail.transport == MailTransport::Smtp && self.work.mail_orphan_seconds <= longest {
-            return wrong("work.mail_orphan_seconds", "must be more than mail.timeout_seconds and mail.reply_timeout_seconds together");
+            return wrong(
+                "work.mail_orphan_seconds",
+                "must be more than mail.timeout_seconds and mail.reply_timeout_seconds together",
+            );
         }
         if self.mail.user.is_some() != self.mail.password.is_some() {
             return wrong("mail.user", "user and password (or password_file) belong together");
@@ -184,11 +202,14 @@ fn rung(seconds: u64) -> Option<Rung> {
 
 /// Reads a configuration file. A mistake in its syntax is told by its place: the text around it may be a password.
 fn read(file: &Path) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|source| ConfigError::File { path: file.to_owned(), source })?;
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| ConfigError::File { path: file.to_owned(), source })?;
     match text.parse::<toml::Table>() {
         Ok(_) => Ok(text),
         Err(error) => {
-            let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
+            let line = error
+                .span()
+                .map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
             Err(ConfigError::Syntax { path: file.to_owned(), line, problem: error.message().to_owned() })
         }
     }
@@ -196,7 +217,11 @@ fn read(file: &Path) -> Result<String, ConfigError> {
 
 fn secret_file(key: &'static str, path: Option<&Path>) -> Result<Option<String>, ConfigError> {
     let Some(path) = path else { return Ok(None) };
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::SecretFile { key, path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::SecretFile {
+        key,
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
@@ -210,7 +235,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosho.toml");
         std::fs::write(&path, file).unwrap();
-        let variables: HashMap<_, _> = variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let variables: HashMap<_, _> =
+            variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         Config::from_layers(Some(&path), environment().source(Some(variables)), &[])
             .map_err(|error| format!("{:#}", anyhow::Error::from(error)))
     }
@@ -222,7 +248,9 @@ mod tests {
         let keys = serde_json::to_value(&config).unwrap();
         for (section, values) in keys.as_object().unwrap() {
             for key in values.as_object().unwrap().keys() {
-                let told = DEFAULT.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+                let told = DEFAULT
+                    .lines()
+                    .any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
                 assert!(told, "config/default.toml does not tell of {section}.{key}");
             }
         }
@@ -230,8 +258,12 @@ mod tests {
 
     #[test]
     fn environment_wins_over_file_over_default() {
-        let config = load("[mail]\nhost = \"file\"\nport = 26\n", &[("HOSHO__MAIL__HOST", "environment")]).unwrap();
-        assert_eq!((config.mail.host.as_str(), config.mail.port, config.mail.timeout_seconds), ("environment", 26, 20));
+        let config =
+            load("[mail]\nhost = \"file\"\nport = 26\n", &[("HOSHO__MAIL__HOST", "environment")]).unwrap();
+        assert_eq!(
+            (config.mail.host.as_str(), config.mail.port, config.mail.timeout_seconds),
+            ("environment", 26, 20)
+        );
     }
 
     #[test]
@@ -248,7 +280,10 @@ mod tests {
         let config = load("", &variables).unwrap();
         assert_eq!(config.mail.user.as_deref(), Some("1e3"));
         assert_eq!(config.mail.password.unwrap().expose(), "007");
-        assert_eq!((config.mail.port, config.mail.attach_notice, config.mail.host.as_str()), (2525, false, "localhost"));
+        assert_eq!(
+            (config.mail.port, config.mail.attach_notice, config.mail.host.as_str()),
+            (2525, false, "localhost")
+        );
         assert_eq!(config.work.retry_seconds, [1, 8]);
         assert_eq!(config.fonts.mincho.len(), 2);
         assert!(load("", &[("HOSHO__WORK__RETRY_SECONDS", "1,x")]).is_err());
@@ -263,7 +298,11 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_its_key() {
-        assert!(load("[work]\nretry_seconds = [4]\n", &[]).unwrap_err().contains("work.retry_seconds: 4 is not a rung"));
+        assert!(
+            load("[work]\nretry_seconds = [4]\n", &[])
+                .unwrap_err()
+                .contains("work.retry_seconds: 4 is not a rung")
+        );
         assert!(load("[work]\nhold_seconds = 1800\n", &[]).unwrap_err().contains("work.hold_seconds"));
         assert!(load("[schedule]\nresend = \"never\"\n", &[]).unwrap_err().contains("schedule.resend"));
         assert!(load("[mail]\nuser = \"u\"\n", &[]).unwrap_err().contains("mail.user"));
@@ -295,7 +334,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         std::fs::write(&path, "hunter2\n").unwrap();
-        let config = load(&format!("[mail]\nuser = \"u\"\npassword_file = \"{}\"\n", path.display()), &[]).unwrap();
+        let config =
+            load(&format!("[mail]\nuser = \"u\"\npassword_file = \"{}\"\n", path.display()), &[]).unwrap();
         assert_eq!(config.mail.password.unwrap().expose(), "hunter2");
     }
 }

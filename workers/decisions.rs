@@ -46,7 +46,16 @@ impl Candidate {
         at: NaiveDateTime,
     ) -> Self {
         let works = judged.works_key().map(|key| ids::works(&key));
-        Self { id: ids::application(&source, &upstream_id), source, upstream_id, payload_sha256, traceparent, at, judged, works }
+        Self {
+            id: ids::application(&source, &upstream_id),
+            source,
+            upstream_id,
+            payload_sha256,
+            traceparent,
+            at,
+            judged,
+            works,
+        }
     }
 }
 
@@ -75,13 +84,18 @@ pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<S
 
 /// Decides one candidate, and names what it engages. `others` is what applications before it engaged for the same works, and gets
 /// what it engages itself.
-fn decide(candidate: &Candidate, others: Option<(&String, &mut Vec<Engaged>)>) -> (NewApplication, Vec<Engagement>) {
+fn decide(
+    candidate: &Candidate,
+    others: Option<(&String, &mut Vec<Engaged>)>,
+) -> (NewApplication, Vec<Engagement>) {
     let mut judged = candidate.judged.clone();
     let mut engages = Vec::new();
     if let Some((works_id, others)) = others {
         judged.against(&others.iter().map(known).collect::<Vec<_>>());
         if judged.is_kept() {
-            engages.extend(judged.engages().into_iter().map(|engagement| row_of(candidate, works_id, engagement)));
+            engages.extend(
+                judged.engages().into_iter().map(|engagement| row_of(candidate, works_id, engagement)),
+            );
             let new = |engagement: &Engagement| Engaged {
                 engagement: engagement.clone(),
                 source: candidate.source.clone(),
@@ -95,7 +109,10 @@ fn decide(candidate: &Candidate, others: Option<(&String, &mut Vec<Engaged>)>) -
     let decision = match verdict {
         Ok(application) => {
             let lines = application.products.len();
-            Decision::Accepted { snapshot: snapshots::canonical(&application), lines: i64::try_from(lines).unwrap_or(i64::MAX) }
+            Decision::Accepted {
+                snapshot: snapshots::canonical(&application),
+                lines: i64::try_from(lines).unwrap_or(i64::MAX),
+            }
         }
         Err(violations) => {
             let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
@@ -117,7 +134,8 @@ fn decide(candidate: &Candidate, others: Option<(&String, &mut Vec<Engaged>)>) -
 
 /// An engagement as it is stored.
 fn row_of(candidate: &Candidate, works_id: &str, engagement: engagement::Engagement) -> Engagement {
-    let engagement::Engagement { line, product, year, works_number, medium, amount, base, low_price } = engagement;
+    let engagement::Engagement { line, product, year, works_number, medium, amount, base, low_price } =
+        engagement;
     Engagement {
         works_id: works_id.to_owned(),
         works_number,

@@ -191,7 +191,9 @@ impl Documents {
         match self.blocking(read).await.and_then(|read| read) {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(DocumentError::Damaged { location: location.to_owned() }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(DocumentError::Missing { location: location.to_owned() }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(DocumentError::Missing { location: location.to_owned() })
+            }
             Err(source) => Err(DocumentError::Get { location: location.to_owned(), source }),
         }
     }
@@ -202,7 +204,10 @@ impl Documents {
     }
 
     /// Works on the folder, on a thread that may block.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> T + Send + 'static) -> std::io::Result<T> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> T + Send + 'static,
+    ) -> std::io::Result<T> {
         let root = Arc::clone(&self.root);
         tokio::task::spawn_blocking(move || work(&root)).await.map_err(std::io::Error::other)
     }
@@ -338,7 +343,8 @@ mod tests {
         let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
         let bytes = vec![b'x'; 300_000];
         let puts = (0..16).map(|_| documents.put("notice", &bytes));
-        let stored: Vec<_> = futures_util::future::join_all(puts).await.into_iter().map(Result::unwrap).collect();
+        let stored: Vec<_> =
+            futures_util::future::join_all(puts).await.into_iter().map(Result::unwrap).collect();
         assert!(stored.iter().all(|one| *one == stored[0]));
         assert_eq!(files(folder.path()).len(), 1);
         assert_eq!(documents.get(&stored[0].location).await.unwrap(), bytes);
@@ -369,10 +375,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
         let hash = "ab".repeat(32);
-        for location in
-            ["../secret".to_owned(), "/etc/passwd".to_owned(), format!("../ab/{hash}.pdf"), format!("notice/cd/{hash}.pdf"), String::new()]
-        {
-            assert!(matches!(documents.get(&location).await.unwrap_err(), DocumentError::Location { .. }), "{location}");
+        for location in [
+            "../secret".to_owned(),
+            "/etc/passwd".to_owned(),
+            format!("../ab/{hash}.pdf"),
+            format!("notice/cd/{hash}.pdf"),
+            String::new(),
+        ] {
+            assert!(
+                matches!(documents.get(&location).await.unwrap_err(), DocumentError::Location { .. }),
+                "{location}"
+            );
         }
         assert!(matches!(documents.put("../up", b"x").await.unwrap_err(), DocumentError::Location { .. }));
     }
@@ -406,7 +419,10 @@ mod tests {
     #[test]
     fn a_full_or_read_only_disk_is_told_from_other_trouble() {
         for (errno, full) in [(28, true), (122, true), (30, true), (13, false), (5, false)] {
-            let stored = DocumentError::Put { location: String::new(), source: std::io::Error::from_raw_os_error(errno) };
+            let stored = DocumentError::Put {
+                location: String::new(),
+                source: std::io::Error::from_raw_os_error(errno),
+            };
             assert_eq!((stored.is_full(), stored.is_unavailable()), (full, true), "{errno}");
         }
     }

@@ -99,13 +99,21 @@ pub(crate) struct Source {
 }
 
 /// Reads every `.toml` file of a folder in order of name, or those embedded from `embedded_folder`.
-pub(crate) fn read_folder(folder: Option<&Path>, embedded: &[(&str, &str)], embedded_folder: &str) -> Result<Vec<Source>, RegistryError> {
+pub(crate) fn read_folder(
+    folder: Option<&Path>,
+    embedded: &[(&str, &str)],
+    embedded_folder: &str,
+) -> Result<Vec<Source>, RegistryError> {
     let mut sources = Vec::new();
     match folder {
         None => {
             for (name, text) in embedded {
                 let stem = name.strip_suffix(".toml").unwrap_or(name).to_owned();
-                sources.push(Source { file: format!("{embedded_folder}/{name}"), stem, text: (*text).to_owned() });
+                sources.push(Source {
+                    file: format!("{embedded_folder}/{name}"),
+                    stem,
+                    text: (*text).to_owned(),
+                });
             }
         }
         Some(folder) => {
@@ -129,7 +137,8 @@ pub(crate) fn read_folder(folder: Option<&Path>, embedded: &[(&str, &str)], embe
 /// Reads one file.
 pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
     let file = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|source| RegistryError::ReadFile { file: file.clone(), source })?;
+    let text =
+        fs::read_to_string(path).map_err(|source| RegistryError::ReadFile { file: file.clone(), source })?;
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Source { file, stem, text })
 }
@@ -185,7 +194,10 @@ impl<'a> Page<'a> {
             self.problem(value.span(), format!("{name} is empty"));
         } else if let Some(found) = text::fault(text, text::Lines::One) {
             let code_point = text::code_point(found.character);
-            self.problem(value.span(), format!("{name} holds {code_point} as its character {}: take it out", found.position));
+            self.problem(
+                value.span(),
+                format!("{name} holds {code_point} as its character {}: take it out", found.position),
+            );
         }
         text.to_owned()
     }
@@ -200,7 +212,10 @@ impl<'a> Page<'a> {
         let address = self.text(name, value);
         let fits = address.split_once('@').is_some_and(|(user, domain)| {
             let plain = |part: &str| {
-                !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'@' | b'<' | b'>' | b','))
+                !part.is_empty()
+                    && part
+                        .bytes()
+                        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'@' | b'<' | b'>' | b','))
             };
             plain(user) && plain(domain) && domain.contains('.')
         });
@@ -214,7 +229,10 @@ impl<'a> Page<'a> {
     pub(crate) fn code(&mut self, value: &Spanned<String>) -> String {
         let stem = &self.source.stem;
         if value.get_ref() != stem {
-            self.problem(value.span(), format!("code {:?} differs from the name of the file: it must be {stem:?}", value.get_ref()));
+            self.problem(
+                value.span(),
+                format!("code {:?} differs from the name of the file: it must be {stem:?}", value.get_ref()),
+            );
         }
         value.get_ref().clone()
     }
@@ -222,9 +240,9 @@ impl<'a> Page<'a> {
     /// A day written without time: `2026-04-01`.
     pub(crate) fn day(&mut self, name: &str, value: &Spanned<Datetime>) -> Option<NaiveDate> {
         let Datetime { date, time, offset } = value.get_ref();
-        let day = date
-            .filter(|_| time.is_none() && offset.is_none())
-            .and_then(|date| NaiveDate::from_ymd_opt(i32::from(date.year), u32::from(date.month), u32::from(date.day)));
+        let day = date.filter(|_| time.is_none() && offset.is_none()).and_then(|date| {
+            NaiveDate::from_ymd_opt(i32::from(date.year), u32::from(date.month), u32::from(date.day))
+        });
         if day.is_none() {
             self.problem(value.span(), format!("{name} is not a day such as 2026-04-01"));
         }
@@ -239,7 +257,8 @@ mod tests {
     #[test]
     fn what_is_embedded_is_what_is_on_disk() {
         for (embedded, folder) in [(OBLIGEES, "config/obligees"), (BRANCHES, "config/branches")] {
-            let on_disk = read_folder(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)), &[], folder).unwrap();
+            let on_disk =
+                read_folder(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)), &[], folder).unwrap();
             let on_disk: Vec<_> = on_disk.into_iter().map(|source| (source.stem, source.text)).collect();
             let built_in = read_folder(None, embedded, folder).unwrap();
             let built_in: Vec<_> = built_in.into_iter().map(|source| (source.stem, source.text)).collect();
@@ -251,8 +270,14 @@ mod tests {
     fn a_folder_without_entries_or_that_is_absent_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read_folder(Some(folder.path()), OBLIGEES, ""), Err(RegistryError::Empty { .. })));
-        assert!(matches!(read_folder(Some(&folder.path().join("x")), OBLIGEES, ""), Err(RegistryError::ListFolder { .. })));
+        assert!(matches!(
+            read_folder(Some(&folder.path().join("x")), OBLIGEES, ""),
+            Err(RegistryError::ListFolder { .. })
+        ));
         fs::write(folder.path().join("a.toml"), [0xff]).unwrap();
-        assert!(matches!(read_folder(Some(folder.path()), OBLIGEES, ""), Err(RegistryError::ReadFile { .. })));
+        assert!(matches!(
+            read_folder(Some(folder.path()), OBLIGEES, ""),
+            Err(RegistryError::ReadFile { .. })
+        ));
     }
 }

@@ -21,11 +21,15 @@ pub fn draw_up(
     revision: i64,
     issued_on: NaiveDate,
 ) -> Result<Certificate, Fault> {
-    let gone =
-        |what: &str, code: &str| Fault::new(Reason::DataMissing, format!("{what} {code} of an accepted application is not configured"));
-    let entry = data.sureties.on(issued_on).map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
+    let gone = |what: &str, code: &str| {
+        Fault::new(Reason::DataMissing, format!("{what} {code} of an accepted application is not configured"))
+    };
+    let entry =
+        data.sureties.on(issued_on).map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
     let branch = data.branches.get(&application.branch).ok_or_else(|| gone("branch", &application.branch))?;
-    let obligee = data.obligees.get(&application.obligee).ok_or_else(|| gone("obligee", &application.obligee))?;
+    let obligee =
+        data.obligees.get(&application.obligee).ok_or_else(|| gone("obligee", &application.obligee))?;
     let issuance = Issuance { number, revision, issued_on, surety: &entry.surety, branch, obligee };
-    certificate::content(application, line, &issuance).map_err(|error| Fault::from_error(Reason::ReferenceMissing, &error))
+    certificate::content(application, line, &issuance)
+        .map_err(|error| Fault::from_error(Reason::ReferenceMissing, &error))
 }

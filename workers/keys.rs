@@ -176,17 +176,21 @@ impl KeyRing {
         let mut data_keys: Vec<DataKey> = Vec::new();
         let mut lookup = None;
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default()).zip(1..);
-        let entries = lines.flat_map(|(line, number)| line.split(';').map(move |entry| (entry.trim(), number)));
+        let entries =
+            lines.flat_map(|(line, number)| line.split(';').map(move |entry| (entry.trim(), number)));
         for (entry, line) in entries.filter(|(entry, _)| !entry.is_empty()) {
             let problem = |problem| KeyError::Line { origin: origin.to_owned(), line, problem };
-            let (id, hex) =
-                entry.split_once(char::is_whitespace).ok_or_else(|| problem("expected an id, a space and 64 hexadecimal digits"))?;
+            let (id, hex) = entry
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| problem("expected an id, a space and 64 hexadecimal digits"))?;
             let secret = decode(hex.trim()).ok_or_else(|| problem("the key is not 64 hexadecimal digits"))?;
             if id == "lookup" {
                 if lookup.replace(secret).is_some() {
                     return Err(problem("a second lookup key"));
                 }
-            } else if id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            } else if id.len() > 32
+                || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            {
                 return Err(problem("an id has up to 32 letters, digits, - and _"));
             } else if data_keys.iter().any(|key| key.id == id) {
                 return Err(problem("an id stands twice"));
@@ -223,7 +227,8 @@ impl KeyRing {
         }
         let text = Self::generate()?;
         let nonce = getrandom::u64().map_err(KeyError::Random)?;
-        create(path, nonce, text.as_bytes()).map_err(|source| KeyError::Create { path: path.to_owned(), source })?;
+        create(path, nonce, text.as_bytes())
+            .map_err(|source| KeyError::Create { path: path.to_owned(), source })?;
         Self::load(path)
     }
 
@@ -248,12 +253,18 @@ impl KeyRing {
         getrandom::fill(&mut nonce).map_err(KeyError::Random)?;
         let aad = associated(guarantee, &self.active.id);
         let payload = Payload { msg: key.expose().as_bytes(), aad: &aad };
-        let ciphertext = self.active.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Seal)?;
+        let ciphertext =
+            self.active.cipher().encrypt(&XNonce::from(nonce), payload).map_err(|_| KeyError::Seal)?;
         Ok(Sealed { data_key_id: self.active.id.clone(), bytes: [nonce.as_slice(), &ciphertext].concat() })
     }
 
     /// Opens the sealed key of one guarantee.
-    pub fn open(&self, data_key_id: &str, bytes: &[u8], guarantee: &str) -> Result<AuthenticationKey, KeyError> {
+    pub fn open(
+        &self,
+        data_key_id: &str,
+        bytes: &[u8],
+        guarantee: &str,
+    ) -> Result<AuthenticationKey, KeyError> {
         let data_key = std::iter::once(&self.active)
             .chain(&self.older)
             .find(|key| key.id == data_key_id)
@@ -342,9 +353,11 @@ fn create(path: &Path, nonce: u64, content: &[u8]) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let draft = folder.join(format!(".key-ring-{nonce:016x}.tmp"));
     let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => std::fs::File::open(folder)?.sync_all(),
+    let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| {
+        match std::fs::hard_link(&draft, path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+            _ => std::fs::File::open(folder)?.sync_all(),
+        }
     });
     std::fs::remove_file(&draft)?;
     written
@@ -381,7 +394,10 @@ mod tests {
             assert!(seen.insert(key.expose().to_owned()));
         }
         // 60,000 draws, 1,818 a symbol expected, deviation 42: a bias by one missing rejection (13 %) is far outside.
-        assert!(ALPHABET.iter().all(|symbol| (1_600..2_040).contains(&counts[usize::from(*symbol)])), "{counts:?}");
+        assert!(
+            ALPHABET.iter().all(|symbol| (1_600..2_040).contains(&counts[usize::from(*symbol)])),
+            "{counts:?}"
+        );
         assert_eq!(counts.iter().sum::<usize>(), 60_000);
     }
 
@@ -409,7 +425,10 @@ mod tests {
         let key = AuthenticationKey::mint().unwrap();
         let sealed = ring(&format!("old {A};lookup {B}")).seal(&key, "g").unwrap();
         let rotated = ring(&format!("# rotated; see above\nnew {B}\nold {A}\nlookup {B}\n"));
-        assert_eq!(rotated.open(&sealed.data_key_id, &sealed.bytes, "g").ok().unwrap().expose(), key.expose());
+        assert_eq!(
+            rotated.open(&sealed.data_key_id, &sealed.bytes, "g").ok().unwrap().expose(),
+            key.expose()
+        );
         assert_eq!(rotated.seal(&key, "g").unwrap().data_key_id, "new");
         // The same bytes under the id of another key: the id is bound too.
         let renamed = ring(&format!("other {A}\nlookup {B}"));
@@ -421,7 +440,10 @@ mod tests {
         let ring = ring(&format!("k1 {B}\nlookup {A}"));
         let key = AuthenticationKey::parse("37CDEFGHJKLM").ok().unwrap();
         // Computed with Python: hmac.new(bytes(range(32)), b"31074-00001M\0" b"37CDEFGHJKLM", "sha256").hexdigest()
-        assert_eq!(ring.lookup_hash("31074-00001M", &key), "2482c663a268b5469fac7296248fc2068ef04516c2bac119a0be3dbf2c7fe8c3");
+        assert_eq!(
+            ring.lookup_hash("31074-00001M", &key),
+            "2482c663a268b5469fac7296248fc2068ef04516c2bac119a0be3dbf2c7fe8c3"
+        );
         assert_ne!(ring.lookup_hash("31074-00002M", &key), ring.lookup_hash("31074-00001M", &key));
     }
 
@@ -446,8 +468,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/key-ring");
         let rings: Vec<_> = std::thread::scope(|scope| {
-            let starts: Vec<_> =
-                (0..2).map(|_| scope.spawn(|| KeyRing::load_or_create(&path).map_err(|error| error.to_string()))).collect();
+            let starts: Vec<_> = (0..2)
+                .map(|_| scope.spawn(|| KeyRing::load_or_create(&path).map_err(|error| error.to_string())))
+                .collect();
             starts.into_iter().map(|start| start.join().unwrap()).collect()
         });
         let first = KeyRing::load(&path).ok().unwrap();
@@ -469,7 +492,10 @@ mod tests {
         for mode in [0o640, 0o604, 0o660] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let refused = KeyRing::load_or_create(&path).err().unwrap().to_string();
-            assert!(refused.contains(&format!("mode {mode:o}")) && refused.contains("chmod 600"), "{refused}");
+            assert!(
+                refused.contains(&format!("mode {mode:o}")) && refused.contains("chmod 600"),
+                "{refused}"
+            );
         }
     }
 }

@@ -48,7 +48,9 @@ pub enum PaperError {
         source: PdfError,
     },
     /// The seal of the certificate is none of those at hand.
-    #[error("no entry of the surety has the seal {sha256} of the certificate: keep the entries and the PNG files of the past")]
+    #[error(
+        "no entry of the surety has the seal {sha256} of the certificate: keep the entries and the PNG files of the past"
+    )]
     NoSeal {
         /// SHA-256 of its PNG.
         sha256: String,
@@ -74,7 +76,11 @@ impl Press {
         pictures.extend(Surety::sample_seal());
         let mut stocks = HashMap::new();
         for (family, template) in proofs::documents() {
-            let markups: Vec<String> = family.rendered(&templates, template).into_iter().filter_map(|(_, markup)| markup.ok()).collect();
+            let markups: Vec<String> = family
+                .rendered(&templates, template)
+                .into_iter()
+                .filter_map(|(_, markup)| markup.ok())
+                .collect();
             let stock = pdf::stock(markups.iter().map(String::as_str), &fonts, &pictures).unwrap_or_default();
             stocks.insert(template, stock);
         }
@@ -101,7 +107,12 @@ impl Press {
     ///
     /// `data` is the content as it is stored, which the file carries along; `created` (UTC) is the date in the file. The same
     /// arguments give the same bytes.
-    pub fn certificate(&self, certificate: &Certificate, data: &str, created: NaiveDateTime) -> Result<Vec<u8>, PaperError> {
+    pub fn certificate(
+        &self,
+        certificate: &Certificate,
+        data: &str,
+        created: NaiveDateTime,
+    ) -> Result<Vec<u8>, PaperError> {
         self.require_seal(certificate)?;
         let context = CertificateContext::new(certificate);
         let title = title(&format!("保証証書（{}）", wording::product(certificate.product)), certificate);
@@ -111,7 +122,11 @@ impl Press {
             media_type: "application/json",
             content: data.as_bytes().to_vec(),
         };
-        self.draw(certificate::template(certificate.product), &context, &info(certificate, title, created, Some(data)))
+        self.draw(
+            certificate::template(certificate.product),
+            &context,
+            &info(certificate, title, created, Some(data)),
+        )
     }
 
     /// Draws the letter that tells the contractor of the end of a guarantee (解約のお知らせ).
@@ -140,7 +155,8 @@ impl Press {
 
     /// Draws a template with a context.
     pub fn draw(&self, template: &str, context: &impl Serialize, info: &Info) -> Result<Vec<u8>, PaperError> {
-        let markup = self.templates.render(template, context).map_err(|source| PaperError::Fill { source })?;
+        let markup =
+            self.templates.render(template, context).map_err(|source| PaperError::Fill { source })?;
         self.draw_markup(template, &markup, info).map_err(|source| PaperError::Draw { source })
     }
 
@@ -169,17 +185,28 @@ impl Press {
 
     /// What, besides its content, decides a document's bytes.
     pub fn identity(&self) -> String {
-        format!("hosho:{} fonts:{} templates:{}", env!("CARGO_PKG_VERSION"), self.fonts.sha256(), self.templates.sha256())
+        format!(
+            "hosho:{} fonts:{} templates:{}",
+            env!("CARGO_PKG_VERSION"),
+            self.fonts.sha256(),
+            self.templates.sha256()
+        )
     }
 }
 
 /// What a document is called, with the number and the revision that tell it from others.
 fn title(name: &str, certificate: &Certificate) -> String {
-    let revision = wording::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();
+    let revision =
+        wording::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();
     format!("{name} {}{revision}", certificate.number)
 }
 
-fn info(certificate: &Certificate, title: String, created: NaiveDateTime, attachment: Option<Attachment>) -> Info {
+fn info(
+    certificate: &Certificate,
+    title: String,
+    created: NaiveDateTime,
+    attachment: Option<Attachment>,
+) -> Info {
     Info {
         title,
         author: certificate.surety.name.clone(),

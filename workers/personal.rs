@@ -53,7 +53,9 @@ impl fmt::Debug for MailAddress {
 pub fn scrub(text: &str) -> String {
     let mut scrubbed = String::with_capacity(text.len());
     let mut word = String::new();
-    for character in text.chars().map(|character| if character.is_control() { ' ' } else { character }).chain([' ']) {
+    for character in
+        text.chars().map(|character| if character.is_control() { ' ' } else { character }).chain([' '])
+    {
         if character.is_whitespace() || "<>()[]{}\"'`,;:".contains(character) {
             scrubbed.push_str(if word.contains('@') || word.contains('＠') { "***@***" } else { &word });
             scrubbed.push(character);
@@ -82,7 +84,10 @@ mod tests {
     #[test]
     fn addresses_are_scrubbed_from_other_peoples_text() {
         for (text, scrubbed) in [
-            ("5.1.1 <taro@example.jp>: Recipient address rejected", "5.1.1 <***@***>: Recipient address rejected"),
+            (
+                "5.1.1 <taro@example.jp>: Recipient address rejected",
+                "5.1.1 <***@***>: Recipient address rejected",
+            ),
             ("taro＠example.jp unknown", "***@*** unknown"),
             ("RCPT TO:taro@example.jp,hanako@example.jp", "RCPT TO:***@***,***@***"),
             ("OK queued as 4F3A\r\nX", "OK queued as 4F3A  X"),

@@ -184,7 +184,9 @@ impl Post {
     /// Sends what is due and may be sent, each begun by leave. One answer per mail, in order.
     pub async fn deliver(&self, due: Vec<Due>, leave: &Leave) -> Vec<Told> {
         let count = due.len();
-        let all = |fault: Fault| (0..count).map(|_| Told { verdict: Err(fault.clone()), unwritten: None }).collect();
+        let all = |fault: Fault| {
+            (0..count).map(|_| Told { verdict: Err(fault.clone()), unwritten: None }).collect()
+        };
         if let Err(fault) = self.may_begin(leave) {
             return all(fault);
         }
@@ -192,7 +194,11 @@ impl Post {
             Ok(prepared) => prepared,
             Err(fault) => return all(fault),
         };
-        let connections = if due.iter().all(|due| due.lane == Lane::Bulk) { self.connections.div_ceil(2) } else { self.connections };
+        let connections = if due.iter().all(|due| due.lane == Lane::Bulk) {
+            self.connections.div_ceil(2)
+        } else {
+            self.connections
+        };
         let round = Arc::new(Round {
             desk: Desk::default(),
             rows,
@@ -218,7 +224,9 @@ impl Post {
         let stopping = || Fault::new(Reason::Stopping, "the process was asked to stop");
         let why = halted.or_else(|| self.may_begin(leave).err()).unwrap_or_else(stopping);
         let told = std::mem::take(&mut *lock(&round.told));
-        told.into_iter().map(|told| told.unwrap_or_else(|| Told { verdict: Err(why.clone()), unwritten: None })).collect()
+        told.into_iter()
+            .map(|told| told.unwrap_or_else(|| Told { verdict: Err(why.clone()), unwritten: None }))
+            .collect()
     }
 
     /// One lane: settle the mails before, claim the next, send them.
@@ -231,7 +239,8 @@ impl Post {
                 return;
             }
             let entries = before.iter().map(|(_, _, entry)| entry.clone()).collect();
-            let claimed = self.turn(&round.desk, entries, next.iter().map(|(_, due)| id(&due.mail)).collect()).await;
+            let claimed =
+                self.turn(&round.desk, entries, next.iter().map(|(_, due)| id(&due.mail)).collect()).await;
             let mut claimed: HashMap<String, Mail> = match claimed {
                 Ok(claimed) => claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect(),
                 Err(fault) => {
@@ -260,7 +269,9 @@ impl Post {
                         before.push((place, verdict, entry));
                     }
                     (None, Some(row)) => round.tell(place, stands(row, round.orphans.contains(&id)), None),
-                    (None, None) => round.tell(place, Err(Fault::new(Reason::MailClaimed, "the mail has no row")), None),
+                    (None, None) => {
+                        round.tell(place, Err(Fault::new(Reason::MailClaimed, "the mail has no row")), None)
+                    }
                 }
             }
         }
@@ -287,10 +298,15 @@ impl Post {
                 ledger::insert_new(db, &mails)?;
                 ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
                 let certificates: Vec<&str> = mails.iter().map(|mail| mail.certificate_id.as_str()).collect();
-                let rows: HashMap<String, Mail> =
-                    ledger::by_certificates(db, &certificates)?.into_iter().flatten().map(|mail| (mail.id.clone(), mail)).collect();
-                let is_orphan =
-                    |mail: &&Mail| mail.state == State::Sending && (repeatable || mail.claimed_at.is_some_and(|at| at < orphan_before));
+                let rows: HashMap<String, Mail> = ledger::by_certificates(db, &certificates)?
+                    .into_iter()
+                    .flatten()
+                    .map(|mail| (mail.id.clone(), mail))
+                    .collect();
+                let is_orphan = |mail: &&Mail| {
+                    mail.state == State::Sending
+                        && (repeatable || mail.claimed_at.is_some_and(|at| at < orphan_before))
+                };
                 let wanted: HashSet<String> = mails.iter().map(id).collect();
                 let found = rows.values().filter(|mail| wanted.contains(&mail.id)).filter(is_orphan);
                 let orphans: HashSet<String> = found.map(|mail| mail.id.clone()).collect();
@@ -299,13 +315,18 @@ impl Post {
                     ledger::release(db, &ids)?;
                 } else {
                     for mail in ledger::adopt_orphans(db, &ids, now)? {
-                        warn!(mail.id = mail.id, "A worker died while this mail was in flight; it is unknown whether it was sent");
+                        warn!(
+                            mail.id = mail.id,
+                            "A worker died while this mail was in flight; it is unknown whether it was sent"
+                        );
                     }
                 }
                 Ok::<_, Fault>((rows, orphans))
             })
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Fault::from_error(Reason::DatabaseUnavailable, &error)))
+        tokio::task::spawn_blocking(work)
+            .await
+            .unwrap_or_else(|error| Err(Fault::from_error(Reason::DatabaseUnavailable, &error)))
     }
 
     /// Writes lines into the ledger and claims mails, in one transaction with what other lanes have handed in meanwhile. Returns those
@@ -338,7 +359,9 @@ impl Post {
             *busy = Some(db);
             claimed
         });
-        let mut done = done.map(|claimed| claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect::<HashMap<_, _>>());
+        let mut done = done.map(|claimed| {
+            claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect::<HashMap<_, _>>()
+        });
         for request in requests {
             let ours = match &mut done {
                 Ok(claimed) => Ok(request.claims.iter().filter_map(|id| claimed.remove(id)).collect()),
@@ -354,7 +377,11 @@ impl Post {
     async fn send(&self, mail: &Mail, due: &Due) -> Sent {
         let not_sent = |fault: Fault| {
             let for_all = matches!(fault.reason, Reason::MailUnavailable | Reason::DocumentsUnavailable);
-            Sent { halt: for_all.then(|| fault.clone()), verdict: Err(fault), entry: Entry::Release(mail.id.clone()) }
+            Sent {
+                halt: for_all.then(|| fault.clone()),
+                verdict: Err(fault),
+                entry: Entry::Release(mail.id.clone()),
+            }
         };
         let settled = |verdict, outcome, reply| {
             let settlement = Settlement { id: mail.id.clone(), outcome, reply };
@@ -391,15 +418,18 @@ impl Post {
                 Sent { halt, ..settled(Ok(MailStateV1::Unknown), Outcome::Unknown, None) }
             }
             // Ours to mend, not the recipient's: it can be sent once it is.
-            (mail::Outcome::Permanent, SendError::Unsendable(_)) => not_sent(Fault::from_error(Reason::MailUnbuildable, &error)),
+            (mail::Outcome::Permanent, SendError::Unsendable(_)) => {
+                not_sent(Fault::from_error(Reason::MailUnbuildable, &error))
+            }
             (mail::Outcome::Permanent, _) => {
                 let reply = error.reply().map(ToString::to_string);
                 settled(Err(Fault::from_error(Reason::MailRefused, &error)), Outcome::Rejected, reply)
             }
             (mail::Outcome::Transient, _) => not_sent(Fault::from_error(Reason::MailDeferred, &error)),
-            (mail::Outcome::Unavailable, SendError::Unavailable { step: Step::Recipient | Step::Data | Step::FinalDot, .. })
-                if self.mailer.probe().await.is_ok() =>
-            {
+            (
+                mail::Outcome::Unavailable,
+                SendError::Unavailable { step: Step::Recipient | Step::Data | Step::FinalDot, .. },
+            ) if self.mailer.probe().await.is_ok() => {
                 not_sent(Fault::from_error(Reason::MailDeferred, &error))
             }
             (mail::Outcome::Unavailable, _) => not_sent(Fault::from_error(Reason::MailUnavailable, &error)),
@@ -415,7 +445,9 @@ impl Post {
         };
         let error = match error.is_unavailable() {
             false => error,
-            true if self.documents.probe().await.is_err() => return Err(Fault::from_error(Reason::DocumentsUnavailable, &error)),
+            true if self.documents.probe().await.is_err() => {
+                return Err(Fault::from_error(Reason::DocumentsUnavailable, &error));
+            }
             true => match self.documents.get(location).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => error,
@@ -460,6 +492,8 @@ fn stands(mail: &Mail, orphan: bool) -> Result<MailStateV1, Fault> {
         State::Unknown => Ok(MailStateV1::Unknown),
         State::Sending if orphan => Ok(MailStateV1::Unknown),
         State::Rejected => Err(Fault::new(Reason::MailRefused, "the mail server refused this mail before")),
-        State::Pending | State::Sending => Err(Fault::new(Reason::MailClaimed, "another worker is sending this mail")),
+        State::Pending | State::Sending => {
+            Err(Fault::new(Reason::MailClaimed, "another worker is sending this mail"))
+        }
     }
 }

@@ -72,11 +72,17 @@ pub fn check(press: &Press) -> Result<(), Failed> {
 
 /// Makes one, to be looked at. Nothing when the family has no such sample; the error says what is wrong.
 pub fn pull(press: &Press, family: Family, template: &str, sample: &str) -> Option<Result<Pull, String>> {
-    let (_, rendered) = family.rendered(press.templates(), template).into_iter().find(|(name, _)| *name == sample)?;
+    let (_, rendered) =
+        family.rendered(press.templates(), template).into_iter().find(|(name, _)| *name == sample)?;
     Some(pulled(press, family, template, rendered))
 }
 
-fn pulled(press: &Press, family: Family, template: &str, rendered: Result<String, TemplateError>) -> Result<Pull, String> {
+fn pulled(
+    press: &Press,
+    family: Family,
+    template: &str,
+    rendered: Result<String, TemplateError>,
+) -> Result<Pull, String> {
     let text = rendered.map_err(|error| chain(&error))?;
     if !family.is_document {
         return if text.trim().is_empty() {
@@ -101,7 +107,12 @@ fn pulled(press: &Press, family: Family, template: &str, rendered: Result<String
     let bytes = press.draw_markup(template, &text, &about).map_err(told)?;
     let review = press.review(&text).map_err(told)?;
     let warning = |fallback: &crate::pdf::Fallback| {
-        format!("{} (U+{:04X}) is drawn by {}", fallback.character, u32::from(fallback.character), fallback.face)
+        format!(
+            "{} (U+{:04X}) is drawn by {}",
+            fallback.character,
+            u32::from(fallback.character),
+            fallback.face
+        )
     };
     Ok(Pull { bytes, pages: Some(review.pages), warnings: review.fallbacks.iter().map(warning).collect() })
 }
@@ -141,7 +152,8 @@ mod tests {
     fn every_template_is_proved() {
         let proofs = all(&press(None));
         let proved: HashSet<_> = proofs.iter().map(|proof| proof.template).collect();
-        let listed: HashSet<_> = TEMPLATES.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("partials/")).collect();
+        let listed: HashSet<_> =
+            TEMPLATES.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("partials/")).collect();
         assert_eq!(proved, listed);
         assert!(proofs.iter().all(|proof| proof.problem.is_none()), "{proofs:#?}");
     }
@@ -194,9 +206,14 @@ mod tests {
 
     #[test]
     fn a_template_that_names_an_unknown_value_fails() {
-        let error = check(&changed("mail/issued/subject", |_| "{{nowhere}}".to_owned())).unwrap_err().to_string();
+        let error =
+            check(&changed("mail/issued/subject", |_| "{{nowhere}}".to_owned())).unwrap_err().to_string();
         assert!(error.starts_with("mail/issued/subject with sample "), "{error}");
-        assert!(error.contains("template mail/issued/subject, line 1, column 1: the context has no value nowhere"), "{error}");
+        assert!(
+            error
+                .contains("template mail/issued/subject, line 1, column 1: the context has no value nowhere"),
+            "{error}"
+        );
     }
 
     #[test]

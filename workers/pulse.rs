@@ -197,11 +197,15 @@ impl Pulse {
     /// Learns which stages are paused. Before the first message is taken, so that a restart obeys too.
     pub fn learn(&self, pool: &Pool) -> Result<(), DbError> {
         let controls = stage_control::all(&mut pool.get()?)?;
-        let now: BTreeSet<String> = controls.into_iter().filter(|control| control.paused).map(|control| control.stage).collect();
+        let now: BTreeSet<String> =
+            controls.into_iter().filter(|control| control.paused).map(|control| control.stage).collect();
         self.inner.paused.send_if_modified(|before| {
             let changed = *before != now;
             if changed {
-                info!(stages.paused = now.iter().cloned().collect::<Vec<_>>().join(" "), "Operators changed which stages are paused");
+                info!(
+                    stages.paused = now.iter().cloned().collect::<Vec<_>>().join(" "),
+                    "Operators changed which stages are paused"
+                );
                 *before = now;
             }
             changed
@@ -222,7 +226,10 @@ impl Pulse {
             let (pulse, pool) = (self.clone(), pool.clone());
             let done = tokio::task::spawn_blocking(move || work(&pulse, &pool)).await;
             if let Ok(Err(error)) = done {
-                debug!(error = crate::stage::chain(&error), "No sign of life: the database cannot be reached");
+                debug!(
+                    error = crate::stage::chain(&error),
+                    "No sign of life: the database cannot be reached"
+                );
             }
         };
         loop {
@@ -319,7 +326,9 @@ impl Waiting {
     pub fn parse(json: &str) -> Self {
         let entries: Vec<(String, i64, u64)> = serde_json::from_str(json).unwrap_or_default();
         let rung = |name: &str| Rung::ALL.into_iter().find(|rung| rung.name() == name);
-        Self(entries.into_iter().filter_map(|(name, due, count)| Some(((rung(&name)?, due), count))).collect())
+        Self(
+            entries.into_iter().filter_map(|(name, due, count)| Some(((rung(&name)?, due), count))).collect(),
+        )
     }
 
     /// How many still wait at a moment, by rung.
@@ -337,7 +346,8 @@ impl Waiting {
 
 /// Name of this host.
 pub fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]

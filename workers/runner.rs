@@ -146,9 +146,18 @@ impl Runner {
     /// panics: the deliveries in hand go back, and a new session begins.
     pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
         let (gauge, paused) = (self.pulse.gauge(S::NAME, lane), self.pulse.paused());
-        Shift { runner: self, gauge, paused, stage: S::NAME, lane, unproved: false, wrong_probes: 0, rested: Mutex::new(Instant::now()) }
-            .run(stage, lane)
-            .await;
+        Shift {
+            runner: self,
+            gauge,
+            paused,
+            stage: S::NAME,
+            lane,
+            unproved: false,
+            wrong_probes: 0,
+            rested: Mutex::new(Instant::now()),
+        }
+        .run(stage, lane)
+        .await;
     }
 }
 
@@ -206,7 +215,12 @@ impl Shift {
         }
     }
 
-    async fn try_session<S: Stage>(&mut self, stage: &Arc<S>, lane: Lane, backoff: &mut Backoff) -> Result<End, End> {
+    async fn try_session<S: Stage>(
+        &mut self,
+        stage: &Arc<S>,
+        lane: Lane,
+        backoff: &mut Backoff,
+    ) -> Result<End, End> {
         let batch = match lane {
             Lane::Live => self.settings.batch,
             // So that a live message waits for short transactions only.
@@ -292,7 +306,11 @@ impl Shift {
     /// Publishes all and returns when the broker has taken all of it. What it does not take (a full queue, an alarm, a
     /// lost connection) is offered again through a new publisher: giving the deliveries back instead would count as one
     /// more delivery of each, and in the end bury innocent messages.
-    async fn publish(&mut self, publisher: &mut Box<dyn Publisher>, mut messages: Vec<Outgoing>) -> Result<(), End> {
+    async fn publish(
+        &mut self,
+        publisher: &mut Box<dyn Publisher>,
+        mut messages: Vec<Outgoing>,
+    ) -> Result<(), End> {
         let mut backoff = Backoff::default();
         while !messages.is_empty() {
             let outcome = tokio::select! {
@@ -321,7 +339,11 @@ impl Shift {
 
     /// Waits, and opens a publisher, however long that takes: a broker short of memory answers nothing at all on a connection
     /// that publishes, not even that, and is no reason to give the deliveries back.
-    async fn publisher_after(&mut self, mut wait: Duration, backoff: &mut Backoff) -> Result<Box<dyn Publisher>, End> {
+    async fn publisher_after(
+        &mut self,
+        mut wait: Duration,
+        backoff: &mut Backoff,
+    ) -> Result<Box<dyn Publisher>, End> {
         loop {
             if self.wait(wait).await {
                 return Err(End::Stopped);
@@ -331,7 +353,11 @@ impl Shift {
                 Err(closed @ BrokerError::Closed) => return Err(closed.into()),
                 Err(error) => {
                     wait = backoff.next();
-                    warn!(error = chain(&error), retry_in_ms = wait.as_millis(), "The broker gives no channel to publish on; asking again");
+                    warn!(
+                        error = chain(&error),
+                        retry_in_ms = wait.as_millis(),
+                        "The broker gives no channel to publish on; asking again"
+                    );
                 }
             }
         }

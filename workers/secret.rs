@@ -56,7 +56,8 @@ impl SecretUrl {
 
     /// The URL with `***` for its password and for the value of every query parameter named like one.
     pub fn masked(&self) -> String {
-        let hidden = || self.0.split_once(':').map_or_else(|| "***".to_owned(), |(scheme, _)| format!("{scheme}:***"));
+        let hidden =
+            || self.0.split_once(':').map_or_else(|| "***".to_owned(), |(scheme, _)| format!("{scheme}:***"));
         let mut url = match url::Url::parse(&self.0) {
             Ok(url) if !(url.cannot_be_a_base() && self.0.contains('@')) => url,
             // Not a URL with a host: show nothing that might be a password.

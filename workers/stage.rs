@@ -204,13 +204,25 @@ pub struct Item<J> {
 impl<J> Item<J> {
     /// A message for the next stage. `key` is the business key: the same on retry, redelivery and replay.
     pub fn successor<M: Message>(&self, stage: &'static str, key: &str, message: &M) -> Outgoing {
-        outgoing(Destination::Stage(stage, self.lane), &ids::message(stage, key), self.correlation_id.clone(), &self.trace, message)
+        outgoing(
+            Destination::Stage(stage, self.lane),
+            &ids::message(stage, key),
+            self.correlation_id.clone(),
+            &self.trace,
+            message,
+        )
     }
 
     /// A result event for upstream systems. `key` as for [`Item::successor`].
     pub fn event<M: Message>(&self, key: &str, message: &M) -> Outgoing {
         let routing_key = M::TYPE.rsplit_once('.').map_or(M::TYPE, |(name, _version)| name);
-        outgoing(Destination::Event(routing_key), &ids::message(M::TYPE, key), self.correlation_id.clone(), &self.trace, message)
+        outgoing(
+            Destination::Event(routing_key),
+            &ids::message(M::TYPE, key),
+            self.correlation_id.clone(),
+            &self.trace,
+            message,
+        )
     }
 }
 
@@ -278,14 +290,22 @@ pub trait Stage: Send + Sync + 'static {
 
     /// Reads what the batch needs; runs in one transaction. One result per item, in order.
     /// A fault of the whole call rolls back, and the runner tries again as for [`Stage::record`].
-    fn load(&self, db: &mut Connection, items: &[&Item<Self::Job>]) -> Result<Vec<Result<Self::Facts, Fault>>, Fault>;
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<Self::Job>],
+    ) -> Result<Vec<Result<Self::Facts, Fault>>, Fault>;
 
     /// Decides one item. Pure: no I/O.
     fn decide(&self, item: &Item<Self::Job>, facts: Self::Facts) -> Result<Self::Outcome, Fault>;
 
     /// Has effects outside the database. One result per outcome, in order. Must be safe to run twice. Where effects take long, each is
     /// begun by leave.
-    fn act(&self, outcomes: Vec<Self::Outcome>, leave: &Leave) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
+    fn act(
+        &self,
+        outcomes: Vec<Self::Outcome>,
+        leave: &Leave,
+    ) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
         let _ = leave;
         std::future::ready(outcomes.into_iter().map(Ok).collect())
     }
@@ -299,7 +319,11 @@ pub trait Stage: Send + Sync + 'static {
     /// Writes all rows; runs in one transaction. One verdict per item, in order.
     /// A fault of the whole call rolls back. What the database refuses, or what is contended for long, is tried item by item; where it
     /// is not reachable, the same outcomes are recorded again later.
-    fn record(&self, db: &mut Connection, items: &[(&Item<Self::Job>, Self::Outcome)]) -> Result<Verdicts, Fault>;
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<Self::Job>, Self::Outcome)],
+    ) -> Result<Verdicts, Fault>;
 }
 
 #[cfg(test)]

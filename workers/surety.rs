@@ -79,7 +79,11 @@ impl Surety {
     /// Reads the surety's entries and their seals: those built in, or those of `file` and the PNG files beside it.
     pub fn load(file: Option<&Path>) -> Result<Self, RegistryError> {
         let source = match file {
-            None => Source { file: "config/surety.toml".to_owned(), stem: "surety".to_owned(), text: SURETY.to_owned() },
+            None => Source {
+                file: "config/surety.toml".to_owned(),
+                stem: "surety".to_owned(),
+                text: SURETY.to_owned(),
+            },
             Some(file) => entries::read_file(file)?,
         };
         let mut problems = Problems::default();
@@ -108,10 +112,11 @@ fn seal_file(folder: Option<&Path>, name: &str) -> Result<Vec<u8>, String> {
     match folder {
         None if name == SEAL.0 => Ok(SEAL.1.to_vec()),
         None => Err(format!("seal names a file that is not built in: the only one is {}", SEAL.0)),
-        Some(_) if name.contains(['/', '\\']) => Err("seal is the name of a PNG beside this file, without folders".to_owned()),
-        Some(folder) => {
-            fs::read(folder.join(name)).map_err(|error| format!("seal names a file that cannot be read beside this file: {error}"))
+        Some(_) if name.contains(['/', '\\']) => {
+            Err("seal is the name of a PNG beside this file, without folders".to_owned())
         }
+        Some(folder) => fs::read(folder.join(name))
+            .map_err(|error| format!("seal names a file that cannot be read beside this file: {error}")),
     }
 }
 
@@ -121,7 +126,9 @@ fn picture(png: &[u8]) -> Result<(String, Arc<Picture>), String> {
     let (width, height) = picture.size();
     // A tall one would push the page apart, a flat one is no seal.
     if u64::from(width.max(height)) * 4 > u64::from(width.min(height)) * 5 {
-        return Err(format!("seal has {width} × {height} pixels: one side may be at most a quarter longer than the other"));
+        return Err(format!(
+            "seal has {width} × {height} pixels: one side may be at most a quarter longer than the other"
+        ));
     }
     Ok((hex(&Sha256::digest(png)), Arc::new(picture)))
 }
@@ -174,7 +181,8 @@ impl Branches {
     pub fn load(folder: Option<&Path>) -> Result<Self, RegistryError> {
         let sources = entries::read_folder(folder, entries::BRANCHES, "config/branches")?;
         let mut problems = Problems::default();
-        let branches: Vec<_> = sources.iter().filter_map(|source| branch(&mut Page::new(source, &mut problems))).collect();
+        let branches: Vec<_> =
+            sources.iter().filter_map(|source| branch(&mut Page::new(source, &mut problems))).collect();
         problems.none_or(Self::new(branches))
     }
 }
@@ -227,14 +235,15 @@ mod tests {
 
     fn problems_of(result: Result<impl Sized, RegistryError>) -> Vec<(usize, String)> {
         match result {
-            Err(RegistryError::Invalid { problems }) => problems.0.into_iter().map(|problem| (problem.line, problem.text)).collect(),
+            Err(RegistryError::Invalid { problems }) => {
+                problems.0.into_iter().map(|problem| (problem.line, problem.text)).collect()
+            }
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("accepted"),
         }
     }
 
-    const ENTRY: &str =
-        "[[surety]]\nfrom = 2026-04-01\nname = \"a\"\naddress = \"b\"\npresident = \"c\"\nterms_version = \"d\"\nnumber_suffix = \"M\"\n";
+    const ENTRY: &str = "[[surety]]\nfrom = 2026-04-01\nname = \"a\"\naddress = \"b\"\npresident = \"c\"\nterms_version = \"d\"\nnumber_suffix = \"M\"\n";
 
     #[test]
     fn a_broken_surety_is_told_with_its_line() {
@@ -258,11 +267,15 @@ mod tests {
         }
         fs::write(&file, ENTRY).unwrap();
         assert!(Sureties::load(Some(&file)).is_ok());
-        assert!(matches!(Sureties::load(Some(&folder.path().join("x.toml"))), Err(RegistryError::ReadFile { .. })));
+        assert!(matches!(
+            Sureties::load(Some(&folder.path().join("x.toml"))),
+            Err(RegistryError::ReadFile { .. })
+        ));
     }
 
     /// A grey PNG of 2 × 1 pixels.
-    const FLAT: &[u8] = b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x02\x00\x00\x00\x01\
+    const FLAT: &[u8] =
+        b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x02\x00\x00\x00\x01\
         \x08\x00\x00\x00\x00\xd1\x49\x20\x56\x00\x00\x00\x0e\x49\x44\x41\x54\x78\x01\x01\x03\x00\xfc\xff\
         \x00\x10\x20\x00\x43\x00\x31\x3e\x53\x75\x0d\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
 
@@ -291,7 +304,10 @@ mod tests {
         ] {
             fs::write(&file, format!("{ENTRY}seal = \"{seal}\"\n")).unwrap();
             let problems = problems_of(Surety::load(Some(&file)));
-            assert!(problems.len() == 1 && problems[0].0 == 8 && problems[0].1.contains(part), "{seal}: {problems:?}");
+            assert!(
+                problems.len() == 1 && problems[0].0 == 8 && problems[0].1.contains(part),
+                "{seal}: {problems:?}"
+            );
         }
     }
 
@@ -305,6 +321,10 @@ mod tests {
         .unwrap();
         fs::write(folder.path().join("2.toml"), "code = 2\n").unwrap();
         let problems = problems_of(Branches::load(Some(folder.path())));
-        assert_eq!(problems.iter().map(|problem| problem.0).collect::<Vec<_>>(), [1, 2, 4, 6, 1], "{problems:?}");
+        assert_eq!(
+            problems.iter().map(|problem| problem.0).collect::<Vec<_>>(),
+            [1, 2, 4, 6, 1],
+            "{problems:?}"
+        );
     }
 }

@@ -18,7 +18,9 @@ use std::{cell::RefCell, fmt, panic};
 
 use sha2::{Digest, Sha256};
 use tracing::{Level, Metadata};
-use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{
     config::{Log, LogFormat},
@@ -38,14 +40,18 @@ pub fn start(log: &Log) -> Result<(), String> {
             builder.finish().with(filter_fn(may_be_logged)).try_init()
         }
         LogFormat::Text => {
-            let builder = builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_target(false);
+            let builder =
+                builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_target(false);
             builder.finish().with(filter_fn(may_be_logged)).try_init()
         }
     };
     drop(started); // the only failure is a logger already set, as in tests
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        tracing::error!(panic.place = place, "The program panicked; its text is withheld because it may hold personal data");
+        tracing::error!(
+            panic.place = place,
+            "The program panicked; its text is withheld because it may hold personal data"
+        );
         PLACE_OF_PANIC.set(Some(place));
     }));
     Ok(())
@@ -53,7 +59,8 @@ pub fn start(log: &Log) -> Result<(), String> {
 
 /// Whether something may be logged at all; the filter of the configuration narrows it further.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= Level::INFO || matches!(metadata.target().split("::").next(), Some("hosho" | "hosho_schema"))
+    *metadata.level() <= Level::INFO
+        || matches!(metadata.target().split("::").next(), Some("hosho" | "hosho_schema"))
 }
 
 thread_local! {
@@ -78,19 +85,22 @@ impl Traceparent {
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let hex = |text: &str, length| text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = |text: &str, length| {
+            text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
         let zero = |text: &str| text.bytes().all(|byte| byte == b'0');
         let valid = hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-        (valid && hex(trace, 32) && !zero(trace) && hex(span, 16) && !zero(span) && hex(flags, 2)).then(|| Self {
-            trace: trace.to_owned(),
-            span: span.to_owned(),
-            flags: flags.to_owned(),
-        })
+        (valid && hex(trace, 32) && !zero(trace) && hex(span, 16) && !zero(span) && hex(flags, 2))
+            .then(|| Self { trace: trace.to_owned(), span: span.to_owned(), flags: flags.to_owned() })
     }
 
     /// The context of something that arrived without one, derived from `seed`.
     pub fn derived(seed: &str) -> Self {
-        Self { trace: hex(&Sha256::digest(format!("trace:{seed}"))[..16]), span: span_of(seed), flags: "01".to_owned() }
+        Self {
+            trace: hex(&Sha256::digest(format!("trace:{seed}"))[..16]),
+            span: span_of(seed),
+            flags: "01".to_owned(),
+        }
     }
 
     /// The same trace, one span further: that of the message `message_id`.
@@ -133,7 +143,14 @@ mod tests {
 
     #[test]
     fn malformed_headers_are_ignored() {
-        for header in ["", "00", "00-xyz", &HEADER.replace("4bf9", "4BF9"), &HEADER.replace("00-4", "ff-4"), &format!("{HEADER}-00")] {
+        for header in [
+            "",
+            "00",
+            "00-xyz",
+            &HEADER.replace("4bf9", "4BF9"),
+            &HEADER.replace("00-4", "ff-4"),
+            &format!("{HEADER}-00"),
+        ] {
             assert_eq!(Traceparent::parse(header), None, "{header}");
         }
         assert_eq!(Traceparent::parse("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);

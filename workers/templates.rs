@@ -111,13 +111,14 @@ impl Templates {
         for &(name, embedded) in TEMPLATES {
             let text = match folder {
                 None => embedded.to_owned(),
-                Some(folder) => {
-                    std::fs::read_to_string(folder.join(format!("{name}.hbs"))).map_err(|source| TemplateError::Read { name, source })?
-                }
+                Some(folder) => std::fs::read_to_string(folder.join(format!("{name}.hbs")))
+                    .map_err(|source| TemplateError::Read { name, source })?,
             };
             hash.update(format!("{name} {}\n{text}", text.len()));
             for registry in [&mut templates.escaped, &mut templates.plain] {
-                registry.register_template_string(name, &text).map_err(|source| TemplateError::Parse { name, source: Box::new(source) })?;
+                registry
+                    .register_template_string(name, &text)
+                    .map_err(|source| TemplateError::Parse { name, source: Box::new(source) })?;
             }
         }
         templates.sha256 = hex(&hash.finalize());
@@ -178,7 +179,10 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
         let mut found = Vec::new();
         walk(&root, &mut found);
-        let mut found: Vec<_> = found.iter().map(|path| path.strip_prefix(&format!("{}/", root.display())).unwrap().to_owned()).collect();
+        let mut found: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(&format!("{}/", root.display())).unwrap().to_owned())
+            .collect();
         found.sort();
         let mut listed: Vec<_> = TEMPLATES.iter().map(|(name, _)| (*name).to_owned()).collect();
         listed.sort();

@@ -31,7 +31,8 @@ impl Applications {
             let products = shape["products"].as_array().unwrap();
             products.len() == 2 && products.iter().all(|product| product["medium"] == "electronic")
         };
-        let shapes: Vec<Value> = examples.map(|line| serde_json::from_str(line).unwrap()).filter(is_wanted).collect();
+        let shapes: Vec<Value> =
+            examples.map(|line| serde_json::from_str(line).unwrap()).filter(is_wanted).collect();
         assert!(shapes.len() > 2, "the examples have no applications of the kind that is measured");
         Self { branches, shapes, choices: Choices(7), made: 0 }
     }
@@ -51,7 +52,8 @@ impl Applications {
         document["branch"] = json!(self.branches[number % self.branches.len()]);
         let (place, object, works) = (choices.of(&PLACES), choices.of(&OBJECTS), choices.of(&WORKS));
         document["works"]["name"] = json!(format!("{place}{object}第{number}号{works}"));
-        document["notification"] = json!({ "wanted": true, "mail_address": format!("keiri-{number}@bench.example.com") });
+        document["notification"] =
+            json!({ "wanted": true, "mail_address": format!("keiri-{number}@bench.example.com") });
         if document["principal"]["kind"] == "company" {
             let (place, family) = (choices.of(&PLACES), choices.of(&FAMILIES));
             document["principal"]["name"] = json!(format!("株式会社{place}{family}建設"));

@@ -111,7 +111,10 @@ pub(crate) fn night(
     let (cpu_after, memory) = (processes::seconds(&groups), watch.end());
     // The newest may still be on their way.
     pipeline::until(house, 0, Duration::from_mins(2));
-    assert_eq!(house.number("select count(*) from certificate where revision = 1"), i64::try_from(among.end).unwrap());
+    assert_eq!(
+        house.number("select count(*) from certificate where revision = 1"),
+        i64::try_from(among.end).unwrap()
+    );
     Night {
         stored,
         reissued: count,
@@ -119,7 +122,10 @@ pub(crate) fn night(
         rate,
         seconds,
         per_second: count as f64 / seconds,
-        cpu_ms: cpu.into_iter().map(|(name, before)| (name, (cpu_after[name] - before) * 1_000.0 / count as f64)).collect(),
+        cpu_ms: cpu
+            .into_iter()
+            .map(|(name, before)| (name, (cpu_after[name] - before) * 1_000.0 / count as f64))
+            .collect(),
         memory,
         live_per_second: live,
         live_before_ms,

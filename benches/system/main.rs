@@ -6,7 +6,12 @@
 //! `BENCH_HOSHO` names another build of the program.
 //! Writes `target/bench/results.json` and `target/bench/results.svg`.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "what is measured is known to be right")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what is measured is known to be right"
+)]
 #![allow(unreachable_pub, reason = "nothing outside of a program can reach anything")]
 
 mod applications;
@@ -59,7 +64,10 @@ fn main() {
     let growth = setting("GROWTH", "1000,10000,100000".to_owned());
     let sizes = Sizes {
         applications: setting("APPLICATIONS", 20_000),
-        growth: growth.split(',').map(|size| size.parse().expect("BENCH_GROWTH are numbers with commas")).collect(),
+        growth: growth
+            .split(',')
+            .map(|size| size.parse().expect("BENCH_GROWTH are numbers with commas"))
+            .collect(),
         stored: setting("STORED", 1_000_000),
         reissued: setting("REISSUED", 220_000),
         beside: setting("BESIDE", 20_000),
@@ -91,7 +99,13 @@ fn main() {
         if wanted("latency") {
             for load in [0.25, 0.5, 0.8] {
                 eprintln!("latency at {:.0} % of that …", 100.0 * load);
-                results.latency.push(pipeline::latency(&mut house, &mut made, load, load * reached, sizes.seconds));
+                results.latency.push(pipeline::latency(
+                    &mut house,
+                    &mut made,
+                    load,
+                    load * reached,
+                    sizes.seconds,
+                ));
             }
         }
         house.rest();
@@ -140,10 +154,19 @@ fn main() {
             }
         }
         if wanted("night") {
-            let nights = [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
+            let nights =
+                [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
             for (among, live) in nights {
                 eprintln!("the night, {} guarantees, {live} live applications a second …", among.len());
-                results.nights.push(book::night(&servers, &mut many, &mut made, &application, among, sizes.rate, live));
+                results.nights.push(book::night(
+                    &servers,
+                    &mut many,
+                    &mut made,
+                    &application,
+                    among,
+                    sizes.rate,
+                    live,
+                ));
                 results.keep();
             }
         }

@@ -76,7 +76,8 @@ pub(crate) fn measure(house: &House, applications: &[Application]) -> Spent {
     for stage in STAGES {
         let walk = Walk { services: &services, runtime: &runtime, incoming: &incoming, spent: &mut spent };
         let led_to = stages::visit(stage, &services, walk).unwrap();
-        let to_stages = led_to.iter().flatten().filter(|outgoing| matches!(outgoing.destination, Destination::Stage(..)));
+        let to_stages =
+            led_to.iter().flatten().filter(|outgoing| matches!(outgoing.destination, Destination::Stage(..)));
         incoming = to_stages.cloned().collect();
         flow.push(led_to);
     }
@@ -130,13 +131,15 @@ impl Visitor for Walk<'_> {
         let mut led_to = Vec::with_capacity(incoming.len());
         for round in incoming.chunks(ROUND) {
             let began = Instant::now();
-            let items: Vec<Item<S::Job>> = round.par_iter().map(|outgoing| item(&stage, &outgoing.envelope)).collect();
+            let items: Vec<Item<S::Job>> =
+                round.par_iter().map(|outgoing| item(&stage, &outgoing.envelope)).collect();
             spent.rest += began.elapsed().as_secs_f64();
 
             let began = Instant::now();
             let facts = on_connections(services, items.chunks(BATCH).collect(), |db, items| {
                 let items: Vec<&Item<S::Job>> = items.iter().collect();
-                db.transaction(|db| stage.load(db, &items)).unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
+                db.transaction(|db| stage.load(db, &items))
+                    .unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
             });
             spent.rows += began.elapsed().as_secs_f64();
 
@@ -149,7 +152,8 @@ impl Visitor for Walk<'_> {
             for items in items.chunks(if is_dispatch { ROUND } else { TOGETHER }) {
                 let began = Instant::now();
                 let facts: Vec<S::Facts> = facts.by_ref().take(items.len()).collect();
-                let decided = items.par_iter().zip(facts).map(|(item, facts)| stage.decide(item, facts).unwrap());
+                let decided =
+                    items.par_iter().zip(facts).map(|(item, facts)| stage.decide(item, facts).unwrap());
                 let decided: Vec<S::Outcome> = decided.collect();
                 deciding += began.elapsed().as_secs_f64();
                 let began = Instant::now();
@@ -171,7 +175,8 @@ impl Visitor for Walk<'_> {
                 batches.push(std::iter::once(first).chain(rows.by_ref().take(BATCH - 1)).collect());
             }
             let verdicts: Vec<Verdicts> = on_connections(services, batches, |db, rows| {
-                db.transaction(|db| stage.record(db, &rows)).unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
+                db.transaction(|db| stage.record(db, &rows))
+                    .unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
             });
             led_to.extend(verdicts.into_iter().flatten().map(Result::unwrap));
             spent.rows += began.elapsed().as_secs_f64();
@@ -186,7 +191,11 @@ fn item<S: Stage>(stage: &S, envelope: &Envelope) -> Item<S::Job> {
         job: stage.decode(&envelope.payload).unwrap_or_else(|fault| panic!("{}: {}", S::NAME, fault.text)),
         lane: Lane::Live,
         correlation_id: envelope.correlation_id.clone(),
-        trace: envelope.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::derived(seed)),
+        trace: envelope
+            .traceparent
+            .as_deref()
+            .and_then(Traceparent::parse)
+            .unwrap_or_else(|| Traceparent::derived(seed)),
         failed_id: None,
         replayed: false,
     }
@@ -198,7 +207,10 @@ fn relay(house: &House, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Du
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for (stage, led_to) in STAGES.into_iter().zip(flow) {
-            let mut consumer = rabbit.consume(Source::Stage(stage, Lane::Live), 2 * u16::try_from(BATCH).unwrap()).await.unwrap();
+            let mut consumer = rabbit
+                .consume(Source::Stage(stage, Lane::Live), 2 * u16::try_from(BATCH).unwrap())
+                .await
+                .unwrap();
             let mut publisher = rabbit.publisher().await.unwrap();
             tasks.spawn(async move {
                 let (mut left, mut led_to) = (led_to.len(), led_to.into_iter());

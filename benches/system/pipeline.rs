@@ -63,7 +63,9 @@ pub(crate) fn issued(house: &mut House) -> i64 {
 pub(crate) fn until(house: &mut House, count: i64, longest: Duration) {
     let began = Instant::now();
     // Answered by a partial index.
-    while issued(house) < count || house.number("select count(*) from certificate where completed_at is null") > 0 {
+    while issued(house) < count
+        || house.number("select count(*) from certificate where completed_at is null") > 0
+    {
         house.assert_alive();
         assert!(began.elapsed() < longest, "not within {longest:?}: {count} guarantees");
         std::thread::sleep(Duration::from_millis(500));
@@ -96,7 +98,13 @@ fn enqueue(house: &House, applications: &[Application]) {
 
 /// Takes `count` applications through `workers` processes.
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-pub(crate) fn run(servers: &Servers, house: &mut House, applications: &mut Applications, count: usize, workers: usize) -> Run {
+pub(crate) fn run(
+    servers: &Servers,
+    house: &mut House,
+    applications: &mut Applications,
+    count: usize,
+    workers: usize,
+) -> Run {
     let groups = servers.groups(&house.workers(workers));
     let batch = applications.next(count);
     let stored = house.number("select count(*) from guarantee");
@@ -113,7 +121,11 @@ pub(crate) fn run(servers: &Servers, house: &mut House, applications: &mut Appli
     let sql = format!("select extract(epoch from max(settled_at) - timestamp '{first}')::text from mail");
     let seconds: f64 = house.sql.query(&sql)[0][0].as_deref().unwrap().parse().unwrap();
     assert_eq!(house.number("select count(*) from failed_message"), 0, "messages failed");
-    assert_eq!(house.number("select count(*) from mail where state <> 'accepted'"), 0, "mails were not accepted");
+    assert_eq!(
+        house.number("select count(*) from mail where state <> 'accepted'"),
+        0,
+        "mails were not accepted"
+    );
     let (tables_after, documents_after) = house.bytes();
     let each = count as f64;
     Run {
@@ -123,7 +135,10 @@ pub(crate) fn run(servers: &Servers, house: &mut House, applications: &mut Appli
         stored,
         seconds,
         per_second: each / seconds,
-        cpu_ms: cpu.into_iter().map(|(name, before)| (name, (cpu_after[name] - before) * 1_000.0 / each)).collect(),
+        cpu_ms: cpu
+            .into_iter()
+            .map(|(name, before)| (name, (cpu_after[name] - before) * 1_000.0 / each))
+            .collect(),
         memory,
         memory_after,
         table_bytes: tables_after.saturating_sub(tables) / count as u64,
@@ -132,7 +147,13 @@ pub(crate) fn run(servers: &Servers, house: &mut House, applications: &mut Appli
 }
 
 /// Lets applications come at a rate for a while, one by one, whatever becomes of them.
-pub(crate) fn latency(house: &mut House, applications: &mut Applications, load: f64, per_second: f64, seconds: f64) -> Latency {
+pub(crate) fn latency(
+    house: &mut House,
+    applications: &mut Applications,
+    load: f64,
+    per_second: f64,
+    seconds: f64,
+) -> Latency {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of applications")]
     let count = (per_second * seconds).ceil() as usize;
     let batch = applications.next(count);
@@ -159,7 +180,11 @@ pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f
         let mut at = 0;
         while at < applications.len() {
             // Everything that is due: where confirms take longer than the pause between two, several go together.
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of applications")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a count of applications"
+            )]
             let due = ((began.elapsed().as_secs_f64() * per_second) as usize + 1).min(applications.len());
             if due > at {
                 let now = Clock::system().now();
@@ -188,7 +213,8 @@ pub(crate) fn times(house: &mut House, sent: &Sent) -> BTreeMap<&'static str, [f
     for row in rows {
         let row: Vec<String> = row.into_iter().flatten().collect();
         let Some(sent) = sent.get(&row[0]) else { continue };
-        let stamps: Vec<NaiveDateTime> = row[1..].iter().map(|text| text.replace(' ', "T").parse().unwrap()).collect();
+        let stamps: Vec<NaiveDateTime> =
+            row[1..].iter().map(|text| text.replace(' ', "T").parse().unwrap()).collect();
         let mut last = *sent;
         for (stage, stamp) in parts::STAGES.into_iter().zip(stamps[..4].iter().chain(&stamps[5..])) {
             found.entry(stage).or_default().push(millis(*stamp - last));
@@ -207,5 +233,7 @@ fn millis(time: chrono::TimeDelta) -> f64 {
 /// p50, p95, p99.
 pub(crate) fn percentiles(mut times: Vec<f64>) -> [f64; 3] {
     times.sort_by(f64::total_cmp);
-    [50, 95, 99].map(|percent| times.get((times.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(f64::NAN))
+    [50, 95, 99].map(|percent| {
+        times.get((times.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(f64::NAN)
+    })
 }

@@ -80,7 +80,8 @@ impl Results {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("RESULTS.md"), text).unwrap();
-        std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(self).unwrap() + "\n").unwrap();
+        std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(self).unwrap() + "\n")
+            .unwrap();
         plot::draw(self, &folder.join("results.svg"));
     }
 
@@ -92,8 +93,9 @@ impl Results {
     }
 
     fn markdown(&self) -> String {
-        let mut text =
-            String::from("# What the whole system does\n\nMade by `make bench` in one run; docs/bench.md tells what the figures are.\n\n");
+        let mut text = String::from(
+            "# What the whole system does\n\nMade by `make bench` in one run; docs/bench.md tells what the figures are.\n\n",
+        );
         for (what, value) in &self.machine {
             let _ = writeln!(text, "- {what}: {value}");
         }
@@ -102,7 +104,8 @@ impl Results {
             text += "\n| target | wanted | reached | |\n|---|---|---|---|\n";
             for target in targets {
                 let kept = if target.kept { "kept" } else { "**not kept**" };
-                let _ = writeln!(text, "| {} | {} | {} | {kept} |", target.name, target.wanted, target.reached);
+                let _ =
+                    writeln!(text, "| {} | {} | {} | {kept} |", target.name, target.wanted, target.reached);
             }
         }
         self.tell_parts(&mut text);
@@ -140,7 +143,8 @@ impl Results {
         }
         for night in &self.nights {
             let alone = night.live_meanwhile_ms.is_empty();
-            let name = if alone { "guarantees re-issued a second" } else { "the same, beside live applications" };
+            let name =
+                if alone { "guarantees re-issued a second" } else { "the same, beside live applications" };
             add(name, "367", format!("{:.0}", night.per_second), night.per_second >= 367.0);
             if !alone {
                 let ratio = night.live_meanwhile_ms["whole"][1] / night.live_before_ms["whole"][1];
@@ -151,7 +155,13 @@ impl Results {
             add("cost among 1,000,000", "1.15 times", format!("{ratio:.2} times"), ratio <= 1.15);
         }
         let nights = self.nights.iter().map(|night| &night.memory);
-        if let Some(peak) = self.growth.iter().map(|grown| &grown.run.memory).chain(nights).filter_map(|memory| memory.get("worker")).max()
+        if let Some(peak) = self
+            .growth
+            .iter()
+            .map(|grown| &grown.run.memory)
+            .chain(nights)
+            .filter_map(|memory| memory.get("worker"))
+            .max()
         {
             let peak = megabytes(*peak);
             add("memory of the worker, MiB", "250", format!("{peak:.0}"), peak < 250.0);
@@ -178,28 +188,57 @@ impl Results {
         for runs in sizes.values_mut() {
             runs.sort_by(|one, other| cost(one).total_cmp(&cost(other)));
         }
-        sizes.into_iter().map(|((is_among_many, applications), runs)| OfSize { is_among_many, applications, runs }).collect()
+        sizes
+            .into_iter()
+            .map(|((is_among_many, applications), runs)| OfSize { is_among_many, applications, runs })
+            .collect()
     }
 
     /// Processor time for an application among many guarantees against that among few, of the middle runs of as many applications; the worst.
     fn cost_among_many(&self) -> Option<f64> {
         let sizes = self.by_size();
-        let few = |many: &OfSize| sizes.iter().find(|few| !few.is_among_many && few.applications == many.applications).map(OfSize::cost);
-        sizes.iter().filter(|size| size.is_among_many).filter_map(|many| Some(many.cost() / few(many)?)).reduce(f64::max)
+        let few = |many: &OfSize| {
+            sizes
+                .iter()
+                .find(|few| !few.is_among_many && few.applications == many.applications)
+                .map(OfSize::cost)
+        };
+        sizes
+            .iter()
+            .filter(|size| size.is_among_many)
+            .filter_map(|many| Some(many.cost() / few(many)?))
+            .reduce(f64::max)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     fn tell_parts(&self, text: &mut String) {
         let Some((count, spent)) = &self.parts else { return };
-        let _ = writeln!(text, "\n## The parts alone\n\n{count} applications, each part with all cores to itself.\n");
+        let _ = writeln!(
+            text,
+            "\n## The parts alone\n\n{count} applications, each part with all cores to itself.\n"
+        );
         *text += "| part | s | applications a second |\n|---|---|---|\n";
-        let rows = [("messages", spent.messages), ("database rows", spent.rows), ("documents", spent.documents), ("mails", spent.mails)];
+        let rows = [
+            ("messages", spent.messages),
+            ("database rows", spent.rows),
+            ("documents", spent.documents),
+            ("mails", spent.mails),
+        ];
         for (name, seconds) in rows {
             let _ = writeln!(text, "| {name} | {seconds:.1} | {:.0} |", *count as f64 / seconds);
         }
         let limit = self.limit().unwrap_or_default();
-        let _ = writeln!(text, "| **all, one after the other** | {:.1} | **{limit:.0}** |", *count as f64 / limit);
-        let _ = writeln!(text, "| decoding and deciding in other stages | {:.1} | {:.0} |", spent.rest, *count as f64 / spent.rest);
+        let _ = writeln!(
+            text,
+            "| **all, one after the other** | {:.1} | **{limit:.0}** |",
+            *count as f64 / limit
+        );
+        let _ = writeln!(
+            text,
+            "| decoding and deciding in other stages | {:.1} | {:.0} |",
+            spent.rest,
+            *count as f64 / spent.rest
+        );
     }
 
     fn tell_pipeline(&self, text: &mut String) {
@@ -225,7 +264,11 @@ impl Results {
             *text += "\n";
         }
         let run = &self.pipeline[0];
-        let _ = writeln!(text, "\nFor each application {} bytes of tables and {} bytes of documents.", run.table_bytes, run.document_bytes);
+        let _ = writeln!(
+            text,
+            "\nFor each application {} bytes of tables and {} bytes of documents.",
+            run.table_bytes, run.document_bytes
+        );
     }
 
     fn tell_latency(&self, text: &mut String) {
@@ -252,7 +295,9 @@ impl Results {
         for size in self.by_size() {
             let median = size.median();
             let (least, most) = (cost(size.runs[0]), cost(size.runs[size.runs.len() - 1]));
-            let most_of = |memory: fn(&Run) -> u64| megabytes(size.runs.iter().map(|run| memory(run)).max().unwrap_or_default());
+            let most_of = |memory: fn(&Run) -> u64| {
+                megabytes(size.runs.iter().map(|run| memory(run)).max().unwrap_or_default())
+            };
             let _ = writeln!(
                 text,
                 "| {} | {} | {} | {:.1} | {:.0} | {:.2} | {least:.2} to {most:.2} | {:.0} | {:.0} |",
@@ -271,7 +316,11 @@ impl Results {
     fn tell_nights(&self, text: &mut String) {
         for night in &self.nights {
             let live = night.live_per_second;
-            let title = if live == 0 { "The night".to_owned() } else { format!("The night, {live} live applications a second") };
+            let title = if live == 0 {
+                "The night".to_owned()
+            } else {
+                format!("The night, {live} live applications a second")
+            };
             let _ = writeln!(
                 text,
                 "\n## {title}\n\n{} guarantees of {} re-issued with their documents by {} worker processes, at most {} a second: {:.0} s, **{:.0} a second**; {:.2} ms of\nprocessor time each ({}); the worker had {:.0} MiB at most.",
@@ -291,7 +340,8 @@ impl Results {
             *text += "\n| live applications; p50 / p95 / p99 in milliseconds |";
             stage_names(text);
             *text += "|---|---|---|---|---|---|---|\n";
-            for (when, stages) in [("before", &night.live_before_ms), ("meanwhile", &night.live_meanwhile_ms)] {
+            for (when, stages) in [("before", &night.live_before_ms), ("meanwhile", &night.live_meanwhile_ms)]
+            {
                 let _ = write!(text, "| {when} |");
                 stage_times(text, stages);
             }
@@ -316,11 +366,15 @@ fn stage_times(text: &mut String, stages: &BTreeMap<&'static str, [f64; 3]>) {
     *text += "\n";
 }
 
-const HEAD: &str = "| worker processes | applications | guarantees | s | applications a second |\n|---|---|---|---|---|\n";
+const HEAD: &str =
+    "| worker processes | applications | guarantees | s | applications a second |\n|---|---|---|---|---|\n";
 
 fn row(text: &mut String, run: &Run) {
-    let _ =
-        writeln!(text, "| {} | {} | {} | {:.1} | **{:.0}** |", run.workers, run.applications, run.guarantees, run.seconds, run.per_second);
+    let _ = writeln!(
+        text,
+        "| {} | {} | {} | {:.1} | **{:.0}** |",
+        run.workers, run.applications, run.guarantees, run.seconds, run.per_second
+    );
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -332,18 +386,24 @@ fn megabytes(bytes: u64) -> f64 {
 fn machine() -> BTreeMap<&'static str, String> {
     let said = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
-        String::from_utf8(output.stdout).ok().map(|text| text.lines().next().unwrap_or_default().trim().to_owned())
+        String::from_utf8(output.stdout)
+            .ok()
+            .map(|text| text.lines().next().unwrap_or_default().trim().to_owned())
     };
     let file = |path: &str, name: &str| {
         let text = std::fs::read_to_string(path).ok()?;
         let line = text.lines().find(|line| line.starts_with(name))?;
         line.split_once([':', '=']).map(|(_, value)| value.trim().trim_matches('"').to_owned())
     };
-    let package = |name: &str| said("dpkg-query", &["-W", "-f", "${Version}", name]).unwrap_or_else(|| "?".to_owned());
+    let package =
+        |name: &str| said("dpkg-query", &["-W", "-f", "${Version}", name]).unwrap_or_else(|| "?".to_owned());
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let version = said(&program(), &["--version"]).unwrap_or_default();
     BTreeMap::from([
-        ("processor", format!("{cores} cores of {}", file("/proc/cpuinfo", "model name").unwrap_or_default())),
+        (
+            "processor",
+            format!("{cores} cores of {}", file("/proc/cpuinfo", "model name").unwrap_or_default()),
+        ),
         ("memory", file("/proc/meminfo", "MemTotal").unwrap_or_default()),
         ("system", file("/etc/os-release", "PRETTY_NAME").unwrap_or_default()),
         ("program", version),

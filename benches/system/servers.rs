@@ -83,7 +83,9 @@ impl Servers {
         }
         sink.args(["-m", "400", &format!("127.0.0.1:{smtp}"), "1000"]);
         let sink = spawn(sink, &folder.path().join("smtp.log"));
-        eventually("smtp-sink listens", Duration::from_secs(20), || std::net::TcpStream::connect(("127.0.0.1", smtp)).ok());
+        eventually("smtp-sink listens", Duration::from_secs(20), || {
+            std::net::TcpStream::connect(("127.0.0.1", smtp)).ok()
+        });
         Self { postgres: Postgres::durable(), rabbit: Rabbit::start(), sink, smtp, folder, houses: 0 }
     }
 
@@ -172,7 +174,11 @@ impl House {
             worker.terminate();
         }
         for mut worker in self.workers.drain(..) {
-            assert!(worker.wait(Duration::from_secs(40)).success(), "a worker did not stop cleanly: {}", worker.output());
+            assert!(
+                worker.wait(Duration::from_secs(40)).success(),
+                "a worker did not stop cleanly: {}",
+                worker.output()
+            );
         }
     }
 
@@ -194,7 +200,10 @@ impl House {
         let mut command = Command::new("du");
         command.arg("-sb").arg(&self.documents);
         let documents = String::from_utf8(run(command).stdout).unwrap();
-        (tables.unsigned_abs(), documents.split_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(0))
+        (
+            tables.unsigned_abs(),
+            documents.split_whitespace().next().and_then(|size| size.parse().ok()).unwrap_or(0),
+        )
     }
 }
 

@@ -137,9 +137,9 @@ fn class_of(error: &Error) -> Class {
         Error::RollbackErrorOnCommit { commit_error, .. } => class_of(commit_error),
         Error::DatabaseError(kind, information) => match kind {
             // Read-only: a standby, where a failover has not finished.
-            DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ReadOnlyTransaction => {
-                Class::Unavailable
-            }
+            DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::UnableToSendCommand
+            | DatabaseErrorKind::ReadOnlyTransaction => Class::Unavailable,
             DatabaseErrorKind::SerializationFailure => Class::Contention,
             DatabaseErrorKind::UniqueViolation => Class::Unique,
             DatabaseErrorKind::Unknown => class_of_message(information.message()),
@@ -208,19 +208,25 @@ mod tests {
     use super::*;
 
     fn class(kind: DatabaseErrorKind, message: &str) -> Class {
-        DbError::Write { what: "rows", source: Error::DatabaseError(kind, Box::new(message.to_owned())) }.class()
+        DbError::Write { what: "rows", source: Error::DatabaseError(kind, Box::new(message.to_owned())) }
+            .class()
     }
 
     #[test]
     fn errors_are_told_apart() {
-        use DatabaseErrorKind::{CheckViolation, ClosedConnection, SerializationFailure, UniqueViolation, Unknown};
+        use DatabaseErrorKind::{
+            CheckViolation, ClosedConnection, SerializationFailure, UniqueViolation, Unknown,
+        };
         assert_eq!(class(ClosedConnection, ""), Class::Unavailable);
         assert_eq!(class(SerializationFailure, ""), Class::Contention);
         assert_eq!(class(UniqueViolation, ""), Class::Unique);
         assert_eq!(class(CheckViolation, "deadlock detected"), Class::Permanent);
         assert_eq!(class(Unknown, "deadlock detected"), Class::Contention);
         assert_eq!(class(Unknown, "database is locked"), Class::Contention);
-        assert_eq!(class(Unknown, "could not extend file \"base/1\": No space left on device"), Class::Unavailable);
+        assert_eq!(
+            class(Unknown, "could not extend file \"base/1\": No space left on device"),
+            Class::Unavailable
+        );
         assert_eq!(class(Unknown, "database or disk is full"), Class::Unavailable);
         assert_eq!(class(Unknown, "relation \"mail\" does not exist"), Class::Permanent);
     }

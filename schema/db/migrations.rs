@@ -39,16 +39,23 @@ pub fn pending(connection: &mut Connection) -> Result<Vec<String>, DbError> {
 
 /// PostgreSQL takes a lock of the session, not of a transaction: some migrations must run outside of one
 /// (`create index concurrently`). SQLite takes its write lock.
-fn alone<T>(connection: &mut Connection, work: impl FnOnce(&mut Connection) -> Result<T, DbError>) -> Result<T, DbError> {
+fn alone<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&mut Connection) -> Result<T, DbError>,
+) -> Result<T, DbError> {
     let Connection::Postgres(c) = connection else {
         return connection.transaction(work);
     };
     // Another program may be migrating for longer than a lock is usually waited for.
-    c.batch_execute(&format!("set lock_timeout = 0; select pg_advisory_lock({LOCK}); set lock_timeout = '10s'"))
-        .map_err(failed("waiting for another migration"))?;
+    c.batch_execute(&format!(
+        "set lock_timeout = 0; select pg_advisory_lock({LOCK}); set lock_timeout = '10s'"
+    ))
+    .map_err(failed("waiting for another migration"))?;
     let result = work(connection);
     if let Connection::Postgres(c) = connection {
-        let released = c.batch_execute(&format!("select pg_advisory_unlock({LOCK})")).map_err(failed("releasing the lock"));
+        let released = c
+            .batch_execute(&format!("select pg_advisory_unlock({LOCK})"))
+            .map_err(failed("releasing the lock"));
         return result.and_then(|value| released.map(|()| value));
     }
     result
@@ -56,13 +63,20 @@ fn alone<T>(connection: &mut Connection, work: impl FnOnce(&mut Connection) -> R
 
 type Unapplied<DB> = (Vec<String>, Vec<Box<dyn Migration<DB>>>);
 
-fn unapplied<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Unapplied<DB>, DbError> {
-    let migrations =
-        c.pending_migrations(source).map_err(|source| DbError::Migrate { step: "reading what is applied".to_owned(), source })?;
+fn unapplied<DB: Backend, C: MigrationHarness<DB>>(
+    c: &mut C,
+    source: EmbeddedMigrations,
+) -> Result<Unapplied<DB>, DbError> {
+    let migrations = c
+        .pending_migrations(source)
+        .map_err(|source| DbError::Migrate { step: "reading what is applied".to_owned(), source })?;
     Ok((migrations.iter().map(|migration| migration.name().to_string()).collect(), migrations))
 }
 
-fn apply<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>, DbError> {
+fn apply<DB: Backend, C: MigrationHarness<DB>>(
+    c: &mut C,
+    source: EmbeddedMigrations,
+) -> Result<Vec<String>, DbError> {
     let (names, migrations) = unapplied(c, source)?;
     for (name, migration) in names.iter().zip(&migrations) {
         c.run_migration(migration).map_err(|source| DbError::Migrate { step: name.clone(), source })?;
@@ -70,13 +84,20 @@ fn apply<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrat
     Ok(names)
 }
 
-fn revert<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: &EmbeddedMigrations) -> Result<Vec<String>, DbError> {
+fn revert<DB: Backend, C: MigrationHarness<DB>>(
+    c: &mut C,
+    source: &EmbeddedMigrations,
+) -> Result<Vec<String>, DbError> {
     let step = |step: &str| {
         let step = step.to_owned();
         move |source| DbError::Migrate { step, source }
     };
-    let applied: Vec<String> =
-        c.applied_migrations().map_err(step("reading what is applied"))?.iter().map(std::string::ToString::to_string).collect();
+    let applied: Vec<String> = c
+        .applied_migrations()
+        .map_err(step("reading what is applied"))?
+        .iter()
+        .map(std::string::ToString::to_string)
+        .collect();
     let mut migrations = MigrationSource::<DB>::migrations(source).map_err(step("reading the migrations"))?;
     migrations.retain(|migration| applied.contains(&migration.name().version().to_string()));
     migrations.sort_by_key(|migration| std::cmp::Reverse(migration.name().version().to_string()));
@@ -103,8 +124,10 @@ mod tests {
         let names = |backend: &str| -> BTreeMap<String, Vec<String>> {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(backend);
             let list = |folder: &Path| {
-                let mut names: Vec<_> =
-                    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+                let mut names: Vec<_> = std::fs::read_dir(folder)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .collect();
                 names.sort();
                 names
             };

@@ -225,4 +225,11 @@ impl Message for CancellationV1 {
     const TYPE: &'static str = "cancellation.v1";
 }
 
-prints_its_name_only!(ChangedProductV1, ContentV1, AmendmentV1, CorrectionV1, AmendmentReversalV1, CancellationV1);
+prints_its_name_only!(
+    ChangedProductV1,
+    ContentV1,
+    AmendmentV1,
+    CorrectionV1,
+    AmendmentReversalV1,
+    CancellationV1
+);

@@ -14,9 +14,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::{
-    AmendmentReversalV1, AmendmentV1, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CancellationV1, ChangeAcceptedV1,
-    ChangeRejectedV1, CorrectionV1, DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1,
-    Misfit, ReissueV1, RenderV1, decode, misfits,
+    AmendmentReversalV1, AmendmentV1, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1,
+    CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, GuaranteeChangedV1,
+    GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, Misfit, ReissueV1, RenderV1, decode,
+    misfits,
 };
 
 /// Direct exchange that work is published to; the routing key is the stage.
@@ -111,7 +112,8 @@ pub fn of_stage(stage: &str, payload: &[u8]) -> Option<&'static MessageType> {
     struct Kind {
         kind: String,
     }
-    let mut taken = MESSAGES.iter().filter(|message| message.route != Route::Event && message.routing_key() == stage);
+    let mut taken =
+        MESSAGES.iter().filter(|message| message.route != Route::Event && message.routing_key() == stage);
     let kind = serde_json::from_slice::<Kind>(payload).map(|body| body.kind).unwrap_or_default();
     let named = taken.clone().find(|message| without_version(message.name) == kind);
     named.or_else(|| taken.next())
@@ -119,21 +121,51 @@ pub fn of_stage(stage: &str, payload: &[u8]) -> Option<&'static MessageType> {
 
 /// Every message type, in the order messages flow.
 pub const MESSAGES: &[MessageType] = &[
-    MessageType::new::<ApplicationV1>("An application for guarantees (保証申込)", Route::Inbound { stage: "validate" }),
-    MessageType::new::<IssueV1>("Issue the guarantee of one product line", Route::Internal { stage: "issue" }),
-    MessageType::new::<MintV1>("Mint the authentication key of a guarantee", Route::Internal { stage: "mint" }),
+    MessageType::new::<ApplicationV1>(
+        "An application for guarantees (保証申込)",
+        Route::Inbound { stage: "validate" },
+    ),
+    MessageType::new::<IssueV1>(
+        "Issue the guarantee of one product line",
+        Route::Internal { stage: "issue" },
+    ),
+    MessageType::new::<MintV1>(
+        "Mint the authentication key of a guarantee",
+        Route::Internal { stage: "mint" },
+    ),
     MessageType::new::<RenderV1>("Render the documents of one revision", Route::Internal { stage: "render" }),
-    MessageType::new::<DispatchV1>("Dispatch the mail and the result of one revision", Route::Internal { stage: "dispatch" }),
+    MessageType::new::<DispatchV1>(
+        "Dispatch the mail and the result of one revision",
+        Route::Internal { stage: "dispatch" },
+    ),
     MessageType::new::<AmendmentV1>("An amendment of a guarantee (変更)", Route::Inbound { stage: "amend" }),
-    MessageType::new::<CorrectionV1>("A correction of a certificate (訂正)", Route::Inbound { stage: "amend" }),
-    MessageType::new::<AmendmentReversalV1>("An amendment is taken back (変更取消)", Route::Inbound { stage: "amend" }),
+    MessageType::new::<CorrectionV1>(
+        "A correction of a certificate (訂正)",
+        Route::Inbound { stage: "amend" },
+    ),
+    MessageType::new::<AmendmentReversalV1>(
+        "An amendment is taken back (変更取消)",
+        Route::Inbound { stage: "amend" },
+    ),
     MessageType::new::<CancellationV1>("A guarantee is cancelled (解約)", Route::Inbound { stage: "amend" }),
-    MessageType::new::<ReissueV1>("Bring about what waits for a guarantee", Route::Internal { stage: "reissue" }),
+    MessageType::new::<ReissueV1>(
+        "Bring about what waits for a guarantee",
+        Route::Internal { stage: "reissue" },
+    ),
     MessageType::new::<ApplicationAcceptedV1>("An application was accepted", Route::Event),
-    MessageType::new::<ApplicationRejectedV1>("An application was rejected, with every broken rule", Route::Event),
-    MessageType::new::<GuaranteeIssuedV1>("A guarantee was issued and its certificate is in the registry", Route::Event),
+    MessageType::new::<ApplicationRejectedV1>(
+        "An application was rejected, with every broken rule",
+        Route::Event,
+    ),
+    MessageType::new::<GuaranteeIssuedV1>(
+        "A guarantee was issued and its certificate is in the registry",
+        Route::Event,
+    ),
     MessageType::new::<ChangeAcceptedV1>("A change of a guarantee was accepted", Route::Event),
-    MessageType::new::<ChangeRejectedV1>("A change of a guarantee was rejected, with every broken rule", Route::Event),
+    MessageType::new::<ChangeRejectedV1>(
+        "A change of a guarantee was rejected, with every broken rule",
+        Route::Event,
+    ),
     MessageType::new::<GuaranteeChangedV1>("A change of a guarantee took effect", Route::Event),
     MessageType::new::<GuaranteeRedrawnV1>("Documents were drawn again, with the same content", Route::Event),
 ];
@@ -141,14 +173,17 @@ pub const MESSAGES: &[MessageType] = &[
 /// Takes the version off a wire name: `guarantee.issued.v1` is published under `guarantee.issued`.
 pub fn without_version(name: &str) -> &str {
     match name.rsplit_once(".v") {
-        Some((bare, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => bare,
+        Some((bare, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
+            bare
+        }
         _ => name,
     }
 }
 
 /// Generates the committed documents: file name and text.
 pub fn documents() -> Vec<(String, String)> {
-    let schemas = MESSAGES.iter().map(|message| (format!("{}.json", message.name), pretty(message.json_schema())));
+    let schemas =
+        MESSAGES.iter().map(|message| (format!("{}.json", message.name), pretty(message.json_schema())));
     schemas.chain([("asyncapi.json".to_owned(), pretty(asyncapi()))]).collect()
 }
 
@@ -167,12 +202,21 @@ pub fn asyncapi() -> Value {
     let mut generator = settings.into_generator();
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
     for message in MESSAGES {
-        messages.insert(message.name.to_owned(), component(message, &(message.schema)(&mut generator).to_value()));
+        messages.insert(
+            message.name.to_owned(),
+            component(message, &(message.schema)(&mut generator).to_value()),
+        );
         let alike: Vec<&MessageType> = MESSAGES
             .iter()
-            .filter(|other| (other.exchange(), other.routing_key()) == (message.exchange(), message.routing_key()))
+            .filter(|other| {
+                (other.exchange(), other.routing_key()) == (message.exchange(), message.routing_key())
+            })
             .collect();
-        let channel = format!("{}.{}", if message.route == Route::Event { "events" } else { "work" }, message.routing_key());
+        let channel = format!(
+            "{}.{}",
+            if message.route == Route::Event { "events" } else { "work" },
+            message.routing_key()
+        );
         operations.insert(message.routing_key().to_owned(), operation(&alike, &channel));
         channels.insert(channel, channel_of(&alike));
     }
@@ -207,7 +251,9 @@ fn channel_of(alike: &[&MessageType]) -> Value {
     let message = alike[0];
     let messages: Map<String, Value> = alike
         .iter()
-        .map(|message| (message.name.to_owned(), json!({ "$ref": format!("#/components/messages/{}", message.name) })))
+        .map(|message| {
+            (message.name.to_owned(), json!({ "$ref": format!("#/components/messages/{}", message.name) }))
+        })
         .collect();
     let exchange = message.exchange();
     let kind = if exchange == EVENTS_EXCHANGE { "topic" } else { "direct" };
@@ -217,7 +263,9 @@ fn channel_of(alike: &[&MessageType]) -> Value {
              has come. Publishing it again does no harm: `source` and `id` make it the same message."
         }
         Route::Internal { .. } => "Between the stages. Not for other systems.",
-        Route::Event => "Bind a queue of your own. An event may come more than once; its `message_id` is then the same.",
+        Route::Event => {
+            "Bind a queue of your own. An event may come more than once; its `message_id` is then the same."
+        }
     };
     json!({
         "address": message.routing_key(),
@@ -237,8 +285,10 @@ fn channel_of(alike: &[&MessageType]) -> Value {
 /// What hosho does with it: it receives work and sends events.
 fn operation(alike: &[&MessageType], channel: &str) -> Value {
     let message = alike[0];
-    let messages: Vec<Value> =
-        alike.iter().map(|message| json!({ "$ref": format!("#/channels/{channel}/messages/{}", message.name) })).collect();
+    let messages: Vec<Value> = alike
+        .iter()
+        .map(|message| json!({ "$ref": format!("#/channels/{channel}/messages/{}", message.name) }))
+        .collect();
     let (action, tag, binding) = match message.route {
         Route::Inbound { .. } => ("receive", "upstream", json!({ "ack": true, "bindingVersion": "0.3.0" })),
         Route::Internal { .. } => ("receive", "internal", json!({ "ack": true, "bindingVersion": "0.3.0" })),
@@ -309,8 +359,10 @@ mod tests {
             );
         }
         let listed: BTreeSet<_> = documents.into_iter().map(|(name, _)| name).collect();
-        let on_disk: BTreeSet<_> =
-            std::fs::read_dir(generated).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let on_disk: BTreeSet<_> = std::fs::read_dir(generated)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         assert_eq!(listed, on_disk);
     }
 
@@ -325,7 +377,13 @@ mod tests {
             }
             let source = std::fs::read_to_string(path).unwrap();
             for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
-                found.extend(line.split('"').skip(1).step_by(2).filter(|text| without_version(text) != *text).map(str::to_owned));
+                found.extend(
+                    line.split('"')
+                        .skip(1)
+                        .step_by(2)
+                        .filter(|text| without_version(text) != *text)
+                        .map(str::to_owned),
+                );
             }
         }
         found.sort();
@@ -338,7 +396,8 @@ mod tests {
     fn routes_are_distinct_and_events_lose_their_version() {
         let routes = |route: fn(&Route) -> bool| {
             let of: Vec<_> = MESSAGES.iter().filter(|message| route(&message.route)).collect();
-            let distinct: BTreeSet<_> = of.iter().map(|message| (message.exchange(), message.routing_key())).collect();
+            let distinct: BTreeSet<_> =
+                of.iter().map(|message| (message.exchange(), message.routing_key())).collect();
             (distinct.len(), of.len())
         };
         // What comes from upstream for one stage is told apart by its kind; everything else by its address.
@@ -372,7 +431,10 @@ mod tests {
             match value {
                 Value::Object(fields) => {
                     if let Some(Value::String(target)) = fields.get("$ref") {
-                        assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target} leads nowhere");
+                        assert!(
+                            document.pointer(target.trim_start_matches('#')).is_some(),
+                            "{target} leads nowhere"
+                        );
                         *seen += 1;
                     }
                     fields.values().for_each(|value| walk(value, document, seen));

@@ -76,7 +76,8 @@ pub fn misfits<M: Message + JsonSchema>(payload: &[u8], error: &DecodeError) -> 
 /// The validator of a message's schema, made once. `None` for a schema that is none, which a test rules out.
 fn validator<M: Message + JsonSchema>() -> Option<Arc<Validator>> {
     static VALIDATORS: OnceLock<Mutex<HashMap<TypeId, Option<Arc<Validator>>>>> = OnceLock::new();
-    let mut validators = VALIDATORS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    let mut validators =
+        VALIDATORS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let made = || {
         let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<M>();
         jsonschema::draft202012::new(schema.as_value()).ok().map(Arc::new)
@@ -99,8 +100,12 @@ fn gather(error: &ValidationError<'_>, root: &str, found: &mut Vec<Misfit>) {
         }
         ValidationErrorKind::Type { kind } => tell(path, MisfitFault::Type(types(kind))),
         ValidationErrorKind::Enum { options } => tell(path, MisfitFault::Choice(words(options))),
-        ValidationErrorKind::Constant { expected_value } => tell(path, MisfitFault::Choice(words(expected_value))),
-        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => choose(context, &path, root, found),
+        ValidationErrorKind::Constant { expected_value } => {
+            tell(path, MisfitFault::Choice(words(expected_value)))
+        }
+        ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
+            choose(context, &path, root, found)
+        }
         _ => tell(path, MisfitFault::Other(error.kind().keyword().to_owned())),
     }
 }
@@ -127,9 +132,13 @@ fn choose(forms: &[Vec<ValidationError<'static>>], path: &str, root: &str, found
     if let Some(meant) = meant.filter(|meant| !meant.is_empty()) {
         found.extend(meant.iter().cloned());
     } else if let Some(first) = kinds.first() {
-        let choices =
-            kinds.iter().filter_map(|misfit| if let MisfitFault::Choice(words) = &misfit.fault { Some(words.clone()) } else { None });
-        found.push(Misfit { path: first.path.clone(), fault: MisfitFault::Choice(choices.flatten().collect()) });
+        let choices = kinds.iter().filter_map(|misfit| {
+            if let MisfitFault::Choice(words) = &misfit.fault { Some(words.clone()) } else { None }
+        });
+        found.push(Misfit {
+            path: first.path.clone(),
+            fault: MisfitFault::Choice(choices.flatten().collect()),
+        });
     } else {
         let (mut choices, mut right) = (Vec::new(), Vec::new());
         for misfit in told.into_iter().flatten() {
@@ -187,7 +196,9 @@ fn json_path(root: &str, pointer: &str) -> String {
 
 /// A field of an object. Its name may be text from outside: it is told where it is a plain word.
 fn member(path: &str, field: &str) -> String {
-    let plain = !field.is_empty() && field.len() <= 40 && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let plain = !field.is_empty()
+        && field.len() <= 40
+        && field.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if plain { format!("{path}.{field}") } else { format!("{path}.…") }
 }
 
@@ -198,11 +209,15 @@ mod tests {
 
     fn found(change: impl FnOnce(&mut Value)) -> Vec<(String, MisfitFault)> {
         let mut application: Value =
-            serde_json::from_str(include_str!("../../examples/applications.jsonl").lines().next().unwrap()).unwrap();
+            serde_json::from_str(include_str!("../../examples/applications.jsonl").lines().next().unwrap())
+                .unwrap();
         change(&mut application);
         let payload = application.to_string();
         let error = decode::<ApplicationV1>(payload.as_bytes()).unwrap_err();
-        misfits::<ApplicationV1>(payload.as_bytes(), &error).into_iter().map(|misfit| (misfit.path, misfit.fault)).collect()
+        misfits::<ApplicationV1>(payload.as_bytes(), &error)
+            .into_iter()
+            .map(|misfit| (misfit.path, misfit.fault))
+            .collect()
     }
 
     fn of(path: &str, fault: MisfitFault) -> (String, MisfitFault) {
@@ -228,7 +243,12 @@ mod tests {
                 of("$.products[0].bill_to", MisfitFault::Missing),
                 of("$.products[1].amount", MisfitFault::Type(vec!["integer", "string"])),
                 of("$.works.colour", MisfitFault::Unknown),
-                of("$.works.kind", MisfitFault::Choice(["construction", "design", "surveying", "machinery"].map(str::to_owned).to_vec())),
+                of(
+                    "$.works.kind",
+                    MisfitFault::Choice(
+                        ["construction", "design", "surveying", "machinery"].map(str::to_owned).to_vec()
+                    )
+                ),
                 of("$.works.low_price", MisfitFault::Type(vec!["boolean"])),
                 of("$.…", MisfitFault::Unknown),
             ]
@@ -244,12 +264,22 @@ mod tests {
             [of("$.principal.address", MisfitFault::Missing)]
         );
         assert_eq!(
-            found(|application| application["principal"] = serde_json::json!({ "kind": "joint_venture", "name": "JV", "members": [1] })),
-            [of("$.principal.representative", MisfitFault::Missing), of("$.principal.members[0]", MisfitFault::Type(vec!["object"]))]
+            found(|application| application["principal"] =
+                serde_json::json!({ "kind": "joint_venture", "name": "JV", "members": [1] })),
+            [
+                of("$.principal.representative", MisfitFault::Missing),
+                of("$.principal.members[0]", MisfitFault::Type(vec!["object"]))
+            ]
         );
         let kinds = MisfitFault::Choice(vec!["company".to_owned(), "joint_venture".to_owned()]);
-        assert_eq!(found(|application| application["principal"]["kind"] = "person".into()), [of("$.principal.kind", kinds)]);
-        assert_eq!(found(|application| application["principal"] = 1.into()), [of("$.principal", MisfitFault::Type(vec!["object"]))]);
+        assert_eq!(
+            found(|application| application["principal"]["kind"] = "person".into()),
+            [of("$.principal.kind", kinds)]
+        );
+        assert_eq!(
+            found(|application| application["principal"] = 1.into()),
+            [of("$.principal", MisfitFault::Type(vec!["object"]))]
+        );
     }
 
     #[test]

@@ -17,14 +17,17 @@ mod misfits;
 mod stages;
 
 pub use application::{
-    ApplicationV1, CompanyV1, ContactV1, MediumV1, NotificationV1, PrincipalV1, ProductLineV1, ProductV1, TermV1, WorksKindV1, WorksV1,
+    ApplicationV1, CompanyV1, ContactV1, MediumV1, NotificationV1, PrincipalV1, ProductLineV1, ProductV1,
+    TermV1, WorksKindV1, WorksV1,
 };
 pub use change::{
-    AmendmentReversalV1, AmendmentV1, CancellationCauseV1, CancellationV1, ChangeKindV1, ChangedProductV1, ContentV1, CorrectionV1,
+    AmendmentReversalV1, AmendmentV1, CancellationCauseV1, CancellationV1, ChangeKindV1, ChangedProductV1,
+    ContentV1, CorrectionV1,
 };
 pub use events::{
-    ApplicationAcceptedV1, ApplicationRejectedV1, BaseV1, BoundV1, CalculationV1, ChangeAcceptedV1, ChangeEffectV1, ChangeRejectedV1,
-    ForeseenV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, MailStateV1, RejectedLineV1, ViolationV1,
+    ApplicationAcceptedV1, ApplicationRejectedV1, BaseV1, BoundV1, CalculationV1, ChangeAcceptedV1,
+    ChangeEffectV1, ChangeRejectedV1, ForeseenV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1,
+    MailStateV1, RejectedLineV1, ViolationV1,
 };
 pub use figure::Figure;
 pub use misfits::{Misfit, MisfitFault, misfits};
@@ -114,7 +117,11 @@ fn misfit<M: Message>(payload: &[u8]) -> DecodeError {
                 path => format!("$.{path}"),
             };
             let error = error.into_inner();
-            if error.is_data() { DecodeError::Shape { path, problem: bare(&error) } } else { DecodeError::not_json(&error) }
+            if error.is_data() {
+                DecodeError::Shape { path, problem: bare(&error) }
+            } else {
+                DecodeError::not_json(&error)
+            }
         }
     }
 }
@@ -127,7 +134,8 @@ fn has_other_arrays(json: &[u8], expected: usize) -> bool {
 
 /// Counts `[`, wherever it stands. In pieces that a byte can count, and wrapping, so that the compiler counts many at once.
 fn brackets(json: &[u8]) -> usize {
-    let of_piece = |piece: &[u8]| piece.iter().fold(0_u8, |count, &byte| count.wrapping_add(u8::from(byte == b'[')));
+    let of_piece =
+        |piece: &[u8]| piece.iter().fold(0_u8, |count, &byte| count.wrapping_add(u8::from(byte == b'[')));
     json.chunks(u8::MAX.into()).map(|piece| usize::from(of_piece(piece))).sum()
 }
 
@@ -153,13 +161,18 @@ fn objects_are_objects(written: &Value, understood: &Value, path: &str) -> Resul
         (Value::Object(written), Value::Object(understood)) => understood
             .iter()
             .filter_map(|(key, understood)| Some((key, written.get(key)?, understood)))
-            .try_for_each(|(key, written, understood)| objects_are_objects(written, understood, &format!("{path}.{key}"))),
-        (Value::Array(written), Value::Array(understood)) => (0..)
-            .zip(written.iter().zip(understood))
-            .try_for_each(|(index, (written, understood))| objects_are_objects(written, understood, &format!("{path}[{index}]"))),
-        (Value::Array(_), Value::Object(_)) => {
-            Err(DecodeError::Shape { path: path.to_owned(), problem: "invalid type: sequence, expected an object".to_owned() })
+            .try_for_each(|(key, written, understood)| {
+                objects_are_objects(written, understood, &format!("{path}.{key}"))
+            }),
+        (Value::Array(written), Value::Array(understood)) => {
+            (0..).zip(written.iter().zip(understood)).try_for_each(|(index, (written, understood))| {
+                objects_are_objects(written, understood, &format!("{path}[{index}]"))
+            })
         }
+        (Value::Array(_), Value::Object(_)) => Err(DecodeError::Shape {
+            path: path.to_owned(),
+            problem: "invalid type: sequence, expected an object".to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -205,7 +218,10 @@ mod tests {
 
     #[test]
     fn decode_refuses_trailing_text_and_half_an_object() {
-        assert!(matches!(decode::<IssueV1>(br#"{"application": "a", "line": 0} x"#), Err(DecodeError::NotJson { .. })));
+        assert!(matches!(
+            decode::<IssueV1>(br#"{"application": "a", "line": 0} x"#),
+            Err(DecodeError::NotJson { .. })
+        ));
         assert!(matches!(decode::<IssueV1>(br#"{"application": "a""#), Err(DecodeError::NotJson { .. })));
         assert!(matches!(decode::<IssueV1>(&[0xff, 0xfe]), Err(DecodeError::NotJson { .. })));
     }
@@ -224,7 +240,9 @@ mod tests {
 
     #[test]
     fn arrays_are_counted_outside_of_text() {
-        for (json, count) in [("[]", 1), (r#"{"a": "[\"["}"#, 0), (r#"{"a\\": [[], "["]}"#, 2), (r#""\\\"[""#, 0)] {
+        for (json, count) in
+            [("[]", 1), (r#"{"a": "[\"["}"#, 0), (r#"{"a\\": [[], "["]}"#, 2), (r#""\\\"[""#, 0)]
+        {
             assert_eq!(arrays(json.as_bytes()), count, "{json}");
         }
         for length in [0, 1, 254, 255, 256, 510, 1_000] {

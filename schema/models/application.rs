@@ -58,7 +58,10 @@ pub struct Application {
 
 impl std::fmt::Debug for Application {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Application").field("id", &self.id).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("Application")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +112,9 @@ impl NewApplication {
 
     fn row(&self) -> Application {
         let (status, lines, snapshot, violations) = match &self.decision {
-            Decision::Accepted { snapshot, lines } => (Status::Accepted, *lines, Some(snapshot.clone()), None),
+            Decision::Accepted { snapshot, lines } => {
+                (Status::Accepted, *lines, Some(snapshot.clone()), None)
+            }
             Decision::Rejected { violations } => (Status::Rejected, 0, None, Some(violations.clone())),
         };
         Application {
@@ -150,13 +155,19 @@ pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result
 /// back and run again, and will find it. The works alone do not keep two such transactions apart, because another content under
 /// the same id may be about other works. One given twice is refused for good: only one decision on it can stand.
 pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Result<(), DbError> {
-    let refused = |kind, why: &str| DbError::Write { what: "applications", source: Error::DatabaseError(kind, Box::new(why.to_owned())) };
+    let refused = |kind, why: &str| DbError::Write {
+        what: "applications",
+        source: Error::DatabaseError(kind, Box::new(why.to_owned())),
+    };
     let ids: HashSet<_> = new.iter().map(NewApplication::id).collect();
     if ids.len() < new.len() {
         return Err(refused(DatabaseErrorKind::UniqueViolation, "one of them is given twice"));
     }
     if insert_new(connection, new)? < new.len() {
-        return Err(refused(DatabaseErrorKind::SerializationFailure, "another transaction stored one of them first"));
+        return Err(refused(
+            DatabaseErrorKind::SerializationFailure,
+            "another transaction stored one of them first",
+        ));
     }
     Ok(())
 }
@@ -175,7 +186,10 @@ pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Ap
 }
 
 /// Reads applications by their idempotency keys, `(source, upstream id)`.
-pub fn by_upstream_ids(connection: &mut Connection, keys: &[(&str, &str)]) -> Result<Vec<Option<Application>>, DbError> {
+pub fn by_upstream_ids(
+    connection: &mut Connection,
+    keys: &[(&str, &str)],
+) -> Result<Vec<Option<Application>>, DbError> {
     let ids: Vec<_> = keys.iter().map(|(source, id)| ids::application(source, id)).collect();
     by_ids(connection, &ids.iter().map(String::as_str).collect::<Vec<_>>())
 }

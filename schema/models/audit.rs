@@ -35,7 +35,10 @@ pub struct Entry {
 
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("action", &self.action).field("subject", &self.subject).finish_non_exhaustive()
+        f.debug_struct("Entry")
+            .field("action", &self.action)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
     }
 }
 
@@ -43,7 +46,8 @@ const COLUMNS: usize = 10;
 
 /// Writes entries.
 pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbError> {
-    let rows: Vec<Entry> = entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
+    let rows: Vec<Entry> =
+        entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c))
             .map_err(writing("entries of the audit"))?;
@@ -70,7 +74,12 @@ pub struct Filter {
 const WHOLE: usize = 36;
 
 /// Reads a page of entries, the latest first.
-pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Entry>, DbError> {
+pub fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Entry>, DbError> {
     use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
     match_connection!(connection, c: B => {
         let mut query = audit::table.select(Entry::as_select()).into_boxed::<B>();

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::{
+    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable,
+    SelectableHelper,
+};
 
 use super::tables::authentication_key;
 use super::{aligned, rows_per_statement};
@@ -42,7 +45,8 @@ const COLUMNS: usize = 5;
 /// Read back what holds: a guarantee that had a key keeps it, and a key whose hash another guarantee already has is not
 /// stored (then none is read back, and another has to be minted).
 pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Result<usize, DbError> {
-    let mut rows: Vec<_> = new.iter().map(|row| AuthenticationKey { minted_at: micros(row.minted_at), ..row.clone() }).collect();
+    let mut rows: Vec<_> =
+        new.iter().map(|row| AuthenticationKey { minted_at: micros(row.minted_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
     let mut inserted = 0;
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
@@ -55,7 +59,10 @@ pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Res
 }
 
 /// Reads the keys of guarantees.
-pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Option<AuthenticationKey>>, DbError> {
+pub fn by_guarantees(
+    connection: &mut Connection,
+    guarantee_ids: &[&str],
+) -> Result<Vec<Option<AuthenticationKey>>, DbError> {
     let mut rows = HashMap::new();
     for ids in guarantee_ids.chunks(MAX_BINDS) {
         let found: Vec<AuthenticationKey> = match_connection!(connection, c => {
@@ -71,7 +78,10 @@ pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Res
 }
 
 /// Finds a key by its keyed hash.
-pub fn by_lookup_hash(connection: &mut Connection, lookup_hash: &str) -> Result<Option<AuthenticationKey>, DbError> {
+pub fn by_lookup_hash(
+    connection: &mut Connection,
+    lookup_hash: &str,
+) -> Result<Option<AuthenticationKey>, DbError> {
     match_connection!(connection, c => {
         authentication_key::table
             .filter(authentication_key::lookup_hash.eq(lookup_hash))

@@ -113,8 +113,12 @@ pub fn insert(connection: &mut Connection, rows: &[Certificate]) -> Result<(), D
 }
 
 /// Reads revisions by `(guarantee id, revision)`, each with its guarantee.
-pub fn by_keys(connection: &mut Connection, keys: &[(&str, i64)]) -> Result<Vec<Option<(Certificate, Guarantee)>>, DbError> {
-    let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::certificate(guarantee, *revision)).collect();
+pub fn by_keys(
+    connection: &mut Connection,
+    keys: &[(&str, i64)],
+) -> Result<Vec<Option<(Certificate, Guarantee)>>, DbError> {
+    let ids: Vec<_> =
+        keys.iter().map(|(guarantee, revision)| ids::certificate(guarantee, *revision)).collect();
     let mut rows = HashMap::new();
     for ids in ids.chunks(MAX_BINDS) {
         let found: Vec<(Certificate, Guarantee)> = match_connection!(connection, c => {
@@ -131,7 +135,10 @@ pub fn by_keys(connection: &mut Connection, keys: &[(&str, i64)]) -> Result<Vec<
 }
 
 /// Reads all revisions of guarantees, from 新規 on.
-pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Certificate>>, DbError> {
+pub fn by_guarantees(
+    connection: &mut Connection,
+    guarantee_ids: &[&str],
+) -> Result<Vec<Vec<Certificate>>, DbError> {
     let mut rows: Vec<Certificate> = Vec::new();
     for ids in guarantee_ids.chunks(MAX_BINDS) {
         rows.extend(
@@ -149,7 +156,10 @@ pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Res
 }
 
 /// The revisions of guarantees that a later one replaces or takes back: `(guarantee id, revision)`.
-pub fn targets(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<HashSet<(String, i64)>, DbError> {
+pub fn targets(
+    connection: &mut Connection,
+    guarantee_ids: &[&str],
+) -> Result<HashSet<(String, i64)>, DbError> {
     let mut found = HashSet::new();
     for ids in guarantee_ids.chunks(MAX_BINDS) {
         let rows: Vec<(String, Option<i64>)> = match_connection!(connection, c => {
@@ -167,7 +177,11 @@ pub fn targets(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Ha
 
 /// Reads the certificates that arrived in the registry, in the order of their identifiers, from the one after `after` on: a
 /// page of at most `limit`, with their guarantees.
-pub fn arrived_after(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<(Certificate, Guarantee)>, DbError> {
+pub fn arrived_after(
+    connection: &mut Connection,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(Certificate, Guarantee)>, DbError> {
     match_connection!(connection, c => {
         certificate::table
             .inner_join(guarantee::table)
@@ -225,6 +239,9 @@ mod tests {
         // printf '{"a":1}' | sha256sum, and of that hash followed by the text.
         let first = chained_sha256(None, r#"{"a":1}"#);
         assert_eq!(first, "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862");
-        assert_eq!(chained_sha256(Some(&first), r#"{"a":1}"#), "59925fcc2a53e236fd8c94cb94a2248602506f2d4484b3248f64e8475b8f36da");
+        assert_eq!(
+            chained_sha256(Some(&first), r#"{"a":1}"#),
+            "59925fcc2a53e236fd8c94cb94a2248602506f2d4484b3248f64e8475b8f36da"
+        );
     }
 }

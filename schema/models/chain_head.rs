@@ -52,7 +52,10 @@ pub fn write(connection: &mut Connection, heads: &[ChainHead]) -> Result<(), DbE
 }
 
 /// Reads where the chains of guarantees end.
-pub fn by_guarantees(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Option<ChainHead>>, DbError> {
+pub fn by_guarantees(
+    connection: &mut Connection,
+    guarantee_ids: &[&str],
+) -> Result<Vec<Option<ChainHead>>, DbError> {
     let mut rows = HashMap::new();
     for ids in guarantee_ids.chunks(MAX_BINDS) {
         let found: Vec<ChainHead> = match_connection!(connection, c => {

@@ -102,10 +102,12 @@ const COLUMNS: usize = 18;
 
 /// Stores changes that are not known; any that is known already is an error.
 pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(), DbError> {
-    let mut rows: Vec<Change> = new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
+    let mut rows: Vec<Change> =
+        new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c)).map_err(writing("changes"))?;
+        match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c))
+            .map_err(writing("changes"))?;
     }
     Ok(())
 }
@@ -196,7 +198,11 @@ pub struct Settlement {
 }
 
 /// Writes down what became of pending changes. An error when one of them is pending no more.
-pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: NaiveDateTime) -> Result<(), DbError> {
+pub fn settle(
+    connection: &mut Connection,
+    settlements: &[Settlement],
+    now: NaiveDateTime,
+) -> Result<(), DbError> {
     // Those of one outcome share a statement: nearly all of a night made their guarantee's next revision.
     type Became<'a> = (State, Option<i64>, Option<&'a str>);
     let mut alike: HashMap<Became<'_>, Vec<&str>> = HashMap::new();
@@ -218,7 +224,9 @@ pub fn settle(connection: &mut Connection, settlements: &[Settlement], now: Naiv
             })
             .map_err(writing("changes"))?;
             if changed != ids.len() {
-                return Err(DbError::Damaged { what: "a change was settled by somebody else under the lock of its guarantee".to_owned() });
+                return Err(DbError::Damaged {
+                    what: "a change was settled by somebody else under the lock of its guarantee".to_owned(),
+                });
             }
         }
     }

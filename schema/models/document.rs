@@ -47,7 +47,8 @@ const COLUMNS: usize = 8;
 
 /// Records the documents not yet there and returns how many those were. Of those drawn by one run, or first, the first stands.
 pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
-    let mut rows: Vec<_> = new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
+    let mut rows: Vec<_> =
+        new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| (&a.certificate_id, a.kind, &a.run_id).cmp(&(&b.certificate_id, b.kind, &b.run_id)));
     let mut inserted = 0;
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
@@ -60,7 +61,10 @@ pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize
 }
 
 /// Reads the documents of certificates that count, the ones drawn last: the certificate, then the notice.
-pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
+pub fn by_certificates(
+    connection: &mut Connection,
+    certificate_ids: &[&str],
+) -> Result<Vec<Vec<Document>>, DbError> {
     let mut all = every(connection, certificate_ids)?;
     for documents in &mut all {
         // In the order they were stored: the last of each kind counts.

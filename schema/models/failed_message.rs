@@ -24,12 +24,18 @@ use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::Bool;
-use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable,
+    SelectableHelper,
+};
 
 pub use record::{Recorded, attempts, record};
 pub use replaying::{Progress, last_settled, mark_lost, mark_sent, progress, unsent};
 pub(super) use replaying::{freeze, release};
-pub use search::{Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, since, states, superseded};
+pub use search::{
+    Filter, Group, Latest, by_prefix, counts, groups, groups_by_prefix, list, select, since, states,
+    superseded,
+};
 
 use super::aligned;
 use super::stored_text::stored_as_text;
@@ -64,7 +70,8 @@ stored_as_text!(State {
 pub const OPEN: [State; 2] = [State::Failed, State::FailedAgain];
 
 /// What no replay holds that may still go on. It says of its messages what became of them, so nobody may take one away.
-const FREE: &str = "(replay_id is null or replay_id not in (select id from replay where state in ('running', 'paused')))";
+const FREE: &str =
+    "(replay_id is null or replay_id not in (select id from replay where state in ('running', 'paused')))";
 
 /// States as they are stored: diesel takes a list of texts, and none of what is stored as one.
 fn texts(states: &[State]) -> Vec<&'static str> {
@@ -251,7 +258,11 @@ pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Fa
 
 /// Of these identifiers, those that an operator or a replay has or had to deal with: known, and not worked off. Not what a replay
 /// sent before `sent_before`: that may be lost.
-pub fn unsettled(connection: &mut Connection, ids: &[&str], sent_before: NaiveDateTime) -> Result<HashSet<String>, DbError> {
+pub fn unsettled(
+    connection: &mut Connection,
+    ids: &[&str],
+    sent_before: NaiveDateTime,
+) -> Result<HashSet<String>, DbError> {
     let mut found = HashSet::new();
     for ids in ids.chunks(MAX_BINDS - 8) {
         let rows: Vec<String> = match_connection!(connection, c => {
@@ -294,7 +305,12 @@ pub fn change(
 
 /// Puts an edited message in the place of one that failed. `false` when that one is in no state to be edited any more, or a replay
 /// holds it.
-pub fn supersede(connection: &mut Connection, id: &str, edited: &FailedMessage, now: NaiveDateTime) -> Result<bool, DbError> {
+pub fn supersede(
+    connection: &mut Connection,
+    id: &str,
+    edited: &FailedMessage,
+    now: NaiveDateTime,
+) -> Result<bool, DbError> {
     let now = micros(now);
     connection.transaction(|connection| {
         let superseded = match_connection!(connection, c => {
@@ -323,6 +339,9 @@ pub fn supersede(connection: &mut Connection, id: &str, edited: &FailedMessage, 
 }
 
 fn overtaken() -> DbError {
-    let source = Error::DatabaseError(DatabaseErrorKind::SerializationFailure, Box::new("another process changed one of them".to_owned()));
+    let source = Error::DatabaseError(
+        DatabaseErrorKind::SerializationFailure,
+        Box::new("another process changed one of them".to_owned()),
+    );
     DbError::Write { what: "failed messages", source }
 }

@@ -42,7 +42,10 @@ pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbEr
 }
 
 /// Reads the notes on causes.
-pub fn by_fingerprints(connection: &mut Connection, fingerprints: &[&str]) -> Result<HashMap<String, FailureNote>, DbError> {
+pub fn by_fingerprints(
+    connection: &mut Connection,
+    fingerprints: &[&str],
+) -> Result<HashMap<String, FailureNote>, DbError> {
     let mut notes = HashMap::new();
     for some in fingerprints.chunks(MAX_BINDS) {
         let found: Vec<FailureNote> = match_connection!(connection, c => {

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::{
+    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable,
+    SelectableHelper,
+};
 
 use super::tables::guarantee;
 use super::{aligned, rows_per_statement};
@@ -47,7 +50,8 @@ const COLUMNS: usize = 13;
 /// Inserts guarantees; any that is there already is an error.
 pub(super) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c)).map_err(writing("guarantees"))?;
+        match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c))
+            .map_err(writing("guarantees"))?;
     }
     Ok(())
 }
@@ -66,7 +70,10 @@ pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Gu
 }
 
 /// Reads the guarantees of applications, in the order of their lines.
-pub fn by_applications(connection: &mut Connection, application_ids: &[&str]) -> Result<Vec<Vec<Guarantee>>, DbError> {
+pub fn by_applications(
+    connection: &mut Connection,
+    application_ids: &[&str],
+) -> Result<Vec<Vec<Guarantee>>, DbError> {
     let mut rows: Vec<Guarantee> = Vec::new();
     for ids in application_ids.chunks(MAX_BINDS) {
         rows.extend(
@@ -113,8 +120,11 @@ pub fn lock(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
         Connection::Sqlite(_) => Ok(()),
         Connection::Postgres(c) => {
             for ids in ids.into_iter().collect::<Vec<_>>().chunks(MAX_BINDS) {
-                let query =
-                    guarantee::table.filter(guarantee::id.eq_any(ids)).order(guarantee::id).select(guarantee::id).for_no_key_update();
+                let query = guarantee::table
+                    .filter(guarantee::id.eq_any(ids))
+                    .order(guarantee::id)
+                    .select(guarantee::id)
+                    .for_no_key_update();
                 query.load::<String>(&mut **c).map_err(reading("guarantees"))?;
             }
             Ok(())
@@ -137,7 +147,10 @@ pub struct Standing {
 pub fn set_standing(connection: &mut Connection, standings: &[Standing]) -> Result<(), DbError> {
     let mut alike: BTreeMap<(i64, Option<&str>), Vec<&str>> = BTreeMap::new();
     for standing in standings {
-        alike.entry((standing.current_revision, standing.ended_on.as_deref())).or_default().push(&standing.id);
+        alike
+            .entry((standing.current_revision, standing.ended_on.as_deref()))
+            .or_default()
+            .push(&standing.id);
     }
     for ((revision, ended_on), ids) in alike {
         for ids in ids.chunks(MAX_BINDS - 2) {

@@ -48,7 +48,8 @@ pub(super) fn lock(connection: &mut Connection, counters: &mut Counters) -> Resu
 
 /// Writes where the counters, locked before, stand now.
 pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
-    let rows: Vec<_> = counters.iter().map(|((branch, term), last)| Counter { branch, term, last: *last }).collect();
+    let rows: Vec<_> =
+        counters.iter().map(|((branch, term), last)| Counter { branch, term, last: *last }).collect();
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         match_connection!(connection, c => {
             diesel::insert_into(guarantee_sequence::table)

@@ -75,9 +75,13 @@ pub fn issue<E: From<DbError>>(
     }
     let mut attempt = 1;
     loop {
-        match connection.transaction(|connection| issue_missing(connection, drafts, &ids, micros(now), &mut build)) {
+        match connection
+            .transaction(|connection| issue_missing(connection, drafts, &ids, micros(now), &mut build))
+        {
             Ok(issued) => return Ok(issued),
-            Err(Failure::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => attempt += 1,
+            Err(Failure::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
+                attempt += 1
+            }
             Err(Failure::Database(error)) => return Err(error.into()),
             Err(Failure::Build(error)) => return Err(error),
         }
@@ -115,7 +119,9 @@ fn issue_missing<E>(
             continue;
         }
         let Some(sequence) = counters.get_mut(&counter(draft)) else {
-            return Err(Failure::Database(DbError::Damaged { what: "a guarantee sequence vanished while locked".to_owned() }));
+            return Err(Failure::Database(DbError::Damaged {
+                what: "a guarantee sequence vanished while locked".to_owned(),
+            }));
         };
         *sequence += 1;
         let (number, content) = build(draft, *sequence).map_err(Failure::Build)?;
@@ -173,7 +179,9 @@ fn load(connection: &mut Connection, ids: &[String]) -> Result<HashMap<String, I
     Ok(rows
         .into_iter()
         .flatten()
-        .map(|(certificate, guarantee)| (guarantee.id.clone(), Issued { guarantee, certificate, fresh: false }))
+        .map(|(certificate, guarantee)| {
+            (guarantee.id.clone(), Issued { guarantee, certificate, fresh: false })
+        })
         .collect())
 }
 

@@ -6,7 +6,8 @@
 
 use chrono::NaiveDateTime;
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable,
+    RunQueryDsl, Selectable, SelectableHelper,
 };
 
 use super::beginning_with;
@@ -171,7 +172,8 @@ pub fn known_since(connection: &mut Connection, name: &str, now: &str) -> Result
         diesel::insert_into(job::table).values((job::name.eq(name), job::since.eq(now))).on_conflict_do_nothing().execute(c)
     })
     .map_err(writing("jobs"))?;
-    match_connection!(connection, c => job::table.filter(job::name.eq(name)).select(job::since).first(c)).map_err(reading("jobs"))
+    match_connection!(connection, c => job::table.filter(job::name.eq(name)).select(job::since).first(c))
+        .map_err(reading("jobs"))
 }
 
 /// The run of a job that is under way or paused.
@@ -295,7 +297,12 @@ pub fn advance(
 }
 
 /// Pauses a run that is running, or lets one go on that is paused; returns whether that changed anything.
-pub fn set_paused(connection: &mut Connection, id: &str, paused: bool, note: Option<&str>) -> Result<bool, DbError> {
+pub fn set_paused(
+    connection: &mut Connection,
+    id: &str,
+    paused: bool,
+    note: Option<&str>,
+) -> Result<bool, DbError> {
     let (from, to) = if paused { (State::Running, State::Paused) } else { (State::Paused, State::Running) };
     match_connection!(connection, c => {
         diesel::update(job_run::table.filter(job_run::id.eq(id)).filter(job_run::state.eq(from)))
@@ -307,7 +314,13 @@ pub fn set_paused(connection: &mut Connection, id: &str, paused: bool, note: Opt
 }
 
 /// Ends a run. What it has not published is dropped. `false` when it was over already.
-pub fn finish(connection: &mut Connection, id: &str, state: State, note: Option<&str>, now: NaiveDateTime) -> Result<bool, DbError> {
+pub fn finish(
+    connection: &mut Connection,
+    id: &str,
+    state: State,
+    note: Option<&str>,
+    now: NaiveDateTime,
+) -> Result<bool, DbError> {
     connection.transaction(|connection| {
         let changed = match_connection!(connection, c => {
             let open = job_run::state.eq_any([State::Running.as_text(), State::Paused.as_text()]);

@@ -19,7 +19,10 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
 use diesel::sql_types::{BigInt, Bool};
-use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable,
+    SelectableHelper,
+};
 
 use super::stored_text::stored_as_text;
 use super::tables::{application, certificate, guarantee, mail};
@@ -83,7 +86,11 @@ pub struct Mail {
 
 impl std::fmt::Debug for Mail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mail").field("id", &self.id).field("state", &self.state).field("attempts", &self.attempts).finish_non_exhaustive()
+        f.debug_struct("Mail")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,7 +150,10 @@ pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize,
 }
 
 /// Reads the mails about certificates.
-pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Mail>>, DbError> {
+pub fn by_certificates(
+    connection: &mut Connection,
+    certificate_ids: &[&str],
+) -> Result<Vec<Vec<Mail>>, DbError> {
     let mut rows: Vec<Mail> = Vec::new();
     for ids in certificate_ids.chunks(MAX_BINDS) {
         rows.extend(
@@ -164,7 +174,12 @@ pub fn by_certificates(connection: &mut Connection, certificate_ids: &[&str]) ->
 ///
 /// Claimed are pending ones, and unknown ones that became so before `unknown_before` and may be sent once more. Commit before the
 /// first byte is sent, and then [`settle`] or [`release`] each.
-pub fn claim(connection: &mut Connection, ids: &[&str], now: NaiveDateTime, unknown_before: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
+pub fn claim(
+    connection: &mut Connection,
+    ids: &[&str],
+    now: NaiveDateTime,
+    unknown_before: NaiveDateTime,
+) -> Result<Vec<Mail>, DbError> {
     let mut claimed = Vec::new();
     for ids in ids.chunks(MAX_BINDS - 10) {
         claimed.extend(
@@ -213,7 +228,11 @@ pub enum Outcome {
 ///
 /// A row that another worker has declared unknown meanwhile is still accepted or rejected; one that is accepted or rejected
 /// is left alone.
-pub fn settle(connection: &mut Connection, settlements: &[Settlement], at: NaiveDateTime) -> Result<usize, DbError> {
+pub fn settle(
+    connection: &mut Connection,
+    settlements: &[Settlement],
+    at: NaiveDateTime,
+) -> Result<usize, DbError> {
     // Those of one outcome with the same words together; a mail server that gives each mail a name leaves one each.
     let mut alike: BTreeMap<(Outcome, Option<&str>), Vec<&str>> = BTreeMap::new();
     for settlement in settlements {
@@ -292,7 +311,11 @@ pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErro
 /// Declares mails unknown that are `sending` in another's hands, and returns those, in the order asked.
 ///
 /// For a redelivered message whose mail this worker has not claimed itself.
-pub fn adopt_orphans(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
+pub fn adopt_orphans(
+    connection: &mut Connection,
+    ids: &[&str],
+    now: NaiveDateTime,
+) -> Result<Vec<Mail>, DbError> {
     let mut adopted = Vec::new();
     for ids in ids.chunks(MAX_BINDS - 6) {
         adopted.extend(
@@ -309,7 +332,11 @@ pub fn adopt_orphans(connection: &mut Connection, ids: &[&str], now: NaiveDateTi
 }
 
 /// Declares every mail unknown that has been `sending` since before `claimed_before`, and returns those: their worker is dead.
-pub fn strand(connection: &mut Connection, claimed_before: NaiveDateTime, now: NaiveDateTime) -> Result<Vec<Mail>, DbError> {
+pub fn strand(
+    connection: &mut Connection,
+    claimed_before: NaiveDateTime,
+    now: NaiveDateTime,
+) -> Result<Vec<Mail>, DbError> {
     match_connection!(connection, c => {
         // A literal, so that the partial index is used.
         diesel::update(mail::table.filter(sql::<Bool>("state = 'sending'")).filter(mail::claimed_at.lt(micros(claimed_before))))
@@ -336,7 +363,11 @@ pub struct ResendDue {
 }
 
 /// Finds mails that became unknown before `unknown_before` and may be sent once more, longest waiting first.
-pub fn resend_due(connection: &mut Connection, unknown_before: NaiveDateTime, limit: i64) -> Result<Vec<ResendDue>, DbError> {
+pub fn resend_due(
+    connection: &mut Connection,
+    unknown_before: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<ResendDue>, DbError> {
     match_connection!(connection, c => {
         mail::table
             .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
@@ -379,7 +410,12 @@ pub struct Listed {
 }
 
 /// Reads a page of the mails a filter finds, the longest waiting first.
-pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Listed>, DbError> {
+pub fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Listed>, DbError> {
     match_connection!(connection, c: B => {
         let mut query = mail::table
             .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
@@ -428,7 +464,14 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
 
 /// Settles a mail as an operator found out: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`, or back to
 /// `pending`, to be sent as if for the first time. `false` when it is in another state by now.
-pub fn resolve(connection: &mut Connection, id: &str, from: State, to: State, reply: &str, now: NaiveDateTime) -> Result<bool, DbError> {
+pub fn resolve(
+    connection: &mut Connection,
+    id: &str,
+    from: State,
+    to: State,
+    reply: &str,
+    now: NaiveDateTime,
+) -> Result<bool, DbError> {
     let now = micros(now);
     let unchanged = mail::table.filter(mail::id.eq(id)).filter(of_found(mail::state.eq(from)));
     let told = (mail::state.eq(to), mail::reply.eq(reply));

@@ -74,7 +74,10 @@ fn literal(text: &str) -> String {
 }
 
 /// Puts rows into the order of the keys they were asked for by; a key may be asked for twice.
-fn aligned<K: std::hash::Hash + Eq, R: Clone>(keys: impl IntoIterator<Item = K>, rows: &HashMap<K, R>) -> Vec<Option<R>> {
+fn aligned<K: std::hash::Hash + Eq, R: Clone>(
+    keys: impl IntoIterator<Item = K>,
+    rows: &HashMap<K, R>,
+) -> Vec<Option<R>> {
     keys.into_iter().map(|key| rows.get(&key).cloned()).collect()
 }
 

@@ -57,11 +57,19 @@ macro_rules! narrowed {
         match $selection {
             // Read from the changes themselves.
             Selection::Pending => query,
-            Selection::Numbers { numbers } => query.filter(guarantee::number.eq_any(numbers)).filter(guarantee::ended_on.is_null()),
-            Selection::Obligee { obligee } => query.filter(guarantee::obligee.eq(obligee)).filter(guarantee::ended_on.is_null()),
-            Selection::Since { since } => query.filter(guarantee::issued_at.ge(micros(*since))).filter(guarantee::ended_on.is_null()),
+            Selection::Numbers { numbers } => {
+                query.filter(guarantee::number.eq_any(numbers)).filter(guarantee::ended_on.is_null())
+            }
+            Selection::Obligee { obligee } => {
+                query.filter(guarantee::obligee.eq(obligee)).filter(guarantee::ended_on.is_null())
+            }
+            Selection::Since { since } => {
+                query.filter(guarantee::issued_at.ge(micros(*since))).filter(guarantee::ended_on.is_null())
+            }
             Selection::TemplateChanged { identity } => {
-                let drawn = document::table.filter(document::certificate_id.eq(certificate::id)).filter(document::identity.eq(identity));
+                let drawn = document::table
+                    .filter(document::certificate_id.eq(certificate::id))
+                    .filter(document::identity.eq(identity));
                 let stale = certificate::table
                     .filter(certificate::guarantee_id.eq(guarantee::id))
                     .filter(certificate::revision.eq(guarantee::current_revision))
@@ -110,7 +118,11 @@ pub fn page(
 }
 
 /// Counts the guarantees of a selection.
-pub fn count(connection: &mut Connection, selection: &Selection, cutoff: NaiveDateTime) -> Result<i64, DbError> {
+pub fn count(
+    connection: &mut Connection,
+    selection: &Selection,
+    cutoff: NaiveDateTime,
+) -> Result<i64, DbError> {
     if *selection == Selection::Pending {
         return match_connection!(connection, c => {
             change::table

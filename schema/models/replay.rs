@@ -5,7 +5,10 @@
 //! the messages say what was sent and what became of them.
 
 use chrono::NaiveDateTime;
-use diesel::{BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::{
+    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable,
+    SelectableHelper,
+};
 
 use super::beginning_with;
 use super::failed_message::{self, Filter};
@@ -124,7 +127,8 @@ pub fn create(
             failed_again: None,
             finished_at: None,
         };
-        match_connection!(connection, c => diesel::insert_into(replay::table).values(&row).execute(c)).map_err(writing("replays"))?;
+        match_connection!(connection, c => diesel::insert_into(replay::table).values(&row).execute(c))
+            .map_err(writing("replays"))?;
         let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
         failed_message::freeze(connection, &ids, from, &row.id, now)?;
         Ok(Some((row, found)))
@@ -162,7 +166,12 @@ pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<()
 }
 
 /// Pauses a replay that is running, or lets one go on that is paused; returns whether that changed anything.
-pub fn set_paused(connection: &mut Connection, id: &str, paused: bool, note: Option<&str>) -> Result<bool, DbError> {
+pub fn set_paused(
+    connection: &mut Connection,
+    id: &str,
+    paused: bool,
+    note: Option<&str>,
+) -> Result<bool, DbError> {
     let (from, to) = if paused { (State::Running, State::Paused) } else { (State::Paused, State::Running) };
     match_connection!(connection, c => {
         diesel::update(replay::table.filter(replay::id.eq(id)).filter(replay::state.eq(from)))
@@ -174,7 +183,13 @@ pub fn set_paused(connection: &mut Connection, id: &str, paused: bool, note: Opt
 }
 
 /// Ends a replay: writes down what became of it, and lets go of what it has not settled. `false` when it was over already.
-pub fn finish(connection: &mut Connection, id: &str, state: State, note: Option<&str>, now: NaiveDateTime) -> Result<bool, DbError> {
+pub fn finish(
+    connection: &mut Connection,
+    id: &str,
+    state: State,
+    note: Option<&str>,
+    now: NaiveDateTime,
+) -> Result<bool, DbError> {
     connection.transaction(|connection| {
         let progress = failed_message::progress(connection, id)?;
         let changed = match_connection!(connection, c => {

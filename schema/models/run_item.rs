@@ -139,7 +139,11 @@ pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTim
 }
 
 /// Marks guarantees as done whose documents were drawn again: `(run, guarantee)`.
-pub fn redrawn(connection: &mut Connection, items: &[(&str, &str)], now: NaiveDateTime) -> Result<(), DbError> {
+pub fn redrawn(
+    connection: &mut Connection,
+    items: &[(&str, &str)],
+    now: NaiveDateTime,
+) -> Result<(), DbError> {
     let mut by_run: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (run, guarantee) in items {
         by_run.entry(run).or_default().push(guarantee);
@@ -203,7 +207,12 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
 
 /// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they were: of those that are
 /// under way, or of those that had failed and were replayed since.
-pub fn settle_completed(connection: &mut Connection, run_id: &str, failed: bool, now: NaiveDateTime) -> Result<usize, DbError> {
+pub fn settle_completed(
+    connection: &mut Connection,
+    run_id: &str,
+    failed: bool,
+    now: NaiveDateTime,
+) -> Result<usize, DbError> {
     let state = if failed { State::Failed } else { State::Queued };
     let mut settled = 0;
     for ids in completed(connection, run_id, state)?.chunks(MAX_BINDS - 8) {
@@ -220,7 +229,12 @@ pub fn settle_completed(connection: &mut Connection, run_id: &str, failed: bool,
 }
 
 /// Marks guarantees of a run as failed: `(guarantee, dead letter)`. One that is done stays so.
-pub fn set_failed(connection: &mut Connection, run_id: &str, failed: &[(&str, &str)], now: NaiveDateTime) -> Result<usize, DbError> {
+pub fn set_failed(
+    connection: &mut Connection,
+    run_id: &str,
+    failed: &[(&str, &str)],
+    now: NaiveDateTime,
+) -> Result<usize, DbError> {
     let mut marked = 0;
     for (guarantee, failed) in failed {
         marked += match_connection!(connection, c => {
@@ -282,7 +296,8 @@ pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbErr
     }
     for (state, open) in [(State::Queued, &mut counts.queued), (State::Failed, &mut counts.failed)] {
         if *open > 0 {
-            let late = i64::try_from(completed(connection, run_id, state)?.len()).unwrap_or(i64::MAX).min(*open);
+            let late =
+                i64::try_from(completed(connection, run_id, state)?.len()).unwrap_or(i64::MAX).min(*open);
             *open -= late;
             counts.done += late;
             counts.reissued += late;
@@ -301,7 +316,12 @@ pub fn queued(connection: &mut Connection, run_id: &str) -> Result<i64, DbError>
 
 /// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the reissue stage has not
 /// had, each with its application.
-pub fn untouched(connection: &mut Connection, run_id: &str, after: &str, limit: i64) -> Result<Vec<(String, String)>, DbError> {
+pub fn untouched(
+    connection: &mut Connection,
+    run_id: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, String)>, DbError> {
     match_connection!(connection, c => {
         run_item::table
             .inner_join(guarantee::table)
@@ -318,7 +338,11 @@ pub fn untouched(connection: &mut Connection, run_id: &str, after: &str, limit: 
 }
 
 /// Of these guarantees, those under way in a run, with the revisions made of each.
-pub fn under_way(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<Vec<RunItem>, DbError> {
+pub fn under_way(
+    connection: &mut Connection,
+    run_id: &str,
+    guarantee_ids: &[&str],
+) -> Result<Vec<RunItem>, DbError> {
     let mut rows = Vec::new();
     for ids in guarantee_ids.chunks(MAX_BINDS - 3) {
         rows.extend(
@@ -370,7 +394,8 @@ pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<V
             .load(c)
     })
     .map_err(reading("guarantees of a run"))?;
-    let failed = rows.into_iter().filter(|(guarantee, _)| !late.contains(guarantee)).map(|(_, failed)| failed);
+    let failed =
+        rows.into_iter().filter(|(guarantee, _)| !late.contains(guarantee)).map(|(_, failed)| failed);
     Ok(failed.take(usize::try_from(limit).unwrap_or_default()).collect())
 }
 

@@ -51,7 +51,10 @@ pub fn locate(connection: &mut Connection, key: &str) -> Result<Vec<String>, DbE
 }
 
 /// Reads where applications stand, by our identifiers; with six queries for all of them.
-pub fn status(connection: &mut Connection, application_ids: &[&str]) -> Result<Vec<Option<ApplicationStatus>>, DbError> {
+pub fn status(
+    connection: &mut Connection,
+    application_ids: &[&str],
+) -> Result<Vec<Option<ApplicationStatus>>, DbError> {
     let applications = application::by_ids(connection, application_ids)?;
     let guarantees = guarantee::by_applications(connection, application_ids)?;
 
@@ -59,7 +62,8 @@ pub fn status(connection: &mut Connection, application_ids: &[&str]) -> Result<V
     let keys = authentication_key::by_guarantees(connection, &guarantee_ids)?;
     let certificates = certificate::by_guarantees(connection, &guarantee_ids)?;
 
-    let certificate_ids: Vec<_> = certificates.iter().flatten().map(|certificate| certificate.id.as_str()).collect();
+    let certificate_ids: Vec<_> =
+        certificates.iter().flatten().map(|certificate| certificate.id.as_str()).collect();
     let documents = document::by_certificates(connection, &certificate_ids)?;
     let mails = mail::by_certificates(connection, &certificate_ids)?;
 
@@ -79,7 +83,11 @@ pub fn status(connection: &mut Connection, application_ids: &[&str]) -> Result<V
                     certificates: certificates
                         .into_iter()
                         .zip(&mut details)
-                        .map(|(certificate, (documents, mails))| CertificateStatus { certificate, documents, mails })
+                        .map(|(certificate, (documents, mails))| CertificateStatus {
+                            certificate,
+                            documents,
+                            mails,
+                        })
                         .collect(),
                 })
                 .collect();

@@ -52,13 +52,22 @@ const FAR: NaiveDateTime = match NaiveDate::from_ymd_opt(9999, 12, 31) {
 
 /// Finds what was begun before `older_than` and is not finished, oldest first: the lines of at most `limit` accepted
 /// applications, then at most `limit` certificates.
-pub fn unfinished(connection: &mut Connection, older_than: NaiveDateTime, limit: i64) -> Result<Vec<Unfinished>, DbError> {
+pub fn unfinished(
+    connection: &mut Connection,
+    older_than: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
     find(connection, older_than, FAR, limit)
 }
 
 /// Takes what was begun more than `after` ago, is not finished, and was not taken for a while: twice as long each time, from
 /// `after` to a day. What is returned is the caller's to queue again; another caller at the same time gets none of it.
-pub fn take_unfinished(connection: &mut Connection, now: NaiveDateTime, after: TimeDelta, limit: i64) -> Result<Vec<Unfinished>, DbError> {
+pub fn take_unfinished(
+    connection: &mut Connection,
+    now: NaiveDateTime,
+    after: TimeDelta,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
     let now = micros(now);
     connection.transaction(|connection| {
         let found = find(connection, now - after, now, limit)?;
@@ -69,10 +78,18 @@ pub fn take_unfinished(connection: &mut Connection, now: NaiveDateTime, after: T
 }
 
 /// Writes down when each is next due, and returns those that were due now.
-fn take(connection: &mut Connection, ids: &[String], now: NaiveDateTime, after: TimeDelta) -> Result<HashSet<String>, DbError> {
+fn take(
+    connection: &mut Connection,
+    ids: &[String],
+    now: NaiveDateTime,
+    after: TimeDelta,
+) -> Result<HashSet<String>, DbError> {
     let mut taken = HashSet::new();
     for ids in ids.chunks(MAX_BINDS / 4) {
-        let rows: Vec<_> = ids.iter().map(|id| (requeued::id.eq(id), requeued::times.eq(0_i64), requeued::next_at.eq(now))).collect();
+        let rows: Vec<_> = ids
+            .iter()
+            .map(|id| (requeued::id.eq(id), requeued::times.eq(0_i64), requeued::next_at.eq(now)))
+            .collect();
         match_connection!(connection, c => {
             diesel::insert_into(requeued::table).values(rows).on_conflict_do_nothing().execute(c)
         })
@@ -111,7 +128,12 @@ fn distance(after: TimeDelta, times: i64) -> TimeDelta {
     after.checked_mul(factor).unwrap_or(TimeDelta::MAX).min(TimeDelta::days(1).max(after))
 }
 
-fn find(connection: &mut Connection, older_than: NaiveDateTime, due: NaiveDateTime, limit: i64) -> Result<Vec<Unfinished>, DbError> {
+fn find(
+    connection: &mut Connection,
+    older_than: NaiveDateTime,
+    due: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
     let mut unfinished = unissued_lines(connection, older_than, due, limit)?;
     unfinished.extend(uncompleted_certificates(connection, older_than, due, limit)?);
     Ok(unfinished)
@@ -157,7 +179,9 @@ fn unissued_lines(
             .map_err(reading("unfinished applications"))?,
         );
     }
-    let lines = applications.iter().flat_map(|(id, lines, since)| (0..*lines).map(|line| ((id.clone(), line), *since)));
+    let lines = applications
+        .iter()
+        .flat_map(|(id, lines, since)| (0..*lines).map(|line| ((id.clone(), line), *since)));
     Ok(lines
         .filter(|(line, _)| !issued.contains(line))
         .map(|((application_id, line), since)| Unfinished {
@@ -234,7 +258,14 @@ fn uncompleted_certificates(
             } else {
                 Awaits::Dispatch
             };
-            Unfinished { application_id, line, guarantee_id: Some(guarantee_id), revision: Some(revision), at, since }
+            Unfinished {
+                application_id,
+                line,
+                guarantee_id: Some(guarantee_id),
+                revision: Some(revision),
+                at,
+                since,
+            }
         })
         .collect())
 }

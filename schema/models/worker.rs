@@ -64,8 +64,17 @@ pub struct WorkerStage {
 const COLUMNS: usize = 14;
 
 /// Writes a sign of life, with everything the process does; takes away processes that gave none since `gone_before`.
-pub fn beat(connection: &mut Connection, process: &Worker, stages: &[WorkerStage], gone_before: NaiveDateTime) -> Result<(), DbError> {
-    let process = Worker { started_at: micros(process.started_at), seen_at: micros(process.seen_at), ..process.clone() };
+pub fn beat(
+    connection: &mut Connection,
+    process: &Worker,
+    stages: &[WorkerStage],
+    gone_before: NaiveDateTime,
+) -> Result<(), DbError> {
+    let process = Worker {
+        started_at: micros(process.started_at),
+        seen_at: micros(process.seen_at),
+        ..process.clone()
+    };
     let at = |moment: Option<NaiveDateTime>| moment.map(micros);
     let rows: Vec<WorkerStage> = stages
         .iter()

@@ -38,8 +38,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, NullableExpressionMethods, QueryDsl, Queryable, RunQueryDsl,
-    Selectable, SelectableHelper,
+    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, NullableExpressionMethods, QueryDsl,
+    Queryable, RunQueryDsl, Selectable, SelectableHelper,
 };
 
 use super::tables::{application, certificate, engagement, guarantee, works};
@@ -110,7 +110,10 @@ pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbErr
 ///
 /// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals: issuing takes no such
 /// lock, so one that is not there yet may be there a moment later.
-pub fn engaged(connection: &mut Connection, works_ids: &[&str]) -> Result<HashMap<String, Vec<Engaged>>, DbError> {
+pub fn engaged(
+    connection: &mut Connection,
+    works_ids: &[&str],
+) -> Result<HashMap<String, Vec<Engaged>>, DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let mut by_works: HashMap<String, Vec<Engaged>> = HashMap::new();
     for ids in ids.chunks(MAX_BINDS) {
@@ -134,7 +137,12 @@ pub fn engaged(connection: &mut Connection, works_ids: &[&str]) -> Result<HashMa
         })
         .map_err(reading("engagements"))?;
         for (engagement, source, number, arrived_at) in rows {
-            by_works.entry(engagement.works_id.clone()).or_default().push(Engaged { engagement, source, number, arrived_at });
+            by_works.entry(engagement.works_id.clone()).or_default().push(Engaged {
+                engagement,
+                source,
+                number,
+                arrived_at,
+            });
         }
     }
     Ok(by_works)
@@ -144,7 +152,8 @@ pub fn engaged(connection: &mut Connection, works_ids: &[&str]) -> Result<HashMa
 ///
 /// A line that is engaged already, or a product that is open for its works, is an error: who holds the lock has seen it.
 pub fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
-    let rows: Vec<_> = rows.iter().map(|row| Engagement { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
+    let rows: Vec<_> =
+        rows.iter().map(|row| Engagement { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c))
             .map_err(writing("engagements"))?;
@@ -153,8 +162,12 @@ pub fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), Db
 }
 
 /// Reads the open engagements of lines, `(application id, line)`.
-pub fn of_lines(connection: &mut Connection, lines: &[(&str, i64)]) -> Result<Vec<Option<Engagement>>, DbError> {
-    let ids: Vec<&str> = lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
+pub fn of_lines(
+    connection: &mut Connection,
+    lines: &[(&str, i64)],
+) -> Result<Vec<Option<Engagement>>, DbError> {
+    let ids: Vec<&str> =
+        lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
     let mut found: HashMap<(String, i64), Engagement> = HashMap::new();
     for ids in ids.chunks(MAX_BINDS) {
         let rows: Vec<Engagement> = match_connection!(connection, c => {
@@ -201,7 +214,8 @@ pub fn re_engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(),
 /// counts for it too.
 pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize, DbError> {
     let asked: HashSet<(&str, i64)> = lines.iter().copied().collect();
-    let ids: Vec<&str> = lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
+    let ids: Vec<&str> =
+        lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
     let mut by_line: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
     for (application, line) in &asked {
         by_line.entry(*line).or_default().push(application);
@@ -217,7 +231,9 @@ pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime
                     .load(c)
             })
             .map_err(reading("engagements"))?;
-            let meant = rows.into_iter().filter(|(application, line, _)| asked.contains(&(application.as_str(), *line)));
+            let meant = rows
+                .into_iter()
+                .filter(|(application, line, _)| asked.contains(&(application.as_str(), *line)));
             touched.extend(meant.map(|(_, _, works)| works));
         }
         lock(connection, &touched.iter().map(String::as_str).collect::<Vec<_>>())?;

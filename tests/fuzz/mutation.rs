@@ -164,7 +164,9 @@ fn changed(value: &mut Value, choices: &mut Choices) {
     match value {
         // Seldom, a value becomes another kind of value.
         _ if choices.below(12) == 0 => *value = any(choices),
-        Value::Null | Value::Bool(_) => *value = [json!(true), json!(false), json!(null)][choices.below(3)].clone(),
+        Value::Null | Value::Bool(_) => {
+            *value = [json!(true), json!(false), json!(null)][choices.below(3)].clone()
+        }
         Value::Number(number) => *number = near(number, choices),
         Value::String(text) => *text = other_text(text, choices),
         Value::Array(items) => match choices.below(3) {

@@ -9,7 +9,8 @@ use std::{future::Future, time::Duration};
 
 use futures_util::future::join_all;
 use hosho::broker::{
-    Broker, BrokerError, Consumer, Delivery, Destination, Envelope, History, Lane, Outgoing, Publisher, Rung, Source, Tag,
+    Broker, BrokerError, Consumer, Delivery, Destination, Envelope, History, Lane, Outgoing, Publisher, Rung,
+    Source, Tag,
     memory::Memory,
     rabbit::{Rabbit, RabbitOptions, topology},
 };
@@ -121,7 +122,10 @@ fn numbered(destination: &Destination, range: std::ops::Range<u32>) -> Vec<Outgo
 }
 
 fn bodies(deliveries: &[Delivery]) -> Vec<String> {
-    deliveries.iter().map(|delivery| String::from_utf8_lossy(&delivery.envelope.payload).into_owned()).collect()
+    deliveries
+        .iter()
+        .map(|delivery| String::from_utf8_lossy(&delivery.envelope.payload).into_owned())
+        .collect()
 }
 
 fn words(range: std::ops::Range<u32>) -> Vec<String> {
@@ -161,7 +165,8 @@ async fn warm(broker: &dyn Broker, publisher: &mut Box<dyn Publisher>, prefetch:
 async fn ready(broker: &dyn Broker, queue_ends_with: &str, count: u64) {
     becomes(&format!("{queue_ends_with} holds {count}"), LIMIT, async || {
         let depths = broker.depths().await.unwrap();
-        let depth = depths.iter().find(|depth| depth.queue.ends_with(queue_ends_with)).expect("the queue exists");
+        let depth =
+            depths.iter().find(|depth| depth.queue.ends_with(queue_ends_with)).expect("the queue exists");
         (depth.ready == count).then_some(())
     })
     .await;
@@ -203,7 +208,10 @@ async fn takes_what_is_there_and_no_more(broker: &dyn Broker) {
         consumer.ack(batch.last().unwrap().tag).await.unwrap();
     }
     assert_eq!(seen, words(0..20));
-    assert!(sizes.iter().all(|size| (1..=7).contains(size)) && sizes.iter().any(|size| *size > 1), "{sizes:?}");
+    assert!(
+        sizes.iter().all(|size| (1..=7).contains(size)) && sizes.iter().any(|size| *size > 1),
+        "{sizes:?}"
+    );
 }
 
 /// What both ways of giving back must achieve.
@@ -302,7 +310,10 @@ async fn holds_a_message_back_for_its_rung(broker: &dyn Broker) {
     for number in 0..3 {
         let taken = take(&mut live, 1).await;
         assert!(start.elapsed() >= Duration::from_millis(990), "after {:?}", start.elapsed());
-        assert_eq!((bodies(&taken), taken[0].redelivered, taken[0].routing_key.as_str()), (words(number..number + 1), false, "issue"));
+        assert_eq!(
+            (bodies(&taken), taken[0].redelivered, taken[0].routing_key.as_str()),
+            (words(number..number + 1), false, "issue")
+        );
         live.ack(taken[0].tag).await.unwrap();
     }
     assert_eq!(bodies(&take(&mut bulk, 1).await), ["bulk"]);
@@ -328,7 +339,10 @@ async fn keeps_stage_and_history_of_a_dead_letter(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     publisher.publish(vec![letter]).await.unwrap();
     let taken = take(&mut broker.consume(Source::Dead, 10).await.unwrap(), 1).await;
-    assert_eq!((taken[0].routing_key.as_str(), &taken[0].envelope.history, taken[0].redelivered), ("issue", &history(), false));
+    assert_eq!(
+        (taken[0].routing_key.as_str(), &taken[0].envelope.history, taken[0].redelivered),
+        ("issue", &history(), false)
+    );
 }
 
 async fn carries_every_property(broker: &dyn Broker) {
@@ -360,7 +374,10 @@ async fn sends_events_to_all_who_listen(broker: &dyn Broker) {
     publisher.publish(event("a")).await.unwrap();
     for listener in [&mut first, &mut second] {
         let taken = take(listener, 1).await;
-        assert_eq!((bodies(&taken), taken[0].routing_key.as_str()), (vec!["a".to_owned()], "guarantee.issued"));
+        assert_eq!(
+            (bodies(&taken), taken[0].routing_key.as_str()),
+            (vec!["a".to_owned()], "guarantee.issued")
+        );
         listener.ack(taken[0].tag).await.unwrap();
     }
     drop(first);
@@ -370,13 +387,17 @@ async fn sends_events_to_all_who_listen(broker: &dyn Broker) {
 }
 
 async fn keeps_what_nobody_wants(broker: &dyn Broker) {
-    let [a, c] = [(Lane::Live, "a"), (Lane::Bulk, "c")].map(|(lane, body)| message(Destination::Stage("nobody", lane), body));
+    let [a, c] = [(Lane::Live, "a"), (Lane::Bulk, "c")]
+        .map(|(lane, body)| message(Destination::Stage("nobody", lane), body));
     broker.publisher().await.unwrap().publish(vec![a, message(TO_LIVE, "b"), c]).await.unwrap();
     let mut unrouted = broker.consume(Source::Unrouted, 10).await.unwrap();
     let mut taken = take(&mut unrouted, 1).await;
     unrouted.ack(taken[0].tag).await.unwrap();
     taken.extend(take(&mut unrouted, 1).await);
-    assert_eq!((bodies(&taken), taken.iter().all(|each| each.routing_key == "nobody")), (vec!["a".to_owned(), "c".to_owned()], true));
+    assert_eq!(
+        (bodies(&taken), taken.iter().all(|each| each.routing_key == "nobody")),
+        (vec!["a".to_owned(), "c".to_owned()], true)
+    );
     nothing_comes(&mut unrouted).await;
     let mut live = broker.consume(LIVE, 10).await.unwrap();
     assert_eq!(bodies(&take(&mut live, 1).await), ["b"]);
@@ -449,8 +470,11 @@ async fn counts_what_the_queues_hold(broker: &dyn Broker) {
     expected.extend(rungs.iter().map(String::as_str));
     expected.extend(["dead", "unrouted"]);
     assert_eq!(names, expected);
-    let consumers: Vec<_> =
-        depths.iter().filter(|depth| depth.consumers > 0).map(|depth| (depth.queue.as_str(), depth.consumers)).collect();
+    let consumers: Vec<_> = depths
+        .iter()
+        .filter(|depth| depth.consumers > 0)
+        .map(|depth| (depth.queue.as_str(), depth.consumers))
+        .collect();
     assert_eq!(consumers, [(depths[0].queue.as_str(), 1)]);
 }
 

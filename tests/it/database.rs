@@ -104,7 +104,10 @@ fn accepted(id: &str, lines: i64) -> NewApplication {
         source: "portal".to_owned(),
         upstream_id: id.to_owned(),
         payload_sha256: "00".to_owned(),
-        decision: Decision::Accepted { snapshot: format!("{{\"id\":\"{id}\",  \"name\":\"髙﨑𠮷\"}}"), lines },
+        decision: Decision::Accepted {
+            snapshot: format!("{{\"id\":\"{id}\",  \"name\":\"髙﨑𠮷\"}}"),
+            lines,
+        },
         calculations: format!("[\"{id}\"]"),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         received_at: at(0),

@@ -108,8 +108,18 @@ impl Desk {
 
     /// The same with `--json`: exit code and report.
     fn report(&self, file: &Path) -> (Option<i32>, Value) {
-        let answer = self.run([OsStr::new("process"), file.as_os_str(), OsStr::new("--out"), OsStr::new("out"), OsStr::new("--json")]);
-        (answer.code, serde_json::from_str(&answer.out).unwrap_or_else(|error| panic!("{error}: {}{}", answer.out, answer.err)))
+        let answer = self.run([
+            OsStr::new("process"),
+            file.as_os_str(),
+            OsStr::new("--out"),
+            OsStr::new("out"),
+            OsStr::new("--json"),
+        ]);
+        (
+            answer.code,
+            serde_json::from_str(&answer.out)
+                .unwrap_or_else(|error| panic!("{error}: {}{}", answer.out, answer.err)),
+        )
     }
 
     fn database(&self) -> Pool {
@@ -118,7 +128,8 @@ impl Desk {
 
     /// Everything stored of the applications in a JSON Lines file, in its order.
     fn statuses(&self, file: &Path) -> Vec<ApplicationStatus> {
-        let ids: Vec<String> = identities(file).iter().map(|(source, id)| ids::application(source, id)).collect();
+        let ids: Vec<String> =
+            identities(file).iter().map(|(source, id)| ids::application(source, id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let found = models::status::status(&mut self.database().get().unwrap(), &ids).unwrap();
         found.into_iter().map(|status| status.expect("every application is known")).collect()
@@ -149,7 +160,8 @@ impl Desk {
 /// Runs SQL on the database of a desk, by Python's sqlite3.
 fn alter(desk: &Desk, sql: &str) {
     let mut python = Command::new("/usr/bin/python3");
-    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.commit()";
+    let script =
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.commit()";
     python.args(["-c", script]).arg(desk.path("out/hosho.sqlite")).arg(sql);
     let output = run(python);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -213,7 +225,9 @@ impl Product<'_> {
     }
 
     fn revision(&self) -> &CertificateStatus {
-        let [revision] = &self.stored.certificates[..] else { panic!("{} has not one revision", self.number()) };
+        let [revision] = &self.stored.certificates[..] else {
+            panic!("{} has not one revision", self.number())
+        };
         revision
     }
 
@@ -224,7 +238,8 @@ impl Product<'_> {
     /// The mail address, where a mail is due.
     fn recipient(&self) -> Option<&str> {
         let notification = &self.application["notification"];
-        (self.is_electronic() && notification["wanted"] == true).then(|| notification["mail_address"].as_str().unwrap())
+        (self.is_electronic() && notification["wanted"] == true)
+            .then(|| notification["mail_address"].as_str().unwrap())
     }
 
     /// The company, or the 代表者 of the JV.
@@ -266,7 +281,8 @@ fn squeezed(text: &str) -> String {
 /// The authentication key that stands in a notice.
 fn key_in(notice: &Path) -> String {
     let text = text_of(notice);
-    let mut keys = text.lines().filter_map(|line| line.strip_prefix("認証キー ")).filter(|word| word.len() == 12);
+    let mut keys =
+        text.lines().filter_map(|line| line.strip_prefix("認証キー ")).filter(|word| word.len() == 12);
     let key = keys.next().unwrap_or_else(|| panic!("no key in {}: {text}", notice.display()));
     assert_eq!(keys.next(), None);
     key.to_owned()
@@ -275,5 +291,8 @@ fn key_in(notice: &Path) -> String {
 /// Every authentication key of a desk, by its number.
 fn keys(desk: &Desk) -> BTreeMap<String, String> {
     let notices = files_below(&desk.path("out/notices"));
-    notices.iter().map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), key_in(path))).collect()
+    notices
+        .iter()
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), key_in(path)))
+        .collect()
 }

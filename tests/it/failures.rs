@@ -25,8 +25,9 @@ impl House {
     fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["--json"]].concat());
         let text = String::from_utf8(output.stdout).unwrap();
-        let value = serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+        let value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{arguments:?}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+        });
         (output.status.code(), value)
     }
 

@@ -36,6 +36,7 @@ fn what_the_fuzzer_found_stays_mended() {
     let found = files("tests/fuzz/regressions");
     assert!(!found.is_empty());
     for (file, payload) in found {
-        std::panic::catch_unwind(|| invariants::hold(&payload)).unwrap_or_else(|_| panic!("{file} breaks an invariant again"));
+        std::panic::catch_unwind(|| invariants::hold(&payload))
+            .unwrap_or_else(|_| panic!("{file} breaks an invariant again"));
     }
 }

@@ -51,7 +51,14 @@ struct Case {
 
 impl Case {
     fn new(name: &str, stage: &'static str, body: impl Into<Vec<u8>>, answer: Answer) -> Self {
-        Self { name: name.to_owned(), stage, body: body.into(), properties: properties(name, &[]), nested: 0, answer }
+        Self {
+            name: name.to_owned(),
+            stage,
+            body: body.into(),
+            properties: properties(name, &[]),
+            nested: 0,
+            answer,
+        }
     }
 
     /// An application that is not JSON of any shape that could be answered.
@@ -69,12 +76,20 @@ impl Case {
 
     /// A good application with odd properties.
     fn issued(id: &str, properties: BasicProperties) -> Self {
-        Self { properties, ..Self::new(id, "validate", application(id).to_string(), Answer::Issued(id.to_owned())) }
+        Self {
+            properties,
+            ..Self::new(id, "validate", application(id).to_string(), Answer::Issued(id.to_owned()))
+        }
     }
 
     /// The message id that the answer tells: without one, the worker names the message after its body.
     fn message_id(&self) -> String {
-        let given = self.properties.message_id().as_ref().filter(|_| self.nested == 0).map(|id| id.as_str().to_owned());
+        let given = self
+            .properties
+            .message_id()
+            .as_ref()
+            .filter(|_| self.nested == 0)
+            .map(|id| id.as_str().to_owned());
         given.unwrap_or_else(|| format!("sha256:{}", hex(&Sha256::digest(&self.body))))
     }
 
@@ -126,7 +141,10 @@ fn unreadable() -> Vec<Case> {
         Case::dead("two objects", format!("{whole}{whole}")),
         Case::new("garbage", "validate", garbage(10 << 20), Answer::Dead("message.too_large")),
         Case::dead("less garbage", garbage(100_000)),
-        Case::dead("invalid UTF-8", [b"{\"source\":\"portal\",\"id\":\"", &[0xff, 0xfe, 0xc3, 0x28][..], b"\"}"].concat()),
+        Case::dead(
+            "invalid UTF-8",
+            [b"{\"source\":\"portal\",\"id\":\"", &[0xff, 0xfe, 0xc3, 0x28][..], b"\"}"].concat(),
+        ),
         Case::dead("overlong UTF-8", [b"{\"source\":\"", &[0xc0, 0xaf][..], b"\",\"id\":\"x\"}"].concat()),
         Case::dead("UTF-16", whole.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()),
         Case::dead("byte order mark", format!("\u{feff}{whole}")),
@@ -146,14 +164,29 @@ fn unreadable() -> Vec<Case> {
     // The same for the stages behind, and jobs that name nothing.
     let somebody = "00000000-0000-5000-8000-000000000000";
     for stage in ["issue", "mint", "render", "dispatch"] {
-        cases.push(Case::new(&format!("{stage}: an application"), stage, whole.as_str(), Answer::Dead("message.undecodable")));
+        cases.push(Case::new(
+            &format!("{stage}: an application"),
+            stage,
+            whole.as_str(),
+            Answer::Dead("message.undecodable"),
+        ));
         cases.push(Case::new(&format!("{stage}: empty"), stage, "", Answer::Dead("message.undecodable")));
-        cases.push(Case::new(&format!("{stage}: garbage"), stage, garbage(2 << 20), Answer::Dead("message.too_large")));
+        cases.push(Case::new(
+            &format!("{stage}: garbage"),
+            stage,
+            garbage(2 << 20),
+            Answer::Dead("message.too_large"),
+        ));
         let job = match stage {
             "issue" => json!({"application": somebody, "line": 0}),
             _ => json!({"guarantee": somebody, "revision": 0}),
         };
-        cases.push(Case::new(&format!("{stage}: nobody's"), stage, job.to_string(), Answer::Dead("reference.missing")));
+        cases.push(Case::new(
+            &format!("{stage}: nobody's"),
+            stage,
+            job.to_string(),
+            Answer::Dead("reference.missing"),
+        ));
         let text = job.to_string().replace(somebody, &format!("{CANARY}@example.jp';drop table mail;--"));
         cases.push(Case::new(&format!("{stage}: no id"), stage, text, Answer::Dead("reference.missing")));
         // PostgreSQL has no such text; dispatch asks by a name made of it.
@@ -168,30 +201,51 @@ fn unreadable() -> Vec<Case> {
 fn wrong() -> Vec<Case> {
     let long = "長".repeat(10_000);
     let mut cases = vec![
-        Case::rejected("unknown-obligee", "obligee.unknown", "$.obligee", |a| a["obligee"] = "atlantis".into()),
-        Case::rejected("obligee-path", "obligee.unknown", "$.obligee", |a| a["obligee"] = "../../etc/passwd".into()),
+        Case::rejected("unknown-obligee", "obligee.unknown", "$.obligee", |a| {
+            a["obligee"] = "atlantis".into()
+        }),
+        Case::rejected("obligee-path", "obligee.unknown", "$.obligee", |a| {
+            a["obligee"] = "../../etc/passwd".into()
+        }),
         Case::rejected("not-yet", "obligee.not_yet_electronic", "$.products[0].medium", |a| {
             a["works"]["contract_date"] = "2025-11-30".into();
         }),
-        Case::rejected("crlf-name", "text.control_character", "$.principal.name", |a| a["principal"]["name"] = "株式会社\r\n架空".into()),
+        Case::rejected("crlf-name", "text.control_character", "$.principal.name", |a| {
+            a["principal"]["name"] = "株式会社\r\n架空".into()
+        }),
         Case::rejected("crlf-mail", "text.control_character", "$.notification.mail_address", |a| {
-            a["notification"]["mail_address"] = format!("{CANARY}@example.jp\r\nBcc: {CANARY}@example.com").into();
+            a["notification"]["mail_address"] =
+                format!("{CANARY}@example.jp\r\nBcc: {CANARY}@example.com").into();
         }),
         Case::rejected("lf-mail", "text.control_character", "$.notification.mail_address", |a| {
             a["notification"]["mail_address"] = format!("{CANARY}@example.jp\n").into();
         }),
-        Case::rejected("bidi", "text.direction_character", "$.principal.name", |a| a["principal"]["name"] = "株式会社\u{202e}木土".into()),
-        Case::rejected("nul", "text.control_character", "$.works.name", |a| a["works"]["name"] = "架空\0工事".into()),
-        Case::rejected("vertical-tab", "text.control_character", "$.works.name", |a| a["works"]["name"] = "架空\u{b}工事".into()),
-        Case::rejected("line-separator", "text.control_character", "$.works.name", |a| a["works"]["name"] = "架空\u{2028}工事".into()),
-        Case::rejected("long-name", "text.too_long", "$.principal.name", |a| a["principal"]["name"] = long.as_str().into()),
+        Case::rejected("bidi", "text.direction_character", "$.principal.name", |a| {
+            a["principal"]["name"] = "株式会社\u{202e}木土".into()
+        }),
+        Case::rejected("nul", "text.control_character", "$.works.name", |a| {
+            a["works"]["name"] = "架空\0工事".into()
+        }),
+        Case::rejected("vertical-tab", "text.control_character", "$.works.name", |a| {
+            a["works"]["name"] = "架空\u{b}工事".into()
+        }),
+        Case::rejected("line-separator", "text.control_character", "$.works.name", |a| {
+            a["works"]["name"] = "架空\u{2028}工事".into()
+        }),
+        Case::rejected("long-name", "text.too_long", "$.principal.name", |a| {
+            a["principal"]["name"] = long.as_str().into()
+        }),
         Case::rejected("long-mail", "mail_address.malformed", "$.notification.mail_address", |a| {
             a["notification"]["mail_address"] = format!("{}@example.jp", "a".repeat(10_000)).into();
         }),
         Case::rejected("unknown-field", "message.malformed", "$.colour", |a| a["colour"] = CANARY.into()),
-        Case::rejected("odd-field", "message.malformed", "$.…", |a| a[format!("<{CANARY}@example.jp>")] = 1.into()),
+        Case::rejected("odd-field", "message.malformed", "$.…", |a| {
+            a[format!("<{CANARY}@example.jp>")] = 1.into()
+        }),
         Case::rejected("wrong-type", "message.malformed", "$.products", |a| a["products"] = CANARY.into()),
-        Case::rejected("wrong-number", "amount.malformed", "$.products[0].amount", |a| a["products"][0]["amount"] = 1.5.into()),
+        Case::rejected("wrong-number", "amount.malformed", "$.products[0].amount", |a| {
+            a["products"][0]["amount"] = 1.5.into()
+        }),
         Case::rejected("no-products", "products.empty", "$.products", |a| a["products"] = json!([])),
         Case::rejected("nested-field", "message.malformed", "$.contact.department", |a| {
             a["contact"]["department"] = (0..100).fold(json!(CANARY), |inner, _| json!([inner]));
@@ -204,7 +258,11 @@ fn wrong() -> Vec<Case> {
     let twice = application("key-twice").to_string().replacen('{', "{\"branch\":\"31\",", 1);
     cases.push(written("key-twice", twice, "$"));
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    cases.push(written("deep-field", application("deep-field").to_string().replacen('{', &format!("{{\"deep\":{deep},"), 1), "$.deep"));
+    cases.push(written(
+        "deep-field",
+        application("deep-field").to_string().replacen('{', &format!("{{\"deep\":{deep},"), 1),
+        "$.deep",
+    ));
     let huge = application("huge-number").to_string().replacen("\"2,970,000\"", &"9".repeat(400), 1);
     assert!(huge.contains("999999"));
     cases.push(Case::dead("huge-number", huge));
@@ -233,18 +291,27 @@ fn oddly_wrapped() -> Vec<Case> {
         header("large", "note", text(&"髙".repeat(30_000))),
         Case { nested: 10, ..Case::issued("nested-headers", BasicProperties::default()) },
         Case { nested: 200, ..Case::issued("deeply-nested-headers", BasicProperties::default()) },
-        Case::issued("wrong-type-property", properties("wrong-type-property", &[]).with_type("issue.v1".into())),
+        Case::issued(
+            "wrong-type-property",
+            properties("wrong-type-property", &[]).with_type("issue.v1".into()),
+        ),
         Case::issued("other-properties", {
-            let odd = properties("\u{202e}{{id}}", &[]).with_correlation_id("\r\nx".into()).with_content_type("image/png".into());
-            odd.with_content_encoding("gzip".into()).with_reply_to("amq.rabbitmq.trace".into()).with_app_id("<b>".into())
+            let odd = properties("\u{202e}{{id}}", &[])
+                .with_correlation_id("\r\nx".into())
+                .with_content_type("image/png".into());
+            odd.with_content_encoding("gzip".into())
+                .with_reply_to("amq.rabbitmq.trace".into())
+                .with_app_id("<b>".into())
         }),
     ]
 }
 
 /// Dead letters of messages with hostile properties keep to the same form.
 fn dead_and_oddly_wrapped() -> Vec<Case> {
-    let case =
-        |name: &str, header: &str, value: AMQPValue| Case { properties: properties(name, &[(header, value)]), ..Case::dead(name, "") };
+    let case = |name: &str, header: &str, value: AMQPValue| Case {
+        properties: properties(name, &[(header, value)]),
+        ..Case::dead(name, "")
+    };
     let mut bare = Case::dead("no properties", "[no properties]");
     bare.properties = BasicProperties::default();
     vec![
@@ -262,7 +329,9 @@ fn answers(messages: &[Message]) -> BTreeMap<String, Vec<Message>> {
     let mut answers: BTreeMap<String, Vec<Message>> = BTreeMap::new();
     for message in messages {
         let key = match (message.exchange.as_str(), message.routing_key.as_str()) {
-            ("events", "application.rejected" | "guarantee.issued") => message.json()["id"].as_str().unwrap().to_owned(),
+            ("events", "application.rejected" | "guarantee.issued") => {
+                message.json()["id"].as_str().unwrap().to_owned()
+            }
             ("dead", _) => message.message_id().to_owned(),
             _ => continue,
         };
@@ -275,25 +344,49 @@ fn assert_answered(case: &Case, answers: &[Message]) {
     let name = &case.name;
     let [answer] = answers else { panic!("{name} has {} answers: {answers:?}", answers.len()) };
     match &case.answer {
-        Answer::Issued(_) => assert_eq!(answer.routing_key, "guarantee.issued", "{name}: {}", answer.all_text()),
+        Answer::Issued(_) => {
+            assert_eq!(answer.routing_key, "guarantee.issued", "{name}: {}", answer.all_text())
+        }
         Answer::Rejected(_, code, path) => {
             assert_eq!(answer.routing_key, "application.rejected", "{name}");
             let event = answer.json();
             let violations = event["violations"].as_array().unwrap();
-            assert!(violations.iter().any(|found| found["code"] == *code && found["path"] == *path), "{name}: {violations:?}");
-            for told in violations.iter().flat_map(|found| ["message_ja", "message_en"].map(|key| found[key].as_str().unwrap())) {
-                assert!(!told.is_empty() && !told.contains(CANARY) && !told.contains(char::is_control), "{name}: {told}");
+            assert!(
+                violations.iter().any(|found| found["code"] == *code && found["path"] == *path),
+                "{name}: {violations:?}"
+            );
+            for told in violations
+                .iter()
+                .flat_map(|found| ["message_ja", "message_en"].map(|key| found[key].as_str().unwrap()))
+            {
+                assert!(
+                    !told.is_empty() && !told.contains(CANARY) && !told.contains(char::is_control),
+                    "{name}: {told}"
+                );
             }
         }
         Answer::Dead(code) => {
-            assert_eq!((answer.exchange.as_str(), answer.routing_key.as_str()), ("dead", case.stage), "{name}");
-            assert_eq!(answer.header("hosho-fault-code").as_deref(), Some(*code), "{name}: {:?}", answer.header("hosho-fault"));
+            assert_eq!(
+                (answer.exchange.as_str(), answer.routing_key.as_str()),
+                ("dead", case.stage),
+                "{name}"
+            );
+            assert_eq!(
+                answer.header("hosho-fault-code").as_deref(),
+                Some(*code),
+                "{name}: {:?}",
+                answer.header("hosho-fault")
+            );
             assert!(answer.body == case.body, "{name}: a dead letter is the message as it came");
             assert!(
-                answer.header("hosho-attempt").unwrap().parse::<u32>().unwrap() >= 1 && answer.header("hosho-first-failed-at").is_some()
+                answer.header("hosho-attempt").unwrap().parse::<u32>().unwrap() >= 1
+                    && answer.header("hosho-first-failed-at").is_some()
             );
             let headers = Message { body: Vec::new(), ..answer.clone() }.all_text();
-            assert!(!headers.contains(CANARY) && !headers.contains("x-death") && !headers.contains("note="), "{name}: {headers}");
+            assert!(
+                !headers.contains(CANARY) && !headers.contains("x-death") && !headers.contains("note="),
+                "{name}: {headers}"
+            );
         }
     }
 }
@@ -306,7 +399,8 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     let mut worker = house.work(&[]);
     let pid = worker.pid();
     let client = house.client();
-    let mut cases: Vec<Case> = [unreadable(), wrong(), oddly_wrapped(), dead_and_oddly_wrapped()].into_iter().flatten().collect();
+    let mut cases: Vec<Case> =
+        [unreadable(), wrong(), oddly_wrapped(), dead_and_oddly_wrapped()].into_iter().flatten().collect();
     // One neighbour after every tenth.
     let hostile = cases.len();
     for at in (0..hostile).step_by(10).rev() {
@@ -322,7 +416,11 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     };
     let unanswered = || {
         let answered = answers(&tap.messages());
-        cases.iter().filter(|case| !answered.contains_key(&key(case))).map(|case| case.name.clone()).collect::<Vec<_>>()
+        cases
+            .iter()
+            .filter(|case| !answered.contains_key(&key(case)))
+            .map(|case| case.name.clone())
+            .collect::<Vec<_>>()
     };
     let answered = within(LIMIT, || {
         assert!(worker.is_alive(), "the worker died: {}", worker.output());
@@ -340,9 +438,12 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
         ("render", json!({"guarantee": guarantee, "revision": -1})),
         ("dispatch", json!({"guarantee": guarantee, "revision": i64::MIN})),
     ] {
-        let case = Case::new(&format!("{stage} {job}"), stage, job.to_string(), Answer::Dead("reference.missing"));
+        let case =
+            Case::new(&format!("{stage} {job}"), stage, job.to_string(), Answer::Dead("reference.missing"));
         case.publish(&house, &client);
-        eventually("a dead letter", LIMIT, || answers(&tap.messages()).contains_key(&case.message_id()).then_some(()));
+        eventually("a dead letter", LIMIT, || {
+            answers(&tap.messages()).contains_key(&case.message_id()).then_some(())
+        });
         cases.push(case);
     }
     assert!(worker.is_alive() && worker.pid() == pid);
@@ -361,13 +462,19 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     assert!(answered.is_empty(), "answers to nothing: {answered:?}");
     assert_eq!(buried, u64::try_from(dead).unwrap());
     let good = cases.iter().filter(|case| matches!(case.answer, Answer::Issued(_))).count();
-    assert_eq!((usize::try_from(house.rows("guarantee")).unwrap(), house.smtp.received().len()), (good, good));
+    assert_eq!(
+        (usize::try_from(house.rows("guarantee")).unwrap(), house.smtp.received().len()),
+        (good, good)
+    );
     assert_events_keep_the_contract(&tap);
 
     let logs = house.logs();
     Needles::new([CANARY.to_owned()]).assert_absent("the log", &logs);
-    let panics: Vec<Value> =
-        house.log_lines().into_iter().filter(|line| line["message"].as_str().unwrap_or("").contains("panicked")).collect();
+    let panics: Vec<Value> = house
+        .log_lines()
+        .into_iter()
+        .filter(|line| line["message"].as_str().unwrap_or("").contains("panicked"))
+        .collect();
     assert!(panics.is_empty(), "{panics:?}");
     let longest = logs.lines().map(str::len).max().unwrap();
     assert!(longest < 4_000, "a log line has {longest} bytes");
@@ -402,19 +509,24 @@ fn names_that_look_like_markup_are_legal_text() {
             assert!(text.contains(&squeezed(name)), "{name} is not in the {what}: {text}");
         }
     }
-    for name in [representative, "青森県<br/>平川市{{address}}", "＜銀行＞＆｛｛ｂａｎｋ｝｝"] {
+    for name in [representative, "青森県<br/>平川市{{address}}", "＜銀行＞＆｛｛ｂａｎｋ｝｝"]
+    {
         assert!(certificate.contains(&squeezed(name)), "{name} is not in the certificate: {certificate}");
     }
 
     assert_eq!(revision.mails.iter().map(|mail| mail.state).collect::<Vec<_>>(), [State::Accepted]);
     let received = house.smtp.received();
     let mail = smtp::parse(&received[0].file);
-    assert_eq!(mail.shape, ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]);
+    assert_eq!(
+        mail.shape,
+        ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]
+    );
     let (plain, html) = (mail.text.unwrap(), mail.html.unwrap());
     for name in [works, company] {
         assert!(plain.contains(name), "{plain}");
         assert!(!html.contains(name));
-        let escaped = name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+        let escaped =
+            name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
         let escaped = escaped.replace('\'', "&#x27;").replace('`', "&#x60;").replace('=', "&#x3D;");
         assert!(html.contains(&escaped), "{escaped} is not in {html}");
     }

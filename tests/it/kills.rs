@@ -117,7 +117,8 @@ fn send_again(crew: &mut Crew, applications: &[Application], unknown: &BTreeSet<
     crew.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
     eventually("the second attempts", LIMIT, || {
         crew.assert_alive();
-        (crew.number("select count(*) from mail where state not in ('accepted', 'rejected')") == 0).then_some(())
+        (crew.number("select count(*) from mail where state not in ('accepted', 'rejected')") == 0)
+            .then_some(())
     });
     crew.finish(&totals);
     let books = balance(crew, applications);
@@ -155,7 +156,11 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
         };
         // Those of earlier kills stand there until they are old enough to count as unknown.
         let sending: BTreeSet<String> = crew.kill(who).difference(&in_flight).cloned().collect();
-        eprintln!("kill {}: {who:?} when {mark:?} reached {at}, mails held: {amid_mail}; {} in flight", kill + 1, sending.len());
+        eprintln!(
+            "kill {}: {who:?} when {mark:?} reached {at}, mails held: {amid_mail}; {} in flight",
+            kill + 1,
+            sending.len()
+        );
         assert!(sending.len() <= 2 * CONNECTIONS, "{} mails are said to be in flight", sending.len());
         assert!(!amid_mail || !sending.is_empty());
         in_flight.extend(sending);
@@ -163,16 +168,29 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
         crew.start(&[]);
     }
     crew.finish(&totals);
-    eprintln!("{} applications, {kills} kills: done after {:.1} s", applications.len(), began.elapsed().as_secs_f64());
+    eprintln!(
+        "{} applications, {kills} kills: done after {:.1} s",
+        applications.len(),
+        began.elapsed().as_secs_f64()
+    );
 
     let books = balance(&mut crew, &applications);
     let received = compare_mails(&crew, &books);
     let unknown = books.mails_in(State::Unknown);
     let stored = unknown.iter().filter(|mail| received.copies(mail) > 0).count();
-    eprintln!("{} mails: {} were in flight, {} are unknown, {stored} of them stored", totals.mails, in_flight.len(), unknown.len());
+    eprintln!(
+        "{} mails: {} were in flight, {} are unknown, {stored} of them stored",
+        totals.mails,
+        in_flight.len(),
+        unknown.len()
+    );
     eprintln!("{} files left half written", books.torn);
-    let unexplained: Vec<_> = unknown.iter().filter(|mail| !in_flight.contains(*mail) && !received.is_unanswered(mail)).collect();
-    assert!(unexplained.is_empty(), "unknown, and neither in flight at a kill nor left without an answer: {unexplained:?}");
+    let unexplained: Vec<_> =
+        unknown.iter().filter(|mail| !in_flight.contains(*mail) && !received.is_unanswered(mail)).collect();
+    assert!(
+        unexplained.is_empty(),
+        "unknown, and neither in flight at a kill nor left without an answer: {unexplained:?}"
+    );
     assert!(unknown.len() <= kills * 2 * CONNECTIONS);
     assert_eq!(received.repeated(), 0, "nothing was sent again yet");
 
@@ -183,7 +201,9 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
 fn keep_silent(crew: &Crew) {
     let before = unanswered(crew);
     crew.house.smtp.script(&[("after_dot", "hang")]);
-    eventually("a mail that is taken and not answered for", LIMIT, || (unanswered(crew) > before).then_some(()));
+    eventually("a mail that is taken and not answered for", LIMIT, || {
+        (unanswered(crew) > before).then_some(())
+    });
 }
 
 /// Mails that the mail server took without answering for them.
@@ -222,7 +242,10 @@ fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_ag
     crew.finish(&totals);
     let books = balance(&mut crew, &applications);
     compare_mails(&crew, &books);
-    assert_eq!((books.mails_in(State::Accepted).len(), crew.house.smtp.count()), (totals.mails, totals.mails));
+    assert_eq!(
+        (books.mails_in(State::Accepted).len(), crew.house.smtp.count()),
+        (totals.mails, totals.mails)
+    );
 }
 
 #[test]
@@ -257,11 +280,18 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
     // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed. Noticing it takes long.
     let freeze = dice.below(2 * kills);
     for kill in 0..kills {
-        let (mark, at) =
-            moment(&mut crew, &mut dice, &totals, kills - kill - 1, &[Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails]);
+        let (mark, at) = moment(
+            &mut crew,
+            &mut dice,
+            &totals,
+            kills - kill - 1,
+            &[Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails],
+        );
         crew.until(mark, at);
         // A worker that was still starting has not consumed yet: it says so in other words.
-        let noticed = |log: &String| log.matches("The broker failed").count() + log.matches("The broker is not ready").count();
+        let noticed = |log: &String| {
+            log.matches("The broker failed").count() + log.matches("The broker is not ready").count()
+        };
         let before: Vec<usize> = crew.logs().iter().map(noticed).collect();
         if kill == freeze {
             rabbit.freeze();
@@ -298,7 +328,8 @@ fn workers_wait_for_a_database_that_is_away() {
     crew.until_at_work();
     crew.enqueue(&applications, 1);
     for (outage, cut) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
-        let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]][outage][dice.below(2)];
+        let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]]
+            [outage][dice.below(2)];
         let now = crew.progress(mark);
         let at = now + 1 + dice.below((mark.end(&totals) - now) / 3);
         crew.until(mark, at);
@@ -327,7 +358,10 @@ fn hold_answers(crew: &mut Crew) {
     eventually("an answer that is held back", LIMIT, || {
         let sending = crew.texts("select '<' || message_id || '>' from mail where state = 'sending'");
         let stored = crew.house.smtp.received();
-        stored.iter().any(|mail| mail.message_id.as_ref().is_some_and(|id| sending.contains(id))).then_some(())
+        stored
+            .iter()
+            .any(|mail| mail.message_id.as_ref().is_some_and(|id| sending.contains(id)))
+            .then_some(())
     });
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use hosho::mail::{
-    Attachment, Credentials, Letter, LetterError, MailContext, Mailer, Outcome, Security, SendError, Sender, SmtpSettings, Step, file_name,
+    Attachment, Credentials, Letter, LetterError, MailContext, Mailer, Outcome, Security, SendError, Sender,
+    SmtpSettings, Step, file_name,
 };
 use hosho::secret::Secret;
 use hosho::templates::{TemplateContext as _, Templates};
@@ -23,7 +24,10 @@ fn letter(id: &str) -> Letter {
     Letter {
         message_id: format!("{id}@hosho.example.jp"),
         date: chrono::NaiveDate::from_ymd_opt(2026, 7, 1).unwrap().and_hms_opt(1, 2, 3).unwrap(),
-        from: Sender { name: Some("東日本見本保証株式会社 見本支店".to_owned()), address: "hosho@example.jp".into() },
+        from: Sender {
+            name: Some("東日本見本保証株式会社 見本支店".to_owned()),
+            address: "hosho@example.jp".into(),
+        },
         to: "taro.yamada@kensetsu.example.com".into(),
         subject: templates.render("mail/issued/subject", &context).unwrap(),
         text: templates.render("mail/issued/body.txt", &context).unwrap(),
@@ -77,11 +81,17 @@ fn assert_arrived_whole(path: &Path, sent: &Letter) {
     assert_eq!(mail.header("Date"), "Wed, 01 Jul 2026 01:02:03 +0000");
     assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
     assert_eq!(mail.header("Trace-Id"), "4bf92f3577b34da6a3ce929d0e0e4736");
-    assert_eq!(mail.shape, ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]);
+    assert_eq!(
+        mail.shape,
+        ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]
+    );
     assert_eq!(mail.text.unwrap().replace("\r\n", "\n").trim_end(), sent.text.trim_end());
     assert_eq!(mail.html.unwrap().replace("\r\n", "\n").trim_end(), sent.html.trim_end());
     let [attachment] = &mail.attachments[..] else { panic!("{:?}", mail.attachments) };
-    assert_eq!((&attachment.name, &attachment.media_type), (&sent.attachments[0].file_name, &sent.attachments[0].media_type));
+    assert_eq!(
+        (&attachment.name, &attachment.media_type),
+        (&sent.attachments[0].file_name, &sent.attachments[0].media_type)
+    );
     let sha256 = Sha256::digest(&sent.attachments[0].bytes);
     assert!((0..32).all(|at| attachment.sha256[2 * at..][..2] == format!("{:02x}", sha256[at])));
 }
@@ -98,7 +108,10 @@ async fn a_letter_arrives_whole_and_a_resend_is_the_same_bytes() {
 
     let received = server.received();
     assert_eq!(received.len(), 2);
-    assert_eq!((received[0].from.as_str(), &received[0].to[..]), ("hosho@example.jp", &[sent.to.expose().to_owned()][..]));
+    assert_eq!(
+        (received[0].from.as_str(), &received[0].to[..]),
+        ("hosho@example.jp", &[sent.to.expose().to_owned()][..])
+    );
     assert_arrived_whole(&received[0].file, &sent);
     assert_eq!(std::fs::read(&received[0].file).unwrap(), std::fs::read(&received[1].file).unwrap());
 
@@ -140,7 +153,11 @@ async fn tls_and_login_work_with_a_private_ca() {
         ] {
             let error = Mailer::smtp(bad).unwrap().send(&letter("refused")).await.unwrap_err();
             assert_eq!(error.outcome(), Outcome::Unavailable, "{}", chain(&error));
-            assert!(matches!(error, SendError::Unavailable { step: found, .. } if found == step), "{}", chain(&error));
+            assert!(
+                matches!(error, SendError::Unavailable { step: found, .. } if found == step),
+                "{}",
+                chain(&error)
+            );
             let text = format!("{} {error:?}", chain(&error));
             assert!(!text.contains("password") && !text.contains("example.com"), "{text}");
         }
@@ -180,7 +197,12 @@ async fn each_refusal_is_told_for_what_it_is_and_names_nobody() {
     ] {
         server.script(&[(key, answer)]);
         let error = mailer.send(&letter("refused")).await.unwrap_err();
-        assert_eq!((error.outcome(), error.reply().map(|reply| reply.code)), (outcome, Some(code)), "{key} {answer}: {}", chain(&error));
+        assert_eq!(
+            (error.outcome(), error.reply().map(|reply| reply.code)),
+            (outcome, Some(code)),
+            "{key} {answer}: {}",
+            chain(&error)
+        );
         let text = format!("{} {error:?}", chain(&error));
         assert!(!text.contains("taro") && !text.contains("kensetsu") && !text.contains("hosho@"), "{text}");
         // The neighbour is unharmed, on whatever connection is left.
@@ -188,15 +210,22 @@ async fn each_refusal_is_told_for_what_it_is_and_names_nobody() {
         mailer.send(&letter("neighbour")).await.unwrap();
     }
     server.script(&[("greeting", "554 5.3.2 no service")]);
-    let error = Mailer::smtp(settings(&server, Security::None)).unwrap().send(&letter("refused")).await.unwrap_err();
+    let error =
+        Mailer::smtp(settings(&server, Security::None)).unwrap().send(&letter("refused")).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
-    assert!(server.received().iter().all(|mail| mail.message_id.as_deref() == Some("<neighbour@hosho.example.jp>")));
+    assert!(
+        server
+            .received()
+            .iter()
+            .all(|mail| mail.message_id.as_deref() == Some("<neighbour@hosho.example.jp>"))
+    );
 }
 
 #[tokio::test]
 async fn silence_after_the_final_dot_is_unknown_and_nothing_is_sent_twice() {
     let server = SmtpServer::start(Mode::Plain, None);
-    let impatient = SmtpSettings { reply_timeout: Duration::from_secs(1), ..settings(&server, Security::None) };
+    let impatient =
+        SmtpSettings { reply_timeout: Duration::from_secs(1), ..settings(&server, Security::None) };
     let mailer = Mailer::smtp(impatient).unwrap();
     for (number, after_dot) in ["close", "hang", "close"].into_iter().enumerate() {
         // The first goes over a new connection, the others over one from the pool.
@@ -206,9 +235,14 @@ async fn silence_after_the_final_dot_is_unknown_and_nothing_is_sent_twice() {
         server.script(&[]);
         mailer.send(&letter(&format!("next-{number}"))).await.unwrap();
     }
-    let ids: Vec<_> = server.received().into_iter().map(|mail| (mail.message_id.unwrap(), mail.replied)).collect();
-    let expected = (0..3)
-        .flat_map(|number| [(format!("<unknown-{number}@hosho.example.jp>"), false), (format!("<next-{number}@hosho.example.jp>"), true)]);
+    let ids: Vec<_> =
+        server.received().into_iter().map(|mail| (mail.message_id.unwrap(), mail.replied)).collect();
+    let expected = (0..3).flat_map(|number| {
+        [
+            (format!("<unknown-{number}@hosho.example.jp>"), false),
+            (format!("<next-{number}@hosho.example.jp>"), true),
+        ]
+    });
     assert_eq!(ids, expected.collect::<Vec<_>>());
 }
 
@@ -278,7 +312,8 @@ async fn a_server_that_never_answers_is_unavailable_in_time() {
     // Accepts connections (the kernel does) and never says a word.
     let silent = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let server = SmtpServer::start(Mode::Plain, None);
-    let waiting = SmtpSettings { port, timeout: Duration::from_millis(300), ..settings(&server, Security::None) };
+    let waiting =
+        SmtpSettings { port, timeout: Duration::from_millis(300), ..settings(&server, Security::None) };
     let error = Mailer::smtp(waiting).unwrap().send(&letter("silence")).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
     drop(silent);
@@ -293,7 +328,11 @@ async fn headers_cannot_be_smuggled_in() {
     assert!(matches!(error, SendError::Unsendable(LetterError::ControlCharacter { field: "subject" })));
     assert_eq!(error.outcome(), Outcome::Permanent);
     // A dot alone on a line does not end the content, and markup stays text.
-    let dots = Letter { text: "前\n.\nQUIT\n後\n".to_owned(), html: "<p>&lt;b&gt;</p>\n.\n".to_owned(), ..letter("dots") };
+    let dots = Letter {
+        text: "前\n.\nQUIT\n後\n".to_owned(),
+        html: "<p>&lt;b&gt;</p>\n.\n".to_owned(),
+        ..letter("dots")
+    };
     mailer.send(&dots).await.unwrap();
     assert_arrived_whole(&server.received()[0].file, &dots);
 }
@@ -308,7 +347,10 @@ async fn the_folder_holds_one_private_file_per_letter() {
         let reply = mailer.send(&letter("one")).await.unwrap();
         assert_eq!((reply.code, reply.text.as_str()), (250, "one@hosho.example.jp.eml"));
     }
-    let names: Vec<_> = std::fs::read_dir(&mails).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: Vec<_> = std::fs::read_dir(&mails)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert_eq!(names, ["one@hosho.example.jp.eml"]);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&mails), mode(&mails.join(&names[0]))), (0o700, 0o600));

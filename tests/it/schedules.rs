@@ -69,7 +69,8 @@ impl Premises {
         // In memory where that can be: nothing here depends on what survives a power cut, and waiting for disks would take most of
         // the time.
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         let overrides = [
             ("database.url", format!("sqlite:{}", path("hosho.sqlite"))),
@@ -114,7 +115,8 @@ impl Premises {
         let broker: Arc<dyn Broker> = Arc::new(broker.clone());
         for source in [Source::Dead, Source::Unrouted] {
             let (pool, clock) = (services.pool.clone(), services.clock.clone());
-            tasks.spawn(Ingester { broker: Arc::clone(&broker), pool, clock, stop: stop.clone() }.run(source));
+            tasks
+                .spawn(Ingester { broker: Arc::clone(&broker), pool, clock, stop: stop.clone() }.run(source));
         }
         tasks
     }
@@ -166,10 +168,16 @@ async fn work(first: u64, hand: u64, hands: u64, count: u64, failed: &AtomicBool
         let mut dice = Dice::new(seed);
         let broker = Chaos::new(Dice::new(dice.roll()));
         match AssertUnwindSafe(premises.run(&broker, dice, seed)).catch_unwind().await {
-            Ok(record) => figures.iter_mut().zip([1].into_iter().chain(record.counts)).for_each(|(sum, count)| *sum += count),
+            Ok(record) => figures
+                .iter_mut()
+                .zip([1].into_iter().chain(record.counts))
+                .for_each(|(sum, count)| *sum += count),
             Err(panic) => {
                 failed.store(true, Ordering::Relaxed);
-                let problem = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+                let problem = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref().copied());
                 let log = broker.record().log;
                 panic!(
                     "schedule {} of {count} failed; HOSHO_DRILL_SEED={seed} HOSHO_DRILL_SCHEDULES=1 repeats it alone\n{}\n{}",
@@ -189,7 +197,9 @@ fn no_order_of_events_loses_or_doubles_anything() {
     let count: u64 = setting("SCHEDULES").unwrap_or(600);
     let began = Instant::now();
     let failed = AtomicBool::new(false);
-    let hands = std::thread::available_parallelism().map_or(1, NonZero::get).min(usize::try_from(count).unwrap()) as u64;
+    let hands = std::thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(usize::try_from(count).unwrap()) as u64;
     let figures: Vec<Figures> = std::thread::scope(|scope| {
         let one = |hand| {
             let failed = &failed;
@@ -200,7 +210,8 @@ fn no_order_of_events_loses_or_doubles_anything() {
         let all: Vec<_> = (0..hands).map(one).collect();
         all.into_iter().map(|hand| hand.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
-    let [schedules, batches, mishaps, copies] = figures.iter().fold([0; 4], |sum, more| std::array::from_fn(|at| sum[at] + more[at]));
+    let [schedules, batches, mishaps, copies] =
+        figures.iter().fold([0; 4], |sum, more| std::array::from_fn(|at| sum[at] + more[at]));
     let seconds = began.elapsed().as_secs_f64();
     eprintln!("{schedules} schedules, {batches} batches, {mishaps} mishaps, {copies} copies: {seconds:.1} s");
     assert_eq!(schedules as u64, count);

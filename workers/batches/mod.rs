@@ -37,7 +37,9 @@ impl FromStr for Cron {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        cron::Schedule::from_str(text).map(Self).map_err(|error| format!("not a cron expression with seconds first: {error}"))
+        cron::Schedule::from_str(text)
+            .map(Self)
+            .map_err(|error| format!("not a cron expression with seconds first: {error}"))
     }
 }
 
@@ -56,13 +58,23 @@ enum Job {
 }
 
 /// Runs the schedule until the process is asked to stop.
-pub async fn run(services: Arc<Services>, broker: Arc<dyn Broker>, schedule: config::Schedule, stop: watch::Receiver<bool>) {
+pub async fn run(
+    services: Arc<Services>,
+    broker: Arc<dyn Broker>,
+    schedule: config::Schedule,
+    stop: watch::Receiver<bool>,
+) {
     let jobs = [(Job::Resend, &schedule.resend), (Job::Recover, &schedule.recover)];
-    let jobs: Vec<(Job, Cron)> = jobs.into_iter().filter_map(|(job, text)| Some((job, text.parse().ok()?))).collect();
-    let after = chrono::TimeDelta::seconds(i64::try_from(schedule.recover_after_seconds).unwrap_or(i64::MAX / 1_000));
+    let jobs: Vec<(Job, Cron)> =
+        jobs.into_iter().filter_map(|(job, text)| Some((job, text.parse().ok()?))).collect();
+    let after =
+        chrono::TimeDelta::seconds(i64::try_from(schedule.recover_after_seconds).unwrap_or(i64::MAX / 1_000));
     let mut from = services.clock.now();
     loop {
-        let due = jobs.iter().filter_map(|(job, cron)| Some((cron.next(from)?, *job))).min_by_key(|(moment, _)| *moment);
+        let due = jobs
+            .iter()
+            .filter_map(|(job, cron)| Some((cron.next(from)?, *job)))
+            .min_by_key(|(moment, _)| *moment);
         let Some((moment, job)) = due else {
             // Nothing is due ever again; the process still has this task.
             let _ = stop.clone().wait_for(|stop| *stop).await;
@@ -96,7 +108,9 @@ async fn queue_again(broker: &dyn Broker, job: Job, messages: Vec<Outgoing>) {
     let published = async { broker.publisher().await?.publish(messages).await };
     match published.await {
         Ok(()) => info!(job = ?job, messages = count, "Work left behind is queued again"),
-        Err(error) => warn!(job = ?job, error = chain(&error), "Work left behind could not be queued again; the next turn tries"),
+        Err(error) => {
+            warn!(job = ?job, error = chain(&error), "Work left behind could not be queued again; the next turn tries")
+        }
     }
 }
 

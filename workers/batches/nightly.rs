@@ -127,7 +127,11 @@ impl Nightly {
             match self.look().await {
                 Ok(Ended::Stopped) => return,
                 Ok(Ended::Complete | Ended::ByOthers) => {}
-                Err(trouble) => warn!(job = JOB, error = chain(&trouble), "The batch cannot go on for now; it is looked after again"),
+                Err(trouble) => warn!(
+                    job = JOB,
+                    error = chain(&trouble),
+                    "The batch cannot go on for now; it is looked after again"
+                ),
             }
             if self.pause(TICK).await {
                 return;
@@ -142,7 +146,11 @@ impl Nightly {
             match self.look().await {
                 Ok(Ended::Stopped) => return false,
                 Ok(Ended::Complete | Ended::ByOthers) => {}
-                Err(trouble) => warn!(job = JOB, error = chain(&trouble), "The batch cannot go on for now; it is looked after again"),
+                Err(trouble) => warn!(
+                    job = JOB,
+                    error = chain(&trouble),
+                    "The batch cannot go on for now; it is looked after again"
+                ),
             }
             let id = id.to_owned();
             match self.database(move |db| job_run::by_id(db, &id)).await {
@@ -161,12 +169,20 @@ impl Nightly {
         if self.scheduled {
             let (settings, clock) = (self.settings.clone(), self.clock.clone());
             if let Some(run) = self.database(move |db| turn(db, &settings, &clock)).await? {
-                info!(job = JOB, run.id = run.id, slot = run.scheduled_for, run.total = run.total, "A run begins");
+                info!(
+                    job = JOB,
+                    run.id = run.id,
+                    slot = run.scheduled_for,
+                    run.total = run.total,
+                    "A run begins"
+                );
             }
         }
         self.report().await?;
         self.look_after_cancelled().await?;
-        let Some(run) = self.database(|db| job_run::active(db, JOB)).await? else { return Ok(Ended::ByOthers) };
+        let Some(run) = self.database(|db| job_run::active(db, JOB)).await? else {
+            return Ok(Ended::ByOthers);
+        };
         match self.lease(&run.id).await? {
             Some(run) => self.drive(run).await,
             None => Ok(Ended::ByOthers),
@@ -174,14 +190,22 @@ impl Nightly {
     }
 
     async fn lease(&self, id: &str) -> Result<Option<Run>, Trouble> {
-        let (id, name, now, until) = (id.to_owned(), self.name.clone(), self.clock.now(), self.clock.now() + self.settings.lease);
+        let (id, name, now, until) =
+            (id.to_owned(), self.name.clone(), self.clock.now(), self.clock.now() + self.settings.lease);
         self.database(move |db| job_run::lease(db, &id, &name, now, until)).await
     }
 
     async fn drive(&mut self, mut run: Run) -> Result<Ended, Trouble> {
-        info!(job = JOB, run.id = run.id, run.selected = run.selected, run.total = run.total, "This process drives the run");
-        let selection: Selection = snapshots::read(&run.selection)
-            .map_err(|_| DbError::Damaged { what: format!("the selection of the run {} cannot be read", run.id) })?;
+        info!(
+            job = JOB,
+            run.id = run.id,
+            run.selected = run.selected,
+            run.total = run.total,
+            "This process drives the run"
+        );
+        let selection: Selection = snapshots::read(&run.selection).map_err(|_| DbError::Damaged {
+            what: format!("the selection of the run {} cannot be read", run.id),
+        })?;
         let mut publisher = self.broker.publisher().await?;
         let mut letters = Letters::of(&run);
         let mut moved = self.clock.now();
@@ -213,7 +237,8 @@ impl Nightly {
                 self.queue_again(&run, &selection, &mut publisher).await?;
                 moved = self.clock.now();
             }
-            let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000) / u64::try_from(run.rate).unwrap_or(1).max(1);
+            let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000)
+                / u64::try_from(run.rate).unwrap_or(1).max(1);
             // Looking after a run is a tenth of its work at most, also where a full window lets a few guarantees follow at a time.
             let rest = (began.elapsed() * 10).min(TICK);
             let due = Duration::from_millis(millis).max(if sent == 0 { TICK } else { rest });
@@ -227,7 +252,8 @@ impl Nightly {
 
     /// Adds the next page, as far as the window and the rate allow; returns how many are under way.
     async fn select(&self, run: &Run, selection: &Selection) -> Result<i64, Trouble> {
-        let (run, selection, name, in_flight) = (run.clone(), selection.clone(), self.name.clone(), self.settings.in_flight);
+        let (run, selection, name, in_flight) =
+            (run.clone(), selection.clone(), self.name.clone(), self.settings.in_flight);
         let work = move |db: &mut Connection| {
             let queued = run_item::queued(db, &run.id)?;
             let room = (in_flight - queued).min(page_of(&run));
@@ -284,7 +310,8 @@ impl Nightly {
             return Ok(false);
         }
         let id = run.id.clone();
-        self.database(move |db| Ok(run_item::queued(db, &id)? == 0 && outbox::next(db, &id, 1)?.is_empty())).await
+        self.database(move |db| Ok(run_item::queued(db, &id)? == 0 && outbox::next(db, &id, 1)?.is_empty()))
+            .await
     }
 
     async fn finish(&mut self, run: &Run) -> Result<(), Trouble> {
@@ -298,20 +325,38 @@ impl Nightly {
                 Ok(counts)
             })
             .await?;
-        info!(job = JOB, run.id = run.id, run.done = counts.done, run.failed = counts.failed, "The run is over");
+        info!(
+            job = JOB,
+            run.id = run.id,
+            run.done = counts.done,
+            run.failed = counts.failed,
+            "The run is over"
+        );
         self.report().await
     }
 
     /// Queues again what the reissue stage has not had for long: a queue may have been lost.
-    async fn queue_again(&self, run: &Run, selection: &Selection, publisher: &mut Box<dyn Publisher>) -> Result<(), Trouble> {
+    async fn queue_again(
+        &self,
+        run: &Run,
+        selection: &Selection,
+        publisher: &mut Box<dyn Publisher>,
+    ) -> Result<(), Trouble> {
         let mut after = String::new();
         loop {
             let (id, from) = (run.id.clone(), after.clone());
             let page = self.database(move |db| run_item::untouched(db, &id, &from, PAGE)).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after.clone_from(last);
-            warn!(job = JOB, run.id = run.id, messages = page.len(), "Nothing has happened to these for long; they are queued again");
-            let again = page.iter().map(|(guarantee, application)| outgoing(message(run, selection, guarantee, application, 0)));
+            warn!(
+                job = JOB,
+                run.id = run.id,
+                messages = page.len(),
+                "Nothing has happened to these for long; they are queued again"
+            );
+            let again = page
+                .iter()
+                .map(|(guarantee, application)| outgoing(message(run, selection, guarantee, application, 0)));
             publisher.publish(again.collect()).await?;
         }
     }
@@ -346,7 +391,12 @@ impl Nightly {
             let of = run.clone();
             let text = self.database(move |db| report::write(db, &of)).await?;
             if let Err(problem) = report::deliver(&self.settings.report, &self.post, &run, &text).await {
-                warn!(job = JOB, run.id = run.id, error = problem, "The report of the run could not be delivered; it is tried again");
+                warn!(
+                    job = JOB,
+                    run.id = run.id,
+                    error = problem,
+                    "The report of the run could not be delivered; it is tried again"
+                );
                 let id = run.id.clone();
                 self.database(move |db| job_run::unset_reported(db, &id)).await?;
                 self.beside.told_again = Some(Instant::now() + TELL_AGAIN);
@@ -396,16 +446,21 @@ impl Letters {
     /// Marks guarantees of the run whose message became a dead letter.
     fn mark(&mut self, db: &mut Connection, run: &str, now: NaiveDateTime) -> Result<usize, DbError> {
         let found = failed_message::since(db, self.since, LETTERS)?;
-        let fresh: Vec<_> = found.iter().filter(|letter| self.seen.get(&letter.id) != Some(&letter.last_failed_at)).collect();
+        let fresh: Vec<_> =
+            found.iter().filter(|letter| self.seen.get(&letter.id) != Some(&letter.last_failed_at)).collect();
         let Some(latest) = found.last().map(|letter| letter.last_failed_at) else { return Ok(0) };
         let subjects: Vec<(Subject, &str)> = fresh
             .iter()
-            .filter_map(|letter| Some((serde_json::from_slice::<Subject>(&letter.payload).ok()?, letter.id.as_str())))
+            .filter_map(|letter| {
+                Some((serde_json::from_slice::<Subject>(&letter.payload).ok()?, letter.id.as_str()))
+            })
             .filter(|(subject, _)| subject.run.as_deref().is_none_or(|of| of == run))
             .collect();
         let guarantees: Vec<&str> = subjects.iter().map(|(subject, _)| subject.guarantee.as_str()).collect();
-        let under_way: HashMap<String, run_item::RunItem> =
-            run_item::under_way(db, run, &guarantees)?.into_iter().map(|item| (item.guarantee_id.clone(), item)).collect();
+        let under_way: HashMap<String, run_item::RunItem> = run_item::under_way(db, run, &guarantees)?
+            .into_iter()
+            .map(|item| (item.guarantee_id.clone(), item))
+            .collect();
         let failed: Vec<(&str, &str)> = subjects
             .iter()
             .filter(|(subject, _)| {
@@ -421,7 +476,11 @@ impl Letters {
             .collect();
         let marked = run_item::set_failed(db, run, &failed, now)?;
         self.since = latest;
-        self.seen = found.iter().filter(|letter| letter.last_failed_at == latest).map(|letter| (letter.id.clone(), latest)).collect();
+        self.seen = found
+            .iter()
+            .filter(|letter| letter.last_failed_at == latest)
+            .map(|letter| (letter.id.clone(), latest))
+            .collect();
         Ok(marked)
     }
 }

@@ -80,13 +80,21 @@ pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Old
 
 /// Leaves out what is a dead letter already: it waits for an operator, and would only fail again. What a replay sent before
 /// `sent_before` may have been lost like everything else.
-fn without_failed(db: &mut Connection, messages: Vec<Outgoing>, sent_before: NaiveDateTime) -> Result<Vec<Outgoing>, Fault> {
+fn without_failed(
+    db: &mut Connection,
+    messages: Vec<Outgoing>,
+    sent_before: NaiveDateTime,
+) -> Result<Vec<Outgoing>, Fault> {
     let failed = failed(db, &messages, sent_before)?;
     Ok(messages.into_iter().zip(failed).filter(|(_, failed)| !failed).map(|(message, _)| message).collect())
 }
 
 /// Which of these messages are dead letters, or were given up.
-fn failed(db: &mut Connection, messages: &[Outgoing], sent_before: NaiveDateTime) -> Result<Vec<bool>, DbError> {
+fn failed(
+    db: &mut Connection,
+    messages: &[Outgoing],
+    sent_before: NaiveDateTime,
+) -> Result<Vec<bool>, DbError> {
     let failed_id = |message: &Outgoing| {
         let Destination::Stage(stage, _) = &message.destination else { return None };
         let payload_sha256 = hex(&Sha256::digest(&message.envelope.payload));

@@ -56,7 +56,8 @@ pub struct Settings {
 impl Settings {
     /// From the configuration, which was checked.
     pub fn new(config: &config::Config) -> Result<Self, super::timetable::TimetableError> {
-        let seconds = |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
+        let seconds =
+            |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
         Ok(Self {
             timetable: Timetable::new(&config.schedule.reissue, &config.schedule.zone)?,
             misfire: config.schedule.reissue_misfire,
@@ -64,7 +65,10 @@ impl Settings {
             rate: config.batch.rate,
             in_flight: config.batch.in_flight.into(),
             lease: seconds(config.batch.lease_seconds),
-            report: report::Addresses { folder: config.batch.report_folder.clone(), to: config.batch.report_to.clone() },
+            report: report::Addresses {
+                folder: config.batch.report_folder.clone(),
+                to: config.batch.report_to.clone(),
+            },
         })
     }
 }
@@ -122,14 +126,17 @@ pub fn turn(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<O
     let local = Slot::text(settings.timetable.local(now));
     let since = job_run::known_since(db, JOB, &local)?;
     let last = job_run::last_slot(db, JOB, &local)?.unwrap_or_default().max(since);
-    let Ok(last) = last.parse() else { return Err(DbError::Damaged { what: format!("{last} is no slot of a job") }) };
+    let Ok(last) = last.parse() else {
+        return Err(DbError::Damaged { what: format!("{last} is no slot of a job") });
+    };
     let due = settings.timetable.due(last, now);
     let mut operation = Operation::new(clock, "batch.start", "schedule", "the schedule");
     for (slot, turn) in turns(&due, now, settings.misfire, settings.max_lateness) {
         match turn {
             Turn::Skip(note) => skip(db, &operation, settings, slot, &note)?,
             Turn::Run => {
-                let order = Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };
+                let order =
+                    Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };
                 operation.id = ids::operation(&operation.id, "slot", &Slot::text(slot.local));
                 match begin(db, &operation, &order)? {
                     Begun::Ours(run) => return Ok(Some(*run)),
@@ -144,7 +151,13 @@ pub fn turn(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<O
 }
 
 /// Writes down that a slot passes without a run.
-fn skip(db: &mut Connection, operation: &Operation, settings: &Settings, slot: Slot, note: &str) -> Result<(), DbError> {
+fn skip(
+    db: &mut Connection,
+    operation: &Operation,
+    settings: &Settings,
+    slot: Slot,
+    note: &str,
+) -> Result<(), DbError> {
     let text = Slot::text(slot.local);
     let run = Run {
         id: ids::job_run(JOB, &text),
@@ -175,8 +188,15 @@ fn skip(db: &mut Connection, operation: &Operation, settings: &Settings, slot: S
 }
 
 /// The outbox row for a guarantee of a run.
-pub(super) fn message(run: &Run, selection: &Selection, guarantee: &str, application: &str, seq: i64) -> Outbound {
-    let body = ReissueV1 { guarantee: guarantee.to_owned(), run: Some(run.id.clone()), redraw: selection.redraws() };
+pub(super) fn message(
+    run: &Run,
+    selection: &Selection,
+    guarantee: &str,
+    application: &str,
+    seq: i64,
+) -> Outbound {
+    let body =
+        ReissueV1 { guarantee: guarantee.to_owned(), run: Some(run.id.clone()), redraw: selection.redraws() };
     let message_id = reissue::message_id(&run.id, guarantee);
     Outbound {
         run_id: run.id.clone(),

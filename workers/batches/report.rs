@@ -38,7 +38,9 @@ pub fn write(db: &mut Connection, run: &Run) -> Result<String, DbError> {
 
 /// What a run is called.
 pub(super) fn name(run: &Run) -> String {
-    run.scheduled_for.clone().unwrap_or_else(|| run.created_at.format("by-hand-%Y-%m-%dT%H:%M:%S").to_string())
+    run.scheduled_for
+        .clone()
+        .unwrap_or_else(|| run.created_at.format("by-hand-%Y-%m-%dT%H:%M:%S").to_string())
 }
 
 fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
@@ -95,7 +97,13 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
         let advice = Reason::of_code(code).map_or("look at the messages", Reason::advice);
         let _ = writeln!(text, "\n{code} in {stage}: {} guarantees\n  {advice}", all.len());
         for one in all {
-            let _ = writeln!(text, "  {}  {}  (hosho failed show {})", one.number, one.text, &one.failed_id[..8.min(one.failed_id.len())]);
+            let _ = writeln!(
+                text,
+                "  {}  {}  (hosho failed show {})",
+                one.number,
+                one.text,
+                &one.failed_id[..8.min(one.failed_id.len())]
+            );
         }
     }
     let named = i64::try_from(failed.len()).unwrap_or(i64::MAX);
@@ -111,8 +119,10 @@ pub async fn deliver(addresses: &Addresses, post: &Post, run: &Run, text: &str) 
     if let Some(folder) = &addresses.folder {
         let file = folder.join(format!("{}-{}.txt", run.job, name(run).replace(':', "")));
         let (folder, text) = (folder.clone(), text.to_owned());
-        let written =
-            tokio::task::spawn_blocking(move || std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, text))).await;
+        let written = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, text))
+        })
+        .await;
         match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) => problems.push(format!("the file: {error}")),

@@ -102,7 +102,11 @@ impl Timetable {
         let horizon = self.local(now) + TimeDelta::hours(3);
         let locals = self.schedule.after(&Utc.from_utc_datetime(&after)).map(|moment| moment.naive_utc());
         let mut slots = std::collections::VecDeque::new();
-        for slot in locals.take_while(|local| *local <= horizon).map(|local| self.slot(local)).filter(|slot| slot.due <= now) {
+        for slot in locals
+            .take_while(|local| *local <= horizon)
+            .map(|local| self.slot(local))
+            .filter(|slot| slot.due <= now)
+        {
             if slots.len() == MOST {
                 slots.pop_front();
             }
@@ -121,14 +125,21 @@ impl Timetable {
         let due = match self.zone.from_local_datetime(&local) {
             LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment.naive_utc(),
             // The clocks were put forward over it.
-            LocalResult::None => GapInfo::new(&local, &self.zone).and_then(|gap| gap.end).map_or(local, |end| end.naive_utc()),
+            LocalResult::None => {
+                GapInfo::new(&local, &self.zone).and_then(|gap| gap.end).map_or(local, |end| end.naive_utc())
+            }
         };
         Slot { local, due }
     }
 }
 
 /// What becomes of slots that are due, in their order.
-pub fn turns(slots: &[Slot], now: NaiveDateTime, misfire: Misfire, max_lateness: TimeDelta) -> Vec<(Slot, Turn)> {
+pub fn turns(
+    slots: &[Slot],
+    now: NaiveDateTime,
+    misfire: Misfire,
+    max_lateness: TimeDelta,
+) -> Vec<(Slot, Turn)> {
     let late = |slot: &Slot| now - slot.due;
     let told = |lateness: TimeDelta| format!("{} minutes late", lateness.num_minutes());
     slots
@@ -136,7 +147,9 @@ pub fn turns(slots: &[Slot], now: NaiveDateTime, misfire: Misfire, max_lateness:
         .enumerate()
         .map(|(place, slot)| {
             let turn = match misfire {
-                Misfire::Once if place + 1 < slots.len() => Turn::Skip("a later turn does its work".to_owned()),
+                Misfire::Once if place + 1 < slots.len() => {
+                    Turn::Skip("a later turn does its work".to_owned())
+                }
                 Misfire::Skip if late(slot) > ON_TIME => Turn::Skip(format!("missed: {}", told(late(slot)))),
                 _ if late(slot) > max_lateness => Turn::Skip(format!("too late: {}", told(late(slot)))),
                 _ => Turn::Run,
@@ -178,7 +191,8 @@ mod tests {
         // 1 November 2026, New York: 02:00 EDT becomes 01:00 EST.
         let nights = Timetable::new("0 30 1 * * *", "America/New_York").unwrap();
         let slots = nights.due(at("2026-10-31T12:00:00"), at("2026-11-02T12:00:00"));
-        let expected = [("2026-11-01T01:30:00", "2026-11-01T05:30:00"), ("2026-11-02T01:30:00", "2026-11-02T06:30:00")];
+        let expected =
+            [("2026-11-01T01:30:00", "2026-11-01T05:30:00"), ("2026-11-02T01:30:00", "2026-11-02T06:30:00")];
         assert_eq!(told(&slots), pairs(&expected));
     }
 
@@ -201,14 +215,19 @@ mod tests {
         let now = at("2026-12-04T00:00:00");
         let slots = nights.due(at("2026-12-01T01:30:00"), now);
         let run = |misfire, hours| -> Vec<bool> {
-            turns(&slots, now, misfire, TimeDelta::hours(hours)).into_iter().map(|(_, turn)| turn == Turn::Run).collect()
+            turns(&slots, now, misfire, TimeDelta::hours(hours))
+                .into_iter()
+                .map(|(_, turn)| turn == Turn::Run)
+                .collect()
         };
         assert_eq!(run(Misfire::Once, 12), [false, false, true]);
         assert_eq!(run(Misfire::Once, 1), [false, false, false]);
         assert_eq!(run(Misfire::Skip, 12), [false, false, false]);
         assert_eq!(run(Misfire::All, 24 * 7), [true, true, true]);
         assert_eq!(run(Misfire::All, 36), [false, true, true]);
-        let on_time = |misfire| turns(&slots[2..], slots[2].due + TimeDelta::seconds(1), misfire, TimeDelta::hours(1)).remove(0).1;
+        let on_time = |misfire| {
+            turns(&slots[2..], slots[2].due + TimeDelta::seconds(1), misfire, TimeDelta::hours(1)).remove(0).1
+        };
         for misfire in [Misfire::Once, Misfire::Skip, Misfire::All] {
             assert_eq!(on_time(misfire), Turn::Run);
         }
@@ -216,7 +235,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        assert!(Timetable::new("30 1 * * *", "Asia/Tokyo").unwrap_err().to_string().contains("seconds first"));
+        assert!(
+            Timetable::new("30 1 * * *", "Asia/Tokyo").unwrap_err().to_string().contains("seconds first")
+        );
         assert!(Timetable::new("0 30 1 * * *", "Tokyo").unwrap_err().to_string().contains("Asia/Tokyo"));
     }
 

@@ -69,7 +69,18 @@ pub enum Rung {
 
 impl Rung {
     /// Every rung, shortest first.
-    pub const ALL: [Self; 10] = [Self::S1, Self::S3, Self::S8, Self::S20, Self::S45, Self::M2, Self::M5, Self::M12, Self::M30, Self::M60];
+    pub const ALL: [Self; 10] = [
+        Self::S1,
+        Self::S3,
+        Self::S8,
+        Self::S20,
+        Self::S45,
+        Self::M2,
+        Self::M5,
+        Self::M12,
+        Self::M30,
+        Self::M60,
+    ];
 
     /// The name in queue names, such as `20s`.
     pub const fn name(self) -> &'static str {
@@ -283,7 +294,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
     }
 
     /// Opens a consumer with at most `prefetch` unacknowledged deliveries (reached after a slow start).
-    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>>;
+    fn consume(&self, source: Source, prefetch: u16)
+    -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>>;
 
     /// Opens a publisher. One task uses it at a time.
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, BrokerError>>;

@@ -61,7 +61,10 @@ impl Names {
 
     /// Every queue: stages, waiting ones, dead letters, unrouted.
     pub(super) fn queues(&self) -> Vec<String> {
-        let stages = self.stages.iter().flat_map(|stage| [Lane::Live, Lane::Bulk].map(|lane| self.source(Source::Stage(stage, lane))));
+        let stages = self
+            .stages
+            .iter()
+            .flat_map(|stage| [Lane::Live, Lane::Bulk].map(|lane| self.source(Source::Stage(stage, lane))));
         let waiting = Rung::ALL.iter().map(|rung| self.wait(*rung));
         stages.chain(waiting).chain([self.source(Source::Dead), self.source(Source::Unrouted)]).collect()
     }

@@ -57,8 +57,13 @@ impl Args {
 
 /// Reads the beginning of a subject: an identifier, or a name such as that of a stage.
 fn subject(text: &str) -> Result<String, String> {
-    let is_one = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'));
-    if is_one { Ok(text.to_owned()) } else { Err("a subject is an identifier, or a name such as that of a stage".to_owned()) }
+    let is_one =
+        !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'));
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("a subject is an identifier, or a name such as that of a stage".to_owned())
+    }
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
@@ -137,9 +142,13 @@ impl Shown {
                 format!(": {} → {}", text(before), text(after))
             }
         };
-        let reason = if self.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&self.reason)) };
+        let reason =
+            if self.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&self.reason)) };
         let (actor, subject) = (printable(&self.actor), printable(&self.subject));
-        format!("  {}  {actor}  {}  {} {subject}{reason}\n    operation {}{what}", self.local, self.action, self.kind, self.operation)
+        format!(
+            "  {}  {actor}  {}  {} {subject}{reason}\n    operation {}{what}",
+            self.local, self.action, self.kind, self.operation
+        )
     }
 }
 
@@ -150,7 +159,8 @@ const LONGEST: usize = 200;
 fn side(text: &str, reveal: bool) -> Value {
     match serde_json::from_str(text) {
         Ok(Value::Object(values)) if !reveal && values.keys().all(|path| path.starts_with('$')) => {
-            let masked: Map<String, Value> = values.iter().map(|(path, value)| (masked_path(path), masked_text(path, value))).collect();
+            let masked: Map<String, Value> =
+                values.iter().map(|(path, value)| (masked_path(path), masked_text(path, value))).collect();
             Value::Object(masked)
         }
         Ok(value @ Value::Object(_)) => value,

@@ -152,10 +152,15 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a pace and an estimate for people")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a pace and an estimate for people"
+    )]
     fn of(run: Run, counts: &Counts, now: NaiveDateTime) -> Self {
         let settled = counts.done + counts.failed;
-        let seconds = (run.finished_at.unwrap_or(now) - run.created_at).num_milliseconds().max(1) as f64 / 1_000.0;
+        let seconds =
+            (run.finished_at.unwrap_or(now) - run.created_at).num_milliseconds().max(1) as f64 / 1_000.0;
         let pace = settled as f64 / seconds;
         let left = run.total.max(run.selected) - settled;
         Self {
@@ -187,7 +192,10 @@ impl Shown {
     }
 
     fn tell(&self, failed: &[Failed]) {
-        let what = self.scheduled_for.as_ref().map_or_else(|| "by hand".to_owned(), |slot| format!("turn of {slot}"));
+        let what = self
+            .scheduled_for
+            .as_ref()
+            .map_or_else(|| "by hand".to_owned(), |slot| format!("turn of {slot}"));
         print(format!("run {}  {} {what}: {}", self.run, self.job, self.state.replace('_', " ")));
         print(format!("  {} ({})", printable(&self.reason), printable(&self.actor)));
         print(format!("  began      {} (Asia/Tokyo)", shown(self.created_at)));
@@ -201,8 +209,15 @@ impl Shown {
             self.done, self.reissued, self.redrawn, self.unchanged
         ));
         print(format!("  failed     {}", self.failed));
-        let left = self.left_seconds.map(|left| format!(", about {}:{:02}:{:02} left", left / 3_600, left / 60 % 60, left % 60));
-        print(format!("  pace       {} a second, at most {}{}", self.pace, self.rate, left.unwrap_or_default()));
+        let left = self
+            .left_seconds
+            .map(|left| format!(", about {}:{:02}:{:02} left", left / 3_600, left / 60 % 60, left % 60));
+        print(format!(
+            "  pace       {} a second, at most {}{}",
+            self.pace,
+            self.rate,
+            left.unwrap_or_default()
+        ));
         print(format!("  checkpoint {}", if self.checkpoint.is_empty() { "-" } else { &self.checkpoint }));
         print(format!(
             "  driven by  {}, taken over {}",
@@ -217,7 +232,13 @@ impl Shown {
         }
         let mut rows = table(["number", "stage", "code", "message", "text"]);
         for one in failed {
-            rows.add_row([one.number.clone(), one.stage.clone(), one.code.clone(), short(&one.failed_id).to_owned(), printable(&one.text)]);
+            rows.add_row([
+                one.number.clone(),
+                one.stage.clone(),
+                one.code.clone(),
+                short(&one.failed_id).to_owned(),
+                printable(&one.text),
+            ]);
         }
         print(rows);
     }
@@ -241,7 +262,18 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             }
             Ok(ExitCode::SUCCESS)
         }
-        Sub::Start(start) => begin(Selection::Pending, "batch.start", &start.how, &start.who, &database, out.as_deref(), &config).await,
+        Sub::Start(start) => {
+            begin(
+                Selection::Pending,
+                "batch.start",
+                &start.how,
+                &start.who,
+                &database,
+                out.as_deref(),
+                &config,
+            )
+            .await
+        }
         Sub::Pause(steer) => steered(&database, steer, Wish::Pause).await,
         Sub::Resume(steer) => steered(&database, steer, Wish::Resume).await,
         Sub::Cancel(steer) => steered(&database, steer, Wish::Cancel).await,
@@ -267,7 +299,17 @@ async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, F
         print(if page.offset() == 0 { "There was no run yet." } else { "Nothing on this page." });
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = table(["run", "turn", "state", "total", "done", "failed", "a second", "began (Asia/Tokyo)", "reason"]);
+    let mut rows = table([
+        "run",
+        "turn",
+        "state",
+        "total",
+        "done",
+        "failed",
+        "a second",
+        "began (Asia/Tokyo)",
+        "reason",
+    ]);
     for run in &runs {
         rows.add_row([
             short(&run.run).to_owned(),
@@ -334,7 +376,10 @@ async fn steered(database: &Database, args: SteerArgs, wish: Wish) -> Result<Exi
         shown.tell(&failed);
     }
     if !done {
-        return Err(Failure::found(anyhow::anyhow!("it is {}: there is nothing to {verb}", shown.state.replace('_', " "))));
+        return Err(Failure::found(anyhow::anyhow!(
+            "it is {}: there is nothing to {verb}",
+            shown.state.replace('_', " ")
+        )));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -346,7 +391,9 @@ fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Wish) -> Re
         let (done, after) = match wish {
             Wish::Pause => (job_run::set_paused(db, id, true, note)?, State::Paused),
             Wish::Resume => (job_run::set_paused(db, id, false, None)?, State::Running),
-            Wish::Cancel => (job_run::finish(db, id, State::Cancelled, note, operation.at)?, State::Cancelled),
+            Wish::Cancel => {
+                (job_run::finish(db, id, State::Cancelled, note, operation.at)?, State::Cancelled)
+            }
         };
         if done {
             audit::write(db, &[operation.entry("job_run", id, before, Some(after.as_text().to_owned()))])?;
@@ -409,14 +456,22 @@ async fn start(database: &Database, operation: &Operation, order: &Order) -> Res
     let (operation, order) = (operation.clone(), order.clone());
     match database.ask(move |db| reissue::begin(db, &operation, &order)).await? {
         Begun::Ours(run) => Ok(*run),
-        Begun::Busy(other) => Err(Failure::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))
-            .hint("one at a time: wait for it, or `hosho batch cancel` it")),
+        Begun::Busy(other) => {
+            Err(Failure::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))
+                .hint("one at a time: wait for it, or `hosho batch cancel` it"))
+        }
         Begun::Taken => Err(Failure::found(anyhow::anyhow!("another run has just ended: try again"))),
     }
 }
 
 /// Drives a run in this process, on the folder of `hosho process`.
-async fn here(out: &Path, operation: &Operation, order: &Order, how: &How, config: &Config) -> Result<ExitCode, Failure> {
+async fn here(
+    out: &Path,
+    operation: &Operation,
+    order: &Order,
+    how: &How,
+    config: &Config,
+) -> Result<ExitCode, Failure> {
     let mut embedded = Embedded::open(out, config).await?;
     let services = std::sync::Arc::clone(&embedded.services);
     let database = Database { pool: services.pool.clone(), clock: services.clock.clone() };
@@ -428,7 +483,13 @@ async fn here(out: &Path, operation: &Operation, order: &Order, how: &How, confi
         }
     };
     embedded.start(config, &[Lane::Live, Lane::Bulk]);
-    let mut driver = work::nightly(config, &services, std::sync::Arc::clone(&embedded.broker), embedded.stop.clone(), false)?;
+    let mut driver = work::nightly(
+        config,
+        &services,
+        std::sync::Arc::clone(&embedded.broker),
+        embedded.stop.clone(),
+        false,
+    )?;
     let bar = process::bar(run.total.try_into().unwrap_or_default(), "guarantees");
     let done = {
         let (drawing, watched, id) = (bar.clone(), database.clone(), run.id.clone());
@@ -447,15 +508,19 @@ async fn here(out: &Path, operation: &Operation, order: &Order, how: &How, confi
     bar.finish_and_clear();
     embedded.end().await;
     if !done {
-        return Err(
-            Failure::found(anyhow::anyhow!("interrupted; what was begun is kept")).hint("`hosho batch start` or the same command goes on")
-        );
+        return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
+            .hint("`hosho batch start` or the same command goes on"));
     }
     end(&database, &run.id, how).await
 }
 
 /// Watches a run that the workers drive. Being interrupted ends the watching, not the run.
-async fn follow(database: &Database, id: &str, how: &How, mut stop: watch::Receiver<bool>) -> Result<ExitCode, Failure> {
+async fn follow(
+    database: &Database,
+    id: &str,
+    how: &How,
+    mut stop: watch::Receiver<bool>,
+) -> Result<ExitCode, Failure> {
     let (first, _) = look(database, id).await?;
     let bar = process::bar(first.total.try_into().unwrap_or_default(), "guarantees");
     loop {

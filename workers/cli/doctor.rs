@@ -68,11 +68,21 @@ impl Report {
     }
 
     fn warning(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
-        self.add(Finding { what, verdict: Verdict::Warning, found: found.into(), advice: Some(advice.into()) });
+        self.add(Finding {
+            what,
+            verdict: Verdict::Warning,
+            found: found.into(),
+            advice: Some(advice.into()),
+        });
     }
 
     fn failure(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
-        self.add(Finding { what, verdict: Verdict::Failure, found: found.into(), advice: Some(advice.into()) });
+        self.add(Finding {
+            what,
+            verdict: Verdict::Failure,
+            found: found.into(),
+            advice: Some(advice.into()),
+        });
     }
 
     fn add(&mut self, finding: Finding) {
@@ -112,7 +122,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         print_json(&report.findings)?;
     } else {
         let count = |verdict| report.findings.iter().filter(|finding| finding.verdict == verdict).count();
-        let (warnings, failures) = (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::Failure), "failure"));
+        let (warnings, failures) =
+            (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::Failure), "failure"));
         print(format!("{} ok, {warnings}, {failures}", count(Verdict::Ok)));
     }
     Ok(ExitCode::from(match worst {
@@ -126,7 +137,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 const SKEW: i64 = 5;
 
 /// Compares another clock with this host's; `grain` is how exact the other one is, in seconds.
-fn skew(report: &mut Report, what: &'static str, other: chrono::NaiveDateTime, here: chrono::NaiveDateTime, grain: i64) {
+fn skew(
+    report: &mut Report,
+    what: &'static str,
+    other: chrono::NaiveDateTime,
+    here: chrono::NaiveDateTime,
+    grain: i64,
+) {
     let apart = (other - here).num_seconds();
     if apart.abs() <= SKEW + grain {
         report.ok(what, format!("within {} s of this host's", SKEW + grain));
@@ -151,7 +168,11 @@ mod tests {
 
         /// What was found under a name: verdict and text.
         pub(super) fn of(&self, what: &str) -> Vec<(Verdict, &str)> {
-            self.findings.iter().filter(|finding| finding.what == what).map(|finding| (finding.verdict, finding.found.as_str())).collect()
+            self.findings
+                .iter()
+                .filter(|finding| finding.what == what)
+                .map(|finding| (finding.verdict, finding.found.as_str()))
+                .collect()
         }
     }
 

@@ -190,7 +190,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     Ok(ExitCode::from(u8::from(bad > 0)))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, DbError> + Send + 'static) -> Result<T, Failure> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
+) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.map_err(Failure::internal)?.map_err(Failure::unavailable)
 }
 
@@ -204,13 +206,19 @@ fn page(pool: &Pool, after: &str) -> Result<Vec<Case>, DbError> {
 fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, Failure>, DbError> {
     let mut found = Vec::new();
     for number in numbers {
-        let normal = GuaranteeNumber::parse(number).map_or_else(|_| number.clone(), |number| number.to_string());
+        let normal =
+            GuaranteeNumber::parse(number).map_or_else(|_| number.clone(), |number| number.to_string());
         let mut db = pool.get()?;
         let Some(guarantee) = guarantee::by_number(&mut db, &normal)? else {
-            return Ok(Err(Failure::found(anyhow::anyhow!("there is no guarantee {}", printable(number))).hint("give a 保証契約番号")));
+            return Ok(Err(Failure::found(anyhow::anyhow!("there is no guarantee {}", printable(number)))
+                .hint("give a 保証契約番号")));
         };
         let revisions = certificate::by_guarantees(&mut db, &[&guarantee.id])?.into_iter().flatten();
-        found.extend(revisions.filter(|revision| revision.arrived_at.is_some()).map(|revision| (revision, guarantee.clone())));
+        found.extend(
+            revisions
+                .filter(|revision| revision.arrived_at.is_some())
+                .map(|revision| (revision, guarantee.clone())),
+        );
     }
     cases(pool, found).map(Ok)
 }
@@ -233,10 +241,18 @@ fn cases(pool: &Pool, found: Vec<(Certificate, Guarantee)>) -> Result<Vec<Case>,
 }
 
 /// Reads the stored bytes, draws again in parallel, and notes what differs; everything when `every`.
-async fn look_at(cases: Vec<Case>, store: &Documents, drawing: &Drawing, report: &mut Report, every: bool) -> Result<(), Failure> {
+async fn look_at(
+    cases: Vec<Case>,
+    store: &Documents,
+    drawing: &Drawing,
+    report: &mut Report,
+    every: bool,
+) -> Result<(), Failure> {
     let identity = drawing.identity();
     let drawing = drawing.clone();
-    let hashed = |(kind, drawn): (Kind, Result<Vec<u8>, Fault>)| (kind, drawn.map(|bytes| hex(&Sha256::digest(&bytes))));
+    let hashed = |(kind, drawn): (Kind, Result<Vec<u8>, Fault>)| {
+        (kind, drawn.map(|bytes| hex(&Sha256::digest(&bytes))))
+    };
     let task = tokio::task::spawn_blocking(move || -> Vec<(Case, Again)> {
         let draw = |case: Case| {
             let drawn = drawing.each(&case.certificate, case.sealed.as_ref());
@@ -245,7 +261,8 @@ async fn look_at(cases: Vec<Case>, store: &Documents, drawing: &Drawing, report:
         cases.into_par_iter().map(draw).collect()
     });
     let drawn = task.await.map_err(Failure::internal)?;
-    let stored = drawn.iter().flat_map(|(case, _)| &case.documents).map(|document| store.get(&document.location));
+    let stored =
+        drawn.iter().flat_map(|(case, _)| &case.documents).map(|document| store.get(&document.location));
     let mut stored = futures_util::future::join_all(stored).await.into_iter();
     for (case, again) in drawn {
         let found = case.documents.iter().zip(stored.by_ref()).collect::<Vec<_>>();
@@ -291,7 +308,15 @@ fn judged(
 }
 
 impl Report {
-    fn note(&mut self, case: &Case, kind: Kind, verdict: Verdict, location: Option<&str>, problem: Option<String>, every: bool) {
+    fn note(
+        &mut self,
+        case: &Case,
+        kind: Kind,
+        verdict: Verdict,
+        location: Option<&str>,
+        problem: Option<String>,
+        every: bool,
+    ) {
         *self.counts.entry(verdict).or_default() += 1;
         if every || !verdict.is_good() {
             self.documents.push(Finding {
@@ -316,10 +341,17 @@ fn tell(report: &Report) {
         for finding in &report.documents {
             let revision = finding.revision.to_string();
             let more = finding.problem.as_deref().or(finding.location.as_deref()).unwrap_or_default();
-            table.add_row([&finding.number, &revision, finding.document, finding.verdict.name(), &printable(more)]);
+            table.add_row([
+                &finding.number,
+                &revision,
+                finding.document,
+                finding.verdict.name(),
+                &printable(more),
+            ]);
         }
         print(table);
     }
-    let counts: Vec<String> = report.counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
+    let counts: Vec<String> =
+        report.counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.name())).collect();
     print(if counts.is_empty() { "there are no documents".to_owned() } else { counts.join(", ") });
 }

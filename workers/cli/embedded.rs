@@ -51,8 +51,14 @@ impl Embedded {
     pub(super) fn start(&mut self, config: &Config, lanes: &[Lane]) {
         // Nobody else is here to be told, and a stage that is paused in production is no matter of this folder.
         let pulse = Pulse::new(&self.services.clock);
-        let runner =
-            work::runner(config, &self.services, Arc::clone(&self.broker), self.stop.clone(), pulse, crate::runner::Precedence::default());
+        let runner = work::runner(
+            config,
+            &self.services,
+            Arc::clone(&self.broker),
+            self.stop.clone(),
+            pulse,
+            crate::runner::Precedence::default(),
+        );
         for name in stages::NAMES {
             stages::start(name, &self.services, &runner, lanes, config.work.concurrency, &mut self.tasks);
         }

@@ -81,7 +81,12 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     if args.json {
         print_json(&report)?;
     } else {
-        print(format!("{} read, {} confirmed, {} not confirmed", report.read, report.confirmed, report.unconfirmed.len()));
+        print(format!(
+            "{} read, {} confirmed, {} not confirmed",
+            report.read,
+            report.confirmed,
+            report.unconfirmed.len()
+        ));
         for line in &report.unconfirmed {
             print(format!("  {}: {}", line.place, line.problem));
         }

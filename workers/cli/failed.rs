@@ -100,7 +100,11 @@ impl States {
         if self.state.is_empty() {
             return OPEN.into_iter().chain([State::Replaying]).collect();
         }
-        State::ALL.iter().copied().filter(|state| self.state.iter().any(|wanted| wanted == state.as_text())).collect()
+        State::ALL
+            .iter()
+            .copied()
+            .filter(|state| self.state.iter().any(|wanted| wanted == state.as_text()))
+            .collect()
     }
 }
 
@@ -156,7 +160,10 @@ impl Shown {
 async fn read(database: &Database, ids: Vec<String>) -> Result<Vec<FailedMessage>, Failure> {
     use hosho_schema::{db::DbError, models::failed_message};
     let rows = database
-        .ask(move |db| failed_message::by_ids(db, &ids.iter().map(String::as_str).collect::<Vec<_>>()).map_err(|error: DbError| error))
+        .ask(move |db| {
+            failed_message::by_ids(db, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+                .map_err(|error: DbError| error)
+        })
         .await?;
     Ok(rows.into_iter().flatten().collect())
 }

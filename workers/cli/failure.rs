@@ -101,7 +101,9 @@ impl From<OperationError> for Failure {
         match error {
             OperationError::Database(error) => error.into(),
             OperationError::Edit(error) => error.into(),
-            error @ OperationError::State { .. } => Self::found(error).hint("`hosho failed show` tells what became of it"),
+            error @ OperationError::State { .. } => {
+                Self::found(error).hint("`hosho failed show` tells what became of it")
+            }
         }
     }
 }

@@ -146,11 +146,13 @@ struct Redrawn {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let number = GuaranteeNumber::parse(&args.number).map_err(|error| Failure::usage(error.to_string()))?.to_string();
+    let number =
+        GuaranteeNumber::parse(&args.number).map_err(|error| Failure::usage(error.to_string()))?.to_string();
     let database = Place::database(&config).await?;
     let asked = number.clone();
     let Some(found) = database.ask(move |db| find(db, &asked)).await? else {
-        return Err(Failure::found(anyhow::anyhow!("there is no guarantee {number}")).hint("`hosho status` looks for applications too"));
+        return Err(Failure::found(anyhow::anyhow!("there is no guarantee {number}"))
+            .hint("`hosho status` looks for applications too"));
     };
     let life = Life::read(&found.revisions).map_err(Failure::found)?;
     let history = history(&found, &life, args.all);
@@ -180,7 +182,9 @@ fn find(db: &mut Connection, number: &str) -> Result<Option<Found>, DbError> {
 fn history(found: &Found, life: &Life, all: bool) -> History {
     let mut certificates: Vec<_> = life.shown().into_iter().filter(|shown| shown.visible).collect();
     certificates.sort_by_key(|shown| shown.number);
-    let arrived = |revision: i64| found.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at);
+    let arrived = |revision: i64| {
+        found.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at)
+    };
     History {
         number: found.guarantee.number.clone(),
         product: found.guarantee.product,
@@ -191,7 +195,11 @@ fn history(found: &Found, life: &Life, all: bool) -> History {
             // What has not arrived in the registry is not issued yet (rule 6).
             .filter(|shown| arrived(shown.revision).is_some())
             .enumerate()
-            .map(|(place, shown)| Line { no: place + 1, target: wording::revision(shown.number), arrived_at: arrived(shown.revision) })
+            .map(|(place, shown)| Line {
+                no: place + 1,
+                target: wording::revision(shown.number),
+                arrived_at: arrived(shown.revision),
+            })
             .collect(),
         all: all.then(|| everything(found, life)),
     }
@@ -199,7 +207,8 @@ fn history(found: &Found, life: &Life, all: bool) -> History {
 
 fn everything(found: &Found, life: &Life) -> All {
     let holds = life.current().map(|(revision, _)| revision);
-    let visible: Vec<i64> = life.shown().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
+    let visible: Vec<i64> =
+        life.shown().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
     let revisions = found
         .revisions
         .iter()
@@ -227,11 +236,18 @@ fn everything(found: &Found, life: &Life) -> All {
             received_at: row.received_at,
             settled_at: row.settled_at,
             revision: row.revision,
-            violations: row.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default(),
+            violations: row
+                .violations
+                .as_deref()
+                .and_then(|text| snapshots::read(text).ok())
+                .unwrap_or_default(),
         })
         .collect();
-    let again =
-        found.revisions.iter().zip(&found.documents).flat_map(|(row, documents)| documents.iter().map(move |document| (row, document)));
+    let again = found
+        .revisions
+        .iter()
+        .zip(&found.documents)
+        .flat_map(|(row, documents)| documents.iter().map(move |document| (row, document)));
     let redrawn = again
         .filter(|(_, document)| !document.run_id.is_empty())
         .map(|(row, document)| Redrawn {
@@ -256,10 +272,16 @@ fn everything(found: &Found, life: &Life) -> All {
 
 /// What asked for a revision, why, and what hides it.
 fn why(found: &Found, row: &Revision) -> String {
-    let change = |row: &Revision| found.changes.iter().find(|change| row.change_id.as_ref() == Some(&change.id));
+    let change =
+        |row: &Revision| found.changes.iter().find(|change| row.change_id.as_ref() == Some(&change.id));
     let mut told = Vec::new();
     if let Some(change) = change(row) {
-        told.push(format!("change {} of {} (version {})", change.upstream_id, change.source, change.version.unwrap_or_default()));
+        told.push(format!(
+            "change {} of {} (version {})",
+            change.upstream_id,
+            change.source,
+            change.version.unwrap_or_default()
+        ));
         if let Some(reason) = reason(change) {
             told.push(reason);
         }
@@ -272,7 +294,8 @@ fn why(found: &Found, row: &Revision) -> String {
 
 fn reason(change: &Change) -> Option<String> {
     match snapshots::read::<snapshots::Change>(change.snapshot.as_deref()?).ok()? {
-        snapshots::Change::Correction { reason, .. } | snapshots::Change::AmendmentReversal { reason, .. } => Some(reason),
+        snapshots::Change::Correction { reason, .. }
+        | snapshots::Change::AmendmentReversal { reason, .. } => Some(reason),
         snapshots::Change::Cancellation { cause, evidence, .. } => {
             let cause = wording::cancellation_cause(cause);
             Some(evidence.map_or_else(|| cause.to_owned(), |evidence| format!("{cause}: {evidence}")))
@@ -315,7 +338,8 @@ fn held_state(found: &Found, life: &Life) -> String {
 fn tell(history: &History) {
     let mut table = super::table(["No.", "発行日時", "対象"]);
     for line in &history.certificates {
-        let at = line.arrived_at.map(|at| in_tokyo(at).format("%Y/%m/%d %H:%M").to_string()).unwrap_or_default();
+        let at =
+            line.arrived_at.map(|at| in_tokyo(at).format("%Y/%m/%d %H:%M").to_string()).unwrap_or_default();
         table.add_row([line.no.to_string(), at, line.target.clone()]);
     }
     print(table);
@@ -331,23 +355,39 @@ fn tell(history: &History) {
             "no"
         };
         let at = step.arrived_at.map_or_else(|| "not yet".to_owned(), shown);
-        table.add_row([step.revision.to_string(), step.target.clone(), seen.to_owned(), at, printable(&step.why)]);
+        table.add_row([
+            step.revision.to_string(),
+            step.target.clone(),
+            seen.to_owned(),
+            at,
+            printable(&step.why),
+        ]);
     }
     print(table);
     if !all.changes.is_empty() {
         print("\nchanges, as they came");
         let mut table = super::table(["change", "version", "what", "came (Asia/Tokyo)", "state", ""]);
         for asked in &all.changes {
-            let state = if asked.state == State::Pending.as_text() && asked.urgent { "pending, urgent" } else { asked.state };
-            let more =
-                asked.violations.iter().map(|violation| format!("{} {}", violation.code, violation.path)).collect::<Vec<_>>().join(", ");
+            let state = if asked.state == State::Pending.as_text() && asked.urgent {
+                "pending, urgent"
+            } else {
+                asked.state
+            };
+            let more = asked
+                .violations
+                .iter()
+                .map(|violation| format!("{} {}", violation.code, violation.path))
+                .collect::<Vec<_>>()
+                .join(", ");
             table.add_row([
                 printable(&format!("{} {}", asked.source, asked.id)),
                 asked.version.map(|version| version.to_string()).unwrap_or_default(),
                 asked.kind.to_owned(),
                 shown(asked.received_at),
                 state.to_owned(),
-                asked.revision.map_or_else(|| printable(&more), |revision| format!("made revision {revision}")),
+                asked
+                    .revision
+                    .map_or_else(|| printable(&more), |revision| format!("made revision {revision}")),
             ]);
         }
         print(table);

@@ -133,19 +133,26 @@ fn is_array(bytes: &[u8]) -> bool {
 /// An array is taken whole or not at all here; what else there is, application by application.
 fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Failure> {
     if is_array(bytes) {
-        let elements: Vec<&RawValue> = serde_json::from_slice(bytes)
-            .map_err(|error| Failure::found(anyhow::Error::new(error).context(format!("{name} is not a JSON array"))))?;
-        let record =
-            |(index, raw): (usize, &RawValue)| Record { place: format!("{name}[{index}]"), payload: raw.get().as_bytes().to_vec() };
+        let elements: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| {
+            Failure::found(anyhow::Error::new(error).context(format!("{name} is not a JSON array")))
+        })?;
+        let record = |(index, raw): (usize, &RawValue)| Record {
+            place: format!("{name}[{index}]"),
+            payload: raw.get().as_bytes().to_vec(),
+        };
         return Ok(elements.into_iter().enumerate().map(record).collect());
     }
-    let record = |piece: Piece| Record { place: format!("{name}:{}", piece.at.line), payload: bytes[piece.bytes].to_vec() };
+    let record = |piece: Piece| Record {
+        place: format!("{name}:{}", piece.at.line),
+        payload: bytes[piece.bytes].to_vec(),
+    };
     Ok(pieces(bytes).into_iter().map(record).collect())
 }
 
 /// Takes the bytes of a file apart.
 pub(super) fn pieces(bytes: &[u8]) -> Vec<Piece> {
-    let mut cutter = Cutter { bytes, pieces: Vec::new(), reached: 0, position: Position::START, landmarks: None };
+    let mut cutter =
+        Cutter { bytes, pieces: Vec::new(), reached: 0, position: Position::START, landmarks: None };
     if is_array(bytes) {
         cutter.elements();
     } else {
@@ -178,7 +185,10 @@ impl Cutter<'_> {
     }
 
     fn line_end(&self, from: usize) -> usize {
-        self.bytes[from..].iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |length| from + length)
+        self.bytes[from..]
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map_or(self.bytes.len(), |length| from + length)
     }
 
     fn lines(&mut self) {
@@ -188,7 +198,11 @@ impl Cutter<'_> {
                 // What else stands on its last line makes it wrong, and its own.
                 Ok(end) => self.line_end(end),
                 // A line that is only cut off may go on below; one that is wrong in itself is all there is.
-                Err(end) if value(&self.bytes[start..self.line_end(start)]).is_err_and(|error| error.is_eof()) => end,
+                Err(end)
+                    if value(&self.bytes[start..self.line_end(start)]).is_err_and(|error| error.is_eof()) =>
+                {
+                    end
+                }
                 Err(_) => self.line_end(start),
             };
             self.push(start..next, None);
@@ -202,7 +216,10 @@ impl Cutter<'_> {
             match self.bytes[at] {
                 b']' if may_end => {
                     if let Some(rest) = self.solid(at + 1) {
-                        self.push(rest..self.bytes.len(), Some("something stands behind the end of the array"));
+                        self.push(
+                            rest..self.bytes.len(),
+                            Some("something stands behind the end of the array"),
+                        );
                     }
                     return;
                 }
@@ -307,7 +324,8 @@ mod tests {
     }
 
     fn expect(text: &str, pieces: &[(usize, usize, &str)]) {
-        let pieces: Vec<_> = pieces.iter().map(|(line, column, text)| (*line, *column, (*text).to_owned())).collect();
+        let pieces: Vec<_> =
+            pieces.iter().map(|(line, column, text)| (*line, *column, (*text).to_owned())).collect();
         assert_eq!(cut(text), pieces, "{text}");
     }
 
@@ -344,7 +362,15 @@ mod tests {
     fn one_line_is_one_application_or_none() {
         expect(
             "{} {}\n髙 x\n{}\n[[[\n{}\n\"a\"\n  5\n",
-            &[(1, 1, "{} {}"), (2, 1, "髙 x"), (3, 1, "{}"), (4, 1, "[[["), (5, 1, "{}"), (6, 1, "\"a\""), (7, 3, "5")],
+            &[
+                (1, 1, "{} {}"),
+                (2, 1, "髙 x"),
+                (3, 1, "{}"),
+                (4, 1, "[[["),
+                (5, 1, "{}"),
+                (6, 1, "\"a\""),
+                (7, 3, "5"),
+            ],
         );
         expect("{\n} {}\n{}", &[(1, 1, "{\n} {}"), (3, 1, "{}")]);
     }
@@ -359,7 +385,15 @@ mod tests {
     #[test]
     fn a_broken_element_harms_no_neighbour() {
         let text = "[\n  {\"a\": 1},\n  {\n    \"b\": {\n    }} oops\n  },\n  {\"c\": 3}\n]\n";
-        expect(text, &[(2, 3, "{\"a\": 1}"), (3, 3, "{\n    \"b\": {\n    }}"), (5, 8, "!oops\n  },"), (7, 3, "{\"c\": 3}")]);
+        expect(
+            text,
+            &[
+                (2, 3, "{\"a\": 1}"),
+                (3, 3, "{\n    \"b\": {\n    }}"),
+                (5, 8, "!oops\n  },"),
+                (7, 3, "{\"c\": 3}"),
+            ],
+        );
         expect("[\n {\"a\" 1},\n {}\n]", &[(2, 2, "{\"a\" 1},"), (3, 2, "{}")]);
         expect("[{} {}]", &[(1, 2, "{}"), (1, 5, "!{}]")]);
         expect("[{},]", &[(1, 2, "{}"), (1, 5, "!]")]);
@@ -382,6 +416,9 @@ mod tests {
     #[test]
     fn columns_count_characters() {
         assert_eq!(Position::START.after("髙𠮷a".as_bytes()), Position { line: 1, column: 4 });
-        assert_eq!(Position { line: 3, column: 9 }.after("a\n\n髙".as_bytes()), Position { line: 5, column: 2 });
+        assert_eq!(
+            Position { line: 3, column: 9 }.after("a\n\n髙".as_bytes()),
+            Position { line: 5, column: 2 }
+        );
     }
 }

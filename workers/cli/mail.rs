@@ -83,7 +83,8 @@ struct ResolveArgs {
 
 /// Reads what names a mail; an empty one, or a pattern, would mean any.
 fn key(text: &str) -> Result<String, String> {
-    let is_one = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'@'));
+    let is_one = !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'@'));
     if is_one {
         Ok(text.to_owned())
     } else {
@@ -137,10 +138,16 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             list(&database, filter, page, json).await
         }
         Sub::List { state, page, json } => {
-            let states = State::ALL.iter().copied().filter(|one| state.iter().any(|wanted| wanted == one.as_text())).collect();
+            let states = State::ALL
+                .iter()
+                .copied()
+                .filter(|one| state.iter().any(|wanted| wanted == one.as_text()))
+                .collect();
             list(&database, Filter { states, given_up: false }, page, json).await
         }
-        Sub::Resolve(resolve_args) => resolve(resolve_args, args.place.out.as_deref(), &database, &config).await,
+        Sub::Resolve(resolve_args) => {
+            resolve(resolve_args, args.place.out.as_deref(), &database, &config).await
+        }
     }
 }
 
@@ -186,14 +193,27 @@ struct Resolved {
     operation: Option<String>,
 }
 
-async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, config: &Config) -> Result<ExitCode, Failure> {
+async fn resolve(
+    args: ResolveArgs,
+    out: Option<&Path>,
+    database: &Database,
+    config: &Config,
+) -> Result<ExitCode, Failure> {
     let operation = args.who.operation(&database.clock, "mail.resolve")?;
     let key = args.mail.clone();
     let mut found = database.ask(move |db| mail::find(db, &key, 2)).await?;
     let listed = match (found.pop(), found.is_empty()) {
         (Some(listed), true) => listed,
-        (None, _) => return Err(Failure::usage(format!("there is no mail {:?}", args.mail)).hint("`hosho mail list` shows them")),
-        _ => return Err(Failure::usage(format!("{:?} means several mails: give the beginning of an identifier", args.mail))),
+        (None, _) => {
+            return Err(Failure::usage(format!("there is no mail {:?}", args.mail))
+                .hint("`hosho mail list` shows them"));
+        }
+        _ => {
+            return Err(Failure::usage(format!(
+                "{:?} means several mails: give the beginning of an identifier",
+                args.mail
+            )));
+        }
     };
     let (before, to) = (
         listed.mail.state,
@@ -204,9 +224,14 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, database: &Database, con
         },
     );
     // A mail that is pending already may be waiting for nobody: asking again queues it again.
-    let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending) && (before != to || to == State::Pending);
+    let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending)
+        && (before != to || to == State::Pending);
     if !allowed {
-        return Err(Failure::found(anyhow::anyhow!("the mail is {}: it cannot become {}", before.as_text(), args.outcome)));
+        return Err(Failure::found(anyhow::anyhow!(
+            "the mail is {}: it cannot become {}",
+            before.as_text(),
+            args.outcome
+        )));
     }
     // Nobody may find out that it cannot be sent after the ledger says that it is to be.
     if to == State::Pending {
@@ -286,17 +311,27 @@ impl Way {
             Ok(publisher) => Ok(Self::Workers(queue, publisher)),
             Err(error) => {
                 queue.close().await;
-                Err(Failure::unavailable(error).hint("nothing was changed: try again once the broker is there"))
+                Err(Failure::unavailable(error)
+                    .hint("nothing was changed: try again once the broker is there"))
             }
         }
     }
 
     async fn send(self, message: Outgoing, config: &Config) -> Result<(), Failure> {
-        let unsent = |error| Failure::unavailable(error).hint("the mail is pending: run the same command again once the broker is there");
+        let unsent = |error| {
+            Failure::unavailable(error)
+                .hint("the mail is pending: run the same command again once the broker is there")
+        };
         match self {
             Self::Here(mut embedded) => {
                 embedded.start(config, &[Lane::Live]);
-                Arc::clone(&embedded.broker).publisher().await.map_err(unsent)?.publish(vec![message]).await.map_err(unsent)?;
+                Arc::clone(&embedded.broker)
+                    .publisher()
+                    .await
+                    .map_err(unsent)?
+                    .publish(vec![message])
+                    .await
+                    .map_err(unsent)?;
                 embedded.until_idle().await;
                 embedded.end().await;
                 Ok(())

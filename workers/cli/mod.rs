@@ -128,7 +128,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
-        Failure::configuration(error).hint("`hosho config show` prints every setting; config/default.toml tells what each means")
+        Failure::configuration(error)
+            .hint("`hosho config show` prints every setting; config/default.toml tells what each means")
     })?;
     telemetry::start(&loaded.log).map_err(|problem| Failure::configuration(anyhow::anyhow!(problem)))?;
     match cli.command {
@@ -167,7 +168,11 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 /// JSON whose strings hold no raw character a terminal would obey: the serialiser escapes those of ASCII only, up to U+001F.
 fn harmless_json(text: &str) -> String {
     let escaped = |character| {
-        if character != '\n' && is_obeyed(character) { format!("\\u{:04x}", u32::from(character)) } else { character.to_string() }
+        if character != '\n' && is_obeyed(character) {
+            format!("\\u{:04x}", u32::from(character))
+        } else {
+            character.to_string()
+        }
     };
     text.chars().map(escaped).collect()
 }
@@ -195,7 +200,9 @@ fn remark(line: impl AsRef<str>) {
 
 /// Text from outside, safe for a terminal: control and bidi characters become `U+…`.
 fn printable(text: &str) -> String {
-    let shown = |character| if is_obeyed(character) { format!("<U+{:04X}>", u32::from(character)) } else { character.to_string() };
+    let shown = |character| {
+        if is_obeyed(character) { format!("<U+{:04X}>", u32::from(character)) } else { character.to_string() }
+    };
     text.chars().map(shown).collect()
 }
 
@@ -206,15 +213,19 @@ fn printable_lines(text: &str) -> String {
 
 /// Whether a terminal obeys the character instead of showing it: control characters and those of writing direction.
 fn is_obeyed(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') || character.is_control()
+    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || character.is_control()
 }
 
 /// The settings that read the database in a folder of `hosho process`, and what belongs to it.
 fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Failure> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {
-        return Err(Failure::usage(format!("{} is not a folder of `hosho process`: it has no hosho.sqlite", out.display()))
-            .hint("give the folder that was --out of `hosho process`"));
+        return Err(Failure::usage(format!(
+            "{} is not a folder of `hosho process`: it has no hosho.sqlite",
+            out.display()
+        ))
+        .hint("give the folder that was --out of `hosho process`"));
     }
     Ok(vec![
         ("database.url", format!("sqlite:{}", file.display())),
@@ -225,16 +236,25 @@ fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Fai
 
 /// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.
 fn existing(config: &Config) -> Result<(), Failure> {
-    match config.database.url.expose().strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path)) {
-        Some(path) if !std::path::Path::new(path).exists() => Err(Failure::unavailable(anyhow::anyhow!("there is no database {path}"))
-            .hint("is database.url right? `hosho process` keeps its database in --out")),
+    match config
+        .database
+        .url
+        .expose()
+        .strip_prefix("sqlite:")
+        .map(|path| path.strip_prefix("//").unwrap_or(path))
+    {
+        Some(path) if !std::path::Path::new(path).exists() => {
+            Err(Failure::unavailable(anyhow::anyhow!("there is no database {path}"))
+                .hint("is database.url right? `hosho process` keeps its database in --out"))
+        }
         _ => Ok(()),
     }
 }
 
 /// A table for people: no borders, a rule under the head.
 fn table<const N: usize>(head: [&str; N]) -> Table {
-    const RULE_UNDER_HEAD: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+    const RULE_UNDER_HEAD: TableStyle =
+        TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
     let mut table = Table::new();
     table.load_style(RULE_UNDER_HEAD).set_header(head);
     table

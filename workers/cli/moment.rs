@@ -7,8 +7,11 @@ use crate::domain::wareki::TOKYO;
 
 /// Reads a moment: a day, a day with a time (both in Tokyo), or how long ago.
 pub(super) fn moment(option: &str, text: &str, now: NaiveDateTime) -> Result<NaiveDateTime, Failure> {
-    let tokyo = |local: NaiveDateTime| TOKYO.from_local_datetime(&local).single().map(|moment| moment.naive_utc());
-    let day = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| tokyo(day.and_time(NaiveTime::MIN)));
+    let tokyo =
+        |local: NaiveDateTime| TOKYO.from_local_datetime(&local).single().map(|moment| moment.naive_utc());
+    let day = |text: &str| {
+        NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| tokyo(day.and_time(NaiveTime::MIN)))
+    };
     let with_time = |text: &str| {
         let text = text.replace('T', " ");
         let formats = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"];
@@ -75,7 +78,10 @@ mod tests {
     #[test]
     fn what_programs_read_is_shown_to_people() {
         let at: NaiveDateTime = "2026-12-01T03:00:00".parse().unwrap();
-        assert_eq!((utc(at).as_str(), local(&utc(at)).as_str()), ("2026-12-01T03:00:00.000000Z", "2026-12-01 12:00:00"));
+        assert_eq!(
+            (utc(at).as_str(), local(&utc(at)).as_str()),
+            ("2026-12-01T03:00:00.000000Z", "2026-12-01 12:00:00")
+        );
         assert_eq!(local("never"), "never");
     }
 }

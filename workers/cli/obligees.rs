@@ -103,7 +103,9 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
             return Err(error.hint("give the folder that holds obligees/, as data.folder would name it"));
         }
         Err(error) => {
-            return Err(Failure::found(error).hint("a folder of data holds obligees/*.toml, UTF-8; see data.folder in config/default.toml"));
+            return Err(Failure::found(error).hint(
+                "a folder of data holds obligees/*.toml, UTF-8; see data.folder in config/default.toml",
+            ));
         }
     };
     let wrong = !problems.is_empty();
@@ -120,7 +122,8 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
         }
     }
     if wrong {
-        return Err(Failure::found(anyhow::anyhow!(told)).hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
+        return Err(Failure::found(anyhow::anyhow!(told))
+            .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,17 +158,24 @@ impl ShownAcceptance {
 
 /// Products, short: `all` when none is missing.
 fn products(products: &[ProductV1], between: &str) -> String {
-    const ALL: [ProductV1; 3] = [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
+    const ALL: [ProductV1; 3] =
+        [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
     named(&ALL, products, wording::product, between)
 }
 
 /// Kinds of works, short: `all` when none is missing.
 fn kinds(kinds: &[WorksKindV1], between: &str) -> String {
-    const ALL: [WorksKindV1; 4] = [WorksKindV1::Construction, WorksKindV1::Design, WorksKindV1::Surveying, WorksKindV1::Machinery];
+    const ALL: [WorksKindV1; 4] =
+        [WorksKindV1::Construction, WorksKindV1::Design, WorksKindV1::Surveying, WorksKindV1::Machinery];
     named(&ALL, kinds, wording::kind, between)
 }
 
-fn named<T: PartialEq + Copy>(all: &[T], some: &[T], name: impl Fn(T) -> &'static str, between: &str) -> String {
+fn named<T: PartialEq + Copy>(
+    all: &[T],
+    some: &[T],
+    name: impl Fn(T) -> &'static str,
+    between: &str,
+) -> String {
     if all.iter().all(|one| some.contains(one)) {
         return "all".to_owned();
     }

@@ -96,7 +96,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let counter = tokio::spawn(count(events, bar.clone()));
 
     let resumed = resume(&services, broker.as_ref()).await?;
-    let (changes, applications): (Vec<input::Record>, Vec<input::Record>) = records.iter().cloned().partition(input::Record::is_change);
+    let (changes, applications): (Vec<input::Record>, Vec<input::Record>) =
+        records.iter().cloned().partition(input::Record::is_change);
     let interrupted = tokio::select! {
         fed = feed(&applications, &embedded.memory) => { fed?; false }
         () = stopped(embedded.stop.clone()) => true,
@@ -170,7 +171,11 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 
 /// A progress bar on standard error; silent when that is not a terminal.
 pub(super) fn bar(total: u64, what: &'static str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(10)
+    } else {
+        ProgressDrawTarget::hidden()
+    };
     let bar = ProgressBar::with_draw_target(Some(total), target);
     if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {per_sec} {eta}") {
         bar.set_style(style);
@@ -187,7 +192,8 @@ mod tests {
     async fn few_applications_go_first_and_then_twice_as_many_each_time() {
         let memory = Memory::new(&[validate::NAME]);
         let mut stage = memory.consume(Source::Stage(validate::NAME, Lane::Live), u16::MAX).await.unwrap();
-        let record = |number: usize| input::Record { place: format!("some.jsonl:{number}"), payload: b"{}".to_vec() };
+        let record =
+            |number: usize| input::Record { place: format!("some.jsonl:{number}"), payload: b"{}".to_vec() };
         let records: Vec<input::Record> = (0..100).map(record).collect();
         let feeding = tokio::spawn(async move { feed(&records, &memory).await.is_ok() });
         let mut parts = Vec::new();

@@ -50,10 +50,12 @@ struct Report {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let after = match &args.older_than {
-        None => TimeDelta::seconds(i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX))),
-        Some(text) => {
-            span(text).ok_or_else(|| Failure::usage(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h"))?
-        }
+        None => TimeDelta::seconds(
+            i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX)),
+        ),
+        Some(text) => span(text).ok_or_else(|| {
+            Failure::usage(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
+        })?,
     };
     let database = Place::database(&config).await?;
     let operation = args.who.operation(&database.clock, "recover")?;
@@ -65,15 +67,21 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let (_, stop) = tokio::sync::watch::channel(false);
     let services = Arc::new(Services::open(&config, stop)?);
     let from = Arc::clone(&services);
-    let found = tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Failure::internal)?;
-    let (messages, left_to_failed) = found.map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
+    let found =
+        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Failure::internal)?;
+    let (messages, left_to_failed) =
+        found.map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
     let report = Report { queued: by_stage(&messages), left_to_failed };
     if !args.who.dry_run && !messages.is_empty() {
         let summary = serde_json::to_string(&report).map_err(Failure::internal)?;
-        database.ask(move |db| audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))])).await?;
+        database
+            .ask(move |db| audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))]))
+            .await?;
         let published = publish(&queue, messages).await;
         queue.queue().close().await;
-        published.map_err(|error| Failure::unavailable(error).hint("what was queued does no harm; run it again"))?;
+        published.map_err(|error| {
+            Failure::unavailable(error).hint("what was queued does no harm; run it again")
+        })?;
     }
     if args.json {
         print_json(&report)?;

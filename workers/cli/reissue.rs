@@ -71,18 +71,25 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         if guarantee.len() > NUMBERS {
             return Err(Failure::usage(format!("at most {NUMBERS} guarantees can be named")));
         }
-        let numbers = guarantee.iter().map(|number| GuaranteeNumber::parse(number).map(|number| number.to_string()));
-        Selection::Numbers { numbers: numbers.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string()))? }
+        let numbers =
+            guarantee.iter().map(|number| GuaranteeNumber::parse(number).map(|number| number.to_string()));
+        Selection::Numbers {
+            numbers: numbers.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string()))?,
+        }
     } else if let Some(obligee) = obligee {
         if assembly::obligees(&config)?.get(&obligee).is_none() {
-            return Err(Failure::usage(format!("there is no obligee {obligee:?}")).hint("`hosho obligees list` shows their codes"));
+            return Err(Failure::usage(format!("there is no obligee {obligee:?}"))
+                .hint("`hosho obligees list` shows their codes"));
         }
         Selection::Obligee { obligee }
     } else if let Some(since) = since {
         Selection::Since { since: moment("--since", &since, database.clock.now())? }
     } else if template_changed {
-        let drawing =
-            Drawing::new(Arc::new(assembly::press(&config)?), Arc::new(assembly::keys(&config.keys)?), config.registry.url.clone());
+        let drawing = Drawing::new(
+            Arc::new(assembly::press(&config)?),
+            Arc::new(assembly::keys(&config.keys)?),
+            config.registry.url.clone(),
+        );
         Selection::TemplateChanged { identity: drawing.identity() }
     } else if pending {
         Selection::Pending
@@ -90,5 +97,6 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         debug_assert!(all, "the group asks for one of them");
         Selection::All
     };
-    batch::begin(selection, "reissue", &args.how, &args.who, &database, args.place.out.as_deref(), &config).await
+    batch::begin(selection, "reissue", &args.how, &args.who, &database, args.place.out.as_deref(), &config)
+        .await
 }

@@ -241,7 +241,11 @@ impl Where<'_> {
             .ask(move |db| {
                 let progress = failed_message::progress(db, &id)?;
                 let Some(replay) = replay::by_id(db, &id)? else { return Ok::<_, DbError>(None) };
-                let held_up = if has_workers && replay.finished_at.is_none() { hold::look(db, &id, now)? } else { Vec::new() };
+                let held_up = if has_workers && replay.finished_at.is_none() {
+                    hold::look(db, &id, now)?
+                } else {
+                    Vec::new()
+                };
                 Ok(Some(Shown { held_up, ..Shown::of(&replay, progress, now) }))
             })
             .await?;
@@ -275,13 +279,20 @@ async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Wish, json: bool) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-async fn resume(place: &Where<'_>, args: SteerArgs, config: &Config, json: bool) -> Result<ExitCode, Failure> {
+async fn resume(
+    place: &Where<'_>,
+    args: SteerArgs,
+    config: &Config,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let operation = args.who.operation(&place.database.clock, "replay.resume")?;
     let id = complete_replay(place.database, &args.id).await?;
     let now = place.look(&id).await?;
     if !now.is(replay::State::Paused) && !now.is(replay::State::Running) {
         tell(&now, json)?;
-        return Err(Failure::found(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one"));
+        return Err(
+            Failure::found(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one")
+        );
     }
     shared::require(place.out, config)?;
     if now.is(replay::State::Running) && now.is_driven {
@@ -297,14 +308,17 @@ async fn resume(place: &Where<'_>, args: SteerArgs, config: &Config, json: bool)
     let (of, is_paused) = (id.clone(), now.is(replay::State::Paused));
     let done = place
         .database
-        .ask(
-            move |db| {
-                if is_paused { failures::steer(db, &operation, &of, Wish::Resume) } else { failures::take_over(db, &operation, &of) }
-            },
-        )
+        .ask(move |db| {
+            if is_paused {
+                failures::steer(db, &operation, &of, Wish::Resume)
+            } else {
+                failures::take_over(db, &operation, &of)
+            }
+        })
         .await?;
     if !done {
-        return Err(Failure::found(anyhow::anyhow!("somebody else steered it just now")).hint("`hosho replay status` tells how it stands"));
+        return Err(Failure::found(anyhow::anyhow!("somebody else steered it just now"))
+            .hint("`hosho replay status` tells how it stands"));
     }
     drive(id, place, config, json).await
 }

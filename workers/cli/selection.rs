@@ -42,7 +42,9 @@ impl Place {
         let pending = database.ask(hosho_schema::db::pending).await?;
         match pending.first() {
             None => Ok(database),
-            Some(first) => Err(assembly::AssemblyError::Unmigrated { count: pending.len(), first: first.clone() }.into()),
+            Some(first) => {
+                Err(assembly::AssemblyError::Unmigrated { count: pending.len(), first: first.clone() }.into())
+            }
         }
     }
 }
@@ -61,20 +63,30 @@ impl Database {
         work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Failure> {
         let pool = self.pool.clone();
-        let done = tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(Failure::internal)?;
+        let done =
+            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(Failure::internal)?;
         done.map_err(Into::into)
     }
 }
 
 /// Reads an identifier or its beginning; an empty one would mean every message, and a pattern any.
 pub(super) fn beginning(text: &str) -> Result<String, String> {
-    let is_one = !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    if is_one { Ok(text.to_owned()) } else { Err("an identifier, or its beginning, is made of 0 to 9, a to f and hyphens".to_owned()) }
+    let is_one =
+        !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    if is_one {
+        Ok(text.to_owned())
+    } else {
+        Err("an identifier, or its beginning, is made of 0 to 9, a to f and hyphens".to_owned())
+    }
 }
 
 /// Reads the value of a filter; an empty one would mean every message.
 pub(super) fn filled(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() { Err("it is empty: leave the option out to mean every one".to_owned()) } else { Ok(text.to_owned()) }
+    if text.trim().is_empty() {
+        Err("it is empty: leave the option out to mean every one".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 /// How the conditions of a selection are joined.
@@ -140,7 +152,8 @@ impl Selection {
     /// The filter it means, with every beginning completed.
     pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Failure> {
         let now = database.clock.now();
-        let (ids, groups, run): (_, _, Vec<String>) = (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
+        let (ids, groups, run): (_, _, Vec<String>) =
+            (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
         let (named, codes) = (self.stage.clone(), self.code.clone());
         let (ids, groups, run, unknown) = database
             .ask(move |db| {
@@ -175,13 +188,17 @@ impl Selection {
 fn unknown(db: &mut Connection, stages: &[String], codes: &[String]) -> Result<Vec<String>, DbError> {
     let mut unknown = Vec::new();
     for stage in stages.iter().filter(|stage| !stages::NAMES.contains(&stage.as_str())) {
-        if failed_message::counts(db, &Filter { stages: vec![stage.clone()], ..Filter::default() })?.is_empty() {
+        if failed_message::counts(db, &Filter { stages: vec![stage.clone()], ..Filter::default() })?
+            .is_empty()
+        {
             unknown.push(format!("there is no stage {stage:?}: {}", stages::NAMES.join(", ")));
         }
     }
     for code in codes.iter().filter(|code| failures::advice(code).is_none()) {
-        if failed_message::counts(db, &Filter { codes: vec![code.clone()], ..Filter::default() })?.is_empty() {
-            unknown.push(format!("there is no code {code:?}: `hosho failed groups` shows those that were met"));
+        if failed_message::counts(db, &Filter { codes: vec![code.clone()], ..Filter::default() })?.is_empty()
+        {
+            unknown
+                .push(format!("there is no code {code:?}: `hosho failed groups` shows those that were met"));
         }
     }
     Ok(unknown)
@@ -214,7 +231,9 @@ fn complete(
             };
             Err(Failure::usage(format!("there is no {what} {beginning:?}")).hint(hint))
         }
-        _ => Err(Failure::usage(format!("{beginning:?} is the beginning of several: give more of the {what}"))),
+        _ => {
+            Err(Failure::usage(format!("{beginning:?} is the beginning of several: give more of the {what}")))
+        }
     };
     beginnings.iter().map(one).collect()
 }
@@ -314,7 +333,10 @@ impl Who {
             Some(reason) => Ok(Operation::new(clock, action, &self.name(), reason)),
             // What changes nothing needs no reason.
             None if self.dry_run => Ok(Operation::new(clock, action, &self.name(), "")),
-            None => Err(Failure::usage("--reason is missing").hint("say in a few words why; it is kept in the audit")),
+            None => {
+                Err(Failure::usage("--reason is missing")
+                    .hint("say in a few words why; it is kept in the audit"))
+            }
         }
     }
 
@@ -324,8 +346,14 @@ impl Who {
     }
 
     /// As [`Who::operation`], with a reason where none is given.
-    pub(super) fn operation_or(&self, clock: &Clock, action: &'static str, reason: &str) -> Result<Operation, Failure> {
-        Self { reason: self.reason.clone().or_else(|| Some(reason.to_owned())), ..self.clone() }.operation(clock, action)
+    pub(super) fn operation_or(
+        &self,
+        clock: &Clock,
+        action: &'static str,
+        reason: &str,
+    ) -> Result<Operation, Failure> {
+        Self { reason: self.reason.clone().or_else(|| Some(reason.to_owned())), ..self.clone() }
+            .operation(clock, action)
     }
 
     fn name(&self) -> String {
@@ -337,10 +365,14 @@ impl Who {
 pub(super) fn actor(given: Option<&str>) -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let name = given.map(str::to_owned).filter(|name| !name.trim().is_empty());
-    name.or_else(|| variable("SUDO_USER")).or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).unwrap_or_else(|| {
-        use std::os::unix::fs::MetadataExt as _;
-        std::fs::metadata("/proc/self").map_or_else(|_| "unknown".to_owned(), |data| format!("uid {}", data.uid()))
-    })
+    name.or_else(|| variable("SUDO_USER"))
+        .or_else(|| variable("USER"))
+        .or_else(|| variable("LOGNAME"))
+        .unwrap_or_else(|| {
+            use std::os::unix::fs::MetadataExt as _;
+            std::fs::metadata("/proc/self")
+                .map_or_else(|_| "unknown".to_owned(), |data| format!("uid {}", data.uid()))
+        })
 }
 
 /// The first characters of an identifier: enough to name it.
@@ -354,7 +386,8 @@ mod tests {
 
     #[test]
     fn the_record_of_a_selection_names_what_was_asked_for() {
-        let selection = Selection { group: vec!["a1".to_owned()], since: Some("2h".to_owned()), ..Selection::default() };
+        let selection =
+            Selection { group: vec!["a1".to_owned()], since: Some("2h".to_owned()), ..Selection::default() };
         assert_eq!(selection.to_json(), r#"{"group":["a1"],"since":"2h"}"#);
         assert!(Selection::default().is_empty() && !selection.is_empty());
     }

@@ -13,7 +13,8 @@ pub(super) const IN_PROCESS: &str = "broker.url is memory: no worker would get t
 pub(super) fn queue(config: &Config) -> Result<Queue, Failure> {
     let queue = assembly::broker(config)?;
     if queue.in_process() {
-        return Err(Failure::usage(IN_PROCESS).hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));
+        return Err(Failure::usage(IN_PROCESS)
+            .hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));
     }
     Ok(queue)
 }

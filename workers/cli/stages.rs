@@ -93,16 +93,26 @@ async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -
     let changed = database
         .ask(move |db| {
             if dry_run {
-                let is_paused = stage_control::all(db)?.iter().any(|control| control.stage == stage && control.paused);
+                let is_paused =
+                    stage_control::all(db)?.iter().any(|control| control.stage == stage && control.paused);
                 return Ok(is_paused != paused);
             }
             failures::set_stage(db, &operation, &stage, paused)
         })
         .await?;
     if json {
-        print_json(&Set { stage: wanted.stage, paused, changed, operation: (changed && !dry_run).then_some(id) })?;
+        print_json(&Set {
+            stage: wanted.stage,
+            paused,
+            changed,
+            operation: (changed && !dry_run).then_some(id),
+        })?;
     } else if dry_run {
-        print(format!("{} {} {outcome}. Nothing was changed.", wanted.stage, if changed { "would be" } else { "is already" }));
+        print(format!(
+            "{} {} {outcome}. Nothing was changed.",
+            wanted.stage,
+            if changed { "would be" } else { "is already" }
+        ));
     } else if changed {
         print(format!("{} is {outcome}; every worker obeys within seconds.", wanted.stage));
     } else {
@@ -210,7 +220,9 @@ async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCo
 
 fn tell_from(db: &mut hosho_schema::db::Connection, now: NaiveDateTime) -> Result<Told, DbError> {
     let mut failed: BTreeMap<String, i64> = BTreeMap::new();
-    for ((stage, _), count) in failed_message::counts(db, &Filter { states: OPEN.to_vec(), ..Filter::default() })? {
+    for ((stage, _), count) in
+        failed_message::counts(db, &Filter { states: OPEN.to_vec(), ..Filter::default() })?
+    {
         *failed.entry(stage).or_default() += count;
     }
     let oldest = recover::oldest(db, now, UNFINISHED)?;
@@ -222,8 +234,12 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
         let queue = format!("{prefix}{name}");
         depths.as_ref().ok()?.iter().find(|depth| depth.queue == queue).map(|depth| depth.ready)
     };
-    let living: Vec<&WorkerStage> =
-        told.workers.iter().filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER).flat_map(|(_, stages)| stages).collect();
+    let living: Vec<&WorkerStage> = told
+        .workers
+        .iter()
+        .filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER)
+        .flat_map(|(_, stages)| stages)
+        .collect();
     let stages = NAMES.iter().map(|stage| {
         let own: Vec<&&WorkerStage> = living.iter().filter(|row| row.stage == *stage).collect();
         let mut waiting: BTreeMap<&'static str, u64> = BTreeMap::new();
@@ -235,11 +251,13 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
         }
         let open = own.iter().filter(|row| row.open_since.is_some()).min_by_key(|row| row.open_since);
         // The oldest that the rows know of; before there are rows, what the workers took last.
-        let has_work = ready(&format!("stage.{stage}")).is_some_and(|ready| ready > 0) || own.iter().any(|row| row.held > 0);
+        let has_work = ready(&format!("stage.{stage}")).is_some_and(|ready| ready > 0)
+            || own.iter().any(|row| row.held > 0);
         let taken = own.iter().filter(|_| has_work).filter_map(|row| row.taken_from).min();
         let oldest_at = told.oldest.by_stage.get(stage).copied().or(taken);
         let waits = [ready(&format!("stage.{stage}")), ready(&format!("stage.{stage}.bulk"))];
-        let oldest_is_known = oldest_at.is_some() || (told.oldest.is_all && waits.iter().all(|waits| *waits == Some(0)));
+        let oldest_is_known =
+            oldest_at.is_some() || (told.oldest.is_all && waits.iter().all(|waits| *waits == Some(0)));
         Stage {
             name: stage,
             ready: ready(&format!("stage.{stage}")),
@@ -252,22 +270,29 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
             oldest: oldest_at.map(utc),
             oldest_is_known,
             oldest_at,
-            circuit: open.map_or(if own.is_empty() { Circuit::Unknown } else { Circuit::Closed }, |row| Circuit::Open {
-                code: row.fault_code.clone().unwrap_or_default(),
-                text: row.fault_text.clone().unwrap_or_default(),
-                since: row.open_since.map(utc).unwrap_or_default(),
-                next_probe: row.next_probe.map(utc),
+            circuit: open.map_or(if own.is_empty() { Circuit::Unknown } else { Circuit::Closed }, |row| {
+                Circuit::Open {
+                    code: row.fault_code.clone().unwrap_or_default(),
+                    text: row.fault_text.clone().unwrap_or_default(),
+                    since: row.open_since.map(utc).unwrap_or_default(),
+                    next_probe: row.next_probe.map(utc),
+                }
             }),
-            paused: told.controls.iter().find(|control| control.stage == *stage && control.paused).map(|control| Paused {
-                reason: control.reason.clone(),
-                actor: control.actor.clone(),
-                since: utc(control.changed_at),
-            }),
+            paused: told.controls.iter().find(|control| control.stage == *stage && control.paused).map(
+                |control| Paused {
+                    reason: control.reason.clone(),
+                    actor: control.actor.clone(),
+                    since: utc(control.changed_at),
+                },
+            ),
         }
     });
     Report {
         stages: stages.collect(),
-        waiting: Rung::ALL.iter().filter_map(|rung| Some((rung.name(), ready(&format!("wait.{}", rung.name()))?))).collect(),
+        waiting: Rung::ALL
+            .iter()
+            .filter_map(|rung| Some((rung.name(), ready(&format!("wait.{}", rung.name()))?)))
+            .collect(),
         dead: ready("dead"),
         unrouted: ready("unrouted"),
         workers: told
@@ -296,9 +321,21 @@ impl Stage {
 impl Report {
     fn tell(&self, now: NaiveDateTime) {
         let number = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
-        let mut rows = table(["stage", "ready", "unacked", "bulk", "waiting", "failed", "consumers", "a minute", "oldest", "circuit"]);
+        let mut rows = table([
+            "stage",
+            "ready",
+            "unacked",
+            "bulk",
+            "waiting",
+            "failed",
+            "consumers",
+            "a minute",
+            "oldest",
+            "circuit",
+        ]);
         for stage in &self.stages {
-            let waiting: Vec<String> = stage.waiting.iter().map(|(rung, count)| format!("{rung}:{count}")).collect();
+            let waiting: Vec<String> =
+                stage.waiting.iter().map(|(rung, count)| format!("{rung}:{count}")).collect();
             let circuit = match (&stage.paused, &stage.circuit) {
                 (Some(_), _) => "paused".to_owned(),
                 (None, Circuit::Open { code, .. }) => format!("open: {code}"),
@@ -314,7 +351,10 @@ impl Report {
                 stage.failed.to_string(),
                 stage.consumers.to_string(),
                 stage.per_minute.to_string(),
-                stage.oldest_at.map_or_else(|| if stage.oldest_is_known { "-" } else { "?" }.to_owned(), |at| age(now, at)),
+                stage.oldest_at.map_or_else(
+                    || if stage.oldest_is_known { "-" } else { "?" }.to_owned(),
+                    |at| age(now, at),
+                ),
                 circuit,
             ]);
         }
@@ -330,15 +370,25 @@ impl Report {
                 ));
             }
             if let Circuit::Open { text, since, next_probe, .. } = &stage.circuit {
-                let next = next_probe.as_deref().map(|at| format!("; it looks again at {}", local(at))).unwrap_or_default();
+                let next = next_probe
+                    .as_deref()
+                    .map(|at| format!("; it looks again at {}", local(at)))
+                    .unwrap_or_default();
                 print(format!("{} waits since {}: {}{next}", stage.name, local(since), printable(text)));
             }
-            if stage.consumers == 0 && stage.ready.unwrap_or(0) + stage.bulk.unwrap_or(0) > 0 && stage.paused.is_none() {
+            if stage.consumers == 0
+                && stage.ready.unwrap_or(0) + stage.bulk.unwrap_or(0) > 0
+                && stage.paused.is_none()
+            {
                 print(format!("{} has work and no consumer: is a worker running?", stage.name));
             }
         }
-        let waiting: Vec<String> =
-            self.waiting.iter().filter(|(_, count)| **count > 0).map(|(rung, count)| format!("{rung}:{count}")).collect();
+        let waiting: Vec<String> = self
+            .waiting
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(rung, count)| format!("{rung}:{count}"))
+            .collect();
         if !waiting.is_empty() {
             print(format!("waiting for their next attempt, all stages together: {}", waiting.join(" ")));
         }

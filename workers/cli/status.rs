@@ -123,19 +123,22 @@ impl Step {
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     existing(&config)?;
     let pool = assembly::pool(&config)?;
-    let key = GuaranteeNumber::parse(&args.key).map_or_else(|_| args.key.clone(), |number| number.to_string());
+    let key =
+        GuaranteeNumber::parse(&args.key).map_or_else(|_| args.key.clone(), |number| number.to_string());
     let work = move || {
         let mut db = pool.get()?;
         let ids = status::locate(&mut db, &key)?;
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let found = status::status(&mut db, &ids)?.into_iter().flatten();
-        found.map(|status| Ok((failures(&mut db, &status.application.id)?, status))).collect::<Result<Vec<_>, DbError>>()
+        found
+            .map(|status| Ok((failures(&mut db, &status.application.id)?, status)))
+            .collect::<Result<Vec<_>, DbError>>()
     };
-    let found = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Failure::internal)?
-        .map_err(|error| Failure::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out"))?;
-    let found: Vec<Shown> = found.into_iter().map(|(failed, status)| Shown { failed, ..shown(status) }).collect();
+    let found = tokio::task::spawn_blocking(work).await.map_err(Failure::internal)?.map_err(|error| {
+        Failure::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out")
+    })?;
+    let found: Vec<Shown> =
+        found.into_iter().map(|(failed, status)| Shown { failed, ..shown(status) }).collect();
     if found.is_empty() {
         return Err(Failure::found(anyhow::anyhow!("nothing is known of {}", printable(&args.key)))
             .hint("give a 保証契約番号, the upstream's id of an application, or our own (UUID)"));
@@ -151,10 +154,15 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 fn shown(found: ApplicationStatus) -> Shown {
     let application = found.application;
     let accepted = application.status == application::Status::Accepted;
-    let violations = application.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
+    let violations =
+        application.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
     Shown {
         status: if accepted { "accepted" } else { "rejected" },
-        steps: vec![Step::new("validate", if accepted { "accepted" } else { "rejected" }, Some(application.decided_at))],
+        steps: vec![Step::new(
+            "validate",
+            if accepted { "accepted" } else { "rejected" },
+            Some(application.decided_at),
+        )],
         awaiting_issue: application.lines - i64::try_from(found.guarantees.len()).unwrap_or(0),
         failed: Vec::new(),
         guarantees: found.guarantees.iter().flat_map(shown_guarantee).collect(),
@@ -180,7 +188,11 @@ fn shown_guarantee(found: &GuaranteeStatus) -> Vec<ShownGuarantee> {
 }
 
 fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
-    let mut steps = vec![Step::new("issue", format!("number {}", found.guarantee.number), Some(revision.certificate.drawn_at))];
+    let mut steps = vec![Step::new(
+        "issue",
+        format!("number {}", found.guarantee.number),
+        Some(revision.certificate.drawn_at),
+    )];
     if found.guarantee.medium == MediumV1::Electronic {
         steps.push(Step::new("mint", "authentication key", found.key_minted_at));
     } else {
@@ -205,11 +217,20 @@ fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
 }
 
 fn tell(shown: &Shown) {
-    print(format!("application {} of {}: {} ({})", printable(&shown.id), printable(&shown.source), shown.status, shown.application));
+    print(format!(
+        "application {} of {}: {} ({})",
+        printable(&shown.id),
+        printable(&shown.source),
+        shown.status,
+        shown.application
+    ));
     let mut table = super::table(["guarantee", "product", "stage", "at (Asia/Tokyo)", "what"]);
     let mut add = |guarantee: &str, product: &str, steps: &[Step]| {
         for (index, step) in steps.iter().enumerate() {
-            let at = step.at.map_or_else(|| "waiting".to_owned(), |at| in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string());
+            let at = step.at.map_or_else(
+                || "waiting".to_owned(),
+                |at| in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string(),
+            );
             let (guarantee, product) = if index == 0 { (guarantee, product) } else { ("", "") };
             table.add_row([guarantee, product, step.stage, &at, &printable_lines(&step.what)]);
         }
@@ -217,7 +238,8 @@ fn tell(shown: &Shown) {
     add("", "", &shown.steps);
     for guarantee in &shown.guarantees {
         let number = format!("{} {}", guarantee.number, guarantee.target);
-        let product = format!("{} {}", wording::product(guarantee.product), wording::medium(guarantee.medium));
+        let product =
+            format!("{} {}", wording::product(guarantee.product), wording::medium(guarantee.medium));
         add(&number, &product, &guarantee.steps);
     }
     print(table);
@@ -234,6 +256,11 @@ fn tell(shown: &Shown) {
         ));
     }
     for violation in &shown.violations {
-        print(format!("  {}  {}  {}", violation.code, printable(&violation.path), printable(&violation.message_ja)));
+        print(format!(
+            "  {}  {}  {}",
+            violation.code,
+            printable(&violation.path),
+            printable(&violation.message_ja)
+        ));
     }
 }

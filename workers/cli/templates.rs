@@ -94,7 +94,11 @@ fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
         let mut table = super::table(["template", "sample", "pages", "result"]);
         for result in &results {
             let pages = result.pages.map_or_else(String::new, |pages| pages.to_string());
-            let told = result.problem.iter().cloned().chain(result.warnings.iter().map(|warning| format!("note: {warning}")));
+            let told = result
+                .problem
+                .iter()
+                .cloned()
+                .chain(result.warnings.iter().map(|warning| format!("note: {warning}")));
             let told = told.collect::<Vec<_>>().join("\n");
             let told = if told.is_empty() { "ok".to_owned() } else { printable_lines(&told) };
             table.add_row([result.template, result.sample, &pages, &told]);
@@ -116,7 +120,11 @@ struct Listed {
 fn list(json: bool) -> Result<ExitCode, Failure> {
     let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
     let listed: Vec<Listed> = proofs::templates()
-        .map(|(family, template)| Listed { template, becomes: becomes(&family), samples: family.samples(template) })
+        .map(|(family, template)| Listed {
+            template,
+            becomes: becomes(&family),
+            samples: family.samples(template),
+        })
         .collect();
     if json {
         print_json(&listed)?;
@@ -130,7 +138,12 @@ fn list(json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn preview(config: &Config, name: &str, out: Option<&Path>, sample: Option<&str>) -> Result<ExitCode, Failure> {
+fn preview(
+    config: &Config,
+    name: &str,
+    out: Option<&Path>,
+    sample: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let (family, template) = template(name)?;
     let samples = family.samples(template);
     let sample = match sample {
@@ -140,15 +153,16 @@ fn preview(config: &Config, name: &str, out: Option<&Path>, sample: Option<&str>
     let out = match out {
         Some(out) => Some(out).filter(|out| *out != Path::new("-")),
         None if family.is_document => {
-            return Err(Failure::usage(format!("{template} becomes a PDF file")).hint("say where to: --out x.pdf, or --out - for a pipe"));
+            return Err(Failure::usage(format!("{template} becomes a PDF file"))
+                .hint("say where to: --out x.pdf, or --out - for a pipe"));
         }
         None => None,
     };
     let press = assembly::press(config)?;
     let pull = proofs::pull(&press, family, template, sample);
     let pull = pull.ok_or_else(|| Failure::usage(format!("{template} has no sample {sample}")))?;
-    let Pull { mut bytes, pages, warnings } =
-        pull.map_err(|problem| Failure::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
+    let Pull { mut bytes, pages, warnings } = pull
+        .map_err(|problem| Failure::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
     let Some(out) = out else {
         if !family.is_document && !bytes.ends_with(b"\n") {
             bytes.push(b'\n');
@@ -159,8 +173,9 @@ fn preview(config: &Config, name: &str, out: Option<&Path>, sample: Option<&str>
             _ => Ok(ExitCode::SUCCESS),
         };
     };
-    std::fs::write(out, &bytes)
-        .map_err(|error| Failure::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display()))))?;
+    std::fs::write(out, &bytes).map_err(|error| {
+        Failure::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
+    })?;
     let pages = match pages {
         None => "text".to_owned(),
         Some(1) => "1 page".to_owned(),
@@ -179,19 +194,31 @@ fn template(typed: &str) -> Result<(Family, &'static str), Failure> {
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix("templates/").unwrap_or(name);
     let name = known("template", name, proofs::templates().map(|(_, template)| template))?;
-    proofs::templates().find(|(_, template)| *template == name).ok_or_else(|| Failure::usage(format!("there is no template {name}")))
+    proofs::templates()
+        .find(|(_, template)| *template == name)
+        .ok_or_else(|| Failure::usage(format!("there is no template {name}")))
 }
 
 /// The known name that was typed; or what there is, the nearest first in mind.
-fn known(kind: &str, typed: &str, names: impl Iterator<Item = &'static str>) -> Result<&'static str, Failure> {
+fn known(
+    kind: &str,
+    typed: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Result<&'static str, Failure> {
     let names: Vec<_> = names.collect();
     if let Some(name) = names.iter().find(|name| **name == typed) {
         return Ok(name);
     }
     let likeness = |name: &'static str| (strsim::jaro_winkler(typed, name), name);
-    let like = names.iter().copied().map(likeness).filter(|(like, _)| *like >= ALIKE).max_by(|one, other| one.0.total_cmp(&other.0));
+    let like = names
+        .iter()
+        .copied()
+        .map(likeness)
+        .filter(|(like, _)| *like >= ALIKE)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
     let meant = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-    Err(Failure::usage(format!("there is no {kind} {}", printable_lines(typed))).hint(format!("{meant}there are: {}", names.join(", "))))
+    Err(Failure::usage(format!("there is no {kind} {}", printable_lines(typed)))
+        .hint(format!("{meant}there are: {}", names.join(", "))))
 }
 
 #[cfg(test)]
@@ -200,11 +227,19 @@ mod tests {
 
     #[test]
     fn templates_are_known_by_name_and_by_file() {
-        for typed in ["notice/notice", "notice/notice.hbs", "templates/notice/notice.hbs", "./templates/notice/notice.hbs"] {
+        for typed in [
+            "notice/notice",
+            "notice/notice.hbs",
+            "templates/notice/notice.hbs",
+            "./templates/notice/notice.hbs",
+        ] {
             assert_eq!(template(typed).ok().map(|(_, template)| template), Some("notice/notice"), "{typed}");
         }
         let failure = template("notice/notise").err().unwrap().to_string();
-        assert!(failure.contains("did you mean \"notice/notice\"?") && failure.contains("mail/issued/subject"), "{failure}");
+        assert!(
+            failure.contains("did you mean \"notice/notice\"?") && failure.contains("mail/issued/subject"),
+            "{failure}"
+        );
         let failure = template("partials/certificate_head").err().unwrap().to_string();
         assert!(failure.contains("there is no template partials/certificate_head"), "{failure}");
     }
@@ -240,15 +275,24 @@ mod tests {
             preview(&config, name, out, sample).err().map(|failure| failure.to_string()).unwrap_or_default()
         };
         assert!(said("notice/notice", None, None).contains("--out x.pdf"));
-        assert!(said("notice/notice", Some(&file), Some("nobody")).contains(&format!("there are: {}", samples[0])));
-        assert!(said("notice/notice", Some(&folder.path().join("none/x.pdf")), None).contains("cannot write"));
+        assert!(
+            said("notice/notice", Some(&file), Some("nobody"))
+                .contains(&format!("there are: {}", samples[0]))
+        );
+        assert!(
+            said("notice/notice", Some(&folder.path().join("none/x.pdf")), None).contains("cannot write")
+        );
     }
 
     #[test]
     fn a_folder_of_templates_must_exist() {
-        let args = |folder: &Path| Args { command: Sub::List { json: false }, folder: Some(folder.to_owned()) };
+        let args =
+            |folder: &Path| Args { command: Sub::List { json: false }, folder: Some(folder.to_owned()) };
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(args(folder.path()).overrides().unwrap(), [("templates.folder", folder.path().display().to_string())]);
+        assert_eq!(
+            args(folder.path()).overrides().unwrap(),
+            [("templates.folder", folder.path().display().to_string())]
+        );
         assert!(args(&folder.path().join("none")).overrides().is_err());
     }
 }

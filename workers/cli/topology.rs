@@ -36,7 +36,8 @@ enum Sub {
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let broker = assembly::broker(&config)?;
     if broker.in_process() {
-        return Err(Failure::usage("broker.url is memory: it has no topology").hint("set HOSHO__BROKER__URL=amqp://…"));
+        return Err(Failure::usage("broker.url is memory: it has no topology")
+            .hint("set HOSHO__BROKER__URL=amqp://…"));
     }
     let (result, json) = match args.command {
         Sub::Check { json } => (broker.check_topology().await, json),
@@ -44,9 +45,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     };
     broker.queue().close().await;
     let report = result.map_err(|error| match error {
-        BrokerError::Topology(_) => {
-            Failure::found(error).hint("the settings of a queue cannot be changed: drain it, delete it, and run `hosho topology apply`")
-        }
+        BrokerError::Topology(_) => Failure::found(error).hint(
+            "the settings of a queue cannot be changed: drain it, delete it, and run `hosho topology apply`",
+        ),
         error => Failure::unavailable(error).hint("is broker.url right and the broker up?"),
     })?;
     if json {

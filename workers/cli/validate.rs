@@ -142,8 +142,10 @@ fn check(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
         match input::slurp(file) {
             Ok(bytes) => asks_interim |= check_file(file, &bytes, &judge, &mut history, &mut report)?,
             Err(error) => {
-                let failure = Failure::unavailable(anyhow::anyhow!("cannot read {}: {error}", input::name(file)))
-                    .hint("give files of JSON Lines, JSON arrays or JSON objects, or - for standard input");
+                let failure =
+                    Failure::unavailable(anyhow::anyhow!("cannot read {}: {error}", input::name(file))).hint(
+                        "give files of JSON Lines, JSON arrays or JSON objects, or - for standard input",
+                    );
                 tell(&failure);
                 report.unreadable(Unreadable { file: shown(file), problem: error.to_string() });
             }
@@ -160,17 +162,29 @@ fn check(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
 }
 
 /// Checks one file; tells whether any application asks for an interim advance.
-fn check_file(file: &Path, bytes: &[u8], judge: &Judge, history: &mut History, report: &mut Report) -> Result<bool, Failure> {
+fn check_file(
+    file: &Path,
+    bytes: &[u8],
+    judge: &Judge,
+    history: &mut History,
+    report: &mut Report,
+) -> Result<bool, Failure> {
     let name: Arc<str> = shown(file).into();
     let mut asks_interim = false;
     for portion in input::pieces(bytes).chunks(PORTION) {
-        let alone: Vec<Alone> = portion.par_iter().map(|piece| judge.judge(&bytes[piece.bytes.clone()], piece)).collect();
-        asks_interim |= alone.iter().flat_map(|alone| &alone.about.products).any(|line| line.product == ProductV1::InterimAdvancePayment);
+        let alone: Vec<Alone> =
+            portion.par_iter().map(|piece| judge.judge(&bytes[piece.bytes.clone()], piece)).collect();
+        asks_interim |= alone
+            .iter()
+            .flat_map(|alone| &alone.about.products)
+            .any(|line| line.product == ProductV1::InterimAdvancePayment);
         let stored = history.look_up(&alone).map_err(unreachable_database)?;
         let decided = alone
             .into_iter()
             .zip(portion)
-            .map(|(alone, piece)| history.decide(alone, &stored, &Place { file: Arc::clone(&name), line: piece.at.line }))
+            .map(|(alone, piece)| {
+                history.decide(alone, &stored, &Place { file: Arc::clone(&name), line: piece.at.line })
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(Failure::unavailable)?;
         let checked: Vec<Checked> = decided
@@ -197,7 +211,9 @@ fn database(config: &Config) -> Result<hosho_schema::db::Connection, Failure> {
 }
 
 fn unreachable_database(error: hosho_schema::db::DbError) -> Failure {
-    Failure::unavailable(error).hint("is database.url right, the server up, and are the tables up to date (`hosho migrate --check`)?")
+    Failure::unavailable(error).hint(
+        "is database.url right, the server up, and are the tables up to date (`hosho migrate --check`)?",
+    )
 }
 
 #[expect(clippy::print_stderr, reason = "for the person at the terminal; standard output is the answer")]

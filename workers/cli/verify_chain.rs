@@ -69,19 +69,28 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let numbers: Vec<String> = args
         .numbers
         .iter()
-        .map(|number| GuaranteeNumber::parse(number).map(|number| number.to_string()).map_err(|error| Failure::usage(error.to_string())))
+        .map(|number| {
+            GuaranteeNumber::parse(number)
+                .map(|number| number.to_string())
+                .map_err(|error| Failure::usage(error.to_string()))
+        })
         .collect::<Result<_, _>>()?;
     let keys = assembly::keys(&config.keys)?;
     let database = Place::database(&config).await?;
-    let report = database.ask(move |db| if numbers.is_empty() { all(db, &keys) } else { some(db, &keys, &numbers) }).await?;
+    let report = database
+        .ask(move |db| if numbers.is_empty() { all(db, &keys) } else { some(db, &keys, &numbers) })
+        .await?;
     if args.json {
         print_json(&report)?;
     } else {
         for Finding { number, fault } in &report.faults {
             print(format!("{number}  {fault}"));
         }
-        let found =
-            if report.faults.is_empty() { "none was altered or removed".to_owned() } else { format!("{} faults", report.faults.len()) };
+        let found = if report.faults.is_empty() {
+            "none was altered or removed".to_owned()
+        } else {
+            format!("{} faults", report.faults.len())
+        };
         print(format!("{} revisions of {} guarantees: {found}", report.revisions, report.guarantees));
     }
     Ok(ExitCode::from(u8::from(!report.faults.is_empty())))
@@ -109,7 +118,10 @@ fn all(db: &mut Connection, keys: &KeyRing) -> Result<Report, Failure> {
         let Some(last) = page.last() else { break };
         after.clone_from(&last.id);
         for guarantee in &page {
-            given.entry((guarantee.branch.clone(), guarantee.term.clone())).or_default().push(guarantee.sequence);
+            given
+                .entry((guarantee.branch.clone(), guarantee.term.clone()))
+                .or_default()
+                .push(guarantee.sequence);
         }
         judge(db, keys, &page, &mut report)?;
     }
@@ -126,7 +138,12 @@ fn all(db: &mut Connection, keys: &KeyRing) -> Result<Report, Failure> {
     Ok(report)
 }
 
-fn judge(db: &mut Connection, keys: &KeyRing, guarantees: &[Guarantee], report: &mut Report) -> Result<(), DbError> {
+fn judge(
+    db: &mut Connection,
+    keys: &KeyRing,
+    guarantees: &[Guarantee],
+    report: &mut Report,
+) -> Result<(), DbError> {
     let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
     let revisions = certificate::by_guarantees(db, &ids)?;
     let heads = chain_head::by_guarantees(db, &ids)?;
@@ -134,13 +151,20 @@ fn judge(db: &mut Connection, keys: &KeyRing, guarantees: &[Guarantee], report: 
         report.guarantees += 1;
         report.revisions += revisions.len();
         let faults = faults(keys, guarantee, &revisions, head.as_ref());
-        report.faults.extend(faults.into_iter().map(|fault| Finding { number: guarantee.number.clone(), fault }));
+        report
+            .faults
+            .extend(faults.into_iter().map(|fault| Finding { number: guarantee.number.clone(), fault }));
     }
     Ok(())
 }
 
 /// What is wrong with the revisions of a guarantee.
-fn faults(keys: &KeyRing, guarantee: &Guarantee, revisions: &[Revision], head: Option<&ChainHead>) -> Vec<String> {
+fn faults(
+    keys: &KeyRing,
+    guarantee: &Guarantee,
+    revisions: &[Revision],
+    head: Option<&ChainHead>,
+) -> Vec<String> {
     let mut faults = Vec::new();
     let mut previous: Option<&str> = None;
     for (place, row) in (0_i64..).zip(revisions) {
@@ -148,7 +172,9 @@ fn faults(keys: &KeyRing, guarantee: &Guarantee, revisions: &[Revision], head: O
             faults.push(format!("revision {place} was removed"));
             return faults;
         }
-        if row.previous_sha256.as_deref() != previous || chained_sha256(previous, &row.content) != row.content_sha256 {
+        if row.previous_sha256.as_deref() != previous
+            || chained_sha256(previous, &row.content) != row.content_sha256
+        {
             faults.push(format!("revision {place} was altered"));
         } else if !is_what_it_says(guarantee, row) {
             faults.push(format!("revision {place} is not what its content says"));
@@ -188,10 +214,13 @@ fn faults(keys: &KeyRing, guarantee: &Guarantee, revisions: &[Revision], head: O
 /// Whether what stands beside a content is what stands in it: kind, target and guarantee are under the hash too.
 fn is_what_it_says(guarantee: &Guarantee, row: &Revision) -> bool {
     match row.kind {
-        Kind::New | Kind::Amendment | Kind::Correction => snapshots::read::<Certificate>(&row.content).is_ok_and(|content| {
-            let corrects = (row.kind == Kind::Correction).then_some(row.target).flatten();
-            content.number == guarantee.number && content.corrects == corrects && (row.kind == Kind::New) == (row.revision == 0)
-        }),
+        Kind::New | Kind::Amendment | Kind::Correction => snapshots::read::<Certificate>(&row.content)
+            .is_ok_and(|content| {
+                let corrects = (row.kind == Kind::Correction).then_some(row.target).flatten();
+                content.number == guarantee.number
+                    && content.corrects == corrects
+                    && (row.kind == Kind::New) == (row.revision == 0)
+            }),
         Kind::Reversal => snapshots::read::<Reversal>(&row.content)
             .is_ok_and(|content| content.number == guarantee.number && Some(content.reverses) == row.target),
         Kind::Cancellation => snapshots::read::<snapshots::Cancellation>(&row.content)

@@ -31,6 +31,9 @@ mod tests {
 
     #[test]
     fn what_is_cut_says_so() {
-        assert_eq!((cut("保証契約", 4).as_str(), cut("保証契約番号", 4).as_str(), cut("", 0).as_str()), ("保証契約", "保証契…", ""));
+        assert_eq!(
+            (cut("保証契約", 4).as_str(), cut("保証契約番号", 4).as_str(), cut("", 0).as_str()),
+            ("保証契約", "保証契…", "")
+        );
     }
 }

@@ -70,14 +70,20 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone(), precedence);
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
     let mut tasks = JoinSet::new();
-    for name in stages::NAMES.iter().filter(|name| args.stages.is_empty() || args.stages.iter().any(|asked| asked == *name)) {
+    for name in stages::NAMES
+        .iter()
+        .filter(|name| args.stages.is_empty() || args.stages.iter().any(|asked| asked == *name))
+    {
         stages::start(name, &services, &runner, &[Lane::Live, Lane::Bulk], concurrency, &mut tasks);
     }
     ingest(&services, &broker.queue(), &stop, &mut tasks);
     tasks.spawn(pulse.run(services.pool.clone(), stop.clone()));
     tasks.spawn(nightly(&config, &services, broker.queue(), stop.clone(), true)?.run());
     tasks.spawn(batches::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
-    info!(stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") }, concurrency, "The workers run");
+    info!(
+        stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") },
+        concurrency, "The workers run"
+    );
 
     let mut stopping = stop.clone();
     let ended_early = tokio::select! {
@@ -88,7 +94,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     };
     if ended_early {
         // Runners end only when they are asked to. A process that goes on without one looks healthy and is not.
-        return Err(Failure::internal(anyhow::anyhow!("a worker ended by itself")).hint("the log tells why; start the process again"));
+        return Err(Failure::internal(anyhow::anyhow!("a worker ended by itself"))
+            .hint("the log tells why; start the process again"));
     }
     info!("Asked to stop: finishing what is in hand");
     let drained = tokio::time::timeout(Duration::from_secs(config.work.drain_seconds), async {
@@ -100,7 +107,10 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         broker.queue().close().await;
     });
     if drained.await.is_err() {
-        warn!(seconds = config.work.drain_seconds, "Not everything was finished in time; the broker gives the rest to others");
+        warn!(
+            seconds = config.work.drain_seconds,
+            "Not everything was finished in time; the broker gives the rest to others"
+        );
         return Ok(ExitCode::from(1));
     }
     services.post.mailer.close().await;
@@ -109,8 +119,18 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 }
 
 /// Takes in dead letters and unrouted messages.
-pub(super) fn ingest(services: &Services, broker: &Arc<dyn Broker>, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
-    let ingester = Ingester { broker: Arc::clone(broker), pool: services.pool.clone(), clock: services.clock.clone(), stop: stop.clone() };
+pub(super) fn ingest(
+    services: &Services,
+    broker: &Arc<dyn Broker>,
+    stop: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
+    let ingester = Ingester {
+        broker: Arc::clone(broker),
+        pool: services.pool.clone(),
+        clock: services.clock.clone(),
+        stop: stop.clone(),
+    };
     for source in [Source::Dead, Source::Unrouted] {
         tasks.spawn(ingester.clone().run(source));
     }

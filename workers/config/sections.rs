@@ -267,7 +267,9 @@ section! {
 }
 
 /// A list, or text with commas as a variable gives it.
-fn list<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display> + Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+fn list<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display> + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum ListOrText<T> {
@@ -276,6 +278,8 @@ fn list<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display> + Deserialize<'
     }
     match ListOrText::deserialize(deserializer)? {
         ListOrText::List(list) => Ok(list),
-        ListOrText::Text(text) => text.split(',').map(|item| item.trim().parse().map_err(serde::de::Error::custom)).collect(),
+        ListOrText::Text(text) => {
+            text.split(',').map(|item| item.trim().parse().map_err(serde::de::Error::custom)).collect()
+        }
     }
 }

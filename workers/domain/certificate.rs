@@ -36,7 +36,11 @@ pub struct Issuance<'a> {
 }
 
 /// Draws up the content of one revision for one product line of an application (from 0).
-pub fn content(application: &snapshots::Application, line: usize, issuance: &Issuance<'_>) -> Result<Certificate, NoSuchLine> {
+pub fn content(
+    application: &snapshots::Application,
+    line: usize,
+    issuance: &Issuance<'_>,
+) -> Result<Certificate, NoSuchLine> {
     let lines = application.products.len();
     let asked = application.products.get(line).ok_or(NoSuchLine { line, lines })?;
     Ok(Certificate {
@@ -83,7 +87,8 @@ pub(crate) mod tests {
     }
 
     fn drawn_up(application: &snapshots::Application, line: usize) -> Result<Certificate, NoSuchLine> {
-        let (obligees, branches, sureties) = (Registry::load(None).unwrap(), Branches::load(None).unwrap(), Sureties::load(None).unwrap());
+        let (obligees, branches, sureties) =
+            (Registry::load(None).unwrap(), Branches::load(None).unwrap(), Sureties::load(None).unwrap());
         let issued_on = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
         let number = GuaranteeNumber::build("35", 75, 1, 'M').unwrap();
         let issuance = Issuance {

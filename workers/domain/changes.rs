@@ -81,7 +81,9 @@ pub enum Outcome {
 impl Outcome {
     /// How its sender is told.
     pub fn foreseen(&self) -> ForeseenV1 {
-        let Self::Made(new) = self else { return ForeseenV1 { effect: ChangeEffectV1::NoReissue, revision: None } };
+        let Self::Made(new) = self else {
+            return ForeseenV1 { effect: ChangeEffectV1::NoReissue, revision: None };
+        };
         let effect = match new.kind {
             Kind::New | Kind::Amendment | Kind::Correction => ChangeEffectV1::Reissue,
             Kind::Reversal => ChangeEffectV1::Reversal,
@@ -108,13 +110,16 @@ pub fn version(asked: i64, waiting: &[i64], settled: &[i64]) -> Option<Violation
 
 /// How a revision is called: 新規, 変更－n, 変更－n（訂正）, 変更－nの取消 or 解約.
 pub fn name(row: &Row) -> String {
-    let number = |content: &str| snapshots::read::<Certificate>(content).map_or(row.revision, |content| content.revision);
+    let number = |content: &str| {
+        snapshots::read::<Certificate>(content).map_or(row.revision, |content| content.revision)
+    };
     match row.kind {
         Kind::New => wording::revision(0),
         Kind::Amendment => wording::revision(number(&row.content)),
         Kind::Correction => format!("{}（訂正）", wording::revision(number(&row.content))),
         Kind::Reversal => {
-            let taken_back = snapshots::read::<Reversal>(&row.content).map_or(row.revision, |content| content.revision);
+            let taken_back =
+                snapshots::read::<Reversal>(&row.content).map_or(row.revision, |content| content.revision);
             format!("{}の取消", wording::revision(taken_back))
         }
         Kind::Cancellation => "解約".to_owned(),
@@ -141,7 +146,8 @@ impl Life {
             if usize::try_from(row.revision).ok() != Some(place) {
                 return Err(LifeError::Broken);
             }
-            let target = || row.target.and_then(|target| usize::try_from(target).ok()).ok_or(LifeError::Broken);
+            let target =
+                || row.target.and_then(|target| usize::try_from(target).ok()).ok_or(LifeError::Broken);
             let step = match row.kind {
                 Kind::New => Step::New,
                 Kind::Amendment => Step::Amendment,
@@ -149,9 +155,16 @@ impl Life {
                 Kind::Reversal => Step::Reversal(target()?),
                 Kind::Cancellation => Step::Cancellation,
             };
-            let content = row.kind.is_certificate().then(|| snapshots::read(&row.content)).transpose().map_err(unreadable)?;
+            let content = row
+                .kind
+                .is_certificate()
+                .then(|| snapshots::read(&row.content))
+                .transpose()
+                .map_err(unreadable)?;
             let ended_on = match row.kind {
-                Kind::Cancellation => Some(snapshots::read::<Cancellation>(&row.content).map_err(unreadable)?.cancelled_on),
+                Kind::Cancellation => {
+                    Some(snapshots::read::<Cancellation>(&row.content).map_err(unreadable)?.cancelled_on)
+                }
                 _ => None,
             };
             made.push(Made { step, content, ended_on });
@@ -211,7 +224,11 @@ impl Life {
     ) -> Result<Outcome, E> {
         let Some((current, held)) = self.current() else { return Ok(Outcome::Unchanged) };
         if let Some(on) = self.ended_on() {
-            return Err(Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on }).into());
+            return Err(Violation::new(
+                "$.guarantee",
+                &Breach::GuaranteeEnded { number: held.number.clone(), on },
+            )
+            .into());
         }
         let shown = self.shown();
         let (step, kind, target, number, certificate, content) = match change {
@@ -231,7 +248,8 @@ impl Life {
                 let place = usize::try_from(target).unwrap_or(usize::MAX);
                 let before = self.made.get(place).and_then(|made| made.content.as_ref());
                 if before.is_some_and(|before| {
-                    amendment::effect(before, &after) == Effect::NoReissue && before.works.contract_price == after.works.contract_price
+                    amendment::effect(before, &after) == Effect::NoReissue
+                        && before.works.contract_price == after.works.contract_price
                 }) {
                     return Ok(Outcome::Unchanged);
                 }
@@ -243,7 +261,10 @@ impl Life {
                 if *revision == 0 {
                     return Err(Violation::new("$.revision", &Breach::RevisionNotAnAmendment {}).into());
                 }
-                let restores = shown.iter().filter(|shown| shown.visible && shown.revision != target).max_by_key(|shown| shown.number);
+                let restores = shown
+                    .iter()
+                    .filter(|shown| shown.visible && shown.revision != target)
+                    .max_by_key(|shown| shown.number);
                 let content = Reversal {
                     number: held.number.clone(),
                     revision: *revision,
@@ -252,15 +273,35 @@ impl Life {
                     reversed_on: today,
                 };
                 let place = usize::try_from(target).unwrap_or(usize::MAX);
-                (Step::Reversal(place), Kind::Reversal, Some(target), *revision, None, snapshots::canonical(&content))
+                (
+                    Step::Reversal(place),
+                    Kind::Reversal,
+                    Some(target),
+                    *revision,
+                    None,
+                    snapshots::canonical(&content),
+                )
             }
             Change::Cancellation { cancelled_on, cause, .. } => {
-                let issued = self.made.first().and_then(|made| made.content.as_ref()).map_or(*cancelled_on, |first| first.issued_on);
+                let issued = self
+                    .made
+                    .first()
+                    .and_then(|made| made.content.as_ref())
+                    .map_or(*cancelled_on, |first| first.issued_on);
                 if *cancelled_on < issued {
-                    return Err(Violation::new("$.cancelled_on", &Breach::CancelledBeforeIssue { cancelled: *cancelled_on, issued }).into());
+                    return Err(Violation::new(
+                        "$.cancelled_on",
+                        &Breach::CancelledBeforeIssue { cancelled: *cancelled_on, issued },
+                    )
+                    .into());
                 }
                 let number = held.revision;
-                let content = Cancellation { cancelled_on: *cancelled_on, cause: *cause, told_on: today, certificate: held.clone() };
+                let content = Cancellation {
+                    cancelled_on: *cancelled_on,
+                    cause: *cause,
+                    told_on: today,
+                    certificate: held.clone(),
+                };
                 (Step::Cancellation, Kind::Cancellation, None, number, None, snapshots::canonical(&content))
             }
         };
@@ -278,11 +319,15 @@ impl Life {
 fn visible(shown: &[Shown], number: i64) -> Result<i64, Violation> {
     let found = shown.iter().find(|shown| shown.visible && shown.number == number);
     found.map(|shown| shown.revision).ok_or_else(|| {
-        let mut numbers: Vec<i64> = shown.iter().filter(|shown| shown.visible).map(|shown| shown.number).collect();
+        let mut numbers: Vec<i64> =
+            shown.iter().filter(|shown| shown.visible).map(|shown| shown.number).collect();
         numbers.sort_unstable();
         let names: Vec<String> = numbers.into_iter().map(wording::revision).collect();
         let asked = if number < 0 { number.to_string() } else { wording::revision(number) };
-        Violation::new("$.revision", &Breach::RevisionUnknown { asked, shown: Both { ja: names.join("、"), en: names.join(", ") } })
+        Violation::new(
+            "$.revision",
+            &Breach::RevisionUnknown { asked, shown: Both { ja: names.join("、"), en: names.join(", ") } },
+        )
     })
 }
 
@@ -384,7 +429,10 @@ pub(crate) mod tests {
 
     /// Lets changes take effect; tells the code of the first that cannot.
     pub(crate) fn live(life: &mut Life, changes: &[Change]) -> Result<Vec<Outcome>, &'static str> {
-        changes.iter().map(|change| life.apply(change, day(24), draw_up).map_err(|violation| violation.code.as_str())).collect()
+        changes
+            .iter()
+            .map(|change| life.apply(change, day(24), draw_up).map_err(|violation| violation.code.as_str()))
+            .collect()
     }
 
     #[test]
@@ -408,7 +456,8 @@ pub(crate) mod tests {
             live(&mut life, &[change]).unwrap();
             assert_eq!(held(&life), expected);
         }
-        let visible: Vec<i64> = life.shown().iter().filter(|shown| shown.visible).map(|shown| shown.number).collect();
+        let visible: Vec<i64> =
+            life.shown().iter().filter(|shown| shown.visible).map(|shown| shown.number).collect();
         assert_eq!(visible, [1, 0, 3]);
         assert_eq!(life.ended_on(), None);
         live(&mut life, &[cancellation(day(31))]).unwrap();
@@ -429,8 +478,11 @@ pub(crate) mod tests {
     fn what_is_stored_reads_as_it_was() {
         let mut life = first();
         let mut rows = vec![row(0, Kind::New, None, snapshots::canonical(&sample()))];
-        for outcome in
-            live(&mut life, &[amendment(1, 0), correction(1, 2, 0), amendment(3, 0), reversal(2), cancellation(day(31))]).unwrap()
+        for outcome in live(
+            &mut life,
+            &[amendment(1, 0), correction(1, 2, 0), amendment(3, 0), reversal(2), cancellation(day(31))],
+        )
+        .unwrap()
         {
             let Outcome::Made(new) = outcome else { panic!("nothing was made") };
             rows.push(row(new.revision, new.kind, new.target, new.content));

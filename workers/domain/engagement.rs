@@ -72,7 +72,9 @@ impl Engaged {
     fn told(&self, source: &str) -> Both {
         let (on_ja, on) = (wareki::format(self.on), self.on);
         match self.number.as_ref().filter(|_| self.source == source) {
-            Some(number) => Both { ja: format!("保証契約番号{number}"), en: format!("guarantee {number}") },
+            Some(number) => {
+                Both { ja: format!("保証契約番号{number}"), en: format!("guarantee {number}") }
+            }
             None => Both { ja: format!("{on_ja}受付の申込"), en: format!("application of {on}") },
         }
     }
@@ -143,8 +145,14 @@ fn year(works: &Works, line: &ProductLine) -> i32 {
 impl Judged {
     /// Names the works; `None` where a field that names them was reported.
     pub fn works_key(&self) -> Option<String> {
-        const NAMING: [&str; 6] =
-            ["$.obligee", "$.works.name", "$.works.number", "$.works.term.from", "$.works.fiscal_year", "$.principal.name"];
+        const NAMING: [&str; 6] = [
+            "$.obligee",
+            "$.works.name",
+            "$.works.number",
+            "$.works.term.from",
+            "$.works.fiscal_year",
+            "$.principal.name",
+        ];
         let unreadable = |violation: &Violation| NAMING.contains(&violation.path.as_str());
         self.application
             .as_ref()
@@ -174,7 +182,9 @@ impl Judged {
         let source = self.source().to_owned();
         let find = |line: &Engagement, product: ProductV1| {
             let fits = |earlier: &&Engaged| {
-                earlier.engagement.product == product && earlier.engagement.year == line.year && earlier.may_be(line.works_number.as_ref())
+                earlier.engagement.product == product
+                    && earlier.engagement.year == line.year
+                    && earlier.may_be(line.works_number.as_ref())
             };
             engaged.iter().find(fits)
         };
@@ -188,21 +198,27 @@ impl Judged {
                 continue;
             }
             match find(line, ProductV1::AdvancePayment) {
-                None => self.violations.push(Violation::new(at("product"), &Breach::InterimWithoutAdvance {})),
+                None => {
+                    self.violations.push(Violation::new(at("product"), &Breach::InterimWithoutAdvance {}))
+                }
                 Some(advance) if !advance.issued => {
                     let breach = Breach::InterimBeforeAdvanceIssued { earlier: advance.told(&source) };
                     self.violations.push(Violation::new(at("product"), &breach));
                 }
                 Some(advance) => {
                     let differs = differences(line, &advance.engagement);
-                    for (path, what) in differs.into_iter().map(|(own, field, what)| (if own { at(field) } else { field.to_owned() }, what))
+                    for (path, what) in differs
+                        .into_iter()
+                        .map(|(own, field, what)| (if own { at(field) } else { field.to_owned() }, what))
                     {
-                        let breach = Breach::InterimDiffersFromAdvance { what, earlier: advance.told(&source) };
+                        let breach =
+                            Breach::InterimDiffersFromAdvance { what, earlier: advance.told(&source) };
                         self.violations.push(Violation::new(path, &breach));
                     }
                     if let Some(total) = self.total.take() {
                         let (calculation, breach) = total.with(advance.engagement.amount);
-                        self.violations.extend(breach.map(|breach| Violation::new(calculation.path.as_str(), &breach)));
+                        self.violations
+                            .extend(breach.map(|breach| Violation::new(calculation.path.as_str(), &breach)));
                         self.calculations.push(calculation);
                     }
                 }
@@ -227,11 +243,17 @@ fn again(asked: &Engagement, earlier: &Engaged, told: Both) -> (&'static str, Br
 fn differences(interim: &Engagement, advance: &Engagement) -> Vec<(bool, &'static str, Both)> {
     let mut found = Vec::new();
     if interim.base != advance.base {
-        let what = Both { ja: "今年度対象額の有無".to_owned(), en: "whether there is a base of this year".to_owned() };
+        let what = Both {
+            ja: "今年度対象額の有無".to_owned(),
+            en: "whether there is a base of this year".to_owned(),
+        };
         found.push((true, "this_year_base", what));
     }
     if interim.low_price != advance.low_price {
-        let what = Both { ja: "低入札かどうか".to_owned(), en: "whether it is a low-price tender".to_owned() };
+        let what = Both {
+            ja: "低入札かどうか".to_owned(),
+            en: "whether it is a low-price tender".to_owned(),
+        };
         found.push((false, "$.works.low_price", what));
     }
     found

@@ -22,13 +22,16 @@ const INTERIM: &str = include_str!("../../examples/interim.jsonl");
 const REJECTED: &str = include_str!("../../examples/rejected.jsonl");
 
 fn judge_after(line: &str, engaged: &[Engaged]) -> Result<Application, Vec<Violation>> {
-    let wire = decode::<ApplicationV1>(line.as_bytes()).map_err(|error| Violation::malformed::<ApplicationV1>(line.as_bytes(), &error))?;
+    let wire = decode::<ApplicationV1>(line.as_bytes())
+        .map_err(|error| Violation::malformed::<ApplicationV1>(line.as_bytes(), &error))?;
     let facts = Facts {
         obligees: &Registry::load(None).unwrap(),
         branches: &Branches::load(None).unwrap(),
         received_on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
         // Cuneiform: what no font of the project has.
-        unprintable: &|text| text.chars().filter(|character| ('\u{12000}'..'\u{12550}').contains(character)).collect(),
+        unprintable: &|text| {
+            text.chars().filter(|character| ('\u{12000}'..'\u{12550}').contains(character)).collect()
+        },
         mail_address: &crate::mail::normal_mail_address,
     };
     let mut judged = application::judge(&wire, &facts);
@@ -63,7 +66,10 @@ fn the_applications_show_what_they_promise() {
     let lines = || applications.iter().flat_map(|application| &application.products);
     for product in [ProductV1::AdvancePayment, ProductV1::Performance] {
         for medium in [MediumV1::Electronic, MediumV1::Paper] {
-            assert!(lines().any(|line| (line.product, line.medium) == (product, medium)), "{product:?} {medium:?}");
+            assert!(
+                lines().any(|line| (line.product, line.medium) == (product, medium)),
+                "{product:?} {medium:?}"
+            );
         }
     }
     assert!(lines().any(|line| line.bank.as_deref() == Some("カクウシンヨウキンコ　ナスシオバラシテン")));
@@ -73,7 +79,14 @@ fn the_applications_show_what_they_promise() {
     assert!(applications.iter().any(|application| application.mail_address.is_none()));
     assert!(applications.iter().any(|application| application.works.contract_date.is_none()));
     for kanji in ['髙', '﨑', '𠮷', '槗'] {
-        assert!(applications.iter().any(|application| application.principal.company.representative.contains(kanji)), "{kanji}");
+        assert!(
+            applications.iter().any(|application| application
+                .principal
+                .company
+                .representative
+                .contains(kanji)),
+            "{kanji}"
+        );
     }
 }
 
@@ -82,10 +95,14 @@ fn an_interim_advance_follows_its_advance() {
     let applications: Vec<_> = APPLICATIONS.lines().map(|line| judge(line).unwrap()).collect();
     for line in INTERIM.lines() {
         let wire: ApplicationV1 = decode(line.as_bytes()).unwrap();
-        let key = |application: &Application| engagement::key(&application.obligee, &application.works, &application.principal);
+        let key = |application: &Application| {
+            engagement::key(&application.obligee, &application.works, &application.principal)
+        };
         let engaged: Vec<_> = applications
             .iter()
-            .filter(|earlier| judge_after(line, &engaged_by(earlier)).is_ok_and(|interim| key(&interim) == key(earlier)))
+            .filter(|earlier| {
+                judge_after(line, &engaged_by(earlier)).is_ok_and(|interim| key(&interim) == key(earlier))
+            })
             .collect();
         assert_eq!(engaged.len(), 1, "{}: an advance of the same works", wire.id);
         assert!(judge(line).is_err(), "{} alone", wire.id);
@@ -108,7 +125,9 @@ fn named(line: &str) -> String {
     let value: Value = serde_json::from_str(line).unwrap();
     let id = value["id"].as_str().unwrap();
     let code = id.strip_prefix("rejected-").unwrap();
-    code.chars().take_while(|&character| character.is_ascii_lowercase() || matches!(character, '.' | '_')).collect()
+    code.chars()
+        .take_while(|&character| character.is_ascii_lowercase() || matches!(character, '.' | '_'))
+        .collect()
 }
 
 #[test]
@@ -155,7 +174,11 @@ fn every_code_has_its_line() {
         Code::CancelledBeforeIssue,
     ];
     let shown: BTreeSet<_> = REJECTED.lines().map(named).collect();
-    let expected: BTreeSet<_> = Code::ALL.iter().filter(|code| !ELSEWHERE.contains(code)).map(|code| code.as_str().to_owned()).collect();
+    let expected: BTreeSet<_> = Code::ALL
+        .iter()
+        .filter(|code| !ELSEWHERE.contains(code))
+        .map(|code| code.as_str().to_owned())
+        .collect();
     assert_eq!(shown, expected);
 }
 

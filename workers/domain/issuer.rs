@@ -100,14 +100,25 @@ mod tests {
 
     #[test]
     fn the_latest_entry_that_has_begun_holds() {
-        let sureties =
-            Sureties::new(vec![entry(day(2026, 4, 1), "二"), entry(day(2020, 4, 1), "一"), entry(day(2027, 1, 1), "三")]).unwrap();
-        for (on, president) in
-            [(day(2020, 4, 1), "一"), (day(2026, 3, 31), "一"), (day(2026, 4, 1), "二"), (day(2026, 12, 31), "二"), (day(2027, 1, 1), "三")]
-        {
+        let sureties = Sureties::new(vec![
+            entry(day(2026, 4, 1), "二"),
+            entry(day(2020, 4, 1), "一"),
+            entry(day(2027, 1, 1), "三"),
+        ])
+        .unwrap();
+        for (on, president) in [
+            (day(2020, 4, 1), "一"),
+            (day(2026, 3, 31), "一"),
+            (day(2026, 4, 1), "二"),
+            (day(2026, 12, 31), "二"),
+            (day(2027, 1, 1), "三"),
+        ] {
             assert_eq!(sureties.on(on).unwrap().surety.president, president);
         }
-        assert_eq!(sureties.on(day(2020, 3, 31)).unwrap_err(), NoSurety { on: day(2020, 3, 31), first: day(2020, 4, 1) });
+        assert_eq!(
+            sureties.on(day(2020, 3, 31)).unwrap_err(),
+            NoSurety { on: day(2020, 3, 31), first: day(2020, 4, 1) }
+        );
         assert_eq!(sureties.iter().count(), 3);
         assert!(Sureties::new(vec![]).is_none());
     }

@@ -147,7 +147,11 @@ impl<T> Timeline<T> {
 
     /// The first day (`None`: since ever) and the value of the period a day is in.
     pub fn period(&self, day: NaiveDate) -> (Option<NaiveDate>, &T) {
-        self.later.iter().rev().find(|(from, _)| *from <= day).map_or((None, &self.first), |(from, value)| (Some(*from), value))
+        self.later
+            .iter()
+            .rev()
+            .find(|(from, _)| *from <= day)
+            .map_or((None, &self.first), |(from, value)| (Some(*from), value))
     }
 
     /// The value before any period begins that has a first day.
@@ -162,7 +166,10 @@ impl<T> Timeline<T> {
 
     /// The same periods with values made of these.
     pub fn map<U>(&self, make: impl Fn(&T) -> U) -> Timeline<U> {
-        Timeline { first: make(&self.first), later: self.later.iter().map(|(from, value)| (*from, make(value))).collect() }
+        Timeline {
+            first: make(&self.first),
+            later: self.later.iter().map(|(from, value)| (*from, make(value))).collect(),
+        }
     }
 
     /// The only value, where nothing ever changes: then no day is needed to know it.
@@ -182,7 +189,12 @@ pub(crate) fn usual() -> Limits {
     let percent = Ratio::percent;
     Limits {
         advance: AdvanceLimits {
-            ratios: KindRatios { construction: percent(40), design: percent(30), surveying: percent(30), machinery: percent(30) },
+            ratios: KindRatios {
+                construction: percent(40),
+                design: percent(30),
+                surveying: percent(30),
+                machinery: percent(30),
+            },
             low_price: percent(20),
             rounding_unit: Yen(10_000),
             minimum_contract_price: None,
@@ -237,7 +249,12 @@ mod tests {
 
     #[test]
     fn what_stays_equal_begins_no_period() {
-        let later = BTreeMap::from([(day(2026, 4, 1), "a"), (day(2027, 4, 1), "b"), (day(2028, 4, 1), "b"), (day(2029, 4, 1), "a")]);
+        let later = BTreeMap::from([
+            (day(2026, 4, 1), "a"),
+            (day(2027, 4, 1), "b"),
+            (day(2028, 4, 1), "b"),
+            (day(2029, 4, 1), "a"),
+        ]);
         let timeline = Timeline::changing("a", later);
         let periods: Vec<_> = timeline.iter().collect();
         assert_eq!(periods, [(None, &"a"), (Some(day(2027, 4, 1)), &"b"), (Some(day(2029, 4, 1)), &"a")]);

@@ -22,7 +22,9 @@ const YEAR_OF_TERM_0: i32 = 1951;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     /// The text is not of the shape.
-    #[error("cannot read {quoted:?} as a guarantee number: five digits, a hyphen, five digits and a digit or letter, such as 31074-00001M")]
+    #[error(
+        "cannot read {quoted:?} as a guarantee number: five digits, a hyphen, five digits and a digit or letter, such as 31074-00001M"
+    )]
     Malformed {
         /// The text, shortened and harmless.
         quoted: String,
@@ -40,7 +42,9 @@ pub enum NumberError {
     #[error("cannot build a guarantee number from sequence {0}: sequences start at 1")]
     Sequence(i64),
     /// Branch and term have no number left.
-    #[error("branch {branch} has no guarantee number left in term {term}: {LAST_SEQUENCE} are issued; give the branch a second code")]
+    #[error(
+        "branch {branch} has no guarantee number left in term {term}: {LAST_SEQUENCE} are issued; give the branch a second code"
+    )]
     SequenceExhausted {
         /// The branch.
         branch: String,
@@ -61,7 +65,11 @@ impl GuaranteeNumber {
     /// Reads a number as people type it: either width, any hyphen, either case of the last letter, spaces around it.
     pub fn parse(value: &str) -> Result<Self, NumberError> {
         let normal = text::ascii(text::trim(value)).to_ascii_uppercase();
-        if is_number(&normal) { Ok(Self(normal)) } else { Err(NumberError::Malformed { quoted: text::quote(value) }) }
+        if is_number(&normal) {
+            Ok(Self(normal))
+        } else {
+            Err(NumberError::Malformed { quoted: text::quote(value) })
+        }
     }
 
     /// Builds the number of a new guarantee from its branch (two digits), fiscal term, sequence (1 to 99999) and suffix.
@@ -158,8 +166,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for typed in ["", "31074-00001", "3107400001M", "31074-00001MM", "3107A-00001M", "31074-00001é", "31074\n00001M", "٣1074-00001M"]
-        {
+        for typed in [
+            "",
+            "31074-00001",
+            "3107400001M",
+            "31074-00001MM",
+            "3107A-00001M",
+            "31074-00001é",
+            "31074\n00001M",
+            "٣1074-00001M",
+        ] {
             assert!(matches!(GuaranteeNumber::parse(typed), Err(NumberError::Malformed { .. })), "{typed:?}");
         }
     }
@@ -185,7 +201,9 @@ mod tests {
 
     #[test]
     fn terms_begin_in_april() {
-        for ((year, month, day), term) in [((2026, 3, 31), 74), ((2026, 4, 1), 75), ((2025, 4, 1), 74), ((2027, 3, 31), 75)] {
+        for ((year, month, day), term) in
+            [((2026, 3, 31), 74), ((2026, 4, 1), 75), ((2025, 4, 1), 74), ((2027, 3, 31), 75)]
+        {
             assert_eq!(term_of(NaiveDate::from_ymd_opt(year, month, day).unwrap()), term);
         }
     }

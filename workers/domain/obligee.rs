@@ -31,11 +31,17 @@ impl Registry {
     #[cfg(test)]
     pub(crate) fn new(obligees: impl IntoIterator<Item = Obligee>) -> Self {
         let national = Timeline::always(super::limits::usual());
-        Self::under(national, obligees.into_iter().map(|obligee| (obligee, Timeline::always(Origins::default()))))
+        Self::under(
+            national,
+            obligees.into_iter().map(|obligee| (obligee, Timeline::always(Origins::default()))),
+        )
     }
 
     /// Gathers obligees under national limits, each with who says its figures; of two with the same code the later one stays.
-    pub fn under(national: Timeline<Limits>, obligees: impl IntoIterator<Item = (Obligee, Timeline<Origins>)>) -> Self {
+    pub fn under(
+        national: Timeline<Limits>,
+        obligees: impl IntoIterator<Item = (Obligee, Timeline<Origins>)>,
+    ) -> Self {
         let mut registry = Self { national, obligees: BTreeMap::new(), origins: BTreeMap::new() };
         for (obligee, origins) in obligees {
             registry.origins.insert(obligee.code.clone(), origins);
@@ -217,11 +223,15 @@ impl Dates {
         let own = || both(Basis::ja(basis), Basis::en(basis));
         match basis {
             Basis::OriginalContract if self.original_contract.is_some() => own(),
-            Basis::ContractDate | Basis::OriginalContract if self.contract.is_some() => both("請負契約日", "contract date"),
+            Basis::ContractDate | Basis::OriginalContract if self.contract.is_some() => {
+                both("請負契約日", "contract date")
+            }
             Basis::ContractDate | Basis::OriginalContract => {
                 both("受付日（契約締結前のため）", "day of receipt (the contract is not signed)")
             }
-            Basis::AnnouncedOrDesignated if self.announced.is_some() => both("公告日", "date of the announcement"),
+            Basis::AnnouncedOrDesignated if self.announced.is_some() => {
+                both("公告日", "date of the announcement")
+            }
             Basis::AnnouncedOrDesignated => both("指名日", "date of the designation"),
             _ => own(),
         }
@@ -258,7 +268,11 @@ impl Obligee {
             let found = match acceptance.start {
                 _ if !acceptance.kinds.contains(&kind) => Refusal::Kind,
                 None => return Ok(()),
-                Some(start) if start.older_contracts == OlderContracts::Electronic && dates.received >= start.on => return Ok(()),
+                Some(start)
+                    if start.older_contracts == OlderContracts::Electronic && dates.received >= start.on =>
+                {
+                    return Ok(());
+                }
                 Some(start) => match dates.on(start.basis) {
                     None => Refusal::DateMissing(start),
                     Some(counted) if counted < start.on => Refusal::TooEarly { start, counted },
@@ -341,8 +355,13 @@ mod tests {
     }
 
     fn obligee(electronic: Vec<Acceptance>) -> Obligee {
-        let submission =
-            SubmissionRule { channel: snapshots::Channel::Upload, department: None, mail_address: None, system: None, subject: None };
+        let submission = SubmissionRule {
+            channel: snapshots::Channel::Upload,
+            department: None,
+            mail_address: None,
+            system: None,
+            subject: None,
+        };
         Obligee {
             code: "x".to_owned(),
             name: "X市".to_owned(),
@@ -404,17 +423,26 @@ mod tests {
             (Basis::OriginalContract, Dates { signed_not_before: on, ..Dates::default() }),
         ] {
             let obligee = obligee(vec![since(WorksKindV1::Construction, basis)]);
-            let judge = |dates: &Dates| obligee.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, dates);
+            let judge =
+                |dates: &Dates| obligee.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, dates);
             assert_eq!(judge(&dates), Ok(()), "{basis:?}");
             let start = Start { on: day(2026, 7, 1), basis, older_contracts: OlderContracts::Paper };
-            assert_eq!(judge(&all_before), Err(Refusal::TooEarly { start, counted: day(2026, 6, 30) }), "{basis:?}");
+            assert_eq!(
+                judge(&all_before),
+                Err(Refusal::TooEarly { start, counted: day(2026, 6, 30) }),
+                "{basis:?}"
+            );
             assert_eq!(judge(&Dates::default()), Err(Refusal::DateMissing(start)), "{basis:?}");
         }
     }
 
     #[test]
     fn older_contracts_follow_when_the_obligee_lets_them() {
-        let start = Start { on: day(2026, 7, 1), basis: Basis::ContractDate, older_contracts: OlderContracts::Electronic };
+        let start = Start {
+            on: day(2026, 7, 1),
+            basis: Basis::ContractDate,
+            older_contracts: OlderContracts::Electronic,
+        };
         let lenient = obligee(vec![Acceptance {
             products: vec![ProductV1::AdvancePayment],
             kinds: vec![WorksKindV1::Construction],
@@ -435,7 +463,11 @@ mod tests {
         let mut later = usual();
         later.advance.maximum = Some(Yen(5));
         strict.limits.then(day(2026, 4, 1), later.clone()).unwrap();
-        let on = |contract, original| Dates { contract: Some(contract), original_contract: original, ..Dates::default() };
+        let on = |contract, original| Dates {
+            contract: Some(contract),
+            original_contract: original,
+            ..Dates::default()
+        };
         assert_eq!(strict.limits(&on(day(2026, 4, 1), None)), Ok(&later));
         assert_eq!(strict.limits(&on(day(2026, 3, 31), None)), Ok(&usual()));
         // A contract that was changed since keeps the limits of its first day.
@@ -447,14 +479,27 @@ mod tests {
 
     #[test]
     fn one_fitting_entry_is_enough_and_the_nearest_refusal_is_told() {
-        let both = obligee(vec![since(WorksKindV1::Construction, Basis::Awarded), since(WorksKindV1::Design, Basis::Notified)]);
+        let both = obligee(vec![
+            since(WorksKindV1::Construction, Basis::Awarded),
+            since(WorksKindV1::Design, Basis::Notified),
+        ]);
         let dates = Dates { notified: Some(day(2026, 8, 1)), ..Dates::default() };
         assert_eq!(both.accepts(ProductV1::AdvancePayment, WorksKindV1::Design, &dates), Ok(()));
-        let start = Start { on: day(2026, 7, 1), basis: Basis::Awarded, older_contracts: OlderContracts::Paper };
-        assert_eq!(both.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, &dates), Err(Refusal::DateMissing(start)));
-        assert_eq!(both.accepts(ProductV1::AdvancePayment, WorksKindV1::Surveying, &dates), Err(Refusal::Kind));
+        let start =
+            Start { on: day(2026, 7, 1), basis: Basis::Awarded, older_contracts: OlderContracts::Paper };
+        assert_eq!(
+            both.accepts(ProductV1::AdvancePayment, WorksKindV1::Construction, &dates),
+            Err(Refusal::DateMissing(start))
+        );
+        assert_eq!(
+            both.accepts(ProductV1::AdvancePayment, WorksKindV1::Surveying, &dates),
+            Err(Refusal::Kind)
+        );
         assert_eq!(both.accepts(ProductV1::Performance, WorksKindV1::Design, &dates), Err(Refusal::Product));
-        assert_eq!(obligee(vec![]).accepts(ProductV1::Performance, WorksKindV1::Design, &dates), Err(Refusal::PaperOnly));
+        assert_eq!(
+            obligee(vec![]).accepts(ProductV1::Performance, WorksKindV1::Design, &dates),
+            Err(Refusal::PaperOnly)
+        );
     }
 
     #[test]

@@ -53,7 +53,11 @@ pub fn revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
     let mut made: Vec<Revision> = Vec::new();
     let (mut last, mut ended) = (0, false);
     for (step, kind) in steps.iter().enumerate() {
-        let target = |at: usize| made.iter().position(|revision| revision.step == at && revision.visible).ok_or(StepError::Target(step));
+        let target = |at: usize| {
+            made.iter()
+                .position(|revision| revision.step == at && revision.visible)
+                .ok_or(StepError::Target(step))
+        };
         if ended {
             return Err(StepError::Ended(step));
         }
@@ -95,7 +99,8 @@ mod tests {
 
     fn seen(steps: &[Step]) -> (Vec<i64>, Option<usize>) {
         let made = revisions(steps).unwrap();
-        let numbers = made.iter().filter(|revision| revision.visible).map(|revision| revision.number).collect();
+        let numbers =
+            made.iter().filter(|revision| revision.visible).map(|revision| revision.number).collect();
         (numbers, current(&made).map(|revision| revision.step))
     }
 

@@ -21,8 +21,14 @@ const RULES: [(&str, &str); 14] = [
         "An electronic guarantee is issued where the obligee takes them for the product and the kind of works, on or after its start; which date is compared with the start is the obligee's choice of six. Paper is taken everywhere.",
         "",
     ),
-    ("A guarantee keeps its medium for life; different products of the same works may differ.", "Amendments: `amendment::medium`."),
-    ("A change of the contract price alone leaves the guarantee as it is.", "`amendment::effect`, when its turn comes: `changes::Life`."),
+    (
+        "A guarantee keeps its medium for life; different products of the same works may differ.",
+        "Amendments: `amendment::medium`.",
+    ),
+    (
+        "A change of the contract price alone leaves the guarantee as it is.",
+        "`amendment::effect`, when its turn comes: `changes::Life`.",
+    ),
     (
         "An amended certificate restates the whole content after the change and shows 変更－n, counted per guarantee from 1.",
         "`revisions`, `wording::amendment`, `certificate::content`.",
@@ -99,9 +105,17 @@ fn markdown() -> String {
          | rule | what it says | where it is kept |\n|---|---|---|\n",
     );
     for (index, (rule, kept)) in RULES.iter().enumerate() {
-        let codes: Vec<String> =
-            Code::ALL.iter().filter(|code| code.documentation().source == rule_source(index)).map(|code| format!("`{code}`")).collect();
-        let kept = [codes.join(" "), (*kept).to_owned()].iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("<br>");
+        let codes: Vec<String> = Code::ALL
+            .iter()
+            .filter(|code| code.documentation().source == rule_source(index))
+            .map(|code| format!("`{code}`"))
+            .collect();
+        let kept = [codes.join(" "), (*kept).to_owned()]
+            .iter()
+            .filter(|part| !part.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("<br>");
         writeln!(text, "| {} | {rule} | {kept} |", index + 1).unwrap();
     }
     text.push_str("\n## The codes, in the order of the form\n");
@@ -167,7 +181,10 @@ fn the_documents_are_what_the_list_says() {
             fs::write(folder.join(name), &text).unwrap();
         }
         let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
-        assert!(text == committed, "docs/{name} has drifted: run `HOSHO_BLESS=1 cargo test rulebook` and review the change");
+        assert!(
+            text == committed,
+            "docs/{name} has drifted: run `HOSHO_BLESS=1 cargo test rulebook` and review the change"
+        );
     }
 }
 

@@ -48,7 +48,9 @@ impl Subject {
                 parts.push(Part::Name);
                 rest = after;
             } else {
-                return Err(SubjectError::Placeholder(template[..template.len() - rest.len()].chars().count() + 1));
+                return Err(SubjectError::Placeholder(
+                    template[..template.len() - rest.len()].chars().count() + 1,
+                ));
             }
         }
         if !rest.is_empty() {
@@ -67,8 +69,10 @@ impl Subject {
                 Part::Name => &works.name,
             };
             // The space after an absent 工事番号 would stand at the start or next to another one.
-            let text = if subject.is_empty() || subject.ends_with([' ', '　']) { text.trim_start() } else { text };
-            subject.extend(text.chars().map(|character| if character.is_control() { ' ' } else { character }));
+            let text =
+                if subject.is_empty() || subject.ends_with([' ', '　']) { text.trim_start() } else { text };
+            subject
+                .extend(text.chars().map(|character| if character.is_control() { ' ' } else { character }));
         }
         subject.truncate(subject.trim_end().len());
         subject

@@ -94,7 +94,10 @@ pub const fn cancellation_cause(cause: CancellationCause) -> &'static str {
 /// A fiscal year: `令和8年度`. One in which an era begins is named after the new era as a whole: 2019 is 令和元年度.
 pub fn fiscal_year(year: i32) -> String {
     let written = NaiveDate::from_ymd_opt(year, 12, 31).map(wareki::format);
-    written.as_deref().and_then(|date| date.split_once('年')).map_or_else(|| format!("{year}年度"), |(year, _)| format!("{year}年度"))
+    written
+        .as_deref()
+        .and_then(|date| date.split_once('年'))
+        .map_or_else(|| format!("{year}年度"), |(year, _)| format!("{year}年度"))
 }
 
 /// `変更－n`, as it stands under the title of an amended certificate; nothing for 新規.
@@ -115,7 +118,10 @@ mod tests {
     fn fiscal_years_are_named_after_the_era_of_their_december() {
         let named = [2026, 2019, 2018, 1989, 1988].map(fiscal_year);
         assert_eq!(named, ["令和8年度", "令和元年度", "平成30年度", "平成元年度", "昭和63年度"]);
-        assert_eq!([fiscal_year(1900), fiscal_year(i32::MAX)], ["1900年度".to_owned(), format!("{}年度", i32::MAX)]);
+        assert_eq!(
+            [fiscal_year(1900), fiscal_year(i32::MAX)],
+            ["1900年度".to_owned(), format!("{}年度", i32::MAX)]
+        );
     }
 
     #[test]

@@ -23,7 +23,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("message.edited", "edited and not replayed yet: replay"),
 ];
 
-const FOREIGN: &str = "somebody else works on our queues: find the consumer (`rabbitmqctl list_consumers`) or the publisher";
+const FOREIGN: &str =
+    "somebody else works on our queues: find the consumer (`rabbitmqctl list_consumers`) or the publisher";
 const POLICY: &str = "a policy of the broker takes messages away: `rabbitmqctl list_policies`; then replay";
 
 /// Every code with what to do about it: first those of stages, then the others.
@@ -46,14 +47,19 @@ mod tests {
     fn codes_in(source: &str) -> BTreeSet<&str> {
         let is_code = |text: &&str| {
             let rest = text.strip_prefix("delivery.").or_else(|| text.strip_prefix("message."));
-            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+            rest.is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            })
         };
         source.split('"').filter(is_code).collect()
     }
 
     #[test]
     fn every_code_that_is_given_has_advice() {
-        let given: BTreeSet<&str> = [include_str!("ingest.rs"), include_str!("operation.rs")].into_iter().flat_map(codes_in).collect();
+        let given: BTreeSet<&str> = [include_str!("ingest.rs"), include_str!("operation.rs")]
+            .into_iter()
+            .flat_map(codes_in)
+            .collect();
         assert!(given.contains("delivery.dead_lettered") && given.contains("message.edited"), "{given:?}");
         for code in given {
             assert!(advice(code).is_some(), "nobody is told what to do about {code}");

@@ -22,7 +22,9 @@ pub enum EditError {
         path: String,
     },
     /// The payload is no JSON.
-    #[error("the payload is not JSON ({problem}): single values cannot be set; edit it as a whole, without --set")]
+    #[error(
+        "the payload is not JSON ({problem}): single values cannot be set; edit it as a whole, without --set"
+    )]
     NotJson {
         /// What the parser found; repeats nothing of the payload.
         problem: String,
@@ -74,7 +76,10 @@ pub struct Edits {
 
 /// Reads `path=value`; the value is JSON, or else text.
 pub fn assignment(text: &str) -> Result<(String, Value), EditError> {
-    let (path, value) = text.split_once('=').filter(|(path, _)| !path.is_empty()).ok_or_else(|| EditError::Assignment(text.to_owned()))?;
+    let (path, value) = text
+        .split_once('=')
+        .filter(|(path, _)| !path.is_empty())
+        .ok_or_else(|| EditError::Assignment(text.to_owned()))?;
     Ok((path.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
 }
 
@@ -86,13 +91,18 @@ enum Part<'a> {
 impl Edits {
     /// Applies them to a payload.
     pub fn apply(&self, payload: &[u8]) -> Result<Vec<u8>, EditError> {
-        let mut value: Value = serde_json::from_slice(payload)
-            .map_err(|error| EditError::NotJson { problem: format!("line {}, column {}", error.line(), error.column()) })?;
+        let mut value: Value = serde_json::from_slice(payload).map_err(|error| EditError::NotJson {
+            problem: format!("line {}, column {}", error.line(), error.column()),
+        })?;
         for (path, new) in &self.set {
             let place = place(&mut value, path)?;
             match place {
-                (Value::Object(fields), Part::Field(name)) => drop(fields.insert(name.to_owned(), new.clone())),
-                (Value::Array(items), Part::Index(index)) if index < items.len() => items[index] = new.clone(),
+                (Value::Object(fields), Part::Field(name)) => {
+                    drop(fields.insert(name.to_owned(), new.clone()))
+                }
+                (Value::Array(items), Part::Index(index)) if index < items.len() => {
+                    items[index] = new.clone()
+                }
                 (Value::Array(items), Part::Index(index)) if index == items.len() => items.push(new.clone()),
                 _ => return Err(EditError::NoSuchPlace { path: path.clone() }),
             }
@@ -164,7 +174,9 @@ pub struct Change {
 
 /// What differs between two payloads. One that is not JSON counts as one text, at `$`.
 pub fn diff(before: &[u8], after: &[u8]) -> Vec<Change> {
-    let read = |payload: &[u8]| serde_json::from_slice(payload).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(payload)));
+    let read = |payload: &[u8]| {
+        serde_json::from_slice(payload).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(payload)))
+    };
     let mut changes = Vec::new();
     compare("$", &read(before), &read(after), &mut changes);
     changes
@@ -176,7 +188,8 @@ fn compare(path: &str, before: &Value, after: &Value, changes: &mut Vec<Change>)
         (Value::Object(one), Value::Object(other)) => {
             let names: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
             for name in names {
-                let pick = |fields: &serde_json::Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
+                let pick =
+                    |fields: &serde_json::Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
                 compare(&format!("{path}.{name}"), &pick(one), &pick(other), changes);
             }
         }
@@ -204,10 +217,20 @@ mod tests {
     #[test]
     fn values_are_set_and_taken_away() {
         let payload = json!({"works": {"name": "a"}, "products": [{"amount": 1}, {"amount": 2}]});
-        let after =
-            edited(&payload, &["$.products[1].amount=3", "works.name=市道", "branch=31", "note=\"31\""], &["products[0].amount"]).unwrap();
-        assert_eq!(after, json!({"works": {"name": "市道"}, "products": [{}, {"amount": 3}], "branch": 31, "note": "31"}));
-        assert_eq!(edited(&payload, &["products[2]={\"amount\": 9}"], &[]).unwrap()["products"][2]["amount"], 9);
+        let after = edited(
+            &payload,
+            &["$.products[1].amount=3", "works.name=市道", "branch=31", "note=\"31\""],
+            &["products[0].amount"],
+        )
+        .unwrap();
+        assert_eq!(
+            after,
+            json!({"works": {"name": "市道"}, "products": [{}, {"amount": 3}], "branch": 31, "note": "31"})
+        );
+        assert_eq!(
+            edited(&payload, &["products[2]={\"amount\": 9}"], &[]).unwrap()["products"][2]["amount"],
+            9
+        );
     }
 
     #[test]
@@ -231,10 +254,17 @@ mod tests {
 
     #[test]
     fn a_diff_names_each_place() {
-        let changes = diff(br#"{"a":1,"b":[{"c":1},2],"d":{"e":1}}"#, br#"{"a":1,"b":[{"c":9},2],"d":{"f":"x"}}"#);
-        let told: Vec<_> = changes.iter().map(|change| format!("{} {} {}", change.path, change.before, change.after)).collect();
+        let changes =
+            diff(br#"{"a":1,"b":[{"c":1},2],"d":{"e":1}}"#, br#"{"a":1,"b":[{"c":9},2],"d":{"f":"x"}}"#);
+        let told: Vec<_> = changes
+            .iter()
+            .map(|change| format!("{} {} {}", change.path, change.before, change.after))
+            .collect();
         assert_eq!(told, ["$.b[0].c 1 9", "$.d.e 1 null", "$.d.f null \"x\""]);
-        assert_eq!(diff(b"{", b"{}")[0], Change { path: "$".to_owned(), before: "{".into(), after: json!({}) });
+        assert_eq!(
+            diff(b"{", b"{}")[0],
+            Change { path: "$".to_owned(), before: "{".into(), after: json!({}) }
+        );
         assert_eq!(diff(b"{}", b"{}"), []);
     }
 }

@@ -24,7 +24,10 @@ fn normalised(text: &str) -> String {
             within.find(close).map(|end| first.len_utf8() + end + close.len_utf8())
         });
         let length = quoted.unwrap_or_else(|| {
-            rest.find(|character: char| !(character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_'))).unwrap_or(rest.len())
+            rest.find(|character: char| {
+                !(character.is_ascii_alphanumeric() || matches!(character, '-' | '.' | '_'))
+            })
+            .unwrap_or(rest.len())
         });
         if let Some(length) = quoted {
             normal.push('#');
@@ -34,7 +37,8 @@ fn normalised(text: &str) -> String {
             rest = &rest[first.len_utf8()..];
         } else {
             let word = &rest[..length];
-            let changes = word.bytes().any(|byte| byte.is_ascii_digit()) && !(is_reply(word) && normal.ends_with([' ', ':']));
+            let changes = word.bytes().any(|byte| byte.is_ascii_digit())
+                && !(is_reply(word) && normal.ends_with([' ', ':']));
             normal.push_str(if changes { "#" } else { word });
             rest = &rest[length..];
         }
@@ -48,10 +52,13 @@ const fn closing(opening: char) -> char {
 
 /// `550`, or `5.1.1`.
 fn is_reply(word: &str) -> bool {
-    let is_number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     let class = word.starts_with(['4', '5']);
     let parts: Vec<&str> = word.split('.').collect();
-    class && parts.iter().all(|part| is_number(part)) && (parts.len() == 3 || (parts.len() == 1 && word.len() == 3))
+    class
+        && parts.iter().all(|part| is_number(part))
+        && (parts.len() == 3 || (parts.len() == 1 && word.len() == 3))
 }
 
 #[cfg(test)]
@@ -61,7 +68,10 @@ mod tests {
     #[test]
     fn what_differs_between_messages_does_not_count() {
         for (one, other) in [
-            ("there is no guarantee 6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11", "there is no guarantee c682e8d7-7d51-54e6-8ca1-aac333101075"),
+            (
+                "there is no guarantee 6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11",
+                "there is no guarantee c682e8d7-7d51-54e6-8ca1-aac333101075",
+            ),
             ("the body has 300000 bytes; the limit is 262144", "the body has 7 bytes; the limit is 262144"),
             ("branch '31' is gone", "branch '47' is gone"),
             ("no glyph for 「髙」 in line 3", "no glyph for 「﨑」 in line 44"),

@@ -107,11 +107,17 @@ impl Ingester {
         Err(end)
     }
 
-    async fn take_in(&mut self, consumer: &mut Box<dyn Consumer>, source: Source, deliveries: Vec<Delivery>) -> Result<(), End> {
+    async fn take_in(
+        &mut self,
+        consumer: &mut Box<dyn Consumer>,
+        source: Source,
+        deliveries: Vec<Delivery>,
+    ) -> Result<(), End> {
         for deliveries in portions(deliveries) {
             let Some(last) = deliveries.last().map(|delivery| delivery.tag) else { continue };
             let now = self.clock.now();
-            let letters: Vec<Letter> = deliveries.into_iter().map(|delivery| letter(source, delivery, now)).collect();
+            let letters: Vec<Letter> =
+                deliveries.into_iter().map(|delivery| letter(source, delivery, now)).collect();
             let recorded = self.record(letters).await?;
             consumer.ack(last).await?;
             info!(
@@ -133,12 +139,9 @@ impl Ingester {
         let mut together = true;
         loop {
             let (pool, letters, now) = (self.pool.clone(), Arc::clone(&letters), self.clock.now());
-            let recorded =
-                tokio::task::spawn_blocking(
-                    move || {
-                        if together { record(&pool, &letters, now) } else { record_apart(&pool, &letters, now) }
-                    },
-                );
+            let recorded = tokio::task::spawn_blocking(move || {
+                if together { record(&pool, &letters, now) } else { record_apart(&pool, &letters, now) }
+            });
             let recorded = recorded.await;
             let failure = match recorded {
                 Ok(Ok(recorded)) => return Ok(recorded),
@@ -185,12 +188,20 @@ fn record(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<Recorde
         Err(error) if !error.is_unavailable() && !error.is_contention() => error,
         other => return other,
     };
-    warn!(error = chain(&refused), letters = letters.len(), "The database refused the letters together; each is recorded alone");
+    warn!(
+        error = chain(&refused),
+        letters = letters.len(),
+        "The database refused the letters together; each is recorded alone"
+    );
     let mut sum = Recorded::default();
     for letter in letters {
         let recorded = match failed_message::record(&mut db, std::slice::from_ref(letter), now) {
             Err(error) if !error.is_unavailable() && !error.is_contention() => {
-                error!(error = chain(&error), letter.id = letter.id(), "The database refused a letter; its body alone is recorded");
+                error!(
+                    error = chain(&error),
+                    letter.id = letter.id(),
+                    "The database refused a letter; its body alone is recorded"
+                );
                 failed_message::record(&mut db, &[bare(letter)], now)?
             }
             other => other?,
@@ -210,7 +221,11 @@ fn record_apart(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<R
             Ok(recorded) => sum = add(sum, recorded),
             Err(away @ DbError::Connect { .. }) => return Err(away),
             Err(error) => {
-                warn!(error = chain(&error), letter.id = letter.id(), "A letter was not taken; the others of its batch are");
+                warn!(
+                    error = chain(&error),
+                    letter.id = letter.id(),
+                    "A letter was not taken; the others of its batch are"
+                );
                 failure = Some(error);
             }
         }
@@ -261,9 +276,11 @@ fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
     let history = envelope.history;
     let told = history.code.as_deref().filter(|code| is_code(code));
     let (origin, code, text) = match (source, &death) {
-        (Source::Unrouted, _) => {
-            (Origin::Unroutable, "message.unroutable".to_owned(), format!("no queue is bound to the routing key '{stage}'"))
-        }
+        (Source::Unrouted, _) => (
+            Origin::Unroutable,
+            "message.unroutable".to_owned(),
+            format!("no queue is bound to the routing key '{stage}'"),
+        ),
         (_, Some(death)) => died(&death.reason),
         _ => match told {
             Some(code) => {
@@ -271,7 +288,11 @@ fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
                 let origin = if undecodable { Origin::Undecodable } else { Origin::Handler };
                 (origin, code.to_owned(), scrub(history.text.as_deref().unwrap_or_default()))
             }
-            None => (Origin::Rejected, "message.foreign".to_owned(), "published to the dead letters by no stage of ours".to_owned()),
+            None => (
+                Origin::Rejected,
+                "message.foreign".to_owned(),
+                "published to the dead letters by no stage of ours".to_owned(),
+            ),
         },
     };
     // Senders date their messages as they like: believed are the broker and our stages, and nobody about times to come.
@@ -319,15 +340,23 @@ fn died(reason: &str) -> (Origin, String, String) {
 }
 
 /// The attempts before the last one. Where the broker made it a letter, what the stage said last is one of them.
-fn earlier(past: Vec<(NaiveDateTime, String)>, last: Option<(NaiveDateTime, String)>, origin: Origin, now: NaiveDateTime) -> Vec<Attempt> {
+fn earlier(
+    past: Vec<(NaiveDateTime, String)>,
+    last: Option<(NaiveDateTime, String)>,
+    origin: Origin,
+    now: NaiveDateTime,
+) -> Vec<Attempt> {
     let by_broker = matches!(origin, Origin::DeliveryLimit | Origin::Rejected | Origin::Unroutable);
     let all = past.into_iter().chain(last.filter(|_| by_broker));
-    all.filter(|(_, code)| is_code(code)).map(|(at, code)| Attempt { at: at.min(now), code, text: None }).collect()
+    all.filter(|(_, code)| is_code(code))
+        .map(|(at, code)| Attempt { at: at.min(now), code, text: None })
+        .collect()
 }
 
 /// Whether a header may be one of our codes; it may be anybody's.
 fn is_code(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'))
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'))
 }
 
 /// A text that every database takes.
@@ -373,7 +402,10 @@ mod tests {
     #[test]
     fn a_stage_that_gave_up_is_believed() {
         let letter = letter(Source::Dead, delivery(failed("mail.refused"), None), at(5));
-        assert_eq!((letter.origin, letter.code.as_str(), letter.attempts), (Origin::Handler, "mail.refused", 2));
+        assert_eq!(
+            (letter.origin, letter.code.as_str(), letter.attempts),
+            (Origin::Handler, "mail.refused", 2)
+        );
         assert_eq!((letter.first_failed_at, letter.failed_at), (at(1), at(2)));
         assert_eq!((letter.text.as_str(), letter.message_id.as_str()), ("550 <***@***>", "id\u{fffd}"));
         assert_eq!(letter.earlier, [Attempt { at: at(1), code: "mail.deferred".to_owned(), text: None }]);
@@ -388,13 +420,31 @@ mod tests {
         };
         let nothing = History::default;
         let told = |origin, code: &str, at| (origin, code.to_owned(), at);
-        assert_eq!(origin(Source::Dead, failed("message.undecodable"), None), told(Origin::Undecodable, "message.undecodable", at(2)));
-        assert_eq!(origin(Source::Dead, failed("x"), Some("delivery_limit")), told(Origin::DeliveryLimit, "delivery.limit", at(4)));
-        assert_eq!(origin(Source::Dead, nothing(), Some("rejected")), told(Origin::Rejected, "delivery.rejected", at(4)));
-        assert_eq!(origin(Source::Dead, nothing(), Some("maxlen")), told(Origin::Rejected, "delivery.overflow", at(4)));
+        assert_eq!(
+            origin(Source::Dead, failed("message.undecodable"), None),
+            told(Origin::Undecodable, "message.undecodable", at(2))
+        );
+        assert_eq!(
+            origin(Source::Dead, failed("x"), Some("delivery_limit")),
+            told(Origin::DeliveryLimit, "delivery.limit", at(4))
+        );
+        assert_eq!(
+            origin(Source::Dead, nothing(), Some("rejected")),
+            told(Origin::Rejected, "delivery.rejected", at(4))
+        );
+        assert_eq!(
+            origin(Source::Dead, nothing(), Some("maxlen")),
+            told(Origin::Rejected, "delivery.overflow", at(4))
+        );
         assert_eq!(origin(Source::Dead, nothing(), None), told(Origin::Rejected, "message.foreign", at(5)));
-        assert_eq!(origin(Source::Dead, failed("髙橋 太郎"), None), told(Origin::Rejected, "message.foreign", at(5)));
-        assert_eq!(origin(Source::Unrouted, nothing(), None), told(Origin::Unroutable, "message.unroutable", at(5)));
+        assert_eq!(
+            origin(Source::Dead, failed("髙橋 太郎"), None),
+            told(Origin::Rejected, "message.foreign", at(5))
+        );
+        assert_eq!(
+            origin(Source::Unrouted, nothing(), None),
+            told(Origin::Unroutable, "message.unroutable", at(5))
+        );
     }
 
     #[test]
@@ -406,8 +456,10 @@ mod tests {
             delivery.envelope.payload = vec![0; size];
             deliveries.push(delivery);
         }
-        let cut: Vec<Vec<usize>> =
-            portions(deliveries).iter().map(|portion| portion.iter().map(|each| each.envelope.payload.len()).collect()).collect();
+        let cut: Vec<Vec<usize>> = portions(deliveries)
+            .iter()
+            .map(|portion| portion.iter().map(|each| each.envelope.payload.len()).collect())
+            .collect();
         assert_eq!(cut, [vec![1, BATCH_BYTES - 1], vec![1], vec![BATCH_BYTES + 1], vec![0, 2, 3]]);
         assert!(portions(Vec::new()).is_empty());
     }
@@ -428,7 +480,11 @@ mod tests {
         }
         // Nor is anybody about times to come.
         let death = Some(Death { reason: "rejected".to_owned(), at: Some(at(9)) });
-        let later = letter(Source::Dead, Delivery { death, redelivered: true, ..delivery(History::default(), None) }, at(5));
+        let later = letter(
+            Source::Dead,
+            Delivery { death, redelivered: true, ..delivery(History::default(), None) },
+            at(5),
+        );
         assert_eq!((later.failed_at, later.is_copy), (at(5), true));
         let mut tomorrow = History::default();
         tomorrow.add(at(40), "mail.deferred", String::new());

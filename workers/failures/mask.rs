@@ -123,7 +123,9 @@ pub fn masked_headers(headers: &Map<String, Value>) -> Map<String, Value> {
     };
     let shown = |(number, (name, value)): (usize, (&String, &Value))| match (name.as_str(), value) {
         ("traceparent", Value::String(trace)) => (name.clone(), masked_word(trace).into()),
-        (known, Value::Array(items)) if SHOWN_HEADERS.contains(&known) => (name.clone(), items.iter().map(scrubbed).collect()),
+        (known, Value::Array(items)) if SHOWN_HEADERS.contains(&known) => {
+            (name.clone(), items.iter().map(scrubbed).collect())
+        }
         (known, value) if SHOWN_HEADERS.contains(&known) => (name.clone(), scrubbed(value)),
         (foreign, _) if is_plain(&foreign.replace('-', "_")) => (name.clone(), HIDDEN.into()),
         _ => (format!("{HIDDEN}{number}"), HIDDEN.into()),
@@ -147,7 +149,8 @@ fn plain(leaf: &Value) -> Value {
 }
 
 fn is_plain(key: &str) -> bool {
-    (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    (1..=40).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -178,7 +181,8 @@ mod tests {
                 if let Some(Value::Object(properties)) = object.get("properties") {
                     for (name, property) in properties {
                         // Objects and lists of them are looked into, wherever they stand.
-                        let is_leaf = !property.to_string().contains("$ref") || SHOWN.contains(&name.as_str());
+                        let is_leaf =
+                            !property.to_string().contains("$ref") || SHOWN.contains(&name.as_str());
                         if is_leaf && property["type"] != "array" {
                             found.insert(name.clone());
                         }
@@ -194,7 +198,10 @@ mod tests {
     #[test]
     fn every_field_of_every_message_is_decided_upon() {
         let mut found = std::collections::BTreeSet::new();
-        for message in hosho_schema::messages::contract::MESSAGES.iter().filter(|message| message.exchange().ends_with("work")) {
+        for message in hosho_schema::messages::contract::MESSAGES
+            .iter()
+            .filter(|message| message.exchange().ends_with("work"))
+        {
             fields(&message.json_schema(), &mut found);
         }
         for field in &found {
@@ -213,7 +220,10 @@ mod tests {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
         assert_eq!(masked["products"][0]["amount"], "１５，４００，０００");
-        assert_eq!((&masked["obligee"], &masked["works"]["term"]["to"]), (&"ryugasaki".into(), &"2027-03-19".into()));
+        assert_eq!(
+            (&masked["obligee"], &masked["works"]["term"]["to"]),
+            (&"ryugasaki".into(), &"2027-03-19".into())
+        );
     }
 
     #[test]
@@ -253,15 +263,25 @@ mod tests {
         for secret in ["髙", "花子", "taro", "312345678"] {
             assert!(!text.contains(secret), "{secret}: {text}");
         }
-        assert_eq!((&masked["hosho-attempt"], &masked["hosho-fault"]), (&3.into(), &"550 <***@***>: no such user".into()));
-        assert_eq!((&masked["traceparent"], &masked["x-death"]), (&headers["traceparent"], &headers["x-death"]));
+        assert_eq!(
+            (&masked["hosho-attempt"], &masked["hosho-fault"]),
+            (&3.into(), &"550 <***@***>: no such user".into())
+        );
+        assert_eq!(
+            (&masked["traceparent"], &masked["x-death"]),
+            (&headers["traceparent"], &headers["x-death"])
+        );
         assert_eq!((&masked["x-sender"], &masked["hosho-contact"]), (&"***".into(), &"***".into()));
-        assert_eq!(masked_headers(serde_json::json!({"traceparent": "髙橋"}).as_object().unwrap())["traceparent"], "***");
+        assert_eq!(
+            masked_headers(serde_json::json!({"traceparent": "髙橋"}).as_object().unwrap())["traceparent"],
+            "***"
+        );
     }
 
     #[test]
     fn every_header_of_ours_is_shown() {
-        let written = include_str!("../broker/rabbit/wire.rs").split('"').filter(|text| text.starts_with("hosho-"));
+        let written =
+            include_str!("../broker/rabbit/wire.rs").split('"').filter(|text| text.starts_with("hosho-"));
         let written: std::collections::BTreeSet<&str> = written.collect();
         assert!(written.len() >= 7, "{written:?}");
         for name in written {

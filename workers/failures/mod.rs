@@ -29,7 +29,7 @@ pub use fingerprint::fingerprint;
 pub use ingest::Ingester;
 pub use mask::{masked, masked_headers, masked_path, masked_text, masked_word};
 pub use operation::{
-    Left, LeftOut, Moved, Operation, OperationError, check_edit, discard, edit, editable, left_out, note, planned, restore, reveal,
-    set_stage, settle_mail, take_over,
+    Left, LeftOut, Moved, Operation, OperationError, check_edit, discard, edit, editable, left_out, note,
+    planned, restore, reveal, set_stage, settle_mail, take_over,
 };
 pub use replay::{DEFAULT_CANARY, DEFAULT_RATE, Driver, Ended, Order, Wish, begin, lost_after, steer};

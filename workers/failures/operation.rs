@@ -67,7 +67,13 @@ impl Operation {
     pub fn new(clock: &Clock, action: &'static str, actor: &str, reason: &str) -> Self {
         let at = clock.now();
         let process = format!("{}:{}:{actor}", pulse::host(), std::process::id());
-        Self { id: ids::operation(&process, action, &at.to_string()), actor: actor.to_owned(), at, reason: reason.to_owned(), action }
+        Self {
+            id: ids::operation(&process, action, &at.to_string()),
+            actor: actor.to_owned(),
+            at,
+            reason: reason.to_owned(),
+            action,
+        }
     }
 
     /// Its entry of the audit about one subject.
@@ -89,7 +95,10 @@ impl Operation {
     /// Entries about failed messages that changed their state.
     pub(super) fn entries(&self, changed: &[(String, State)], after: State) -> Vec<Entry> {
         let text = |state: State| Some(state.as_text().to_owned());
-        changed.iter().map(|(id, before)| self.entry(FAILED_MESSAGE, id, text(*before), text(after))).collect()
+        changed
+            .iter()
+            .map(|(id, before)| self.entry(FAILED_MESSAGE, id, text(*before), text(after)))
+            .collect()
     }
 }
 
@@ -152,34 +161,53 @@ pub fn restore(db: &mut Connection, operation: &Operation, filter: &Filter) -> R
 pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<Moved, OperationError> {
     let filter = Filter { states: from.to_vec(), free: true, ..filter.clone() };
     let found = failed_message::select(db, &filter)?;
-    let discarded: Vec<&str> = found.iter().filter(|(_, state)| *state == State::Discarded).map(|(id, _)| id.as_str()).collect();
+    let discarded: Vec<&str> =
+        found.iter().filter(|(_, state)| *state == State::Discarded).map(|(id, _)| id.as_str()).collect();
     let superseded = failed_message::superseded(db, &discarded)?;
     let (edited, messages): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(id, state)| *state == State::Discarded && superseded.contains(id));
-    let mut left: Vec<Left> = edited.into_iter().map(|(id, _)| Left { id, why: LeftOut::Superseded }).collect();
+    let mut left: Vec<Left> =
+        edited.into_iter().map(|(id, _)| Left { id, why: LeftOut::Superseded }).collect();
     let named = left_out(db, &filter, from, &messages)?;
     left.extend(named.into_iter().filter(|left| !superseded.contains(&left.id)));
     Ok(Moved { messages, left })
 }
 
 /// Which messages that a filter names are not among those `found` in one of some states, and why.
-pub fn left_out(db: &mut Connection, filter: &Filter, from: &[State], found: &[(String, State)]) -> Result<Vec<Left>, DbError> {
+pub fn left_out(
+    db: &mut Connection,
+    filter: &Filter,
+    from: &[State],
+    found: &[(String, State)],
+) -> Result<Vec<Left>, DbError> {
     let found: HashSet<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
     let missing: Vec<&str> = filter.ids.iter().map(String::as_str).filter(|id| !found.contains(id)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let named = missing.iter().map(|id| (*id).to_owned()).collect();
-    let held = failed_message::select(db, &Filter { ids: named, states: from.to_vec(), free: false, ..filter.clone() })?;
+    let held = failed_message::select(
+        db,
+        &Filter { ids: named, states: from.to_vec(), free: false, ..filter.clone() },
+    )?;
     let why = |id: &str, state| match state {
         _ if held.iter().any(|(held, _)| held == id) => LeftOut::Held,
         state if from.contains(&state) => LeftOut::Conditions,
         state => LeftOut::State(state),
     };
-    Ok(failed_message::states(db, &missing)?.into_iter().map(|(id, state)| Left { why: why(&id, state), id }).collect())
+    Ok(failed_message::states(db, &missing)?
+        .into_iter()
+        .map(|(id, state)| Left { why: why(&id, state), id })
+        .collect())
 }
 
-fn move_all(db: &mut Connection, operation: &Operation, filter: &Filter, from: &[State], to: State) -> Result<Moved, OperationError> {
+fn move_all(
+    db: &mut Connection,
+    operation: &Operation,
+    filter: &Filter,
+    from: &[State],
+    to: State,
+) -> Result<Moved, OperationError> {
     db.transaction(|db| {
         let mut moved = planned(db, filter, from)?;
         let ids: Vec<&str> = moved.messages.iter().map(|(id, _)| id.as_str()).collect();
@@ -192,7 +220,12 @@ fn move_all(db: &mut Connection, operation: &Operation, filter: &Filter, from: &
 }
 
 /// Holds a stage, or lets it go on; `false` when it was so already.
-pub fn set_stage(db: &mut Connection, operation: &Operation, stage: &str, paused: bool) -> Result<bool, OperationError> {
+pub fn set_stage(
+    db: &mut Connection,
+    operation: &Operation,
+    stage: &str,
+    paused: bool,
+) -> Result<bool, OperationError> {
     db.transaction(|db| {
         let control = StageControl {
             stage: stage.to_owned(),
@@ -244,9 +277,15 @@ pub fn take_over(db: &mut Connection, operation: &Operation, id: &str) -> Result
 }
 
 /// Writes down what is known of a cause.
-pub fn note(db: &mut Connection, operation: &Operation, fingerprint: &str, text: &str) -> Result<(), OperationError> {
+pub fn note(
+    db: &mut Connection,
+    operation: &Operation,
+    fingerprint: &str,
+    text: &str,
+) -> Result<(), OperationError> {
     db.transaction(|db| {
-        let before = failure_note::by_fingerprints(db, &[fingerprint])?.remove(fingerprint).map(|note| note.note);
+        let before =
+            failure_note::by_fingerprints(db, &[fingerprint])?.remove(fingerprint).map(|note| note.note);
         let row = FailureNote {
             fingerprint: fingerprint.to_owned(),
             note: text.to_owned(),
@@ -267,14 +306,23 @@ pub fn reveal(db: &mut Connection, operation: &Operation, ids: &[&str]) -> Resul
 
 /// Whether a message is in a state to be edited.
 pub fn editable(row: &FailedMessage) -> Result<(), OperationError> {
-    if OPEN.contains(&row.state) { Ok(()) } else { Err(OperationError::State { state: row.state, replay: None }) }
+    if OPEN.contains(&row.state) {
+        Ok(())
+    } else {
+        Err(OperationError::State { state: row.state, replay: None })
+    }
 }
 
 /// The message that would stand in the place of one that failed, for `stage`: a new message id, the same correlation. It is judged
 /// against the schema of what the stage takes. Changes nothing.
-pub fn check_edit(row: &FailedMessage, stage: &str, payload: Vec<u8>) -> Result<FailedMessage, OperationError> {
+pub fn check_edit(
+    row: &FailedMessage,
+    stage: &str,
+    payload: Vec<u8>,
+) -> Result<FailedMessage, OperationError> {
     editable(row)?;
-    let kind = contract::of_stage(stage, &payload).ok_or_else(|| EditError::NoStage { stage: stage.to_owned() })?;
+    let kind =
+        contract::of_stage(stage, &payload).ok_or_else(|| EditError::NoStage { stage: stage.to_owned() })?;
     let misfits = kind.misfits(&payload);
     if !misfits.is_empty() {
         return Err(EditError::Misfits { kind: kind.name, misfits }.into());
@@ -319,19 +367,28 @@ pub fn edit(
     let edited = check_edit(row, stage, payload)?;
     let changes = diff(&row.payload, &edited.payload);
     let side = |pick: fn(&super::Change) -> &Value| {
-        let side: serde_json::Map<String, Value> = changes.iter().map(|change| (change.path.clone(), pick(change).clone())).collect();
+        let side: serde_json::Map<String, Value> =
+            changes.iter().map(|change| (change.path.clone(), pick(change).clone())).collect();
         Some(Value::Object(side).to_string())
     };
     db.transaction(|db| {
         if !failed_message::supersede(db, &row.id, &edited, operation.at)? {
             let now = failed_message::by_ids(db, &[&row.id])?.pop().flatten();
             let row = now.as_ref().unwrap_or(row);
-            return Err(OperationError::State { state: row.state, replay: row.replay_id.clone().filter(|_| OPEN.contains(&row.state)) });
+            return Err(OperationError::State {
+                state: row.state,
+                replay: row.replay_id.clone().filter(|_| OPEN.contains(&row.state)),
+            });
         }
         audit::write(
             db,
             &[
-                operation.entry(FAILED_MESSAGE, &row.id, side(|change| &change.before), side(|change| &change.after)),
+                operation.entry(
+                    FAILED_MESSAGE,
+                    &row.id,
+                    side(|change| &change.before),
+                    side(|change| &change.after),
+                ),
                 operation.entry(FAILED_MESSAGE, &edited.id, Some(format!("edited from {}", row.id)), None),
             ],
         )?;

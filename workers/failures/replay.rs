@@ -92,7 +92,11 @@ pub struct Order {
 }
 
 /// Freezes a selection, and returns the replay; `None` when nothing is to be replayed.
-pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Result<Option<Replay>, OperationError> {
+pub fn begin(
+    db: &mut Connection,
+    operation: &Operation,
+    order: &Order,
+) -> Result<Option<Replay>, OperationError> {
     let mut from = OPEN.to_vec();
     if order.force {
         from.push(State::Resolved);
@@ -203,7 +207,10 @@ impl Driver {
                     }
                 }
                 Step::Send(at_most) => {
-                    let (rate, since) = (f64::from(u32::try_from(look.replay.rate).unwrap_or(u32::MAX)), looked.elapsed().as_secs_f64());
+                    let (rate, since) = (
+                        f64::from(u32::try_from(look.replay.rate).unwrap_or(u32::MAX)),
+                        looked.elapsed().as_secs_f64(),
+                    );
                     looked = Instant::now();
                     // A rate is a speed, not an amount: what was not used is lost.
                     allowance = (allowance + rate * since).min(rate);
@@ -214,7 +221,11 @@ impl Driver {
                     let charge = sent.count as f64;
                     allowance -= charge;
                     if let Some(error) = sent.problem {
-                        warn!(error, messages.sent = sent.count, "Not all messages could be sent; the replay waits");
+                        warn!(
+                            error,
+                            messages.sent = sent.count,
+                            "Not all messages could be sent; the replay waits"
+                        );
                         publisher = None;
                         if self.wait(Duration::from_secs(2)).await {
                             break Ended::Interrupted;
@@ -235,12 +246,20 @@ impl Driver {
         let (name, now) = (self.name.clone(), self.clock.now());
         // Everything, whatever the clock said then.
         let everything = now + TimeDelta::days(365);
-        let lost = if queue_is_new { everything } else { now.checked_sub_signed(self.lost_after).unwrap_or_default() };
+        let lost = if queue_is_new {
+            everything
+        } else {
+            now.checked_sub_signed(self.lost_after).unwrap_or_default()
+        };
         self.with_database(move |db, id| {
             let Some(replay) = replay::lease(db, id, &name, now, now + LEASE)? else { return Ok(None) };
             let lost = failed_message::mark_lost(db, id, lost)?;
             if lost > 0 {
-                warn!(replay.id = id, messages = lost, "What the replay sent has not settled for long; it is sent once more");
+                warn!(
+                    replay.id = id,
+                    messages = lost,
+                    "What the replay sent has not settled for long; it is sent once more"
+                );
             }
             let progress = failed_message::progress(db, id)?;
             let settled = failed_message::last_settled(db, id, i64::try_from(WINDOW).unwrap_or(i64::MAX))?;
@@ -260,7 +279,8 @@ impl Driver {
 
     async fn finish(&self, state: replay::State, note: Option<String>) -> bool {
         let now = self.clock.now();
-        let finished = self.with_database(move |db, id| replay::finish(db, id, state, note.as_deref(), now)).await;
+        let finished =
+            self.with_database(move |db, id| replay::finish(db, id, state, note.as_deref(), now)).await;
         finished.unwrap_or(false)
     }
 
@@ -287,7 +307,9 @@ impl Driver {
             Ok(()) => None,
             Err(error) => {
                 // What is confirmed is sent: publishing it again with the rest would never end while one is refused.
-                let BrokerError::NotConfirmed { unconfirmed, .. } = &error else { return none(chain(&error)) };
+                let BrokerError::NotConfirmed { unconfirmed, .. } = &error else {
+                    return none(chain(&error));
+                };
                 let mut place = 0..;
                 ids.retain(|_| place.next().is_some_and(|place| !unconfirmed.contains(&place)));
                 Some(chain(&error))
@@ -302,7 +324,11 @@ impl Driver {
     }
 
     /// Publishes, and gives signs of life for as long as that takes.
-    async fn publish(&self, publisher: &mut Box<dyn Publisher>, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+    async fn publish(
+        &self,
+        publisher: &mut Box<dyn Publisher>,
+        messages: Vec<Outgoing>,
+    ) -> Result<(), BrokerError> {
         let mut publishing = publisher.publish(messages);
         loop {
             tokio::select! {
@@ -355,13 +381,20 @@ fn next_step(look: &Look) -> Step {
     for cause in settled.iter().flatten() {
         let count = settled.iter().flatten().filter(|other| *other == cause).count();
         if count > TOLERATED {
-            return Step::Stop(format!("{count} of the last {} failed again for the same reason (group {cause})", settled.len()));
+            return Step::Stop(format!(
+                "{count} of the last {} failed again for the same reason (group {cause})",
+                settled.len()
+            ));
         }
     }
     if progress.waiting == 0 && progress.under_way == 0 {
         return Step::Complete;
     }
-    let under_way = if in_canary { canary - passed } else { (FIRST_STEP + passed - canary).min(replay.rate.max(FIRST_STEP)) };
+    let under_way = if in_canary {
+        canary - passed
+    } else {
+        (FIRST_STEP + passed - canary).min(replay.rate.max(FIRST_STEP))
+    };
     Step::Send((under_way - progress.under_way).clamp(0, progress.waiting))
 }
 
@@ -394,13 +427,20 @@ pub enum Wish {
 }
 
 /// Does what an operator wants of a replay; `false` when its state does not allow it.
-pub fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Wish) -> Result<bool, OperationError> {
+pub fn steer(
+    db: &mut Connection,
+    operation: &Operation,
+    id: &str,
+    wish: Wish,
+) -> Result<bool, OperationError> {
     db.transaction(|db| {
         let before = replay::by_id(db, id)?;
         let done = match wish {
             Wish::Pause => replay::set_paused(db, id, true, Some(&operation.reason))?,
             Wish::Resume => replay::set_paused(db, id, false, None)?,
-            Wish::Abort => replay::finish(db, id, replay::State::Aborted, Some(&operation.reason), operation.at)?,
+            Wish::Abort => {
+                replay::finish(db, id, replay::State::Aborted, Some(&operation.reason), operation.at)?
+            }
         };
         if done {
             let after = replay::by_id(db, id)?;

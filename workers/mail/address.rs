@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_delivered_or_smuggles_something_is_refused() {
-        let long = format!("{}@{}.jp", "a".repeat(60), ["b".repeat(63), "c".repeat(63), "d".repeat(63)].join("."));
+        let long =
+            format!("{}@{}.jp", "a".repeat(60), ["b".repeat(63), "c".repeat(63), "d".repeat(63)].join("."));
         let label = format!("taro@{}.jp", "a".repeat(64));
         let local = format!("{}@example.jp", "a".repeat(65));
         // 63 characters as typed, more as it travels.

@@ -80,7 +80,8 @@ impl MailContext {
 }
 
 impl TemplateContext for MailContext {
-    const TEMPLATES: &'static [&'static str] = &["mail/issued/subject", "mail/issued/body.txt", "mail/issued/body.html"];
+    const TEMPLATES: &'static [&'static str] =
+        &["mail/issued/subject", "mail/issued/body.txt", "mail/issued/body.html"];
 
     fn samples() -> Vec<(&'static str, Self)> {
         let plain = Self {
@@ -120,6 +121,11 @@ impl TemplateContext for MailContext {
             ..plain.clone()
         };
         let corrected = Self { revision: "変更－1".to_owned(), corrected: true, ..plain.clone() };
-        vec![("new", plain), ("joint-venture-amended-not-attached", joint_venture), ("corrected", corrected), ("hostile-names", hostile)]
+        vec![
+            ("new", plain),
+            ("joint-venture-amended-not-attached", joint_venture),
+            ("corrected", corrected),
+            ("hostile-names", hostile),
+        ]
     }
 }

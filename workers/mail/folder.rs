@@ -51,7 +51,8 @@ impl Folder {
             let _ = std::fs::remove_file(&draft);
             let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&draft)?;
             let placed = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| match name {
-                Some(name) => std::fs::rename(&draft, folder.join(name)).and_then(|()| std::fs::File::open(&folder)?.sync_all()),
+                Some(name) => std::fs::rename(&draft, folder.join(name))
+                    .and_then(|()| std::fs::File::open(&folder)?.sync_all()),
                 None => std::fs::remove_file(&draft),
             });
             if placed.is_err() {
@@ -59,7 +60,8 @@ impl Folder {
             }
             placed
         };
-        let placed = tokio::task::spawn_blocking(place).await.map_err(std::io::Error::other).and_then(|placed| placed);
+        let placed =
+            tokio::task::spawn_blocking(place).await.map_err(std::io::Error::other).and_then(|placed| placed);
         placed.map_err(|source| SendError::Folder { folder: self.path.clone(), source })
     }
 }

@@ -114,11 +114,12 @@ impl Parcel {
             ("subject", &letter.subject),
             ("trace_id", letter.trace_id.as_deref().unwrap_or_default()),
         ];
-        let attached = letter
-            .attachments
-            .iter()
-            .flat_map(|part| [("attachments.file_name", part.file_name.as_str()), ("attachments.media_type", &part.media_type)]);
-        if let Some((field, _)) = headers.into_iter().chain(attached).find(|(_, value)| value.chars().any(breaks_a_line)) {
+        let attached = letter.attachments.iter().flat_map(|part| {
+            [("attachments.file_name", part.file_name.as_str()), ("attachments.media_type", &part.media_type)]
+        });
+        if let Some((field, _)) =
+            headers.into_iter().chain(attached).find(|(_, value)| value.chars().any(breaks_a_line))
+        {
             return Err(LetterError::ControlCharacter { field });
         }
         if !is_message_id(&letter.message_id) {
@@ -128,9 +129,11 @@ impl Parcel {
         if !(1970..=9999).contains(&letter.date.year()) {
             return Err(LetterError::Form { field: "date" });
         }
-        let from = address::parse(letter.from.address.expose()).ok_or(LetterError::Address { field: "from.address" })?;
+        let from = address::parse(letter.from.address.expose())
+            .ok_or(LetterError::Address { field: "from.address" })?;
         let to = address::parse(letter.to.expose()).ok_or(LetterError::Address { field: "to" })?;
-        let envelope = Envelope::new(Some(from.clone()), vec![to.clone()]).map_err(|_| LetterError::Compose)?;
+        let envelope =
+            Envelope::new(Some(from.clone()), vec![to.clone()]).map_err(|_| LetterError::Compose)?;
 
         let mut builder = Message::builder()
             .date(SystemTime::from(letter.date.and_utc()))
@@ -139,10 +142,14 @@ impl Parcel {
             .subject(letter.subject.as_str())
             .message_id(Some(format!("<{}>", letter.message_id)))
             // RFC 3834: absence notes are not wanted.
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
             .envelope(envelope.clone());
         if let Some(trace_id) = &letter.trace_id {
-            builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Trace-Id"), trace_id.clone()));
+            builder = builder
+                .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Trace-Id"), trace_id.clone()));
         }
         let message = builder.multipart(body(letter)?).map_err(|_| LetterError::Compose)?;
         Ok(Self { message_id: letter.message_id.clone(), envelope, bytes: message.formatted() })
@@ -150,8 +157,12 @@ impl Parcel {
 }
 
 fn body(letter: &Letter) -> Result<MultiPart, LetterError> {
-    let text =
-        |content_type, text: &str| SinglePart::builder().header(content_type).header(ContentTransferEncoding::Base64).body(text.to_owned());
+    let text = |content_type, text: &str| {
+        SinglePart::builder()
+            .header(content_type)
+            .header(ContentTransferEncoding::Base64)
+            .body(text.to_owned())
+    };
     let alternative = MultiPart::alternative()
         .boundary(boundary("alternative", &letter.message_id))
         .singlepart(text(ContentType::TEXT_PLAIN, &letter.text))
@@ -161,8 +172,11 @@ fn body(letter: &Letter) -> Result<MultiPart, LetterError> {
     }
     let mut mixed = MultiPart::mixed().boundary(boundary("mixed", &letter.message_id)).multipart(alternative);
     for attachment in &letter.attachments {
-        let media_type = ContentType::parse(&attachment.media_type).map_err(|_| LetterError::Form { field: "attachments.media_type" })?;
-        mixed = mixed.singlepart(AttachmentPart::new(attachment.file_name.clone()).body(attachment.bytes.clone(), media_type));
+        let media_type = ContentType::parse(&attachment.media_type)
+            .map_err(|_| LetterError::Form { field: "attachments.media_type" })?;
+        mixed = mixed.singlepart(
+            AttachmentPart::new(attachment.file_name.clone()).body(attachment.bytes.clone(), media_type),
+        );
     }
     Ok(mixed)
 }
@@ -182,7 +196,9 @@ fn breaks_a_line(character: char) -> bool {
 /// A Message-ID that is also safe as a file name.
 fn is_message_id(text: &str) -> bool {
     let safe = |part: &str| {
-        !part.is_empty() && !part.starts_with(['.', '-']) && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
     text.len() <= 200 && text.split_once('@').is_some_and(|(left, right)| safe(left) && safe(right))
 }
@@ -194,8 +210,14 @@ mod tests {
     fn letter() -> Letter {
         Letter {
             message_id: "0f1e2d3c@hosho.example.jp".to_owned(),
-            date: chrono::NaiveDate::from_ymd_opt(2026, 7, 1).unwrap().and_hms_micro_opt(1, 2, 3, 456).unwrap(),
-            from: Sender { name: Some("東日本サンプル保証株式会社".to_owned()), address: "hosho@example.jp".into() },
+            date: chrono::NaiveDate::from_ymd_opt(2026, 7, 1)
+                .unwrap()
+                .and_hms_micro_opt(1, 2, 3, 456)
+                .unwrap(),
+            from: Sender {
+                name: Some("東日本サンプル保証株式会社".to_owned()),
+                address: "hosho@example.jp".into(),
+            },
             to: "taro@example.com".into(),
             subject: "発行完了のお知らせ".to_owned(),
             text: "一行目\n.二行目\n".to_owned(),
@@ -249,12 +271,26 @@ mod tests {
 
     #[test]
     fn ids_and_dates_that_lettre_or_a_file_system_would_choke_on_are_refused() {
-        for id in ["", "a", "@b", "a@", "../a@b", "a/b@c", "<a@b>", "a@b@c", ".a@b", &format!("{}@b", "a".repeat(200))] {
+        for id in [
+            "",
+            "a",
+            "@b",
+            "a@",
+            "../a@b",
+            "a/b@c",
+            "<a@b>",
+            "a@b@c",
+            ".a@b",
+            &format!("{}@b", "a".repeat(200)),
+        ] {
             let refused = Parcel::pack(&Letter { message_id: id.to_owned(), ..letter() }).err();
             assert_eq!(refused, Some(LetterError::Form { field: "message_id" }), "{id}");
         }
         let refused = Parcel::pack(&Letter { date: NaiveDateTime::MIN, ..letter() }).err();
         assert_eq!(refused, Some(LetterError::Form { field: "date" }));
-        assert_eq!(Parcel::pack(&Letter { to: "taro".into(), ..letter() }).err(), Some(LetterError::Address { field: "to" }));
+        assert_eq!(
+            Parcel::pack(&Letter { to: "taro".into(), ..letter() }).err(),
+            Some(LetterError::Address { field: "to" })
+        );
     }
 }

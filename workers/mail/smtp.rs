@@ -107,12 +107,17 @@ struct Failure {
 
 impl Relay {
     pub(super) fn new(settings: SmtpSettings) -> Result<Self, MailerError> {
-        if settings.security == Security::None && settings.credentials.is_some() && !is_this_machine(&settings.host) {
+        if settings.security == Security::None
+            && settings.credentials.is_some()
+            && !is_this_machine(&settings.host)
+        {
             return Err(MailerError::PasswordInClear { host: settings.host });
         }
         let tls = match settings.security {
             Security::None => None,
-            Security::StartTls | Security::Tls => Some(tls_parameters(&settings.host, settings.ca_file.as_deref())?),
+            Security::StartTls | Security::Tls => {
+                Some(tls_parameters(&settings.host, settings.ca_file.as_deref())?)
+            }
         };
         let hello_name = settings.hello_name.clone().map_or_else(ClientId::default, ClientId::Domain);
         let permits = Semaphore::new(settings.pool_size.clamp(1, Semaphore::MAX_PERMITS));
@@ -156,7 +161,10 @@ impl Relay {
         let mut connection = self.connect().await?;
         let asked = match self.settings.sender.as_deref().and_then(|sender| sender.parse::<Address>().ok()) {
             // Many a server greets everybody, and takes mail from nobody: for want of space, or because the sender is not allowed.
-            Some(sender) => match self.ask(Step::Sender, connection.command(Mail::new(Some(sender), Vec::new())), None).await {
+            Some(sender) => match self
+                .ask(Step::Sender, connection.command(Mail::new(Some(sender), Vec::new())), None)
+                .await
+            {
                 Ok(_) => self.ask(Step::Connect, connection.command(Rset), None).await,
                 refused => refused,
             },
@@ -176,7 +184,10 @@ impl Relay {
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, SendError> {
         // The semaphore is never closed.
-        self.permits.acquire().await.map_err(|source| SendError::Unavailable { step: Step::Connect, source: source.into() })
+        self.permits
+            .acquire()
+            .await
+            .map_err(|source| SendError::Unavailable { step: Step::Connect, source: source.into() })
     }
 
     /// A connection from the pool: one on which a mail was taken a moment ago, or one that still answers.
@@ -187,7 +198,9 @@ impl Relay {
             if is_clean && since.elapsed() < FRESH {
                 return Some(connection);
             }
-            if since.elapsed() < IDLE && matches!(timeout(self.settings.timeout, connection.command(Rset)).await, Ok(Ok(_))) {
+            if since.elapsed() < IDLE
+                && matches!(timeout(self.settings.timeout, connection.command(Rset)).await, Ok(Ok(_)))
+            {
                 return Some(connection);
             }
         }
@@ -208,7 +221,10 @@ impl Relay {
         let connecting = async {
             let address = (settings.host.as_str(), settings.port);
             let mut connection = match wrapped {
-                Some(tls) => AsyncSmtpConnection::connect_tokio1(address, None, &self.hello_name, Some(tls), None).await,
+                Some(tls) => {
+                    AsyncSmtpConnection::connect_tokio1(address, None, &self.hello_name, Some(tls), None)
+                        .await
+                }
                 None => {
                     let stream = prompt(address).await.map_err(|error| (Step::Connect, error.into()))?;
                     AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello_name).await
@@ -216,11 +232,18 @@ impl Relay {
             }
             .map_err(|error| (Step::Connect, cause(error, None)))?;
             if let (Security::StartTls, Some(tls)) = (settings.security, &self.tls) {
-                connection.starttls(tls.clone(), &self.hello_name).await.map_err(|error| (Step::Connect, cause(error, None)))?;
+                connection
+                    .starttls(tls.clone(), &self.hello_name)
+                    .await
+                    .map_err(|error| (Step::Connect, cause(error, None)))?;
             }
             if let Some(credentials) = &settings.credentials {
-                let login = Login::new(credentials.username.clone(), credentials.password.expose().to_owned());
-                connection.auth(&[Mechanism::Plain, Mechanism::Login], &login).await.map_err(|error| (Step::Login, cause(error, None)))?;
+                let login =
+                    Login::new(credentials.username.clone(), credentials.password.expose().to_owned());
+                connection
+                    .auth(&[Mechanism::Plain, Mechanism::Login], &login)
+                    .await
+                    .map_err(|error| (Step::Login, cause(error, None)))?;
             }
             Ok(connection)
         };
@@ -234,15 +257,24 @@ impl Relay {
     /// One letter on one connection.
     async fn deliver(&self, connection: &mut AsyncSmtpConnection, parcel: &Parcel) -> Result<Reply, Failure> {
         let to = Some(parcel);
-        self.ask(Step::Sender, connection.command(Mail::new(parcel.envelope.from().cloned(), Vec::new())), to).await?;
+        self.ask(
+            Step::Sender,
+            connection.command(Mail::new(parcel.envelope.from().cloned(), Vec::new())),
+            to,
+        )
+        .await?;
         for recipient in parcel.envelope.to() {
-            self.ask(Step::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new())), to).await?;
+            self.ask(Step::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new())), to)
+                .await?;
         }
         let go_on = self.ask(Step::Data, connection.command(Data), to).await?;
         if !go_on.has_code(354) {
             // Whatever that is, it would take the content for commands.
             let source = Reply { code: go_on.code().into(), text: "is no reply to DATA".to_owned() }.into();
-            return Err(Failure { error: SendError::Unavailable { step: Step::Data, source }, connection_lost: true });
+            return Err(Failure {
+                error: SendError::Unavailable { step: Step::Data, source },
+                connection_lost: true,
+            });
         }
 
         // lettre writes a line break before the dot; the message's own would leave an empty line behind it.
@@ -260,11 +292,17 @@ impl Relay {
         let after_dot = dotted.load(Ordering::SeqCst);
         let step = if after_dot { Step::FinalDot } else { Step::Data };
         let broken = |source: Cause| Failure {
-            error: if after_dot { SendError::Unknown { source } } else { SendError::Unavailable { step, source } },
+            error: if after_dot {
+                SendError::Unknown { source }
+            } else {
+                SendError::Unavailable { step, source }
+            },
             connection_lost: true,
         };
         match answer {
-            Ok(Ok(response)) if (200..300).contains(&u16::from(response.code())) => Ok(reply_of(&response, to)),
+            Ok(Ok(response)) if (200..300).contains(&u16::from(response.code())) => {
+                Ok(reply_of(&response, to))
+            }
             Ok(Ok(_)) => Err(broken("the reply to the final dot is neither yes nor no".into())),
             Ok(Err(error)) => match refusal(&error, to) {
                 Some(reply) => Err(refused(step, reply)),
@@ -281,7 +319,8 @@ impl Relay {
         command: impl Future<Output = Result<Response, smtp::Error>>,
         to: Option<&Parcel>,
     ) -> Result<Response, Failure> {
-        let broken = |source| Failure { error: SendError::Unavailable { step, source }, connection_lost: true };
+        let broken =
+            |source| Failure { error: SendError::Unavailable { step, source }, connection_lost: true };
         match timeout(self.settings.timeout, command).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => match refusal(&error, to) {
@@ -372,7 +411,8 @@ fn is_this_machine(host: &str) -> bool {
 fn tls_parameters(host: &str, ca_file: Option<&Path>) -> Result<TlsParameters, MailerError> {
     let mut parameters = TlsParameters::builder(host.to_owned());
     if let Some(path) = ca_file {
-        let pem = std::fs::read(path).map_err(|source| MailerError::ReadCa { path: path.to_owned(), source })?;
+        let pem =
+            std::fs::read(path).map_err(|source| MailerError::ReadCa { path: path.to_owned(), source })?;
         let no_ca = || MailerError::NoCa { path: path.to_owned() };
         // lettre takes an empty file for an empty list of certificates.
         if !pem.windows(27).any(|window| window == b"-----BEGIN CERTIFICATE-----") {
@@ -432,16 +472,28 @@ mod tests {
         let refused = Mailer::smtp(SmtpSettings { credentials: credentials.clone(), ..settings() }).err();
         assert!(matches!(refused, Some(MailerError::PasswordInClear { .. })));
         for host in ["localhost", "127.0.0.1", "::1"] {
-            assert!(Mailer::smtp(SmtpSettings { host: host.to_owned(), credentials: credentials.clone(), ..settings() }).is_ok());
+            assert!(
+                Mailer::smtp(SmtpSettings {
+                    host: host.to_owned(),
+                    credentials: credentials.clone(),
+                    ..settings()
+                })
+                .is_ok()
+            );
         }
-        assert!(Mailer::smtp(SmtpSettings { security: Security::StartTls, credentials, ..settings() }).is_ok());
+        assert!(
+            Mailer::smtp(SmtpSettings { security: Security::StartTls, credentials, ..settings() }).is_ok()
+        );
     }
 
     #[test]
     fn a_ca_file_without_certificates_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
-        let start = || Mailer::smtp(SmtpSettings { security: Security::Tls, ca_file: Some(path.clone()), ..settings() }).err();
+        let start = || {
+            Mailer::smtp(SmtpSettings { security: Security::Tls, ca_file: Some(path.clone()), ..settings() })
+                .err()
+        };
         assert!(matches!(start(), Some(MailerError::ReadCa { .. })));
         for text in ["", "not a certificate", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"] {
             std::fs::write(&path, text).unwrap();

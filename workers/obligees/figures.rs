@@ -93,7 +93,13 @@ pub(super) fn disaster_area(page: &mut Page<'_>, table: &Table) -> Given {
     given
 }
 
-fn read(page: &mut Page<'_>, name: &str, table: &Table, known: impl Fn(&str) -> Option<Figure>, given: &mut Given) {
+fn read(
+    page: &mut Page<'_>,
+    name: &str,
+    table: &Table,
+    known: impl Fn(&str) -> Option<Figure>,
+    given: &mut Given,
+) {
     for (key, value) in table {
         match known(key.get_ref()) {
             None => {
@@ -105,7 +111,9 @@ fn read(page: &mut Page<'_>, name: &str, table: &Table, known: impl Fn(&str) -> 
                 let named = format!("{name}.{}", key.get_ref());
                 match amount(figure, value.get_ref()) {
                     Ok(amount) => _ = given.0.insert(figure, Placed { amount, at: value.span() }),
-                    Err(wanted) => page.problem(value.span(), format!("{named} is {}: {wanted}", shown(value.get_ref()))),
+                    Err(wanted) => {
+                        page.problem(value.span(), format!("{named} is {}: {wanted}", shown(value.get_ref())))
+                    }
                 }
             }
         }
@@ -115,7 +123,10 @@ fn read(page: &mut Page<'_>, name: &str, table: &Table, known: impl Fn(&str) -> 
 /// The value of a figure, or what it would have to be.
 fn amount(figure: Figure, value: &Value) -> Result<Amount, &'static str> {
     if figure.is_ratio() {
-        let ratio: Ratio = value.as_str().and_then(|text| text.parse().ok()).ok_or("a ratio is written \"40%\", \"12.5%\" or \"1/3\"")?;
+        let ratio: Ratio = value
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .ok_or("a ratio is written \"40%\", \"12.5%\" or \"1/3\"")?;
         return if ratio.terms().0 > 0 && ratio <= Ratio::WHOLE {
             Ok(Amount::Ratio(ratio))
         } else {
@@ -130,7 +141,11 @@ fn amount(figure: Figure, value: &Value) -> Result<Amount, &'static str> {
             Err("a rounding unit is 1, 10, 100 and so on up to 10_000_000")
         };
     }
-    if yen > 0 { Ok(Amount::Yen(Yen(yen))) } else { Err("it is more than 0; leave it out where there is no such bound") }
+    if yen > 0 {
+        Ok(Amount::Yen(Yen(yen)))
+    } else {
+        Err("it is more than 0; leave it out where there is no such bound")
+    }
 }
 
 /// A value as a problem shows it.

@@ -48,17 +48,28 @@ pub(super) fn read(
     let periods: Vec<_> = tables
         .iter()
         .map(|table| {
-            let own = Own { given: table.get_ref().given(page), disaster_area: table.get_ref().disaster_area == Some(true) };
+            let own = Own {
+                given: table.get_ref().given(page),
+                disaster_area: table.get_ref().disaster_area == Some(true),
+            };
             Period::read(page, table.get_ref(), table.span(), own)
         })
         .collect();
     let mut periods: Vec<_> = periods.into_iter().collect::<Option<_>>()?;
-    let sound = periods::in_order(page, &mut periods, "give these days a [[limits]] of their own, empty for the national limits");
+    let sound = periods::in_order(
+        page,
+        &mut periods,
+        "give these days a [[limits]] of their own, empty for the national limits",
+    );
     Some(laid(page, &periods, national.filter(|_| sound)?))
 }
 
 /// Both timelines: the limits, and who says each figure.
-fn laid(page: &mut Page<'_>, periods: &[Period<Own>], national: &Timeline<National>) -> (Timeline<Limits>, Timeline<Origins>) {
+fn laid(
+    page: &mut Page<'_>,
+    periods: &[Period<Own>],
+    national: &Timeline<National>,
+) -> (Timeline<Limits>, Timeline<Origins>) {
     let mut days: BTreeSet<NaiveDate> = national.iter().filter_map(|(from, _)| from).collect();
     days.extend(periods.iter().filter_map(|period| period.from));
     days.extend(periods.iter().filter_map(|period| period.until?.succ_opt()));
@@ -74,7 +85,12 @@ fn laid(page: &mut Page<'_>, periods: &[Period<Own>], national: &Timeline<Nation
         for (figure, placed) in &own.given.0 {
             figure.put(&mut limits, placed.amount);
         }
-        judge(page, &limits, &own.given, &since.map_or_else(|| " nationally".to_owned(), |since| format!(" nationally since {since}")));
+        judge(
+            page,
+            &limits,
+            &own.given,
+            &since.map_or_else(|| " nationally".to_owned(), |since| format!(" nationally since {since}")),
+        );
         (limits, Origins { own: own.given.0.keys().copied().collect(), disaster_area: own.disaster_area })
     };
     let (limits, origins) = on(None);
@@ -94,10 +110,16 @@ pub(super) fn judge(page: &mut Page<'_>, limits: &Limits, given: &Given, elsewhe
         let (Some(low), Some(high)) = (less.of(limits), more.of(limits)) else { continue };
         let (own_low, own_high) = (given.0.get(&less), given.0.get(&more));
         // Of two the later line: it is the one that contradicts what was read before.
-        let Some(place) = own_low.into_iter().chain(own_high).max_by_key(|placed| placed.at.start) else { continue };
+        let Some(place) = own_low.into_iter().chain(own_high).max_by_key(|placed| placed.at.start) else {
+            continue;
+        };
         if low > high {
             let told = |own: Option<_>| if own.is_some() { "" } else { elsewhere };
-            let text = format!("{less} is {low}{} and more than {more}, which is {high}{}", told(own_low), told(own_high));
+            let text = format!(
+                "{less} is {low}{} and more than {more}, which is {high}{}",
+                told(own_low),
+                told(own_high)
+            );
             page.problem(place.at.clone(), text);
         }
     }

@@ -85,23 +85,39 @@ impl Registry {
     /// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of `folder` (the national limits
     /// built in where it has none). All problems of all files are told together.
     pub fn load(folder: Option<&Path>) -> Result<Self, RegistryError> {
-        let sources = entries::read_folder(folder.map(|folder| folder.join("obligees")).as_deref(), entries::OBLIGEES, "config/obligees")?;
+        let sources = entries::read_folder(
+            folder.map(|folder| folder.join("obligees")).as_deref(),
+            entries::OBLIGEES,
+            "config/obligees",
+        )?;
         let mut problems = Problems::default();
-        let national = entries::judge(&national::source(folder)?, &mut problems, national::read).filter(|_| problems.0.is_empty());
-        let obligees: Vec<_> =
-            sources.iter().filter_map(|source| entries::judge(source, &mut problems, |page| obligee(page, national.as_ref()))).collect();
+        let national = entries::judge(&national::source(folder)?, &mut problems, national::read)
+            .filter(|_| problems.0.is_empty());
+        let obligees: Vec<_> = sources
+            .iter()
+            .filter_map(|source| {
+                entries::judge(source, &mut problems, |page| obligee(page, national.as_ref()))
+            })
+            .collect();
         match national {
-            Some(national) => problems.none_or(Self::under(national.map(|national| national.limits.clone()), obligees)),
+            Some(national) => {
+                problems.none_or(Self::under(national.map(|national| national.limits.clone()), obligees))
+            }
             None => Err(RegistryError::Invalid { problems }),
         }
     }
 }
 
 /// Reads an obligee, and who says the figures of its limits. Without sound national limits there is none, but its problems are told.
-fn obligee(page: &mut Page<'_>, national: Option<&Timeline<National>>) -> Option<(Obligee, Timeline<Origins>)> {
+fn obligee(
+    page: &mut Page<'_>,
+    national: Option<&Timeline<National>>,
+) -> Option<(Obligee, Timeline<Origins>)> {
     let file: File = page.parse()?;
     let code = page.code(&file.code);
-    if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+    if code.is_empty()
+        || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    {
         page.problem(file.code.span(), "a code is made of a-z, 0-9 and hyphens");
     }
     let name = page.text("name", &file.name);
@@ -110,11 +126,23 @@ fn obligee(page: &mut Page<'_>, national: Option<&Timeline<National>>) -> Option
     let (submission, submission_of) = submissions(page, &file.submission);
     let (limits, origins) = limits::read(page, &file.limits, national)?;
     let limits_basis = file.limits_basis.unwrap_or(Basis::OriginalContract);
-    Some((Obligee { code, name, title, electronic, limits, limits_basis, submission, submission_of }, origins))
+    Some((
+        Obligee { code, name, title, electronic, limits, limits_basis, submission, submission_of },
+        origins,
+    ))
 }
 
-fn submissions(page: &mut Page<'_>, tables: &Spanned<Vec<Spanned<Submission>>>) -> (SubmissionRule, BTreeMap<ProductV1, SubmissionRule>) {
-    let mut rest = SubmissionRule { channel: Channel::Upload, department: None, mail_address: None, system: None, subject: None };
+fn submissions(
+    page: &mut Page<'_>,
+    tables: &Spanned<Vec<Spanned<Submission>>>,
+) -> (SubmissionRule, BTreeMap<ProductV1, SubmissionRule>) {
+    let mut rest = SubmissionRule {
+        channel: Channel::Upload,
+        department: None,
+        mail_address: None,
+        system: None,
+        subject: None,
+    };
     let mut single = BTreeMap::new();
     let mut general = 0;
     for table in tables.get_ref() {
@@ -123,7 +151,10 @@ fn submissions(page: &mut Page<'_>, tables: &Spanned<Vec<Spanned<Submission>>>) 
             None => {
                 general += 1;
                 if general > 1 {
-                    page.problem(table.span(), "a second [[submission]] without products: name the products it is for");
+                    page.problem(
+                        table.span(),
+                        "a second [[submission]] without products: name the products it is for",
+                    );
                 }
                 rest = rule;
             }
@@ -138,7 +169,10 @@ fn submissions(page: &mut Page<'_>, tables: &Spanned<Vec<Spanned<Submission>>>) 
         }
     }
     if general == 0 {
-        page.problem(tables.span(), "one [[submission]] without products is needed, for all products without one of their own");
+        page.problem(
+            tables.span(),
+            "one [[submission]] without products is needed, for all products without one of their own",
+        );
     }
     (rest, single)
 }
@@ -147,13 +181,19 @@ fn submissions(page: &mut Page<'_>, tables: &Spanned<Vec<Spanned<Submission>>>) 
 fn acceptances(page: &mut Page<'_>, tables: &[Electronic]) -> Vec<Acceptance> {
     let mut lines = BTreeMap::new();
     for table in tables {
-        let pairs: BTreeSet<_> =
-            table.products.get_ref().iter().flat_map(|product| table.kinds.get_ref().iter().map(|kind| (*product, *kind))).collect();
+        let pairs: BTreeSet<_> = table
+            .products
+            .get_ref()
+            .iter()
+            .flat_map(|product| table.kinds.get_ref().iter().map(|kind| (*product, *kind)))
+            .collect();
         if let Some(((product, kind), line)) = pairs.iter().find_map(|pair| Some((pair, lines.get(pair)?))) {
             let (product, kind) = (wording::product(*product), wording::kind(*kind));
             page.problem(
                 table.products.span(),
-                format!("{product} for {kind} stands in the [[electronic]] of line {line} already: one decides"),
+                format!(
+                    "{product} for {kind} stands in the [[electronic]] of line {line} already: one decides"
+                ),
             );
         }
         let line = page.line(&table.products.span());
@@ -172,7 +212,9 @@ fn acceptance(page: &mut Page<'_>, table: &Electronic) -> Acceptance {
         page.problem(older.span(), "older_contracts needs from: older than which day");
     }
     let start = match (&table.from, &table.basis) {
-        (Some(from), Some(basis)) => page.day("from", from).map(|on| Start { on, basis: *basis.get_ref(), older_contracts }),
+        (Some(from), Some(basis)) => {
+            page.day("from", from).map(|on| Start { on, basis: *basis.get_ref(), older_contracts })
+        }
         (Some(from), None) => {
             page.problem(from.span(), "from needs a basis: which date of the works is compared with it");
             None
@@ -201,14 +243,18 @@ fn submission(page: &mut Page<'_>, spanned: &Spanned<Submission>) -> SubmissionR
     let department = page.optional("department", table.department.as_ref());
     let mail_address = table.mail_address.as_ref().map(|address| page.mail_address("mail_address", address));
     let system = page.optional("system", table.system.as_ref());
-    let subject = table
-        .subject
-        .as_ref()
-        .and_then(|template| Subject::parse(template.get_ref()).map_err(|error| page.problem(template.span(), error.to_string())).ok());
+    let subject = table.subject.as_ref().and_then(|template| {
+        Subject::parse(template.get_ref())
+            .map_err(|error| page.problem(template.span(), error.to_string()))
+            .ok()
+    });
     match table.channel {
         Channel::Mail => {
             if mail_address.is_none() && department.is_none() {
-                page.problem(spanned.span(), "channel mail needs a mail_address, or a department to ask for it");
+                page.problem(
+                    spanned.span(),
+                    "channel mail needs a mail_address, or a department to ask for it",
+                );
             }
             if let Some(system) = &table.system {
                 page.problem(system.span(), "system belongs to channel upload");
@@ -216,7 +262,10 @@ fn submission(page: &mut Page<'_>, spanned: &Spanned<Submission>) -> SubmissionR
         }
         Channel::Upload => {
             if system.is_none() {
-                page.problem(spanned.span(), "channel upload needs a system: the name of the contract system");
+                page.problem(
+                    spanned.span(),
+                    "channel upload needs a system: the name of the contract system",
+                );
             }
             if let Some(address) = &table.mail_address {
                 page.problem(address.span(), "mail_address belongs to channel mail");

@@ -11,7 +11,9 @@ use super::{
     periods::{self, Period},
 };
 use crate::{
-    domain::limits::{AdvanceLimits, InterimLimits, KindRatios, Limits, PerformanceLimits, Timeline, figures::Figure},
+    domain::limits::{
+        AdvanceLimits, InterimLimits, KindRatios, Limits, PerformanceLimits, Timeline, figures::Figure,
+    },
     entries::{self, Page, RegistryError, Source},
 };
 
@@ -35,7 +37,11 @@ pub(super) struct National {
 
 /// `national.toml` of an operator's folder; the one built in without a folder, or where the folder has none.
 pub(super) fn source(folder: Option<&Path>) -> Result<Source, RegistryError> {
-    let built_in = || Source { file: "config/national.toml".to_owned(), stem: "national".to_owned(), text: NATIONAL.to_owned() };
+    let built_in = || Source {
+        file: "config/national.toml".to_owned(),
+        stem: "national".to_owned(),
+        text: NATIONAL.to_owned(),
+    };
     let Some(file) = folder.map(|folder| folder.join("national.toml")) else { return Ok(built_in()) };
     // A link that leads nowhere is a mistake, and not an absent file.
     match fs::symlink_metadata(&file) {
@@ -66,11 +72,15 @@ pub(super) fn read(page: &mut Page<'_>) -> Option<Timeline<National>> {
         page.problem(first.at.clone(), "the first national [[limits]] has no from: it holds since ever");
     }
     if let Some(last) = periods.last().filter(|last| last.until.is_some()) {
-        page.problem(last.at.clone(), "the last national [[limits]] has no until: it holds until there is another one");
+        page.problem(
+            last.at.clone(),
+            "the last national [[limits]] has no until: it holds until there is another one",
+        );
     }
     let mut values = periods.into_iter().map(|period| Some((period.from, period.value?)));
     let (_, first) = values.next()??;
-    let later: BTreeMap<_, _> = values.map(|value| value.and_then(|(from, value)| Some((from?, value)))).collect::<Option<_>>()?;
+    let later: BTreeMap<_, _> =
+        values.map(|value| value.and_then(|(from, value)| Some((from?, value)))).collect::<Option<_>>()?;
     Some(Timeline::changing(first, later))
 }
 
@@ -80,10 +90,15 @@ fn whole(page: &mut Page<'_>, table: &Spanned<LimitsTable<Spanned<Table>>>) -> O
     let given = tables.given(page);
     for figure in Figure::ALL.into_iter().filter(|figure| !figure.may_be_absent()) {
         let (name, key) = figure.name();
-        let found = tables.tables().into_iter().find(|(known, _)| *known == name).and_then(|(_, table)| table);
+        let found =
+            tables.tables().into_iter().find(|(known, _)| *known == name).and_then(|(_, table)| table);
         missing(page, found, table.span(), name, key);
     }
-    let disaster = tables.disaster_area.as_ref().map(|table| figures::disaster_area(page, table.get_ref())).unwrap_or_default();
+    let disaster = tables
+        .disaster_area
+        .as_ref()
+        .map(|table| figures::disaster_area(page, table.get_ref()))
+        .unwrap_or_default();
     for figure in Figure::ALL.into_iter().filter(|figure| figure.is_of_kind()) {
         missing(page, tables.disaster_area.as_ref(), table.span(), "disaster_area", figure.name().1);
     }

@@ -18,7 +18,12 @@ pub(super) struct Period<T> {
 
 impl<T> Period<T> {
     /// Reads the days of a table that begins `at`; `None` when they are no period.
-    pub(super) fn read<D>(page: &mut Page<'_>, table: &LimitsTable<D>, at: Range<usize>, value: T) -> Option<Self> {
+    pub(super) fn read<D>(
+        page: &mut Page<'_>,
+        table: &LimitsTable<D>,
+        at: Range<usize>,
+        value: T,
+    ) -> Option<Self> {
         let from = table.from.as_ref().map(|from| page.day("from", from));
         let until = table.until.as_ref().map(|until| page.day("until", until));
         let at = table.from.as_ref().map_or(at, toml::Spanned::span);
@@ -28,7 +33,10 @@ impl<T> Period<T> {
         let (from, until) = (from.flatten(), until.flatten());
         match (from, until, &table.until) {
             (Some(from), Some(until), Some(written)) if until < from => {
-                page.problem(written.span(), format!("until {until} is before from {from}: it is the last day"));
+                page.problem(
+                    written.span(),
+                    format!("until {until} is before from {from}: it is the last day"),
+                );
                 None
             }
             _ => Some(Self { from, until, at, value }),
@@ -39,7 +47,9 @@ impl<T> Period<T> {
     pub(super) fn holds(&self, day: Option<NaiveDate>) -> bool {
         match day {
             None => self.from.is_none(),
-            Some(day) => self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until),
+            Some(day) => {
+                self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until)
+            }
         }
     }
 }
@@ -50,7 +60,11 @@ pub(super) fn in_order<T>(page: &mut Page<'_>, periods: &mut [Period<T>], fillin
     let mut sound = true;
     for (index, period) in periods.iter().enumerate() {
         // Not always the neighbour: a long period may hold beyond a short one.
-        let Some(before) = periods[..index].iter().max_by_key(|before| before.until.unwrap_or(NaiveDate::MAX)) else { continue };
+        let Some(before) =
+            periods[..index].iter().max_by_key(|before| before.until.unwrap_or(NaiveDate::MAX))
+        else {
+            continue;
+        };
         let line = page.line(&before.at);
         let problem = match (before.until, period.from) {
             (Some(until), Some(from)) if until < from => {
@@ -60,7 +74,9 @@ pub(super) fn in_order<T>(page: &mut Page<'_>, periods: &mut [Period<T>], fillin
                 }
                 format!("gap: no [[limits]] holds from {first} until {last}; {filling}")
             }
-            (Some(until), _) => format!("this [[limits]] overlaps the one of line {line}, which holds until {until}"),
+            (Some(until), _) => {
+                format!("this [[limits]] overlaps the one of line {line}, which holds until {until}")
+            }
             (None, _) => format!("this [[limits]] overlaps the one of line {line}, which has no until"),
         };
         sound = false;

@@ -37,10 +37,19 @@ const LETTERS: usize = 31;
 /// How many lines a certificate has beyond the plainest: texts of several lines, a joint venture, an amendment, one year of several.
 fn lines_more(certificate: &Certificate) -> usize {
     let Certificate { works, principal, .. } = certificate;
-    let further = |text: &str| text.chars().map(|letter| if letter.is_ascii() { 1 } else { 2 }).sum::<usize>() / (2 * LETTERS);
-    let company = |company: &Company| further(&company.address) + further(&format!("{}　{}", company.name, company.representative));
+    let further = |text: &str| {
+        text.chars().map(|letter| if letter.is_ascii() { 1 } else { 2 }).sum::<usize>() / (2 * LETTERS)
+    };
+    let company = |company: &Company| {
+        further(&company.address) + further(&format!("{}　{}", company.name, company.representative))
+    };
     let members = if principal.members.len() > MOST_MEMBERS_BESIDE { 1 } else { 2 * principal.members.len() };
-    let texts = [Some(&works.name), certificate.bank.as_ref(), Some(&certificate.obligee.title), principal.joint_venture.as_ref()];
+    let texts = [
+        Some(&works.name),
+        certificate.bank.as_ref(),
+        Some(&certificate.obligee.title),
+        principal.joint_venture.as_ref(),
+    ];
     texts.into_iter().flatten().map(|text| further(text)).sum::<usize>()
         + company(&principal.company)
         + if principal.joint_venture.is_some() { 1 + members } else { 0 }
@@ -149,7 +158,10 @@ impl TemplateContext for CertificateContext {
         &["certificate/advance_payment", "certificate/interim_advance_payment", "certificate/performance"];
 
     fn samples() -> Vec<(&'static str, Self)> {
-        samples::certificates().into_iter().map(|(name, certificate)| (name, Self::new(&certificate))).collect()
+        samples::certificates()
+            .into_iter()
+            .map(|(name, certificate)| (name, Self::new(&certificate)))
+            .collect()
     }
 
     fn fits(&self, template: &str) -> bool {

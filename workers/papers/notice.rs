@@ -108,8 +108,14 @@ mod tests {
 
     #[test]
     fn the_link_carries_the_number_and_nothing_else() {
-        assert_eq!(link("https://registry.example.jp/open", "31074-00001M"), "https://registry.example.jp/open?number=31074-00001M");
-        assert_eq!(link("https://registry.example.jp/?a=b", "1&x=2"), "https://registry.example.jp/?a=b&number=1%26x%3D2");
+        assert_eq!(
+            link("https://registry.example.jp/open", "31074-00001M"),
+            "https://registry.example.jp/open?number=31074-00001M"
+        );
+        assert_eq!(
+            link("https://registry.example.jp/?a=b", "1&x=2"),
+            "https://registry.example.jp/?a=b&number=1%26x%3D2"
+        );
         for (name, context) in NoticeContext::samples() {
             assert!(!context.registry_link.contains(samples::KEY), "{name}");
         }

@@ -39,13 +39,18 @@ struct Raster {
 impl Raster {
     /// Reads what `pdftoppm -gray` writes: `P5 width height 255`, and a byte per dot.
     fn pgm(bytes: &[u8]) -> Self {
-        let mut ends = bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace()).map(|(at, _)| at);
+        let mut ends =
+            bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace()).map(|(at, _)| at);
         let end = ends.nth(3).unwrap();
-        let header: Vec<&str> = std::str::from_utf8(&bytes[..end]).unwrap().split_ascii_whitespace().collect();
+        let header: Vec<&str> =
+            std::str::from_utf8(&bytes[..end]).unwrap().split_ascii_whitespace().collect();
         assert!(header[0] == "P5" && header[3] == "255", "{header:?}");
         Self {
             width: header[1].parse().unwrap(),
-            shades: bytes[end + 1..].iter().map(|grey| u8::try_from((u16::from(*grey) + 8) / 17).unwrap()).collect(),
+            shades: bytes[end + 1..]
+                .iter()
+                .map(|grey| u8::try_from((u16::from(*grey) + 8) / 17).unwrap())
+                .collect(),
         }
     }
 
@@ -55,10 +60,16 @@ impl Raster {
         let mut reader = decoder.read_info().unwrap();
         let mut packed = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut packed).unwrap();
-        assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Grayscale, png::BitDepth::Four), "{}", path.display());
+        assert_eq!(
+            (info.color_type, info.bit_depth),
+            (png::ColorType::Grayscale, png::BitDepth::Four),
+            "{}",
+            path.display()
+        );
         let width = info.width as usize;
         let rows = packed.chunks(info.line_size);
-        let shades = rows.flat_map(|row| row.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(width)).collect();
+        let shades =
+            rows.flat_map(|row| row.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(width)).collect();
         Self { width, shades }
     }
 
@@ -67,7 +78,9 @@ impl Raster {
     }
 
     fn write(&self, path: &Path) {
-        let pack = |row: &[u8]| row.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).unwrap_or(&0)).collect::<Vec<u8>>();
+        let pack = |row: &[u8]| {
+            row.chunks(2).map(|pair| pair[0] << 4 | pair.get(1).unwrap_or(&0)).collect::<Vec<u8>>()
+        };
         let packed: Vec<u8> = self.shades.chunks(self.width).flat_map(pack).collect();
         save(path, (self.width, self.height()), png::ColorType::Grayscale, png::BitDepth::Four, &packed);
     }
@@ -86,7 +99,13 @@ impl Raster {
     }
 }
 
-fn save(path: &Path, (width, height): (usize, usize), color: png::ColorType, depth: png::BitDepth, data: &[u8]) {
+fn save(
+    path: &Path,
+    (width, height): (usize, usize),
+    color: png::ColorType,
+    depth: png::BitDepth,
+    data: &[u8],
+) {
     let file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
     let mut encoder = png::Encoder::new(file, u32::try_from(width).unwrap(), u32::try_from(height).unwrap());
     encoder.set_color(color);
@@ -101,9 +120,15 @@ fn pages(pdf: &[u8]) -> Vec<Raster> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
     std::fs::write(&path, pdf).unwrap();
-    let status = Command::new("pdftoppm").args(["-r", RESOLUTION, "-gray"]).arg(&path).arg(folder.path().join("page")).status().unwrap();
+    let status = Command::new("pdftoppm")
+        .args(["-r", RESOLUTION, "-gray"])
+        .arg(&path)
+        .arg(folder.path().join("page"))
+        .status()
+        .unwrap();
     assert!(status.success());
-    let mut pages: Vec<PathBuf> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut pages: Vec<PathBuf> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     pages.retain(|path| path.extension().is_some_and(|extension| extension == "pgm"));
     pages.sort();
     pages.iter().map(|path| Raster::pgm(&std::fs::read(path).unwrap())).collect()
@@ -115,7 +140,10 @@ fn reviewed() -> PathBuf {
 
 /// Names of the pictures in the folder.
 fn on_disk() -> BTreeSet<String> {
-    std::fs::read_dir(reviewed()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    std::fs::read_dir(reviewed())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Leaves the page as it is, and what differs, for a look.
@@ -124,22 +152,32 @@ fn show(name: &str, drawn: &Raster, reviewed: Option<&Raster>) -> String {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(name);
     drawn.write(&path);
-    let Some(reviewed) = reviewed.filter(|reviewed| (reviewed.width, reviewed.shades.len()) == (drawn.width, drawn.shades.len())) else {
+    let Some(reviewed) = reviewed
+        .filter(|reviewed| (reviewed.width, reviewed.shades.len()) == (drawn.width, drawn.shades.len()))
+    else {
         return format!("{name}: nothing of this size was reviewed; see {}", path.display());
     };
     let difference = path.with_extension("difference.png");
     let pale = |shade: u8| 192 + shade * 4;
     let dots = drawn.strays(reviewed).into_iter().zip(&drawn.shades);
-    let data: Vec<u8> = dots.flat_map(|(stray, shade)| if stray { [200, 0, 0] } else { [pale(*shade); 3] }).collect();
+    let data: Vec<u8> =
+        dots.flat_map(|(stray, shade)| if stray { [200, 0, 0] } else { [pale(*shade); 3] }).collect();
     save(&difference, (drawn.width, drawn.height()), png::ColorType::Rgb, png::BitDepth::Eight, &data);
-    format!("{name}: {} dots differ; see {} and {}", drawn.difference(reviewed), path.display(), difference.display())
+    format!(
+        "{name}: {} dots differ; see {} and {}",
+        drawn.difference(reviewed),
+        path.display(),
+        difference.display()
+    )
 }
 
 #[test]
 fn pages_look_as_they_were_reviewed() {
     let drawn: BTreeMap<String, Raster> = all()
         .par_iter()
-        .flat_map_iter(|Drawn { name, pdf }| (1..).zip(pages(pdf)).map(move |(number, page)| (format!("{name}-{number}.png"), page)))
+        .flat_map_iter(|Drawn { name, pdf }| {
+            (1..).zip(pages(pdf)).map(move |(number, page)| (format!("{name}-{number}.png"), page))
+        })
         .collect();
     if std::env::var_os("HOSHO_BLESS").is_some() {
         for gone in on_disk().iter().filter(|name| !drawn.contains_key(*name)) {
@@ -152,8 +190,11 @@ fn pages_look_as_they_were_reviewed() {
             }
         }
     }
-    let mut faults: Vec<String> =
-        on_disk().iter().filter(|name| !drawn.contains_key(*name)).map(|name| format!("{name}: no page is drawn")).collect();
+    let mut faults: Vec<String> = on_disk()
+        .iter()
+        .filter(|name| !drawn.contains_key(*name))
+        .map(|name| format!("{name}: no page is drawn"))
+        .collect();
     for (name, page) in &drawn {
         let path = reviewed().join(name);
         let kept = path.exists().then(|| Raster::read(&path));
@@ -162,7 +203,8 @@ fn pages_look_as_they_were_reviewed() {
         }
     }
     assert!(faults.is_empty(), "{} of {} pages differ:\n{}", faults.len(), drawn.len(), faults.join("\n"));
-    let size: u64 = on_disk().iter().map(|name| std::fs::metadata(reviewed().join(name)).unwrap().len()).sum();
+    let size: u64 =
+        on_disk().iter().map(|name| std::fs::metadata(reviewed().join(name)).unwrap().len()).sum();
     assert!(size <= MOST_BYTES, "the pictures take {size} bytes");
 }
 

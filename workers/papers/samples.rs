@@ -90,14 +90,16 @@ pub(super) fn single() -> Certificate {
 }
 
 fn interim() -> Certificate {
-    let mut sample = Certificate { product: ProductV1::InterimAdvancePayment, amount: Yen(9_680_000), ..single() };
+    let mut sample =
+        Certificate { product: ProductV1::InterimAdvancePayment, amount: Yen(9_680_000), ..single() };
     "31075-00002M".clone_into(&mut sample.number);
     sample.issued_on = day(2026, 11, 20);
     sample
 }
 
 fn performance() -> Certificate {
-    let mut sample = Certificate { product: ProductV1::Performance, amount: Yen(4_840_000), bank: None, ..single() };
+    let mut sample =
+        Certificate { product: ProductV1::Performance, amount: Yen(4_840_000), bank: None, ..single() };
     "31075-00003M".clone_into(&mut sample.number);
     sample
 }
@@ -140,7 +142,8 @@ fn multi_year(mut sample: Certificate) -> Certificate {
         (sample.amount, sample.expires_on) = (Yen(123_450_000), sample.works.to);
     } else {
         (sample.this_year_base, sample.expires_on) = (Some(Yen(480_000_000)), day(2027, 3, 31));
-        sample.amount = Yen(if sample.product == ProductV1::AdvancePayment { 192_000_000 } else { 96_000_000 });
+        sample.amount =
+            Yen(if sample.product == ProductV1::AdvancePayment { 192_000_000 } else { 96_000_000 });
     }
     sample
 }
@@ -152,14 +155,21 @@ fn long(mut sample: Certificate) -> Certificate {
     "若葉県・新緑市・こもれび町広域水道企業団".clone_into(&mut sample.obligee.name);
     let submission = &mut sample.obligee.submission;
     submission.subject = Some(format!("電子保証認証キー：{LONG_NAME}"));
-    submission.mail_address = Some("denshi-hosho.keiyaku-kensa@suido-kigyodan.wakaba-shinryoku.example.jp".to_owned());
-    sample.bank = sample.bank.map(|_| "若葉県新緑市こもれび町農業協同組合連合会　さくらがおか中央通り出張所".to_owned());
+    submission.mail_address =
+        Some("denshi-hosho.keiyaku-kensa@suido-kigyodan.wakaba-shinryoku.example.jp".to_owned());
+    sample.bank = sample
+        .bank
+        .map(|_| "若葉県新緑市こもれび町農業協同組合連合会　さくらがおか中央通り出張所".to_owned());
     sample
 }
 
 /// Names with variant characters, beyond the basic plane, and with a variation sequence.
 fn variants(mut sample: Certificate) -> Certificate {
-    sample.principal.company = company("𠮷田・髙橋建設株式会社", "若葉県葛\u{E0100}城市槗本邊見﨑１２３番地", "代表取締役　髙﨑　槗之助");
+    sample.principal.company = company(
+        "𠮷田・髙橋建設株式会社",
+        "若葉県葛\u{E0100}城市槗本邊見﨑１２３番地",
+        "代表取締役　髙﨑　槗之助",
+    );
     "葛\u{E0100}城市長".clone_into(&mut sample.obligee.title);
     "髙﨑川護岸復旧工事（𠮷野槗工区）".clone_into(&mut sample.works.name);
     sample
@@ -169,7 +179,13 @@ fn variants(mut sample: Certificate) -> Certificate {
 fn minimal(mut sample: Certificate) -> Certificate {
     sample.bank = None;
     (sample.works.number, sample.works.contract_date) = (None, None);
-    sample.obligee.submission = Submission { channel: Channel::Mail, department: None, mail_address: None, system: None, subject: None };
+    sample.obligee.submission = Submission {
+        channel: Channel::Mail,
+        department: None,
+        mail_address: None,
+        system: None,
+        subject: None,
+    };
     sample.surety.seal = None;
     sample
 }
@@ -177,7 +193,8 @@ fn minimal(mut sample: Certificate) -> Certificate {
 /// Handed in through a system.
 fn upload(mut sample: Certificate) -> Certificate {
     let system = Some("若葉県電子契約システム".to_owned());
-    sample.obligee.submission = Submission { channel: Channel::Upload, department: None, mail_address: None, system, subject: None };
+    sample.obligee.submission =
+        Submission { channel: Channel::Upload, department: None, mail_address: None, system, subject: None };
     sample
 }
 
@@ -185,8 +202,13 @@ fn upload(mut sample: Certificate) -> Certificate {
 fn many_members(sample: Certificate) -> Certificate {
     let mut sample = joint_venture(sample);
     let members = ["北", "南", "東", "西", "上", "中", "下", "新", "元", "奥"].iter().flat_map(|part| {
-        let of =
-            |kind: &str| company(&format!("{part}若葉{kind}"), &format!("若葉県{part}若葉市港町９丁目８番７号"), "代表取締役　山本　春子");
+        let of = |kind: &str| {
+            company(
+                &format!("{part}若葉{kind}"),
+                &format!("若葉県{part}若葉市港町９丁目８番７号"),
+                "代表取締役　山本　春子",
+            )
+        };
         [of("建設株式会社"), of("工業合資会社")]
     });
     sample.principal.members = members.collect();
@@ -246,7 +268,11 @@ pub(super) fn notices() -> Vec<(&'static str, Certificate)> {
 
 /// What letters about the end of a guarantee are drawn with, by name.
 pub(super) fn cancellations() -> Vec<(&'static str, Certificate, Cancellation)> {
-    let consent = Cancellation { cancelled_on: day(2027, 3, 1), cause: CancellationCause::Consent, told_on: day(2027, 3, 4) };
+    let consent = Cancellation {
+        cancelled_on: day(2027, 3, 1),
+        cause: CancellationCause::Consent,
+        told_on: day(2027, 3, 4),
+    };
     let ended = Cancellation { cause: CancellationCause::ObligeeCause, ..consent };
     vec![
         ("cancellation", single(), consent),

@@ -25,7 +25,8 @@ const GREEN: [u32; 3] = [0x6299, 0xB785, 0x18DA];
 const BLUE: [u32; 3] = [0x24A0, 0x0F84, 0xB6CF];
 
 /// From D65, the white of sRGB, to D50 (Bradford), 1/65536; negative figures in two's complement.
-const ADAPTATION: [u32; 9] = [0x1_0C42, 0x05DE, 0xFFFF_F326, 0x0793, 0xFD90, 0xFFFF_FBA2, 0xFFFF_FDA3, 0x03DC, 0xC06E];
+const ADAPTATION: [u32; 9] =
+    [0x1_0C42, 0x05DE, 0xFFFF_F326, 0x0793, 0xFD90, 0xFFFF_FBA2, 0xFFFF_FDA3, 0x03DC, 0xC06E];
 
 /// (a x + b)^g from d, c x below: g, a, b, c, d, 1/65536.
 const CURVE: [u32; 5] = [0x2_6666, 0xF2A7, 0x0D59, 0x13D0, 0x0A5B];
@@ -55,7 +56,9 @@ fn profile() -> Vec<u8> {
     let mut table = u32::try_from(count).unwrap_or(0).to_be_bytes().to_vec();
     let start = 128 + 4 + 12 * count;
     for (tag, content) in &tags {
-        let place = [start + data.len(), content.len()].map(|value| u32::try_from(value).unwrap_or(0).to_be_bytes()).concat();
+        let place = [start + data.len(), content.len()]
+            .map(|value| u32::try_from(value).unwrap_or(0).to_be_bytes())
+            .concat();
         let names: &[&[u8; 4]] = if *tag == b"rTRC" { &[b"rTRC", b"gTRC", b"bTRC"] } else { &[tag] };
         for name in names {
             table.extend_from_slice(*name);

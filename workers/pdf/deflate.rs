@@ -172,7 +172,8 @@ mod tests {
             assert_eq!(inflated(&shared(&bytes)), bytes);
         }
         // Bytes that do not shrink.
-        let random: Vec<u8> = (0..50_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
+        let random: Vec<u8> =
+            (0..50_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
         assert_eq!(inflated(&own(&random)), random);
     }
 }

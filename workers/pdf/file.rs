@@ -56,7 +56,12 @@ pub(super) fn written(document: &Document) -> io::Result<Vec<u8>> {
 }
 
 /// The cross-reference stream: for each number a kind, an offset or the container, and an index.
-fn cross_references(document: &Document, entries: &[(u32, Entry)], container: u32, last: u32) -> io::Result<Object> {
+fn cross_references(
+    document: &Document,
+    entries: &[(u32, Entry)],
+    container: u32,
+    last: u32,
+) -> io::Result<Object> {
     let mut rows = vec![[0_u8; 7]; last as usize + 1];
     rows[0] = [0, 0, 0, 0, 0, 0xFF, 0xFF];
     for &(number, entry) in entries {
@@ -129,7 +134,10 @@ fn write_dictionary(file: &mut Vec<u8>, dictionary: &Dictionary) -> io::Result<(
     file.extend_from_slice(b"<<");
     for (key, value) in dictionary {
         write_name(file, key);
-        if matches!(value, Object::Null | Object::Boolean(_) | Object::Integer(_) | Object::Real(_) | Object::Reference(_)) {
+        if matches!(
+            value,
+            Object::Null | Object::Boolean(_) | Object::Integer(_) | Object::Real(_) | Object::Reference(_)
+        ) {
             file.push(b' ');
         }
         write_object(file, value)?;

@@ -16,7 +16,12 @@ use super::print::{Printed, PrintedFont, font_resource, picture_resource};
 use super::{Attachment, Display, Info, Materials, PdfError, colour, deflate, file, structure};
 
 /// Puts in what printpdf left out and writes the file.
-pub(super) fn finished(printed: Printed, display: &Display, materials: Materials<'_>, info: &Info) -> Result<Vec<u8>, PdfError> {
+pub(super) fn finished(
+    printed: Printed,
+    display: &Display,
+    materials: Materials<'_>,
+    info: &Info,
+) -> Result<Vec<u8>, PdfError> {
     let Printed { mut document, fonts, pictures, marks } = printed;
     "1.7".clone_into(&mut document.version);
     let identity = identity(&document, &fonts, &pictures, display, materials, info);
@@ -88,10 +93,22 @@ fn identity(
 }
 
 /// Adds the faces to the resources that all pages share.
-fn embed(document: &mut Document, page: ObjectId, fonts: &[PrintedFont], materials: Materials<'_>) -> Result<(), PdfError> {
+fn embed(
+    document: &mut Document,
+    page: ObjectId,
+    fonts: &[PrintedFont],
+    materials: Materials<'_>,
+) -> Result<(), PdfError> {
     let lost = |_| PdfError::Structure("font resources");
-    let resources = document.get_dictionary(page).and_then(|page| page.get_deref(b"Resources", document)).map_err(lost)?;
-    let id = resources.as_dict().and_then(|resources| resources.get(b"Font")).and_then(Object::as_reference).map_err(lost)?;
+    let resources = document
+        .get_dictionary(page)
+        .and_then(|page| page.get_deref(b"Resources", document))
+        .map_err(lost)?;
+    let id = resources
+        .as_dict()
+        .and_then(|resources| resources.get(b"Font"))
+        .and_then(Object::as_reference)
+        .map_err(lost)?;
     let mut ours = Dictionary::new();
     for font in fonts {
         ours.set(font_resource(font.face).0, font_dictionary(document, font, materials));
@@ -104,7 +121,8 @@ fn embed(document: &mut Document, page: ObjectId, fonts: &[PrintedFont], materia
 fn font_dictionary(document: &mut Document, font: &PrintedFont, materials: Materials<'_>) -> ObjectId {
     let face = materials.fonts.face(font.face);
     let (program, length) = font.subset.program(face);
-    let about = dictionary! { "Filter" => "FlateDecode", "Length1" => i64::try_from(length).unwrap_or(i64::MAX) };
+    let about =
+        dictionary! { "Filter" => "FlateDecode", "Length1" => i64::try_from(length).unwrap_or(i64::MAX) };
     let file = document.add_object(Stream::new(about, program));
     let to_unicode = document.add_object(Stream::new(Dictionary::new(), to_unicode_map(font).into_bytes()));
 
@@ -205,10 +223,18 @@ fn hexadecimal(value: u16, into: &mut String) {
 }
 
 /// Puts a picture where printpdf kept a place for it.
-fn illustrate(document: &mut Document, page: ObjectId, name: &[u8], picture: &Picture) -> Result<(), PdfError> {
+fn illustrate(
+    document: &mut Document,
+    page: ObjectId,
+    name: &[u8],
+    picture: &Picture,
+) -> Result<(), PdfError> {
     let lost = |_| PdfError::Structure("picture");
-    let resources =
-        document.get_dictionary(page).and_then(|page| page.get_deref(b"Resources", document)).and_then(Object::as_dict).map_err(lost)?;
+    let resources = document
+        .get_dictionary(page)
+        .and_then(|page| page.get_deref(b"Resources", document))
+        .and_then(Object::as_dict)
+        .map_err(lost)?;
     let objects = resources.get_deref(b"XObject", document).and_then(Object::as_dict).map_err(lost)?;
     let id = objects.get(name).and_then(Object::as_reference).map_err(lost)?;
     let image = |space: &'static str| {
@@ -233,12 +259,20 @@ fn illustrate(document: &mut Document, page: ObjectId, name: &[u8], picture: &Pi
 
 /// Title, author, dates, language, structure, colours and attachment.
 fn describe(document: &mut Document, structure: ObjectId, info: &Info) -> Result<(), PdfError> {
-    let id = document.trailer.get(b"Info").and_then(Object::as_reference).map_err(|_| PdfError::Structure("information dictionary"))?;
+    let id = document
+        .trailer
+        .get(b"Info")
+        .and_then(Object::as_reference)
+        .map_err(|_| PdfError::Structure("information dictionary"))?;
     document.set_object(id, metadata::dictionary(info));
     // Not compressed, so that an archive finds it without reading PDF.
-    let packet = Stream::new(dictionary! { "Type" => "Metadata", "Subtype" => "XML" }, metadata::xmp(info).into_bytes());
+    let packet = Stream::new(
+        dictionary! { "Type" => "Metadata", "Subtype" => "XML" },
+        metadata::xmp(info).into_bytes(),
+    );
     let packet = document.add_object(packet);
-    let profile = Stream::new(dictionary! { "N" => 3, "Filter" => "FlateDecode" }, colour::compressed().to_vec());
+    let profile =
+        Stream::new(dictionary! { "N" => 3, "Filter" => "FlateDecode" }, colour::compressed().to_vec());
     let profile = document.add_object(profile);
     let intent = dictionary! {
         "Type" => "OutputIntent",

@@ -37,7 +37,9 @@ const LONGEST: usize = 8000;
 
 /// The characters of a text that both forms of metadata can hold: XML has no controls and no noncharacters.
 fn said(text: &str) -> impl Iterator<Item = char> {
-    text.chars().filter(|&character| !character.is_control() && !matches!(character, '\u{FFFE}' | '\u{FFFF}')).take(LONGEST)
+    text.chars()
+        .filter(|&character| !character.is_control() && !matches!(character, '\u{FFFE}' | '\u{FFFF}'))
+        .take(LONGEST)
 }
 
 /// A text string: ASCII as it is, everything else as UTF-16.
@@ -67,9 +69,17 @@ pub(super) fn xmp(info: &Info) -> String {
         escape(text, &mut xmp);
         xmp.push_str(close);
     };
-    property("<dc:title><rdf:Alt><rdf:li xml:lang=\"x-default\">", &info.title, "</rdf:li></rdf:Alt></dc:title>\n");
+    property(
+        "<dc:title><rdf:Alt><rdf:li xml:lang=\"x-default\">",
+        &info.title,
+        "</rdf:li></rdf:Alt></dc:title>\n",
+    );
     property("<dc:creator><rdf:Seq><rdf:li>", &info.author, "</rdf:li></rdf:Seq></dc:creator>\n");
-    property("<dc:description><rdf:Alt><rdf:li xml:lang=\"x-default\">", &info.subject, "</rdf:li></rdf:Alt></dc:description>\n");
+    property(
+        "<dc:description><rdf:Alt><rdf:li xml:lang=\"x-default\">",
+        &info.subject,
+        "</rdf:li></rdf:Alt></dc:description>\n",
+    );
     property("<hosho:guaranteeNumber>", &info.number, "</hosho:guaranteeNumber>");
     // Writing to a string cannot fail.
     let _ = write!(
@@ -80,7 +90,11 @@ pub(super) fn xmp(info: &Info) -> String {
         info.revision
     );
     if let Some(attachment) = &info.attachment {
-        let _ = writeln!(xmp, "<hosho:dataSha256>{}</hosho:dataSha256>", hex(&Sha256::digest(&attachment.content)));
+        let _ = writeln!(
+            xmp,
+            "<hosho:dataSha256>{}</hosho:dataSha256>",
+            hex(&Sha256::digest(&attachment.content))
+        );
     }
     xmp.push_str("</rdf:Description>\n");
     xmp.push_str(SCHEMA);

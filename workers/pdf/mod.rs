@@ -180,8 +180,13 @@ pub fn pages(markup: &str, fonts: &Fonts, pictures: &Pictures) -> Result<usize, 
 }
 
 /// Prepares what all documents of a template share, from the markup of its samples.
-pub fn stock<'a>(samples: impl IntoIterator<Item = &'a str>, fonts: &Fonts, pictures: &Pictures) -> Result<Stock, PdfError> {
-    let drawings = samples.into_iter().map(|markup| display(markup, fonts, pictures)).collect::<Result<Vec<_>, _>>()?;
+pub fn stock<'a>(
+    samples: impl IntoIterator<Item = &'a str>,
+    fonts: &Fonts,
+    pictures: &Pictures,
+) -> Result<Stock, PdfError> {
+    let drawings =
+        samples.into_iter().map(|markup| display(markup, fonts, pictures)).collect::<Result<Vec<_>, _>>()?;
     Ok(Stock::of(&drawings, fonts))
 }
 

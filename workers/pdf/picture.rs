@@ -64,7 +64,10 @@ pub type Pictures = HashMap<String, Arc<Picture>>;
 /// Shows what it is, not its pixels.
 impl fmt::Debug for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Picture").field("size", &(self.width, self.height)).field("sha256", &self.sha256).finish_non_exhaustive()
+        f.debug_struct("Picture")
+            .field("size", &(self.width, self.height))
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,7 +88,8 @@ impl Picture {
         let unreadable = |error: png::DecodingError| PictureError::Unreadable(error.to_string());
         // Four bytes a pixel of the largest picture, and room for a row on the way.
         let most = Self::MOST_PIXELS as usize;
-        let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: most * (most + 64) * 8 });
+        let mut decoder =
+            Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: most * (most + 64) * 8 });
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);
         decoder.set_transformations(Transformations::normalize_to_color8());
@@ -106,13 +110,20 @@ impl Picture {
             ColorType::GrayscaleAlpha => (1, true),
             ColorType::Rgb => (3, false),
             ColorType::Rgba => (3, true),
-            ColorType::Indexed => return Err(PictureError::Unreadable("its palette cannot be resolved".to_owned())),
+            ColorType::Indexed => {
+                return Err(PictureError::Unreadable("its palette cannot be resolved".to_owned()));
+            }
         };
         let stride = colors + usize::from(has_alpha);
-        let is_grey = pixels.chunks_exact(stride).all(|pixel| pixel[..colors].iter().all(|&number| number == pixel[0]));
+        let is_grey =
+            pixels.chunks_exact(stride).all(|pixel| pixel[..colors].iter().all(|&number| number == pixel[0]));
         let kept = if is_grey { 1 } else { colors };
         let color: Vec<u8> = pixels.chunks_exact(stride).flat_map(|pixel| &pixel[..kept]).copied().collect();
-        let alpha: Vec<u8> = if has_alpha { pixels.iter().skip(colors).step_by(stride).copied().collect() } else { Vec::new() };
+        let alpha: Vec<u8> = if has_alpha {
+            pixels.iter().skip(colors).step_by(stride).copied().collect()
+        } else {
+            Vec::new()
+        };
         let is_opaque = alpha.iter().all(|&opacity| opacity == u8::MAX);
         let color = deflate::shared(&color);
         let alpha = if is_opaque { None } else { Some(deflate::shared(&alpha)) };
@@ -120,7 +131,14 @@ impl Picture {
         if heavy > Self::MOST_BYTES {
             return Err(PictureError::TooHeavy { bytes: heavy });
         }
-        Ok(Self { width, height, channels: if is_grey { 1 } else { 3 }, color, alpha, sha256: hex(&Sha256::digest(bytes)) })
+        Ok(Self {
+            width,
+            height,
+            channels: if is_grey { 1 } else { 3 },
+            color,
+            alpha,
+            sha256: hex(&Sha256::digest(bytes)),
+        })
     }
 }
 
@@ -171,23 +189,42 @@ mod tests {
     fn every_kind_of_png_becomes_eight_bits_a_number() {
         use BitDepth::{Eight, One, Sixteen};
         use ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba};
-        assert_eq!(planes(&plain(Rgb, Eight, &[200, 30, 40, 1, 2, 3])), (3, vec![200, 30, 40, 1, 2, 3], None));
+        assert_eq!(
+            planes(&plain(Rgb, Eight, &[200, 30, 40, 1, 2, 3])),
+            (3, vec![200, 30, 40, 1, 2, 3], None)
+        );
         assert_eq!(planes(&plain(Rgb, Eight, &[7, 7, 7, 9, 9, 9])), (1, vec![7, 9], None));
-        assert_eq!(planes(&plain(Rgba, Eight, &[200, 30, 40, 255, 1, 2, 3, 0])), (3, vec![200, 30, 40, 1, 2, 3], Some(vec![255, 0])));
-        assert_eq!(planes(&plain(Rgba, Eight, &[200, 30, 40, 255, 1, 2, 3, 255])), (3, vec![200, 30, 40, 1, 2, 3], None));
-        assert_eq!(planes(&plain(GrayscaleAlpha, Eight, &[5, 128, 6, 255])), (1, vec![5, 6], Some(vec![128, 255])));
-        assert_eq!(planes(&plain(Grayscale, Sixteen, &[0xAB, 0xCD, 0x12, 0x34])), (1, vec![0xAB, 0x12], None));
+        assert_eq!(
+            planes(&plain(Rgba, Eight, &[200, 30, 40, 255, 1, 2, 3, 0])),
+            (3, vec![200, 30, 40, 1, 2, 3], Some(vec![255, 0]))
+        );
+        assert_eq!(
+            planes(&plain(Rgba, Eight, &[200, 30, 40, 255, 1, 2, 3, 255])),
+            (3, vec![200, 30, 40, 1, 2, 3], None)
+        );
+        assert_eq!(
+            planes(&plain(GrayscaleAlpha, Eight, &[5, 128, 6, 255])),
+            (1, vec![5, 6], Some(vec![128, 255]))
+        );
+        assert_eq!(
+            planes(&plain(Grayscale, Sixteen, &[0xAB, 0xCD, 0x12, 0x34])),
+            (1, vec![0xAB, 0x12], None)
+        );
         assert_eq!(planes(&plain(Grayscale, One, &[0b0100_0000])), (1, vec![0, 255], None));
         let palette = encoded(2, 1, Indexed, Eight, &[1, 0], |encoder| {
             encoder.set_palette(vec![1, 2, 3, 250, 20, 30]);
             encoder.set_trns(vec![255, 64]);
         });
-        assert_eq!(planes(&Picture::png(&palette).unwrap()), (3, vec![250, 20, 30, 1, 2, 3], Some(vec![64, 255])));
+        assert_eq!(
+            planes(&Picture::png(&palette).unwrap()),
+            (3, vec![250, 20, 30, 1, 2, 3], Some(vec![64, 255]))
+        );
     }
 
     #[test]
     fn one_pixel_is_a_picture() {
-        let picture = Picture::png(&encoded(1, 1, ColorType::Rgb, BitDepth::Eight, &[255, 0, 0], |_| {})).unwrap();
+        let picture =
+            Picture::png(&encoded(1, 1, ColorType::Rgb, BitDepth::Eight, &[255, 0, 0], |_| {})).unwrap();
         assert_eq!((picture.width, picture.height), (1, 1));
         assert_eq!(picture.sha256.len(), 64);
         assert!(!format!("{picture:?}").contains("color"), "{picture:?}");
@@ -198,14 +235,22 @@ mod tests {
         let mut check = flate2::Crc::new();
         check.update(&name);
         check.update(data);
-        [&u32::try_from(data.len()).unwrap().to_be_bytes()[..], &name, data, &check.sum().to_be_bytes()].concat()
+        [&u32::try_from(data.len()).unwrap().to_be_bytes()[..], &name, data, &check.sum().to_be_bytes()]
+            .concat()
     }
 
     /// A file with the header of a picture that size, grey or with interlaced rows, and `data` for pixels.
     fn handmade(width: u32, height: u32, interlaced: bool, data: &[u8]) -> Vec<u8> {
-        let header = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 0, 0, 0, u8::from(interlaced)]].concat();
+        let header =
+            [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 0, 0, 0, u8::from(interlaced)]].concat();
         let image = deflate::shared(data);
-        [&b"\x89PNG\r\n\x1a\n"[..], &chunk(*b"IHDR", &header), &chunk(*b"IDAT", &image), &chunk(*b"IEND", &[])].concat()
+        [
+            &b"\x89PNG\r\n\x1a\n"[..],
+            &chunk(*b"IHDR", &header),
+            &chunk(*b"IDAT", &image),
+            &chunk(*b"IEND", &[]),
+        ]
+        .concat()
     }
 
     #[test]
@@ -224,9 +269,20 @@ mod tests {
         })
         .take(300 * 300)
         .collect();
-        let error = Picture::png(&encoded(300, 300, ColorType::Grayscale, BitDepth::Eight, &noise, |_| {})).unwrap_err();
+        let error = Picture::png(&encoded(300, 300, ColorType::Grayscale, BitDepth::Eight, &noise, |_| {}))
+            .unwrap_err();
         assert!(matches!(error, PictureError::TooHeavy { bytes } if bytes > 80_000), "{error}");
-        assert!(Picture::png(&encoded(300, 300, ColorType::Grayscale, BitDepth::Eight, &vec![7; 300 * 300], |_| {})).is_ok());
+        assert!(
+            Picture::png(&encoded(
+                300,
+                300,
+                ColorType::Grayscale,
+                BitDepth::Eight,
+                &vec![7; 300 * 300],
+                |_| {}
+            ))
+            .is_ok()
+        );
     }
 
     #[test]
@@ -242,7 +298,10 @@ mod tests {
         let whole = encoded(40, 40, ColorType::Rgb, BitDepth::Eight, &[90; 4800], |_| {});
         assert!(Picture::png(&whole).is_ok());
         for length in 0..whole.len() {
-            assert!(matches!(Picture::png(&whole[..length]), Err(PictureError::Unreadable(_))), "{length} bytes");
+            assert!(
+                matches!(Picture::png(&whole[..length]), Err(PictureError::Unreadable(_))),
+                "{length} bytes"
+            );
         }
         for at in 0..whole.len() {
             let mut broken = whole.clone();

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use printpdf::{
-    Color, DictItem, ExternalStream, ExternalXObject, FontId, Line, LinePoint, Op, PaintMode, PdfDocument, PdfFontHandle, PdfPage,
-    PdfSaveOptions, Point, Pt, Rect, Rgb, TextMatrix, XObject, XObjectId, XObjectTransform,
+    Color, DictItem, ExternalStream, ExternalXObject, FontId, Line, LinePoint, Op, PaintMode, PdfDocument,
+    PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, Rect, Rgb, TextMatrix, XObject, XObjectId,
+    XObjectTransform,
 };
 use sha2::{Digest, Sha256};
 
@@ -51,7 +52,8 @@ pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result
         let name = format!("{}+{}", tag(face, &subset), materials.fonts.face(face).name);
         fonts.insert(face, PrintedFont { name, face, subset });
     }
-    let mut writer = Writer { display, fonts: &fonts, codes: Vec::new(), pictures: Vec::new(), marks: Marks::default() };
+    let mut writer =
+        Writer { display, fonts: &fonts, codes: Vec::new(), pictures: Vec::new(), marks: Marks::default() };
     document.pages = display.pages.iter().map(|page| writer.page(page)).collect();
     let Writer { codes, pictures, marks, .. } = writer;
     for (number, modules) in codes.into_iter().enumerate() {
@@ -61,7 +63,8 @@ pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result
         document.resources.xobjects.map.insert(picture_resource(number), placeholder());
     }
     // "Secure" would leave out the operator of our own.
-    let options = PdfSaveOptions { optimize: false, subset_fonts: false, secure: false, image_optimization: None };
+    let options =
+        PdfSaveOptions { optimize: false, subset_fonts: false, secure: false, image_optimization: None };
     let mut warnings = Vec::new();
     let document = document.to_lopdf_document(&options, &mut warnings);
     match warnings.into_iter().next() {
@@ -178,7 +181,14 @@ impl Writer<'_, '_> {
         sheet.leave();
         self.marks.pages.push(sheet.marked);
         let mut paper = PdfPage::new(printpdf::Mm(0.0), printpdf::Mm(0.0), sheet.ops);
-        let edges = Rect { x: Pt(0.0), y: Pt(0.0), width: pt(page.size.0), height: pt(page.size.1), mode: None, winding_order: None };
+        let edges = Rect {
+            x: Pt(0.0),
+            y: Pt(0.0),
+            width: pt(page.size.0),
+            height: pt(page.size.1),
+            mode: None,
+            winding_order: None,
+        };
         paper.media_box = edges.clone();
         paper.trim_box = edges.clone();
         paper.crop_box = edges;
@@ -187,7 +197,8 @@ impl Writer<'_, '_> {
 
     fn figure(&mut self, place: Place, at: (f64, f64), size: (f64, f64), height: f64) {
         if let Place::Node(node) = place {
-            let [left, top, right, bottom] = [at.0, height - at.1, at.0 + size.0, height - at.1 - size.1].map(rounded);
+            let [left, top, right, bottom] =
+                [at.0, height - at.1, at.0 + size.0, height - at.1 - size.1].map(rounded);
             self.marks.figures.insert(node, [left, bottom, right, top]);
         }
     }
@@ -204,16 +215,24 @@ impl Sheet {
             Place::Node(node) => {
                 let number = i64::try_from(self.marked.len()).unwrap_or(i64::MAX);
                 self.marked.push(node);
-                let tag = display.tree.nodes().get(node.0 as usize).map_or("P", |node| structure::name(&node.tag));
+                let tag =
+                    display.tree.nodes().get(node.0 as usize).map_or("P", |node| structure::name(&node.tag));
                 let properties = BTreeMap::from([("MCID".to_owned(), DictItem::Int(number))]);
-                Op::BeginMarkedContentWithProperties { tag: tag.to_owned(), properties: DictItem::Dict { map: properties } }
+                Op::BeginMarkedContentWithProperties {
+                    tag: tag.to_owned(),
+                    properties: DictItem::Dict { map: properties },
+                }
             }
             Place::Ornament => Op::BeginMarkedContent { tag: "Artifact".to_owned() },
             Place::Header | Place::Footer => {
                 let name = |name: &str| DictItem::Name(name.as_bytes().to_vec());
                 let kind = name(if place == Place::Header { "Header" } else { "Footer" });
-                let map = BTreeMap::from([("Type".to_owned(), name("Pagination")), ("Subtype".to_owned(), kind)]);
-                Op::BeginMarkedContentWithProperties { tag: "Artifact".to_owned(), properties: DictItem::Dict { map } }
+                let map =
+                    BTreeMap::from([("Type".to_owned(), name("Pagination")), ("Subtype".to_owned(), kind)]);
+                Op::BeginMarkedContentWithProperties {
+                    tag: "Artifact".to_owned(),
+                    properties: DictItem::Dict { map },
+                }
             }
         });
         self.open = Some(place);
@@ -249,8 +268,13 @@ impl Sheet {
                     self.ops.push(Op::SetOutlineThickness { pt: pt(*width) });
                     self.stroke = Some((*ink, *width));
                 }
-                let place = |point: &(f64, f64)| LinePoint { p: Point { x: pt(point.0), y: pt(self.height - point.1) }, bezier: false };
-                self.ops.push(Op::DrawLine { line: Line { points: vec![place(from), place(to)], is_closed: false } });
+                let place = |point: &(f64, f64)| LinePoint {
+                    p: Point { x: pt(point.0), y: pt(self.height - point.1) },
+                    bezier: false,
+                };
+                self.ops.push(Op::DrawLine {
+                    line: Line { points: vec![place(from), place(to)], is_closed: false },
+                });
             }
             Element::Fill { at, size, ink } => {
                 self.fill(*ink);
@@ -274,14 +298,19 @@ impl Sheet {
         self.text(true);
         self.fill(run.ink);
         if self.font != Some((run.face, run.size)) {
-            self.ops.push(Op::SetFont { font: PdfFontHandle::External(font_resource(run.face)), size: pt(run.size) });
+            self.ops.push(Op::SetFont {
+                font: PdfFontHandle::External(font_resource(run.face)),
+                size: pt(run.size),
+            });
             self.font = Some((run.face, run.size));
         }
         if self.spacing != run.spacing {
             self.ops.push(Op::SetCharacterSpacing { multiplier: rounded(run.spacing) });
             self.spacing = run.spacing;
         }
-        self.ops.push(Op::SetTextMatrix { matrix: TextMatrix::Translate(pt(run.at.0), pt(self.height - run.at.1)) });
+        self.ops.push(Op::SetTextMatrix {
+            matrix: TextMatrix::Translate(pt(run.at.0), pt(self.height - run.at.1)),
+        });
         let text = run.letters.iter().flat_map(|letter| subset.number(*letter).to_be_bytes()).collect();
         self.ops.push(Op::Unknown { key: "Tj".to_owned(), value: vec![DictItem::Bytes(text)] });
     }

@@ -32,7 +32,8 @@ pub struct Fallback {
 pub fn review(markup: &str, fonts: &Fonts, pictures: &Pictures) -> Result<Review, PdfError> {
     let display = display(markup, fonts, pictures)?;
     // Every face draws a space: the first of a style's chain answers.
-    let first = [Style::Mincho, Style::Gothic].map(|style| fonts.find(style, ' ', None).map(|(face, _)| face));
+    let first =
+        [Style::Mincho, Style::Gothic].map(|style| fonts.find(style, ' ', None).map(|(face, _)| face));
     let mut fallbacks = BTreeSet::new();
     for element in display.pages.iter().flat_map(|page| &page.elements) {
         if let Element::Text(run) = element
@@ -59,7 +60,8 @@ impl PdfError {
             | Self::NoPicture { line, column } => (*line, *column),
             Self::MissingGlyph { character } | Self::ForbiddenCharacter { character } => {
                 let (line, text) = (1..).zip(markup.lines()).find(|(_, text)| text.contains(*character))?;
-                let column = text.chars().take_while(|other| other != character).fold(1, |column, _| column + 1);
+                let column =
+                    text.chars().take_while(|other| other != character).fold(1, |column, _| column + 1);
                 (line, column)
             }
             _ => return None,
@@ -67,7 +69,8 @@ impl PdfError {
         let text = markup.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
         let start = text.chars().take_while(|character| character.is_whitespace()).count();
         // The place itself is always shown, with a little of what stands before it.
-        let start = start.max(usize::try_from(column).ok()?.saturating_sub(1 + LONGEST / 3).min(text.chars().count()));
+        let start = start
+            .max(usize::try_from(column).ok()?.saturating_sub(1 + LONGEST / 3).min(text.chars().count()));
         let shown: String = text.chars().skip(start).take(LONGEST).collect();
         (!shown.is_empty()).then(|| format!("line {line}: {}", shown.trim_end()))
     }
@@ -86,14 +89,21 @@ mod tests {
     fn pages_are_counted_and_fallbacks_named() {
         let markup = format!("<page><p>吉𠮷<em>𠮷槗</em></p>{}</page>", "<p>甲</p>".repeat(60));
         let found = review(&markup, test_fonts(), &Pictures::new()).unwrap();
-        let names: Vec<_> = found.fallbacks.iter().map(|fallback| (fallback.character, fallback.face.as_str())).collect();
+        let names: Vec<_> =
+            found.fallbacks.iter().map(|fallback| (fallback.character, fallback.face.as_str())).collect();
         assert_eq!((found.pages, names), (2, vec![('槗', "VL-Gothic-Regular"), ('𠮷', "VL-Gothic-Regular")]));
     }
 
     #[test]
     fn the_offending_line_is_shown() {
-        assert_eq!(excerpt("<page>\n\n   <p colour=\"red\">甲</p>\n</page>").unwrap(), "line 3: <p colour=\"red\">甲</p>");
-        assert_eq!(excerpt("<page>\n <p>乙</p>\n <p>甲\u{10FFFD}</p></page>").unwrap(), "line 3: <p>甲\u{10FFFD}</p></page>");
+        assert_eq!(
+            excerpt("<page>\n\n   <p colour=\"red\">甲</p>\n</page>").unwrap(),
+            "line 3: <p colour=\"red\">甲</p>"
+        );
+        assert_eq!(
+            excerpt("<page>\n <p>乙</p>\n <p>甲\u{10FFFD}</p></page>").unwrap(),
+            "line 3: <p>甲\u{10FFFD}</p></page>"
+        );
         assert_eq!(excerpt("<page>\n <p>甲\n</page>").unwrap(), "line 3: </page>");
         let long = format!("<page>{}<blink/></page>", "<p>甲</p>".repeat(500));
         let shown = excerpt(&long).unwrap();

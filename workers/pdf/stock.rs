@@ -31,7 +31,11 @@ impl Stock {
             }
         }
         let common = |counts: BTreeMap<Letter, usize>| -> Vec<Letter> {
-            counts.into_iter().filter(|(_, count)| 2 * count >= drawings.len()).map(|(letter, _)| letter).collect()
+            counts
+                .into_iter()
+                .filter(|(_, count)| 2 * count >= drawings.len())
+                .map(|(letter, _)| letter)
+                .collect()
         };
         let shelves = counts
             .into_iter()

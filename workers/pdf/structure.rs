@@ -33,7 +33,8 @@ pub(super) fn add(document: &mut Document, pages: &[ObjectId], tree: &Tree, mark
     let is_kept = kept(tree, &contents);
 
     let root = document.new_object_id();
-    let ids: Vec<Option<ObjectId>> = is_kept.iter().map(|kept| kept.then(|| document.new_object_id())).collect();
+    let ids: Vec<Option<ObjectId>> =
+        is_kept.iter().map(|kept| kept.then(|| document.new_object_id())).collect();
     let mut children: Vec<Vec<Object>> = vec![Vec::new(); nodes.len()];
     for (number, node) in nodes.iter().enumerate().skip(1) {
         if let Some(id) = ids[number] {
@@ -73,10 +74,13 @@ pub(super) fn add(document: &mut Document, pages: &[ObjectId], tree: &Tree, mark
     }
 
     let page_of = |marked: &Vec<NodeId>| {
-        let owners = marked.iter().map(|node| ids.get(node.0 as usize).copied().flatten().map_or(Object::Null, Object::Reference));
+        let owners = marked
+            .iter()
+            .map(|node| ids.get(node.0 as usize).copied().flatten().map_or(Object::Null, Object::Reference));
         Object::Array(owners.collect())
     };
-    let numbers = (0_i64..).zip(&marks.pages).flat_map(|(page, marked)| [Object::Integer(page), page_of(marked)]);
+    let numbers =
+        (0_i64..).zip(&marks.pages).flat_map(|(page, marked)| [Object::Integer(page), page_of(marked)]);
     let parents = document.add_object(dictionary! { "Nums" => Object::Array(numbers.collect()) });
     let whole = ids.first().copied().flatten().map_or(Object::Null, Object::Reference);
     document.set_object(
@@ -102,7 +106,8 @@ fn kept(tree: &Tree, contents: &[Vec<(usize, i64)>]) -> Vec<bool> {
     }
     // Parents come before their children: a table keeps its rows, and a row its cells.
     for (number, node) in nodes.iter().enumerate() {
-        if matches!(node.tag, Tag::Row | Tag::Head { .. } | Tag::Cell { .. }) && kept[node.parent.0 as usize] {
+        if matches!(node.tag, Tag::Row | Tag::Head { .. } | Tag::Cell { .. }) && kept[node.parent.0 as usize]
+        {
             kept[number] = true;
         }
     }
@@ -166,7 +171,8 @@ fn attributes(tag: &Tag, bounds: Option<&[f32; 4]>) -> Option<Dictionary> {
             let mut attributes = owned("Layout");
             attributes.set("Placement", "Block");
             if let Some(bounds) = bounds {
-                attributes.set("BBox", Object::Array(bounds.iter().map(|value| Object::Real(*value)).collect()));
+                attributes
+                    .set("BBox", Object::Array(bounds.iter().map(|value| Object::Real(*value)).collect()));
             }
             Some(attributes)
         }

@@ -79,7 +79,8 @@ impl<'a> Subset<'a> {
 
     /// Advances in 1/1000 em by number, from number 1.
     pub(super) fn advances<'f>(&'f self, face: &'f Face) -> impl Iterator<Item = u16> + 'f {
-        self.numbered().map(|(_, letter)| face.metric(glyph(face, letter)).thousandths.saturating_add_signed(letter.pad))
+        self.numbered()
+            .map(|(_, letter)| face.metric(glyph(face, letter)).thousandths.saturating_add_signed(letter.pad))
     }
 
     /// The font program as a zlib stream, and its length before compression.
@@ -111,7 +112,8 @@ impl<'a> Subset<'a> {
         set(&mut maxp, 28, &[0, 1, 0, 1]);
 
         let glyf = (shared.sum.wrapping_add(own.sum), own.end());
-        let tail: [(&[u8; 4], Vec<u8>); 5] = [(b"head", head), (b"hhea", hhea), (b"hmtx", hmtx), (b"loca", loca), (b"maxp", maxp)];
+        let tail: [(&[u8; 4], Vec<u8>); 5] =
+            [(b"head", head), (b"hhea", hhea), (b"hmtx", hmtx), (b"loca", loca), (b"maxp", maxp)];
         let (directory, rest) = assembled(glyf, own.glyf, tail);
         let directory = Piece::own(&directory);
         let rest = Piece::own(&rest);
@@ -282,7 +284,12 @@ mod tests {
         let letters = ['長', '⻑', '永', 'A', ' '].map(Letter::plain);
         let (wide, narrow) = (Letter { pad: 400, ..letters[3] }, Letter { pad: -250, ..Letter::plain('。') });
         let all = [&letters[..], &[wide, narrow]].concat();
-        let shelves = [Shelf::default(), Shelf::new(face, all[..3].to_vec()), Shelf::new(face, vec![wide]), Shelf::new(face, all.clone())];
+        let shelves = [
+            Shelf::default(),
+            Shelf::new(face, all[..3].to_vec()),
+            Shelf::new(face, vec![wide]),
+            Shelf::new(face, all.clone()),
+        ];
         for shelf in &shelves {
             let subset = Subset::new(shelf, all.clone());
             assert_ne!(subset.number(letters[0]), subset.number(letters[1]));
@@ -326,12 +333,19 @@ mod tests {
         let original = ttf_parser::Face::parse(&bytes, 0).unwrap();
         let face = Face::parse(&bytes).unwrap();
         let mut composites = 0;
-        for character in (0x20..0x3000).filter_map(char::from_u32).filter(|character| face.glyph(*character, None).is_some()) {
+        for character in (0x20..0x3000)
+            .filter_map(char::from_u32)
+            .filter(|character| face.glyph(*character, None).is_some())
+        {
             let id = ttf_parser::GlyphId(face.glyph(character, None).unwrap());
             let letter = Letter::plain(character);
             let program = program(&Subset::new(&Shelf::default(), vec![letter]), &face);
             let parsed = ttf_parser::Face::parse(&program, 0).unwrap();
-            assert_eq!(parsed.glyph_bounding_box(ttf_parser::GlyphId(1)), original.glyph_bounding_box(id), "{character}");
+            assert_eq!(
+                parsed.glyph_bounding_box(ttf_parser::GlyphId(1)),
+                original.glyph_bounding_box(id),
+                "{character}"
+            );
             composites += usize::from(is_composite(&original, id));
         }
         assert!(composites > 10, "{composites}");

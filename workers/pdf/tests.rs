@@ -24,7 +24,11 @@ fn page(content: &str) -> String {
 }
 
 fn made(markup: &str, info: &Info) -> Result<Vec<u8>, PdfError> {
-    draw(markup, Materials { fonts: test_fonts(), pictures: &Pictures::new(), stock: &Stock::default() }, info)
+    draw(
+        markup,
+        Materials { fonts: test_fonts(), pictures: &Pictures::new(), stock: &Stock::default() },
+        info,
+    )
 }
 
 fn drawn(content: &str) -> Vec<u8> {
@@ -36,7 +40,8 @@ fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("document.pdf");
     std::fs::write(&path, pdf).unwrap();
-    let arguments: Vec<String> = arguments.iter().map(|argument| argument.replace("FILE", path.to_str().unwrap())).collect();
+    let arguments: Vec<String> =
+        arguments.iter().map(|argument| argument.replace("FILE", path.to_str().unwrap())).collect();
     let output = Command::new(program).args(&arguments).current_dir(folder.path()).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{program}: {shown}{}", String::from_utf8_lossy(&output.stderr));
@@ -65,8 +70,11 @@ fn text_comes_back_as_it_was() {
     ];
     let content: String = lines.iter().flat_map(|line| ["<p align=\"left\">", line, "</p>"]).collect();
     let pdf = drawn(&content);
-    let back: Vec<String> =
-        text_of(&pdf).lines().filter(|line| !line.is_empty()).map(|line| line.trim_end_matches('\u{c}').to_owned()).collect();
+    let back: Vec<String> = text_of(&pdf)
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.trim_end_matches('\u{c}').to_owned())
+        .collect();
     // The tool takes U+3000 for white space and writes white space as one space.
     assert_eq!(back[..lines.len()], lines.map(|line| line.replace('\u{3000}', " ")));
     let escaped = drawn("<p>&lt;b&gt; {{ }} &amp;amp; &#34;</p>");
@@ -92,7 +100,11 @@ fn files_are_sound_and_fonts_are_embedded_subsets() {
     for font in fonts {
         let columns: Vec<&str> = font.split_whitespace().collect();
         assert_eq!(columns[0].find('+'), Some(6), "{listed}");
-        assert_eq!(columns[columns.len() - 5..columns.len() - 2], ["yes", "yes", "yes"], "emb sub uni: {listed}");
+        assert_eq!(
+            columns[columns.len() - 5..columns.len() - 2],
+            ["yes", "yes", "yes"],
+            "emb sub uni: {listed}"
+        );
     }
     assert!(pdf.len() < 40_000, "{}", pdf.len());
     let about = tool("pdfinfo", &["FILE"], &pdf);
@@ -103,21 +115,39 @@ fn files_are_sound_and_fonts_are_embedded_subsets() {
 
 #[test]
 fn a_key_is_copied_as_one_word() {
-    let pdf = drawn("<table><row><label>認証キー</label><value><key>Abc3Def6GHj9</key></value></row></table>");
-    assert!(text_of(&pdf).lines().any(|line| line == "Abc3Def6GHj9" || line.ends_with(" Abc3Def6GHj9")), "{}", text_of(&pdf));
+    let pdf =
+        drawn("<table><row><label>認証キー</label><value><key>Abc3Def6GHj9</key></value></row></table>");
+    assert!(
+        text_of(&pdf).lines().any(|line| line == "Abc3Def6GHj9" || line.ends_with(" Abc3Def6GHj9")),
+        "{}",
+        text_of(&pdf)
+    );
 }
 
 #[test]
 fn a_code_is_read_by_a_scanner() {
-    let pdf = drawn("<qr data=\"https://registry.example.jp/open?number=31074-00001M\" size=\"25mm\" align=\"right\"/>");
+    let pdf = drawn(
+        "<qr data=\"https://registry.example.jp/open?number=31074-00001M\" size=\"25mm\" align=\"right\"/>",
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("code.pdf");
     std::fs::write(&path, &pdf).unwrap();
     let image = folder.path().join("code");
-    assert!(Command::new("pdftoppm").args(["-r", "150", "-png"]).arg(&path).arg(&image).status().unwrap().success());
+    assert!(
+        Command::new("pdftoppm")
+            .args(["-r", "150", "-png"])
+            .arg(&path)
+            .arg(&image)
+            .status()
+            .unwrap()
+            .success()
+    );
     let image = folder.path().join("code-1.png");
     let output = Command::new("zbarimg").args(["-q", "--raw"]).arg(&image).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "https://registry.example.jp/open?number=31074-00001M");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "https://registry.example.jp/open?number=31074-00001M"
+    );
 }
 
 #[test]
@@ -146,7 +176,10 @@ fn what_does_not_fit_is_an_error() {
     let tall = "<p>甲</p>".repeat(80);
     assert!(error(&format!("<box>{tall}</box>")).contains("taller than the page"));
     assert!(error("<qr data=\"x\" size=\"300mm\"/>").contains("wider than its place"));
-    assert!(error("<table widths=\"150mm 150mm\"><row><label>甲</label><value>乙</value></row></table>").contains("do not fit"));
+    assert!(
+        error("<table widths=\"150mm 150mm\"><row><label>甲</label><value>乙</value></row></table>")
+            .contains("do not fit")
+    );
     assert!(error("<p size=\"600pt\">甲</p>").contains("narrower than a letter"));
     assert!(error(&"<p>甲</p>".repeat(5000)).contains("longer than 50 pages"));
     assert!(error(&format!("<qr data=\"{}\"/>", "a".repeat(5000))).contains("QR code"));
@@ -182,11 +215,20 @@ fn lines_of_a_long_document_are_within_the_page_and_break_well() {
         assert!(!runs.is_empty());
         for run in &runs {
             // The blank of an opening bracket hangs out of the line.
-            let blank = if run.letters[0].character.is_ascii() || !never_last(run.letters[0].character) { 0.0 } else { run.size / 2.0 };
-            assert!(run.at.0 + blank >= margin - 0.01 && run.at.0 + run.width <= page.size.0 - margin + 0.01, "{run:?}");
+            let blank = if run.letters[0].character.is_ascii() || !never_last(run.letters[0].character) {
+                0.0
+            } else {
+                run.size / 2.0
+            };
+            assert!(
+                run.at.0 + blank >= margin - 0.01 && run.at.0 + run.width <= page.size.0 - margin + 0.01,
+                "{run:?}"
+            );
             assert!(run.at.1 >= margin && run.at.1 <= page.size.1 - margin, "{run:?}");
         }
-        for line in runs.chunk_by(|one, other| (one.at.1 - other.at.1).abs() < 0.001 && one.place == other.place) {
+        for line in
+            runs.chunk_by(|one, other| (one.at.1 - other.at.1).abs() < 0.001 && one.place == other.place)
+        {
             lines += 1;
             let text: String = line.iter().map(|run| run.text()).collect();
             assert!(!text.starts_with(never_first), "{text}");
@@ -201,9 +243,17 @@ fn lines_of_a_long_document_are_within_the_page_and_break_well() {
 
 #[test]
 fn text_without_missing_characters_can_be_drawn() {
-    for text in
-        ["髙﨑𠮷槗", "\u{200B}\u{FE0F}", "か\u{3099}", "a\u{301}e", "\u{FA4C}\u{2F800}", "ℵ☃♨", "\u{10FFFD}", "\u{E000}", "\u{202A}"]
-    {
+    for text in [
+        "髙﨑𠮷槗",
+        "\u{200B}\u{FE0F}",
+        "か\u{3099}",
+        "a\u{301}e",
+        "\u{FA4C}\u{2F800}",
+        "ℵ☃♨",
+        "\u{10FFFD}",
+        "\u{E000}",
+        "\u{202A}",
+    ] {
         let drawable = test_fonts().missing(text).is_empty();
         assert_eq!(made(&page(&format!("<p>{text}</p>")), &info()).is_ok(), drawable, "{text:?}");
     }
@@ -215,8 +265,12 @@ fn what_moves_letters_is_not_read_as_space() {
     let sentence = "受注者（以下「乙」という。）は、発注者（以下「甲」という。）へPDFファイルをWakabaに提出し、図3のとおり「認証キー」、「番号」を\
                     入力する。なお、https://registry.example.jp/open?number=31074-00001Mを参照し、（（ＪＲ線））・12,345,000円・3か月以内の『（XML、CSV）』を\
                     ｶﾞｲﾄﾞA〔B〕で５－６番地へWakaba-Ohashiの甲‐乙を送ること。";
-    let column = |mm: u32, align| format!("<columns widths=\"{mm}mm\"><column><p align=\"{align}\">{sentence}</p></column></columns>");
-    let content: String = (10..40).flat_map(|mm| ["justify", "left", "center", "right"].map(|align| column(mm * 4, align))).collect();
+    let column = |mm: u32, align| {
+        format!("<columns widths=\"{mm}mm\"><column><p align=\"{align}\">{sentence}</p></column></columns>")
+    };
+    let content: String = (10..40)
+        .flat_map(|mm| ["justify", "left", "center", "right"].map(|align| column(mm * 4, align)))
+        .collect();
     let pdf = drawn(&content);
     // In drawing order, and in the order in which the tool thinks that people read: then it joins lines at hyphens.
     for back in [text_of(&pdf), tool("pdftotext", &["-enc", "UTF-8", "FILE", "-"], &pdf)] {

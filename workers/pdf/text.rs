@@ -32,7 +32,11 @@ pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
         }
         clean &= !is_dropped(character);
     }
-    Ok(if clean { composed } else { Cow::Owned(composed.chars().filter(|&character| !is_dropped(character)).collect()) })
+    Ok(if clean {
+        composed
+    } else {
+        Cow::Owned(composed.chars().filter(|&character| !is_dropped(character)).collect())
+    })
 }
 
 fn is_dropped(character: char) -> bool {
@@ -81,7 +85,11 @@ pub(super) fn is_selector(character: char) -> bool {
 pub(super) fn joins(character: char) -> bool {
     match character {
         // Nearly all text: asked first.
-        ..'\u{300}' | '\u{3000}'..='\u{3029}' | '\u{3030}'..='\u{3098}' | '\u{309B}'..='\u{9FFF}' | '\u{FF00}'..='\u{FFEF}' => false,
+        ..'\u{300}'
+        | '\u{3000}'..='\u{3029}'
+        | '\u{3030}'..='\u{3098}'
+        | '\u{309B}'..='\u{9FFF}'
+        | '\u{FF00}'..='\u{FFEF}' => false,
         _ => is_selector(character) || is_combining_mark(character),
     }
 }
@@ -122,7 +130,9 @@ mod tests {
 
     #[test]
     fn controls_and_overrides_are_refused() {
-        for forbidden in ['\u{0}', '\u{B}', '\u{7F}', '\u{85}', '\u{2028}', '\u{202E}', '\u{2066}', '\u{FFFE}'] {
+        for forbidden in
+            ['\u{0}', '\u{B}', '\u{7F}', '\u{85}', '\u{2028}', '\u{202E}', '\u{2066}', '\u{FFFE}']
+        {
             assert_eq!(prepared(&format!("山{forbidden}田")), Err(forbidden));
             assert_eq!(prepared(&format!("a{forbidden}b")), Err(forbidden));
         }

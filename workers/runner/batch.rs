@@ -85,7 +85,11 @@ impl Shift {
                         waiting = Some(fault);
                     }
                     Err(fault) if fault.reason.class() == Class::Ambiguous => {
-                        warn!(fault.code = fault.reason.code(), error = fault.text, "A message is done, and its effect in doubt");
+                        warn!(
+                            fault.code = fault.reason.code(),
+                            error = fault.text,
+                            "A message is done, and its effect in doubt"
+                        );
                         messages.extend(fault.aside);
                     }
                     Err(mut fault) => {
@@ -125,23 +129,43 @@ impl Shift {
         Ok(())
     }
 
-    fn decode<S: Stage>(&self, stage: &Arc<S>, lane: Lane, delivery: &mut Delivery) -> Result<Item<S::Job>, Fault> {
+    fn decode<S: Stage>(
+        &self,
+        stage: &Arc<S>,
+        lane: Lane,
+        delivery: &mut Delivery,
+    ) -> Result<Item<S::Job>, Fault> {
         let envelope = &mut delivery.envelope;
         // A foreign client may leave the message id out; its body then names it, the same on every redelivery.
-        let seed = envelope.message_id.get_or_insert_with(|| format!("sha256:{}", hex(&Sha256::digest(&envelope.payload))));
-        let trace = envelope.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| Traceparent::derived(seed));
+        let seed = envelope
+            .message_id
+            .get_or_insert_with(|| format!("sha256:{}", hex(&Sha256::digest(&envelope.payload))));
+        let trace = envelope
+            .traceparent
+            .as_deref()
+            .and_then(Traceparent::parse)
+            .unwrap_or_else(|| Traceparent::derived(seed));
         let (size, limit) = (envelope.payload.len(), self.settings.max_message_bytes);
         if size > limit {
-            return Err(Fault::new(Reason::TooLarge, format!("the body has {size} bytes; the limit is {limit}")));
+            return Err(Fault::new(
+                Reason::TooLarge,
+                format!("the body has {size} bytes; the limit is {limit}"),
+            ));
         }
-        let job = catch_unwind(AssertUnwindSafe(|| stage.decode(&envelope.payload))).unwrap_or_else(|_| Err(panicked()))?;
+        let job = catch_unwind(AssertUnwindSafe(|| stage.decode(&envelope.payload)))
+            .unwrap_or_else(|_| Err(panicked()))?;
         let failed_id = Some(ids::failed_message(S::NAME, seed, &hex(&Sha256::digest(&envelope.payload))));
         let replayed = envelope.history.replay.is_some();
         Ok(Item { job, lane, correlation_id: envelope.correlation_id.clone(), trace, failed_id, replayed })
     }
 
     /// Load, decide, act, record, for the items at `open`: one verdict each, in order.
-    async fn pass<S: Stage>(&mut self, stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: &[usize]) -> Verdicts {
+    async fn pass<S: Stage>(
+        &mut self,
+        stage: &Arc<S>,
+        items: &Arc<Vec<Item<S::Job>>>,
+        open: &[usize],
+    ) -> Verdicts {
         if open.is_empty() {
             return Vec::new();
         }
@@ -181,7 +205,8 @@ impl Shift {
             let open = open.to_vec();
             async move {
                 self.give_way().await;
-                let (mut faults, mut outcomes) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
+                let (mut faults, mut outcomes) =
+                    (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
                 for decided in self.decide(stage, items, open, facts).await {
                     match decided {
                         Ok(outcome) => {
@@ -197,7 +222,9 @@ impl Shift {
                     Err(_) => each(expected, &panicked()),
                 };
                 let mut acted = acted.into_iter();
-                let outcome = |fault: Option<Fault>| fault.map_or_else(|| acted.next().unwrap_or_else(|| Err(no_verdict())), Err);
+                let outcome = |fault: Option<Fault>| {
+                    fault.map_or_else(|| acted.next().unwrap_or_else(|| Err(no_verdict())), Err)
+                };
                 faults.into_iter().map(outcome).collect::<Each<S::Outcome>>()
             }
         };
@@ -219,13 +246,16 @@ impl Shift {
         let precedence = precedence.clone();
         let one = move |index: usize, facts: Result<S::Facts, Fault>| {
             let facts = facts?;
-            catch_unwind(AssertUnwindSafe(|| stage.decide(&items[index], facts))).unwrap_or_else(|_| Err(panicked()))
+            catch_unwind(AssertUnwindSafe(|| stage.decide(&items[index], facts)))
+                .unwrap_or_else(|_| Err(panicked()))
         };
         let task = tokio::task::spawn_blocking(move || {
             if open.len() == 1 {
                 return open.into_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect();
             }
-            precedence.reckon(lane, || open.into_par_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect())
+            precedence.reckon(lane, || {
+                open.into_par_iter().zip(facts).map(|(index, facts)| one(index, facts)).collect()
+            })
         });
         task.await.unwrap_or_else(|_| each(count, &panicked()))
     }
@@ -263,11 +293,17 @@ impl Shift {
         })
     }
 
-    async fn load<S: Stage>(&mut self, stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, open: &[usize]) -> Each<S::Facts> {
+    async fn load<S: Stage>(
+        &mut self,
+        stage: &Arc<S>,
+        items: &Arc<Vec<Item<S::Job>>>,
+        open: &[usize],
+    ) -> Each<S::Facts> {
         let mut quick_tries = QUICK_TRIES.into_iter();
         let mut apart = false;
         loop {
-            let (stage, items, open, stop) = (Arc::clone(stage), Arc::clone(items), open.to_vec(), self.stop.clone());
+            let (stage, items, open, stop) =
+                (Arc::clone(stage), Arc::clone(items), open.to_vec(), self.stop.clone());
             let count = open.len();
             let loaded = self
                 .blocking(move |db| {
@@ -277,11 +313,13 @@ impl Shift {
                 .await;
             match loaded {
                 Ok(each) => return each.into_iter().map(Result::flatten).collect(),
-                Err(fault) if fault.reason.class() == Class::Transient && !apart => match quick_tries.next() {
-                    Some(pause) if self.wait(pause).await => return each(count, &fault),
-                    Some(_) => {}
-                    None => apart = true,
-                },
+                Err(fault) if fault.reason.class() == Class::Transient && !apart => {
+                    match quick_tries.next() {
+                        Some(pause) if self.wait(pause).await => return each(count, &fault),
+                        Some(_) => {}
+                        None => apart = true,
+                    }
+                }
                 Err(fault) => return each(count, &fault),
             }
         }
@@ -290,10 +328,17 @@ impl Shift {
     /// Records outcomes. While the database is away they are kept, as long as a batch may be; what is contended is tried item by item
     /// after the quick tries, and then climbs the ladder. An outcome that is the only memory of an effect is recorded until the database
     /// takes it or the process is asked to stop.
-    async fn record<S: Stage>(&mut self, stage: &Arc<S>, items: &Arc<Vec<Item<S::Job>>>, rows: Vec<(usize, S::Outcome)>) -> Verdicts {
+    async fn record<S: Stage>(
+        &mut self,
+        stage: &Arc<S>,
+        items: &Arc<Vec<Item<S::Job>>>,
+        rows: Vec<(usize, S::Outcome)>,
+    ) -> Verdicts {
         let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = rows.iter().map(|_| None).collect();
-        let mut kept: Vec<Kept<S::Outcome>> = rows.into_iter().enumerate().map(|(place, (at, outcome))| (place, at, outcome)).collect();
-        let (began, mut backoff, mut quick_tries, mut apart) = (Instant::now(), Backoff::default(), QUICK_TRIES.into_iter(), false);
+        let mut kept: Vec<Kept<S::Outcome>> =
+            rows.into_iter().enumerate().map(|(place, (at, outcome))| (place, at, outcome)).collect();
+        let (began, mut backoff, mut quick_tries, mut apart) =
+            (Instant::now(), Backoff::default(), QUICK_TRIES.into_iter(), false);
         while !kept.is_empty() {
             let places: Vec<usize> = kept.iter().map(|(place, ..)| *place).collect();
             let (rows, recorded) = self.try_to_record(stage, items, kept, apart).await;
@@ -353,13 +398,15 @@ impl Shift {
         kept: Vec<Kept<S::Outcome>>,
         apart: bool,
     ) -> (Option<Vec<Kept<S::Outcome>>>, Each<Result<Vec<Outgoing>, Fault>>) {
-        let (stage, items, stop, now) = (Arc::clone(stage), Arc::clone(items), self.stop.clone(), self.clock.now());
+        let (stage, items, stop, now) =
+            (Arc::clone(stage), Arc::clone(items), self.stop.clone(), self.clock.now());
         let count = kept.len();
         let (rows, recorded) = self
             .lending(kept, move |db, rows: Vec<Kept<S::Outcome>>| {
                 let (at, outcomes): (Vec<(usize, usize)>, Vec<S::Outcome>) =
                     rows.into_iter().map(|(place, at, outcome)| ((place, at), outcome)).unzip();
-                let lent: Vec<(&Item<S::Job>, S::Outcome)> = at.iter().map(|(_, at)| &items[*at]).zip(outcomes).collect();
+                let lent: Vec<(&Item<S::Job>, S::Outcome)> =
+                    at.iter().map(|(_, at)| &items[*at]).zip(outcomes).collect();
                 let recorded = transact(db, &lent, apart, &stop, |db, rows| {
                     let verdicts = stage.record(db, rows)?;
                     resolve(db, rows.iter().map(|(item, _)| *item).zip(&verdicts), now)?;
@@ -428,12 +475,18 @@ fn transact<R, T>(
     transaction: impl Fn(&mut Connection, &[R]) -> Result<Vec<Result<T, Fault>>, Fault>,
 ) -> Result<Each<Result<T, Fault>>, Fault> {
     let transact = |db: &mut Connection, rows: &[R]| {
-        db.transaction(|db| catch_unwind(AssertUnwindSafe(|| transaction(db, rows))).unwrap_or_else(|_| Err(panicked())))
+        db.transaction(|db| {
+            catch_unwind(AssertUnwindSafe(|| transaction(db, rows))).unwrap_or_else(|_| Err(panicked()))
+        })
     };
     if !apart {
         match transact(db, rows) {
             Err(fault) if fault.reason.class() == Class::Permanent && rows.len() > 1 => {
-                warn!(fault.code = fault.reason.code(), error = fault.text, "The batch was rolled back; its items are tried one by one");
+                warn!(
+                    fault.code = fault.reason.code(),
+                    error = fault.text,
+                    "The batch was rolled back; its items are tried one by one"
+                );
             }
             together => return together.map(|each| each.into_iter().map(Ok).collect()),
         }
@@ -457,7 +510,10 @@ fn resolve<'a, J: 'a>(
         Ok(_) => true,
         Err(fault) => fault.reason.class() == Class::Ambiguous,
     };
-    let done: Vec<&str> = items.filter(|(_, verdict)| is_done(verdict)).filter_map(|(item, _)| item.failed_id.as_deref()).collect();
+    let done: Vec<&str> = items
+        .filter(|(_, verdict)| is_done(verdict))
+        .filter_map(|(item, _)| item.failed_id.as_deref())
+        .collect();
     if done.is_empty() {
         return Ok(());
     }

@@ -16,14 +16,26 @@ const FAULT_TEXT: usize = 1_000;
 
 impl Shift {
     /// The message that takes the place of a delivery that failed. The payload moves; the delivery is done with.
-    pub(super) fn reroute(&self, stage: &'static str, lane: Lane, delivery: &mut Delivery, fault: &Fault) -> Outgoing {
+    pub(super) fn reroute(
+        &self,
+        stage: &'static str,
+        lane: Lane,
+        delivery: &mut Delivery,
+        fault: &Fault,
+    ) -> Outgoing {
         let payload = std::mem::take(&mut delivery.envelope.payload);
         let mut envelope = delivery.envelope.clone();
         envelope.payload = payload;
         let history = &mut envelope.history;
         history.add(self.clock.now(), fault.reason.code(), fault.text.chars().take(FAULT_TEXT).collect());
         let next = (fault.reason.class() == Class::Transient)
-            .then(|| ladder(&self.settings.rungs, history.attempts, envelope.message_id.as_deref().unwrap_or_default()))
+            .then(|| {
+                ladder(
+                    &self.settings.rungs,
+                    history.attempts,
+                    envelope.message_id.as_deref().unwrap_or_default(),
+                )
+            })
             .flatten();
         // Whoever sent it chose it.
         let id = scrub(envelope.message_id.as_deref().unwrap_or_default());
@@ -94,7 +106,8 @@ mod tests {
     #[test]
     fn messages_that_failed_together_come_back_apart() {
         let rungs = [Rung::S20];
-        let chosen: std::collections::HashSet<_> = (0..50).filter_map(|id| ladder(&rungs, 1, &id.to_string())).collect();
+        let chosen: std::collections::HashSet<_> =
+            (0..50).filter_map(|id| ladder(&rungs, 1, &id.to_string())).collect();
         assert_eq!(chosen.len(), 2);
     }
 }

@@ -92,8 +92,11 @@ impl Precedence {
     pub fn with_threads() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let nice = rustix::process::getpriority_process(None)?.saturating_add(NICE);
-        let waiting =
-            runtime::Builder::new_multi_thread().enable_all().thread_name("bulk").on_thread_start(move || set_nice(nice)).build()?;
+        let waiting = runtime::Builder::new_multi_thread()
+            .enable_all()
+            .thread_name("bulk")
+            .on_thread_start(move || set_nice(nice))
+            .build()?;
         let reckoning = |count| {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(count)
@@ -102,13 +105,19 @@ impl Precedence {
                 .build()
                 .map_err(io::Error::other)
         };
-        let (all, few, hands) = (reckoning(cores)?, reckoning(cores.div_ceil(2))?, Semaphore::new(cores.div_ceil(2)));
+        let (all, few, hands) =
+            (reckoning(cores)?, reckoning(cores.div_ceil(2))?, Semaphore::new(cores.div_ceil(2)));
         let threads = Threads { waiting: Some(waiting), all, few, hands, pressure: Pressure::begin()? };
         Ok(Self { threads: Some(Arc::new(threads)), ..Self::default() })
     }
 
     /// Runs a task on the threads of its lane.
-    pub(crate) fn spawn(&self, lane: Lane, task: impl Future<Output = ()> + Send + 'static, tasks: &mut JoinSet<()>) {
+    pub(crate) fn spawn(
+        &self,
+        lane: Lane,
+        task: impl Future<Output = ()> + Send + 'static,
+        tasks: &mut JoinSet<()>,
+    ) {
         match self.threads_of(lane).and_then(|threads| threads.waiting.as_ref()) {
             Some(runtime) => tasks.spawn_on(task, runtime.handle()),
             None => tasks.spawn(task),
@@ -147,7 +156,10 @@ impl Precedence {
     /// Rests from bulk work that has lasted for so long, as the processor is pressed; then waits until no live batch is under way, or for
     /// as long as bulk work is patient.
     pub(super) async fn give_way(&self, worked: Duration) {
-        let rest = self.threads.as_ref().map_or(Duration::ZERO, |threads| threads.pressure.rest(worked, Instant::now()));
+        let rest = self
+            .threads
+            .as_ref()
+            .map_or(Duration::ZERO, |threads| threads.pressure.rest(worked, Instant::now()));
         if !rest.is_zero() {
             tokio::time::sleep(rest).await;
         }

@@ -68,7 +68,8 @@ impl State {
 impl Pressure {
     /// Begins to feel it.
     pub(super) fn begin() -> io::Result<Arc<Self>> {
-        let pressure = Arc::new(Self(Mutex::new(State { share: 1.0, quiet: Duration::MAX, last_live: None })));
+        let pressure =
+            Arc::new(Self(Mutex::new(State { share: 1.0, quiet: Duration::MAX, last_live: None })));
         let felt = Arc::downgrade(&pressure);
         thread::Builder::new().name("pressure".to_owned()).spawn(move || feel(&felt))?;
         Ok(pressure)

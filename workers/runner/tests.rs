@@ -46,7 +46,13 @@ impl Stage for Puppet {
     fn load(&self, _: &mut Connection, items: &[&Item<String>]) -> Result<Vec<Result<(), Fault>>, Fault> {
         Ok(items
             .iter()
-            .map(|item| if item.job == "missing" { Err(Fault::new(Reason::ReferenceMissing, "no such row")) } else { Ok(()) })
+            .map(|item| {
+                if item.job == "missing" {
+                    Err(Fault::new(Reason::ReferenceMissing, "no such row"))
+                } else {
+                    Ok(())
+                }
+            })
             .collect())
     }
 
@@ -59,7 +65,9 @@ impl Stage for Puppet {
         let act = |outcome: String| match outcome.as_str() {
             "deferred" => Err(Fault::new(Reason::MailDeferred, "450 later")),
             "outage for ever" => Err(Fault::new(Reason::MailUnavailable, "452 no space")),
-            "outage" if self.outages.fetch_add(1, Ordering::SeqCst) < 1 => Err(Fault::new(Reason::MailUnavailable, "connection refused")),
+            "outage" if self.outages.fetch_add(1, Ordering::SeqCst) < 1 => {
+                Err(Fault::new(Reason::MailUnavailable, "connection refused"))
+            }
             _ => Ok(outcome),
         };
         self.acts.fetch_add(1, Ordering::SeqCst);
@@ -138,19 +146,28 @@ impl Theatre {
         Self::open_on(bodies, Duration::from_mins(1), |memory| Arc::new(memory)).await
     }
 
-    async fn open_on(bodies: &[&[u8]], hold: Duration, queue: impl FnOnce(Memory) -> Arc<dyn Broker>) -> Self {
+    async fn open_on(
+        bodies: &[&[u8]],
+        hold: Duration,
+        queue: impl FnOnce(Memory) -> Arc<dyn Broker>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let broker = Memory::new(&[Puppet::NAME]);
         let (ask, stop) = watch::channel(false);
-        let (events, dead) = (broker.consume(Source::Events, 100).await.unwrap(), broker.consume(Source::Dead, 100).await.unwrap());
+        let (events, dead) = (
+            broker.consume(Source::Events, 100).await.unwrap(),
+            broker.consume(Source::Dead, 100).await.unwrap(),
+        );
         let work = bodies.iter().map(|body| {
-            let mut outgoing = message(Destination::Stage(Puppet::NAME, Lane::Live), &String::from_utf8_lossy(body));
+            let mut outgoing =
+                message(Destination::Stage(Puppet::NAME, Lane::Live), &String::from_utf8_lossy(body));
             outgoing.envelope.payload = body.to_vec();
             outgoing
         });
         broker.publisher().await.unwrap().publish(work.collect()).await.unwrap();
         let clock = Clock::system();
-        let pool = Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
+        let pool =
+            Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
         hosho_schema::db::migrate(&mut pool.get().unwrap()).unwrap();
         let pulse = Pulse::new(&clock);
         let runner = Runner {
@@ -173,7 +190,11 @@ impl Theatre {
     }
 
     async fn done(&mut self, count: usize) -> Vec<String> {
-        take(self.events.as_mut(), count).await.into_iter().map(|event| String::from_utf8(event.envelope.payload).unwrap()).collect()
+        take(self.events.as_mut(), count)
+            .await
+            .into_iter()
+            .map(|event| String::from_utf8(event.envelope.payload).unwrap())
+            .collect()
     }
 
     /// Pauses the stage, as an operator does.
@@ -191,7 +212,14 @@ impl Theatre {
 
     /// What is ready to be taken.
     async fn ready(&self) -> u64 {
-        self.broker.depths().await.unwrap().iter().filter(|depth| depth.queue.contains("stage")).map(|depth| depth.ready).sum()
+        self.broker
+            .depths()
+            .await
+            .unwrap()
+            .iter()
+            .filter(|depth| depth.queue.contains("stage"))
+            .map(|depth| depth.ready)
+            .sum()
     }
 
     /// Waits until so much is ready.
@@ -224,7 +252,14 @@ impl Theatre {
         self.ask.send_replace(true);
         let Self { running, broker, .. } = self;
         tokio::time::timeout(Duration::from_secs(20), running).await.expect("the runner stops").unwrap();
-        broker.depths().await.unwrap().iter().filter(|depth| depth.queue.contains("stage")).map(|depth| depth.ready).sum()
+        broker
+            .depths()
+            .await
+            .unwrap()
+            .iter()
+            .filter(|depth| depth.queue.contains("stage"))
+            .map(|depth| depth.ready)
+            .sum()
     }
 }
 
@@ -233,7 +268,11 @@ impl Theatre {
 struct Silent(Memory);
 
 impl Broker for Silent {
-    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+    fn consume(
+        &self,
+        source: Source,
+        prefetch: u16,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
         self.0.consume(source, prefetch)
     }
 
@@ -267,9 +306,13 @@ async fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
 
 fn codes(letters: &[Delivery]) -> Vec<(&str, &str)> {
     let code = |letter: &Delivery| letter.envelope.history.code.clone().unwrap();
-    let mut codes: Vec<_> = letters.iter().map(|letter| (letter.envelope.message_id.as_deref().unwrap(), code(letter))).collect();
+    let mut codes: Vec<_> =
+        letters.iter().map(|letter| (letter.envelope.message_id.as_deref().unwrap(), code(letter))).collect();
     codes.sort();
-    codes.into_iter().map(|(id, code)| (id, Reason::ALL.iter().find(|reason| reason.code() == code).unwrap().code())).collect()
+    codes
+        .into_iter()
+        .map(|(id, code)| (id, Reason::ALL.iter().find(|reason| reason.code() == code).unwrap().code()))
+        .collect()
 }
 
 #[tokio::test]
@@ -319,7 +362,11 @@ async fn results_the_database_cannot_take_are_kept_and_nothing_is_done_twice() {
     for trouble in ["database away", "contended"] {
         let mut theatre = Theatre::open(&[b"a", trouble.as_bytes()]).await;
         assert_eq!(theatre.done(2).await, ["a", trouble]);
-        assert_eq!((theatre.puppet.acts.load(Ordering::SeqCst), theatre.puppet.records.load(Ordering::SeqCst)), (1, 2), "{trouble}");
+        assert_eq!(
+            (theatre.puppet.acts.load(Ordering::SeqCst), theatre.puppet.records.load(Ordering::SeqCst)),
+            (1, 2),
+            "{trouble}"
+        );
         assert_eq!(theatre.close().await, 0);
     }
 }
@@ -342,7 +389,10 @@ async fn what_is_transient_climbs_the_ladder_and_then_dies() {
     assert_eq!(theatre.done(1).await, ["a"]);
     let letters = theatre.letters(1).await;
     let history = &letters[0].envelope.history;
-    assert_eq!((history.attempts, history.code.as_deref(), history.text.as_deref()), (2, Some("mail.deferred"), Some("450 later")));
+    assert_eq!(
+        (history.attempts, history.code.as_deref(), history.text.as_deref()),
+        (2, Some("mail.deferred"), Some("450 later"))
+    );
     assert!(history.first_failed_at.is_some());
     assert_eq!(theatre.close().await, 0);
 }
@@ -381,7 +431,10 @@ async fn the_only_memory_of_an_effect_is_recorded_however_long_that_takes() {
     theatre.pause();
     let mut done = theatre.done(2).await;
     done.sort();
-    assert_eq!((done, theatre.puppet.acts.load(Ordering::SeqCst)), (vec!["a".to_owned(), "precious".to_owned()], 1));
+    assert_eq!(
+        (done, theatre.puppet.acts.load(Ordering::SeqCst)),
+        (vec!["a".to_owned(), "precious".to_owned()], 1)
+    );
     assert_eq!(theatre.close().await, 0);
 }
 
@@ -396,7 +449,8 @@ async fn a_pause_is_obeyed_with_results_that_the_database_cannot_take() {
 
 #[tokio::test]
 async fn results_that_the_database_cannot_take_are_not_kept_for_ever() {
-    let theatre = Theatre::open_on(&[b"away for ever", b"a"], Duration::from_secs(1), |memory| Arc::new(memory)).await;
+    let theatre =
+        Theatre::open_on(&[b"away for ever", b"a"], Duration::from_secs(1), |memory| Arc::new(memory)).await;
     theatre.until_begun(&theatre.puppet.records).await;
     theatre.until_ready(2).await;
     assert_eq!(theatre.close().await, 2);
@@ -410,7 +464,9 @@ async fn effects_are_begun_until_the_stage_is_paused_or_the_batch_was_held_for_l
     theatre.until_ready(1).await;
     assert_eq!(theatre.close().await, 1);
 
-    let theatre = Theatre::open_on(&[b"as long as it may"], Duration::from_millis(200), |memory| Arc::new(memory)).await;
+    let theatre =
+        Theatre::open_on(&[b"as long as it may"], Duration::from_millis(200), |memory| Arc::new(memory))
+            .await;
     // Given back, and taken anew.
     theatre.until(|| theatre.puppet.acts.load(Ordering::SeqCst) > 1).await;
     assert_eq!(theatre.close().await, 1);

@@ -15,8 +15,8 @@ use hosho_schema::{
     db::Connection,
     ids,
     messages::{
-        self, AmendmentReversalV1, AmendmentV1, CalculationV1, CancellationV1, ChangeAcceptedV1, ChangeKindV1, ChangeRejectedV1,
-        CorrectionV1, DecodeError, Described, ForeseenV1, ViolationV1,
+        self, AmendmentReversalV1, AmendmentV1, CalculationV1, CancellationV1, ChangeAcceptedV1,
+        ChangeKindV1, ChangeRejectedV1, CorrectionV1, DecodeError, Described, ForeseenV1, ViolationV1,
     },
     models::change::{self, Change as Row},
     snapshots,
@@ -77,7 +77,11 @@ pub struct Outcome {
 
 impl Amend {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), fonts: Arc::clone(services.press.fonts()) }
+        Self {
+            clock: services.clock.clone(),
+            data: Arc::clone(&services.data),
+            fonts: Arc::clone(services.press.fonts()),
+        }
     }
 
     /// Runs with what the rules need to know from outside.
@@ -117,7 +121,11 @@ impl Stage for Amend {
         receive(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<Received>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<Received>],
+    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let ids: Vec<&str> = items.iter().map(|item| item.job.id.as_str()).collect();
         let decided = change::by_ids(db, &ids)?;
         let candidates: Vec<Candidate> = items.iter().map(|item| self.candidate(item)).collect();
@@ -134,7 +142,8 @@ impl Stage for Amend {
 
     fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome, Fault> {
         let Facts::New(known) = facts else { return Ok(Outcome { case: None }) };
-        let case = self.with_facts(|facts| changes::judge(self.candidate(item), known.map(|known| *known), facts))?;
+        let case =
+            self.with_facts(|facts| changes::judge(self.candidate(item), known.map(|known| *known), facts))?;
         Ok(Outcome { case: Some(case) })
     }
 
@@ -148,7 +157,9 @@ impl Stage for Amend {
             .zip(stored)
             .map(|((item, _), row)| match row {
                 Some(row) => answer(item, &row, fresh.contains(&row.id)),
-                None => Err(faults.remove(&item.job.id).unwrap_or_else(|| super::missing("change", &item.job.id))),
+                None => {
+                    Err(faults.remove(&item.job.id).unwrap_or_else(|| super::missing("change", &item.job.id)))
+                }
             })
             .collect())
     }
@@ -170,9 +181,13 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
         ChangeKindV1::AmendmentReversal => read::<AmendmentReversalV1>(payload, Wire::AmendmentReversal),
         ChangeKindV1::Cancellation => read::<CancellationV1>(payload, Wire::Cancellation),
     }?;
-    let identity: Identity = serde_json::from_slice(payload).map_err(|error| undecodable(&DecodeError::not_json(&error)))?;
+    let identity: Identity =
+        serde_json::from_slice(payload).map_err(|error| undecodable(&DecodeError::not_json(&error)))?;
     if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
-        return Err(Fault::new(Reason::Undecodable, "source or id is such that no answer could be found under it"));
+        return Err(Fault::new(
+            Reason::Undecodable,
+            "source or id is such that no answer could be found under it",
+        ));
     }
     let written = match &content {
         Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
@@ -192,7 +207,10 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
 fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
     serde_json::from_slice::<Identity>(payload).map(|identity| identity.kind).map_err(|error| {
         if error.is_data() {
-            Fault::new(Reason::Undecodable, "the body is JSON, but without the kind, source and id of a change")
+            Fault::new(
+                Reason::Undecodable,
+                "the body is JSON, but without the kind, source and id of a change",
+            )
         } else {
             undecodable(&DecodeError::not_json(&error))
         }
@@ -225,15 +243,27 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         replayed: false,
     };
     if row.payload_sha256 != item.job.sha256 {
-        info!(change.id = row.id, trace.id = item.trace.trace_id(), "Another change came under an id already used; it is refused");
+        info!(
+            change.id = row.id,
+            trace.id = item.trace.trace_id(),
+            "Another change came under an id already used; it is refused"
+        );
         let violations = vec![ViolationV1::from(Violation::change_id_reused(&row.source, &row.upstream_id))];
-        return Ok(vec![item.event(&format!("{}:{}", row.id, item.job.sha256), &rejection(row, violations)?)]);
+        return Ok(vec![
+            item.event(&format!("{}:{}", row.id, item.job.sha256), &rejection(row, violations)?),
+        ]);
     }
     if let (change::State::Rejected, Some(violations)) = (row.state, &row.violations) {
-        let violations: Vec<ViolationV1> = snapshots::read(violations).map_err(|error| unreadable("violations", &error))?;
+        let violations: Vec<ViolationV1> =
+            snapshots::read(violations).map_err(|error| unreadable("violations", &error))?;
         if fresh {
             let codes: Vec<&str> = violations.iter().map(|violation| violation.code.as_str()).collect();
-            info!(change.id = row.id, change.violations = codes.join(" "), trace.id = item.trace.trace_id(), "Change rejected");
+            info!(
+                change.id = row.id,
+                change.violations = codes.join(" "),
+                trace.id = item.trace.trace_id(),
+                "Change rejected"
+            );
         }
         return Ok(vec![item.event(&format!("{}:", row.id), &rejection(row, violations)?)]);
     }
@@ -256,8 +286,8 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
 
 /// The event that tells of a change that was accepted.
 pub(super) fn accepted(row: &Row) -> Result<ChangeAcceptedV1, Fault> {
-    let foreseen: ForeseenV1 =
-        snapshots::read(row.foreseen.as_deref().unwrap_or_default()).map_err(|error| unreadable("change", &error))?;
+    let foreseen: ForeseenV1 = snapshots::read(row.foreseen.as_deref().unwrap_or_default())
+        .map_err(|error| unreadable("change", &error))?;
     Ok(ChangeAcceptedV1 {
         source: row.source.clone(),
         id: row.upstream_id.clone(),

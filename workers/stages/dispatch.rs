@@ -87,13 +87,21 @@ enum Mailing {
 
 impl Dispatch {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), templates: Arc::clone(&services.templates), post: services.post.clone() }
+        Self {
+            clock: services.clock.clone(),
+            templates: Arc::clone(&services.templates),
+            post: services.post.clone(),
+        }
     }
 }
 
 /// The message that asks for the mail and the event of one revision.
 pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(NAME, &format!("{guarantee}:{revision}"), &DispatchV1 { guarantee: guarantee.to_owned(), revision })
+    item.successor(
+        NAME,
+        &format!("{guarantee}:{revision}"),
+        &DispatchV1 { guarantee: guarantee.to_owned(), revision },
+    )
 }
 
 impl Stage for Dispatch {
@@ -106,26 +114,40 @@ impl Stage for Dispatch {
         super::decode::<Self>(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<DispatchV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
-        let keys: Vec<(&str, i64)> = items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<DispatchV1>],
+    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+        let keys: Vec<(&str, i64)> =
+            items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let found = certificate::by_keys(db, &keys)?;
-        let certificates: Vec<&str> = found.iter().flatten().map(|(certificate, _)| certificate.id.as_str()).collect();
-        let applications: Vec<&str> = found.iter().flatten().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
+        let certificates: Vec<&str> =
+            found.iter().flatten().map(|(certificate, _)| certificate.id.as_str()).collect();
+        let applications: Vec<&str> =
+            found.iter().flatten().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
         let mut documents = document::by_certificates(db, &certificates)?.into_iter();
         let mut mails = ledger::by_certificates(db, &certificates)?.into_iter();
         let mut applications = application::by_ids(db, &applications)?.into_iter();
         let later = found.iter().flatten().filter(|(certificate, _)| certificate.change_id.is_some());
-        let moved: Vec<&str> = later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
+        let moved: Vec<&str> =
+            later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
         let targets = certificate::targets(db, &moved)?;
-        let asked: Vec<&str> = later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
+        let asked: Vec<&str> =
+            later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
         let mut changes = change::by_ids(db, &asked)?.into_iter();
         Ok(items
             .iter()
             .zip(found)
             .map(|(item, found)| {
-                let (certificate, guarantee) = found.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
-                let (documents, mails) = (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
-                let application = applications.next().flatten().ok_or_else(|| missing("application", &guarantee.application_id))?;
+                let (certificate, guarantee) =
+                    found.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let (documents, mails) =
+                    (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
+                let application = applications
+                    .next()
+                    .flatten()
+                    .ok_or_else(|| missing("application", &guarantee.application_id))?;
                 let change = match &certificate.change_id {
                     Some(id) => Some(changes.next().flatten().ok_or_else(|| missing("change", id))?),
                     None => None,
@@ -138,17 +160,30 @@ impl Stage for Dispatch {
 
     fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
         let certificate_id = facts.certificate.id.clone();
-        let arrived_at = facts.certificate.arrived_at.ok_or_else(|| missing("arrival of certificate", &certificate_id))?;
+        let arrived_at =
+            facts.certificate.arrived_at.ok_or_else(|| missing("arrival of certificate", &certificate_id))?;
         let drawn = match facts.certificate.kind {
             Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
             Made::Cancellation => Some(Kind::Cancellation),
             Made::Reversal => None,
         };
-        let found = |kind| facts.documents.iter().find(|document| document.kind == kind).map(|document| document.sha256.clone());
-        let document_sha256 =
-            drawn.map(|kind| found(kind).ok_or_else(|| missing("document of certificate", &certificate_id))).transpose()?;
+        let found = |kind| {
+            facts
+                .documents
+                .iter()
+                .find(|document| document.kind == kind)
+                .map(|document| document.sha256.clone())
+        };
+        let document_sha256 = drawn
+            .map(|kind| found(kind).ok_or_else(|| missing("document of certificate", &certificate_id)))
+            .transpose()?;
         // The application's own trace, also when recovery or a re-send made this message.
-        let trace = facts.application.traceparent.as_deref().and_then(Traceparent::parse).unwrap_or_else(|| item.trace.clone());
+        let trace = facts
+            .application
+            .traceparent
+            .as_deref()
+            .and_then(Traceparent::parse)
+            .unwrap_or_else(|| item.trace.clone());
         let mail = self.mailing(&facts, trace.trace_id().to_owned(), item)?;
         let event = match facts.change {
             None => Event::Issued(GuaranteeIssuedV1 {
@@ -208,7 +243,9 @@ impl Stage for Dispatch {
             let state = match &outcome.mail {
                 Mailing::NotWanted => Ok(MailStateV1::NotWanted),
                 Mailing::Accepted => Ok(MailStateV1::Accepted),
-                Mailing::Due(_) => Err(Fault::new(Reason::MailClaimed, "the post room has not had this mail")),
+                Mailing::Due(_) => {
+                    Err(Fault::new(Reason::MailClaimed, "the post room has not had this mail"))
+                }
                 Mailing::Told(told) => {
                     entries.extend(told.unwritten.clone());
                     told.verdict.clone()
@@ -225,12 +262,15 @@ impl Stage for Dispatch {
             verdicts.push(match state {
                 // It is in the ledger, and the schedule's from here on.
                 Ok(MailStateV1::Unknown) => {
-                    let fault = Fault::new(Reason::MailUnknown, "the mail server may or may not have taken the mail");
+                    let fault =
+                        Fault::new(Reason::MailUnknown, "the mail server may or may not have taken the mail");
                     Err(fault.with(complete(MailStateV1::Unknown)))
                 }
                 Ok(mail) => Ok(complete(mail)),
                 // The guarantee is issued, whatever the mailbox says; the refusal is an operator's.
-                Err(fault) if fault.reason == Reason::MailRefused => Err(fault.with(complete(MailStateV1::Refused))),
+                Err(fault) if fault.reason == Reason::MailRefused => {
+                    Err(fault.with(complete(MailStateV1::Refused)))
+                }
                 Err(fault) => Err(fault),
             });
         }
@@ -247,7 +287,9 @@ fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
         Made::New | Made::Amendment | Made::Correction => {
             (snapshots::read::<snapshots::Certificate>(&revision.content).map_err(read)?.revision, None)
         }
-        Made::Reversal => (snapshots::read::<snapshots::Reversal>(&revision.content).map_err(read)?.revision, None),
+        Made::Reversal => {
+            (snapshots::read::<snapshots::Reversal>(&revision.content).map_err(read)?.revision, None)
+        }
         Made::Cancellation => {
             let end: snapshots::Cancellation = snapshots::read(&revision.content).map_err(read)?;
             (end.certificate.revision, Some(end.cancelled_on.to_string()))
@@ -262,16 +304,25 @@ impl Dispatch {
         if facts.replaced || !certificate.kind.is_certificate() {
             return Ok(Mailing::NotWanted);
         }
-        let snapshot = application.snapshot.as_deref().ok_or_else(|| missing("accepted application", &application.id))?;
-        let snapshot: snapshots::Application = snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
+        let snapshot = application
+            .snapshot
+            .as_deref()
+            .ok_or_else(|| missing("accepted application", &application.id))?;
+        let snapshot: snapshots::Application =
+            snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
         let wanted = snapshot.mail_address.filter(|_| guarantee.medium == MediumV1::Electronic);
         let Some(recipient) = wanted else { return Ok(Mailing::NotWanted) };
         if mails.iter().any(|mail| mail.recipient == recipient && mail.state == State::Accepted) {
             return Ok(Mailing::Accepted);
         }
-        let issued: snapshots::Certificate = snapshots::read(&certificate.content).map_err(|error| unreadable("certificate", &error))?;
+        let issued: snapshots::Certificate =
+            snapshots::read(&certificate.content).map_err(|error| unreadable("certificate", &error))?;
         let values = MailContext::new(&issued, self.post.attach_notice);
-        let render = |name: &str| self.templates.render(name, &values).map_err(|error| Fault::from_error(Reason::MailUnbuildable, &error));
+        let render = |name: &str| {
+            self.templates
+                .render(name, &values)
+                .map_err(|error| Fault::from_error(Reason::MailUnbuildable, &error))
+        };
         let domain = self.post.from.address.expose().rsplit('@').next().unwrap_or_default();
         let mail = NewMail {
             message_id: format!("{}@{domain}", ids::mail(&certificate.id, &recipient)),
@@ -283,8 +334,18 @@ impl Dispatch {
             html_body: render("mail/issued/body.html")?,
             created_at: self.clock.now(),
         };
-        let notice = documents.iter().find(|document| document.kind == Kind::Notice).map(|document| document.location.clone());
-        Ok(Mailing::Due(Box::new(Due { mail, notice, number: guarantee.number.clone(), trace_id, again: item.replayed, lane: item.lane })))
+        let notice = documents
+            .iter()
+            .find(|document| document.kind == Kind::Notice)
+            .map(|document| document.location.clone());
+        Ok(Mailing::Due(Box::new(Due {
+            mail,
+            notice,
+            number: guarantee.number.clone(),
+            trace_id,
+            again: item.replayed,
+            lane: item.lane,
+        })))
     }
 }
 
@@ -333,7 +394,8 @@ mod tests {
     async fn no_mail_for_paper() {
         let trial = Trial::new();
         let jobs = trial.up_to(NAME, &paper()).await;
-        let issued: GuaranteeIssuedV1 = event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
+        let issued: GuaranteeIssuedV1 =
+            event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::NotWanted);
         assert_eq!(trial.files("mail"), 0);
     }
@@ -347,7 +409,8 @@ mod tests {
         assert_eq!(fault.reason, Reason::MailUnbuildable);
         // Once the sender is mended, the same message goes through.
         trial.services.post.from.address = "hosho@example.jp".into();
-        let issued: GuaranteeIssuedV1 = event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
+        let issued: GuaranteeIssuedV1 =
+            event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::Accepted);
     }
 
@@ -435,6 +498,10 @@ mod tests {
         assert_eq!(reasons.collect::<Vec<_>>(), [Reason::MailUnknown, Reason::MailUnavailable]);
         let filter = ledger::Filter { states: vec![State::Pending], given_up: false };
         let waiting = ledger::list(&mut trial.services.pool.get().unwrap(), &filter, 10, 0).unwrap();
-        assert_eq!(waiting.iter().map(|found| found.mail.attempts).collect::<Vec<_>>(), [0], "no other mail was begun");
+        assert_eq!(
+            waiting.iter().map(|found| found.mail.attempts).collect::<Vec<_>>(),
+            [0],
+            "no other mail was begun"
+        );
     }
 }

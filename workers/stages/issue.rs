@@ -55,13 +55,21 @@ pub struct Outcome {
 
 impl Issue {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), keys: Arc::clone(&services.keys) }
+        Self {
+            clock: services.clock.clone(),
+            data: Arc::clone(&services.data),
+            keys: Arc::clone(&services.keys),
+        }
     }
 }
 
 /// The message that asks for one guarantee.
 pub(crate) fn job<J>(item: &Item<J>, application: &str, line: i64) -> Outgoing {
-    item.successor(NAME, &format!("{application}:{line}"), &IssueV1 { application: application.to_owned(), line })
+    item.successor(
+        NAME,
+        &format!("{application}:{line}"),
+        &IssueV1 { application: application.to_owned(), line },
+    )
 }
 
 impl Stage for Issue {
@@ -74,14 +82,20 @@ impl Stage for Issue {
         super::decode::<Self>(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<IssueV1>]) -> Result<Vec<Result<Application, Fault>>, Fault> {
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<IssueV1>],
+    ) -> Result<Vec<Result<Application, Fault>>, Fault> {
         let ids: Vec<&str> = items.iter().map(|item| item.job.application.as_str()).collect();
         let rows = application::by_ids(db, &ids)?;
         Ok(items
             .iter()
             .zip(rows)
             .map(|(item, row)| {
-                let snapshot = row.and_then(|row| row.snapshot).ok_or_else(|| missing("accepted application", &item.job.application))?;
+                let snapshot = row
+                    .and_then(|row| row.snapshot)
+                    .ok_or_else(|| missing("accepted application", &item.job.application))?;
                 snapshots::read(&snapshot).map_err(|error| unreadable("application", &error))
             })
             .collect())
@@ -89,7 +103,8 @@ impl Stage for Issue {
 
     fn decide(&self, item: &Item<IssueV1>, application: Application) -> Result<Outcome, Fault> {
         // The application exists, so its name is one of ours.
-        let no_line = || missing(&format!("product line {} of application", item.job.line), &item.job.application);
+        let no_line =
+            || missing(&format!("product line {} of application", item.job.line), &item.job.application);
         let line = usize::try_from(item.job.line).map_err(|_| no_line())?;
         let asked = application.products.get(line).ok_or_else(no_line)?;
         let issued_on = wareki::in_tokyo(self.clock.now()).date_naive();
@@ -108,8 +123,10 @@ impl Stage for Issue {
     fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Verdicts, Fault> {
         let now = self.clock.now();
         let drafts: Vec<GuaranteeDraft> = items.iter().map(|(_, outcome)| outcome.draft.clone()).collect();
-        let outcomes: HashMap<(&str, i64), &Outcome> =
-            items.iter().map(|(_, outcome)| ((outcome.draft.application_id.as_str(), outcome.draft.line), outcome)).collect();
+        let outcomes: HashMap<(&str, i64), &Outcome> = items
+            .iter()
+            .map(|(_, outcome)| ((outcome.draft.application_id.as_str(), outcome.draft.line), outcome))
+            .collect();
         let issued = issue::issue(db, &drafts, now, |draft, sequence| {
             let outcome = outcomes
                 .get(&(draft.application_id.as_str(), draft.line))
@@ -117,7 +134,9 @@ impl Stage for Issue {
             self.draw_up(outcome, sequence)
         })?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
-        let heads: Vec<_> = fresh.map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.certificate.content_sha256)).collect();
+        let heads: Vec<_> = fresh
+            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.certificate.content_sha256))
+            .collect();
         chain_head::write(db, &heads)?;
         Ok(items
             .iter()
@@ -141,9 +160,15 @@ impl Stage for Issue {
 impl Issue {
     /// The number and the content of the first certificate.
     fn draw_up(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
-        let entry = self.data.sureties.on(outcome.issued_on).map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
+        let entry = self
+            .data
+            .sureties
+            .on(outcome.issued_on)
+            .map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
         let term =
-            outcome.draft.term.parse().map_err(|error: std::num::ParseIntError| Fault::from_error(Reason::NumberExhausted, &error))?;
+            outcome.draft.term.parse().map_err(|error: std::num::ParseIntError| {
+                Fault::from_error(Reason::NumberExhausted, &error)
+            })?;
         let number = GuaranteeNumber::build(&outcome.application.branch, term, sequence, entry.number_suffix)
             .map_err(|error: NumberError| Fault::from_error(Reason::NumberExhausted, &error))?;
         let content = draw_up(&self.data, &outcome.application, outcome.line, &number, 0, outcome.issued_on)?;
@@ -177,21 +202,35 @@ mod tests {
         let jobs = trial.up_to(NAME, &example()).await;
         trial.run(&Issue::new(&trial.services), &jobs).await;
         let mut db = trial.services.pool.get().unwrap();
-        let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M").unwrap().expect("the first number of the term");
+        let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M")
+            .unwrap()
+            .expect("the first number of the term");
         let certificates = hosho_schema::models::certificate::by_guarantees(&mut db, &[&found.id]).unwrap();
         let content: snapshots::Certificate = snapshots::read(&certificates[0][0].content).unwrap();
-        assert_eq!((content.number.as_str(), content.revision, content.issued_on.to_string().as_str()), ("31075-00001M", 0, "2026-12-01"));
-        assert!(!content.obligee.title.is_empty() && !content.surety.president.is_empty() && !content.branch.telephone.is_empty());
+        assert_eq!(
+            (content.number.as_str(), content.revision, content.issued_on.to_string().as_str()),
+            ("31075-00001M", 0, "2026-12-01")
+        );
+        assert!(
+            !content.obligee.title.is_empty()
+                && !content.surety.president.is_empty()
+                && !content.branch.telephone.is_empty()
+        );
     }
 
     #[tokio::test]
     async fn what_does_not_exist_is_a_dead_letter_and_harms_no_neighbour() {
         let trial = Trial::new();
         let good = trial.up_to(NAME, &example()).await.remove(0);
-        let beyond = String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();
+        let beyond =
+            String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();
         let payloads = [br#"{"application":"nowhere","line":0}"#.to_vec(), beyond, good, b"[]".to_vec()];
         let verdicts = trial.run(&Issue::new(&trial.services), &payloads).await;
-        let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.as_ref().err().map(|fault| fault.reason)).collect();
-        assert_eq!(reasons, [Some(Reason::ReferenceMissing), Some(Reason::ReferenceMissing), None, Some(Reason::Undecodable)]);
+        let reasons: Vec<_> =
+            verdicts.iter().map(|verdict| verdict.as_ref().err().map(|fault| fault.reason)).collect();
+        assert_eq!(
+            reasons,
+            [Some(Reason::ReferenceMissing), Some(Reason::ReferenceMissing), None, Some(Reason::Undecodable)]
+        );
     }
 }

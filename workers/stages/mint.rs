@@ -55,7 +55,11 @@ impl Mint {
 
 /// The message that asks for the key of a guarantee.
 pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(NAME, &format!("{guarantee}:{revision}"), &MintV1 { guarantee: guarantee.to_owned(), revision })
+    item.successor(
+        NAME,
+        &format!("{guarantee}:{revision}"),
+        &MintV1 { guarantee: guarantee.to_owned(), revision },
+    )
 }
 
 impl Stage for Mint {
@@ -69,7 +73,8 @@ impl Stage for Mint {
     }
 
     fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
-        let keys: Vec<(&str, i64)> = items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
+        let keys: Vec<(&str, i64)> =
+            items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let certificates = certificate::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let minted = authentication_key::by_guarantees(db, &guarantees)?;
@@ -78,7 +83,8 @@ impl Stage for Mint {
             .zip(certificates)
             .zip(minted)
             .map(|((item, certificate), minted)| {
-                let (_, guarantee) = certificate.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let (_, guarantee) =
+                    certificate.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
                 let due = guarantee.medium == MediumV1::Electronic && minted.is_none();
                 Ok(Facts { number: guarantee.number, due })
             })
@@ -110,7 +116,11 @@ impl Stage for Mint {
             .iter()
             .map(|(item, outcome)| {
                 if outcome.row.is_some() {
-                    info!(guarantee.id = item.job.guarantee, trace.id = item.trace.trace_id(), "Authentication key minted");
+                    info!(
+                        guarantee.id = item.job.guarantee,
+                        trace.id = item.trace.trace_id(),
+                        "Authentication key minted"
+                    );
                 }
                 Ok(vec![render::job(item, &item.job.guarantee, item.job.revision)])
             })
@@ -138,7 +148,12 @@ mod tests {
 
         let row = before[0].clone().expect("an electronic guarantee has a key");
         let key = trial.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
-        let number = certificate::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)]).unwrap().remove(0).unwrap().1.number;
+        let number = certificate::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
+            .unwrap()
+            .remove(0)
+            .unwrap()
+            .1
+            .number;
         assert_eq!(trial.services.keys.lookup_hash(&number, &key), row.lookup_hash);
         assert!(!row.sealed.windows(12).any(|window| window == key.expose().as_bytes()));
         for message in first.iter().flat_map(|verdict| verdict.as_ref().unwrap()) {
@@ -158,7 +173,10 @@ mod tests {
     #[tokio::test]
     async fn an_unknown_guarantee_is_a_dead_letter() {
         let trial = Trial::new();
-        let fault = trial.run_one(&Mint::new(&trial.services), br#"{"guarantee":"nowhere","revision":0}"#).await.unwrap_err();
+        let fault = trial
+            .run_one(&Mint::new(&trial.services), br#"{"guarantee":"nowhere","revision":0}"#)
+            .await
+            .unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);
     }
 }

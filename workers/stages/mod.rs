@@ -60,7 +60,14 @@ pub trait Visitor {
 }
 
 /// Starts `concurrency` consumers per lane for one stage. False when there is no such stage.
-pub fn start(name: &str, services: &Services, runner: &Runner, lanes: &[Lane], concurrency: usize, tasks: &mut JoinSet<()>) -> bool {
+pub fn start(
+    name: &str,
+    services: &Services,
+    runner: &Runner,
+    lanes: &[Lane],
+    concurrency: usize,
+    tasks: &mut JoinSet<()>,
+) -> bool {
     visit(name, services, Start { runner, lanes, concurrency, tasks }).is_some()
 }
 
@@ -78,7 +85,11 @@ impl Visitor for Start<'_> {
         let stage = Arc::new(stage);
         for lane in self.lanes {
             for _ in 0..self.concurrency {
-                self.runner.precedence.spawn(*lane, self.runner.clone().run(Arc::clone(&stage), *lane), self.tasks);
+                self.runner.precedence.spawn(
+                    *lane,
+                    self.runner.clone().run(Arc::clone(&stage), *lane),
+                    self.tasks,
+                );
             }
         }
     }
@@ -92,7 +103,9 @@ fn decode<S: Stage<Job: hosho_schema::messages::Message>>(payload: &[u8]) -> Res
 fn undecodable(error: &hosho_schema::messages::DecodeError) -> Fault {
     use hosho_schema::messages::DecodeError;
     let text = match error {
-        DecodeError::NotJson { problem, line, column } => format!("the body is not JSON: {problem} (line {line}, column {column})"),
+        DecodeError::NotJson { problem, line, column } => {
+            format!("the body is not JSON: {problem} (line {line}, column {column})")
+        }
         DecodeError::Shape { .. } => "the body is JSON, but not a message of this stage".to_owned(),
     };
     Fault::new(Reason::Undecodable, text)

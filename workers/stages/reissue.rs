@@ -80,7 +80,11 @@ pub struct Outcome {
 
 impl Reissue {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), keys: Arc::clone(&services.keys) }
+        Self {
+            clock: services.clock.clone(),
+            data: Arc::clone(&services.data),
+            keys: Arc::clone(&services.keys),
+        }
     }
 }
 
@@ -109,7 +113,11 @@ impl Stage for Reissue {
         super::decode::<Self>(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<ReissueV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<ReissueV1>],
+    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         load(db, &items.iter().map(|item| item.job.guarantee.as_str()).collect::<Vec<_>>())
     }
 
@@ -124,12 +132,14 @@ impl Stage for Reissue {
         // A guarantee that comes twice has a round for each time: the second finds what the first has made.
         loop {
             let mut now: HashSet<&str> = HashSet::new();
-            let round: Vec<usize> =
-                (0..items.len()).filter(|place| verdicts[*place].is_none() && now.insert(&items[*place].0.job.guarantee)).collect();
+            let round: Vec<usize> = (0..items.len())
+                .filter(|place| verdicts[*place].is_none() && now.insert(&items[*place].0.job.guarantee))
+                .collect();
             if round.is_empty() {
                 break;
             }
-            let of_round: Vec<&(&Item<ReissueV1>, Outcome)> = round.iter().map(|place| &items[*place]).collect();
+            let of_round: Vec<&(&Item<ReissueV1>, Outcome)> =
+                round.iter().map(|place| &items[*place]).collect();
             for (place, verdict) in round.iter().zip(self.record_round(db, &of_round)?) {
                 verdicts[*place] = Some(verdict);
             }
@@ -168,12 +178,17 @@ fn seen(facts: &Facts) -> (usize, Vec<String>) {
 
 impl Reissue {
     /// Records guarantees that are locked, each of them once.
-    fn record_round(&self, db: &mut Connection, items: &[&(&Item<ReissueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record_round(
+        &self,
+        db: &mut Connection,
+        items: &[&(&Item<ReissueV1>, Outcome)],
+    ) -> Result<Verdicts, Fault> {
         let now = self.clock.now();
         let mut outcomes = self.still_holding(db, items)?;
         let done = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
         let made: Vec<Revision> = done.clone().flat_map(|outcome| outcome.made.clone()).collect();
-        let settlements: Vec<Settlement> = done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
+        let settlements: Vec<Settlement> =
+            done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
         let heads: Vec<ChainHead> = done.clone().filter_map(|outcome| outcome.head.clone()).collect();
         let standings: Vec<Standing> = done.filter_map(|outcome| outcome.standing.clone()).collect();
         certificate::insert(db, &made)?;
@@ -194,7 +209,11 @@ impl Reissue {
     }
 
     /// The outcomes, each worked out anew where its guarantee has moved on between reading and locking it.
-    fn still_holding(&self, db: &mut Connection, items: &[&(&Item<ReissueV1>, Outcome)]) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+    fn still_holding(
+        &self,
+        db: &mut Connection,
+        items: &[&(&Item<ReissueV1>, Outcome)],
+    ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         let now = load(db, &guarantees)?;
         let holding = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts, Fault>)| {
@@ -209,16 +228,19 @@ impl Reissue {
         let now = self.clock.now();
         let today = wareki::in_tokyo(now).date_naive();
         let Facts { guarantee, revisions, pending } = facts;
-        let mut life = Life::read(revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        let mut life =
+            Life::read(revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         let mut head = revisions.last().map(|last| last.content_sha256.clone());
-        let (mut made, mut settlements, mut events): (Vec<Revision>, _, _) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut made, mut settlements, mut events): (Vec<Revision>, _, _) =
+            (Vec::new(), Vec::new(), Vec::new());
         for row in due(item, pending) {
-            let change: Change =
-                snapshots::read(row.snapshot.as_deref().unwrap_or_default()).map_err(|error| unreadable("change", &error))?;
+            let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
+                .map_err(|error| unreadable("change", &error))?;
             let effect = life.apply(&change, today, |after, revision| {
                 changes::draw_up(&self.data, guarantee, after, revision, today).map_err(Trouble::Fault)
             });
-            let settlement = |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
+            let settlement =
+                |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
             match effect {
                 Ok(Effect::Made(new)) => {
                     let content_sha256 = chained_sha256(head.as_deref(), &new.content);
@@ -245,17 +267,26 @@ impl Reissue {
                 Err(Trouble::Violation(violation)) => {
                     let violations = vec![ViolationV1::from(violation)];
                     let told = snapshots::canonical(&violations);
-                    events.push(item.event(&format!("{}:refused", row.id), &amend::rejection(row, violations)?));
+                    events.push(
+                        item.event(&format!("{}:refused", row.id), &amend::rejection(row, violations)?),
+                    );
                     settlements.push(settlement(State::Refused, None, Some(told)));
                 }
                 Err(Trouble::Fault(fault)) => return Err(fault),
             }
         }
         let current = life.current().map_or(0, |(revision, _)| revision);
-        let incomplete = revisions.iter().filter(|row| row.completed_at.is_none()).chain(&made).map(|row| row.revision).collect();
+        let incomplete = revisions
+            .iter()
+            .filter(|row| row.completed_at.is_none())
+            .chain(&made)
+            .map(|row| row.revision)
+            .collect();
         Ok(Outcome {
             seen: seen(facts),
-            head: made.last().map(|last| self.keys.chain_head(&guarantee.id, last.revision + 1, &last.content_sha256)),
+            head: made
+                .last()
+                .map(|last| self.keys.chain_head(&guarantee.id, last.revision + 1, &last.content_sha256)),
             standing: (!made.is_empty()).then(|| Standing {
                 id: guarantee.id.clone(),
                 current_revision: current,

@@ -64,14 +64,20 @@ pub struct Outcome {
 
 impl Render {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), drawing: Drawing::of(services), documents: services.documents.clone() }
+        Self {
+            clock: services.clock.clone(),
+            drawing: Drawing::of(services),
+            documents: services.documents.clone(),
+        }
     }
 
     async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
         for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
             let stored = match self.documents.put(prefix(kind), &bytes).await {
                 // The store may have come back in between: then nothing is the matter with this document.
-                Err(error) if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() => {
+                Err(error)
+                    if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() =>
+                {
                     self.documents.put(prefix(kind), &bytes).await
                 }
                 stored => stored,
@@ -97,7 +103,11 @@ impl Render {
 
 /// The message that asks for the documents of one revision.
 pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(NAME, &format!("{guarantee}:{revision}"), &RenderV1 { guarantee: guarantee.to_owned(), revision, run: None })
+    item.successor(
+        NAME,
+        &format!("{guarantee}:{revision}"),
+        &RenderV1 { guarantee: guarantee.to_owned(), revision, run: None },
+    )
 }
 
 /// The message that asks for documents that are there already to be drawn again, by a run.
@@ -118,8 +128,13 @@ impl Stage for Render {
         super::decode::<Self>(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<RenderV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
-        let keys: Vec<(&str, i64)> = items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<RenderV1>],
+    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+        let keys: Vec<(&str, i64)> =
+            items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let certificates = certificate::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let sealed = authentication_key::by_guarantees(db, &guarantees)?;
@@ -129,9 +144,16 @@ impl Stage for Render {
             .zip(certificates)
             .zip(sealed)
             .map(|((item, issued), sealed)| {
-                let (revision, guarantee) = issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
-                let again = item.job.run.as_ref().and_then(|run| again.remove(&(revision.id.clone(), run.clone())));
-                Ok(Facts { revision, guarantee, sealed: sealed.map(|row| (row.data_key_id, row.sealed)), again })
+                let (revision, guarantee) =
+                    issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let again =
+                    item.job.run.as_ref().and_then(|run| again.remove(&(revision.id.clone(), run.clone())));
+                Ok(Facts {
+                    revision,
+                    guarantee,
+                    sealed: sealed.map(|row| (row.data_key_id, row.sealed)),
+                    again,
+                })
             })
             .collect())
     }
@@ -173,19 +195,30 @@ impl Stage for Render {
             })
             .collect();
         document::insert_new(db, &rows)?;
-        let arrived: Vec<&str> =
-            items.iter().filter(|(_, outcome)| outcome.arrives).map(|(_, outcome)| outcome.certificate_id.as_str()).collect();
+        let arrived: Vec<&str> = items
+            .iter()
+            .filter(|(_, outcome)| outcome.arrives)
+            .map(|(_, outcome)| outcome.certificate_id.as_str())
+            .collect();
         certificate::set_arrived(db, &arrived, now)?;
-        let again = items.iter().filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
+        let again = items
+            .iter()
+            .filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
         run_item::redrawn(db, &again.collect::<Vec<_>>(), now)?;
         Ok(items
             .iter()
             .map(|(item, outcome)| {
                 if let Some(told) = &outcome.redrawn {
                     let drawn = outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate);
-                    let sha256 = drawn.map_or_else(|| told.certificate_sha256.clone(), |(_, stored)| stored.sha256.clone());
+                    let sha256 = drawn
+                        .map_or_else(|| told.certificate_sha256.clone(), |(_, stored)| stored.sha256.clone());
                     let told = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..told.clone() };
-                    let key = format!("{}:{}:{}", item.job.guarantee, item.job.revision, item.job.run.as_deref().unwrap_or_default());
+                    let key = format!(
+                        "{}:{}:{}",
+                        item.job.guarantee,
+                        item.job.revision,
+                        item.job.run.as_deref().unwrap_or_default()
+                    );
                     return Ok(vec![item.event(&key, &told)]);
                 }
                 if outcome.arrives {
@@ -209,14 +242,20 @@ fn drawn_again(
     certificates: &[Option<(Revision, Guarantee)>],
 ) -> Result<HashMap<(String, String), String>, Fault> {
     let asked = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
-    let ids: Vec<&str> = asked.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
+    let ids: Vec<&str> =
+        asked.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
     let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
     Ok(certificates.map(|document| ((document.certificate_id, document.run_id), document.sha256)).collect())
 }
 
-fn redrawn(revision: &Revision, guarantee: Guarantee, certificate_sha256: String) -> Result<GuaranteeRedrawnV1, Fault> {
-    let content: Certificate = snapshots::read(&revision.content).map_err(|error| unreadable("certificate", &error))?;
+fn redrawn(
+    revision: &Revision,
+    guarantee: Guarantee,
+    certificate_sha256: String,
+) -> Result<GuaranteeRedrawnV1, Fault> {
+    let content: Certificate =
+        snapshots::read(&revision.content).map_err(|error| unreadable("certificate", &error))?;
     Ok(GuaranteeRedrawnV1 { number: guarantee.number, revision: content.revision, certificate_sha256 })
 }
 
@@ -243,13 +282,17 @@ mod tests {
         let job: RenderV1 = hosho_schema::messages::decode(&jobs[0]).unwrap();
         let stored = || {
             let mut db = trial.services.pool.get().unwrap();
-            let (certificate, _) = certificate::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
+            let (certificate, _) =
+                certificate::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
             let documents = document::by_certificates(&mut db, &[&certificate.id]).unwrap().remove(0);
             (certificate.arrived_at, documents)
         };
         let before = stored();
         assert_eq!(before.0, Some(now()));
-        assert_eq!(before.1.iter().map(|document| document.kind).collect::<Vec<_>>(), [Kind::Certificate, Kind::Notice]);
+        assert_eq!(
+            before.1.iter().map(|document| document.kind).collect::<Vec<_>>(),
+            [Kind::Certificate, Kind::Notice]
+        );
         for document in &before.1 {
             let bytes = trial.services.documents.get(&document.location).await.unwrap();
             assert!(bytes.starts_with(b"%PDF-1.7"));
@@ -273,7 +316,8 @@ mod tests {
             replayed: false,
         };
         let draw = || {
-            let facts = stage.load(&mut trial.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
+            let facts =
+                stage.load(&mut trial.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
             stage.decide(&item, facts).unwrap().drawn
         };
         let first = draw();

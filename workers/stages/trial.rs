@@ -56,7 +56,8 @@ impl Trial {
         let config = Config::load(None, &[]).unwrap();
         let pool = db::Pool::open(&format!("sqlite:{}", path("hosho.sqlite").display()), 1).unwrap();
         db::migrate(&mut pool.get().unwrap()).unwrap();
-        let (clock, documents) = (Clock::fixed(now()), Documents::open(&format!("file:{}", path("documents").display())).unwrap());
+        let (clock, documents) =
+            (Clock::fixed(now()), Documents::open(&format!("file:{}", path("documents").display())).unwrap());
         let services = Services {
             data: Arc::new(Data::load(&config).unwrap()),
             keys: Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()),
@@ -83,7 +84,11 @@ impl Trial {
     }
 
     /// Runs a stage on payloads as the runner does, in one batch; one verdict per payload.
-    pub(super) async fn run<S: Stage>(&self, stage: &S, payloads: &[Vec<u8>]) -> Vec<Result<Vec<Outgoing>, Fault>> {
+    pub(super) async fn run<S: Stage>(
+        &self,
+        stage: &S,
+        payloads: &[Vec<u8>],
+    ) -> Vec<Result<Vec<Outgoing>, Fault>> {
         let trace = Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = payloads.iter().map(|_| None).collect();
         let (mut places, mut items) = (Vec::new(), Vec::new());
@@ -190,7 +195,8 @@ pub(super) fn paper() -> Vec<u8> {
 
 /// The only event of a type among messages.
 pub(super) fn event<M: Message>(messages: &[Outgoing]) -> M {
-    let mut found = messages.iter().filter(|message| message.envelope.message_type.as_deref() == Some(M::TYPE));
+    let mut found =
+        messages.iter().filter(|message| message.envelope.message_type.as_deref() == Some(M::TYPE));
     let event = found.next().unwrap_or_else(|| panic!("no {}", M::TYPE));
     assert!(found.next().is_none(), "more than one {}", M::TYPE);
     messages::decode(&event.envelope.payload).unwrap()

@@ -23,7 +23,8 @@ use hosho_schema::{
     db::Connection,
     ids,
     messages::{
-        self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CalculationV1, DecodeError, RejectedLineV1, ViolationV1,
+        self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CalculationV1, DecodeError,
+        RejectedLineV1, ViolationV1,
     },
     models::application::{self, Application as Row},
     snapshots,
@@ -90,7 +91,11 @@ struct Identity {
 
 impl Validate {
     pub(super) fn new(services: &Services) -> Self {
-        Self { clock: services.clock.clone(), data: Arc::clone(&services.data), fonts: Arc::clone(services.press.fonts()) }
+        Self {
+            clock: services.clock.clone(),
+            data: Arc::clone(&services.data),
+            fonts: Arc::clone(services.press.fonts()),
+        }
     }
 
     fn judge(&self, received: &Received, now: NaiveDateTime) -> Judged {
@@ -120,7 +125,11 @@ impl Stage for Validate {
         receive(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<Received>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<Received>],
+    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let ids: Vec<&str> = items.iter().map(|item| item.job.id.as_str()).collect();
         let rows = application::by_ids(db, &ids)?;
         Ok(rows.into_iter().map(|row| Ok(if row.is_some() { Facts::Known } else { Facts::New })).collect())
@@ -144,7 +153,8 @@ impl Stage for Validate {
     }
 
     fn record(&self, db: &mut Connection, items: &[(&Item<Received>, Outcome)]) -> Result<Verdicts, Fault> {
-        let candidates: Vec<&Candidate> = items.iter().filter_map(|(_, outcome)| outcome.candidate.as_ref()).collect();
+        let candidates: Vec<&Candidate> =
+            items.iter().filter_map(|(_, outcome)| outcome.candidate.as_ref()).collect();
         let fresh = decisions::store(db, &candidates)?;
         let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.id.as_str()).collect();
         let stored = application::by_ids(db, &ids)?;
@@ -169,15 +179,23 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
         Ok(application) => {
             let identity = Identity { source: application.source.clone(), id: application.id.clone() };
             if !(is_storable(&identity.source) && is_storable(&identity.id)) {
-                return Err(Fault::new(Reason::Undecodable, "source or id is such that no answer could be found under it"));
+                return Err(Fault::new(
+                    Reason::Undecodable,
+                    "source or id is such that no answer could be found under it",
+                ));
             }
             (identity, Ok(Box::new(application)))
         }
         Err(error @ DecodeError::NotJson { .. }) => return Err(undecodable(&error)),
         Err(error) => {
             // Read to the end this time: what was misshapen first may also be cut off, and then it is no JSON.
-            let identity: Identity = serde_json::from_slice(payload)
-                .map_err(|second| if second.is_data() { undecodable(&error) } else { undecodable(&DecodeError::not_json(&second)) })?;
+            let identity: Identity = serde_json::from_slice(payload).map_err(|second| {
+                if second.is_data() {
+                    undecodable(&error)
+                } else {
+                    undecodable(&DecodeError::not_json(&second))
+                }
+            })?;
             if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
                 return Err(undecodable(&error));
             }
@@ -225,11 +243,18 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         let violations = vec![ViolationV1::from(Violation::id_reused(&row.source, &row.upstream_id))];
         return Ok(vec![rejected(&item, row, violations, Vec::new(), &item.job.sha256)]);
     }
-    let calculations: Vec<CalculationV1> = snapshots::read(&row.calculations).map_err(|error| unreadable("calculations", &error))?;
+    let calculations: Vec<CalculationV1> =
+        snapshots::read(&row.calculations).map_err(|error| unreadable("calculations", &error))?;
     if let Some(snapshot) = &row.snapshot {
-        let application: snapshots::Application = snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
+        let application: snapshots::Application =
+            snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
         if fresh {
-            info!(application.id = row.id, application.lines = row.lines, trace.id = item.trace.trace_id(), "Application accepted");
+            info!(
+                application.id = row.id,
+                application.lines = row.lines,
+                trace.id = item.trace.trace_id(),
+                "Application accepted"
+            );
         } else {
             debug!(
                 application.id = row.id,
@@ -239,17 +264,27 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         }
         return Ok(follow(&item, row, &application, calculations));
     }
-    let violations: Vec<ViolationV1> =
-        snapshots::read(row.violations.as_deref().unwrap_or("[]")).map_err(|error| unreadable("violations", &error))?;
+    let violations: Vec<ViolationV1> = snapshots::read(row.violations.as_deref().unwrap_or("[]"))
+        .map_err(|error| unreadable("violations", &error))?;
     if fresh {
         let codes: Vec<&str> = violations.iter().map(|violation| violation.code.as_str()).collect();
-        info!(application.id = row.id, application.violations = codes.join(" "), trace.id = item.trace.trace_id(), "Application rejected");
+        info!(
+            application.id = row.id,
+            application.violations = codes.join(" "),
+            trace.id = item.trace.trace_id(),
+            "Application rejected"
+        );
     }
     Ok(vec![rejected(&item, row, violations, calculations, "")])
 }
 
 /// The successors of an accepted application.
-fn follow(item: &Item<&Received>, row: &Row, application: &snapshots::Application, calculations: Vec<CalculationV1>) -> Vec<Outgoing> {
+fn follow(
+    item: &Item<&Received>,
+    row: &Row,
+    application: &snapshots::Application,
+    calculations: Vec<CalculationV1>,
+) -> Vec<Outgoing> {
     let accepted = ApplicationAcceptedV1 {
         source: row.source.clone(),
         id: row.upstream_id.clone(),
@@ -262,12 +297,30 @@ fn follow(item: &Item<&Received>, row: &Row, application: &snapshots::Applicatio
     messages
 }
 
-fn rejected(item: &Item<&Received>, row: &Row, violations: Vec<ViolationV1>, calculations: Vec<CalculationV1>, key: &str) -> Outgoing {
+fn rejected(
+    item: &Item<&Received>,
+    row: &Row,
+    violations: Vec<ViolationV1>,
+    calculations: Vec<CalculationV1>,
+    key: &str,
+) -> Outgoing {
     let products = item.job.content.as_ref().map_or_else(
         |_| Vec::new(),
-        |application| application.products.iter().map(|line| RejectedLineV1 { product: line.product, medium: line.medium }).collect(),
+        |application| {
+            application
+                .products
+                .iter()
+                .map(|line| RejectedLineV1 { product: line.product, medium: line.medium })
+                .collect()
+        },
     );
-    let event = ApplicationRejectedV1 { source: row.source.clone(), id: row.upstream_id.clone(), products, violations, calculations };
+    let event = ApplicationRejectedV1 {
+        source: row.source.clone(),
+        id: row.upstream_id.clone(),
+        products,
+        violations,
+        calculations,
+    };
     item.event(&format!("{}:{key}", row.id), &event)
 }
 
@@ -291,11 +344,15 @@ mod tests {
         let messages = trial.run_one(&Validate::new(&trial.services), &example()).await.unwrap();
         let accepted: ApplicationAcceptedV1 = event(&messages);
         assert_eq!(accepted.products.len(), 2);
-        let jobs = messages.iter().filter(|message| message.destination == Destination::Stage(issue::NAME, crate::broker::Lane::Live));
+        let jobs = messages.iter().filter(|message| {
+            message.destination == Destination::Stage(issue::NAME, crate::broker::Lane::Live)
+        });
         assert_eq!(jobs.count(), 2);
         for message in &messages {
             assert_eq!(message.envelope.correlation_id.as_ref(), Some(&accepted.application));
-            assert!(message.envelope.traceparent.as_ref().unwrap().contains("4bf92f3577b34da6a3ce929d0e0e4736"));
+            assert!(
+                message.envelope.traceparent.as_ref().unwrap().contains("4bf92f3577b34da6a3ce929d0e0e4736")
+            );
             let payload = String::from_utf8(message.envelope.payload.clone()).unwrap();
             assert!(!payload.contains('@') && !payload.contains("髙"), "{payload}");
         }
@@ -338,7 +395,9 @@ mod tests {
         let rejected: ApplicationRejectedV1 = event(&messages);
         assert_eq!((messages.len(), rejected.violations[0].code.as_str()), (1, "application.id_reused"));
         // Written differently, it is the same content.
-        let pretty = serde_json::to_vec_pretty(&serde_json::from_slice::<serde_json::Value>(&example()).unwrap()).unwrap();
+        let pretty =
+            serde_json::to_vec_pretty(&serde_json::from_slice::<serde_json::Value>(&example()).unwrap())
+                .unwrap();
         let _: ApplicationAcceptedV1 = event(&trial.run_one(&stage, &pretty).await.unwrap());
     }
 
@@ -352,7 +411,10 @@ mod tests {
         assert!(rejected.violations[0].path.starts_with("$.works"), "{rejected:?}");
         let unstorable = changed(|application| application["id"] = "a\0b".into());
         assert_eq!(trial.run_one(&stage, &unstorable).await.unwrap_err().reason, Reason::Undecodable);
-        let fault = trial.run_one(&stage, br#"{"source": "a b", "id": "x", "taro@example.com": 1}"#).await.unwrap_err();
+        let fault = trial
+            .run_one(&stage, br#"{"source": "a b", "id": "x", "taro@example.com": 1}"#)
+            .await
+            .unwrap_err();
         assert_eq!(fault.reason, Reason::Undecodable);
         assert!(!fault.text.contains("taro"), "{fault}");
     }

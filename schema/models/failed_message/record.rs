@@ -23,7 +23,11 @@ pub struct Recorded {
 }
 
 /// Records letters. One transaction; contention when another ingester has just recorded the same message.
-pub fn record(connection: &mut Connection, letters: &[Letter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+pub fn record(
+    connection: &mut Connection,
+    letters: &[Letter],
+    now: NaiveDateTime,
+) -> Result<Recorded, DbError> {
     connection.transaction(|connection| {
         let now = micros(now);
         let mut recorded = Recorded::default();
@@ -56,14 +60,19 @@ fn record_round(
     for (((id, letter), row), attempts) in letters.iter().zip(known).zip(attempts) {
         let failed_at = micros(letter.failed_at);
         told.extend(letter.earlier.iter().map(|attempt| (id, attempt.clone())));
-        told.push((id, Attempt { at: failed_at, code: letter.code.clone(), text: Some(letter.text.clone()) }));
+        told.push((
+            id,
+            Attempt { at: failed_at, code: letter.code.clone(), text: Some(letter.text.clone()) },
+        ));
         let Some(row) = row else {
             fresh.push(first(id, letter, now));
             continue;
         };
         // Of what nobody waits for any more, a copy may be news as well; and news is better told twice.
         let is_open = !matches!(row.state, State::Resolved | State::Discarded);
-        let told_before = |attempt: &Attempt| attempt.code == letter.code && (attempt.at == failed_at || letter.is_copy && is_open);
+        let told_before = |attempt: &Attempt| {
+            attempt.code == letter.code && (attempt.at == failed_at || letter.is_copy && is_open)
+        };
         if attempts.iter().any(told_before) {
             recorded.known += 1;
             continue;
@@ -142,7 +151,9 @@ fn first(id: &str, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
 fn again(row: &FailedMessage, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
     let failed_at = micros(letter.failed_at);
     let state = match row.state {
-        State::Replaying if letter.replay_id.is_some() && letter.replay_id == row.replay_id => State::FailedAgain,
+        State::Replaying if letter.replay_id.is_some() && letter.replay_id == row.replay_id => {
+            State::FailedAgain
+        }
         // A letter from before it was worked off, on its way for long.
         State::Resolved if failed_at <= row.changed_at => State::Resolved,
         State::Resolved => State::Failed,
@@ -165,7 +176,8 @@ fn again(row: &FailedMessage, letter: &Letter, now: NaiveDateTime) -> FailedMess
 }
 
 fn insert_attempts(connection: &mut Connection, told: &[(&String, Attempt)]) -> Result<(), DbError> {
-    let mut rows: Vec<_> = told.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
+    let mut rows: Vec<_> =
+        told.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
     // The last attempt comes with its text; it wins over the same one told without.
     rows.sort_by(|a, b| (a.0, a.1, a.2, a.3.is_none()).cmp(&(b.0, b.1, b.2, b.3.is_none())));
     rows.dedup_by(|later, first| (later.0, later.1, later.2) == (first.0, first.1, first.2));

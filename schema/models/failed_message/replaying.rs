@@ -44,7 +44,11 @@ pub(in crate::models) fn freeze(
 }
 
 /// The next messages a replay has not sent, the earliest failure first.
-pub fn unsent(connection: &mut Connection, replay_id: &str, limit: i64) -> Result<Vec<FailedMessage>, DbError> {
+pub fn unsent(
+    connection: &mut Connection,
+    replay_id: &str,
+    limit: i64,
+) -> Result<Vec<FailedMessage>, DbError> {
     match_connection!(connection, c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
@@ -59,7 +63,12 @@ pub fn unsent(connection: &mut Connection, replay_id: &str, limit: i64) -> Resul
 }
 
 /// Writes down that a replay has sent messages. What it does not hold any more is left alone.
-pub fn mark_sent(connection: &mut Connection, replay_id: &str, ids: &[&str], now: NaiveDateTime) -> Result<(), DbError> {
+pub fn mark_sent(
+    connection: &mut Connection,
+    replay_id: &str,
+    ids: &[&str],
+    now: NaiveDateTime,
+) -> Result<(), DbError> {
     for ids in ids.chunks(MAX_BINDS - 8) {
         match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
@@ -74,7 +83,11 @@ pub fn mark_sent(connection: &mut Connection, replay_id: &str, ids: &[&str], now
 }
 
 /// Takes what a replay sent before a moment, and what nobody has settled since, for lost: it waits to be sent once more.
-pub fn mark_lost(connection: &mut Connection, replay_id: &str, sent_before: NaiveDateTime) -> Result<usize, DbError> {
+pub fn mark_lost(
+    connection: &mut Connection,
+    replay_id: &str,
+    sent_before: NaiveDateTime,
+) -> Result<usize, DbError> {
     match_connection!(connection, c => {
         diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
             .filter(failed_message::state.eq(State::Replaying))
@@ -104,7 +117,11 @@ pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), Db
 }
 
 /// Lets go of what a replay has not settled: `failed` again, for another to take. What is under way may still settle.
-pub(in crate::models) fn release(connection: &mut Connection, replay_id: &str, now: NaiveDateTime) -> Result<usize, DbError> {
+pub(in crate::models) fn release(
+    connection: &mut Connection,
+    replay_id: &str,
+    now: NaiveDateTime,
+) -> Result<usize, DbError> {
     match_connection!(connection, c => {
         diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
             .filter(failed_message::state.eq(State::Replaying))
@@ -155,7 +172,11 @@ pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress
 }
 
 /// The outcomes of a replay that came last, the newest first: the cause of a failure, `None` where it was worked off.
-pub fn last_settled(connection: &mut Connection, replay_id: &str, limit: i64) -> Result<Vec<Option<String>>, DbError> {
+pub fn last_settled(
+    connection: &mut Connection,
+    replay_id: &str,
+    limit: i64,
+) -> Result<Vec<Option<String>>, DbError> {
     let rows: Vec<(State, String)> = match_connection!(connection, c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
@@ -166,5 +187,8 @@ pub fn last_settled(connection: &mut Connection, replay_id: &str, limit: i64) ->
             .load(c)
     })
     .map_err(reading("failed messages"))?;
-    Ok(rows.into_iter().map(|(state, fingerprint)| (state == State::FailedAgain).then_some(fingerprint)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|(state, fingerprint)| (state == State::FailedAgain).then_some(fingerprint))
+        .collect())
 }

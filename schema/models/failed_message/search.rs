@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, max, min, sql};
 use diesel::sql_types::Bool;
-use diesel::{EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper, TextExpressionMethods};
+use diesel::{
+    EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper,
+    TextExpressionMethods,
+};
 
 use super::{FREE, FailedMessage, State, texts};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading};
@@ -76,8 +79,10 @@ macro_rules! narrowed {
             query = query.filter(failed_message::replay_id.eq(id));
         }
         if let Some(id) = &filter.run_id {
-            let of_run = run_item::table.filter(run_item::run_id.eq(id)).select(run_item::failed_id).into_boxed();
-            query = query.filter(diesel::NullableExpressionMethods::nullable(failed_message::id).eq_any(of_run));
+            let of_run =
+                run_item::table.filter(run_item::run_id.eq(id)).select(run_item::failed_id).into_boxed();
+            query =
+                query.filter(diesel::NullableExpressionMethods::nullable(failed_message::id).eq_any(of_run));
         }
         if filter.free {
             query = query.filter(sql::<Bool>(FREE));
@@ -121,7 +126,17 @@ impl Group {
 
 /// Groups what a filter finds by cause, the largest group first.
 pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>, DbError> {
-    type Row = (String, String, String, State, i64, Option<NaiveDateTime>, Option<NaiveDateTime>, Option<String>, Option<String>);
+    type Row = (
+        String,
+        String,
+        String,
+        State,
+        i64,
+        Option<NaiveDateTime>,
+        Option<NaiveDateTime>,
+        Option<String>,
+        Option<String>,
+    );
     let rows: Vec<Row> = match_connection!(connection, c: B => {
         let query = failed_message::table
             .group_by((failed_message::fingerprint, failed_message::stage, failed_message::code, failed_message::state))
@@ -142,17 +157,20 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
     .map_err(reading("failed messages"))?;
     let mut groups: BTreeMap<(String, String, String), Group> = BTreeMap::new();
     for (fingerprint, stage, code, state, count, first, last, text, sample) in rows {
-        let (Some(first), Some(last), Some(text), Some(sample)) = (first, last, text, sample) else { continue };
-        let group = groups.entry((fingerprint.clone(), stage.clone(), code.clone())).or_insert_with(|| Group {
-            fingerprint,
-            stage,
-            code,
-            text,
-            sample,
-            first_failed_at: first,
-            last_failed_at: last,
-            states: BTreeMap::new(),
-        });
+        let (Some(first), Some(last), Some(text), Some(sample)) = (first, last, text, sample) else {
+            continue;
+        };
+        let group =
+            groups.entry((fingerprint.clone(), stage.clone(), code.clone())).or_insert_with(|| Group {
+                fingerprint,
+                stage,
+                code,
+                text,
+                sample,
+                first_failed_at: first,
+                last_failed_at: last,
+                states: BTreeMap::new(),
+            });
         group.first_failed_at = group.first_failed_at.min(first);
         group.last_failed_at = group.last_failed_at.max(last);
         group.states.insert(state, count);
@@ -163,7 +181,10 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
 }
 
 /// Counts what a filter finds, by stage and state.
-pub fn counts(connection: &mut Connection, filter: &Filter) -> Result<BTreeMap<(String, State), i64>, DbError> {
+pub fn counts(
+    connection: &mut Connection,
+    filter: &Filter,
+) -> Result<BTreeMap<(String, State), i64>, DbError> {
     let rows: Vec<(String, State, i64)> = match_connection!(connection, c: B => {
         let query = failed_message::table
             .group_by((failed_message::stage, failed_message::state))
@@ -176,7 +197,12 @@ pub fn counts(connection: &mut Connection, filter: &Filter) -> Result<BTreeMap<(
 }
 
 /// Reads a page of what a filter finds, the latest failure first.
-pub fn list(connection: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<FailedMessage>, DbError> {
+pub fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<FailedMessage>, DbError> {
     match_connection!(connection, c: B => {
         narrowed!(failed_message::table.select(FailedMessage::as_select()).into_boxed::<B>(), filter)
             .order((failed_message::last_failed_at.desc(), failed_message::id))

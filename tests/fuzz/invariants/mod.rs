@@ -25,8 +25,9 @@ use hosho::{
 use hosho_schema::{
     ids,
     messages::{
-        ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, BaseV1, BoundV1, CalculationV1, DecodeError, Figure, MediumV1,
-        Message, NotificationV1, PrincipalV1, ProductV1, RejectedLineV1, ViolationV1, decode,
+        ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, BaseV1, BoundV1, CalculationV1,
+        DecodeError, Figure, MediumV1, Message, NotificationV1, PrincipalV1, ProductV1, RejectedLineV1,
+        ViolationV1, decode,
     },
     money::Yen,
     snapshots::{self, Application, Company},
@@ -48,7 +49,10 @@ pub fn hold(payload: &[u8]) -> BTreeSet<&'static str> {
             outcomes.extend(violations.iter().map(|violation| violation.code.as_str()));
         }
         Ok(wire) => {
-            assert!(decode(&written(&wire)).is_ok_and(|again: ApplicationV1| again == wire), "an application does not travel");
+            assert!(
+                decode(&written(&wire)).is_ok_and(|again: ApplicationV1| again == wire),
+                "an application does not travel"
+            );
             one_content(payload, &wire);
             let alone = judged(&wire);
             for engaged in engagements(&alone) {
@@ -79,10 +83,14 @@ fn obligees() -> Registry {
     "strict".clone_into(&mut strict.code);
     strict.electronic.clear();
     let mut limits = built_in.national().on(day(2026, 12, 1)).clone();
-    (limits.advance.minimum_contract_price, limits.advance.maximum) = (Some(Yen(5_000_000)), Some(Yen(3_000_000)));
+    (limits.advance.minimum_contract_price, limits.advance.maximum) =
+        (Some(Yen(5_000_000)), Some(Yen(3_000_000)));
     limits.interim.maximum = Some(Yen(1_000_000));
     strict.limits = Timeline::always(limits);
-    let all = built_in.iter().map(|obligee| (obligee.clone(), origins(&obligee.code))).chain([(strict, origins("ryugasaki"))]);
+    let all = built_in
+        .iter()
+        .map(|obligee| (obligee.clone(), origins(&obligee.code)))
+        .chain([(strict, origins("ryugasaki"))]);
     Registry::under(built_in.national().clone(), all)
 }
 
@@ -146,7 +154,8 @@ fn engagements(alone: &Judged) -> Vec<Vec<Engaged>> {
 fn misfit(error: &DecodeError, violation: &Violation) {
     let told = matches!(
         (error, violation.code),
-        (DecodeError::NotJson { .. }, Code::MessageNotJson) | (DecodeError::Shape { .. }, Code::MessageMalformed)
+        (DecodeError::NotJson { .. }, Code::MessageNotJson)
+            | (DecodeError::Shape { .. }, Code::MessageMalformed)
     );
     assert!(told, "{error:?} is told as {violation:?}");
     let ours = |character: char| matches!(character, ' '..='~' | '…');
@@ -159,7 +168,9 @@ fn one_content(payload: &[u8], wire: &ApplicationV1) {
     let pretty = serde_json::to_vec_pretty(&value).expect("JSON can be written");
     assert_eq!(content_sha256(payload), content_sha256(&pretty), "the content depends on how it is written");
     assert!(
-        content_sha256(payload).is_some() || wire.source.len() + wire.id.len() > 256 || (wire.source.clone() + &wire.id).contains('\0')
+        content_sha256(payload).is_some()
+            || wire.source.len() + wire.id.len() > 256
+            || (wire.source.clone() + &wire.id).contains('\0')
     );
 }
 
@@ -185,16 +196,28 @@ fn decided(wire: &ApplicationV1, judged: Judged, engaged: &[Engaged]) -> BTreeSe
 }
 
 /// An accepted application keeps every limit, and is accepted again in its normal form, which is its own normal form.
-fn accepted(wire: &ApplicationV1, application: &Application, calculations: Vec<CalculationV1>, engaged: &[Engaged], key: Option<&String>) {
+fn accepted(
+    wire: &ApplicationV1,
+    application: &Application,
+    calculations: Vec<CalculationV1>,
+    engaged: &[Engaged],
+    key: Option<&String>,
+) {
     for (line, product) in application.products.iter().enumerate() {
         let path = format!("$.products[{line}].amount");
         assert!((1..=1_000_000_000_000).contains(&product.amount.0));
         assert!(calculations.iter().any(|calculation| calculation.path == path), "no sum explains {path}");
     }
-    assert!(calculations.iter().all(|calculation| calculation.kept), "accepted beyond a limit: {calculations:?}");
+    assert!(
+        calculations.iter().all(|calculation| calculation.kept),
+        "accepted beyond a limit: {calculations:?}"
+    );
     let expiries = application.products.iter().map(|line| expires_on(line.product, &application.works));
     assert!(application.works.from <= application.works.to && expiries.max() <= Some(application.works.to));
-    assert!(snapshots::read::<Application>(&snapshots::canonical(application)).is_ok_and(|read| read == *application));
+    assert!(
+        snapshots::read::<Application>(&snapshots::canonical(application))
+            .is_ok_and(|read| read == *application)
+    );
 
     let normal = on_the_wire(application, wire);
     let mut again = judged(&normal);
@@ -202,7 +225,12 @@ fn accepted(wire: &ApplicationV1, application: &Application, calculations: Vec<C
     assert_eq!(again.works_key().as_ref(), key, "the normal form names other works");
     let (verdict, sums) = again.verdict();
     let verdict = verdict.unwrap_or_else(|violations| panic!("the normal form is rejected: {violations:?}"));
-    assert!(verdict == *application, "{}\nbecomes\n{}", snapshots::canonical(application), snapshots::canonical(&verdict));
+    assert!(
+        verdict == *application,
+        "{}\nbecomes\n{}",
+        snapshots::canonical(application),
+        snapshots::canonical(&verdict)
+    );
     assert_eq!(sums, calculations);
 
     let event = ApplicationAcceptedV1 {
@@ -221,7 +249,11 @@ fn rejected(wire: &ApplicationV1, violations: Vec<Violation>, calculations: Vec<
     let event = ApplicationRejectedV1 {
         source: wire.source.clone(),
         id: wire.id.clone(),
-        products: wire.products.iter().map(|line| RejectedLineV1 { product: line.product, medium: line.medium }).collect(),
+        products: wire
+            .products
+            .iter()
+            .map(|line| RejectedLineV1 { product: line.product, medium: line.medium })
+            .collect(),
         violations: violations.into_iter().map(ViolationV1::from).collect(),
         calculations,
     };
@@ -236,9 +268,16 @@ fn told(violations: &[Violation], calculations: &[CalculationV1]) {
         assert!(Code::ALL.contains(&violation.code));
         assert!(once.insert((violation.code, &violation.path)), "told twice: {violation:?}");
         let plain = |character: char| character.is_ascii_alphanumeric() || "$._-[]…".contains(character);
-        assert!(violation.path.starts_with('$') && violation.path.chars().all(plain) && violation.path.len() <= 300, "{violation:?}");
+        assert!(
+            violation.path.starts_with('$')
+                && violation.path.chars().all(plain)
+                && violation.path.len() <= 300,
+            "{violation:?}"
+        );
         let own = violation.code.documentation();
-        for (message, words) in [(&violation.message_ja, own.message_ja), (&violation.message_en, own.message_en)] {
+        for (message, words) in
+            [(&violation.message_ja, own.message_ja), (&violation.message_en, own.message_en)]
+        {
             assert!(!message.is_empty() && message.len() <= 2_000, "{violation:?}");
             // What says how an address is written has an @ of its own, and nothing of the sender's.
             if message != words {
@@ -247,7 +286,8 @@ fn told(violations: &[Violation], calculations: &[CalculationV1]) {
         }
     }
     for CalculationV1 { code, path, kept, .. } in calculations {
-        let is_told = violations.iter().any(|violation| violation.code.as_str() == code && violation.path == *path);
+        let is_told =
+            violations.iter().any(|violation| violation.code.as_str() == code && violation.path == *path);
         assert_eq!(is_told, !kept, "{code} of {path}: a broken sum is told, and no other");
     }
 }
@@ -263,7 +303,8 @@ fn sum(calculation: &CalculationV1) {
     assert_eq!(fits, *kept, "{calculation:?}");
     if let Some(ratio) = ratio {
         let (numerator, denominator) = ratio.terms();
-        let (product, denominator) = (i128::from(base_amount.0) * i128::from(numerator), i128::from(denominator));
+        let (product, denominator) =
+            (i128::from(base_amount.0) * i128::from(numerator), i128::from(denominator));
         let unit = i128::from(rounding_unit.map_or(1, |unit| unit.0));
         let exact = match bound {
             BoundV1::AtMost => product / (denominator * unit) * unit,
@@ -280,7 +321,8 @@ fn sum(calculation: &CalculationV1) {
 /// that only decide) is as it was sent.
 fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1 {
     let mut wire = sent.clone();
-    let Application { source, id, branch, obligee, works, principal, products, mail_address, contact } = application.clone();
+    let Application { source, id, branch, obligee, works, principal, products, mail_address, contact } =
+        application.clone();
     (wire.source, wire.id, wire.branch, wire.obligee) = (source, id, branch, obligee);
     (wire.works.name, wire.works.number, wire.works.kind) = (works.name, works.number, works.kind);
     wire.works.contract_price = Figure::Integer(works.contract_price.0);
@@ -296,20 +338,25 @@ fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1
             *to_name = principal.joint_venture.expect("a joint venture stays one");
             (first.name, first.address, first.representative) = (name, address, representative);
             assert_eq!(members.len(), principal.members.len(), "a joint venture keeps its members");
-            for (member, Company { name, address, representative }) in members.iter_mut().zip(principal.members) {
+            for (member, Company { name, address, representative }) in
+                members.iter_mut().zip(principal.members)
+            {
                 (member.name, member.address, member.representative) = (name, address, representative);
             }
         }
     }
     assert_eq!(wire.products.len(), products.len(), "an accepted application keeps its products");
     for (wire, line) in wire.products.iter_mut().zip(products) {
-        (wire.product, wire.medium, wire.amount) = (line.product, line.medium, Figure::Integer(line.amount.0));
+        (wire.product, wire.medium, wire.amount) =
+            (line.product, line.medium, Figure::Integer(line.amount.0));
         wire.this_year_base = line.this_year_base.map(|base| Figure::Integer(base.0));
-        (wire.bank, wire.redeposit, wire.calculation_sheet) = (line.bank, line.redeposit, line.calculation_sheet);
+        (wire.bank, wire.redeposit, wire.calculation_sheet) =
+            (line.bank, line.redeposit, line.calculation_sheet);
         (wire.premium_payment, wire.bill_to) = (line.premium_payment, line.bill_to);
     }
     wire.notification = NotificationV1 { wanted: mail_address.is_some(), mail_address };
-    (wire.contact.department, wire.contact.position, wire.contact.name) = (contact.department, contact.position, contact.name);
+    (wire.contact.department, wire.contact.position, wire.contact.name) =
+        (contact.department, contact.position, contact.name);
     (wire.contact.telephone, wire.contact.remarks) = (contact.telephone, contact.remarks);
     wire
 }

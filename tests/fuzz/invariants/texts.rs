@@ -48,7 +48,10 @@ fn ask(text: &str) {
         assert_eq!(text::telephone_number(&number).as_deref(), Some(number.as_str()), "{text:?}");
     }
     if let Some(address) = mail::normal_mail_address(text) {
-        assert!(address.is_ascii() && !address.contains(char::is_whitespace) && address.matches('@').count() == 1, "{address:?}");
+        assert!(
+            address.is_ascii() && !address.contains(char::is_whitespace) && address.matches('@').count() == 1,
+            "{address:?}"
+        );
         assert_eq!(mail::normal_mail_address(&address).as_deref(), Some(address.as_str()), "{text:?}");
     }
     date(text);

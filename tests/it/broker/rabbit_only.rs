@@ -8,7 +8,10 @@ use hosho::broker::{
 };
 use lapin::{
     BasicProperties, Connection, ConnectionProperties, ExchangeKind,
-    options::{BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
+    options::{
+        BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+        QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 
@@ -49,7 +52,10 @@ async fn topology_is_applied_once_and_compared() {
 
     let channel = foreign().await.create_channel().await.unwrap();
     channel.queue_delete("topology.stage.issue".into(), QueueDeleteOptions::default()).await.unwrap();
-    channel.exchange_delete("topology.events".into(), lapin::options::ExchangeDeleteOptions::default()).await.unwrap();
+    channel
+        .exchange_delete("topology.events".into(), lapin::options::ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
     // Twice, because comparing must not create.
     for _ in 0..2 {
         let report = topology::check(&rabbit).await.unwrap();
@@ -94,7 +100,10 @@ async fn other_settings_are_refused_by_name() {
 async fn a_missing_queue_is_named_or_put_back() {
     let passer_by = connect("missing");
     let error = passer_by.consume(LIVE, 1).await.map(|_| ()).unwrap_err();
-    assert!(matches!(&error, BrokerError::Topology(text) if text.contains("'missing.stage.issue'")), "{error}");
+    assert!(
+        matches!(&error, BrokerError::Topology(text) if text.contains("'missing.stage.issue'")),
+        "{error}"
+    );
     let error = passer_by.publisher().await.unwrap().publish(numbered(&TO_LIVE, 0..2)).await.unwrap_err();
     assert!(
         matches!(&error, BrokerError::NotConfirmed { unconfirmed, total: 2, problem } if unconfirmed == &[0, 1] && problem.contains("missing.work")),
@@ -115,7 +124,10 @@ async fn a_missing_queue_is_named_or_put_back() {
     publisher.publish(numbered(&TO_LIVE, 0..1)).await.unwrap();
     assert_eq!(bodies(&take(&mut consumer, 1).await), ["0"]);
 
-    channel.exchange_delete("missing.work".into(), lapin::options::ExchangeDeleteOptions::default()).await.unwrap();
+    channel
+        .exchange_delete("missing.work".into(), lapin::options::ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
     assert!(publisher.publish(numbered(&TO_LIVE, 1..2)).await.is_err());
     worker.publisher().await.unwrap().publish(numbered(&TO_LIVE, 2..3)).await.unwrap();
 }
@@ -132,15 +144,30 @@ async fn messages_of_foreign_clients_are_taken_as_they_are() {
         ("traceparent", AMQPValue::FieldTable(FieldTable::default())),
         ("x-death", text("forged")),
     ]);
-    let properties = [BasicProperties::default(), BasicProperties::default().with_headers(weird).with_message_id("申込".into())];
+    let properties = [
+        BasicProperties::default(),
+        BasicProperties::default().with_headers(weird).with_message_id("申込".into()),
+    ];
     for (body, properties) in [&b""[..], &[0xff; 3][..]].into_iter().zip(properties) {
-        channel.basic_publish("foreign.work".into(), "issue".into(), BasicPublishOptions::default(), body, properties).await.unwrap();
+        channel
+            .basic_publish(
+                "foreign.work".into(),
+                "issue".into(),
+                BasicPublishOptions::default(),
+                body,
+                properties,
+            )
+            .await
+            .unwrap();
     }
     let mut consumer = rabbit.consume(LIVE, 1).await.unwrap();
     let plain = take(&mut consumer, 1).await.remove(0);
     consumer.ack(plain.tag).await.unwrap();
     let weird = take(&mut consumer, 1).await.remove(0);
-    assert_eq!((plain.envelope.message_id, plain.envelope.message_type, plain.envelope.payload.len()), (None, None, 0));
+    assert_eq!(
+        (plain.envelope.message_id, plain.envelope.message_type, plain.envelope.payload.len()),
+        (None, None, 0)
+    );
     assert_eq!((weird.envelope.message_id.as_deref(), weird.envelope.payload.len()), (Some("申込"), 3));
     assert_eq!((plain.envelope.history, weird.envelope.history), Default::default());
     assert_eq!(weird.envelope.traceparent, None);
@@ -153,12 +180,23 @@ async fn a_full_queue_refuses_and_the_refused_are_named() {
     // As a policy of the operator would, but exact.
     let small = arguments(&[("x-max-length", AMQPValue::LongInt(2)), ("x-overflow", text("reject-publish"))]);
     channel
-        .exchange_declare("full.work".into(), ExchangeKind::Direct, ExchangeDeclareOptions::default(), FieldTable::default())
+        .exchange_declare(
+            "full.work".into(),
+            ExchangeKind::Direct,
+            ExchangeDeclareOptions::default(),
+            FieldTable::default(),
+        )
         .await
         .unwrap();
     channel.queue_declare("full.stage.issue".into(), durable, small).await.unwrap();
     channel
-        .queue_bind("full.stage.issue".into(), "full.work".into(), "issue".into(), QueueBindOptions::default(), FieldTable::default())
+        .queue_bind(
+            "full.stage.issue".into(),
+            "full.work".into(),
+            "issue".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
         .await
         .unwrap();
 
@@ -167,20 +205,37 @@ async fn a_full_queue_refuses_and_the_refused_are_named() {
     // Unroutable, and so confirmed: this exchange has no alternate.
     messages.push(message(Destination::Stage("nobody", Lane::Live), ""));
     let error = rabbit.publisher().await.unwrap().publish(messages).await.unwrap_err();
-    assert_eq!(error.to_string(), "3 of 6 messages were not confirmed: full.work refused it: the queue behind it is full or unavailable");
-    assert!(matches!(&error, BrokerError::NotConfirmed { unconfirmed, .. } if unconfirmed == &[2, 3, 4]), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "3 of 6 messages were not confirmed: full.work refused it: the queue behind it is full or unavailable"
+    );
+    assert!(
+        matches!(&error, BrokerError::NotConfirmed { unconfirmed, .. } if unconfirmed == &[2, 3, 4]),
+        "{error:?}"
+    );
 
     let mut long = message(Destination::Stage("nobody", Lane::Live), "");
     long.envelope.message_id = Some("x".repeat(256));
-    let error =
-        rabbit.publisher().await.unwrap().publish(vec![message(Destination::Stage("nobody", Lane::Live), ""), long]).await.unwrap_err();
-    assert!(matches!(&error, BrokerError::NotConfirmed { unconfirmed, .. } if unconfirmed == &[1]), "{error:?}");
+    let error = rabbit
+        .publisher()
+        .await
+        .unwrap()
+        .publish(vec![message(Destination::Stage("nobody", Lane::Live), ""), long])
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, BrokerError::NotConfirmed { unconfirmed, .. } if unconfirmed == &[1]),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_trusts_the_private_authority_only_when_told() {
     let server = harness::rabbit::shared();
-    let options = || RabbitOptions { prefix: "tls.".to_owned(), ..RabbitOptions::new(server.tls_url(), STAGES.to_vec()) };
+    let options = || RabbitOptions {
+        prefix: "tls.".to_owned(),
+        ..RabbitOptions::new(server.tls_url(), STAGES.to_vec())
+    };
     let trusting = Rabbit::new(RabbitOptions { ca_file: Some(server.ca_file()), ..options() }).unwrap();
     assert!(!topology::check(&trusting).await.unwrap().missing.is_empty());
     let error = topology::check(&Rabbit::new(options()).unwrap()).await.unwrap_err();
@@ -192,11 +247,18 @@ async fn a_refused_login_is_told_without_the_password() {
     let url = harness::rabbit::shared().url().replace("guest:guest", "guest:hunter2");
     let rabbit = Rabbit::new(RabbitOptions::new(url, STAGES.to_vec())).unwrap();
     let error = rabbit.consume(LIVE, 1).await.map(|_| ()).unwrap_err();
-    assert!(chain(&error).contains("ACCESS_REFUSED") && !chain(&error).contains("hunter2"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("ACCESS_REFUSED") && !chain(&error).contains("hunter2"),
+        "{}",
+        chain(&error)
+    );
 }
 
 fn chain(error: &dyn Error) -> String {
-    std::iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    std::iter::successors(Some(error), |error| (*error).source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Properties that RabbitMQ passes on and lapin would not survive: it parses headers recursively in a small stack, and text
@@ -226,7 +288,10 @@ with pika.BlockingConnection(pika.URLParameters(sys.argv[1])) as connection:
     let mut consumer = rabbit.consume(LIVE, 10).await.unwrap();
     for (body, id) in [("deep", None), ("not UTF-8", None), ("neighbour", Some("m"))] {
         let taken = take(&mut consumer, 1).await;
-        assert_eq!((bodies(&taken), taken[0].envelope.message_id.as_deref(), taken[0].redelivered), (vec![body.to_owned()], id, false));
+        assert_eq!(
+            (bodies(&taken), taken[0].envelope.message_id.as_deref(), taken[0].redelivered),
+            (vec![body.to_owned()], id, false)
+        );
         consumer.ack(taken[0].tag).await.unwrap();
     }
 }
@@ -246,27 +311,46 @@ async fn the_python_example_enqueues_and_listens() {
         command.arg(&file).args(["--prefix", prefix, "--timeout", "60", "--url", &url]).args(more);
         async move { tokio::task::spawn_blocking(|| harness::process::run(command)).await.unwrap() }
     };
-    let ca = ["--ca-file".to_owned(), server.ca_file().display().to_string(), "--listen".to_owned(), "2".to_owned()];
+    let ca = [
+        "--ca-file".to_owned(),
+        server.ca_file().display().to_string(),
+        "--listen".to_owned(),
+        "2".to_owned(),
+    ];
     let answer = async {
         let mut consumer = rabbit.consume(Source::Stage("validate", Lane::Live), 1).await.unwrap();
         let mut publisher = rabbit.publisher().await.unwrap();
         let mut ids = Vec::new();
         for works in ["橋梁補修", "髙﨑線"] {
             let taken = take(&mut consumer, 1).await.remove(0);
-            assert_eq!(String::from_utf8(taken.envelope.payload).unwrap(), format!("{{\"works\": \"{works}\"}}"));
+            assert_eq!(
+                String::from_utf8(taken.envelope.payload).unwrap(),
+                format!("{{\"works\": \"{works}\"}}")
+            );
             assert_eq!(taken.envelope.message_type.as_deref(), Some("application.v1"));
             ids.push(taken.envelope.message_id.unwrap());
-            publisher.publish(vec![message(Destination::Event("guarantee.issued"), format!("{{\"works\":\"{works}\"}}"))]).await.unwrap();
+            publisher
+                .publish(vec![message(
+                    Destination::Event("guarantee.issued"),
+                    format!("{{\"works\":\"{works}\"}}"),
+                )])
+                .await
+                .unwrap();
             consumer.ack(taken.tag).await.unwrap();
         }
         assert_ne!(ids[0], ids[1]);
     };
     let (output, ()) = tokio::join!(run("python.", server.tls_url(), &ca), answer);
     let said = |output: &std::process::Output| {
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     };
-    let expected =
-        ["橋梁補修", "髙﨑線"].map(|works| format!("{{\"event\": \"guarantee.issued\", \"result\": {{\"works\": \"{works}\"}}}}\n"));
+    let expected = ["橋梁補修", "髙﨑線"].map(|works| {
+        format!("{{\"event\": \"guarantee.issued\", \"result\": {{\"works\": \"{works}\"}}}}\n")
+    });
     assert_eq!(said(&output), (Some(0), expected.concat(), String::new()));
 
     let (code, _, complaint) = said(&run("nobody.", server.url(), &[]).await);
@@ -306,7 +390,10 @@ async fn a_worker_survives_its_broker() {
         }
         let ended = soon(consumer.next_batch(1)).await.map(|batch| bodies(&batch)).unwrap_err();
         assert!(matches!(ended, BrokerError::Unavailable { .. }), "{ended:?}");
-        assert!(matches!(consumer.ack(held[0].tag).await, Err(BrokerError::Unavailable { .. })), "a stale acknowledgement is none");
+        assert!(
+            matches!(consumer.ack(held[0].tag).await, Err(BrokerError::Unavailable { .. })),
+            "a stale acknowledgement is none"
+        );
         // Closing what is broken already is no error.
         consumer.close().await.unwrap();
         tokio::task::block_in_place(|| match harm {

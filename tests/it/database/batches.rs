@@ -40,7 +40,11 @@ fn moment(text: &str) -> NaiveDateTime {
 
 /// The turns there are, in order: slot and state.
 fn turns_of(c: &mut Connection) -> Vec<(String, RunState)> {
-    let mut runs: Vec<_> = job_run::list(c, 100, 0).unwrap().into_iter().filter_map(|run| Some((run.scheduled_for?, run.state))).collect();
+    let mut runs: Vec<_> = job_run::list(c, 100, 0)
+        .unwrap()
+        .into_iter()
+        .filter_map(|run| Some((run.scheduled_for?, run.state)))
+        .collect();
     runs.sort();
     runs
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use hosho::failures::{Left, LeftOut, planned};
 use hosho_schema::models::audit::{self, Entry};
-use hosho_schema::models::failed_message::{self, Attempt, Filter, Letter, OPEN, Origin, Progress, Recorded, State, record};
+use hosho_schema::models::failed_message::{
+    self, Attempt, Filter, Letter, OPEN, Origin, Progress, Recorded, State, record,
+};
 use hosho_schema::models::failure_note::{self, FailureNote};
 use hosho_schema::models::replay::{self, NewReplay, Replay};
 use hosho_schema::models::stage_control::{self, StageControl};

@@ -143,9 +143,11 @@ on_both_databases! {
 
 /// Issues as a worker does: contention is tried again.
 fn issue_until_done(connection: &mut Connection, drafts: &[GuaranteeDraft]) -> Vec<Issued> {
-    eventually("a batch is issued", Duration::from_mins(1), || match issue(connection, drafts, at(2), build) {
-        Ok(issued) => Some(issued),
-        Err(error) if error.is_contention() => None,
-        Err(error) => panic!("{error:?}"),
+    eventually("a batch is issued", Duration::from_mins(1), || {
+        match issue(connection, drafts, at(2), build) {
+            Ok(issued) => Some(issued),
+            Err(error) if error.is_contention() => None,
+            Err(error) => panic!("{error:?}"),
+        }
     })
 }

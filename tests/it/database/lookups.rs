@@ -32,20 +32,25 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
     for issued in issued.chunks(PORTION) {
         let certificates: Vec<&str> = issued.iter().map(|issued| issued.certificate.id.as_str()).collect();
         let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
-        let letters: Vec<NewMail> = certificates.iter().map(|certificate| letter(certificate, "a@example.jp")).collect();
+        let letters: Vec<NewMail> =
+            certificates.iter().map(|certificate| letter(certificate, "a@example.jp")).collect();
         mail::insert_new(c, &letters).unwrap();
-        let ids: Vec<String> = certificates.iter().map(|certificate| ids::mail(certificate, "a@example.jp")).collect();
+        let ids: Vec<String> =
+            certificates.iter().map(|certificate| ids::mail(certificate, "a@example.jp")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         assert_eq!(mail::claim(c, &ids, at(6), at(0)).unwrap().len(), ids.len());
-        let settlements: Vec<Settlement> =
-            ids.iter().map(|id| Settlement { id: (*id).to_owned(), outcome: Outcome::Accepted, reply: None }).collect();
+        let settlements: Vec<Settlement> = ids
+            .iter()
+            .map(|id| Settlement { id: (*id).to_owned(), outcome: Outcome::Accepted, reply: None })
+            .collect();
         assert_eq!(mail::settle(c, &settlements, at(7)).unwrap(), ids.len());
         assert_eq!(mail::adopt_orphans(c, &ids, at(8)).unwrap().len(), 0);
         assert_eq!(mail::release(c, &ids).unwrap() + mail::reopen(c, &ids).unwrap(), 0);
         assert!(!mail::resolve(c, ids[0], State::Unknown, State::Accepted, "250 ok", at(8)).unwrap());
         assert_eq!(certificate::set_completed(c, &certificates, at(8)).unwrap(), certificates.len());
 
-        let settlements: Vec<change::Settlement> = guarantees.iter().map(|guarantee| without_effect(guarantee)).collect();
+        let settlements: Vec<change::Settlement> =
+            guarantees.iter().map(|guarantee| without_effect(guarantee)).collect();
         change::settle(c, &settlements, at(9)).unwrap();
         assert_eq!(run_item::under_way(c, &run.id, &guarantees).unwrap().len(), guarantees.len());
         let made = |guarantee: &&str| run_item::Made {
@@ -84,7 +89,12 @@ fn amendment(guarantee: &str) -> Change {
 }
 
 fn without_effect(guarantee: &str) -> change::Settlement {
-    change::Settlement { id: format!("change of {guarantee}"), state: change::State::Unchanged, revision: None, violations: None }
+    change::Settlement {
+        id: format!("change of {guarantee}"),
+        state: change::State::Unchanged,
+        revision: None,
+        violations: None,
+    }
 }
 
 /// How often each partial index was asked. Of runs there are never many.
@@ -99,7 +109,9 @@ fn asked(sql: &mut Session) -> BTreeMap<String, usize> {
         "select s.indexrelname, s.idx_scan::text from pg_stat_user_indexes s join pg_index i on i.indexrelid = s.indexrelid
          where i.indpred is not null and s.relname <> 'job_run'",
     );
-    rows.into_iter().map(|row| (row[0].clone().unwrap(), row[1].as_deref().unwrap().parse().unwrap())).collect()
+    rows.into_iter()
+        .map(|row| (row[0].clone().unwrap(), row[1].as_deref().unwrap().parse().unwrap()))
+        .collect()
 }
 
 /// An index of what holds of few rows leads to every row of which it ever held since the last vacuum, and looks as if it were empty.
@@ -111,7 +123,9 @@ fn no_row_is_looked_up_by_what_holds_of_few() {
     let clock = Clock::fixed(at(3));
     let operation = Operation::new(&clock, "reissue", "hanako", "a test");
     let order = Order { selection: Selection::All, rate: 10, slot: None };
-    let Begun::Ours(run) = reissue::begin(&mut connect(), &operation, &order).unwrap() else { panic!("another run is there") };
+    let Begun::Ours(run) = reissue::begin(&mut connect(), &operation, &order).unwrap() else {
+        panic!("another run is there")
+    };
     let go_through = |id: &str| {
         let c = &mut connect();
         let run = job_run::lease(c, &run.id, "driver", at(3), at(1_000)).unwrap().unwrap();

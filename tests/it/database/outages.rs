@@ -73,7 +73,10 @@ fn connections_that_are_all_taken_are_unavailable() {
 #[test]
 fn no_message_of_a_failed_connection_holds_the_password() {
     let port = crate::harness::process::free_port();
-    for url in [format!("postgres://hosho:hunter2@127.0.0.1:{port}/hosho"), "postgres://hosho:hunter2@[::1/hosho".to_owned()] {
+    for url in [
+        format!("postgres://hosho:hunter2@127.0.0.1:{port}/hosho"),
+        "postgres://hosho:hunter2@[::1/hosho".to_owned(),
+    ] {
         let error = Pool::open(&url, 1).unwrap().get().unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(error.is_unavailable() && !text.contains("hunter2"), "{text}");

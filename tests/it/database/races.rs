@@ -42,12 +42,15 @@ fn decide(connection: &mut Connection, wishes: &[Wish], judged: impl FnOnce()) -
         let known = application::by_ids(c, &application_ids.iter().map(String::as_str).collect::<Vec<_>>())?;
         let engaged = works::engaged(c, &works_ids)?;
         let (mut applications, mut engagements) = (Vec::new(), Vec::new());
-        for ((wish, works), _) in wishes.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none()) {
+        for ((wish, works), _) in
+            wishes.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none())
+        {
             let others = engaged.get(*works).map_or(&[][..], Vec::as_slice);
             let wanted = wants(&wish.id, 0, &wish.works, wish.product);
             let sum: i64 = others.iter().map(|other| other.engagement.amount).sum();
             let decision = if wish.broken || sum + wanted.amount > CAP {
-                let in_the_way: Vec<_> = others.iter().map(|other| other.engagement.application_id.as_str()).collect();
+                let in_the_way: Vec<_> =
+                    others.iter().map(|other| other.engagement.application_id.as_str()).collect();
                 Decision::Rejected { violations: in_the_way.join(" ") }
             } else {
                 engagements.push(wanted);
@@ -66,7 +69,10 @@ fn decide_until_done(connection: &mut Connection, wishes: &[Wish]) -> Result<(),
     let began = Instant::now();
     loop {
         match decide(connection, wishes, || ()) {
-            Err(error) if error.is_contention() && !format!("{error:?}").contains("deadlock") && began.elapsed() < LIMIT => {}
+            Err(error)
+                if error.is_contention()
+                    && !format!("{error:?}").contains("deadlock")
+                    && began.elapsed() < LIMIT => {}
             result => return result,
         }
     }
@@ -116,7 +122,9 @@ fn race(database: &Database, product: impl Fn(usize) -> ProductV1 + Sync) {
             let stored = application::by_upstream_ids(c, &[("portal", &id)]).unwrap().remove(0).unwrap();
             match stored.status {
                 Status::Accepted => assert_eq!(stored.id, *winner, "{id}"),
-                Status::Rejected => assert_eq!(stored.violations.as_ref(), Some(winner), "{id} has seen something else"),
+                Status::Rejected => {
+                    assert_eq!(stored.violations.as_ref(), Some(winner), "{id} has seen something else")
+                }
             }
         }
     }
@@ -158,7 +166,10 @@ on_both_databases! {
 #[test]
 fn a_stricter_isolation_changes_nothing() {
     for isolation in ["repeatable%5C%20read", "serializable"] {
-        let url = format!("{}?options=-c%20default_transaction_isolation%3D{isolation}", postgres::database("database"));
+        let url = format!(
+            "{}?options=-c%20default_transaction_isolation%3D{isolation}",
+            postgres::database("database")
+        );
         race(&Database::open(url, None), any_product);
     }
 }
@@ -166,7 +177,8 @@ fn a_stricter_isolation_changes_nothing() {
 /// Runs `second` while the first to come has judged by what it saw and not yet written; `second` has to wait for it.
 fn while_judged(database: &Database, first: &Wish, second: impl FnOnce(&mut Connection) + Send) {
     let mut session = Session::connect(&database.url);
-    let waits = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    let waits =
+        "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
     std::thread::scope(|scope| {
         let mut c = database.get();
         decide(&mut c, std::slice::from_ref(first), || {
@@ -192,7 +204,11 @@ fn who_comes_second_waits_and_sees_what_the_first_has_engaged() {
         });
         let rows = application::by_upstream_ids(c, &[("portal", &first), ("portal", &second)]).unwrap();
         let [Some(first), Some(second)] = &rows[..] else { panic!("{rows:?}") };
-        assert_eq!((first.status, second.violations.as_ref()), (Status::Accepted, Some(&first.id)), "{works}");
+        assert_eq!(
+            (first.status, second.violations.as_ref()),
+            (Status::Accepted, Some(&first.id)),
+            "{works}"
+        );
     }
 }
 

@@ -35,7 +35,9 @@ fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbErro
 pub(super) fn open(connection: &mut Connection, works: &str) -> Vec<(String, i64, Option<String>)> {
     let id = ids::works(works);
     let rows = works::engaged(connection, &[&id]).unwrap().remove(&id).unwrap_or_default();
-    rows.into_iter().map(|Engaged { engagement, number, .. }| (engagement.application_id, engagement.line, number)).collect()
+    rows.into_iter()
+        .map(|Engaged { engagement, number, .. }| (engagement.application_id, engagement.line, number))
+        .collect()
 }
 
 fn is_refused(result: Result<(), DbError>, kind: &str) -> bool {

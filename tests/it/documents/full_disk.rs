@@ -12,7 +12,8 @@ impl Disk {
     fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path()).output();
+        let mounted =
+            mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(folder.path()).output();
         mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
     }
 

@@ -35,7 +35,10 @@ fn content(number: usize) -> Certificate {
 fn draw(number: usize) {
     let content = content(number);
     let length = press().notice(&content, KEY, REGISTRY, created()).unwrap().len()
-        + press().certificate(&content, &hosho_schema::snapshots::canonical(&content), created()).unwrap().len();
+        + press()
+            .certificate(&content, &hosho_schema::snapshots::canonical(&content), created())
+            .unwrap()
+            .len();
     assert!(length > 20_000);
 }
 
@@ -58,13 +61,21 @@ fn memory_is_flat() {
     }
     let documents = size("HOSHO_DRILL_DOCUMENTS", 3000);
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "documents::memory::memory_is_flat", "--nocapture"]).env(DRAWS, documents.to_string());
+    command
+        .args(["--exact", "documents::memory::memory_is_flat", "--nocapture"])
+        .env(DRAWS, documents.to_string());
     let output = run(command);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");
-    let figures = said.lines().find_map(|line| line.split_once("memory before ")).map(|(_, figures)| figures.to_owned()).unwrap();
+    let figures = said
+        .lines()
+        .find_map(|line| line.split_once("memory before "))
+        .map(|(_, figures)| figures.to_owned())
+        .unwrap();
     let figures: Vec<u64> = figures.split(' ').filter_map(|word| word.parse().ok()).collect();
     let [before, most, after] = figures[..] else { panic!("{said}") };
-    println!("{documents} documents: {before} KiB resident after warming up, {most} KiB at most, {after} KiB at the end");
+    println!(
+        "{documents} documents: {before} KiB resident after warming up, {most} KiB at most, {after} KiB at the end"
+    );
     assert!(most <= before + ALLOWED, "{before} KiB became {most} KiB over {documents} documents");
 }

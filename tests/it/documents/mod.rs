@@ -64,5 +64,6 @@ fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
 
 /// How many cases or documents a test takes, unless the environment says.
 fn size(variable: &str, usual: u32) -> u32 {
-    std::env::var(variable).map_or(usual, |size| size.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
+    std::env::var(variable)
+        .map_or(usual, |size| size.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
 }

@@ -14,7 +14,8 @@ use super::{
 };
 
 /// Characters that begin no line, and those that end none: what every style of Japanese typesetting agrees on.
-const NEVER_FIRST: &str = "、。，．・：；？！）」』】〉》〕］｝々ゝゞヽヾーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ｡､｣";
+const NEVER_FIRST: &str =
+    "、。，．・：；？！）」』】〉》〕］｝々ゝゞヽヾーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ｡､｣";
 const NEVER_LAST: &str = "（「『【〈《〔［｛｢";
 
 /// Every text of a content that its notice shows.
@@ -36,7 +37,9 @@ fn on_notice(content: &Certificate) -> Vec<&str> {
     texts.extend(submission.department.as_deref());
     match submission.channel {
         Channel::Upload => texts.extend(submission.system.as_deref()),
-        Channel::Mail => texts.extend([&submission.mail_address, &submission.subject].into_iter().flatten().map(String::as_str)),
+        Channel::Mail => texts.extend(
+            [&submission.mail_address, &submission.subject].into_iter().flatten().map(String::as_str),
+        ),
     }
     texts
 }
@@ -50,8 +53,18 @@ fn on_certificate(content: &Certificate) -> Vec<&str> {
     }
     texts.extend(principal.joint_venture.as_deref());
     texts.extend(content.bank.as_deref());
-    texts.extend([content.surety.name.as_str(), &content.surety.address, &content.surety.president, &content.surety.terms_version]);
-    texts.extend([content.branch.name.as_str(), &content.branch.address, &content.branch.telephone, &content.branch.fax]);
+    texts.extend([
+        content.surety.name.as_str(),
+        &content.surety.address,
+        &content.surety.president,
+        &content.surety.terms_version,
+    ]);
+    texts.extend([
+        content.branch.name.as_str(),
+        &content.branch.address,
+        &content.branch.telephone,
+        &content.branch.fax,
+    ]);
     texts
 }
 
@@ -68,9 +81,15 @@ fn words(pdf: &[u8]) -> Vec<Word> {
     let mut words = Vec::new();
     for line in listed.lines().map(str::trim) {
         page += usize::from(line.starts_with("<page "));
-        let Some((edges, text)) = line.strip_prefix("<word ").and_then(|line| line.split_once('>')) else { continue };
+        let Some((edges, text)) = line.strip_prefix("<word ").and_then(|line| line.split_once('>')) else {
+            continue;
+        };
         let edges: Vec<f64> = edges.split('"').skip(1).step_by(2).map(|edge| edge.parse().unwrap()).collect();
-        words.push(Word { page, edges: edges.try_into().unwrap(), text: text.trim_end_matches("</word>").to_owned() });
+        words.push(Word {
+            page,
+            edges: edges.try_into().unwrap(),
+            text: text.trim_end_matches("</word>").to_owned(),
+        });
     }
     words
 }
@@ -95,12 +114,22 @@ fn assert_placed(template: &str, words: &[Word]) {
         let left = if word.text.starts_with(|first| NEVER_LAST.contains(first)) { left - 10.0 } else { left };
         let edge = 595.28 - right + if hangs { 12.0 } else { 1.0 };
         assert!(from >= left - 1.0 && to <= edge, "{} leaves its page sideways: {:?}", word.text, word.edges);
-        assert!(top >= 12.0 && bottom <= 841.89 - 12.0, "{} comes near the edge, where printers do not print: {:?}", word.text, word.edges);
+        assert!(
+            top >= 12.0 && bottom <= 841.89 - 12.0,
+            "{} comes near the edge, where printers do not print: {:?}",
+            word.text,
+            word.edges
+        );
         for other in &words[number + 1..] {
             let [also_from, also_top, also_to, also_bottom] = other.edges;
-            let (across, down) = (to.min(also_to) - from.max(also_from), bottom.min(also_bottom) - top.max(also_top));
+            let (across, down) =
+                (to.min(also_to) - from.max(also_from), bottom.min(also_bottom) - top.max(also_top));
             let collides = word.page == other.page && across > 3.0 && down > 3.0;
-            assert!(!collides, "{} and {} stand on one another: {:?} {:?}", word.text, other.text, word.edges, other.edges);
+            assert!(
+                !collides,
+                "{} and {} stand on one another: {:?} {:?}",
+                word.text, other.text, word.edges, other.edges
+            );
         }
     }
 }
@@ -109,8 +138,11 @@ fn assert_breaks_well(text: &str) {
     for line in text.split(['\n', '\u{c}']).filter(|line| !line.is_empty()) {
         // The mark of an item of a template's list stands before its words.
         let item: Option<String> = line.strip_prefix('・').map(|words| words.chars().take(5).collect());
-        let line =
-            if item.is_some_and(|item| TEMPLATES.iter().any(|(_, text)| text.contains(&item))) { &line['・'.len_utf8()..] } else { line };
+        let line = if item.is_some_and(|item| TEMPLATES.iter().any(|(_, text)| text.contains(&item))) {
+            &line['・'.len_utf8()..]
+        } else {
+            line
+        };
         assert!(!line.starts_with(|first| NEVER_FIRST.contains(first)), "a line begins badly: {line}");
         assert!(!line.ends_with(|last| NEVER_LAST.contains(last)), "a line ends badly: {line}");
     }
@@ -126,7 +158,11 @@ fn assert_comes_back(template: &str, pdf: &[u8], expected: &[&str]) {
     assert_breaks_well(&raw);
     assert_placed(template, &words(pdf));
     let keys = raw.split_whitespace().filter(|word| *word == KEY).count();
-    assert_eq!(keys, usize::from(expected.contains(&KEY)), "the key is not one word, or stands where it must not");
+    assert_eq!(
+        keys,
+        usize::from(expected.contains(&KEY)),
+        "the key is not one word, or stands where it must not"
+    );
 }
 
 /// The cells of a document as its structure tells them: what stands beside each head.
@@ -142,7 +178,9 @@ fn cells(pdf: &[u8]) -> BTreeMap<String, String> {
             (Some(text), Some((_, true))) => text.clone_into(&mut head),
             (Some(text), Some((_, false))) => cells.entry(head.clone()).or_default().push_str(text),
             (Some(_), None) => {}
-            (None, _) if words.starts_with("TH") || words.starts_with("TD") => open = Some((indent, words.starts_with("TH"))),
+            (None, _) if words.starts_with("TH") || words.starts_with("TD") => {
+                open = Some((indent, words.starts_with("TH")))
+            }
             (None, _) => open = open.filter(|(cell, _)| indent > *cell),
         }
     }
@@ -160,23 +198,28 @@ fn template(content: &Certificate) -> &'static str {
 fn assert_round_trip(content: &Certificate) {
     let notice = press().notice(content, KEY, REGISTRY, created()).unwrap();
     assert_comes_back("notice/notice", &notice, &on_notice(content));
-    let drawn = press().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
+    let drawn =
+        press().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
     assert_comes_back(template(content), &drawn, &on_certificate(content));
 }
 
 /// Texts without what nothing shows, white space as it is.
 fn exact(text: &str) -> String {
-    let wide: String = text.chars().map(|character| if character == '\u{3000}' { ' ' } else { character }).collect();
+    let wide: String =
+        text.chars().map(|character| if character == '\u{3000}' { ' ' } else { character }).collect();
     wide.split(' ').map(shown).collect::<Vec<_>>().join(" ")
 }
 
 fn assert_cells(content: &Certificate) {
     let notice = cells(&press().notice(content, KEY, REGISTRY, created()).unwrap());
-    let cell = |label: &str| notice.get(label).unwrap_or_else(|| panic!("no cell {label}: {:?}", notice.keys()));
+    let cell =
+        |label: &str| notice.get(label).unwrap_or_else(|| panic!("no cell {label}: {:?}", notice.keys()));
     assert_eq!(shown(cell("工事名")), shown(&content.works.name));
     assert_eq!(cell("認証キー"), KEY);
     assert_eq!(exact(cell("保証契約番号")), content.number);
-    let drawn = cells(&press().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap());
+    let drawn = cells(
+        &press().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap(),
+    );
     assert_eq!(shown(&drawn["工事名"]), shown(&content.works.name));
     // Short enough for one line: white space comes back as well.
     if content.obligee.title.chars().count() <= 20 {
@@ -187,9 +230,16 @@ fn assert_cells(content: &Certificate) {
 
 /// Runs a property on several threads; what fails is told by the thread of the test, whose output is shown.
 fn hold(cases: u32, property: fn(&Certificate)) {
-    let seed: u64 = std::env::var("HOSHO_DRILL_SEED").ok().map_or(1, |seed| seed.parse().expect("HOSHO_DRILL_SEED is a number"));
+    let seed: u64 = std::env::var("HOSHO_DRILL_SEED")
+        .ok()
+        .map_or(1, |seed| seed.parse().expect("HOSHO_DRILL_SEED is a number"));
     let judge = |thread: u64| {
-        let config = Config { cases: cases.div_ceil(4), failure_persistence: None, max_shrink_iters: 40, ..Config::default() };
+        let config = Config {
+            cases: cases.div_ceil(4),
+            failure_persistence: None,
+            max_shrink_iters: 40,
+            ..Config::default()
+        };
         let choices = [seed, thread, 0, 0].map(u64::to_be_bytes).concat();
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &choices);
         let judged = TestRunner::new_with_rng(config, rng).run(&contents(), |content| {
@@ -215,20 +265,24 @@ fn the_structure_tells_what_stands_beside_each_label() {
 #[test]
 fn every_character_of_the_standards_comes_back_or_is_refused_beforehand() {
     assert!(standard().len() > 11_000, "{} characters", standard().len());
-    let missing: Vec<&String> = standard().iter().filter(|text| !press().fonts().missing(text).is_empty()).collect();
+    let missing: Vec<&String> =
+        standard().iter().filter(|text| !press().fonts().missing(text).is_empty()).collect();
     // Rare kanji of plane 2 for the most part, and accents that need a shaper.
     println!("no face draws {} of {}", missing.len(), standard().len());
     assert!(missing.len() < standard().len() / 5, "{} of {}", missing.len(), standard().len());
-    let drawn: Vec<&String> = drawable().iter().filter(|text| !text.chars().all(char::is_whitespace)).collect();
+    let drawn: Vec<&String> =
+        drawable().iter().filter(|text| !text.chars().all(char::is_whitespace)).collect();
     drawn.par_chunks(100).for_each(|characters| {
         let mut content = certificate();
         // Apart, because what combines with its neighbour would be another character.
         let apart = |characters: Vec<&str>| format!("工{}地", characters.join("工"));
         content.works.name = apart(characters.iter().map(|character| character.as_str()).collect());
-        content.principal.company.address = apart(characters.iter().rev().map(|character| character.as_str()).collect());
+        content.principal.company.address =
+            apart(characters.iter().rev().map(|character| character.as_str()).collect());
         let notice = press().notice(&content, KEY, REGISTRY, created()).unwrap();
         assert_comes_back("notice/notice", &notice, &on_notice(&content));
-        let certificate = press().certificate(&content, &hosho_schema::snapshots::canonical(&content), created()).unwrap();
+        let certificate =
+            press().certificate(&content, &hosho_schema::snapshots::canonical(&content), created()).unwrap();
         assert_comes_back(template(&content), &certificate, &on_certificate(&content));
     });
     missing.par_iter().for_each(|text| assert!(refused(text), "{text:?} is missing and was drawn"));
@@ -249,7 +303,8 @@ fn refused(text: &str) -> bool {
 fn what_no_face_draws_is_known_beforehand_and_nothing_else_is_refused() {
     let (mut drawn, mut missing) = (0, 0);
     let every = size("HOSHO_DRILL_TEXTS", 1200).clamp(1000, 65_536);
-    let sample: BTreeSet<char> = (0..0x3_0000_u32).step_by((0x3_0000 / every) as usize).filter_map(char::from_u32).collect();
+    let sample: BTreeSet<char> =
+        (0..0x3_0000_u32).step_by((0x3_0000 / every) as usize).filter_map(char::from_u32).collect();
     let judged: Vec<bool> = sample
         .par_iter()
         .map(|&character| {

@@ -19,7 +19,13 @@ const OTHER: &str = "HOSHO_SAME_BYTES_AFTER";
 /// Contents that share some letters and not others.
 fn contents() -> Vec<Certificate> {
     let products = [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
-    let names = ["市道若葉１２号線道路改良工事", "髙﨑𠮷野橋補修工事（その２）", "ポンプ場更新 Ｎ区", "槗本小学校ほか２校", "永"];
+    let names = [
+        "市道若葉１２号線道路改良工事",
+        "髙﨑𠮷野橋補修工事（その２）",
+        "ポンプ場更新 Ｎ区",
+        "槗本小学校ほか２校",
+        "永",
+    ];
     let content = |(product, name): (ProductV1, &str)| {
         let mut content = certificate();
         content.product = product;
@@ -33,7 +39,8 @@ fn contents() -> Vec<Certificate> {
 /// Digests of the documents of a content.
 fn digests(press: &Press, content: &Certificate) -> [String; 2] {
     let notice = press.notice(content, KEY, REGISTRY, created()).unwrap();
-    let certificate = press.certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
+    let certificate =
+        press.certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
     [notice, certificate].map(|bytes| hex(&Sha256::digest(&bytes)))
 }
 
@@ -71,8 +78,16 @@ fn another_process_at_another_time_draws_the_same_bytes() {
     let distinct: BTreeSet<_> = first.iter().flatten().collect();
     assert_eq!(distinct.len(), 2 * first.len(), "different contents have the same bytes");
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "documents::same_bytes::another_process_at_another_time_draws_the_same_bytes", "--nocapture"]);
-    command.env(OTHER, second().to_string()).env("TZ", "Pacific/Kiritimati").env("LC_ALL", "C").env("RAYON_NUM_THREADS", "1");
+    command.args([
+        "--exact",
+        "documents::same_bytes::another_process_at_another_time_draws_the_same_bytes",
+        "--nocapture",
+    ]);
+    command
+        .env(OTHER, second().to_string())
+        .env("TZ", "Pacific/Kiritimati")
+        .env("LC_ALL", "C")
+        .env("RAYON_NUM_THREADS", "1");
     let output = run(command);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");

@@ -88,8 +88,9 @@ fn unescaped(line: &str) -> String {
 
 /// Those that some face draws.
 pub(super) fn drawable() -> &'static [String] {
-    static DRAWABLE: LazyLock<Vec<String>> =
-        LazyLock::new(|| standard().iter().filter(|text| press().fonts().missing(text).is_empty()).cloned().collect());
+    static DRAWABLE: LazyLock<Vec<String>> = LazyLock::new(|| {
+        standard().iter().filter(|text| press().fonts().missing(text).is_empty()).cloned().collect()
+    });
     &DRAWABLE
 }
 
@@ -101,7 +102,8 @@ pub(super) fn shown(text: &str) -> String {
         composed.len() == 1 && composed[0] != *character
     };
     let is_dropped = |character: &char| matches!(character, '\u{AD}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}');
-    let characters: Vec<char> = text.chars().filter(|character| !character.is_whitespace() && !is_dropped(character)).collect();
+    let characters: Vec<char> =
+        text.chars().filter(|character| !character.is_whitespace() && !is_dropped(character)).collect();
     let stretches = characters.chunk_by(|one, other| is_kept(one) == is_kept(other));
     let composed = |stretch: &[char]| -> String {
         if is_kept(&stretch[0]) { stretch.iter().collect() } else { stretch.iter().copied().nfc().collect() }
@@ -133,7 +135,11 @@ fn text(longest: usize) -> impl Strategy<Value = String> {
 }
 
 fn company() -> impl Strategy<Value = Company> {
-    (text(40), text(60), text(20)).prop_map(|(name, address, representative)| Company { name, address, representative })
+    (text(40), text(60), text(20)).prop_map(|(name, address, representative)| Company {
+        name,
+        address,
+        representative,
+    })
 }
 
 fn day() -> impl Strategy<Value = NaiveDate> {
@@ -168,7 +174,8 @@ pub(super) fn contents() -> impl Strategy<Value = Certificate> {
         place.channel = if is_upload { Channel::Upload } else { Channel::Mail };
         (place.department, place.system, place.subject) = (department, system, subject);
         let (product, is_paper, revision, bank, number, year) = kind;
-        content.product = [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance][product];
+        content.product =
+            [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance][product];
         content.medium = if is_paper { MediumV1::Paper } else { MediumV1::Electronic };
         content.bank = bank.filter(|_| content.product != ProductV1::Performance);
         content.revision = revision;

@@ -12,7 +12,10 @@ use crate::harness::{house::example, process::run};
 fn digits(text: &str) -> String {
     text.chars()
         .filter_map(|character| {
-            "０１２３４５６７８９".chars().position(|wide| wide == character).map_or(character.to_digit(10), |at| u32::try_from(at).ok())
+            "０１２３４５６７８９"
+                .chars()
+                .position(|wide| wide == character)
+                .map_or(character.to_digit(10), |at| u32::try_from(at).ok())
         })
         .filter_map(|digit| char::from_digit(digit, 10))
         .collect()
@@ -21,20 +24,26 @@ fn digits(text: &str) -> String {
 /// A figure of an application as certificates write it: `15,400,000円`.
 fn yen(figure: &serde_json::Value) -> String {
     let digits = digits(&figure.as_str().map_or_else(|| figure.to_string(), str::to_owned));
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
     format!("{}円", groups.join(","))
 }
 
 /// A date of an application as certificates write it: `令和8年11月24日`.
 fn wareki(date: &serde_json::Value) -> String {
     let digits = digits(date.as_str().unwrap());
-    let [year, month, day] = [&digits[..4], &digits[4..6], &digits[6..]].map(|part| part.parse::<u32>().unwrap());
+    let [year, month, day] =
+        [&digits[..4], &digits[4..6], &digits[6..]].map(|part| part.parse::<u32>().unwrap());
     format!("令和{}年{month}月{day}日", year - 2018)
 }
 
 /// 預託金融機関 in full width. Only what stands in the examples.
 fn bank(text: &str) -> String {
-    let wide = [("龍ｹ崎", "龍ケ崎"), ("ｶｸｳｼﾝﾖｳｷﾝｺ ﾅｽｼｵﾊﾞﾗｼﾃﾝ", "カクウシンヨウキンコナスシオバラシテン"), ("ﾂｶﾞﾙ", "ツガル")];
+    let wide = [
+        ("龍ｹ崎", "龍ケ崎"),
+        ("ｶｸｳｼﾝﾖｳｷﾝｺ ﾅｽｼｵﾊﾞﾗｼﾃﾝ", "カクウシンヨウキンコナスシオバラシテン"),
+        ("ﾂｶﾞﾙ", "ツガル"),
+    ];
     squeezed(&wide.iter().fold(text.to_owned(), |text, (narrow, wide)| text.replace(narrow, wide)))
 }
 
@@ -68,11 +77,26 @@ fn every_electronic_product_has_a_notice_with_the_key_that_the_database_knows() 
         let number = product.number();
         let notice = desk.path(format!("out/notices/{number}.pdf"));
         let key = key_in(&notice);
-        let row = authentication_key::by_guarantees(&mut desk.database().get().unwrap(), &[&product.stored.guarantee.id]).unwrap();
+        let row = authentication_key::by_guarantees(
+            &mut desk.database().get().unwrap(),
+            &[&product.stored.guarantee.id],
+        )
+        .unwrap();
         let row = row[0].as_ref().unwrap();
-        assert_eq!(ring.lookup_hash(number, &AuthenticationKey::parse(&key).unwrap()), row.lookup_hash, "{number}");
-        assert_eq!(ring.open(&row.data_key_id, &row.sealed, &row.guarantee_id).unwrap().expose(), key, "{number}");
-        assert!(!text_of(&desk.path(format!("out/certificates/{number}.pdf"))).contains(&key), "{number}: the certificate holds the key");
+        assert_eq!(
+            ring.lookup_hash(number, &AuthenticationKey::parse(&key).unwrap()),
+            row.lookup_hash,
+            "{number}"
+        );
+        assert_eq!(
+            ring.open(&row.data_key_id, &row.sealed, &row.guarantee_id).unwrap().expose(),
+            key,
+            "{number}"
+        );
+        assert!(
+            !text_of(&desk.path(format!("out/certificates/{number}.pdf"))).contains(&key),
+            "{number}: the certificate holds the key"
+        );
 
         let obligee = obligee(product.application["obligee"].as_str().unwrap());
         let text = squeezed(&text_of(&notice));
@@ -87,11 +111,18 @@ fn every_electronic_product_has_a_notice_with_the_key_that_the_database_knows() 
                 ("発注者", &format!("発注者{}", obligee["name"].as_str().unwrap())),
             ],
         );
-        if let Some(venture) =
-            product.application["principal"]["name"].as_str().filter(|_| product.company() != &product.application["principal"])
+        if let Some(venture) = product.application["principal"]["name"]
+            .as_str()
+            .filter(|_| product.company() != &product.application["principal"])
         {
             let company = product.company()["name"].as_str().unwrap();
-            assert_holds(&text, &[("JV名", &format!("{venture}代表者{company}御中")), ("代表者", &format!("（{venture}代表者）"))]);
+            assert_holds(
+                &text,
+                &[
+                    ("JV名", &format!("{venture}代表者{company}御中")),
+                    ("代表者", &format!("（{venture}代表者）")),
+                ],
+            );
         }
         assert!(seen.insert(key), "{number}: another guarantee has this key");
     }
@@ -110,7 +141,11 @@ fn every_certificate_states_what_was_applied_for() {
         let company = product.company();
         let obligee = obligee(product.application["obligee"].as_str().unwrap());
         // The only example of one year of several ends with that fiscal year.
-        let expires = if works["fiscal_year"] == 2026 { "令和9年3月31日".to_owned() } else { wareki(&works["term"]["to"]) };
+        let expires = if works["fiscal_year"] == 2026 {
+            "令和9年3月31日".to_owned()
+        } else {
+            wareki(&works["term"]["to"])
+        };
         assert_holds(
             &text,
             &[
@@ -124,7 +159,14 @@ fn every_certificate_states_what_was_applied_for() {
                 ("保証期限", &format!("保証期限{expires}")),
                 ("工事名", &format!("工事名{}", works["name"].as_str().unwrap())),
                 ("請負金額", &format!("請負金額（総額）{}", yen(&works["contract_price"]))),
-                ("工期", &format!("工期{}から{}まで", wareki(&works["term"]["from"]), wareki(&works["term"]["to"]))),
+                (
+                    "工期",
+                    &format!(
+                        "工期{}から{}まで",
+                        wareki(&works["term"]["from"]),
+                        wareki(&works["term"]["to"])
+                    ),
+                ),
             ],
         );
         match works.get("contract_date") {
@@ -132,7 +174,10 @@ fn every_certificate_states_what_was_applied_for() {
             None => assert!(!text.contains("請負契約日令和"), "{text}"),
         }
         match product.line.get("bank") {
-            Some(name) => assert_holds(&text, &[("預託金融機関", &format!("預託金融機関{}", bank(name.as_str().unwrap())))]),
+            Some(name) => assert_holds(
+                &text,
+                &[("預託金融機関", &format!("預託金融機関{}", bank(name.as_str().unwrap())))],
+            ),
             None => assert!(!text.contains("預託金融機関令和"), "{text}"),
         }
         for member in product.application["principal"]["members"].as_array().into_iter().flatten() {
@@ -168,7 +213,11 @@ fn every_pdf_is_sound_private_and_brings_its_fonts() {
     let statuses = desk.statuses(&example("applications.jsonl"));
     let documents = statuses.iter().flat_map(|status| &status.guarantees).flat_map(|guarantee| {
         let number = &guarantee.guarantee.number;
-        guarantee.certificates.iter().flat_map(|revision| &revision.documents).map(move |document| (number, document))
+        guarantee
+            .certificates
+            .iter()
+            .flat_map(|revision| &revision.documents)
+            .map(move |document| (number, document))
     });
     let mut fallback = 0;
     let mut count = 0;
@@ -176,7 +225,10 @@ fn every_pdf_is_sound_private_and_brings_its_fonts() {
         let folder = if document.kind == Kind::Notice { "notices" } else { "certificates" };
         let path = desk.path(format!("out/{folder}/{number}.pdf"));
         let bytes = std::fs::read(&path).unwrap();
-        assert_eq!((sha256(&bytes), i64::try_from(bytes.len()).unwrap()), (document.sha256.clone(), document.size));
+        assert_eq!(
+            (sha256(&bytes), i64::try_from(bytes.len()).unwrap()),
+            (document.sha256.clone(), document.size)
+        );
         assert_eq!(std::fs::read(desk.path("out/documents").join(&document.location)).unwrap(), bytes);
 
         let mut qpdf = Command::new("qpdf");
@@ -189,7 +241,8 @@ fn every_pdf_is_sound_private_and_brings_its_fonts() {
         pdffonts.arg(&path);
         let output = run(pdffonts);
         let listed = String::from_utf8(output.stdout).unwrap();
-        let fonts: Vec<Vec<&str>> = listed.lines().skip(2).map(|line| line.split_whitespace().rev().collect()).collect();
+        let fonts: Vec<Vec<&str>> =
+            listed.lines().skip(2).map(|line| line.split_whitespace().rev().collect()).collect();
         assert!(!fonts.is_empty() && output.stderr.is_empty(), "{listed}");
         // From the right: generation, object, uni, sub, emb.
         assert!(fonts.iter().all(|font| font[2..5] == ["yes"; 3]), "{listed}");

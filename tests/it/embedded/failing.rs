@@ -29,7 +29,8 @@ fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
     desk.file("whole.json", &whole);
     let editor = desk.file("editor.sh", "#!/bin/sh\ncp whole.json \"$1\"\n");
     std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let mut edit = desk.hosho(["failed", "edit", &id, "--reason", "cut off", "--actor", "hanako", "--out", "out", "--json"]);
+    let mut edit = desk
+        .hosho(["failed", "edit", &id, "--reason", "cut off", "--actor", "hanako", "--out", "out", "--json"]);
     edit.env("EDITOR", &editor).env_remove("VISUAL");
     let edited = json(&super::answer(edit));
     let message = edited["message"].as_str().unwrap();
@@ -50,7 +51,10 @@ fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
     assert_eq!((count(&desk, "out/documents", ".pdf"), count(&desk, "out/mail", ".eml")), (rows, files));
 
     let audit = json(&desk.run(["audit", "--out", "out", "--subject", &id, "--json"]));
-    assert_eq!((audit[0]["action"].as_str(), audit[0]["actor"].as_str()), (Some("failed.edit"), Some("hanako")));
+    assert_eq!(
+        (audit[0]["action"].as_str(), audit[0]["actor"].as_str()),
+        (Some("failed.edit"), Some("hanako"))
+    );
     let doctor = desk.run(["doctor", "--out", "out"]);
     assert_eq!(doctor.code, Some(0), "{}", doctor.out);
     assert!(desk.run(["replay", "list", "--out", "out"]).out.contains("complete"));

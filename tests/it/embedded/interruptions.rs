@@ -50,7 +50,9 @@ fn count(desk: &Desk, folder: &str, end: &str) -> usize {
 fn rows(desk: &Desk, table: &str) -> usize {
     let file = desk.path("out/hosho.sqlite");
     let read = || {
-        let counts = models::counts(&mut Pool::open(&format!("sqlite:{}", file.display()), 1).ok()?.get().ok()?).ok()?;
+        let counts =
+            models::counts(&mut Pool::open(&format!("sqlite:{}", file.display()), 1).ok()?.get().ok()?)
+                .ok()?;
         usize::try_from(counts.into_iter().find(|(name, _)| *name == table)?.1).ok()
     };
     if file.exists() { read().unwrap_or(0) } else { 0 }
@@ -68,41 +70,68 @@ fn assert_complete(desk: &Desk, file: &Path) {
             let number = &guarantee.guarantee.number;
             guarantees += 1;
             let place = (guarantee.guarantee.branch.clone(), guarantee.guarantee.term.clone());
-            assert!(sequences.entry(place).or_default().insert(guarantee.guarantee.sequence), "{number} was given twice");
+            assert!(
+                sequences.entry(place).or_default().insert(guarantee.guarantee.sequence),
+                "{number} was given twice"
+            );
             let [revision] = &guarantee.certificates[..] else { panic!("{number} has not one certificate") };
             assert!(revision.certificate.completed_at.is_some(), "{number} is not complete");
             let electronic = guarantee.guarantee.medium == MediumV1::Electronic;
             assert_eq!(guarantee.key_minted_at.is_some(), electronic);
             keys += i64::from(electronic);
             let kinds: Vec<_> = revision.documents.iter().map(|document| document.kind).collect();
-            assert_eq!(kinds, if electronic { vec![Kind::Certificate, Kind::Notice] } else { vec![Kind::Certificate] }, "{number}");
-            documents.extend(
-                revision.documents.iter().map(|document| (desk.path("out/documents").join(&document.location), document.sha256.clone())),
+            assert_eq!(
+                kinds,
+                if electronic { vec![Kind::Certificate, Kind::Notice] } else { vec![Kind::Certificate] },
+                "{number}"
             );
-            assert!(revision.mails.iter().all(|mail| mail.state == State::Accepted), "{number}: {:?}", revision.mails);
-            mails.extend(revision.mails.iter().map(|mail| desk.path(format!("out/mail/{}.eml", mail.message_id))));
+            documents.extend(revision.documents.iter().map(|document| {
+                (desk.path("out/documents").join(&document.location), document.sha256.clone())
+            }));
+            assert!(
+                revision.mails.iter().all(|mail| mail.state == State::Accepted),
+                "{number}: {:?}",
+                revision.mails
+            );
+            mails.extend(
+                revision.mails.iter().map(|mail| desk.path(format!("out/mail/{}.eml", mail.message_id))),
+            );
         }
     }
     for ((branch, term), sequences) in sequences {
         let last = i64::try_from(sequences.len()).unwrap();
-        assert_eq!(sequences.into_iter().collect::<Vec<_>>(), (1..=last).collect::<Vec<_>>(), "branch {branch}, term {term}");
+        assert_eq!(
+            sequences.into_iter().collect::<Vec<_>>(),
+            (1..=last).collect::<Vec<_>>(),
+            "branch {branch}, term {term}"
+        );
     }
-    let counts: BTreeMap<_, _> = models::counts(&mut desk.database().get().unwrap()).unwrap().into_iter().collect();
+    let counts: BTreeMap<_, _> =
+        models::counts(&mut desk.database().get().unwrap()).unwrap().into_iter().collect();
     assert_eq!(counts["application"], i64::try_from(statuses.len()).unwrap());
-    assert_eq!((counts["guarantee"], counts["certificate"], counts["authentication_key"]), (guarantees, guarantees, keys));
-    assert_eq!((counts["document"], counts["mail"]), (guarantees + keys, i64::try_from(mails.len()).unwrap()));
+    assert_eq!(
+        (counts["guarantee"], counts["certificate"], counts["authentication_key"]),
+        (guarantees, guarantees, keys)
+    );
+    assert_eq!(
+        (counts["document"], counts["mail"]),
+        (guarantees + keys, i64::try_from(mails.len()).unwrap())
+    );
 
     // What is drawn again is the same bytes, so a document that was stored before its row was written is that of the row.
     let stored = files_below(&desk.path("out/documents"));
-    let pdfs: BTreeSet<_> = stored.into_iter().filter(|path| path.extension().is_some_and(|end| end == "pdf")).collect();
+    let pdfs: BTreeSet<_> =
+        stored.into_iter().filter(|path| path.extension().is_some_and(|end| end == "pdf")).collect();
     assert_eq!(pdfs, documents.keys().cloned().collect());
     for (path, hash) in documents {
         assert_eq!(sha256(&std::fs::read(&path).unwrap()), hash, "{}", path.display());
     }
     assert_eq!(count(desk, "out/certificates", ".pdf"), usize::try_from(guarantees).unwrap());
     assert_eq!(count(desk, "out/notices", ".pdf"), usize::try_from(keys).unwrap());
-    let letters: BTreeSet<_> =
-        files_below(&desk.path("out/mail")).into_iter().filter(|path| path.extension().is_some_and(|end| end == "eml")).collect();
+    let letters: BTreeSet<_> = files_below(&desk.path("out/mail"))
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "eml"))
+        .collect();
     assert_eq!(letters, mails);
 }
 
@@ -112,7 +141,8 @@ fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
     let file = many(&desk, 300);
     let mails = || count(&desk, "out/mail", ".eml");
     // A draft is there while a mail is being written: a large batch then has many more in the state `sending`.
-    let writing = || files_below(&desk.path("out/mail")).iter().any(|path| path.to_string_lossy().contains(".draft-"));
+    let writing =
+        || files_below(&desk.path("out/mail")).iter().any(|path| path.to_string_lossy().contains(".draft-"));
     let moments: [(&str, &str, &dyn Fn() -> bool); 7] = [
         ("20 applications are stored", "16", &|| rows(&desk, "application") >= 20),
         ("40 guarantees have a number", "16", &|| rows(&desk, "guarantee") >= 40),
@@ -185,7 +215,9 @@ fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let before = count(&desk, "out/documents", ".pdf");
         let mut child = start(&desk, &file);
-        eventually("more documents", LIMIT, || (count(&desk, "out/documents", ".pdf") > before + 8).then_some(()));
+        eventually("more documents", LIMIT, || {
+            (count(&desk, "out/documents", ".pdf") > before + 8).then_some(())
+        });
         child.signal(signal);
         let status = child.wait(LIMIT);
         assert_eq!(status.code(), Some(1), "{}", child.output());
@@ -193,7 +225,10 @@ fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
     let told = std::fs::read_to_string(desk.path("log")).unwrap();
     let words = "error: interrupted; what was begun is kept\n hint: run the same command again to finish what is left\n";
     assert_eq!(told, words.repeat(2));
-    assert!(count(&desk, "out/documents", ".pdf") < 120 * 28 / 10, "the signals came after the work was done");
+    assert!(
+        count(&desk, "out/documents", ".pdf") < 120 * 28 / 10,
+        "the signals came after the work was done"
+    );
     assert_eq!(desk.process(&file).code, Some(0));
     assert_complete(&desk, &file);
 }
@@ -207,7 +242,10 @@ fn two_processes_do_not_share_a_folder() {
     first.signal(libc::SIGSTOP);
     let second = desk.process(&file);
     assert_eq!((second.code, second.out.as_str()), (Some(4), ""));
-    assert_eq!(second.err, "error: another hosho process works in out\n hint: wait for it to end, or choose another --out\n");
+    assert_eq!(
+        second.err,
+        "error: another hosho process works in out\n hint: wait for it to end, or choose another --out\n"
+    );
     assert!(first.is_alive());
     first.signal(libc::SIGCONT);
     assert!(first.wait(LIMIT).success(), "{}", first.output());
@@ -219,8 +257,12 @@ fn a_folder_that_goes_away_is_waited_for_and_it_is_said() {
     let desk = Desk::new();
     let file = many(&desk, 30);
     let mut child = start(&desk, &file);
-    eventually("the mail folder", LIMIT, || std::fs::rename(desk.path("out/mail"), desk.path("elsewhere")).ok());
-    eventually("a word about it", LIMIT, || child.output().contains("it waits and tries again").then_some(()));
+    eventually("the mail folder", LIMIT, || {
+        std::fs::rename(desk.path("out/mail"), desk.path("elsewhere")).ok()
+    });
+    eventually("a word about it", LIMIT, || {
+        child.output().contains("it waits and tries again").then_some(())
+    });
     assert!(child.is_alive());
     assert!(!child.output().contains("example.jp"), "{}", child.output());
     std::fs::rename(desk.path("elsewhere"), desk.path("out/mail")).unwrap();

@@ -87,7 +87,10 @@ impl Life {
         let history = self.history();
         let lines = history["certificates"].as_array().unwrap();
         assert!(lines.iter().all(|line| line["arrived_at"].is_string()));
-        lines.iter().map(|line| (line["no"].as_i64().unwrap(), line["target"].as_str().unwrap().to_owned())).collect()
+        lines
+            .iter()
+            .map(|line| (line["no"].as_i64().unwrap(), line["target"].as_str().unwrap().to_owned()))
+            .collect()
     }
 
     fn mails(&self) -> usize {
@@ -125,17 +128,26 @@ fn targets(lines: &[(i64, &str)]) -> Vec<(i64, String)> {
 #[test]
 fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     let mut life = Life::new();
-    let (key, sealed, mut mails) = (key_in(&life.desk.path(format!("out/notices/{}.pdf", life.number))), life.sealed(), life.mails());
+    let (key, sealed, mut mails) =
+        (key_in(&life.desk.path(format!("out/notices/{}.pdf", life.number))), life.sealed(), life.mails());
     let title = "保証証書（前払金保証）";
     assert_eq!(life.seen(), targets(&[(1, "新規")]));
 
     // 変更－1: the term and the price, at night.
-    let change = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let change =
+        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
     let made = life.lives(&change);
-    life.certificate_says(&made, &[title, "変更－1", "令和9年5月31日", "42,350,000円", "16,900,000円", &life.number], &["変更－2", &key]);
+    life.certificate_says(
+        &made,
+        &[title, "変更－1", "令和9年5月31日", "42,350,000円", "16,900,000円", &life.number],
+        &["変更－2", &key],
+    );
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
     mails += 1;
-    assert_eq!((key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()), (key.clone(), mails));
+    assert_eq!(
+        (key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()),
+        (key.clone(), mails)
+    );
 
     // 訂正 of 変更－1, at once: the same number.
     let correction = json!({
@@ -143,13 +155,23 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     });
     let change = life.change("correction", &correction);
     let made = life.lives(&change);
-    life.certificate_says(&made, &[title, "変更－1", "令和9年5月30日", "16,900,000円"], &["変更－2", "令和9年5月31日"]);
+    life.certificate_says(
+        &made,
+        &[title, "変更－1", "令和9年5月30日", "16,900,000円"],
+        &["変更－2", "令和9年5月31日"],
+    );
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
     mails += 1;
-    assert_eq!((key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()), (key.clone(), mails));
+    assert_eq!(
+        (key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()),
+        (key.clone(), mails)
+    );
 
     // 変更－2, and 変更取消 of it.
-    let change = life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }));
+    let change = life.change(
+        "amendment",
+        &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }),
+    );
     let made = life.lives(&change);
     life.certificate_says(&made, &[title, "変更－2", "令和9年6月30日", "16,910,000円"], &["変更－1"]);
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
@@ -159,13 +181,22 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     assert_eq!(life.lives(&change)["certificate"], Value::Null);
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
     let answer = life.desk.run(["history", &life.number, "--out", "out"]);
-    assert!(answer.out.contains("令和9年5月30日") && answer.out.contains("有効"), "what was corrected holds again: {}", answer.out);
+    assert!(
+        answer.out.contains("令和9年5月30日") && answer.out.contains("有効"),
+        "what was corrected holds again: {}",
+        answer.out
+    );
 
     // 解約.
-    let end = json!({ "cancelled_on": "2027-03-31", "cause": "consent", "evidence": "同意書 令和9年3月25日" });
+    let end =
+        json!({ "cancelled_on": "2027-03-31", "cause": "consent", "evidence": "同意書 令和9年3月25日" });
     let change = life.change("cancellation", &end);
     let made = life.lives(&change);
-    life.certificate_says(&made, &["保証契約の解約のお知らせ", "令和9年3月31日", "変更－1", &life.number], &[&key]);
+    life.certificate_says(
+        &made,
+        &["保証契約の解約のお知らせ", "令和9年3月31日", "変更－1", &life.number],
+        &[&key],
+    );
     let history = life.history();
     assert_eq!((&history["state"], &history["ended_on"]), (&"cancelled".into(), &"2027-03-31".into()));
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
@@ -188,13 +219,22 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
     ];
     assert_eq!(all, expected);
     let why = |at: usize| history["all"]["revisions"][at]["why"].as_str().unwrap().to_owned();
-    assert!(why(1).contains("hidden by 変更－1（訂正）") && why(2).contains("終期の誤記") && why(3).contains("hidden by 変更－2の取消"));
+    assert!(
+        why(1).contains("hidden by 変更－1（訂正）")
+            && why(2).contains("終期の誤記")
+            && why(3).contains("hidden by 変更－2の取消")
+    );
     assert!(!history.to_string().contains(&key));
 
     // Nothing comes after the end.
-    let change = life.change("amendment", &json!({ "after": Life::content("2027-07-31", 42_350_000, 16_900_000) }));
+    let change =
+        life.change("amendment", &json!({ "after": Life::content("2027-07-31", 42_350_000, 16_900_000) }));
     let (code, report) = life.send(&[change]);
-    assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"guarantee.ended".into()), "{report}");
+    assert_eq!(
+        (code, &report["rejected"][0]["violations"][0]["code"]),
+        (Some(1), &"guarantee.ended".into()),
+        "{report}"
+    );
 
     assert_eq!(life.verified().0, Some(0));
     let answer = life.desk.run(["documents", "verify", "--all", "--out", "out"]);
@@ -204,13 +244,27 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
 #[test]
 fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came() {
     let mut life = Life::new();
-    let first = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
-    let second = life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_910_000) }));
-    let third = life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_360_000, 16_910_000) }));
-    let (code, report) = life.send(&[third.clone(), second.clone(), first.clone(), second.clone(), first.clone(), third.clone()]);
+    let first =
+        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let second =
+        life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_910_000) }));
+    let third =
+        life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_360_000, 16_910_000) }));
+    let (code, report) = life.send(&[
+        third.clone(),
+        second.clone(),
+        first.clone(),
+        second.clone(),
+        first.clone(),
+        third.clone(),
+    ]);
     assert_eq!(code, Some(0), "{report}");
     let run = life.night();
-    assert_eq!((&run["state"], &run["total"], &run["reissued"]), (&"complete".into(), &1.into(), &1.into()), "{run}");
+    assert_eq!(
+        (&run["state"], &run["total"], &run["reissued"]),
+        (&"complete".into(), &1.into(), &1.into()),
+        "{run}"
+    );
     let (_, report) = life.send(&[first, second, third]);
     let became: Vec<(&str, &str)> = report["changes"]
         .as_array()
@@ -221,12 +275,17 @@ fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came(
     // The third changes the price alone, as things stand when its turn comes.
     assert_eq!(became[..2], [("effective", "変更－1"), ("effective", "変更－2")]);
     assert_eq!(became[2].0, "unchanged");
-    life.certificate_says(&report["changes"][1], &["変更－2", "令和9年6月30日", "16,910,000円", "42,350,000円"], &["変更－3"]);
+    life.certificate_says(
+        &report["changes"][1],
+        &["変更－2", "令和9年6月30日", "16,910,000円", "42,350,000円"],
+        &["変更－3"],
+    );
     assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
     assert_eq!(life.night(), Value::Null, "nothing waits any more");
     // An older one never overwrites a newer one.
     life.version = 1;
-    let mut late = life.change("amendment", &json!({ "after": Life::content("2027-04-30", 42_350_000, 16_900_000) }));
+    let mut late =
+        life.change("amendment", &json!({ "after": Life::content("2027-04-30", 42_350_000, 16_900_000) }));
     late["id"] = "late".into();
     let (code, report) = life.send(std::slice::from_ref(&late));
     assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"version.taken".into()));
@@ -241,12 +300,16 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
     let mut life = Life::new();
     let codes = |report: &Value| -> Vec<(String, String)> {
         let violations = report["rejected"][0]["violations"].as_array().unwrap();
-        violations.iter().map(|one| (one["code"].as_str().unwrap().to_owned(), one["path"].as_str().unwrap().to_owned())).collect()
+        violations
+            .iter()
+            .map(|one| (one["code"].as_str().unwrap().to_owned(), one["path"].as_str().unwrap().to_owned()))
+            .collect()
     };
     let told = |codes: &[(&str, &str)]| -> Vec<(String, String)> {
         codes.iter().map(|(code, path)| ((*code).to_owned(), (*path).to_owned())).collect()
     };
-    let mut bad = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 17_000_000) }));
+    let mut bad =
+        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 17_000_000) }));
     bad["after"]["product"]["medium"] = "paper".into();
     bad["after"]["product"]["bank"] = Value::Null;
     bad["version"] = 0.into();
@@ -270,23 +333,43 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
             json!({ "guarantee": "99999-99999Z", "after": Life::content("2027-05-31", 1, 1) }),
             ("guarantee.unknown", "$.guarantee"),
         ),
-        ("amendment", json!({ "guarantee": "3107", "after": Life::content("2027-05-31", 1, 1) }), ("guarantee.malformed", "$.guarantee")),
+        (
+            "amendment",
+            json!({ "guarantee": "3107", "after": Life::content("2027-05-31", 1, 1) }),
+            ("guarantee.malformed", "$.guarantee"),
+        ),
         // Another system is not told that there is one.
-        ("amendment_reversal", json!({ "source": "stranger", "revision": 1, "reason": "x" }), ("guarantee.unknown", "$.guarantee")),
+        (
+            "amendment_reversal",
+            json!({ "source": "stranger", "revision": 1, "reason": "x" }),
+            ("guarantee.unknown", "$.guarantee"),
+        ),
         ("amendment_reversal", json!({ "revision": 1, "reason": "x" }), ("revision.unknown", "$.revision")),
-        ("amendment_reversal", json!({ "revision": 0, "reason": "x" }), ("revision.not_an_amendment", "$.revision")),
+        (
+            "amendment_reversal",
+            json!({ "revision": 0, "reason": "x" }),
+            ("revision.not_an_amendment", "$.revision"),
+        ),
         (
             "correction",
             json!({ "revision": 1, "reason": " ", "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }),
             ("revision.unknown", "$.revision"),
         ),
-        ("cancellation", json!({ "cancelled_on": "2027-03-31", "cause": "consent" }), ("cancellation.consent_required", "$.evidence")),
+        (
+            "cancellation",
+            json!({ "cancelled_on": "2027-03-31", "cause": "consent" }),
+            ("cancellation.consent_required", "$.evidence"),
+        ),
         (
             "cancellation",
             json!({ "cancelled_on": "2020-03-31", "cause": "obligee_cause" }),
             ("cancelled_on.before_issue", "$.cancelled_on"),
         ),
-        ("cancellation", json!({ "cancelled_on": "2027-03-31", "cause": "weather" }), ("message.malformed", "$.cause")),
+        (
+            "cancellation",
+            json!({ "cancelled_on": "2027-03-31", "cause": "weather" }),
+            ("message.malformed", "$.cause"),
+        ),
         (
             "amendment",
             json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000), "surprise": 1 }),
@@ -300,14 +383,24 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
     }
 
     // What cannot be answered is a dead letter; it harms nobody.
-    let good = life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
-    let (code, report) = life.send(&[json!({ "kind": "wish", "source": "portal", "id": "w-1" }), good.clone()]);
-    assert_eq!((code, &report["summary"]["failed"], &report["summary"]["changes"]), (Some(1), &1.into(), &1.into()), "{report}");
+    let good =
+        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let (code, report) =
+        life.send(&[json!({ "kind": "wish", "source": "portal", "id": "w-1" }), good.clone()]);
+    assert_eq!(
+        (code, &report["summary"]["failed"], &report["summary"]["changes"]),
+        (Some(1), &1.into(), &1.into()),
+        "{report}"
+    );
     // The same id with another content changes nothing.
     let mut other = good.clone();
     other["after"]["works"]["name"] = "別の工事".into();
     let (code, report) = life.send(&[other]);
-    assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"change.id_reused".into()), "{report}");
+    assert_eq!(
+        (code, &report["rejected"][0]["violations"][0]["code"]),
+        (Some(1), &"change.id_reused".into()),
+        "{report}"
+    );
 }
 
 #[test]
@@ -316,7 +409,8 @@ fn what_was_altered_or_removed_is_found() {
     let urgent = json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) });
     let change = life.change("amendment", &urgent);
     life.lives(&change);
-    let change = life.change("amendment_reversal", &json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
+    let change =
+        life.change("amendment_reversal", &json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
     life.lives(&change);
     assert_eq!(life.verified().0, Some(0));
     let id = {
@@ -331,10 +425,16 @@ fn what_was_altered_or_removed_is_found() {
     let last = certificate_of(2);
     for (statement, fault) in [
         (
-            format!("update certificate set content = replace(content, '16900000', '26900000') where id = '{}'", certificate_of(1)),
+            format!(
+                "update certificate set content = replace(content, '16900000', '26900000') where id = '{}'",
+                certificate_of(1)
+            ),
             "revision 1 was altered",
         ),
-        (format!("update certificate set kind = 'amendment', target = null where id = '{last}'"), "is not what its content says"),
+        (
+            format!("update certificate set kind = 'amendment', target = null where id = '{last}'"),
+            "is not what its content says",
+        ),
         (format!("delete from certificate where id = '{last}'"), "revisions 2 to 2 were removed"),
         (
             format!(
@@ -345,7 +445,10 @@ fn what_was_altered_or_removed_is_found() {
             "the seal of its chain is not ours",
         ),
         (format!("delete from chain_head where guarantee_id = '{id}'"), "the end of its chain was removed"),
-        (format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"), "what is said to hold is not what the chain says"),
+        (
+            format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"),
+            "what is said to hold is not what the chain says",
+        ),
     ] {
         super::alter(&life.desk, &statement);
         let (code, out) = life.verified();
@@ -383,8 +486,15 @@ fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
     assert!(refused.code == Some(2) && refused.err.contains("--reason"), "{}", refused.err);
     let run = edited(&["reissue", "--template-changed", "--reason", "new words", "--json", "--out", "out"]);
     let run: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}{}", run.out, run.err));
-    assert_eq!((&run["state"], &run["redrawn"], &run["failed"]), (&"complete".into(), &16.into(), &0.into()), "{run}");
-    assert_eq!(edited(&["reissue", "--template-changed", "--reason", "again", "--out", "out"]).out.trim(), "There is nothing to do.");
+    assert_eq!(
+        (&run["state"], &run["redrawn"], &run["failed"]),
+        (&"complete".into(), &16.into(), &0.into()),
+        "{run}"
+    );
+    assert_eq!(
+        edited(&["reissue", "--template-changed", "--reason", "again", "--out", "out"]).out.trim(),
+        "There is nothing to do."
+    );
     // The same revision, and said to operators.
     assert_eq!((life.seen(), life.mails()), (before, mails));
     let history = life.history();

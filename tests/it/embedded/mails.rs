@@ -11,7 +11,8 @@ fn whoever_wants_a_mail_gets_one_and_nobody_else() {
     let (applications, statuses) = (applications(), desk.statuses(&example("applications.jsonl")));
     let mut wanted = 0;
     for product in products(&applications, &statuses) {
-        let mails: Vec<_> = product.revision().mails.iter().map(|mail| (mail.recipient.as_str(), mail.state)).collect();
+        let mails: Vec<_> =
+            product.revision().mails.iter().map(|mail| (mail.recipient.as_str(), mail.state)).collect();
         match product.recipient() {
             Some(address) => assert_eq!(mails, [(address, State::Accepted)]),
             None => assert_eq!(mails, []),
@@ -34,22 +35,36 @@ fn every_mail_decodes_and_carries_the_notice_unchanged() {
         let mail = parse(&path);
         let number = product.number();
         assert_eq!(mail.defects, Vec::<String>::new());
-        assert_eq!(mail.shape, ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]);
-        assert_eq!(mail.header("Subject"), format!("電子保証（認証キー）発行完了のお知らせ（保証契約番号 {number}）"));
+        assert_eq!(
+            mail.shape,
+            ["multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/pdf"]
+        );
+        assert_eq!(
+            mail.header("Subject"),
+            format!("電子保証（認証キー）発行完了のお知らせ（保証契約番号 {number}）")
+        );
         assert_eq!(mail.header("To"), product.recipient().unwrap());
         assert_eq!(mail.header("From"), "やまなみ建設保証株式会社 <noreply@surety.example.jp>");
         assert_eq!(mail.header("Message-ID"), format!("<{}>", row.message_id));
         assert!(!mail.headers.iter().any(|(name, _)| ["cc", "bcc"].contains(&name.to_lowercase().as_str())));
 
-        let notice = product.revision().documents.iter().find(|document| document.kind == Kind::Notice).unwrap();
+        let notice =
+            product.revision().documents.iter().find(|document| document.kind == Kind::Notice).unwrap();
         let [attached] = &mail.attachments[..] else { panic!("{:?}", mail.attachments) };
         assert_eq!(attached.sha256, notice.sha256);
-        assert_eq!((attached.name.as_str(), attached.media_type.as_str()), (&*format!("{number}_notice.pdf"), "application/pdf"));
+        assert_eq!(
+            (attached.name.as_str(), attached.media_type.as_str()),
+            (&*format!("{number}_notice.pdf"), "application/pdf")
+        );
 
         let (text, html) = (mail.text.as_deref().unwrap(), mail.html.as_deref().unwrap());
         let principal = product.application["principal"]["name"].as_str().unwrap();
-        for said in [number, principal, product.company()["name"].as_str().unwrap(), product.application["works"]["name"].as_str().unwrap()]
-        {
+        for said in [
+            number,
+            principal,
+            product.company()["name"].as_str().unwrap(),
+            product.application["works"]["name"].as_str().unwrap(),
+        ] {
             assert!(squeezed(text).contains(&squeezed(said)), "{said} is not in {text}");
             assert!(squeezed(html).contains(&squeezed(said)), "{said} is not in {html}");
         }
@@ -57,7 +72,10 @@ fn every_mail_decodes_and_carries_the_notice_unchanged() {
         assert!(raw.is_ascii());
         let headers = format!("{:?}", mail.headers);
         for key in keys.values() {
-            assert!(![text, html, &headers, &raw].iter().any(|place| place.contains(key)), "a key stands in the mail about {number}");
+            assert!(
+                ![text, html, &headers, &raw].iter().any(|place| place.contains(key)),
+                "a key stands in the mail about {number}"
+            );
         }
     }
 }

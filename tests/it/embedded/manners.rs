@@ -36,7 +36,9 @@ fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
     let desk = Desk::new();
     let help = desk.run(["--help"]);
     assert_eq!(help.code, Some(0));
-    for code in ["  0  done", "  1  done, but", "  2  wrong usage", "  3  the configuration", "  4  something needed"] {
+    for code in
+        ["  0  done", "  1  done, but", "  2  wrong usage", "  3  the configuration", "  4  something needed"]
+    {
         assert!(help.out.contains(code), "{}", help.out);
     }
     let (_, listed) = help.out.split_once("Commands:\n").unwrap();
@@ -52,7 +54,8 @@ fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
     for command in commands {
         let help = desk.run([command, "--help"]);
         assert_eq!(help.code, Some(0));
-        let (_, examples) = help.out.split_once("\nExamples:\n").unwrap_or_else(|| panic!("{command} shows no example"));
+        let (_, examples) =
+            help.out.split_once("\nExamples:\n").unwrap_or_else(|| panic!("{command} shows no example"));
         assert!(examples.contains(&format!("hosho {command}")), "{examples}");
     }
 }
@@ -60,9 +63,14 @@ fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
 #[test]
 fn wrong_usage_is_told_with_code_2() {
     let desk = Desk::new();
-    for arguments in
-        [&[][..], &["nonsense"], &["process"], &["process", "a.jsonl", "--nonsense"], &["status"], &["work", "--stage", "nonsense"]]
-    {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["process"],
+        &["process", "a.jsonl", "--nonsense"],
+        &["status"],
+        &["work", "--stage", "nonsense"],
+    ] {
         let answer = desk.run(arguments);
         assert_eq!((answer.code, answer.out.as_str()), (Some(2), ""), "{arguments:?}");
         assert!(answer.err.contains("Usage: hosho") || answer.err.contains("try '--help'"), "{}", answer.err);
@@ -81,14 +89,30 @@ fn wrong_usage_is_told_with_code_2() {
 fn a_wrong_configuration_is_told_with_code_3_and_names_the_key() {
     let desk = Desk::new();
     let file = desk.file("hosho.toml", "[mail]\nhots = \"smtp.example.jp\"\n");
-    assert_refused(&desk.run(["config", "check", "--config", file.to_str().unwrap()]), 3, &["`hots`", "`mail`"]);
+    assert_refused(
+        &desk.run(["config", "check", "--config", file.to_str().unwrap()]),
+        3,
+        &["`hots`", "`mail`"],
+    );
     assert_refused(&desk.run(["process", "a.jsonl", "--config", file.to_str().unwrap()]), 3, &["`hots`"]);
-    assert_refused(&with(&desk, &[("MAIL__HOTS", "smtp.example.jp")], &["config", "check"]), 3, &["`hots`", "`mail`"]);
+    assert_refused(
+        &with(&desk, &[("MAIL__HOTS", "smtp.example.jp")], &["config", "check"]),
+        3,
+        &["`hots`", "`mail`"],
+    );
     assert_refused(&with(&desk, &[("MAIL__PORT", "many")], &["config", "check"]), 3, &["mail.port"]);
-    assert_refused(&with(&desk, &[("SCHEDULE__RESEND", "often")], &["config", "check"]), 3, &["schedule.resend"]);
+    assert_refused(
+        &with(&desk, &[("SCHEDULE__RESEND", "often")], &["config", "check"]),
+        3,
+        &["schedule.resend"],
+    );
     assert_refused(&desk.run(["config", "check", "--config", "missing.toml"]), 3, &["missing.toml"]);
     assert_refused(
-        &with(&desk, &[("MAIL__PASSWORD_FILE", "/missing/secret"), ("MAIL__USER", "u")], &["config", "check"]),
+        &with(
+            &desk,
+            &[("MAIL__PASSWORD_FILE", "/missing/secret"), ("MAIL__USER", "u")],
+            &["config", "check"],
+        ),
         3,
         &["/missing/secret"],
     );
@@ -102,17 +126,29 @@ fn a_wrong_configuration_is_told_with_code_3_and_names_the_key() {
 #[test]
 fn what_is_not_there_is_told_with_code_4() {
     let desk = Desk::new();
-    let unreachable =
-        [("BROKER__URL", "amqp://hosho:open-sesame@127.0.0.1:1/v"), ("DATABASE__URL", "postgres://hosho:open-sesame@127.0.0.1:1/d")];
+    let unreachable = [
+        ("BROKER__URL", "amqp://hosho:open-sesame@127.0.0.1:1/v"),
+        ("DATABASE__URL", "postgres://hosho:open-sesame@127.0.0.1:1/d"),
+    ];
     let file = desk.file("empty.jsonl", "");
-    for arguments in [&["status", "x"][..], &["migrate"], &["topology", "check"], &["enqueue", file.to_str().unwrap()]] {
+    for arguments in
+        [&["status", "x"][..], &["migrate"], &["topology", "check"], &["enqueue", file.to_str().unwrap()]]
+    {
         let answer = with(&desk, &unreachable, arguments);
         assert_refused(&answer, 4, &["127.0.0.1"]);
         assert!(!answer.err.contains("open-sesame"), "{}", answer.err);
     }
     let fonts = desk.file("fonts.toml", "[fonts]\nmincho = [\"/missing/font.ttf\"]\n");
-    assert_refused(&desk.run(["templates", "check", "--config", fonts.to_str().unwrap()]), 4, &["/missing/font.ttf"]);
-    assert_refused(&desk.run(["process", file.to_str().unwrap(), "--out", "empty.jsonl"]), 4, &["empty.jsonl"]);
+    assert_refused(
+        &desk.run(["templates", "check", "--config", fonts.to_str().unwrap()]),
+        4,
+        &["/missing/font.ttf"],
+    );
+    assert_refused(
+        &desk.run(["process", file.to_str().unwrap(), "--out", "empty.jsonl"]),
+        4,
+        &["empty.jsonl"],
+    );
 
     // Looking at a database makes none.
     assert_refused(&desk.run(["status", "31075-00001M"]), 4, &["hosho.sqlite"]);
@@ -141,7 +177,11 @@ fn config_show_tells_everything_but_secrets() {
         assert!(!answer.out.contains("word-") && !answer.out.contains("word%2D"), "{}", answer.out);
         assert!(answer.out.contains("***") && answer.out.contains("relay-user"), "{}", answer.out);
         if settings.len() == 4 {
-            assert!(answer.out.contains("mq.example.jp") && answer.out.contains("db.example.jp"), "{}", answer.out);
+            assert!(
+                answer.out.contains("mq.example.jp") && answer.out.contains("db.example.jp"),
+                "{}",
+                answer.out
+            );
         }
     }
     // What is shown is a configuration again: every section, and no key the program does not know.
@@ -167,7 +207,11 @@ fn config_check_names_file_and_line_of_a_broken_obligee() {
     ] {
         assert_ne!(broken, text);
         std::fs::write(&file, broken).unwrap();
-        assert_refused(&with(&desk, &settings, &["config", "check"]), 3, &[&format!("obligees/hirakawa.toml:{line}"), problem]);
+        assert_refused(
+            &with(&desk, &settings, &["config", "check"]),
+            3,
+            &[&format!("obligees/hirakawa.toml:{line}"), problem],
+        );
     }
     std::fs::write(&file, &text).unwrap();
     assert_eq!(with(&desk, &settings, &["config", "check"]).code, Some(0));
@@ -178,10 +222,18 @@ fn templates_are_checked_before_anybody_gets_to_see_them() {
     let desk = Desk::new();
     let good = desk.run(["templates", "check"]);
     assert_eq!((good.code, good.err.as_str()), (Some(0), ""));
-    for template in
-        ["notice/notice", "certificate/advance_payment", "certificate/performance", "mail/issued/subject", "mail/issued/body.html"]
-    {
-        assert!(good.out.lines().any(|line| line.trim().starts_with(template) && line.trim().ends_with("ok")), "{}", good.out);
+    for template in [
+        "notice/notice",
+        "certificate/advance_payment",
+        "certificate/performance",
+        "mail/issued/subject",
+        "mail/issued/body.html",
+    ] {
+        assert!(
+            good.out.lines().any(|line| line.trim().starts_with(template) && line.trim().ends_with("ok")),
+            "{}",
+            good.out
+        );
     }
     assert!(good.out.trim_end().ends_with(" rendered, 0 failed"));
 
@@ -200,7 +252,11 @@ fn templates_are_checked_before_anybody_gets_to_see_them() {
     let proofs: Vec<Value> = serde_json::from_str(&json.out).unwrap();
     for proof in &proofs {
         let is_broken = proof["template"] == "mail/issued/subject";
-        assert_eq!(proof["problem"].as_str().is_some_and(|problem| problem.contains("nummer")), is_broken, "{proof}");
+        assert_eq!(
+            proof["problem"].as_str().is_some_and(|problem| problem.contains("nummer")),
+            is_broken,
+            "{proof}"
+        );
         assert!(is_broken || proof["problem"].is_null(), "{proof}");
     }
     assert!(proofs.len() > 30);
@@ -208,7 +264,11 @@ fn templates_are_checked_before_anybody_gets_to_see_them() {
     // What `templates check` refuses, nothing else accepts: neither the check of the configuration nor a run.
     assert_refused(&with(&desk, &settings, &["config", "check"]), 3, &["mail/issued/subject", "nummer"]);
     let empty = desk.file("empty.jsonl", "");
-    assert_refused(&with(&desk, &settings, &["process", empty.to_str().unwrap()]), 3, &["mail/issued/subject", "templates check"]);
+    assert_refused(
+        &with(&desk, &settings, &["process", empty.to_str().unwrap()]),
+        3,
+        &["mail/issued/subject", "templates check"],
+    );
     std::fs::write(&file, "{{#if number}}").unwrap();
     assert_refused(&with(&desk, &settings, &["templates", "check"]), 3, &["mail/issued/subject"]);
     assert_refused(&with(&desk, &settings, &["config", "check"]), 3, &["mail/issued/subject"]);
@@ -218,7 +278,8 @@ fn templates_are_checked_before_anybody_gets_to_see_them() {
 fn status_finds_a_guarantee_by_every_name_it_has() {
     let desk = processed();
     // The term in a number is that of the day of issue.
-    let number = desk.statuses(&example("applications.jsonl")).remove(0).guarantees.remove(0).guarantee.number;
+    let number =
+        desk.statuses(&example("applications.jsonl")).remove(0).guarantees.remove(0).guarantee.number;
     let by_number = desk.run(["status", &number, "--out", "out", "--json"]);
     assert_eq!((by_number.code, by_number.err.as_str()), (Some(0), ""));
     let found: Value = serde_json::from_str(&by_number.out).unwrap();
@@ -228,7 +289,8 @@ fn status_finds_a_guarantee_by_every_name_it_has() {
         (&"portal".into(), &"2026-0001".into(), &"accepted".into())
     );
     let ours = application["application"].as_str().unwrap();
-    let wide: String = number.chars().map(|letter| char::from_u32(u32::from(letter) + 0xfee0).unwrap()).collect();
+    let wide: String =
+        number.chars().map(|letter| char::from_u32(u32::from(letter) + 0xfee0).unwrap()).collect();
     let typed = number.replace('-', "ー").to_lowercase();
     for name in [wide.as_str(), &typed, "2026-0001", ours] {
         let other = desk.run(["status", name, "--out", "out", "--json"]);
@@ -237,7 +299,8 @@ fn status_finds_a_guarantee_by_every_name_it_has() {
     let stages = |guarantee: &Value| -> Vec<String> {
         let steps = guarantee["steps"].as_array().unwrap();
         assert!(steps.iter().all(|step| step["at"].is_string()), "{guarantee}");
-        let mut stages: Vec<String> = steps.iter().map(|step| step["stage"].as_str().unwrap().to_owned()).collect();
+        let mut stages: Vec<String> =
+            steps.iter().map(|step| step["stage"].as_str().unwrap().to_owned()).collect();
         stages.dedup();
         stages
     };
@@ -262,18 +325,27 @@ fn status_finds_a_guarantee_by_every_name_it_has() {
 #[test]
 fn a_reader_who_has_seen_enough_is_no_error() {
     let desk = processed();
-    for arguments in
-        [&["config", "show"][..], &["templates", "check"], &["status", "2026-0001", "--out", "out"], &["config", "show", "--json"]]
-    {
+    for arguments in [
+        &["config", "show"][..],
+        &["templates", "check"],
+        &["status", "2026-0001", "--out", "out"],
+        &["config", "show", "--json"],
+    ] {
         let (reader, writer) = pipe().unwrap();
         drop(reader);
         let output = desk.hosho(arguments).stdin(Stdio::null()).stdout(writer).output().unwrap();
-        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{arguments:?}");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
     }
     // A result that cannot be written is one.
     if Path::new("/dev/full").exists() {
         let mut command = Command::new("sh");
-        command.args(["-c", "exec \"$0\" config show >/dev/full", env!("CARGO_BIN_EXE_hosho")]).current_dir(&desk.folder);
+        command
+            .args(["-c", "exec \"$0\" config show >/dev/full", env!("CARGO_BIN_EXE_hosho")])
+            .current_dir(&desk.folder);
         let output = answer(command);
         assert_eq!(output.code, Some(4));
         assert!(output.err.contains("cannot write to standard output"), "{}", output.err);

@@ -72,21 +72,28 @@ fn rows(out: &str, first_column: &str) -> Vec<Vec<String>> {
     let head = lines.next().unwrap_or_else(|| panic!("no column {first_column}: {out}"));
     let rule = lines.next().unwrap();
     assert!(rule.chars().all(|character| character == '─') && rule.width() == head.width(), "{out}");
-    let body: Vec<&str> = lines.take_while(|line| line.width() == rule.width() && line.starts_with(' ')).collect();
+    let body: Vec<&str> =
+        lines.take_while(|line| line.width() == rule.width() && line.starts_with(' ')).collect();
     // A column ends where every line has three spaces; a cell is wide in columns of the terminal, not in characters.
     let cells = |line: &str| -> Vec<Option<char>> {
         line.chars()
-            .flat_map(|character| std::iter::once(Some(character)).chain((1..character.to_string().width()).map(|_| None)))
+            .flat_map(|character| {
+                std::iter::once(Some(character)).chain((1..character.to_string().width()).map(|_| None))
+            })
             .collect()
     };
     let grid: Vec<_> = std::iter::once(head).chain(body.iter().copied()).map(cells).collect();
     let blank = |at: usize| grid.iter().all(|line| line.get(at).is_none_or(|cell| *cell == Some(' ')));
     let width = rule.width();
-    let cuts: Vec<usize> =
-        (1..width.saturating_sub(1)).filter(|at| *at + 3 <= width && (*at..at + 3).all(blank) && !blank(at + 3)).collect();
+    let cuts: Vec<usize> = (1..width.saturating_sub(1))
+        .filter(|at| *at + 3 <= width && (*at..at + 3).all(blank) && !blank(at + 3))
+        .collect();
     let mut table = grid.iter().map(|line| -> Vec<String> {
-        let bounds = std::iter::once(0).chain(cuts.iter().map(|cut| cut + 3)).zip(cuts.iter().copied().chain([width]));
-        bounds.map(|(from, to)| line[from..to].iter().flatten().collect::<String>().trim().to_owned()).collect()
+        let bounds =
+            std::iter::once(0).chain(cuts.iter().map(|cut| cut + 3)).zip(cuts.iter().copied().chain([width]));
+        bounds
+            .map(|(from, to)| line[from..to].iter().flatten().collect::<String>().trim().to_owned())
+            .collect()
     });
     assert!(table.next().unwrap().iter().all(|head| !head.is_empty()), "a column without a head: {out}");
     let table: Vec<Vec<String>> = table.collect();
@@ -98,7 +105,8 @@ fn rows(out: &str, first_column: &str) -> Vec<Vec<String>> {
 fn list_shows_every_obligee_by_code() {
     let desk = Desk::new();
     let listed = json_of(&desk.run(["obligees", "list", "--json"]));
-    let codes: Vec<&str> = listed.as_array().unwrap().iter().map(|obligee| obligee["code"].as_str().unwrap()).collect();
+    let codes: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|obligee| obligee["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["hirakawa", "kwsa", "matsumoto", "mlit", "nasushiobara", "ryugasaki", "tochigi"]);
     assert_eq!(listed[1]["electronic"][0]["from"], "2026-07-01");
     assert_eq!(listed[1]["electronic"][0]["basis"], "awarded");
@@ -110,11 +118,13 @@ fn list_shows_every_obligee_by_code() {
     let rows = rows(&table.out, "code");
     assert_eq!(rows.len(), 7);
     assert_eq!(rows[0], ["hirakawa", "平川市", "all", "工事、設計・調査、測量", "2025-12-01 契約締結日"]);
-    assert_eq!(rows[1], ["kwsa", "神奈川県内広域水道企業団", "all", "工事、設計・調査、測量", "2026-07-01 落札決定日"]);
+    assert_eq!(
+        rows[1],
+        ["kwsa", "神奈川県内広域水道企業団", "all", "工事、設計・調査、測量", "2026-07-01 落札決定日"]
+    );
     assert_eq!(rows[6], ["tochigi", "栃木県", "契約保証", "工事", "no first day"]);
 
-    let paper =
-        "code = \"kagaribi\"\nname = \"篝火村\"\ntitle = \"篝火村長\"\n[[submission]]\nchannel = \"mail\"\ndepartment = \"総務課\"\n";
+    let paper = "code = \"kagaribi\"\nname = \"篝火村\"\ntitle = \"篝火村長\"\n[[submission]]\nchannel = \"mail\"\ndepartment = \"総務課\"\n";
     data(&desk, &[("obligees/yamabuki.toml", OBLIGEE), ("obligees/kagaribi.toml", paper)]);
     let rows = self::rows(&obligees(&desk, &["list"]).out, "code");
     assert_eq!(rows[0], ["kagaribi", "篝火村", "no: paper", "", ""]);
@@ -129,7 +139,15 @@ fn show_tells_what_holds_on_a_day() {
     data(&desk, &[("obligees/yamabuki.toml", OBLIGEE)]);
     let show = |on: &str| json_of(&obligees(&desk, &["show", "yamabuki", "--on", on, "--json"]));
     for (on, begun, construction, design, maximum, since, next) in [
-        ("2026-03-31", false, ("40%", "national"), ("30%", "national"), (Value::Null, "national"), Value::Null, json!("2026-04-01")),
+        (
+            "2026-03-31",
+            false,
+            ("40%", "national"),
+            ("30%", "national"),
+            (Value::Null, "national"),
+            Value::Null,
+            json!("2026-04-01"),
+        ),
         (
             "2026-04-01",
             false,
@@ -166,13 +184,29 @@ fn show_tells_what_holds_on_a_day() {
             json!("2026-04-01"),
             json!("2027-04-01"),
         ),
-        ("2027-04-01", true, ("40%", "national"), ("30%", "national"), (Value::Null, "national"), json!("2027-04-01"), Value::Null),
+        (
+            "2027-04-01",
+            true,
+            ("40%", "national"),
+            ("30%", "national"),
+            (Value::Null, "national"),
+            json!("2027-04-01"),
+            Value::Null,
+        ),
     ] {
         let shown = show(on);
         assert_eq!(shown["on"], on);
-        assert_eq!((&shown["electronic"][0]["begun"], &shown["electronic"][1]["begun"]), (&json!(begun), &json!(true)), "{on}");
+        assert_eq!(
+            (&shown["electronic"][0]["begun"], &shown["electronic"][1]["begun"]),
+            (&json!(begun), &json!(true)),
+            "{on}"
+        );
         let limits = &shown["limits"];
-        assert_eq!((&limits["basis"], &limits["since"], &limits["next_change"]), (&json!("announced"), &since, &next), "{on}");
+        assert_eq!(
+            (&limits["basis"], &limits["since"], &limits["next_change"]),
+            (&json!("announced"), &since, &next),
+            "{on}"
+        );
         let advance = &limits["values"]["advance_payment"];
         for (key, value, origin) in [
             ("construction", json!(construction.0), construction.1),
@@ -210,16 +244,26 @@ fn show_prints_tables_that_are_aligned() {
     assert_eq!(electronic[0], ["前払金保証", "工事", "2026-07-01", "通知日", "electronic", "not begun"]);
     assert_eq!(electronic[1][0], "契約保証");
     assert_eq!(electronic[2], ["all", "設計・調査", "no first day", "", "", "taken"]);
-    assert!(obligees(&desk, &["show", "yamabuki", "--on", "2026-07-01"]).out.contains(" begun "), "{}", shown.out);
+    assert!(
+        obligees(&desk, &["show", "yamabuki", "--on", "2026-07-01"]).out.contains(" begun "),
+        "{}",
+        shown.out
+    );
 
     assert!(limits.starts_with("where the date of the announcement (公告日) is 2026-06-30\n"), "{limits}");
     let table = rows(limits, "limit");
     assert_eq!(table.len(), 16, "{limits}");
-    assert_eq!(table[0], ["advance_payment.construction", "前払金の上限（工事）", "45%", "national, disaster area"]);
+    assert_eq!(
+        table[0],
+        ["advance_payment.construction", "前払金の上限（工事）", "45%", "national, disaster area"]
+    );
     assert_eq!(table[1], ["advance_payment.design", "前払金の上限（設計・調査）", "12.5%", "obligee"]);
     assert_eq!(table[4], ["advance_payment.low_price", "前払金の上限（低入札）", "20%", "national"]);
     assert_eq!(table[5], ["advance_payment.rounding_unit", "前払金の端数切捨て単位", "100,000円", "obligee"]);
-    assert_eq!(table[6], ["advance_payment.minimum_contract_price", "前払金の最低請負金額", "none", "national"]);
+    assert_eq!(
+        table[6],
+        ["advance_payment.minimum_contract_price", "前払金の最低請負金額", "none", "national"]
+    );
     let (_, changes) = limits.split_once("In force since 2026-04-01.\nThey change on 2027-04-01:\n").unwrap();
     let changes: Vec<&str> = changes.trim_end().lines().map(str::trim).collect();
     assert_eq!(changes.len(), 6, "{changes:?}");
@@ -231,7 +275,11 @@ fn show_prints_tables_that_are_aligned() {
     assert_eq!(handed_in[2][2], "keiyaku@example.jp");
 
     let plain = desk.run(["obligees", "show", "hirakawa"]);
-    assert!(plain.out.contains("No change is known.") && !plain.out.contains("In force since"), "{}", plain.out);
+    assert!(
+        plain.out.contains("No change is known.") && !plain.out.contains("In force since"),
+        "{}",
+        plain.out
+    );
 }
 
 #[test]
@@ -242,7 +290,9 @@ fn the_day_is_today_in_tokyo_unless_given() {
     let shown = json_of(&desk.run(["obligees", "show", "mlit", "--json"]));
     // Midnight may have passed in between.
     assert!([before, today()].iter().any(|day| shown["on"] == day.as_str()), "{shown}");
-    for wrong in ["2026-4-1", "2026/04/01", "20260401", "2026-02-29", "２０２６-04-01", "today", "+026-04-01", ""] {
+    for wrong in
+        ["2026-4-1", "2026/04/01", "20260401", "2026-02-29", "２０２６-04-01", "today", "+026-04-01", ""]
+    {
         let refused = desk.run(["obligees", "show", "mlit", "--on", wrong]);
         assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{wrong}");
         assert!(refused.err.contains("YYYY-MM-DD"), "{}", refused.err);
@@ -262,10 +312,18 @@ fn an_unknown_code_is_told_with_those_like_it() {
     ] {
         let refused = desk.run(["obligees", "show", typed]);
         assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{typed}");
-        assert!(refused.err.starts_with("error: there is no obligee") && refused.err.contains("\n hint: "), "{}", refused.err);
+        assert!(
+            refused.err.starts_with("error: there is no obligee") && refused.err.contains("\n hint: "),
+            "{}",
+            refused.err
+        );
         assert!(refused.err.contains("`hosho obligees list`"), "{}", refused.err);
         assert_eq!(refused.err.contains("did you mean"), meant.is_some(), "{}", refused.err);
-        assert!(meant.is_none_or(|meant| refused.err.contains(&format!("did you mean {meant}"))), "{}", refused.err);
+        assert!(
+            meant.is_none_or(|meant| refused.err.contains(&format!("did you mean {meant}"))),
+            "{}",
+            refused.err
+        );
     }
     let hostile = desk.run(["obligees", "show", "a\u{1b}[2J"]);
     assert!(hostile.code == Some(1) && !hostile.err.contains('\u{1b}'), "{}", hostile.err);
@@ -275,7 +333,10 @@ fn an_unknown_code_is_told_with_those_like_it() {
 fn check_prints_every_problem_with_its_place_and_ends_with_code_1() {
     let desk = Desk::new();
     let good = desk.run(["obligees", "check"]);
-    assert_eq!((good.code, good.out.as_str(), good.err.as_str()), (Some(0), "7 obligees and the national limits are valid.\n", ""));
+    assert_eq!(
+        (good.code, good.out.as_str(), good.err.as_str()),
+        (Some(0), "7 obligees and the national limits are valid.\n", "")
+    );
     assert_eq!(json_of(&desk.run(["obligees", "check", "--json"])), json!({"obligees": 7, "problems": []}));
 
     let folder = data(&desk, &[("obligees/yamabuki.toml", OBLIGEE)]);
@@ -285,7 +346,14 @@ fn check_prints_every_problem_with_its_place_and_ends_with_code_1() {
 
     let escape = "code = \"a\"\n\"\\u001b[2J\\u202e\" = 1\n";
     let broken = OBLIGEE.replace("12.5%", "0%").replace("100_000", "20_000");
-    data(&desk, &[("obligees/yamabuki.toml", &broken), ("obligees/a.toml", escape), ("national.toml", "limits = 1\n")]);
+    data(
+        &desk,
+        &[
+            ("obligees/yamabuki.toml", &broken),
+            ("obligees/a.toml", escape),
+            ("national.toml", "limits = 1\n"),
+        ],
+    );
     let told = desk.run(["obligees", "check", "data"]);
     assert_eq!(told.code, Some(1));
     let lines: Vec<&str> = told.out.lines().collect();
@@ -305,7 +373,10 @@ fn check_prints_every_problem_with_its_place_and_ends_with_code_1() {
     assert_eq!(told.code, Some(1));
     let verdict: Value = serde_json::from_str(&told.out).unwrap();
     assert_eq!((&verdict["obligees"], verdict["problems"].as_array().unwrap().len()), (&Value::Null, 4));
-    assert_eq!((&verdict["problems"][3]["line"], &verdict["problems"][3]["file"]), (&json!(23), &json!("data/obligees/yamabuki.toml")));
+    assert_eq!(
+        (&verdict["problems"][3]["line"], &verdict["problems"][3]["file"]),
+        (&json!(23), &json!("data/obligees/yamabuki.toml"))
+    );
 
     // What the check refuses is not used either.
     for arguments in [&["list"][..], &["show", "yamabuki"]] {

@@ -34,8 +34,15 @@ fn troubled() -> (Desk, Vec<String>) {
 fn make_trouble(desk: &Desk) -> Vec<String> {
     let applications = applications();
     let whole = applications[5].to_string();
-    let mailed = applications.iter().find(|one| one["notification"]["wanted"] == true && one["products"][0]["medium"] == "electronic");
-    let lines = [mailed.unwrap().to_string(), whole[..40].to_owned(), whole[..50].to_owned(), r#"{"branch": "31"}"#.to_owned()];
+    let mailed = applications
+        .iter()
+        .find(|one| one["notification"]["wanted"] == true && one["products"][0]["medium"] == "electronic");
+    let lines = [
+        mailed.unwrap().to_string(),
+        whole[..40].to_owned(),
+        whole[..50].to_owned(),
+        r#"{"branch": "31"}"#.to_owned(),
+    ];
     let file = desk.file("half.jsonl", lines.join("\n") + "\n");
     let (code, report) = desk.report(&file);
     assert_eq!((code, report["summary"]["failed"].as_u64()), (Some(1), Some(3)), "{report:#}");
@@ -58,7 +65,8 @@ impl Desk {
     fn json(&self, arguments: &[&str]) -> Value {
         let answer = self.on_out(&[arguments, &["--json"]].concat());
         assert_eq!(answer.code, Some(0), "{arguments:?}: {}{}", answer.out, answer.err);
-        serde_json::from_str(&answer.out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", answer.out))
+        serde_json::from_str(&answer.out)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", answer.out))
     }
 
     /// A program that is put in the place of an editor.
@@ -85,12 +93,16 @@ impl Desk {
     fn refuse_mail(&self, id: &str) {
         let pool = Pool::open(&format!("sqlite:{}", self.path("out/hosho.sqlite").display()), 1).unwrap();
         let now = "2026-12-01T00:00:00".parse().unwrap();
-        assert!(mail::resolve(&mut pool.get().unwrap(), id, State::Accepted, State::Rejected, "550", now).unwrap());
+        assert!(
+            mail::resolve(&mut pool.get().unwrap(), id, State::Accepted, State::Rejected, "550", now)
+                .unwrap()
+        );
     }
 
     fn states(&self) -> Vec<String> {
         let rows = self.json(&["failed", "list", "--all"]);
-        let mut states: Vec<String> = rows.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect();
+        let mut states: Vec<String> =
+            rows.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect();
         states.sort_unstable();
         states
     }
@@ -123,8 +135,18 @@ fn an_edit_that_is_refused_is_refused_dry_too_and_its_text_is_kept() {
     for arguments in [&[&["--dry-run"], WHY].concat(), &WHY.to_vec()] {
         let refused = desk.edit(&ids[0], &editor, arguments);
         assert_eq!(refused.code, Some(1), "{}", refused.err);
-        assert!(refused.err.contains("is not an application.v1: ") && refused.err.contains("filiale: no such field"), "{}", refused.err);
-        let kept = refused.err.split("kept in ").nth(1).and_then(|rest| rest.split(',').next()).expect("it says where the text is");
+        assert!(
+            refused.err.contains("is not an application.v1: ")
+                && refused.err.contains("filiale: no such field"),
+            "{}",
+            refused.err
+        );
+        let kept = refused
+            .err
+            .split("kept in ")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next())
+            .expect("it says where the text is");
         assert!(std::fs::read_to_string(kept).unwrap().contains("架空"));
         std::fs::remove_file(kept).unwrap();
     }
@@ -166,7 +188,8 @@ fn on_a_terminal_the_editor_is_opened_again_with_the_problem() {
     let (desk, ids) = troubled();
     desk.file("wrong.json", "{}");
     desk.file("right.json", applications()[5].to_string());
-    let editor = desk.editor("if [ -e once ]; then cp right.json \"$1\"; else touch once; cp wrong.json \"$1\"; fi");
+    let editor =
+        desk.editor("if [ -e once ]; then cp right.json \"$1\"; else touch once; cp wrong.json \"$1\"; fi");
     let hosho = desk.hosho([&["failed", "edit", &ids[0], "--out", "out"], WHY].concat());
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", TERMINAL]).arg(hosho.get_program()).args(hosho.get_args()).current_dir(&desk.folder);
@@ -210,7 +233,8 @@ fn nothing_and_patterns_mean_no_message() {
         &["batch", "show", ""],
         &["batch", "cancel", "%"],
     ] {
-        let takes_reason = !matches!(arguments[..2], ["replay", "status"] | ["batch", "show"]) && arguments[0] != "audit";
+        let takes_reason =
+            !matches!(arguments[..2], ["replay", "status"] | ["batch", "show"]) && arguments[0] != "audit";
         let answer = desk.on_out(&[arguments, if takes_reason { WHY } else { &[] }].concat());
         assert_eq!(answer.code, Some(2), "{arguments:?}: {}{}", answer.out, answer.err);
     }
@@ -225,7 +249,8 @@ fn a_new_field_of_an_edit_came_from_nothing() {
     desk.file("right.json", application.to_string());
     let editor = desk.editor("cp right.json \"$1\"");
     assert_eq!(desk.edit(&ids[0], &editor, WHY).code, Some(0));
-    let edited = desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
+    let edited =
+        desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
     let told = desk.on_out(&["failed", "edit", &edited, "--set", "contact.remarks=急ぎ", "--dry-run"]);
     assert_eq!(told.out, "  $.contact.remarks: nothing → \"***\"\nNothing was changed.\n", "{}", told.err);
 }
@@ -233,15 +258,25 @@ fn a_new_field_of_an_edit_came_from_nothing() {
 #[test]
 fn what_was_named_and_left_out_is_told() {
     let (desk, ids) = troubled();
-    let discard = |ids: &[&str], arguments: &[&str]| desk.on_out(&[&["failed", "discard"], ids, arguments, WHY].concat());
+    let discard = |ids: &[&str], arguments: &[&str]| {
+        desk.on_out(&[&["failed", "discard"], ids, arguments, WHY].concat())
+    };
     assert_eq!(discard(&[&ids[0]], &[]).code, Some(0));
     for arguments in [&["--dry-run"][..], &[]] {
         let told = discard(&[&ids[0], &ids[1]], arguments);
         assert!(told.out.starts_with("1 message: discard."), "{}", told.out);
-        assert!(told.err.contains(&format!("1 message left out, it is discarded: {}", &ids[0][..8])), "{}", told.err);
+        assert!(
+            told.err.contains(&format!("1 message left out, it is discarded: {}", &ids[0][..8])),
+            "{}",
+            told.err
+        );
     }
-    let json = desk.json(&[&["failed", "discard", &ids[0], &ids[2], "--code", "message.undecodable"], WHY].concat());
-    assert_eq!((json["messages"][0].as_str(), json["left_out"][0]["message"].as_str()), (Some(&*ids[2]), Some(&*ids[0])));
+    let json =
+        desk.json(&[&["failed", "discard", &ids[0], &ids[2], "--code", "message.undecodable"], WHY].concat());
+    assert_eq!(
+        (json["messages"][0].as_str(), json["left_out"][0]["message"].as_str()),
+        (Some(&*ids[2]), Some(&*ids[0]))
+    );
     // Conditions are joined by "and".
     let json = desk.json(&["failed", "restore", &ids[0], "--code", "mail.refused", "--dry-run"]);
     assert_eq!(json["left_out"][0]["why"], "the other conditions do not fit it");
@@ -259,7 +294,11 @@ fn what_was_edited_is_not_taken_up_again_beside_its_edit() {
     for arguments in [&["--dry-run"][..], &[]] {
         let told = desk.on_out(&[&["failed", "restore", "--since", "1d"], arguments, WHY].concat());
         assert!(told.out.starts_with("1 message: restore."), "{}{}", told.out, told.err);
-        assert!(told.err.contains("1 message left out, an edited message stands in its place"), "{}", told.err);
+        assert!(
+            told.err.contains("1 message left out, an edited message stands in its place"),
+            "{}",
+            told.err
+        );
     }
     assert_eq!(desk.states(), ["discarded", "failed", "failed", "failed"]);
 }
@@ -287,7 +326,8 @@ fn every_command_answers_in_json() {
     desk.file("right.json", applications()[5].to_string());
     let editor = desk.editor("cp right.json \"$1\"");
     assert_eq!(desk.edit(&ids[0], &editor, WHY).code, Some(0));
-    let edited = desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
+    let edited =
+        desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
     let dry = desk.json(&["failed", "edit", &edited, "--set", "id=\"OTHER\"", "--dry-run"]);
     assert_eq!((dry["message"].is_null(), dry["changes"][0]["path"].as_str()), (true, Some("$.id")));
     let detached = desk.json(&[&["failed", "replay", &edited, "--detach"], WHY].concat());
@@ -321,20 +361,29 @@ fn every_command_answers_in_json() {
         &["audit"],
         &["doctor"],
     ] {
-        let takes_reason =
-            matches!(arguments[1..].first(), Some(&("note" | "discard" | "restore" | "pause" | "abort" | "resume" | "resolve")));
+        let takes_reason = matches!(
+            arguments[1..].first(),
+            Some(&("note" | "discard" | "restore" | "pause" | "abort" | "resume" | "resolve"))
+        );
         let answer = desk.on_out(&[arguments, if takes_reason { WHY } else { &[] }, &["--json"]].concat());
         let is_json = serde_json::from_str::<Value>(&answer.out).is_ok();
         assert!(is_json, "{arguments:?} is not JSON: {}{}", answer.out, answer.err);
     }
     let exported = desk.on_out(&["failed", "export", "--json"]);
-    assert!(exported.out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && exported.code == Some(0));
+    assert!(
+        exported.out.lines().all(|line| serde_json::from_str::<Value>(line).is_ok())
+            && exported.code == Some(0)
+    );
     for stage in ["pause", "resume"] {
         for dry in [&["--dry-run"][..], &[]] {
             let mut command = desk.hosho([&["stages", stage, "issue", "--json"], dry, WHY].concat());
             command.env("HOSHO__DATABASE__URL", "sqlite:out/hosho.sqlite");
             let told: Value = serde_json::from_str(&answer(command).out).unwrap();
-            assert_eq!((told["changed"].as_bool(), told["operation"].is_null()), (Some(true), !dry.is_empty()), "{told}");
+            assert_eq!(
+                (told["changed"].as_bool(), told["operation"].is_null()),
+                (Some(true), !dry.is_empty()),
+                "{told}"
+            );
         }
     }
 }
@@ -364,7 +413,10 @@ fn whoever_goes_on_with_a_replay_that_nobody_drives_is_written_down() {
     let told = desk.on_out(&[&["replay", "resume", id], WHY].concat());
     assert_eq!(told.code, Some(1), "it is as broken as before: {}{}", told.out, told.err);
     let entries = desk.json(&["audit", "--subject", id, "--action", "replay.resume"]);
-    assert_eq!((entries[0]["actor"].as_str(), entries[0]["before"].as_str()), (Some("hanako"), Some("running, driven by nobody")));
+    assert_eq!(
+        (entries[0]["actor"].as_str(), entries[0]["before"].as_str()),
+        (Some("hanako"), Some("running, driven by nobody"))
+    );
 }
 
 #[test]
@@ -375,7 +427,8 @@ fn the_audit_is_found_by_beginnings_and_names_the_operation() {
     for arguments in [["--subject", &ids[0][..8]], ["--operation", &operation[..8]]] {
         let told = desk.on_out(&[&["audit"][..], &arguments].concat());
         assert!(
-            told.out.contains("failed.discard") && told.out.contains(&format!("operation {operation}: failed → discarded")),
+            told.out.contains("failed.discard")
+                && told.out.contains(&format!("operation {operation}: failed → discarded")),
             "{}",
             told.out
         );
@@ -394,7 +447,9 @@ fn a_mail_that_cannot_be_sent_stays_as_it_is() {
         command.env("HOSHO__DATABASE__URL", "sqlite:out/hosho.sqlite").env("HOSHO__BROKER__URL", broker);
         answer(command)
     };
-    for (broker, code, says) in [("memory:", 2, "broker.url is memory"), ("amqp://127.0.0.1:1", 4, "nothing was changed")] {
+    for (broker, code, says) in
+        [("memory:", 2, "broker.url is memory"), ("amqp://127.0.0.1:1", 4, "nothing was changed")]
+    {
         let refused = resend(broker);
         assert_eq!(refused.code, Some(code), "{}", refused.err);
         assert!(refused.err.contains(says), "{}", refused.err);
@@ -411,7 +466,11 @@ fn a_mail_that_cannot_be_sent_stays_as_it_is() {
 fn the_message_says_what_does_not_fit_it() {
     let (desk, ids) = troubled();
     let shown = desk.on_out(&["failed", "show", &ids[2]]);
-    assert!(shown.out.contains("what does not fit\n") && shown.out.contains("source: missing"), "{}", shown.out);
+    assert!(
+        shown.out.contains("what does not fit\n") && shown.out.contains("source: missing"),
+        "{}",
+        shown.out
+    );
     assert!(!desk.on_out(&["failed", "show", &ids[0]]).out.contains("what does not fit"), "its text tells");
     assert!(shown.out.contains("1 counted, 1 dead letter)"), "{}", shown.out);
     let dry = desk.on_out(&["failed", "show", &ids[2], "--reveal", "--dry-run"]);

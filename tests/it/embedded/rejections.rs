@@ -24,10 +24,14 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
     let (code, report) = desk.report(&examples);
     assert_eq!(code, Some(1));
     let text = std::fs::read_to_string(&examples).unwrap();
-    let ids = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned());
+    let ids = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned());
     let named = |id: &str| {
         let code = id.strip_prefix("rejected-").unwrap();
-        code.chars().take_while(|character| character.is_ascii_lowercase() || "._".contains(*character)).collect::<String>()
+        code.chars()
+            .take_while(|character| character.is_ascii_lowercase() || "._".contains(*character))
+            .collect::<String>()
     };
     let expected: BTreeMap<_, _> = ids.map(|id| (id.clone(), vec![named(&id)])).collect();
     assert!(expected.len() > 40);
@@ -39,7 +43,8 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
     );
     for rejected in report["rejected"].as_array().unwrap() {
         let violation = &rejected["violations"][0];
-        let [ja, en, path] = ["message_ja", "message_en", "path"].map(|field| violation[field].as_str().unwrap());
+        let [ja, en, path] =
+            ["message_ja", "message_en", "path"].map(|field| violation[field].as_str().unwrap());
         assert!(!ja.is_ascii() && !en.is_empty() && path.starts_with('$'), "{violation}");
     }
 
@@ -49,9 +54,21 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
     assert_eq!((again.code, again.err.as_str()), (Some(1), ""));
     for (id, codes) in &expected {
         let place = text.lines().position(|line| line.contains(&format!("\"{id}\""))).unwrap() + 1;
-        assert!(again.out.contains(&format!("rejected  {id} ({}:{place})\n  {}  $", examples.display(), codes[0])), "{id}: {}", again.out);
+        assert!(
+            again.out.contains(&format!(
+                "rejected  {id} ({}:{place})\n  {}  $",
+                examples.display(),
+                codes[0]
+            )),
+            "{id}: {}",
+            again.out
+        );
     }
-    assert!(again.out.trim_end().ends_with("Nothing was changed: all of it was known before."), "{}", again.out);
+    assert!(
+        again.out.trim_end().ends_with("Nothing was changed: all of it was known before."),
+        "{}",
+        again.out
+    );
     assert!(desk.dump() == rows);
 }
 
@@ -83,15 +100,21 @@ fn neighbours_of_broken_lines_are_unharmed() {
         report["summary"],
         json!({"read": 28, "issued": 16, "unchanged": 0, "changes": 0, "rejected": 10, "failed": 8, "unfinished": 0, "resumed": 0})
     );
-    let failed: BTreeMap<String, &Value> =
-        report["failed"].as_array().unwrap().iter().map(|failed| (failed["what"].as_str().unwrap().to_owned(), failed)).collect();
+    let failed: BTreeMap<String, &Value> = report["failed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|failed| (failed["what"].as_str().unwrap().to_owned(), failed))
+        .collect();
     let mut expected = BTreeMap::new();
     for (line, code) in broken {
         let place = lines.iter().position(|found| found == line).unwrap() + 1;
         expected.insert(format!("{}:{place}", mixed.display()), code.to_owned());
     }
-    let told: BTreeMap<String, String> =
-        failed.iter().map(|(place, failed)| (place.clone(), failed["code"].as_str().unwrap().to_owned())).collect();
+    let told: BTreeMap<String, String> = failed
+        .iter()
+        .map(|(place, failed)| (place.clone(), failed["code"].as_str().unwrap().to_owned()))
+        .collect();
     assert_eq!(told, expected);
     // Cut off is not JSON, however much of it could be read.
     for place in [2, 5] {
@@ -109,7 +132,9 @@ fn neighbours_of_broken_lines_are_unharmed() {
 
 #[track_caller]
 fn assert_harmless(output: &str) {
-    let obeyed = |character: &char| (character.is_control() && *character != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*character);
+    let obeyed = |character: &char| {
+        (character.is_control() && *character != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*character)
+    };
     assert_eq!(output.chars().find(obeyed), None, "{output:?}");
 }
 
@@ -157,10 +182,16 @@ fn markup_in_names_is_text_everywhere() {
     for kind in ["certificate", "notice"] {
         let text = squeezed(&text_of(&desk.path(issued[kind].as_str().unwrap())));
         assert_eq!(text.matches(&squeezed(NAME)).count(), text.matches("<b>").count(), "{text}");
-        assert!(text.contains(&format!("工事名{NAME}")) && text.contains(&format!("株式会社{NAME}")), "{text}");
+        assert!(
+            text.contains(&format!("工事名{NAME}")) && text.contains(&format!("株式会社{NAME}")),
+            "{text}"
+        );
     }
     let mail = parse(&desk.path(issued["mail_file"].as_str().unwrap()));
     assert!(mail.text.unwrap().contains(&format!("株式会社{NAME} 御中")));
     let html = mail.html.unwrap();
-    assert!(html.contains("{{authentication_key}}&lt;b&gt;&amp;amp;{{#each}}") && !html.contains("<b>"), "{html}");
+    assert!(
+        html.contains("{{authentication_key}}&lt;b&gt;&amp;amp;{{#each}}") && !html.contains("<b>"),
+        "{html}"
+    );
 }

@@ -19,13 +19,20 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
     std::fs::copy(desk.path("other/hosho.keys"), desk.path("out/hosho.keys")).unwrap();
 
     let mut command = desk.hosho(["reissue", "--all", "--reason", "a trial", "--json", "--out", "out"]);
-    command.env("HOSHO__BATCH__REPORT_FOLDER", desk.path("reports")).env("HOSHO__BATCH__REPORT_TO", "watch@surety.example.jp");
+    command
+        .env("HOSHO__BATCH__REPORT_FOLDER", desk.path("reports"))
+        .env("HOSHO__BATCH__REPORT_TO", "watch@surety.example.jp");
     let reissued = answer(command);
-    let told: Value = serde_json::from_str(&reissued.out).unwrap_or_else(|_| panic!("{}{}", reissued.out, reissued.err));
+    let told: Value =
+        serde_json::from_str(&reissued.out).unwrap_or_else(|_| panic!("{}{}", reissued.out, reissued.err));
     let count = |field: &str| told[field].as_i64().unwrap();
     assert_eq!((reissued.code, told["state"].as_str()), (Some(1), Some("complete_with_failures")), "{told}");
     // Paper needs no key.
-    assert_eq!((count("total"), count("redrawn"), count("failed"), count("queued")), (16, 4, 12, 0), "{told}");
+    assert_eq!(
+        (count("total"), count("redrawn"), count("failed"), count("queued")),
+        (16, 4, 12, 0),
+        "{told}"
+    );
     let id = told["run"].as_str().unwrap();
 
     let failed = desk.run(["failed", "list", "--run", &id[..8], "--json", "--out", "out"]);
@@ -34,11 +41,21 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
     assert_eq!(failed.len(), 12);
     assert!(failed.iter().all(|one| one["code"] == "key.unusable" && one["stage"] == "render"), "{failed:?}");
     let shown = desk.run(["batch", "show", &id[..8], "--out", "out"]);
-    assert!(shown.out.contains("complete with failures") && shown.out.contains("key.unusable"), "{}", shown.out);
+    assert!(
+        shown.out.contains("complete with failures") && shown.out.contains("key.unusable"),
+        "{}",
+        shown.out
+    );
 
     let report = files_below(&desk.path("reports"));
     let report = std::fs::read_to_string(report.first().expect("a report")).unwrap();
-    for words in ["complete with failures", "drawn again    4", "failed         12", "key.unusable in render: 12 guarantees", "data key"] {
+    for words in [
+        "complete with failures",
+        "drawn again    4",
+        "failed         12",
+        "key.unusable in render: 12 guarantees",
+        "data key",
+    ] {
         assert!(report.contains(words), "{words} is not in the report:\n{report}");
     }
     let letters: Vec<String> = files_below(&desk.path("out/mail"))
@@ -51,7 +68,17 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
 
     // Mended and replayed like any other dead letter.
     std::fs::write(desk.path("out/hosho.keys"), ring).unwrap();
-    let replayed = desk.run(["failed", "replay", "--run", id, "--reason", "the keys are back", "--json", "--out", "out"]);
+    let replayed = desk.run([
+        "failed",
+        "replay",
+        "--run",
+        id,
+        "--reason",
+        "the keys are back",
+        "--json",
+        "--out",
+        "out",
+    ]);
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.out, replayed.err);
     let left = desk.run(["failed", "groups", "--json", "--out", "out"]);
     assert_eq!(serde_json::from_str::<Value>(&left.out).unwrap(), serde_json::json!([]));
@@ -79,7 +106,13 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
         (vec!["history", "3107"], "31074-00001M"),
     ] {
         let told = desk.run(arguments.iter().copied().chain(["--out", "out"]));
-        assert!(told.code == Some(2) && told.err.contains(words), "{arguments:?}: {:?} {}{}", told.code, told.out, told.err);
+        assert!(
+            told.code == Some(2) && told.err.contains(words),
+            "{arguments:?}: {:?} {}{}",
+            told.code,
+            told.out,
+            told.err
+        );
     }
     let unknown = desk.run(["history", "99999-99999Z", "--out", "out"]);
     assert!(unknown.code == Some(1) && unknown.err.contains("99999-99999Z"), "{}", unknown.err);
@@ -94,7 +127,8 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
         let mut command = vec!["reissue", "--dry-run", "--json", "--out", "out"];
         command.extend(&selection);
         let told = desk.run(command);
-        let told: Value = serde_json::from_str(&told.out).unwrap_or_else(|_| panic!("{}{}", told.out, told.err));
+        let told: Value =
+            serde_json::from_str(&told.out).unwrap_or_else(|_| panic!("{}{}", told.out, told.err));
         assert_eq!(told["guarantees"], count, "{selection:?}");
     }
     // Nothing of that changed anything.
@@ -117,7 +151,8 @@ fn what_went_through_after_the_end_of_a_run_counts_as_done() {
     assert_eq!(answer(desk.hosho(["process", "--out", "other", "/dev/null"])).code, Some(0));
     std::fs::copy(desk.path("other/hosho.keys"), desk.path("out/hosho.keys")).unwrap();
     let night = desk.run(["batch", "start", "--reason", "a trial", "--json", "--out", "out"]);
-    let night: Value = serde_json::from_str(&night.out).unwrap_or_else(|_| panic!("{}{}", night.out, night.err));
+    let night: Value =
+        serde_json::from_str(&night.out).unwrap_or_else(|_| panic!("{}{}", night.out, night.err));
     assert_eq!(night["state"], "complete_with_failures", "{night}");
     assert!(night["failed"].as_i64().unwrap() > 0, "{night}");
     let id = night["run"].as_str().unwrap();
@@ -125,11 +160,16 @@ fn what_went_through_after_the_end_of_a_run_counts_as_done() {
     assert!(doctor.out.contains(&format!("hosho failed list --run {}", &id[..8])), "{}", doctor.out);
 
     std::fs::write(desk.path("out/hosho.keys"), ring).unwrap();
-    let replayed = desk.run(["failed", "replay", "--run", id, "--reason", "the keys are back", "--out", "out"]);
+    let replayed =
+        desk.run(["failed", "replay", "--run", id, "--reason", "the keys are back", "--out", "out"]);
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.out, replayed.err);
     let shown = desk.run(["batch", "show", id, "--json", "--out", "out"]);
     let shown: Value = serde_json::from_str(&shown.out).unwrap();
-    assert_eq!((&shown["done"], &shown["failed"], &shown["queued"]), (&night["total"], &0.into(), &0.into()), "{shown}");
+    assert_eq!(
+        (&shown["done"], &shown["failed"], &shown["queued"]),
+        (&night["total"], &0.into(), &0.into()),
+        "{shown}"
+    );
     let shown = desk.run(["batch", "show", id, "--out", "out"]);
     assert!(!shown.out.contains("key.unusable"), "{}", shown.out);
     let doctor = desk.run(["doctor", "--out", "out"]);

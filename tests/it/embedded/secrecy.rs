@@ -13,11 +13,15 @@ fn personal(applications: &[Value]) -> BTreeSet<String> {
         match value {
             Value::String(text) => {
                 // A person is known by either part of the name, without the office held.
-                texts.extend(text.split(['　', ' ', '\n']).filter(|part| part.chars().count() > 2).map(str::to_owned));
+                texts.extend(
+                    text.split(['　', ' ', '\n']).filter(|part| part.chars().count() > 2).map(str::to_owned),
+                );
                 texts.insert(text.clone());
             }
             Value::Array(values) => values.iter().for_each(|value| gather(value, texts)),
-            Value::Object(fields) => fields.iter().filter(|(name, _)| *name != "kind").for_each(|(_, value)| gather(value, texts)),
+            Value::Object(fields) => {
+                fields.iter().filter(|(name, _)| *name != "kind").for_each(|(_, value)| gather(value, texts))
+            }
             _ => {}
         }
     }
@@ -27,7 +31,13 @@ fn personal(applications: &[Value]) -> BTreeSet<String> {
         gather(&application["contact"], &mut texts);
         gather(&application["notification"]["mail_address"], &mut texts);
         gather(&application["works"]["name"], &mut texts);
-        texts.extend(application["products"].as_array().unwrap().iter().filter_map(|line| line["bank"].as_str().map(str::to_owned)));
+        texts.extend(
+            application["products"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|line| line["bank"].as_str().map(str::to_owned)),
+        );
     }
     texts
 }
@@ -37,7 +47,9 @@ fn a_log_of_everything_names_nobody_and_holds_no_key() {
     let desk = Desk::new();
     let examples = [example("applications.jsonl"), example("rejected.jsonl")];
     let mut personal = personal(&applications());
-    personal.extend(["ｋｅｉｒｉ", "keiri", "takasaki", "髙", "𠮷", "﨑", "@example", "example.com"].map(str::to_owned));
+    personal.extend(
+        ["ｋｅｉｒｉ", "keiri", "takasaki", "髙", "𠮷", "﨑", "@example", "example.com"].map(str::to_owned),
+    );
     assert!(personal.len() > 60 && personal.contains("jv-jimusho@sakiyama.example.jp"), "{personal:?}");
     for format in ["text", "json"] {
         for level in ["info", "trace"] {
@@ -72,18 +84,25 @@ fn the_key_stands_in_the_notice_and_nowhere_else() {
     assert!(keys.keys().all(|number| dump.contains(number)), "the dump is not of this database");
     let (_, report) = desk.report(&example("applications.jsonl"));
     let report = report.to_string();
-    let status: String = keys.keys().map(|number| desk.run(["status", number, "--out", "out", "--json"]).out).collect();
-    let mut files: Vec<_> =
-        files_below(&desk.path("out")).into_iter().map(|path| (path.display().to_string(), std::fs::read(path).unwrap())).collect();
+    let status: String =
+        keys.keys().map(|number| desk.run(["status", number, "--out", "out", "--json"]).out).collect();
+    let mut files: Vec<_> = files_below(&desk.path("out"))
+        .into_iter()
+        .map(|path| (path.display().to_string(), std::fs::read(path).unwrap()))
+        .collect();
     files.push(("the rows of the database".to_owned(), dump.into_bytes()));
     files.push(("the report".to_owned(), report.into_bytes()));
     files.push(("the status".to_owned(), status.into_bytes()));
     for (number, key) in &keys {
-        let forms = [key.clone(), hosho::hex::hex(key.as_bytes()), key.chars().rev().collect(), key.to_lowercase()];
+        let forms =
+            [key.clone(), hosho::hex::hex(key.as_bytes()), key.chars().rev().collect(), key.to_lowercase()];
         for (name, bytes) in &files {
             for form in &forms {
                 // A notice's text is compressed, so its file does not hold the key in the clear either.
-                assert!(!bytes.windows(form.len()).any(|window| window == form.as_bytes()), "the key of {number} stands in {name}");
+                assert!(
+                    !bytes.windows(form.len()).any(|window| window == form.as_bytes()),
+                    "the key of {number} stands in {name}"
+                );
             }
         }
     }

@@ -30,7 +30,8 @@ struct Told {
 
 fn told(out: &str) -> Vec<Told> {
     let one = |text: &str| {
-        let (place, rest) = text.split_once(": error: ").unwrap_or_else(|| panic!("not a line for editors: {text}"));
+        let (place, rest) =
+            text.split_once(": error: ").unwrap_or_else(|| panic!("not a line for editors: {text}"));
         let (rest, path) = rest.rsplit_once("] ").unwrap();
         let (message, code) = rest.rsplit_once(" [").unwrap();
         let mut place = place.rsplitn(3, ':');
@@ -51,7 +52,11 @@ fn text_at(text: &str, line: usize, column: usize) -> &str {
 
 /// The JSON value that a text begins with.
 fn value_at(text: &str) -> Value {
-    serde_json::Deserializer::from_str(text).into_iter().next().unwrap().unwrap_or_else(|error| panic!("{error}: {text}"))
+    serde_json::Deserializer::from_str(text)
+        .into_iter()
+        .next()
+        .unwrap()
+        .unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// What a path leads to, or its nearest ancestor that is there.
@@ -96,10 +101,20 @@ fn document(desk: &Desk, arguments: &[&str]) -> Value {
 fn codes(document: &Value) -> Vec<Vec<&str>> {
     let codes = |application: &'_ Value| application["violations"].as_array().unwrap().len();
     let applications = document["applications"].as_array().unwrap();
-    assert!(applications.iter().all(|each| (codes(each) == 0) == (each["verdict"] == "accepted")), "{document:#}");
+    assert!(
+        applications.iter().all(|each| (codes(each) == 0) == (each["verdict"] == "accepted")),
+        "{document:#}"
+    );
     applications
         .iter()
-        .map(|each| each["violations"].as_array().unwrap().iter().map(|violation| violation["code"].as_str().unwrap()).collect())
+        .map(|each| {
+            each["violations"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|violation| violation["code"].as_str().unwrap())
+                .collect()
+        })
         .collect()
 }
 
@@ -110,7 +125,9 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
         let content = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
         (path, content)
     };
-    let is_kept = |path: &PathBuf| !path.to_string_lossy().ends_with("-wal") && !path.to_string_lossy().ends_with("-shm");
+    let is_kept = |path: &PathBuf| {
+        !path.to_string_lossy().ends_with("-wal") && !path.to_string_lossy().ends_with("-shm")
+    };
     files_below(folder).into_iter().filter(is_kept).map(entry).collect()
 }
 
@@ -125,7 +142,10 @@ fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_lai
         ("pretty.json", pretty.join("\n")),
         ("pretty-array.json", format!("{:#}", Value::Array(examples.clone()))),
         ("one-line-array.json", Value::Array(examples.clone()).to_string()),
-        ("windows.json", format!("\u{feff}{}", pretty.join("\r\n").replace('\n', "\r\n").replace("\r\r", "\r"))),
+        (
+            "windows.json",
+            format!("\u{feff}{}", pretty.join("\r\n").replace('\n', "\r\n").replace("\r\r", "\r")),
+        ),
     ];
     for (name, text) in &layouts {
         desk.file(name, text);
@@ -135,8 +155,16 @@ fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_lai
         assert_eq!(told.len(), examples.len(), "{name}");
         let text = text.trim_start_matches('\u{feff}');
         for (told, example) in told.iter().zip(&examples) {
-            assert_eq!((told.file.as_str(), told.code.as_str()), (*name, named(example["id"].as_str().unwrap()).as_str()), "{told:?}");
-            assert_eq!(&value_at(text_at(text, told.line, told.column)), nearest(example, &told.path), "{name}: {told:?}");
+            assert_eq!(
+                (told.file.as_str(), told.code.as_str()),
+                (*name, named(example["id"].as_str().unwrap()).as_str()),
+                "{told:?}"
+            );
+            assert_eq!(
+                &value_at(text_at(text, told.line, told.column)),
+                nearest(example, &told.path),
+                "{name}: {told:?}"
+            );
         }
     }
     // Some are at a value of their own, some at the nearest there is.
@@ -149,7 +177,10 @@ fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_lai
     ] {
         let found = told(&answer.out).into_iter().find(|told| told.code == code).unwrap();
         let text = text_at(&layouts[2].1, found.line, found.column);
-        assert!(found.path == path && text.starts_with(begins) && found.message.is_ascii(), "{found:?}: {text:.60}");
+        assert!(
+            found.path == path && text.starts_with(begins) && found.message.is_ascii(),
+            "{found:?}: {text:.60}"
+        );
     }
 }
 
@@ -166,19 +197,36 @@ fn the_answers_are_those_of_the_pipeline() {
         let mut violations = ours["violations"].clone();
         for violation in violations.as_array_mut().unwrap() {
             let violation = violation.as_object_mut().unwrap();
-            assert!(violation.remove("line") == Some((index + 1).into()) && violation.remove("column").unwrap().is_u64());
+            assert!(
+                violation.remove("line") == Some((index + 1).into())
+                    && violation.remove("column").unwrap().is_u64()
+            );
         }
         assert_eq!(violations, stage["violations"]);
-        assert_eq!((&ours["source"], &ours["id"], &ours["line"]), (&stage["source"], &stage["id"], &(index + 1).into()));
-        assert_eq!((&ours["file"], &ours["repeats"], &ours["stored"]), (&file.to_str().unwrap().into(), &Value::Null, &false.into()));
+        assert_eq!(
+            (&ours["source"], &ours["id"], &ours["line"]),
+            (&stage["source"], &stage["id"], &(index + 1).into())
+        );
+        assert_eq!(
+            (&ours["file"], &ours["repeats"], &ours["stored"]),
+            (&file.to_str().unwrap().into(), &Value::Null, &false.into())
+        );
     }
     let read = applications.len();
     let summary = json!({"applications": read, "accepted": 0, "rejected": read, "repeated": 0, "stored": 0, "unreadable": 0});
     assert_eq!((&document["summary"], &document["unreadable"]), (&summary, &json!([])));
 
     let cap = applications.iter().find(|each| each["id"] == "rejected-amount.exceeds_cap").unwrap();
-    let sum = cap["calculations"].as_array().unwrap().iter().find(|each| each["code"] == "amount.exceeds_cap").unwrap();
-    assert_eq!((&sum["kept"], &sum["base_amount"], &sum["limit"]), (&false.into(), &10_000_000.into(), &4_000_000.into()));
+    let sum = cap["calculations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|each| each["code"] == "amount.exceeds_cap")
+        .unwrap();
+    assert_eq!(
+        (&sum["kept"], &sum["base_amount"], &sum["limit"]),
+        (&false.into(), &10_000_000.into(), &4_000_000.into())
+    );
     assert_eq!(cap["products"][0], json!({"product": "advance_payment", "medium": "electronic"}));
 }
 
@@ -194,8 +242,16 @@ fn people_read_a_block_for_each_application_and_a_summary() {
     let answer = validate(&desk, &[good, bad]);
     let count = rejected().len();
     assert_eq!(answer.code, Some(1));
-    assert!(answer.out.ends_with(&format!("\n\n{} applications: 10 accepted, {count} rejected\n", count + 10)), "{}", answer.out);
-    let blocks: Vec<String> = answer.out.split("\n\n").map(|block| block.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(
+        answer.out.ends_with(&format!("\n\n{} applications: 10 accepted, {count} rejected\n", count + 10)),
+        "{}",
+        answer.out
+    );
+    let blocks: Vec<String> = answer
+        .out
+        .split("\n\n")
+        .map(|block| block.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
     assert_eq!(blocks.len(), count + 1);
     for (index, (block, application)) in blocks.iter().zip(rejected()).enumerate() {
         let id = application["id"].as_str().unwrap();
@@ -238,7 +294,9 @@ fn standard_input_is_a_file_like_any_other() {
     let application = format!("{:#}\n", rejected()[0]);
     desk.file("one.json", &application);
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" validate - --format lines <one.json", env!("CARGO_BIN_EXE_hosho")]).current_dir(&desk.folder);
+    command
+        .args(["-c", "exec \"$0\" validate - --format lines <one.json", env!("CARGO_BIN_EXE_hosho")])
+        .current_dir(&desk.folder);
     let answer = answer(command);
     assert_eq!((answer.code, answer.err.as_str()), (Some(1), ""));
     let [told] = &told(&answer.out)[..] else { panic!("{}", answer.out) };
@@ -273,7 +331,8 @@ fn what_is_not_json_is_told_at_its_place_and_harms_no_neighbour() {
     let answer = validate(&desk, &["mixed.jsonl", "--format", "lines"]);
     assert_eq!(answer.code, Some(1));
     let told_of = told(&answer.out);
-    let places: Vec<_> = told_of.iter().map(|told| (told.line, told.column, told.code.as_str(), told.path.as_str())).collect();
+    let places: Vec<_> =
+        told_of.iter().map(|told| (told.line, told.column, told.code.as_str(), told.path.as_str())).collect();
     // The pretty one lacks a comma behind its first field, and is told at the second.
     let second = 1 + no_comma.lines().nth(2).unwrap().find('"').unwrap();
     let expected = [(2, column), (3, half.chars().count()), (5, 1), (8, second)];
@@ -286,7 +345,8 @@ fn what_is_not_json_is_told_at_its_place_and_harms_no_neighbour() {
     assert_eq!(sources, [&"portal".into(), &"portal".into(), &Value::Null]);
 
     // In an array too, which the other commands refuse as a whole.
-    let elements: Vec<String> = [&good[0].to_string(), &half.to_owned(), &good[1].to_string()].map(|text| format!("  {text}")).into();
+    let elements: Vec<String> =
+        [&good[0].to_string(), &half.to_owned(), &good[1].to_string()].map(|text| format!("  {text}")).into();
     desk.file("array.json", format!("[\n{}\n]\n", elements.join(",\n")));
     let array = self::document(&desk, &["array.json"]);
     assert_eq!(codes(&array), [&[][..], &["message.not_json"], &[]]);
@@ -307,7 +367,10 @@ fn what_no_queue_takes_is_told() {
         let is_large = application.to_string().len() > 1_200;
         assert_eq!(codes, if is_large { &["message.too_large"][..] } else { &[] });
     }
-    assert!(document["summary"]["rejected"].as_u64() > Some(0) && document["summary"]["accepted"].as_u64() > Some(0));
+    assert!(
+        document["summary"]["rejected"].as_u64() > Some(0)
+            && document["summary"]["accepted"].as_u64() > Some(0)
+    );
 }
 
 #[test]
@@ -325,12 +388,18 @@ fn hostile_text_never_reaches_a_terminal() {
         b"\n{\"source\":\"a\",\"id\":\"\x1b[31m\xff\"}\n\x1b[2J\n{\"source\":\"\xc2\x9b\",\"id\":\"\xe2\x80\xae\",\"\x7f\xc2\x9b\":1}\n",
     );
     desk.file(name, bytes);
-    for arguments in
-        [&["--format", "table"][..], &["-v", "--lang", "en"], &["--format", "json"], &["--format", "lines"], &["missing\u{1b}\u{9b}"]]
-    {
+    for arguments in [
+        &["--format", "table"][..],
+        &["-v", "--lang", "en"],
+        &["--format", "json"],
+        &["--format", "lines"],
+        &["missing\u{1b}\u{9b}"],
+    ] {
         let answer = validate(&desk, &[&[name], arguments].concat());
         assert_ne!(answer.code, Some(0));
-        let obeyed = |character: &char| (character.is_control() && *character != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*character);
+        let obeyed = |character: &char| {
+            (character.is_control() && *character != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*character)
+        };
         for output in [&answer.out, &answer.err] {
             assert_eq!(output.chars().find(obeyed), None, "{output:?}");
         }
@@ -349,29 +418,46 @@ fn applications_of_the_same_files_are_judged_in_their_order() {
         application["id"] = id.into();
         application
     };
-    let interim: Value = serde_json::from_str(std::fs::read_to_string(example("interim.jsonl")).unwrap().lines().next().unwrap()).unwrap();
+    let interim: Value = serde_json::from_str(
+        std::fs::read_to_string(example("interim.jsonl")).unwrap().lines().next().unwrap(),
+    )
+    .unwrap();
     let mut other = first.clone();
     other["contact"]["remarks"] = "別の内容".into();
     desk.file("first.jsonl", lines(&[first.clone(), with_id("twice")]));
     desk.file("second.json", format!("[{:#},\n{interim},{other},{:#}]", with_id("twice"), first));
-    let answer = validate(&desk, &["first.jsonl", "second.json", "--format", "json", "--on", "令和8年12月1日"]);
+    let answer =
+        validate(&desk, &["first.jsonl", "second.json", "--format", "json", "--on", "令和8年12月1日"]);
     assert_eq!(answer.code, Some(1));
     let document: Value = serde_json::from_str(&answer.out).unwrap();
     let twice = ["product.already_applied", "product.already_applied"];
     assert_eq!(
         codes(&document),
-        [&[][..], &twice, &twice, &["interim_advance.advance_payment_not_issued"], &["application.id_reused"], &[]]
+        [
+            &[][..],
+            &twice,
+            &twice,
+            &["interim_advance.advance_payment_not_issued"],
+            &["application.id_reused"],
+            &[]
+        ]
     );
     let applications = document["applications"].as_array().unwrap();
     // The day of the earlier application is the day that was given.
-    assert!(applications[1]["violations"][0]["message_ja"].as_str().unwrap().contains("令和8年12月1日受付"), "{document:#}");
+    assert!(
+        applications[1]["violations"][0]["message_ja"].as_str().unwrap().contains("令和8年12月1日受付"),
+        "{document:#}"
+    );
     // A copy gets the answer of the first, and says where that is.
     assert_eq!(applications[1]["calculations"], applications[2]["calculations"]);
     assert_eq!(applications[0]["calculations"], applications[5]["calculations"]);
     let repeats: Vec<&Value> = applications.iter().map(|each| &each["repeats"]).collect();
     let place = |line: usize| json!({"file": "first.jsonl", "line": line});
     assert_eq!(repeats, [&Value::Null, &Value::Null, &place(2), &Value::Null, &place(1), &place(1)]);
-    assert_eq!(document["summary"], json!({"applications": 6, "accepted": 2, "rejected": 4, "repeated": 3, "stored": 0, "unreadable": 0}));
+    assert_eq!(
+        document["summary"],
+        json!({"applications": 6, "accepted": 2, "rejected": 4, "repeated": 3, "stored": 0, "unreadable": 0})
+    );
     let table = validate(&desk, &["first.jsonl", "second.json"]);
     assert!(table.out.contains("repeated: first in first.jsonl:1"), "{}", table.out);
     assert!(table.out.ends_with("6 applications: 2 accepted, 4 rejected; 3 repeated\n"), "{}", table.out);
@@ -381,7 +467,11 @@ fn applications_of_the_same_files_are_judged_in_their_order() {
     let copies = validate(&desk, &["copies.jsonl", "--format", "lines"]);
     assert_eq!((copies.code, copies.out.as_str(), copies.err.as_str()), (Some(0), "", ""));
     let alone = validate(&desk, &[example("interim.jsonl").to_str().unwrap(), "--format", "lines"]);
-    assert!(told(&alone.out).iter().all(|told| told.code == "interim_advance.no_advance_payment"), "{}", alone.out);
+    assert!(
+        told(&alone.out).iter().all(|told| told.code == "interim_advance.no_advance_payment"),
+        "{}",
+        alone.out
+    );
     assert!(alone.err.starts_with("note: without --database") && alone.code == Some(1), "{}", alone.err);
 }
 
@@ -406,18 +496,26 @@ fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
     assert_eq!((answer.code, answer.err.as_str()), (Some(1), ""));
     let told = told(&answer.out);
     let codes: Vec<(usize, &str)> = told.iter().map(|told| (told.line, told.code.as_str())).collect();
-    assert_eq!(codes, [(1, "product.already_applied"), (1, "product.already_applied"), (2, "application.id_reused")]);
+    assert_eq!(
+        codes,
+        [(1, "product.already_applied"), (1, "product.already_applied"), (2, "application.id_reused")]
+    );
     for (told, guarantee) in told.iter().zip(&status.guarantees) {
         assert!(told.message.contains(&guarantee.guarantee.number), "{told:?}");
     }
 
     // The configured database; what it knows is answered as it was.
-    let mut command = desk.hosho([OsStr::new("validate"), example("applications.jsonl").as_os_str(), OsStr::new("--database")]);
+    let mut command = desk.hosho([
+        OsStr::new("validate"),
+        example("applications.jsonl").as_os_str(),
+        OsStr::new("--database"),
+    ]);
     command.env("HOSHO__DATABASE__URL", "sqlite:out/hosho.sqlite");
     let known = super::answer(command);
     assert_eq!((known.code, known.err.as_str()), (Some(0), ""));
     assert!(
-        known.out.contains("accepted  ") && known.out.ends_with("10 accepted, 0 rejected; 10 known to the database\n"),
+        known.out.contains("accepted  ")
+            && known.out.ends_with("10 accepted, 0 rejected; 10 known to the database\n"),
         "{}",
         known.out
     );
@@ -427,7 +525,11 @@ fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
     command.env("HOSHO__DATABASE__URL", "sqlite:missing.sqlite");
     let missing = super::answer(command);
     assert_eq!((missing.code, missing.out.as_str()), (Some(4), ""));
-    assert!(missing.err.contains("missing.sqlite") && !desk.path("missing.sqlite").exists(), "{}", missing.err);
+    assert!(
+        missing.err.contains("missing.sqlite") && !desk.path("missing.sqlite").exists(),
+        "{}",
+        missing.err
+    );
 }
 
 #[test]
@@ -438,7 +540,12 @@ fn an_unreadable_file_is_named_and_the_others_are_checked() {
     let before = contents(&desk.folder);
     let answer = validate(&desk, &["missing.jsonl", "good.jsonl", ".", "empty.jsonl"]);
     assert_eq!(answer.code, Some(4));
-    assert!(answer.err.contains("cannot read missing.jsonl: No such file") && answer.err.contains("cannot read ."), "{}", answer.err);
+    assert!(
+        answer.err.contains("cannot read missing.jsonl: No such file")
+            && answer.err.contains("cannot read ."),
+        "{}",
+        answer.err
+    );
     assert_eq!(answer.out, "10 applications: 10 accepted, 0 rejected; 2 files cannot be read\n");
     let document = document(&desk, &["good.jsonl", "missing.jsonl"]);
     assert_eq!(document["unreadable"][0]["file"], "missing.jsonl");
@@ -466,14 +573,19 @@ fn the_day_of_judging_can_be_given() {
         let document = document(&desk, &[file.to_str().unwrap(), "--on", day]);
         let application = &document["applications"][1];
         assert_eq!(application["id"], "2026-0002");
-        assert_eq!(codes(&document)[1], if accepted { &[][..] } else { &["obligee.not_yet_electronic"] }, "{day}: {application:#}");
+        assert_eq!(
+            codes(&document)[1],
+            if accepted { &[][..] } else { &["obligee.not_yet_electronic"] },
+            "{day}: {application:#}"
+        );
     }
 }
 
 #[test]
 fn however_deep_a_message_is_nested_it_is_told() {
     let desk = Desk::new();
-    let nested = |depth: usize| format!("{{\"source\": 5, \"x\": {}{}}}\n", "[".repeat(depth), "]".repeat(depth));
+    let nested =
+        |depth: usize| format!("{{\"source\": 5, \"x\": {}{}}}\n", "[".repeat(depth), "]".repeat(depth));
     desk.file("deep.jsonl", [100, 500, 100_000].map(nested).concat());
     let answer = validate(&desk, &["deep.jsonl", "--format", "lines"]);
     assert_eq!(answer.code, Some(1), "{}", answer.err);

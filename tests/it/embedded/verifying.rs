@@ -30,7 +30,8 @@ fn verified(desk: &Desk, arguments: &[&str], settings: &[(&str, &str)]) -> Answe
 
 /// Exit code, counts and the documents named.
 fn report(answer: &Answer) -> (Option<i32>, Value, Vec<Value>) {
-    let report: Value = serde_json::from_str(&answer.out).unwrap_or_else(|error| panic!("{error}: {}{}", answer.out, answer.err));
+    let report: Value = serde_json::from_str(&answer.out)
+        .unwrap_or_else(|error| panic!("{error}: {}{}", answer.out, answer.err));
     (answer.code, report["counts"].clone(), report["documents"].as_array().unwrap().clone())
 }
 
@@ -51,18 +52,26 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
 
     let name = super::files_below(&desk.path("out/notices")).into_iter().next().unwrap();
     let number = name.file_stem().unwrap().to_str().unwrap().to_owned();
-    let wide: String =
-        number.chars().map(|c| if c.is_ascii_digit() { char::from_u32(u32::from(c) + 0xFEE0).unwrap() } else { c }).collect();
+    let wide: String = number
+        .chars()
+        .map(|c| if c.is_ascii_digit() { char::from_u32(u32::from(c) + 0xFEE0).unwrap() } else { c })
+        .collect();
     let (code, counts, named) = report(&verified(&desk, &[&wide], &[]));
     assert_eq!((code, &counts, named.len()), (Some(0), &serde_json::json!({ "same": 2 }), 2));
 
     // Drawn with something else since: what differs by that alone is still what was issued.
     let certificates = u64::try_from(super::files_below(&desk.path("out/certificates")).len()).unwrap();
-    for setting in [("HOSHO__REGISTRY__URL", "https://other.example.jp/"), ("HOSHO__TEMPLATES__FOLDER", "templates")] {
+    for setting in
+        [("HOSHO__REGISTRY__URL", "https://other.example.jp/"), ("HOSHO__TEMPLATES__FOLDER", "templates")]
+    {
         desk.copy_of("templates");
         desk.file("templates/notice/notice.hbs", "<page><p>{{number}} {{authentication_key}}</p></page>");
         let (code, counts, _) = report(&verified(&desk, &["--all"], &[setting]));
-        assert_eq!((code, counts), (Some(0), serde_json::json!({ "same": certificates, "intact": all - certificates })), "{setting:?}");
+        assert_eq!(
+            (code, counts),
+            (Some(0), serde_json::json!({ "same": certificates, "intact": all - certificates })),
+            "{setting:?}"
+        );
         assert_eq!(verified(&desk, &["--all", "--strict"], &[setting]).code, Some(1));
     }
 
@@ -73,25 +82,40 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
     std::fs::remove_file(&path).unwrap();
     let (code, counts, found) = report(&verified(&desk, &["--all"], &[]));
     assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": all - 1, "missing": 1 })));
-    assert_eq!((&found[0]["number"], &found[0]["document"]), (&number.as_str().into(), &"certificate".into()));
+    assert_eq!(
+        (&found[0]["number"], &found[0]["document"]),
+        (&number.as_str().into(), &"certificate".into())
+    );
     std::fs::write(&path, &bytes).unwrap();
 
     // A figure changed past the program: both documents say something else now.
     let guarantee = format!("(select id from guarantee where number = '{number}')");
-    let changed =
-        format!("update certificate set content = replace(content, '\"amount\":', '\"amount\":1') where guarantee_id = {guarantee}");
+    let changed = format!(
+        "update certificate set content = replace(content, '\"amount\":', '\"amount\":1') where guarantee_id = {guarantee}"
+    );
     change(&desk, &changed);
     let (code, counts, _) = report(&verified(&desk, &[&number], &[]));
-    assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": 1, "different": 1 })), "the notice states no amount");
+    assert_eq!(
+        (code, counts),
+        (Some(1), serde_json::json!({ "same": 1, "different": 1 })),
+        "the notice states no amount"
+    );
     change(&desk, &format!("update certificate set content = '{{}}' where guarantee_id = {guarantee}"));
     let (_, counts, found) = report(&verified(&desk, &[&number], &[]));
     assert_eq!(counts, serde_json::json!({ "undrawable": 2 }));
-    assert!(found.iter().all(|document| document["problem"].as_str().is_some_and(|problem| problem.contains("certificate"))), "{found:?}");
+    assert!(
+        found.iter().all(|document| document["problem"]
+            .as_str()
+            .is_some_and(|problem| problem.contains("certificate"))),
+        "{found:?}"
+    );
 
     // Forgotten by the database.
     let other = super::files_below(&desk.path("out/notices")).into_iter().nth(1).unwrap();
     let other = other.file_stem().unwrap().to_str().unwrap().to_owned();
-    let of_other = format!("(select c.id from certificate c join guarantee g on g.id = c.guarantee_id where g.number = '{other}')");
+    let of_other = format!(
+        "(select c.id from certificate c join guarantee g on g.id = c.guarantee_id where g.number = '{other}')"
+    );
     change(&desk, &format!("delete from document where kind = 'notice' and certificate_id = {of_other}"));
     let (code, counts, _) = report(&verified(&desk, &[&other], &[]));
     assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": 1, "unrecorded": 1 })));

@@ -41,7 +41,10 @@ fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
     let worker = house.work(&[]);
     until_stage(&house, "render", "consumers again", |stage| stage["consumers"] == 2);
     let report = until_stage(&house, "dispatch", "still paused", |stage| stage["paused"].is_object());
-    assert_eq!((&stage(&report, "dispatch")["ready"], &stage(&report, "dispatch")["consumers"]), (&16.into(), &0.into()));
+    assert_eq!(
+        (&stage(&report, "dispatch")["ready"], &stage(&report, "dispatch")["consumers"]),
+        (&16.into(), &0.into())
+    );
     assert_eq!(house.smtp.count(), 0);
     let shown = String::from_utf8(house.run(&["stages"]).stdout).unwrap();
     assert!(shown.contains("dispatch is paused since") && shown.contains("by hanako: a test"), "{shown}");
@@ -51,10 +54,16 @@ fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
     until_stage(&house, "dispatch", "nothing in hand", |stage| stage["unacked"] == 0 && stage["ready"] == 0);
     let (code, report) = house.json(&["stages"]);
     assert_eq!(code, Some(0), "{report:#}");
-    until_stage(&house, "dispatch", "what was done in the last minute", |stage| stage["per_minute"].as_i64() >= Some(16));
+    until_stage(&house, "dispatch", "what was done in the last minute", |stage| {
+        stage["per_minute"].as_i64() >= Some(16)
+    });
     let (_, audit) = house.json(&["audit", "--action", "stage."]);
-    let told: Vec<(&str, &str)> =
-        audit.as_array().unwrap().iter().map(|entry| (entry["action"].as_str().unwrap(), entry["after"].as_str().unwrap())).collect();
+    let told: Vec<(&str, &str)> = audit
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| (entry["action"].as_str().unwrap(), entry["after"].as_str().unwrap()))
+        .collect();
     assert_eq!(told, [("stage.resume", "running"), ("stage.pause", "paused")]);
     assert!(house.drain(worker).is_empty());
     let (_, report) = house.json(&["stages"]);
@@ -129,7 +138,12 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
     until_stage(&house, "dispatch", "consumers", |stage| stage["consumers"] == 2);
     let verdicts = |report: &Value| -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        report.as_array().unwrap().iter().map(|finding| (text(&finding["what"]), text(&finding["verdict"]))).collect()
+        report
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|finding| (text(&finding["what"]), text(&finding["verdict"])))
+            .collect()
     };
     let (code, report) = house.json(&["doctor"]);
     assert!(verdicts(&report).iter().all(|(_, verdict)| verdict == "ok"), "{report:#}");
@@ -166,7 +180,12 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
     // Everything that can be broken from here, at once.
     let client = house.client();
     house.succeed(&[&["stages", "pause", "mint"][..], WHY].concat());
-    client.publish(&format!("{}work", house.prefix), "validate", b"{", crate::harness::amqp::properties("broken", &[]));
+    client.publish(
+        &format!("{}work", house.prefix),
+        "validate",
+        b"{",
+        crate::harness::amqp::properties("broken", &[]),
+    );
     house.until_failed(1);
     until_stage(&house, "mint", "no consumer", |stage| stage["consumers"] == 0);
     house.drain(worker);
@@ -193,6 +212,13 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
     ] {
         assert!(is(what, verdict), "{what} is not {verdict}: {report:#}");
     }
-    assert!(report.as_array().unwrap().iter().all(|finding| (finding["verdict"] == "ok") == finding["do"].is_null()), "{report:#}");
+    assert!(
+        report
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|finding| (finding["verdict"] == "ok") == finding["do"].is_null()),
+        "{report:#}"
+    );
     assert!(output.stdout.windows(20).any(|window| window == b"`hosho topology appl"), "{report:#}");
 }

@@ -47,7 +47,9 @@ fn morning() -> (House, Child) {
     }
     // One worker for all that is validated: the broker may still hand a message to one that has just left, and counts that.
     let validating = house.work_on(&["validate"], &[]);
-    eventually("all applications", LIMIT, || (house.rows("application") == i64::try_from(MISSING + REFUSED).unwrap()).then_some(()));
+    eventually("all applications", LIMIT, || {
+        (house.rows("application") == i64::try_from(MISSING + REFUSED).unwrap()).then_some(())
+    });
     house.until_failed(BROKEN);
     house.drain(validating);
     let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")]);
@@ -73,10 +75,11 @@ impl Equal {
             } else if is_moment(rest, 27, "%Y-%m-%dT%H:%M:%S%.6fZ") {
                 (27, "2026-12-01T00:03:12.000000Z".to_owned())
             } else if let Some(id) = operation(rest, &equal) {
-                let at = self.operations.iter().position(|known| known.starts_with(id)).unwrap_or_else(|| {
-                    self.operations.push(id.to_owned());
-                    self.operations.len() - 1
-                });
+                let at =
+                    self.operations.iter().position(|known| known.starts_with(id)).unwrap_or_else(|| {
+                        self.operations.push(id.to_owned());
+                        self.operations.len() - 1
+                    });
                 let sample = format!("{:08x}-5c1d-5f42-9b57-e1f420c683da", 0x5b1d_2c30 + at);
                 (id.len(), sample[..id.len()].to_owned())
             } else {
@@ -100,12 +103,14 @@ fn is_moment(text: &str, length: usize, format: &str) -> bool {
 /// The identifier of a replay or an operation, whole or its beginning, where one stands.
 fn operation<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let named = ["replay ", "Operation ", "operation ", "replay        "].iter().any(|name| before.ends_with(name));
+    let named =
+        ["replay ", "Operation ", "operation ", "replay        "].iter().any(|name| before.ends_with(name));
     let listed = before.ends_with("\n ") || before.ends_with("─\n ");
     [36, 8].into_iter().find_map(|length| {
         let id = text.get(..length).filter(|id| is_hex(id))?;
         let ends = text[length..].chars().next().is_none_or(|next| !next.is_alphanumeric() && next != '-');
-        (ends && (named || (listed && length == 8 && text[length..].trim_start().starts_with("complete")))).then_some(id)
+        (ends && (named || (listed && length == 8 && text[length..].trim_start().starts_with("complete"))))
+            .then_some(id)
     })
 }
 
@@ -160,8 +165,12 @@ fn the_guide_is_walked_through() {
     let (mut house, worker) = morning();
     let mut worker = Some(worker);
     let (_, groups) = house.json(&["failed", "groups"]);
-    let of: BTreeMap<String, Value> =
-        groups.as_array().unwrap().iter().map(|group| (group["code"].as_str().unwrap().to_owned(), group.clone())).collect();
+    let of: BTreeMap<String, Value> = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| (group["code"].as_str().unwrap().to_owned(), group.clone()))
+        .collect();
     assert_eq!(of.len(), 3, "{groups:#}");
     let written = std::fs::read_to_string(guide()).unwrap();
     let mut walked = String::new();
@@ -191,7 +200,8 @@ fn the_guide_is_walked_through() {
                     command.replace(&format!("GROUP-OF {code}"), group["group"].as_str().unwrap())
                 });
                 let shown = equal.text(&printed(&house, &command), &house);
-                let proves = command.starts_with("hosho failed groups") || !shown.lines().any(|line| line.starts_with("Nothing"));
+                let proves = command.starts_with("hosho failed groups")
+                    || !shown.lines().any(|line| line.starts_with("Nothing"));
                 assert!(proves, "{command} shows the reader nothing");
                 walked.extend(["$ ", &command, "\n", &shown, "\n"]);
             }
@@ -204,5 +214,8 @@ fn the_guide_is_walked_through() {
     if std::env::var_os("HOSHO_BLESS").is_some() {
         std::fs::write(guide(), &walked).unwrap();
     }
-    assert_eq!(walked, written, "docs/operations.md does not show what its commands print: HOSHO_BLESS=1 writes it");
+    assert_eq!(
+        walked, written,
+        "docs/operations.md does not show what its commands print: HOSHO_BLESS=1 writes it"
+    );
 }

@@ -22,7 +22,10 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     let cut = cut.trim_end_matches(|character: char| !character.is_ascii());
     let properties = crate::harness::amqp::properties(
         "cut-1",
-        &[("traceparent", crate::harness::amqp::text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"))],
+        &[(
+            "traceparent",
+            crate::harness::amqp::text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        )],
     );
     client.publish(&format!("{}work", house.prefix), "validate", cut.as_bytes(), properties);
     house.until_failed(1);
@@ -35,9 +38,16 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
 
     // Nothing of it is shown, unless somebody asks, and then that is written down.
     let shown = house.succeed(&["failed", "show", &id[..8]]);
-    assert!(shown.contains("not JSON; --reveal shows it") && shown.contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{shown}");
+    assert!(
+        shown.contains("not JSON; --reveal shows it") && shown.contains("4bf92f3577b34da6a3ce929d0e0e4736"),
+        "{shown}"
+    );
     assert!(!shown.contains("CUT"), "{shown}");
-    assert_eq!(house.run(&["failed", "show", &id, "--reveal"]).status.code(), Some(2), "a reason is asked for");
+    assert_eq!(
+        house.run(&["failed", "show", &id, "--reveal"]).status.code(),
+        Some(2),
+        "a reason is asked for"
+    );
     assert_eq!(house.json(&["audit", "--subject", &id]).1, Value::Array(Vec::new()));
     let revealed = house.succeed(&[&["failed", "show", &id, "--reveal"][..], WHY].concat());
     assert!(revealed.contains("\"CUT\""), "{revealed}");
@@ -49,14 +59,21 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
         let editor = house.path("editor.sh");
         std::fs::write(
             &editor,
-            format!("#!/bin/sh\ntest \"$(stat -c %a \"$1\")\" = 600 || exit 9\ncp '{}' \"$1\"\n", house.path("content").display()),
+            format!(
+                "#!/bin/sh\ntest \"$(stat -c %a \"$1\")\" = 600 || exit 9\ncp '{}' \"$1\"\n",
+                house.path("content").display()
+            ),
         )
         .unwrap();
         std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = house.hosho(&[&["failed", "edit", &id][..], WHY].concat());
         command.env("EDITOR", &editor).env_remove("VISUAL").env("TMPDIR", house.folder.path());
         let output = run(command);
-        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     let (code, _, problem) = edit(cut);
     assert_eq!(code, Some(1), "{problem}");
@@ -64,7 +81,9 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     let (code, _, problem) = edit(&whole.replace("\"branch\":", "\"filiale\":"));
     assert_eq!(code, Some(1), "{problem}");
     assert!(
-        problem.contains("not an application.v1") && problem.contains("branch: missing") && problem.contains("filiale: no such field"),
+        problem.contains("not an application.v1")
+            && problem.contains("branch: missing")
+            && problem.contains("filiale: no such field"),
         "{problem}"
     );
     assert_eq!(house.rows("failed_message"), 1, "a refused edit changed something");
@@ -100,7 +119,12 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
     let nowhere = "6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11";
     for line in 0..3 {
         let body = format!("{{\"application\":\"{nowhere}\",\"line\":{line}}}");
-        client.publish(&work, "issue", body.as_bytes(), crate::harness::amqp::properties(&format!("m-{line}"), &[]));
+        client.publish(
+            &work,
+            "issue",
+            body.as_bytes(),
+            crate::harness::amqp::properties(&format!("m-{line}"), &[]),
+        );
     }
     house.publish(&client, &application("RIGHT"));
     let worker = house.work(&[]);
@@ -111,23 +135,46 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
     let (_, rows) = house.json(&["failed", "list", "--stage", "issue"]);
     let ids: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
 
-    house.succeed(&[&["failed", "note", rows[0]["group"].as_str().unwrap(), "a script of the branch"][..], WHY].concat());
+    house.succeed(
+        &[&["failed", "note", rows[0]["group"].as_str().unwrap(), "a script of the branch"][..], WHY]
+            .concat(),
+    );
     let (_, groups) = house.json(&["failed", "groups"]);
-    assert_eq!((groups[0]["count"].as_u64(), groups[0]["note"].as_str()), (Some(3), Some("a script of the branch")));
+    assert_eq!(
+        (groups[0]["count"].as_u64(), groups[0]["note"].as_str()),
+        (Some(3), Some("a script of the branch"))
+    );
 
     // Given up, taken up, given up; what is in another state is left alone.
     let discard = [&["failed", "discard", ids[0], ids[1]][..], WHY].concat();
-    assert!(house.succeed(&["failed", "discard", ids[0], ids[1], "--dry-run"]).starts_with("2 messages: discard. Nothing"));
+    assert!(
+        house
+            .succeed(&["failed", "discard", ids[0], ids[1], "--dry-run"])
+            .starts_with("2 messages: discard. Nothing")
+    );
     assert!(house.succeed(&discard).starts_with("2 messages: discard."));
     assert!(house.run(&discard).status.code() == Some(1));
-    assert!(house.succeed(&[&["failed", "restore", ids[0]][..], WHY].concat()).starts_with("1 message: restore."));
+    assert!(
+        house.succeed(&[&["failed", "restore", ids[0]][..], WHY].concat()).starts_with("1 message: restore.")
+    );
     assert_eq!(house.failed(&[]), [("discarded".to_owned(), 1), ("failed".to_owned(), 2)].into());
-    assert_eq!(house.run(&[&["failed", "discard"][..], WHY].concat()).status.code(), Some(2), "everything at once is nobody's wish");
+    assert_eq!(
+        house.run(&[&["failed", "discard"][..], WHY].concat()).status.code(),
+        Some(2),
+        "everything at once is nobody's wish"
+    );
     // The same message once more: an operator who gave it up hears of it.
     let line = house.json(&["failed", "show", ids[1]]).1["payload"]["line"].clone();
     let body = format!("{{\"application\":\"{nowhere}\",\"line\":{line}}}");
-    client.publish(&work, "issue", body.as_bytes(), crate::harness::amqp::properties(&format!("m-{line}"), &[]));
-    eventually("the message to be back", LIMIT, || (house.failed(&[]) == [("failed".to_owned(), 3)].into()).then_some(()));
+    client.publish(
+        &work,
+        "issue",
+        body.as_bytes(),
+        crate::harness::amqp::properties(&format!("m-{line}"), &[]),
+    );
+    eventually("the message to be back", LIMIT, || {
+        (house.failed(&[]) == [("failed".to_owned(), 3)].into()).then_some(())
+    });
     assert_eq!(house.json(&["failed", "show", ids[1]]).1["letters"], 2);
 
     let set = format!("application={}", right[0].application.id);
@@ -135,14 +182,21 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
         let output = house.run(&[&["failed", "edit", ids[2]], wrong, WHY].concat());
         assert_eq!(output.status.code(), Some(1), "{wrong:?}: {output:?}");
     }
-    let told = house.succeed(&[&["failed", "edit", ids[2], "--set", &set, "--set", "line=0"][..], WHY].concat());
-    assert!(told.contains(&format!("$.application: \"{nowhere}\" → \"{}\"", right[0].application.id)), "{told}");
+    let told =
+        house.succeed(&[&["failed", "edit", ids[2], "--set", &set, "--set", "line=0"][..], WHY].concat());
+    assert!(
+        told.contains(&format!("$.application: \"{nowhere}\" → \"{}\"", right[0].application.id)),
+        "{told}"
+    );
     house.succeed(&[&["failed", "replay", "--code", "message.edited"][..], WHY].concat());
     assert_eq!(house.rows("guarantee"), 1, "the message was one more for a guarantee that is there");
 
     let exported = house.succeed(&["failed", "export", "--all"]);
     let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 4);
-    assert!(lines.iter().all(|line| line["payload"]["application"].is_string() && line["headers"].is_object()), "{exported}");
+    assert!(
+        lines.iter().all(|line| line["payload"]["application"].is_string() && line["headers"].is_object()),
+        "{exported}"
+    );
     assert!(house.drain(worker).is_empty());
 }

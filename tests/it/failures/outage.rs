@@ -10,7 +10,8 @@ use crate::harness::{
 #[test]
 fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     let mut postgres = Postgres::new();
-    let mut house = House::on("letters_away", &crate::harness::rabbit::shared().url(), &postgres.database("letters"));
+    let mut house =
+        House::on("letters_away", &crate::harness::rabbit::shared().url(), &postgres.database("letters"));
     let client = house.client();
     let worker = house.work(&[]);
     let work = format!("{}work", house.prefix);
@@ -26,7 +27,9 @@ fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     publish(5, 45);
     let tap = "A message failed for good and is a dead letter";
     house.until_logged(tap, 45);
-    eventually("the queue of the stage to be empty", LIMIT, || (house.depths()["stage.validate"] == 0).then_some(()));
+    eventually("the queue of the stage to be empty", LIMIT, || {
+        (house.depths()["stage.validate"] == 0).then_some(())
+    });
     postgres.start();
     house.until_failed(45);
     assert!(house.drain(worker).is_empty());
@@ -54,7 +57,12 @@ fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
     postgres.execute(url.rsplit('/').next().unwrap(), DIES_OF_TWO);
     let client = house.client();
     for number in 0..20 {
-        client.publish(&format!("{}dead", house.prefix), "mint", b"{}", properties(&format!("letter-{number}"), &[]));
+        client.publish(
+            &format!("{}dead", house.prefix),
+            "mint",
+            b"{}",
+            properties(&format!("letter-{number}"), &[]),
+        );
     }
     let worker = house.work(&[]);
     house.until_failed(20);
@@ -69,7 +77,10 @@ fn what_somebody_else_rejects_is_told_apart() {
     let client = house.client();
     client.publish(&format!("{}work", house.prefix), "render.bulk", b"{}", properties("rejected", &[]));
     client.reject(&format!("{}stage.render.bulk", house.prefix));
-    let named = properties("山田 太郎", &[("x-contact", text("髙橋 花子")), ("hosho-fault", text("to taro@example.jp"))]);
+    let named = properties(
+        "山田 太郎",
+        &[("x-contact", text("髙橋 花子")), ("hosho-fault", text("to taro@example.jp"))],
+    );
     client.publish(&format!("{}dead", house.prefix), "mint", b"{}", named);
     let worker = house.work(&[]);
     house.until_failed(2);
@@ -78,13 +89,21 @@ fn what_somebody_else_rejects_is_told_apart() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|row| (row["stage"].as_str().unwrap(), row["origin"].as_str().unwrap(), row["code"].as_str().unwrap()))
+        .map(|row| {
+            (row["stage"].as_str().unwrap(), row["origin"].as_str().unwrap(), row["code"].as_str().unwrap())
+        })
         .collect();
     told.sort_unstable();
     assert_eq!(told, [("mint", "rejected", "message.foreign"), ("render", "rejected", "delivery.rejected")]);
     // What its sender wrote beside the body is as personal as the body.
-    let id = rows.as_array().unwrap().iter().find(|row| row["stage"] == "mint").unwrap()["id"].as_str().unwrap();
-    for command in [&["failed", "list", "--json"][..], &["failed", "show", id], &["failed", "show", id, "--json"], &["failed", "export"]] {
+    let id =
+        rows.as_array().unwrap().iter().find(|row| row["stage"] == "mint").unwrap()["id"].as_str().unwrap();
+    for command in [
+        &["failed", "list", "--json"][..],
+        &["failed", "show", id],
+        &["failed", "show", id, "--json"],
+        &["failed", "export"],
+    ] {
         let told = house.succeed(command);
         for secret in ["山田", "髙橋", "花子", "taro"] {
             assert!(!told.contains(secret), "{command:?} shows {secret}: {told}");

@@ -57,14 +57,23 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
         house.succeed(&[&["mail", "resolve", number, "--outcome", "resend"][..], WHY].concat());
     }
     for id in ["LOST", "NOBODY"] {
-        eventually("the mail to be accepted", LIMIT, || (mail(&house, id).1 == State::Accepted).then_some(()));
+        eventually("the mail to be accepted", LIMIT, || {
+            (mail(&house, id).1 == State::Accepted).then_some(())
+        });
     }
     // The refusal was a dead letter; that its mail went through resolves it.
-    eventually("the dead letter to be resolved", LIMIT, || (house.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(()));
-    let copies = |address: &str| house.smtp.received().into_iter().filter(|mail| mail.to == [address]).collect::<Vec<_>>();
+    eventually("the dead letter to be resolved", LIMIT, || {
+        (house.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
+    });
+    let copies = |address: &str| {
+        house.smtp.received().into_iter().filter(|mail| mail.to == [address]).collect::<Vec<_>>()
+    };
     let lost = copies("lost@kanaria.example.jp");
     assert_eq!(lost.iter().map(|copy| copy.replied).collect::<Vec<_>>(), [false, false, true]);
-    assert!(lost.iter().all(|copy| copy.message_id == lost[0].message_id), "the Message-ID changed: {lost:?}");
+    assert!(
+        lost.iter().all(|copy| copy.message_id == lost[0].message_id),
+        "the Message-ID changed: {lost:?}"
+    );
     assert_eq!((copies("there@kanaria.example.jp").len(), copies("nobody@kanaria.example.jp").len()), (2, 1));
     assert_eq!(house.json(&["mail", "unknown", "--all"]).1, Value::Array(Vec::new()));
     let (_, audit) = house.json(&["audit", "--action", "mail."]);

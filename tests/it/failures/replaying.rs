@@ -17,7 +17,8 @@ fn letters() -> usize {
 }
 
 /// The tables that hold effects: what a replay of something done may not change.
-const EFFECTS: [&str; 6] = ["application", "guarantee", "certificate", "authentication_key", "document", "mail"];
+const EFFECTS: [&str; 6] =
+    ["application", "guarantee", "certificate", "authentication_key", "document", "mail"];
 
 fn effects(house: &House) -> (Vec<i64>, usize) {
     (EFFECTS.iter().map(|table| house.rows(table)).collect(), house.smtp.count())
@@ -45,7 +46,9 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     std::fs::write(&file, lines.join("\n") + "\n").unwrap();
     house.succeed(&["enqueue", file.to_str().unwrap()]);
     let validating = house.work_on(&["validate"], &[]);
-    eventually("all applications", LIMIT, || (house.rows("application") == i64::try_from(2 * each).unwrap()).then_some(()));
+    eventually("all applications", LIMIT, || {
+        (house.rows("application") == i64::try_from(2 * each).unwrap()).then_some(())
+    });
     house.drain(validating);
     for number in 0..each {
         let broken = format!("{{\"source\": \"portal\", \"id\": \"{number}\", ");
@@ -66,27 +69,44 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     let groups = groups.as_array().unwrap();
     let mut told: Vec<(&str, &str, u64)> = groups
         .iter()
-        .map(|group| (group["stage"].as_str().unwrap(), group["code"].as_str().unwrap(), group["count"].as_u64().unwrap()))
+        .map(|group| {
+            (
+                group["stage"].as_str().unwrap(),
+                group["code"].as_str().unwrap(),
+                group["count"].as_u64().unwrap(),
+            )
+        })
         .collect();
     told.sort_unstable();
     let count = each as u64;
     assert_eq!(
         told,
-        [("dispatch", "mail.refused", count), ("issue", "data.missing", count), ("validate", "message.undecodable", count)],
+        [
+            ("dispatch", "mail.refused", count),
+            ("issue", "data.missing", count),
+            ("validate", "message.undecodable", count)
+        ],
         "{groups:#?}"
     );
-    let group = |code: &str| groups.iter().find(|group| group["code"] == code).unwrap()["group"].as_str().unwrap().to_owned();
+    let group = |code: &str| {
+        groups.iter().find(|group| group["code"] == code).unwrap()["group"].as_str().unwrap().to_owned()
+    };
     let (missing, refused) = (group("data.missing"), group("mail.refused"));
     assert!(groups.iter().all(|group| group["advice"].is_string() && group["sample"].is_string()));
 
     // Not mended: the canary fails, and nothing else was sent.
     let (code, stopped) = house.json(&[&["failed", "replay", "--group", &refused][..], WHY].concat());
-    assert_eq!((code, stopped["state"].as_str(), stopped["resolved"].as_i64()), (Some(1), Some("stopped"), Some(0)), "{stopped}");
+    assert_eq!(
+        (code, stopped["state"].as_str(), stopped["resolved"].as_i64()),
+        (Some(1), Some("stopped"), Some(0)),
+        "{stopped}"
+    );
     let again = house.failed(&["--group", &refused]);
     assert!((1..=3).contains(&again["failed_again"]), "{again:?}");
     assert_eq!(again["failed"] + again["failed_again"], each, "{again:?}");
     // Without a canary it stops when more than a tenth of the last fifty failed.
-    let (code, stopped) = house.json(&[&["failed", "replay", "--group", &refused, "--canary", "0"][..], WHY].concat());
+    let (code, stopped) =
+        house.json(&[&["failed", "replay", "--group", &refused, "--canary", "0"][..], WHY].concat());
     assert_eq!((code, stopped["state"].as_str()), (Some(1), Some("stopped")), "{stopped}");
     assert!(stopped["note"].as_str().unwrap().contains("failed again for the same reason"), "{stopped}");
     assert!(stopped["failed_again"].as_i64().unwrap() < 50, "{stopped}");
@@ -110,7 +130,8 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     let output = house.run(&[&["failed", "replay", "--group", &missing][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to replay"), "{output:?}");
-    let (code, forced) = house.json(&[&["failed", "replay", "--group", &missing, "--force", "--rate", "1000"][..], WHY].concat());
+    let (code, forced) = house
+        .json(&[&["failed", "replay", "--group", &missing, "--force", "--rate", "1000"][..], WHY].concat());
     assert_eq!((code, forced["resolved"].as_u64()), (Some(0), Some(count)), "{forced}");
     house.until_idle();
     assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
@@ -154,7 +175,11 @@ fn replay_and_die(house: &House, group: &str, each: usize) {
         assert!(problem.contains("another process drives it"), "{problem}");
         None
     });
-    assert_eq!((resumed["state"].as_str(), resumed["resolved"].as_u64()), (Some("complete"), Some(each as u64)), "{resumed}");
+    assert_eq!(
+        (resumed["state"].as_str(), resumed["resolved"].as_u64()),
+        (Some("complete"), Some(each as u64)),
+        "{resumed}"
+    );
 }
 
 #[test]
@@ -162,8 +187,14 @@ fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
     let mut house = House::new("unrouted");
     let client = house.client();
     let worker = house.work(&[]);
-    let properties = lapin::BasicProperties::default().with_type("application.v1".into()).with_message_id("m-1".into());
-    client.publish(&format!("{}work", house.prefix), "valiadte", application("LOST").to_string().as_bytes(), properties);
+    let properties =
+        lapin::BasicProperties::default().with_type("application.v1".into()).with_message_id("m-1".into());
+    client.publish(
+        &format!("{}work", house.prefix),
+        "valiadte",
+        application("LOST").to_string().as_bytes(),
+        properties,
+    );
     house.until_failed(1);
     let (_, rows) = house.json(&["failed", "list"]);
     let (id, row) = (rows[0]["id"].as_str().unwrap(), &rows[0]);
@@ -199,10 +230,16 @@ fn what_goes_through_by_itself_is_resolved_too() {
     let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap())]);
     house.until_failed(1);
     assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
-    let issue = |report: Value| report["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "issue").unwrap().clone();
+    let issue = |report: Value| {
+        report["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "issue").unwrap().clone()
+    };
     let stage = issue(house.json(&["stages"]).1);
     let told = (&stage["oldest"], &stage["oldest_is_known"], &stage["circuit"]["state"]);
-    assert_eq!(told, (&Value::Null, &true.into(), &"unknown".into()), "a dead letter is no work, and no worker is there to tell: {stage}");
+    assert_eq!(
+        told,
+        (&Value::Null, &true.into(), &"unknown".into()),
+        "a dead letter is no work, and no worker is there to tell: {stage}"
+    );
 
     // What holds a replay up is named.
     let (_, replay) = house.json(&[&["failed", "replay", "--stage", "issue", "--detach"][..], WHY].concat());
@@ -210,9 +247,12 @@ fn what_goes_through_by_itself_is_resolved_too() {
     let held_up = || house.json(&["replay", "status", id]).1["held_up"].clone();
     assert_eq!(held_up(), json!(["no worker takes messages of issue: is `hosho work` running?"]));
     // Whoever drives it where there is no terminal is told as well.
-    let mut driver = spawn(house.hosho(&[&["replay", "resume", id][..], WHY].concat()), &house.path("held.log"));
+    let mut driver =
+        spawn(house.hosho(&[&["replay", "resume", id][..], WHY].concat()), &house.path("held.log"));
     eventually("the driver to say what holds it up", LIMIT, || {
-        std::fs::read_to_string(house.path("held.log")).ok().filter(|log| log.contains("; no worker takes messages of issue"))
+        std::fs::read_to_string(house.path("held.log"))
+            .ok()
+            .filter(|log| log.contains("; no worker takes messages of issue"))
     });
     driver.terminate();
     assert_eq!(driver.wait(Duration::from_secs(30)).code(), Some(1));

@@ -17,8 +17,8 @@ use futures_util::StreamExt;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
     options::{
-        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions, QueueBindOptions,
-        QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+        BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions,
+        QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
     },
     types::{AMQPValue, FieldTable},
 };
@@ -37,7 +37,8 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub fn connect(url: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (connection, channel) = runtime.block_on(async {
             let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
             let channel = connection.create_channel().await.unwrap();
@@ -51,14 +52,19 @@ impl Client {
     pub fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let confirmation = self.runtime.block_on(async {
-            let published = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await;
+            let published =
+                self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await;
             match published {
                 Ok(confirm) => confirm.await,
                 Err(error) => Err(error),
             }
         });
         let confirmation = confirmation.unwrap_or_else(|error| {
-            panic!("{exchange} {key}: {error} on {:?}\n{}", self.connection.status(), super::rabbit::shared().log())
+            panic!(
+                "{exchange} {key}: {error} on {:?}\n{}",
+                self.connection.status(),
+                super::rabbit::shared().log()
+            )
         });
         assert!(matches!(confirmation, Confirmation::Ack(None)), "{exchange} {key}: {confirmation:?}");
     }
@@ -71,7 +77,12 @@ impl Client {
     /// Takes the next message of a queue and refuses it for good, as a consumer that is none of ours might.
     pub fn reject(&self, queue: &str) {
         self.runtime.block_on(async {
-            let taken = self.channel.basic_get(queue.into(), BasicGetOptions::default()).await.unwrap().expect("a message");
+            let taken = self
+                .channel
+                .basic_get(queue.into(), BasicGetOptions::default())
+                .await
+                .unwrap()
+                .expect("a message");
             taken.delivery.acker.reject(BasicRejectOptions { requeue: false }).await.unwrap();
         });
     }
@@ -192,12 +203,22 @@ impl Tap {
                 let (options, none) = (QueueBindOptions::default(), FieldTable::default());
                 client
                     .channel
-                    .queue_bind(queue.as_str().into(), exchange.as_str().into(), key.as_str().into(), options, none)
+                    .queue_bind(
+                        queue.as_str().into(),
+                        exchange.as_str().into(),
+                        key.as_str().into(),
+                        options,
+                        none,
+                    )
                     .await
                     .unwrap();
             }
             let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-            let consumer = client.channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default()).await.unwrap();
+            let consumer = client
+                .channel
+                .basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default())
+                .await
+                .unwrap();
             (queue, consumer)
         });
         let (sink, prefix) = (Arc::clone(&seen), prefix.to_owned());
@@ -222,18 +243,25 @@ impl Tap {
         let mark = format!("mark-{}", self.marks.fetch_add(1, Ordering::Relaxed));
         self.client.publish("", &self.queue, b"", properties(&mark, &[]));
         let is_mark = |message: &Message| message.exchange.is_empty() && message.message_id() == mark;
-        eventually("the mark of a tap", Duration::from_secs(30), || self.seen.lock().unwrap().iter().any(is_mark).then_some(()));
+        eventually("the mark of a tap", Duration::from_secs(30), || {
+            self.seen.lock().unwrap().iter().any(is_mark).then_some(())
+        });
         self.seen.lock().unwrap().iter().filter(|message| !message.exchange.is_empty()).cloned().collect()
     }
 
     /// The events with a routing key.
     pub fn events(&self, key: &str) -> Vec<Message> {
-        self.messages().into_iter().filter(|message| message.exchange == "events" && message.routing_key == key).collect()
+        self.messages()
+            .into_iter()
+            .filter(|message| message.exchange == "events" && message.routing_key == key)
+            .collect()
     }
 
     /// Waits for so many events with a routing key, and returns them.
     pub fn until_events(&self, key: &str, count: usize) -> Vec<Message> {
-        eventually(&format!("{count} events {key}"), LIMIT, || Some(self.events(key)).filter(|events| events.len() >= count))
+        eventually(&format!("{count} events {key}"), LIMIT, || {
+            Some(self.events(key)).filter(|events| events.len() >= count)
+        })
     }
 
     /// The dead letters.
@@ -244,7 +272,8 @@ impl Tap {
     /// Whether as much has come out of every stage behind the first as has gone in, less what the test took away itself.
     pub fn is_settled(&self, taken_away: usize) -> bool {
         let messages = self.messages();
-        let count = |wanted: &dyn Fn(&Message) -> bool| messages.iter().filter(|message| wanted(message)).count();
+        let count =
+            |wanted: &dyn Fn(&Message) -> bool| messages.iter().filter(|message| wanted(message)).count();
         let into = |stage: &str| count(&|message| message.stage() == Some(stage));
         // A message that waits comes in once more later.
         let aside = |stage: &str| {
@@ -253,10 +282,21 @@ impl Tap {
                     && message.routing_key.trim_end_matches(".bulk") == stage
             })
         };
-        let told = count(&|message| message.exchange == "events" && message.routing_key == "guarantee.issued");
-        let flow = [("issue", into("mint")), ("mint", into("render")), ("render", into("dispatch")), ("dispatch", told)];
+        let told =
+            count(&|message| message.exchange == "events" && message.routing_key == "guarantee.issued");
+        let flow = [
+            ("issue", into("mint")),
+            ("mint", into("render")),
+            ("render", into("dispatch")),
+            ("dispatch", told),
+        ];
         let waiting = count(&|message| message.exchange.starts_with("wait."));
         let back = count(&|message| message.stage().is_some() && message.header("hosho-attempt").is_some());
-        waiting == back && flow.into_iter().map(|(stage, out)| into(stage).saturating_sub(out + aside(stage))).sum::<usize>() <= taken_away
+        waiting == back
+            && flow
+                .into_iter()
+                .map(|(stage, out)| into(stage).saturating_sub(out + aside(stage)))
+                .sum::<usize>()
+                <= taken_away
     }
 }

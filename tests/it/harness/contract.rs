@@ -6,13 +6,21 @@ use serde_json::Value;
 
 /// What is wrong with a payload of this message type; empty when it conforms.
 pub fn faults(message_type: &str, payload: &Value) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/messages/generated").join(format!("{message_type}.json"));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("schema/messages/generated")
+        .join(format!("{message_type}.json"));
     let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let mut faults: Vec<String> = validator.iter_errors(payload).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let mut faults: Vec<String> =
+        validator.iter_errors(payload).map(|error| format!("{}: {error}", error.instance_path())).collect();
     // An event has no field that its schema does not tell: listeners would come to rely on it.
     let told = schema["properties"].as_object().unwrap();
-    for key in payload.as_object().into_iter().flat_map(|fields| fields.keys()).filter(|key| !told.contains_key(*key)) {
+    for key in payload
+        .as_object()
+        .into_iter()
+        .flat_map(|fields| fields.keys())
+        .filter(|key| !told.contains_key(*key))
+    {
         faults.push(format!("/{key}: is not in the schema"));
     }
     faults
@@ -40,6 +48,9 @@ mod tests {
             let told = faults("application.accepted.v1", &bad);
             assert!(!told.is_empty() && told.iter().all(|told| told.starts_with(fault)), "{told:?}");
         }
-        assert_eq!(faults("application.accepted.v1", &json!({"source": "s", "id": "1", "products": []})).len(), 1);
+        assert_eq!(
+            faults("application.accepted.v1", &json!({"source": "s", "id": "1", "products": []})).len(),
+            1
+        );
     }
 }

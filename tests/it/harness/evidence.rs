@@ -74,7 +74,8 @@ pub fn lines(file: &Path) -> Vec<Line> {
 pub fn lines_of(application: &Value) -> Vec<Line> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let notification = &application["notification"];
-    let address = notification["mail_address"].as_str().filter(|_| notification["wanted"] == true).map(str::to_owned);
+    let address =
+        notification["mail_address"].as_str().filter(|_| notification["wanted"] == true).map(str::to_owned);
     let products = application["products"].as_array().unwrap().iter().zip(0..);
     products
         .map(|(product, index)| Line {
@@ -108,8 +109,14 @@ impl House {
 
     /// Publishes an application as an upstream system does.
     pub fn publish(&self, client: &Client, application: &Value) {
-        let properties = lapin::BasicProperties::default().with_type("application.v1".into()).with_delivery_mode(2);
-        client.publish(&format!("{}work", self.prefix), "validate", application.to_string().as_bytes(), properties);
+        let properties =
+            lapin::BasicProperties::default().with_type("application.v1".into()).with_delivery_mode(2);
+        client.publish(
+            &format!("{}work", self.prefix),
+            "validate",
+            application.to_string().as_bytes(),
+            properties,
+        );
     }
 
     /// Listens to every exchange of the house.
@@ -120,11 +127,17 @@ impl House {
     /// Listens to every exchange of the house, but not to the messages for one stage.
     pub fn tap_without(&self, without: &str) -> Tap {
         let stages = hosho::stages::NAMES.iter().filter(|stage| **stage != without);
-        let mut bindings: Vec<(&str, String)> =
-            stages.flat_map(|stage| [("work", (*stage).to_owned()), ("work", format!("{stage}.bulk"))]).collect();
+        let mut bindings: Vec<(&str, String)> = stages
+            .flat_map(|stage| [("work", (*stage).to_owned()), ("work", format!("{stage}.bulk"))])
+            .collect();
         bindings.push(("events", "#".to_owned()));
-        let fanouts = ["dead", "unrouted", "wait.1s", "wait.3s", "wait.8s", "wait.20s", "wait.45s", "wait.2m", "wait.5m", "wait.12m"];
-        bindings.extend(fanouts.into_iter().chain(["wait.30m", "wait.60m"]).map(|exchange| (exchange, String::new())));
+        let fanouts = [
+            "dead", "unrouted", "wait.1s", "wait.3s", "wait.8s", "wait.20s", "wait.45s", "wait.2m",
+            "wait.5m", "wait.12m",
+        ];
+        bindings.extend(
+            fanouts.into_iter().chain(["wait.30m", "wait.60m"]).map(|exchange| (exchange, String::new())),
+        );
         Tap::open(self.broker(), &self.prefix, &bindings)
     }
 
@@ -135,7 +148,11 @@ impl House {
         command.args(["--listen", &results.to_string(), "--timeout", "120"]);
         let output = run(command);
         assert!(output.status.success(), "enqueue.py: {}", String::from_utf8_lossy(&output.stderr));
-        let heard: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let heard: Vec<Value> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(heard.len(), results, "{}", String::from_utf8_lossy(&output.stderr));
         heard
     }
@@ -144,7 +161,8 @@ impl House {
     pub fn evidence(&self) -> Evidence {
         // Newer programs frame a dump with a random word; and workers tell of themselves all the time.
         let dump = postgres::dump_without(&self.database, &["worker", "worker_stage"]);
-        let mut rows: Vec<String> = dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
+        let mut rows: Vec<String> =
+            dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
         rows.sort();
         let (mut documents, root) = (BTreeMap::new(), self.path("documents"));
         let mut folders = vec![root.clone()];
@@ -165,15 +183,26 @@ impl House {
     /// The true authentication keys, by guarantee number; each must be what its keyed hash says.
     pub fn keys(&self, statuses: &[ApplicationStatus]) -> BTreeMap<String, String> {
         let ring = KeyRing::load(&self.path("hosho.keys")).unwrap();
-        let guarantees: Vec<_> = statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
+        let guarantees: Vec<_> =
+            statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
         let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
         let rows = self.with_database(|db| authentication_key::by_guarantees(db, &ids)).unwrap();
         let mut keys = BTreeMap::new();
         for (guarantee, row) in guarantees.into_iter().zip(rows) {
-            assert_eq!(row.is_some(), guarantee.medium == MediumV1::Electronic, "key of {}", guarantee.number);
+            assert_eq!(
+                row.is_some(),
+                guarantee.medium == MediumV1::Electronic,
+                "key of {}",
+                guarantee.number
+            );
             let Some(row) = row else { continue };
             let key = ring.open(&row.data_key_id, &row.sealed, &guarantee.id).unwrap();
-            assert_eq!(ring.lookup_hash(&guarantee.number, &key), row.lookup_hash, "keyed hash of {}", guarantee.number);
+            assert_eq!(
+                ring.lookup_hash(&guarantee.number, &key),
+                row.lookup_hash,
+                "keyed hash of {}",
+                guarantee.number
+            );
             keys.insert(guarantee.number.clone(), key.expose().to_owned());
         }
         keys
@@ -198,7 +227,10 @@ impl House {
         let lines = self.logs();
         lines
             .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("a log line is not JSON: {error}: {line}")))
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("a log line is not JSON: {error}: {line}"))
+            })
             .collect()
     }
 
@@ -228,7 +260,8 @@ impl House {
         addresses.assert_absent("the log", &logs);
         names.assert_absent("the log", &logs);
         for message in tap.messages() {
-            let (text, place) = (message.all_text(), format!("a message to {} {}", message.exchange, message.routing_key));
+            let (text, place) =
+                (message.all_text(), format!("a message to {} {}", message.exchange, message.routing_key));
             keys.assert_absent(&place, &text);
             if !message.routing_key.starts_with("validate") {
                 addresses.assert_absent(&place, &text);
@@ -237,7 +270,10 @@ impl House {
         }
         for mail in self.smtp.received() {
             let parsed = super::smtp::parse(&mail.file);
-            keys.assert_absent("a mail", &format!("{:?} {:?} {:?} {mail:?}", parsed.headers, parsed.text, parsed.html));
+            keys.assert_absent(
+                "a mail",
+                &format!("{:?} {:?} {:?} {mail:?}", parsed.headers, parsed.text, parsed.html),
+            );
             let raw = String::from_utf8(std::fs::read(&mail.file).unwrap()).unwrap();
             keys.assert_absent("a mail as it was sent", &raw);
         }
@@ -266,7 +302,11 @@ pub fn assert_events_keep_the_contract(tap: &Tap) {
         let id = message.json()["id"].as_str().unwrap().to_owned();
         assert_eq!(message.correlation_id(), ids::application(&source, &id), "{kind}");
         assert_eq!(message.properties.delivery_mode(), &Some(2), "{kind} is not persistent");
-        assert_eq!(message.properties.content_type().as_ref().map(ShortString::as_str), Some("application/json"), "{kind}");
+        assert_eq!(
+            message.properties.content_type().as_ref().map(ShortString::as_str),
+            Some("application/json"),
+            "{kind}"
+        );
     }
 }
 

@@ -117,7 +117,8 @@ impl House {
 
     /// Starts `hosho work` on these stages.
     pub fn work_on(&mut self, stages: &[&str], settings: &[(&str, &str)]) -> Child {
-        let arguments: Vec<&str> = ["work"].into_iter().chain(stages.iter().flat_map(|stage| ["--stage", *stage])).collect();
+        let arguments: Vec<&str> =
+            ["work"].into_iter().chain(stages.iter().flat_map(|stage| ["--stage", *stage])).collect();
         self.start(&arguments, settings)
     }
 
@@ -133,7 +134,11 @@ impl House {
 
     /// Every log line of every worker so far.
     pub fn logs(&self) -> String {
-        (1..=self.workers).map(|worker| std::fs::read_to_string(self.path(&format!("worker-{worker}.log"))).unwrap_or_default()).collect()
+        (1..=self.workers)
+            .map(|worker| {
+                std::fs::read_to_string(self.path(&format!("worker-{worker}.log"))).unwrap_or_default()
+            })
+            .collect()
     }
 
     /// Publishes a file with `examples/enqueue.py`: an upstream system that shares no code with us.
@@ -157,13 +162,18 @@ impl House {
 
     /// Everything known of the applications with these (source, id).
     pub fn statuses(&self, keys: &[(String, String)]) -> Vec<models::status::ApplicationStatus> {
-        let ids: Vec<String> = keys.iter().map(|(source, id)| hosho_schema::ids::application(source, id)).collect();
+        let ids: Vec<String> =
+            keys.iter().map(|(source, id)| hosho_schema::ids::application(source, id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         self.with_database(|db| models::status::status(db, &ids)).unwrap().into_iter().flatten().collect()
     }
 
     /// Waits until `certificates` certificates are complete.
-    pub fn until_complete(&self, keys: &[(String, String)], certificates: usize) -> Vec<models::status::ApplicationStatus> {
+    pub fn until_complete(
+        &self,
+        keys: &[(String, String)],
+        certificates: usize,
+    ) -> Vec<models::status::ApplicationStatus> {
         eventually(&format!("{certificates} complete certificates"), LIMIT, || {
             let statuses = self.statuses(keys);
             let complete = statuses
@@ -183,23 +193,33 @@ impl House {
 
     /// As [`House::depths`]; an error when a queue does not exist.
     pub fn measured(&self) -> Result<BTreeMap<String, u64>, BrokerError> {
-        let options = RabbitOptions { prefix: self.prefix.clone(), ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec()) };
+        let options = RabbitOptions {
+            prefix: self.prefix.clone(),
+            ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec())
+        };
         let depths = tokio::runtime::Runtime::new().unwrap().block_on(async {
             let rabbit = Rabbit::new(options).unwrap();
             let depths = rabbit.depths().await;
             rabbit.close().await;
             depths
         })?;
-        Ok(depths.into_iter().map(|depth| (depth.queue.trim_start_matches(&self.prefix).to_owned(), depth.ready)).collect())
+        Ok(depths
+            .into_iter()
+            .map(|depth| (depth.queue.trim_start_matches(&self.prefix).to_owned(), depth.ready))
+            .collect())
     }
 
     /// Waits until the queues are empty and no worker holds a message of theirs: what is held shows in no depth, and comes
     /// back to its queue when the worker is drained. On the shared broker only.
     pub fn until_idle(&self) {
         eventually("queues that are empty, and workers with nothing in hand", LIMIT, || {
-            let listed = rabbit::shared().ctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]);
-            let queues: BTreeMap<&str, &str> =
-                listed.lines().filter_map(|line| line.split_once('\t')).filter(|(name, _)| name.starts_with(&self.prefix)).collect();
+            let listed =
+                rabbit::shared().ctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]);
+            let queues: BTreeMap<&str, &str> = listed
+                .lines()
+                .filter_map(|line| line.split_once('\t'))
+                .filter(|(name, _)| name.starts_with(&self.prefix))
+                .collect();
             assert!(!queues.is_empty(), "no queue of {} among\n{listed}", self.prefix);
             queues.values().all(|messages| *messages == "0").then_some(())
         });
@@ -207,7 +227,10 @@ impl House {
 
     /// Begins to listen for result events.
     pub fn listen(&self) -> Listener {
-        let options = RabbitOptions { prefix: self.prefix.clone(), ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec()) };
+        let options = RabbitOptions {
+            prefix: self.prefix.clone(),
+            ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec())
+        };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let rabbit = Rabbit::new(options).unwrap();
         let consumer = runtime.block_on(rabbit.consume(Source::Events, 256)).unwrap();
@@ -216,13 +239,17 @@ impl House {
 
     /// Takes every message out of a queue, as if the broker had lost them, and says how many those were.
     pub fn lose(&self, source: Source) -> usize {
-        let options = RabbitOptions { prefix: self.prefix.clone(), ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec()) };
+        let options = RabbitOptions {
+            prefix: self.prefix.clone(),
+            ..RabbitOptions::new(&self.broker, hosho::stages::NAMES.to_vec())
+        };
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let rabbit = Rabbit::new(options).unwrap();
             let mut consumer = rabbit.consume(source, 256).await.unwrap();
             let mut lost = 0;
             // An empty queue gives nothing for a while.
-            while let Ok(batch) = tokio::time::timeout(Duration::from_secs(1), consumer.next_batch(256)).await {
+            while let Ok(batch) = tokio::time::timeout(Duration::from_secs(1), consumer.next_batch(256)).await
+            {
                 let batch = batch.unwrap();
                 lost += batch.len();
                 consumer.ack(batch.last().unwrap().tag).await.unwrap();

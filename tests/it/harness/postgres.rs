@@ -41,7 +41,9 @@ pub fn dump(url: &str) -> String {
 /// [`dump`] without the rows of some tables.
 pub fn dump_without(url: &str, tables: &[&str]) -> String {
     let mut command = Command::new(binaries().expect("the server runs").join("pg_dump"));
-    command.args(["--data-only", "--dbname", url]).args(tables.iter().map(|table| format!("--exclude-table-data={table}")));
+    command
+        .args(["--data-only", "--dbname", url])
+        .args(tables.iter().map(|table| format!("--exclude-table-data={table}")));
     let output = run(command);
     assert!(output.status.success(), "pg_dump: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -49,7 +51,8 @@ pub fn dump_without(url: &str, tables: &[&str]) -> String {
 
 /// What a server for production has beyond the defaults of PostgreSQL, which are those of a very small machine: README.md says why.
 #[allow(dead_code, reason = "for what is measured: benches/system")]
-const PRODUCTION: [&str; 4] = ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min"];
+const PRODUCTION: [&str; 4] =
+    ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min"];
 
 /// A PostgreSQL server of one's own, to be stopped, killed and started at will. Dropping it stops it and removes its data.
 #[derive(Debug)]
@@ -77,15 +80,27 @@ impl Postgres {
     }
 
     fn with(durable: bool) -> Self {
-        let binaries = binaries().unwrap_or_else(|| panic!("PostgreSQL is missing: install the package `postgresql`"));
-        let owner = is_root().then(|| account("postgres").expect("there is no user `postgres`: install the package `postgresql`"));
-        let folder = tempfile::Builder::new().prefix("hosho-postgres-").tempdir_in(reachable_folder()).unwrap();
+        let binaries =
+            binaries().unwrap_or_else(|| panic!("PostgreSQL is missing: install the package `postgresql`"));
+        let owner = is_root().then(|| {
+            account("postgres").expect("there is no user `postgres`: install the package `postgresql`")
+        });
+        let folder =
+            tempfile::Builder::new().prefix("hosho-postgres-").tempdir_in(reachable_folder()).unwrap();
         if let Some((user, group)) = owner {
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
         }
         let mut postgres = Self { server: None, binaries, port: free_port(), owner, durable, folder };
         let mut initdb = postgres.command("initdb");
-        initdb.args(["--username", USER, "--auth=trust", "--no-locale", "--encoding=UTF8", "--no-sync", "--pgdata"]);
+        initdb.args([
+            "--username",
+            USER,
+            "--auth=trust",
+            "--no-locale",
+            "--encoding=UTF8",
+            "--no-sync",
+            "--pgdata",
+        ]);
         let output = run({
             initdb.arg(postgres.data());
             initdb
@@ -109,7 +124,8 @@ impl Postgres {
                 let mut command = self.command("postgres");
                 command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
                 let forgetful = ["fsync=off", "full_page_writes=off", "deadlock_timeout=100ms"];
-                let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
+                let settings =
+                    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
                 let more = if self.durable { &PRODUCTION[..] } else { &forgetful };
                 for setting in settings.iter().chain(more) {
                     command.arg("-c").arg(setting);
@@ -140,7 +156,9 @@ impl Postgres {
                     libc::kill(child.cast_signed(), libc::SIGKILL);
                 }
             }
-            eventually("PostgreSQL is gone", LIMIT, || children.iter().all(|child| !is_running(*child)).then_some(()));
+            eventually("PostgreSQL is gone", LIMIT, || {
+                children.iter().all(|child| !is_running(*child)).then_some(())
+            });
         }
     }
 
@@ -148,7 +166,10 @@ impl Postgres {
     pub fn database(&self, name: &str) -> String {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let database = format!("{name}_{}", MADE.fetch_add(1, Ordering::Relaxed));
-        assert!(database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{database} is no plain name");
+        assert!(
+            database.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'),
+            "{database} is no plain name"
+        );
         self.execute("postgres", &format!("create database {database}"));
         format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
     }
@@ -157,7 +178,8 @@ impl Postgres {
     ///
     /// Panics with what the server says when one fails.
     pub fn execute(&self, database: &str, sql: &str) {
-        let mut session = Session::open(self.port, database).unwrap_or_else(|| panic!("PostgreSQL does not answer: {}", self.output()));
+        let mut session = Session::open(self.port, database)
+            .unwrap_or_else(|| panic!("PostgreSQL does not answer: {}", self.output()));
         session.execute(sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"));
     }
 
@@ -219,7 +241,9 @@ fn stat(process: u32) -> Option<(char, u32)> {
 }
 
 fn children(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let processes = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     processes.filter(|process| stat(*process).is_some_and(|(_, of)| of == parent)).collect()
 }
 
@@ -242,7 +266,8 @@ fn account(name: &str) -> Option<(u32, u32)> {
 /// The folder for temporary files, unless another user cannot pass through one of its parents.
 fn reachable_folder() -> PathBuf {
     let folder = std::env::temp_dir();
-    let passable = |folder: &Path| std::fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 0o001 != 0);
+    let passable =
+        |folder: &Path| std::fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 0o001 != 0);
     if folder.ancestors().all(passable) { folder } else { PathBuf::from("/tmp") }
 }
 
@@ -323,7 +348,8 @@ fn columns(body: &[u8]) -> Row {
     (0..u16::from_be_bytes([count[0], count[1]]))
         .map(|_| {
             let (length, after) = rest.split_at(4);
-            let length = usize::try_from(i32::from_be_bytes([length[0], length[1], length[2], length[3]])).ok();
+            let length =
+                usize::try_from(i32::from_be_bytes([length[0], length[1], length[2], length[3]])).ok();
             let (text, after) = after.split_at(length.unwrap_or(0));
             rest = after;
             length.map(|_| String::from_utf8_lossy(text).into_owned())

@@ -111,7 +111,10 @@ pub fn spawn(mut command: Command, log: &Path) -> Child {
     let out = File::options().create(true).append(true).open(log).unwrap();
     command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(out);
     let parent = std::process::id();
-    #[expect(unsafe_code, reason = "only prctl and getppid, both async-signal-safe, run between fork and exec")]
+    #[expect(
+        unsafe_code,
+        reason = "only prctl and getppid, both async-signal-safe, run between fork and exec"
+    )]
     // After std has changed user and group: changing them clears the death signal.
     unsafe {
         command.pre_exec(move || {
@@ -141,7 +144,9 @@ pub fn run(mut command: Command) -> Output {
         command.spawn()
     };
     let program = command.get_program().to_string_lossy();
-    started.and_then(std::process::Child::wait_with_output).unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
+    started
+        .and_then(std::process::Child::wait_with_output)
+        .unwrap_or_else(|error| panic!("cannot run {program}: {error}"))
 }
 
 impl Child {
@@ -162,7 +167,10 @@ impl Child {
 
     /// Sends a signal, such as `libc::SIGINT`; does not wait.
     pub fn signal(&self, signal: libc::c_int) {
-        #[expect(unsafe_code, reason = "kill(2) touches no memory; the child is not reaped yet, so the id is still its own")]
+        #[expect(
+            unsafe_code,
+            reason = "kill(2) touches no memory; the child is not reaped yet, so the id is still its own"
+        )]
         unsafe {
             libc::kill(self.pid().cast_signed(), signal);
         }
@@ -212,7 +220,10 @@ pub fn at_exit(act: impl FnOnce() + Send + 'static) {
         }
     }
     HOOK.call_once(|| {
-        #[expect(unsafe_code, reason = "atexit only keeps a pointer to a function that lives as long as the program")]
+        #[expect(
+            unsafe_code,
+            reason = "atexit only keeps a pointer to a function that lives as long as the program"
+        )]
         unsafe {
             libc::atexit(run);
         }
@@ -228,7 +239,11 @@ mod tests {
     fn a_port_is_given_once_and_can_be_bound() {
         let ports = [free_port(), free_port(), free_port()];
         assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 3);
-        assert!(ports.iter().all(|port| *port < 32_768 && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()));
+        assert!(
+            ports
+                .iter()
+                .all(|port| *port < 32_768 && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        );
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Rabbit {
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("hosho-rabbit-").tempdir().unwrap();
         let (port, tls_port) = (free_port(), free_port());
-        let node = Node { name: format!("hosho{port}@localhost"), epmd_port: free_port(), dist_port: free_port() };
+        let node =
+            Node { name: format!("hosho{port}@localhost"), epmd_port: free_port(), dist_port: free_port() };
         write_files(folder.path(), port, tls_port);
 
         let mut epmd = Command::new("epmd");
@@ -126,9 +127,13 @@ impl Rabbit {
         let server = server.as_ref().expect("the server runs");
         server.signal(libc::SIGSTOP);
         // A thread stands still when it is told so, and on a loaded machine that takes a while.
-        let stands = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "));
+        let stands = |task: std::fs::DirEntry| {
+            std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "))
+        };
         let tasks = format!("/proc/{}/task", server.pid());
-        eventually("a server that stands still", STOP, || std::fs::read_dir(&tasks).unwrap().flatten().all(stands).then_some(()));
+        eventually("a server that stands still", STOP, || {
+            std::fs::read_dir(&tasks).unwrap().flatten().all(stands).then_some(())
+        });
     }
 
     /// Lets a frozen server go on.
@@ -164,7 +169,11 @@ impl Rabbit {
             .env("RABBITMQ_CONF_ENV_FILE", self.folder.path().join("rabbitmq-env.conf"))
             .args(arguments);
         let output = process::run(command);
-        assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "rabbitmqctl {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -255,7 +264,9 @@ fn certificates(folder: &Path) {
     openssl(&format!("req -x509 {curve} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
     openssl(&format!("req {curve} -keyout server.key -out server.csr -subj /CN=localhost"));
     std::fs::write(folder.join("san"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
-    openssl("x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile san");
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile san",
+    );
 }
 
 /// The last lines of a log.

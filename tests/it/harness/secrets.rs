@@ -17,9 +17,16 @@ impl Needles {
 
     /// Every mail address of a file of applications, and its domain by itself: most firms have one of their own.
     pub fn mail_addresses(file: &Path) -> Self {
-        let address = |application: &Value| application["notification"]["mail_address"].as_str().map(str::to_owned);
+        let address =
+            |application: &Value| application["notification"]["mail_address"].as_str().map(str::to_owned);
         let domain = |address: &String| address.split_once('@').map(|(_, domain)| domain.to_owned());
-        Self::new(applications(file).iter().filter_map(address).flat_map(|address| [domain(&address), Some(address)]).flatten())
+        Self::new(
+            applications(file)
+                .iter()
+                .filter_map(address)
+                .flat_map(|address| [domain(&address), Some(address)])
+                .flatten(),
+        )
     }
 
     /// Every name of a company or person in a file of applications, and each word of a person's name.
@@ -29,8 +36,10 @@ impl Needles {
             gather(&application["principal"], &mut names);
             gather(&application["contact"], &mut names);
         }
-        let words =
-            names.iter().flat_map(|name| name.split_whitespace()).filter(|word| word.chars().count() > 1 && !word.starts_with("代表"));
+        let words = names
+            .iter()
+            .flat_map(|name| name.split_whitespace())
+            .filter(|word| word.chars().count() > 1 && !word.starts_with("代表"));
         let words: Vec<String> = words.map(str::to_owned).collect();
         names.extend(words);
         Self(names)
@@ -51,12 +60,20 @@ impl Needles {
     pub fn assert_absent(&self, place: &str, haystack: &str) {
         let found = self.found_in(haystack);
         let line = haystack.lines().find(|line| !self.found_in(line).is_empty()).unwrap_or(haystack);
-        assert!(found.is_empty(), "{place} holds {found:?}: {}", line.chars().take(2_000).collect::<String>());
+        assert!(
+            found.is_empty(),
+            "{place} holds {found:?}: {}",
+            line.chars().take(2_000).collect::<String>()
+        );
     }
 }
 
 fn applications(file: &Path) -> Vec<Value> {
-    std::fs::read_to_string(file).unwrap().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    std::fs::read_to_string(file)
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }
 
 fn gather(value: &Value, names: &mut BTreeSet<String>) {
@@ -80,7 +97,13 @@ fn gather(value: &Value, names: &mut BTreeSet<String>) {
 fn forms(needle: &str) -> Vec<String> {
     let escaped: String = needle
         .encode_utf16()
-        .map(|unit| if unit < 0x80 { char::from_u32(unit.into()).unwrap().to_string() } else { format!("\\u{unit:04x}") })
+        .map(|unit| {
+            if unit < 0x80 {
+                char::from_u32(unit.into()).unwrap().to_string()
+            } else {
+                format!("\\u{unit:04x}")
+            }
+        })
         .collect();
     let digits = hex(needle.as_bytes());
     vec![needle.to_owned(), escaped, digits]
@@ -114,8 +137,12 @@ mod tests {
         let file = example("applications.jsonl");
         let (names, addresses) = (Needles::names(&file), Needles::mail_addresses(&file));
         assert_eq!(addresses.len(), 12, "six addresses and their domains");
-        assert_eq!(addresses.found_in("info@yoshizawa.example.com"), ["info@yoshizawa.example.com", "yoshizawa.example.com"]);
-        for name in ["髙﨑", "花子", "槗本・髙槗建設株式会社", "株式会社𠮷野組", "濵田"] {
+        assert_eq!(
+            addresses.found_in("info@yoshizawa.example.com"),
+            ["info@yoshizawa.example.com", "yoshizawa.example.com"]
+        );
+        for name in ["髙﨑", "花子", "槗本・髙槗建設株式会社", "株式会社𠮷野組", "濵田"]
+        {
             assert!(names.found_in(name).contains(&name), "{name} in {names:?}");
         }
     }

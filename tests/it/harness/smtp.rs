@@ -111,7 +111,8 @@ impl SmtpServer {
 
     /// Makes the server misbehave from the next command on; see `smtp_server.py` for the keys. Replaces what was said before.
     pub(crate) fn script(&self, answers: &[(&str, &str)]) {
-        let control: serde_json::Map<_, _> = answers.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+        let control: serde_json::Map<_, _> =
+            answers.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
         let draft = self.folder.path().join("control.draft");
         std::fs::write(&draft, serde_json::to_string(&control).unwrap()).unwrap();
         std::fs::rename(draft, self.folder.path().join("control.json")).unwrap();

@@ -81,7 +81,8 @@ impl Application {
         for product in products.iter_mut().filter(|_| dice.chance(15)) {
             product["medium"] = json!("paper");
         }
-        let line = |line: &Value| (line["product"].as_str().unwrap().to_owned(), line["medium"] == "electronic");
+        let line =
+            |line: &Value| (line["product"].as_str().unwrap().to_owned(), line["medium"] == "electronic");
         let lines = products.iter().map(line).collect();
         let mail_address = dice.chance(75).then(|| format!("keiri-{number:06}@{MAIL_DOMAIN}"));
         document["notification"] = match &mail_address {
@@ -101,7 +102,8 @@ pub fn throw(dice: &mut Dice, count: usize) -> Vec<Application> {
 
 /// The applications as JSON Lines.
 pub fn json_lines(applications: &[Application]) -> String {
-    let documents: Vec<String> = applications.iter().map(|application| application.document.to_string()).collect();
+    let documents: Vec<String> =
+        applications.iter().map(|application| application.document.to_string()).collect();
     documents.join("\n")
 }
 

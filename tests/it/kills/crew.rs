@@ -99,8 +99,17 @@ impl Crew {
     pub fn new(house: House, applications: usize) -> Self {
         std::fs::write(house.path("drill.toml"), SETTINGS).unwrap();
         let sql = Session::connect(&house.database);
-        let limit = Duration::from_mins(3) + Duration::from_millis(150) * u32::try_from(applications).unwrap();
-        Self { house, sql, failures: Some(0), refused: BTreeSet::new(), limit, more: Vec::new(), workers: Vec::new() }
+        let limit =
+            Duration::from_mins(3) + Duration::from_millis(150) * u32::try_from(applications).unwrap();
+        Self {
+            house,
+            sql,
+            failures: Some(0),
+            refused: BTreeSet::new(),
+            limit,
+            more: Vec::new(),
+            workers: Vec::new(),
+        }
     }
 
     /// Runs some stages only, until `done`, and ends them.
@@ -184,7 +193,11 @@ impl Crew {
 
     pub fn assert_alive(&mut self) {
         for worker in &mut self.workers {
-            assert!(worker.process.is_alive(), "a worker ended by itself:\n{}", tail(&worker.process.output()));
+            assert!(
+                worker.process.is_alive(),
+                "a worker ended by itself:\n{}",
+                tail(&worker.process.output())
+            );
         }
     }
 
@@ -209,7 +222,10 @@ impl Crew {
         // What they had sent to the database is carried out still, a commit among it.
         let names = dead.join(", ");
         eventually("the dead workers' connections to the database are gone", Duration::from_mins(1), || {
-            (self.number(&format!("select count(*) from pg_stat_activity where application_name in ({names})")) == 0).then_some(())
+            (self.number(&format!(
+                "select count(*) from pg_stat_activity where application_name in ({names})"
+            )) == 0)
+                .then_some(())
         });
         self.texts("select id from mail where state = 'sending'")
     }
@@ -230,7 +246,9 @@ impl Crew {
             eventually("queues that are empty", self.limit, || {
                 self.assert_alive();
                 let depths = self.house.depths();
-                let failed = depths["dead"] + depths["unrouted"] + u64::try_from(self.house.rows("failed_message")).unwrap();
+                let failed = depths["dead"]
+                    + depths["unrouted"]
+                    + u64::try_from(self.house.rows("failed_message")).unwrap();
                 let may_fail = self.failures.is_none_or(|failures| failed <= failures as u64);
                 assert!(may_fail, "{failed} messages failed:\n{}", faults(&self.house.logs()));
                 depths.values().all(|ready| *ready == 0).then_some(())
@@ -240,7 +258,11 @@ impl Crew {
             }
             for mut worker in std::mem::take(&mut self.workers) {
                 let status = worker.process.wait(Duration::from_secs(40));
-                assert!(status.success(), "a worker did not stop cleanly: {status}\n{}", tail(&worker.process.output()));
+                assert!(
+                    status.success(),
+                    "a worker did not stop cleanly: {status}\n{}",
+                    tail(&worker.process.output())
+                );
             }
             let depths = self.house.depths();
             if depths.values().all(|ready| *ready == 0) {
@@ -253,7 +275,13 @@ impl Crew {
 
     /// Lets all workers finish what they have of a stage and take nothing more of it, now and later, or lets them go on.
     pub fn pause(&self, stage: &str, paused: bool) {
-        self.house.succeed(&["stages", if paused { "pause" } else { "resume" }, stage, "--reason", "a drill"]);
+        self.house.succeed(&[
+            "stages",
+            if paused { "pause" } else { "resume" },
+            stage,
+            "--reason",
+            "a drill",
+        ]);
     }
 
     /// How often the workers that run now have said this.
@@ -272,14 +300,24 @@ impl Crew {
     /// The lines of all workers so far that count an attempt, but for these codes of faults.
     pub fn attempts_but_for(&self, codes: &[&str]) -> Vec<String> {
         let logs = self.house.logs();
-        let is_meant = |line: &&str| codes.iter().any(|code| line.contains(&format!("\"fault.code\":\"{code}\"")));
-        logs.lines().filter(|line| line.contains("\"delivery.attempt\"")).filter(|line| !is_meant(line)).map(str::to_owned).collect()
+        let is_meant =
+            |line: &&str| codes.iter().any(|code| line.contains(&format!("\"fault.code\":\"{code}\"")));
+        logs.lines()
+            .filter(|line| line.contains("\"delivery.attempt\""))
+            .filter(|line| !is_meant(line))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
 /// The lines of a log that tell of trouble.
 pub fn faults(log: &str) -> String {
-    tail(&log.lines().filter(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\"")).collect::<Vec<_>>().join("\n"))
+    tail(
+        &log.lines()
+            .filter(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\""))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    )
 }
 
 fn tail(text: &str) -> String {

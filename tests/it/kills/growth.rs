@@ -25,8 +25,10 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
     assert!(sizes.iter().sum::<usize>() <= stored, "more are to be re-issued than there are");
     let mut crew = Crew::new(House::new("growth"), stored);
     crew.start(&[("BATCH__RATE", "100000"), ("BATCH__IN_FLIGHT", "8000")]);
-    let mut application: Value =
-        serde_json::from_str(std::fs::read_to_string(example("applications.jsonl")).unwrap().lines().next().unwrap()).unwrap();
+    let mut application: Value = serde_json::from_str(
+        std::fs::read_to_string(example("applications.jsonl")).unwrap().lines().next().unwrap(),
+    )
+    .unwrap();
     application["products"].as_array_mut().unwrap().truncate(1);
     application["source"] = SOURCE.into();
     application["notification"] = json!({ "wanted": false });
@@ -48,14 +50,21 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
         from += size;
         let began = Instant::now();
         crew.house.succeed(&["batch", "start", "--reason", "a drill", "--detach"]);
-        eventually("the end of the run", Duration::from_mins(2) + Duration::from_millis(100) * u32::try_from(size).unwrap(), || {
-            crew.assert_alive();
-            (crew.number("select count(*) from job_run where finished_at is null") == 0).then_some(())
-        });
+        eventually(
+            "the end of the run",
+            Duration::from_mins(2) + Duration::from_millis(100) * u32::try_from(size).unwrap(),
+            || {
+                crew.assert_alive();
+                (crew.number("select count(*) from job_run where finished_at is null") == 0).then_some(())
+            },
+        );
         let seconds = began.elapsed().as_secs_f64();
         let each = seconds / f64::from(u32::try_from(size).unwrap());
         eprintln!("| {size} | {seconds:.1} | {:.0} | {:.2} |", 1.0 / each, 1_000.0 * each);
-        assert_eq!(crew.number("select count(*) from certificate where revision = 1 and completed_at is not null"), from);
+        assert_eq!(
+            crew.number("select count(*) from certificate where revision = 1 and completed_at is not null"),
+            from
+        );
         assert_eq!(crew.number("select count(*) from job_run where state <> 'complete'"), 0);
     }
     assert_eq!(crew.number("select count(*) from certificate where revision > 1"), 0);

@@ -40,10 +40,9 @@ fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
     let lines = document["products"].as_array().unwrap();
     let amendment = |(line, number): (&Value, &String)| {
         let mut product = line.clone();
-        product
-            .as_object_mut()
-            .unwrap()
-            .retain(|field, _| ["medium", "amount", "this_year_base", "bank", "redeposit"].contains(&field.as_str()));
+        product.as_object_mut().unwrap().retain(|field, _| {
+            ["medium", "amount", "this_year_base", "bank", "redeposit"].contains(&field.as_str())
+        });
         json!({
             "kind": "amendment", "source": SOURCE, "id": format!("c-{number}"), "guarantee": number, "version": 1,
             "after": { "works": document["works"], "principal": principal, "product": product },
@@ -54,8 +53,10 @@ fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
 
 /// Publishes applications one after the other, and tells how long each took until everything of it was done.
 fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
-    let options =
-        RabbitOptions { prefix: crew.house.prefix.clone(), ..RabbitOptions::new(crew.house.broker(), hosho::stages::NAMES.to_vec()) };
+    let options = RabbitOptions {
+        prefix: crew.house.prefix.clone(),
+        ..RabbitOptions::new(crew.house.broker(), hosho::stages::NAMES.to_vec())
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let rabbit = Rabbit::new(options).unwrap();
     let mut publisher = runtime.block_on(rabbit.publisher()).unwrap();
@@ -69,7 +70,9 @@ fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
             "select count(*) from guarantee g join certificate c on c.guarantee_id = g.id
              where g.application_id = '{id}' and c.completed_at is not null"
         );
-        eventually("a live application", Duration::from_mins(2), || (crew.number(&done) == application.lines.len()).then_some(()));
+        eventually("a live application", Duration::from_mins(2), || {
+            (crew.number(&done) == application.lines.len()).then_some(())
+        });
         times.push(began.elapsed());
     }
     runtime.block_on(rabbit.close());
@@ -78,7 +81,10 @@ fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
 
 /// How long each stage took from the one before, of the slowest of every twenty applications.
 fn by_stage(crew: &mut Crew, applications: &[Application]) -> String {
-    let ids: Vec<String> = applications.iter().map(|at| format!("'{}'", hosho_schema::ids::application(SOURCE, &at.id))).collect();
+    let ids: Vec<String> = applications
+        .iter()
+        .map(|at| format!("'{}'", hosho_schema::ids::application(SOURCE, &at.id)))
+        .collect();
     let stages = [
         ("issue", "g.issued_at - a.decided_at"),
         ("mint", "k.minted_at - g.issued_at"),
@@ -96,7 +102,12 @@ fn by_stage(crew: &mut Crew, applications: &[Application]) -> String {
         columns.join(", "),
         ids.join(", ")
     ));
-    stages.iter().zip(&rows[0]).map(|((stage, _), time)| format!("{stage} {}", time.as_deref().unwrap())).collect::<Vec<_>>().join(", ")
+    stages
+        .iter()
+        .zip(&rows[0])
+        .map(|((stage, _), time)| format!("{stage} {}", time.as_deref().unwrap()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The time that 95 of 100 take at most.
@@ -128,10 +139,12 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     crew.until(Mark::Completed, totals.guarantees);
 
     // The day: every guarantee is amended, and that waits.
-    let ids: Vec<(String, String)> = applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
+    let ids: Vec<(String, String)> =
+        applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
     let mut lines = String::new();
     for (application, status) in applications.iter().zip(crew.house.statuses(&ids)) {
-        let numbers: Vec<String> = status.guarantees.iter().map(|found| found.guarantee.number.clone()).collect();
+        let numbers: Vec<String> =
+            status.guarantees.iter().map(|found| found.guarantee.number.clone()).collect();
         for amendment in amendments(application, &numbers) {
             writeln!(lines, "{amendment}").unwrap();
         }
@@ -145,7 +158,9 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     });
     assert_eq!(crew.number("select count(*) from change where state <> 'pending'"), 0);
     assert_eq!(crew.number("select count(*) from certificate where revision > 0"), 0);
-    let keys = crew.sql.query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
+    let keys = crew
+        .sql
+        .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
     // As a database that has been there for a day is.
     crew.sql.query("analyze");
     let (first, second) = live.split_at(live_each);
@@ -176,7 +191,9 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     }
     eventually("the end of the run", limit(size), || {
         crew.assert_alive();
-        (crew.number("select count(*) from job_run where state in ('complete', 'complete_with_failures')") == 1).then_some(())
+        (crew.number("select count(*) from job_run where state in ('complete', 'complete_with_failures')")
+            == 1)
+            .then_some(())
     });
     let took = began.elapsed();
     let run = crew.sql.query("select state, total, selected, takeovers from job_run").remove(0);
@@ -192,7 +209,10 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         eprintln!("live applications {when}, p95 in ms: {}", by_stage(&mut crew, applications));
     }
     let (idle, busy) = (p95(&idle), p95(&busy));
-    eprintln!("live applications, p95: {idle:?} before, {busy:?} during the night, ratio {:.2}", busy.as_secs_f64() / idle.as_secs_f64());
+    eprintln!(
+        "live applications, p95: {idle:?} before, {busy:?} during the night, ratio {:.2}",
+        busy.as_secs_f64() / idle.as_secs_f64()
+    );
 
     let guarantees = totals.guarantees.to_string();
     assert_eq!(run[..3], ["complete", &guarantees, &guarantees]);
@@ -209,19 +229,30 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         ("select count(*) from run_item", totals.guarantees),
         ("select count(*) from outbox", 0),
         ("select count(*) from guarantee where current_revision = 1", totals.guarantees),
-        ("select count(*) from document d join certificate c on c.id = d.certificate_id where c.revision = 1", totals.documents),
-        ("select count(*) from mail m join certificate c on c.id = m.certificate_id where c.revision = 1", totals.mails),
+        (
+            "select count(*) from document d join certificate c on c.id = d.certificate_id where c.revision = 1",
+            totals.documents,
+        ),
+        (
+            "select count(*) from mail m join certificate c on c.id = m.certificate_id where c.revision = 1",
+            totals.mails,
+        ),
         ("select count(*) from mail where state not in ('accepted', 'unknown')", 0),
         ("select count(*) from failed_message", 0),
     ] {
         assert_eq!(crew.number(sql), expected, "{sql}");
     }
-    let now = crew.sql.query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
+    let now = crew
+        .sql
+        .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
     assert!(keys.iter().all(|key| now.contains(key)), "a key was replaced");
     let unknown = crew.texts("select id from mail where state = 'unknown'");
     assert!(unknown.len() <= doubt.len() + kills * 8, "{} mails in doubt", unknown.len());
     crew.house.succeed(&["verify-chain"]);
     let report = std::fs::read_dir(crew.house.path("reports")).unwrap().next().unwrap().unwrap().path();
     let report = std::fs::read_to_string(report).unwrap();
-    assert!(report.contains(": complete\n") && report.contains(&format!("re-issued      {guarantees}")), "{report}");
+    assert!(
+        report.contains(": complete\n") && report.contains(&format!("re-issued      {guarantees}")),
+        "{report}"
+    );
 }

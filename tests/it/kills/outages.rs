@@ -18,7 +18,8 @@ use crate::harness::{house::House, process::eventually, rabbit::Rabbit};
 
 /// Makes the mail server refuse the mailboxes that it is to refuse, and misbehave as told besides.
 fn misbehave(crew: &Crew, more: &[(&str, &str)]) {
-    let refusal = |address: &String| (format!("rcpt {address}"), format!("550 5.1.1 <{address}>: no such user"));
+    let refusal =
+        |address: &String| (format!("rcpt {address}"), format!("550 5.1.1 <{address}>: no such user"));
     let refusals: Vec<(String, String)> = crew.refused.iter().map(refusal).collect();
     let refusals = refusals.iter().map(|(key, reply)| (key.as_str(), reply.as_str()));
     crew.house.smtp.script(&refusals.chain(more.iter().copied()).collect::<Vec<_>>());
@@ -32,7 +33,8 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
     let applications = throw(&mut dice, setting("MAIL").unwrap_or(250));
     let totals = Totals::of(&applications);
     let mut crew = Crew::new(House::new("mail_trouble"), applications.len());
-    let with_mail: Vec<&Application> = applications.iter().filter(|application| application.mails() > 0).collect();
+    let with_mail: Vec<&Application> =
+        applications.iter().filter(|application| application.mails() > 0).collect();
     let refused: Vec<&Application> = with_mail.into_iter().skip(dice.below(10)).step_by(20).collect();
     crew.refused = refused.iter().filter_map(|application| application.mail_address.clone()).collect();
     let refusals: usize = refused.iter().map(|application| application.mails()).sum();
@@ -59,7 +61,11 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
             .any(|text| text.contains("421 4.3.0"))
             .then_some(())
     });
-    assert_eq!(crew.attempts_but_for(&["mail.refused"]), Vec::<String>::new(), "an outage counted as an attempt");
+    assert_eq!(
+        crew.attempts_but_for(&["mail.refused"]),
+        Vec::<String>::new(),
+        "an outage counted as an attempt"
+    );
 
     // One letter each: the server is well, and the stage goes on with the others.
     for reply in ["421 4.3.2 shutting down", "450 4.2.1 mailbox busy"] {
@@ -82,12 +88,16 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
     let received = compare_mails(&crew, &books);
     assert_eq!(received.repeated(), 0, "nothing was sent again yet");
     assert_eq!(books.mails_in(State::Rejected).len(), refusals);
-    let failed = crew.texts("select origin || ' ' || stage || ' ' || code || ' ' || state from failed_message");
+    let failed =
+        crew.texts("select origin || ' ' || stage || ' ' || code || ' ' || state from failed_message");
     assert_eq!(failed.into_iter().collect::<Vec<_>>(), ["handler dispatch mail.refused failed"]);
     assert_eq!(crew.number("select count(distinct correlation_id) from failed_message"), refused.len());
     let unknown = books.mails_in(State::Unknown);
     let unexplained = unknown.iter().filter(|mail| !received.is_unanswered(mail)).count();
-    assert!(!unknown.is_empty() && unexplained <= 2 * CONNECTIONS, "{unexplained} mails are unknown that were not in flight at the kill");
+    assert!(
+        !unknown.is_empty() && unexplained <= 2 * CONNECTIONS,
+        "{unexplained} mails are unknown that were not in flight at the kill"
+    );
     send_again(&mut crew, &applications, &unknown, &received);
 }
 
@@ -123,7 +133,9 @@ fn stages_wait_for_a_document_store_that_cannot_be_written() {
 fn swap(one: &Path, other: &Path) {
     let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
     #[expect(unsafe_code, reason = "renameat2(2) reads two texts that outlive the call")]
-    let outcome = unsafe { libc::renameat2(libc::AT_FDCWD, one.as_ptr(), libc::AT_FDCWD, other.as_ptr(), libc::RENAME_EXCHANGE) };
+    let outcome = unsafe {
+        libc::renameat2(libc::AT_FDCWD, one.as_ptr(), libc::AT_FDCWD, other.as_ptr(), libc::RENAME_EXCHANGE)
+    };
     assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
 }
 
@@ -154,8 +166,10 @@ fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
     // Long enough for a new channel to be asked for in vain, too.
     eventually("publishers that are held up", LIMIT, || {
         crew.assert_alive();
-        let held_up =
-            |log: &String| log.contains("The broker has not taken all") && log.contains("The broker gives no channel to publish on");
+        let held_up = |log: &String| {
+            log.contains("The broker has not taken all")
+                && log.contains("The broker gives no channel to publish on")
+        };
         (crew.says(given_back) > 0 || crew.logs().iter().all(held_up)).then_some(())
     });
     outlast(&mut crew, began, "ALARM");

@@ -3,7 +3,9 @@
 //! The process that dies is this test binary itself, started again for one test, which runs the program's own runner with a
 //! stage of the drill. No message kills the program's own stages that anybody knows of.
 
-use std::{collections::BTreeMap, os::unix::process::ExitStatusExt as _, process::Command, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, os::unix::process::ExitStatusExt as _, process::Command, sync::Arc, time::Duration,
+};
 
 use hosho::{
     broker::{
@@ -97,7 +99,9 @@ fn event(body: &str) -> Outgoing {
 #[test]
 fn the_process_that_dies() {
     let Ok(house) = std::env::var(HOUSE) else { return };
-    let [broker, prefix, database] = house.split('\n').collect::<Vec<_>>()[..] else { panic!("{HOUSE} is {house:?}") };
+    let [broker, prefix, database] = house.split('\n').collect::<Vec<_>>()[..] else {
+        panic!("{HOUSE} is {house:?}")
+    };
     let options = RabbitOptions { prefix: prefix.to_owned(), ..RabbitOptions::new(broker, NAMES.to_vec()) };
     Runtime::new().unwrap().block_on(async {
         let mut terminate = signal(SignalKind::terminate()).unwrap();
@@ -110,12 +114,18 @@ fn the_process_that_dies() {
             pool: Pool::open(database, 2).unwrap(),
             pulse: Pulse::new(&clock),
             clock,
-            settings: Settings { batch: 256, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold: Duration::from_mins(1) },
+            settings: Settings {
+                batch: 256,
+                max_message_bytes: 1_000,
+                rungs: vec![Rung::S1],
+                hold: Duration::from_mins(1),
+            },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
             precedence: hosho::runner::Precedence::default(),
         };
-        let running = tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));
+        let running =
+            tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));
         terminate.recv().await;
         ask.send_replace(true);
         running.await.unwrap();
@@ -146,7 +156,12 @@ fn a_message_that_kills_its_process_is_buried_alone() {
     let place = dice.below(NEIGHBOURS + 1);
     bodies.insert(place, POISON.to_owned());
     for body in &bodies {
-        client.publish(&format!("{}work", house.prefix), "issue", body.as_bytes(), properties(body, &[]).with_delivery_mode(2));
+        client.publish(
+            &format!("{}work", house.prefix),
+            "issue",
+            body.as_bytes(),
+            properties(body, &[]).with_delivery_mode(2),
+        );
     }
 
     // Takes in the dead letters; has no hand in the stage.
@@ -155,12 +170,18 @@ fn a_message_that_kills_its_process_is_buried_alone() {
     let mut victim = start(&house, 0);
     eventually("all is worked off or buried", LIMIT, || {
         if let Some(status) = victim.ended_within(Duration::ZERO) {
-            assert_eq!(status.signal(), Some(libc::SIGABRT), "it ended otherwise: {status}\n{}", victim.output());
+            assert_eq!(
+                status.signal(),
+                Some(libc::SIGABRT),
+                "it ended otherwise: {status}\n{}",
+                victim.output()
+            );
             deaths += 1;
             victim = start(&house, deaths);
         }
         let worked_off = sql.query("select count(*) from worked_off").remove(0).remove(0);
-        (worked_off.unwrap().parse::<usize>().unwrap() >= NEIGHBOURS && house.rows("failed_message") > 0).then_some(())
+        (worked_off.unwrap().parse::<usize>().unwrap() >= NEIGHBOURS && house.rows("failed_message") > 0)
+            .then_some(())
     });
     eprintln!("place {place} of {NEIGHBOURS}; {deaths} deaths");
     assert_eq!(deaths, DEATHS);
@@ -174,9 +195,14 @@ fn a_message_that_kills_its_process_is_buried_alone() {
         bodies.sort();
         bodies
     };
-    let worked_off = sql.query("select body from worked_off").into_iter().map(|mut row| row.remove(0).unwrap()).collect();
+    let worked_off =
+        sql.query("select body from worked_off").into_iter().map(|mut row| row.remove(0).unwrap()).collect();
     assert_eq!(sorted(worked_off), sorted(neighbours.clone()), "each neighbour once");
-    let events = tap.events("guarantee.issued").into_iter().map(|event| String::from_utf8(event.body).unwrap()).collect();
+    let events = tap
+        .events("guarantee.issued")
+        .into_iter()
+        .map(|event| String::from_utf8(event.body).unwrap())
+        .collect();
     assert_eq!(sorted(events), sorted(neighbours), "each neighbour is told of once");
     let letters: Vec<Vec<u8>> = tap.dead().into_iter().map(|letter| letter.body).collect();
     assert_eq!(letters, [POISON.as_bytes()]);

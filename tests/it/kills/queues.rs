@@ -22,7 +22,8 @@ fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
     let mut crew = Crew::new(House::new("deleted"), applications.len());
     crew.failures = None;
     let client = crew.house.client();
-    let delete = |crew: &Crew, stage: &str| client.delete_queue(&format!("{}stage.{stage}", crew.house.prefix));
+    let delete =
+        |crew: &Crew, stage: &str| client.delete_queue(&format!("{}stage.{stage}", crew.house.prefix));
 
     crew.pause("validate", true);
     crew.pause("render", true);
@@ -46,12 +47,15 @@ fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
     crew.enqueue(second, 1);
     eventually("messages that found no queue", LIMIT, || {
         crew.assert_alive();
-        (crew.number("select count(*) from failed_message where stage = 'render' and state = 'failed'") > 0).then_some(())
+        (crew.number("select count(*) from failed_message where stage = 'render' and state = 'failed'") > 0)
+            .then_some(())
     });
     let busy = ["issue", "mint"][dice.below(2)];
     let of_busy = delete(&crew, busy);
     let at = crew.progress(Mark::Rows("guarantee"));
-    eprintln!("lost: {of_validate} of validate, {of_render} of render, {of_busy} of {busy} beside what workers held at {at} guarantees");
+    eprintln!(
+        "lost: {of_validate} of validate, {of_render} of render, {of_busy} of {busy} beside what workers held at {at} guarantees"
+    );
     crew.pause("render", false);
     declared_again(&mut crew);
     crew.settle();
@@ -62,12 +66,27 @@ fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
     let kinds = crew.texts("select origin || ' ' || code from failed_message");
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["unroutable message.unroutable"]);
     crew.start(&[]);
-    let replayed = crew.house.succeed(&["failed", "replay", "--code", "message.unroutable", "--reason", "queues are back", "--json"]);
-    let replayed: serde_json::Value = serde_json::from_str(&replayed).unwrap_or_else(|error| panic!("{error}: {replayed}"));
-    assert_eq!((replayed["state"].as_str(), replayed["resolved"].as_u64()), (Some("complete"), Some(failed as u64)), "{replayed}");
-    let recovered = crew.house.succeed(&["recover", "--older-than", "0s", "--reason", "queues were deleted", "--json"]);
+    let replayed = crew.house.succeed(&[
+        "failed",
+        "replay",
+        "--code",
+        "message.unroutable",
+        "--reason",
+        "queues are back",
+        "--json",
+    ]);
+    let replayed: serde_json::Value =
+        serde_json::from_str(&replayed).unwrap_or_else(|error| panic!("{error}: {replayed}"));
+    assert_eq!(
+        (replayed["state"].as_str(), replayed["resolved"].as_u64()),
+        (Some("complete"), Some(failed as u64)),
+        "{replayed}"
+    );
+    let recovered =
+        crew.house.succeed(&["recover", "--older-than", "0s", "--reason", "queues were deleted", "--json"]);
     let recovered: serde_json::Value = serde_json::from_str(&recovered).unwrap();
-    let queued: u64 = recovered["queued"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
+    let queued: u64 =
+        recovered["queued"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
     assert!(queued >= u64::from(of_render) && recovered["left_to_failed"] == 0, "{recovered}");
     crew.failures = Some(crew.number("select count(*) from failed_message"));
     crew.finish(&totals);
@@ -99,7 +118,11 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
     let database = crate::harness::postgres::database("given_up");
     let mut crew = Crew::new(House::on("given-up", &rabbit.url(), &database), applications.len());
     // Small batches: nothing else may take so long that the broker gives it up.
-    crew.start(&[("WORK__BATCH", "8"), ("MAIL__REPLY_TIMEOUT_SECONDS", "60"), ("WORK__MAIL_ORPHAN_SECONDS", "120")]);
+    crew.start(&[
+        ("WORK__BATCH", "8"),
+        ("MAIL__REPLY_TIMEOUT_SECONDS", "60"),
+        ("WORK__MAIL_ORPHAN_SECONDS", "120"),
+    ]);
     let given_up = |rabbit: &Rabbit| rabbit.log().matches("timed out waiting for").count();
     for round in 1..=2 {
         crew.house.smtp.script(&[("after_dot", "hold")]);
@@ -119,6 +142,10 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
         crew.until_said("The broker failed; the consumer starts anew", said + 2);
     }
     crew.finish(&totals);
-    assert_eq!(crew.attempts_but_for(&[OF_A_COPY]), Vec::<String>::new(), "what the broker gave up counted as an attempt");
+    assert_eq!(
+        crew.attempts_but_for(&[OF_A_COPY]),
+        Vec::<String>::new(),
+        "what the broker gave up counted as an attempt"
+    );
     everything_is_accepted_once(&mut crew, &applications);
 }

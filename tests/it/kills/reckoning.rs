@@ -66,7 +66,8 @@ pub fn balance(crew: &mut Crew, applications: &[Application]) -> Books {
     ] {
         assert_eq!(crew.house.rows(table), i64::try_from(rows).unwrap(), "rows of {table}");
     }
-    let ids: Vec<(String, String)> = applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
+    let ids: Vec<(String, String)> =
+        applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
     let statuses = crew.house.statuses(&ids);
     assert_eq!(statuses.len(), applications.len());
     for (application, status) in applications.iter().zip(&statuses) {
@@ -87,31 +88,46 @@ fn is_answered(application: &Application, status: &ApplicationStatus) {
     assert_eq!((&status.application.upstream_id, &status.application.violations), (id, &None));
     assert_eq!(status.application.lines, status.application.issued_lines, "{id}");
     assert_eq!(status.guarantees.len(), application.lines.len(), "{id}");
-    for (line, ((product, electronic), found)) in application.lines.iter().zip(&status.guarantees).enumerate() {
+    for (line, ((product, electronic), found)) in application.lines.iter().zip(&status.guarantees).enumerate()
+    {
         let guarantee = &found.guarantee;
         assert_eq!(usize::try_from(guarantee.line).unwrap(), line, "{id}");
         assert_eq!(serde_json::to_value(guarantee.product).unwrap(), **product, "{id}");
         assert_eq!(guarantee.branch, application.branch);
-        assert_eq!(guarantee.number, format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence));
+        assert_eq!(
+            guarantee.number,
+            format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence)
+        );
         assert_eq!(found.key_minted_at.is_some(), *electronic, "{id}: {}", guarantee.number);
-        let [revision] = &found.certificates[..] else { panic!("{id}: {} certificates", found.certificates.len()) };
+        let [revision] = &found.certificates[..] else {
+            panic!("{id}: {} certificates", found.certificates.len())
+        };
         let certificate = &revision.certificate;
         assert_eq!(certificate.revision, 0);
-        assert!(certificate.arrived_at.is_some() && certificate.completed_at.is_some(), "{id}: {certificate:?}");
+        assert!(
+            certificate.arrived_at.is_some() && certificate.completed_at.is_some(),
+            "{id}: {certificate:?}"
+        );
         assert_eq!(certificate.content_sha256, chained_sha256(None, &certificate.content));
         assert!(certificate.content.contains(&guarantee.number), "{id}");
         let kinds: Vec<Kind> = revision.documents.iter().map(|document| document.kind).collect();
-        let wanted: &[Kind] = if *electronic { &[Kind::Certificate, Kind::Notice] } else { &[Kind::Certificate] };
+        let wanted: &[Kind] =
+            if *electronic { &[Kind::Certificate, Kind::Notice] } else { &[Kind::Certificate] };
         assert_eq!(kinds, wanted, "{id}: {}", guarantee.number);
         let recipients: Vec<_> = revision.mails.iter().map(|mail| mail.recipient.as_str()).collect();
-        let wanted: Vec<_> = application.mail_address.as_deref().filter(|_| *electronic).into_iter().collect();
+        let wanted: Vec<_> =
+            application.mail_address.as_deref().filter(|_| *electronic).into_iter().collect();
         assert_eq!(recipients, wanted, "{id}: {}", guarantee.number);
     }
 }
 
 /// Per branch and term the sequence runs from 1 to the last, and the counter stands there.
 fn numbers_have_no_gap(crew: &mut Crew) {
-    assert_eq!(crew.number("select count(*) - count(distinct number) from guarantee"), 0, "a number was given twice");
+    assert_eq!(
+        crew.number("select count(*) - count(distinct number) from guarantee"),
+        0,
+        "a number was given twice"
+    );
     let counters = crew.sql.query(
         "select branch, term, count(*), count(distinct sequence), min(sequence), max(sequence),
                 (select last from guarantee_sequence s where s.branch = g.branch and s.term = g.term)
@@ -128,16 +144,23 @@ fn numbers_have_no_gap(crew: &mut Crew) {
 /// Opens every sealed key; each is another, and the one that its number is looked up with.
 fn opened_keys(house: &House, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
     let ring = KeyRing::load(&house.path("hosho.keys")).ok().unwrap();
-    let guarantees: Vec<_> = statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
+    let guarantees: Vec<_> =
+        statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
     let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
     let rows = house.with_database(|db| authentication_key::by_guarantees(db, &ids)).unwrap();
     let mut keys = BTreeMap::new();
-    for (guarantee, row) in guarantees.into_iter().zip(rows).filter_map(|(guarantee, row)| Some((guarantee, row?))) {
+    for (guarantee, row) in
+        guarantees.into_iter().zip(rows).filter_map(|(guarantee, row)| Some((guarantee, row?)))
+    {
         let key = ring.open(&row.data_key_id, &row.sealed, &guarantee.id).ok().unwrap();
         assert_eq!(row.lookup_hash, ring.lookup_hash(&guarantee.number, &key));
         keys.insert(guarantee.id.clone(), (guarantee.number.clone(), key.expose().to_owned()));
     }
-    assert_eq!(keys.values().map(|(_, key)| key).collect::<HashSet<_>>().len(), keys.len(), "two guarantees have one key");
+    assert_eq!(
+        keys.values().map(|(_, key)| key).collect::<HashSet<_>>().len(),
+        keys.len(),
+        "two guarantees have one key"
+    );
     keys
 }
 
@@ -149,13 +172,17 @@ fn documents_are_stored(house: &House, books: &Books) -> usize {
     for document in books.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
         let path = root.join(&document.location);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", document.location));
-        assert_eq!((hex(&Sha256::digest(&bytes)), bytes.len() as u64), (document.sha256.clone(), document.size.cast_unsigned()));
+        assert_eq!(
+            (hex(&Sha256::digest(&bytes)), bytes.len() as u64),
+            (document.sha256.clone(), document.size.cast_unsigned())
+        );
         assert!(bytes.starts_with(b"%PDF-") && bytes.trim_ascii_end().ends_with(b"%%EOF"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", document.location);
         assert!(rows.insert(path), "two certificates share {}", document.location);
     }
-    let (documents, torn): (Vec<_>, Vec<_>) =
-        files(&root).into_iter().partition(|path| path.extension().is_some_and(|extension| extension == "pdf"));
+    let (documents, torn): (Vec<_>, Vec<_>) = files(&root)
+        .into_iter()
+        .partition(|path| path.extension().is_some_and(|extension| extension == "pdf"));
     assert_eq!(documents.into_iter().collect::<BTreeSet<_>>(), rows, "documents that no row names");
     torn.len()
 }
@@ -167,12 +194,21 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// A sample of notices, read as a person reads them.
 fn notices_hold_their_key(house: &House, books: &Books) {
-    let notice = |certificate: &CertificateStatus| certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned();
-    let notices: Vec<_> = books.guarantees().filter_map(|(found, certificate)| Some((&found.guarantee.id, notice(certificate)?))).collect();
+    let notice = |certificate: &CertificateStatus| {
+        certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned()
+    };
+    let notices: Vec<_> = books
+        .guarantees()
+        .filter_map(|(found, certificate)| Some((&found.guarantee.id, notice(certificate)?)))
+        .collect();
     for (guarantee, document) in notices.iter().step_by(notices.len().div_ceil(SAMPLE).max(1)) {
         let (number, key) = &books.keys[*guarantee];
         let mut command = Command::new("pdftotext");
-        command.arg("-raw").args(["-enc", "UTF-8"]).arg(house.path("documents").join(&document.location)).arg("-");
+        command
+            .arg("-raw")
+            .args(["-enc", "UTF-8"])
+            .arg(house.path("documents").join(&document.location))
+            .arg("-");
         let text = String::from_utf8(run(command).stdout).unwrap();
         assert!(text.contains(number.as_str()), "{number} is not in its notice");
         assert!(text.contains(key.as_str()), "the notice of {number} holds another key");
@@ -188,7 +224,10 @@ fn nothing_is_told(house: &House, books: &Books) {
     for (_, certificate) in books.guarantees() {
         assert!(!holds_key(&certificate.certificate.content, &keys), "{:?}", certificate.certificate);
         for mail in &certificate.mails {
-            assert!([&mail.subject, &mail.text_body, &mail.html_body].iter().all(|text| !holds_key(text, &keys)), "{mail:?}");
+            assert!(
+                [&mail.subject, &mail.text_body, &mail.html_body].iter().all(|text| !holds_key(text, &keys)),
+                "{mail:?}"
+            );
         }
     }
 }
@@ -229,8 +268,11 @@ pub fn compare_mails(crew: &Crew, books: &Books) -> Received {
     assert_eq!(ledger.len(), books.mails().count());
     let mut copies: BTreeMap<String, Vec<smtp::Received>> = BTreeMap::new();
     for received in crew.house.smtp.received() {
-        let message_id = received.message_id.as_deref().and_then(|id| id.strip_prefix('<')?.strip_suffix('>'));
-        let mail = message_id.and_then(|id| ledger.get(id)).unwrap_or_else(|| panic!("a mail the ledger does not know: {received:?}"));
+        let message_id =
+            received.message_id.as_deref().and_then(|id| id.strip_prefix('<')?.strip_suffix('>'));
+        let mail = message_id
+            .and_then(|id| ledger.get(id))
+            .unwrap_or_else(|| panic!("a mail the ledger does not know: {received:?}"));
         assert_eq!(received.to, std::slice::from_ref(&mail.recipient));
         copies.entry(mail.id.clone()).or_default().push(received);
     }
@@ -243,17 +285,29 @@ pub fn compare_mails(crew: &Crew, books: &Books) -> Received {
         match mail.state {
             State::Accepted => {
                 assert!(!crew.refused.contains(&mail.recipient), "{mail:?} was refused");
-                assert!(copies.iter().any(|copy| copy.replied), "{mail:?} was never accepted by the mail server");
-                assert!(mail.reply.as_deref().is_some_and(|reply| reply.starts_with("250")), "{mail:?}: {:?}", mail.reply);
+                assert!(
+                    copies.iter().any(|copy| copy.replied),
+                    "{mail:?} was never accepted by the mail server"
+                );
+                assert!(
+                    mail.reply.as_deref().is_some_and(|reply| reply.starts_with("250")),
+                    "{mail:?}: {:?}",
+                    mail.reply
+                );
             }
             State::Unknown => {}
             State::Rejected if crew.refused.contains(&mail.recipient) => {
                 assert_eq!((count, mail.attempts), (0, 1), "{mail:?}");
-                assert!(mail.reply.as_deref().is_some_and(|reply| reply.starts_with("550")), "{mail:?}: {:?}", mail.reply);
+                assert!(
+                    mail.reply.as_deref().is_some_and(|reply| reply.starts_with("550")),
+                    "{mail:?}: {:?}",
+                    mail.reply
+                );
             }
             State::Pending | State::Sending | State::Rejected => panic!("{mail:?}"),
         }
-        let contents: BTreeSet<Vec<u8>> = copies.iter().filter(|_| count > 1).map(|copy| std::fs::read(&copy.file).unwrap()).collect();
+        let contents: BTreeSet<Vec<u8>> =
+            copies.iter().filter(|_| count > 1).map(|copy| std::fs::read(&copy.file).unwrap()).collect();
         assert!(contents.len() <= 1, "{mail:?}: the copies differ");
     }
     notices_are_attached(books, &received);
@@ -268,7 +322,8 @@ fn notices_are_attached(books: &Books, received: &Received) {
         for copy in received.copies.get(&certificate.mails[0].id).into_iter().flatten() {
             let mail = smtp::parse(&copy.file);
             assert_eq!(mail.header("To"), certificate.mails[0].recipient);
-            let attached: Vec<&str> = mail.attachments.iter().map(|attachment| attachment.sha256.as_str()).collect();
+            let attached: Vec<&str> =
+                mail.attachments.iter().map(|attachment| attachment.sha256.as_str()).collect();
             assert_eq!(attached, [notice.sha256.as_str()], "{}", found.guarantee.number);
             assert!(mail.text.unwrap().contains(&found.guarantee.number));
         }

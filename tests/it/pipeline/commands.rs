@@ -47,7 +47,12 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
     let (code, out, _) = shown(&house.run(&["enqueue", file, "--json"]));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &report["read"], &report["confirmed"]), (Some(1), &2.into(), &0.into()));
-    let places: Vec<&str> = report["unconfirmed"].as_array().unwrap().iter().map(|line| line["place"].as_str().unwrap()).collect();
+    let places: Vec<&str> = report["unconfirmed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["place"].as_str().unwrap())
+        .collect();
     assert_eq!(places, [format!("{file}:1"), format!("{file}:3")]);
 
     // The plain client is told the same.
@@ -55,7 +60,11 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
     python.arg(example("enqueue.py")).args([file, "--url", house.broker(), "--prefix", &house.prefix]);
     let (code, _, err) = shown(&run(python));
     assert_eq!(code, Some(1));
-    assert!(err.contains("line 1 was not accepted: NackError") && err.contains("line 3 was not accepted: NackError"), "{err}");
+    assert!(
+        err.contains("line 1 was not accepted: NackError")
+            && err.contains("line 3 was not accepted: NackError"),
+        "{err}"
+    );
     rabbit::shared().ctl(&["clear_policy", "full"]);
 }
 
@@ -84,14 +93,22 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
         shown(&run(command))
     };
     let (code, out, err) = on_empty(&["migrate", "--check"]);
-    assert_eq!((code, out.as_str()), (Some(1), "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\n"), "{err}");
+    assert_eq!(
+        (code, out.as_str()),
+        (Some(1), "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\n"),
+        "{err}"
+    );
     let (code, _, err) = on_empty(&["work"]);
     assert_eq!(code, Some(4));
     assert!(
-        err.contains("the database lacks 3 migrations, the first is 0001_pipeline") && err.contains("hint: run `hosho migrate`"),
+        err.contains("the database lacks 3 migrations, the first is 0001_pipeline")
+            && err.contains("hint: run `hosho migrate`"),
         "{err}"
     );
-    assert_eq!(on_empty(&["migrate"]).1, "applied  0001_pipeline\napplied  0002_failures\napplied  0003_changes\n");
+    assert_eq!(
+        on_empty(&["migrate"]).1,
+        "applied  0001_pipeline\napplied  0002_failures\napplied  0003_changes\n"
+    );
     assert_eq!(on_empty(&["migrate", "--check"]).0, Some(0));
 
     // Servers that are not there: said with a hint, and without their passwords.
@@ -120,31 +137,51 @@ fn status_tells_stage_by_stage_where_something_stands() {
     let worker = house.work(&[]);
     let statuses = house.until_complete(&identities(&file), 16);
     let all = identities(&file).len() + identities(&example("rejected.jsonl")).len();
-    eventually("every answer", LIMIT, || (house.rows("application") == i64::try_from(all).unwrap()).then_some(()));
+    eventually("every answer", LIMIT, || {
+        (house.rows("application") == i64::try_from(all).unwrap()).then_some(())
+    });
     drop(worker);
 
     let status = statuses.iter().find(|status| status.application.upstream_id == "2026-0003").unwrap();
     let [paper, electronic] = [0, 1].map(|line| status.guarantees[line].guarantee.number.clone());
-    let wide: String = electronic.chars().map(|c| if c == '-' { '－' } else { char::from_u32(u32::from(c) + 0xfee0).unwrap() }).collect();
+    let wide: String = electronic
+        .chars()
+        .map(|c| if c == '-' { '－' } else { char::from_u32(u32::from(c) + 0xfee0).unwrap() })
+        .collect();
     // By number in either width, by the upstream's id, by ours.
     let told = house.succeed(&["status", &electronic]);
     for key in [wide.as_str(), "2026-0003", &status.application.id] {
         assert_eq!(house.succeed(&["status", key]), told, "{key}");
     }
-    for word in
-        ["2026-0003", "portal", "accepted", &paper, &electronic, "前払金保証", "契約保証", "no key: paper", "mail accepted", "complete"]
-    {
+    for word in [
+        "2026-0003",
+        "portal",
+        "accepted",
+        &paper,
+        &electronic,
+        "前払金保証",
+        "契約保証",
+        "no key: paper",
+        "mail accepted",
+        "complete",
+    ] {
         assert!(told.contains(word), "{word} is not in {told}");
     }
     let json: Value = serde_json::from_str(&house.succeed(&["status", "2026-0003", "--json"])).unwrap();
     let steps = |line: usize| -> Vec<(String, bool)> {
         let steps = json[0]["guarantees"][line]["steps"].as_array().unwrap();
-        steps.iter().map(|step| (step["stage"].as_str().unwrap().to_owned(), step["at"].is_string())).collect()
+        steps
+            .iter()
+            .map(|step| (step["stage"].as_str().unwrap().to_owned(), step["at"].is_string()))
+            .collect()
     };
     let all = |stages: &[&str]| stages.iter().map(|stage| ((*stage).to_owned(), true)).collect::<Vec<_>>();
     assert_eq!(steps(0), all(&["issue", "mint", "render", "dispatch"]));
     assert_eq!(steps(1), all(&["issue", "mint", "render", "dispatch", "dispatch"]));
-    assert_eq!((&json[0]["guarantees"][1]["number"], &json[0]["awaiting_issue"]), (&electronic.as_str().into(), &0.into()));
+    assert_eq!(
+        (&json[0]["guarantees"][1]["number"], &json[0]["awaiting_issue"]),
+        (&electronic.as_str().into(), &0.into())
+    );
 
     let told = house.succeed(&["status", "rejected-obligee.unknown"]);
     assert!(told.contains("rejected") && told.contains("obligee.unknown  $.obligee"), "{told}");

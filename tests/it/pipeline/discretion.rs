@@ -17,8 +17,14 @@ use crate::harness::{
 fn no_secret_leaves_the_places_that_are_made_for_it() {
     let mut house = House::new("secrets");
     house.smtp.script(&[
-        ("rcpt info@yoshizawa.example.com", "550 5.1.1 <info@yoshizawa.example.com>: 𠮷澤　渚 (info@yoshizawa.example.com) is unknown"),
-        ("rcpt soumu@tsugaru-sokuryo.example.jp", "1x 450 4.2.1 soumu@tsugaru-sokuryo.example.jp: the mailbox of soumu is busy"),
+        (
+            "rcpt info@yoshizawa.example.com",
+            "550 5.1.1 <info@yoshizawa.example.com>: 𠮷澤　渚 (info@yoshizawa.example.com) is unknown",
+        ),
+        (
+            "rcpt soumu@tsugaru-sokuryo.example.jp",
+            "1x 450 4.2.1 soumu@tsugaru-sokuryo.example.jp: the mailbox of soumu is busy",
+        ),
         ("after_dot eigyo@kakuu-suido.example.jp", "1x close"),
     ]);
     let tap = house.tap();
@@ -27,13 +33,19 @@ fn no_secret_leaves_the_places_that_are_made_for_it() {
     let lines = lines(&file);
     house.enqueue_from_python(&file);
     house.enqueue_from_python(&example("rejected.jsonl"));
-    let refused = lines.iter().filter(|line| line.mail.as_deref() == Some("info@yoshizawa.example.com")).count();
+    let refused =
+        lines.iter().filter(|line| line.mail.as_deref() == Some("info@yoshizawa.example.com")).count();
     let statuses = house.until_complete(&identities(&file), lines.len());
     tap.until_events("application.rejected", identities(&example("rejected.jsonl")).len());
     eventually("dead letters", LIMIT, || (tap.dead().len() == refused).then_some(()));
     assert_eq!(house.settle_and_drain(&tap, worker, 0), u64::try_from(refused).unwrap());
-    let states = [State::Accepted, State::Unknown, State::Rejected].map(|state| house.mails(&statuses, state));
-    assert_eq!(states.iter().sum::<usize>(), lines.iter().filter(|line| line.mail.is_some()).count(), "{states:?}");
+    let states =
+        [State::Accepted, State::Unknown, State::Rejected].map(|state| house.mails(&statuses, state));
+    assert_eq!(
+        states.iter().sum::<usize>(),
+        lines.iter().filter(|line| line.mail.is_some()).count(),
+        "{states:?}"
+    );
 
     let keys = Needles::new(house.keys(&statuses).into_values());
     let (addresses, names) = (Needles::mail_addresses(&file), Needles::names(&file));
@@ -53,9 +65,11 @@ fn no_secret_leaves_the_places_that_are_made_for_it() {
         }
     }
     let ring = std::fs::read_to_string(house.path("hosho.keys")).unwrap();
-    let secrets: Vec<String> = ring.split_whitespace().filter(|word| word.len() == 64).map(str::to_owned).collect();
+    let secrets: Vec<String> =
+        ring.split_whitespace().filter(|word| word.len() == 64).map(str::to_owned).collect();
     assert_eq!(secrets.len(), 2);
-    Needles::new(secrets).assert_absent("log or configuration", &(house.logs() + &house.succeed(&["config", "show"])));
+    Needles::new(secrets)
+        .assert_absent("log or configuration", &(house.logs() + &house.succeed(&["config", "show"])));
 }
 
 #[test]
@@ -68,7 +82,11 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     let client = house.client();
     let work = format!("{}work", house.prefix);
     let upstream = format!("00-{TRACE}-00f067aa0ba902b7-01");
-    let cases = [("TRACED", Some(upstream.as_str())), ("UNTRACED", None), ("MALFORMED", Some("00-4bf92f3577b34da6a3ce929d0e0e4736-xyz"))];
+    let cases = [
+        ("TRACED", Some(upstream.as_str())),
+        ("UNTRACED", None),
+        ("MALFORMED", Some("00-4bf92f3577b34da6a3ce929d0e0e4736-xyz")),
+    ];
     for (id, header) in cases {
         let headers: Vec<_> = header.iter().map(|header| ("traceparent", text(header))).collect();
         // A nightly batch comes on a lane of its own, and stays there.
@@ -77,7 +95,12 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     }
     let mut bad = application("REJECTED");
     bad["obligee"] = "atlantis".into();
-    client.publish(&work, "validate", bad.to_string().as_bytes(), properties("REJECTED", &[("traceparent", text(&upstream))]));
+    client.publish(
+        &work,
+        "validate",
+        bad.to_string().as_bytes(),
+        properties("REJECTED", &[("traceparent", text(&upstream))]),
+    );
     tap.until_events("guarantee.issued", cases.len());
     tap.until_events("application.rejected", 1);
     assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
@@ -85,18 +108,23 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     let mut traces = Vec::new();
     for (id, _) in cases {
         let ours = ids::application("portal", id);
-        let messages: Vec<_> = tap.messages().into_iter().filter(|message| message.correlation_id() == ours).collect();
+        let messages: Vec<_> =
+            tap.messages().into_iter().filter(|message| message.correlation_id() == ours).collect();
         let mut places: Vec<String> = messages.iter().map(|message| message.routing_key.clone()).collect();
         places.sort();
         let lane = if id == BULK { ".bulk" } else { "" };
         let work = ["issue", "mint", "render", "dispatch"].map(|stage| format!("{stage}{lane}"));
-        let mut expected: Vec<String> =
-            work.into_iter().chain(["application.accepted".to_owned(), "guarantee.issued".to_owned()]).collect();
+        let mut expected: Vec<String> = work
+            .into_iter()
+            .chain(["application.accepted".to_owned(), "guarantee.issued".to_owned()])
+            .collect();
         expected.sort();
         assert_eq!(places, expected, "{id}");
         let mut spans = Vec::new();
         for message in &messages {
-            let header = message.header("traceparent").unwrap_or_else(|| panic!("{id}: {} has no trace", message.routing_key));
+            let header = message
+                .header("traceparent")
+                .unwrap_or_else(|| panic!("{id}: {} has no trace", message.routing_key));
             let parts: Vec<&str> = header.split('-').collect();
             assert_eq!((parts.len(), parts[0], parts[3]), (4, "00", "01"), "{header}");
             traces.push((id, parts[1].to_owned()));

@@ -19,7 +19,9 @@ fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
     let mut house = House::on("plans", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
     let read_whole = |sql: &mut Session| {
-        let rows = sql.query(&format!("select relname, seq_scan::text from pg_stat_user_tables where relname in ({GROWING}) order by 1"));
+        let rows = sql.query(&format!(
+            "select relname, seq_scan::text from pg_stat_user_tables where relname in ({GROWING}) order by 1"
+        ));
         rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect::<Vec<Vec<String>>>()
     };
     let before = read_whole(&mut sql);
@@ -38,7 +40,8 @@ fn mails_are_found_by_their_ids_and_not_by_their_state() {
     work_off(&mut house, &example("applications.jsonl"));
     sql.query("analyze");
     let file = house.path("more.jsonl");
-    let more: Vec<String> = (0..60).map(|number| application(&format!("MORE-{number}")).to_string()).collect();
+    let more: Vec<String> =
+        (0..60).map(|number| application(&format!("MORE-{number}")).to_string()).collect();
     std::fs::write(&file, more.join("\n")).unwrap();
     let before = read_by_state(&mut sql);
     work_off(&mut house, &file);
@@ -56,9 +59,9 @@ fn work_off(house: &mut House, file: &Path) {
 
 /// How often the indexes were asked that know mails by their state.
 fn read_by_state(sql: &mut Session) -> Vec<Vec<String>> {
-    let question =
-        "select indexrelname, idx_scan::text from pg_stat_user_indexes where indexrelname in ('mail_open', 'mail_sending') order by 1";
-    let rows: Vec<Vec<String>> = sql.query(question).into_iter().map(|row| row.into_iter().flatten().collect()).collect();
+    let question = "select indexrelname, idx_scan::text from pg_stat_user_indexes where indexrelname in ('mail_open', 'mail_sending') order by 1";
+    let rows: Vec<Vec<String>> =
+        sql.query(question).into_iter().map(|row| row.into_iter().flatten().collect()).collect();
     assert_eq!(rows.len(), 2, "{rows:?}");
     rows
 }

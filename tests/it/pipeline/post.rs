@@ -21,7 +21,11 @@ fn ledger(house: &House, id: &str) -> (State, i64, Option<String>) {
 
 fn is_complete(house: &House, id: &str) -> bool {
     let status = house.status_of(id);
-    status.guarantees.iter().flat_map(|found| &found.certificates).any(|revision| revision.certificate.completed_at.is_some())
+    status
+        .guarantees
+        .iter()
+        .flat_map(|found| &found.certificates)
+        .any(|revision| revision.certificate.completed_at.is_some())
 }
 
 /// Copies that arrived for the mailbox of an application: Message-ID, and whether the server said that it took it.
@@ -68,15 +72,21 @@ fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right()
     assert!(waits.iter().all(|line| line["fault.code"] == "mail.unavailable"), "{waits:?}");
     let error = waits[0]["error"].as_str().unwrap();
     assert!(error.contains("535"), "{error}");
-    eventually("a released mail", LIMIT, || (ledger(&house, "LOGIN-1") == (State::Pending, 0, None)).then_some(()));
+    eventually("a released mail", LIMIT, || {
+        (ledger(&house, "LOGIN-1") == (State::Pending, 0, None)).then_some(())
+    });
     assert!(!is_complete(&house, "LOGIN-1") && !is_complete(&house, "LOGIN-2"));
     let shown: Value = serde_json::from_str(&house.succeed(&["status", "LOGIN-1", "--json"])).unwrap();
     let steps = shown[0]["guarantees"][0]["steps"].as_array().unwrap();
-    let steps: Vec<(&str, bool)> = steps.iter().map(|step| (step["what"].as_str().unwrap(), step["at"].is_string())).collect();
+    let steps: Vec<(&str, bool)> =
+        steps.iter().map(|step| (step["what"].as_str().unwrap(), step["at"].is_string())).collect();
     assert_eq!(&steps[3..], [("mail pending", false), ("complete", false)]);
     let left = house.drain(worker);
     assert_eq!(left.into_keys().collect::<Vec<_>>(), ["stage.dispatch"], "the mails wait in their queue");
-    let aside = tap.messages().into_iter().filter(|message| message.exchange == "dead" || message.exchange.starts_with("wait."));
+    let aside = tap
+        .messages()
+        .into_iter()
+        .filter(|message| message.exchange == "dead" || message.exchange.starts_with("wait."));
     assert_eq!((aside.count(), house.smtp.received().len()), (0, 0), "no attempt is counted");
 
     let right = settings("right");
@@ -112,14 +122,21 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
     assert_eq!(told(&done, "NOBODY"), ["refused"]);
     for id in ["FINE-1", "BUSY", "FINE-2"] {
         assert_eq!(told(&done, id), ["accepted"], "{id}");
-        assert_eq!((ledger(&house, id).0, ledger(&house, id).1, copies(&house, id).len()), (State::Accepted, 1, 1), "{id}");
+        assert_eq!(
+            (ledger(&house, id).0, ledger(&house, id).1, copies(&house, id).len()),
+            (State::Accepted, 1, 1),
+            "{id}"
+        );
     }
     let dead = eventually("two dead letters", LIMIT, || Some(tap.dead()).filter(|dead| dead.len() >= 2));
     let letter = |id: &str| {
         let ours = hosho_schema::ids::application("portal", id);
         let letters: Vec<&Message> = dead.iter().filter(|letter| letter.correlation_id() == ours).collect();
         let [letter] = letters.as_slice() else { panic!("{id}: {} dead letters", letters.len()) };
-        assert_eq!((letter.routing_key.as_str(), letter.properties.kind().as_ref().unwrap().as_str()), ("dispatch", "dispatch.v1"));
+        assert_eq!(
+            (letter.routing_key.as_str(), letter.properties.kind().as_ref().unwrap().as_str()),
+            ("dispatch", "dispatch.v1")
+        );
         assert!(letter.header("hosho-first-failed-at").is_some() && letter.header("traceparent").is_some());
         let header = |name| letter.header(name).unwrap();
         (header("hosho-fault-code"), header("hosho-attempt"), header("hosho-fault"))
@@ -133,22 +150,29 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
     assert!(text.contains("452"), "{text}");
 
     // Each wait is a rung further, told in the message itself.
-    let waits: Vec<_> = tap.messages().into_iter().filter(|message| message.exchange.starts_with("wait.")).collect();
+    let waits: Vec<_> =
+        tap.messages().into_iter().filter(|message| message.exchange.starts_with("wait.")).collect();
     for (id, attempts) in [("BUSY", vec!["1"]), ("FULL", vec!["1", "2"]), ("NOBODY", vec![])] {
         let ours = hosho_schema::ids::application("portal", id);
         let of_this: Vec<_> = waits.iter().filter(|wait| wait.correlation_id() == ours).collect();
-        assert_eq!(of_this.iter().map(|wait| wait.header("hosho-attempt").unwrap()).collect::<Vec<_>>(), attempts, "{id}");
+        assert_eq!(
+            of_this.iter().map(|wait| wait.header("hosho-attempt").unwrap()).collect::<Vec<_>>(),
+            attempts,
+            "{id}"
+        );
         assert!(
-            of_this
-                .iter()
-                .all(|wait| wait.header("hosho-fault-code").as_deref() == Some("mail.deferred") && wait.routing_key == "dispatch")
+            of_this.iter().all(|wait| wait.header("hosho-fault-code").as_deref() == Some("mail.deferred")
+                && wait.routing_key == "dispatch")
         );
     }
 
     assert_eq!(ledger(&house, "FULL"), (State::Pending, 0, None));
     let (state, attempts, reply) = ledger(&house, "NOBODY");
     assert_eq!((state, attempts), (State::Rejected, 1));
-    assert!(reply.as_deref().is_some_and(|reply| reply.contains("550") && !reply.contains("nobody@")), "{reply:?}");
+    assert!(
+        reply.as_deref().is_some_and(|reply| reply.contains("550") && !reply.contains("nobody@")),
+        "{reply:?}"
+    );
     assert!(!is_complete(&house, "FULL") && is_complete(&house, "NOBODY"));
     assert!(house.succeed(&["status", "NOBODY"]).contains("mail refused by the mail server"));
 
@@ -159,7 +183,11 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
 fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
     let mut house = House::new("unknown");
     let after_dot = |id: &str| format!("after_dot {id}@kanaria.example.jp");
-    house.smtp.script(&[(&after_dot("once"), "1x close"), (&after_dot("twice"), "close"), (&after_dot("later"), "1x close")]);
+    house.smtp.script(&[
+        (&after_dot("once"), "1x close"),
+        (&after_dot("twice"), "close"),
+        (&after_dot("later"), "1x close"),
+    ]);
     let tap = house.tap();
     let worker = house.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
     let client = house.client();
@@ -187,7 +215,11 @@ fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
     // A turn of the schedule that took this one, which became unknown later, would have taken that one too.
     house.publish(&client, &application("LATER"));
     accepted_later("LATER");
-    assert_eq!(copies(&house, "TWICE").len(), 2, "an unknown mail is sent once more, and then left to people");
+    assert_eq!(
+        copies(&house, "TWICE").len(),
+        2,
+        "an unknown mail is sent once more, and then left to people"
+    );
     assert_eq!(copies(&house, "FINE").iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [true]);
 
     assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);

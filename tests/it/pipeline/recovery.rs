@@ -11,7 +11,9 @@ use crate::harness::{
 /// Waits until a stage queue holds so many messages.
 fn until_ready(house: &House, stage: &str, count: u64) {
     let queue = format!("stage.{stage}");
-    eventually(&format!("{count} messages in {queue}"), LIMIT, || (house.depths()[&queue] == count).then_some(()));
+    eventually(&format!("{count} messages in {queue}"), LIMIT, || {
+        (house.depths()[&queue] == count).then_some(())
+    });
 }
 
 /// A file with some of the examples.
@@ -37,14 +39,18 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
         let count = lines(&file).len();
         until_ready(&house, stages[next], count.try_into().unwrap());
         house.drain(worker);
-        assert_eq!(client.purge(&format!("{}stage.{}", house.prefix, stages[next])), u32::try_from(count).unwrap());
+        assert_eq!(
+            client.purge(&format!("{}stage.{}", house.prefix, stages[next])),
+            u32::try_from(count).unwrap()
+        );
         lost += count;
     }
     let file = example("applications.jsonl");
     let lines = lines(&file);
     assert_eq!((lost, house.depths().values().sum::<u64>()), (lines.len(), 0));
 
-    let worker = house.work(&[("SCHEDULE__RECOVER", "* * * * * *"), ("SCHEDULE__RECOVER_AFTER_SECONDS", "1")]);
+    let worker =
+        house.work(&[("SCHEDULE__RECOVER", "* * * * * *"), ("SCHEDULE__RECOVER_AFTER_SECONDS", "1")]);
     let statuses = house.until_complete(&identities(&file), lines.len());
     eventually("a settled pipeline", LIMIT, || tap.is_settled(lost).then_some(()));
     house.drain(worker);
@@ -58,9 +64,13 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
         super::assert_complete(&house, line, super::found(&statuses, line), &keys, &received);
     }
     super::assert_no_gaps(&statuses);
-    assert_eq!((received.len(), tap.dead().len()), (lines.iter().filter(|line| line.mail.is_some()).count(), 0));
+    assert_eq!(
+        (received.len(), tap.dead().len()),
+        (lines.iter().filter(|line| line.mail.is_some()).count(), 0)
+    );
     for message in ["guarantee.issued", "application.accepted"] {
-        let mut ids: Vec<String> = tap.events(message).iter().map(|event| event.message_id().to_owned()).collect();
+        let mut ids: Vec<String> =
+            tap.events(message).iter().map(|event| event.message_id().to_owned()).collect();
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), if message == "guarantee.issued" { lines.len() } else { 10 });
@@ -77,8 +87,14 @@ fn a_stage_alone_does_its_own_work_only() {
     house.enqueue_from_python(&file);
     assert_eq!(house.depths()["stage.validate"], 10);
     let stages = hosho::stages::NAMES;
-    for (index, counts) in [[16, 16, 0, 0, 0], [16, 16, 12, 0, 0], [16, 16, 12, 28, 0]].into_iter().enumerate() {
-        let (done, next) = if index == 0 { (&stages[..2], stages[2]) } else { (&stages[index + 1..index + 2], stages[index + 2]) };
+    for (index, counts) in
+        [[16, 16, 0, 0, 0], [16, 16, 12, 0, 0], [16, 16, 12, 28, 0]].into_iter().enumerate()
+    {
+        let (done, next) = if index == 0 {
+            (&stages[..2], stages[2])
+        } else {
+            (&stages[index + 1..index + 2], stages[index + 2])
+        };
         let mut worker = house.work_on(done, &[]);
         until_ready(&house, next, all);
         assert!(worker.is_alive());
@@ -94,7 +110,11 @@ fn a_stage_alone_does_its_own_work_only() {
     assert_eq!(tap.events("guarantee.issued").len(), lines.len());
     let consuming = house.until_logged("Consuming", 0);
     let of_render: Vec<_> = consuming.iter().filter(|line| line["stage"] == "render").collect();
-    assert_eq!(of_render.len(), 2, "one worker consumed the live and the bulk queue of render: {of_render:?}");
+    assert_eq!(
+        of_render.len(),
+        2,
+        "one worker consumed the live and the bulk queue of render: {of_render:?}"
+    );
 }
 
 #[test]
@@ -102,18 +122,28 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
     let mut house = House::new("sigterm");
     let tap = house.tap();
     let file = house.path("many.jsonl");
-    let many: Vec<String> = (0..60).map(|number| application(&format!("TERM-{number}")).to_string()).collect();
+    let many: Vec<String> =
+        (0..60).map(|number| application(&format!("TERM-{number}")).to_string()).collect();
     std::fs::write(&file, many.join("\n") + "\n").unwrap();
     let (applications, lines) = (identities(&file), lines(&file));
     house.enqueue_from_python(&file);
     // While it starts; then as soon as each kind of row has grown.
-    for table in [None, Some("application"), Some("certificate"), Some("authentication_key"), Some("document"), Some("mail")] {
+    for table in [
+        None,
+        Some("application"),
+        Some("certificate"),
+        Some("authentication_key"),
+        Some("document"),
+        Some("mail"),
+    ] {
         let before = table.map(|table| (table, house.rows(table)));
         let mut worker = house.work(&[]);
         match before {
             None => drop(house.until_logged("Everything is set up", 1)),
             Some((table, before)) => {
-                eventually(&format!("rows of {table}"), LIMIT, || (house.rows(table) > before || house.rows("mail") == 60).then_some(()));
+                eventually(&format!("rows of {table}"), LIMIT, || {
+                    (house.rows(table) > before || house.rows("mail") == 60).then_some(())
+                });
             }
         }
         worker.terminate();
@@ -129,5 +159,8 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
         super::assert_complete(&house, line, super::found(&statuses, line), &keys, &received);
     }
     super::assert_no_gaps(&statuses);
-    assert_eq!((keys.len(), house.rows("guarantee"), received.len(), house.mails(&statuses, State::Accepted)), (60, 60, 60, 60));
+    assert_eq!(
+        (keys.len(), house.rows("guarantee"), received.len(), house.mails(&statuses, State::Accepted)),
+        (60, 60, 60, 60)
+    );
 }

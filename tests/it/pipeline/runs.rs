@@ -22,10 +22,14 @@ fn dead_letters_of_a_cancelled_run_belong_to_it() {
     let worker = house.work_on(&["reissue"], &[]);
     let run = house.succeed(&["reissue", "--all", "--reason", "a trial", "--detach", "--json"]);
     let run: String = serde_json::from_str(&run).unwrap();
-    eventually("everything waits for render", LIMIT, || (house.depths()["stage.render.bulk"] == 16).then_some(()));
+    eventually("everything waits for render", LIMIT, || {
+        (house.depths()["stage.render.bulk"] == 16).then_some(())
+    });
     house.succeed(&["batch", "cancel", &run, "--reason", "a wrong one"]);
     house.drain(worker);
-    let shown = |house: &House| serde_json::from_str::<Value>(&house.succeed(&["batch", "show", &run, "--json"])).unwrap();
+    let shown = |house: &House| {
+        serde_json::from_str::<Value>(&house.succeed(&["batch", "show", &run, "--json"])).unwrap()
+    };
     let counts = |shown: &Value| ["queued", "redrawn", "failed"].map(|field| shown[field].as_i64().unwrap());
     let before = shown(&house);
     assert_eq!((before["state"].as_str(), counts(&before)), (Some("cancelled"), [16, 0, 0]), "{before}");

@@ -63,9 +63,16 @@ fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it(
             other => panic!("{other}: {event:#}"),
         }
         let calculation = &event["calculations"][0];
-        assert_eq!((&calculation["code"], &calculation["kept"]), (&json!("amount.exceeds_cap"), &json!(true)), "{event:#}");
+        assert_eq!(
+            (&calculation["code"], &calculation["kept"]),
+            (&json!("amount.exceeds_cap"), &json!(true)),
+            "{event:#}"
+        );
     }
-    assert_eq!((house.rows("engagement"), house.rows("guarantee")), (WORKS.try_into().unwrap(), WORKS.try_into().unwrap()));
+    assert_eq!(
+        (house.rows("engagement"), house.rows("guarantee")),
+        (WORKS.try_into().unwrap(), WORKS.try_into().unwrap())
+    );
     assert_events_keep_the_contract(&tap);
 }
 
@@ -78,7 +85,12 @@ fn an_interim_advance_is_taken_once_its_advance_is_issued() {
     house.enqueue_from_python(&example("interim.jsonl"));
     let early = tap.until_events("application.rejected", 2);
     for event in early {
-        assert_eq!(event.json()["violations"][0]["code"], "interim_advance.no_advance_payment", "{}", event.all_text());
+        assert_eq!(
+            event.json()["violations"][0]["code"],
+            "interim_advance.no_advance_payment",
+            "{}",
+            event.all_text()
+        );
     }
     house.enqueue_from_python(&example("applications.jsonl"));
     house.until_complete(&advances, 16);
@@ -89,13 +101,17 @@ fn an_interim_advance_is_taken_once_its_advance_is_issued() {
         again["id"] = format!("interim-{number}").into();
         house.publish(&client, &again);
     }
-    eventually("the interim guarantees", LIMIT, || (tap.events("guarantee.issued").len() == 18).then_some(()));
+    eventually("the interim guarantees", LIMIT, || {
+        (tap.events("guarantee.issued").len() == 18).then_some(())
+    });
     let total = tap
         .events("application.accepted")
         .iter()
         .flat_map(|event| event.json()["calculations"].as_array().unwrap().clone())
         .filter(|calculation| calculation["code"] == "amount.exceeds_total")
-        .map(|calculation| (calculation["amount"].clone(), calculation["limit"].clone(), calculation["percentage"].clone()))
+        .map(|calculation| {
+            (calculation["amount"].clone(), calculation["limit"].clone(), calculation["percentage"].clone())
+        })
         .collect::<Vec<_>>();
     assert!(total.contains(&(json!(23_100_000), json!(23_100_000), json!("60.0"))), "{total:?}");
     assert!(total.contains(&(json!(9_900_000), json!(9_900_000), json!("60.0"))), "{total:?}");

@@ -19,7 +19,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use hosho::{
-    broker::{Broker, BrokerError, Consumer, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Source},
+    broker::{
+        Broker, BrokerError, Consumer, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Source,
+    },
     stages::NAMES,
 };
 use tokio::sync::{Notify, watch};
@@ -176,8 +178,11 @@ impl Chaos {
     /// A broker with empty queues.
     pub fn new(mut dice: Dice) -> Self {
         let mut one_of = |choices: [usize; 4], most: usize| (choices[dice.below(4)], most);
-        let weather =
-            Weather { copies: one_of([0, 10, 25, 50], 25), delays: one_of([0, 15, 30, 60], 300), mishaps: one_of([0, 10, 30, 60], 25) };
+        let weather = Weather {
+            copies: one_of([0, 10, 25, 50], 25),
+            delays: one_of([0, 15, 30, 60], 300),
+            mishaps: one_of([0, 10, 30, 60], 25),
+        };
         let state = State {
             dice,
             weather,
@@ -190,7 +195,13 @@ impl Chaos {
             record: Record::default(),
             stop: watch::Sender::new(false),
         };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), granted: Notify::new(), over: Notify::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                granted: Notify::new(),
+                over: Notify::new(),
+            }),
+        }
     }
 
     /// Puts a message into a queue, as its sender does. `routing_key` where it is not the queue's own.
@@ -264,7 +275,9 @@ impl State {
 
     fn grant(&mut self) -> bool {
         self.queues.retain(|_, messages| !messages.is_empty());
-        let Some(first_due) = self.queues.values().flatten().map(|message| message.due).min() else { return false };
+        let Some(first_due) = self.queues.values().flatten().map(|message| message.due).min() else {
+            return false;
+        };
         self.turn = first_due.max(self.turn + 1);
         self.record.counts[0] += 1;
         assert!(self.record.counts[0] < ENDLESS, "there is no end to the messages");
@@ -276,8 +289,12 @@ impl State {
             .map(|(place, _)| *place)
             .collect();
         let place = places[self.dice.below(places.len())];
-        let (mut ready, later): (Vec<_>, Vec<_>) =
-            self.queues.remove(&place).unwrap_or_default().into_iter().partition(|message| message.due <= turn);
+        let (mut ready, later): (Vec<_>, Vec<_>) = self
+            .queues
+            .remove(&place)
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|message| message.due <= turn);
         self.queues.insert(place, later);
         let size = 1 + self.dice.below(ready.len().min(BATCH));
         self.batch = (0..size).map(|_| ready.remove(self.dice.below(ready.len()))).collect();
@@ -292,14 +309,22 @@ impl State {
             self.record.counts[1] += 1;
             // Letters are taken in by somebody who publishes nothing.
             let moments = match place {
-                Place::Stage(..) => &[Moment::Taken, Moment::Recorded, Moment::Published, Moment::Confirmed][..],
+                Place::Stage(..) => {
+                    &[Moment::Taken, Moment::Recorded, Moment::Published, Moment::Confirmed][..]
+                }
                 Place::Dead | Place::Unrouted => &[Moment::Taken, Moment::Confirmed],
             };
             let fates = [Fate::Death, Fate::Death, Fate::Break, Fate::Stop];
             (moments[self.dice.below(moments.len())], fates[self.dice.below(fates.len())])
         });
-        let ids: Vec<&str> = self.batch.iter().map(|message| message.envelope.message_id.as_deref().unwrap_or("-")).collect();
-        self.record.log.push(format!("turn {turn}: {} gets {}; {:?}", place.routing_key(), ids.join(" "), self.mishap));
+        let ids: Vec<&str> =
+            self.batch.iter().map(|message| message.envelope.message_id.as_deref().unwrap_or("-")).collect();
+        self.record.log.push(format!(
+            "turn {turn}: {} gets {}; {:?}",
+            place.routing_key(),
+            ids.join(" "),
+            self.mishap
+        ));
         self.phase = Phase::Granted(place);
         true
     }
@@ -336,7 +361,9 @@ impl Broker for Chaos {
             Source::Stage(stage, lane) => Place::of(stage, lane),
             Source::Dead => Place::Dead,
             Source::Unrouted => Place::Unrouted,
-            Source::Events => return Box::pin(async { Err(BrokerError::Topology("nobody listens here".to_owned())) }),
+            Source::Events => {
+                return Box::pin(async { Err(BrokerError::Topology("nobody listens here".to_owned())) });
+            }
         };
         let holder = Holder::new(Arc::clone(&self.shared), place);
         Box::pin(async { Ok(Box::new(holder) as Box<dyn Consumer>) })

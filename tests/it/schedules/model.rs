@@ -85,7 +85,8 @@ impl Expected {
 fn line(document: &Value, product: &Value) -> Line {
     let notification = &document["notification"];
     let electronic = product["medium"] == "electronic";
-    let recipient = (electronic && notification["wanted"] == true).then(|| text(&notification["mail_address"]));
+    let recipient =
+        (electronic && notification["wanted"] == true).then(|| text(&notification["mail_address"]));
     Line { product: text(&product["product"]), electronic, recipient }
 }
 
@@ -98,10 +99,17 @@ pub fn told(key: &str, event: &Value) -> String {
     let id = text(&event["id"]);
     match key {
         "application.rejected" => {
-            let codes: Vec<String> = event["violations"].as_array().unwrap().iter().map(|violation| text(&violation["code"])).collect();
+            let codes: Vec<String> = event["violations"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|violation| text(&violation["code"]))
+                .collect();
             format!("{key} {id} {}", codes.join(" "))
         }
-        "guarantee.issued" => format!("{key} {id} {} {} {}", event["line"], text(&event["product"]), text(&event["mail"])),
+        "guarantee.issued" => {
+            format!("{key} {id} {} {} {}", event["line"], text(&event["product"]), text(&event["mail"]))
+        }
         _ => format!("{key} {id}"),
     }
 }

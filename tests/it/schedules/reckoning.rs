@@ -38,18 +38,31 @@ pub struct Books {
 
 impl Books {
     /// Compares all, enters it, and clears the files away.
-    pub fn balance(&mut self, services: &Services, folder: &Path, source: &str, sent: &Sent, record: &Record) {
+    pub fn balance(
+        &mut self,
+        services: &Services,
+        folder: &Path,
+        source: &str,
+        sent: &Sent,
+        record: &Record,
+    ) {
         let expected = Expected::of(sent, &record.decided);
         let mut db = services.pool.get().unwrap();
         let ids: Vec<String> = expected.applications.keys().map(|id| ids::application(source, id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let statuses: Vec<ApplicationStatus> =
-            status(&mut db, &ids).unwrap().into_iter().map(|found| found.expect("every application is stored")).collect();
+        let statuses: Vec<ApplicationStatus> = status(&mut db, &ids)
+            .unwrap()
+            .into_iter()
+            .map(|found| found.expect("every application is stored"))
+            .collect();
         for (outcome, status) in expected.applications.values().zip(&statuses) {
             is_answered(outcome, status);
         }
-        let issued: Vec<(&GuaranteeStatus, &CertificateStatus)> =
-            statuses.iter().flat_map(|status| &status.guarantees).map(|found| (found, &found.certificates[0])).collect();
+        let issued: Vec<(&GuaranteeStatus, &CertificateStatus)> = statuses
+            .iter()
+            .flat_map(|status| &status.guarantees)
+            .map(|found| (found, &found.certificates[0]))
+            .collect();
         self.numbers_go_on(&issued);
         self.enter(&mut db, &expected, sent);
         are_failed(&mut db, sent);
@@ -64,7 +77,12 @@ impl Books {
         let mut given: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
         for (found, _) in issued {
             let guarantee = &found.guarantee;
-            assert!(given.entry((guarantee.branch.clone(), guarantee.term.clone())).or_default().insert(guarantee.sequence));
+            assert!(
+                given
+                    .entry((guarantee.branch.clone(), guarantee.term.clone()))
+                    .or_default()
+                    .insert(guarantee.sequence)
+            );
         }
         for (counter, numbers) in given {
             let last = self.numbers.entry(counter).or_default();
@@ -93,7 +111,8 @@ impl Books {
         ] {
             *self.rows.entry(table).or_default() += i64::try_from(more).unwrap();
         }
-        let found: BTreeMap<&str, i64> = counts(db).unwrap().into_iter().filter(|(table, _)| self.rows.contains_key(table)).collect();
+        let found: BTreeMap<&str, i64> =
+            counts(db).unwrap().into_iter().filter(|(table, _)| self.rows.contains_key(table)).collect();
         assert_eq!(found, self.rows, "rows, found and expected");
     }
 }
@@ -111,19 +130,31 @@ fn is_answered(outcome: &Outcome, status: &ApplicationStatus) {
         assert_eq!(usize::try_from(guarantee.line).unwrap(), number, "{place}");
         assert_eq!(serde_json::to_value(guarantee.product).unwrap(), *line.product, "{place}");
         assert_eq!(outcome.document["branch"], *guarantee.branch, "{place}");
-        assert_eq!(guarantee.number, format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence));
+        assert_eq!(
+            guarantee.number,
+            format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence)
+        );
         assert_eq!(found.key_minted_at.is_some(), line.electronic, "key of {place}");
-        let [revision] = &found.certificates[..] else { panic!("{} certificates of {place}", found.certificates.len()) };
+        let [revision] = &found.certificates[..] else {
+            panic!("{} certificates of {place}", found.certificates.len())
+        };
         let certificate = &revision.certificate;
-        assert_eq!((certificate.revision, &certificate.content_sha256), (0, &chained_sha256(None, &certificate.content)), "{place}");
+        assert_eq!(
+            (certificate.revision, &certificate.content_sha256),
+            (0, &chained_sha256(None, &certificate.content)),
+            "{place}"
+        );
         assert!(certificate.content.contains(&guarantee.number), "{place}");
         assert!(certificate.arrived_at.is_some(), "{place} has not arrived");
         assert!(certificate.completed_at.is_some(), "{place} is not completed");
         let kinds: Vec<Kind> = revision.documents.iter().map(|document| document.kind).collect();
-        let wanted: &[Kind] = if line.electronic { &[Kind::Certificate, Kind::Notice] } else { &[Kind::Certificate] };
+        let wanted: &[Kind] =
+            if line.electronic { &[Kind::Certificate, Kind::Notice] } else { &[Kind::Certificate] };
         assert_eq!(kinds, wanted, "documents of {place}");
-        let mails: Vec<_> = revision.mails.iter().map(|mail| (mail.recipient.as_str(), mail.state, mail.attempts)).collect();
-        let wanted: Vec<_> = line.recipient.iter().map(|recipient| (recipient.as_str(), State::Accepted, 1)).collect();
+        let mails: Vec<_> =
+            revision.mails.iter().map(|mail| (mail.recipient.as_str(), mail.state, mail.attempts)).collect();
+        let wanted: Vec<_> =
+            line.recipient.iter().map(|recipient| (recipient.as_str(), State::Accepted, 1)).collect();
         assert_eq!(mails, wanted, "mails of {place}");
     }
 }
@@ -133,20 +164,32 @@ fn are_failed(db: &mut Connection, sent: &Sent) {
     let ids: Vec<&str> = sent.hopeless.iter().map(|message| message.id.as_str()).collect();
     for (message, row) in sent.hopeless.iter().zip(failed_message::by_ids(db, &ids).unwrap()) {
         let row = row.unwrap_or_else(|| panic!("a message to {} was lost: {}", message.stage, message.code));
-        assert_eq!((row.stage.as_str(), row.code.as_str(), row.state), (message.stage, message.code, failed_message::State::Failed));
+        assert_eq!(
+            (row.stage.as_str(), row.code.as_str(), row.state),
+            (message.stage, message.code, failed_message::State::Failed)
+        );
         assert_eq!(row.payload, message.payload);
         assert!(row.letters >= 1);
     }
 }
 
 /// The documents of one guarantee, drawn again from its rows: the notice that was sent holds the key that the registry knows.
-fn documents_are_what_is_drawn(db: &mut Connection, services: &Services, issued: &[(&GuaranteeStatus, &CertificateStatus)]) {
+fn documents_are_what_is_drawn(
+    db: &mut Connection,
+    services: &Services,
+    issued: &[(&GuaranteeStatus, &CertificateStatus)],
+) {
     let electronic = issued.iter().find(|(found, _)| found.key_minted_at.is_some());
     let Some((found, revision)) = electronic else { return };
-    let key = authentication_key::by_guarantees(db, &[&found.guarantee.id]).unwrap().remove(0).map(|row| (row.data_key_id, row.sealed));
+    let key = authentication_key::by_guarantees(db, &[&found.guarantee.id])
+        .unwrap()
+        .remove(0)
+        .map(|row| (row.data_key_id, row.sealed));
     let drawn = Drawing::of(services).documents(&revision.certificate, key.as_ref()).unwrap();
-    let drawn: Vec<(Kind, String)> = drawn.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
-    let stored: Vec<(Kind, String)> = revision.documents.iter().map(|document| (document.kind, document.sha256.clone())).collect();
+    let drawn: Vec<(Kind, String)> =
+        drawn.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
+    let stored: Vec<(Kind, String)> =
+        revision.documents.iter().map(|document| (document.kind, document.sha256.clone())).collect();
     assert_eq!(drawn, stored, "drawn again, the documents of {} are others", found.guarantee.number);
 }
 
@@ -162,13 +205,21 @@ fn files_are_there(folder: &Path, issued: &[(&GuaranteeStatus, &CertificateStatu
     }
     assert_eq!(files(&documents), wanted, "documents, found and expected");
     let mails = folder.join("mail");
-    let wanted: BTreeSet<PathBuf> =
-        issued.iter().flat_map(|(_, revision)| &revision.mails).map(|mail| mails.join(file_name(&mail.message_id))).collect();
+    let wanted: BTreeSet<PathBuf> = issued
+        .iter()
+        .flat_map(|(_, revision)| &revision.mails)
+        .map(|mail| mails.join(file_name(&mail.message_id)))
+        .collect();
     assert_eq!(files(&mails), wanted, "mails, found and expected");
 }
 
 /// Every result is told, none that contradicts it, and whatever is told again is the same message.
-fn events_are_told(record: &Record, expected: &Expected, source: &str, issued: &[(&GuaranteeStatus, &CertificateStatus)]) {
+fn events_are_told(
+    record: &Record,
+    expected: &Expected,
+    source: &str,
+    issued: &[(&GuaranteeStatus, &CertificateStatus)],
+) {
     let mut messages: BTreeMap<&str, &[u8]> = BTreeMap::new();
     let mut events = BTreeSet::new();
     for (key, envelope) in &record.events {
@@ -178,7 +229,9 @@ fn events_are_told(record: &Record, expected: &Expected, source: &str, issued: &
         let event: Value = serde_json::from_slice(&envelope.payload).unwrap();
         assert_eq!(event["source"], source);
         if *key == "guarantee.issued" {
-            let about = |found: &&(&GuaranteeStatus, &CertificateStatus)| event["number"] == *found.0.guarantee.number;
+            let about = |found: &&(&GuaranteeStatus, &CertificateStatus)| {
+                event["number"] == *found.0.guarantee.number
+            };
             let (found, revision) = issued.iter().find(about).expect("an event tells of a guarantee");
             assert_eq!(envelope.correlation_id.as_ref(), Some(&found.guarantee.application_id));
             assert_eq!(event["certificate_sha256"], *revision.documents[0].sha256);

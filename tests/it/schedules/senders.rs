@@ -69,10 +69,12 @@ impl Post<'_> {
             let mut document = document.clone();
             document["source"] = json!(self.source);
             // No works like those of another schedule.
-            document["works"]["name"] = json!(format!("{}{seed:016x}", document["works"]["name"].as_str().unwrap()));
+            document["works"]["name"] =
+                json!(format!("{}{seed:016x}", document["works"]["name"].as_str().unwrap()));
             Claim { document, broken: Vec::new() }
         };
-        let mut thrown: Vec<Claim> = throw(self.dice, count + 1).iter().map(|application| claim(application.document())).collect();
+        let mut thrown: Vec<Claim> =
+            throw(self.dice, count + 1).iter().map(|application| claim(application.document())).collect();
         let spare = thrown.pop();
         let mut claims = Vec::new();
         for claim in thrown {
@@ -108,7 +110,8 @@ impl Post<'_> {
                 "amount.not_positive"
             }
             _ => {
-                document["notification"] = json!({ "wanted": true, "mail_address": "keiri at drill.example.com" });
+                document["notification"] =
+                    json!({ "wanted": true, "mail_address": "keiri at drill.example.com" });
                 "mail_address.malformed"
             }
         };
@@ -120,7 +123,11 @@ impl Post<'_> {
     fn application(&mut self, claim: &Claim) {
         let times = 1 + usize::from(self.dice.chance(25));
         for _ in 0..times {
-            let body = if self.dice.chance(80) { claim.document.to_string() } else { format!("{:#}", claim.document) };
+            let body = if self.dice.chance(80) {
+                claim.document.to_string()
+            } else {
+                format!("{:#}", claim.document)
+            };
             let id = self.dice.chance(80).then(|| self.name());
             let place = self.place(validate::NAME);
             self.put(place, id, body.into_bytes(), None);
@@ -169,9 +176,21 @@ impl Post<'_> {
         Place::of(stage, if self.dice.chance(25) { Lane::Bulk } else { Lane::Live })
     }
 
-    fn put(&mut self, place: Place, message_id: Option<String>, payload: Vec<u8>, routing_key: Option<String>) {
-        let envelope =
-            Envelope { message_id, message_type: None, correlation_id: None, traceparent: None, history: History::default(), payload };
+    fn put(
+        &mut self,
+        place: Place,
+        message_id: Option<String>,
+        payload: Vec<u8>,
+        routing_key: Option<String>,
+    ) {
+        let envelope = Envelope {
+            message_id,
+            message_type: None,
+            correlation_id: None,
+            traceparent: None,
+            history: History::default(),
+            payload,
+        };
         self.broker.send(place, envelope, routing_key);
     }
 }

@@ -21,7 +21,15 @@ pub(super) struct MemoryConsumer {
 impl MemoryConsumer {
     /// A consumer of a queue that counts it among its consumers already.
     pub(super) fn new(shared: Arc<Shared>, key: Key, arrived: Arc<Notify>, prefetch: u16) -> Self {
-        Self { shared, key, arrived, prefetch: usize::from(prefetch.max(1)), last: 0, unacknowledged: BTreeMap::new(), open: true }
+        Self {
+            shared,
+            key,
+            arrived,
+            prefetch: usize::from(prefetch.max(1)),
+            last: 0,
+            unacknowledged: BTreeMap::new(),
+            open: true,
+        }
     }
 
     /// Takes up to `max` messages, as far as the prefetch allows.

@@ -28,7 +28,8 @@ use tokio::{
 };
 
 use super::{
-    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung, Source,
+    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung,
+    Source,
     names::{Names, stage_key},
 };
 use consumer::MemoryConsumer;
@@ -94,7 +95,8 @@ impl Item {
         let history = &self.envelope.history;
         let code = history.code.as_ref().map(|code| ("hosho-fault-code".to_owned(), code.as_str().into()));
         let attempts = (history.attempts > 0).then(|| ("hosho-attempt".to_owned(), history.attempts.into()));
-        let trace = self.envelope.traceparent.as_ref().map(|trace| ("traceparent".to_owned(), trace.as_str().into()));
+        let trace =
+            self.envelope.traceparent.as_ref().map(|trace| ("traceparent".to_owned(), trace.as_str().into()));
         code.into_iter().chain(attempts).chain(trace).collect()
     }
 }
@@ -203,7 +205,8 @@ impl Shared {
             }
             Destination::Dead(_) => self.put_aside(state, &Key::Dead, item),
             Destination::Event(_) => {
-                let listeners: Vec<Key> = state.queues.keys().filter(|key| matches!(key, Key::Events(_))).cloned().collect();
+                let listeners: Vec<Key> =
+                    state.queues.keys().filter(|key| matches!(key, Key::Events(_))).cloned().collect();
                 for listener in listeners {
                     let copy = Item::new(item.routing_key.clone(), item.envelope.clone());
                     state.push(&listener, copy);
@@ -240,7 +243,11 @@ impl Broker for Memory {
         true
     }
 
-    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+    fn consume(
+        &self,
+        source: Source,
+        prefetch: u16,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
         Box::pin(async move {
             let mut state = self.shared.lock();
             if state.closed {
@@ -258,7 +265,10 @@ impl Broker for Memory {
                 }
             };
             let Some(queue) = state.queues.get_mut(&key) else {
-                return Err(BrokerError::Topology(format!("no queue '{}'", self.shared.names.source(source))));
+                return Err(BrokerError::Topology(format!(
+                    "no queue '{}'",
+                    self.shared.names.source(source)
+                )));
             };
             queue.consumers += 1;
             let arrived = Arc::clone(&queue.arrived);
@@ -282,13 +292,17 @@ impl Broker for Memory {
             let names = &self.shared.names;
             let count = |name: String, key: &Key| {
                 let queue = state.queues.get(key);
-                let (ready, consumers) = queue.map_or((0, 0), |queue| (queue.ready.len() as u64, queue.consumers));
+                let (ready, consumers) =
+                    queue.map_or((0, 0), |queue| (queue.ready.len() as u64, queue.consumers));
                 Depth { queue: name, ready, consumers }
             };
             let lanes = [Lane::Live, Lane::Bulk];
             let stages = self.shared.stages.iter().flat_map(|stage| lanes.map(|lane| (*stage, lane)));
-            let mut depths: Vec<Depth> =
-                stages.map(|(stage, lane)| count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))).collect();
+            let mut depths: Vec<Depth> = stages
+                .map(|(stage, lane)| {
+                    count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))
+                })
+                .collect();
             for rung in Rung::ALL {
                 let ready = state.waiting.get(&rung).map_or(0, VecDeque::len) as u64;
                 depths.push(Depth { queue: names.wait(rung), ready, consumers: 0 });
@@ -323,7 +337,10 @@ impl Publisher for MemoryPublisher {
                 if state.closed {
                     return Err(BrokerError::Closed);
                 }
-                messages.into_iter().filter_map(|message| self.shared.accept(&mut state, message, now)).collect()
+                messages
+                    .into_iter()
+                    .filter_map(|message| self.shared.accept(&mut state, message, now))
+                    .collect()
             };
             rungs.sort_unstable();
             rungs.dedup();
@@ -388,7 +405,10 @@ mod tests {
         let taken = consumer.next_batch(1).await.unwrap();
         assert!(!is_idle(&broker), "unacknowledged");
         // As a stage does: the successor is there before the acknowledgement.
-        publisher.publish(vec![message(Destination::Wait("issue", Lane::Live, Rung::S1), "b")]).await.unwrap();
+        publisher
+            .publish(vec![message(Destination::Wait("issue", Lane::Live, Rung::S1), "b")])
+            .await
+            .unwrap();
         consumer.ack(taken[0].tag).await.unwrap();
         assert!(!is_idle(&broker), "waiting");
         let idle = tokio::spawn(broker.idle());
@@ -401,7 +421,13 @@ mod tests {
     #[tokio::test]
     async fn a_dead_letter_ends_what_was_under_way() {
         let broker = Memory::new(&["issue"]);
-        broker.publisher().await.unwrap().publish(vec![message(Destination::Stage("issue", Lane::Bulk), "a")]).await.unwrap();
+        broker
+            .publisher()
+            .await
+            .unwrap()
+            .publish(vec![message(Destination::Stage("issue", Lane::Bulk), "a")])
+            .await
+            .unwrap();
         for _ in 0..=DELIVERY_LIMIT {
             let mut consumer = broker.consume(Source::Stage("issue", Lane::Bulk), 1).await.unwrap();
             assert_eq!(consumer.next_batch(1).await.unwrap().len(), 1);
@@ -425,7 +451,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_stage_cannot_be_consumed() {
-        let error = Memory::new(&["issue"]).consume(Source::Stage("nobody", Lane::Live), 1).await.map(|_| ()).unwrap_err();
+        let error = Memory::new(&["issue"])
+            .consume(Source::Stage("nobody", Lane::Live), 1)
+            .await
+            .map(|_| ())
+            .unwrap_err();
         assert_eq!(error.to_string(), "topology differs: no queue 'hosho.stage.nobody'");
     }
 }

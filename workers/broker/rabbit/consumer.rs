@@ -20,7 +20,8 @@ use lapin::{
     Acker, Channel,
     message::Delivery as Received,
     options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+        QueueBindOptions, QueueDeclareOptions,
     },
     types::{AMQPValue, FieldTable, ShortString},
 };
@@ -64,7 +65,12 @@ pub(super) struct RabbitConsumer {
 }
 
 impl RabbitConsumer {
-    pub(super) async fn open(channel: Channel, names: &Arc<Names>, source: Source, prefetch: u16) -> Result<Self, BrokerError> {
+    pub(super) async fn open(
+        channel: Channel,
+        names: &Arc<Names>,
+        source: Source,
+        prefetch: u16,
+    ) -> Result<Self, BrokerError> {
         let operation = format!("consume {}", names.source(source));
         let asked = prefetch.max(1);
         let (queue, first) = if source == Source::Events {
@@ -91,12 +97,22 @@ impl RabbitConsumer {
     }
 
     async fn start(&mut self) -> Result<(), BrokerError> {
-        within(ANSWER_LIMIT, &self.operation, self.channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
+        within(
+            ANSWER_LIMIT,
+            &self.operation,
+            self.channel.basic_qos(self.prefetch, BasicQosOptions::default()),
+        )
+        .await?;
         self.generation += 1;
         // Tags that sort by age: when the channel dies, a quorum queue takes its messages back consumer by consumer in
         // this order.
         let tag = short(&format!("hosho-{:05}", self.generation));
-        let consuming = self.channel.basic_consume(self.queue.clone(), tag, BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = self.channel.basic_consume(
+            self.queue.clone(),
+            tag,
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
         self.stream = Some(within(ANSWER_LIMIT, &self.operation, consuming).await?);
         Ok(())
     }
@@ -104,7 +120,12 @@ impl RabbitConsumer {
     /// Cancels the consumer and keeps what was sent to it already.
     async fn stop(&mut self) -> Result<(), BrokerError> {
         let Some(mut stream) = self.stream.take() else { return Err(self.lost(Lost::Cancelled)) };
-        within(ANSWER_LIMIT, &self.operation, self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default())).await?;
+        within(
+            ANSWER_LIMIT,
+            &self.operation,
+            self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()),
+        )
+        .await?;
         // The answer to a cancel ends the stream, so this does not wait.
         while let Some(received) = stream.next().await {
             self.kept.push_back(received.map_err(|error| unavailable(&self.operation, error))?);
@@ -196,7 +217,12 @@ impl Consumer for RabbitConsumer {
                 return Ok(());
             }
             if let Some(stream) = self.stream.take() {
-                within(ANSWER_LIMIT, &self.operation, self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default())).await?;
+                within(
+                    ANSWER_LIMIT,
+                    &self.operation,
+                    self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()),
+                )
+                .await?;
             }
             // Tag 0 with `multiple`: all of them, also those that are still on their way to us.
             let everything = BasicNackOptions { multiple: true, requeue: true };
@@ -207,14 +233,24 @@ impl Consumer for RabbitConsumer {
 }
 
 /// Declares a queue of our own that receives every event.
-async fn events_queue(channel: &Channel, exchange: &str, operation: &str) -> Result<ShortString, BrokerError> {
+async fn events_queue(
+    channel: &Channel,
+    exchange: &str,
+    operation: &str,
+) -> Result<ShortString, BrokerError> {
     let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
     let mut arguments = FieldTable::default();
     // A virtual host may have another default; a quorum queue cannot be exclusive.
     arguments.insert(short("x-queue-type"), AMQPValue::LongString("classic".into()));
     let queue = within(ANSWER_LIMIT, operation, channel.queue_declare(short(""), options, arguments)).await?;
     let name = queue.name().clone();
-    let binding = channel.queue_bind(name.clone(), short(exchange), short("#"), QueueBindOptions::default(), FieldTable::default());
+    let binding = channel.queue_bind(
+        name.clone(),
+        short(exchange),
+        short("#"),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
     within(ANSWER_LIMIT, operation, binding).await?;
     Ok(name)
 }

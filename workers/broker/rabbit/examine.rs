@@ -79,10 +79,17 @@ pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
     .await?;
     within(ANSWER_LIMIT, "ask the broker", channel.confirm_select(ConfirmSelectOptions::default())).await?;
     let began = Instant::now();
-    let publishing = channel.basic_publish(short(""), first, BasicPublishOptions::default(), b"", BasicProperties::default());
+    let publishing = channel.basic_publish(
+        short(""),
+        first,
+        BasicPublishOptions::default(),
+        b"",
+        BasicProperties::default(),
+    );
     let confirmed = timeout(TAKE_LIMIT, async { publishing.await?.await }).await;
     found.confirmed_in = matches!(confirmed, Ok(Ok(Confirmation::Ack(_)))).then(|| began.elapsed());
-    found.is_blocked = found.confirmed_in.is_none() && rabbit.connection(&rabbit.inner.publishing).await?.status().blocked();
+    found.is_blocked =
+        found.confirmed_in.is_none() && rabbit.connection(&rabbit.inner.publishing).await?.status().blocked();
     if found.confirmed_in.is_some() {
         found.clock = clock(&channel, last).await?;
     }
@@ -124,7 +131,8 @@ async fn queue(channel: &Channel, arguments: &[(&str, AMQPValue)]) -> Result<Sho
         table.insert(short(name), value.clone());
     }
     let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let declared = within(ANSWER_LIMIT, "ask the broker", channel.queue_declare(short(""), options, table)).await?;
+    let declared =
+        within(ANSWER_LIMIT, "ask the broker", channel.queue_declare(short(""), options, table)).await?;
     Ok(declared.name().clone())
 }
 
@@ -138,7 +146,10 @@ async fn clock(channel: &Channel, queue: ShortString) -> Result<Option<NaiveDate
             let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else { return Ok(None) };
             let Some(AMQPValue::FieldTable(death)) = deaths.as_slice().first() else { return Ok(None) };
             let Some(AMQPValue::Timestamp(seconds)) = death.inner().get("time") else { return Ok(None) };
-            return Ok(i64::try_from(*seconds).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).map(|at| at.naive_utc()));
+            return Ok(i64::try_from(*seconds)
+                .ok()
+                .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+                .map(|at| at.naive_utc()));
         }
         sleep(Duration::from_millis(20)).await;
     }

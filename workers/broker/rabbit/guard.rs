@@ -51,7 +51,11 @@ const FRAME_END: u8 = 0xCE;
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
 
 /// Connects lapin through the guard.
-pub(super) async fn connect(uri: AMQPUri, properties: ConnectionProperties, tls: OwnedTLSConfig) -> Result<Connection, lapin::Error> {
+pub(super) async fn connect(
+    uri: AMQPUri,
+    properties: ConnectionProperties,
+    tls: OwnedTLSConfig,
+) -> Result<Connection, lapin::Error> {
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Guarded(Tokio::current())));
     let open = async move |uri: AMQPUri, _: Runtime<RuntimeParts<Tokio, Guarded>>| {
         // Plain to lapin: the encryption is inside, so that the guard reads clear text.
@@ -96,7 +100,10 @@ impl Reactor for Guarded {
         self.0.interval(duration)
     }
 
-    fn tcp_connect_addr(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+    fn tcp_connect_addr(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
         async move { Ok(Guard { stream: AsyncTcpStream::Plain(connecting.await?), filter: Filter::default() }) }
     }
@@ -109,7 +116,11 @@ pub(super) struct Guard {
 }
 
 impl AsyncRead for Guard {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let mut chunk = [0; 16 << 10];
         loop {
@@ -127,11 +138,19 @@ impl AsyncRead for Guard {
 }
 
 impl AsyncWrite for Guard {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, buffer)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffers: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
     }
 
@@ -391,7 +410,8 @@ mod tests {
             b"x\0\0\0\x02\xff\xfe",
             b"A\0\0\0\x03VVV",
         ];
-        let mut entries: Vec<u8> = values.iter().flat_map(|value| [&b"\x03\xe9\xab\x99"[..], value].concat()).collect();
+        let mut entries: Vec<u8> =
+            values.iter().flat_map(|value| [&b"\x03\xe9\xab\x99"[..], value].concat()).collect();
         entries.extend_from_slice(b"\x01tF\0\0\0\x03\x01nV");
         let text = b"\x03\xe9\xab\x99";
         let written = [
@@ -470,7 +490,9 @@ mod tests {
     fn what_is_not_amqp_passes() {
         for stream in [&b"AMQP\x00\x00\x09\x01"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff"] {
             let passed = filtered(stream, 3);
-            assert!(stream.starts_with(&passed) && (passed.len() == stream.len() || stream.len() < FRAME_HEAD));
+            assert!(
+                stream.starts_with(&passed) && (passed.len() == stream.len() || stream.len() < FRAME_HEAD)
+            );
         }
     }
 }

@@ -172,7 +172,10 @@ impl Rabbit {
                     if pem.contains("-----BEGIN CERTIFICATE-----") {
                         Ok(pem)
                     } else {
-                        Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the file holds no PEM certificate"))
+                        Err(std::io::Error::new(
+                            std::io::ErrorKind::InvalidData,
+                            "the file holds no PEM certificate",
+                        ))
                     }
                 });
                 read.map_err(|source| unavailable(format!("read the CA file {}", path.display()), source))
@@ -223,8 +226,10 @@ impl Rabbit {
     async fn connect(&self, purpose: &str) -> Result<Connection, BrokerError> {
         let inner = &self.inner;
         let authority = &inner.uri.authority;
-        let operation = format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
-        let properties = ConnectionProperties::default().with_connection_name(format!("{} {purpose}", inner.connection_name).into());
+        let operation =
+            format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
+        let properties = ConnectionProperties::default()
+            .with_connection_name(format!("{} {purpose}", inner.connection_name).into());
         let connecting = guard::connect(inner.uri.clone(), properties, self.tls());
         within(CONNECT_LIMIT, operation, connecting).await
     }
@@ -246,7 +251,11 @@ impl Rabbit {
 }
 
 impl Broker for Rabbit {
-    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+    fn consume(
+        &self,
+        source: Source,
+        prefetch: u16,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
         Box::pin(async move {
             let operation = format!("consume {}", self.inner.names.source(source));
             let channel = self.channel(&self.inner.consuming, &operation).await?;
@@ -279,7 +288,11 @@ impl Broker for Rabbit {
                 let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
                 let asked = channel.queue_declare(short(&name), options, FieldTable::default());
                 let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), asked).await?;
-                depths.push(Depth { queue: name, ready: u64::from(queue.message_count()), consumers: u64::from(queue.consumer_count()) });
+                depths.push(Depth {
+                    queue: name,
+                    ready: u64::from(queue.message_count()),
+                    consumers: u64::from(queue.consumer_count()),
+                });
             }
             // Not worth an error: the channel goes with the last handle anyway.
             let _ = timeout(ANSWER_LIMIT, channel.close(200, short("OK"))).await;
@@ -314,7 +327,8 @@ fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
         None => return Err(wrong("the host is missing, as in amqp://user:password@host:5672/vhost")),
     };
     // Its error texts may hold the whole URL, password included: never passed on.
-    let mut uri: AMQPUri = text.parse().map_err(|_| wrong("a number or percent escape in it is malformed"))?;
+    let mut uri: AMQPUri =
+        text.parse().map_err(|_| wrong("a number or percent escape in it is malformed"))?;
     uri.authority.host = host;
     if uri.vhost.is_empty() {
         "/".clone_into(&mut uri.vhost);
@@ -401,15 +415,21 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
             assert!(shown.contains("mq.example.com"), "{shown}");
         }
-        for wrong in
-            ["http://worker:hunter2@mq.example.com", "amqp://worker:hunter2@mq.example.com/?heartbeat=hunter2", "amqp:hunter2", "hunter2"]
-        {
+        for wrong in [
+            "http://worker:hunter2@mq.example.com",
+            "amqp://worker:hunter2@mq.example.com/?heartbeat=hunter2",
+            "amqp:hunter2",
+            "hunter2",
+        ] {
             let error = Rabbit::new(options(wrong)).unwrap_err();
             let BrokerError::Url { problem, .. } = &error else { panic!("{error}") };
             assert!(!problem.contains("hunter2"), "{problem}");
         }
         let error = Rabbit::new(options("http://worker:hunter2@mq.example.com")).unwrap_err().to_string();
-        assert_eq!(error, "broker URL http://worker:***@mq.example.com/ is not usable: the scheme must be amqp or amqps");
+        assert_eq!(
+            error,
+            "broker URL http://worker:***@mq.example.com/ is not usable: the scheme must be amqp or amqps"
+        );
     }
 
     #[test]
@@ -426,14 +446,22 @@ mod tests {
 
     #[test]
     fn a_ca_file_must_be_wanted_and_hold_a_certificate() {
-        let with = |url: &str, file: &std::path::Path| Rabbit::new(RabbitOptions { ca_file: Some(file.to_owned()), ..options(url) });
+        let with = |url: &str, file: &std::path::Path| {
+            Rabbit::new(RabbitOptions { ca_file: Some(file.to_owned()), ..options(url) })
+        };
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         std::fs::write(&file, "nothing").unwrap();
         assert!(matches!(with("amqp://mq.example.com", &file), Err(BrokerError::Url { .. })));
         let error = with("amqps://mq.example.com", &file).unwrap_err();
-        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "the file holds no PEM certificate");
-        assert!(matches!(with("amqps://mq.example.com", &folder.path().join("none")), Err(BrokerError::Unavailable { .. })));
+        assert_eq!(
+            std::error::Error::source(&error).unwrap().to_string(),
+            "the file holds no PEM certificate"
+        );
+        assert!(matches!(
+            with("amqps://mq.example.com", &folder.path().join("none")),
+            Err(BrokerError::Unavailable { .. })
+        ));
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
         assert!(with("amqps://mq.example.com", &file).is_ok());
     }

@@ -21,7 +21,12 @@ pub(super) struct RabbitPublisher {
 
 impl RabbitPublisher {
     pub(super) async fn open(channel: Channel, rabbit: Rabbit) -> Result<Self, BrokerError> {
-        within(ANSWER_LIMIT, "publish with confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+        within(
+            ANSWER_LIMIT,
+            "publish with confirms",
+            channel.confirm_select(ConfirmSelectOptions::default()),
+        )
+        .await?;
         Ok(Self { channel, rabbit })
     }
 
@@ -29,7 +34,8 @@ impl RabbitPublisher {
     async fn send(&self, message: Outgoing) -> Result<(), String> {
         let (exchange, key) = self.rabbit.inner.names.destination(&message.destination);
         let now = self.rabbit.inner.clock.now();
-        let properties = wire::properties(&message.envelope, now).map_err(|error| format!("an identifier of the message: {error}"))?;
+        let properties = wire::properties(&message.envelope, now)
+            .map_err(|error| format!("an identifier of the message: {error}"))?;
         let publishing = self.channel.basic_publish(
             short(&exchange),
             short(&key),
@@ -40,7 +46,9 @@ impl RabbitPublisher {
         let confirmation = async { publishing.await?.await }.await;
         match confirmation {
             Ok(Confirmation::Ack(_)) => Ok(()),
-            Ok(Confirmation::Nack(_)) => Err(format!("{exchange} refused it: the queue behind it is full or unavailable")),
+            Ok(Confirmation::Nack(_)) => {
+                Err(format!("{exchange} refused it: the queue behind it is full or unavailable"))
+            }
             Ok(Confirmation::NotRequested) => Err("the channel does not confirm".to_owned()),
             Err(error) => {
                 if topology_fault(&error).is_some_and(|(code, _)| code == NOT_FOUND) {
@@ -61,8 +69,11 @@ impl Publisher for RabbitPublisher {
             let mut first: Option<(usize, String)> = None;
             let this = &*self;
             // First polled in the order they are added, so the broker sees the order of the call.
-            let mut sending: FuturesUnordered<_> =
-                messages.into_iter().enumerate().map(|(index, message)| async move { (index, this.send(message).await) }).collect();
+            let mut sending: FuturesUnordered<_> = messages
+                .into_iter()
+                .enumerate()
+                .map(|(index, message)| async move { (index, this.send(message).await) })
+                .collect();
             let deadline = sleep(limit);
             tokio::pin!(deadline);
             loop {

@@ -269,7 +269,8 @@ async fn put(channel: &Channel, thing: &Declared, passive: bool) -> Result<(), l
             };
             let mut arguments = FieldTable::default();
             if let Some(alternate) = alternate {
-                arguments.insert(short("alternate-exchange"), AMQPValue::LongString(alternate.as_str().into()));
+                arguments
+                    .insert(short("alternate-exchange"), AMQPValue::LongString(alternate.as_str().into()));
             }
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             channel.exchange_declare(short(name), kind, options, arguments).await
@@ -287,7 +288,15 @@ async fn put(channel: &Channel, thing: &Declared, passive: bool) -> Result<(), l
             channel.queue_declare(short(name), options, table).await.map(|_| ())
         }
         Declared::Binding { queue, exchange, key } => {
-            channel.queue_bind(short(queue), short(exchange), short(key), QueueBindOptions::default(), FieldTable::default()).await
+            channel
+                .queue_bind(
+                    short(queue),
+                    short(exchange),
+                    short(key),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
         }
     }
 }
@@ -302,8 +311,12 @@ mod tests {
         let stages = ["validate", "issue"];
         let all = expected("t.", &stages);
         let names = Names::new("t.", &stages);
-        let queues: Vec<_> =
-            all.iter().filter_map(|thing| if let Declared::Queue { name, .. } = thing { Some(name.clone()) } else { None }).collect();
+        let queues: Vec<_> = all
+            .iter()
+            .filter_map(
+                |thing| if let Declared::Queue { name, .. } = thing { Some(name.clone()) } else { None },
+            )
+            .collect();
         let mut wanted = names.queues();
         assert_eq!(wanted.len(), 2 * 2 + 10 + 2);
         wanted.sort();
@@ -314,7 +327,8 @@ mod tests {
         });
         for queue in &queues {
             assert!(
-                all.iter().any(|thing| matches!(thing, Declared::Binding { queue: bound, .. } if bound == queue)),
+                all.iter()
+                    .any(|thing| matches!(thing, Declared::Binding { queue: bound, .. } if bound == queue)),
                 "{queue} is not bound"
             );
         }
@@ -327,7 +341,10 @@ mod tests {
         ];
         for (destination, (exchange, key)) in destinations {
             assert_eq!(names.destination(&destination), (exchange.to_owned(), key.to_owned()));
-            assert!(all.iter().any(|thing| matches!(thing, Declared::Exchange { name, .. } if name == exchange)), "{exchange}");
+            assert!(
+                all.iter().any(|thing| matches!(thing, Declared::Exchange { name, .. } if name == exchange)),
+                "{exchange}"
+            );
         }
     }
 

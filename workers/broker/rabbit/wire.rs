@@ -39,7 +39,10 @@ const PAST_CODE_BYTES: usize = 48;
 const PERSISTENT: u8 = 2;
 
 /// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can carry (255 bytes).
-pub(super) fn properties(envelope: &Envelope, now: NaiveDateTime) -> Result<BasicProperties, ShortStringError> {
+pub(super) fn properties(
+    envelope: &Envelope,
+    now: NaiveDateTime,
+) -> Result<BasicProperties, ShortStringError> {
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_timestamp(u64::try_from(now.and_utc().timestamp()).unwrap_or(0))
@@ -79,7 +82,10 @@ fn headers(envelope: &Envelope) -> FieldTable {
         text(FAULT, cut(&fault[..end], TEXT_BYTES));
     }
     if !history.earlier.is_empty() {
-        let earlier = history.earlier.iter().map(|(at, code)| format!("{} {}", at.format(TIME), cut(code, PAST_CODE_BYTES)));
+        let earlier = history
+            .earlier
+            .iter()
+            .map(|(at, code)| format!("{} {}", at.format(TIME), cut(code, PAST_CODE_BYTES)));
         text(HISTORY, cut(&earlier.collect::<Vec<_>>().join(","), HISTORY_BYTES));
     }
     if let Some(replay) = &history.replay {
@@ -94,7 +100,9 @@ fn headers(envelope: &Envelope) -> FieldTable {
 /// A delivery in our terms. `is_letter`: with everything that may tell how it became a dead letter.
 pub(super) fn delivery(received: Received, is_letter: bool) -> Delivery {
     let properties = &received.properties;
-    let owned = |value: &Option<ShortString>| value.as_ref().map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty());
+    let owned = |value: &Option<ShortString>| {
+        value.as_ref().map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty())
+    };
     let empty = FieldTable::default();
     let headers = properties.headers().as_ref().unwrap_or(&empty);
     let envelope = Envelope {
@@ -113,8 +121,10 @@ pub(super) fn delivery(received: Received, is_letter: bool) -> Delivery {
         },
         payload: received.data,
     };
-    let published_at = properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()).and_then(moment);
-    let (death, headers) = if is_letter { (death(headers), readable(headers)) } else { (None, serde_json::Map::new()) };
+    let published_at =
+        properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()).and_then(moment);
+    let (death, headers) =
+        if is_letter { (death(headers), readable(headers)) } else { (None, serde_json::Map::new()) };
     Delivery {
         tag: Tag(received.delivery_tag),
         redelivered: received.redelivered,
@@ -128,7 +138,9 @@ pub(super) fn delivery(received: Received, is_letter: bool) -> Delivery {
 
 /// Seconds since 1970 as a moment of a year with four digits: the databases keep no other.
 fn moment(seconds: i64) -> Option<NaiveDateTime> {
-    DateTime::from_timestamp(seconds, 0).map(|at| at.naive_utc()).filter(|at| (1970..=9999).contains(&at.year()))
+    DateTime::from_timestamp(seconds, 0)
+        .map(|at| at.naive_utc())
+        .filter(|at| (1970..=9999).contains(&at.year()))
 }
 
 fn earlier(past: &str) -> Vec<(NaiveDateTime, String)> {
@@ -164,7 +176,15 @@ fn readable(headers: &FieldTable) -> serde_json::Map<String, serde_json::Value> 
             let death = |death: &AMQPValue| {
                 let AMQPValue::FieldTable(death) = death else { return None };
                 let word = |name| text(death, name, VALUE_BYTES).unwrap_or_default();
-                Some(format!("{} in {} ({})", word("reason"), word("queue"), number(death, "count").unwrap_or(0)).into())
+                Some(
+                    format!(
+                        "{} in {} ({})",
+                        word("reason"),
+                        word("queue"),
+                        number(death, "count").unwrap_or(0)
+                    )
+                    .into(),
+                )
             };
             serde_json::Value::Array(deaths.as_slice().iter().filter_map(death).collect())
         } else {
@@ -260,7 +280,10 @@ mod tests {
             let delivered = delivery(received(properties(&envelope, now()).unwrap()), false);
             assert_eq!(delivered.envelope.history, envelope.history);
             assert_eq!(delivered.envelope, envelope);
-            assert_eq!((delivered.tag, delivered.redelivered, delivered.routing_key.as_str()), (Tag(7), true, "issue"));
+            assert_eq!(
+                (delivered.tag, delivered.redelivered, delivered.routing_key.as_str()),
+                (Tag(7), true, "issue")
+            );
             assert_eq!((delivered.published_at, delivered.death), (Some(now()), None));
         }
     }
@@ -278,11 +301,24 @@ mod tests {
         assert_eq!(history.text.as_ref().unwrap().chars().count(), 800);
         assert_eq!(history.earlier.len(), History::REMEMBERED);
         let earlier: usize = history.earlier.iter().map(|(_, code)| code.len() + 28).sum();
-        let values = [history.text.unwrap(), history.code.unwrap(), delivered.traceparent.unwrap(), history.replay.unwrap()];
+        let values = [
+            history.text.unwrap(),
+            history.code.unwrap(),
+            delivered.traceparent.unwrap(),
+            history.replay.unwrap(),
+        ];
         let sum = values.iter().map(String::len).sum::<usize>() + earlier;
         assert!(sum < 4_096 - 200, "{sum}");
         envelope.history.text = Some("𠮷".repeat(50_000));
-        assert_eq!(delivery(received(properties(&envelope, now()).unwrap()), false).envelope.history.text.unwrap().len(), TEXT_BYTES);
+        assert_eq!(
+            delivery(received(properties(&envelope, now()).unwrap()), false)
+                .envelope
+                .history
+                .text
+                .unwrap()
+                .len(),
+            TEXT_BYTES
+        );
     }
 
     #[test]
@@ -303,11 +339,17 @@ mod tests {
         put(FAULT_CODE, AMQPValue::FieldTable(FieldTable::default()));
         put(TRACEPARENT, AMQPValue::Boolean(true));
         put("x-death", AMQPValue::Void);
-        let delivered = delivery(received(BasicProperties::default().with_headers(table).with_message_id("".into())), false);
+        let delivered = delivery(
+            received(BasicProperties::default().with_headers(table).with_message_id("".into())),
+            false,
+        );
         let history = delivered.envelope.history;
         assert_eq!(history.attempts, 12);
         assert_eq!(history.first_failed_at.unwrap().to_string(), "2026-07-01 01:02:03");
-        assert_eq!((history.text, history.code, delivered.envelope.traceparent, delivered.envelope.message_id), (None, None, None, None));
+        assert_eq!(
+            (history.text, history.code, delivered.envelope.traceparent, delivered.envelope.message_id),
+            (None, None, None, None)
+        );
 
         for (value, attempts) in [
             (AMQPValue::ShortShortUInt(200), 200),
@@ -318,7 +360,13 @@ mod tests {
         ] {
             let mut table = FieldTable::default();
             table.insert(short(ATTEMPT), value);
-            assert_eq!(delivery(received(BasicProperties::default().with_headers(table)), false).envelope.history.attempts, attempts);
+            assert_eq!(
+                delivery(received(BasicProperties::default().with_headers(table)), false)
+                    .envelope
+                    .history
+                    .attempts,
+                attempts
+            );
         }
     }
 
@@ -334,13 +382,22 @@ mod tests {
             AMQPValue::FieldTable(death)
         };
         let mut table = headers(&full());
-        table.insert(short("x-death"), AMQPValue::FieldArray(vec![death("delivery_limit"), death("expired")].into()));
+        table.insert(
+            short("x-death"),
+            AMQPValue::FieldArray(vec![death("delivery_limit"), death("expired")].into()),
+        );
         table.insert(short("picture"), AMQPValue::ByteArray(vec![1].into()));
         let letter = delivery(received(BasicProperties::default().with_headers(table)), true);
         let died = letter.death.unwrap();
-        assert_eq!((died.reason.as_str(), died.at.unwrap().to_string().as_str()), ("delivery_limit", "2026-07-01 01:02:03"));
+        assert_eq!(
+            (died.reason.as_str(), died.at.unwrap().to_string().as_str()),
+            ("delivery_limit", "2026-07-01 01:02:03")
+        );
         assert_eq!(letter.headers["x-death"][1], "expired in hosho.stage.issue (1)");
-        assert_eq!((&letter.headers["hosho-attempt"], &letter.headers["hosho-fault-code"]), (&3.into(), &"mail.refused".into()));
+        assert_eq!(
+            (&letter.headers["hosho-attempt"], &letter.headers["hosho-fault-code"]),
+            (&3.into(), &"mail.refused".into())
+        );
         assert!(!letter.headers.contains_key("picture"));
     }
 }

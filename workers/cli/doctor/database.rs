@@ -47,7 +47,11 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
     let server = match server {
         Ok(server) => server,
         Err(failure) => {
-            report.failure("database", failure.text(), "bring it back, or correct database.url: every stage waits for it");
+            report.failure(
+                "database",
+                failure.text(),
+                "bring it back, or correct database.url: every stage waits for it",
+            );
             return None;
         }
     };
@@ -55,7 +59,11 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
     match database.ask(db::pending).await {
         Ok(pending) if pending.is_empty() => report.ok("migrations", "the tables are up to date"),
         Ok(pending) => {
-            report.failure("migrations", format!("{} are pending, the first is {}", pending.len(), pending[0]), "`hosho migrate`");
+            report.failure(
+                "migrations",
+                format!("{} are pending, the first is {}", pending.len(), pending[0]),
+                "`hosho migrate`",
+            );
             return None;
         }
         Err(failure) => {
@@ -65,7 +73,12 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
     }
     match database.ask(tell_from).await {
         Ok(told) => {
-            tell_work(report, &told, assembly::broker(config).is_ok_and(|queue| !queue.in_process()), database.clock.now());
+            tell_work(
+                report,
+                &told,
+                assembly::broker(config).is_ok_and(|queue| !queue.in_process()),
+                database.clock.now(),
+            );
             Some(told)
         }
         Err(failure) => {
@@ -89,7 +102,11 @@ async fn tell_server(report: &mut Report, database: &Database, server: &Server, 
             "it is a standby: point database.url at the primary",
         );
     } else if major < oldest {
-        report.warning("database", format!("{name} {}", server.version), format!("hosho is tested with {name} {oldest} and newer"));
+        report.warning(
+            "database",
+            format!("{name} {}", server.version),
+            format!("hosho is tested with {name} {oldest} and newer"),
+        );
     } else {
         report.ok("database", format!("{name} {}", server.version));
     }
@@ -121,11 +138,18 @@ async fn pool(report: &mut Report, database: &Database, server: &Server, config:
 }
 
 fn tell_from(connection: &mut Connection) -> Result<Told, DbError> {
-    let failed = failed_message::counts(connection, &Filter { states: OPEN.to_vec(), ..Filter::default() })?.values().sum();
-    let in_doubt = mail::list(connection, &mail::Filter { states: Vec::new(), given_up: true }, 1_000, 0)?.len();
+    let failed = failed_message::counts(connection, &Filter { states: OPEN.to_vec(), ..Filter::default() })?
+        .values()
+        .sum();
+    let in_doubt =
+        mail::list(connection, &mail::Filter { states: Vec::new(), given_up: true }, 1_000, 0)?.len();
     let mut runs = Vec::new();
     for run in job_run::list(connection, RUNS, 0)? {
-        let failed = if run.state == State::CompleteWithFailures { run_item::counts(connection, &run.id)?.failed } else { 0 };
+        let failed = if run.state == State::CompleteWithFailures {
+            run_item::counts(connection, &run.id)?.failed
+        } else {
+            0
+        };
         runs.push((run, failed));
     }
     Ok(Told {
@@ -144,12 +168,20 @@ fn tell_work(report: &mut Report, told: &Told, has_workers: bool, now: NaiveDate
     if told.failed == 0 {
         report.ok("failed messages", "none waits for anybody");
     } else {
-        report.warning("failed messages", format!("{} {} for somebody", told.failed, wait(told.failed)), "`hosho failed groups`");
+        report.warning(
+            "failed messages",
+            format!("{} {} for somebody", told.failed, wait(told.failed)),
+            "`hosho failed groups`",
+        );
     }
     if told.in_doubt == 0 {
         report.ok("mails in doubt", "none waits for anybody");
     } else {
-        report.warning("mails in doubt", format!("{} sent twice without an answer", told.in_doubt), "`hosho mail unknown`");
+        report.warning(
+            "mails in doubt",
+            format!("{} sent twice without an answer", told.in_doubt),
+            "`hosho mail unknown`",
+        );
     }
     let mut paused = told.controls.iter().filter(|control| control.paused).peekable();
     if paused.peek().is_none() {
@@ -206,7 +238,10 @@ fn stuck(report: &mut Report, rows: &[(&Worker, &WorkerStage)], now: NaiveDateTi
         );
     }
     if is_well {
-        report.ok("stuck deliveries", format!("none: no worker has a batch in hand for longer than {} min", STUCK.num_minutes()));
+        report.ok(
+            "stuck deliveries",
+            format!("none: no worker has a batch in hand for longer than {} min", STUCK.num_minutes()),
+        );
     }
 }
 
@@ -247,9 +282,15 @@ fn tell_runs(report: &mut Report, runs: &[(Run, i64)], now: NaiveDateTime) {
     let is_driven = run.driver.is_some() && run.leased_until.is_some_and(|until| until >= now);
     match run.state {
         State::Running if !is_driven => {
-            report.warning(WHAT, format!("nobody drives the run {id}"), "start `hosho work` on some host: it goes on from its checkpoint");
+            report.warning(
+                WHAT,
+                format!("nobody drives the run {id}"),
+                "start `hosho work` on some host: it goes on from its checkpoint",
+            );
         }
-        State::Running => report.ok(WHAT, format!("the run {id} is under way: {} of {} selected", run.selected, run.total)),
+        State::Running => {
+            report.ok(WHAT, format!("the run {id} is under way: {} of {} selected", run.selected, run.total))
+        }
         State::Paused => report.warning(
             WHAT,
             format!("the run {id} is paused: {}", run.note.as_deref().unwrap_or("no reason is known")),
@@ -262,7 +303,10 @@ fn tell_runs(report: &mut Report, runs: &[(Run, i64)], now: NaiveDateTime) {
         ),
         State::Complete | State::CompleteWithFailures | State::Cancelled | State::Skipped => {
             let ended = run.finished_at.map_or_else(|| "-".to_owned(), shown);
-            report.ok(WHAT, format!("the last run, {id}, ended {ended}: {}", run.state.as_text().replace('_', " ")));
+            report.ok(
+                WHAT,
+                format!("the last run, {id}, ended {ended}: {}", run.state.as_text().replace('_', " ")),
+            );
         }
     }
 }
@@ -276,8 +320,14 @@ mod tests {
     }
 
     fn working(seen: TimeDelta, change: impl FnOnce(&mut WorkerStage)) -> (Worker, Vec<WorkerStage>) {
-        let worker =
-            Worker { id: "w".to_owned(), host: "a".to_owned(), pid: 7, version: "1".to_owned(), started_at: now(), seen_at: now() - seen };
+        let worker = Worker {
+            id: "w".to_owned(),
+            host: "a".to_owned(),
+            pid: 7,
+            version: "1".to_owned(),
+            started_at: now(),
+            seen_at: now() - seen,
+        };
         let mut row = WorkerStage {
             worker_id: "w".to_owned(),
             stage: "dispatch".to_owned(),
@@ -299,7 +349,14 @@ mod tests {
     }
 
     fn told(workers: Vec<(Worker, Vec<WorkerStage>)>) -> Told {
-        Told { workers, controls: Vec::new(), failed: 0, in_doubt: 0, runs: Vec::new(), data_keys: Vec::new() }
+        Told {
+            workers,
+            controls: Vec::new(),
+            failed: 0,
+            in_doubt: 0,
+            runs: Vec::new(),
+            data_keys: Vec::new(),
+        }
     }
 
     fn report(told: &Told, has_workers: bool) -> Report {
@@ -308,7 +365,15 @@ mod tests {
         report
     }
 
-    const LINES: [&str; 7] = ["failed messages", "mails in doubt", "paused", "nightly batch", "workers", "stuck deliveries", "circuit"];
+    const LINES: [&str; 7] = [
+        "failed messages",
+        "mails in doubt",
+        "paused",
+        "nightly batch",
+        "workers",
+        "stuck deliveries",
+        "circuit",
+    ];
 
     #[test]
     fn what_is_well_is_said_in_one_line_each() {
@@ -336,11 +401,15 @@ mod tests {
             actor: "hanako".to_owned(),
             changed_at: now(),
         };
-        let told = Told { controls: vec![control], failed: 1, in_doubt: 2, ..told(vec![stuck, waiting, gone]) };
+        let told =
+            Told { controls: vec![control], failed: 1, in_doubt: 2, ..told(vec![stuck, waiting, gone]) };
         let report = report(&told, true);
         assert_eq!(report.of("failed messages"), [(Verdict::Warning, "1 waits for somebody")]);
         assert_eq!(report.of("paused"), [(Verdict::Warning, "mint by hanako: keys")]);
-        assert_eq!(report.of("stuck deliveries"), [(Verdict::Warning, "dispatch (live) on a, process 7: 1 message in hand for 20 min")]);
+        assert_eq!(
+            report.of("stuck deliveries"),
+            [(Verdict::Warning, "dispatch (live) on a, process 7: 1 message in hand for 20 min")]
+        );
         assert_eq!(report.of("workers").len(), 2, "{:?}", report.of("workers"));
         assert!(report.of("circuit")[0].1.contains("mail.unavailable"));
     }
@@ -380,22 +449,38 @@ mod tests {
             report.of("nightly batch").into_iter().map(|(verdict, text)| (verdict, text.to_owned())).collect()
         };
         let one = |run: (Run, i64)| found(&[run]).remove(0);
-        assert_eq!(one(a_run("1", State::Running)), (Ok, "the run 11111111 is under way: 4 of 9 selected".to_owned()));
-        for (driver, leased_until) in [(None, Some(now())), (Some("w".to_owned()), Some(now() - TimeDelta::seconds(1)))] {
+        assert_eq!(
+            one(a_run("1", State::Running)),
+            (Ok, "the run 11111111 is under way: 4 of 9 selected".to_owned())
+        );
+        for (driver, leased_until) in
+            [(None, Some(now())), (Some("w".to_owned()), Some(now() - TimeDelta::seconds(1)))]
+        {
             let (run, _) = a_run("1", State::Running);
             let left = Run { driver, leased_until, ..run };
             assert_eq!(one((left, 0)), (Warning, "nobody drives the run 11111111".to_owned()));
         }
-        assert_eq!(one(a_run("1", State::Paused)), (Warning, "the run 11111111 is paused: slow relay".to_owned()));
+        assert_eq!(
+            one(a_run("1", State::Paused)),
+            (Warning, "the run 11111111 is paused: slow relay".to_owned())
+        );
         let (run, _) = a_run("1", State::CompleteWithFailures);
         assert_eq!(one((run, 2)), (Warning, "2 guarantees of the run 11111111 failed".to_owned()));
         let replayed = one(a_run("1", State::CompleteWithFailures));
         assert!(replayed.0 == Ok && replayed.1.ends_with("complete with failures"), "{replayed:?}");
         assert_eq!(one(a_run("1", State::Cancelled)).0, Ok);
         // Turns that passed since the last run, and none before it.
-        let skipped = [a_run("3", State::Skipped), a_run("2", State::Skipped), a_run("1", State::Complete), a_run("0", State::Skipped)];
+        let skipped = [
+            a_run("3", State::Skipped),
+            a_run("2", State::Skipped),
+            a_run("1", State::Complete),
+            a_run("0", State::Skipped),
+        ];
         let told = found(&skipped);
-        assert_eq!(told[0], (Warning, "2 turns passed without a run, the last 2026-12-01T01:30:03".to_owned()));
+        assert_eq!(
+            told[0],
+            (Warning, "2 turns passed without a run, the last 2026-12-01T01:30:03".to_owned())
+        );
         assert_eq!((told.len(), told[1].0), (2, Ok));
         assert_eq!(found(&skipped[..2]).len(), 1);
     }

@@ -12,8 +12,14 @@ use crate::{
 
 pub(super) async fn look(report: &mut Report, config: &Config) {
     match Data::load(config) {
-        Ok(data) => report.ok("obligees, surety", format!("{} obligees, all valid", data.obligees.iter().count())),
-        Err(error) => report.failure("obligees, surety", chain(&error), "correct the file named; `hosho obligees check`"),
+        Ok(data) => {
+            report.ok("obligees, surety", format!("{} obligees, all valid", data.obligees.iter().count()))
+        }
+        Err(error) => report.failure(
+            "obligees, surety",
+            chain(&error),
+            "correct the file named; `hosho obligees check`",
+        ),
     }
     fonts(report, config);
     match assembly::proved_press(config) {
@@ -31,7 +37,8 @@ pub(super) fn keys(report: &mut Report, config: &Config, used: Option<&[String]>
     let ring = match load_keys(config) {
         // Nothing was sealed yet: nothing is lost.
         Err(_) if is_missing && used.is_some_and(<[String]>::is_empty) => {
-            let found = format!("no key yet: there is no {}, and nothing was sealed", config.keys.file.display());
+            let found =
+                format!("no key yet: there is no {}, and nothing was sealed", config.keys.file.display());
             if config.keys.create {
                 report.ok("data keys", format!("{found}; the first run makes it"));
             } else {
@@ -44,7 +51,11 @@ pub(super) fn keys(report: &mut Report, config: &Config, used: Option<&[String]>
             return;
         }
         Err(problem) => {
-            report.failure("data keys", problem, "put keys.file back: without it no stored authentication key can be opened");
+            report.failure(
+                "data keys",
+                problem,
+                "put keys.file back: without it no stored authentication key can be opened",
+            );
             return;
         }
         Ok(ring) => ring,
@@ -79,7 +90,8 @@ fn fonts(report: &mut Report, config: &Config) {
         Ok(fonts) => {
             let missing = fonts.missing(RARE);
             if missing.is_empty() {
-                report.ok("fonts", format!("{} files, rare letters of names included", fonts.loaded().count()));
+                report
+                    .ok("fonts", format!("{} files, rare letters of names included", fonts.loaded().count()));
             } else {
                 let missing: String = missing.into_iter().collect();
                 report.warning(
@@ -89,12 +101,17 @@ fn fonts(report: &mut Report, config: &Config) {
                 );
             }
         }
-        Err(error) => report.failure("fonts", chain(&error), "apt-get install fonts-ipaexfont fonts-vlgothic, or correct [fonts]"),
+        Err(error) => report.failure(
+            "fonts",
+            chain(&error),
+            "apt-get install fonts-ipaexfont fonts-vlgothic, or correct [fonts]",
+        ),
     }
 }
 
 async fn documents(report: &mut Report, config: &Config) {
-    let folder = config.documents.url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    let folder =
+        config.documents.url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path));
     if let Some(folder) = folder.filter(|folder| !Path::new(folder).is_dir()) {
         report.failure(
             "documents",
@@ -143,6 +160,10 @@ async fn mail(report: &mut Report, config: &Config) {
     };
     match probed {
         Ok(()) => report.ok("mail", what),
-        Err(problem) => report.failure("mail", problem, "look at the mail server and at [mail]: the dispatch stage waits until it answers"),
+        Err(problem) => report.failure(
+            "mail",
+            problem,
+            "look at the mail server and at [mail]: the dispatch stage waits until it answers",
+        ),
     }
 }

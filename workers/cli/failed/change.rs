@@ -128,7 +128,8 @@ pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode
     }
     let groups = database.ask(move |db| failed_message::groups_by_prefix(db, &group)).await?;
     let [fingerprint] = groups.as_slice() else {
-        return Err(Failure::usage(format!("{:?} is not the beginning of one group", args.group)).hint("`hosho failed groups` shows them"));
+        return Err(Failure::usage(format!("{:?} is not the beginning of one group", args.group))
+            .hint("`hosho failed groups` shows them"));
     };
     let fingerprint = fingerprint.clone();
     if args.who.dry_run {

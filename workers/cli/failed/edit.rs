@@ -13,7 +13,10 @@ use super::super::{
     Failure, harmless_json, print, print_json, printable, remark,
     selection::{Database, Who, beginning, complete_one, short},
 };
-use crate::failures::{self, Change, EditError, Edits, Operation, OperationError, assignment, check_edit, diff, masked_path, masked_text};
+use crate::failures::{
+    self, Change, EditError, Edits, Operation, OperationError, assignment, check_edit, diff, masked_path,
+    masked_text,
+};
 
 /// Mend the payload of a failed message; then replay it
 ///
@@ -57,10 +60,14 @@ struct Shown {
 
 pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
     let opens_editor = args.set.is_empty() && args.unset.is_empty() && args.stage.is_none();
-    let reveal = if opens_editor { Some(args.who.certainly(&database.clock, "failed.reveal")?) } else { None };
+    let reveal =
+        if opens_editor { Some(args.who.certainly(&database.clock, "failed.reveal")?) } else { None };
     let operation = args.who.operation(&database.clock, "failed.edit")?;
     let id = complete_one(database, &args.id).await?;
-    let row = super::read(database, vec![id]).await?.pop().ok_or_else(|| Failure::found(anyhow::anyhow!("it is gone")))?;
+    let row = super::read(database, vec![id])
+        .await?
+        .pop()
+        .ok_or_else(|| Failure::found(anyhow::anyhow!("it is gone")))?;
     failures::editable(&row)?;
     let stage = args.stage.clone().unwrap_or_else(|| row.stage.clone());
     let (payload, draft) = match reveal {
@@ -109,12 +116,22 @@ fn tell(changes: &[Change]) {
             Value::Null => "nothing".to_owned(),
             value => harmless_json(&masked_text(&change.path, value).to_string()),
         };
-        print(format!("  {}: {} → {}", printable(&masked_path(&change.path)), side(&change.before), side(&change.after)));
+        print(format!(
+            "  {}: {} → {}",
+            printable(&masked_path(&change.path)),
+            side(&change.before),
+            side(&change.after)
+        ));
     }
 }
 
 /// Lets the operator edit a payload until its stage takes it, or they give up; that they see all of it is written down first.
-async fn in_editor(row: &FailedMessage, stage: &str, reveal: Operation, database: &Database) -> Result<(Vec<u8>, Draft), Failure> {
+async fn in_editor(
+    row: &FailedMessage,
+    stage: &str,
+    reveal: Operation,
+    database: &Database,
+) -> Result<(Vec<u8>, Draft), Failure> {
     let draft = Draft::of(&row.payload)?;
     let id = row.id.clone();
     database.ask(move |db| failures::reveal(db, &reveal, &[&id])).await?;
@@ -122,8 +139,13 @@ async fn in_editor(row: &FailedMessage, stage: &str, reveal: Operation, database
         let payload = draft.edited()?;
         match check_edit(row, stage, payload.clone()) {
             Ok(_) => return Ok((payload, draft)),
-            Err(error @ OperationError::Edit(EditError::Misfits { .. })) if std::io::stdin().is_terminal() => {
-                remark(format!("{error}\nEnter opens the editor again; Ctrl-C leaves the text in {}", draft.file.path().display()));
+            Err(error @ OperationError::Edit(EditError::Misfits { .. }))
+                if std::io::stdin().is_terminal() =>
+            {
+                remark(format!(
+                    "{error}\nEnter opens the editor again; Ctrl-C leaves the text in {}",
+                    draft.file.path().display()
+                ));
                 let mut line = String::new();
                 if !std::io::stdin().read_line(&mut line).is_ok_and(|read| read > 0) {
                     return Err(draft.keep(error.into()));
@@ -145,11 +167,16 @@ impl Draft {
     fn of(payload: &[u8]) -> Result<Self, Failure> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let Some(editor) = variable("VISUAL").or_else(|| variable("EDITOR")) else {
-            return Err(Failure::usage("neither $VISUAL nor $EDITOR is set").hint("set one, or give --set PATH=VALUE"));
+            return Err(Failure::usage("neither $VISUAL nor $EDITOR is set")
+                .hint("set one, or give --set PATH=VALUE"));
         };
-        let unusable = |error: std::io::Error| Failure::unavailable(anyhow::Error::new(error).context("cannot make a file to edit"));
-        let mut file = tempfile::Builder::new().prefix("hosho-edit-").suffix(".json").tempfile().map_err(unusable)?;
-        let laid_out = serde_json::from_slice::<Value>(payload).map(|value| format!("{value:#}\n").into_bytes());
+        let unusable = |error: std::io::Error| {
+            Failure::unavailable(anyhow::Error::new(error).context("cannot make a file to edit"))
+        };
+        let mut file =
+            tempfile::Builder::new().prefix("hosho-edit-").suffix(".json").tempfile().map_err(unusable)?;
+        let laid_out =
+            serde_json::from_slice::<Value>(payload).map(|value| format!("{value:#}\n").into_bytes());
         let shown = laid_out.unwrap_or_else(|_| payload.to_vec());
         file.write_all(&shown).and_then(|()| file.flush()).map_err(unusable)?;
         Ok(Self { editor, file, shown })
@@ -159,14 +186,23 @@ impl Draft {
     fn edited(&self) -> Result<Vec<u8>, Failure> {
         // The variable may hold arguments, as in "code --wait".
         let mut editor = std::process::Command::new("sh");
-        let status = editor.args(["-c", &format!("{} \"$1\"", self.editor), "sh"]).arg(self.file.path()).status();
+        let status =
+            editor.args(["-c", &format!("{} \"$1\"", self.editor), "sh"]).arg(self.file.path()).status();
         match status {
             Ok(status) if status.success() => {}
-            Ok(status) => return Err(Failure::found(anyhow::anyhow!("the editor ended with {status}")).hint("nothing was changed")),
-            Err(error) => return Err(Failure::unavailable(anyhow::Error::new(error).context("cannot start the editor"))),
+            Ok(status) => {
+                return Err(Failure::found(anyhow::anyhow!("the editor ended with {status}"))
+                    .hint("nothing was changed"));
+            }
+            Err(error) => {
+                return Err(Failure::unavailable(
+                    anyhow::Error::new(error).context("cannot start the editor"),
+                ));
+            }
         }
-        let edited = std::fs::read(self.file.path())
-            .map_err(|error| Failure::unavailable(anyhow::Error::new(error).context("cannot read the edited file")))?;
+        let edited = std::fs::read(self.file.path()).map_err(|error| {
+            Failure::unavailable(anyhow::Error::new(error).context("cannot read the edited file"))
+        })?;
         if edited == self.shown {
             return Err(EditError::Unchanged.into());
         }
@@ -180,7 +216,10 @@ impl Draft {
     /// Leaves the text where it is, and says so with what went wrong: the work of an operator is not thrown away.
     fn keep(self, failure: Failure) -> Failure {
         match self.file.keep() {
-            Ok((_, path)) => failure.hint(format!("nothing was changed; your text is kept in {}, with its personal data", path.display())),
+            Ok((_, path)) => failure.hint(format!(
+                "nothing was changed; your text is kept in {}, with its personal data",
+                path.display()
+            )),
             Err(error) => failure.hint(format!("nothing was changed; your text could not be kept: {error}")),
         }
     }

@@ -87,7 +87,11 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         return Ok(ExitCode::SUCCESS);
     }
     if groups.is_empty() {
-        print(if all == 0 { nothing(database, narrowed).await? } else { format!("Nothing on this page; {all} on earlier ones.") });
+        print(if all == 0 {
+            nothing(database, narrowed).await?
+        } else {
+            format!("Nothing on this page; {all} on earlier ones.")
+        });
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = table(["group", "count", "stage", "code", "first", "last", "sample"]);
@@ -120,7 +124,8 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
 
 /// How many there are; in which states, when it is not one alone that waits.
 fn counts(group: &Group) -> String {
-    let states: Vec<String> = group.states.iter().map(|(state, count)| format!("{count} {}", state.as_text())).collect();
+    let states: Vec<String> =
+        group.states.iter().map(|(state, count)| format!("{count} {}", state.as_text())).collect();
     match group.states.keys().collect::<Vec<_>>().as_slice() {
         [State::Failed] => group.count().to_string(),
         _ => format!("{}\n({})", group.count(), states.join(", ")),

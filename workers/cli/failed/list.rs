@@ -49,7 +49,11 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         return Ok(ExitCode::SUCCESS);
     }
     if rows.is_empty() {
-        print(if all == 0 { nothing(database, narrowed).await? } else { format!("Nothing on this page; {all} on earlier ones.") });
+        print(if all == 0 {
+            nothing(database, narrowed).await?
+        } else {
+            format!("Nothing on this page; {all} on earlier ones.")
+        });
         return Ok(ExitCode::SUCCESS);
     }
     let mut shown_rows = table(["id", "stage", "code", "state", "attempts", "last failed", "group", "text"]);
@@ -111,7 +115,12 @@ const CHUNK: usize = 500;
 
 pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Failure> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
-    let ids: Vec<String> = database.ask(move |db| failed_message::select(db, &filter)).await?.into_iter().map(|(id, _)| id).collect();
+    let ids: Vec<String> = database
+        .ask(move |db| failed_message::select(db, &filter))
+        .await?
+        .into_iter()
+        .map(|(id, _)| id)
+        .collect();
     if args.who.dry_run {
         if args.json {
             print_json(&serde_json::json!({ "messages": ids.len() }))?;
@@ -123,7 +132,11 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
     if args.reveal {
         let operation = args.who.operation(&database.clock, "failed.export")?;
         let revealed = ids.clone();
-        database.ask(move |db| failures::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())).await?;
+        database
+            .ask(move |db| {
+                failures::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .await?;
     }
     for chunk in ids.chunks(CHUNK) {
         for row in super::read(database, chunk.to_vec()).await? {
@@ -136,12 +149,16 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
 
 fn exported(row: &FailedMessage, reveal: bool) -> Exported {
     let payload: Option<serde_json::Value> = serde_json::from_slice(&row.payload).ok();
-    let headers: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&row.headers).unwrap_or_default();
+    let headers: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&row.headers).unwrap_or_default();
     let payload_hex = (payload.is_none() && reveal).then(|| hex(&row.payload));
     Exported {
         message: Shown::of(row, reveal),
         headers: if reveal { headers } else { masked_headers(&headers) },
-        traceparent: row.traceparent.as_ref().map(|trace| if reveal { trace.clone() } else { masked_word(trace) }),
+        traceparent: row
+            .traceparent
+            .as_ref()
+            .map(|trace| if reveal { trace.clone() } else { masked_word(trace) }),
         payload_sha256: row.payload_sha256.clone(),
         payload: payload.map(|payload| if reveal { payload } else { masked(&payload) }),
         payload_hex,

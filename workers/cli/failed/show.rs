@@ -111,17 +111,27 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(row: &FailedMessage, attempts: Vec<Attempt>, entries: &[Entry], note: Option<String>, reveal: bool) -> Told {
+fn told(
+    row: &FailedMessage,
+    attempts: Vec<Attempt>,
+    entries: &[Entry],
+    note: Option<String>,
+    reveal: bool,
+) -> Told {
     let payload: Option<Value> = serde_json::from_slice(&row.payload).ok();
     let headers: serde_json::Map<String, Value> = serde_json::from_str(&row.headers).unwrap_or_default();
-    let payload_text = (payload.is_none() && reveal).then(|| String::from_utf8_lossy(&row.payload).into_owned());
+    let payload_text =
+        (payload.is_none() && reveal).then(|| String::from_utf8_lossy(&row.payload).into_owned());
     Told {
         message: Shown::of(row, reveal),
         advice: advice(&row.code),
         note,
         misfits: misfits(row),
         headers: if reveal { headers } else { masked_headers(&headers) },
-        history: attempts.into_iter().map(|attempt| Tried { at: utc(attempt.at), code: attempt.code, text: attempt.text }).collect(),
+        history: attempts
+            .into_iter()
+            .map(|attempt| Tried { at: utc(attempt.at), code: attempt.code, text: attempt.text })
+            .collect(),
         payload_bytes: row.payload.len(),
         payload_sha256: row.payload_sha256.clone(),
         payload: payload.map(|payload| if reveal { payload } else { masked(&payload) }),
@@ -137,7 +147,9 @@ fn misfits(row: &FailedMessage) -> Vec<String> {
     if row.code != Reason::Undecodable.code() || !is_json {
         return Vec::new();
     }
-    let misfits = contract::of_stage(&row.stage, &row.payload).map(|kind| kind.misfits(&row.payload)).unwrap_or_default();
+    let misfits = contract::of_stage(&row.stage, &row.payload)
+        .map(|kind| kind.misfits(&row.payload))
+        .unwrap_or_default();
     let text = |misfit: &Misfit| match misfit.fault {
         // The words of a parser may repeat a value.
         MisfitFault::Other(_) => format!("{}: does not fit", misfit.path),
@@ -161,7 +173,10 @@ fn tell(told: &Told) {
     if let Some(note) = &told.note {
         line("note", note);
     }
-    line("failed", &format!("first {}, last {}", local(&message.first_failed_at), local(&message.last_failed_at)));
+    line(
+        "failed",
+        &format!("first {}, last {}", local(&message.first_failed_at), local(&message.last_failed_at)),
+    );
     line("message id", &message.message_id);
     if let Some(kind) = &message.message_type {
         line("type", kind);

@@ -24,7 +24,11 @@ pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Failure> 
                 code: &obligee.code,
                 name: &obligee.name,
                 title: &obligee.title,
-                electronic: obligee.electronic.iter().map(|acceptance| ShownAcceptance::new(acceptance, None)).collect(),
+                electronic: obligee
+                    .electronic
+                    .iter()
+                    .map(|acceptance| ShownAcceptance::new(acceptance, None))
+                    .collect(),
             })
             .collect();
         print_json(&shown)?;
@@ -38,8 +42,17 @@ pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Failure> 
         }
         for (index, acceptance) in obligee.electronic.iter().enumerate() {
             let (code, name) = if index == 0 { (code.as_str(), name.as_str()) } else { ("", "") };
-            let since = acceptance.start.map_or_else(|| "no first day".to_owned(), |start| format!("{} {}", start.on, start.basis.ja()));
-            table.add_row([code, name, &products(&acceptance.products, "、"), &kinds(&acceptance.kinds, "、"), &since]);
+            let since = acceptance.start.map_or_else(
+                || "no first day".to_owned(),
+                |start| format!("{} {}", start.on, start.basis.ja()),
+            );
+            table.add_row([
+                code,
+                name,
+                &products(&acceptance.products, "、"),
+                &kinds(&acceptance.kinds, "、"),
+                &since,
+            ]);
         }
     }
     print(table);

@@ -14,7 +14,9 @@ use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, pr
 use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
-    obligees::{Amount, Basis, Figure, Limits, Obligee, OlderContracts, Origin, Origins, Registry, SubmissionRule},
+    obligees::{
+        Amount, Basis, Figure, Limits, Obligee, OlderContracts, Origin, Origins, Registry, SubmissionRule,
+    },
 };
 
 /// Least likeness (Jaro-Winkler, 0 to 1) of a code that is suggested.
@@ -31,11 +33,19 @@ struct Day<'a> {
     origins: &'a Origins,
 }
 
-pub(super) fn run(registry: &Registry, code: &str, on: Option<NaiveDate>, json: bool) -> Result<ExitCode, Failure> {
-    let (Some(obligee), Some(origins)) = (registry.get(code), registry.origins(code)) else { return Err(unknown(registry, code)) };
+pub(super) fn run(
+    registry: &Registry,
+    code: &str,
+    on: Option<NaiveDate>,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let (Some(obligee), Some(origins)) = (registry.get(code), registry.origins(code)) else {
+        return Err(unknown(registry, code));
+    };
     let on = on.unwrap_or_else(|| in_tokyo(Clock::system().now()).date_naive());
     let (since, limits) = obligee.limits.period(on);
-    let day = Day { on, obligee, since, limits, next: obligee.limits.next_after(on), origins: origins.on(on) };
+    let day =
+        Day { on, obligee, since, limits, next: obligee.limits.next_after(on), origins: origins.on(on) };
     if json {
         print_json(&Shown::new(&day))?;
     } else {
@@ -50,13 +60,20 @@ fn unknown(registry: &Registry, code: &str) -> Failure {
         let is_named = !typed.is_empty() && (obligee.name.contains(typed) || obligee.title.contains(typed));
         if is_named { 1.0 } else { strsim::jaro_winkler(&obligee.code, &typed.to_lowercase()) }
     };
-    let mut alike: Vec<_> =
-        registry.iter().map(|obligee| (likeness(obligee), obligee)).filter(|(likeness, _)| *likeness >= ALIKE).collect();
+    let mut alike: Vec<_> = registry
+        .iter()
+        .map(|obligee| (likeness(obligee), obligee))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .collect();
     alike.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let alike: Vec<_> =
-        alike.iter().take(3).map(|(_, obligee)| format!("{} ({})", printable(&obligee.code), printable(&obligee.name))).collect();
+    let alike: Vec<_> = alike
+        .iter()
+        .take(3)
+        .map(|(_, obligee)| format!("{} ({})", printable(&obligee.code), printable(&obligee.name)))
+        .collect();
     let hint = if alike.is_empty() { String::new() } else { format!("did you mean {}? ", alike.join(", ")) };
-    Failure::found(anyhow::anyhow!("there is no obligee {:?}", printable(code))).hint(format!("{hint}`hosho obligees list` has all codes"))
+    Failure::found(anyhow::anyhow!("there is no obligee {:?}", printable(code)))
+        .hint(format!("{hint}`hosho obligees list` has all codes"))
 }
 
 /// [`Day`] as JSON. Figures are written as in the files.
@@ -109,7 +126,10 @@ impl<'a> Shown<'a> {
                 Amount::Ratio(ratio) => ratio.to_string().into(),
                 Amount::Yen(yen) => yen.0.into(),
             });
-            values.entry(table).or_default().insert(key, ShownFigure { value, origin: day.origins.of(figure) });
+            values
+                .entry(table)
+                .or_default()
+                .insert(key, ShownFigure { value, origin: day.origins.of(figure) });
         }
         let shown = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
             products,
@@ -124,8 +144,17 @@ impl<'a> Shown<'a> {
             name: &obligee.name,
             title: &obligee.title,
             on: day.on,
-            electronic: obligee.electronic.iter().map(|acceptance| ShownAcceptance::new(acceptance, Some(day.on))).collect(),
-            limits: ShownLimits { basis: obligee.limits_basis, since: day.since, next_change: day.next.map(|(from, _)| from), values },
+            electronic: obligee
+                .electronic
+                .iter()
+                .map(|acceptance| ShownAcceptance::new(acceptance, Some(day.on)))
+                .collect(),
+            limits: ShownLimits {
+                basis: obligee.limits_basis,
+                since: day.since,
+                next_change: day.next.map(|(from, _)| from),
+                values,
+            },
             submission: submissions(obligee).into_iter().map(shown).collect(),
         }
     }
@@ -162,7 +191,12 @@ fn subject(rule: &SubmissionRule) -> Option<String> {
 
 fn tell(day: &Day<'_>) {
     let Day { on, obligee, .. } = day;
-    print(format!("{} {}  職名 {}", printable(&obligee.code), printable(&obligee.name), printable(&obligee.title)));
+    print(format!(
+        "{} {}  職名 {}",
+        printable(&obligee.code),
+        printable(&obligee.name),
+        printable(&obligee.title)
+    ));
     tell_electronic(obligee, *on);
     tell_limits(day);
     print("\nHow the notice is handed in");
@@ -170,7 +204,10 @@ fn tell(day: &Day<'_>) {
     let rules = submissions(obligee);
     let rest = if rules.len() == 1 { "all" } else { "all others" };
     for (given, rule) in rules {
-        let whom = [&rule.department, &rule.mail_address, &rule.system].into_iter().flatten().map(|text| printable(text));
+        let whom = [&rule.department, &rule.mail_address, &rule.system]
+            .into_iter()
+            .flatten()
+            .map(|text| printable(text));
         let by = match rule.channel {
             Channel::Mail => "mail",
             Channel::Upload => "upload",
@@ -191,7 +228,8 @@ fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
         return;
     }
     print("\nElectronic (電子保証); all else on paper");
-    let mut rows = table(["products", "for", "from", "compared with", "older contracts", &format!("on {on}")]);
+    let mut rows =
+        table(["products", "for", "from", "compared with", "older contracts", &format!("on {on}")]);
     for acceptance in &obligee.electronic {
         let (from, basis, older, begun) = match acceptance.start {
             None => ("no first day".to_owned(), "", "", "taken"),
@@ -200,10 +238,22 @@ fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
                     OlderContracts::Paper => "paper",
                     OlderContracts::Electronic => "electronic",
                 };
-                (start.on.to_string(), start.basis.ja(), older, if start.on <= on { "begun" } else { "not begun" })
+                (
+                    start.on.to_string(),
+                    start.basis.ja(),
+                    older,
+                    if start.on <= on { "begun" } else { "not begun" },
+                )
             }
         };
-        rows.add_row([&products(&acceptance.products, "\n"), &kinds(&acceptance.kinds, "\n"), &from, basis, older, begun]);
+        rows.add_row([
+            &products(&acceptance.products, "\n"),
+            &kinds(&acceptance.kinds, "\n"),
+            &from,
+            basis,
+            older,
+            begun,
+        ]);
     }
     print(rows);
 }
@@ -211,7 +261,9 @@ fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
 fn tell_limits(day: &Day<'_>) {
     let basis = day.obligee.limits_basis;
     print(format!("\nLimits where the {} ({}) is {}", basis.en(), basis.ja(), day.on));
-    let value = |figure: Figure, limits| figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
+    let value = |figure: Figure, limits| {
+        figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
+    };
     let mut rows = table(["limit", "日本語", "value", "said by"]);
     for figure in Figure::ALL {
         let origin = match day.origins.of(figure) {

@@ -124,13 +124,24 @@ pub(super) async fn known(services: &Arc<Services>, records: &[Record]) -> Resul
     for found in read(services, records).await?.into_values() {
         before.known.insert(found.application.id.clone());
         let certificates = found.guarantees.iter().flat_map(|guarantee| &guarantee.certificates);
-        before.complete.extend(certificates.filter(|each| each.certificate.completed_at.is_some()).map(|each| each.certificate.id.clone()));
+        before.complete.extend(
+            certificates
+                .filter(|each| each.certificate.completed_at.is_some())
+                .map(|each| each.certificate.id.clone()),
+        );
     }
     Ok(before)
 }
 
-async fn read(services: &Arc<Services>, records: &[Record]) -> Result<HashMap<String, ApplicationStatus>, Failure> {
-    let ids: Vec<String> = records.iter().filter_map(Record::identity).map(|(source, id)| ids::application(&source, &id)).collect();
+async fn read(
+    services: &Arc<Services>,
+    records: &[Record],
+) -> Result<HashMap<String, ApplicationStatus>, Failure> {
+    let ids: Vec<String> = records
+        .iter()
+        .filter_map(Record::identity)
+        .map(|(source, id)| ids::application(&source, &id))
+        .collect();
     let found = services
         .with_database("cannot read the results", move |db| {
             let mut all = HashMap::new();
@@ -171,10 +182,18 @@ pub(super) async fn gather(
     let mut seen = HashSet::new();
     for record in records {
         let Some((source, id)) = record.identity() else { continue };
-        let Some(status) = found.get(&ids::application(&source, &id)).filter(|_| !record.is_change()) else { continue };
-        if validate::content_sha256(&record.payload).is_some_and(|sha256| sha256 != status.application.payload_sha256) {
+        let Some(status) = found.get(&ids::application(&source, &id)).filter(|_| !record.is_change()) else {
+            continue;
+        };
+        if validate::content_sha256(&record.payload)
+            .is_some_and(|sha256| sha256 != status.application.payload_sha256)
+        {
             // The stage answered it so by event; the row, and what is told of it below, is the other application's.
-            report.rejected.push(rejected(record, &status.application, vec![Violation::id_reused(&source, &id).into()]));
+            report.rejected.push(rejected(
+                record,
+                &status.application,
+                vec![Violation::id_reused(&source, &id).into()],
+            ));
             continue;
         }
         if !seen.insert(status.application.id.clone()) {
@@ -182,12 +201,19 @@ pub(super) async fn gather(
         }
         report.summary.fresh |= !before.known.contains(&status.application.id);
         if status.application.status == application::Status::Rejected {
-            let violations = status.application.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
+            let violations = status
+                .application
+                .violations
+                .as_deref()
+                .and_then(|text| snapshots::read(text).ok())
+                .unwrap_or_default();
             report.rejected.push(rejected(record, &status.application, violations));
             continue;
         }
         for guarantee in &status.guarantees {
-            for revision in guarantee.certificates.iter().filter(|revision| revision.certificate.kind == Made::New) {
+            for revision in
+                guarantee.certificates.iter().filter(|revision| revision.certificate.kind == Made::New)
+            {
                 let complete = revision.certificate.completed_at.is_some();
                 let result = match complete {
                     true if before.complete.contains(&revision.certificate.id) => "unchanged",
@@ -227,21 +253,32 @@ pub(super) async fn gather(
 }
 
 /// Tells what became of the changes among the records, and names the documents they made.
-async fn changes(services: &Arc<Services>, records: &[Record], out: &Path, report: &mut Report) -> Result<(), Failure> {
+async fn changes(
+    services: &Arc<Services>,
+    records: &[Record],
+    out: &Path,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     for record in records.iter().filter(|record| record.is_change()) {
-        let Some((id, sha256)) = amend::identity(&record.payload).filter(|(id, _)| seen.insert(id.clone())) else { continue };
+        let Some((id, sha256)) = amend::identity(&record.payload).filter(|(id, _)| seen.insert(id.clone()))
+        else {
+            continue;
+        };
         let found = services
             .with_database("cannot read the results", move |db| {
                 let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
                 let key = row.guarantee_id.as_deref().zip(row.revision);
                 let made = match key {
-                    Some(key) => certificate::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision),
+                    Some(key) => {
+                        certificate::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision)
+                    }
                     None => None,
                 };
                 let made = match made {
                     Some(certificate) => {
-                        let documents = document::by_certificates(db, &[&certificate.id])?.pop().unwrap_or_default();
+                        let documents =
+                            document::by_certificates(db, &[&certificate.id])?.pop().unwrap_or_default();
                         Some(CertificateStatus { certificate, documents, mails: Vec::new() })
                     }
                     None => None,
@@ -250,11 +287,18 @@ async fn changes(services: &Arc<Services>, records: &[Record], out: &Path, repor
             })
             .await?;
         let Some((row, made)) = found else { continue };
-        let violations = || row.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
-        let refused =
-            |violations| Rejected { place: record.place.clone(), source: row.source.clone(), id: row.upstream_id.clone(), violations };
+        let violations =
+            || row.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
+        let refused = |violations| Rejected {
+            place: record.place.clone(),
+            source: row.source.clone(),
+            id: row.upstream_id.clone(),
+            violations,
+        };
         if row.payload_sha256 != sha256 {
-            report.rejected.push(refused(vec![Violation::change_id_reused(&row.source, &row.upstream_id).into()]));
+            report
+                .rejected
+                .push(refused(vec![Violation::change_id_reused(&row.source, &row.upstream_id).into()]));
             continue;
         }
         if matches!(row.state, change::State::Rejected | change::State::Refused) {
@@ -263,23 +307,31 @@ async fn changes(services: &Arc<Services>, records: &[Record], out: &Path, repor
         }
         let number = row.number.clone().unwrap_or_default();
         let foreseen = || {
-            let foreseen: Option<ForeseenV1> = row.foreseen.as_deref().and_then(|text| snapshots::read(text).ok());
+            let foreseen: Option<ForeseenV1> =
+                row.foreseen.as_deref().and_then(|text| snapshots::read(text).ok());
             foreseen.map(|foreseen| match (foreseen.effect, foreseen.revision) {
                 (ChangeEffectV1::NoReissue, _) => "no re-issue needed".to_owned(),
                 (ChangeEffectV1::Cancellation, _) => "解約".to_owned(),
-                (ChangeEffectV1::Reversal, revision) => format!("{}の取消", wording::revision(revision.unwrap_or_default())),
+                (ChangeEffectV1::Reversal, revision) => {
+                    format!("{}の取消", wording::revision(revision.unwrap_or_default()))
+                }
                 (ChangeEffectV1::Reissue, revision) => wording::revision(revision.unwrap_or_default()),
             })
         };
         let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
-        let (certificate, letter, notice) = (name(Kind::Certificate)?, name(Kind::Cancellation)?, name(Kind::Notice)?);
+        let (certificate, letter, notice) =
+            (name(Kind::Certificate)?, name(Kind::Cancellation)?, name(Kind::Notice)?);
         report.changes.push(Changed {
             source: row.source.clone(),
             id: row.upstream_id.clone(),
             kind: row.kind.as_text(),
             version: row.version.unwrap_or_default(),
             state: row.state.as_text(),
-            what: made.as_ref().map(|made| domain_changes::name(&made.certificate)).or_else(foreseen).unwrap_or_default(),
+            what: made
+                .as_ref()
+                .map(|made| domain_changes::name(&made.certificate))
+                .or_else(foreseen)
+                .unwrap_or_default(),
             certificate: certificate.or(letter),
             notice,
             number,
@@ -289,11 +341,17 @@ async fn changes(services: &Arc<Services>, records: &[Record], out: &Path, repor
 }
 
 fn rejected(record: &Record, application: &Application, violations: Vec<ViolationV1>) -> Rejected {
-    Rejected { place: record.place.clone(), source: application.source.clone(), id: application.upstream_id.clone(), violations }
+    Rejected {
+        place: record.place.clone(),
+        source: application.source.clone(),
+        id: application.upstream_id.clone(),
+        violations,
+    }
 }
 
 fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
-    let place = records.iter().find(|record| record.payload == row.payload).map(|record| record.place.clone());
+    let place =
+        records.iter().find(|record| record.payload == row.payload).map(|record| record.place.clone());
     Failed {
         stage: row.stage.clone(),
         what: place.or_else(|| row.correlation_id.clone()).unwrap_or_default(),
@@ -304,17 +362,26 @@ fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
 }
 
 /// `<kind>s/<number>.pdf` beside the content-addressed store: a second name of the same file.
-fn named(out: &Path, revision: &CertificateStatus, kind: Kind, number: &str) -> Result<Option<PathBuf>, Failure> {
+fn named(
+    out: &Path,
+    revision: &CertificateStatus,
+    kind: Kind,
+    number: &str,
+) -> Result<Option<PathBuf>, Failure> {
     use std::os::unix::fs::DirBuilderExt;
-    let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else { return Ok(None) };
+    let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {
+        return Ok(None);
+    };
     let folder = out.join(match kind {
         Kind::Certificate => "certificates",
         Kind::Notice => "notices",
         Kind::Cancellation => "cancellations",
     });
     let place = revision.certificate.revision;
-    let number_of_change =
-        || snapshots::read(&revision.certificate.content).map_or(place, |content: snapshots::Certificate| content.revision);
+    let number_of_change = || {
+        snapshots::read(&revision.certificate.content)
+            .map_or(place, |content: snapshots::Certificate| content.revision)
+    };
     let suffix = match revision.certificate.kind {
         Made::New | Made::Reversal | Made::Cancellation => String::new(),
         Made::Amendment => format!("-{}", number_of_change()),
@@ -326,7 +393,9 @@ fn named(out: &Path, revision: &CertificateStatus, kind: Kind, number: &str) -> 
         .mode(0o700)
         .create(&folder)
         .and_then(|()| link(&out.join("documents").join(&document.location), &name));
-    linked.map_err(|error| Failure::unavailable(anyhow::Error::new(error).context(format!("cannot name {}", name.display()))))?;
+    linked.map_err(|error| {
+        Failure::unavailable(anyhow::Error::new(error).context(format!("cannot name {}", name.display())))
+    })?;
     Ok(Some(name))
 }
 
@@ -377,16 +446,27 @@ impl Report {
         if !self.guarantees.is_empty() {
             let mut table = table(["application", "product", "number", "notice", "mail", ""]);
             for line in &self.guarantees {
-                let notice = line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+                let notice =
+                    line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
                 let product = format!("{} {}", wording::product(line.product), wording::medium(line.medium));
-                table.add_row([printable(&line.id), product, line.number.clone(), notice, line.mail.to_owned(), line.result.to_owned()]);
+                table.add_row([
+                    printable(&line.id),
+                    product,
+                    line.number.clone(),
+                    notice,
+                    line.mail.to_owned(),
+                    line.result.to_owned(),
+                ]);
             }
             print(table);
         }
         if !self.changes.is_empty() {
             let mut table = table(["change", "number", "version", "what", "state", "certificate"]);
             for line in &self.changes {
-                let certificate = line.certificate.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+                let certificate = line
+                    .certificate
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), |path| path.display().to_string());
                 let state = if line.state == "pending" { "waits for the night" } else { line.state };
                 table.add_row([
                     printable(&line.id),
@@ -408,7 +488,13 @@ impl Report {
             }
         }
         for failed in &self.failed {
-            print(format!("\nfailed in {}  {}  {}\n  {}", failed.stage, printable(&failed.what), failed.code, printable(&failed.text)));
+            print(format!(
+                "\nfailed in {}  {}  {}\n  {}",
+                failed.stage,
+                printable(&failed.what),
+                failed.code,
+                printable(&failed.text)
+            ));
         }
         print(self.summary.line());
     }

@@ -52,7 +52,12 @@ pub(in crate::cli) struct BeginArgs {
 }
 
 /// `hosho failed replay`
-pub(in crate::cli) async fn begin(args: BeginArgs, out: Option<&Path>, database: &Database, config: &Config) -> Result<ExitCode, Failure> {
+pub(in crate::cli) async fn begin(
+    args: BeginArgs,
+    out: Option<&Path>,
+    database: &Database,
+    config: &Config,
+) -> Result<ExitCode, Failure> {
     let operation = args.who.operation(&database.clock, "failed.replay")?;
     args.selection.require()?;
     let filter = args.selection.filter(database, &[]).await?;
@@ -77,14 +82,21 @@ pub(in crate::cli) async fn begin(args: BeginArgs, out: Option<&Path>, database:
     if !args.detach {
         shared::require(out, config)?;
     }
-    let order = Order { filter, selection: args.selection.to_json(), canary: args.canary, rate: args.rate, force: args.force };
+    let order = Order {
+        filter,
+        selection: args.selection.to_json(),
+        canary: args.canary,
+        rate: args.rate,
+        force: args.force,
+    };
     let frozen = database.ask(move |db| failures::begin(db, &operation, &order)).await?;
     let Some(replay) = frozen else {
         return Err(Failure::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
             .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
     };
     let first = replay.canary.min(replay.total);
-    let alone = if first > 0 && first < replay.total { format!(", the first {first} alone") } else { String::new() };
+    let alone =
+        if first > 0 && first < replay.total { format!(", the first {first} alone") } else { String::new() };
     let begun = format!("replay {}: {}{alone}", replay.id, counted(replay.total, "message"));
     let place = Where { database, out };
     if args.detach {

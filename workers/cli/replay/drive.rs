@@ -31,20 +31,30 @@ use crate::{
 };
 
 /// Drives a replay to its end: with the workers there are, or, on a folder of `hosho process`, by working it off here.
-pub(super) async fn drive(id: String, place: &Where<'_>, config: &Config, json: bool) -> Result<ExitCode, Failure> {
+pub(super) async fn drive(
+    id: String,
+    place: &Where<'_>,
+    config: &Config,
+    json: bool,
+) -> Result<ExitCode, Failure> {
     let ended = match place.out {
         None => {
             let (ask, stop) = watch::channel(false);
             work::stop_on_signal(ask)?;
             let queue = shared::queue(config)?.queue();
-            let ended = watched(driver(&id, config, assembly::pool(config)?, Arc::clone(&queue), stop), Some(place.database.clone())).await;
+            let ended = watched(
+                driver(&id, config, assembly::pool(config)?, Arc::clone(&queue), stop),
+                Some(place.database.clone()),
+            )
+            .await;
             queue.close().await;
             ended
         }
         Some(out) => {
             let mut embedded = Embedded::open(out, config).await?;
             embedded.start(config, &[Lane::Live, Lane::Bulk]);
-            let (pool, broker, stop) = (embedded.services.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
+            let (pool, broker, stop) =
+                (embedded.services.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
             let ended = watched(driver(&id, config, pool, broker, stop), None).await;
             // What follows from the messages is worked off too.
             embedded.until_idle().await;
@@ -58,11 +68,14 @@ pub(super) async fn drive(id: String, place: &Where<'_>, config: &Config, json: 
         Ended::Complete => Ok(ExitCode::from(u8::from(now.failed_again > 0))),
         Ended::Stopped(why) => Err(Failure::found(anyhow::anyhow!("the replay stopped by itself: {why}"))
             .hint("what was not sent is as it was; `hosho failed groups` tells what failed again")),
-        Ended::ByOthers => Err(Failure::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state))),
-        Ended::Driven => Err(driven()),
-        Ended::Interrupted => {
-            Err(Failure::found(anyhow::anyhow!("interrupted; the replay goes on with `hosho replay resume {} --reason …`", short(&id))))
+        Ended::ByOthers => {
+            Err(Failure::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
         }
+        Ended::Driven => Err(driven()),
+        Ended::Interrupted => Err(Failure::found(anyhow::anyhow!(
+            "interrupted; the replay goes on with `hosho replay resume {} --reason …`",
+            short(&id)
+        ))),
     }
 }
 
@@ -72,11 +85,25 @@ pub(super) fn driven() -> Failure {
         .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
 }
 
-fn driver(id: &str, config: &Config, pool: Pool, broker: Arc<dyn Broker>, stop: watch::Receiver<bool>) -> Driver {
+fn driver(
+    id: &str,
+    config: &Config,
+    pool: Pool,
+    broker: Arc<dyn Broker>,
+    stop: watch::Receiver<bool>,
+) -> Driver {
     let clock = Clock::system();
     let name = format!("{} {}", pulse::host(), std::process::id());
     let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));
-    Driver { pool, broker, clock, id: id.to_owned(), name, lost_after: failures::lost_after(&config.rungs()), stop }
+    Driver {
+        pool,
+        broker,
+        clock,
+        id: id.to_owned(),
+        name,
+        lost_after: failures::lost_after(&config.rungs()),
+        stop,
+    }
 }
 
 /// How often somebody who has no progress bar is told.
@@ -108,8 +135,12 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
         .drive(|replay, progress| {
             let bar = bar.get_or_insert_with(|| process::bar(replay.total.cast_unsigned(), ""));
             bar.set_position((progress.resolved + progress.failed_again).cast_unsigned());
-            let counts =
-                format!("sent {}, resolved {}, failed again {}", replay.total - progress.waiting, progress.resolved, progress.failed_again);
+            let counts = format!(
+                "sent {}, resolved {}, failed again {}",
+                replay.total - progress.waiting,
+                progress.resolved,
+                progress.failed_again
+            );
             let held = held.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let is_due = lines.is_due(Instant::now(), &held);
             if is_due && has_bar {
@@ -117,7 +148,8 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
                     bar.println(printable(hold));
                 }
             } else if is_due {
-                let settled = format!("{} of {}: {counts}", progress.resolved + progress.failed_again, replay.total);
+                let settled =
+                    format!("{} of {}: {counts}", progress.resolved + progress.failed_again, replay.total);
                 remark(std::iter::once(settled).chain(held).collect::<Vec<_>>().join("; "));
             }
             bar.set_message(counts);

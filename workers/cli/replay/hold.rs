@@ -19,16 +19,25 @@ const BULK: &str = "bulk";
 
 /// What the workers and the controls tell of the stages whose messages a replay has not settled.
 pub(super) fn look(db: &mut Connection, replay_id: &str, now: NaiveDateTime) -> Result<Vec<String>, DbError> {
-    let filter = Filter { states: vec![State::Replaying], replay_id: Some(replay_id.to_owned()), ..Filter::default() };
-    let named: BTreeSet<String> = failed_message::counts(db, &filter)?.into_keys().map(|(stage, _)| stage).collect();
+    let filter =
+        Filter { states: vec![State::Replaying], replay_id: Some(replay_id.to_owned()), ..Filter::default() };
+    let named: BTreeSet<String> =
+        failed_message::counts(db, &filter)?.into_keys().map(|(stage, _)| stage).collect();
     if named.is_empty() {
         return Ok(Vec::new());
     }
     Ok(told(&named, &stage_control::all(db)?, &worker::all(db)?, now))
 }
 
-fn told(named: &BTreeSet<String>, controls: &[StageControl], workers: &[(Worker, Vec<WorkerStage>)], now: NaiveDateTime) -> Vec<String> {
-    let living = || workers.iter().filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER).flat_map(|(_, stages)| stages);
+fn told(
+    named: &BTreeSet<String>,
+    controls: &[StageControl],
+    workers: &[(Worker, Vec<WorkerStage>)],
+    now: NaiveDateTime,
+) -> Vec<String> {
+    let living = || {
+        workers.iter().filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER).flat_map(|(_, stages)| stages)
+    };
     // In the order of the pipeline: what comes first holds up what follows.
     let named = stages::NAMES.iter().filter(|stage| named.contains(**stage));
     let hold = |stage: &str| {
@@ -37,7 +46,10 @@ fn told(named: &BTreeSet<String>, controls: &[StageControl], workers: &[(Worker,
         }
         let own: Vec<&WorkerStage> = living().filter(|row| row.stage == stage && row.lane == BULK).collect();
         if let Some(open) = own.iter().find(|row| row.open_since.is_some()) {
-            return Some(format!("{stage} waits for something that is down: {}", open.fault_code.as_deref().unwrap_or("?")));
+            return Some(format!(
+                "{stage} waits for something that is down: {}",
+                open.fault_code.as_deref().unwrap_or("?")
+            ));
         }
         let consumers: i64 = own.iter().map(|row| row.consumers).sum();
         (consumers == 0).then(|| format!("no worker takes messages of {stage}: is `hosho work` running?"))
@@ -56,8 +68,14 @@ mod tests {
     }
 
     fn working(stage: &str, consumers: i64, seen: TimeDelta) -> (Worker, Vec<WorkerStage>) {
-        let worker =
-            Worker { id: "w".to_owned(), host: "a".to_owned(), pid: 7, version: "1".to_owned(), started_at: now(), seen_at: now() - seen };
+        let worker = Worker {
+            id: "w".to_owned(),
+            host: "a".to_owned(),
+            pid: 7,
+            version: "1".to_owned(),
+            started_at: now(),
+            seen_at: now() - seen,
+        };
         let row = WorkerStage {
             worker_id: "w".to_owned(),
             stage: stage.to_owned(),

@@ -97,15 +97,21 @@ impl Judge {
                     mail_address: &mail::normal_mail_address,
                 };
                 let judged = rules::judge(&application, &facts);
-                let line = |line: &messages::ProductLineV1| RejectedLineV1 { product: line.product, medium: line.medium };
+                let line = |line: &messages::ProductLineV1| RejectedLineV1 {
+                    product: line.product,
+                    medium: line.medium,
+                };
                 let products = application.products.iter().map(line).collect();
                 Self::alone(payload, Some((application.source, application.id)), products, judged)
             }
             Err(error) => {
                 // What is misshapen first may be cut off later: then it is no JSON, and the end of it is what to look at.
-                let whole = serde_json::from_slice::<IgnoredAny>(payload).map_err(|error| DecodeError::not_json(&error));
+                let whole = serde_json::from_slice::<IgnoredAny>(payload)
+                    .map_err(|error| DecodeError::not_json(&error));
                 match whole.err().unwrap_or(error) {
-                    DecodeError::NotJson { problem, line, column } => not_json(&problem, offset(payload, line, column)),
+                    DecodeError::NotJson { problem, line, column } => {
+                        not_json(&problem, offset(payload, line, column))
+                    }
                     error @ DecodeError::Shape { .. } => Self::alone(
                         payload,
                         input::identity(payload),
@@ -117,7 +123,12 @@ impl Judge {
         }
     }
 
-    fn alone(payload: &[u8], identity: Option<(String, String)>, products: Vec<RejectedLineV1>, judged: Judged) -> Alone {
+    fn alone(
+        payload: &[u8],
+        identity: Option<(String, String)>,
+        products: Vec<RejectedLineV1>,
+        judged: Judged,
+    ) -> Alone {
         let key = identity.as_ref().zip(validate::content_sha256(payload));
         Alone {
             key: key.map(|((source, id), sha256)| Key { id: ids::application(source, id), sha256 }),

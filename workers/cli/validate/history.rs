@@ -115,9 +115,21 @@ impl History {
     }
 
     /// Decides the next application. `stored` is what [`look_up`](Self::look_up) found.
-    pub(super) fn decide(&mut self, alone: Alone, stored: &HashMap<String, Row>, place: &Place) -> Result<Decided, HistoryError> {
+    pub(super) fn decide(
+        &mut self,
+        alone: Alone,
+        stored: &HashMap<String, Row>,
+        place: &Place,
+    ) -> Result<Decided, HistoryError> {
         let Alone { about, key, works, finding } = alone;
-        let bare = Decided { about, violations: Vec::new(), calculations: Vec::new(), repeats: None, stored: false, broken_at: None };
+        let bare = Decided {
+            about,
+            violations: Vec::new(),
+            calculations: Vec::new(),
+            repeats: None,
+            stored: false,
+            broken_at: None,
+        };
         let judged = match finding {
             Finding::Judged(judged) => *judged,
             Finding::Unreadable(violation, offset) => {
@@ -127,20 +139,29 @@ impl History {
         let Some(key) = key else { return Ok(bare.with(self.judge(judged, works.as_deref(), None))) };
         let (first, engaged) = self.remember(&key, works.as_deref(), place);
         if let Some(row) = stored.get(&key.id) {
-            return Ok(Decided { repeats: first.map(|(_, place)| place), stored: true, ..bare }.with(answer(row, &key)?));
+            return Ok(Decided { repeats: first.map(|(_, place)| place), stored: true, ..bare }
+                .with(answer(row, &key)?));
         }
         match first {
             None => Ok(bare.with(self.judge(judged, works.as_deref(), None))),
             Some((sha256, place)) => {
-                let found =
-                    if sha256 == key.sha256 { self.judge(judged, works.as_deref(), Some(engaged)) } else { (bare.id_reused(), Vec::new()) };
+                let found = if sha256 == key.sha256 {
+                    self.judge(judged, works.as_deref(), Some(engaged))
+                } else {
+                    (bare.id_reused(), Vec::new())
+                };
                 Ok(Decided { repeats: Some(place), ..bare }.with(found))
             }
         }
     }
 
     /// Remembers an application; gives the first one under the same id, and how much had been engaged before that one.
-    fn remember(&mut self, key: &Key, works: Option<&str>, place: &Place) -> (Option<(String, Place)>, usize) {
+    fn remember(
+        &mut self,
+        key: &Key,
+        works: Option<&str>,
+        place: &Place,
+    ) -> (Option<(String, Place)>, usize) {
         if let Some(seen) = self.seen.get(&key.id) {
             return (Some((seen.sha256.clone(), seen.place.clone())), seen.engaged);
         }
@@ -151,13 +172,24 @@ impl History {
 
     /// Judges an application against what is engaged for its works, and engages what it asks for when it is accepted; a copy is
     /// judged against the first `copy` of them, and engages nothing.
-    fn judge(&mut self, mut judged: Judged, works: Option<&str>, copy: Option<usize>) -> (Vec<ViolationV1>, Vec<CalculationV1>) {
+    fn judge(
+        &mut self,
+        mut judged: Judged,
+        works: Option<&str>,
+        copy: Option<usize>,
+    ) -> (Vec<ViolationV1>, Vec<CalculationV1>) {
         if let Some(works) = works {
             let engaged = self.engaged.entry(works.to_owned()).or_default();
             judged.against(&engaged[..copy.unwrap_or(engaged.len())]);
             if judged.is_kept() && copy.is_none() {
                 let (source, on) = (judged.source().to_owned(), self.today);
-                let asked = |engagement| Engaged { engagement, source: source.clone(), on, number: None, issued: false };
+                let asked = |engagement| Engaged {
+                    engagement,
+                    source: source.clone(),
+                    on,
+                    number: None,
+                    issued: false,
+                };
                 engaged.extend(judged.engages().into_iter().map(asked));
             }
         }

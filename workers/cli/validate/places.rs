@@ -39,7 +39,11 @@ impl<'a> Places<'a> {
         for step in steps(path) {
             let found = match value {
                 // Of a field that stands there twice the second is the one too many.
-                Value::Object(object) => object.properties.iter().rfind(|field| field.name.as_str() == step).map(|field| &field.value),
+                Value::Object(object) => object
+                    .properties
+                    .iter()
+                    .rfind(|field| field.name.as_str() == step)
+                    .map(|field| &field.value),
                 Value::Array(array) => step.parse().ok().and_then(|index: usize| array.elements.get(index)),
                 _ => None,
             };

@@ -77,9 +77,11 @@ impl Checked {
     pub(super) fn new(file: &Arc<str>, piece: &Piece, payload: &[u8], decided: Decided) -> Self {
         let Decided { about, violations, calculations, repeats, stored, broken_at } = decided;
         let verdict = if violations.is_empty() { Verdict::Accepted } else { Verdict::Rejected };
-        let ranges = if violations.is_empty() || broken_at.is_some() { None } else { Some(Places::of(payload)) };
+        let ranges =
+            if violations.is_empty() || broken_at.is_some() { None } else { Some(Places::of(payload)) };
         let placed = |violation: ViolationV1| {
-            let offset = broken_at.or_else(|| Some(ranges.as_ref()?.offset(&violation.path))).unwrap_or_default();
+            let offset =
+                broken_at.or_else(|| Some(ranges.as_ref()?.offset(&violation.path))).unwrap_or_default();
             let Position { line, column } = piece.at.after(&payload[..offset]);
             Placed { violation, line, column }
         };
@@ -104,14 +106,22 @@ impl Checked {
         for Placed { violation, line, column } in &self.violations {
             let message = printable(&language.message(violation));
             let (file, path) = (printable(&self.file), printable(&violation.path));
-            let _ = writeln!(text, "{file}:{line}:{column}: error: {message} [{}] {path}", printable(&violation.code));
+            let _ = writeln!(
+                text,
+                "{file}:{line}:{column}: error: {message} [{}] {path}",
+                printable(&violation.code)
+            );
         }
         text
     }
 
     fn json(&self) -> Result<String, Failure> {
         let text = serde_json::to_string_pretty(self).map_err(Failure::internal)?;
-        let text = if text.chars().any(|character| character != '\n' && is_obeyed(character)) { harmless_json(&text) } else { text };
+        let text = if text.chars().any(|character| character != '\n' && is_obeyed(character)) {
+            harmless_json(&text)
+        } else {
+            text
+        };
         Ok(text.replace('\n', "\n    "))
     }
 }
@@ -149,8 +159,12 @@ impl Report {
             self.summary.count(checked);
         }
         match self.format {
-            Format::Table => tell(&checked.par_iter().map(|checked| self.words.block(checked)).collect::<Vec<_>>()),
-            Format::Lines => tell(&checked.par_iter().map(|checked| checked.lines(self.words.language())).collect::<Vec<_>>()),
+            Format::Table => {
+                tell(&checked.par_iter().map(|checked| self.words.block(checked)).collect::<Vec<_>>())
+            }
+            Format::Lines => tell(
+                &checked.par_iter().map(|checked| checked.lines(self.words.language())).collect::<Vec<_>>(),
+            ),
             Format::Json => {
                 let texts: Vec<String> = checked.par_iter().map(Checked::json).collect::<Result<_, _>>()?;
                 let mut texts: Vec<String> = self.last.take().into_iter().chain(texts).collect();
@@ -219,7 +233,8 @@ impl Summary {
 
     fn line(self) -> String {
         let noun = if self.applications == 1 { "application" } else { "applications" };
-        let mut line = format!("{} {noun}: {} accepted, {} rejected", self.applications, self.accepted, self.rejected);
+        let mut line =
+            format!("{} {noun}: {} accepted, {} rejected", self.applications, self.accepted, self.rejected);
         for (count, what) in [(self.repeated, "repeated"), (self.stored, "known to the database")] {
             if count > 0 {
                 let _ = write!(line, "; {count} {what}");

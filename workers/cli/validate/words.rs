@@ -48,14 +48,20 @@ impl Language {
     /// The sum behind an amount rule, so that it can be done again.
     fn calculation(self, calculation: &CalculationV1) -> String {
         let CalculationV1 { kept, bound, percentage, .. } = calculation;
-        let [amount, limit, base_amount] = [calculation.amount, calculation.limit, calculation.base_amount].map(|yen| self.say(&yen));
+        let [amount, limit, base_amount] =
+            [calculation.amount, calculation.limit, calculation.base_amount].map(|yen| self.say(&yen));
         let base = self.say(&calculation.base);
-        let (ratio, unit) = (calculation.ratio.map(|ratio| self.say(&ratio)), calculation.rounding_unit.map(|unit| self.say(&unit)));
+        let (ratio, unit) = (
+            calculation.ratio.map(|ratio| self.say(&ratio)),
+            calculation.rounding_unit.map(|unit| self.say(&unit)),
+        );
         let what = self.what(calculation);
         match self {
             Self::Ja => {
                 let rule = match (ratio, unit) {
-                    (Some(ratio), Some(unit)) => format!("{base}{base_amount}の{ratio}（{unit}未満切捨て）＝{limit}"),
+                    (Some(ratio), Some(unit)) => {
+                        format!("{base}{base_amount}の{ratio}（{unit}未満切捨て）＝{limit}")
+                    }
                     (Some(ratio), None) => format!("{base}{base_amount}の{ratio}＝{limit}"),
                     (None, _) => limit,
                 };
@@ -65,13 +71,17 @@ impl Language {
             }
             Self::En => {
                 let rule = match (ratio, unit) {
-                    (Some(ratio), Some(unit)) => format!("{ratio} of the {base} of {base_amount}, rounded down to {unit} = {limit}"),
+                    (Some(ratio), Some(unit)) => {
+                        format!("{ratio} of the {base} of {base_amount}, rounded down to {unit} = {limit}")
+                    }
                     (Some(ratio), None) => format!("{ratio} of the {base} of {base_amount} = {limit}"),
                     (None, _) => limit,
                 };
                 let bound = if *bound == BoundV1::AtMost { "at most" } else { "at least" };
                 let verdict = if *kept { "kept" } else { "broken" };
-                format!("calculation: {bound} {rule}; the {what} is {amount} ({percentage}% of the {base}): {verdict}")
+                format!(
+                    "calculation: {bound} {rule}; the {what} is {amount} ({percentage}% of the {base}): {verdict}"
+                )
             }
         }
     }
@@ -111,7 +121,10 @@ impl Words {
 
     /// What is said of an application: of one that is accepted nothing, unless there is something to say.
     pub(super) fn block(&self, checked: &Checked) -> String {
-        let speaks = self.verbose || checked.verdict == Verdict::Rejected || checked.repeats.is_some() || checked.stored;
+        let speaks = self.verbose
+            || checked.verdict == Verdict::Rejected
+            || checked.repeats.is_some()
+            || checked.stored;
         if !speaks {
             return String::new();
         }
@@ -121,7 +134,9 @@ impl Words {
             let violation = &placed.violation;
             self.line(&mut text, 2, &printable(&format!("{}  {}", violation.code, violation.path)));
             self.line(&mut text, 4, &printable(&self.language.message(violation)));
-            let about = |calculation: &&CalculationV1| calculation.code == violation.code && calculation.path == violation.path;
+            let about = |calculation: &&CalculationV1| {
+                calculation.code == violation.code && calculation.path == violation.path
+            };
             for calculation in checked.calculations.iter().filter(about) {
                 self.line(&mut text, 4, &printable(&self.language.calculation(calculation)));
             }
@@ -164,7 +179,10 @@ fn head(checked: &Checked) -> String {
         Verdict::Accepted => "accepted",
         Verdict::Rejected => "rejected",
     };
-    let repeated = checked.repeats.as_ref().map(|first| format!(", repeated: first in {}", place(&first.file, first.line)));
+    let repeated = checked
+        .repeats
+        .as_ref()
+        .map(|first| format!(", repeated: first in {}", place(&first.file, first.line)));
     let stored = if checked.stored { ", known to the database" } else { "" };
     let place = place(&checked.file, checked.line);
     printable(&format!("{verdict}  {place}  {identity}{}{stored}", repeated.unwrap_or_default()))
@@ -183,7 +201,10 @@ fn shortened(text: &str) -> String {
 fn width() -> usize {
     const OTHERWISE: usize = 100;
     const LEAST: usize = 40;
-    let terminal = || terminal_size::terminal_size_of(std::io::stdout()).map(|(terminal_size::Width(width), _)| usize::from(width));
+    let terminal = || {
+        terminal_size::terminal_size_of(std::io::stdout())
+            .map(|(terminal_size::Width(width), _)| usize::from(width))
+    };
     let environment = || std::env::var("COLUMNS").ok()?.parse().ok();
     terminal().or_else(environment).unwrap_or(OTHERWISE).max(LEAST)
 }
@@ -240,7 +261,10 @@ mod tests {
             assert!(parts.iter().all(|part| part.trim_end().width() <= width), "{width}: {parts:?}");
         }
         for part in wrapped(text, 30) {
-            assert!(!part.starts_with(['、', '。', '」', '）']) && !part.trim_end().ends_with(['「', '（']), "{part}");
+            assert!(
+                !part.starts_with(['、', '。', '」', '）']) && !part.trim_end().ends_with(['「', '（']),
+                "{part}"
+            );
         }
         assert_eq!(wrapped("", 10), [""; 0]);
     }

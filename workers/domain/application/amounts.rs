@@ -146,9 +146,15 @@ fn cap(path: String, figures: &Figures, ratio: Ratio, unit: Yen) -> Finding {
 /// What may be asked for instead.
 fn remedy(most: Yen) -> Both {
     if most > Yen(0) {
-        Both { ja: format!("{most}以内の金額をご入力ください。"), en: format!("at most {} yen", money::grouped(most.0)) }
+        Both {
+            ja: format!("{most}以内の金額をご入力ください。"),
+            en: format!("at most {} yen", money::grouped(most.0)),
+        }
     } else {
-        Both { ja: "この契約ではお申し込みいただけません。".to_owned(), en: "nothing can be asked for".to_owned() }
+        Both {
+            ja: "この契約ではお申し込みいただけません。".to_owned(),
+            en: "nothing can be asked for".to_owned(),
+        }
     }
 }
 
@@ -156,11 +162,22 @@ fn remedy(most: Yen) -> Both {
 pub(super) fn maximum(path: String, figures: &Figures, limit: Yen, obligee: &str) -> Finding {
     let (base, base_amount) = figures.base();
     let amount = figures.amount;
-    let measure =
-        Measure { code: Code::AmountExceedsMaximum, bound: BoundV1::AtMost, limit, base, base_amount, ratio: None, rounding_unit: None };
+    let measure = Measure {
+        code: Code::AmountExceedsMaximum,
+        bound: BoundV1::AtMost,
+        limit,
+        base,
+        base_amount,
+        ratio: None,
+        rounding_unit: None,
+    };
     let calculation = measure.hold(path, amount);
-    let breach =
-        (!calculation.kept).then(|| Breach::AmountExceedsMaximum { amount, product: figures.product, obligee: obligee.to_owned(), limit });
+    let breach = (!calculation.kept).then(|| Breach::AmountExceedsMaximum {
+        amount,
+        product: figures.product,
+        obligee: obligee.to_owned(),
+        limit,
+    });
     (calculation, breach)
 }
 
@@ -177,7 +194,12 @@ pub(super) fn minimum_price(figures: &Figures, minimum: Yen, obligee: &str) -> F
         rounding_unit: None,
     };
     let calculation = measure.hold("$.works.contract_price".to_owned(), price);
-    let breach = (!calculation.kept).then(|| Breach::ContractPriceBelowMinimum { obligee: obligee.to_owned(), product, price, minimum });
+    let breach = (!calculation.kept).then(|| Breach::ContractPriceBelowMinimum {
+        obligee: obligee.to_owned(),
+        product,
+        price,
+        minimum,
+    });
     (calculation, breach)
 }
 
@@ -197,7 +219,13 @@ pub(super) fn performance_minimum(path: String, figures: &Figures, limits: &Perf
     };
     let calculation = measure.hold(path, amount);
     let percentage = || calculation.percentage.clone();
-    let breach = (!calculation.kept).then(|| Breach::AmountBelowMinimum { amount, percentage: percentage(), price, ratio, limit });
+    let breach = (!calculation.kept).then(|| Breach::AmountBelowMinimum {
+        amount,
+        percentage: percentage(),
+        price,
+        ratio,
+        limit,
+    });
     (calculation, breach)
 }
 
@@ -221,7 +249,8 @@ impl Total {
         let (base, base_amount) = figures.base();
         let ratio = if figures.low_price { limits.low_price_total } else { limits.total };
         let own = if figures.low_price { limits.low_price_ratio } else { limits.ratio };
-        let cap = base_amount.part_down(own, limits.rounding_unit).min(limits.maximum.unwrap_or(Yen(i64::MAX)));
+        let cap =
+            base_amount.part_down(own, limits.rounding_unit).min(limits.maximum.unwrap_or(Yen(i64::MAX)));
         Self { path, amount: figures.amount, base, base_amount, ratio, unit: limits.rounding_unit, cap }
     }
 
@@ -242,7 +271,17 @@ impl Total {
         let calculation = measure.hold(path, total);
         let breach = (!calculation.kept).then(|| {
             let left = Yen(limit.0.saturating_sub(earlier.0)).min(cap);
-            Breach::AmountExceedsTotal { amount, earlier, total, base, base_amount, ratio, unit, limit, remedy: remedy(left) }
+            Breach::AmountExceedsTotal {
+                amount,
+                earlier,
+                total,
+                base,
+                base_amount,
+                ratio,
+                unit,
+                limit,
+                remedy: remedy(left),
+            }
         });
         (calculation, breach)
     }

@@ -8,14 +8,17 @@
 
 use hosho_schema::{
     messages::{
-        AmendmentReversalV1, AmendmentV1, ApplicationV1, CalculationV1, CancellationV1, ChangeKindV1, ContactV1, ContentV1, CorrectionV1,
-        NotificationV1, ProductLineV1, ProductV1,
+        AmendmentReversalV1, AmendmentV1, ApplicationV1, CalculationV1, CancellationV1, ChangeKindV1,
+        ContactV1, ContentV1, CorrectionV1, NotificationV1, ProductLineV1, ProductV1,
     },
     money::Yen,
     snapshots::{self, Change, ProductLine},
 };
 
-use super::{Facts, Field, Form, IDENTIFIER, Limit, Total, amounts::Finding, form::Place, is_identifier, judge as judge_application, text};
+use super::{
+    Facts, Field, Form, IDENTIFIER, Limit, Total, amounts::Finding, form::Place, is_identifier,
+    judge as judge_application, text,
+};
 use crate::domain::{
     amendment, engagement,
     violation::{self, Breach, Code, Violation},
@@ -114,7 +117,9 @@ pub fn judge(wire: &Wire, subject: &Subject<'_>, facts: &Facts<'_>) -> Judged {
     }
     let content = wire.after().map(|after| content(&application(wire, after, subject, None), facts));
     let after = || content.as_ref().and_then(|judged| judged.application.clone()).map(Box::new);
-    let reason = |form: &mut Form<'_>, reason: &str| form.required(Field::new(Place::Change, "reason", "理由"), reason, Limit::NOTE);
+    let reason = |form: &mut Form<'_>, reason: &str| {
+        form.required(Field::new(Place::Change, "reason", "理由"), reason, Limit::NOTE)
+    };
     let change = match wire {
         Wire::Amendment(_) => after().map(|after| Change::Amendment { after }),
         Wire::Correction(message) => {
@@ -134,7 +139,11 @@ pub fn judge(wire: &Wire, subject: &Subject<'_>, facts: &Facts<'_>) -> Judged {
             }
             let evidence = Field::new(Place::Change, "evidence", "発注者の同意を確認できる書面");
             let evidence = form.optional(evidence, message.evidence.as_deref(), Limit::NOTE);
-            cancelled_on.map(|cancelled_on| Change::Cancellation { cancelled_on, cause: message.cause, evidence })
+            cancelled_on.map(|cancelled_on| Change::Cancellation {
+                cancelled_on,
+                cause: message.cause,
+                evidence,
+            })
         }
     };
     let (own, _) = form.finish();
@@ -187,9 +196,15 @@ fn content(application: &ApplicationV1, facts: &Facts<'_>) -> super::Judged {
 }
 
 /// What rule 9 says of an advance that is changed while there is an interim advance of this amount: the total, and what is wrong with it.
-pub fn total_with_interim(wire: &Wire, subject: &Subject<'_>, interim: Yen, facts: &Facts<'_>) -> Option<Finding> {
+pub fn total_with_interim(
+    wire: &Wire,
+    subject: &Subject<'_>,
+    interim: Yen,
+    facts: &Facts<'_>,
+) -> Option<Finding> {
     let after = wire.after().filter(|_| subject.line.product == ProductV1::AdvancePayment)?;
-    let advance = content(&application(wire, after, subject, None), facts).application?.products.first()?.amount;
+    let advance =
+        content(&application(wire, after, subject, None), facts).application?.products.first()?.amount;
     let total: Total = content(&application(wire, after, subject, Some(interim)), facts).total?;
     Some(total.with(advance))
 }
@@ -241,7 +256,12 @@ impl Judged {
             .collect();
         violation::sort(&mut violations);
         let calculations = content.flat_map(|judged| &judged.calculations);
-        (violations, calculations.map(|calculation| CalculationV1 { path: path(&calculation.path), ..calculation.clone() }).collect())
+        (
+            violations,
+            calculations
+                .map(|calculation| CalculationV1 { path: path(&calculation.path), ..calculation.clone() })
+                .collect(),
+        )
     }
 }
 
@@ -263,9 +283,14 @@ fn path(of_application: &str) -> String {
 
 /// The guarantee number of a change in its normal form.
 pub fn number(wire: &Wire) -> Result<String, Violation> {
-    crate::domain::number::GuaranteeNumber::parse(wire.guarantee())
-        .map(|number| number.to_string())
-        .map_err(|_| Violation::new("$.guarantee", &Breach::GuaranteeMalformed { given: text::quote(wire.guarantee()) }))
+    crate::domain::number::GuaranteeNumber::parse(wire.guarantee()).map(|number| number.to_string()).map_err(
+        |_| {
+            Violation::new(
+                "$.guarantee",
+                &Breach::GuaranteeMalformed { given: text::quote(wire.guarantee()) },
+            )
+        },
+    )
 }
 
 /// The product line that a guarantee was issued for.

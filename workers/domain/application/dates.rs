@@ -36,7 +36,12 @@ pub(super) fn fiscal_year(years: Years, year: i32) -> Option<Breach> {
 
 /// A year and its base come together where an advance is for a contract of several years: without the year 保証期限 would be that of the
 /// whole contract, without the base each year could be paid its part of the whole price.
-pub(super) fn year_and_base(years: Years, product: ProductV1, year: Option<i32>, base: bool) -> Option<Breach> {
+pub(super) fn year_and_base(
+    years: Years,
+    product: ProductV1,
+    year: Option<i32>,
+    base: bool,
+) -> Option<Breach> {
     match (needs_contract(product) && years.0 < years.1, year, base) {
         (true, None, true) => Some(Breach::FiscalYearRequired { years: told(years) }),
         (true, Some(year), false) => Some(Breach::BaseRequired { product, year }),
@@ -51,7 +56,11 @@ pub(super) fn original_contract(original: NaiveDate, contract: NaiveDate) -> Opt
 
 /// An advance is applied for when the contract is signed (rule 10).
 pub(super) fn signed(product: ProductV1, contract: NaiveDate, received: NaiveDate) -> Option<Breach> {
-    (needs_contract(product) && contract > received).then_some(Breach::ContractDateInFuture { product, contract, received })
+    (needs_contract(product) && contract > received).then_some(Breach::ContractDateInFuture {
+        product,
+        contract,
+        received,
+    })
 }
 
 /// An advance is paid on a signed contract; a 契約保証 may come before it (rule 10).

@@ -193,7 +193,10 @@ impl<'a> Form<'a> {
         if trimmed.len() > limit.characters {
             let length = text::length(trimmed);
             if length > limit.characters {
-                self.report(field.path(), &Breach::TextTooLong { field: field.label(), length, most: limit.characters });
+                self.report(
+                    field.path(),
+                    &Breach::TextTooLong { field: field.label(), length, most: limit.characters },
+                );
                 return trimmed.to_owned();
             }
         }
@@ -227,7 +230,10 @@ impl<'a> Form<'a> {
             let _ = write!(ja, "{comma_ja}{position}文字目の「{character}」（{code_point}）");
             let _ = write!(en, "{comma_en}{code_point} at character {position}");
         }
-        self.report(field.path(), &Breach::TextUnprintable { field: field.label(), characters: Both { ja, en } });
+        self.report(
+            field.path(),
+            &Breach::TextUnprintable { field: field.label(), characters: Both { ja, en } },
+        );
     }
 
     /// A whole amount of 1 yen to a trillion; `None` when it was reported.
@@ -236,7 +242,10 @@ impl<'a> Form<'a> {
             Figure::Integer(yen) => i128::from(*yen),
             Figure::Text(typed) => {
                 let Some(yen) = whole(typed) else {
-                    self.report(field.path(), &Breach::AmountMalformed { field: field.label(), given: text::quote(typed) });
+                    self.report(
+                        field.path(),
+                        &Breach::AmountMalformed { field: field.label(), given: text::quote(typed) },
+                    );
                     return None;
                 };
                 yen
@@ -249,7 +258,10 @@ impl<'a> Form<'a> {
         match i64::try_from(yen).map(Yen) {
             Ok(yen) if yen <= LARGEST_AMOUNT => Some(yen),
             _ => {
-                self.report(field.path(), &Breach::AmountTooLarge { field: field.label(), most: LARGEST_AMOUNT });
+                self.report(
+                    field.path(),
+                    &Breach::AmountTooLarge { field: field.label(), most: LARGEST_AMOUNT },
+                );
                 None
             }
         }
@@ -269,7 +281,10 @@ impl<'a> Form<'a> {
             }
         };
         if !(2000..2100).contains(&date.year()) {
-            self.report(field.path(), &Breach::DateImplausible { field: field.label(), given: date.to_string() });
+            self.report(
+                field.path(),
+                &Breach::DateImplausible { field: field.label(), given: date.to_string() },
+            );
             return None;
         }
         Some(date)
@@ -285,12 +300,17 @@ fn not_a_date(field: Label, given: String, error: DateError) -> Breach {
                 ja: format!("この月の末日は{}です。", wareki::format(last)),
                 en: format!("the month ends on {last}"),
             };
-            let none = || Both { ja: "年と月をご確認ください。".to_owned(), en: "there is no such month either".to_owned() };
+            let none = || Both {
+                ja: "年と月をご確認ください。".to_owned(),
+                en: "there is no such month either".to_owned(),
+            };
             Breach::DateNoSuchDay { field, given, remedy: last.map_or_else(none, ends) }
         }
         DateError::OutsideEra { era, first, last, right } => {
-            let period = last.map(wareki::format).map_or_else(|| "から".to_owned(), |last| format!("から{last}まで"));
-            let would_ja = right.as_ref().map(|right| format!("{right}とご入力ください。")).unwrap_or_default();
+            let period =
+                last.map(wareki::format).map_or_else(|| "から".to_owned(), |last| format!("から{last}まで"));
+            let would_ja =
+                right.as_ref().map(|right| format!("{right}とご入力ください。")).unwrap_or_default();
             let would_en = right.map(|right| format!("; {right} would be right")).unwrap_or_default();
             let until = last.map_or_else(|| " on".to_owned(), |last| format!(" to {last}"));
             let remedy = Both {

@@ -19,7 +19,13 @@ pub(super) enum At {
 ///
 /// An absent contract date is no breach here: an advance without one breaks a rule of its own. Where not all dates could be read, only
 /// what no date decides is told.
-pub(super) fn electronic(product: ProductV1, kind: WorksKindV1, obligee: &Obligee, dates: &Dates, all_dates: bool) -> Option<(At, Breach)> {
+pub(super) fn electronic(
+    product: ProductV1,
+    kind: WorksKindV1,
+    obligee: &Obligee,
+    dates: &Dates,
+    all_dates: bool,
+) -> Option<(At, Breach)> {
     let name = obligee.name.clone();
     Some(match obligee.accepts(product, kind, dates).err()? {
         Refusal::DateMissing(_) | Refusal::TooEarly { .. } if !all_dates => return None,
@@ -36,7 +42,13 @@ pub(super) fn electronic(product: ProductV1, kind: WorksKindV1, obligee: &Oblige
         }
         Refusal::TooEarly { start, counted } => (
             At::Medium,
-            Breach::ObligeeNotYetElectronic { obligee: name, basis: start.basis, start: start.on, date: dates.named(start.basis), counted },
+            Breach::ObligeeNotYetElectronic {
+                obligee: name,
+                basis: start.basis,
+                start: start.on,
+                date: dates.named(start.basis),
+                counted,
+            },
         ),
     })
 }
@@ -45,6 +57,9 @@ pub(super) fn electronic(product: ProductV1, kind: WorksKindV1, obligee: &Oblige
 pub(super) fn date_missing(obligee: &Obligee, basis: Basis, what: Both) -> Option<(At, Breach)> {
     match basis {
         Basis::ContractDate | Basis::OriginalContract => None,
-        _ => Some((At::Works(basis.field()), Breach::ObligeeDateMissing { obligee: obligee.name.clone(), basis, what })),
+        _ => Some((
+            At::Works(basis.field()),
+            Breach::ObligeeDateMissing { obligee: obligee.name.clone(), basis, what },
+        )),
     }
 }

@@ -120,15 +120,27 @@ pub fn judge(wire: &ApplicationV1, facts: &Facts<'_>) -> Judged {
     if known.is_none() {
         form.report("$.obligee", &Breach::ObligeeUnknown { given: text::quote(&wire.obligee) });
     }
-    let works::Read { works, dates, all_dates, years } = works::read(&mut form, &wire.works, &wire.products, facts.received_on);
+    let works::Read { works, dates, all_dates, years } =
+        works::read(&mut form, &wire.works, &wire.products, facts.received_on);
     let principal = parties::read(&mut form, &wire.principal);
     let context = Context { obligee: known, works: &works, dates: &dates, all_dates, years };
-    let products::Read { lines: products, indices, total } = products::read(&mut form, &wire.products, context);
+    let products::Read { lines: products, indices, total } =
+        products::read(&mut form, &wire.products, context);
     let mail_address = notification::mail_address(&mut form, &wire.notification, facts.mail_address);
     let contact = notification::contact(&mut form, &wire.contact);
     let (violations, calculations) = form.finish();
     let (source, id) = (wire.source.clone(), wire.id.clone());
-    let application = snapshots::Application { source, id, branch, obligee, works, principal, products, mail_address, contact };
+    let application = snapshots::Application {
+        source,
+        id,
+        branch,
+        obligee,
+        works,
+        principal,
+        products,
+        mail_address,
+        contact,
+    };
     let application = Some(application);
     Judged { application, violations, calculations, indices, total }
 }

@@ -15,7 +15,11 @@ use super::{
 };
 
 /// Where the mail goes; `None` for 希望しない. No message repeats the address.
-pub(super) fn mail_address(form: &mut Form<'_>, wire: &NotificationV1, normal: &(dyn Fn(&str) -> Option<String> + Sync)) -> Option<String> {
+pub(super) fn mail_address(
+    form: &mut Form<'_>,
+    wire: &NotificationV1,
+    normal: &(dyn Fn(&str) -> Option<String> + Sync),
+) -> Option<String> {
     const FIELD: Field = Field::new(Place::Notification, "mail_address", "メールアドレス");
     if !wire.wanted {
         return None;
@@ -45,7 +49,15 @@ pub(super) fn contact(form: &mut Form<'_>, wire: &ContactV1) -> Contact {
         department: note("department", "担当部署", &wire.department),
         position: note("position", "役職", &wire.position),
         name: note("name", "担当者名", &wire.name),
-        telephone: form.telephone(Field::new(Place::Contact, "telephone", "連絡先電話番号"), wire.telephone.as_deref(), Limit::NOTE),
-        remarks: form.optional(Field::new(Place::Contact, "remarks", "連絡事項"), wire.remarks.as_deref(), Limit::REMARKS),
+        telephone: form.telephone(
+            Field::new(Place::Contact, "telephone", "連絡先電話番号"),
+            wire.telephone.as_deref(),
+            Limit::NOTE,
+        ),
+        remarks: form.optional(
+            Field::new(Place::Contact, "remarks", "連絡事項"),
+            wire.remarks.as_deref(),
+            Limit::REMARKS,
+        ),
     }
 }

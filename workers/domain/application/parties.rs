@@ -50,7 +50,11 @@ fn company(form: &mut Form<'_>, place: Place, name: &str, address: &str, represe
         name: form.required(Field::new(place, "name", label("請負契約者の商号", "商号")), name, Limit::NAME),
         address: form.required(field, address, Limit::ADDRESS),
         representative: form.required(
-            Field::new(place, "representative", label("請負契約者の代表者の役職・氏名", "代表者の役職・氏名")),
+            Field::new(
+                place,
+                "representative",
+                label("請負契約者の代表者の役職・氏名", "代表者の役職・氏名"),
+            ),
             representative,
             Limit::PERSON,
         ),

@@ -52,21 +52,32 @@ pub(super) fn read(form: &mut Form<'_>, wires: &[ProductLineV1], context: Contex
             // Told once, however many there are.
             if wires[..index].iter().filter(|line| line.product == product).count() == 1 {
                 let times = wires.iter().filter(|line| line.product == product).count();
-                form.report(Field::new(place, "product", "").path(), &Breach::ProductsDuplicate { product, times });
+                form.report(
+                    Field::new(place, "product", "").path(),
+                    &Breach::ProductsDuplicate { product, times },
+                );
             }
             continue;
         }
         let line = line(form, place, wire);
         if let Some(figures) = figures(&line, context.works) {
-            read.total = amounts(form, place, &figures, limits.map(|limits| (limits, context.obligee))).or(read.total);
+            read.total =
+                amounts(form, place, &figures, limits.map(|limits| (limits, context.obligee))).or(read.total);
         }
         let kind = context.works.kind;
         if product == ProductV1::InterimAdvancePayment && kind != WorksKindV1::Construction {
             form.report(Field::new(place, "product", "").path(), &Breach::InterimWorksOnly { kind });
         }
         if let Some(years) = context.years {
-            match dates::year_and_base(years, product, context.works.fiscal_year, given(wire.this_year_base.as_ref())) {
-                Some(breach @ Breach::BaseRequired { .. }) => form.report(Field::new(place, "this_year_base", "").path(), &breach),
+            match dates::year_and_base(
+                years,
+                product,
+                context.works.fiscal_year,
+                given(wire.this_year_base.as_ref()),
+            ) {
+                Some(breach @ Breach::BaseRequired { .. }) => {
+                    form.report(Field::new(place, "this_year_base", "").path(), &breach)
+                }
                 Some(breach) => form.report("$.works.fiscal_year", &breach),
                 None => {}
             }
@@ -100,7 +111,8 @@ fn limits<'a>(form: &mut Form<'_>, context: Context<'a>) -> Option<&'a Limits> {
     match obligee.limits(context.dates) {
         Ok(limits) => Some(limits),
         Err(basis) => {
-            let what = Both { ja: "保証金額の限度".to_owned(), en: "the limits of amounts".to_owned() };
+            let what =
+                Both { ja: "保証金額の限度".to_owned(), en: "the limits of amounts".to_owned() };
             report(form, Place::Works, media::date_missing(obligee, basis, what));
             None
         }
@@ -125,10 +137,19 @@ fn figures(line: &ProductLine, works: &Works) -> Option<Figures> {
 }
 
 /// Holds the amounts of a line to their limits, and returns what rule 9 says of the total.
-fn amounts(form: &mut Form<'_>, place: Place, figures: &Figures, limits: Option<(&Limits, Option<&Obligee>)>) -> Option<Total> {
+fn amounts(
+    form: &mut Form<'_>,
+    place: Place,
+    figures: &Figures,
+    limits: Option<(&Limits, Option<&Obligee>)>,
+) -> Option<Total> {
     let path = || Field::new(place, "amount", "").path();
     if let Some(base) = figures.this_year_base {
-        form.judged(amounts::base_within_price(Field::new(place, "this_year_base", "").path(), base, figures.price));
+        form.judged(amounts::base_within_price(
+            Field::new(place, "this_year_base", "").path(),
+            base,
+            figures.price,
+        ));
     }
     let Some((limits, obligee)) = limits else {
         form.judged(amounts::within_price(path(), figures));
@@ -178,7 +199,11 @@ fn line(form: &mut Form<'_>, place: Place, wire: &ProductLineV1) -> ProductLine 
         this_year_base,
         bank,
         redeposit,
-        premium_payment: form.required(field("premium_payment", "保証料支払方法"), &wire.premium_payment, Limit::NOTE),
+        premium_payment: form.required(
+            field("premium_payment", "保証料支払方法"),
+            &wire.premium_payment,
+            Limit::NOTE,
+        ),
         bill_to: form.required(field("bill_to", "保証料請求先"), &wire.bill_to, Limit::NOTE),
         calculation_sheet: wire.calculation_sheet,
     }
@@ -196,7 +221,10 @@ fn deposit(form: &mut Form<'_>, place: Place, wire: &ProductLineV1) -> (Option<S
         form.report(field.path(), &Breach::BankRequired { product: wire.product });
     }
     if wire.redeposit.is_none() {
-        form.report(Field::new(place, "redeposit", "").path(), &Breach::RedepositRequired { product: wire.product });
+        form.report(
+            Field::new(place, "redeposit", "").path(),
+            &Breach::RedepositRequired { product: wire.product },
+        );
     }
     (bank, wire.redeposit)
 }

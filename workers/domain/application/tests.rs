@@ -10,7 +10,14 @@ use crate::domain::{
 
 #[test]
 fn a_performance_guarantee_before_the_contract_counts_from_the_day_it_came_in() {
-    let early = with(base(), &[("/obligee", json!("signed")), ("/works/contract_date", Value::Null), ("/products/0", performance())]);
+    let early = with(
+        base(),
+        &[
+            ("/obligee", json!("signed")),
+            ("/works/contract_date", Value::Null),
+            ("/products/0", performance()),
+        ],
+    );
     assert_eq!(codes(verdict(&early, today())), [""; 0]);
     assert_eq!(codes(verdict(&early, day(2026, 11, 19))), ["obligee.not_yet_electronic"]);
     // With an advance beside it the contract is signed already, and its date is what is missing.
@@ -86,9 +93,14 @@ fn what_does_not_belong_to_a_product_is_dropped() {
     line["bank"] = json!("\u{0}");
     line["redeposit"] = json!(true);
     line["this_year_base"] = json!("x");
-    let application = verdict(&with(base(), &[("/products/0", line), ("/notification/wanted", json!(false))]), today()).unwrap();
+    let application =
+        verdict(&with(base(), &[("/products/0", line), ("/notification/wanted", json!(false))]), today())
+            .unwrap();
     let line = &application.products[0];
-    assert_eq!((line.medium, &line.bank, line.redeposit, line.this_year_base), (MediumV1::Electronic, &None, None, None));
+    assert_eq!(
+        (line.medium, &line.bank, line.redeposit, line.this_year_base),
+        (MediumV1::Electronic, &None, None, None)
+    );
     assert_eq!(application.mail_address, None);
 }
 
@@ -129,7 +141,8 @@ fn again(application: &snapshots::Application, mut value: Value) -> Value {
     value["works"]["contract_price"] = json!(application.works.contract_price);
     value["products"][0]["bank"] = json!(application.products[0].bank);
     value["principal"]["name"] = json!(application.principal.company.name);
-    value["contact"] = json!({ "telephone": application.contact.telephone, "remarks": application.contact.remarks });
+    value["contact"] =
+        json!({ "telephone": application.contact.telephone, "remarks": application.contact.remarks });
     value
 }
 

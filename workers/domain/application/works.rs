@@ -25,7 +25,12 @@ pub(super) struct Read {
 }
 
 /// Reads the works.
-pub(super) fn read(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], received: NaiveDate) -> Read {
+pub(super) fn read(
+    form: &mut Form<'_>,
+    wire: &WorksV1,
+    products: &[ProductLineV1],
+    received: NaiveDate,
+) -> Read {
     let field = |name, ja| Field::new(Place::Works, name, ja);
     let name = form.required(field("name", "工事名"), &wire.name, Limit::NAME);
     let number = form.optional(field("number", "工事番号"), wire.number.as_deref(), Limit::NUMBER);
@@ -87,7 +92,12 @@ fn required_date(form: &mut Form<'_>, field: Field, value: &str) -> Option<Naive
 }
 
 /// The dates, and whether each that was given could be read.
-fn read_dates(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], received: NaiveDate) -> (Dates, bool) {
+fn read_dates(
+    form: &mut Form<'_>,
+    wire: &WorksV1,
+    products: &[ProductLineV1],
+    received: NaiveDate,
+) -> (Dates, bool) {
     let mut all_read = true;
     let mut read = |name: &'static str, ja: &'static str, value: &Option<String>| {
         let date = form.date(Field::new(Place::Works, name, ja), value.as_deref());
@@ -103,7 +113,8 @@ fn read_dates(form: &mut Form<'_>, wire: &WorksV1, products: &[ProductLineV1], r
         designated: read("designated_on", "指名日", &wire.designated_on),
         notified: read("notified_on", "通知日", &wire.notified_on),
         awarded: read("awarded_on", "落札決定日", &wire.awarded_on),
-        signed_not_before: (contract.is_none() && !products.iter().any(|line| needs_contract(line.product))).then_some(received),
+        signed_not_before: (contract.is_none() && !products.iter().any(|line| needs_contract(line.product)))
+            .then_some(received),
         received,
     };
     (dates, all_read)

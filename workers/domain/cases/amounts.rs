@@ -135,13 +135,22 @@ cases! {
 fn every_figure_of_a_sum_is_told() {
     let cap = calculation("amount.exceeds_cap", &[(BASE, json!(5_005_000)), (AMOUNT, json!(2_000_001))]);
     assert_eq!((cap.path.as_str(), cap.kept, cap.bound), ("$.products[0].amount", false, BoundV1::AtMost));
-    assert_eq!((cap.base, cap.base_amount, cap.ratio), (BaseV1::ThisYearBase, Yen(5_005_000), Some(Ratio::percent(40))));
-    assert_eq!((cap.rounding_unit, cap.limit, cap.amount), (Some(Yen(10_000)), Yen(2_000_000), Yen(2_000_001)));
+    assert_eq!(
+        (cap.base, cap.base_amount, cap.ratio),
+        (BaseV1::ThisYearBase, Yen(5_005_000), Some(Ratio::percent(40)))
+    );
+    assert_eq!(
+        (cap.rounding_unit, cap.limit, cap.amount),
+        (Some(Yen(10_000)), Yen(2_000_000), Yen(2_000_001))
+    );
     assert_eq!(cap.percentage, "40.0");
     let minimum = calculation("amount.below_minimum", &[("/products/0", performance())]);
     assert_eq!((minimum.kept, minimum.bound, minimum.limit), (true, BoundV1::AtLeast, Yen(1_000_000)));
     let maximum = calculation("amount.exceeds_maximum", &[("/obligee", json!("at-most-3000000"))]);
-    assert_eq!((maximum.kept, maximum.limit, maximum.ratio, maximum.percentage.as_str()), (false, Yen(3_000_000), None, "40.0"));
+    assert_eq!(
+        (maximum.kept, maximum.limit, maximum.ratio, maximum.percentage.as_str()),
+        (false, Yen(3_000_000), None, "40.0")
+    );
 }
 
 #[test]
@@ -151,5 +160,8 @@ fn an_amount_without_a_known_obligee_is_still_held_to_the_price() {
         line["amount"] = json!(10_000_001);
         line
     };
-    assert_eq!(changed(&[("/obligee", json!("closed")), ("/products/0", over)]), ["obligee.unknown", "amount.exceeds_contract_price"]);
+    assert_eq!(
+        changed(&[("/obligee", json!("closed")), ("/products/0", over)]),
+        ["obligee.unknown", "amount.exceeds_contract_price"]
+    );
 }

@@ -10,9 +10,10 @@ use crate::domain::violation::Violation;
 fn payload(payload: &str) -> Codes {
     match decode::<ApplicationV1>(payload.as_bytes()) {
         Ok(_) => vec![],
-        Err(error) => {
-            Violation::malformed::<ApplicationV1>(payload.as_bytes(), &error).iter().map(|violation| violation.code.as_str()).collect()
-        }
+        Err(error) => Violation::malformed::<ApplicationV1>(payload.as_bytes(), &error)
+            .iter()
+            .map(|violation| violation.code.as_str())
+            .collect(),
     }
 }
 

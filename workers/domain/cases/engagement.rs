@@ -3,7 +3,9 @@
 use hosho_schema::messages::{BaseV1, MediumV1, ProductV1};
 use serde_json::json;
 
-use super::{advanced, after, base, cases, changed, engaged, interim, judged, otherwise, performance, set, today, with};
+use super::{
+    advanced, after, base, cases, changed, engaged, interim, judged, otherwise, performance, set, today, with,
+};
 
 cases! {
     products_empty = "products.empty" {
@@ -90,7 +92,9 @@ fn the_same_works_are_found_however_they_are_written() {
     let named = |name: &str| key(&[("/works/name", json!(name))]);
     assert_eq!(named("架空線　１１ 工区"), named("架空線11工区"));
     assert_ne!(named("架空線 1 1工区"), named("架空線 11工区"));
-    for changes in [[("/works/name", json!(""))], [("/obligee", json!("closed"))], [("/works/term/from", json!("x"))]] {
+    for changes in
+        [[("/works/name", json!(""))], [("/obligee", json!("closed"))], [("/works/term/from", json!("x"))]]
+    {
         assert_eq!(key(&changes), None, "{changes:?}");
     }
 }
@@ -101,7 +105,10 @@ fn an_interim_sum_is_told_when_there_is_an_advance() {
     asked.against(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 4_000_000, Some("31075-00001M"))]);
     let (_, calculations) = asked.verdict();
     let total = calculations.iter().find(|calculation| calculation.code == "amount.exceeds_total").unwrap();
-    assert_eq!((total.kept, total.amount.0, total.limit.0, total.percentage.as_str()), (true, 6_000_000, 6_000_000, "60.0"));
+    assert_eq!(
+        (total.kept, total.amount.0, total.limit.0, total.percentage.as_str()),
+        (true, 6_000_000, 6_000_000, "60.0")
+    );
 }
 
 #[test]

@@ -12,7 +12,11 @@ use hosho_schema::messages::ProductV1;
 
 /// An obligee whose start is 2026-11-20, and one date of the works.
 fn start(obligee: &str, field: &str, date: &str) -> Codes {
-    changed(&[("/obligee", json!(obligee)), ("/works/contract_date", json!("2026-11-01")), (&format!("/works/{field}"), json!(date))])
+    changed(&[
+        ("/obligee", json!(obligee)),
+        ("/works/contract_date", json!("2026-11-01")),
+        (&format!("/works/{field}"), json!(date)),
+    ])
 }
 
 cases! {

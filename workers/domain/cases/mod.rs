@@ -75,19 +75,34 @@ macro_rules! cases {
 }
 use cases;
 
-const FAMILIES: [&[Rule]; 8] =
-    [changes::RULES, contract::RULES, text::RULES, amounts::RULES, dates::RULES, parties::RULES, media::RULES, engagement::RULES];
+const FAMILIES: [&[Rule]; 8] = [
+    changes::RULES,
+    contract::RULES,
+    text::RULES,
+    amounts::RULES,
+    dates::RULES,
+    parties::RULES,
+    media::RULES,
+    engagement::RULES,
+];
 
 #[test]
 fn every_code_has_its_cases() {
     let mut missing = Vec::new();
     for code in Code::ALL {
-        let rules: Vec<_> = FAMILIES.iter().flat_map(|rules| rules.iter()).filter(|rule| rule.code == code.as_str()).collect();
+        let rules: Vec<_> = FAMILIES
+            .iter()
+            .flat_map(|rules| rules.iter())
+            .filter(|rule| rule.code == code.as_str())
+            .collect();
         let [rule] = rules[..] else {
             missing.push(code.as_str());
             continue;
         };
-        assert!([true, false].iter().all(|keeps| rule.cases.iter().any(|case| case.keeps == *keeps)), "{code} needs both kinds");
+        assert!(
+            [true, false].iter().all(|keeps| rule.cases.iter().any(|case| case.keeps == *keeps)),
+            "{code} needs both kinds"
+        );
     }
     assert!(missing.is_empty(), "codes without a rule in the table, or with two: {missing:?}");
 }
@@ -107,13 +122,23 @@ pub(super) fn obligee(code: &str, start: Option<Start>) -> Obligee {
         name: "X市".to_owned(),
         title: "X市長".to_owned(),
         electronic: vec![Acceptance {
-            products: vec![ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance],
+            products: vec![
+                ProductV1::AdvancePayment,
+                ProductV1::InterimAdvancePayment,
+                ProductV1::Performance,
+            ],
             kinds: vec![WorksKindV1::Construction],
             start,
         }],
         limits: Timeline::always(usual()),
         limits_basis: Basis::OriginalContract,
-        submission: SubmissionRule { channel: Channel::Upload, department: None, mail_address: None, system: None, subject: None },
+        submission: SubmissionRule {
+            channel: Channel::Upload,
+            department: None,
+            mail_address: None,
+            system: None,
+            subject: None,
+        },
         submission_of: BTreeMap::new(),
     }
 }
@@ -167,7 +192,14 @@ pub(super) fn registry() -> Registry {
 
 fn branches() -> Branches {
     let text = || "x".to_owned();
-    Branches::new([Branch { code: "31".to_owned(), name: text(), address: text(), telephone: text(), fax: text(), mail_address: text() }])
+    Branches::new([Branch {
+        code: "31".to_owned(),
+        name: text(),
+        address: text(),
+        telephone: text(),
+        fax: text(),
+        mail_address: text(),
+    }])
 }
 
 /// A good application: 40 % of ten million yen.
@@ -235,7 +267,10 @@ pub(super) fn judged_wire(wire: &ApplicationV1, received_on: NaiveDate) -> Judge
     application::judge(wire, &facts)
 }
 
-pub(super) fn verdict(value: &Value, received_on: NaiveDate) -> Result<snapshots::Application, Vec<Violation>> {
+pub(super) fn verdict(
+    value: &Value,
+    received_on: NaiveDate,
+) -> Result<snapshots::Application, Vec<Violation>> {
     judged(value, received_on).verdict().0
 }
 
@@ -288,7 +323,13 @@ fn engaged(product: ProductV1, medium: MediumV1, amount: i64, number: Option<&st
         low_price: false,
     };
     let number = number.map(str::to_owned);
-    Engaged { engagement, source: "portal".to_owned(), on: day(2026, 11, 1), issued: number.is_some(), number }
+    Engaged {
+        engagement,
+        source: "portal".to_owned(),
+        on: day(2026, 11, 1),
+        issued: number.is_some(),
+        number,
+    }
 }
 
 /// An advance that was issued for the same works.

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{cases, changed, performance, set};
 
 fn joint_venture(members: usize) -> Value {
-    let company = json!({ "name": "株式会社若葉建設", "address": "若葉県", "representative": "代表取締役 青木 一郎" });
+    let company =
+        json!({ "name": "株式会社若葉建設", "address": "若葉県", "representative": "代表取締役 青木 一郎" });
     json!({ "kind": "joint_venture", "name": "髙﨑・若葉特定建設工事共同企業体", "representative": company, "members": vec![company.clone(); members] })
 }
 

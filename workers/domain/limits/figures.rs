@@ -146,7 +146,10 @@ impl Figure {
 
     /// Whether it is the ratio of 前払金 for one kind of works: what a disaster area raises.
     pub const fn is_of_kind(self) -> bool {
-        matches!(self, Self::AdvanceConstruction | Self::AdvanceDesign | Self::AdvanceSurveying | Self::AdvanceMachinery)
+        matches!(
+            self,
+            Self::AdvanceConstruction | Self::AdvanceDesign | Self::AdvanceSurveying | Self::AdvanceMachinery
+        )
     }
 
     /// Its value; `None` where there is no such bound.

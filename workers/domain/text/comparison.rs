@@ -20,8 +20,13 @@ pub fn comparison(value: &str) -> String {
 /// [`comparison()`] of the name of a company: 株式会社 and its abbreviations are one, and those of the other forms.
 pub fn company(value: &str) -> String {
     let mut name = comparison(value);
-    for (short, long) in [("(株)", "株式会社"), ("(有)", "有限会社"), ("(合)", "合同会社"), ("(資)", "合資会社"), ("(名)", "合名会社")]
-    {
+    for (short, long) in [
+        ("(株)", "株式会社"),
+        ("(有)", "有限会社"),
+        ("(合)", "合同会社"),
+        ("(資)", "合資会社"),
+        ("(名)", "合名会社"),
+    ] {
         if name.contains(short) {
             name = name.replace(short, long);
         }
@@ -52,7 +57,10 @@ fn plain(character: char) -> Option<char> {
     match character {
         ' ' | '\u{3000}' => Some(' '),
         '!'..='~' | '\u{ff01}'..='\u{ff5e}' => Some(unified(narrow(character)).to_ascii_lowercase()),
-        '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fe}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' => Some(unified(character)),
+        '\u{3041}'..='\u{3096}'
+        | '\u{30a1}'..='\u{30fe}'
+        | '\u{3400}'..='\u{4dbf}'
+        | '\u{4e00}'..='\u{9fff}' => Some(unified(character)),
         _ => None,
     }
 }
@@ -60,7 +68,12 @@ fn plain(character: char) -> Option<char> {
 /// [`comparison()`] of any text whatever, many times slower.
 fn composed(value: &str) -> String {
     // Capitals and back is what brings ß and ss together, and the two small sigmas.
-    let folded = value.nfkc().flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfkc();
+    let folded = value
+        .nfkc()
+        .flat_map(char::to_lowercase)
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .nfkc();
     let kept: String = folded.filter(|&character| !is_variation_selector(character)).collect();
     // What was left out may have stood between a kana and its mark.
     spaced(&kept).chars().map(unified).nfkc().collect()
@@ -103,9 +116,14 @@ mod tests {
 
     #[test]
     fn other_texts_stay_others() {
-        for (left, right) in
-            [("髙橋", "高橋"), ("山﨑", "山崎"), ("𠮷野", "吉野"), ("1工区", "2工区"), ("はは", "ばば"), ("一丁目", "ー丁目")]
-        {
+        for (left, right) in [
+            ("髙橋", "高橋"),
+            ("山﨑", "山崎"),
+            ("𠮷野", "吉野"),
+            ("1工区", "2工区"),
+            ("はは", "ばば"),
+            ("一丁目", "ー丁目"),
+        ] {
             assert_ne!(comparison(left), comparison(right));
         }
     }
@@ -113,11 +131,14 @@ mod tests {
     #[test]
     fn every_character_is_settled_at_once() {
         // Unified ideographs and syllables of Hangul have nothing to settle, and are most of Unicode.
-        let plain =
-            |character| matches!(character, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{20000}'..='\u{2f7ff}' | '\u{30000}'..);
+        let plain = |character| matches!(character, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{20000}'..='\u{2f7ff}' | '\u{30000}'..);
         for character in (char::MIN..=char::MAX).filter(|&character| !plain(character)) {
-            for text in [String::from(character), format!("か{character}"), format!("{character}\u{3099}"), format!("a{character}\u{301}")]
-            {
+            for text in [
+                String::from(character),
+                format!("か{character}"),
+                format!("{character}\u{3099}"),
+                format!("a{character}\u{301}"),
+            ] {
                 let once = comparison(&text);
                 assert_eq!(comparison(&once), once, "{text:?}");
             }
@@ -126,8 +147,14 @@ mod tests {
 
     #[test]
     fn a_space_counts_between_digits_alone() {
-        for (text, form) in [("１ １工区", "1 1工区"), ("1　　1", "1 1"), ("1 工区 1", "1工区1"), (" 11 ", "11"), ("1- 1", "1-1"), ("", "")]
-        {
+        for (text, form) in [
+            ("１ １工区", "1 1工区"),
+            ("1　　1", "1 1"),
+            ("1 工区 1", "1工区1"),
+            (" 11 ", "11"),
+            ("1- 1", "1-1"),
+            ("", ""),
+        ] {
             assert_eq!(comparison(text), form);
             assert_eq!(composed(text), form);
         }
@@ -135,8 +162,11 @@ mod tests {
 
     #[test]
     fn forms_of_companies_are_one_with_their_abbreviations() {
-        for (left, right) in [("㈱髙﨑土木", "株式会社 髙﨑土木"), ("髙﨑土木（株）", "髙﨑土木株式会社"), ("㈲若葉", "有限会社若葉")]
-        {
+        for (left, right) in [
+            ("㈱髙﨑土木", "株式会社 髙﨑土木"),
+            ("髙﨑土木（株）", "髙﨑土木株式会社"),
+            ("㈲若葉", "有限会社若葉"),
+        ] {
             assert_eq!(company(left), company(right));
         }
         assert_ne!(company("㈱髙﨑土木"), company("髙﨑土木㈱"));
@@ -144,7 +174,9 @@ mod tests {
 
     #[test]
     fn plain_characters_take_no_other_way_than_all() {
-        for (character, short) in (char::MIN..=char::MAX).filter_map(|character| Some((character, plain(character)?))) {
+        for (character, short) in
+            (char::MIN..=char::MAX).filter_map(|character| Some((character, plain(character)?)))
+        {
             assert_eq!(composed(&String::from(character)), spaced(&String::from(short)));
         }
     }

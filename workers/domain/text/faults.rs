@@ -20,7 +20,10 @@
 
 use icu_properties::{
     CodePointMapData, CodePointSetData,
-    props::{BidiControl, DefaultIgnorableCodePoint, GeneralCategory, NoncharacterCodePoint, PrependedConcatenationMark},
+    props::{
+        BidiControl, DefaultIgnorableCodePoint, GeneralCategory, NoncharacterCodePoint,
+        PrependedConcatenationMark,
+    },
 };
 
 use super::length;
@@ -107,14 +110,24 @@ pub(super) fn fault_of(character: char) -> Option<Fault> {
 fn looked_up(character: char) -> Option<Fault> {
     let category = CodePointMapData::<GeneralCategory>::new().get(character);
     let fault = match category {
-        GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => Fault::Control,
+        GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => {
+            Fault::Control
+        }
         GeneralCategory::PrivateUse => Fault::PrivateUse,
         _ if character == char::REPLACEMENT_CHARACTER => Fault::NotACharacter,
         _ if is_variation_selector(character) => return None,
         _ if CodePointSetData::new::<BidiControl>().contains(character) => Fault::Direction,
         _ if CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character) => Fault::Invisible,
-        GeneralCategory::Format if !CodePointSetData::new::<PrependedConcatenationMark>().contains(character) => Fault::Invisible,
-        GeneralCategory::Unassigned if CodePointSetData::new::<NoncharacterCodePoint>().contains(character) => Fault::NotACharacter,
+        GeneralCategory::Format
+            if !CodePointSetData::new::<PrependedConcatenationMark>().contains(character) =>
+        {
+            Fault::Invisible
+        }
+        GeneralCategory::Unassigned
+            if CodePointSetData::new::<NoncharacterCodePoint>().contains(character) =>
+        {
+            Fault::NotACharacter
+        }
         GeneralCategory::Unassigned => Fault::Unassigned,
         _ => return None,
     };
@@ -149,7 +162,11 @@ mod tests {
             ("か\u{3099}", None),
             ("☎️①㈱é\u{600}", None),
         ] {
-            assert_eq!(fault(text, Lines::One).map(|found| (found.fault, found.position)), expected, "{text:?}");
+            assert_eq!(
+                fault(text, Lines::One).map(|found| (found.fault, found.position)),
+                expected,
+                "{text:?}"
+            );
         }
         assert_eq!(fault("一\r\n二\t", Lines::Many), None);
         assert_eq!(fault("一\u{b}", Lines::Many).map(|found| found.position), Some(2));
@@ -181,7 +198,9 @@ mod tests {
     fn by_ranges(character: char) -> Option<Fault> {
         Some(match character {
             _ if is_control(character) => Fault::Control,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Fault::Direction,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                Fault::Direction
+            }
             '\u{ad}'
             | '\u{34f}'
             | '\u{115f}'
@@ -197,7 +216,9 @@ mod tests {
             | '\u{ffa0}'
             | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e00ff}' => Fault::Invisible,
-            '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}' => Fault::PrivateUse,
+            '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}' => {
+                Fault::PrivateUse
+            }
             '\u{fffd}' | '\u{fdd0}'..='\u{fdef}' => Fault::NotACharacter,
             _ if u32::from(character) & 0xfffe == 0xfffe => Fault::NotACharacter,
             _ => return None,

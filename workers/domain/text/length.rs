@@ -34,7 +34,8 @@ pub fn length(value: &str) -> usize {
 /// Whether the character is drawn upon the one before it.
 pub(super) fn is_mark(character: char) -> bool {
     let category = || CodePointMapData::<GeneralCategory>::new().get(character);
-    is_variation_selector(character) || matches!(category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
+    is_variation_selector(character)
+        || matches!(category(), GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
 
 #[cfg(test)]

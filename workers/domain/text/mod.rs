@@ -60,7 +60,9 @@ pub fn quote(value: &str) -> String {
 /// Whether codes, figures or days are written with the character.
 fn is_quotable(character: char) -> bool {
     const WORDS: &str = "〇一二三四五六七八九十百千万億兆円年月日元令和平成昭㋿㍻㍼、";
-    matches!(character, ' '..='~' | '\u{3000}' | '\u{ff01}'..='\u{ff5e}') || is_hyphen(character) || WORDS.contains(character)
+    matches!(character, ' '..='~' | '\u{3000}' | '\u{ff01}'..='\u{ff5e}')
+        || is_hyphen(character)
+        || WORDS.contains(character)
 }
 
 /// Writes a character's code point as `U+9AD9`.

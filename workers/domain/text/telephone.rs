@@ -12,15 +12,19 @@ use super::{
 /// Narrows a telephone number. A hyphen counts as one only beside a digit, so that `センター` keeps its ー.
 pub fn telephone(value: &str) -> String {
     let characters: Vec<char> = value.chars().map(narrow_digit).collect();
-    let digit_at = |index: Option<usize>| index.and_then(|index| characters.get(index)).is_some_and(char::is_ascii_digit);
+    let digit_at = |index: Option<usize>| {
+        index.and_then(|index| characters.get(index)).is_some_and(char::is_ascii_digit)
+    };
     characters
         .iter()
         .enumerate()
-        .map(
-            |(index, &character)| {
-                if is_hyphen(character) && digit_at(index.checked_sub(1)) && digit_at(index.checked_add(1)) { '-' } else { character }
-            },
-        )
+        .map(|(index, &character)| {
+            if is_hyphen(character) && digit_at(index.checked_sub(1)) && digit_at(index.checked_add(1)) {
+                '-'
+            } else {
+                character
+            }
+        })
         .collect()
 }
 
@@ -68,7 +72,11 @@ fn number(typed: &str) -> Option<(String, &str)> {
                 rest = characters.as_str();
             }
             Some('(') => {
-                let Some((digits, behind)) = parenthesised(next).filter(|(inner, _)| inner.chars().all(is_digit)) else { break };
+                let Some((digits, behind)) =
+                    parenthesised(next).filter(|(inner, _)| inner.chars().all(is_digit))
+                else {
+                    break;
+                };
                 normal.push('(');
                 normal.extend(digits.chars().map(narrow));
                 normal.push(')');
@@ -114,7 +122,9 @@ fn remark(text: &str) -> Option<(String, &str)> {
     let Some((inner, behind)) = parenthesised(text) else { return extension(text) };
     match extension(inner) {
         Some((extension, "")) => Some((extension, behind)),
-        _ => (length(inner) <= WORDS && fault(inner, Lines::One).is_none()).then(|| (inner.to_owned(), behind)),
+        _ => {
+            (length(inner) <= WORDS && fault(inner, Lines::One).is_none()).then(|| (inner.to_owned(), behind))
+        }
     }
 }
 
@@ -123,7 +133,12 @@ fn extension(text: &str) -> Option<(String, &str)> {
     let word = |word: &str| {
         let end = text.char_indices().nth(word.chars().count()).map_or(text.len(), |(end, _)| end);
         let (start, behind) = text.split_at(end);
-        start.chars().map(narrow).map(|character| character.to_ascii_lowercase()).eq(word.chars()).then_some(behind)
+        start
+            .chars()
+            .map(narrow)
+            .map(|character| character.to_ascii_lowercase())
+            .eq(word.chars())
+            .then_some(behind)
     };
     let behind = ["内線番号", "内線", "ext"].into_iter().find_map(word)?;
     let figure = behind.trim_start_matches(|character| matches!(narrow(character), ' ' | ':' | '.'));

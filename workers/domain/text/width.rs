@@ -23,19 +23,24 @@ pub fn bank_name(value: &str) -> String {
         }
     }
     // A half-width mark that met no kana stands alone: the spacing form is its full-width twin.
-    if value.contains(['ﾞ', 'ﾟ']) { wide.replace('\u{3099}', "゛").replace('\u{309a}', "゜") } else { wide }
+    if value.contains(['ﾞ', 'ﾟ']) {
+        wide.replace('\u{3099}', "゛").replace('\u{309a}', "゜")
+    } else {
+        wide
+    }
 }
 
 /// Half-width katakana U+FF61..U+FF9D in order, without the two marks that follow.
-const WIDE_KANA: &str =
-    "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン";
+const WIDE_KANA: &str = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン";
 
 fn widened(character: char) -> char {
     match character {
         ' ' | '\u{a0}' => '\u{3000}',
         '!'..='~' => char::from_u32(u32::from(character) + 0xfee0).unwrap_or(character),
         '¥' => '￥',
-        '\u{ff61}'..='\u{ff9d}' => WIDE_KANA.chars().nth((u32::from(character) - 0xff61) as usize).unwrap_or(character),
+        '\u{ff61}'..='\u{ff9d}' => {
+            WIDE_KANA.chars().nth((u32::from(character) - 0xff61) as usize).unwrap_or(character)
+        }
         'ﾞ' => '\u{3099}',
         'ﾟ' => '\u{309a}',
         _ => character,
@@ -44,8 +49,10 @@ fn widened(character: char) -> char {
 
 /// The kana with dakuten: カ → ガ.
 fn voiced(kana: char) -> Option<char> {
-    const PLAIN: &str = "カキクケコサシスセソタチツテトハヒフヘホウワヲかきくけこさしすせそたちつてとはひふへほう";
-    const VOICED: &str = "ガギグゲゴザジズゼゾダヂヅデドバビブベボヴヷヺがぎぐげござじずぜぞだぢづでどばびぶべぼゔ";
+    const PLAIN: &str =
+        "カキクケコサシスセソタチツテトハヒフヘホウワヲかきくけこさしすせそたちつてとはひふへほう";
+    const VOICED: &str =
+        "ガギグゲゴザジズゼゾダヂヅデドバビブベボヴヷヺがぎぐげござじずぜぞだぢづでどばびぶべぼゔ";
     twin(kana, PLAIN, VOICED)
 }
 
@@ -62,7 +69,15 @@ fn twin(kana: char, from: &str, to: &str) -> Option<char> {
 pub(in crate::domain) fn is_hyphen(character: char) -> bool {
     matches!(
         character,
-        '-' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{2500}' | '\u{30fc}' | '\u{fe63}' | '\u{ff0d}' | '\u{ff70}'
+        '-' | '\u{2010}'
+            ..='\u{2015}'
+                | '\u{2043}'
+                | '\u{2212}'
+                | '\u{2500}'
+                | '\u{30fc}'
+                | '\u{fe63}'
+                | '\u{ff0d}'
+                | '\u{ff70}'
     )
 }
 
@@ -104,7 +119,9 @@ pub fn ungrouped(value: &str) -> Option<String> {
     let mut groups = figure.split([',', '，', '、']);
     let first = groups.next()?;
     let whole = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
-    let fits = (1..=3).contains(&first.len()) && whole(first) && groups.all(|group| group.len() == 3 && whole(group));
+    let fits = (1..=3).contains(&first.len())
+        && whole(first)
+        && groups.all(|group| group.len() == 3 && whole(group));
     fits.then(|| format!("{sign}{}", figure.replace([',', '，', '、'], "")))
 }
 

@@ -44,7 +44,8 @@ impl Violation {
         if let DecodeError::NotJson { problem, line, column } = error {
             return vec![Self::not_json(problem, *line, *column)];
         }
-        let mut violations: Vec<Self> = messages::misfits::<M>(payload, error).into_iter().map(Self::misfit).collect();
+        let mut violations: Vec<Self> =
+            messages::misfits::<M>(payload, error).into_iter().map(Self::misfit).collect();
         sort(&mut violations);
         violations
     }
@@ -57,10 +58,13 @@ impl Violation {
     fn misfit(misfit: Misfit) -> Self {
         let path = harmless_path(&misfit.path);
         let (ja, en) = match misfit.fault {
-            MisfitFault::Unknown => {
-                ("この項目は定められていません。綴りをご確認ください。".to_owned(), "the contract knows no such field".to_owned())
+            MisfitFault::Unknown => (
+                "この項目は定められていません。綴りをご確認ください。".to_owned(),
+                "the contract knows no such field".to_owned(),
+            ),
+            MisfitFault::Missing => {
+                ("必須の項目がありません。".to_owned(), "the field is required, and missing".to_owned())
             }
-            MisfitFault::Missing => ("必須の項目がありません。".to_owned(), "the field is required, and missing".to_owned()),
             MisfitFault::Type(right) => {
                 let names: Vec<&str> = right.iter().map(|name| type_ja(name)).collect();
                 let right = right.join(" or ");
@@ -71,9 +75,14 @@ impl Violation {
             }
             MisfitFault::Choice(words) => {
                 let words = words.join(", ");
-                (format!("選べない値です。{words} のいずれかをご指定ください。"), format!("the value is not one of {words}"))
+                (
+                    format!("選べない値です。{words} のいずれかをご指定ください。"),
+                    format!("the value is not one of {words}"),
+                )
             }
-            MisfitFault::Other(problem) => ("項目の過不足と値の型をご確認ください。".to_owned(), redacted(&problem)),
+            MisfitFault::Other(problem) => {
+                ("項目の過不足と値の型をご確認ください。".to_owned(), redacted(&problem))
+            }
         };
         Self::new(path.clone(), &Breach::MessageMalformed { path, problem: Both { ja, en } })
     }
@@ -156,12 +165,15 @@ fn redacted(problem: &str) -> String {
 }
 
 fn is_word(word: &str) -> bool {
-    word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+    word.len() <= 40
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
 /// A path may end in an unknown field's name, which is text from outside: it is dropped unless it is a plain word.
 fn harmless_path(path: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || matches!(character, '$' | '.' | '_' | '-' | '[' | ']');
+    let plain = |character: char| {
+        character.is_ascii_alphanumeric() || matches!(character, '$' | '.' | '_' | '-' | '[' | ']')
+    };
     let Some(bad) = path.find(|character| !plain(character)) else { return path.chars().take(200).collect() };
     let known = path[..bad].rfind('.').unwrap_or_default();
     format!("{}.…", path[..known].chars().take(200).collect::<String>())
@@ -219,7 +231,11 @@ mod tests {
         let branch = violations.iter().find(|violation| violation.path == "$.branch").unwrap();
         assert_eq!(branch.message_en, "the value is of the wrong type: string is right");
         assert!(branch.message_ja.contains("文字列"), "{branch:?}");
-        assert!(violations.iter().any(|violation| violation.path == "$.works" && violation.message_en.contains("missing")));
+        assert!(
+            violations
+                .iter()
+                .any(|violation| violation.path == "$.works" && violation.message_en.contains("missing"))
+        );
         assert_eq!(malformed(b"{\"source\"")[0].path, "$");
     }
 

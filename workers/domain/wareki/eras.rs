@@ -59,7 +59,9 @@ pub(super) fn of(date: NaiveDate) -> Option<&'static Era> {
 /// Takes the era a text begins with: 令和, ㋿, or R in either case and width.
 pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
     ERAS.iter().find_map(|era| {
-        let letter = |character: char| text::narrow(character).to_ascii_uppercase() == era.letter || character == era.square;
+        let letter = |character: char| {
+            text::narrow(character).to_ascii_uppercase() == era.letter || character == era.square
+        };
         given.strip_prefix(era.name).or_else(|| given.strip_prefix(letter)).map(|rest| (era, rest))
     })
 }
@@ -67,13 +69,20 @@ pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
 /// The eras in order. Found once: to ask the calendar for every day would cost more than all else that is done with a date.
 static ERAS: LazyLock<Vec<Era>> = LazyLock::new(|| {
     let changes = changes();
-    let last = |index: usize| changes.get(index + 1).and_then(|(_, next): &(EraYear, NaiveDate)| next.pred_opt());
+    let last =
+        |index: usize| changes.get(index + 1).and_then(|(_, next): &(EraYear, NaiveDate)| next.pred_opt());
     let spelling = |year: &EraYear| SPELLINGS.iter().find(|spelling| year.era.as_str() == spelling.code);
     changes
         .iter()
         .enumerate()
         .filter_map(|(index, (year, first))| spelling(year).map(|spelling| (spelling, *first, last(index))))
-        .map(|(&Spelling { name, letter, square, .. }, first, last)| Era { name, first, last, letter, square })
+        .map(|(&Spelling { name, letter, square, .. }, first, last)| Era {
+            name,
+            first,
+            last,
+            letter,
+            square,
+        })
         .collect()
 });
 
@@ -109,15 +118,20 @@ mod tests {
     #[test]
     fn every_era_of_the_calendar_from_showa_on_has_a_spelling() {
         let changes = changes();
-        let codes: Vec<&str> = changes.iter().map(|(year, _)| year.era.as_str()).skip_while(|&code| code != "showa").collect();
+        let codes: Vec<&str> =
+            changes.iter().map(|(year, _)| year.era.as_str()).skip_while(|&code| code != "showa").collect();
         assert_eq!(codes, SPELLINGS.map(|spelling| spelling.code), "the calendar has learned an era");
         assert_eq!(ERAS.len(), SPELLINGS.len());
     }
 
     #[test]
     fn eras_follow_one_another_and_the_last_has_no_end() {
-        let eras: Vec<String> = ERAS.iter().map(|era| format!("{} {} {:?}", era.name, era.first, era.last)).collect();
-        assert_eq!(eras, ["昭和 1926-12-25 Some(1989-01-07)", "平成 1989-01-08 Some(2019-04-30)", "令和 2019-05-01 None"]);
+        let eras: Vec<String> =
+            ERAS.iter().map(|era| format!("{} {} {:?}", era.name, era.first, era.last)).collect();
+        assert_eq!(
+            eras,
+            ["昭和 1926-12-25 Some(1989-01-07)", "平成 1989-01-08 Some(2019-04-30)", "令和 2019-05-01 None"]
+        );
     }
 
     #[test]

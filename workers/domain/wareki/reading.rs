@@ -52,7 +52,10 @@ fn month_ends(last: Option<NaiveDate>) -> String {
 }
 
 fn era_lasts(first: NaiveDate, last: Option<NaiveDate>) -> String {
-    last.map_or_else(|| format!("which began on {first}"), |last| format!("which lasted from {first} to {last}"))
+    last.map_or_else(
+        || format!("which began on {first}"),
+        |last| format!("which lasted from {first} to {last}"),
+    )
 }
 
 fn would_be(right: Option<&str>) -> String {
@@ -81,8 +84,11 @@ pub fn parse(text: &str) -> Result<NaiveDate, DateError> {
 /// The figures of `YYYY-MM-DD` in plain ASCII: nearly every date comes in this form, and it costs a few nanoseconds only.
 fn iso(text: &str) -> Option<(u16, u16, u16)> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
-    let figure =
-        |digits: &[u8]| digits.iter().try_fold(0, |sum, &digit| digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0')));
+    let figure = |digits: &[u8]| {
+        digits
+            .iter()
+            .try_fold(0, |sum, &digit| digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0')))
+    };
     let [year @ .., b'-', _, _, b'-', _, _] = bytes else { return None };
     Some((figure(year)?, figure(&bytes[5..7])?, figure(&bytes[8..])?))
 }
@@ -286,11 +292,17 @@ mod tests {
     #[test]
     fn errors_say_what_would_be_right() {
         for (text, told) in [
-            ("平成31年5月1日", "not a day of 平成, which lasted from 1989-01-08 to 2019-04-30: 令和元年5月1日 would be right"),
+            (
+                "平成31年5月1日",
+                "not a day of 平成, which lasted from 1989-01-08 to 2019-04-30: 令和元年5月1日 would be right",
+            ),
             ("令和0年7月1日", "not a day of 令和, which began on 2019-05-01"),
             ("2026-02-29", "the calendar has no such day: the month ends on 2026-02-28"),
             ("2026-13-01", "the calendar has no such day"),
-            ("あした", "not a day in any form that is read, such as 2026-07-01, 2026年7月1日, 令和8年7月1日 or R8.7.1"),
+            (
+                "あした",
+                "not a day in any form that is read, such as 2026-07-01, 2026年7月1日, 令和8年7月1日 or R8.7.1",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), told);
         }
@@ -372,7 +384,8 @@ mod tests {
     }
 
     fn a_day(from: NaiveDate, to: NaiveDate) -> impl Strategy<Value = NaiveDate> {
-        (from.num_days_from_ce()..=to.num_days_from_ce()).prop_map(|days| NaiveDate::from_num_days_from_ce_opt(days).unwrap())
+        (from.num_days_from_ce()..=to.num_days_from_ce())
+            .prop_map(|days| NaiveDate::from_num_days_from_ce_opt(days).unwrap())
     }
 
     fn wide(text: &str) -> String {

@@ -30,7 +30,9 @@ fn look(progress: Progress, settled: &[(&str, usize)]) -> Look {
         failed_again: None,
         finished_at: None,
     };
-    let settled = settled.iter().flat_map(|(cause, count)| std::iter::repeat_n((!cause.is_empty()).then(|| (*cause).to_owned()), *count));
+    let settled = settled.iter().flat_map(|(cause, count)| {
+        std::iter::repeat_n((!cause.is_empty()).then(|| (*cause).to_owned()), *count)
+    });
     Look { replay, progress, settled: settled.collect() }
 }
 
@@ -105,7 +107,11 @@ impl Broker for Stub {
         self.in_process
     }
 
-    fn consume(&self, source: Source, prefetch: u16) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
+    fn consume(
+        &self,
+        source: Source,
+        prefetch: u16,
+    ) -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>> {
         self.memory.consume(source, prefetch)
     }
 
@@ -153,24 +159,40 @@ struct House {
 impl House {
     fn new(messages: usize, canary: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let pool = Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
+        let pool =
+            Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
         let clock = Clock::fixed("2026-12-01T00:00:00".parse().unwrap());
         let mut connection = pool.get().unwrap();
         db::migrate(&mut connection).unwrap();
         let failed = |number: usize| clock.now() - TimeDelta::seconds(60 - i64::try_from(number).unwrap());
-        let letters: Vec<Letter> = (0..messages).map(|number| letter(&number.to_string(), failed(number))).collect();
+        let letters: Vec<Letter> =
+            (0..messages).map(|number| letter(&number.to_string(), failed(number))).collect();
         failed_message::record(&mut connection, &letters, clock.now()).unwrap();
         clock.advance(TimeDelta::seconds(1));
         let operation = Operation::new(&clock, "failed.replay", "hanako", "a test");
-        let order = Order { filter: Filter::default(), selection: "{}".to_owned(), canary, rate: 100, force: false };
+        let order =
+            Order { filter: Filter::default(), selection: "{}".to_owned(), canary, rate: 100, force: false };
         let id = begin(&mut connection, &operation, &order).unwrap().unwrap().id;
         drop(connection);
-        Self { pool, clock, id, ask: watch::Sender::new(false), leave: watch::Sender::new(true), _folder: folder }
+        Self {
+            pool,
+            clock,
+            id,
+            ask: watch::Sender::new(false),
+            leave: watch::Sender::new(true),
+            _folder: folder,
+        }
     }
 
     fn stub(&self) -> Stub {
         let may_publish = self.leave.subscribe();
-        Stub { memory: Memory::new(stages::NAMES), in_process: true, refuses_first: false, may_publish, calls: Arc::default() }
+        Stub {
+            memory: Memory::new(stages::NAMES),
+            in_process: true,
+            refuses_first: false,
+            may_publish,
+            calls: Arc::default(),
+        }
     }
 
     fn drive(&self, broker: &Stub) -> tokio::task::JoinHandle<Ended> {

@@ -42,7 +42,10 @@ low_price_minimum = "30%"
 
 /// National limits that change on 2027-04-01: 工事 50 % (disaster area 55 %), 低入札 25 %.
 fn two_periods() -> String {
-    let later = NATIONAL.replace("\"40%\"", "\"50%\"").replace("\"45%\"", "\"55%\"").replace("low_price = \"20%\"", "low_price = \"25%\"");
+    let later = NATIONAL
+        .replace("\"40%\"", "\"50%\"")
+        .replace("\"45%\"", "\"55%\"")
+        .replace("low_price = \"20%\"", "low_price = \"25%\"");
     let first = NATIONAL.replacen("[[limits]]", "[[limits]]\nuntil = 2027-03-31", 1);
     format!("{first}{}", later.replacen("[[limits]]", "[[limits]]\nfrom = 2027-04-01", 1))
 }
@@ -76,7 +79,8 @@ fn day(text: &str) -> NaiveDate {
 /// Days on which a figure begins to have a value, with the value and who says it.
 fn history(registry: &Registry, figure: Figure) -> Vec<(String, String, Origin)> {
     let (limits, origins) = (&registry.get("x").unwrap().limits, registry.origins("x").unwrap());
-    let days: BTreeSet<_> = limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
+    let days: BTreeSet<_> =
+        limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
     let told = days.into_iter().map(|from| {
         // Before every day that is named in these tests.
         let on = from.unwrap_or_else(|| day("1990-01-01"));
@@ -114,20 +118,29 @@ fn every_figure_of_a_file_arrives() {
         let (table, key) = figure.name();
         // Impossible beside the other national figures are only the low-price ones, and these values are not.
         let (written, amount) = match figure {
-            Figure::AdvanceLowPrice | Figure::InterimLowPriceRatio => ("\"7.5%\"", Amount::Ratio(Ratio::new(3, 40).unwrap())),
-            Figure::PerformanceMinimum | Figure::InterimRatio => ("\"1/8\"", Amount::Ratio(Ratio::new(1, 8).unwrap())),
+            Figure::AdvanceLowPrice | Figure::InterimLowPriceRatio => {
+                ("\"7.5%\"", Amount::Ratio(Ratio::new(3, 40).unwrap()))
+            }
+            Figure::PerformanceMinimum | Figure::InterimRatio => {
+                ("\"1/8\"", Amount::Ratio(Ratio::new(1, 8).unwrap()))
+            }
             Figure::InterimLowPriceTotal => ("\"60%\"", Amount::Ratio(Ratio::percent(60))),
             _ if figure.is_ratio() => ("\"100%\"", Amount::Ratio(Ratio::WHOLE)),
             _ if figure.is_rounding_unit() => ("1_000", Amount::Yen(Yen(1_000))),
             _ => ("5_000_000", Amount::Yen(Yen(5_000_000))),
         };
-        let registry = load(None, &format!("{OBLIGEE}[[limits]]\n[limits.{table}]\n{key} = {written}\n")).unwrap();
+        let registry =
+            load(None, &format!("{OBLIGEE}[[limits]]\n[limits.{table}]\n{key} = {written}\n")).unwrap();
         let limits = registry.get("x").unwrap().limits.only().unwrap().clone();
         for other in Figure::ALL {
             let expected = if other == figure { Some(amount) } else { other.of(&usual()) };
             assert_eq!(other.of(&limits), expected, "{other} after {figure}");
             let origin = registry.origins("x").unwrap().only().unwrap().of(other);
-            assert_eq!(origin, if other == figure { Origin::Own } else { Origin::National }, "{other} after {figure}");
+            assert_eq!(
+                origin,
+                if other == figure { Origin::Own } else { Origin::National },
+                "{other} after {figure}"
+            );
         }
     }
 }
@@ -159,7 +172,9 @@ fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
         assert_eq!(origin == Origin::Own, maximum.is_some(), "{on}");
     }
     // Open on both sides, and in another order than in time.
-    let open = format!("{OBLIGEE}[[limits]]\nfrom = 2027-04-01\n[[limits]]\nuntil = 2027-03-31\n[limits.performance]\nminimum = \"20%\"\n");
+    let open = format!(
+        "{OBLIGEE}[[limits]]\nfrom = 2027-04-01\n[[limits]]\nuntil = 2027-03-31\n[limits.performance]\nminimum = \"20%\"\n"
+    );
     let registry = load(None, &open).unwrap();
     assert_eq!(
         history(&registry, Figure::PerformanceMinimum),
@@ -185,9 +200,14 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
     );
     assert_eq!(
         history(&registry, Figure::AdvanceDesign),
-        expected(&[("", "30%", Origin::National), ("2026-10-01", "25%", Origin::Own), ("2027-10-01", "30%", Origin::National)])
+        expected(&[
+            ("", "30%", Origin::National),
+            ("2026-10-01", "25%", Origin::Own),
+            ("2027-10-01", "30%", Origin::National)
+        ])
     );
-    let national: Vec<_> = registry.national().iter().map(|(from, limits)| (from, limits.advance.low_price)).collect();
+    let national: Vec<_> =
+        registry.national().iter().map(|(from, limits)| (from, limits.advance.low_price)).collect();
     assert_eq!(national, [(None, Ratio::percent(20)), (Some(day("2027-04-01")), Ratio::percent(25))]);
 
     let disaster = load(Some(&two_periods()), &format!("{OBLIGEE}[[limits]]\nfrom = 2026-10-01\nuntil = 2027-06-30\ndisaster_area = true\n[limits.advance_payment]\ndesign = \"33%\"\n[[limits]]\nfrom = 2027-07-01\ndisaster_area = false\n")).unwrap();
@@ -202,7 +222,11 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
     );
     assert_eq!(
         history(&disaster, Figure::AdvanceDesign),
-        expected(&[("", "30%", Origin::National), ("2026-10-01", "33%", Origin::Own), ("2027-07-01", "30%", Origin::National)])
+        expected(&[
+            ("", "30%", Origin::National),
+            ("2026-10-01", "33%", Origin::Own),
+            ("2027-07-01", "30%", Origin::National)
+        ])
     );
 }
 
@@ -237,7 +261,8 @@ fn assert_told(cases: &[(&str, usize, &str)]) {
     let mut wrong = Vec::new();
     for (text, line, part) in cases {
         let told = problems(None, &format!("{OBLIGEE}{text}\n"));
-        if !matches!(&told[..], [(file, found, problem)] if file == "x.toml" && found == line && problem.contains(part)) {
+        if !matches!(&told[..], [(file, found, problem)] if file == "x.toml" && found == line && problem.contains(part))
+        {
             wrong.push(format!("{text}\n  {line} {part}\n  {told:?}"));
         }
     }
@@ -247,10 +272,26 @@ fn assert_told(cases: &[(&str, usize, &str)]) {
 #[test]
 fn a_figure_that_is_none_is_told_with_its_line() {
     assert_told(&[
-        ("[[limits]]\n[limits.advance_payment]\nconstruction = \"4O%\"", 9, "advance_payment.construction is \"4O%\": a ratio is written"),
-        ("[[limits]]\n[limits.advance_payment]\nconstruction = 40", 9, "advance_payment.construction is 40: a ratio is written"),
-        ("[[limits]]\n[limits.performance]\nminimum = 0.1", 9, "performance.minimum is 0.1: a ratio is written"),
-        ("[[limits]]\n[limits.performance]\nminimum = \"0%\"", 9, "performance.minimum is \"0%\": a ratio is more than 0%"),
+        (
+            "[[limits]]\n[limits.advance_payment]\nconstruction = \"4O%\"",
+            9,
+            "advance_payment.construction is \"4O%\": a ratio is written",
+        ),
+        (
+            "[[limits]]\n[limits.advance_payment]\nconstruction = 40",
+            9,
+            "advance_payment.construction is 40: a ratio is written",
+        ),
+        (
+            "[[limits]]\n[limits.performance]\nminimum = 0.1",
+            9,
+            "performance.minimum is 0.1: a ratio is written",
+        ),
+        (
+            "[[limits]]\n[limits.performance]\nminimum = \"0%\"",
+            9,
+            "performance.minimum is \"0%\": a ratio is more than 0%",
+        ),
         ("[[limits]]\n[limits.performance]\nlow_price_minimum = \"100.1%\"", 9, "at most 100%"),
         ("[[limits]]\n[limits.performance]\nminimum = \"1/0\"", 9, "performance.minimum is \"1/0\""),
         (
@@ -258,15 +299,39 @@ fn a_figure_that_is_none_is_told_with_its_line() {
             10,
             "interim_advance_payment.rounding_unit is 0: a rounding unit is 1, 10",
         ),
-        ("[[limits]]\n[limits.advance_payment]\nrounding_unit = 50_000", 9, "advance_payment.rounding_unit is 50000: a rounding unit"),
+        (
+            "[[limits]]\n[limits.advance_payment]\nrounding_unit = 50_000",
+            9,
+            "advance_payment.rounding_unit is 50000: a rounding unit",
+        ),
         ("[[limits]]\n[limits.advance_payment]\nrounding_unit = 100_000_000", 9, "up to 10_000_000"),
         ("[[limits]]\n[limits.advance_payment]\nrounding_unit = -10", 9, "a rounding unit is"),
-        ("[[limits]]\n[limits.advance_payment]\nminimum_contract_price = 0", 9, "minimum_contract_price is 0: it is more than 0"),
-        ("[[limits]]\n[limits.interim_advance_payment]\nmaximum = -1", 9, "interim_advance_payment.maximum is -1"),
-        ("[[limits]]\n[limits.advance_payment]\nmaximum = \"1億円\"", 9, "advance_payment.maximum is \"1億円\": whole yen"),
+        (
+            "[[limits]]\n[limits.advance_payment]\nminimum_contract_price = 0",
+            9,
+            "minimum_contract_price is 0: it is more than 0",
+        ),
+        (
+            "[[limits]]\n[limits.interim_advance_payment]\nmaximum = -1",
+            9,
+            "interim_advance_payment.maximum is -1",
+        ),
+        (
+            "[[limits]]\n[limits.advance_payment]\nmaximum = \"1億円\"",
+            9,
+            "advance_payment.maximum is \"1億円\": whole yen",
+        ),
         ("[[limits]]\n[limits.advance_payment]\nmaximum = [1]", 9, "advance_payment.maximum is a list"),
-        ("[[limits]]\n[limits.advance_payment]\nratio = \"40%\"", 9, "advance_payment.ratio is unknown: construction, design"),
-        ("[[limits]]\n[limits.performance]\n\"a\\u001b[2J\" = \"40%\"", 9, "unknown: minimum, low_price_minimum are known"),
+        (
+            "[[limits]]\n[limits.advance_payment]\nratio = \"40%\"",
+            9,
+            "advance_payment.ratio is unknown: construction, design",
+        ),
+        (
+            "[[limits]]\n[limits.performance]\n\"a\\u001b[2J\" = \"40%\"",
+            9,
+            "unknown: minimum, low_price_minimum are known",
+        ),
         ("[[limits]]\n[limits.performence]\nminimum = \"40%\"", 8, "unknown field `performence`"),
         ("[[limits]]\n[limits.disaster_area]\ndesign = \"40%\"", 8, "expected a boolean"),
         ("[limits]", 7, "expected a sequence"),
@@ -287,8 +352,16 @@ fn figures_that_contradict_each_other_are_told_with_a_line() {
             9,
             "low_price is 20% nationally and more than advance_payment.construction, which is 19%",
         ),
-        ("[[limits]]\n[limits.advance_payment]\nlow_price = \"36%\"\nconstruction = \"35%\"", 10, "which is 35%"),
-        ("[[limits]]\ndisaster_area = true\n[limits.advance_payment]\nlow_price = \"46%\"", 10, "which is 45% nationally"),
+        (
+            "[[limits]]\n[limits.advance_payment]\nlow_price = \"36%\"\nconstruction = \"35%\"",
+            10,
+            "which is 35%",
+        ),
+        (
+            "[[limits]]\ndisaster_area = true\n[limits.advance_payment]\nlow_price = \"46%\"",
+            10,
+            "which is 45% nationally",
+        ),
         (
             "[[limits]]\n[limits.interim_advance_payment]\nratio = \"61%\"",
             9,
@@ -299,8 +372,16 @@ fn figures_that_contradict_each_other_are_told_with_a_line() {
             9,
             "low_price_total is 30% nationally and more than interim_advance_payment.total, which is 29%",
         ),
-        ("[[limits]]\n[limits.interim_advance_payment]\nlow_price_total = \"61%\"", 9, "low_price_total is 61%"),
-        ("[[limits]]\n[limits.interim_advance_payment]\nlow_price_total = \"9%\"", 9, "low_price_ratio is 10% nationally"),
+        (
+            "[[limits]]\n[limits.interim_advance_payment]\nlow_price_total = \"61%\"",
+            9,
+            "low_price_total is 61%",
+        ),
+        (
+            "[[limits]]\n[limits.interim_advance_payment]\nlow_price_total = \"9%\"",
+            9,
+            "low_price_ratio is 10% nationally",
+        ),
         (
             "[[limits]]\n[limits.interim_advance_payment]\nlow_price_ratio = \"21%\"",
             9,
@@ -317,33 +398,61 @@ fn figures_that_contradict_each_other_are_told_with_a_line() {
             9,
             "rounding_unit is 10,000円 nationally and more than advance_payment.maximum, which is 9,999円",
         ),
-        ("[[limits]]\n[limits.interim_advance_payment]\nmaximum = 9_999", 9, "interim_advance_payment.maximum, which is 9,999円"),
+        (
+            "[[limits]]\n[limits.interim_advance_payment]\nmaximum = 9_999",
+            9,
+            "interim_advance_payment.maximum, which is 9,999円",
+        ),
     ]);
 }
 
 #[test]
 fn periods_and_entries_that_do_not_fit_together_are_told_with_a_line() {
     assert_told(&[
-        ("[[limits]]\nfrom = 2026-04-01\nuntil = 2026-03-31", 9, "until 2026-03-31 is before from 2026-04-01"),
+        (
+            "[[limits]]\nfrom = 2026-04-01\nuntil = 2026-03-31",
+            9,
+            "until 2026-03-31 is before from 2026-04-01",
+        ),
         ("[[limits]]\nfrom = \"2026-04-01\"", 8, ""),
         ("[[limits]]\nfrom = 2026-04-01T00:00:00", 8, "from is not a day"),
         ("[[limits]]\nuntil = 2026-04-01T00:00:00", 8, "until is not a day"),
         ("[[limits]]\n[[limits]]", 8, "overlaps the one of line 7, which has no until"),
-        ("[[limits]]\nuntil = 2026-04-01\n[[limits]]\nfrom = 2026-04-01", 10, "overlaps the one of line 7, which holds until 2026-04-01"),
-        ("[[limits]]\nfrom = 2026-04-01\n[[limits]]\nfrom = 2027-04-01", 10, "overlaps the one of line 8, which has no until"),
-        ("[[limits]]\nuntil = 2026-04-01\n[[limits]]\nuntil = 2026-05-01", 9, "overlaps the one of line 7, which holds until 2026-04-01"),
+        (
+            "[[limits]]\nuntil = 2026-04-01\n[[limits]]\nfrom = 2026-04-01",
+            10,
+            "overlaps the one of line 7, which holds until 2026-04-01",
+        ),
+        (
+            "[[limits]]\nfrom = 2026-04-01\n[[limits]]\nfrom = 2027-04-01",
+            10,
+            "overlaps the one of line 8, which has no until",
+        ),
+        (
+            "[[limits]]\nuntil = 2026-04-01\n[[limits]]\nuntil = 2026-05-01",
+            9,
+            "overlaps the one of line 7, which holds until 2026-04-01",
+        ),
         (
             "[[limits]]\nfrom = 2026-01-01\nuntil = 2026-12-31\n[[limits]]\nfrom = 2027-01-02",
             11,
             "gap: no [[limits]] holds from 2027-01-01 until 2027-01-01; give these days a [[limits]] of their own, empty for the national limits",
         ),
-        ("[[limits]]\nfrom = 2027-04-01\n[[limits]]\nuntil = 2026-12-31", 8, "gap: no [[limits]] holds from 2027-01-01 until 2027-03-31"),
+        (
+            "[[limits]]\nfrom = 2027-04-01\n[[limits]]\nuntil = 2026-12-31",
+            8,
+            "gap: no [[limits]] holds from 2027-01-01 until 2027-03-31",
+        ),
         (
             "[[electronic]]\nproducts = [\"performance\"]\nkinds = [\"design\"]\nolder_contracts = \"paper\"",
             10,
             "older_contracts needs from",
         ),
-        ("[[electronic]]\nproducts = [\"performance\"]\nkinds = [\"design\"]\nolder_contracts = \"none\"", 10, "unknown variant `none`"),
+        (
+            "[[electronic]]\nproducts = [\"performance\"]\nkinds = [\"design\"]\nolder_contracts = \"none\"",
+            10,
+            "unknown variant `none`",
+        ),
         (
             "[[electronic]]\nproducts = [\"performance\", \"advance_payment\"]\nkinds = [\"design\"]\n\
              [[electronic]]\nproducts = [\"performance\"]\nkinds = [\"surveying\", \"design\"]",
@@ -374,7 +483,8 @@ fn what_is_met_exactly_is_possible() {
         "[limits.performance]\nminimum = \"30%\"",
         "[limits.performance]\nminimum = \"0.1%\"",
     ] {
-        load(None, &format!("{OBLIGEE}[[limits]]\n{limits}\n")).unwrap_or_else(|error| panic!("{limits}: {error}"));
+        load(None, &format!("{OBLIGEE}[[limits]]\n{limits}\n"))
+            .unwrap_or_else(|error| panic!("{limits}: {error}"));
     }
 }
 
@@ -386,7 +496,9 @@ fn a_figure_that_a_national_change_makes_impossible_is_told_once_with_the_day() 
     assert_eq!((told[0].0.as_str(), told[0].1), ("x.toml", 9));
     assert!(told[0].2.contains("low_price is 25% nationally since 2027-04-01 and more"), "{told:?}");
     // Wrong before and after, by its own figures: told once.
-    let text = format!("{OBLIGEE}[[limits]]\n[limits.advance_payment]\nconstruction = \"22%\"\nlow_price = \"23%\"\n");
+    let text = format!(
+        "{OBLIGEE}[[limits]]\n[limits.advance_payment]\nconstruction = \"22%\"\nlow_price = \"23%\"\n"
+    );
     assert_eq!(problems(Some(&two_periods()), &text).len(), 1);
 }
 
@@ -395,14 +507,34 @@ fn each_problem_of_the_national_limits_is_told_with_its_line() {
     let two = two_periods();
     let mut wrong = Vec::new();
     for (text, line, part) in [
-        (NATIONAL.replace("[[limits]]", "[[limits]]\nfrom = 2026-04-01"), 2, "first national [[limits]] has no from"),
-        (NATIONAL.replace("[[limits]]", "[[limits]]\nuntil = 2026-04-01"), 1, "last national [[limits]] has no until"),
-        (two.replace("from = 2027-04-01", "from = 2027-04-02"), 25, "gap: no [[limits]] holds from 2027-04-01 until 2027-04-01"),
+        (
+            NATIONAL.replace("[[limits]]", "[[limits]]\nfrom = 2026-04-01"),
+            2,
+            "first national [[limits]] has no from",
+        ),
+        (
+            NATIONAL.replace("[[limits]]", "[[limits]]\nuntil = 2026-04-01"),
+            1,
+            "last national [[limits]] has no until",
+        ),
+        (
+            two.replace("from = 2027-04-01", "from = 2027-04-02"),
+            25,
+            "gap: no [[limits]] holds from 2027-04-01 until 2027-04-01",
+        ),
         (two.replace("from = 2027-04-01", "from = 2027-03-31"), 25, "overlaps the one of line 1"),
         (two.replace("until = 2027-03-31\n", ""), 24, "overlaps the one of line 1, which has no until"),
-        (NATIONAL.replace("design = \"30%\"\n", ""), 2, "advance_payment.design is missing: national limits are whole"),
+        (
+            NATIONAL.replace("design = \"30%\"\n", ""),
+            2,
+            "advance_payment.design is missing: national limits are whole",
+        ),
         (NATIONAL.replace("design = \"35%\"\n", ""), 9, "disaster_area.design is missing"),
-        (NATIONAL.replace("rounding_unit = 10_000\n[limits.perf", "[limits.perf"), 14, "interim_advance_payment.rounding_unit is missing"),
+        (
+            NATIONAL.replace("rounding_unit = 10_000\n[limits.perf", "[limits.perf"),
+            14,
+            "interim_advance_payment.rounding_unit is missing",
+        ),
         (NATIONAL.replace("\"35%\"\nsurveying", "\"0%\"\nsurveying"), 11, "disaster_area.design is \"0%\""),
         (
             NATIONAL.replace("[limits.disaster_area]", "[limits.disaster_area]\nlow_price = \"20%\""),
@@ -422,7 +554,8 @@ fn each_problem_of_the_national_limits_is_told_with_its_line() {
         (format!("{NATIONAL}[[electronic]]\n"), 23, "unknown field `electronic`"),
     ] {
         let told = problems(Some(&text), OBLIGEE);
-        if !matches!(&told[..], [(file, found, problem)] if file == "national.toml" && *found == line && problem.contains(part)) {
+        if !matches!(&told[..], [(file, found, problem)] if file == "national.toml" && *found == line && problem.contains(part))
+        {
             wrong.push(format!("  {line} {part}\n  {told:?}"));
         }
     }
@@ -435,7 +568,8 @@ fn problems_of_both_files_are_told_together_in_the_order_of_lines() {
         "{}[[limits]]\n[limits.performance]\nminimum = 10\n[limits.advance_payment]\nmaximum = 0\nconstruction = \"1%\"\nab = 1\n",
         OBLIGEE.replace("X市長", "")
     );
-    let told = problems(Some(&NATIONAL.replace("design = \"30%\"\n", "").replace("10_000", "10_001")), &obligee);
+    let told =
+        problems(Some(&NATIONAL.replace("design = \"30%\"\n", "").replace("10_000", "10_001")), &obligee);
     let places: Vec<_> = told.iter().map(|(file, line, _)| (file.as_str(), *line)).collect();
     let national = ["national.toml"; 3].into_iter().zip([2, 7, 18]);
     // Line 12 alone would be no problem, and is judged against the national limits only when there are some.

@@ -25,24 +25,32 @@ fn expected(content: &Certificate) -> Vec<String> {
         format!("取扱箇所{}{}TEL{}FAX{}", branch.name, branch.address, branch.telephone, branch.fax),
         "遅滞なく取扱箇所へお知らせください".to_owned(),
     ];
-    let printed = |company: &hosho_schema::snapshots::Company| format!("{}{}{}", company.address, company.name, company.representative);
+    let printed = |company: &hosho_schema::snapshots::Company| {
+        format!("{}{}{}", company.address, company.name, company.representative)
+    };
     expected.push(match &principal.joint_venture {
         None => format!("保証契約者{}", printed(&principal.company)),
         Some(name) => {
-            format!("保証契約者{name}{}代表者{}{}", principal.company.address, principal.company.name, principal.company.representative)
+            format!(
+                "保証契約者{name}{}代表者{}{}",
+                principal.company.address, principal.company.name, principal.company.representative
+            )
         }
     });
     if principal.members.len() > 3 {
         expected.push("構成員は別記のとおり".to_owned());
         let apart = principal.members.iter();
-        expected.extend(apart.map(|member| format!("{}{}{}", member.name, member.representative, member.address)));
+        expected.extend(
+            apart.map(|member| format!("{}{}{}", member.name, member.representative, member.address)),
+        );
     } else {
         expected.extend(principal.members.iter().map(|member| format!("構成員{}", printed(member))));
     }
     if content.product != ProductV1::Performance {
         expected.push(format!("預託金融機関{}", content.bank.as_deref().unwrap_or_default()));
         if let Some(base) = content.this_year_base {
-            expected.push(format!("今年度対象額{base}（{}）", wording::fiscal_year(works.fiscal_year.unwrap())));
+            expected
+                .push(format!("今年度対象額{base}（{}）", wording::fiscal_year(works.fiscal_year.unwrap())));
         }
     }
     if content.revision > 0 {
@@ -73,7 +81,9 @@ fn a_certificate_says_what_it_must() {
 #[test]
 fn paper_lacks_nothing_but_the_electronic_caption() {
     // Where there are two pages, the foot of the first stands elsewhere in the text.
-    for (name, content) in samples::certificates().into_iter().filter(|(_, content)| content.principal.members.len() <= 3) {
+    for (name, content) in
+        samples::certificates().into_iter().filter(|(_, content)| content.principal.members.len() <= 3)
+    {
         let of = |medium| read_back(&certificate_of(&Certificate { medium, ..content.clone() })).0;
         let (electronic, paper) = (of(MediumV1::Electronic), of(MediumV1::Paper));
         let caption = "電子証書登録された電子データが証書の原本です。印刷したものは写しとなります。";
@@ -85,26 +95,38 @@ fn paper_lacks_nothing_but_the_electronic_caption() {
 /// A long document goes on to a second page; nothing is lost, and the surety signs on the first.
 #[test]
 fn many_members_are_listed_apart_on_a_second_page() {
-    let (_, content) = samples::certificates().into_iter().find(|(name, _)| *name == "advance-many-members").unwrap();
+    let (_, content) =
+        samples::certificates().into_iter().find(|(name, _)| *name == "advance-many-members").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
     std::fs::write(&path, certificate_of(&content)).unwrap();
-    let output = Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&path).arg("-").output().unwrap();
+    let output =
+        Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&path).arg("-").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let pages: Vec<String> = text.split_terminator('\u{c}').map(squeezed).collect();
     assert_eq!(pages.len(), 2);
     for (page, number) in pages.iter().zip(1..) {
         assert!(page.contains(&content.number) && page.contains(&format!("{number}/2")), "{page}");
     }
-    assert!(pages[0].contains("保証いたします") && pages[0].contains(&squeezed(&content.surety.president)), "{}", pages[0]);
+    assert!(
+        pages[0].contains("保証いたします") && pages[0].contains(&squeezed(&content.surety.president)),
+        "{}",
+        pages[0]
+    );
     assert_eq!(text.matches("別記").count(), 2, "{text}");
     let last = &content.principal.members[19];
-    assert!(pages[1].contains(&squeezed(&last.name)) && pages[1].contains(&squeezed(&last.address)), "{}", pages[1]);
+    assert!(
+        pages[1].contains(&squeezed(&last.name)) && pages[1].contains(&squeezed(&last.address)),
+        "{}",
+        pages[1]
+    );
 }
 
 #[test]
 fn one_year_of_several_is_named_and_the_whole_contract_is_not() {
-    for (name, content) in samples::certificates().into_iter().filter(|(_, content)| content.works.fiscal_year.is_some()) {
+    for (name, content) in
+        samples::certificates().into_iter().filter(|(_, content)| content.works.fiscal_year.is_some())
+    {
         let (text, _) = read_back(&certificate_of(&content));
         assert_eq!(text.contains("令和8年度"), content.product != ProductV1::Performance, "{name}: {text}");
     }

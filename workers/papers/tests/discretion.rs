@@ -9,7 +9,9 @@ use super::*;
 /// The paths of all values, `[]` for the elements of a list.
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| paths(value, &format!("{path}.{name}"), found)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| paths(value, &format!("{path}.{name}"), found))
+        }
         Value::Array(values) => values.iter().for_each(|value| paths(value, &format!("{path}[]"), found)),
         _ => _ = found.insert(path.trim_start_matches('.').to_owned()),
     }
@@ -75,7 +77,12 @@ fn unpacked(pdf: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
     std::fs::write(&path, pdf).unwrap();
-    let output = Command::new("qpdf").args(["--qdf", "--object-streams=disable"]).arg(&path).arg("-").output().unwrap();
+    let output = Command::new("qpdf")
+        .args(["--qdf", "--object-streams=disable"])
+        .arg(&path)
+        .arg("-")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
@@ -85,7 +92,8 @@ fn unpacked(pdf: &[u8]) -> Vec<u8> {
 fn only_a_notice_holds_the_key() {
     let has_key = |bytes: &[u8]| {
         let wide: Vec<u8> = KEY.encode_utf16().flat_map(u16::to_be_bytes).collect();
-        bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes()) || bytes.windows(wide.len()).any(|window| window == wide)
+        bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes())
+            || bytes.windows(wide.len()).any(|window| window == wide)
     };
     for Drawn { name, pdf } in all() {
         let is_notice = name.starts_with("notice");
@@ -100,7 +108,9 @@ fn about(pdf: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
     std::fs::write(&path, pdf).unwrap();
-    let said = |options: &[&str]| String::from_utf8(Command::new("pdfinfo").args(options).arg(&path).output().unwrap().stdout).unwrap();
+    let said = |options: &[&str]| {
+        String::from_utf8(Command::new("pdfinfo").args(options).arg(&path).output().unwrap().stdout).unwrap()
+    };
     said(&[]) + &said(&["-meta"])
 }
 
@@ -111,7 +121,10 @@ fn a_file_says_what_it_is() {
     for (pdf, title) in [
         (notice_of(&electronic), "電子保証にかかる「認証キー」のお知らせ 31075-00002M 変更－2"),
         (certificate_of(&content), "保証証書（中間前払金保証） 31075-00002M 変更－2"),
-        (press().cancellation(&content, &end, created()).unwrap(), "保証契約の解約のお知らせ 31075-00002M 変更－2"),
+        (
+            press().cancellation(&content, &end, created()).unwrap(),
+            "保証契約の解約のお知らせ 31075-00002M 変更－2",
+        ),
     ] {
         let said = about(&pdf);
         for expected in [title, "中間前払金保証", &content.surety.name] {

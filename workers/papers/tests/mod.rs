@@ -21,7 +21,8 @@ pub(super) fn press() -> &'static Press {
     static PRESS: OnceLock<Press> = OnceLock::new();
     PRESS.get_or_init(|| {
         let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
-        let templates = Templates::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("templates"))).unwrap();
+        let templates =
+            Templates::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("templates"))).unwrap();
         Press::new(Arc::new(templates), Arc::new(fonts), Pictures::new())
     })
 }
@@ -65,7 +66,10 @@ pub(super) fn all() -> Vec<Drawn> {
     }
     for (sample, content, end) in samples::cancellations() {
         let name = name(super::cancellation::TEMPLATE, sample);
-        tasks.push(Box::new(move || Drawn { name: name.clone(), pdf: press().cancellation(&content, &end, created()).unwrap() }));
+        tasks.push(Box::new(move || Drawn {
+            name: name.clone(),
+            pdf: press().cancellation(&content, &end, created()).unwrap(),
+        }));
     }
     tasks.par_iter().map(|task| task()).collect()
 }
@@ -75,7 +79,8 @@ fn read_back(pdf: &[u8]) -> (String, usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
     std::fs::write(&path, pdf).unwrap();
-    let output = Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&path).arg("-").output().unwrap();
+    let output =
+        Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&path).arg("-").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let pages = text.matches('\u{c}').count();
     (squeezed(&text), pages)
@@ -83,7 +88,9 @@ fn read_back(pdf: &[u8]) -> (String, usize) {
 
 /// Text without white space and without variation selectors, which only some faces can show.
 fn squeezed(text: &str) -> String {
-    text.chars().filter(|character| !character.is_whitespace() && !matches!(character, '\u{E0100}'..='\u{E01EF}')).collect()
+    text.chars()
+        .filter(|character| !character.is_whitespace() && !matches!(character, '\u{E0100}'..='\u{E01EF}'))
+        .collect()
 }
 
 /// Fails with what the document lacks.
@@ -97,9 +104,16 @@ fn assert_says(name: &str, text: &str, expected: &[&str]) {
 fn samples_are_what_they_claim() {
     let certificates = samples::certificates();
     assert!(certificates.iter().any(|(_, content)| content.works.name.chars().count() == 120));
-    assert!(KEY.len() == crate::keys::KEY_LENGTH && KEY.bytes().all(|symbol| crate::keys::ALPHABET.contains(&symbol)));
-    let names = certificates.iter().map(|(name, _)| *name).chain(samples::notices().into_iter().map(|(name, _)| name));
-    let mut names: Vec<_> = names.chain(samples::cancellations().into_iter().map(|(name, ..)| name)).collect();
+    assert!(
+        KEY.len() == crate::keys::KEY_LENGTH
+            && KEY.bytes().all(|symbol| crate::keys::ALPHABET.contains(&symbol))
+    );
+    let names = certificates
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(samples::notices().into_iter().map(|(name, _)| name));
+    let mut names: Vec<_> =
+        names.chain(samples::cancellations().into_iter().map(|(name, ..)| name)).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
@@ -111,15 +125,22 @@ fn samples_are_what_they_claim() {
 fn samples_cover_every_variant() {
     use hosho_schema::messages::{MediumV1::*, ProductV1::*};
     for product in [AdvancePayment, InterimAdvancePayment, Performance] {
-        let of_product: Vec<_> =
-            samples::certificates().into_iter().map(|(_, content)| content).filter(|it| it.product == product).collect();
-        let has = |what: &str, fits: &dyn Fn(&Certificate) -> bool| assert!(of_product.iter().any(fits), "{product:?}: {what}");
+        let of_product: Vec<_> = samples::certificates()
+            .into_iter()
+            .map(|(_, content)| content)
+            .filter(|it| it.product == product)
+            .collect();
+        let has = |what: &str, fits: &dyn Fn(&Certificate) -> bool| {
+            assert!(of_product.iter().any(fits), "{product:?}: {what}")
+        };
         for medium in [Electronic, Paper] {
             has("new", &|it| it.medium == medium && it.revision == 0);
             has("amended", &|it| it.medium == medium && it.revision > 0);
         }
         has("joint venture", &|it| it.principal.joint_venture.is_some());
-        has("multi-year", &|it| it.works.fiscal_year.is_some() && it.this_year_base.is_some() == (product != Performance));
+        has("multi-year", &|it| {
+            it.works.fiscal_year.is_some() && it.this_year_base.is_some() == (product != Performance)
+        });
         if product == Performance {
             has("unsigned", &|it| it.works.contract_date.is_none());
         }
@@ -144,9 +165,13 @@ fn hostile_names_are_printed_and_never_interpreted() {
 fn the_longest_texts_are_drawn() {
     let text = |length: usize| "弥".repeat(length);
     let mut content = samples::single();
-    let company = hosho_schema::snapshots::Company { name: text(120), address: text(160), representative: text(80) };
-    content.principal =
-        hosho_schema::snapshots::Principal { joint_venture: Some(text(120)), company: company.clone(), members: vec![company.clone(); 20] };
+    let company =
+        hosho_schema::snapshots::Company { name: text(120), address: text(160), representative: text(80) };
+    content.principal = hosho_schema::snapshots::Principal {
+        joint_venture: Some(text(120)),
+        company: company.clone(),
+        members: vec![company.clone(); 20],
+    };
     (content.works.name, content.bank) = (text(120), Some(text(80)));
     let (_, _, end) = samples::cancellations().remove(0);
     let (certificate, _) = read_back(&certificate_of(&content));
@@ -154,7 +179,10 @@ fn the_longest_texts_are_drawn() {
     assert_says("notice", &read_back(&notice_of(&content)).0, &[KEY, &content.number, "以上"]);
     assert!(press().cancellation(&content, &end, created()).is_ok());
     content.principal.members.truncate(3);
-    assert_eq!(read_back(&certificate_of(&content)).0.matches('弥').count(), 4 * (120 + 160 + 80) + 120 + 120 + 80);
+    assert_eq!(
+        read_back(&certificate_of(&content)).0.matches('弥').count(),
+        4 * (120 + 160 + 80) + 120 + 120 + 80
+    );
 }
 
 #[test]
@@ -176,7 +204,10 @@ fn a_seal_that_is_not_at_hand_is_named() {
     let (_, _, end) = samples::cancellations().remove(0);
     for error in [certificate(&content), press().cancellation(&content, &end, created())] {
         let error = error.unwrap_err();
-        assert!(matches!(&error, PaperError::NoSeal { .. }) && error.to_string().contains(&sha256), "{error}");
+        assert!(
+            matches!(&error, PaperError::NoSeal { .. }) && error.to_string().contains(&sha256),
+            "{error}"
+        );
     }
     // A notice carries none.
     notice_of(&content);

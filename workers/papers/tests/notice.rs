@@ -31,11 +31,13 @@ fn a_notice_says_what_it_must_on_one_page() {
             ],
         );
         let submission = &certificate.obligee.submission;
-        let optional = [&submission.mail_address, &submission.subject, &submission.system, &submission.department];
+        let optional =
+            [&submission.mail_address, &submission.subject, &submission.system, &submission.department];
         assert_says(name, &text, &optional.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(text.contains("送信先は発注者にご確認ください"), name == "notice-minimal", "{name}");
         if let Some(joint_venture) = &certificate.principal.joint_venture {
-            let (head, company) = (format!("（{joint_venture}　代表者）"), &certificate.principal.company.name);
+            let (head, company) =
+                (format!("（{joint_venture}　代表者）"), &certificate.principal.company.name);
             assert_says(name, &text, &[&head, &format!("{joint_venture}代表者{company}御中")]);
         }
         assert_eq!(text.matches(KEY).count(), 1, "{name}");
@@ -52,7 +54,11 @@ fn an_amended_notice_names_its_revision_and_a_new_one_speaks_of_no_change() {
             None => assert!(!text.contains("変更"), "{name}: {text}"),
             Some(revision) => {
                 let row = format!("{}{revision}", wording::product(certificate.product));
-                assert_says(name, &text, &[&row, &format!("変更後の電子証書（{revision}）"), "変更前にお知らせしたものと同じです"]);
+                assert_says(
+                    name,
+                    &text,
+                    &[&row, &format!("変更後の電子証書（{revision}）"), "変更前にお知らせしたものと同じです"],
+                );
             }
         }
     }
@@ -65,9 +71,24 @@ fn the_code_opens_the_registry_with_the_number_only() {
     let path = folder.path().join("notice.pdf");
     std::fs::write(&path, notice_of(&certificate)).unwrap();
     let image = folder.path().join("notice");
-    assert!(Command::new("pdftoppm").args(["-r", "150", "-gray"]).arg(&path).arg(&image).status().unwrap().success());
-    let output = Command::new("zbarimg").args(["-q", "--raw"]).arg(folder.path().join("notice-1.pgm")).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), format!("{REGISTRY}?number={}", certificate.number));
+    assert!(
+        Command::new("pdftoppm")
+            .args(["-r", "150", "-gray"])
+            .arg(&path)
+            .arg(&image)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = Command::new("zbarimg")
+        .args(["-q", "--raw"])
+        .arg(folder.path().join("notice-1.pgm"))
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        format!("{REGISTRY}?number={}", certificate.number)
+    );
 }
 
 #[test]
@@ -75,7 +96,8 @@ fn the_key_is_one_word() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notice.pdf");
     std::fs::write(&path, notice_of(&samples::single())).unwrap();
-    let output = Command::new("pdftotext").args(["-layout", "-enc", "UTF-8"]).arg(&path).arg("-").output().unwrap();
+    let output =
+        Command::new("pdftotext").args(["-layout", "-enc", "UTF-8"]).arg(&path).arg("-").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.split_whitespace().any(|word| word == KEY), "{text}");
 }

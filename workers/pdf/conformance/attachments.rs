@@ -14,7 +14,11 @@ pub(super) fn check(file: &File, claim: &Claim, report: &mut Report) {
         file.list(file.catalog(), "AF").into_iter().filter_map(|one| dictionary(file.follow(one)?)).collect();
     let named = names(file);
     if claim.part == Some(2) {
-        report.expect(specifications.is_empty() && named.is_empty(), "6.8-5", "a PDF/A-2 file carries a file that is no PDF/A");
+        report.expect(
+            specifications.is_empty() && named.is_empty(),
+            "6.8-5",
+            "a PDF/A-2 file carries a file that is no PDF/A",
+        );
         report.expect(claim.data.is_none(), "6.8-5", "the metadata tells of data that is not there");
         return;
     }
@@ -22,12 +26,31 @@ pub(super) fn check(file: &File, claim: &Claim, report: &mut Report) {
     let mut hashes = Vec::new();
     for one in &specifications {
         let name = file.text(one, "F").filter(|name| !name.is_empty());
-        report.expect(name.is_some() && name == file.text(one, "UF"), "6.8-2", "an attachment has not the same name twice");
-        let relation = matches!(file.name(one, "AFRelationship"), Some("Source" | "Data" | "Alternative" | "Supplement" | "Unspecified"));
+        report.expect(
+            name.is_some() && name == file.text(one, "UF"),
+            "6.8-2",
+            "an attachment has not the same name twice",
+        );
+        let relation = matches!(
+            file.name(one, "AFRelationship"),
+            Some("Source" | "Data" | "Alternative" | "Supplement" | "Unspecified")
+        );
         report.expect(relation, "6.8-3", "an attachment does not say what it is to the document");
-        report.expect(associated.iter().any(|other| std::ptr::eq(*other, *one)), "6.8-4", "an attachment belongs to nothing");
-        report.expect(named.iter().any(|other| std::ptr::eq(*other, *one)), "7.11.4", "an attachment is not listed where readers look");
-        report.expect(file.text(one, "Desc").is_some_and(|text| !text.is_empty()), "6.8", "an attachment is not described");
+        report.expect(
+            associated.iter().any(|other| std::ptr::eq(*other, *one)),
+            "6.8-4",
+            "an attachment belongs to nothing",
+        );
+        report.expect(
+            named.iter().any(|other| std::ptr::eq(*other, *one)),
+            "7.11.4",
+            "an attachment is not listed where readers look",
+        );
+        report.expect(
+            file.text(one, "Desc").is_some_and(|text| !text.is_empty()),
+            "6.8",
+            "an attachment is not described",
+        );
         let Some(stream) = file.dictionary(one, "EF").and_then(|kept| file.stream(kept, "F")) else {
             report.tell("6.8-2", "an attachment is not in the file");
             continue;
@@ -38,10 +61,22 @@ pub(super) fn check(file: &File, claim: &Claim, report: &mut Report) {
         let bytes = plain(stream);
         let about = file.dictionary(&stream.dict, "Params");
         let size = about.and_then(|about| file.integer(about, "Size"));
-        report.expect(size == i64::try_from(bytes.len()).ok(), "7.11.4", "an attachment is not as long as it says");
-        report.expect(about.is_some_and(|about| about.has(b"ModDate")), "6.8", "an attachment does not say when it was made");
+        report.expect(
+            size == i64::try_from(bytes.len()).ok(),
+            "7.11.4",
+            "an attachment is not as long as it says",
+        );
+        report.expect(
+            about.is_some_and(|about| about.has(b"ModDate")),
+            "6.8",
+            "an attachment does not say when it was made",
+        );
         if media == "application/json" {
-            report.expect(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(), "6.8", "attached data cannot be read");
+            report.expect(
+                serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(),
+                "6.8",
+                "attached data cannot be read",
+            );
         }
         hashes.push(hex(&Sha256::digest(&bytes)));
     }
@@ -55,7 +90,8 @@ fn is_token(text: &str) -> bool {
 
 /// The attachments by the document's names.
 fn names<'f>(file: &'f File) -> Vec<&'f Dictionary> {
-    let tree = file.dictionary(file.catalog(), "Names").and_then(|names| file.dictionary(names, "EmbeddedFiles"));
+    let tree =
+        file.dictionary(file.catalog(), "Names").and_then(|names| file.dictionary(names, "EmbeddedFiles"));
     let list = tree.map(|tree| file.list(tree, "Names")).unwrap_or_default();
     list.into_iter().skip(1).step_by(2).filter_map(|one| dictionary(file.follow(one)?)).collect()
 }

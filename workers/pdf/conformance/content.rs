@@ -6,7 +6,8 @@ use lopdf::{Dictionary, Object, ObjectId};
 use super::{File, Report, dictionary, plain};
 
 /// Operators that paint nothing and need no watching.
-const QUIET: &str = "b* n W W* m l c v y h re w J j M d ri i Tc Tw Tz TL Tr Ts Td TD Tm T* cm d0 d1 BX EX MP DP";
+const QUIET: &str =
+    "b* n W W* m l c v y h re w J j M d ri i Tc Tw Tz TL Tr Ts Td TD Tm T* cm d0 d1 BX EX MP DP";
 /// Operators that paint a path or a shading.
 const PAINT: &str = "S s f F f* B B* b sh";
 /// Colours that the output intent gives a meaning to.
@@ -67,7 +68,16 @@ pub(super) fn check(file: &File, report: &mut Report) -> Shown {
             report.tell("6.2.2-1", "the content of a page cannot be read");
             continue;
         };
-        let mut reader = Reader { file, report, shown: &mut shown, page, open: Vec::new(), in_text: false, font: None, saved: 0 };
+        let mut reader = Reader {
+            file,
+            report,
+            shown: &mut shown,
+            page,
+            open: Vec::new(),
+            in_text: false,
+            font: None,
+            saved: 0,
+        };
         reader.read(&content.operations, resources, 0);
         let done = reader.open.is_empty() && !reader.in_text && reader.saved == 0;
         report.expect(done, "14.6.1", "a page ends within marked content, text or a saved state");
@@ -81,11 +91,17 @@ fn boxes(file: &File, page: &Dictionary, report: &mut Report) {
         let edges: Vec<f32> = file.list(page, key).iter().filter_map(|edge| edge.as_float().ok()).collect();
         edges.try_into().ok()
     };
-    let Some(paper) = edges("MediaBox") else { return report.tell("14.11.2", "a page does not say how large it is") };
+    let Some(paper) = edges("MediaBox") else {
+        return report.tell("14.11.2", "a page does not say how large it is");
+    };
     for key in ["MediaBox", "CropBox", "BleedBox", "TrimBox", "ArtBox"] {
         let Some([left, bottom, right, top]) = edges(key) else { continue };
         let fits = |length: f32| (3.0..=14400.0).contains(&length.abs());
-        report.expect(fits(right - left) && fits(top - bottom), "6.1.13-11", "a page is smaller than 3 or larger than 14,400 units");
+        report.expect(
+            fits(right - left) && fits(top - bottom),
+            "6.1.13-11",
+            "a page is smaller than 3 or larger than 14,400 units",
+        );
         let within = left >= paper[0] && bottom >= paper[1] && right <= paper[2] && top <= paper[3];
         report.expect(within, "14.11.2", "a box of a page is larger than its paper");
     }
@@ -108,13 +124,21 @@ impl<'f> Reader<'_, 'f> {
                     None => self.report.tell("8.4.2", "a state is restored that was not saved"),
                 },
                 "BT" | "ET" => {
-                    self.report.expect(self.in_text == (operator == "ET"), "9.4.1", "texts stand within each other");
+                    self.report.expect(
+                        self.in_text == (operator == "ET"),
+                        "9.4.1",
+                        "texts stand within each other",
+                    );
                     self.in_text = operator == "BT";
                 }
                 "BMC" | "BDC" => self.begin(operands),
                 "EMC" => {
                     let open = self.open.pop().is_some();
-                    self.report.expect(open && !self.in_text, "14.6.1", "marked content ends where it did not begin");
+                    self.report.expect(
+                        open && !self.in_text,
+                        "14.6.1",
+                        "marked content ends where it did not begin",
+                    );
                 }
                 "Tf" => self.font = self.resource(resources, "Font", operands),
                 "Tj" | "TJ" | "'" | "\"" => self.show(operands),
@@ -129,8 +153,12 @@ impl<'f> Reader<'_, 'f> {
                 other => self.report.tell("6.2.2-1", format!("operator {other} is unknown")),
             }
             if operator == "ri" {
-                let known: [&[u8]; 4] = [b"RelativeColorimetric", b"AbsoluteColorimetric", b"Perceptual", b"Saturation"];
-                let named = operands.first().and_then(|name| name.as_name().ok()).is_some_and(|name| known.contains(&name));
+                let known: [&[u8]; 4] =
+                    [b"RelativeColorimetric", b"AbsoluteColorimetric", b"Perceptual", b"Saturation"];
+                let named = operands
+                    .first()
+                    .and_then(|name| name.as_name().ok())
+                    .is_some_and(|name| known.contains(&name));
                 self.report.expect(named, "6.2.6-1", "a rendering intent is unknown");
             }
         }
@@ -140,14 +168,22 @@ impl<'f> Reader<'_, 'f> {
         let tag = operands.first().and_then(|tag| tag.as_name().ok()).unwrap_or_default();
         let properties = operands.get(1).and_then(dictionary);
         let number = properties.and_then(|properties| properties.get(b"MCID").and_then(Object::as_i64).ok());
-        self.report.expect(!self.in_text, "14.6.1", "marked content begins within a text and may end outside");
+        self.report.expect(
+            !self.in_text,
+            "14.6.1",
+            "marked content begins within a text and may end outside",
+        );
         if let Some(properties) = properties
             && properties.has(b"Lang")
         {
             self.report.tell("6.7.4-1", "marked content has a language of its own, which nothing checks");
         }
         let belongs = number.is_some() || tag == b"Artifact";
-        self.report.expect(!(belongs && self.open.contains(&true)), "14.8.2.2", "content of the structure stands within other content");
+        self.report.expect(
+            !(belongs && self.open.contains(&true)),
+            "14.8.2.2",
+            "content of the structure stands within other content",
+        );
         if let Some(number) = number {
             let tag = String::from_utf8_lossy(tag).into_owned();
             self.shown.marks.push(Mark { page: self.page, number, tag });
@@ -157,22 +193,34 @@ impl<'f> Reader<'_, 'f> {
 
     /// What is painted belongs to the structure, or is marked as belonging to nothing.
     fn marked(&mut self) {
-        self.report.expect(self.open.contains(&true), "14.8.2.2", "something is painted that is neither content nor artifact");
+        self.report.expect(
+            self.open.contains(&true),
+            "14.8.2.2",
+            "something is painted that is neither content nor artifact",
+        );
     }
 
     fn resource(&mut self, resources: &'f Dictionary, kind: &str, operands: &[Object]) -> Option<ObjectId> {
         let name = operands.first()?.as_name().ok()?;
         let found = self.file.dictionary(resources, kind).and_then(|named| named.get(name).ok());
-        self.report.expect(found.is_some(), "6.2.2-2", "the content names a resource that the page does not list");
+        self.report.expect(
+            found.is_some(),
+            "6.2.2-2",
+            "the content names a resource that the page does not list",
+        );
         found?.as_reference().ok()
     }
 
     fn show(&mut self, operands: &[Object]) {
         self.marked();
         self.report.expect(self.in_text, "9.4.1", "letters stand outside of a text");
-        let Some(font) = self.font else { return self.report.tell("9.3.1", "letters are shown before a font is chosen") };
-        let strings: Vec<&Object> =
-            operands.iter().flat_map(|operand| operand.as_array().map_or(vec![operand], |array| array.iter().collect())).collect();
+        let Some(font) = self.font else {
+            return self.report.tell("9.3.1", "letters are shown before a font is chosen");
+        };
+        let strings: Vec<&Object> = operands
+            .iter()
+            .flat_map(|operand| operand.as_array().map_or(vec![operand], |array| array.iter().collect()))
+            .collect();
         for bytes in strings.into_iter().filter_map(|string| string.as_str().ok()) {
             self.report.expect(bytes.len() % 2 == 0, "9.7.6.2", "half a letter is shown");
             let codes = bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
@@ -186,7 +234,8 @@ impl<'f> Reader<'_, 'f> {
         let Some(id) = self.resource(resources, "XObject", operands) else { return };
         self.shown.painted.push(id);
         let file = self.file;
-        let Some(stream) = file.document.get_object(id).ok().and_then(|object| object.as_stream().ok()) else {
+        let Some(stream) = file.document.get_object(id).ok().and_then(|object| object.as_stream().ok())
+        else {
             return self.report.tell("8.8", "what is painted is no stream");
         };
         if file.name(&stream.dict, "Subtype") != Some("Form") {

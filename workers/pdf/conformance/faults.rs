@@ -42,8 +42,10 @@ pub(super) fn intent(document: &mut Document) -> &mut Dictionary {
 fn content(document: &mut Document, change: impl Fn(String) -> String) {
     let id = document.page_iter().next().unwrap();
     let content = document.get_page_content(id);
-    let changed: Vec<u8> =
-        change(content.iter().map(|byte| char::from(*byte)).collect()).chars().map(|letter| u8::try_from(letter).unwrap()).collect();
+    let changed: Vec<u8> = change(content.iter().map(|byte| char::from(*byte)).collect())
+        .chars()
+        .map(|letter| u8::try_from(letter).unwrap())
+        .collect();
     let stream = document.get_page_contents(id)[0];
     document.set_object(stream, Stream::new(Dictionary::new(), changed));
 }
@@ -101,8 +103,12 @@ pub(super) const SYNTAX: &[Fault] = &[
     ("6.1.13-4", |document| catalog(document).set("a".repeat(128), 1)),
     ("6.1.13-5", |document| behind(document, &format!("0.{}1 w", "0".repeat(38)))),
     ("6.1.13-8", |document| behind(document, &("q ".repeat(29) + &"Q ".repeat(29)))),
-    ("6.1.13-11", |document| page(document).set("MediaBox", vec![0.into(), 0.into(), 2.into(), Object::Integer(2)])),
-    ("14.11.2", |document| page(document).set("CropBox", vec![0.into(), 0.into(), 700.into(), Object::Integer(900)])),
+    ("6.1.13-11", |document| {
+        page(document).set("MediaBox", vec![0.into(), 0.into(), 2.into(), Object::Integer(2)])
+    }),
+    ("14.11.2", |document| {
+        page(document).set("CropBox", vec![0.into(), 0.into(), 700.into(), Object::Integer(900)])
+    }),
     ("14.11.2", |document| drop(page(document).remove(b"MediaBox"))),
     ("7.7.3", |document| {
         let pages = with(document, "Type", "Pages");
@@ -126,11 +132,16 @@ pub(super) const CONTENT: &[Fault] = &[
             resources.set("XObject", dictionary! { "One" => Object::Reference(id) });
         } else {
             let resources = resources.as_reference().unwrap();
-            document.get_dictionary_mut(resources).unwrap().set("XObject", dictionary! { "One" => Object::Reference(id) });
+            document
+                .get_dictionary_mut(resources)
+                .unwrap()
+                .set("XObject", dictionary! { "One" => Object::Reference(id) });
         }
         behind(document, "/Artifact BMC /One Do EMC");
     }),
-    ("9.3.1", |document| content(document, |content| "/Artifact BMC BT <0001> Tj ET EMC ".to_owned() + &content)),
+    ("9.3.1", |document| {
+        content(document, |content| "/Artifact BMC BT <0001> Tj ET EMC ".to_owned() + &content)
+    }),
     ("9.4.1", |document| behind(document, "ET")),
     ("9.7.6.2", |document| behind(document, "/Artifact BMC BT (a) Tj ET EMC")),
     ("6.2.11.4.1-2", |document| behind(document, "/Artifact BMC BT <FFF0> Tj ET EMC")),
@@ -156,8 +167,12 @@ pub(super) const GRAPHICS: &[Fault] = &[
     ("6.2.3-3", |document| intent(document).set("DestOutputProfileRef", Dictionary::new())),
     ("6.2.4.3-2", |document| drop(intent(document).remove(b"DestOutputProfile"))),
     ("6.2.4.3-3", |document| picture(document, |about| about.set("ColorSpace", "DeviceCMYK"))),
-    ("6.2.5-1", |document| catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR" => "Identity" })),
-    ("6.2.5-2", |document| catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR2" => "Identity" })),
+    ("6.2.5-1", |document| {
+        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR" => "Identity" })
+    }),
+    ("6.2.5-2", |document| {
+        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR2" => "Identity" })
+    }),
     ("6.2.5-3", |document| catalog(document).set("G", dictionary! { "Type" => "ExtGState", "HTP" => 1 })),
     ("6.2.8-1", |document| picture(document, |about| about.set("Alternates", Object::Array(Vec::new())))),
     ("6.2.8-2", |document| picture(document, |about| about.set("OPI", Dictionary::new()))),
@@ -166,7 +181,9 @@ pub(super) const GRAPHICS: &[Fault] = &[
     ("6.2.9-1", |document| form(document, |about| about.set("OPI", Dictionary::new()))),
     ("6.2.9-2", |document| form(document, |about| about.set("Ref", Dictionary::new()))),
     ("6.2.9-3", |document| form(document, |about| about.set("Subtype", "PS"))),
-    ("6.2.10-1", |document| catalog(document).set("G", dictionary! { "Type" => "ExtGState", "BM" => "Sparkle" })),
+    ("6.2.10-1", |document| {
+        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "BM" => "Sparkle" })
+    }),
     ("8.9.5", |document| picture(document, |about| about.set("Width", 3))),
     ("8.9.5", |document| picture(document, |about| drop(about.remove(b"Height")))),
     ("8.10.2", |document| form(document, |about| drop(about.remove(b"BBox")))),
@@ -181,17 +198,24 @@ pub(super) const GRAPHICS: &[Fault] = &[
 
 pub(super) const INTERACTIVE: &[Fault] = &[
     ("6.3.1-1", |document| page(document).set("Annots", Object::Array(Vec::new()))),
-    ("6.3.1-1", |document| catalog(document).set("Hidden", dictionary! { "Type" => "Annot", "Subtype" => "Movie" })),
+    ("6.3.1-1", |document| {
+        catalog(document).set("Hidden", dictionary! { "Type" => "Annot", "Subtype" => "Movie" })
+    }),
     ("6.4.1-1", |document| catalog(document).set("Hidden", dictionary! { "FT" => "Tx" })),
     ("6.4.1-3", |document| catalog(document).set("AcroForm", Dictionary::new())),
     ("6.4.2-2", |document| catalog(document).set("NeedsRendering", true)),
     ("6.5.1-1", |document| catalog(document).set("OpenAction", dictionary! { "S" => "Launch" })),
     ("6.5.1-1", |document| catalog(document).set("Names", dictionary! { "JavaScript" => Dictionary::new() })),
-    ("6.5.1-1", |document| catalog(document).set("Hidden", dictionary! { "S" => "JavaScript", "JS" => Object::string_literal("1") })),
+    ("6.5.1-1", |document| {
+        catalog(document)
+            .set("Hidden", dictionary! { "S" => "JavaScript", "JS" => Object::string_literal("1") })
+    }),
     ("6.5.2-1", |document| page(document).set("AA", Dictionary::new())),
     ("6.8", |document| catalog(document).set("Collection", Dictionary::new())),
     ("6.9-1", |document| catalog(document).set("OCProperties", Dictionary::new())),
-    ("6.10-1", |document| catalog(document).set("Names", dictionary! { "AlternatePresentations" => Dictionary::new() })),
+    ("6.10-1", |document| {
+        catalog(document).set("Names", dictionary! { "AlternatePresentations" => Dictionary::new() })
+    }),
     ("6.10-2", |document| page(document).set("PresSteps", Dictionary::new())),
     ("6.11-1", |document| catalog(document).set("Requirements", Object::Array(Vec::new()))),
     ("7.7.4", |document| catalog(document).set("Names", dictionary! { "Pages" => Dictionary::new() })),

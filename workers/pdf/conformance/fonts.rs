@@ -22,47 +22,94 @@ pub(super) fn check(file: &File, shown: &Shown, report: &mut Report) {
 }
 
 fn letters(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut Report) {
-    report.expect(file.name(font, "Type") == Some("Font"), "6.2.11.2-1", "a font does not say that it is one");
+    report.expect(
+        file.name(font, "Type") == Some("Font"),
+        "6.2.11.2-1",
+        "a font does not say that it is one",
+    );
     if file.name(font, "Subtype") != Some("Type0") {
         return report.tell("6.2.11.2-2", "a font is not composite, as ours are");
     }
     let name = file.name(font, "BaseFont").unwrap_or_default();
-    let tagged = name
-        .split_once('+')
-        .is_some_and(|(tag, rest)| tag.len() == 6 && tag.bytes().all(|byte| byte.is_ascii_uppercase()) && !rest.is_empty());
+    let tagged = name.split_once('+').is_some_and(|(tag, rest)| {
+        tag.len() == 6 && tag.bytes().all(|byte| byte.is_ascii_uppercase()) && !rest.is_empty()
+    });
     report.expect(tagged, "6.2.11.2-3", "a font does not have the name of a subset");
-    report.expect(file.name(font, "Encoding") == Some("Identity-H"), "6.2.11.3.3-1", "a font has another encoding than Identity-H");
-    let Some(descendant) = file.list(font, "DescendantFonts").first().and_then(|font| dictionary(file.follow(font)?)) else {
+    report.expect(
+        file.name(font, "Encoding") == Some("Identity-H"),
+        "6.2.11.3.3-1",
+        "a font has another encoding than Identity-H",
+    );
+    let Some(descendant) =
+        file.list(font, "DescendantFonts").first().and_then(|font| dictionary(file.follow(font)?))
+    else {
         return report.tell("6.2.11.2-2", "a composite font has no descendant");
     };
-    report.expect(file.name(descendant, "Type") == Some("Font"), "6.2.11.2-1", "a descendant font does not say that it is one");
-    report.expect(file.name(descendant, "Subtype") == Some("CIDFontType2"), "6.2.11.2-2", "a descendant font is not TrueType");
-    report.expect(file.name(descendant, "BaseFont") == Some(name), "6.2.11.2-3", "a font and its descendant have different names");
+    report.expect(
+        file.name(descendant, "Type") == Some("Font"),
+        "6.2.11.2-1",
+        "a descendant font does not say that it is one",
+    );
+    report.expect(
+        file.name(descendant, "Subtype") == Some("CIDFontType2"),
+        "6.2.11.2-2",
+        "a descendant font is not TrueType",
+    );
+    report.expect(
+        file.name(descendant, "BaseFont") == Some(name),
+        "6.2.11.2-3",
+        "a font and its descendant have different names",
+    );
     let identity = file
         .value(descendant, "CIDToGIDMap")
         .is_some_and(|map| map.as_name().is_ok_and(|name| name == b"Identity") || map.as_stream().is_ok());
     report.expect(identity, "6.2.11.3.2-1", "a font does not map its letters to glyphs");
     let system = file.dictionary(descendant, "CIDSystemInfo");
     let text = |key| system.and_then(|system| file.text(system, key));
-    let known = text("Registry").as_deref() == Some("Adobe") && text("Ordering").as_deref() == Some("Identity");
+    let known =
+        text("Registry").as_deref() == Some("Adobe") && text("Ordering").as_deref() == Some("Identity");
     let numbered = system.and_then(|system| file.integer(system, "Supplement")) == Some(0);
-    report.expect(known && numbered, "6.2.11.3.1-1", "a font does not name the character collection of its encoding");
+    report.expect(
+        known && numbered,
+        "6.2.11.3.1-1",
+        "a font does not name the character collection of its encoding",
+    );
 
     let descriptor = file.dictionary(descendant, "FontDescriptor");
     let Some(descriptor) = descriptor else { return report.tell("6.2.11.4.1-1", "a font has no descriptor") };
     for key in ["Flags", "FontBBox", "ItalicAngle", "Ascent", "Descent", "CapHeight", "StemV"] {
-        report.expect(file.value(descriptor, key).is_some(), "9.8.1", "a descriptor lacks something it must say");
+        report.expect(
+            file.value(descriptor, key).is_some(),
+            "9.8.1",
+            "a descriptor lacks something it must say",
+        );
     }
-    report.expect(file.name(descriptor, "FontName") == Some(name), "6.2.11.2-3", "a font and its descriptor have different names");
+    report.expect(
+        file.name(descriptor, "FontName") == Some(name),
+        "6.2.11.2-3",
+        "a font and its descriptor have different names",
+    );
     let flags = file.integer(descriptor, "Flags").unwrap_or_default();
-    report.expect(flags & 4 == 4 && flags & 32 == 0, "6.2.11.6-3", "a font of its own numbering is not called symbolic");
-    report.expect(!descriptor.has(b"CIDSet"), "6.2.11.4.2-2", "a descriptor lists glyphs, which nothing compares");
-    let Some(program) = file.stream(descriptor, "FontFile2") else { return report.tell("6.2.11.4.1-1", "a font is not embedded") };
+    report.expect(
+        flags & 4 == 4 && flags & 32 == 0,
+        "6.2.11.6-3",
+        "a font of its own numbering is not called symbolic",
+    );
+    report.expect(
+        !descriptor.has(b"CIDSet"),
+        "6.2.11.4.2-2",
+        "a descriptor lists glyphs, which nothing compares",
+    );
+    let Some(program) = file.stream(descriptor, "FontFile2") else {
+        return report.tell("6.2.11.4.1-1", "a font is not embedded");
+    };
     report.expect(!program.dict.has(b"Subtype"), "6.2.11.2-7", "a TrueType program is called something else");
     let bytes = plain(program);
     let length = file.integer(&program.dict, "Length1").and_then(|length| usize::try_from(length).ok());
     report.expect(length == Some(bytes.len()), "9.9", "a font program is not as long as it says");
-    let Ok(face) = ttf_parser::Face::parse(&bytes, 0) else { return report.tell("6.2.11.4.1-1", "a font program cannot be read") };
+    let Ok(face) = ttf_parser::Face::parse(&bytes, 0) else {
+        return report.tell("6.2.11.4.1-1", "a font program cannot be read");
+    };
 
     let map = file.stream(font, "ToUnicode").map(|stream| to_unicode(&plain(stream))).unwrap_or_default();
     let widths = widths(file, descendant);
@@ -76,7 +123,11 @@ fn letters(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut R
         };
         let own = f32::from(advance) * 1000.0 / f32::from(face.units_per_em());
         let told = widths.get(&code).copied().unwrap_or(usual);
-        report.expect((own - told).abs() <= 1.0, "6.2.11.5-1", "a letter is not as wide in the file as in its program");
+        report.expect(
+            (own - told).abs() <= 1.0,
+            "6.2.11.5-1",
+            "a letter is not as wide in the file as in its program",
+        );
         let Some(text) = map.get(&code) else {
             report.tell("6.2.11.7.2-1", "a letter has no text");
             continue;
@@ -85,7 +136,11 @@ fn letters(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut R
         report.expect(meant, "6.2.11.7.2-2", "a letter's text is nothing that a text may hold");
         report.expect(!text.contains(is_private), "6.2.11.7.3-1", "a letter's text is of private use");
         let blank = text.chars().all(char::is_whitespace);
-        report.expect(blank || face.glyph_bounding_box(glyph).is_some(), "6.2.11.4.1-2", "a letter draws nothing");
+        report.expect(
+            blank || face.glyph_bounding_box(glyph).is_some(),
+            "6.2.11.4.1-2",
+            "a letter draws nothing",
+        );
     }
 }
 
@@ -139,7 +194,8 @@ fn to_unicode(map: &[u8]) -> BTreeMap<u16, String> {
                     at += 1;
                     continue;
                 }
-                let last = if let Some(Token::Hexadecimal(last)) = tokens.get(at) { code(last) } else { first };
+                let last =
+                    if let Some(Token::Hexadecimal(last)) = tokens.get(at) { code(last) } else { first };
                 at += 1;
                 if tokens.get(at) == Some(&Token::Word(b"[")) {
                     for code in first..=last {
@@ -151,7 +207,11 @@ fn to_unicode(map: &[u8]) -> BTreeMap<u16, String> {
                     at += 2;
                 } else if let Some(Token::Hexadecimal(text)) = tokens.get(at) {
                     let start = u32::from_str_radix(&String::from_utf8_lossy(text), 16).unwrap_or_default();
-                    texts.extend((first..=last).zip(start..).filter_map(|(code, text)| Some((code, char::from_u32(text)?.to_string()))));
+                    texts.extend(
+                        (first..=last)
+                            .zip(start..)
+                            .filter_map(|(code, text)| Some((code, char::from_u32(text)?.to_string()))),
+                    );
                     at += 1;
                 }
             }

@@ -178,7 +178,11 @@ fn titled(title: &str) -> Result<Vec<u8>, PdfError> {
     let fonts: &Fonts = press().fonts();
     let (pictures, stock) = (Pictures::new(), Stock::default());
     let qr = "<heading>題</heading><p>甲</p><qr data=\"x\"/>";
-    pdf::draw(&format!("<page margin=\"20mm\">{qr}</page>"), Materials { fonts, pictures: &pictures, stock: &stock }, &info)
+    pdf::draw(
+        &format!("<page margin=\"20mm\">{qr}</page>"),
+        Materials { fonts, pictures: &pictures, stock: &stock },
+        &info,
+    )
 }
 
 #[test]
@@ -209,9 +213,11 @@ fn what_a_file_says_about_itself_cannot_break_it() {
 /// A template may ask for what no sample has: empty rows below a cell that spans them.
 #[test]
 fn a_table_stays_regular_where_its_values_are_empty() {
-    let rows = "<row><label rows=\"3\">甲</label><value/></row><row><value/></row><row><value>乙</value></row>";
+    let rows =
+        "<row><label rows=\"3\">甲</label><value/></row><row><value/></row><row><value>乙</value></row>";
     let markup = format!("<page><heading>題</heading><table>{rows}</table></page>");
-    let materials = Materials { fonts: press().fonts(), pictures: &Pictures::new(), stock: &Stock::default() };
+    let materials =
+        Materials { fonts: press().fonts(), pictures: &Pictures::new(), stock: &Stock::default() };
     let info = Info {
         title: "表".to_owned(),
         author: "試験".to_owned(),

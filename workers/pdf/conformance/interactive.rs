@@ -25,7 +25,11 @@ const ABSENT: [(&str, &str); 14] = [
 pub(super) fn check(file: &File, report: &mut Report) {
     for about in file.pages().into_iter().chain([file.catalog()]) {
         for (key, clause) in ABSENT {
-            report.expect(!about.has(key.as_bytes()), clause, &format!("the file has {key}, which our documents need not"));
+            report.expect(
+                !about.has(key.as_bytes()),
+                clause,
+                &format!("the file has {key}, which our documents need not"),
+            );
         }
     }
     if let Some(names) = file.dictionary(file.catalog(), "Names") {

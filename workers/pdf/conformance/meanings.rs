@@ -39,8 +39,11 @@ fn to_unicode(document: &mut Document, from: &str, to: &str) {
 
 /// Gives the letters of all fonts one text.
 fn letters_mean(document: &mut Document, text: &str) {
-    let ids: Vec<_> =
-        document.objects.values().filter_map(|object| object.as_dict().ok()?.get(b"ToUnicode").ok()?.as_reference().ok()).collect();
+    let ids: Vec<_> = document
+        .objects
+        .values()
+        .filter_map(|object| object.as_dict().ok()?.get(b"ToUnicode").ok()?.as_reference().ok())
+        .collect();
     let map = format!("1 beginbfrange\n<0000> <FFFF> [{}]\nendbfrange", format!("<{text}>").repeat(65_536));
     for id in ids {
         document.set_object(id, Stream::new(Dictionary::new(), map.clone().into_bytes()));
@@ -114,15 +117,26 @@ pub(super) const METADATA: &[Fault] = &[
     ("6.6.2.1-4", |document| xmp(document, "rdf:about=\"\"", "rdf:about=\"x\"")),
     ("6.6.2.1-5", |document| {
         let id = find(document, |about| named(about, "Subtype", "XML"));
-        document.get_object_mut(id).unwrap().as_stream_mut().unwrap().set_content(vec![0xFF, 0xFE, 0x3C, 0x00]);
+        document
+            .get_object_mut(id)
+            .unwrap()
+            .as_stream_mut()
+            .unwrap()
+            .set_content(vec![0xFF, 0xFE, 0x3C, 0x00]);
     }),
     ("6.6.2.3.1-1", |document| xmp(document, "<pdfaProperty:name>revision<", "<pdfaProperty:name>other<")),
-    ("6.6.2.3.1-1", |document| xmp(document, "<dc:format>application/pdf</dc:format>", "<dc:colour>blue</dc:colour>")),
+    ("6.6.2.3.1-1", |document| {
+        xmp(document, "<dc:format>application/pdf</dc:format>", "<dc:colour>blue</dc:colour>")
+    }),
     ("6.6.2.3.1-2", |document| xmp(document, "<hosho:revision>", "<hosho:revision>x")),
     ("6.6.2.3.1-2", |document| xmp(document, "x-default", "ja")),
     ("6.6.2.3.1-2", |document| xmp(document, "<xmp:MetadataDate>", "<xmp:MetadataDate>on ")),
     ("6.6.2.3.2-1", |document| {
-        xmp(document, "</pdfaProperty:category>", "</pdfaProperty:category><pdfaProperty:more>x</pdfaProperty:more>");
+        xmp(
+            document,
+            "</pdfaProperty:category>",
+            "</pdfaProperty:category><pdfaProperty:more>x</pdfaProperty:more>",
+        );
     }),
     ("6.6.2.3.3-1", |document| {
         xmp(document, "<pdfaExtension:schemas><rdf:Bag>", "<pdfaExtension:schemas><rdf:Alt/><rdf:Bag>");
@@ -136,7 +150,9 @@ pub(super) const METADATA: &[Fault] = &[
     ("6.6.2.3.3-9", |document| xmp(document, ">external<", ">eternal<")),
     ("6.6.2.3.3-10", |document| xmp(document, "Number of the guarantee", "")),
     ("6.6.3", |document| information(document).set("Title", Object::string_literal("other"))),
-    ("6.6.3", |document| information(document).set("ModDate", Object::string_literal("D:20200101000000+00'00'"))),
+    ("6.6.3", |document| {
+        information(document).set("ModDate", Object::string_literal("D:20200101000000+00'00'"))
+    }),
     ("6.6.3", |document| information(document).set("Mood", Object::string_literal("good"))),
     ("7.18.1", |document| information(document).set("Title", Object::string_literal(""))),
     ("7.18.1", |document| drop(catalog(document).remove(b"ViewerPreferences"))),
@@ -154,7 +170,9 @@ pub(super) const METADATA: &[Fault] = &[
 
 pub(super) const STRUCTURE: &[Fault] = &[
     ("6.7.2.2-1", |document| drop(catalog(document).remove(b"MarkInfo"))),
-    ("6.7.2.2", |document| catalog(document).set("MarkInfo", dictionary! { "Marked" => true, "Suspects" => true })),
+    ("6.7.2.2", |document| {
+        catalog(document).set("MarkInfo", dictionary! { "Marked" => true, "Suspects" => true })
+    }),
     ("6.7.3", |document| drop(page(document).remove(b"Tabs"))),
     ("6.7.3.3-1", |document| drop(catalog(document).remove(b"StructTreeRoot"))),
     ("6.7.3.4-1", |document| retype(document, "P", "Paragraph")),
@@ -173,7 +191,8 @@ pub(super) const STRUCTURE: &[Fault] = &[
     ("14.7.4.4", |document| page(document).set("StructParents", 7)),
     ("14.7.4.4", |document| {
         let id = root(document).get(b"ParentTree").and_then(Object::as_reference).unwrap();
-        let numbers = document.get_dictionary_mut(id).unwrap().get_mut(b"Nums").unwrap().as_array_mut().unwrap();
+        let numbers =
+            document.get_dictionary_mut(id).unwrap().get_mut(b"Nums").unwrap().as_array_mut().unwrap();
         numbers[1].as_array_mut().unwrap().swap(0, 1);
     }),
     ("14.8.2.3", |document| {

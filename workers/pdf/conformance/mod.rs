@@ -107,7 +107,11 @@ fn dictionary(object: &Object) -> Option<&Dictionary> {
 
 /// The decompressed content of a stream.
 fn plain(stream: &Stream) -> Vec<u8> {
-    if stream.dict.has(b"Filter") { stream.decompressed_content().unwrap_or_default() } else { stream.content.clone() }
+    if stream.dict.has(b"Filter") {
+        stream.decompressed_content().unwrap_or_default()
+    } else {
+        stream.content.clone()
+    }
 }
 
 impl File<'_> {
@@ -152,7 +156,10 @@ impl File<'_> {
         match bytes.strip_prefix(&[0xFE, 0xFF]) {
             None => String::from_utf8(bytes.to_vec()).ok(),
             Some(units) => {
-                let units: Vec<u16> = units.chunks(2).map(|pair| u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])).collect();
+                let units: Vec<u16> = units
+                    .chunks(2)
+                    .map(|pair| u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]))
+                    .collect();
                 String::from_utf16(&units).ok()
             }
         }

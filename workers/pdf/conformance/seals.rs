@@ -35,7 +35,12 @@ fn sealed(picture: Picture) -> Vec<u8> {
         attachment: None,
     };
     let markup = "<page margin=\"20mm\"><heading>題</heading><image name=\"seal\" alt=\"会社の印\" width=\"20mm\"/></page>";
-    pdf::draw(markup, Materials { fonts: press().fonts(), pictures: &pictures, stock: &Stock::default() }, &info).unwrap()
+    pdf::draw(
+        markup,
+        Materials { fonts: press().fonts(), pictures: &pictures, stock: &Stock::default() },
+        &info,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -48,11 +53,20 @@ fn a_seal_of_one_pixel_is_drawn_and_one_of_four_hundred_million_is_refused_unrea
     let rows = vec![0; 1 << 20];
     for (width, height) in [(20_000, 20_000), (1, 2001), (2001, 1), (u32::MAX >> 1, u32::MAX >> 1)] {
         let refused = Picture::png(&png(width, height, 0, &rows));
-        assert!(matches!(refused, Err(PictureError::TooLarge { .. } | PictureError::Unreadable(_))), "{width} × {height}");
+        assert!(
+            matches!(refused, Err(PictureError::TooLarge { .. } | PictureError::Unreadable(_))),
+            "{width} × {height}"
+        );
     }
     let whole = png(1, 1, 0, &[0, 7]);
-    for broken in [&whole[..20], &whole[..whole.len() - 13], b"<svg/>", &png(0, 0, 0, &[]), &png(9, 9, 0, &[0; 3]), &png(1, 1, 9, &[0, 7])]
-    {
+    for broken in [
+        &whole[..20],
+        &whole[..whole.len() - 13],
+        b"<svg/>",
+        &png(0, 0, 0, &[]),
+        &png(9, 9, 0, &[0; 3]),
+        &png(1, 1, 9, &[0, 7]),
+    ] {
         assert!(matches!(Picture::png(broken), Err(PictureError::Unreadable(_))));
     }
 }

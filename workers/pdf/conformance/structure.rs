@@ -32,12 +32,21 @@ pub(super) fn check(file: &File, shown: &Shown, report: &mut Report) {
     report.expect(!suspects, "6.7.2.2", "the file calls its own structure suspect");
     let language = file.text(catalog, "Lang").unwrap_or_default();
     report.expect(language == "ja" || language == "ja-JP", "6.7.4-1", "the file is not called Japanese");
-    let preferences = file.dictionary(catalog, "ViewerPreferences").and_then(|all| file.value(all, "DisplayDocTitle"));
-    report.expect(preferences.is_some_and(|shown| matches!(shown, Object::Boolean(true))), "7.18.1", "a window does not show the title");
+    let preferences =
+        file.dictionary(catalog, "ViewerPreferences").and_then(|all| file.value(all, "DisplayDocTitle"));
+    report.expect(
+        preferences.is_some_and(|shown| matches!(shown, Object::Boolean(true))),
+        "7.18.1",
+        "a window does not show the title",
+    );
     let Some(root) = file.dictionary(catalog, "StructTreeRoot") else {
         return report.tell("6.7.3.3-1", "there is no structure");
     };
-    report.expect(root.has_type(b"StructTreeRoot"), "6.7.3.3-1", "the root of the structure does not say that it is one");
+    report.expect(
+        root.has_type(b"StructTreeRoot"),
+        "6.7.3.3-1",
+        "the root of the structure does not say that it is one",
+    );
     report.expect(!root.has(b"RoleMap"), "6.7.3.4-2", "types are mapped, which nothing checks");
 
     let mut pages = BTreeMap::new();
@@ -53,7 +62,11 @@ pub(super) fn check(file: &File, shown: &Shown, report: &mut Report) {
     let mut reader = Reader { file, pages: &pages, seen: BTreeSet::new() };
     let root_id = catalog.get(b"StructTreeRoot").and_then(Object::as_reference).ok();
     let elements = reader.children(root, root_id, None, report);
-    report.expect(elements.len() == 1 && elements[0].kind == "Document", "14.8.4.2", "the structure is not one document");
+    report.expect(
+        elements.len() == 1 && elements[0].kind == "Document",
+        "14.8.4.2",
+        "the structure is not one document",
+    );
     for element in &elements {
         element.check(file, "", report);
     }
@@ -69,7 +82,13 @@ struct Reader<'f> {
 
 impl<'f> Reader<'f> {
     /// The elements below an element or the root.
-    fn children(&mut self, about: &'f Dictionary, id: Option<ObjectId>, page: Option<usize>, report: &mut Report) -> Vec<Element<'f>> {
+    fn children(
+        &mut self,
+        about: &'f Dictionary,
+        id: Option<ObjectId>,
+        page: Option<usize>,
+        report: &mut Report,
+    ) -> Vec<Element<'f>> {
         let file = self.file;
         let kids: Vec<ObjectId> = match about.get(b"K") {
             Ok(Object::Reference(kid)) => vec![*kid],
@@ -88,10 +107,18 @@ impl<'f> Reader<'f> {
             };
             let parent = child.get(b"P").and_then(Object::as_reference).ok();
             report.expect(parent.is_some() && parent == id, "14.7.2", "an element does not know its parent");
-            let own = child.get(b"Pg").and_then(Object::as_reference).ok().and_then(|page| self.pages.get(&page).copied());
+            let own = child
+                .get(b"Pg")
+                .and_then(Object::as_reference)
+                .ok()
+                .and_then(|page| self.pages.get(&page).copied());
             let page = own.or(page);
             let kind = file.name(child, "S").unwrap_or_default().to_owned();
-            report.expect(TYPES.split_whitespace().any(|known| known == kind), "6.7.3.4-1", &format!("{kind:?} is no type of structure"));
+            report.expect(
+                TYPES.split_whitespace().any(|known| known == kind),
+                "6.7.3.4-1",
+                &format!("{kind:?} is no type of structure"),
+            );
             let content = self.content(child, page, report);
             let below = self.children(child, Some(kid), page, report);
             children.push(Element { id: kid, kind, about: child, children: below, content });
@@ -106,7 +133,11 @@ impl<'f> Reader<'f> {
             let found = match kid {
                 Object::Integer(number) => page.map(|page| (page, *number)),
                 Object::Dictionary(reference) if reference.has_type(b"MCR") => {
-                    let page = reference.get(b"Pg").and_then(Object::as_reference).ok().and_then(|page| self.pages.get(&page).copied());
+                    let page = reference
+                        .get(b"Pg")
+                        .and_then(Object::as_reference)
+                        .ok()
+                        .and_then(|page| self.pages.get(&page).copied());
                     page.zip(self.file.integer(reference, "MCID"))
                 }
                 _ => continue,
@@ -123,20 +154,33 @@ impl<'f> Reader<'f> {
 impl Element<'_> {
     fn check(&self, file: &File, parent: &str, report: &mut Report) {
         let kinds: Vec<&str> = self.children.iter().map(|child| child.kind.as_str()).collect();
-        let only = |allowed: &[&str]| kinds.iter().all(|kind| allowed.contains(kind)) && self.content.is_empty();
+        let only =
+            |allowed: &[&str]| kinds.iter().all(|kind| allowed.contains(kind)) && self.content.is_empty();
         match self.kind.as_str() {
             "Document" | "Div" | "Sect" | "Part" => {
-                report.expect(self.content.is_empty(), "14.8.4.2", "a group holds content that is in no block");
+                report.expect(
+                    self.content.is_empty(),
+                    "14.8.4.2",
+                    "a group holds content that is in no block",
+                );
                 report.expect(!self.children.is_empty(), "14.8.4.2", "a group is empty");
             }
             "Table" => self.table(file, report),
             "TR" => {
                 report.expect(only(&["TH", "TD"]), "14.8.4.3.4", "a row holds something else than cells");
-                report.expect(matches!(parent, "Table" | "THead" | "TBody" | "TFoot"), "14.8.4.3.4", "a row is in no table");
+                report.expect(
+                    matches!(parent, "Table" | "THead" | "TBody" | "TFoot"),
+                    "14.8.4.3.4",
+                    "a row is in no table",
+                );
             }
             "TH" => {
                 let scope = attributes(file, self.about, "Table").and_then(|own| file.name(own, "Scope"));
-                report.expect(matches!(scope, Some("Row" | "Column" | "Both")), "14.8.5.7", "a head cell does not say what it heads");
+                report.expect(
+                    matches!(scope, Some("Row" | "Column" | "Both")),
+                    "14.8.5.7",
+                    "a head cell does not say what it heads",
+                );
                 report.expect(parent == "TR", "14.8.4.3.4", "a cell is in no row");
             }
             "TD" => report.expect(parent == "TR", "14.8.4.3.4", "a cell is in no row"),
@@ -146,28 +190,38 @@ impl Element<'_> {
                     "14.8.4.3.3",
                     "a list holds something else than items",
                 );
-                let numbering = attributes(file, self.about, "List").and_then(|own| file.name(own, "ListNumbering"));
+                let numbering =
+                    attributes(file, self.about, "List").and_then(|own| file.name(own, "ListNumbering"));
                 report.expect(numbering.is_some(), "14.8.5.5", "a list does not say how it is numbered");
             }
             "LI" => {
                 report.expect(parent == "L", "14.8.4.3.3", "an item is in no list");
-                report.expect(kinds == ["Lbl", "LBody"] && self.content.is_empty(), "14.8.4.3.3", "an item is not a label and a body");
+                report.expect(
+                    kinds == ["Lbl", "LBody"] && self.content.is_empty(),
+                    "14.8.4.3.3",
+                    "an item is not a label and a body",
+                );
             }
             "Lbl" | "LBody" => report.expect(parent == "LI", "14.8.4.3.3", "a label or body is in no item"),
             "Figure" => {
                 let alternative = file.text(self.about, "Alt").is_some_and(|text| !text.trim().is_empty());
                 report.expect(alternative, "6.7.5", "a picture is not described");
                 let edges: Vec<f32> = attributes(file, self.about, "Layout")
-                    .map(|own| file.list(own, "BBox").iter().filter_map(|edge| edge.as_float().ok()).collect())
+                    .map(|own| {
+                        file.list(own, "BBox").iter().filter_map(|edge| edge.as_float().ok()).collect()
+                    })
                     .unwrap_or_default();
                 let ordered = edges.len() == 4 && edges[0] < edges[2] && edges[1] < edges[3];
                 report.expect(ordered, "14.8.5.4.3", "a picture does not say where it is");
                 report.expect(!self.content.is_empty(), "14.8.4.5", "a picture shows nothing");
             }
             "P" | "H1" | "H2" | "H3" | "H4" | "H5" | "H6" => {
-                let within = kinds
-                    .iter()
-                    .all(|kind| matches!(*kind, "Span" | "Quote" | "Note" | "Reference" | "Code" | "Link" | "Figure" | "Formula"));
+                let within = kinds.iter().all(|kind| {
+                    matches!(
+                        *kind,
+                        "Span" | "Quote" | "Note" | "Reference" | "Code" | "Link" | "Figure" | "Formula"
+                    )
+                });
                 report.expect(within, "14.8.4.3.2", "a paragraph holds a block");
                 let empty = self.content.is_empty() && self.children.is_empty();
                 report.expect(!empty, "14.8.4.3.2", "a paragraph is empty");
@@ -184,13 +238,20 @@ impl Element<'_> {
     /// Rows, with those of groups of rows.
     fn rows(&self) -> Vec<&Element<'_>> {
         let grouped = |child: &Element| matches!(child.kind.as_str(), "THead" | "TBody" | "TFoot");
-        self.children.iter().flat_map(|child| if grouped(child) { child.rows() } else { vec![child] }).collect()
+        self.children
+            .iter()
+            .flat_map(|child| if grouped(child) { child.rows() } else { vec![child] })
+            .collect()
     }
 
     /// Every place of the grid is taken by one cell.
     fn table(&self, file: &File, report: &mut Report) {
         let rows: Vec<&Element> = self.rows().into_iter().filter(|row| row.kind != "Caption").collect();
-        report.expect(!rows.is_empty() && rows.iter().all(|row| row.kind == "TR"), "14.8.4.3.4", "a table holds something else than rows");
+        report.expect(
+            !rows.is_empty() && rows.iter().all(|row| row.kind == "TR"),
+            "14.8.4.3.4",
+            "a table holds something else than rows",
+        );
         let mut taken: BTreeSet<(usize, usize)> = BTreeSet::new();
         for (row, element) in rows.iter().enumerate() {
             let mut column = 0;
@@ -199,11 +260,21 @@ impl Element<'_> {
                     column += 1;
                 }
                 let own = attributes(file, cell.about, "Table");
-                let span =
-                    |key| own.and_then(|own| file.integer(own, key)).and_then(|span| usize::try_from(span).ok()).unwrap_or(1).min(1000);
+                let span = |key| {
+                    own.and_then(|own| file.integer(own, key))
+                        .and_then(|span| usize::try_from(span).ok())
+                        .unwrap_or(1)
+                        .min(1000)
+                };
                 let (columns, depth) = (span("ColSpan"), span("RowSpan"));
-                for place in (row..row + depth).flat_map(|row| (column..column + columns).map(move |column| (row, column))) {
-                    report.expect(taken.insert(place), "14.8.4.3.4", "two cells of a table take the same place");
+                for place in (row..row + depth)
+                    .flat_map(|row| (column..column + columns).map(move |column| (row, column)))
+                {
+                    report.expect(
+                        taken.insert(place),
+                        "14.8.4.3.4",
+                        "two cells of a table take the same place",
+                    );
                 }
                 column += columns;
             }
@@ -232,24 +303,44 @@ fn contents(file: &File, shown: &Shown, elements: &[Element], root: &Dictionary,
     let mut known = BTreeMap::new();
     for (content, owner, kind) in &owners {
         report.expect(known.insert(*content, *kind).is_none(), "14.7.4.2", "content belongs to two elements");
-        report.expect(told.get(content) == Some(owner), "14.7.4.4", "the parent tree does not lead from content to its element");
+        report.expect(
+            told.get(content) == Some(owner),
+            "14.7.4.4",
+            "the parent tree does not lead from content to its element",
+        );
     }
-    report.expect(told.len() == owners.len(), "14.7.4.4", "the parent tree tells of content that no element has");
+    report.expect(
+        told.len() == owners.len(),
+        "14.7.4.4",
+        "the parent tree tells of content that no element has",
+    );
     let mut marks = BTreeSet::new();
     for mark in &shown.marks {
         let content = (mark.page, mark.number);
         report.expect(marks.insert(content), "14.7.4.2", "a number of content stands on a page twice");
         match known.get(&content) {
             None => report.tell("14.7.4.2", "marked content belongs to no element"),
-            Some(kind) => report.expect(*kind == mark.tag, "14.6.2", "content is marked as something else than its element is"),
+            Some(kind) => report.expect(
+                *kind == mark.tag,
+                "14.6.2",
+                "content is marked as something else than its element is",
+            ),
         }
     }
-    report.expect(known.keys().all(|content| marks.contains(content)), "14.7.4.2", "an element has content that is on no page");
+    report.expect(
+        known.keys().all(|content| marks.contains(content)),
+        "14.7.4.2",
+        "an element has content that is on no page",
+    );
     let order: Vec<(usize, i64)> = owners.iter().map(|(content, _, _)| *content).collect();
     report.expect(order.is_sorted(), "14.8.2.3", "the structure is in another order than the pages");
     for (number, page) in (0_i64..).zip(file.pages()) {
         let linked = file.integer(page, "StructParents");
-        report.expect(linked == Some(number), "14.7.4.4", "a page does not lead to its part of the parent tree");
+        report.expect(
+            linked == Some(number),
+            "14.7.4.4",
+            "a page does not lead to its part of the parent tree",
+        );
     }
 }
 
@@ -261,7 +352,11 @@ fn parents(file: &File, root: &Dictionary) -> BTreeMap<(usize, i64), ObjectId> {
         let [key, owners] = pair else { continue };
         let Some(page) = key.as_i64().ok().and_then(|key| usize::try_from(key).ok()) else { continue };
         let Some(owners) = file.follow(owners).and_then(|owners| owners.as_array().ok()) else { continue };
-        parents.extend((0..).zip(owners).filter_map(|(number, owner)| Some(((page, number), owner.as_reference().ok()?))));
+        parents.extend(
+            (0..)
+                .zip(owners)
+                .filter_map(|(number, owner)| Some(((page, number), owner.as_reference().ok()?))),
+        );
     }
     parents
 }

@@ -46,7 +46,8 @@ fn drawn<C: TemplateContext>(is_carrier: bool) -> Vec<Paper> {
         }),
     };
     let samples = C::samples();
-    let pairs = C::TEMPLATES.iter().flat_map(|template| samples.iter().map(move |sample| (*template, sample)));
+    let pairs =
+        C::TEMPLATES.iter().flat_map(|template| samples.iter().map(move |sample| (*template, sample)));
     let paper = |(template, (sample, context)): (&'static str, &(&str, C))| Paper {
         template,
         name: format!("{template} with {sample}"),
@@ -75,7 +76,10 @@ fn every_template_with_every_sample_is_clean() {
         assert_clean(&paper.name, &paper.bytes);
     }
     let drawn: BTreeSet<_> = papers().iter().map(|paper| paper.template).collect();
-    let listed = TEMPLATES.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("partials/") && !name.starts_with("mail/"));
+    let listed = TEMPLATES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.starts_with("partials/") && !name.starts_with("mail/"));
     assert_eq!(drawn, listed.collect(), "a template is not checked here");
 }
 
@@ -93,15 +97,22 @@ fn qpdf_finds_nothing_to_say() {
 pub(super) fn is_sound(bytes: &[u8]) -> bool {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    Command::new("qpdf").arg("--check").arg(file.path()).stdin(Stdio::null()).output().unwrap().status.success()
+    Command::new("qpdf")
+        .arg("--check")
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+        .status
+        .success()
 }
 
 /// The document with a fault, written as ours are.
 fn broken(bytes: &[u8], fault: impl Fn(&mut Document)) -> Vec<u8> {
     let mut document = Document::load_mem(bytes).unwrap();
-    document
-        .objects
-        .retain(|_, object| !super::dictionary(object).is_some_and(|about| about.has_type(b"ObjStm") || about.has_type(b"XRef")));
+    document.objects.retain(|_, object| {
+        !super::dictionary(object).is_some_and(|about| about.has_type(b"ObjStm") || about.has_type(b"XRef"))
+    });
     fault(&mut document);
     file::written(&document).unwrap()
 }
@@ -157,7 +168,8 @@ fn every_fault_is_found_and_named() {
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     // What is checked is seen failing, but for a file of nine million objects.
-    let unseen: Vec<_> = clauses().difference(&found).copied().filter(|clause| *clause != "6.1.13-7").collect();
+    let unseen: Vec<_> =
+        clauses().difference(&found).copied().filter(|clause| *clause != "6.1.13-7").collect();
     assert!(unseen.is_empty(), "no fault shows that these are found: {unseen:?}");
 }
 
@@ -186,7 +198,8 @@ fn clauses() -> BTreeSet<&'static str> {
 #[test]
 fn the_documentation_lists_every_clause_that_is_checked() {
     let told = include_str!("../../../docs/pdfa.md");
-    let words: BTreeSet<&str> = told.split(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != '-').collect();
+    let words: BTreeSet<&str> =
+        told.split(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != '-').collect();
     let untold: Vec<_> = clauses().into_iter().filter(|clause| !words.contains(clause)).collect();
     assert!(untold.is_empty(), "docs/pdfa.md does not tell of {untold:?}");
 }

@@ -90,7 +90,9 @@ fn unescaped(name: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {
-        let code = (byte == b'#').then(|| after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok())).flatten();
+        let code = (byte == b'#')
+            .then(|| after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
+            .flatten();
         match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(code) => {
                 bytes.push(code);

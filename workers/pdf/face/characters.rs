@@ -22,7 +22,8 @@ pub(super) struct Characters {
 impl Characters {
     /// Reads a `cmap` table of a face with so many glyphs. Where subtables differ, the first counts.
     pub(super) fn read(cmap: &[u8], glyphs: u16) -> Result<Self, String> {
-        let mut characters = Self { basic: vec![0; 0x1_0000], supplementary: HashMap::new(), glyphs, left: MOST };
+        let mut characters =
+            Self { basic: vec![0; 0x1_0000], supplementary: HashMap::new(), glyphs, left: MOST };
         let mut read = false;
         for (platform, encoding, subtable) in subtables(cmap) {
             let is_unicode = platform == 0 || (platform == 3 && matches!(encoding, 1 | 10));
@@ -82,7 +83,10 @@ impl Characters {
             let (first, last, glyph) = (u32_at(group, 0)?, u32_at(group, 4)?, u32_at(group, 8)?);
             for code in first..=last.min(u32::from(char::MAX)) {
                 self.left = self.left.checked_sub(1)?;
-                self.put(code, glyph.checked_add(code - first).and_then(|glyph| u16::try_from(glyph).ok()).unwrap_or(0));
+                self.put(
+                    code,
+                    glyph.checked_add(code - first).and_then(|glyph| u16::try_from(glyph).ok()).unwrap_or(0),
+                );
             }
         }
         Some(true)
@@ -150,7 +154,10 @@ mod tests {
     fn a_map_that_never_ends_is_refused() {
         let read = |cmap: &[u8]| Characters::read(cmap, 100).err();
         assert_eq!(read(&cmap(&[&groups(&[[0x41, 0x42, 1]])])), None);
-        assert_eq!(read(&cmap(&[&groups(&vec![[0, u32::MAX, 1]; 100_000])])).unwrap(), "the character map is broken");
+        assert_eq!(
+            read(&cmap(&[&groups(&vec![[0, u32::MAX, 1]; 100_000])])).unwrap(),
+            "the character map is broken"
+        );
         assert_eq!(read(&cmap(&[&groups(&[[0x41, 0x42, 1]])[..20]])).unwrap(), "the character map is broken");
         assert_eq!(read(&cmap(&[])).unwrap(), "no Unicode character map of format 4 or 12");
         assert_eq!(read(&[]).unwrap(), "no Unicode character map of format 4 or 12");
@@ -158,7 +165,11 @@ mod tests {
 
     #[test]
     fn a_glyph_beyond_the_last_is_none() {
-        let characters = Characters::read(&cmap(&[&groups(&[[0x41, 0x45, 98], [0x2_0000, 0x2_0001, 7]])]), 100).unwrap();
-        assert_eq!(['A', 'B', 'C', '\u{20001}'].map(|character| characters.glyph(character)), [Some(98), Some(99), None, Some(8)]);
+        let characters =
+            Characters::read(&cmap(&[&groups(&[[0x41, 0x45, 98], [0x2_0000, 0x2_0001, 7]])]), 100).unwrap();
+        assert_eq!(
+            ['A', 'B', 'C', '\u{20001}'].map(|character| characters.glyph(character)),
+            [Some(98), Some(99), None, Some(8)]
+        );
     }
 }

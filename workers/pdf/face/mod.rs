@@ -78,9 +78,16 @@ impl Face {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         match fonts_in_collection(bytes) {
             Some(count) if count > 1 => {
-                let name = |index| ttf_parser::Face::parse(bytes, index).map_or_else(|_| "?".to_owned(), |face| post_script_name(&face));
-                let names: Vec<_> = (0..count.min(16)).map(|index| format!("#{index} {}", name(index))).collect();
-                Err(format!("it is a collection, say which of its faces as file#number: {}", names.join(", ")))
+                let name = |index| {
+                    ttf_parser::Face::parse(bytes, index)
+                        .map_or_else(|_| "?".to_owned(), |face| post_script_name(&face))
+                };
+                let names: Vec<_> =
+                    (0..count.min(16)).map(|index| format!("#{index} {}", name(index))).collect();
+                Err(format!(
+                    "it is a collection, say which of its faces as file#number: {}",
+                    names.join(", ")
+                ))
             }
             _ => Self::read(bytes, 0),
         }
@@ -91,14 +98,20 @@ impl Face {
         match fonts_in_collection(bytes).unwrap_or(1) {
             count if index < count => Self::read(bytes, index),
             1 => Err(format!("it has one face and no #{index}")),
-            count => Err(format!("it has {count} faces, the last is #{}, and no #{index}", count.saturating_sub(1))),
+            count => Err(format!(
+                "it has {count} faces, the last is #{}, and no #{index}",
+                count.saturating_sub(1)
+            )),
         }
     }
 
     fn read(bytes: &[u8], index: u32) -> Result<Self, String> {
         let parsed = ttf_parser::Face::parse(bytes, index).map_err(|error| error.to_string())?;
         let table = |name: &[u8; 4]| {
-            parsed.raw_face().table(Tag::from_bytes(name)).ok_or_else(|| format!("no {} table", String::from_utf8_lossy(name)))
+            parsed
+                .raw_face()
+                .table(Tag::from_bytes(name))
+                .ok_or_else(|| format!("no {} table", String::from_utf8_lossy(name)))
         };
         whole(&parsed, bytes)?;
         permitted(&parsed)?;
@@ -173,7 +186,9 @@ impl Face {
         match &self.outlines {
             Outlines::Ready(_) => metric,
             // Of a converted outline the table knows nothing. It stands where it was drawn.
-            Outlines::Lazy(_) => Metric { bearing: u16_at(self.program(glyph), 2).map_or(0, u16::cast_signed), ..metric },
+            Outlines::Lazy(_) => {
+                Metric { bearing: u16_at(self.program(glyph), 2).map_or(0, u16::cast_signed), ..metric }
+            }
         }
     }
 
@@ -201,7 +216,10 @@ fn in_thousandths(value: u16, units: u16) -> u16 {
 
 /// The name of a face, of letters that a PDF name may have.
 fn post_script_name(face: &ttf_parser::Face) -> String {
-    let name = face.names().into_iter().find(|name| name.name_id == ttf_parser::name_id::POST_SCRIPT_NAME && name.is_unicode());
+    let name = face
+        .names()
+        .into_iter()
+        .find(|name| name.name_id == ttf_parser::name_id::POST_SCRIPT_NAME && name.is_unicode());
     let name = name.and_then(|name| name.to_string()).unwrap_or_default();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     if name.is_empty() { "Unnamed".to_owned() } else { name }
@@ -220,9 +238,13 @@ fn whole(face: &ttf_parser::Face, bytes: &[u8]) -> Result<(), String> {
 fn permitted(face: &ttf_parser::Face) -> Result<(), String> {
     let Some(os2) = face.tables().os2 else { return Ok(()) };
     let forbids = match os2.permissions() {
-        Some(Permissions::Restricted) => "its licence bits (fsType) forbid to embed it, and an archived document must embed its fonts",
+        Some(Permissions::Restricted) => {
+            "its licence bits (fsType) forbid to embed it, and an archived document must embed its fonts"
+        }
         None => "its licence bits (fsType) contradict each other",
-        Some(_) if !os2.is_outline_embedding_allowed() => "its licence bits (fsType) allow to embed bitmaps only",
+        Some(_) if !os2.is_outline_embedding_allowed() => {
+            "its licence bits (fsType) allow to embed bitmaps only"
+        }
         Some(_) if !os2.is_subsetting_allowed() => "its licence bits (fsType) forbid to embed a part of it",
         Some(_) => return Ok(()),
     };
@@ -249,7 +271,9 @@ fn limits(maxp: &[u8], extent: Extent) -> Result<Vec<u8>, String> {
 /// A `maxp` of version 1.0: a face with CFF outlines has one of half, without limits.
 fn limits_of_cubics(glyphs: u16) -> Vec<u8> {
     let mut maxp = vec![0; 32];
-    for (at, value) in [(0, 1), (4, glyphs), (6, Cubics::EXTENT.points), (8, Cubics::EXTENT.contours), (14, 1)] {
+    for (at, value) in
+        [(0, 1), (4, glyphs), (6, Cubics::EXTENT.points), (8, Cubics::EXTENT.contours), (14, 1)]
+    {
         maxp[at..at + 2].copy_from_slice(&value.to_be_bytes());
     }
     maxp

@@ -42,7 +42,13 @@ pub(super) struct Extent {
 impl Outline {
     /// Nothing yet, in an em square of so many units.
     pub(super) fn new(units: u16) -> Self {
-        Self { contours: Vec::new(), points: 0, pen: Point::ZERO, tolerance: TOLERANCE * f64::from(units) / 1000.0, problem: None }
+        Self {
+            contours: Vec::new(),
+            points: 0,
+            pen: Point::ZERO,
+            tolerance: TOLERANCE * f64::from(units) / 1000.0,
+            problem: None,
+        }
     }
 
     /// The same shape drawn the other way round: PostScript fills what is to the left of a contour, TrueType what is to its right.
@@ -61,14 +67,21 @@ impl Outline {
             return Err(problem);
         }
         let points: Vec<Vertex> = self.contours.iter().flatten().copied().collect();
-        let (Some(left), Some(right)) = (points.iter().map(|point| point.x).min(), points.iter().map(|point| point.x).max()) else {
+        let (Some(left), Some(right)) =
+            (points.iter().map(|point| point.x).min(), points.iter().map(|point| point.x).max())
+        else {
             return Ok(Extent::default());
         };
-        let (Some(bottom), Some(top)) = (points.iter().map(|point| point.y).min(), points.iter().map(|point| point.y).max()) else {
+        let (Some(bottom), Some(top)) =
+            (points.iter().map(|point| point.y).min(), points.iter().map(|point| point.y).max())
+        else {
             return Ok(Extent::default());
         };
         let contours = i16::try_from(self.contours.len()).map_err(|_| TOO_MANY)?;
-        let extent = Extent { points: u16::try_from(points.len()).map_err(|_| TOO_MANY)?, contours: contours.unsigned_abs() };
+        let extent = Extent {
+            points: u16::try_from(points.len()).map_err(|_| TOO_MANY)?,
+            contours: contours.unsigned_abs(),
+        };
         for value in [contours, left, bottom, right, top] {
             out.extend_from_slice(&value.to_be_bytes());
         }
@@ -172,7 +185,8 @@ impl OutlineBuilder for Outline {
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
         let from = self.pen;
         self.pen = Point::new(x.into(), y.into());
-        let curve = CubicBez::new(from, Point::new(x1.into(), y1.into()), Point::new(x2.into(), y2.into()), self.pen);
+        let curve =
+            CubicBez::new(from, Point::new(x1.into(), y1.into()), Point::new(x2.into(), y2.into()), self.pen);
         match curve.approx_spline(self.tolerance) {
             Some(spline) => {
                 let controls = spline.points();

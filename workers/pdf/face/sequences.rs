@@ -42,9 +42,16 @@ pub(super) struct Sequences {
 
 impl Sequences {
     /// Reads those of a character map and of a substitution table.
-    pub(super) fn read(cmap: &[u8], gsub: Option<LayoutTable>, characters: &Characters, glyphs: u16) -> Result<Self, String> {
+    pub(super) fn read(
+        cmap: &[u8],
+        gsub: Option<LayoutTable>,
+        characters: &Characters,
+        glyphs: u16,
+    ) -> Result<Self, String> {
         let mut reader = Reader { characters, found: Vec::new(), left: MOST };
-        for (_, _, subtable) in subtables(cmap).filter(|(platform, encoding, _)| (*platform, *encoding) == (0, 5)) {
+        for (_, _, subtable) in
+            subtables(cmap).filter(|(platform, encoding, _)| (*platform, *encoding) == (0, 5))
+        {
             reader.variations(subtable).ok_or("the variation sequences are broken")?;
         }
         if let Some(gsub) = gsub {
@@ -101,7 +108,11 @@ impl Reader<'_> {
         }
         for record in (0..size_at(table, 6)?).map(|at| 10 + 11 * at) {
             self.step()?;
-            let Some(selector) = char::from_u32(u24_at(table, record)?).filter(|character| is_selector(*character)) else { continue };
+            let Some(selector) =
+                char::from_u32(u24_at(table, record)?).filter(|character| is_selector(*character))
+            else {
+                continue;
+            };
             let [own, other] = [size_at(table, record + 3)?, size_at(table, record + 7)?];
             if other != 0 {
                 for at in (0..size_at(table, other)?).map(|at| other + 4 + 5 * at) {
@@ -147,7 +158,9 @@ impl Reader<'_> {
             return Some(());
         }
         for letter in LETTERS.filter_map(char::from_u32) {
-            for (mark, ligature) in self.characters.glyph(letter).and_then(|glyph| pairs.get(&glyph)).into_iter().flatten() {
+            for (mark, ligature) in
+                self.characters.glyph(letter).and_then(|glyph| pairs.get(&glyph)).into_iter().flatten()
+            {
                 for &mark in marks.get(mark).into_iter().flatten() {
                     if compose(letter, mark).is_none() {
                         self.put(u32::from(letter), mark, Some(*ligature))?;
@@ -211,7 +224,9 @@ mod tests {
 
     #[test]
     fn sequences_that_never_end_are_refused() {
-        let cmap = [0, 0, 0, 1, 0, 3, 0, 10, 0, 0, 0, 12].into_iter().chain([0_u8, 12, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 1]);
+        let cmap = [0, 0, 0, 1, 0, 3, 0, 10, 0, 0, 0, 12]
+            .into_iter()
+            .chain([0_u8, 12, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 1]);
         let cmap: Vec<u8> = cmap.chain([0, 0, 0x4E, 0, 0, 0, 0x4E, 0, 0, 0, 0, 7]).collect();
         let characters = Characters::read(&cmap, 10).unwrap();
         let read = |table: &[u8]| {

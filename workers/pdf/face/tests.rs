@@ -44,12 +44,16 @@ impl Shape {
     }
 
     fn curve(&mut self, points: &[(f32, f32)]) {
-        let points: Vec<(f64, f64)> = [self.at].into_iter().chain(points.iter().map(|(x, y)| (f64::from(*x), f64::from(*y)))).collect();
+        let points: Vec<(f64, f64)> =
+            [self.at].into_iter().chain(points.iter().map(|(x, y)| (f64::from(*x), f64::from(*y)))).collect();
         for step in 1..=32 {
             let t = f64::from(step) / 32.0;
             let mut row = points.clone();
             while row.len() > 1 {
-                row = row.windows(2).map(|p| (p[0].0 + (p[1].0 - p[0].0) * t, p[0].1 + (p[1].1 - p[0].1) * t)).collect();
+                row = row
+                    .windows(2)
+                    .map(|p| (p[0].0 + (p[1].0 - p[0].0) * t, p[0].1 + (p[1].1 - p[0].1) * t))
+                    .collect();
             }
             self.to(row[0].0, row[0].1);
         }
@@ -96,7 +100,14 @@ fn file(face: &Face, glyphs: &[u16]) -> Vec<u8> {
     head[50..52].copy_from_slice(&[0, 1]);
     hhea[34..36].copy_from_slice(&count);
     maxp[4..6].copy_from_slice(&count);
-    sfnt(&[(b"glyf", &glyf), (b"head", &head), (b"hhea", &hhea), (b"hmtx", &hmtx), (b"loca", &loca), (b"maxp", &maxp)])
+    sfnt(&[
+        (b"glyf", &glyf),
+        (b"head", &head),
+        (b"hhea", &hhea),
+        (b"hmtx", &hmtx),
+        (b"loca", &loca),
+        (b"maxp", &maxp),
+    ])
 }
 
 /// Tables behind their directory.
@@ -124,7 +135,10 @@ fn sample() -> impl Iterator<Item = char> {
 #[test]
 fn converted_curves_keep_their_shape() {
     for name in NOTO {
-        let Some((bytes, number)) = installed("converted_curves_keep_their_shape", name, "fonts-noto-cjk") else { continue };
+        let Some((bytes, number)) = installed("converted_curves_keep_their_shape", name, "fonts-noto-cjk")
+        else {
+            continue;
+        };
         let face = Face::parse_member(&bytes, number).unwrap();
         let original = ttf_parser::Face::parse(&bytes, number).unwrap();
         let glyphs: Vec<u16> = sample().filter_map(|character| face.glyph(character, None)).collect();
@@ -141,7 +155,12 @@ fn converted_curves_keep_their_shape() {
             }
             assert_eq!(was.bounds.is_some(), is.bounds.is_some(), "{name}, glyph {glyph}");
             // The same area, drawn the other way round; along the whole outline less than a third of a unit is lost.
-            assert!((was.area + is.area).abs() <= 0.33 * was.length, "{name}, glyph {glyph}: {} {}", was.area, is.area);
+            assert!(
+                (was.area + is.area).abs() <= 0.33 * was.length,
+                "{name}, glyph {glyph}: {} {}",
+                was.area,
+                is.area
+            );
             let program = face.program(glyph);
             if !program.is_empty() {
                 assert_eq!(u16_at(program, 2).map(u16::cast_signed), Some(face.metric(glyph).bearing));
@@ -157,9 +176,14 @@ fn converted_curves_keep_their_shape() {
 
 #[test]
 fn a_conversion_depends_on_nothing_before_it() {
-    let Some((bytes, number)) = installed("a_conversion_depends_on_nothing_before_it", NOTO[1], "fonts-noto-cjk") else { return };
+    let Some((bytes, number)) =
+        installed("a_conversion_depends_on_nothing_before_it", NOTO[1], "fonts-noto-cjk")
+    else {
+        return;
+    };
     let [one, other] = [(); 2].map(|()| Face::parse_member(&bytes, number).unwrap());
-    let glyphs: Vec<u16> = "永字八法あいうABC".chars().filter_map(|character| one.glyph(character, None)).collect();
+    let glyphs: Vec<u16> =
+        "永字八法あいうABC".chars().filter_map(|character| one.glyph(character, None)).collect();
     let forwards: Vec<_> = glyphs.iter().map(|glyph| one.program(*glyph).to_vec()).collect();
     let backwards: Vec<_> = glyphs.iter().rev().map(|glyph| other.program(*glyph).to_vec()).collect();
     assert!(forwards.iter().eq(backwards.iter().rev()));
@@ -203,7 +227,8 @@ fn joined(face: &Face, text: &str) -> Option<u16> {
 #[test]
 fn letters_with_marks_have_the_glyphs_of_the_face() {
     let ipaex = Face::parse(&default_face(0)).unwrap();
-    let mut glyphs: Vec<u16> = JOINED.iter().map(|text| joined(&ipaex, text).unwrap_or_else(|| panic!("{text}"))).collect();
+    let mut glyphs: Vec<u16> =
+        JOINED.iter().map(|text| joined(&ipaex, text).unwrap_or_else(|| panic!("{text}"))).collect();
     glyphs.sort_unstable();
     glyphs.dedup();
     assert_eq!(glyphs.len(), 25);
@@ -220,31 +245,39 @@ fn letters_with_marks_have_the_glyphs_of_the_face() {
         (BIZ[0], "fonts-morisawa-bizud-mincho"),
         (BIZ[1], "fonts-morisawa-bizud-gothic"),
     ] {
-        let Some((bytes, number)) = installed("letters_with_marks_have_the_glyphs_of_the_face", name, package) else { continue };
+        let Some((bytes, number)) =
+            installed("letters_with_marks_have_the_glyphs_of_the_face", name, package)
+        else {
+            continue;
+        };
         let face = Face::parse_member(&bytes, number).unwrap();
         assert!(JOINED[..14].iter().all(|text| joined(&face, text).is_some()), "{name}");
-        assert_eq!(JOINED[14..].iter().all(|text| joined(&face, text).is_some()), BIZ.contains(&name), "{name}");
+        assert_eq!(
+            JOINED[14..].iter().all(|text| joined(&face, text).is_some()),
+            BIZ.contains(&name),
+            "{name}"
+        );
     }
 }
 
 /// Every variation sequence of a face, as ttf-parser finds it.
 #[test]
 fn variation_sequences_are_those_of_the_font() {
-    let expected = |face: &ttf_parser::Face, character: char, selector| {
-        let variation = face
-            .tables()
-            .cmap
-            .unwrap()
-            .subtables
-            .into_iter()
-            .find_map(|subtable| subtable.glyph_variation_index(character.into(), u32::from(selector)));
-        match variation {
-            Some(ttf_parser::cmap::GlyphVariationResult::Found(glyph)) => Some(glyph.0),
-            Some(ttf_parser::cmap::GlyphVariationResult::UseDefault) => face.glyph_index(character).map(|glyph| glyph.0),
-            None => None,
-        }
-        .filter(|glyph| *glyph != 0)
-    };
+    let expected =
+        |face: &ttf_parser::Face, character: char, selector| {
+            let variation =
+                face.tables().cmap.unwrap().subtables.into_iter().find_map(|subtable| {
+                    subtable.glyph_variation_index(character.into(), u32::from(selector))
+                });
+            match variation {
+                Some(ttf_parser::cmap::GlyphVariationResult::Found(glyph)) => Some(glyph.0),
+                Some(ttf_parser::cmap::GlyphVariationResult::UseDefault) => {
+                    face.glyph_index(character).map(|glyph| glyph.0)
+                }
+                None => None,
+            }
+            .filter(|glyph| *glyph != 0)
+        };
     for (number, least) in [(0, 440), (1, 240)] {
         let bytes = default_face(number);
         let face = Face::parse(&bytes).unwrap();
@@ -261,13 +294,19 @@ fn variation_sequences_are_those_of_the_font() {
     }
     let ipaex = Face::parse(&default_face(0)).unwrap();
     assert_eq!(ipaex.glyph('冤', Some('\u{FE00}')), ipaex.glyph('冤', None), "its own glyph");
-    assert!(ipaex.glyph('侮', Some('\u{FE00}')).is_some_and(|glyph| Some(glyph) != ipaex.glyph('侮', None)), "another one");
+    assert!(
+        ipaex.glyph('侮', Some('\u{FE00}')).is_some_and(|glyph| Some(glyph) != ipaex.glyph('侮', None)),
+        "another one"
+    );
     assert_eq!(ipaex.glyph('葛', Some('\u{E01EF}')), None);
 }
 
 #[test]
 fn a_collection_is_asked_for_one_of_its_faces() {
-    let Some((bytes, _)) = installed("a_collection_is_asked_for_one_of_its_faces", NOTO[1], "fonts-noto-cjk") else { return };
+    let Some((bytes, _)) = installed("a_collection_is_asked_for_one_of_its_faces", NOTO[1], "fonts-noto-cjk")
+    else {
+        return;
+    };
     let problem = Face::parse(&bytes).err().unwrap();
     assert!(problem.contains("file#number: #0 NotoSansCJKjp-Regular, #1 "), "{problem}");
     assert_eq!(Face::parse_member(&bytes, 0).unwrap().name, "NotoSansCJKjp-Regular");
@@ -280,7 +319,8 @@ fn a_collection_is_asked_for_one_of_its_faces() {
 fn with(bytes: &[u8], tag: [u8; 4], at: usize, word: u16) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let count = usize::from(u16_at(&bytes, 4).unwrap());
-    let entry = (0..count).map(|entry| 12 + 16 * entry).find(|entry| bytes[*entry..].starts_with(&tag)).unwrap();
+    let entry =
+        (0..count).map(|entry| 12 + 16 * entry).find(|entry| bytes[*entry..].starts_with(&tag)).unwrap();
     let at = at + bytes::size_at(&bytes, entry + 8).unwrap();
     bytes[at..at + 2].copy_from_slice(&word.to_be_bytes());
     bytes
@@ -289,7 +329,9 @@ fn with(bytes: &[u8], tag: [u8; 4], at: usize, word: u16) -> Vec<u8> {
 #[test]
 fn a_face_that_may_not_be_embedded_is_refused() {
     let bytes = default_face(1);
-    let problem = |version, bits| Face::parse(&with(&with(&bytes, *b"OS/2", 0, version), *b"OS/2", 8, bits)).err().unwrap_or_default();
+    let problem = |version, bits| {
+        Face::parse(&with(&with(&bytes, *b"OS/2", 0, version), *b"OS/2", 8, bits)).err().unwrap_or_default()
+    };
     for allowed in [0, 4, 8] {
         assert_eq!(problem(4, allowed), "");
     }
@@ -334,7 +376,9 @@ fn a_broken_file_is_an_error_and_no_more() {
 
 #[test]
 fn a_broken_curve_is_no_glyph() {
-    let Some((bytes, number)) = installed("a_broken_curve_is_no_glyph", NOTO[1], "fonts-noto-cjk") else { return };
+    let Some((bytes, number)) = installed("a_broken_curve_is_no_glyph", NOTO[1], "fonts-noto-cjk") else {
+        return;
+    };
     let original = ttf_parser::Face::parse(&bytes, number).unwrap();
     let table = original.raw_face().table(Tag::from_bytes(b"CFF ")).unwrap();
     let from = table.as_ptr() as usize - bytes.as_ptr() as usize;
@@ -356,11 +400,15 @@ fn faces_of_all_kinds_draw_every_template() {
         ("BIZ UDMincho,VL Gothic", BIZ[1], "fonts-morisawa-bizud-mincho, fonts-morisawa-bizud-gothic"),
     ] {
         let first = mincho.split(',').next().unwrap();
-        if [first, gothic].iter().any(|name| installed("faces_of_all_kinds_draw_every_template", name, packages).is_none()) {
+        if [first, gothic]
+            .iter()
+            .any(|name| installed("faces_of_all_kinds_draw_every_template", name, packages).is_none())
+        {
             continue;
         }
         let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
-        let press = crate::assembly::proved_press(&crate::config::Config::load(None, &settings).unwrap()).unwrap();
+        let press =
+            crate::assembly::proved_press(&crate::config::Config::load(None, &settings).unwrap()).unwrap();
         let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
         assert_eq!(press.fonts().missing(text), Vec::<char>::new(), "{mincho}");
     }

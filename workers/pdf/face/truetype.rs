@@ -19,14 +19,21 @@ pub(super) struct Programs {
 impl Programs {
     /// Copies simple glyphs without their hints and flattens composite ones.
     pub(super) fn read(face: &ttf_parser::Face, glyf: &[u8], loca: &[u8]) -> Result<Self, String> {
-        let table = Table { glyf, loca, is_long: face.tables().head.index_to_location_format == IndexToLocationFormat::Long };
-        let mut all = Self { bytes: Vec::with_capacity(glyf.len()), offsets: vec![0], extent: Extent::default() };
+        let table = Table {
+            glyf,
+            loca,
+            is_long: face.tables().head.index_to_location_format == IndexToLocationFormat::Long,
+        };
+        let mut all =
+            Self { bytes: Vec::with_capacity(glyf.len()), offsets: vec![0], extent: Extent::default() };
         for glyph in 0..face.number_of_glyphs() {
-            let program = table.program(glyph).ok_or_else(|| format!("glyph {glyph} lies outside the glyf table"))?;
+            let program =
+                table.program(glyph).ok_or_else(|| format!("glyph {glyph} lies outside the glyf table"))?;
             match contours(program) {
                 None | Some(0) => {}
                 Some(count @ 1..) => {
-                    strip_hints(program, count.unsigned_abs(), &mut all.bytes).ok_or_else(|| format!("glyph {glyph} is cut short"))?;
+                    strip_hints(program, count.unsigned_abs(), &mut all.bytes)
+                        .ok_or_else(|| format!("glyph {glyph} is cut short"))?;
                 }
                 Some(_) => all.flatten(face, &table, glyph)?,
             }
@@ -49,10 +56,13 @@ impl Programs {
 
     fn flatten(&mut self, face: &ttf_parser::Face, table: &Table, glyph: u16) -> Result<(), String> {
         let mut left = MOST_PARTS;
-        table.count_parts(glyph, 0, &mut left).ok_or_else(|| format!("glyph {glyph} is made of parts without end"))?;
+        table
+            .count_parts(glyph, 0, &mut left)
+            .ok_or_else(|| format!("glyph {glyph} is made of parts without end"))?;
         let mut outline = Outline::new(face.units_per_em());
         if face.outline_glyph(GlyphId(glyph), &mut outline).is_some() {
-            let extent = outline.write(&mut self.bytes).map_err(|problem| format!("glyph {glyph}: {problem}"))?;
+            let extent =
+                outline.write(&mut self.bytes).map_err(|problem| format!("glyph {glyph}: {problem}"))?;
             self.extent.points = self.extent.points.max(extent.points);
             self.extent.contours = self.extent.contours.max(extent.contours);
         }
@@ -75,7 +85,11 @@ impl Table<'_> {
     fn program(&self, glyph: u16) -> Option<&[u8]> {
         let at = usize::from(glyph);
         let location = |at: usize| {
-            if self.is_long { size_at(self.loca, 4 * at) } else { u16_at(self.loca, 2 * at).map(|half| 2 * usize::from(half)) }
+            if self.is_long {
+                size_at(self.loca, 4 * at)
+            } else {
+                u16_at(self.loca, 2 * at).map(|half| 2 * usize::from(half))
+            }
         };
         self.glyf.get(location(at)?..location(at + 1)?)
     }
@@ -83,14 +97,20 @@ impl Table<'_> {
     /// Takes every part of a glyph from `left`. `None` when there are more, or when a part is inside of itself: ttf-parser
     /// follows parts as deep as 32, and a thousand parts of a thousand parts never end.
     fn count_parts(&self, glyph: u16, depth: u32, left: &mut u32) -> Option<()> {
-        let Some(program) = self.program(glyph).filter(|program| contours(program).is_some_and(i16::is_negative)) else { return Some(()) };
+        let Some(program) =
+            self.program(glyph).filter(|program| contours(program).is_some_and(i16::is_negative))
+        else {
+            return Some(());
+        };
         if depth == 32 {
             return None;
         }
         let mut at = 10;
         loop {
             // A record that is cut short ends the glyph.
-            let (Some(flags), Some(part)) = (u16_at(program, at), u16_at(program, at + 2)) else { return Some(()) };
+            let (Some(flags), Some(part)) = (u16_at(program, at), u16_at(program, at + 2)) else {
+                return Some(());
+            };
             *left = left.checked_sub(1)?;
             self.count_parts(part, depth + 1, left)?;
             let has = |bit: u16| usize::from(flags >> bit & 1);

@@ -56,8 +56,10 @@ impl FontFile {
         let number = setting.rsplit_once('#').and_then(|(path, number)| Some((path, number.parse().ok()?)));
         let (path, face) = number.map_or((setting, None), |(path, face)| (path, Some(face)));
         let path = Path::new(path);
-        let is_font = |extension: &std::ffi::OsStr| EXTENSIONS.iter().any(|font| extension.eq_ignore_ascii_case(font));
-        let is_file = path.components().count() > 1 || path.is_absolute() || path.extension().is_some_and(is_font);
+        let is_font =
+            |extension: &std::ffi::OsStr| EXTENSIONS.iter().any(|font| extension.eq_ignore_ascii_case(font));
+        let is_file =
+            path.components().count() > 1 || path.is_absolute() || path.extension().is_some_and(is_font);
         is_file.then(|| Self { path: path.to_owned(), face })
     }
 
@@ -100,7 +102,9 @@ impl FontPaths {
     /// Finds IPAex Mincho and Gothic, each with VL Gothic behind it, in the system's font folders.
     pub fn system() -> Result<Self, FontError> {
         let find = |(file, package): (&'static str, &'static str)| {
-            let found = FOLDERS.iter().find_map(|folder| find_file(Path::new(folder), DEPTH, &|path| path.ends_with(file)));
+            let found = FOLDERS
+                .iter()
+                .find_map(|folder| find_file(Path::new(folder), DEPTH, &|path| path.ends_with(file)));
             found.map(FontFile::from).ok_or(FontError::NotInstalled { file, package })
         };
         let fallback = find(FALLBACK)?;
@@ -112,10 +116,15 @@ impl FontPaths {
         Self::find_in(mincho, gothic, &folders())
     }
 
-    pub(super) fn find_in(mincho: &[String], gothic: &[String], folders: &[PathBuf]) -> Result<Self, FontError> {
+    pub(super) fn find_in(
+        mincho: &[String],
+        gothic: &[String],
+        folders: &[PathBuf],
+    ) -> Result<Self, FontError> {
         let mut installed = None;
         let mut file = |setting: &String| {
-            FontFile::of(setting).map_or_else(|| installed.get_or_insert_with(|| Installed::read(folders)).find(setting), Ok)
+            FontFile::of(setting)
+                .map_or_else(|| installed.get_or_insert_with(|| Installed::read(folders)).find(setting), Ok)
         };
         let mut list = |settings: &[String]| settings.iter().map(&mut file).collect::<Result<Vec<_>, _>>();
         let mut paths = Self { mincho: list(mincho)?, gothic: list(gothic)? };

@@ -56,7 +56,9 @@ impl Fonts {
         let mut files: Vec<FontFile> = Vec::new();
         let mut faces: Vec<Face> = Vec::new();
         let mut chains = [Vec::new(), Vec::new()];
-        for ((chain, style), list) in chains.iter_mut().zip(["mincho", "gothic"]).zip([&paths.mincho, &paths.gothic]) {
+        for ((chain, style), list) in
+            chains.iter_mut().zip(["mincho", "gothic"]).zip([&paths.mincho, &paths.gothic])
+        {
             if list.is_empty() {
                 return Err(FontError::Empty { style });
             }
@@ -65,7 +67,9 @@ impl Fonts {
                     at
                 } else {
                     let bytes = file.read()?;
-                    let face = file.face.map_or_else(|| Face::parse(&bytes), |face| Face::parse_member(&bytes, face));
+                    let face = file
+                        .face
+                        .map_or_else(|| Face::parse(&bytes), |face| Face::parse_member(&bytes, face));
                     faces.push(face.map_err(|problem| FontError::Parse { file: file.clone(), problem })?);
                     files.push(file.clone());
                     files.len() - 1
@@ -115,7 +119,9 @@ impl Fonts {
     pub fn missing(&self, text: &str) -> Vec<char> {
         let is_plain = |character| {
             let code = u32::from(character);
-            self.plain.get((code / u64::BITS) as usize).is_some_and(|bits| bits >> (code % u64::BITS) & 1 == 1)
+            self.plain
+                .get((code / u64::BITS) as usize)
+                .is_some_and(|bits| bits >> (code % u64::BITS) & 1 == 1)
         };
         if text.chars().all(is_plain) { Vec::new() } else { self.looked_up(text) }
     }
@@ -139,7 +145,9 @@ impl Fonts {
         while let Some(character) = characters.next() {
             // A mark that is part of the glyph need not be drawn by itself.
             let is_joined = characters.next_if(|&mark| self.is_sequence(character, mark)).is_some();
-            let is_drawn = is_joined || text::is_ignorable(character) || self.find(Style::Mincho, character, None).is_some();
+            let is_drawn = is_joined
+                || text::is_ignorable(character)
+                || self.find(Style::Mincho, character, None).is_some();
             if (text::is_forbidden(character) || !is_drawn) && !missing.contains(&character) {
                 missing.push(character);
             }
@@ -161,7 +169,9 @@ impl Fonts {
     /// The first face of the style's chain with the character, and its glyph. With a mark (variation selector or combining
     /// mark), the first face that has a glyph for the two together.
     pub(super) fn find(&self, style: Style, character: char, mark: Option<char>) -> Option<(u8, u16)> {
-        self.chains[style as usize].iter().find_map(|&face| Some((face, self.faces[usize::from(face)].glyph(character, mark)?)))
+        self.chains[style as usize]
+            .iter()
+            .find_map(|&face| Some((face, self.faces[usize::from(face)].glyph(character, mark)?)))
     }
 
     /// A face by the number [`Fonts::find`] gave.

@@ -45,7 +45,9 @@ impl Installed {
         let mut faces = Vec::new();
         for folder in folders {
             walk(folder, DEPTH, &mut |path| {
-                if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|font| extension.eq_ignore_ascii_case(font))) {
+                if path.extension().is_some_and(|extension| {
+                    EXTENSIONS.iter().any(|font| extension.eq_ignore_ascii_case(font))
+                }) {
                     read(path, &mut faces);
                 }
                 true
@@ -58,7 +60,12 @@ impl Installed {
     pub(super) fn find(&self, name: &str) -> Result<FontFile, FontError> {
         let is_name = |other: &String| other.to_lowercase() == name.to_lowercase();
         let own = || self.faces.iter().find(|face| is_name(&face.own));
-        let family = || self.faces.iter().filter(|face| face.families.iter().any(is_name)).min_by_key(|face| face.distance);
+        let family = || {
+            self.faces
+                .iter()
+                .filter(|face| face.families.iter().any(is_name))
+                .min_by_key(|face| face.distance)
+        };
         match own().or_else(family) {
             Some(face) => Ok(face.file.clone()),
             None => Err(FontError::NoSuchName { name: name.to_owned(), similar: self.similar(name) }),
@@ -66,14 +73,18 @@ impl Installed {
     }
 
     fn similar(&self, name: &str) -> Vec<String> {
-        let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+        let plain = |name: &str| {
+            name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>()
+        };
         let wanted = plain(name);
         if wanted.is_empty() {
             return Vec::new();
         }
         let names = self.faces.iter().flat_map(|face| face.families.iter().chain([&face.own]));
-        let score = |other: &str| if other.contains(&wanted) { 1.0 } else { strsim::jaro_winkler(other, &wanted) };
-        let mut scored: Vec<(f64, &String)> = names.map(|name| (score(&plain(name)), name)).filter(|(score, _)| *score > 0.8).collect();
+        let score =
+            |other: &str| if other.contains(&wanted) { 1.0 } else { strsim::jaro_winkler(other, &wanted) };
+        let mut scored: Vec<(f64, &String)> =
+            names.map(|name| (score(&plain(name)), name)).filter(|(score, _)| *score > 0.8).collect();
         scored.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
         scored.dedup_by(|one, other| one.1 == other.1);
         scored.into_iter().take(SIMILAR).map(|(_, name)| name.clone()).collect()
@@ -89,7 +100,9 @@ fn read(path: &Path, faces: &mut Vec<Named>) {
     for face in 0..count {
         let listed = || piece(&file, 12 + 4 * u64::from(face), 4).map(|offset| u64::from(number(&offset, 0)));
         let offset = if is_collection { listed() } else { Some(0) };
-        let file = offset.and_then(|offset| named(&file, offset, FontFile { path: path.to_owned(), face: is_collection.then_some(face) }));
+        let file = offset.and_then(|offset| {
+            named(&file, offset, FontFile { path: path.to_owned(), face: is_collection.then_some(face) })
+        });
         faces.extend(file);
     }
 }

@@ -47,7 +47,9 @@ fn plain_characters_are_those_that_are_drawn_as_they_stand() {
     for character in ['髙', '﨑', '𠮷', '槗', 'A', ' ', '　', '～', 'ー', '①'] {
         assert!(is_plain(&character), "{character}");
     }
-    for character in ['\u{3099}', '\u{301}', '\u{e000}', '\u{200b}', '\u{fe00}', '\u{fa19}', '\u{0}', '\u{12000}'] {
+    for character in
+        ['\u{3099}', '\u{301}', '\u{e000}', '\u{200b}', '\u{fe00}', '\u{fa19}', '\u{0}', '\u{12000}']
+    {
         assert!(!is_plain(&character), "{character:?}");
     }
 }
@@ -61,7 +63,10 @@ fn a_missing_file_and_a_broken_file_are_named() {
     std::fs::write(&path, b"not a font").unwrap();
     let error = Fonts::load(&paths).unwrap_err();
     assert!(error.to_string().contains("none.ttf"), "{error}");
-    assert!(matches!(Fonts::load(&FontPaths { mincho: vec![], gothic: vec![] }), Err(FontError::Empty { style: "mincho" })));
+    assert!(matches!(
+        Fonts::load(&FontPaths { mincho: vec![], gothic: vec![] }),
+        Err(FontError::Empty { style: "mincho" })
+    ));
 }
 
 #[test]
@@ -81,7 +86,10 @@ fn characters_with_marks_are_one_glyph_where_a_face_has_it() {
     assert_eq!(name('叉', '\u{E0100}'), Some("IPAexMincho"));
     assert_eq!(name('兎', '\u{E0103}'), Some("VL-Gothic-Regular"), "only the face behind has it");
     assert_eq!(name('葛', '\u{E01EF}'), None);
-    assert_ne!(find('叉', '\u{E0100}').map(|(_, glyph)| glyph), fonts.find(Style::Mincho, '叉', None).map(|(_, glyph)| glyph));
+    assert_ne!(
+        find('叉', '\u{E0100}').map(|(_, glyph)| glyph),
+        fonts.find(Style::Mincho, '叉', None).map(|(_, glyph)| glyph)
+    );
     for mark in ['\u{309A}', '\u{300}', '\u{301}', '˥', '˩', '\u{FE00}', '\u{E0100}'] {
         assert!(fonts.has_marks(mark), "{mark:?}");
     }
@@ -112,7 +120,10 @@ fn a_character_that_is_drawn_only_with_its_mark_is_not_missing() {
     let face = Face::parse(&bytes).unwrap();
     // 侮 with its selector gives its entry to a kanji that the face does not have.
     let stray = ('\u{4E00}'..='\u{9FA5}').find(|kanji| face.glyph(*kanji, None).is_none()).unwrap();
-    let entry = |kanji: char| [&u32::from(kanji).to_be_bytes()[1..], &face.glyph('侮', Some('\u{FE00}')).unwrap().to_be_bytes()].concat();
+    let entry = |kanji: char| {
+        [&u32::from(kanji).to_be_bytes()[1..], &face.glyph('侮', Some('\u{FE00}')).unwrap().to_be_bytes()]
+            .concat()
+    };
     let at = bytes.windows(5).position(|window| window == entry('侮')).unwrap();
     bytes[at..at + 5].copy_from_slice(&entry(stray));
     let folder = tempfile::tempdir().unwrap();
@@ -132,14 +143,24 @@ fn fonts_are_named_by_file_or_by_name() {
     assert_eq!((&named.mincho[0], &named.gothic[0]), (&system.mincho[0], &system.gothic[0]));
     assert_eq!(find("VL-Gothic-Regular", "VL Gothic").unwrap().gothic[0], system.gothic[1]);
     let files = find("/fonts/NotoSansCJK-Regular.ttc#0", "a#b.otf").unwrap();
-    assert_eq!(files.mincho, [FontFile { path: PathBuf::from("/fonts/NotoSansCJK-Regular.ttc"), face: Some(0) }]);
+    assert_eq!(
+        files.mincho,
+        [FontFile { path: PathBuf::from("/fonts/NotoSansCJK-Regular.ttc"), face: Some(0) }]
+    );
     assert_eq!(files.mincho[0].to_string(), "/fonts/NotoSansCJK-Regular.ttc#0");
     assert_eq!(files.gothic, [FontFile { path: PathBuf::from("a#b.otf"), face: None }]);
     let problem = find("IPAex Minchou", "IPAexGothic").unwrap_err().to_string();
-    assert!(problem.starts_with("no font here is named \"IPAex Minchou\"; similar ones are IPAexMincho"), "{problem}");
+    assert!(
+        problem.starts_with("no font here is named \"IPAex Minchou\"; similar ones are IPAexMincho"),
+        "{problem}"
+    );
     let problem = find("Zzyzx", "IPAexGothic").unwrap_err().to_string();
     assert!(problem.contains("nor anything like it"), "{problem}");
-    assert_eq!(FontPaths::find(&[], &["IPAexMincho".to_owned()]).unwrap().mincho, system.mincho, "an empty list is the default");
+    assert_eq!(
+        FontPaths::find(&[], &["IPAexMincho".to_owned()]).unwrap().mincho,
+        system.mincho,
+        "an empty list is the default"
+    );
     assert_eq!(FontPaths::find(&[], &[]).unwrap(), system);
 }
 
@@ -154,14 +175,19 @@ fn of_a_family_the_regular_face_of_the_first_folder_is_taken() {
     let weight = u32::from_be_bytes(entry[8..12].try_into().unwrap()) as usize + 4;
     bold[weight..weight + 2].copy_from_slice(&700_u16.to_be_bytes());
     std::fs::create_dir(folders[0].path().join("within")).unwrap();
-    for (path, bytes) in
-        [("a.ttf", &bold), ("within/b.TTF", &regular), ("c.ttf", &b"no font"[..].to_vec()), ("d.ttf", &regular[..100].to_vec())]
-    {
+    for (path, bytes) in [
+        ("a.ttf", &bold),
+        ("within/b.TTF", &regular),
+        ("c.ttf", &b"no font"[..].to_vec()),
+        ("d.ttf", &regular[..100].to_vec()),
+    ] {
         std::fs::write(folders[0].path().join(path), bytes).unwrap();
     }
     std::fs::write(folders[1].path().join("a.ttf"), &regular).unwrap();
     let paths = folders.each_ref().map(|folder| folder.path().to_owned());
-    let find = |name: &str| FontPaths::find_in(&[name.to_owned()], &[name.to_owned()], &paths).unwrap().mincho.remove(0).path;
+    let find = |name: &str| {
+        FontPaths::find_in(&[name.to_owned()], &[name.to_owned()], &paths).unwrap().mincho.remove(0).path
+    };
     assert_eq!(find("IPAex明朝"), paths[0].join("within/b.TTF"));
     assert_eq!(find("ipaexmincho"), paths[0].join("a.ttf"), "a name of its own is not weighed");
 }
@@ -183,7 +209,10 @@ fn what_cannot_be_a_font_file_is_not_read() {
 #[test]
 fn each_face_is_told_once_with_its_hash() {
     let loaded: Vec<_> = fonts().loaded().map(|(name, file, hash)| (name, file.to_string(), hash)).collect();
-    assert_eq!(loaded.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), ["IPAexMincho", "VL-Gothic-Regular", "IPAexGothic"]);
+    assert_eq!(
+        loaded.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
+        ["IPAexMincho", "VL-Gothic-Regular", "IPAexGothic"]
+    );
     for (_, file, hash) in loaded {
         assert_eq!(hash, hex(&Sha256::digest(std::fs::read(file).unwrap())));
     }

@@ -29,10 +29,20 @@ impl Layout<'_> {
             return Err(overflow(position, "a QR code is wider than its place"));
         }
         let segments = QrSegment::make_segments(data);
-        let code = QrCode::encode_segments_advanced(&segments, QrCodeEcc::Medium, Version::MIN, Version::MAX, Some(Mask::new(4)), false)
-            .map_err(|source| PdfError::Code { source })?;
+        let code = QrCode::encode_segments_advanced(
+            &segments,
+            QrCodeEcc::Medium,
+            Version::MIN,
+            Version::MAX,
+            Some(Mask::new(4)),
+            false,
+        )
+        .map_err(|source| PdfError::Code { source })?;
         let edge = code.size();
-        let dark = (0..edge).flat_map(|y| (0..edge).map(move |x| (x, y))).map(|(x, y)| code.get_module(x, y)).collect();
+        let dark = (0..edge)
+            .flat_map(|y| (0..edge).map(move |x| (x, y)))
+            .map(|(x, y)| code.get_module(x, y))
+            .collect();
         let modules = Rc::new(Modules { size: edge.unsigned_abs() as usize, dark });
         let module = size / (f64::from(edge) + 2.0 * QUIET);
         let place = Place::Node(self.part(Tag::Figure { alternative: alternative.to_owned() }));
@@ -54,6 +64,13 @@ impl Layout<'_> {
         let place = Place::Node(self.part(Tag::Figure { alternative: image.alternative.clone() }));
         let at = (offset(image.align, width, image.width), 0.0);
         let elements = vec![Element::Picture { at, size: (image.width, height), picture, place }];
-        Ok(Piece { position, before: -image.overlap.min(height), height, keep: false, elements, at_top: Vec::new() })
+        Ok(Piece {
+            position,
+            before: -image.overlap.min(height),
+            height,
+            keep: false,
+            elements,
+            at_top: Vec::new(),
+        })
     }
 }

@@ -8,7 +8,12 @@ use crate::pdf::markup::{Letters, List};
 
 impl Layout<'_> {
     /// The pieces of the items, the label of each drawn with its first.
-    pub(super) fn list(&mut self, position: Position, list: &List, width: f64) -> Result<Vec<Piece>, PdfError> {
+    pub(super) fn list(
+        &mut self,
+        position: Position,
+        list: &List,
+        width: f64,
+    ) -> Result<Vec<Piece>, PdfError> {
         let mut inset = list.inset;
         for (label, _) in &list.items {
             inset = inset.max(self.wide(label, list.letters)? + list.clearance);
@@ -25,7 +30,10 @@ impl Layout<'_> {
             let body = self.tree.add(item, Tag::Body);
             let mut body = self.within(body, |layout| layout.flow(content, width - inset))?;
             for piece in &mut body {
-                piece.elements = std::mem::take(&mut piece.elements).into_iter().map(|element| element.moved(inset, 0.0)).collect();
+                piece.elements = std::mem::take(&mut piece.elements)
+                    .into_iter()
+                    .map(|element| element.moved(inset, 0.0))
+                    .collect();
             }
             match body.first_mut() {
                 // An item that says nothing is an item all the same.
@@ -44,6 +52,8 @@ impl Layout<'_> {
     }
 
     fn wide(&self, label: &str, letters: Letters) -> Result<f64, PdfError> {
-        label.chars().try_fold(0.0, |sum, character| Ok(sum + measured(self.fonts, letters.style, character, letters.size)?.1))
+        label.chars().try_fold(0.0, |sum, character| {
+            Ok(sum + measured(self.fonts, letters.style, character, letters.size)?.1)
+        })
     }
 }

@@ -113,7 +113,9 @@ impl Layout<'_> {
                 }
                 Kind::Rule { weight, ink } => pieces.push(shapes::rule(at, *weight, *ink, width)),
                 Kind::Space(height) => pieces.push(shapes::space(at, *height)),
-                Kind::Key { text, group, letters } => pieces.push(self.key(at, text, *group, *letters, width)?),
+                Kind::Key { text, group, letters } => {
+                    pieces.push(self.key(at, text, *group, *letters, width)?)
+                }
                 Kind::Code { data, size, align, alternative } => {
                     pieces.push(self.code(at, data, *size, *align, alternative, width)?);
                 }
@@ -125,7 +127,9 @@ impl Layout<'_> {
                     }
                     pieces.push(piece);
                 }
-                Kind::Columns { widths, gap, columns } => pieces.push(self.columns(at, widths, *gap, columns, width)?),
+                Kind::Columns { widths, gap, columns } => {
+                    pieces.push(self.columns(at, widths, *gap, columns, width)?)
+                }
             }
             if let Some(first) = pieces.get_mut(from) {
                 first.before += block.before;
@@ -157,7 +161,13 @@ impl Layout<'_> {
         Ok((y, elements))
     }
 
-    fn text(&mut self, text: &Text, place: Place, position: Position, width: f64) -> Result<Vec<Piece>, PdfError> {
+    fn text(
+        &mut self,
+        text: &Text,
+        place: Place,
+        position: Position,
+        width: f64,
+    ) -> Result<Vec<Piece>, PdfError> {
         match text.spacing {
             Spacing::Natural => self.paragraph(text, place, position, width),
             Spacing::Tracked(space) => self.tracked(text, space, place, position, width),
@@ -165,7 +175,14 @@ impl Layout<'_> {
         }
     }
 
-    fn columns(&mut self, position: Position, widths: &[Width], gap: f64, columns: &[Vec<Block>], width: f64) -> Result<Piece, PdfError> {
+    fn columns(
+        &mut self,
+        position: Position,
+        widths: &[Width],
+        gap: f64,
+        columns: &[Vec<Block>],
+        width: f64,
+    ) -> Result<Piece, PdfError> {
         let gaps = widths.iter().skip(1).fold(0.0, |sum, _| sum + gap);
         let widths = Width::resolve(widths, width - gaps);
         let mut elements = Vec::new();

@@ -8,7 +8,12 @@ use crate::pdf::display::Page;
 const MOST_PAGES: usize = 50;
 
 /// Places pieces on pages, `height` points of each from `origin` on.
-pub(super) fn paginated(pieces: Vec<Piece>, size: (f64, f64), origin: (f64, f64), height: f64) -> Result<Vec<Page>, PdfError> {
+pub(super) fn paginated(
+    pieces: Vec<Piece>,
+    size: (f64, f64),
+    origin: (f64, f64),
+    height: f64,
+) -> Result<Vec<Page>, PdfError> {
     let blank = || Page { size, elements: Vec::new() };
     let mut pages = Vec::new();
     let mut page = blank();
@@ -68,7 +73,9 @@ fn too_tall(element: &str) -> &'static str {
             "a table row, with the rows tied to it and the repeated head, is taller than the page: long text goes on to further pages in a <p>"
         }
         "box" => "a <box> is taller than the page: what is longer than a page stands on the <page> itself",
-        "columns" => "<columns> are taller than the page: what is longer than a page stands on the <page> itself",
+        "columns" => {
+            "<columns> are taller than the page: what is longer than a page stands on the <page> itself"
+        }
         "image" | "qr" => "a picture is taller than the page: give it a smaller size",
         "space" => "a <space> is taller than the page: give it a smaller height",
         _ => "a line is taller than the page: give it smaller letters",

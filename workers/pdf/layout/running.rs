@@ -21,10 +21,16 @@ impl Layout<'_> {
         let width = sheet.size.0 - left - right;
         let count = pages.len();
         let running = [&sheet.header, &sheet.footer];
-        let is_numbered = count > 1 && !running.into_iter().flatten().any(|running| has_numbers(&running.text));
+        let is_numbered =
+            count > 1 && !running.into_iter().flatten().any(|running| has_numbers(&running.text));
         for (number, page) in (1..).zip(pages) {
             if let Some(header) = shown(sheet.header.as_ref(), number) {
-                let (tall, elements) = self.running(&numbered(&header.text, number, count), Place::Header, header.position, width)?;
+                let (tall, elements) = self.running(
+                    &numbered(&header.text, number, count),
+                    Place::Header,
+                    header.position,
+                    width,
+                )?;
                 let y = top * OUTSIDE - tall;
                 if y < 0.0 {
                     return Err(overflow(header.position, "the header does not fit into the top margin"));
@@ -40,8 +46,13 @@ impl Layout<'_> {
             });
             let text = match text {
                 // Behind the footer's own words: below them it would come near the edge, where printers do not print.
-                Some(text) if is_numbered => Some(Cow::Owned(behind(text.into_owned(), &format!("{number} / {count}")))),
-                None if is_numbered => Some(Cow::Owned(Text { align: Align::Center, ..single(format!("{number} / {count}"), NUMBERS) })),
+                Some(text) if is_numbered => {
+                    Some(Cow::Owned(behind(text.into_owned(), &format!("{number} / {count}"))))
+                }
+                None if is_numbered => Some(Cow::Owned(Text {
+                    align: Align::Center,
+                    ..single(format!("{number} / {count}"), NUMBERS)
+                })),
                 text => text,
             };
             if let Some(text) = text {
@@ -56,7 +67,13 @@ impl Layout<'_> {
         Ok(())
     }
 
-    fn running(&mut self, text: &Text, place: Place, position: Position, width: f64) -> Result<(f64, Vec<Element>), PdfError> {
+    fn running(
+        &mut self,
+        text: &Text,
+        place: Place,
+        position: Position,
+        width: f64,
+    ) -> Result<(f64, Vec<Element>), PdfError> {
         let mut y = 0.0;
         let mut elements = Vec::new();
         for piece in self.paragraph(text, place, position, width)? {

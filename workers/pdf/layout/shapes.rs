@@ -55,7 +55,14 @@ impl Layout<'_> {
 
     /// The key in a box, in groups. The gaps are part of the letters before them, so that the key is copied as one
     /// word.
-    pub(super) fn key(&mut self, position: Position, text: &str, group: usize, letters: Letters, width: f64) -> Result<Piece, PdfError> {
+    pub(super) fn key(
+        &mut self,
+        position: Position,
+        text: &str,
+        group: usize,
+        letters: Letters,
+        width: f64,
+    ) -> Result<Piece, PdfError> {
         let place = Place::Node(self.part(Tag::Key));
         let (across, along) = (letters.size * 0.55, letters.size * 0.38);
         let height = letters.size + 2.0 * along;
@@ -73,7 +80,14 @@ impl Layout<'_> {
                     run.letters.push(letter);
                     run.width += advance;
                 }
-                _ => runs.push(run(vec![letter], face, (x, along + letters.size * 0.87), letters, advance, place)),
+                _ => runs.push(run(
+                    vec![letter],
+                    face,
+                    (x, along + letters.size * 0.87),
+                    letters,
+                    advance,
+                    place,
+                )),
             }
             x += advance;
         }

@@ -53,7 +53,12 @@ impl Edges {
 
 impl Layout<'_> {
     /// A piece per row, or per group of rows that a cell ties together.
-    pub(super) fn table(&mut self, position: Position, table: &Table, width: f64) -> Result<Vec<Piece>, PdfError> {
+    pub(super) fn table(
+        &mut self,
+        position: Position,
+        table: &Table,
+        width: f64,
+    ) -> Result<Vec<Piece>, PdfError> {
         let widths = Width::resolve(&table.widths, width);
         if widths.iter().any(|width| *width <= 2.0 * SIDE) || widths.iter().sum::<f64>() > width + EPSILON {
             return Err(overflow(position, "the columns of a table do not fit its place"));
@@ -62,7 +67,9 @@ impl Layout<'_> {
             *x += width;
             Some(*x)
         };
-        let edges = Edges(std::iter::once(0.0).chain(widths.into_iter().scan(0.0, |x, width| edge(x, width))).collect());
+        let edges = Edges(
+            std::iter::once(0.0).chain(widths.into_iter().scan(0.0, |x, width| edge(x, width))).collect(),
+        );
         let node = self.part(Tag::Table);
         let mut pieces = Vec::new();
         // Above any row but the first there is a line; above those of the body, the head.
@@ -77,7 +84,9 @@ impl Layout<'_> {
             }
             if from < table.heads {
                 piece.keep = true;
-                head.elements.extend(piece.elements.iter().cloned().map(|element| ornament(element).moved(0.0, head.height)));
+                head.elements.extend(
+                    piece.elements.iter().cloned().map(|element| ornament(element).moved(0.0, head.height)),
+                );
                 head.height += piece.height;
                 if to >= table.heads {
                     top = Rc::new(std::mem::replace(&mut head, Top { height: 0.0, elements: Vec::new() }));
@@ -95,14 +104,24 @@ impl Layout<'_> {
     }
 
     /// Rows that stay together.
-    fn group(&mut self, table_node: NodeId, table: &Table, range: std::ops::Range<usize>, edges: &Edges) -> Result<Piece, PdfError> {
+    fn group(
+        &mut self,
+        table_node: NodeId,
+        table: &Table,
+        range: std::ops::Range<usize>,
+        edges: &Edges,
+    ) -> Result<Piece, PdfError> {
         let rows = &table.rows[range.clone()];
         let mut laid = Vec::new();
         for (number, row) in rows.iter().enumerate() {
             let node = self.tree.add(table_node, Tag::Row);
             for cell in &row.cells {
                 let (columns, rows) = (cell.columns, cell.rows);
-                let tag = cell.scope.map_or(Tag::Cell { columns, rows }, |scope| Tag::Head { scope, columns, rows });
+                let tag = cell.scope.map_or(Tag::Cell { columns, rows }, |scope| Tag::Head {
+                    scope,
+                    columns,
+                    rows,
+                });
                 let cell_node = self.tree.add(node, tag);
                 let room = edges.right(cell) - edges.left(cell) - 2.0 * SIDE;
                 let (tall, elements) = self.within(cell_node, |layout| layout.stack(&cell.content, room))?;
@@ -132,7 +151,8 @@ impl Layout<'_> {
             let (x, y) = (edges.left(cell.cell) + SIDE, lines[cell.row] + table.padding + down);
             elements.extend(cell.elements.into_iter().map(|element| element.moved(x, y)));
         }
-        let position = rows.first().map_or(Position { line: 1, column: 1, element: "table" }, |row| row.position);
+        let position =
+            rows.first().map_or(Position { line: 1, column: 1, element: "table" }, |row| row.position);
         Ok(Piece { position, before: 0.0, height, keep: false, elements, at_top: Vec::new() })
     }
 }

@@ -20,7 +20,8 @@ fn pictures() -> Pictures {
 }
 
 fn laid(content: &str) -> Result<Display, PdfError> {
-    let sheet = markup::read(&format!("<page margin=\"20mm\" text=\"10pt\" leading=\"2\">{content}</page>")).unwrap();
+    let sheet =
+        markup::read(&format!("<page margin=\"20mm\" text=\"10pt\" leading=\"2\">{content}</page>")).unwrap();
     display(&sheet, test_fonts(), &pictures())
 }
 
@@ -33,18 +34,29 @@ fn refusal(content: &str) -> String {
 }
 
 fn runs(page: &Page) -> Vec<&Run> {
-    page.elements.iter().filter_map(|element| if let Element::Text(run) = element { Some(run) } else { None }).collect()
+    page.elements
+        .iter()
+        .filter_map(|element| if let Element::Text(run) = element { Some(run) } else { None })
+        .collect()
 }
 
 /// The text of each page, of one place or all.
 fn texts(display: &Display, only: Option<Place>) -> Vec<String> {
-    let text = |page| runs(page).iter().filter(|run| only.is_none_or(|place| run.place == place)).map(|run| run.text()).collect();
+    let text = |page| {
+        runs(page)
+            .iter()
+            .filter(|run| only.is_none_or(|place| run.place == place))
+            .map(|run| run.text())
+            .collect()
+    };
     display.pages.iter().map(text).collect()
 }
 
 /// Text on the page of all that is content.
 fn content(display: &Display) -> Vec<String> {
-    let text = |page| runs(page).iter().filter(|run| matches!(run.place, Place::Node(_))).map(|run| run.text()).collect();
+    let text = |page| {
+        runs(page).iter().filter(|run| matches!(run.place, Place::Node(_))).map(|run| run.text()).collect()
+    };
     display.pages.iter().map(text).collect()
 }
 
@@ -67,7 +79,10 @@ fn header_and_footer_number_the_pages_and_are_no_content() {
     );
     let found = shown(&markup);
     assert_eq!(texts(&found, Some(Place::Header)), ["", "保証証書　2 / 3", "保証証書　3 / 3"]);
-    assert_eq!(texts(&found, Some(Place::Footer)), ["若葉支店（1 / 3）", "若葉支店（2 / 3）", "若葉支店（3 / 3）"]);
+    assert_eq!(
+        texts(&found, Some(Place::Footer)),
+        ["若葉支店（1 / 3）", "若葉支店（2 / 3）", "若葉支店（3 / 3）"]
+    );
     for page in &found.pages {
         for run in runs(page) {
             match run.place {
@@ -78,7 +93,10 @@ fn header_and_footer_number_the_pages_and_are_no_content() {
         }
     }
     // Nobody asked for numbers: they stand behind the footer when there are several pages.
-    assert_eq!(texts(&shown(&format!("<footer>甲</footer>{}", lines_of(fit() + 1))), Some(Place::Footer)), ["甲　　1 / 2", "甲　　2 / 2"]);
+    assert_eq!(
+        texts(&shown(&format!("<footer>甲</footer>{}", lines_of(fit() + 1))), Some(Place::Footer)),
+        ["甲　　1 / 2", "甲　　2 / 2"]
+    );
     assert_eq!(texts(&shown("<footer>甲</footer><p>乙</p>"), Some(Place::Footer)), ["甲"]);
     assert_eq!(texts(&shown("<footer>全<pages/>頁</footer><p>乙</p>"), Some(Place::Footer)), ["全1 / 1頁"]);
 }
@@ -86,15 +104,23 @@ fn header_and_footer_number_the_pages_and_are_no_content() {
 #[test]
 fn a_header_or_footer_that_does_not_fit_is_an_error_with_its_place() {
     let tall = "甲<br/>".repeat(5);
-    assert_eq!(refusal(&format!("\n<header>{tall}</header>")), "markup line 2, column 1: the header does not fit into the top margin");
-    assert_eq!(refusal(&format!("\n <footer>{tall}</footer>")), "markup line 2, column 2: the footer does not fit into the bottom margin");
+    assert_eq!(
+        refusal(&format!("\n<header>{tall}</header>")),
+        "markup line 2, column 1: the header does not fit into the top margin"
+    );
+    assert_eq!(
+        refusal(&format!("\n <footer>{tall}</footer>")),
+        "markup line 2, column 2: the footer does not fit into the bottom margin"
+    );
 }
 
 #[test]
 fn a_table_repeats_its_head_on_every_page_for_the_eye_only() {
-    let head =
-        "<row head=\"yes\"><label columns=\"2\">工種一覧</label></row><row head=\"yes\"><label>工種</label><label>数量</label></row>";
-    let rows = (0..80).map(|at| format!("<row><label>種{at};</label><value>量{at};</value></row>")).collect::<Vec<_>>().concat();
+    let head = "<row head=\"yes\"><label columns=\"2\">工種一覧</label></row><row head=\"yes\"><label>工種</label><label>数量</label></row>";
+    let rows = (0..80)
+        .map(|at| format!("<row><label>種{at};</label><value>量{at};</value></row>"))
+        .collect::<Vec<_>>()
+        .concat();
     let found = shown(&format!("<table widths=\"* *\">{head}{rows}</table>"));
     assert!(found.pages.len() > 2, "{}", found.pages.len());
     let repeated = texts(&found, Some(Place::Ornament));
@@ -108,13 +134,26 @@ fn a_table_repeats_its_head_on_every_page_for_the_eye_only() {
     // What is repeated stands above the rows, and these stay above the margin.
     for page in &found.pages {
         let all = runs(page);
-        let heads = all.iter().filter(|run| run.place == Place::Ornament).map(|run| run.at.1).fold(0.0, f64::max);
-        let body = all.iter().filter(|run| run.text().starts_with('種')).map(|run| run.at.1).fold(f64::MAX, f64::min);
-        let end = all.iter().filter(|run| matches!(run.place, Place::Node(_))).map(|run| run.at.1).fold(0.0, f64::max);
+        let heads =
+            all.iter().filter(|run| run.place == Place::Ornament).map(|run| run.at.1).fold(0.0, f64::max);
+        let body = all
+            .iter()
+            .filter(|run| run.text().starts_with('種'))
+            .map(|run| run.at.1)
+            .fold(f64::MAX, f64::min);
+        let end = all
+            .iter()
+            .filter(|run| matches!(run.place, Place::Node(_)))
+            .map(|run| run.at.1)
+            .fold(0.0, f64::max);
         assert!(heads < body && end < HEIGHT - MARGIN, "{heads} {body} {end}");
     }
-    let scopes: Vec<_> =
-        found.tree.nodes().iter().filter_map(|node| if let Tag::Head { scope, .. } = node.tag { Some(scope) } else { None }).collect();
+    let scopes: Vec<_> = found
+        .tree
+        .nodes()
+        .iter()
+        .filter_map(|node| if let Tag::Head { scope, .. } = node.tag { Some(scope) } else { None })
+        .collect();
     assert_eq!(scopes[..4], [Scope::Column, Scope::Column, Scope::Column, Scope::Row]);
     assert_eq!(found.tree.nodes().iter().filter(|node| node.tag == Tag::Row).count(), 82);
 }
@@ -133,12 +172,20 @@ fn rows_that_a_cell_ties_together_stay_on_one_page() {
     let tied = "<row><label rows=\"3\">構成員</label><value>甲;</value></row><row><value>乙;</value></row><row><value>丙;</value></row>";
     for before in fit() - 6..fit() {
         let found = shown(&format!("{}<table>{tied}</table>", lines_of(before)));
-        let with: Vec<_> =
-            content(&found).iter().map(|text| text.contains("甲;") && text.contains("乙;") && text.contains("丙;")).collect();
+        let with: Vec<_> = content(&found)
+            .iter()
+            .map(|text| text.contains("甲;") && text.contains("乙;") && text.contains("丙;"))
+            .collect();
         assert_eq!(with.iter().filter(|whole| **whole).count(), 1, "{before}: {:?}", content(&found));
     }
-    let many = format!("<row><label rows=\"60\">甲</label><value>乙</value></row>{}", "<row><value>丙</value></row>".repeat(59));
-    assert!(refusal(&format!("\n<table>{many}</table>")).starts_with("markup line 2, column 8: a table row, with the rows tied"));
+    let many = format!(
+        "<row><label rows=\"60\">甲</label><value>乙</value></row>{}",
+        "<row><value>丙</value></row>".repeat(59)
+    );
+    assert!(
+        refusal(&format!("\n<table>{many}</table>"))
+            .starts_with("markup line 2, column 8: a table row, with the rows tied")
+    );
 }
 
 #[test]
@@ -162,14 +209,21 @@ fn a_cell_stands_in_all_its_columns_and_rows() {
         .elements
         .iter()
         .filter_map(|element| match element {
-            Element::Line { from, to, .. } if (from.1 - MARGIN - tall).abs() < 0.01 && (to.1 - from.1).abs() < 0.01 => Some((from.0, to.0)),
+            Element::Line { from, to, .. }
+                if (from.1 - MARGIN - tall).abs() < 0.01 && (to.1 - from.1).abs() < 0.01 =>
+            {
+                Some((from.0, to.0))
+            }
             _ => None,
         })
         .collect();
     assert_eq!(inner.len(), 1, "{inner:?}");
     assert!((inner[0].0 - MARGIN - column).abs() < 0.01, "{inner:?}");
     let tags: Vec<_> = found.tree.nodes().iter().map(|node| node.tag.clone()).collect();
-    assert!(tags.contains(&Tag::Head { scope: Scope::Row, columns: 1, rows: 2 }) && tags.contains(&Tag::Cell { columns: 2, rows: 1 }));
+    assert!(
+        tags.contains(&Tag::Head { scope: Scope::Row, columns: 1, rows: 2 })
+            && tags.contains(&Tag::Cell { columns: 2, rows: 1 })
+    );
     assert!(
         shown("<table border=\"none\"><row><label>甲</label><value>乙</value></row></table>").pages[0]
             .elements
@@ -186,7 +240,10 @@ fn no_line_of_a_paragraph_stands_alone() {
     for before in fit() - 6..=fit() {
         let found = shown(&format!("{}<p align=\"left\">{sentence}</p>", lines_of(before)));
         for page in &found.pages {
-            let count = runs(page).iter().filter(|run| !run.text().ends_with(';') && matches!(run.place, Place::Node(_))).count();
+            let count = runs(page)
+                .iter()
+                .filter(|run| !run.text().ends_with(';') && matches!(run.place, Place::Node(_)))
+                .count();
             assert_ne!(count, 1, "after {before} lines: {:?}", content(&found));
         }
     }
@@ -223,9 +280,11 @@ fn letters_stand_apart_and_lines_break_where_they_must() {
 
 #[test]
 fn letters_are_spread_over_a_width() {
-    let label =
-        |text: &str, width: &str| format!("<table><row><label size=\"10pt\" spread=\"{width}\">{text}</label><value/></row></table>");
-    for (text, width, pad) in [("工事名", 5.0, 1000), ("保証契約番号", 6.0, 0), ("期限", 6.0, 4000)] {
+    let label = |text: &str, width: &str| {
+        format!("<table><row><label size=\"10pt\" spread=\"{width}\">{text}</label><value/></row></table>")
+    };
+    for (text, width, pad) in [("工事名", 5.0, 1000), ("保証契約番号", 6.0, 0), ("期限", 6.0, 4000)]
+    {
         let found = shown(&label(text, &format!("{width}em")));
         let run = runs(&found.pages[0])[0];
         assert_eq!(run.letters[0].pad, pad, "{text}");
@@ -241,10 +300,11 @@ fn letters_are_spread_over_a_width() {
 #[test]
 fn a_seal_rises_over_what_stands_above_and_stays_with_it() {
     let image = |page: &Page| {
-        page.elements.iter().find_map(|element| if let Element::Picture { at, size, .. } = element { Some((*at, *size)) } else { None })
+        page.elements.iter().find_map(|element| {
+            if let Element::Picture { at, size, .. } = element { Some((*at, *size)) } else { None }
+        })
     };
-    let markup =
-        "<p>社名</p><p>社長</p><image name=\"seal\" alt=\"社印\" width=\"60pt\" align=\"right\" overlap=\"25pt\" before=\"0mm\"/><p>次</p>";
+    let markup = "<p>社名</p><p>社長</p><image name=\"seal\" alt=\"社印\" width=\"60pt\" align=\"right\" overlap=\"25pt\" before=\"0mm\"/><p>次</p>";
     let found = shown(markup);
     let ((x, y), size) = image(&found.pages[0]).unwrap();
     assert_eq!(size, (60.0, 30.0));
@@ -285,9 +345,21 @@ fn lists_stand_within_lists_and_labels_hang() {
     let x = |text: &str| all.iter().find(|run| run.text() == text).unwrap().at.0 - MARGIN;
     // The blank half of an opening bracket may hang over the edge.
     assert!(x("98.").abs() < 0.01 && x("甲") > x("98.") + 12.0, "{} {}", x("98."), x("甲"));
-    assert!(x("（１）") < x("乙") + 0.01 && x("丙") - x("乙") > 29.9, "{} {} {}", x("（１）"), x("乙"), x("丙"));
-    let parents: Vec<_> = found.tree.nodes().iter().map(|node| found.tree.nodes()[node.parent.0 as usize].tag.clone()).collect();
-    let lists: Vec<_> = found.tree.nodes().iter().zip(parents).filter(|(node, _)| matches!(node.tag, Tag::List(_))).collect();
+    assert!(
+        x("（１）") < x("乙") + 0.01 && x("丙") - x("乙") > 29.9,
+        "{} {} {}",
+        x("（１）"),
+        x("乙"),
+        x("丙")
+    );
+    let parents: Vec<_> = found
+        .tree
+        .nodes()
+        .iter()
+        .map(|node| found.tree.nodes()[node.parent.0 as usize].tag.clone())
+        .collect();
+    let lists: Vec<_> =
+        found.tree.nodes().iter().zip(parents).filter(|(node, _)| matches!(node.tag, Tag::List(_))).collect();
     assert_eq!(lists.len(), 2);
     assert_eq!(lists[1].1, Tag::Body);
     assert_eq!(found.tree.nodes().iter().filter(|node| node.tag == Tag::Label).count(), 4);
@@ -301,8 +373,12 @@ fn the_space_before_the_first_block_of_an_item_is_kept() {
         all.iter().find(|(text, _)| text == "乙").unwrap().1 - all[0].1
     };
     assert!((y("<p>甲</p><list before=\"10pt\"><item>乙</item></list>") - 30.0).abs() < 0.01);
-    assert!((y("<p>甲</p><list before=\"10pt\"><item><p before=\"7pt\">乙</p></item></list>") - 37.0).abs() < 0.01);
-    let second = "<list gap=\"4pt\" before=\"0mm\"><item>甲</item><item><p before=\"7pt\">乙</p></item></list>";
+    assert!(
+        (y("<p>甲</p><list before=\"10pt\"><item><p before=\"7pt\">乙</p></item></list>") - 37.0).abs()
+            < 0.01
+    );
+    let second =
+        "<list gap=\"4pt\" before=\"0mm\"><item>甲</item><item><p before=\"7pt\">乙</p></item></list>";
     assert!((y(second) - 31.0).abs() < 0.01);
 }
 
@@ -310,13 +386,22 @@ fn the_space_before_the_first_block_of_an_item_is_kept() {
 fn what_is_taller_than_a_page_is_named_with_what_helps() {
     let tall = lines_of(60);
     for (markup, expected) in [
-        (format!("\n<box>{tall}</box>"), "markup line 2, column 1: a <box> is taller than the page: what is longer"),
-        (format!("\n<columns><column>{tall}</column></columns>"), "markup line 2, column 1: <columns> are taller than the page"),
+        (
+            format!("\n<box>{tall}</box>"),
+            "markup line 2, column 1: a <box> is taller than the page: what is longer",
+        ),
+        (
+            format!("\n<columns><column>{tall}</column></columns>"),
+            "markup line 2, column 1: <columns> are taller than the page",
+        ),
         (
             format!("\n<table><row><label>甲</label>\n<value>{tall}</value></row></table>"),
             "markup line 2, column 8: a table row, with the rows tied to it and the repeated head, is taller than the page: long text",
         ),
-        ("\n<space height=\"400mm\"/>".to_owned(), "markup line 2, column 1: a <space> is taller than the page: give it a smaller height"),
+        (
+            "\n<space height=\"400mm\"/>".to_owned(),
+            "markup line 2, column 1: a <space> is taller than the page: give it a smaller height",
+        ),
     ] {
         assert!(refusal(&markup).starts_with(expected), "{}", refusal(&markup));
     }
@@ -331,8 +416,11 @@ fn reading_order_is_the_order_of_the_markup() {
             .as_str(),
     );
     assert_eq!(content(&found), ["一二三四五六"]);
-    let mut nodes: Vec<_> =
-        runs(&found.pages[0]).iter().map(|run| run.place).map(|place| if let Place::Node(node) = place { node.0 } else { 0 }).collect();
+    let mut nodes: Vec<_> = runs(&found.pages[0])
+        .iter()
+        .map(|run| run.place)
+        .map(|place| if let Place::Node(node) = place { node.0 } else { 0 })
+        .collect();
     assert!(nodes.is_sorted() && nodes.iter().all(|node| *node > 0), "{nodes:?}");
     nodes.dedup();
     assert_eq!(nodes.len(), 6);

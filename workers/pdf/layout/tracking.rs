@@ -27,7 +27,8 @@ impl Layout<'_> {
         width: f64,
     ) -> Result<Vec<Piece>, PdfError> {
         let size = text.letters.size;
-        let pad = pad(space, size).ok_or_else(|| overflow(position, "letters stand further apart than a line is wide"))?;
+        let pad = pad(space, size)
+            .ok_or_else(|| overflow(position, "letters stand further apart than a line is wide"))?;
         let plain = Text { align: Align::Left, ..text.clone() };
         let mut room = width;
         loop {
@@ -47,7 +48,14 @@ impl Layout<'_> {
     }
 
     /// Lines whose letters are apart so far that each line is `wide` points; a letter alone stands in the middle.
-    pub(super) fn spread(&mut self, text: &Text, wide: f64, place: Place, position: Position, width: f64) -> Result<Vec<Piece>, PdfError> {
+    pub(super) fn spread(
+        &mut self,
+        text: &Text,
+        wide: f64,
+        place: Place,
+        position: Position,
+        width: f64,
+    ) -> Result<Vec<Piece>, PdfError> {
         if wide > width + EPSILON {
             return Err(overflow(position, "spread letters are wider than their cell"));
         }
@@ -61,7 +69,10 @@ impl Layout<'_> {
             }
             let gaps = u32::try_from(letters(&piece.elements).saturating_sub(1)).map_or(0.0, f64::from);
             let pad = if gaps > 0.0 { pad(slack / gaps, text.letters.size) } else { Some(0) };
-            apart(&mut piece.elements, pad.ok_or_else(|| overflow(position, "letters stand further apart than a line is wide"))?);
+            apart(
+                &mut piece.elements,
+                pad.ok_or_else(|| overflow(position, "letters stand further apart than a line is wide"))?,
+            );
             let inner = if gaps > 0.0 { 0.0 } else { slack / 2.0 };
             shift(&mut piece.elements, left + inner);
         }

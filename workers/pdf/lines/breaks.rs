@@ -17,7 +17,8 @@ use super::class::Class;
 
 /// For each letter: may a line begin with it?
 pub(super) fn find(letters: &[Letter]) -> Vec<bool> {
-    const SEGMENTER: icu_segmenter::LineSegmenterBorrowed<'static> = LineSegmenter::new_for_non_complex_scripts(options());
+    const SEGMENTER: icu_segmenter::LineSegmenterBorrowed<'static> =
+        LineSegmenter::new_for_non_complex_scripts(options());
     // A mark that is part of a glyph is left out: it takes no part in breaking.
     let text: String = letters.iter().map(|letter| letter.drawn.character).collect();
     let mut allowed = vec![false; letters.len()];
@@ -26,7 +27,9 @@ pub(super) fn find(letters: &[Letter]) -> Vec<bool> {
     for (at, (byte, _)) in text.char_indices().enumerate() {
         while breaks.next_if(|&next| next < byte).is_some() {}
         let is_break = at > 0 && breaks.peek() == Some(&byte);
-        allowed[at] = is_break && !visible.is_some_and(|class: Class| class.is(Class::NEVER_LAST)) && !is_glued(letters, at);
+        allowed[at] = is_break
+            && !visible.is_some_and(|class: Class| class.is(Class::NEVER_LAST))
+            && !is_glued(letters, at);
         if !letters[at].is_space() {
             visible = Some(letters[at].class);
         }
@@ -54,15 +57,21 @@ const fn options() -> LineBreakOptions<'static> {
 /// `https://…`, `www.…` or `name@…`.
 fn is_address(word: &[Letter]) -> bool {
     let begins = |rest: &[Letter], with: &str| {
-        rest.len() > with.len() && rest.iter().zip(with.chars()).all(|(letter, character)| letter.drawn.character == character)
+        rest.len() > with.len()
+            && rest.iter().zip(with.chars()).all(|(letter, character)| letter.drawn.character == character)
     };
-    begins(word, "www.") || word.iter().any(|letter| letter.drawn.character == '@') || (0..word.len()).any(|at| begins(&word[at..], "://"))
+    begins(word, "www.")
+        || word.iter().any(|letter| letter.drawn.character == '@')
+        || (0..word.len()).any(|at| begins(&word[at..], "://"))
 }
 
 /// The rules of the house: is there no break before `at`?
 fn is_glued(letters: &[Letter], at: usize) -> bool {
-    let get = |at: Option<usize>| at.and_then(|at| letters.get(at)).map_or(('\0', Class::of('\0')), |it| (it.drawn.character, it.class));
-    let ((before, earlier), (previous, one), (next, two)) = (get(at.checked_sub(2)), get(at.checked_sub(1)), get(Some(at)));
+    let get = |at: Option<usize>| {
+        at.and_then(|at| letters.get(at)).map_or(('\0', Class::of('\0')), |it| (it.drawn.character, it.class))
+    };
+    let ((before, earlier), (previous, one), (next, two)) =
+        (get(at.checked_sub(2)), get(at.checked_sub(1)), get(Some(at)));
     if two.is(Class::NEVER_FIRST) {
         return true;
     }
@@ -75,21 +84,27 @@ fn is_glued(letters: &[Letter], at: usize) -> bool {
         return true;
     }
     // 8年 12,345,000円 ３工区 50㎡
-    if one.is(Class::NUMBER) && two.is(Class::IDEOGRAPH.or(Class::COUNTER)) || (previous, next) == ('元', '年') {
+    if one.is(Class::NUMBER) && two.is(Class::IDEOGRAPH.or(Class::COUNTER))
+        || (previous, next) == ('元', '年')
+    {
         return true;
     }
     // 3億｜5,000万｜円
     let scales = matches!(previous, '千' | '万' | '億' | '兆') && (two.is(Class::NUMBER) || next == '円');
     // 4月｜1日, 第｜34号
-    if earlier.is(Class::NUMBER) && (scales || (previous == '月' && two.is(Class::NUMBER))) || (previous == '第' && two.is(Class::NUMBER))
+    if earlier.is(Class::NUMBER) && (scales || (previous == '月' && two.is(Class::NUMBER)))
+        || (previous == '第' && two.is(Class::NUMBER))
     {
         return true;
     }
-    if matches!((previous, next), ('…', '…') | ('‥', '‥') | ('―', '―') | ('—', '—') | ('─', '─')) {
+    if matches!((previous, next), ('…', '…') | ('‥', '‥') | ('―', '―') | ('—', '—') | ('─', '─'))
+    {
         return true;
     }
     // 令｜和｜8
     let is_year = |(character, class): (char, Class)| class.is(Class::NUMBER) || character == '元';
-    let is_era = |one, other| matches!((one, other), ('令' | '昭', '和') | ('平', '成') | ('大', '正') | ('明', '治'));
-    (is_era(before, previous) && is_year((next, two))) || (is_era(previous, next) && is_year(get(Some(at + 1))))
+    let is_era =
+        |one, other| matches!((one, other), ('令' | '昭', '和') | ('平', '成') | ('大', '正') | ('明', '治'));
+    (is_era(before, previous) && is_year((next, two)))
+        || (is_era(previous, next) && is_year(get(Some(at + 1))))
 }

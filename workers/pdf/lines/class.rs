@@ -120,29 +120,35 @@ impl Class {
             | 'ヿ' => Self::KANA.or(Self::NEVER_FIRST),
             'ヵ' | 'ヶ' => Self::KANA.or(Self::NEVER_FIRST).or(Self::COUNTER),
             '々' | '〻' | '\u{16FF2}'..='\u{16FF3}' => Self::IDEOGRAPH.or(Self::NEVER_FIRST),
-            '\u{3041}'..='\u{3096}' | '\u{30A1}'..='\u{30FA}' | 'ｦ'..='ﾝ' | '\u{1B000}'..='\u{1B16F}' => Self::KANA,
+            '\u{3041}'..='\u{3096}' | '\u{30A1}'..='\u{30FA}' | 'ｦ'..='ﾝ' | '\u{1B000}'..='\u{1B16F}' => {
+                Self::KANA
+            }
             ' ' => Self::SPACE.or(Self::NARROW),
             '\u{3000}' | '\u{2000}'..='\u{2006}' | '\u{2008}'..='\u{200A}' | '\u{205F}' => Self::SPACE,
             '0'..='9' => Self::DIGIT.or(Self::NARROW),
             '０'..='９' => Self::WIDE_DIGIT,
             'Ａ'..='Ｚ' | 'ａ'..='ｚ' => Self::WIDE_LATIN,
             '×' | '÷' => Self(0),
-            'A'..='Z' | 'a'..='z' | '\u{C0}'..='\u{24F}' | '\u{370}'..='\u{52F}' | '\u{1E00}'..='\u{1FFF}' => Self::LATIN.or(Self::NARROW),
-            ',' | '.' | ':' | ';' | '?' | '!' | ')' | ']' | '}' | '%' | '°' => Self::NEVER_FIRST.or(Self::NARROW),
+            'A'..='Z'
+            | 'a'..='z'
+            | '\u{C0}'..='\u{24F}'
+            | '\u{370}'..='\u{52F}'
+            | '\u{1E00}'..='\u{1FFF}' => Self::LATIN.or(Self::NARROW),
+            ',' | '.' | ':' | ';' | '?' | '!' | ')' | ']' | '}' | '%' | '°' => {
+                Self::NEVER_FIRST.or(Self::NARROW)
+            }
             '(' | '[' | '{' | '$' | '¥' | '£' | '€' | '-' => Self::NEVER_LAST.or(Self::NARROW),
             '!'..='~' => Self::NARROW,
-            '（' | '［' | '｛' | '〔' | '〈' | '《' | '「' | '『' | '【' | '〖' | '〘' | '〝' | '‘' | '“' | '｟' => {
-                Self::NEVER_LAST.or(Self::OPENING)
-            }
-            '）' | '］' | '｝' | '〕' | '〉' | '》' | '」' | '』' | '】' | '〗' | '〙' | '〟' | '’' | '”' | '｠' | '、' | '，' => {
-                Self::NEVER_FIRST.or(Self::CLOSING)
-            }
+            '（' | '［' | '｛' | '〔' | '〈' | '《' | '「' | '『' | '【' | '〖' | '〘' | '〝' | '‘' | '“'
+            | '｟' => Self::NEVER_LAST.or(Self::OPENING),
+            '）' | '］' | '｝' | '〕' | '〉' | '》' | '」' | '』' | '】' | '〗' | '〙' | '〟' | '’' | '”'
+            | '｠' | '、' | '，' => Self::NEVER_FIRST.or(Self::CLOSING),
             '。' | '．' => Self::NEVER_FIRST.or(Self::CLOSING).or(Self::STOP),
             '・' | '：' | '；' => Self::NEVER_FIRST.or(Self::CENTRED),
             '％' | '℃' | '‰' | '′' | '″' => Self::NEVER_FIRST.or(Self::COUNTER),
             '\u{3380}'..='\u{33DF}' => Self::COUNTER,
-            '｡' | '､' | '･' | '｣' | '？' | '！' | '‼' | '⁇' | '⁈' | '⁉' | '～' | '〜' | '－' | '–' | '゠' | '´' | '｀' | '¨' | '〵'
-            | '»' => Self::NEVER_FIRST,
+            '｡' | '､' | '･' | '｣' | '？' | '！' | '‼' | '⁇' | '⁈' | '⁉' | '～' | '〜' | '－' | '–' | '゠'
+            | '´' | '｀' | '¨' | '〵' | '»' => Self::NEVER_FIRST,
             '｢' | '＃' | '￥' | '＄' | '￡' | '〳' | '〴' | '«' => Self::NEVER_LAST,
             '‐' | '\u{2011}' => Self::NEVER_FIRST.or(Self::NEVER_LAST),
             _ if is_combining_mark(character) => Self::NEVER_FIRST.or(Self::MARK),

@@ -13,7 +13,13 @@ pub(super) fn width(line: &[Letter]) -> i64 {
 }
 
 /// Where the line from `start` ends: never at `start`.
-pub(super) fn line_end(letters: &[Letter], allowed: &[bool], start: usize, room: i64, is_name: bool) -> Result<usize, TooNarrow> {
+pub(super) fn line_end(
+    letters: &[Letter],
+    allowed: &[bool],
+    start: usize,
+    room: i64,
+    is_name: bool,
+) -> Result<usize, TooNarrow> {
     let mut used = -i64::from(letters[start].lead());
     let mut squeeze = 0;
     let (mut last, mut part) = (None, None);
@@ -37,7 +43,8 @@ pub(super) fn line_end(letters: &[Letter], allowed: &[bool], start: usize, room:
     if at == start {
         return Err(TooNarrow);
     }
-    let squeezed = if last == Some(at) { None } else { squeezed(letters, allowed, at, (used, squeeze), room) };
+    let squeezed =
+        if last == Some(at) { None } else { squeezed(letters, allowed, at, (used, squeeze), room) };
     if squeezed == Some(letters.len()) {
         return Ok(letters.len());
     }
@@ -51,7 +58,13 @@ pub(super) fn line_end(letters: &[Letter], allowed: &[bool], start: usize, room:
 }
 
 /// The next place from `at` on where a line may end, if squeezing its spaces makes it fit.
-fn squeezed(letters: &[Letter], allowed: &[bool], mut at: usize, (mut used, mut squeeze): (i64, i64), room: i64) -> Option<usize> {
+fn squeezed(
+    letters: &[Letter],
+    allowed: &[bool],
+    mut at: usize,
+    (mut used, mut squeeze): (i64, i64),
+    room: i64,
+) -> Option<usize> {
     loop {
         let letter = letters.get(at)?;
         if used + letter.closed() - squeeze > room && !letter.is_space() {

@@ -68,7 +68,11 @@ fn between(previous: &Letter, next: &Letter, is_counted: bool) -> (i16, i16, i16
         };
     }
     if opens > 0 {
-        return if one.is(Class::OPENING.or(Class::CENTRED)) { (-BLANK, 0, 0) } else { (0, BLANK_SQUEEZE, 0) };
+        return if one.is(Class::OPENING.or(Class::CENTRED)) {
+            (-BLANK, 0, 0)
+        } else {
+            (0, BLANK_SQUEEZE, 0)
+        };
     }
     if previous.drawn.character == ' ' {
         return if two.is(Class::SPACE) { (0, 0, 0) } else { (0, SPACE_SQUEEZE, SPACE_STRETCH) };

@@ -71,7 +71,12 @@ pub(super) struct Letter {
 
 impl Letter {
     /// A letter of `advance`; `ink` says where its black begins and ends.
-    pub(super) fn new(drawn: display::Letter, face: u8, advance: u16, ink: impl FnOnce() -> (i16, i16)) -> Self {
+    pub(super) fn new(
+        drawn: display::Letter,
+        face: u8,
+        advance: u16,
+        ink: impl FnOnce() -> (i16, i16),
+    ) -> Self {
         let mut class = Class::of(drawn.character);
         let mut blank = 0;
         if advance >= 1000 {

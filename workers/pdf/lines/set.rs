@@ -26,7 +26,9 @@ pub(in crate::pdf) struct Line {
 /// Gives the letters of a line their pads, so that it fits its room, or fills it.
 pub(in crate::pdf) fn set(line: &mut [Letter], room: i64, fills: bool) -> Line {
     let mut width = fit::width(line);
-    let Some((last, rest)) = line.split_last_mut() else { return Line { lead: 0, trail: 0, width: 0, spacing: 0.0 } };
+    let Some((last, rest)) = line.split_last_mut() else {
+        return Line { lead: 0, trail: 0, width: 0, spacing: 0.0 };
+    };
     for letter in rest.iter_mut() {
         letter.drawn.pad = letter.after;
     }
@@ -57,7 +59,9 @@ pub(in crate::pdf) fn set(line: &mut [Letter], room: i64, fills: bool) -> Line {
 
 /// Whether a letter is one of a word or number: no space is added after it.
 pub(in crate::pdf) fn in_word(line: &[Letter], at: usize) -> bool {
-    let is_narrow = |at: Option<usize>| at.and_then(|at| line.get(at)).is_some_and(|letter| letter.class.is(Class::NARROW));
+    let is_narrow = |at: Option<usize>| {
+        at.and_then(|at| line.get(at)).is_some_and(|letter| letter.class.is(Class::NARROW))
+    };
     is_narrow(Some(at)) && (is_narrow(at.checked_sub(1)) || is_narrow(Some(at + 1)))
 }
 

@@ -82,7 +82,13 @@ fn the_lists_are_those_of_the_standard() {
     let last = "-‐\u{2011}‘“（〔［｛〈《「『【〘〖〝｟｢([{＃￥＄￡¥$£€";
     assert_eq!(last.chars().filter(|character| !never_last(*character)).collect::<String>(), "");
     let neither = "あアｱ一〇①Ａａ１Aa1 　〒※＋＝…―𠮷";
-    assert_eq!(neither.chars().filter(|character| never_first(*character) || never_last(*character)).collect::<String>(), "");
+    assert_eq!(
+        neither
+            .chars()
+            .filter(|character| never_first(*character) || never_last(*character))
+            .collect::<String>(),
+        ""
+    );
 }
 
 #[test]
@@ -99,9 +105,19 @@ fn long_pieces_are_cut_and_text_is_never_lost() {
 
 #[test]
 fn addresses_break_after_their_marks() {
-    assert_eq!(lines("https://registry.example.jp/open?number=1", 9.0), ["https://registry.", "example.jp/open?", "number=1"]);
-    assert_eq!(lines("宛先はkeiyaku@city.wakaba.example.jp", 10.0), ["宛先はkeiyaku@city.", "wakaba.example.jp"]);
-    assert_eq!(lines("番号31074-00001Mです", 8.0), ["番号", "31074-00001Mで", "す"], "a hyphen at the end would not be copied");
+    assert_eq!(
+        lines("https://registry.example.jp/open?number=1", 9.0),
+        ["https://registry.", "example.jp/open?", "number=1"]
+    );
+    assert_eq!(
+        lines("宛先はkeiyaku@city.wakaba.example.jp", 10.0),
+        ["宛先はkeiyaku@city.", "wakaba.example.jp"]
+    );
+    assert_eq!(
+        lines("番号31074-00001Mです", 8.0),
+        ["番号", "31074-00001Mで", "す"],
+        "a hyphen at the end would not be copied"
+    );
     assert_eq!(lines("甲乙丙丁戊 Wakaba.Ohashi", 8.0), ["甲乙丙丁戊", "Wakaba.Ohashi"]);
 }
 
@@ -133,7 +149,11 @@ fn neighbours_share_their_blanks() {
 fn scripts_are_set_apart_but_numbers_are_not_torn_from_what_they_count() {
     let after = |text: &str| {
         let (pads, _) = pads(text, 99.0, false);
-        text.chars().zip(pads).flat_map(|(character, pad)| [Some(character), (pad > 0).then_some('|')]).flatten().collect::<String>()
+        text.chars()
+            .zip(pads)
+            .flat_map(|(character, pad)| [Some(character), (pad > 0).then_some('|')])
+            .flatten()
+            .collect::<String>()
     };
     assert_eq!(after("このPDFを図3の横に"), "この|PDF|を図|3|の横に");
     for tight in [
@@ -166,7 +186,10 @@ fn a_line_is_squeezed_to_its_room_in_small_steps() {
 #[test]
 fn a_justified_line_grows_between_words_then_between_letters() {
     // Room to spare between words: they take it all.
-    assert_eq!(pads("ab cd ef", 4.3, true), (vec![0, 0, 150, 0, 0, 150, 0, 0], set::Line { lead: 0, trail: 0, width: 4300, spacing: 0.0 }));
+    assert_eq!(
+        pads("ab cd ef", 4.3, true),
+        (vec![0, 0, 150, 0, 0, 150, 0, 0], set::Line { lead: 0, trail: 0, width: 4300, spacing: 0.0 })
+    );
     // What steps leave over, and what is more than places bear, goes between letters but not into words.
     let (grown, line) = pads("甲乙丙丁戊", 5.2, true);
     assert_eq!((grown, line.width, line.spacing), (vec![0; 5], 5200, 50.0));
@@ -184,7 +207,11 @@ fn names_break_at_their_parts() {
     let name = "令和８年度若葉川改修工事　若葉大橋下部工築造工事";
     assert_eq!(broken_as(name, 16.0, true), ["令和８年度若葉川改修工事", "若葉大橋下部工築造工事"]);
     assert_eq!(broken_as(name, 16.0, false), ["令和８年度若葉川改修工事　若葉大", "橋下部工築造工事"]);
-    assert_eq!(broken_as(name, 20.0, true)[0], "令和８年度若葉川改修工事　若葉大橋下部工", "the part would leave the line too empty");
+    assert_eq!(
+        broken_as(name, 20.0, true)[0],
+        "令和８年度若葉川改修工事　若葉大橋下部工",
+        "the part would leave the line too empty"
+    );
     assert_eq!(broken_as("若葉・新緑・こもれび特定建設工事共同企業体", 7.0, true)[0], "若葉・新緑・");
     assert_eq!(broken_as("市道若葉線改良工事", 8.0, true), ["市道若葉線改良", "工事"]);
 }
@@ -238,7 +265,8 @@ const WORDS: [&str; 44] = [
 
 /// Words of all kinds one after another, and any characters of the repertoires.
 fn text() -> impl Strategy<Value = String> {
-    let words = prop::collection::vec(prop::sample::select(&WORDS[..]), 0..60).prop_map(|words| words.concat());
+    let words =
+        prop::collection::vec(prop::sample::select(&WORDS[..]), 0..60).prop_map(|words| words.concat());
     let any = "[ -~぀-ヿ一-仿｡-ﾟ！-～、-〟\u{2010}-\u{2027}\u{301}𠮷-𠮿㌀-㏿Α-ω]{0,120}";
     prop_oneof![words, any]
 }
@@ -294,7 +322,9 @@ proptest! {
 
 #[test]
 fn a_hundred_thousand_letters_take_time_in_proportion() {
-    for unit in ["工事、", "ーー", "a", "　", " ", "「", "（　", "\u{301}", "https://", "@a.", "1", "第", "8年"] {
+    for unit in
+        ["工事、", "ーー", "a", "　", " ", "「", "（　", "\u{301}", "https://", "@a.", "1", "第", "8年"]
+    {
         let text = format!("（{}工", unit.repeat(100_000 / unit.chars().count()));
         let start = std::time::Instant::now();
         lines(&text, 20.0);

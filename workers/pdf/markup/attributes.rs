@@ -32,11 +32,16 @@ impl<'a> Attributes<'a> {
     /// Checks that all attributes are those of the element.
     pub(super) fn of(node: Node<'a, 'a>, form: &Form, em: f64) -> Result<Self, PdfError> {
         let known = form.attributes;
-        match node.attributes().find(|attribute| attribute.namespace().is_some() || !known.contains(&attribute.name())) {
+        match node
+            .attributes()
+            .find(|attribute| attribute.namespace().is_some() || !known.contains(&attribute.name()))
+        {
             None => Ok(Self { node, em }),
             Some(attribute) => {
                 let name = attribute.name();
-                let hint = nearest(name, known.iter().copied()).map(|word| format!("; did you mean {word}?")).unwrap_or_default();
+                let hint = nearest(name, known.iter().copied())
+                    .map(|word| format!("; did you mean {word}?"))
+                    .unwrap_or_default();
                 Err(refused(node, format!("<{}> has no attribute {name}{hint}", form.name)))
             }
         }
@@ -52,12 +57,20 @@ impl<'a> Attributes<'a> {
         self.node.attribute(name)
     }
 
-    fn typed<T>(self, name: &str, kind: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, PdfError> {
+    fn typed<T>(
+        self,
+        name: &str,
+        kind: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, PdfError> {
         match self.node.attribute(name) {
             None => Ok(None),
             Some(value) => match parse(value) {
                 Some(value) => Ok(Some(value)),
-                None => Err(refused(self.node, format!("attribute {name} of <{}> is not {kind}", self.node.tag_name().name()))),
+                None => Err(refused(
+                    self.node,
+                    format!("attribute {name} of <{}> is not {kind}", self.node.tag_name().name()),
+                )),
             },
         }
     }
@@ -75,7 +88,9 @@ impl<'a> Attributes<'a> {
 
     /// A length greater than zero.
     pub(super) fn extent(self, name: &str) -> Result<Option<f64>, PdfError> {
-        self.typed(name, "a length (mm, pt or em) greater than zero", |value| length(value, self.em).filter(|length| *length > 0.0))
+        self.typed(name, "a length (mm, pt or em) greater than zero", |value| {
+            length(value, self.em).filter(|length| *length > 0.0)
+        })
     }
 
     /// Lengths, separated by spaces.
@@ -94,12 +109,16 @@ impl<'a> Attributes<'a> {
 
     /// A height of lines as a multiple of the letters' size.
     pub(super) fn leading(self) -> Result<Option<f64>, PdfError> {
-        self.typed("leading", "a number from 0.5 to 10", |value| value.parse().ok().filter(|number| (0.5..=10.0).contains(number)))
+        self.typed("leading", "a number from 0.5 to 10", |value| {
+            value.parse().ok().filter(|number| (0.5..=10.0).contains(number))
+        })
     }
 
     /// A whole number from 1 to 99.
     pub(super) fn count(self, name: &str) -> Result<Option<u8>, PdfError> {
-        self.typed(name, "a number from 1 to 99", |value| value.parse().ok().filter(|count| (1..=99).contains(count)))
+        self.typed(name, "a number from 1 to 99", |value| {
+            value.parse().ok().filter(|count| (1..=99).contains(count))
+        })
     }
 
     /// One of a few words.
@@ -116,7 +135,15 @@ impl<'a> Attributes<'a> {
 
     /// `align`.
     pub(super) fn align(self) -> Result<Option<Align>, PdfError> {
-        self.choice("align", &[("left", Align::Left), ("center", Align::Center), ("right", Align::Right), ("justify", Align::Justify)])
+        self.choice(
+            "align",
+            &[
+                ("left", Align::Left),
+                ("center", Align::Center),
+                ("right", Align::Right),
+                ("justify", Align::Justify),
+            ],
+        )
     }
 
     /// `align` of something that is no text.
@@ -126,7 +153,10 @@ impl<'a> Attributes<'a> {
 
     /// `valign`.
     pub(super) fn valign(self) -> Result<Option<Vertical>, PdfError> {
-        self.choice("valign", &[("top", Vertical::Top), ("middle", Vertical::Middle), ("bottom", Vertical::Bottom)])
+        self.choice(
+            "valign",
+            &[("top", Vertical::Top), ("middle", Vertical::Middle), ("bottom", Vertical::Bottom)],
+        )
     }
 
     /// `face`.
@@ -141,8 +171,9 @@ impl<'a> Attributes<'a> {
 }
 
 fn length(text: &str, em: f64) -> Option<f64> {
-    let (number, unit) =
-        [("mm", MILLIMETRE), ("pt", 1.0), ("em", em)].iter().find_map(|(unit, points)| Some((text.strip_suffix(unit)?, *points)))?;
+    let (number, unit) = [("mm", MILLIMETRE), ("pt", 1.0), ("em", em)]
+        .iter()
+        .find_map(|(unit, points)| Some((text.strip_suffix(unit)?, *points)))?;
     let number: f64 = number.parse().ok()?;
     (number.is_finite() && (0.0..=10_000.0).contains(&number)).then_some(number * unit)
 }
@@ -152,9 +183,11 @@ fn width(text: &str, em: f64) -> Option<Width> {
         return Some(Width::Rest);
     }
     match text.strip_suffix('%') {
-        Some(percent) => {
-            percent.parse().ok().filter(|percent| (0.0..=100.0).contains(percent)).map(|percent: f64| Width::Fraction(percent / 100.0))
-        }
+        Some(percent) => percent
+            .parse()
+            .ok()
+            .filter(|percent| (0.0..=100.0).contains(percent))
+            .map(|percent: f64| Width::Fraction(percent / 100.0)),
         None => length(text, em).map(Width::Points),
     }
 }

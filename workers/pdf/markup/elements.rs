@@ -61,7 +61,9 @@ pub(super) fn of(node: Node) -> Result<&'static Form, PdfError> {
 /// Says that there is no such element, and which one may have been meant.
 fn unknown(node: Node) -> PdfError {
     let name = node.tag_name().name();
-    let hint = nearest(name, ELEMENTS.iter().map(|form| form.name)).map(|word| format!("; did you mean <{word}>?")).unwrap_or_default();
+    let hint = nearest(name, ELEMENTS.iter().map(|form| form.name))
+        .map(|word| format!("; did you mean <{word}>?"))
+        .unwrap_or_default();
     refused(node, format!("unknown element <{name}>{hint}"))
 }
 

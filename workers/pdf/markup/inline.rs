@@ -47,7 +47,9 @@ fn read(node: Node, style: Style, is_running: bool) -> Result<Vec<Vec<Span>>, Pd
 pub(super) fn plain(node: Node) -> Result<String, PdfError> {
     let lines = lines(node, Style::Mincho)?;
     match <[Vec<Span>; 1]>::try_from(lines) {
-        Ok([spans]) if spans.iter().all(|span| span.style == Style::Mincho) => Ok(spans.into_iter().map(|span| span.text).collect()),
+        Ok([spans]) if spans.iter().all(|span| span.style == Style::Mincho) => {
+            Ok(spans.into_iter().map(|span| span.text).collect())
+        }
         _ => Err(refused(node, format!("<{}> holds plain text only", node.tag_name().name()))),
     }
 }
@@ -60,14 +62,21 @@ fn push(lines: &mut [Vec<Span>], text: &str, style: Style) {
     }
 }
 
-fn collect(node: Node, style: Style, is_running: bool, depth: usize, lines: &mut Vec<Vec<Span>>) -> Result<(), PdfError> {
+fn collect(
+    node: Node,
+    style: Style,
+    is_running: bool,
+    depth: usize,
+    lines: &mut Vec<Vec<Span>>,
+) -> Result<(), PdfError> {
     if depth > DEEPEST {
         return Err(refused(node, "elements are nested too deeply".to_owned()));
     }
     for child in node.children() {
         if child.is_text() {
             let collapsed = collapsed(child.text().unwrap_or_default());
-            let prepared = text::prepared(&collapsed).map_err(|character| PdfError::ForbiddenCharacter { character })?;
+            let prepared =
+                text::prepared(&collapsed).map_err(|character| PdfError::ForbiddenCharacter { character })?;
             if !prepared.is_empty() {
                 push(lines, &prepared, style);
             }
@@ -78,12 +87,21 @@ fn collect(node: Node, style: Style, is_running: bool, depth: usize, lines: &mut
             let form = elements::of(child)?;
             Attributes::of(child, form, 0.0)?;
             match name {
-                "br" | "pages" if child.children().next().is_some() => return Err(refused(child, format!("<{name}> holds nothing"))),
+                "br" | "pages" if child.children().next().is_some() => {
+                    return Err(refused(child, format!("<{name}> holds nothing")));
+                }
                 "br" => lines.push(Vec::new()),
                 "pages" if is_running => push(lines, PAGES.encode_utf8(&mut [0; 4]), style),
-                "pages" => return Err(refused(child, "<pages> stands in <header> and <footer> only".to_owned())),
+                "pages" => {
+                    return Err(refused(child, "<pages> stands in <header> and <footer> only".to_owned()));
+                }
                 "em" => collect(child, Style::Gothic, is_running, depth + 1, lines)?,
-                _ => return Err(refused(child, format!("<{name}> cannot stand within text: put the text beside it into a <p>"))),
+                _ => {
+                    return Err(refused(
+                        child,
+                        format!("<{name}> cannot stand within text: put the text beside it into a <p>"),
+                    ));
+                }
             }
         }
     }
@@ -98,7 +116,8 @@ fn collapsed(text: &str) -> String {
         let before = rest[..at].trim_end_matches(' ');
         let after = rest[at..].trim_start_matches([' ', '\n', '\r', '\t']);
         out.push_str(before);
-        if out.ends_with(|c: char| c.is_ascii_graphic()) && after.starts_with(|c: char| c.is_ascii_graphic()) {
+        if out.ends_with(|c: char| c.is_ascii_graphic()) && after.starts_with(|c: char| c.is_ascii_graphic())
+        {
             out.push(' ');
         }
         rest = after;

@@ -47,8 +47,11 @@ fn examples(text: &str) -> Vec<Example> {
     blocks
         .map(|block| {
             let (markup, rest) = block.split_once("\n```\n").unwrap();
-            let picture =
-                rest.trim_start().strip_prefix("![").and_then(|rest| rest.split_once("](")).and_then(|(_, rest)| rest.split_once(')'));
+            let picture = rest
+                .trim_start()
+                .strip_prefix("![")
+                .and_then(|rest| rest.split_once("]("))
+                .and_then(|(_, rest)| rest.split_once(')'));
             let (picture, _) = picture.unwrap_or_else(|| panic!("no picture behind {markup}"));
             Example { markup: markup.to_owned(), picture: picture.to_owned() }
         })
@@ -65,7 +68,11 @@ impl Example {
     }
 
     fn document(&self) -> String {
-        if self.is_page() { self.markup.clone() } else { format!("<page margin=\"20mm 40mm 20mm 40mm\">{}</page>", self.markup) }
+        if self.is_page() {
+            self.markup.clone()
+        } else {
+            format!("<page margin=\"20mm 40mm 20mm 40mm\">{}</page>", self.markup)
+        }
     }
 }
 
@@ -76,7 +83,10 @@ fn pictures() -> Pictures {
         let (x, y) = (2 * x - EDGE + 1, 2 * y - EDGE + 1);
         let (from, square) = (x * x + y * y, x.abs().max(y.abs()));
         let is_ring = (200 * 200..238 * 238).contains(&from);
-        let is_sign = from < 200 * 200 && ((90..110).contains(&square) || (x.abs() < 10 && square < 170) || (y.abs() < 10 && square < 170));
+        let is_sign = from < 200 * 200
+            && ((90..110).contains(&square)
+                || (x.abs() < 10 && square < 170)
+                || (y.abs() < 10 && square < 170));
         if is_ring || is_sign { [200, 40, 30, 255] } else { [255, 255, 255, 0] }
     };
     let pixels: Vec<u8> = (0..EDGE).flat_map(|y| (0..EDGE).flat_map(move |x| pixel(x, y))).collect();
@@ -107,7 +117,8 @@ fn squeezed(text: &str) -> String {
 /// Left, top, right, bottom of what a page shows.
 fn bounds(page: &Page) -> [f64; 4] {
     let mut bounds = [f64::MAX, f64::MAX, 0.0, 0.0];
-    let mut extend = |x: f64, y: f64| bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
+    let mut extend =
+        |x: f64, y: f64| bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
     for element in &page.elements {
         match element {
             Element::Text(run) => {
@@ -149,8 +160,9 @@ fn bless(example: &Example) {
         command.args(["-W", &pixels(right - left + 16.0), "-H", &pixels(bottom - top + 16.0)]);
     }
     assert!(command.arg(&file).arg(scratch.path().join("page")).status().unwrap().success());
-    let shown: Vec<_> =
-        (1..=pages.len()).map(|page| read_ppm(&fs::read(scratch.path().join(format!("page-{page}.ppm"))).unwrap())).collect();
+    let shown: Vec<_> = (1..=pages.len())
+        .map(|page| read_ppm(&fs::read(scratch.path().join(format!("page-{page}.ppm"))).unwrap()))
+        .collect();
     write_png(&shown, example.is_page(), &folder().join(&example.picture));
 }
 
@@ -170,7 +182,8 @@ fn read_ppm(bytes: &[u8]) -> Shown {
 fn write_png(pages: &[Shown], are_framed: bool, path: &Path) {
     const FRAME: [u8; 3] = [170, 170, 170];
     let height = pages.iter().map(|page| page.1).max().unwrap();
-    let rounded = |pixel: [u8; 3]| pixel.map(|number| u8::try_from((u16::from(number) + 8) / 17 * 17).unwrap());
+    let rounded =
+        |pixel: [u8; 3]| pixel.map(|number| u8::try_from((u16::from(number) + 8) / 17 * 17).unwrap());
     let mut rows = vec![Vec::new(); height];
     for (width, tall, pixels) in pages {
         for (y, row) in rows.iter_mut().enumerate() {
@@ -183,9 +196,14 @@ fn write_png(pages: &[Shown], are_framed: bool, path: &Path) {
     }
     let colors: Vec<[u8; 3]> = rows.iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect();
     assert!(colors.len() <= 256, "{} colours", colors.len());
-    let pixels: Vec<u8> = rows.iter().flatten().map(|pixel| u8::try_from(colors.binary_search(pixel).unwrap()).unwrap()).collect();
+    let pixels: Vec<u8> = rows
+        .iter()
+        .flatten()
+        .map(|pixel| u8::try_from(colors.binary_search(pixel).unwrap()).unwrap())
+        .collect();
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, u32::try_from(rows[0].len()).unwrap(), u32::try_from(height).unwrap());
+    let mut encoder =
+        png::Encoder::new(&mut file, u32::try_from(rows[0].len()).unwrap(), u32::try_from(height).unwrap());
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_palette(colors.concat());
     encoder.set_compression(png::Compression::High);
@@ -198,13 +216,18 @@ fn write_png(pages: &[Shown], are_framed: bool, path: &Path) {
 fn every_element_and_attribute_is_described_with_an_example() {
     let manual = manual();
     let sections = sections(&manual);
-    let described: BTreeSet<&str> = sections.iter().flat_map(|(names, _)| names).map(String::as_str).collect();
+    let described: BTreeSet<&str> =
+        sections.iter().flat_map(|(names, _)| names).map(String::as_str).collect();
     assert_eq!(described, ELEMENTS.iter().map(|form| form.name).collect(), "sections and elements differ");
     for (names, text) in &sections {
         let examples = examples(text);
         for form in names.iter().filter_map(|name| find(name)) {
             for attribute in form.attributes {
-                assert!(text.contains(&format!("`{attribute}`")), "<{}> {attribute} is not described", form.name);
+                assert!(
+                    text.contains(&format!("`{attribute}`")),
+                    "<{}> {attribute} is not described",
+                    form.name
+                );
             }
             let is_used = |example: &Example| example.markup.contains(&format!("<{}", form.name));
             assert!(examples.iter().any(is_used), "no example of <{}>", form.name);
@@ -221,10 +244,13 @@ fn every_example_is_drawn_and_its_text_comes_back() {
         let scratch = tempfile::tempdir().unwrap();
         let file = scratch.path().join("example.pdf");
         fs::write(&file, &pdf).unwrap();
-        let output = Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&file).arg("-").output().unwrap();
+        let output =
+            Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&file).arg("-").output().unwrap();
         let text = squeezed(&String::from_utf8(output.stdout).unwrap());
         let document = roxmltree::Document::parse(&markup).unwrap();
-        for words in document.descendants().filter(roxmltree::Node::is_text).map(|node| squeezed(node.text().unwrap())) {
+        for words in
+            document.descendants().filter(roxmltree::Node::is_text).map(|node| squeezed(node.text().unwrap()))
+        {
             assert!(text.contains(&words), "{words} is not in {text}");
         }
     }
@@ -235,8 +261,10 @@ fn every_example_has_its_picture_and_every_picture_its_example() {
     if std::env::var_os("HOSHO_BLESS").is_some() {
         all_examples().iter().for_each(bless);
     }
-    let named: BTreeSet<PathBuf> = all_examples().iter().map(|example| folder().join(&example.picture)).collect();
-    let found: BTreeSet<PathBuf> = fs::read_dir(folder().join("elements")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let named: BTreeSet<PathBuf> =
+        all_examples().iter().map(|example| folder().join(&example.picture)).collect();
+    let found: BTreeSet<PathBuf> =
+        fs::read_dir(folder().join("elements")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(named, found, "run `HOSHO_BLESS=1 cargo test manual`");
     let mut total = 0;
     for path in named {
@@ -251,12 +279,15 @@ fn every_example_has_its_picture_and_every_picture_its_example() {
 /// Spaced letters are one word to whoever copies them.
 #[test]
 fn spaced_letters_are_copied_without_spaces() {
-    let markup =
-        "<page><p tracking=\"1em\">御見積書</p><table><row><label spread=\"6em\">工事名</label><value>橋</value></row></table></page>";
+    let markup = "<page><p tracking=\"1em\">御見積書</p><table><row><label spread=\"6em\">工事名</label><value>橋</value></row></table></page>";
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("spaced.pdf");
     fs::write(&file, drawn(markup, &Pictures::new())).unwrap();
-    let output = Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&file).arg("-").output().unwrap();
+    let output =
+        Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&file).arg("-").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.lines().any(|line| line == "御見積書") && text.lines().any(|line| line.starts_with("工事名")), "{text}");
+    assert!(
+        text.lines().any(|line| line == "御見積書") && text.lines().any(|line| line.starts_with("工事名")),
+        "{text}"
+    );
 }

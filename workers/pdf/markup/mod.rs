@@ -310,6 +310,9 @@ impl Width {
         };
         let taken: f64 = widths.iter().map(fixed).sum();
         let rests = widths.iter().filter(|width| **width == Self::Rest).fold(0.0, |count, _| count + 1.0);
-        widths.iter().map(|width| if *width == Self::Rest { (room - taken) / rests } else { fixed(width) }).collect()
+        widths
+            .iter()
+            .map(|width| if *width == Self::Rest { (room - taken) / rests } else { fixed(width) })
+            .collect()
     }
 }

@@ -78,7 +78,13 @@ impl Reader<'_> {
         Position { line, column, element: form.name }
     }
 
-    fn running(&self, page: Node, name: &str, around: Letters, align: Align) -> Result<Option<Running>, PdfError> {
+    fn running(
+        &self,
+        page: Node,
+        name: &str,
+        around: Letters,
+        align: Align,
+    ) -> Result<Option<Running>, PdfError> {
         let mut found = page.children().filter(|child| child.has_tag_name(name));
         let Some(node) = found.next() else { return Ok(None) };
         if let Some(second) = found.next() {
@@ -92,7 +98,8 @@ impl Reader<'_> {
         let on_first = attributes.choice("first", &[("yes", true), ("no", false)])?.unwrap_or(true);
         let lines = inline::running(node, letters.style)?;
         let align = attributes.align()?.unwrap_or(align);
-        let text = Text { tag: None, letters, align, indent: 0.0, inset: 0.0, spacing: Spacing::Natural, lines };
+        let text =
+            Text { tag: None, letters, align, indent: 0.0, inset: 0.0, spacing: Spacing::Natural, lines };
         Ok(Some(Running { position, on_first, text }))
     }
 
@@ -103,11 +110,21 @@ impl Reader<'_> {
         }
         let is_page = node.tag_name().name() == "page";
         let is_running = |element: &Node| is_page && matches!(element.tag_name().name(), "header" | "footer");
-        elements(node)?.into_iter().filter(|element| !is_running(element)).map(|element| self.block(element, letters, depth)).collect()
+        elements(node)?
+            .into_iter()
+            .filter(|element| !is_running(element))
+            .map(|element| self.block(element, letters, depth))
+            .collect()
     }
 
     /// Blocks, or bare text as one paragraph.
-    pub(super) fn content(&self, node: Node, letters: Letters, align: Align, depth: usize) -> Result<Vec<Block>, PdfError> {
+    pub(super) fn content(
+        &self,
+        node: Node,
+        letters: Letters,
+        align: Align,
+        depth: usize,
+    ) -> Result<Vec<Block>, PdfError> {
         let inline = |child: Node| child.is_element() && matches!(child.tag_name().name(), "em" | "br");
         let bare = |child: Node| child.is_text() && !child.text().unwrap_or_default().trim_ascii().is_empty();
         if node.children().any(|child| inline(child) || bare(child)) {
@@ -131,7 +148,9 @@ impl Reader<'_> {
             "list" => Kind::List(self.list(node, attributes, letters(attributes, around)?, depth)?),
             "table" => Kind::Table(self.table(node, attributes, letters(attributes, around)?, depth)?),
             "box" => {
-                let border = attributes.choice("border", &[("none", 0.0), ("thin", 0.5), ("thick", 1.2)])?.unwrap_or(0.5);
+                let border = attributes
+                    .choice("border", &[("none", 0.0), ("thin", 0.5), ("thick", 1.2)])?
+                    .unwrap_or(0.5);
                 let tint = attributes.choice("fill", &[("none", false), ("tint", true)])?.unwrap_or(false);
                 let content = self.blocks(node, letters(attributes, around)?, depth + 1)?;
                 Kind::Frame { border, tint, padding: attributes.length("padding")?.unwrap_or(8.0), content }
@@ -139,7 +158,10 @@ impl Reader<'_> {
             "columns" => self.columns(node, attributes, letters(attributes, around)?, depth)?,
             "rule" => {
                 only(node, &[])?;
-                Kind::Rule { weight: attributes.extent("weight")?.unwrap_or(0.5), ink: attributes.ink()?.unwrap_or(Ink::Grey) }
+                Kind::Rule {
+                    weight: attributes.extent("weight")?.unwrap_or(0.5),
+                    ink: attributes.ink()?.unwrap_or(Ink::Grey),
+                }
             }
             "space" => {
                 only(node, &[])?;
@@ -152,14 +174,27 @@ impl Reader<'_> {
             "pages" => return Err(refused(node, "<pages> stands in <header> and <footer> only".to_owned())),
             other => {
                 let parents = parents(other);
-                return Err(refused(node, format!("<{other}> stands in {parents} only, not in <{}>", name_around(node))));
+                return Err(refused(
+                    node,
+                    format!("<{other}> stands in {parents} only, not in <{}>", name_around(node)),
+                ));
             }
         };
-        let usual = if matches!(kind, Kind::Text(_) | Kind::Rule { .. } | Kind::Space(_)) { 0.0 } else { around.size * 0.5 };
+        let usual = if matches!(kind, Kind::Text(_) | Kind::Rule { .. } | Kind::Space(_)) {
+            0.0
+        } else {
+            around.size * 0.5
+        };
         Ok(Block { position, before: attributes.length("before")?.unwrap_or(usual), keep, kind })
     }
 
-    fn columns(&self, node: Node, attributes: Attributes, letters: Letters, depth: usize) -> Result<Kind, PdfError> {
+    fn columns(
+        &self,
+        node: Node,
+        attributes: Attributes,
+        letters: Letters,
+        depth: usize,
+    ) -> Result<Kind, PdfError> {
         let mut columns = Vec::new();
         for column in only(node, &["column"])? {
             Attributes::of(column, form(column)?, letters.size)?;
@@ -211,8 +246,12 @@ pub(super) fn only<'a>(node: Node<'a, 'a>, names: &[&str]) -> Result<Vec<Node<'a
     match elements.iter().find(|element| !names.contains(&element.tag_name().name())) {
         None => Ok(elements),
         Some(other) => {
-            let held = if names.is_empty() { "nothing".to_owned() } else { format!("<{}>", names.join("> and <")) };
-            Err(refused(*other, format!("<{}> holds {held}, not <{}>", node.tag_name().name(), other.tag_name().name())))
+            let held =
+                if names.is_empty() { "nothing".to_owned() } else { format!("<{}>", names.join("> and <")) };
+            Err(refused(
+                *other,
+                format!("<{}> holds {held}, not <{}>", node.tag_name().name(), other.tag_name().name()),
+            ))
         }
     }
 }
@@ -230,7 +269,11 @@ fn paragraph(node: Node, form: &Form, attributes: Attributes, around: Letters) -
             let (size, align) = if level == 1 { (18.0, Align::Center) } else { (12.0, Align::Left) };
             (Tag::Heading(level), Letters { style: Style::Gothic, size, leading: 1.4, ..around }, align)
         }
-        "caption" => (Tag::Caption, Letters { style: Style::Gothic, size: 8.0, ink: Ink::Grey, leading: 1.45 }, Align::Left),
+        "caption" => (
+            Tag::Caption,
+            Letters { style: Style::Gothic, size: 8.0, ink: Ink::Grey, leading: 1.45 },
+            Align::Left,
+        ),
         _ => (Tag::Paragraph, around, Align::Justify),
     };
     let letters = letters(attributes, base)?;
@@ -266,7 +309,12 @@ fn key(node: Node, attributes: Attributes) -> Result<Kind, PdfError> {
     if text.trim().is_empty() {
         return Err(refused(node, "<key> needs at least one letter".to_owned()));
     }
-    let letters = Letters { size: attributes.size("size")?.unwrap_or(18.0), style: Style::Gothic, ink: Ink::Black, leading: 1.0 };
+    let letters = Letters {
+        size: attributes.size("size")?.unwrap_or(18.0),
+        style: Style::Gothic,
+        ink: Ink::Black,
+        leading: 1.0,
+    };
     Ok(Kind::Key { text, group: usize::from(attributes.count("group")?.unwrap_or(4)), letters })
 }
 
@@ -276,14 +324,23 @@ fn code(node: Node, attributes: Attributes) -> Result<Kind, PdfError> {
     let Some(data) = data else { return Err(refused(node, "<qr> needs data".to_owned())) };
     let alternative = alternative(node, attributes)?.unwrap_or_else(|| "QRコード".to_owned());
     let size = attributes.extent("size")?.unwrap_or(70.0);
-    Ok(Kind::Code { data: data.to_owned(), size, align: attributes.place()?.unwrap_or(Align::Left), alternative })
+    Ok(Kind::Code {
+        data: data.to_owned(),
+        size,
+        align: attributes.place()?.unwrap_or(Align::Left),
+        alternative,
+    })
 }
 
 fn image(node: Node, attributes: Attributes) -> Result<Kind, PdfError> {
     only(node, &[])?;
     let needed = |what: &str| refused(node, format!("<image> needs {what}"));
     Ok(Kind::Image(Image {
-        name: attributes.text("name").filter(|name| !name.is_empty()).ok_or_else(|| needed("the name of a picture"))?.to_owned(),
+        name: attributes
+            .text("name")
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| needed("the name of a picture"))?
+            .to_owned(),
         alternative: alternative(node, attributes)?.ok_or_else(|| needed("alt: what it shows, in words"))?,
         width: attributes.extent("width")?.ok_or_else(|| needed("a width"))?,
         align: attributes.place()?.unwrap_or(Align::Left),
@@ -295,8 +352,12 @@ fn image(node: Node, attributes: Attributes) -> Result<Kind, PdfError> {
 fn alternative(node: Node, attributes: Attributes) -> Result<Option<String>, PdfError> {
     let Some(text) = attributes.text("alt") else { return Ok(None) };
     if text.trim().is_empty() {
-        return Err(refused(node, format!("attribute alt of <{}> says what it shows: it may not be empty", node.tag_name().name())));
+        return Err(refused(
+            node,
+            format!("attribute alt of <{}> says what it shows: it may not be empty", node.tag_name().name()),
+        ));
     }
-    let prepared = crate::pdf::text::prepared(text).map_err(|character| PdfError::ForbiddenCharacter { character })?;
+    let prepared =
+        crate::pdf::text::prepared(text).map_err(|character| PdfError::ForbiddenCharacter { character })?;
     Ok(Some(prepared.into_owned()))
 }

@@ -44,7 +44,11 @@ impl Publisher for Writer {
                 None => Ok(()),
                 Some(Fate::Death) => self.shared.die().await,
                 Some(Fate::Break) => Err(broken("publish")),
-                Some(Fate::Stop) => Err(BrokerError::NotConfirmed { unconfirmed, total, problem: "the queue is full".to_owned() }),
+                Some(Fate::Stop) => Err(BrokerError::NotConfirmed {
+                    unconfirmed,
+                    total,
+                    problem: "the queue is full".to_owned(),
+                }),
             }
         })
     }

@@ -19,11 +19,17 @@ fn main() -> io::Result<()> {
             }
         }
         files.sort();
-        let _ = writeln!(code, "/// Name and text of every file in `{folder}/`.\npub(crate) const {constant}: &[(&str, &str)] = &[");
+        let _ = writeln!(
+            code,
+            "/// Name and text of every file in `{folder}/`.\npub(crate) const {constant}: &[(&str, &str)] = &["
+        );
         for path in files {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             // Found from the crate being built, so that two checkouts may share a target folder.
-            let _ = writeln!(code, "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{folder}/{name}\"))),");
+            let _ = writeln!(
+                code,
+                "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{folder}/{name}\"))),"
+            );
         }
         code.push_str("];\n");
     }

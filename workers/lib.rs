@@ -19,7 +19,6 @@ pub mod keys;
 pub mod mail;
 pub mod obligees;
 pub mod papers;
-pub mod pdf;
 pub mod personal;
 pub mod post;
 pub mod proofs;
@@ -31,3 +30,5 @@ pub mod stages;
 pub mod surety;
 pub mod telemetry;
 pub mod templates;
+
+pub use hosho_pdf as pdf;

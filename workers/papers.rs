@@ -27,7 +27,7 @@ pub use certificate::{CertificateContext, PrincipalContext};
 pub use notice::NoticeContext;
 
 use crate::domain::wording;
-use crate::pdf::{self, Attachment, Fonts, Info, Materials, PdfError, Pictures, Review, Stock};
+use crate::pdf::{self, Attachment, Diagnostics, Fonts, GlyphCache, Info, Materials, PdfError, Pictures};
 use crate::proofs;
 use crate::surety::Surety;
 use crate::templates::{TemplateError, Templates};
@@ -65,7 +65,7 @@ pub struct Press {
     templates: Arc<Templates>,
     fonts: Arc<Fonts>,
     pictures: Pictures,
-    stocks: HashMap<&'static str, Stock>,
+    glyph_caches: HashMap<&'static str, GlyphCache>,
 }
 
 impl Press {
@@ -74,17 +74,19 @@ impl Press {
     /// `pictures` are the seals of the surety by their SHA-256; that of the samples is added.
     pub fn new(templates: Arc<Templates>, fonts: Arc<Fonts>, mut pictures: Pictures) -> Self {
         pictures.extend(Surety::sample_seal());
-        let mut stocks = HashMap::new();
+        let mut glyph_caches = HashMap::new();
         for (family, template) in proofs::documents() {
             let markups: Vec<String> = family
                 .rendered(&templates, template)
                 .into_iter()
                 .filter_map(|(_, markup)| markup.ok())
                 .collect();
-            let stock = pdf::stock(markups.iter().map(String::as_str), &fonts, &pictures).unwrap_or_default();
-            stocks.insert(template, stock);
+            let glyph_cache =
+                pdf::GlyphCache::from_samples(markups.iter().map(String::as_str), &fonts, &pictures)
+                    .unwrap_or_default();
+            glyph_caches.insert(template, glyph_cache);
         }
-        Self { templates, fonts, pictures, stocks }
+        Self { templates, fonts, pictures, glyph_caches }
     }
 
     /// Draws the notice (電子保証にかかる「認証キー」のお知らせ) of an electronic certificate.
@@ -162,15 +164,15 @@ impl Press {
 
     /// Draws markup that a template has rendered to.
     pub fn draw_markup(&self, template: &str, markup: &str, info: &Info) -> Result<Vec<u8>, PdfError> {
-        let nothing = Stock::default();
-        let stock = self.stocks.get(template).unwrap_or(&nothing);
-        let materials = Materials { fonts: &self.fonts, pictures: &self.pictures, stock };
+        let nothing = GlyphCache::default();
+        let glyph_cache = self.glyph_caches.get(template).unwrap_or(&nothing);
+        let materials = Materials { fonts: &self.fonts, pictures: &self.pictures, glyph_cache };
         pdf::draw(markup, materials, info)
     }
 
     /// Lays markup out, and says what there is to know of it besides its bytes.
-    pub fn review(&self, markup: &str) -> Result<Review, PdfError> {
-        pdf::review(markup, &self.fonts, &self.pictures)
+    pub fn review(&self, markup: &str) -> Result<Diagnostics, PdfError> {
+        pdf::diagnose(markup, &self.fonts, &self.pictures)
     }
 
     /// The templates.

@@ -191,7 +191,7 @@ fn a_character_that_cannot_be_drawn_fails_without_repeating_the_text() {
     content.works.name.push('\u{10FFFD}');
     let error = certificate(&content).unwrap_err();
     let PaperError::Draw { source } = error else { panic!("{error}") };
-    assert_eq!(source.to_string(), "no font draws \u{10FFFD} (U+10FFFD)");
+    assert_eq!(source.to_string(), "no configured font has a glyph for \u{10FFFD} (U+10FFFD)");
     "甲\u{B}乙".clone_into(&mut content.works.name);
     assert!(matches!(certificate(&content), Err(PaperError::Draw { .. })));
 }

@@ -1,18 +1,18 @@
-//! Whole documents, read back with the tools of others.
+//! Whole documents, read back with other programs.
 
 mod faults;
-mod faults_of_content;
-mod faults_of_meaning;
+mod hostile_metadata;
 mod seals;
-mod titles;
 
-use std::{io::Write as _, process::Command};
+use std::io::Write as _;
+use std::process::Command;
 
-use super::layout::display;
-use super::lines::{never_first, never_last};
-use super::*;
+use crate::display_list::{Element, Owner};
+use crate::layout::lay_out;
+use crate::lines::{never_first, never_last};
+use crate::{GlyphCache, Info, Materials, PdfError, Pictures, draw, test_fonts};
 
-fn info() -> Info {
+pub(crate) fn info() -> Info {
     let created = chrono::NaiveDate::from_ymd_opt(2026, 7, 1).unwrap().and_hms_opt(1, 2, 3).unwrap();
     Info {
         title: "お知らせ (試験)".to_owned(),
@@ -29,19 +29,19 @@ fn page(content: &str) -> String {
     format!("<page margin=\"20mm\">{content}</page>")
 }
 
+pub(crate) fn draw_with(markup: &str, pictures: &Pictures, info: &Info) -> Result<Vec<u8>, PdfError> {
+    draw(markup, Materials { fonts: test_fonts(), pictures, glyph_cache: &GlyphCache::default() }, info)
+}
+
 fn made(markup: &str, info: &Info) -> Result<Vec<u8>, PdfError> {
-    draw(
-        markup,
-        Materials { fonts: test_fonts(), pictures: &Pictures::new(), stock: &Stock::default() },
-        info,
-    )
+    draw_with(markup, &Pictures::new(), info)
 }
 
 fn drawn(content: &str) -> Vec<u8> {
     made(&page(content), &info()).unwrap()
 }
 
-/// Runs a tool on a document and returns what it prints; fails when the tool does.
+/// The standard output of a program that reads a document. Fails if the program fails.
 fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("document.pdf");
@@ -61,18 +61,18 @@ fn is_sound(pdf: &[u8]) -> bool {
     Command::new("qpdf").arg("--check").arg(file.path()).output().unwrap().status.success()
 }
 
-/// What `draw` says to markup it refuses.
-fn refusal(content: &str) -> String {
+/// The error of markup that cannot be drawn.
+fn error(content: &str) -> String {
     made(&page(content), &info()).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-fn text_of(pdf: &[u8]) -> String {
-    // In raw order: otherwise a wide space is taken for the gutter between two columns.
+pub(crate) fn text_of(pdf: &[u8]) -> String {
+    // In raw order: otherwise pdftotext takes a wide space for the gap between two columns.
     tool("pdftotext", &["-raw", "-enc", "UTF-8", "FILE", "-"], pdf)
 }
 
 #[test]
-fn text_comes_back_as_it_was() {
+fn text_survives_the_round_trip() {
     let lines = [
         "髙橋﨑𠮷槗邊濵祥\u{FA1A}神\u{FA19}",
         "長⻑〜～−－‐-・･ｱｲｳガが",
@@ -88,21 +88,21 @@ fn text_comes_back_as_it_was() {
         .filter(|line| !line.is_empty())
         .map(|line| line.trim_end_matches('\u{c}').to_owned())
         .collect();
-    // The tool takes U+3000 for white space and writes white space as one space.
+    // pdftotext writes U+3000 as a space.
     assert_eq!(back[..lines.len()], lines.map(|line| line.replace('\u{3000}', " ")));
     let escaped = drawn("<p>&lt;b&gt; {{ }} &amp;amp; &#34;</p>");
     assert_eq!(text_of(&escaped).trim(), "<b> {{ }} &amp; \"");
 }
 
 #[test]
-fn composed_text_is_drawn_and_ignorable_characters_are_not() {
-    // 葛 has a form of its own for the selector, 飾 for none.
+fn draws_composed_text_without_ignorable_characters() {
+    // The face has a glyph for 葛 with this selector, but none for 飾 with any.
     let drawn = drawn("<p>か\u{3099}\u{200B}葛\u{E0100}\u{AD}飾\u{FE0F}\u{E01EF}</p>");
     assert_eq!(text_of(&drawn).trim(), "が葛\u{E0100}飾");
 }
 
 #[test]
-fn files_are_sound_and_fonts_are_embedded_subsets() {
+fn embeds_fonts_as_subsets() {
     let pdf = drawn(
         "<heading>題</heading><p>明朝𠮷<em>ゴシック</em></p><qr data=\"https://example.jp/?number=1\" size=\"30mm\"/><key>Abc3Def6GHj9</key>",
     );
@@ -127,7 +127,7 @@ fn files_are_sound_and_fonts_are_embedded_subsets() {
 }
 
 #[test]
-fn a_key_is_copied_as_one_word() {
+fn copies_a_key_as_one_word() {
     let pdf =
         drawn("<table><row><label>認証キー</label><value><key>Abc3Def6GHj9</key></value></row></table>");
     assert!(
@@ -138,7 +138,7 @@ fn a_key_is_copied_as_one_word() {
 }
 
 #[test]
-fn a_code_is_read_by_a_scanner() {
+fn scanner_reads_the_qr_code() {
     let pdf = drawn(
         "<qr data=\"https://registry.example.jp/open?number=31074-00001M\" size=\"25mm\" align=\"right\"/>",
     );
@@ -164,7 +164,7 @@ fn a_code_is_read_by_a_scanner() {
 }
 
 #[test]
-fn the_same_document_is_the_same_bytes() {
+fn same_document_has_the_same_bytes() {
     let content = "<p>同じ内容𠮷</p><qr data=\"x\"/>";
     let first = drawn(content);
     drawn("<p>別の内容</p>");
@@ -174,33 +174,32 @@ fn the_same_document_is_the_same_bytes() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_named() {
-    let error = refusal;
-    assert_eq!(error("<p>甲\u{10FFFD}</p>"), "no font draws \u{10FFFD} (U+10FFFD)");
-    assert_eq!(error("<p>甲\u{202E}乙</p>"), "character U+202E may not stand in a document");
+fn errors_name_what_cannot_be_drawn() {
+    assert_eq!(error("<p>甲\u{10FFFD}</p>"), "no configured font has a glyph for \u{10FFFD} (U+10FFFD)");
+    assert_eq!(error("<p>甲\u{202E}乙</p>"), "character U+202E is not allowed in a document");
     assert_eq!(error("<p>甲</p>\n<blink/>"), "markup line 2, column 1: unknown element <blink>");
     assert_eq!(error("<p>甲</p>\n<p shadow=\"1\"/>"), "markup line 2, column 1: <p> has no attribute shadow");
     assert!(matches!(made(&page("<p>\u{B}</p>"), &info()), Err(PdfError::NotXml { .. })));
 }
 
 #[test]
-fn what_does_not_fit_is_an_error() {
-    let error = refusal;
+fn rejects_what_does_not_fit() {
     let tall = "<p>甲</p>".repeat(80);
     assert!(error(&format!("<box>{tall}</box>")).contains("taller than the page"));
-    assert!(error("<qr data=\"x\" size=\"300mm\"/>").contains("wider than its place"));
+    assert!(
+        error("<qr data=\"x\" size=\"300mm\"/>").contains("the <qr> is 850.4pt wide; 481.9pt are available")
+    );
     assert!(
         error("<table widths=\"150mm 150mm\"><row><label>甲</label><value>乙</value></row></table>")
-            .contains("do not fit")
+            .contains("do not fit: they take 850.4pt of 481.9pt")
     );
-    assert!(error("<p size=\"600pt\">甲</p>").contains("narrower than a letter"));
+    assert!(error("<p size=\"600pt\">甲</p>").contains("narrower than a glyph of 600.0pt"));
     assert!(error(&"<p>甲</p>".repeat(5000)).contains("longer than 50 pages"));
-    assert!(error(&format!("<qr data=\"{}\"/>", "a".repeat(5000))).contains("QR code"));
+    assert!(error(&format!("<qr data=\"{}\"/>", "a".repeat(5000))).contains("(5000 bytes) as a QR code"));
 }
 
-/// Runs stay on their page, break nowhere forbidden, and long text goes on to the next page.
 #[test]
-fn lines_of_a_long_document_are_within_the_page_and_break_well() {
+fn long_document_stays_within_its_pages() {
     let sentence = "受注者は、「電子保証」（認証キーを含む。）の発行を受けたときは、工期（令和8年7月1日から令和9年3月31日まで）の始期までに、\
                     発注者（○○市長）へＡＢＣ工区＃３・第１２，３４５号～第１２，３９９号を提出してください。http://registry.example.jp/a/very/long/path/that/does/not/break ";
     let row = format!("<row><label>工事名々ー、</label><value>{sentence}</value></row>");
@@ -211,8 +210,7 @@ fn lines_of_a_long_document_are_within_the_page_and_break_well() {
         row.repeat(20),
         sentence
     );
-    let sheet = markup::read(&page(&content)).unwrap();
-    let pages = display(&sheet, test_fonts(), &Pictures::new()).unwrap().pages;
+    let pages = lay_out(&page(&content), test_fonts(), &Pictures::new()).unwrap().pages;
     assert!(pages.len() > 2, "{}", pages.len());
     let margin = 20.0 * 72.0 / 25.4;
     let mut lines = 0;
@@ -221,14 +219,14 @@ fn lines_of_a_long_document_are_within_the_page_and_break_well() {
             .elements
             .iter()
             .filter_map(|element| match element {
-                super::display::Element::Text(run) if run.place != super::display::Place::Footer => Some(run),
+                Element::Text(run) if run.owner != Owner::Footer => Some(run),
                 _ => None,
             })
             .collect();
         assert!(!runs.is_empty());
         for run in &runs {
             // The blank of an opening bracket hangs out of the line.
-            let blank = if run.letters[0].character.is_ascii() || !never_last(run.letters[0].character) {
+            let blank = if run.glyphs[0].character.is_ascii() || !never_last(run.glyphs[0].character) {
                 0.0
             } else {
                 run.size / 2.0
@@ -240,7 +238,7 @@ fn lines_of_a_long_document_are_within_the_page_and_break_well() {
             assert!(run.at.1 >= margin && run.at.1 <= page.size.1 - margin, "{run:?}");
         }
         for line in
-            runs.chunk_by(|one, other| (one.at.1 - other.at.1).abs() < 0.001 && one.place == other.place)
+            runs.chunk_by(|one, other| (one.at.1 - other.at.1).abs() < 0.001 && one.owner == other.owner)
         {
             lines += 1;
             let text: String = line.iter().map(|run| run.text()).collect();
@@ -255,7 +253,7 @@ fn lines_of_a_long_document_are_within_the_page_and_break_well() {
 }
 
 #[test]
-fn text_without_missing_characters_can_be_drawn() {
+fn draws_text_without_missing_characters() {
     for text in [
         "髙﨑𠮷槗",
         "\u{200B}\u{FE0F}",
@@ -272,9 +270,8 @@ fn text_without_missing_characters_can_be_drawn() {
     }
 }
 
-/// Spaces between scripts, squeezed punctuation and justified lines: a reader copies none of it.
 #[test]
-fn what_moves_letters_is_not_read_as_space() {
+fn copies_no_spaces_from_gaps_and_justification() {
     let sentence = "受注者（以下「乙」という。）は、発注者（以下「甲」という。）へPDFファイルをWakabaに提出し、図3のとおり「認証キー」、「番号」を\
                     入力する。なお、https://registry.example.jp/open?number=31074-00001Mを参照し、（（ＪＲ線））・12,345,000円・3か月以内の『（XML、CSV）』を\
                     ｶﾞｲﾄﾞA〔B〕で５－６番地へWakaba-Ohashiの甲‐乙を送ること。";
@@ -285,7 +282,7 @@ fn what_moves_letters_is_not_read_as_space() {
         .flat_map(|mm| ["justify", "left", "center", "right"].map(|align| column(mm * 4, align)))
         .collect();
     let pdf = drawn(&content);
-    // In drawing order, and in the order in which the tool thinks that people read: then it joins lines at hyphens.
+    // In drawing order, and in the reading order that pdftotext infers: then it joins lines at hyphens.
     for back in [text_of(&pdf), tool("pdftotext", &["-enc", "UTF-8", "FILE", "-"], &pdf)] {
         let back: String = back.split(['\n', '\u{c}']).filter(|line| !line.contains(" / ")).collect();
         assert_eq!(back, sentence.repeat(30 * 4));

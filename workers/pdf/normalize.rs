@@ -1,12 +1,12 @@
-//! What happens to characters before they are measured.
+//! Prepares text for measuring: composes it, drops invisible characters, rejects controls.
 //!
 //! - Combining sequences of kana and Latin are composed (NFC), because there is no shaper. A character that
-//!   NFC would replace by one other (compatibility ideographs, U+F900… and U+2F800…; Å of ångström) is passed through: a
-//!   name must be printed, and copied, as it is registered.
-//! - Default-ignorable characters (zero-width spaces, soft hyphens) are dropped: they have no glyph. Variation selectors
-//!   stay until the faces are asked: some have a glyph for the pair, and a name is printed with it.
-//! - Controls, separators and bidirectional overrides are refused: what a reader sees and what a machine copies
-//!   would differ.
+//!   NFC would replace by a single other one (compatibility ideographs, U+F900… and U+2F800…; Å of ångström)
+//!   stays: a name must be printed, and copied, as it is registered.
+//! - Default-ignorable characters (zero-width spaces, soft hyphens) are dropped: they have no glyph.
+//!   Variation selectors stay until the faces are searched: some faces have a glyph for the pair.
+//! - Controls, separators and bidirectional overrides are rejected: a reader would see something other than
+//!   what a program copies.
 
 use std::borrow::Cow;
 
@@ -16,15 +16,15 @@ use unicode_normalization::{
     is_nfc_quick,
 };
 
-/// Text ready for measuring, or the first character that must not be drawn.
-pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
+/// Text ready for measuring, or the first forbidden character.
+pub(crate) fn normalize(text: &str) -> Result<Cow<'_, str>, char> {
     if text.is_ascii() {
         return match text.chars().find(|&character| is_forbidden(character)) {
             Some(forbidden) => Err(forbidden),
             None => Ok(Cow::Borrowed(text)),
         };
     }
-    let composed = composed(text);
+    let composed = compose(text);
     let mut clean = true;
     for character in composed.chars() {
         if is_forbidden(character) {
@@ -40,11 +40,11 @@ pub(super) fn prepared(text: &str) -> Result<Cow<'_, str>, char> {
 }
 
 fn is_dropped(character: char) -> bool {
-    is_ignorable(character) && !is_selector(character)
+    is_ignorable(character) && !is_variation_selector(character)
 }
 
-/// Composes sequences, and leaves characters alone that Unicode would replace by another one.
-pub(super) fn composed(text: &str) -> Cow<'_, str> {
+/// Composes sequences; keeps characters that NFC would replace by a single other one.
+pub(crate) fn compose(text: &str) -> Cow<'_, str> {
     if is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
     }
@@ -63,12 +63,13 @@ pub(super) fn composed(text: &str) -> Cow<'_, str> {
     Cow::Owned(composed)
 }
 
-/// Whether [`composed`] leaves the character alone among others of which this is true as well.
-pub(super) fn is_composed(character: char) -> bool {
+/// Whether [`compose`] keeps the character among others for which this holds.
+pub(crate) fn is_composed(character: char) -> bool {
     canonical_combining_class(character) == 0 && is_nfc_quick(std::iter::once(character)) == IsNormalized::Yes
 }
 
-/// Whether NFC puts one other character in the place of this one: compatibility ideographs, Å of ångström, Ω of ohm.
+/// Whether NFC replaces the character by a single other one: compatibility ideographs, Å of ångström, Ω of
+/// ohm.
 fn is_replaced(character: char) -> bool {
     let mut composed = std::iter::once(character).nfc();
     is_nfc_quick(std::iter::once(character)) != IsNormalized::Yes
@@ -76,33 +77,34 @@ fn is_replaced(character: char) -> bool {
         && composed.next().is_none()
 }
 
-/// A variation selector.
-pub(super) fn is_selector(character: char) -> bool {
+pub(crate) fn is_variation_selector(character: char) -> bool {
     matches!(character, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
 }
 
-/// Whether a face may have one glyph for the character and the one before it: a variation selector or combining mark.
-pub(super) fn joins(character: char) -> bool {
+/// Whether a face may have one glyph for the character and the one before it.
+///
+/// True for variation selectors and combining marks.
+pub(crate) fn is_mark(character: char) -> bool {
     match character {
-        // Nearly all text: asked first.
+        // Nearly all text.
         ..'\u{300}'
         | '\u{3000}'..='\u{3029}'
         | '\u{3030}'..='\u{3098}'
         | '\u{309B}'..='\u{9FFF}'
         | '\u{FF00}'..='\u{FFEF}' => false,
-        _ => is_selector(character) || is_combining_mark(character),
+        _ => is_variation_selector(character) || is_combining_mark(character),
     }
 }
 
 /// Controls, line and paragraph separators, bidirectional embeddings, overrides and isolates, noncharacters.
-pub(super) fn is_forbidden(character: char) -> bool {
+pub(crate) fn is_forbidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FDD0}'..='\u{FDEF}')
         || u32::from(character) & 0xFFFE == 0xFFFE
 }
 
-/// Default_Ignorable_Code_Point of Unicode 16, without those that are forbidden.
-pub(super) fn is_ignorable(character: char) -> bool {
+/// Default_Ignorable_Code_Point of Unicode 16, without the forbidden characters.
+pub(crate) fn is_ignorable(character: char) -> bool {
     matches!(character,
         '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
         | '\u{200B}'..='\u{200F}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kana_and_latin_are_composed_but_names_are_not_changed() {
+    fn composes_marks_but_keeps_registered_characters() {
         for (text, expected) in [
             ("か\u{3099}は\u{309A}", "がぱ"),
             ("e\u{301}", "é"),
@@ -124,17 +126,17 @@ mod tests {
             ("髙﨑𠮷槗", "髙﨑𠮷槗"),
             ("葛\u{E0100}飾\u{FE00}\u{200B}\u{AD}", "葛\u{E0100}飾\u{FE00}"),
         ] {
-            assert_eq!(prepared(text).unwrap(), expected);
+            assert_eq!(normalize(text).unwrap(), expected);
         }
     }
 
     #[test]
-    fn controls_and_overrides_are_refused() {
+    fn rejects_controls_and_overrides() {
         for forbidden in
             ['\u{0}', '\u{B}', '\u{7F}', '\u{85}', '\u{2028}', '\u{202E}', '\u{2066}', '\u{FFFE}']
         {
-            assert_eq!(prepared(&format!("山{forbidden}田")), Err(forbidden));
-            assert_eq!(prepared(&format!("a{forbidden}b")), Err(forbidden));
+            assert_eq!(normalize(&format!("山{forbidden}田")), Err(forbidden));
+            assert_eq!(normalize(&format!("a{forbidden}b")), Err(forbidden));
         }
     }
 }

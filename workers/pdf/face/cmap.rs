@@ -1,44 +1,49 @@
-//! The character map of a face, dense where text is.
+//! The character map of a face, dense in the planes of text.
 //!
-//! Formats 4 and 12 are read here and not by ttf-parser: it lists the characters of a subtable as long as the subtable
-//! says (a few bytes can say four thousand million), and looks every glyph up again. Fonts with Japanese have one
-//! of these formats, nearly all have both.
+//! Formats 4 and 12 are parsed here because ttf-parser iterates a subtable for as long as the subtable claims
+//! (a few bytes can claim four thousand million characters), and looks every glyph up again. Japanese fonts
+//! have one of these formats, nearly all have both.
 
 use std::collections::HashMap;
 
 use super::bytes::{size_at, u16_at, u32_at};
 
-/// Characters read from one face at most, each subtable's counted: Unicode has a million, a face at most four subtables.
-const MOST: u32 = 0x44_0000;
+/// Most characters read from one face over all subtables: four times the size of Unicode.
+const MAX_CHARACTERS: u32 = 0x44_0000;
 
-/// Glyphs by character.
-pub(super) struct Characters {
+pub(super) struct CharacterMap {
+    /// The basic plane, indexed by code point; 0 for none.
     basic: Vec<u16>,
     supplementary: HashMap<u32, u16>,
     glyphs: u16,
+    /// Characters that may still be read.
     left: u32,
 }
 
-impl Characters {
-    /// Reads a `cmap` table of a face with so many glyphs. Where subtables differ, the first counts.
+impl CharacterMap {
+    /// Reads a `cmap` table of a face with `glyphs` glyphs. If subtables differ, the first one applies.
     pub(super) fn read(cmap: &[u8], glyphs: u16) -> Result<Self, String> {
         let mut characters =
-            Self { basic: vec![0; 0x1_0000], supplementary: HashMap::new(), glyphs, left: MOST };
+            Self { basic: vec![0; 0x1_0000], supplementary: HashMap::new(), glyphs, left: MAX_CHARACTERS };
         let mut read = false;
         for (platform, encoding, subtable) in subtables(cmap) {
             let is_unicode = platform == 0 || (platform == 3 && matches!(encoding, 1 | 10));
             read |= is_unicode
                 && match u16_at(subtable, 0) {
-                    Some(4) => characters.segments(subtable).ok_or("the character map is broken")?,
-                    Some(12) => characters.groups(subtable).ok_or("the character map is broken")?,
+                    Some(4) => characters.segments(subtable).ok_or("its character map is broken")?,
+                    Some(12) => characters.groups(subtable).ok_or("its character map is broken")?,
                     _ => false,
                 };
         }
-        if read { Ok(characters) } else { Err("no Unicode character map of format 4 or 12".to_owned()) }
+        if read {
+            Ok(characters)
+        } else {
+            Err("it has no Unicode character map of format 4 or 12".to_owned())
+        }
     }
 
-    /// The glyph of a character; never 0.
-    pub(super) fn glyph(&self, character: char) -> Option<u16> {
+    /// Never glyph 0.
+    pub(super) fn glyph_id(&self, character: char) -> Option<u16> {
         let code = u32::from(character);
         let glyph = match self.basic.get(code as usize) {
             Some(&glyph) => glyph,
@@ -56,7 +61,7 @@ impl Characters {
             let delta = u16_at(table, 16 + 2 * twice + segment)?;
             let place = 16 + 3 * twice + segment;
             let offset = u16_at(table, place)?;
-            // 0xFFFF ends the list; as an offset it is a known fault of old tools.
+            // 0xFFFF ends the list. As an offset it is a known fault of old tools.
             if first == 0xFFFF || offset == 0xFFFF {
                 continue;
             }
@@ -104,7 +109,7 @@ impl Characters {
     }
 }
 
-/// Platform, encoding and bytes (to the table's end) of each subtable.
+/// Platform, encoding and bytes of each subtable, up to the end of the table.
 pub(super) fn subtables(cmap: &[u8]) -> impl Iterator<Item = (u16, u16, &[u8])> {
     let count = u16_at(cmap, 2).unwrap_or(0);
     (0..usize::from(count)).map(|at| 4 + 8 * at).map_while(move |at| {
@@ -118,16 +123,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_map_is_that_of_the_font() {
+    fn agrees_with_ttf_parser() {
         let paths = crate::FontPaths::system().unwrap();
         for file in [&paths.mincho[0], &paths.mincho[1]] {
             let bytes = std::fs::read(file).unwrap();
             let face = ttf_parser::Face::parse(&bytes, 0).unwrap();
             let cmap = face.raw_face().table(ttf_parser::Tag::from_bytes(b"cmap")).unwrap();
-            let characters = Characters::read(cmap, face.number_of_glyphs()).unwrap();
+            let characters = CharacterMap::read(cmap, face.number_of_glyphs()).unwrap();
             for character in '\0'..='\u{2FFFF}' {
                 let expected = face.glyph_index(character).map(|glyph| glyph.0).filter(|glyph| *glyph != 0);
-                assert_eq!(characters.glyph(character), expected, "U+{:04X}", u32::from(character));
+                assert_eq!(characters.glyph_id(character), expected, "U+{:04X}", u32::from(character));
             }
         }
     }
@@ -151,24 +156,24 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_never_ends_is_refused() {
-        let read = |cmap: &[u8]| Characters::read(cmap, 100).err();
+    fn rejects_an_endless_map() {
+        let read = |cmap: &[u8]| CharacterMap::read(cmap, 100).err();
         assert_eq!(read(&cmap(&[&groups(&[[0x41, 0x42, 1]])])), None);
         assert_eq!(
             read(&cmap(&[&groups(&vec![[0, u32::MAX, 1]; 100_000])])).unwrap(),
-            "the character map is broken"
+            "its character map is broken"
         );
-        assert_eq!(read(&cmap(&[&groups(&[[0x41, 0x42, 1]])[..20]])).unwrap(), "the character map is broken");
-        assert_eq!(read(&cmap(&[])).unwrap(), "no Unicode character map of format 4 or 12");
-        assert_eq!(read(&[]).unwrap(), "no Unicode character map of format 4 or 12");
+        assert_eq!(read(&cmap(&[&groups(&[[0x41, 0x42, 1]])[..20]])).unwrap(), "its character map is broken");
+        assert_eq!(read(&cmap(&[])).unwrap(), "it has no Unicode character map of format 4 or 12");
+        assert_eq!(read(&[]).unwrap(), "it has no Unicode character map of format 4 or 12");
     }
 
     #[test]
-    fn a_glyph_beyond_the_last_is_none() {
+    fn ignores_glyphs_beyond_the_last() {
         let characters =
-            Characters::read(&cmap(&[&groups(&[[0x41, 0x45, 98], [0x2_0000, 0x2_0001, 7]])]), 100).unwrap();
+            CharacterMap::read(&cmap(&[&groups(&[[0x41, 0x45, 98], [0x2_0000, 0x2_0001, 7]])]), 100).unwrap();
         assert_eq!(
-            ['A', 'B', 'C', '\u{20001}'].map(|character| characters.glyph(character)),
+            ['A', 'B', 'C', '\u{20001}'].map(|character| characters.glyph_id(character)),
             [Some(98), Some(99), None, Some(8)]
         );
     }

@@ -1,4 +1,4 @@
-//! Texts that a sender chooses to break the file: title and metadata stay what they are, tables stay regular.
+//! Metadata and tables that a sender or template chooses to break the file.
 
 use chrono::NaiveDateTime;
 use hosho_pdfa::assert_clean;
@@ -6,7 +6,7 @@ use hosho_pdfa::assert_clean;
 use super::{info, is_sound, made, page};
 use crate::{Info, PdfError};
 
-/// Draws a plain page that says hostile things about itself.
+/// A plain page with a text in all of its metadata.
 fn titled(title: &str) -> Result<Vec<u8>, PdfError> {
     let info = Info {
         title: format!("題{title}"),
@@ -21,7 +21,7 @@ fn titled(title: &str) -> Result<Vec<u8>, PdfError> {
 }
 
 #[test]
-fn what_a_file_says_about_itself_cannot_break_it() {
+fn hostile_metadata_keeps_the_file_valid() {
     let long = "長".repeat(40_000);
     let texts = [
         "]]></dc:title><pdfaid:part>1</pdfaid:part>",
@@ -45,9 +45,9 @@ fn what_a_file_says_about_itself_cannot_break_it() {
     }
 }
 
-/// A template may ask for what no sample has: empty rows below a cell that spans them.
+/// No sample has empty rows beside a cell that spans them, but a template may produce them.
 #[test]
-fn a_table_stays_regular_where_its_values_are_empty() {
+fn table_with_empty_rows_stays_regular() {
     let rows =
         "<row><label rows=\"3\">甲</label><value/></row><row><value/></row><row><value>乙</value></row>";
     let markup = format!("<page><heading>題</heading><table>{rows}</table></page>");

@@ -1,8 +1,8 @@
-//! Faults of fonts, metadata, structure and attachments: each breaks a good document so that one clause must be named.
+//! Faults of fonts, metadata, structure and attachments, each with the clause that it breaks.
 
 use lopdf::{Dictionary, Document, Object, Stream, dictionary};
 
-use super::faults_of_content::{Fault, catalog, find, named, page, with};
+use super::content::{Fault, catalog, find, named, page, with};
 
 fn font(document: &mut Document) -> &mut Dictionary {
     with(document, "Subtype", "Type0")
@@ -23,11 +23,11 @@ fn program(document: &mut Document) -> &mut Stream {
     document.get_object_mut(id).unwrap().as_stream_mut().unwrap()
 }
 
-/// Rewrites a stream of text.
+/// Replaces text in a stream.
 fn rewrite(stream: &mut Stream, from: &str, to: &str) {
-    let bytes = hosho_pdfa::plain(stream);
+    let bytes = hosho_pdfa::decoded(stream);
     let text = String::from_utf8(bytes).unwrap();
-    assert!(text.contains(from), "{from} is not there");
+    assert!(text.contains(from), "the stream has no {from}");
     stream.dict.remove(b"Filter");
     stream.set_content(text.replacen(from, to, 1).into_bytes());
 }
@@ -37,8 +37,8 @@ fn to_unicode(document: &mut Document, from: &str, to: &str) {
     rewrite(document.get_object_mut(id).unwrap().as_stream_mut().unwrap(), from, to);
 }
 
-/// Gives the letters of all fonts one text.
-fn letters_mean(document: &mut Document, text: &str) {
+/// Maps the glyphs of all fonts to one text.
+fn map_glyphs_to(document: &mut Document, text: &str) {
     let ids: Vec<_> = document
         .objects
         .values()
@@ -64,7 +64,7 @@ fn root(document: &mut Document) -> &mut Dictionary {
     with(document, "Type", "StructTreeRoot")
 }
 
-/// The first element of a type.
+/// The first structure element of a type.
 fn element<'d>(document: &'d mut Document, kind: &str) -> &'d mut Dictionary {
     let id = find(document, |about| named(about, "S", kind) && about.has(b"P"));
     document.get_dictionary_mut(id).unwrap()
@@ -97,9 +97,9 @@ pub(super) const FONTS: &[Fault] = &[
     ("6.2.11.6-3", |document| descriptor(document).set("Flags", 32)),
     ("6.2.11.7.2-1", |document| drop(font(document).remove(b"ToUnicode"))),
     ("6.2.11.7.2-1", |document| to_unicode(document, "beginbfrange", "beginbfrang")),
-    ("6.2.11.7.2-2", |document| letters_mean(document, "0000")),
-    ("6.2.11.7.2-2", |document| letters_mean(document, "FEFF")),
-    ("6.2.11.7.3-1", |document| letters_mean(document, "E000")),
+    ("6.2.11.7.2-2", |document| map_glyphs_to(document, "0000")),
+    ("6.2.11.7.2-2", |document| map_glyphs_to(document, "FEFF")),
+    ("6.2.11.7.3-1", |document| map_glyphs_to(document, "E000")),
     ("9.8.1", |document| drop(descriptor(document).remove(b"StemV"))),
     ("9.9", |document| program(document).dict.set("Length1", 7)),
 ];

@@ -1,8 +1,8 @@
-//! Faults of bytes, content and colour: each breaks a good document so that one clause must be named.
+//! Faults of bytes, content and graphics, each with the clause that it breaks.
 
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, dictionary};
 
-/// How a document is broken, and the clause that it then breaks.
+/// A clause, and a change that breaks it.
 pub(super) type Fault = (&'static str, fn(&mut Document));
 
 pub(super) fn catalog(document: &mut Document) -> &mut Dictionary {
@@ -14,7 +14,7 @@ pub(super) fn page(document: &mut Document) -> &mut Dictionary {
     document.get_dictionary_mut(id).unwrap()
 }
 
-/// The first dictionary or stream that is what `is` asks for.
+/// The first dictionary or stream that satisfies `is`.
 pub(super) fn find(document: &Document, is: impl Fn(&Dictionary) -> bool) -> ObjectId {
     let found = document.objects.iter().find(|(_, object)| hosho_pdfa::dictionary(object).is_some_and(&is));
     *found.unwrap().0
@@ -38,7 +38,7 @@ pub(super) fn intent(document: &mut Document) -> &mut Dictionary {
     intents[0].as_dict_mut().unwrap()
 }
 
-/// Replaces the content of the first page by what is made of it.
+/// Changes the content of the first page.
 fn content(document: &mut Document, change: impl Fn(String) -> String) {
     let id = document.page_iter().next().unwrap();
     let content = document.get_page_content(id);
@@ -50,7 +50,7 @@ fn content(document: &mut Document, change: impl Fn(String) -> String) {
     document.set_object(stream, Stream::new(Dictionary::new(), changed));
 }
 
-fn behind(document: &mut Document, more: &str) {
+fn append(document: &mut Document, more: &str) {
     content(document, |content| content + "\n" + more);
 }
 
@@ -81,7 +81,7 @@ fn profile(document: &mut Document, change: impl Fn(&mut Vec<u8>)) {
     stream.set_content(bytes);
 }
 
-/// A picture without change, which is no fault.
+/// Adds a picture and a form, which is no fault.
 pub(super) fn pictured(document: &mut Document) {
     picture(document, |_| ());
     form(document, |_| ());
@@ -90,19 +90,19 @@ pub(super) fn pictured(document: &mut Document) {
 pub(super) const SYNTAX: &[Fault] = &[
     ("6.1.3-1", |document| drop(document.trailer.remove(b"ID"))),
     ("6.1.3", |document| drop(document.trailer.remove(b"Info"))),
-    ("6.1.6-1", |document| behind(document, "/Artifact BMC BT <ABC> Tj ET EMC")),
-    ("6.1.6-2", |document| behind(document, "/Artifact BMC BT <AX> Tj ET EMC")),
+    ("6.1.6-1", |document| append(document, "/Artifact BMC BT <ABC> Tj ET EMC")),
+    ("6.1.6-2", |document| append(document, "/Artifact BMC BT <AX> Tj ET EMC")),
     ("6.1.7.1-3", |document| with(document, "Subtype", "XML").set("FFilter", "FlateDecode")),
     ("6.1.7.2-1", |document| with(document, "Subtype", "XML").set("Filter", "LZWDecode")),
     ("6.1.8-1", |document| catalog(document).set(vec![b'X', 0xFF], 1)),
-    ("6.1.10-1", |document| behind(document, "/Artifact BMC q BI /W 1 /H 1 /BPC 8 /CS /G ID x EI Q EMC")),
+    ("6.1.10-1", |document| append(document, "/Artifact BMC q BI /W 1 /H 1 /BPC 8 /CS /G ID x EI Q EMC")),
     ("6.1.12-1", |document| catalog(document).set("Perms", Dictionary::new())),
     ("6.1.13-1", |document| catalog(document).set("Large", 1_i64 << 31)),
-    ("6.1.13-2", |document| behind(document, &format!("4{}.0 w", "0".repeat(38)))),
+    ("6.1.13-2", |document| append(document, &format!("4{}.0 w", "0".repeat(38)))),
     ("6.1.13-3", |document| catalog(document).set("Long", Object::string_literal("a".repeat(32_768)))),
     ("6.1.13-4", |document| catalog(document).set("a".repeat(128), 1)),
-    ("6.1.13-5", |document| behind(document, &format!("0.{}1 w", "0".repeat(38)))),
-    ("6.1.13-8", |document| behind(document, &("q ".repeat(29) + &"Q ".repeat(29)))),
+    ("6.1.13-5", |document| append(document, &format!("0.{}1 w", "0".repeat(38)))),
+    ("6.1.13-8", |document| append(document, &("q ".repeat(29) + &"Q ".repeat(29)))),
     ("6.1.13-11", |document| {
         page(document).set("MediaBox", vec![0.into(), 0.into(), 2.into(), Object::Integer(2)])
     }),
@@ -118,13 +118,13 @@ pub(super) const SYNTAX: &[Fault] = &[
 ];
 
 pub(super) const CONTENT: &[Fault] = &[
-    ("6.2.2-1", |document| behind(document, "1 xx")),
-    ("6.2.2-2", |document| behind(document, "/Artifact BMC /Nothing Do EMC")),
+    ("6.2.2-1", |document| append(document, "1 xx")),
+    ("6.2.2-2", |document| append(document, "/Artifact BMC /Nothing Do EMC")),
     ("6.2.2-2", |document| drop(page(document).remove(b"Resources"))),
-    ("6.2.4.3-3", |document| behind(document, "0 0 0 1 k")),
-    ("6.2.6-1", |document| behind(document, "/Brilliant ri")),
-    ("8.2", |document| behind(document, "/Artifact BMC BT /Nothing Do ET EMC")),
-    ("8.4.2", |document| behind(document, "Q")),
+    ("6.2.4.3-3", |document| append(document, "0 0 0 1 k")),
+    ("6.2.6-1", |document| append(document, "/Brilliant ri")),
+    ("8.2", |document| append(document, "/Artifact BMC BT /Nothing Do ET EMC")),
+    ("8.4.2", |document| append(document, "Q")),
     ("8.8", |document| {
         let id = document.add_object(1);
         let resources = page(document).get_mut(b"Resources").unwrap();
@@ -137,23 +137,23 @@ pub(super) const CONTENT: &[Fault] = &[
                 .unwrap()
                 .set("XObject", dictionary! { "One" => Object::Reference(id) });
         }
-        behind(document, "/Artifact BMC /One Do EMC");
+        append(document, "/Artifact BMC /One Do EMC");
     }),
     ("9.3.1", |document| {
         content(document, |content| "/Artifact BMC BT <0001> Tj ET EMC ".to_owned() + &content)
     }),
-    ("9.4.1", |document| behind(document, "ET")),
-    ("9.7.6.2", |document| behind(document, "/Artifact BMC BT (a) Tj ET EMC")),
-    ("6.2.11.4.1-2", |document| behind(document, "/Artifact BMC BT <FFF0> Tj ET EMC")),
-    ("6.2.11.8-1", |document| behind(document, "/Artifact BMC BT <0000> Tj ET EMC")),
-    ("6.7.4-1", |document| behind(document, "/Span <</Lang (en)>> BDC EMC")),
+    ("9.4.1", |document| append(document, "ET")),
+    ("9.7.6.2", |document| append(document, "/Artifact BMC BT (a) Tj ET EMC")),
+    ("6.2.11.4.1-2", |document| append(document, "/Artifact BMC BT <FFF0> Tj ET EMC")),
+    ("6.2.11.8-1", |document| append(document, "/Artifact BMC BT <0000> Tj ET EMC")),
+    ("6.7.4-1", |document| append(document, "/Span <</Lang (en)>> BDC EMC")),
     ("14.6.1", |document| content(document, |content| content.replacen("EMC", "", 1))),
-    ("14.6.1", |document| behind(document, "BT")),
+    ("14.6.1", |document| append(document, "BT")),
     ("14.6.2", |document| content(document, |content| content.replacen("/H1", "/P", 1))),
-    ("14.7.4.2", |document| behind(document, "/P <</MCID 0>> BDC EMC")),
-    ("14.7.4.2", |document| behind(document, "/P <</MCID 9999>> BDC EMC")),
-    ("14.8.2.2", |document| behind(document, "0 0 1 1 re f")),
-    ("14.8.2.2", |document| behind(document, "/Artifact BMC /P <</MCID 9999>> BDC EMC EMC")),
+    ("14.7.4.2", |document| append(document, "/P <</MCID 0>> BDC EMC")),
+    ("14.7.4.2", |document| append(document, "/P <</MCID 9999>> BDC EMC")),
+    ("14.8.2.2", |document| append(document, "0 0 1 1 re f")),
+    ("14.8.2.2", |document| append(document, "/Artifact BMC /P <</MCID 9999>> BDC EMC EMC")),
 ];
 
 pub(super) const GRAPHICS: &[Fault] = &[

@@ -1,34 +1,34 @@
-//! The colour space of documents: sRGB, as the ICC profile that an archived file must carry.
+//! The colour space of all documents: sRGB, as the ICC profile that PDF/A requires.
 //!
-//! Written here because it is 400 bytes of published figures (IEC 61966-2-1, adapted to D50 as ICC.1:2004 wants it).
-//! Rejected: DeviceGray or CalGray as default (poppler paints it pink), printpdf's own profile (540 KB, for presses).
+//! It is built here because it is 400 bytes of published numbers (IEC 61966-2-1, adapted to D50 as ICC.1:2004
+//! requires). Rejected: DeviceGray or CalGray as default (poppler paints CalGray pink), printpdf's own
+//! profile (540 KB, for CMYK presses).
 
 use std::sync::OnceLock;
 
-use super::deflate;
+use crate::deflate;
 
-/// Name of the colour space.
-pub(super) const NAME: &str = "sRGB IEC61966-2.1";
+pub(crate) const NAME: &str = "sRGB IEC61966-2.1";
 
-/// The profile as a zlib stream, made once.
-pub(super) fn compressed() -> &'static [u8] {
+/// The profile as a zlib stream, computed once.
+pub(crate) fn compressed() -> &'static [u8] {
     static PROFILE: OnceLock<Vec<u8>> = OnceLock::new();
-    PROFILE.get_or_init(|| deflate::shared(&profile()))
+    PROFILE.get_or_init(|| deflate::small(&profile()))
 }
 
-/// White of the profile's connection space (D50), 1/65536.
+/// White point of the connection space (D50), in 1/65536.
 const D50: [u32; 3] = [0xF6D6, 0x1_0000, 0xD32D];
 
-/// The primaries, adapted to D50, 1/65536.
+/// The primaries, adapted to D50, in 1/65536.
 const RED: [u32; 3] = [0x6FA2, 0x38F5, 0x0390];
 const GREEN: [u32; 3] = [0x6299, 0xB785, 0x18DA];
 const BLUE: [u32; 3] = [0x24A0, 0x0F84, 0xB6CF];
 
-/// From D65, the white of sRGB, to D50 (Bradford), 1/65536; negative figures in two's complement.
+/// From D65, the white of sRGB, to D50 (Bradford), in 1/65536. Negative numbers are in two's complement.
 const ADAPTATION: [u32; 9] =
     [0x1_0C42, 0x05DE, 0xFFFF_F326, 0x0793, 0xFD90, 0xFFFF_FBA2, 0xFFFF_FDA3, 0x03DC, 0xC06E];
 
-/// (a x + b)^g from d, c x below: g, a, b, c, d, 1/65536.
+/// (a x + b)^g from d on, c x below it: g, a, b, c, d, in 1/65536.
 const CURVE: [u32; 5] = [0x2_6666, 0xF2A7, 0x0D59, 0x13D0, 0x0A5B];
 
 fn profile() -> Vec<u8> {
@@ -51,7 +51,7 @@ fn profile() -> Vec<u8> {
         (b"bXYZ", xyz(&BLUE)),
         (b"rTRC", curve),
     ];
-    let count = tags.len() + 2; // the three curves are one
+    let count = tags.len() + 2; // the three curves share one entry of data
     let mut data = Vec::new();
     let mut table = u32::try_from(count).unwrap_or(0).to_be_bytes().to_vec();
     let start = 128 + 4 + 12 * count;
@@ -82,7 +82,7 @@ fn profile() -> Vec<u8> {
     profile
 }
 
-/// Data of a tag: its type, four reserved bytes, what comes before its figures, and the figures.
+/// The data of a tag: its type, four reserved bytes, `before`, and the values.
 fn tagged(kind: [u8; 4], before: &[u8], values: &[u32]) -> Vec<u8> {
     let mut data = [kind.as_slice(), &[0; 4], before].concat();
     data.extend(values.iter().flat_map(|value| value.to_be_bytes()));
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_profile_says_how_long_it_is_and_where_its_tags_are() {
+    fn profile_has_consistent_length_and_offsets() {
         let profile = profile();
         let word = |at: usize| u32::from_be_bytes(profile[at..at + 4].try_into().unwrap()) as usize;
         assert_eq!(word(0), profile.len());
@@ -104,7 +104,7 @@ mod tests {
             let (at, length) = (word(132 + 12 * tag + 4), word(132 + 12 * tag + 8));
             assert!(at % 4 == 0 && at >= 252 && at + length <= profile.len(), "tag {tag}: {at} {length}");
         }
-        // The primaries add up to white.
+        // The primaries add up to the white point.
         for (at, white) in D50.into_iter().enumerate() {
             assert!((RED[at] + GREEN[at] + BLUE[at]).abs_diff(white) <= 16);
         }

@@ -1,61 +1,64 @@
-//! The end of a file, over lopdf: fonts, pictures, structure, metadata, identity, compression.
+//! Completes a document over lopdf: fonts, pictures, structure, metadata, `/ID` and compression.
 //!
-//! The file is PDF/A-2a (ISO 19005-2, level A), or PDF/A-3a where it carries an attachment: part 3 is part 2,
-//! but that any file may be attached. printpdf's own end is passed over: it gives every file a random `/ID`, its PDF/A a colour profile of 540 KB and no
-//! XMP, and its compression is fixed at level 9.
+//! The file is PDF/A-2a (ISO 19005-2, level A), or PDF/A-3a if it carries an attachment: part 3 is part 2
+//! with attachments of any type. printpdf's own `save` is not used: it gives every file a random `/ID`, its
+//! PDF/A has a colour profile of 540 KB and no XMP, and its compression is fixed at level 9.
 
 use std::sync::Arc;
 
 use lopdf::{Dictionary, Document, Object, ObjectId, Stream, StringFormat, dictionary};
 use sha2::{Digest, Sha256};
 
-use super::display::Tag;
-use super::metadata::{self, PRODUCER};
-use super::picture::Picture;
-use super::print::{Printed, PrintedFont, font_resource, picture_resource};
-use super::{Attachment, Display, Info, Materials, PdfError, colour, deflate, file, structure};
+use crate::display_list::{DisplayList, Tag};
+use crate::error::PdfError;
+use crate::info::{Attachment, Info};
+use crate::materials::Materials;
+use crate::metadata::{self, PRODUCER};
+use crate::picture::Picture;
+use crate::print::{Printed, PrintedFont, font_resource, picture_resource};
+use crate::{deflate, object_stream, srgb, structure};
 
-/// Puts in what printpdf left out and writes the file.
-pub(super) fn finished(
+/// Adds everything that printpdf left out, and returns the bytes of the file.
+pub(crate) fn write(
     printed: Printed,
-    display: &Display,
+    list: &DisplayList,
     materials: Materials<'_>,
     info: &Info,
 ) -> Result<Vec<u8>, PdfError> {
-    let Printed { mut document, fonts, pictures, marks } = printed;
+    let Printed { mut document, fonts, pictures, marked_content } = printed;
     "1.7".clone_into(&mut document.version);
-    let identity = identity(&document, &fonts, &pictures, display, materials, info);
+    let file_id = file_id(&document, &fonts, &pictures, list, materials, info);
     let pages: Vec<ObjectId> = document.page_iter().collect();
     let first = *pages.first().ok_or(PdfError::Structure("first page"))?;
-    embed(&mut document, first, &fonts, materials)?;
+    add_fonts(&mut document, first, &fonts, materials)?;
     for (number, picture) in pictures.iter().enumerate() {
         let name = picture_resource(number);
-        illustrate(&mut document, first, name.0.as_bytes(), picture)?;
+        add_picture(&mut document, first, name.0.as_bytes(), picture)?;
     }
     for object in document.objects.values_mut() {
         if let Object::Stream(stream) = object {
             compress(stream);
         }
     }
-    let root = structure::add(&mut document, &pages, &display.tree, &marks);
+    let root = structure::add(&mut document, &pages, &list.tree, &marked_content);
     for (number, page) in (0_i64..).zip(&pages) {
         let page = document.get_dictionary_mut(*page).map_err(|_| PdfError::Structure("page"))?;
         page.set("StructParents", number);
         page.set("Tabs", "S");
         page.remove(b"Annots");
     }
-    describe(&mut document, root, info)?;
-    let identity = Object::String(identity, StringFormat::Hexadecimal);
-    document.trailer.set("ID", Object::Array(vec![identity.clone(), identity]));
-    file::written(&document).map_err(|source| PdfError::Write { source })
+    add_metadata(&mut document, root, info)?;
+    let file_id = Object::String(file_id, StringFormat::Hexadecimal);
+    document.trailer.set("ID", Object::Array(vec![file_id.clone(), file_id]));
+    object_stream::serialize(&document).map_err(|source| PdfError::Write { source })
 }
 
-/// Sixteen bytes that are the content's own: pages, fonts, pictures and description.
-fn identity(
+/// Sixteen bytes that depend on the content alone: pages, fonts, pictures and metadata.
+fn file_id(
     document: &Document,
-    used: &[PrintedFont],
+    fonts: &[PrintedFont],
     pictures: &[Arc<Picture>],
-    display: &Display,
+    list: &DisplayList,
     materials: Materials<'_>,
     info: &Info,
 ) -> Vec<u8> {
@@ -72,14 +75,14 @@ fn identity(
     part(&info.revision.to_be_bytes());
     part(metadata::pdf_date(info).as_bytes());
     part(info.attachment.as_ref().map_or(&[], |attachment| attachment.content.as_slice()));
-    for font in used {
+    for font in fonts {
         part(font.name.as_bytes());
     }
     for picture in pictures {
         part(picture.sha256.as_bytes());
     }
-    // What pages say of the structure is in their content; what figures show in words is not.
-    for node in display.tree.nodes() {
+    // Page content holds the rest of the structure, but not the descriptions of figures.
+    for node in list.tree.nodes() {
         if let Tag::Figure { alternative } = &node.tag {
             part(alternative.as_bytes());
         }
@@ -92,8 +95,8 @@ fn identity(
     hash.finalize().iter().take(16).copied().collect()
 }
 
-/// Adds the faces to the resources that all pages share.
-fn embed(
+/// Adds the fonts to the resources that all pages share.
+fn add_fonts(
     document: &mut Document,
     page: ObjectId,
     fonts: &[PrintedFont],
@@ -111,14 +114,14 @@ fn embed(
         .map_err(lost)?;
     let mut ours = Dictionary::new();
     for font in fonts {
-        ours.set(font_resource(font.face).0, font_dictionary(document, font, materials));
+        ours.set(font_resource(font.face).0, add_font(document, font, materials));
     }
     document.set_object(id, ours);
     Ok(())
 }
 
-/// Adds a face, and returns where its dictionary is.
-fn font_dictionary(document: &mut Document, font: &PrintedFont, materials: Materials<'_>) -> ObjectId {
+/// Adds one font, and returns the id of its dictionary.
+fn add_font(document: &mut Document, font: &PrintedFont, materials: Materials<'_>) -> ObjectId {
     let face = materials.fonts.face(font.face);
     let (program, length) = font.subset.program(face);
     let about =
@@ -128,12 +131,12 @@ fn font_dictionary(document: &mut Document, font: &PrintedFont, materials: Mater
 
     let name = || Object::Name(font.name.as_bytes().to_vec());
     let thousandths = |value: i16| Object::Integer(face.thousandths(value).into());
-    // The weight says about how thick stems are: 88 at 400 and 166 at 700.
+    // An estimate of the stem width from the weight: 87 at 400 and 165 at 700.
     let stem = i64::from(face.weight) * i64::from(face.weight) / 4225 + 50;
     let descriptor = document.add_object(dictionary! {
         "Type" => "FontDescriptor",
         "FontName" => name(),
-        "Flags" => 4, // symbolic: the glyphs are numbered by us, not by a Latin encoding
+        "Flags" => 4, // symbolic: the glyph numbers are our own, not those of a Latin encoding
         "FontBBox" => Object::Array(face.bounds.map(thousandths).to_vec()),
         "ItalicAngle" => 0,
         "Ascent" => thousandths(face.ascent),
@@ -164,7 +167,7 @@ fn font_dictionary(document: &mut Document, font: &PrintedFont, materials: Mater
     })
 }
 
-/// `/W`: advances that are not an em, from number 1, runs of equal ones together.
+/// `/W`: the advances, from glyph 1, that differ from one em. Equal neighbours share an entry.
 fn widths(advances: impl Iterator<Item = u16>) -> Object {
     let mut entries = Vec::new();
     let mut flush = |first: i64, last: i64, width: u16| {
@@ -184,7 +187,7 @@ fn widths(advances: impl Iterator<Item = u16>) -> Object {
     Object::Array(entries)
 }
 
-/// Maps every glyph number to its character.
+/// The `ToUnicode` map: the characters of every glyph number.
 fn to_unicode_map(font: &PrintedFont) -> String {
     let entries: Vec<_> = font.subset.numbered().collect();
     let mut map = String::with_capacity(400 + entries.len() * 16);
@@ -192,7 +195,7 @@ fn to_unicode_map(font: &PrintedFont) -> String {
         "/CIDInit /ProcSet findresource begin\n12 dict begin\nbegincmap\n/CIDSystemInfo << /Registry (Adobe) /Ordering (UCS) /Supplement 0 >> def\n\
          /CMapName /Adobe-Identity-UCS def\n/CMapType 2 def\n1 begincodespacerange\n<0000> <FFFF>\nendcodespacerange\n",
     );
-    // A range stays within one first byte.
+    // The numbers of a range must have the same first byte.
     let ranges: Vec<_> = entries.chunk_by(|one, other| one.0 >> 8 == other.0 >> 8).collect();
     for range in &ranges {
         let (Some((first, _)), Some((last, _))) = (range.first(), range.last()) else { continue };
@@ -201,9 +204,9 @@ fn to_unicode_map(font: &PrintedFont) -> String {
         map.push_str("> <");
         hexadecimal(*last, &mut map);
         map.push_str("> [");
-        for (_, letter) in *range {
+        for (_, glyph) in *range {
             map.push('<');
-            for character in letter.characters() {
+            for character in glyph.characters() {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     hexadecimal(*unit, &mut map);
                 }
@@ -222,8 +225,8 @@ fn hexadecimal(value: u16, into: &mut String) {
     }
 }
 
-/// Puts a picture where printpdf kept a place for it.
-fn illustrate(
+/// Replaces a resource that [`print`](crate::print) reserved with its picture.
+fn add_picture(
     document: &mut Document,
     page: ObjectId,
     name: &[u8],
@@ -257,28 +260,28 @@ fn illustrate(
     Ok(())
 }
 
-/// Title, author, dates, language, structure, colours and attachment.
-fn describe(document: &mut Document, structure: ObjectId, info: &Info) -> Result<(), PdfError> {
+/// Adds the information dictionary, XMP, language, structure, output intent and attachment.
+fn add_metadata(document: &mut Document, structure: ObjectId, info: &Info) -> Result<(), PdfError> {
     let id = document
         .trailer
         .get(b"Info")
         .and_then(Object::as_reference)
         .map_err(|_| PdfError::Structure("information dictionary"))?;
     document.set_object(id, metadata::dictionary(info));
-    // Not compressed, so that an archive finds it without reading PDF.
+    // Not compressed, so that an archive can find it without a PDF parser.
     let packet = Stream::new(
         dictionary! { "Type" => "Metadata", "Subtype" => "XML" },
         metadata::xmp(info).into_bytes(),
     );
     let packet = document.add_object(packet);
     let profile =
-        Stream::new(dictionary! { "N" => 3, "Filter" => "FlateDecode" }, colour::compressed().to_vec());
+        Stream::new(dictionary! { "N" => 3, "Filter" => "FlateDecode" }, srgb::compressed().to_vec());
     let profile = document.add_object(profile);
     let intent = dictionary! {
         "Type" => "OutputIntent",
         "S" => "GTS_PDFA1",
-        "OutputConditionIdentifier" => Object::string_literal(colour::NAME),
-        "Info" => Object::string_literal(colour::NAME),
+        "OutputConditionIdentifier" => Object::string_literal(srgb::NAME),
+        "Info" => Object::string_literal(srgb::NAME),
         "DestOutputProfile" => Object::Reference(profile),
     };
     let attached = info.attachment.as_ref().map(|attachment| attach(document, attachment, info));
@@ -298,7 +301,7 @@ fn describe(document: &mut Document, structure: ObjectId, info: &Info) -> Result
     Ok(())
 }
 
-/// Adds the attached file: its name, and its specification.
+/// Adds an attachment, and returns its name and the id of its file specification.
 fn attach(document: &mut Document, attachment: &Attachment, info: &Info) -> (Object, ObjectId) {
     let about = dictionary! {
         "Type" => "EmbeddedFile",
@@ -309,7 +312,7 @@ fn attach(document: &mut Document, attachment: &Attachment, info: &Info) -> (Obj
             "ModDate" => Object::string_literal(metadata::pdf_date(info)),
         },
     };
-    let content = document.add_object(Stream::new(about, deflate::own(&attachment.content)));
+    let content = document.add_object(Stream::new(about, deflate::fast(&attachment.content)));
     let name = || metadata::text_string(attachment.name);
     let file = document.add_object(dictionary! {
         "Type" => "Filespec",
@@ -322,10 +325,9 @@ fn attach(document: &mut Document, attachment: &Attachment, info: &Info) -> (Obj
     (name(), file)
 }
 
-/// Compresses a stream that is not compressed yet.
 fn compress(stream: &mut Stream) {
     if !stream.dict.has(b"Filter") && !stream.content.is_empty() {
-        let compressed = deflate::own(&stream.content);
+        let compressed = deflate::fast(&stream.content);
         stream.set_content(compressed);
         stream.dict.set("Filter", "FlateDecode");
     }

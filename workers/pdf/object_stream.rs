@@ -1,29 +1,28 @@
-//! The bytes of a file: streams one by one, all other objects together in one compressed object stream.
+//! Serializes a document: streams one by one, all other objects in one compressed object stream.
 //!
-//! A tagged document has a hundred small dictionaries. One by one they are 8 KB of every file; together and compressed they
-//! are 2 KB. lopdf can do that as well, but copies every object first, leaves the cross-reference stream uncompressed, and does
-//! not lend out its writer of objects.
+//! A tagged document has a hundred small dictionaries. Written one by one they take 8 KB of every file;
+//! together and compressed they take 2 KB. lopdf can do the same, but it copies every object first, leaves
+//! the cross-reference stream uncompressed, and does not export its object writer.
 
 use std::io::{self, Write as _};
 
 use lopdf::{Dictionary, Document, Object, StringFormat, dictionary};
 
-use super::deflate;
+use crate::deflate;
 
-/// Where an object is.
+/// The position of an object in the file.
 #[derive(Clone, Copy)]
 enum Entry {
-    /// At an offset.
-    Alone(usize),
-    /// Within the object stream.
-    Within(usize),
+    Offset(usize),
+    /// Index within the object stream.
+    Compressed(usize),
 }
 
-/// Writes a document. All objects have generation 0 and streams are compressed as they are to be.
-pub(super) fn written(document: &Document) -> io::Result<Vec<u8>> {
+/// The bytes of a document. All objects must have generation 0; streams are written as they are.
+pub(crate) fn serialize(document: &Document) -> io::Result<Vec<u8>> {
     let mut file = Vec::with_capacity(64 * 1024);
     writeln!(file, "%PDF-{}", document.version)?;
-    // Four bytes above 127 say that the file is binary.
+    // Four bytes above 127 mark the file as binary.
     file.extend_from_slice(b"%\xE2\xE3\xCF\xD3\n");
     let mut entries: Vec<(u32, Entry)> = Vec::with_capacity(document.objects.len() + 2);
     let mut together = Vec::with_capacity(16 * 1024);
@@ -31,10 +30,10 @@ pub(super) fn written(document: &Document) -> io::Result<Vec<u8>> {
     let mut count = 0;
     for (&(number, _), object) in &document.objects {
         if matches!(object, Object::Stream(_)) {
-            entries.push((number, Entry::Alone(file.len())));
-            indirect(&mut file, number, object)?;
+            entries.push((number, Entry::Offset(file.len())));
+            write_indirect(&mut file, number, object)?;
         } else {
-            entries.push((number, Entry::Within(count)));
+            entries.push((number, Entry::Compressed(count)));
             count += 1;
             write!(offsets, "{number} {} ", together.len())?;
             write_object(&mut together, object)?;
@@ -42,20 +41,20 @@ pub(super) fn written(document: &Document) -> io::Result<Vec<u8>> {
         }
     }
     let container = document.max_id + 1;
-    let about = dictionary! { "Type" => "ObjStm", "N" => whole(count), "First" => whole(offsets.len()), "Filter" => "FlateDecode" };
+    let about = dictionary! { "Type" => "ObjStm", "N" => to_i64(count), "First" => to_i64(offsets.len()), "Filter" => "FlateDecode" };
     offsets.append(&mut together);
-    entries.push((container, Entry::Alone(file.len())));
-    indirect(&mut file, container, &stream(about, deflate::own(&offsets)))?;
+    entries.push((container, Entry::Offset(file.len())));
+    write_indirect(&mut file, container, &stream(about, deflate::fast(&offsets)))?;
 
     let last = container + 1;
     let start = file.len();
-    entries.push((last, Entry::Alone(start)));
-    indirect(&mut file, last, &cross_references(document, &entries, container, last)?)?;
+    entries.push((last, Entry::Offset(start)));
+    write_indirect(&mut file, last, &cross_references(document, &entries, container, last)?)?;
     write!(file, "startxref\n{start}\n%%EOF\n")?;
     Ok(file)
 }
 
-/// The cross-reference stream: for each number a kind, an offset or the container, and an index.
+/// The cross-reference stream: for each object its type, its offset or container, and its index.
 fn cross_references(
     document: &Document,
     entries: &[(u32, Entry)],
@@ -66,8 +65,8 @@ fn cross_references(
     rows[0] = [0, 0, 0, 0, 0, 0xFF, 0xFF];
     for &(number, entry) in entries {
         let (kind, place, index) = match entry {
-            Entry::Alone(offset) => (1, u32::try_from(offset).map_err(io::Error::other)?, 0),
-            Entry::Within(index) => (2, container, u16::try_from(index).map_err(io::Error::other)?),
+            Entry::Offset(offset) => (1, u32::try_from(offset).map_err(io::Error::other)?, 0),
+            Entry::Compressed(index) => (2, container, u16::try_from(index).map_err(io::Error::other)?),
         };
         let row = &mut rows[number as usize];
         row[0] = kind;
@@ -85,14 +84,14 @@ fn cross_references(
             about.set(key, value.clone());
         }
     }
-    Ok(stream(about, deflate::own(rows.as_flattened())))
+    Ok(stream(about, deflate::fast(rows.as_flattened())))
 }
 
 fn stream(about: Dictionary, content: Vec<u8>) -> Object {
     Object::Stream(lopdf::Stream::new(about, content))
 }
 
-fn indirect(file: &mut Vec<u8>, number: u32, object: &Object) -> io::Result<()> {
+fn write_indirect(file: &mut Vec<u8>, number: u32, object: &Object) -> io::Result<()> {
     writeln!(file, "{number} 0 obj")?;
     write_object(file, object)?;
     file.extend_from_slice(b"\nendobj\n");
@@ -104,7 +103,7 @@ fn write_object(file: &mut Vec<u8>, object: &Object) -> io::Result<()> {
         Object::Null => file.extend_from_slice(b"null"),
         Object::Boolean(value) => write!(file, "{value}")?,
         Object::Integer(value) => write!(file, "{value}")?,
-        // Never with an exponent, which PDF does not know.
+        // `Display` writes no exponent, which PDF does not have.
         Object::Real(value) => write!(file, "{value}")?,
         Object::Name(name) => write_name(file, name),
         Object::String(text, format) => write_string(file, text, *format),
@@ -186,6 +185,6 @@ fn write_hexadecimal(file: &mut Vec<u8>, byte: u8) {
     file.extend([byte >> 4, byte & 0xF].map(|digit| DIGITS[usize::from(digit)]));
 }
 
-fn whole(value: usize) -> i64 {
+fn to_i64(value: usize) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -1,9 +1,9 @@
-//! Glyphs of two characters together: a kanji with a variation selector, a letter with a mark that Unicode does not
-//! compose (か゚, ɔ̀, ˩˥).
+//! Glyphs for two characters: a kanji with a variation selector, or a letter with a mark that Unicode does
+//! not compose (か゚, ɔ̀, ˩˥).
 //!
-//! There is no shaper. Variation sequences stand in the character map (format 14). The others are ligatures of two
-//! in the layout features that every shaper applies, and of these only the ones with a mark are taken: a name is never
-//! set with a ligature of two letters.
+//! There is no shaper. Variation sequences are in the character map (format 14). The others are ligatures of
+//! two glyphs in layout features that every shaper applies. Only ligatures with a mark are taken: a name is
+//! never set with a ligature of two letters.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,18 +13,18 @@ use ttf_parser::{GlyphId, Tag};
 use unicode_normalization::char::compose;
 
 use super::bytes::{size_at, u16_at, u24_at};
-use super::characters::{Characters, subtables};
+use super::cmap::{CharacterMap, subtables};
 
-/// Entries read from one face at most. The whole family register has about sixty thousand.
-const MOST: u32 = 400_000;
+/// Most entries read from one face. The whole family register has about sixty thousand.
+const MAX_ENTRIES: u32 = 400_000;
 
-/// Features without which text is wrong, and those that are on unless somebody turns them off.
+/// Features that every shaper applies by default.
 const FEATURES: [Tag; 2] = [Tag::from_bytes(b"ccmp"), Tag::from_bytes(b"liga")];
 
-/// Letters with a mark of their own are below the kanji.
+/// The letters that may take a mark: those below the kanji.
 const LETTERS: std::ops::Range<u32> = 0x41..0x3400;
 
-/// Marks after a letter: combining ones, and the two tones that JIS X 0213 joins.
+/// Combining marks, and the two tones that JIS X 0213 joins.
 const MARKS: [std::ops::RangeInclusive<char>; 7] = [
     '\u{300}'..='\u{36F}',
     '\u{2E5}'..='\u{2E9}',
@@ -35,52 +35,50 @@ const MARKS: [std::ops::RangeInclusive<char>; 7] = [
     '\u{FE20}'..='\u{FE2F}',
 ];
 
-/// The sequences of a face, by mark and then character.
-pub(super) struct Sequences {
+/// The sequences of a face, sorted by mark and then character.
+pub(super) struct Variations {
     sorted: Vec<((char, char), u16)>,
 }
 
-impl Sequences {
-    /// Reads those of a character map and of a substitution table.
+impl Variations {
     pub(super) fn read(
         cmap: &[u8],
         gsub: Option<LayoutTable>,
-        characters: &Characters,
+        characters: &CharacterMap,
         glyphs: u16,
     ) -> Result<Self, String> {
-        let mut reader = Reader { characters, found: Vec::new(), left: MOST };
+        let mut reader = Reader { characters, found: Vec::new(), left: MAX_ENTRIES };
         for (_, _, subtable) in
             subtables(cmap).filter(|(platform, encoding, _)| (*platform, *encoding) == (0, 5))
         {
-            reader.variations(subtable).ok_or("the variation sequences are broken")?;
+            reader.variations(subtable).ok_or("its variation sequences are broken")?;
         }
         if let Some(gsub) = gsub {
-            reader.ligatures(&gsub).ok_or("the glyph substitutions are broken")?;
+            reader.ligatures(&gsub).ok_or("its glyph substitutions are broken")?;
         }
         let mut sorted = reader.found;
         sorted.retain(|(_, glyph)| (1..glyphs).contains(glyph));
-        // Stable: what was found first counts.
+        // A stable sort: the sequence found first is kept.
         sorted.sort_by_key(|(sequence, _)| *sequence);
         sorted.dedup_by_key(|(sequence, _)| *sequence);
         sorted.shrink_to_fit();
         Ok(Self { sorted })
     }
 
-    /// The glyph of a character with a mark.
-    pub(super) fn glyph(&self, character: char, mark: char) -> Option<u16> {
+    pub(super) fn glyph_id(&self, character: char, mark: char) -> Option<u16> {
         let at = self.sorted.binary_search_by_key(&(mark, character), |(sequence, _)| *sequence).ok()?;
         self.sorted.get(at).map(|(_, glyph)| *glyph)
     }
 
-    /// The marks that stand in any sequence, each once, ascending.
+    /// The marks of all sequences, each once, ascending.
     pub(super) fn marks(&self) -> impl Iterator<Item = char> {
         self.sorted.chunk_by(|one, other| one.0.0 == other.0.0).map(|group| group[0].0.0)
     }
 }
 
-/// Reading ends with `None` where a table is cut short or goes on and on.
+/// Its methods return `None` if a table is truncated or has more than [`MAX_ENTRIES`].
 struct Reader<'a> {
-    characters: &'a Characters,
+    characters: &'a CharacterMap,
     found: Vec<((char, char), u16)>,
     left: u32,
 }
@@ -94,14 +92,14 @@ impl Reader<'_> {
     fn put(&mut self, code: u32, mark: char, glyph: Option<u16>) -> Option<()> {
         self.step()?;
         if let Some(character) = char::from_u32(code)
-            && let Some(glyph) = glyph.or_else(|| self.characters.glyph(character))
+            && let Some(glyph) = glyph.or_else(|| self.characters.glyph_id(character))
         {
             self.found.push(((mark, character), glyph));
         }
         Some(())
     }
 
-    /// Format 14: for each selector the characters whose own glyph it is, and those with another one.
+    /// Format 14: for each selector, the characters that keep their glyph, and those that get another one.
     fn variations(&mut self, table: &[u8]) -> Option<()> {
         if u16_at(table, 0)? != 14 {
             return Some(());
@@ -134,7 +132,7 @@ impl Reader<'_> {
     fn ligatures(&mut self, gsub: &LayoutTable) -> Option<()> {
         let mut marks: HashMap<u16, Vec<char>> = HashMap::new();
         for mark in MARKS.into_iter().flatten() {
-            if let Some(glyph) = self.characters.glyph(mark) {
+            if let Some(glyph) = self.characters.glyph_id(mark) {
                 marks.entry(glyph).or_default().push(mark);
             }
         }
@@ -159,7 +157,7 @@ impl Reader<'_> {
         }
         for letter in LETTERS.filter_map(char::from_u32) {
             for (mark, ligature) in
-                self.characters.glyph(letter).and_then(|glyph| pairs.get(&glyph)).into_iter().flatten()
+                self.characters.glyph_id(letter).and_then(|glyph| pairs.get(&glyph)).into_iter().flatten()
             {
                 for &mark in marks.get(mark).into_iter().flatten() {
                     if compose(letter, mark).is_none() {
@@ -171,7 +169,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Collects (glyph of the mark, ligature) by the glyph of the letter.
+    /// Collects pairs of mark glyph and ligature glyph by the glyph of the letter.
     fn pairs(
         &mut self,
         ligatures: &LigatureSubstitution,
@@ -194,12 +192,12 @@ impl Reader<'_> {
     }
 }
 
-/// Anything else would take letters out of a text.
+/// Any other "selector" would remove a character from the text.
 fn is_selector(character: char) -> bool {
     matches!(character, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
 }
 
-/// Each glyph of a coverage with its number.
+/// Each glyph of a coverage with its index.
 fn covered(coverage: Coverage) -> Box<dyn Iterator<Item = (GlyphId, u16)> + '_> {
     match coverage {
         Coverage::Format1 { glyphs } => Box::new(glyphs.into_iter().zip(0..)),
@@ -214,8 +212,8 @@ fn covered(coverage: Coverage) -> Box<dyn Iterator<Item = (GlyphId, u16)> + '_> 
 mod tests {
     use super::*;
 
-    /// A format 14 subtable with one selector whose own glyphs are those of so many whole ranges.
-    fn own(ranges: u32) -> Vec<u8> {
+    /// A format 14 subtable with one selector, under which full ranges of characters keep their glyph.
+    fn table(ranges: u32) -> Vec<u8> {
         let mut table = vec![0, 14, 0, 0, 0, 0, 0, 0, 0, 1, 0x0E, 0x01, 0x00, 0, 0, 0, 21, 0, 0, 0, 0];
         table.extend(ranges.to_be_bytes());
         (0..ranges).for_each(|_| table.extend([0, 0x4E, 0, 255]));
@@ -223,21 +221,21 @@ mod tests {
     }
 
     #[test]
-    fn sequences_that_never_end_are_refused() {
+    fn rejects_endless_sequences() {
         let cmap = [0, 0, 0, 1, 0, 3, 0, 10, 0, 0, 0, 12]
             .into_iter()
             .chain([0_u8, 12, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0, 0, 0, 0, 1]);
         let cmap: Vec<u8> = cmap.chain([0, 0, 0x4E, 0, 0, 0, 0x4E, 0, 0, 0, 0, 7]).collect();
-        let characters = Characters::read(&cmap, 10).unwrap();
+        let characters = CharacterMap::read(&cmap, 10).unwrap();
         let read = |table: &[u8]| {
-            let mut reader = Reader { characters: &characters, found: Vec::new(), left: MOST };
+            let mut reader = Reader { characters: &characters, found: Vec::new(), left: MAX_ENTRIES };
             reader.variations(table).map(|()| reader.found)
         };
-        assert_eq!(read(&own(1)).unwrap(), [(('\u{E0100}', '\u{4E00}'), 7)]);
-        assert_eq!(read(&own(1000)).unwrap().len(), 1000);
-        assert_eq!(read(&own(2000)), None);
-        assert_eq!(read(&own(3)[..30]), None);
-        let letter = [&own(1)[..10], &[0x00, 0x30, 0x44], &own(1)[13..]].concat();
-        assert_eq!(read(&letter).unwrap(), [], "い is no selector");
+        assert_eq!(read(&table(1)).unwrap(), [(('\u{E0100}', '\u{4E00}'), 7)]);
+        assert_eq!(read(&table(1000)).unwrap().len(), 1000);
+        assert_eq!(read(&table(2000)), None);
+        assert_eq!(read(&table(3)[..30]), None);
+        let letter = [&table(1)[..10], &[0x00, 0x30, 0x44], &table(1)[13..]].concat();
+        assert_eq!(read(&letter).unwrap(), [], "い is not a selector");
     }
 }

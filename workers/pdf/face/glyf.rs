@@ -1,23 +1,23 @@
-//! Outlines of a `glyf` table, all of them simple and without hinting: read once, when the face is.
+//! Outlines of a `glyf` table, all simple and without hinting, converted when the face is read.
 
 use ttf_parser::{GlyphId, head::IndexToLocationFormat};
 
 use super::bytes::{size_at, u16_at};
 use super::outline::{Extent, Outline};
 
-/// Parts of a composite glyph at most, parts of parts counted. Real ones have about three.
-const MOST_PARTS: u32 = 1000;
+/// Most parts of a composite glyph, nested parts included. Real ones have about three.
+const MAX_PARTS: u32 = 1000;
 
-/// Programs of all glyphs, one behind the other.
-pub(super) struct Programs {
+/// The programs of all glyphs, concatenated.
+pub(super) struct GlyfOutlines {
     bytes: Vec<u8>,
     offsets: Vec<u32>,
-    /// The largest of those that were written anew.
+    /// The largest extent among flattened glyphs.
     pub(super) extent: Extent,
 }
 
-impl Programs {
-    /// Copies simple glyphs without their hints and flattens composite ones.
+impl GlyfOutlines {
+    /// Copies simple glyphs without their hints, and flattens composite ones.
     pub(super) fn read(face: &ttf_parser::Face, glyf: &[u8], loca: &[u8]) -> Result<Self, String> {
         let table = Table {
             glyf,
@@ -27,20 +27,22 @@ impl Programs {
         let mut all =
             Self { bytes: Vec::with_capacity(glyf.len()), offsets: vec![0], extent: Extent::default() };
         for glyph in 0..face.number_of_glyphs() {
-            let program =
-                table.program(glyph).ok_or_else(|| format!("glyph {glyph} lies outside the glyf table"))?;
+            let program = table
+                .program(glyph)
+                .ok_or_else(|| format!("its glyph {glyph} lies outside the glyf table"))?;
             match contours(program) {
                 None | Some(0) => {}
                 Some(count @ 1..) => {
                     strip_hints(program, count.unsigned_abs(), &mut all.bytes)
-                        .ok_or_else(|| format!("glyph {glyph} is cut short"))?;
+                        .ok_or_else(|| format!("its glyph {glyph} is truncated"))?;
                 }
                 Some(_) => all.flatten(face, &table, glyph)?,
             }
             if !all.bytes.len().is_multiple_of(2) {
                 all.bytes.push(0);
             }
-            all.offsets.push(u32::try_from(all.bytes.len()).map_err(|_| "the glyf table is too large")?);
+            all.offsets
+                .push(u32::try_from(all.bytes.len()).map_err(|_| "its glyf table is larger than 4 GB")?);
         }
         Ok(all)
     }
@@ -55,14 +57,14 @@ impl Programs {
     }
 
     fn flatten(&mut self, face: &ttf_parser::Face, table: &Table, glyph: u16) -> Result<(), String> {
-        let mut left = MOST_PARTS;
+        let mut left = MAX_PARTS;
         table
             .count_parts(glyph, 0, &mut left)
-            .ok_or_else(|| format!("glyph {glyph} is made of parts without end"))?;
+            .ok_or_else(|| format!("its glyph {glyph} has more than {MAX_PARTS} parts"))?;
         let mut outline = Outline::new(face.units_per_em());
         if face.outline_glyph(GlyphId(glyph), &mut outline).is_some() {
             let extent =
-                outline.write(&mut self.bytes).map_err(|problem| format!("glyph {glyph}: {problem}"))?;
+                outline.write(&mut self.bytes).map_err(|problem| format!("its glyph {glyph}: {problem}"))?;
             self.extent.points = self.extent.points.max(extent.points);
             self.extent.contours = self.extent.contours.max(extent.contours);
         }
@@ -70,7 +72,7 @@ impl Programs {
     }
 }
 
-/// Number of contours; negative for a composite glyph.
+/// The number of contours; negative for a composite glyph.
 fn contours(program: &[u8]) -> Option<i16> {
     u16_at(program, 0).map(u16::cast_signed)
 }
@@ -94,8 +96,9 @@ impl Table<'_> {
         self.glyf.get(location(at)?..location(at + 1)?)
     }
 
-    /// Takes every part of a glyph from `left`. `None` when there are more, or when a part is inside of itself: ttf-parser
-    /// follows parts as deep as 32, and a thousand parts of a thousand parts never end.
+    /// Subtracts the parts of a glyph from `left`; `None` if there are more, or if a part contains itself.
+    ///
+    /// ttf-parser bounds the depth of parts (32), but a thousand parts of a thousand parts would never end.
     fn count_parts(&self, glyph: u16, depth: u32, left: &mut u32) -> Option<()> {
         let Some(program) =
             self.program(glyph).filter(|program| contours(program).is_some_and(i16::is_negative))
@@ -107,14 +110,14 @@ impl Table<'_> {
         }
         let mut at = 10;
         loop {
-            // A record that is cut short ends the glyph.
+            // A truncated record ends the glyph.
             let (Some(flags), Some(part)) = (u16_at(program, at), u16_at(program, at + 2)) else {
                 return Some(());
             };
             *left = left.checked_sub(1)?;
             self.count_parts(part, depth + 1, left)?;
             let has = |bit: u16| usize::from(flags >> bit & 1);
-            // Arguments in words or bytes; a scale, two scales, or four.
+            // Arguments of words or bytes, then one, two or four scales.
             at += 4 + 2 + 2 * has(0) + 2 * has(3) + 4 * has(6) + 8 * has(7);
             if has(5) == 0 {
                 return Some(());
@@ -139,8 +142,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_without_end_are_counted_and_not_followed() {
-        // Glyph 0 is simple; glyph n is ten times glyph n - 1; the last is made of itself.
+    fn counts_endless_parts_without_following_them() {
+        // Glyph 0 is simple. Glyph n consists of ten times glyph n - 1; the last one consists of itself.
         let simple = [0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
         let made_of = |part: u8| {
             let mut program = vec![0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -159,8 +162,8 @@ mod tests {
         let glyf = programs.concat();
         let table = Table { glyf: &glyf, loca: &loca, is_long: false };
         let count = |glyph| {
-            let mut left = MOST_PARTS;
-            table.count_parts(glyph, 0, &mut left).map(|()| MOST_PARTS - left)
+            let mut left = MAX_PARTS;
+            table.count_parts(glyph, 0, &mut left).map(|()| MAX_PARTS - left)
         };
         assert_eq!([0, 1, 2, 3, 4, 5].map(count), [Some(0), Some(10), Some(110), None, None, None]);
     }

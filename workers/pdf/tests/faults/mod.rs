@@ -1,16 +1,19 @@
-//! Every fault put into a clean document is found, and its clause named.
+//! Breaks a clean document in many ways: each fault must be found and its clause named.
+
+mod content;
+mod structure;
 
 use std::collections::BTreeSet;
 
 use hosho_pdfa::{assert_clean, findings};
 use lopdf::Document;
 
-use super::faults_of_content::{CONTENT, Fault, GRAPHICS, INTERACTIVE, SYNTAX, pictured};
-use super::faults_of_meaning::{ATTACHMENTS, FONTS, METADATA, STRUCTURE};
 use super::{info, is_sound, made};
-use crate::{Attachment, Info, file};
+use crate::{Attachment, Info, object_stream};
+use content::{CONTENT, Fault, GRAPHICS, INTERACTIVE, SYNTAX, pictured};
+use structure::{ATTACHMENTS, FONTS, METADATA, STRUCTURE};
 
-/// A document with every kind of element that the faults break.
+/// Markup with every element that the faults break.
 const MARKUP: &str = r#"<page margin="20mm">
   <heading level="1">電子保証にかかる「認証キー」のお知らせ</heading>
   <p indent="1em">次の①または②の方法で発注者にご提出ください。</p>
@@ -25,12 +28,12 @@ const MARKUP: &str = r#"<page margin="20mm">
 </page>"#;
 
 /// The document without an attachment.
-fn bare() -> Vec<u8> {
+fn without_attachment() -> Vec<u8> {
     made(MARKUP, &info()).unwrap()
 }
 
 /// The same document with an attachment.
-fn carrier() -> Vec<u8> {
+fn with_attachment() -> Vec<u8> {
     let attachment = Attachment {
         name: "certificate.json",
         description: "データ",
@@ -41,14 +44,17 @@ fn carrier() -> Vec<u8> {
 }
 
 #[test]
-fn qpdf_accepts_documents_and_refuses_a_broken_one() {
-    let good = bare();
-    assert!(is_sound(&good) && is_sound(&carrier()));
+fn qpdf_accepts_documents_and_rejects_a_broken_one() {
+    let good = without_attachment();
+    assert!(is_sound(&good) && is_sound(&with_attachment()));
     let at = good.windows(10).position(|window| window == b"/Type/XRef").unwrap();
-    assert!(!is_sound(&[&good[..at], b"/Type/Xref", &good[at + 10..]].concat()), "qpdf accepts anything");
+    assert!(
+        !is_sound(&[&good[..at], b"/Type/Xref", &good[at + 10..]].concat()),
+        "qpdf accepts a broken file"
+    );
 }
 
-/// The document with a fault, written as ours are.
+/// The document with a fault, serialized as all documents are.
 fn broken(bytes: &[u8], fault: impl Fn(&mut Document)) -> Vec<u8> {
     let mut document = Document::load_mem(bytes).unwrap();
     document.objects.retain(|_, object| {
@@ -56,10 +62,10 @@ fn broken(bytes: &[u8], fault: impl Fn(&mut Document)) -> Vec<u8> {
             .is_some_and(|about| about.has_type(b"ObjStm") || about.has_type(b"XRef"))
     });
     fault(&mut document);
-    file::written(&document).unwrap()
+    object_stream::serialize(&document).unwrap()
 }
 
-/// Faults of bytes: what is replaced, the first time that it stands there.
+/// Faults of bytes: the clause, and the replacement of the first occurrence of a byte string.
 const BYTES: [(&str, &[u8], &[u8]); 11] = [
     ("6.1.1", b"%PDF-1.7", b"%PS-1.7 "),
     ("6.1.2-1", b"%PDF-1.7", b"%PDF-1.8"),
@@ -75,8 +81,8 @@ const BYTES: [(&str, &[u8], &[u8]); 11] = [
 ];
 
 #[test]
-fn every_fault_is_found_and_named() {
-    let (bare, carrier) = (bare(), carrier());
+fn finds_every_fault() {
+    let (bare, carrier) = (without_attachment(), with_attachment());
     assert_clean("the document", &bare);
     assert_clean("the document, rewritten", &broken(&bare, |_| ()));
     assert_clean("the document with an attachment, rewritten", &broken(&carrier, |_| ()));
@@ -84,10 +90,10 @@ fn every_fault_is_found_and_named() {
     let mut missed = Vec::new();
     let mut found = BTreeSet::new();
     let mut judge = |number: usize, clause: &'static str, bytes: &[u8]| {
-        let told: Vec<String> = findings(bytes).iter().map(ToString::to_string).collect();
+        let messages: Vec<String> = findings(bytes).iter().map(ToString::to_string).collect();
         found.insert(clause);
-        if !told.iter().any(|told| told.starts_with(&format!("{clause}: "))) {
-            missed.push(format!("fault {number}, {clause}: {told:?}"));
+        if !messages.iter().any(|message| message.starts_with(&format!("{clause}: "))) {
+            missed.push(format!("fault {number}, {clause}: {messages:?}"));
         }
     };
     for (number, (clause, from, to)) in BYTES.iter().enumerate() {
@@ -110,8 +116,8 @@ fn every_fault_is_found_and_named() {
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
-    // What is checked is seen failing, but for a file of nine million objects.
+    // Every check must fail at least once, except the one for a file of eight million objects.
     let unseen: Vec<_> =
         hosho_pdfa::clauses().difference(&found).copied().filter(|clause| *clause != "6.1.13-7").collect();
-    assert!(unseen.is_empty(), "no fault shows that these are found: {unseen:?}");
+    assert!(unseen.is_empty(), "no fault breaks these clauses: {unseen:?}");
 }

@@ -20,10 +20,9 @@ use choices::{Choices, FAMILIES, OBJECTS, PLACES, WORKS};
 use chrono::{Days, NaiveDate, NaiveDateTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hosho::{
-    papers::{NoticeContext, Press},
+    documents::{notice::NoticeContext, renderer::Press, templates::Templates},
     pdf::{FontPaths, Fonts, Pictures},
-    surety::Surety,
-    templates::Templates,
+    reference::surety::Surety,
 };
 use hosho_schema::{
     money::Yen,

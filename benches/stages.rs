@@ -21,17 +21,17 @@ use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use hosho::{
-    assembly::Services,
+    app::App,
     broker::Lane,
     config::Config,
+    documents::{notice::NoticeContext, templates::Templates},
+    fault::Fault,
     keys::{AuthenticationKey, KeyRing},
     mail::{Attachment, Letter, Sender},
-    papers::NoticeContext,
     pdf::{self, FontPaths, Fonts, Pictures},
-    stage::{Fault, Item, Stage},
+    pipeline::stage::{Item, Stage},
     stages::{self, Visitor},
     telemetry::Traceparent,
-    templates::Templates,
 };
 use hosho_schema::{ids, snapshots::Certificate};
 use tokio::{runtime::Runtime, sync::watch};
@@ -41,7 +41,7 @@ const BATCH: usize = 256;
 
 /// Takes a batch of bodies through a stage, and keeps what it led to.
 struct Through<'a> {
-    services: &'a Services,
+    services: &'a App,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -81,7 +81,7 @@ impl Visitor for Through<'_> {
 
 /// Measures a stage with the same batch again and again.
 struct Measured<'a, 'c> {
-    services: &'a Services,
+    services: &'a App,
     bodies: Vec<Vec<u8>>,
     group: &'a mut BenchmarkGroup<'c, WallTime>,
 }
@@ -137,7 +137,7 @@ fn issue(group: &mut BenchmarkGroup<'_, WallTime>) {
     let (_keep, stop) = watch::channel(false);
     let runtime = Runtime::new().unwrap();
     let services =
-        runtime.block_on(async { Services::open(&Config::load(None, &settings).unwrap(), stop).unwrap() });
+        runtime.block_on(async { App::open(&Config::load(None, &settings).unwrap(), stop).unwrap() });
     runtime.block_on(services.migrate()).unwrap();
     let bodies = Applications::new(&["07", "31", "35"])
         .next(BATCH)

@@ -11,12 +11,13 @@ use std::{
 };
 
 use hosho::{
-    assembly::Services,
+    app::App,
     broker::{
         Broker, Destination, Envelope, Lane, Outgoing, Source,
         rabbit::{Rabbit, RabbitOptions},
     },
-    stage::{Fault, Item, Leave, Stage, Verdicts},
+    fault::Fault,
+    pipeline::stage::{Item, Leave, Stage, Verdicts},
     stages::{self, Visitor},
     telemetry::Traceparent,
 };
@@ -68,7 +69,7 @@ pub(crate) fn rabbit(house: &House) -> Rabbit {
 pub(crate) fn measure(house: &House, applications: &[Application]) -> Spent {
     let runtime = Runtime::new().unwrap();
     let (_keep, stop) = watch::channel(false);
-    let services = runtime.block_on(async { Services::open(&house.config(), stop).unwrap() });
+    let services = runtime.block_on(async { App::open(&house.config(), stop).unwrap() });
     let mut spent = Spent::default();
     let first: Vec<Outgoing> = applications.iter().map(message).collect();
     let mut flow: Flow = Vec::new();
@@ -89,7 +90,7 @@ pub(crate) fn measure(house: &House, applications: &[Application]) -> Spent {
 
 /// Takes messages through one stage, and notes what took how long.
 struct Walk<'a> {
-    services: &'a Services,
+    services: &'a App,
     runtime: &'a Runtime,
     incoming: &'a [Outgoing],
     spent: &'a mut Spent,
@@ -97,7 +98,7 @@ struct Walk<'a> {
 
 /// Runs work on batches of the database, on several connections at once.
 fn on_connections<I: Send, O: Send>(
-    services: &Services,
+    services: &App,
     batches: Vec<I>,
     work: impl Fn(&mut hosho_schema::db::Connection, I) -> O + Sync,
 ) -> Vec<O> {

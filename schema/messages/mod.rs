@@ -48,6 +48,20 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 }
 
+/// A message between stages.
+pub trait StageMessage: Message {
+    /// The stage that consumes it: queue, routing key, metric label. Never reused.
+    const STAGE: &'static str;
+
+    /// The business key: the same on retry, redelivery and replay.
+    fn key(&self) -> String;
+
+    /// AMQP `message_id`, derived from stage and business key.
+    fn message_id(&self) -> String {
+        crate::ids::message(Self::STAGE, &self.key())
+    }
+}
+
 /// A message with a schema: all of them.
 pub trait Described: Message + schemars::JsonSchema {}
 

@@ -1,4 +1,4 @@
-//! 保証契約: one product line of an application, once issued. Written by [`issue`](super::issue), and moved on by [`set_standing`].
+//! 保証契約: one product line of an application, once issued. Written by [`issue`](crate::queries::issue), and moved on by [`set_standing`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -48,7 +48,7 @@ pub struct Guarantee {
 const COLUMNS: usize = 13;
 
 /// Inserts guarantees; any that is there already is an error.
-pub(super) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
+pub(crate) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
         match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c))
             .map_err(writing("guarantees"))?;

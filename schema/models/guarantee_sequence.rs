@@ -20,12 +20,12 @@ struct Counter<'a> {
 const COLUMNS: usize = 3;
 
 /// `(branch, term)` and the last sequence given out, in the order of the keys.
-pub(super) type Counters = BTreeMap<(String, String), i64>;
+pub(crate) type Counters = BTreeMap<(String, String), i64>;
 
 /// Locks the counters until the end of the transaction, making those that are missing, and fills in where they stand.
 ///
 /// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the other's.
-pub(super) fn lock(connection: &mut Connection, counters: &mut Counters) -> Result<(), DbError> {
+pub(crate) fn lock(connection: &mut Connection, counters: &mut Counters) -> Result<(), DbError> {
     let rows: Vec<_> = counters.keys().map(|(branch, term)| Counter { branch, term, last: 0 }).collect();
     let mut locked = Counters::new();
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
@@ -47,7 +47,7 @@ pub(super) fn lock(connection: &mut Connection, counters: &mut Counters) -> Resu
 }
 
 /// Writes where the counters, locked before, stand now.
-pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
+pub(crate) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
     let rows: Vec<_> =
         counters.iter().map(|((branch, term), last)| Counter { branch, term, last: *last }).collect();
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {

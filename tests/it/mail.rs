@@ -5,12 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use hosho::mail::{
-    Attachment, Credentials, Letter, LetterError, MailContext, Mailer, Outcome, Security, SendError, Sender,
-    SmtpSettings, Step, file_name,
-};
+use hosho::documents::templates::{TemplateContext as _, Templates};
 use hosho::secret::Secret;
-use hosho::templates::{TemplateContext as _, Templates};
+use hosho::{
+    documents::issue_mail::MailContext,
+    mail::{
+        Attachment, Credentials, Letter, LetterError, Mailer, Outcome, Security, SendError, Sender,
+        SmtpSettings, Step, file_name,
+    },
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::process::{eventually, free_port};

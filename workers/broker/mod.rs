@@ -2,7 +2,7 @@
 //!
 //! [`rabbit`] speaks AMQP 0-9-1 to RabbitMQ; [`memory`] runs in this process for the embedded mode and keeps the same
 //! promises: at-least-once delivery, redelivery of what was not acknowledged, delays, dead letters. One conformance
-//! suite (`tests/it/broker.rs`) runs against both.
+//! suite (`tests/it/broker/`) runs against both.
 //!
 //! The promise between stages needs no outbox: a runner commits its rows, publishes every successor, waits for every
 //! confirm, then acknowledges. The unacknowledged delivery is the reminder. So this interface has no "send and forget":

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    failures::{masked_path, masked_text},
+    dead_letters::{masked_path, masked_text},
 };
 
 /// Who changed what, when and why, the latest first

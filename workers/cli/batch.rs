@@ -8,9 +8,9 @@ use hosho_schema::{
     models::{
         audit,
         job_run::{self, Begun, Run, State},
-        reissue::Selection,
         run_item::{self, Counts, Failed},
     },
+    queries::run_selection::Selection,
 };
 use serde::Serialize;
 use tokio::sync::watch;
@@ -26,10 +26,10 @@ use super::{
     work,
 };
 use crate::{
-    batches::reissue::{self, Order},
     broker::Lane,
     config::Config,
-    failures::Operation,
+    dead_letters::Operation,
+    jobs::run::{self, Order},
 };
 
 /// Look at runs of the nightly batch and those by hand, start, hold and end them
@@ -414,7 +414,7 @@ pub(super) async fn begin(
 ) -> Result<ExitCode, Failure> {
     let operation = who.operation(&database.clock, action)?;
     let (of, cutoff) = (selection.clone(), operation.at);
-    let count = database.ask(move |db| hosho_schema::models::reissue::count(db, &of, cutoff)).await?;
+    let count = database.ask(move |db| hosho_schema::queries::run_selection::count(db, &of, cutoff)).await?;
     if who.dry_run {
         if how.json {
             print_json(&serde_json::json!({ "guarantees": count }))?;
@@ -454,7 +454,7 @@ pub(super) async fn begin(
 
 async fn start(database: &Database, operation: &Operation, order: &Order) -> Result<Run, Failure> {
     let (operation, order) = (operation.clone(), order.clone());
-    match database.ask(move |db| reissue::begin(db, &operation, &order)).await? {
+    match database.ask(move |db| run::begin(db, &operation, &order)).await? {
         Begun::Ours(run) => Ok(*run),
         Begun::Busy(other) => {
             Err(Failure::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, print, print_json};
-use crate::{assembly, config::Config};
+use crate::{app, config::Config, stages};
 
 /// Check the configuration, or show what is in force
 #[derive(Debug, clap::Args)]
@@ -32,12 +32,12 @@ enum Sub {
 pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     match args.command {
         Sub::Check => {
-            let data = assembly::check(config)?;
+            let data = app::check(config, stages::NAMES)?;
             print(format!(
                 "The configuration is valid: {} obligees, {} branches, {} templates.",
                 data.obligees.iter().count(),
                 data.branches.iter().count(),
-                crate::templates::TEMPLATES.len()
+                crate::documents::templates::TEMPLATES.len()
             ));
         }
         Sub::Show { json: true } => print_json(config)?,

@@ -17,13 +17,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Failure, existing, print, print_json, printable, process};
 use crate::{
-    assembly,
+    app,
     config::Config,
-    documents::{DocumentError, Documents},
+    documents::{
+        revision::{Drawing, Each, Sealed},
+        store::{DocumentError, Documents},
+    },
     domain::number::GuaranteeNumber,
-    drawing::{Drawing, Each, Sealed},
+    fault::Fault,
     hex::hex,
-    stage::Fault,
 };
 
 /// Certificates looked at together.
@@ -148,15 +150,15 @@ struct Case {
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let Sub::Verify { numbers, all, strict, json, .. } = args.command;
     existing(&config)?;
-    let pool = assembly::pool(&config)?;
-    let documents = assembly::documents(&config)?;
+    let pool = app::pool(&config)?;
+    let documents = app::documents(&config)?;
     if config.keys.ring.is_none() && !config.keys.file.exists() {
         // Looking must not make a key.
         return Err(Failure::configuration(anyhow::anyhow!("keys.file {} does not exist", config.keys.file.display()))
             .hint("notices are drawn with the keys that sealed their authentication keys: give the ring that was used"));
     }
-    let keys = assembly::keys(&config.keys)?;
-    let drawing = Drawing::new(Arc::new(assembly::press(&config)?), Arc::new(keys), config.registry.url);
+    let keys = app::keys(&config.keys)?;
+    let drawing = Drawing::new(Arc::new(app::press(&config)?), Arc::new(keys), config.registry.url);
     let mut report = Report::default();
     if all {
         let pool_of_count = pool.clone();

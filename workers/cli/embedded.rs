@@ -7,16 +7,16 @@ use tokio::{sync::watch, task::JoinSet};
 
 use super::{Failure, work};
 use crate::{
-    assembly::Services,
+    app::App,
     broker::{Broker, Lane, memory::Memory},
     config::Config,
-    pulse::Pulse,
+    pipeline::heartbeat::Pulse,
     stages,
 };
 
 /// Everything opened; the stages run once [`Embedded::start`] was called.
 pub(super) struct Embedded {
-    pub(super) services: Arc<Services>,
+    pub(super) services: Arc<App>,
     pub(super) memory: Memory,
     pub(super) broker: Arc<dyn Broker>,
     /// Becomes true when the process is asked to stop.
@@ -39,7 +39,7 @@ impl Embedded {
             .hint("put the file back, or begin in another folder with --out"));
         }
         let (ask, stop) = watch::channel(false);
-        let services = Arc::new(Services::open(config, stop.clone())?);
+        let services = Arc::new(App::open(config, stop.clone())?);
         services.migrate().await?;
         let memory = Memory::new(stages::NAMES);
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
@@ -57,7 +57,7 @@ impl Embedded {
             Arc::clone(&self.broker),
             self.stop.clone(),
             pulse,
-            crate::runner::Precedence::default(),
+            crate::pipeline::priority::Precedence::default(),
         );
         for name in stages::NAMES {
             stages::start(name, &self.services, &runner, lanes, config.work.concurrency, &mut self.tasks);
@@ -79,7 +79,7 @@ impl Embedded {
     }
 
     /// Ends everything.
-    pub(super) async fn end(mut self) -> Arc<Services> {
+    pub(super) async fn end(mut self) -> Arc<App> {
         self.ask.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.services

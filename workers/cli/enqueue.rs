@@ -6,11 +6,11 @@ use hosho_schema::messages::contract;
 
 use super::{Failure, input, print, print_json};
 use crate::{
-    assembly,
+    app,
     broker::{BrokerError, Destination, Envelope, History, Lane, Outgoing},
     config::Config,
     hex::hex,
-    stages::{amend, validate},
+    stages::{self, amend, validate},
 };
 
 /// Publish applications and changes to RabbitMQ, each confirmed by the broker
@@ -50,7 +50,7 @@ struct Unconfirmed {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     let records = input::read(&args.files)?;
-    let broker = assembly::broker(&config)?;
+    let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
         return Err(Failure::usage("broker.url is memory: nothing would read the queue")
             .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         let (unconfirmed, problem) = match publisher.publish(chunk.iter().map(message).collect()).await {
             Ok(()) => (Vec::new(), String::new()),
             Err(BrokerError::NotConfirmed { unconfirmed, problem, .. }) => (unconfirmed, problem),
-            Err(error) => ((0..chunk.len()).collect(), crate::stage::chain(&error)),
+            Err(error) => ((0..chunk.len()).collect(), crate::fault::chain(&error)),
         };
         report.confirmed += chunk.len() - unconfirmed.len();
         bar.inc(chunk.len() as u64);

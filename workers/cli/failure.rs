@@ -5,8 +5,8 @@ use std::{fmt, process::ExitCode};
 use hosho_schema::db::DbError;
 
 use crate::{
-    assembly::AssemblyError,
-    failures::{EditError, OperationError},
+    app::AppError,
+    dead_letters::{EditError, OperationError},
 };
 
 /// A command that could not be carried out.
@@ -72,15 +72,15 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<AssemblyError> for Failure {
-    fn from(error: AssemblyError) -> Self {
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
         match error {
-            AssemblyError::Configuration { .. } => Self::configuration(error)
+            AppError::Configuration { .. } => Self::configuration(error)
                 .hint("correct it, then `hosho config check` tells whether all is right; templates: `hosho templates check`"),
-            AssemblyError::Unavailable { .. } => {
+            AppError::Unavailable { .. } => {
                 Self::unavailable(error).hint("`hosho config show` prints where it was looked for; try again when it is there")
             }
-            AssemblyError::Unmigrated { .. } => Self::unavailable(error).hint("run `hosho migrate`"),
+            AppError::Unmigrated { .. } => Self::unavailable(error).hint("run `hosho migrate`"),
         }
     }
 }

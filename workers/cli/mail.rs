@@ -3,7 +3,10 @@
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use clap::Subcommand;
-use hosho_schema::models::mail::{self, Filter, Listed, State};
+use hosho_schema::{
+    messages::DispatchV1,
+    models::mail::{self, Filter, Listed, State},
+};
 use serde::Serialize;
 
 use super::{
@@ -17,9 +20,8 @@ use super::{
 use crate::{
     broker::{Broker, Lane, Outgoing, Publisher},
     config::Config,
-    failures,
-    stage::Item,
-    stages::dispatch,
+    dead_letters,
+    pipeline::stage::Item,
     telemetry::Traceparent,
 };
 
@@ -255,7 +257,7 @@ async fn resolve(
     let way = if to == State::Pending { Some(Way::open(out, config).await?) } else { None };
     told.operation = Some(operation.id.clone());
     let id = listed.mail.id.clone();
-    let done = database.ask(move |db| failures::settle_mail(db, &operation, &id, before, to)).await;
+    let done = database.ask(move |db| dead_letters::settle_mail(db, &operation, &id, before, to)).await;
     let sent = match (&done, way) {
         (_, None) => Ok(()),
         (Ok(true), Some(way)) => way.send(request(&listed), config).await,
@@ -290,7 +292,7 @@ fn request(listed: &Listed) -> Outgoing {
         failed_id: None,
         replayed: false,
     };
-    dispatch::job(&item, &listed.guarantee_id, listed.revision)
+    item.successor(&DispatchV1 { guarantee: listed.guarantee_id.clone(), revision: listed.revision })
 }
 
 /// The way to the dispatch stage, opened before anything is changed.

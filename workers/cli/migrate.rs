@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use hosho_schema::db;
 
 use super::{Failure, existing, print, print_json};
-use crate::{assembly, config::Config};
+use crate::{app, config::Config};
 
 /// Bring the database's tables up to date
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     if args.check {
         existing(&config)?;
     }
-    let pool = assembly::pool(&config)?;
+    let pool = app::pool(&config)?;
     let work = move || {
         let mut connection = pool.get()?;
         let applied = if args.check { Vec::new() } else { db::migrate(&mut connection)? };

@@ -13,10 +13,10 @@ use super::{
     shared,
 };
 use crate::{
-    assembly::{self, Services},
-    batches::recover,
+    app::{self, App},
     broker::{BrokerError, Destination, Outgoing},
     config::Config,
+    jobs::recover,
 };
 
 /// Queue again what the database says was left between two stages
@@ -65,7 +65,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         )
     })?;
     let (_, stop) = tokio::sync::watch::channel(false);
-    let services = Arc::new(Services::open(&config, stop)?);
+    let services = Arc::new(App::open(&config, stop)?);
     let from = Arc::clone(&services);
     let found =
         tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Failure::internal)?;
@@ -108,7 +108,7 @@ fn by_stage(messages: &[Outgoing]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-async fn publish(queue: &assembly::Queue, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+async fn publish(queue: &app::Queue, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
     let mut publisher = queue.queue().publisher().await?;
     for chunk in messages.chunks(CHUNK) {
         publisher.publish(chunk.to_vec()).await?;

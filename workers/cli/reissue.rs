@@ -2,14 +2,14 @@
 
 use std::{process::ExitCode, sync::Arc};
 
-use hosho_schema::models::reissue::Selection;
+use hosho_schema::queries::run_selection::Selection;
 
 use super::{
     Failure, batch,
     moment::moment,
     selection::{Place, Who},
 };
-use crate::{assembly, config::Config, domain::number::GuaranteeNumber, drawing::Drawing};
+use crate::{app, config::Config, documents::revision::Drawing, domain::number::GuaranteeNumber};
 
 /// Issue guarantees again: what waits takes effect, else documents are drawn again
 #[derive(Debug, clap::Args)]
@@ -77,7 +77,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             numbers: numbers.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string()))?,
         }
     } else if let Some(obligee) = obligee {
-        if assembly::obligees(&config)?.get(&obligee).is_none() {
+        if app::obligees(&config)?.get(&obligee).is_none() {
             return Err(Failure::usage(format!("there is no obligee {obligee:?}"))
                 .hint("`hosho obligees list` shows their codes"));
         }
@@ -86,8 +86,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         Selection::Since { since: moment("--since", &since, database.clock.now())? }
     } else if template_changed {
         let drawing = Drawing::new(
-            Arc::new(assembly::press(&config)?),
-            Arc::new(assembly::keys(&config.keys)?),
+            Arc::new(app::press(&config)?),
+            Arc::new(app::keys(&config.keys)?),
             config.registry.url.clone(),
         );
         Selection::TemplateChanged { identity: drawing.identity() }

@@ -12,10 +12,10 @@ use hosho_schema::{
 
 use super::{Failure, existing, moment::moment, remark};
 use crate::{
-    assembly,
+    app,
     clock::Clock,
     config::Config,
-    failures::{self, Operation},
+    dead_letters::{self, Operation},
     stages,
 };
 
@@ -38,12 +38,12 @@ impl Place {
     /// Opens the database, which must be there and up to date.
     pub(super) async fn database(config: &Config) -> Result<Database, Failure> {
         existing(config)?;
-        let database = Database { pool: assembly::pool(config)?, clock: Clock::system() };
+        let database = Database { pool: app::pool(config)?, clock: Clock::system() };
         let pending = database.ask(hosho_schema::db::pending).await?;
         match pending.first() {
             None => Ok(database),
             Some(first) => {
-                Err(assembly::AssemblyError::Unmigrated { count: pending.len(), first: first.clone() }.into())
+                Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into())
             }
         }
     }
@@ -194,7 +194,7 @@ fn unknown(db: &mut Connection, stages: &[String], codes: &[String]) -> Result<V
             unknown.push(format!("there is no stage {stage:?}: {}", stages::NAMES.join(", ")));
         }
     }
-    for code in codes.iter().filter(|code| failures::advice(code).is_none()) {
+    for code in codes.iter().filter(|code| dead_letters::advice(code).is_none()) {
         if failed_message::counts(db, &Filter { codes: vec![code.clone()], ..Filter::default() })?.is_empty()
         {
             unknown

@@ -2,8 +2,9 @@
 
 use super::Failure;
 use crate::{
-    assembly::{self, Queue},
+    app::{self, Queue},
     config::Config,
+    stages,
 };
 
 /// Why a queue in this process is of no use to a command.
@@ -11,7 +12,7 @@ pub(super) const IN_PROCESS: &str = "broker.url is memory: no worker would get t
 
 /// The queue; one that only this process can use is refused, before anything is changed.
 pub(super) fn queue(config: &Config) -> Result<Queue, Failure> {
-    let queue = assembly::broker(config)?;
+    let queue = app::broker(config, stages::NAMES)?;
     if queue.in_process() {
         return Err(Failure::usage(IN_PROCESS)
             .hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));

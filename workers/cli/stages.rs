@@ -23,13 +23,13 @@ use super::{
     wording::counted,
 };
 use crate::{
-    assembly,
-    batches::recover,
+    app,
     broker::{Depth, Rung},
     config::Config,
-    failures,
-    pulse::{GONE_AFTER, Waiting},
-    stage::chain,
+    dead_letters,
+    fault::chain,
+    jobs::recover,
+    pipeline::heartbeat::{GONE_AFTER, Waiting},
     stages::NAMES,
 };
 
@@ -97,7 +97,7 @@ async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -
                     stage_control::all(db)?.iter().any(|control| control.stage == stage && control.paused);
                 return Ok(is_paused != paused);
             }
-            failures::set_stage(db, &operation, &stage, paused)
+            dead_letters::set_stage(db, &operation, &stage, paused)
         })
         .await?;
     if json {
@@ -200,7 +200,7 @@ const UNFINISHED: i64 = 5_000;
 async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Failure> {
     let now = database.clock.now();
     let told = database.ask(move |db| tell_from(db, now)).await?;
-    let queue = assembly::broker(config)?;
+    let queue = app::broker(config, NAMES)?;
     let depths = if queue.in_process() {
         Err(shared::IN_PROCESS.to_owned())
     } else {

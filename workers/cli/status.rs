@@ -10,15 +10,15 @@ use hosho_schema::{
         application,
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
-        status::{self, ApplicationStatus, CertificateStatus, GuaranteeStatus},
     },
+    queries::status::{self, ApplicationStatus, CertificateStatus, GuaranteeStatus},
     snapshots,
 };
 use serde::Serialize;
 
 use super::{Failure, existing, print, print_json, printable, printable_lines, selection::short};
 use crate::{
-    assembly,
+    app,
     config::Config,
     domain::{changes, number::GuaranteeNumber, wareki::in_tokyo, wording},
 };
@@ -122,7 +122,7 @@ impl Step {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
     existing(&config)?;
-    let pool = assembly::pool(&config)?;
+    let pool = app::pool(&config)?;
     let key =
         GuaranteeNumber::parse(&args.key).map_or_else(|_| args.key.clone(), |number| number.to_string());
     let work = move || {

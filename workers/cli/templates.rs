@@ -11,9 +11,12 @@ use serde::Serialize;
 
 use super::{Failure, print, print_json, printable_lines};
 use crate::{
-    assembly,
+    app,
     config::Config,
-    proofs::{self, Family, Pull},
+    documents::{
+        catalog::Family,
+        check::{self, Pull},
+    },
 };
 
 /// Least likeness (Jaro-Winkler, 0 to 1) of a name that is suggested.
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
 }
 
 fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
-    let results = proofs::all(&assembly::press(config)?);
+    let results = check::all(&app::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     if json {
         print_json(&results)?;
@@ -119,7 +122,7 @@ struct Listed {
 
 fn list(json: bool) -> Result<ExitCode, Failure> {
     let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
-    let listed: Vec<Listed> = proofs::templates()
+    let listed: Vec<Listed> = check::templates()
         .map(|(family, template)| Listed {
             template,
             becomes: becomes(&family),
@@ -158,8 +161,8 @@ fn preview(
         }
         None => None,
     };
-    let press = assembly::press(config)?;
-    let pull = proofs::pull(&press, family, template, sample);
+    let press = app::press(config)?;
+    let pull = check::pull(&press, family, template, sample);
     let pull = pull.ok_or_else(|| Failure::usage(format!("{template} has no sample {sample}")))?;
     let Pull { mut bytes, pages, warnings } = pull
         .map_err(|problem| Failure::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
@@ -193,8 +196,8 @@ fn template(typed: &str) -> Result<(Family, &'static str), Failure> {
     let name = typed.strip_suffix(".hbs").unwrap_or(typed);
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix("templates/").unwrap_or(name);
-    let name = known("template", name, proofs::templates().map(|(_, template)| template))?;
-    proofs::templates()
+    let name = known("template", name, check::templates().map(|(_, template)| template))?;
+    check::templates()
         .find(|(_, template)| *template == name)
         .ok_or_else(|| Failure::usage(format!("there is no template {name}")))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, print, print_json};
-use crate::{assembly, broker::BrokerError, config::Config};
+use crate::{app, broker::BrokerError, config::Config, stages};
 
 /// Compare exchanges and queues of RabbitMQ with what they should be, or declare them
 #[derive(Debug, clap::Args)]
@@ -34,7 +34,7 @@ enum Sub {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let broker = assembly::broker(&config)?;
+    let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
         return Err(Failure::usage("broker.url is memory: it has no topology")
             .hint("set HOSHO__BROKER__URL=amqp://…"));

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{Failure, print, print_json, selection::Place};
 use crate::{
-    assembly,
+    app,
     config::Config,
     domain::{changes::Life, number::GuaranteeNumber},
     keys::KeyRing,
@@ -75,7 +75,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
                 .map_err(|error| Failure::usage(error.to_string()))
         })
         .collect::<Result<_, _>>()?;
-    let keys = assembly::keys(&config.keys)?;
+    let keys = app::keys(&config.keys)?;
     let database = Place::database(&config).await?;
     let report = database
         .ask(move |db| if numbers.is_empty() { all(db, &keys) } else { some(db, &keys, &numbers) })

@@ -11,17 +11,20 @@ use tracing::{info, warn};
 
 use super::Failure;
 use crate::{
-    assembly::{self, Services},
-    batches::{
-        self,
-        nightly::{Beside, Nightly},
-        reissue::Settings,
-    },
+    app::{self, App},
     broker::{Broker, Lane, Source},
     config::Config,
-    failures::Ingester,
-    pulse::{self, Pulse},
-    runner::{self, Runner},
+    dead_letters::Ingester,
+    jobs::{
+        self,
+        run::Settings,
+        run_driver::{Beside, Nightly},
+    },
+    pipeline::{
+        heartbeat::{self, Pulse},
+        priority::Precedence,
+        runner::{self, Runner},
+    },
     stages,
 };
 
@@ -43,7 +46,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let broker = assembly::broker(&config)?;
+    let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
         return Err(Failure::usage("broker.url is memory: no other process could give these workers work")
             .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
@@ -51,7 +54,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     // First of all: a process that is stopped while it starts ends as cleanly as one that is at work.
     let (ask, stop) = watch::channel(false);
     stop_on_signal(ask)?;
-    let services = Arc::new(Services::open(&config, stop.clone())?);
+    let services = Arc::new(App::open(&config, stop.clone())?);
     services.require_migrated().await?;
     let mut stop_early = stop.clone();
     tokio::select! {
@@ -66,7 +69,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         .await
         .map_err(Failure::internal)?
         .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
-    let precedence = runner::Precedence::with_threads().map_err(Failure::internal)?;
+    let precedence = Precedence::with_threads().map_err(Failure::internal)?;
     let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone(), precedence);
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
     let mut tasks = JoinSet::new();
@@ -79,7 +82,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     ingest(&services, &broker.queue(), &stop, &mut tasks);
     tasks.spawn(pulse.run(services.pool.clone(), stop.clone()));
     tasks.spawn(nightly(&config, &services, broker.queue(), stop.clone(), true)?.run());
-    tasks.spawn(batches::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
+    tasks.spawn(jobs::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
     info!(
         stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") },
         concurrency, "The workers run"
@@ -120,7 +123,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 
 /// Takes in dead letters and unrouted messages.
 pub(super) fn ingest(
-    services: &Services,
+    services: &App,
     broker: &Arc<dyn Broker>,
     stop: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
@@ -139,7 +142,7 @@ pub(super) fn ingest(
 /// Looks after the nightly batch, or only after runs that are there.
 pub(super) fn nightly(
     config: &Config,
-    services: &Services,
+    services: &App,
     broker: Arc<dyn Broker>,
     stop: watch::Receiver<bool>,
     scheduled: bool,
@@ -150,7 +153,7 @@ pub(super) fn nightly(
         clock: services.clock.clone(),
         post: services.post.clone(),
         settings: Settings::new(config).map_err(Failure::configuration)?,
-        name: format!("{}:{}:{}", pulse::host(), std::process::id(), services.clock.now()),
+        name: format!("{}:{}:{}", heartbeat::host(), std::process::id(), services.clock.now()),
         scheduled,
         stop,
         beside: Beside::default(),
@@ -160,11 +163,11 @@ pub(super) fn nightly(
 /// The runner every consumer of this process is a clone of.
 pub(super) fn runner(
     config: &Config,
-    services: &Services,
+    services: &App,
     broker: Arc<dyn Broker>,
     stop: watch::Receiver<bool>,
     pulse: Pulse,
-    precedence: runner::Precedence,
+    precedence: Precedence,
 ) -> Runner {
     Runner {
         broker,
@@ -184,10 +187,10 @@ pub(super) fn runner(
 }
 
 /// Declares the topology; waits for a broker that is not up yet.
-async fn connect(broker: &assembly::Queue) {
+async fn connect(broker: &app::Queue) {
     let mut wait = Duration::from_secs(1);
     while let Err(error) = broker.apply_topology().await {
-        warn!(error = crate::stage::chain(&error), retry_in_ms = wait.as_millis(), "The broker is not ready");
+        warn!(error = crate::fault::chain(&error), retry_in_ms = wait.as_millis(), "The broker is not ready");
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(Duration::from_secs(30));
     }

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
-    batches::timetable::Misfire,
+    schedule::Misfire,
     secret::{Secret, SecretUrl},
 };
 

@@ -7,7 +7,7 @@
 //! - A correction is compared with its target, contract price included: a wrong price on a certificate is a mistake that shows.
 //! - Only the system that asked for a guarantee may change it: nobody else is told its number.
 //!
-//! Pure: who holds the guarantee locked meanwhile is the business of [`crate::changes`].
+//! Pure: who holds the guarantee locked meanwhile is the business of [`crate::stages::amend::decide`].
 
 use chrono::NaiveDate;
 use hosho_schema::{

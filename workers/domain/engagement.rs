@@ -13,7 +13,7 @@
 //! - Every broken rule is told with the others at once, also where the application is rejected for its own sake.
 //! - A 保証契約番号 is told to the system that asked for the guarantee, and to no other.
 //!
-//! Pure: who holds the row of the works locked meanwhile is the business of [`crate::decisions`].
+//! Pure: who holds the row of the works locked meanwhile is the business of [`crate::stages::validate::decide`].
 
 use std::fmt::Write as _;
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::letter::Parcel;
+use super::message::Parcel;
 use super::{MailerError, Reply, SendError};
 
 /// A folder that takes letters.

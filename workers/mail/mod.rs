@@ -25,9 +25,9 @@
 //! Replies of servers quote addresses; they are scrubbed before anyone can log or store them.
 
 mod address;
-mod context;
+pub mod delivery;
 mod folder;
-mod letter;
+mod message;
 mod smtp;
 
 use std::fmt;
@@ -35,9 +35,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use address::{is_mail_address, normal_mail_address};
-pub use context::MailContext;
 pub use folder::file_name;
-pub use letter::{Attachment, Letter, LetterError, Sender};
+pub use message::{Attachment, Letter, LetterError, Sender};
 pub use smtp::{Credentials, Security, SmtpSettings};
 
 /// What a mail server answered, without mail addresses: at most 400 characters on one line.
@@ -238,7 +237,7 @@ impl Mailer {
 
     /// Sends one letter and returns the server's reply to the final dot (for a folder: 250 and the file's name).
     pub async fn send(&self, letter: &Letter) -> Result<Reply, SendError> {
-        let parcel = letter::Parcel::pack(letter).map_err(SendError::Unsendable)?;
+        let parcel = message::Parcel::pack(letter).map_err(SendError::Unsendable)?;
         match &self.0 {
             Way::Smtp(relay) => relay.send(&parcel).await,
             Way::Folder(folder) => folder.write(parcel).await,

@@ -18,9 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use super::letter::Parcel;
+use super::message::Parcel;
 use super::{Cause, MailerError, Reply, SendError, Step};
-use crate::personal::scrub;
+use crate::redact::scrub;
 use crate::secret::Secret;
 
 /// How long an unused connection is kept: servers commonly close after one to five minutes.

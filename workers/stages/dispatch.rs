@@ -3,9 +3,9 @@
 //! In: [`DispatchV1`]. Out: the event `guarantee.issued`, or `guarantee.changed` for what a change has made. A mail goes out for an
 //! electronic certificate whose applicant wants one, unless a later revision has replaced it; everything else is only told.
 //!
-//! Safe to run twice, as far as SMTP allows: the [post room](crate::post) keeps a ledger with one row per mail, and knows
+//! Safe to run twice, as far as SMTP allows: the [post room](crate::mail::delivery) keeps a ledger with one row per mail, and knows
 //! for each whether the mail server has it. An `unknown` mail does not hold the guarantee back: its event says so, and
-//! the [schedule](crate::batches) sends it once more. Neither does a refused one: the event says so, and the refusal is a
+//! the [schedule](crate::jobs) sends it once more. Neither does a refused one: the event says so, and the refusal is a
 //! dead letter; an operator who replays it has the mail sent anew. A mail server that cannot be used at all costs no attempt: the runner keeps the batch and waits.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1},
+    messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1, StageMessage as _},
     models::{
         application::{self, Application},
         certificate::{self, Certificate, Kind as Made},
@@ -25,20 +25,19 @@ use hosho_schema::{
     snapshots,
 };
 
-use super::{missing, unreadable};
 use crate::{
-    assembly::Services,
-    broker::Outgoing,
+    app::App,
     clock::Clock,
-    mail::MailContext,
-    post::{self, Due, Post, Told},
-    stage::{Fault, Item, Leave, Reason, Stage, Verdicts},
+    documents::{issue_mail::MailContext, templates::Templates},
+    fault::{Fault, Reason},
+    mail::delivery::{self, Due, Post, Told},
+    pipeline::decode::decode,
+    pipeline::stage::{Item, Leave, Stage, Verdicts},
     telemetry::Traceparent,
-    templates::Templates,
 };
 
 /// The wire name.
-pub const NAME: &str = "dispatch";
+pub const NAME: &str = DispatchV1::STAGE;
 
 /// The stage.
 pub struct Dispatch {
@@ -86,22 +85,13 @@ enum Mailing {
 }
 
 impl Dispatch {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
             templates: Arc::clone(&services.templates),
             post: services.post.clone(),
         }
     }
-}
-
-/// The message that asks for the mail and the event of one revision.
-pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{guarantee}:{revision}"),
-        &DispatchV1 { guarantee: guarantee.to_owned(), revision },
-    )
 }
 
 impl Stage for Dispatch {
@@ -111,7 +101,7 @@ impl Stage for Dispatch {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<DispatchV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -141,15 +131,15 @@ impl Stage for Dispatch {
             .zip(found)
             .map(|(item, found)| {
                 let (certificate, guarantee) =
-                    found.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                    found.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
                 let (documents, mails) =
                     (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
                 let application = applications
                     .next()
                     .flatten()
-                    .ok_or_else(|| missing("application", &guarantee.application_id))?;
+                    .ok_or_else(|| Fault::missing("application", &guarantee.application_id))?;
                 let change = match &certificate.change_id {
-                    Some(id) => Some(changes.next().flatten().ok_or_else(|| missing("change", id))?),
+                    Some(id) => Some(changes.next().flatten().ok_or_else(|| Fault::missing("change", id))?),
                     None => None,
                 };
                 let replaced = targets.contains(&(guarantee.id.clone(), certificate.revision));
@@ -160,8 +150,10 @@ impl Stage for Dispatch {
 
     fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
         let certificate_id = facts.certificate.id.clone();
-        let arrived_at =
-            facts.certificate.arrived_at.ok_or_else(|| missing("arrival of certificate", &certificate_id))?;
+        let arrived_at = facts
+            .certificate
+            .arrived_at
+            .ok_or_else(|| Fault::missing("arrival of certificate", &certificate_id))?;
         let drawn = match facts.certificate.kind {
             Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
             Made::Cancellation => Some(Kind::Cancellation),
@@ -175,7 +167,7 @@ impl Stage for Dispatch {
                 .map(|document| document.sha256.clone())
         };
         let document_sha256 = drawn
-            .map(|kind| found(kind).ok_or_else(|| missing("document of certificate", &certificate_id)))
+            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &certificate_id)))
             .transpose()?;
         // The application's own trace, also when recovery or a re-send made this message.
         let trace = facts
@@ -274,7 +266,7 @@ impl Stage for Dispatch {
                 Err(fault) => Err(fault),
             });
         }
-        post::write(db, &entries, now)?;
+        delivery::write(db, &entries, now)?;
         certificate::set_completed(db, &completed, now)?;
         Ok(verdicts)
     }
@@ -282,7 +274,7 @@ impl Stage for Dispatch {
 
 /// The 変更 number that a revision made by a change is about, and 解約日 of a cancellation.
 fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
-    let read = |error| unreadable("certificate", &error);
+    let read = |error| Fault::unreadable("certificate", &error);
     Ok(match revision.kind {
         Made::New | Made::Amendment | Made::Correction => {
             (snapshots::read::<snapshots::Certificate>(&revision.content).map_err(read)?.revision, None)
@@ -307,16 +299,16 @@ impl Dispatch {
         let snapshot = application
             .snapshot
             .as_deref()
-            .ok_or_else(|| missing("accepted application", &application.id))?;
+            .ok_or_else(|| Fault::missing("accepted application", &application.id))?;
         let snapshot: snapshots::Application =
-            snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
+            snapshots::read(snapshot).map_err(|error| Fault::unreadable("application", &error))?;
         let wanted = snapshot.mail_address.filter(|_| guarantee.medium == MediumV1::Electronic);
         let Some(recipient) = wanted else { return Ok(Mailing::NotWanted) };
         if mails.iter().any(|mail| mail.recipient == recipient && mail.state == State::Accepted) {
             return Ok(Mailing::Accepted);
         }
-        let issued: snapshots::Certificate =
-            snapshots::read(&certificate.content).map_err(|error| unreadable("certificate", &error))?;
+        let issued: snapshots::Certificate = snapshots::read(&certificate.content)
+            .map_err(|error| Fault::unreadable("certificate", &error))?;
         let values = MailContext::new(&issued, self.post.attach_notice);
         let render = |name: &str| {
             self.templates
@@ -362,7 +354,7 @@ mod tests {
     use crate::{
         broker::Lane,
         mail::{Mailer, Security, SmtpSettings},
-        stages::trial::{Trial, event, example, paper},
+        stages::harness::{Trial, event, example, paper},
     };
     use hosho_schema::models::mail as ledger;
 

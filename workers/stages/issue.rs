@@ -11,36 +11,35 @@ use std::{collections::HashMap, sync::Arc};
 use chrono::NaiveDate;
 use hosho_schema::{
     db::Connection,
-    messages::IssueV1,
-    models::{
-        application, chain_head,
-        issue::{self, GuaranteeDraft},
-    },
+    messages::{IssueV1, MintV1, StageMessage as _},
+    models::{application, chain_head},
+    queries::issue::{self, GuaranteeDraft},
     snapshots::{self, Application},
 };
 use tracing::info;
 
-use super::{mint, missing, unreadable};
 use crate::{
-    assembly::{Data, Services},
-    broker::Outgoing,
+    app::App,
     clock::Clock,
     domain::{
         number::{self, GuaranteeNumber, NumberError},
         wareki,
     },
-    issuance::draw_up,
+    fault::{Fault, Reason},
     keys::KeyRing,
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    pipeline::decode::decode,
+    pipeline::stage::{Item, Stage, Verdicts},
+    reference::ReferenceData,
+    reference::certificate::draw_up,
 };
 
 /// The wire name.
-pub const NAME: &str = "issue";
+pub const NAME: &str = IssueV1::STAGE;
 
 /// The stage.
 pub struct Issue {
     clock: Clock,
-    data: Arc<Data>,
+    data: Arc<ReferenceData>,
     keys: Arc<KeyRing>,
 }
 
@@ -54,22 +53,13 @@ pub struct Outcome {
 }
 
 impl Issue {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
             data: Arc::clone(&services.data),
             keys: Arc::clone(&services.keys),
         }
     }
-}
-
-/// The message that asks for one guarantee.
-pub(crate) fn job<J>(item: &Item<J>, application: &str, line: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{application}:{line}"),
-        &IssueV1 { application: application.to_owned(), line },
-    )
 }
 
 impl Stage for Issue {
@@ -79,7 +69,7 @@ impl Stage for Issue {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<IssueV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -95,16 +85,17 @@ impl Stage for Issue {
             .map(|(item, row)| {
                 let snapshot = row
                     .and_then(|row| row.snapshot)
-                    .ok_or_else(|| missing("accepted application", &item.job.application))?;
-                snapshots::read(&snapshot).map_err(|error| unreadable("application", &error))
+                    .ok_or_else(|| Fault::missing("accepted application", &item.job.application))?;
+                snapshots::read(&snapshot).map_err(|error| Fault::unreadable("application", &error))
             })
             .collect())
     }
 
     fn decide(&self, item: &Item<IssueV1>, application: Application) -> Result<Outcome, Fault> {
         // The application exists, so its name is one of ours.
-        let no_line =
-            || missing(&format!("product line {} of application", item.job.line), &item.job.application);
+        let no_line = || {
+            Fault::missing(&format!("product line {} of application", item.job.line), &item.job.application)
+        };
         let line = usize::try_from(item.job.line).map_err(|_| no_line())?;
         let asked = application.products.get(line).ok_or_else(no_line)?;
         let issued_on = wareki::in_tokyo(self.clock.now()).date_naive();
@@ -130,7 +121,7 @@ impl Stage for Issue {
         let issued = issue::issue(db, &drafts, now, |draft, sequence| {
             let outcome = outcomes
                 .get(&(draft.application_id.as_str(), draft.line))
-                .ok_or_else(|| missing("draft of guarantee", &draft.application_id))?;
+                .ok_or_else(|| Fault::missing("draft of guarantee", &draft.application_id))?;
             self.draw_up(outcome, sequence)
         })?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
@@ -151,7 +142,10 @@ impl Stage for Issue {
                         "Guarantee issued"
                     );
                 }
-                Ok(vec![mint::job(item, &issued.guarantee.id, issued.certificate.revision)])
+                Ok(vec![item.successor(&MintV1 {
+                    guarantee: issued.guarantee.id,
+                    revision: issued.certificate.revision,
+                })])
             })
             .collect())
     }
@@ -179,7 +173,7 @@ impl Issue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::trial::{Trial, example};
+    use crate::stages::harness::{Trial, example};
 
     #[tokio::test]
     async fn each_line_gets_the_next_number_once() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hosho_schema::{
     db::Connection,
-    messages::{MediumV1, MintV1},
+    messages::{MediumV1, MintV1, RenderV1, StageMessage as _},
     models::{
         authentication_key::{self, AuthenticationKey as Row},
         certificate,
@@ -18,17 +18,17 @@ use hosho_schema::{
 };
 use tracing::info;
 
-use super::{missing, render};
 use crate::{
-    assembly::Services,
-    broker::Outgoing,
+    app::App,
     clock::Clock,
+    fault::{Fault, Reason},
     keys::{AuthenticationKey, KeyError, KeyRing},
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    pipeline::decode::decode,
+    pipeline::stage::{Item, Stage, Verdicts},
 };
 
 /// The wire name.
-pub const NAME: &str = "mint";
+pub const NAME: &str = MintV1::STAGE;
 
 /// The stage.
 pub struct Mint {
@@ -48,18 +48,9 @@ pub struct Outcome {
 }
 
 impl Mint {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self { clock: services.clock.clone(), keys: Arc::clone(&services.keys) }
     }
-}
-
-/// The message that asks for the key of a guarantee.
-pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{guarantee}:{revision}"),
-        &MintV1 { guarantee: guarantee.to_owned(), revision },
-    )
 }
 
 impl Stage for Mint {
@@ -69,7 +60,7 @@ impl Stage for Mint {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<MintV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
@@ -83,8 +74,8 @@ impl Stage for Mint {
             .zip(certificates)
             .zip(minted)
             .map(|((item, certificate), minted)| {
-                let (_, guarantee) =
-                    certificate.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                let (_, guarantee) = certificate
+                    .ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
                 let due = guarantee.medium == MediumV1::Electronic && minted.is_none();
                 Ok(Facts { number: guarantee.number, due })
             })
@@ -122,7 +113,11 @@ impl Stage for Mint {
                         "Authentication key minted"
                     );
                 }
-                Ok(vec![render::job(item, &item.job.guarantee, item.job.revision)])
+                Ok(vec![item.successor(&RenderV1 {
+                    guarantee: item.job.guarantee.clone(),
+                    revision: item.job.revision,
+                    run: None,
+                })])
             })
             .collect())
     }
@@ -131,7 +126,7 @@ impl Stage for Mint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::trial::{Trial, example, paper};
+    use crate::stages::harness::{Trial, example, paper};
 
     #[tokio::test]
     async fn a_key_is_minted_once_and_opens_to_what_its_hash_says() {

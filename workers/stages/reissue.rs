@@ -15,7 +15,7 @@ use std::{collections::HashSet, sync::Arc};
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{ChangeEffectV1, ForeseenV1, ReissueV1, ViolationV1},
+    messages::{ChangeEffectV1, ForeseenV1, MintV1, ReissueV1, RenderV1, StageMessage as _, ViolationV1},
     models::{
         certificate::{self, Certificate as Revision, chained_sha256},
         chain_head::{self, ChainHead},
@@ -27,28 +27,31 @@ use hosho_schema::{
 };
 use tracing::info;
 
-use super::{amend, mint, missing, render, unreadable};
+use super::amend;
 use crate::{
-    assembly::{Data, Services},
+    app::App,
     broker::Outgoing,
-    changes,
     clock::Clock,
     domain::{
         changes::{Life, Outcome as Effect},
         violation::Violation,
         wareki,
     },
+    fault::{Fault, Reason},
     keys::KeyRing,
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    pipeline::decode::decode,
+    pipeline::stage::{Item, Stage, Verdicts},
+    reference::ReferenceData,
+    stages::amend::decide,
 };
 
 /// The wire name.
-pub const NAME: &str = "reissue";
+pub const NAME: &str = ReissueV1::STAGE;
 
 /// The stage.
 pub struct Reissue {
     clock: Clock,
-    data: Arc<Data>,
+    data: Arc<ReferenceData>,
     keys: Arc<KeyRing>,
 }
 
@@ -79,28 +82,13 @@ pub struct Outcome {
 }
 
 impl Reissue {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
             data: Arc::clone(&services.data),
             keys: Arc::clone(&services.keys),
         }
     }
-}
-
-/// The message that asks for what waits up to an urgent change.
-pub(super) fn urgent<J>(item: &Item<J>, guarantee: &str, change: &str) -> Outgoing {
-    item.successor(NAME, change, &ReissueV1 { guarantee: guarantee.to_owned(), run: None, redraw: false })
-}
-
-/// The business key of the message that a run sends for a guarantee.
-pub(crate) fn key(run: &str, guarantee: &str) -> String {
-    format!("{run}:{guarantee}")
-}
-
-/// AMQP `message_id` of that message.
-pub(crate) fn message_id(run: &str, guarantee: &str) -> String {
-    ids::message(NAME, &key(run, guarantee))
 }
 
 impl Stage for Reissue {
@@ -110,7 +98,7 @@ impl Stage for Reissue {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<ReissueV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -157,7 +145,7 @@ fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts,
         .zip(guarantees)
         .zip(revisions.into_iter().zip(pending))
         .map(|((id, guarantee), (revisions, pending))| {
-            let guarantee = guarantee.ok_or_else(|| missing("guarantee", id))?;
+            let guarantee = guarantee.ok_or_else(|| Fault::missing("guarantee", id))?;
             Ok(Facts { guarantee, revisions, pending })
         })
         .collect())
@@ -235,9 +223,9 @@ impl Reissue {
             (Vec::new(), Vec::new(), Vec::new());
         for row in due(item, pending) {
             let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
-                .map_err(|error| unreadable("change", &error))?;
+                .map_err(|error| Fault::unreadable("change", &error))?;
             let effect = life.apply(&change, today, |after, revision| {
-                changes::draw_up(&self.data, guarantee, after, revision, today).map_err(Trouble::Fault)
+                decide::draw_up(&self.data, guarantee, after, revision, today).map_err(Trouble::Fault)
             });
             let settlement =
                 |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
@@ -339,13 +327,22 @@ fn follow(item: &Item<ReissueV1>, outcome: &mut Outcome, of_runs: &mut Vec<Made>
     let mut messages = std::mem::take(&mut outcome.events);
     // What follows is found under the application, as everything of its guarantee.
     let item = &Item { correlation_id: Some(outcome.application.clone()), ..item.clone() };
-    messages.extend(outcome.incomplete.iter().map(|revision| mint::job(item, guarantee, *revision)));
+    messages.extend(
+        outcome
+            .incomplete
+            .iter()
+            .map(|revision| item.successor(&MintV1 { guarantee: guarantee.clone(), revision: *revision })),
+    );
     let Some(run) = &item.job.run else { return messages };
     let (first, last) = (outcome.incomplete.first().copied(), outcome.incomplete.last().copied());
     let (made, revisions) = match first.zip(last) {
         Some(revisions) => (ItemOutcome::Reissued, Some(revisions)),
         None if item.job.redraw => {
-            messages.push(render::again(item, guarantee, outcome.current, run));
+            messages.push(item.successor(&RenderV1 {
+                guarantee: guarantee.clone(),
+                revision: outcome.current,
+                run: Some(run.clone()),
+            }));
             (ItemOutcome::Redrawn, None)
         }
         None => (ItemOutcome::Unchanged, None),

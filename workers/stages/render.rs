@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use hosho_schema::{
     db::Connection,
-    messages::{GuaranteeRedrawnV1, RenderV1},
+    messages::{DispatchV1, GuaranteeRedrawnV1, RenderV1, StageMessage as _},
     models::{
         authentication_key,
         certificate::{self, Certificate as Revision},
@@ -22,18 +22,20 @@ use hosho_schema::{
 };
 use tracing::info;
 
-use super::{dispatch, missing, unreadable};
 use crate::{
-    assembly::Services,
-    broker::Outgoing,
+    app::App,
     clock::Clock,
-    documents::{DocumentError, Documents, Stored},
-    drawing::Drawing,
-    stage::{Fault, Item, Leave, Reason, Stage, Verdicts},
+    documents::{
+        revision::Drawing,
+        store::{DocumentError, Documents, Stored},
+    },
+    fault::{Fault, Reason},
+    pipeline::decode::decode,
+    pipeline::stage::{Item, Leave, Stage, Verdicts},
 };
 
 /// The wire name.
-pub const NAME: &str = "render";
+pub const NAME: &str = RenderV1::STAGE;
 
 /// The stage.
 pub struct Render {
@@ -63,10 +65,10 @@ pub struct Outcome {
 }
 
 impl Render {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
-            drawing: Drawing::of(services),
+            drawing: services.revision_renderer(),
             documents: services.documents.clone(),
         }
     }
@@ -101,21 +103,6 @@ impl Render {
     }
 }
 
-/// The message that asks for the documents of one revision.
-pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{guarantee}:{revision}"),
-        &RenderV1 { guarantee: guarantee.to_owned(), revision, run: None },
-    )
-}
-
-/// The message that asks for documents that are there already to be drawn again, by a run.
-pub(super) fn again<J>(item: &Item<J>, guarantee: &str, revision: i64, run: &str) -> Outgoing {
-    let message = RenderV1 { guarantee: guarantee.to_owned(), revision, run: Some(run.to_owned()) };
-    item.successor(NAME, &format!("{guarantee}:{revision}:{run}"), &message)
-}
-
 impl Stage for Render {
     const NAME: &'static str = NAME;
     // A certificate and its notice have 110 KB, and take four times as much while they are drawn.
@@ -125,7 +112,7 @@ impl Stage for Render {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<RenderV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -145,7 +132,7 @@ impl Stage for Render {
             .zip(sealed)
             .map(|((item, issued), sealed)| {
                 let (revision, guarantee) =
-                    issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
+                    issued.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
                 let again =
                     item.job.run.as_ref().and_then(|run| again.remove(&(revision.id.clone(), run.clone())));
                 Ok(Facts {
@@ -163,7 +150,7 @@ impl Stage for Render {
         let arrives = revision.arrived_at.is_none();
         let redraws = item.job.run.is_some();
         if redraws && arrives {
-            return Err(missing("arrival of certificate", &revision.id));
+            return Err(Fault::missing("arrival of certificate", &revision.id));
         }
         let due = if redraws { again.is_none() } else { arrives };
         let drawn = if due { self.drawing.documents(&revision, sealed.as_ref())? } else { Vec::new() };
@@ -229,7 +216,10 @@ impl Stage for Render {
                         "The certificate arrived in the registry"
                     );
                 }
-                Ok(vec![dispatch::job(item, &item.job.guarantee, item.job.revision)])
+                Ok(vec![item.successor(&DispatchV1 {
+                    guarantee: item.job.guarantee.clone(),
+                    revision: item.job.revision,
+                })])
             })
             .collect())
     }
@@ -255,7 +245,7 @@ fn redrawn(
     certificate_sha256: String,
 ) -> Result<GuaranteeRedrawnV1, Fault> {
     let content: Certificate =
-        snapshots::read(&revision.content).map_err(|error| unreadable("certificate", &error))?;
+        snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
     Ok(GuaranteeRedrawnV1 { number: guarantee.number, revision: content.revision, certificate_sha256 })
 }
 
@@ -271,7 +261,7 @@ const fn prefix(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::trial::{Trial, example, now, paper};
+    use crate::stages::harness::{Trial, example, now, paper};
 
     #[tokio::test]
     async fn documents_are_drawn_once_and_the_arrival_stays() {

@@ -1,19 +1,20 @@
 //! The schedule and the runs of the nightly batch: slots are given out once, pages are added whole, leases change hands.
 
 use hosho::{
-    batches::{
-        reissue::{self, Order, Settings, turn},
-        report::Addresses,
-        timetable::{Misfire, Timetable},
-    },
     clock::Clock,
-    failures::Operation,
+    dead_letters::Operation,
+    jobs::{
+        run::{self, Order, Settings, turn},
+        run_report::Addresses,
+    },
+    schedule::{Misfire, Timetable},
 };
-use hosho_schema::models::{
-    job_run::{self, Begun, Run, State as RunState},
-    outbox,
-    reissue::{Selection, page},
-    run_item,
+use hosho_schema::{
+    models::{
+        job_run::{self, Begun, Run, State as RunState},
+        outbox, run_item,
+    },
+    queries::run_selection::{Selection, page},
 };
 
 use super::*;
@@ -55,7 +56,7 @@ fn ended(c: &mut Connection, run: &Run) {
 
 fn by_hand(c: &mut Connection, clock: &Clock) -> Begun {
     let operation = Operation::new(clock, "reissue", "hanako", "a test");
-    reissue::begin(c, &operation, &Order { selection: Selection::All, rate: 10, slot: None }).unwrap()
+    run::begin(c, &operation, &Order { selection: Selection::All, rate: 10, slot: None }).unwrap()
 }
 
 on_both_databases! {
@@ -223,7 +224,7 @@ on_both_databases! {
     fn selections_find_what_they_are_about(database: &Database) {
         let c = &mut database.get();
         let all = issued(c, "a", 3);
-        let count = |c: &mut Connection, selection: &Selection| hosho_schema::models::reissue::count(c, selection, at(100)).unwrap();
+        let count = |c: &mut Connection, selection: &Selection| hosho_schema::queries::run_selection::count(c, selection, at(100)).unwrap();
         let found = |c: &mut Connection, selection: &Selection| -> i64 {
             let (mut found, mut after) = (0, String::new());
             loop {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hosho::failures::{Left, LeftOut, planned};
+use hosho::dead_letters::{Left, LeftOut, planned};
 use hosho_schema::models::audit::{self, Entry};
 use hosho_schema::models::failed_message::{
     self, Attempt, Filter, Letter, OPEN, Origin, Progress, Recorded, State, record,

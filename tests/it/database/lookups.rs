@@ -1,16 +1,18 @@
 //! What is looked up by its ids is found by them, whatever else is asked of it.
 
 use hosho::{
-    batches::reissue::{self, Order},
     clock::Clock,
-    failures::Operation,
+    dead_letters::Operation,
+    jobs::run::{self, Order},
 };
 use hosho_schema::messages::ChangeKindV1;
-use hosho_schema::models::{
-    change::{self, Change},
-    job_run::{self, Begun, Run},
-    reissue::Selection,
-    run_item,
+use hosho_schema::{
+    models::{
+        change::{self, Change},
+        job_run::{self, Begun, Run},
+        run_item,
+    },
+    queries::run_selection::Selection,
 };
 
 use super::*;
@@ -123,7 +125,7 @@ fn no_row_is_looked_up_by_what_holds_of_few() {
     let clock = Clock::fixed(at(3));
     let operation = Operation::new(&clock, "reissue", "hanako", "a test");
     let order = Order { selection: Selection::All, rate: 10, slot: None };
-    let Begun::Ours(run) = reissue::begin(&mut connect(), &operation, &order).unwrap() else {
+    let Begun::Ours(run) = run::begin(&mut connect(), &operation, &order).unwrap() else {
         panic!("another run is there")
     };
     let go_through = |id: &str| {

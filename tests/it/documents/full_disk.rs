@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
-use hosho::documents::Documents;
+use hosho::documents::store::Documents;
 
 /// A file system of its own, gone with this value.
 struct Disk(tempfile::TempDir);

@@ -14,9 +14,8 @@ use std::{
 
 use chrono::{NaiveDate, NaiveDateTime};
 use hosho::{
-    papers::Press,
+    documents::{renderer::Press, templates::Templates},
     pdf::{FontPaths, Fonts, Pictures},
-    templates::Templates,
 };
 use hosho_schema::snapshots::Certificate;
 

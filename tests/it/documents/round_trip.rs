@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosho::{papers::PaperError, templates::TEMPLATES};
+use hosho::documents::{renderer::PaperError, templates::TEMPLATES};
 use hosho_schema::snapshots::{Certificate, Channel};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rayon::prelude::*;

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use hosho::{clock::Clock, hex::hex, papers::Press};
+use hosho::{clock::Clock, documents::renderer::Press, hex::hex};
 use hosho_schema::{messages::ProductV1, snapshots::Certificate};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};

@@ -120,7 +120,7 @@ const CODES_END: &str = "<!-- end of codes -->";
 
 fn table_of_codes() -> String {
     let row = |(code, advice): (&str, &str)| format!("| `{code}` | {} |\n", advice.replace('|', "\\|"));
-    let rows: String = hosho::failures::codes().map(row).collect();
+    let rows: String = hosho::dead_letters::codes().map(row).collect();
     format!("| code | what to do |\n|---|---|\n{rows}")
 }
 

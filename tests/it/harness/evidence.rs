@@ -8,11 +8,7 @@ use std::{
 };
 
 use hosho::keys::KeyRing;
-use hosho_schema::{
-    ids,
-    messages::MediumV1,
-    models::{authentication_key, status::ApplicationStatus},
-};
+use hosho_schema::{ids, messages::MediumV1, models::authentication_key, queries::status::ApplicationStatus};
 use lapin::types::ShortString;
 use serde_json::Value;
 

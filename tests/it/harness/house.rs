@@ -14,6 +14,7 @@ use hosho::broker::{
 use hosho_schema::{
     db::Pool,
     models::{self, mail::State},
+    queries,
 };
 
 use super::{
@@ -161,11 +162,11 @@ impl House {
     }
 
     /// Everything known of the applications with these (source, id).
-    pub fn statuses(&self, keys: &[(String, String)]) -> Vec<models::status::ApplicationStatus> {
+    pub fn statuses(&self, keys: &[(String, String)]) -> Vec<queries::status::ApplicationStatus> {
         let ids: Vec<String> =
             keys.iter().map(|(source, id)| hosho_schema::ids::application(source, id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        self.with_database(|db| models::status::status(db, &ids)).unwrap().into_iter().flatten().collect()
+        self.with_database(|db| queries::status::status(db, &ids)).unwrap().into_iter().flatten().collect()
     }
 
     /// Waits until `certificates` certificates are complete.
@@ -173,7 +174,7 @@ impl House {
         &self,
         keys: &[(String, String)],
         certificates: usize,
-    ) -> Vec<models::status::ApplicationStatus> {
+    ) -> Vec<queries::status::ApplicationStatus> {
         eventually(&format!("{certificates} complete certificates"), LIMIT, || {
             let statuses = self.statuses(keys);
             let complete = statuses
@@ -269,7 +270,7 @@ impl House {
 
     /// Counts mails by their state in the ledger.
     #[expect(clippy::unused_self, reason = "reads like the other counts of a house")]
-    pub fn mails(&self, statuses: &[models::status::ApplicationStatus], state: State) -> usize {
+    pub fn mails(&self, statuses: &[queries::status::ApplicationStatus], state: State) -> usize {
         statuses
             .iter()
             .flat_map(|status| &status.guarantees)

@@ -13,9 +13,12 @@ use hosho::{
         rabbit::{Rabbit, RabbitOptions},
     },
     clock::Clock,
-    pulse::Pulse,
-    runner::{Runner, Settings},
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    fault::{Fault, Reason},
+    pipeline::{
+        heartbeat::Pulse,
+        runner::{Runner, Settings},
+        stage::{Item, Stage, Verdicts},
+    },
     stages::NAMES,
 };
 use hosho_schema::db::{Connection, Pool};
@@ -122,7 +125,7 @@ fn the_process_that_dies() {
             },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
-            precedence: hosho::runner::Precedence::default(),
+            precedence: hosho::pipeline::priority::Precedence::default(),
         };
         let running =
             tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));

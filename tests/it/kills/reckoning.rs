@@ -8,12 +8,14 @@ use std::{
 };
 
 use hosho::keys::{ALPHABET, KEY_LENGTH, KeyRing};
-use hosho_schema::models::{
-    authentication_key,
-    certificate::chained_sha256,
-    document::Kind,
-    mail::{Mail, State},
-    status::{ApplicationStatus, CertificateStatus, GuaranteeStatus},
+use hosho_schema::{
+    models::{
+        authentication_key,
+        certificate::chained_sha256,
+        document::Kind,
+        mail::{Mail, State},
+    },
+    queries::status::{ApplicationStatus, CertificateStatus, GuaranteeStatus},
 };
 use sha2::{Digest as _, Sha256};
 

@@ -5,19 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hosho::{assembly::Services, drawing::Drawing, hex::hex, mail::file_name};
+use hosho::{app::App, hex::hex, mail::file_name};
 use hosho_schema::{
     db::Connection,
     ids,
     models::{
-        authentication_key,
-        certificate::chained_sha256,
-        counts,
-        document::Kind,
-        failed_message,
-        mail::State,
-        status::{ApplicationStatus, CertificateStatus, GuaranteeStatus, status},
+        authentication_key, certificate::chained_sha256, counts, document::Kind, failed_message, mail::State,
     },
+    queries::status::{ApplicationStatus, CertificateStatus, GuaranteeStatus, status},
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -38,14 +33,7 @@ pub struct Books {
 
 impl Books {
     /// Compares all, enters it, and clears the files away.
-    pub fn balance(
-        &mut self,
-        services: &Services,
-        folder: &Path,
-        source: &str,
-        sent: &Sent,
-        record: &Record,
-    ) {
+    pub fn balance(&mut self, services: &App, folder: &Path, source: &str, sent: &Sent, record: &Record) {
         let expected = Expected::of(sent, &record.decided);
         let mut db = services.pool.get().unwrap();
         let ids: Vec<String> = expected.applications.keys().map(|id| ids::application(source, id)).collect();
@@ -176,7 +164,7 @@ fn are_failed(db: &mut Connection, sent: &Sent) {
 /// The documents of one guarantee, drawn again from its rows: the notice that was sent holds the key that the registry knows.
 fn documents_are_what_is_drawn(
     db: &mut Connection,
-    services: &Services,
+    services: &App,
     issued: &[(&GuaranteeStatus, &CertificateStatus)],
 ) {
     let electronic = issued.iter().find(|(found, _)| found.key_minted_at.is_some());
@@ -185,7 +173,7 @@ fn documents_are_what_is_drawn(
         .unwrap()
         .remove(0)
         .map(|row| (row.data_key_id, row.sealed));
-    let drawn = Drawing::of(services).documents(&revision.certificate, key.as_ref()).unwrap();
+    let drawn = services.revision_renderer().documents(&revision.certificate, key.as_ref()).unwrap();
     let drawn: Vec<(Kind, String)> =
         drawn.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
     let stored: Vec<(Kind, String)> =

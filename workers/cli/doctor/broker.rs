@@ -2,14 +2,14 @@
 
 use super::{super::wording::counted, Report, skew};
 use crate::{
-    assembly::{self, Queue},
+    app::{self, Queue},
     broker::{
         Depth,
         rabbit::{Rabbit, examine::examine},
     },
     clock::Clock,
     config::Config,
-    stage::chain,
+    fault::chain,
     stages::NAMES,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 const DEEP: u64 = 10_000;
 
 pub(super) async fn look(report: &mut Report, config: &Config, database_is_there: bool) {
-    let queue = match assembly::broker(config) {
+    let queue = match app::broker(config, NAMES) {
         Ok(Queue::Rabbit(rabbit)) => rabbit,
         Ok(Queue::Memory(_)) => {
             report.ok("broker", "in process: nothing to look at between two runs");

@@ -23,7 +23,7 @@ use super::{
     },
     Report, skew,
 };
-use crate::{assembly, config::Config, pulse::GONE_AFTER, stage::chain};
+use crate::{app, config::Config, fault::chain, pipeline::heartbeat::GONE_AFTER, stages};
 
 /// A batch in hand for longer than this is stuck: the longest dialogue with a mail server is shorter.
 const STUCK: TimeDelta = TimeDelta::minutes(15);
@@ -76,7 +76,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
             tell_work(
                 report,
                 &told,
-                assembly::broker(config).is_ok_and(|queue| !queue.in_process()),
+                app::broker(config, stages::NAMES).is_ok_and(|queue| !queue.in_process()),
                 database.clock.now(),
             );
             Some(told)

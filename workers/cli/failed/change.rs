@@ -12,7 +12,7 @@ use super::super::{
     selection::{Database, Selection, Who, beginning, short},
     wording::counted,
 };
-use crate::failures::{self, Left, LeftOut, Moved, Operation, OperationError};
+use crate::dead_letters::{self, Left, LeftOut, Moved, Operation, OperationError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -64,11 +64,11 @@ impl Kept {
 type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Moved, OperationError>;
 
 pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args, database, ("failed.discard", &OPEN, failures::discard)).await
+    change(&args, database, ("failed.discard", &OPEN, dead_letters::discard)).await
 }
 
 pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args, database, ("failed.restore", &[State::Discarded], failures::restore)).await
+    change(&args, database, ("failed.restore", &[State::Discarded], dead_letters::restore)).await
 }
 
 async fn change(
@@ -83,7 +83,7 @@ async fn change(
     let id = operation.id.clone();
     let from = from.to_vec();
     let Moved { messages, left } = if who.dry_run {
-        database.ask(move |db| failures::planned(db, &filter, &from)).await?
+        database.ask(move |db| dead_letters::planned(db, &filter, &from)).await?
     } else {
         database.ask(move |db| change(db, &operation, &filter)).await?
     };
@@ -141,7 +141,7 @@ pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let (noted, note) = (fingerprint.clone(), text.clone());
-    database.ask(move |db| failures::note(db, &operation, &noted, &note)).await?;
+    database.ask(move |db| dead_letters::note(db, &operation, &noted, &note)).await?;
     if args.json {
         print_json(&serde_json::json!({ "group": fingerprint, "note": text }))?;
     } else {

@@ -13,7 +13,7 @@ use super::super::{
     Failure, harmless_json, print, print_json, printable, remark,
     selection::{Database, Who, beginning, complete_one, short},
 };
-use crate::failures::{
+use crate::dead_letters::{
     self, Change, EditError, Edits, Operation, OperationError, assignment, check_edit, diff, masked_path,
     masked_text,
 };
@@ -68,7 +68,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         .await?
         .pop()
         .ok_or_else(|| Failure::found(anyhow::anyhow!("it is gone")))?;
-    failures::editable(&row)?;
+    dead_letters::editable(&row)?;
     let stage = args.stage.clone().unwrap_or_else(|| row.stage.clone());
     let (payload, draft) = match reveal {
         Some(reveal) => {
@@ -86,7 +86,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         check_edit(&row, &stage, payload)?;
         None
     } else {
-        let edited = database.ask(move |db| failures::edit(db, &operation, &row, &stage, payload)).await;
+        let edited = database.ask(move |db| dead_letters::edit(db, &operation, &row, &stage, payload)).await;
         match (edited, draft) {
             (Ok(edited), _) => Some(edited.id),
             (Err(failure), Some(draft)) => return Err(draft.keep(failure)),
@@ -134,7 +134,7 @@ async fn in_editor(
 ) -> Result<(Vec<u8>, Draft), Failure> {
     let draft = Draft::of(&row.payload)?;
     let id = row.id.clone();
-    database.ask(move |db| failures::reveal(db, &reveal, &[&id])).await?;
+    database.ask(move |db| dead_letters::reveal(db, &reveal, &[&id])).await?;
     loop {
         let payload = draft.edited()?;
         match check_edit(row, stage, payload.clone()) {

@@ -21,7 +21,7 @@ use super::{
     },
     States,
 };
-use crate::failures::advice;
+use crate::dead_letters::advice;
 
 /// What failed, by cause, the largest group first
 #[derive(Debug, clap::Args)]

@@ -16,7 +16,7 @@ use super::{
     Shown, States,
 };
 use crate::{
-    failures::{self, masked, masked_headers, masked_word},
+    dead_letters::{self, masked, masked_headers, masked_word},
     hex::hex,
 };
 
@@ -134,7 +134,7 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
         let revealed = ids.clone();
         database
             .ask(move |db| {
-                failures::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())
+                dead_letters::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())
             })
             .await?;
     }

@@ -25,8 +25,8 @@ use super::{
     Shown,
 };
 use crate::{
-    failures::{self, advice, masked, masked_headers},
-    stage::Reason,
+    dead_letters::{self, advice, masked, masked_headers},
+    fault::Reason,
 };
 
 /// Everything about one failed message: why it failed, what it holds, what was done about it
@@ -80,7 +80,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
     let id = complete_one(database, &args.id).await?;
     if args.reveal && !args.who.dry_run {
         let (operation, id) = (args.who.operation(&database.clock, "failed.reveal")?, id.clone());
-        database.ask(move |db| failures::reveal(db, &operation, &[&id])).await?;
+        database.ask(move |db| dead_letters::reveal(db, &operation, &[&id])).await?;
     }
     let reveal = args.reveal && !args.who.dry_run;
     if args.reveal && !reveal {
@@ -153,7 +153,7 @@ fn misfits(row: &FailedMessage) -> Vec<String> {
     let text = |misfit: &Misfit| match misfit.fault {
         // The words of a parser may repeat a value.
         MisfitFault::Other(_) => format!("{}: does not fit", misfit.path),
-        _ => failures::misfit_text(misfit),
+        _ => dead_letters::misfit_text(misfit),
     };
     misfits.iter().map(text).collect()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, printable, products};
-use crate::obligees::Registry;
+use crate::reference::obligees::Registry;
 
 /// An obligee in the list, as JSON.
 #[derive(Debug, Serialize)]

@@ -14,7 +14,7 @@ use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, pr
 use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
-    obligees::{
+    reference::obligees::{
         Amount, Basis, Figure, Limits, Obligee, OlderContracts, Origin, Origins, Registry, SubmissionRule,
     },
 };

@@ -18,15 +18,15 @@ use hosho_schema::{
         document::{self, Kind},
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
-        status::{self, ApplicationStatus, CertificateStatus},
     },
+    queries::status::{self, ApplicationStatus, CertificateStatus},
     snapshots,
 };
 use serde::Serialize;
 
 use super::super::{Failure, input::Record, print, print_json, printable, table};
 use crate::{
-    assembly::Services,
+    app::App,
     domain::{changes as domain_changes, violation::Violation, wording},
     mail,
     stages::{amend, validate},
@@ -119,7 +119,7 @@ struct Failed {
 }
 
 /// Reads what is known of the records before anything is done.
-pub(super) async fn known(services: &Arc<Services>, records: &[Record]) -> Result<Before, Failure> {
+pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Before, Failure> {
     let mut before = Before { known: HashSet::new(), complete: HashSet::new() };
     for found in read(services, records).await?.into_values() {
         before.known.insert(found.application.id.clone());
@@ -134,7 +134,7 @@ pub(super) async fn known(services: &Arc<Services>, records: &[Record]) -> Resul
 }
 
 async fn read(
-    services: &Arc<Services>,
+    services: &Arc<App>,
     records: &[Record],
 ) -> Result<HashMap<String, ApplicationStatus>, Failure> {
     let ids: Vec<String> = records
@@ -158,7 +158,7 @@ async fn read(
 
 /// Gathers the result, and gives every PDF a name a person can find.
 pub(super) async fn gather(
-    services: &Arc<Services>,
+    services: &Arc<App>,
     records: &[Record],
     before: &Before,
     began: NaiveDateTime,
@@ -254,7 +254,7 @@ pub(super) async fn gather(
 
 /// Tells what became of the changes among the records, and names the documents they made.
 async fn changes(
-    services: &Arc<Services>,
+    services: &Arc<App>,
     records: &[Record],
     out: &Path,
     report: &mut Report,

@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     config::Config,
-    failures::{self, DEFAULT_CANARY, DEFAULT_RATE, Left, Order},
+    dead_letters::{self, Left},
+    jobs::replay as replay_job,
+    jobs::replay::{DEFAULT_CANARY, DEFAULT_RATE, Order},
     stages,
 };
 
@@ -89,7 +91,7 @@ pub(in crate::cli) async fn begin(
         rate: args.rate,
         force: args.force,
     };
-    let frozen = database.ask(move |db| failures::begin(db, &operation, &order)).await?;
+    let frozen = database.ask(move |db| replay_job::begin(db, &operation, &order)).await?;
     let Some(replay) = frozen else {
         return Err(Failure::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
             .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
@@ -134,7 +136,7 @@ async fn count(database: &Database, filter: Filter, force: bool) -> Result<Count
             let counts = failed_message::counts(db, &filter)?;
             let named = !filter.ids.is_empty();
             let found = if named { failed_message::select(db, &filter)? } else { Vec::new() };
-            Ok::<_, DbError>((counts, failures::left_out(db, &filter, &filter.states, &found)?))
+            Ok::<_, DbError>((counts, dead_letters::left_out(db, &filter, &filter.states, &found)?))
         })
         .await?;
     let (mut found, mut foreign) = (0, 0);

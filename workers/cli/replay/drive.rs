@@ -22,12 +22,13 @@ use super::{
     Where, hold, tell,
 };
 use crate::{
-    assembly,
+    app,
     broker::{Broker, Lane},
     clock::Clock,
     config::Config,
-    failures::{self, Driver, Ended},
-    pulse,
+    jobs::replay as replay_job,
+    jobs::replay::{Driver, Ended},
+    pipeline::heartbeat,
 };
 
 /// Drives a replay to its end: with the workers there are, or, on a folder of `hosho process`, by working it off here.
@@ -43,7 +44,7 @@ pub(super) async fn drive(
             work::stop_on_signal(ask)?;
             let queue = shared::queue(config)?.queue();
             let ended = watched(
-                driver(&id, config, assembly::pool(config)?, Arc::clone(&queue), stop),
+                driver(&id, config, app::pool(config)?, Arc::clone(&queue), stop),
                 Some(place.database.clone()),
             )
             .await;
@@ -93,7 +94,7 @@ fn driver(
     stop: watch::Receiver<bool>,
 ) -> Driver {
     let clock = Clock::system();
-    let name = format!("{} {}", pulse::host(), std::process::id());
+    let name = format!("{} {}", heartbeat::host(), std::process::id());
     let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));
     Driver {
         pool,
@@ -101,7 +102,7 @@ fn driver(
         clock,
         id: id.to_owned(),
         name,
-        lost_after: failures::lost_after(&config.rungs()),
+        lost_after: replay_job::lost_after(&config.rungs()),
         stop,
     }
 }

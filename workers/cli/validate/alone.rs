@@ -9,21 +9,21 @@ use serde::de::IgnoredAny;
 
 use super::super::input::{self, Piece};
 use crate::{
-    assembly::Data,
     domain::{
         application::{self as rules, Judged},
         violation::Violation,
     },
+    fault::Reason,
     mail,
     pdf::Fonts,
-    stage::Reason,
+    reference::ReferenceData,
     stages::validate,
 };
 
 /// What applications are judged by.
 pub(super) struct Judge {
     /// Obligees and branches.
-    pub(super) data: Data,
+    pub(super) data: ReferenceData,
     /// What can be printed.
     pub(super) fonts: Fonts,
     /// The day they come in, in Tokyo.

@@ -1,6 +1,6 @@
 //! What came before an application: in these files, and in the database where that was asked for.
 //!
-//! Decides in order, as [`crate::decisions::store`] does it, with the same rules on the same values; but keeps what it has decided in
+//! Decides in order, as [`crate::stages::validate::decide::store`] does it, with the same rules on the same values; but keeps what it has decided in
 //! memory. A copy of an application is judged against what the first one was judged against, so it gets the same answer.
 
 use std::{
@@ -22,8 +22,8 @@ use serde::{Serialize, Serializer};
 
 use super::alone::{About, Alone, Finding, Key};
 use crate::{
-    decisions,
     domain::{application::Judged, engagement::Engaged, violation::Violation},
+    stages::validate::decide,
 };
 
 /// Says why an application cannot be compared with what is stored under its id.
@@ -109,7 +109,7 @@ impl History {
         let mut found = works::engaged(connection, &works)?;
         for works in works {
             let engaged = found.remove(works).unwrap_or_default();
-            self.engaged.insert(works.to_owned(), engaged.iter().map(decisions::known).collect());
+            self.engaged.insert(works.to_owned(), engaged.iter().map(decide::known).collect());
         }
         Ok(rows.map(|row| (row.id.clone(), row)).collect())
     }

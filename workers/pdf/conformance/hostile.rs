@@ -59,7 +59,7 @@ fn drawn(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
             assert_clean(name, &bytes);
             Ok(bytes)
         }
-        Err(error) => Err(crate::stage::chain(&error)),
+        Err(error) => Err(crate::fault::chain(&error)),
     });
     judged.into()
 }

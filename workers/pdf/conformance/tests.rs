@@ -11,9 +11,12 @@ use lopdf::Document;
 use super::faults::{CONTENT, Fault, GRAPHICS, INTERACTIVE, SYNTAX, pictured};
 use super::meanings::{ATTACHMENTS, FONTS, METADATA, STRUCTURE};
 use super::{assert_clean, findings};
-use crate::papers::{CancellationContext, CertificateContext, NoticeContext, Press};
+use crate::documents::templates::{TEMPLATES, TemplateContext, Templates};
+use crate::documents::{
+    cancellation::CancellationContext, certificate::CertificateContext, notice::NoticeContext,
+    renderer::Press,
+};
 use crate::pdf::{Attachment, FontPaths, Fonts, Info, Pictures, file};
-use crate::templates::{TEMPLATES, TemplateContext, Templates};
 
 /// A document of a template and a sample.
 struct Paper {

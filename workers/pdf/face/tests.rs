@@ -407,8 +407,7 @@ fn faces_of_all_kinds_draw_every_template() {
             continue;
         }
         let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
-        let press =
-            crate::assembly::proved_press(&crate::config::Config::load(None, &settings).unwrap()).unwrap();
+        let press = crate::app::proved_press(&crate::config::Config::load(None, &settings).unwrap()).unwrap();
         let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
         assert_eq!(press.fonts().missing(text), Vec::<char>::new(), "{mincho}");
     }

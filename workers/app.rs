@@ -1,0 +1,369 @@
+//! Builds everything the program is made of from its configuration. The one place where a URL becomes a vendor.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use hosho_schema::db::{self, DbError, Pool};
+
+use tokio::sync::watch;
+
+use crate::{
+    broker::{
+        Broker, BrokerError,
+        memory::Memory,
+        rabbit::{Rabbit, RabbitOptions, topology},
+    },
+    clock::Clock,
+    config::{self, Config, MailSecurity, MailTransport},
+    documents::{check, renderer::Press, revision::Drawing, store::Documents, templates::Templates},
+    fault::{Fault, Reason},
+    keys::KeyRing,
+    mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::Post},
+    pdf::{FontError, FontPaths, Fonts},
+    pipeline::runner::Probe,
+    reference::{
+        ReferenceData,
+        obligees::Registry,
+        surety::{Branches, Surety},
+    },
+};
+
+/// Says why the program cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration, or what it names, is wrong: somebody must edit something.
+    #[error("{what}")]
+    Configuration {
+        /// What was being set up.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something needed cannot be reached or opened: it may be there later.
+    #[error("{what}")]
+    Unavailable {
+        /// What was being opened.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tables are older than the program.
+    #[error("the database lacks {} migrations, the first is {first}", count)]
+    Unmigrated {
+        /// How many.
+        count: usize,
+        /// Name of the first.
+        first: String,
+    },
+}
+
+fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AppError {
+    move |source| AppError::Configuration { what, source: source.into() }
+}
+
+fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AppError {
+    move |source| AppError::Unavailable { what, source: source.into() }
+}
+
+/// Reads what an operator edits; opens no connection.
+pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
+    let folder = config.data.folder.as_deref();
+    Ok(ReferenceData {
+        obligees: obligees(config)?,
+        branches: Branches::load(folder.map(|folder| folder.join("branches")).as_deref())
+            .map_err(configuration("the branches are not valid"))?,
+        sureties: surety(config)?.entries,
+    })
+}
+
+/// Reads the surety and its seals.
+fn surety(config: &Config) -> Result<Surety, AppError> {
+    let file = config.data.folder.as_deref().map(|folder| folder.join("surety.toml"));
+    Surety::load(file.as_deref()).map_err(configuration("the surety is not valid"))
+}
+
+/// Reads the obligees alone, with the national limits.
+pub fn obligees(config: &Config) -> Result<Registry, AppError> {
+    Registry::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
+}
+
+/// Everything the stages use, opened and checked.
+pub struct App {
+    /// The time.
+    pub clock: Clock,
+    /// The tables.
+    pub pool: Pool,
+    /// Obligees, branches, the surety.
+    pub data: Arc<ReferenceData>,
+    /// The data keys.
+    pub keys: Arc<KeyRing>,
+    /// What documents are made with.
+    pub press: Arc<Press>,
+    /// The templates.
+    pub templates: Arc<Templates>,
+    /// The finished PDFs.
+    pub documents: Documents,
+    /// Mail.
+    pub post: Post,
+    /// The page where an obligee enters number and key.
+    pub registry_url: String,
+}
+
+impl App {
+    /// Checks everything that can be checked first, then opens. `stop` becomes true when the process is asked to stop.
+    pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
+        let data = Arc::new(data(config)?);
+        let press = Arc::new(proved_press(config)?);
+        let keys = Arc::new(keys(&config.keys)?);
+        let mailer = mailer(&config.mail)?;
+        let documents = documents(config)?;
+        let pool = pool(config)?;
+        for (name, file, sha256) in press.fonts().loaded() {
+            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "A font is loaded");
+        }
+        tracing::info!(
+            fonts.sha256 = press.fonts().sha256(),
+            keys.active = keys.active_id(),
+            obligees = data.obligees.iter().count(),
+            "Everything is set up"
+        );
+        let clock = Clock::system();
+        let seconds =
+            |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
+        let post = Post {
+            mailer,
+            from: Sender {
+                name: Some(config.mail.from_name.clone()),
+                address: config.mail.from_address.as_str().into(),
+            },
+            attach_notice: config.mail.attach_notice,
+            orphan_after: seconds(config.work.mail_orphan_seconds),
+            resend_after: seconds(config.work.mail_resend_seconds),
+            connections: config.mail.connections,
+            pool: pool.clone(),
+            documents: documents.clone(),
+            clock: clock.clone(),
+            stop,
+        };
+        let templates = Arc::clone(press.templates());
+        Ok(Self {
+            clock,
+            pool,
+            data,
+            keys,
+            press,
+            templates,
+            documents,
+            post,
+            registry_url: config.registry.url.clone(),
+        })
+    }
+
+    /// Draws stored revisions again.
+    pub fn revision_renderer(&self) -> Drawing {
+        Drawing::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
+    }
+
+    /// Asks what a runner found to be down whether it is there again.
+    pub fn probe(&self) -> Probe {
+        let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
+        Arc::new(move |reason| {
+            let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
+            Box::pin(async move {
+                match reason {
+                    Reason::DocumentsUnavailable => {
+                        documents.probe().await.map_err(|error| Fault::from_error(reason, &error))
+                    }
+                    Reason::MailUnavailable => {
+                        mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
+                    }
+                    _ => {
+                        let asked = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        asked.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                    }
+                }
+            })
+        })
+    }
+
+    /// Brings the tables up to date.
+    pub async fn migrate(&self) -> Result<Vec<String>, AppError> {
+        self.with_database("cannot migrate the database", db::migrate).await
+    }
+
+    /// Refuses to work on tables that are older than the program.
+    pub async fn require_migrated(&self) -> Result<(), AppError> {
+        let pending = self.with_database("cannot read the state of the database", db::pending).await?;
+        pending
+            .first()
+            .map_or(Ok(()), |first| Err(AppError::Unmigrated { count: pending.len(), first: first.clone() }))
+    }
+
+    /// Runs database work on a thread that may block.
+    pub async fn with_database<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let pool = self.pool.clone();
+        let done =
+            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(unavailable(what))?;
+        done.map_err(unavailable(what))
+    }
+}
+
+/// Checks everything that can be checked without opening or creating anything.
+pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, AppError> {
+    let data = data(config)?;
+    proved_press(config)?;
+    if config.keys.ring.is_some() || !config.keys.create || config.keys.file.exists() {
+        keys(&config.keys)?;
+    }
+    if config.mail.transport == MailTransport::Smtp {
+        mailer(&config.mail)?;
+    }
+    broker(config, stages)?;
+    Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
+    Ok(data)
+}
+
+/// The queue a configuration names.
+#[derive(Debug, Clone)]
+pub enum Queue {
+    /// RabbitMQ.
+    Rabbit(Rabbit),
+    /// In this process.
+    Memory(Memory),
+}
+
+impl Queue {
+    /// The queue as runners see it.
+    pub fn queue(&self) -> Arc<dyn Broker> {
+        match self {
+            Self::Rabbit(rabbit) => Arc::new(rabbit.clone()),
+            Self::Memory(memory) => Arc::new(memory.clone()),
+        }
+    }
+
+    /// Whether only this process can use it.
+    pub fn in_process(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Declares exchanges and queues, where there are any.
+    pub async fn apply_topology(&self) -> Result<topology::Report, BrokerError> {
+        match self {
+            Self::Rabbit(rabbit) => topology::apply(rabbit).await,
+            Self::Memory(_) => Ok(topology::Report::default()),
+        }
+    }
+
+    /// Compares exchanges and queues with what they should be; changes nothing.
+    pub async fn check_topology(&self) -> Result<topology::Report, BrokerError> {
+        match self {
+            Self::Rabbit(rabbit) => topology::check(rabbit).await,
+            Self::Memory(_) => Ok(topology::Report::default()),
+        }
+    }
+}
+
+/// Makes the queue; connects to nothing yet.
+pub fn broker(config: &Config, stages: &[&'static str]) -> Result<Queue, AppError> {
+    let url = config.broker.url.expose();
+    if url == "memory:" {
+        return Ok(Queue::Memory(Memory::new(stages)));
+    }
+    let options = RabbitOptions {
+        ca_file: config.broker.ca_file.clone(),
+        prefix: config.broker.prefix.clone(),
+        confirm_timeout: Duration::from_secs(config.broker.confirm_timeout_seconds),
+        ..RabbitOptions::new(url, stages.to_vec())
+    };
+    Rabbit::new(options).map(Queue::Rabbit).map_err(configuration("broker.url is not valid"))
+}
+
+/// Opens the tables.
+pub fn pool(config: &Config) -> Result<Pool, AppError> {
+    db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
+    Pool::open(config.database.url.expose(), config.database.connections)
+        .map_err(unavailable("cannot open the database"))
+}
+
+/// Opens the document store.
+pub fn documents(config: &Config) -> Result<Documents, AppError> {
+    Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    Documents::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
+}
+
+/// Parses every template.
+fn templates(config: &Config) -> Result<Templates, AppError> {
+    Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
+}
+
+/// Prepares what documents are made with.
+pub fn press(config: &Config) -> Result<Press, AppError> {
+    let templates = templates(config)?;
+    Ok(Press::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
+}
+
+/// Prepares what documents are made with, and renders every template with every sample.
+pub fn proved_press(config: &Config) -> Result<Press, AppError> {
+    let press = press(config)?;
+    check::check(&press).map_err(configuration("a template fails with its samples"))?;
+    Ok(press)
+}
+
+/// Loads the fonts: those configured, or the system's.
+pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
+    let failed = |error: FontError| match error {
+        // The package may come, the disk may be mounted; what is written wrongly stays so.
+        FontError::NotInstalled { .. } | FontError::Read { .. } => {
+            unavailable("cannot load the fonts")(error)
+        }
+        _ => configuration("the fonts are not usable")(error),
+    };
+    let paths = FontPaths::find(&config.mincho, &config.gothic).map_err(failed)?;
+    Fonts::load(&paths).map_err(failed)
+}
+
+/// Loads the data keys, or makes them where the configuration allows it.
+pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
+    if let Some(ring) = &config.ring {
+        return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
+    }
+    let loaded =
+        if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
+    loaded.map_err(configuration("keys.file is not usable"))
+}
+
+/// Makes the way out for mails; connects to nothing yet.
+pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
+    let mailer = match config.transport {
+        MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),
+        MailTransport::Smtp => Mailer::smtp(SmtpSettings {
+            host: config.host.clone(),
+            port: config.port,
+            security: match config.security {
+                MailSecurity::None => Security::None,
+                MailSecurity::Starttls => Security::StartTls,
+                MailSecurity::Tls => Security::Tls,
+            },
+            ca_file: config.ca_file.clone(),
+            credentials: config
+                .user
+                .clone()
+                .zip(config.password.clone())
+                .map(|(username, password)| Credentials { username, password }),
+            hello_name: None,
+            sender: Some(config.from_address.clone()),
+            timeout: Duration::from_secs(config.timeout_seconds),
+            reply_timeout: Duration::from_secs(config.reply_timeout_seconds),
+            pool_size: config.connections,
+        }),
+    };
+    mailer.map_err(configuration("mail cannot be set up"))
+}

@@ -1,0 +1,69 @@
+//! The one list of contexts: which templates are rendered with which, and what becomes of them.
+
+use crate::documents::{
+    cancellation::CancellationContext,
+    certificate::CertificateContext,
+    issue_mail::MailContext,
+    notice::NoticeContext,
+    templates::{TemplateContext, TemplateError, Templates},
+};
+
+/// What a template is with each sample, by the sample's name.
+pub type Rendered = Vec<(&'static str, Result<String, TemplateError>)>;
+
+/// Templates that share a context, and so its samples.
+#[derive(Clone, Copy)]
+pub struct Family {
+    /// Their names.
+    pub templates: &'static [&'static str],
+    /// They render to markup that is drawn; to text otherwise.
+    pub is_document: bool,
+    samples: fn(&str) -> Vec<&'static str>,
+    rendered: fn(&Templates, &str) -> Rendered,
+}
+
+/// Every context.
+const FAMILIES: [Family; 4] = [
+    Family::of::<NoticeContext>(true),
+    Family::of::<CertificateContext>(true),
+    Family::of::<CancellationContext>(true),
+    Family::of::<MailContext>(false),
+];
+
+impl Family {
+    const fn of<C: TemplateContext>(is_document: bool) -> Self {
+        Self { templates: C::TEMPLATES, is_document, samples: samples::<C>, rendered: rendered::<C> }
+    }
+
+    /// Names of the samples that fit a template; the first is the plainest.
+    pub fn samples(&self, template: &str) -> Vec<&'static str> {
+        (self.samples)(template)
+    }
+
+    /// Renders a template with each sample that fits it.
+    pub fn rendered(&self, templates: &Templates, template: &str) -> Rendered {
+        (self.rendered)(templates, template)
+    }
+}
+
+fn fitting<C: TemplateContext>(template: &str) -> impl Iterator<Item = (&'static str, C)> {
+    C::samples().into_iter().filter(move |(_, context)| context.fits(template))
+}
+
+fn samples<C: TemplateContext>(template: &str) -> Vec<&'static str> {
+    fitting::<C>(template).map(|(name, _)| name).collect()
+}
+
+fn rendered<C: TemplateContext>(templates: &Templates, template: &str) -> Rendered {
+    fitting::<C>(template).map(|(name, context)| (name, templates.render(template, &context))).collect()
+}
+
+/// Every template that is rendered by itself, with its family.
+pub fn templates() -> impl Iterator<Item = (Family, &'static str)> {
+    FAMILIES.into_iter().flat_map(|family| family.templates.iter().map(move |template| (family, *template)))
+}
+
+/// Those that become documents.
+pub fn documents() -> impl Iterator<Item = (Family, &'static str)> {
+    templates().filter(|(family, _)| family.is_document)
+}

@@ -1,0 +1,12 @@
+//! Runs stages on queues: the contract of a stage, the runner with its batches, retries and priorities, and the heartbeat.
+
+mod batch;
+pub mod decode;
+pub mod heartbeat;
+pub mod priority;
+mod retry;
+pub mod runner;
+pub mod stage;
+#[cfg(test)]
+mod tests;
+mod throttle;

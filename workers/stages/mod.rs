@@ -104,7 +104,7 @@ mod tests {
         let mut found: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-            .filter(|name| name != "mod" && name != "trial")
+            .filter(|name| name != "mod" && name != "harness")
             .collect();
         found.sort();
         let mut listed = NAMES.to_vec();

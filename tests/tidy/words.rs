@@ -1,0 +1,2 @@
+use crate::{Finding, tree::Tree};
+pub fn banned(_: &Tree) -> Vec<Finding> { Vec::new() }

@@ -45,8 +45,12 @@ fn marks(tree: &Tree, folders: &[&str], marks: &[&str]) -> Vec<Finding> {
 
 /// The marks are put together here, so that this file does not find itself.
 pub fn unfinished(tree: &Tree) -> Vec<Finding> {
-    let unfinished =
-        [concat!("to", "do!("), concat!("unimpl", "emented!("), concat!("FIX", "ME"), concat!("#[ign", "ore")];
+    let unfinished = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("FIX", "ME"),
+        concat!("#[ign", "ore"),
+    ];
     marks(tree, &[""], &unfinished)
 }
 
@@ -86,7 +90,8 @@ pub fn module_style(tree: &Tree) -> Vec<Finding> {
 /// Every package below the root is a member of the workspace once, unless it is a workspace by its own (the fuzzer).
 pub fn members(tree: &Tree) -> Vec<Finding> {
     let root = &tree.0["Cargo.toml"];
-    let list = root.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).unwrap_or_default().0;
+    let list =
+        root.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).unwrap_or_default().0;
     let mut listed: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
     let mut found: Vec<&str> = tree
         .0

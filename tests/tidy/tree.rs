@@ -19,7 +19,9 @@ impl Tree {
     pub fn rust(&self, folders: &[&str]) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
-            .filter(|(path, _)| path.ends_with(".rs") && folders.iter().any(|folder| path.starts_with(folder)))
+            .filter(|(path, _)| {
+                path.ends_with(".rs") && folders.iter().any(|folder| path.starts_with(folder))
+            })
             .map(|(path, text)| (path.as_str(), text.as_str()))
     }
 }

@@ -48,7 +48,8 @@ pub fn misplaced(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::at(path, format!(": names {vendor}, which belongs to {rooms:?}")));
         }
         let package = format!("\n{} = ", vendor.replace('_', "-"));
-        if users.is_empty() && tree.0.iter().any(|(path, text)| path.ends_with("Cargo.toml") && text.contains(&package))
+        if users.is_empty()
+            && tree.0.iter().any(|(path, text)| path.ends_with("Cargo.toml") && text.contains(&package))
         {
             findings.push(Finding::at("Cargo.toml", format!(": no file names {vendor}")));
         }
@@ -59,7 +60,9 @@ pub fn misplaced(tree: &Tree) -> Vec<Finding> {
 pub fn named_by_rules(tree: &Tree) -> Vec<Finding> {
     let vendors = || VENDORS.iter().map(|(vendor, _)| *vendor).chain(ALSO);
     tree.rust(&VENDOR_FREE)
-        .flat_map(|(path, text)| vendors().filter(|vendor| names(text, vendor)).map(move |vendor| (path, vendor)))
+        .flat_map(|(path, text)| {
+            vendors().filter(|vendor| names(text, vendor)).map(move |vendor| (path, vendor))
+        })
         .map(|(path, vendor)| Finding::at(path, format!(": names {vendor}")))
         .collect()
 }

@@ -12,6 +12,8 @@ use syn::{Attribute, ImplItem, Item, Local, Meta, TraitItem, UseTree, Visibility
 pub struct Edge {
     pub line: usize,
     pub uses: String,
+    /// Of a module by one within it.
+    pub to_ancestor: bool,
 }
 
 pub type Edges = BTreeMap<(String, String), Edge>;
@@ -35,7 +37,8 @@ impl Graph {
                 let Target::Item(owner) = target else { continue };
                 let to = &reader.modules[owner].file;
                 if from != to {
-                    let edge = || Edge { line: *line, uses: path.join("::") };
+                    let to_ancestor = reader.is_within(*module, owner);
+                    let edge = || Edge { line: *line, uses: path.join("::"), to_ancestor };
                     edges.entry((from.clone(), to.clone())).or_insert_with(edge);
                 }
             }
@@ -58,7 +61,8 @@ fn targets(tree: &Tree) -> Vec<(Option<String>, String)> {
                 section = line;
             } else if let Some(name) = value("name").filter(|_| section == "[package]") {
                 package = name.replace('-', "_");
-            } else if let Some(path) = value("path").filter(|_| section.starts_with('[') && path_of(section)) {
+            } else if let Some(path) = value("path").filter(|_| section.starts_with('[') && path_of(section))
+            {
                 let name = (section == "[lib]").then(|| package.clone());
                 targets.push((name, join(parent_folder(manifest), path)));
             }
@@ -126,7 +130,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn file(&mut self, file: &str, folder: &str, parent: Option<usize>) -> usize {
-        let text = self.tree.0.get(file).unwrap_or_else(|| panic!("{file} is declared as a module and missing"));
+        let text =
+            self.tree.0.get(file).unwrap_or_else(|| panic!("{file} is declared as a module and missing"));
         let ast = syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}"));
         self.module(file, folder.to_owned(), parent, &ast.items)
     }
@@ -166,6 +171,11 @@ impl Reader<'_> {
             self.file(path.trim_start_matches('/'), &inner, Some(module))
         };
         self.name(module, name, Name::Module(child));
+    }
+
+    fn is_within(&self, module: usize, outer: usize) -> bool {
+        let parent = self.modules[module].parent;
+        parent != module && (parent == outer || self.is_within(parent, outer))
     }
 
     fn name(&mut self, module: usize, name: String, what: Name) {
@@ -426,7 +436,8 @@ macro_rules! of_items {
 }
 
 fn attributes(item: &Item) -> &[Attribute] {
-    let all = of_items!(item, attrs: Const Enum Fn ForeignMod Impl Macro Mod Static Struct Trait Type Union Use);
+    let all =
+        of_items!(item, attrs: Const Enum Fn ForeignMod Impl Macro Mod Static Struct Trait Type Union Use);
     all.map_or(&[], |attributes| attributes)
 }
 

@@ -1,4 +1,5 @@
-//! Cycles in the graph of files.
+//! Cycles in the graph of files. A module may use what its ancestors define for all of theirs (`super::Error`), as they
+//! use it: a folder with its `mod.rs` is one thing to others. Such an edge closes no cycle.
 
 use super::graph::{Edge, Edges};
 use crate::Finding;
@@ -10,10 +11,11 @@ const SHOWN: usize = 12;
 /// One finding for each set of files that reach each other.
 pub fn cycles(edges: &Edges) -> Vec<Finding> {
     let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (from, to) in edges.keys() {
+    for (from, to) in edges.iter().filter(|(_, edge)| !edge.to_ancestor).map(|(files, _)| files) {
         next.entry(from).or_default().push(to);
     }
-    let reach: BTreeMap<&str, BTreeMap<&str, &str>> = next.keys().map(|file| (*file, walk(&next, file))).collect();
+    let reach: BTreeMap<&str, BTreeMap<&str, &str>> =
+        next.keys().map(|file| (*file, walk(&next, file))).collect();
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
     for (file, reached) in &reach {
@@ -24,7 +26,8 @@ pub fn cycles(edges: &Edges) -> Vec<Finding> {
             let shown: Vec<String> = chains.iter().take(SHOWN).map(|chain| describe(chain, edges)).collect();
             let more = chains.len().saturating_sub(SHOWN);
             let more = if more > 0 { format!("\n    … and {more} more") } else { String::new() };
-            let text = format!(": cycle of {} files\n    {}{more}", knot.len(), shown.join("\n    "));
+            let files: Vec<&str> = knot.iter().copied().collect();
+            let text = format!(": cycle of {}\n    {}{more}", files.join(", "), shown.join("\n    "));
             findings.push(Finding { group: format!("{} files", knot.len()), text: format!("{file}{text}") });
         }
     }
@@ -71,7 +74,7 @@ fn chains<'a>(
 fn describe(chain: &[&str], edges: &Edges) -> String {
     let mut text = chain[0].to_owned();
     for (from, to) in chain.iter().zip(chain.iter().cycle().skip(1)) {
-        let Edge { line, uses } = &edges[&((*from).to_owned(), (*to).to_owned())];
+        let Edge { line, uses, .. } = &edges[&((*from).to_owned(), (*to).to_owned())];
         text += &format!(" → {to} (line {line}, uses {uses})");
     }
     text

@@ -49,9 +49,8 @@ const APART: &[(&str, &str)] = &[("cli", "web")];
 
 /// The place of a file in the order.
 fn room(file: &str) -> Option<usize> {
-    let is_in = |place: &str| {
-        file.strip_prefix(place).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
-    };
+    let is_in =
+        |place: &str| file.strip_prefix(place).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'));
     ROOMS.iter().position(|(_, places, _)| places.iter().any(|place| is_in(place)))
 }
 

@@ -14,9 +14,11 @@ mod words;
 use std::collections::BTreeMap;
 use tree::Tree;
 
-/// `text` begins with a path; findings of one `group` are counted together.
+/// A place that breaks a rule.
 pub struct Finding {
+    /// Findings of one group are counted together.
     pub group: String,
+    /// Begins with a path.
     pub text: String,
 }
 

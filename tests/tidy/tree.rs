@@ -17,12 +17,9 @@ impl Tree {
 
     /// Rust files below one of the folders; all of them for "".
     pub fn rust(&self, folders: &[&str]) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .filter(|(path, _)| {
-                path.ends_with(".rs") && folders.iter().any(|folder| path.starts_with(folder))
-            })
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        let is_rust = |path: &str| Path::new(path).extension().is_some_and(|extension| extension == "rs");
+        let files = self.0.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        files.filter(move |(path, _)| is_rust(path) && folders.iter().any(|folder| path.starts_with(folder)))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::tree::Tree;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
-use syn::{Attribute, ImplItem, Item, Local, Meta, TraitItem, UseTree, Visibility};
+use syn::{Attribute, Expr, ExprLit, ImplItemFn, Item, Lit, Meta, UseTree, Visibility};
 
 /// The first use of a file by another.
 pub struct Edge {
@@ -47,32 +47,29 @@ impl Graph {
     }
 }
 
-/// The root file of each library, program and benchmark with a `path`, libraries with the name of their crate.
+/// The root file of each library, program and benchmark with a `path`; for libraries the name of the crate too.
 fn targets(tree: &Tree) -> Vec<(Option<String>, String)> {
     let mut targets = Vec::new();
-    for (manifest, text) in tree.0.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
-        if manifest.starts_with("tests/") {
-            continue;
-        }
+    let manifests =
+        tree.0.iter().filter(|(path, _)| path.ends_with("Cargo.toml") && !path.starts_with("tests/"));
+    for (manifest, text) in manifests {
         let (mut section, mut package) = ("", String::new());
         for line in text.lines() {
-            let value = |key: &str| Some(line.strip_prefix(key)?.strip_prefix(" = \"")?.split('"').next()?);
-            if line.starts_with('[') {
-                section = line;
-            } else if let Some(name) = value("name").filter(|_| section == "[package]") {
-                package = name.replace('-', "_");
-            } else if let Some(path) = value("path").filter(|_| section.starts_with('[') && path_of(section))
-            {
-                let name = (section == "[lib]").then(|| package.clone());
-                targets.push((name, join(parent_folder(manifest), path)));
+            let value = |key: &str| line.strip_prefix(key)?.strip_prefix(" = \"")?.split('"').next();
+            match (section, value("name"), value("path")) {
+                _ if line.starts_with('[') => section = line,
+                ("[package]", Some(name), _) => package = name.replace('-', "_"),
+                ("[lib]", _, Some(path)) => {
+                    targets.push((Some(package.clone()), join(parent_folder(manifest), path)));
+                }
+                ("[[bin]]" | "[[bench]]", _, Some(path)) => {
+                    targets.push((None, join(parent_folder(manifest), path)));
+                }
+                _ => {}
             }
         }
     }
     targets
-}
-
-fn path_of(section: &str) -> bool {
-    ["[lib]", "[[bin]]", "[[bench]]"].contains(&section)
 }
 
 fn parent_folder(file: &str) -> &str {
@@ -186,10 +183,7 @@ impl Reader<'_> {
         let private = matches!(item.vis, Visibility::Inherited);
         let mut leaves = Vec::new();
         flatten(&item.tree, Vec::new(), &mut leaves);
-        for (mut path, name, line) in leaves {
-            if item.leading_colon.is_some() {
-                path.insert(0, String::new());
-            }
+        for (path, name, line) in leaves {
             if private {
                 self.mentions.push(Mention { module, path: path.clone(), line });
             }
@@ -214,12 +208,9 @@ impl Reader<'_> {
             found.extend(self.crates.get(path[0].as_str()).map(|root| Target::Module(*root)));
         }
         for name in &path[1..] {
-            let modules: Vec<usize> = found.iter().filter_map(|target| target.module()).collect();
-            if path[0].is_empty() {
-                found.extend(self.crates.get(name).map(|root| Target::Module(*root)));
-            }
+            let modules: Vec<usize> = found.iter().filter_map(Target::module).collect();
             if modules.is_empty() {
-                continue; // a variant, or an associated item
+                break; // The rest is a variant or an associated item.
             }
             found.clear();
             for module in modules {
@@ -335,11 +326,7 @@ impl Paths<'_, '_> {
     }
 
     fn path(&mut self, path: &syn::Path, line: usize) {
-        let mut names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        if path.leading_colon.is_some() {
-            names.insert(0, String::new());
-        }
-        self.mention(names, line);
+        self.mention(path.segments.iter().map(|segment| segment.ident.to_string()).collect(), line);
     }
 }
 
@@ -359,28 +346,9 @@ impl<'ast> Visit<'ast> for Paths<'_, '_> {
         visit::visit_item(self, item);
     }
 
-    fn visit_impl_item(&mut self, item: &'ast ImplItem) {
-        let attributes = match item {
-            ImplItem::Const(item) => &item.attrs,
-            ImplItem::Fn(item) => &item.attrs,
-            ImplItem::Type(item) => &item.attrs,
-            ImplItem::Macro(item) => &item.attrs,
-            _ => return,
-        };
-        if !for_tests(attributes) {
-            visit::visit_impl_item(self, item);
-        }
-    }
-
-    fn visit_trait_item(&mut self, item: &'ast TraitItem) {
-        if !matches!(item, TraitItem::Fn(item) if for_tests(&item.attrs)) {
-            visit::visit_trait_item(self, item);
-        }
-    }
-
-    fn visit_local(&mut self, local: &'ast Local) {
-        if !for_tests(&local.attrs) {
-            visit::visit_local(self, local);
+    fn visit_impl_item_fn(&mut self, item: &'ast ImplItemFn) {
+        if !for_tests(&item.attrs) {
+            visit::visit_impl_item_fn(self, item);
         }
     }
 
@@ -405,23 +373,18 @@ impl<'ast> Visit<'ast> for Paths<'_, '_> {
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 
-/// `#[cfg(test)]` and `#[cfg(all(test, …))]`.
 fn for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
-        Meta::List(list) if list.path.is_ident("cfg") => {
-            let condition = list.tokens.to_string().replace(' ', "");
-            condition == "test" || condition.starts_with("all(test,")
-        }
-        meta => meta.path().is_ident("test"),
+        Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
+        _ => false,
     })
 }
 
+/// `#[path = "…"]`
 fn path_attribute(attribute: &Attribute) -> Option<String> {
-    match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("path") => match &pair.value {
-            syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
-            _ => None,
-        },
+    let Meta::NameValue(pair) = &attribute.meta else { return None };
+    match &pair.value {
+        Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) if pair.path.is_ident("path") => Some(text.value()),
         _ => None,
     }
 }

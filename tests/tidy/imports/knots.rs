@@ -72,10 +72,9 @@ fn chains<'a>(
 }
 
 fn describe(chain: &[&str], edges: &Edges) -> String {
-    let mut text = chain[0].to_owned();
-    for (from, to) in chain.iter().zip(chain.iter().cycle().skip(1)) {
+    let steps = chain.iter().zip(chain.iter().cycle().skip(1)).map(|(from, to)| {
         let Edge { line, uses, .. } = &edges[&((*from).to_owned(), (*to).to_owned())];
-        text += &format!(" → {to} (line {line}, uses {uses})");
-    }
-    text
+        format!(" → {to} (line {line}, uses {uses})")
+    });
+    chain[0].to_owned() + &steps.collect::<Vec<_>>().concat()
 }

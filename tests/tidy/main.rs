@@ -51,8 +51,7 @@ macro_rules! checks {
 }
 
 checks! {
-    imports_have_no_cycle: imports::cycles;
-    imports_follow_the_order: imports::arrows;
+    imports_go_one_way: imports::check;
     vendors_stay_in_their_room: vendors::misplaced;
     vendors_are_unknown_to_rules: vendors::named_by_rules;
     sources_have_no_floating_rules: sources::floats;

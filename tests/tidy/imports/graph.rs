@@ -6,7 +6,7 @@ use crate::tree::Tree;
 use proc_macro2::{TokenStream, TokenTree};
 use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Expr, ExprLit, ImplItemFn, Item, Lit, Meta, UseTree, Visibility};
+use syn::{Attribute, Expr, ExprCall, ExprLit, ExprPath, ImplItemFn, Item, Lit, Meta, UseTree, Visibility};
 
 /// The first use of a file by another.
 pub struct Edge {
@@ -355,6 +355,20 @@ impl<'ast> Visit<'ast> for Paths<'_, '_> {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         self.path(path, path.segments[0].ident.span().start().line);
         visit::visit_path(self, path);
+    }
+
+    /// One small name is a variable, unless it is called.
+    fn visit_expr_path(&mut self, path: &'ast ExprPath) {
+        if !path.path.get_ident().is_some_and(|name| name.to_string().starts_with(char::is_lowercase)) {
+            visit::visit_expr_path(self, path);
+        }
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast ExprCall) {
+        if let Expr::Path(path) = &*call.func {
+            self.visit_path(&path.path);
+        }
+        visit::visit_expr_call(self, call);
     }
 
     fn visit_macro(&mut self, invocation: &'ast syn::Macro) {

@@ -28,7 +28,10 @@ pub fn cycles(edges: &Edges) -> Vec<Finding> {
             let more = if more > 0 { format!("\n    … and {more} more") } else { String::new() };
             let files: Vec<&str> = knot.iter().copied().collect();
             let text = format!(": cycle of {}\n    {}{more}", files.join(", "), shown.join("\n    "));
-            findings.push(Finding { group: format!("{} files", knot.len()), text: format!("{file}{text}") });
+            findings.push(Finding {
+                group: format!("cycle of {} files", knot.len()),
+                text: format!("{file}{text}"),
+            });
         }
     }
     findings

@@ -54,12 +54,15 @@ fn room(file: &str) -> Option<usize> {
     ROOMS.iter().position(|(_, places, _)| places.iter().any(|place| is_in(place)))
 }
 
-pub fn cycles(tree: &Tree) -> Vec<Finding> {
-    knots::cycles(&Graph::read(tree).edges)
+/// Reads the tree once for both: that takes a few seconds.
+pub fn check(tree: &Tree) -> Vec<Finding> {
+    let graph = Graph::read(tree);
+    let mut findings = knots::cycles(&graph.edges);
+    findings.extend(arrows(&graph));
+    findings
 }
 
-pub fn arrows(tree: &Tree) -> Vec<Finding> {
-    let graph = Graph::read(tree);
+fn arrows(graph: &Graph) -> Vec<Finding> {
     let ours = |file: &str| file.starts_with("workers/") || file.starts_with("schema/");
     let mut findings: Vec<Finding> = graph
         .files

@@ -1,13 +1,15 @@
 //! The checks find what they are for, in small trees made of text.
 
-use super::{arrows, cycles};
+use super::{Graph, arrows, knots::cycles};
 use crate::{Finding, tree::Tree};
 
 const MANIFEST: &str = "[package]\nname = \"hosho\"\n[lib]\npath = \"workers/lib.rs\"\n";
 
-fn tree(files: &[(&str, &str)]) -> Tree {
+fn graph(files: &[(&str, &str)]) -> Graph {
     let manifest = [("Cargo.toml", MANIFEST)];
-    Tree(manifest.iter().chain(files).map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect())
+    Graph::read(&Tree(
+        manifest.iter().chain(files).map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect(),
+    ))
 }
 
 fn texts(findings: Vec<Finding>) -> Vec<String> {
@@ -16,10 +18,10 @@ fn texts(findings: Vec<Finding>) -> Vec<String> {
 
 /// Of a library with files `a` and `b`.
 fn cycles_of(root: &str, a: &str, b: &str) -> Vec<String> {
-    texts(cycles(&tree(&[("workers/lib.rs", root), ("workers/a.rs", a), ("workers/b.rs", b)])))
+    texts(cycles(&graph(&[("workers/lib.rs", root), ("workers/a.rs", a), ("workers/b.rs", b)]).edges))
 }
 
-const USED_BY_B: &str = "use crate::a::A; pub struct B(A);";
+const USED_BY_B: &str = "use crate::a::A; pub struct B(A); pub fn run() {}";
 
 #[test]
 fn reports_each_import_of_a_cycle() {
@@ -45,6 +47,7 @@ fn follows_every_kind_of_path() {
         "#[serde(with = \"crate::b::B\")] pub struct A;",
         "pub struct A; mod inner { type C = super::super::b::B; }",
         "pub struct A(crate::B);",
+        "pub use crate::b::run; pub struct A; fn f() { run() }",
     ] {
         let root = "mod a; mod b; pub use b::B;";
         assert_eq!(cycles_of(root, a, USED_BY_B).len(), 1, "{a}");
@@ -61,6 +64,7 @@ fn ignores_modules_re_exports_and_tests() {
         "pub struct A; impl A { #[cfg(test)] fn f() -> crate::b::B {} }",
         "/// [`crate::b::B`]\npub struct A;",
         "pub struct A; fn f(b: u8) { g(b.B) }",
+        "pub use crate::b::run; pub struct A; fn f(run: u8) { g(run) }",
     ] {
         assert!(cycles_of("mod a; mod b;", a, USED_BY_B).is_empty(), "{a}");
     }
@@ -74,10 +78,10 @@ fn lets_modules_use_their_ancestors() {
         ("workers/a/inner.rs", "use super::Error; pub fn run() -> Error { super::other::run() }"),
         ("workers/a/other.rs", "pub fn run() {}"),
     ];
-    assert!(cycles(&tree(&files)).is_empty());
+    assert!(cycles(&graph(&files).edges).is_empty());
     let mut files = files;
     files[3].1 = "pub fn run() { super::inner::run() }";
-    assert_eq!(cycles(&tree(&files)).len(), 1);
+    assert_eq!(cycles(&graph(&files).edges).len(), 1);
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn reports_imports_from_rooms_above() {
         "workers/broker/mod.rs:1: uses crate::cli::print of workers/cli.rs (broker → cli)",
         "workers/web.rs:1: uses super::cli::print of workers/cli.rs (web → cli)",
     ];
-    assert_eq!(texts(arrows(&tree(&files))), expected);
+    assert_eq!(texts(arrows(&graph(&files))), expected);
 }
 
 #[test]
@@ -110,7 +114,7 @@ fn follows_paths_into_member_crates() {
         ("workers/domain/lib.rs", "pub mod rule; pub struct Yen;"),
         ("workers/domain/rule.rs", "pub struct Rule(crate::Yen);"),
     ];
-    let graph = super::Graph::read(&tree(&files));
+    let graph = graph(&files);
     let edges: Vec<String> = graph.edges.keys().map(|(from, to)| format!("{from} {to}")).collect();
     let expected = [
         "workers/clock.rs workers/domain/lib.rs",

@@ -50,6 +50,7 @@ test: cargo
 	.ci/install $(FOR_TEST)
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+	cargo test --locked -p hosho-tidy
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
 	    echo "cargo deny --offline check licenses bans sources"; cargo deny --offline check licenses bans sources; \

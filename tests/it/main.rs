@@ -15,4 +15,3 @@ mod kills;
 mod mail;
 mod pipeline;
 mod schedules;
-mod tidy;

@@ -20,7 +20,7 @@ use choices::{Choices, FAMILIES, OBJECTS, PLACES, WORKS};
 use chrono::{Days, NaiveDate, NaiveDateTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hosho::{
-    documents::{notice::NoticeContext, renderer::Press, templates::Templates},
+    documents::{notice::NoticeContext, renderer::DocumentRenderer, templates::Templates},
     pdf::{FontPaths, Fonts, Pictures},
     reference::surety::Surety,
 };
@@ -110,7 +110,7 @@ fn lines(markup: &str) -> Vec<String> {
 fn documents(criterion: &mut Criterion) {
     let paths = FontPaths::system().unwrap();
     let fonts = Arc::new(Fonts::load(&paths).unwrap());
-    let press = Press::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
+    let press = DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
     let created = NaiveDateTime::default();
     let (seal, _) = Surety::sample_seal().unwrap();
     let mut contents = contents();

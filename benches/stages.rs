@@ -27,7 +27,7 @@ use hosho::{
     documents::{notice::NoticeContext, templates::Templates},
     fault::Fault,
     keys::{AuthenticationKey, KeyRing},
-    mail::{Attachment, Letter, Sender},
+    mail::{Attachment, MailMessage, Sender},
     pdf::{self, FontPaths, Fonts, Pictures},
     pipeline::stage::{Item, Stage},
     stages::{self, Visitor},
@@ -178,7 +178,7 @@ fn layout(group: &mut BenchmarkGroup<'_, WallTime>) {
 }
 
 fn mail(group: &mut BenchmarkGroup<'_, WallTime>) {
-    let letter = Letter {
+    let letter = MailMessage {
         message_id: "bench@surety.example.jp".to_owned(),
         date: NaiveDateTime::default(),
         from: Sender {

@@ -14,10 +14,13 @@ use crate::{
     },
     clock::Clock,
     config::{self, Config, MailSecurity, MailTransport},
-    documents::{check, renderer::Press, revision::Drawing, store::Documents, templates::Templates},
+    documents::{
+        check, renderer::DocumentRenderer, revision::RevisionRenderer, store::DocumentStore,
+        templates::Templates,
+    },
     fault::{Fault, Reason},
     keys::KeyRing,
-    mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::Post},
+    mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::MailDelivery},
     pdf::{FontError, FontPaths, Fonts},
     pipeline::runner::Probe,
     reference::{
@@ -101,13 +104,13 @@ pub struct App {
     /// The data keys.
     pub keys: Arc<KeyRing>,
     /// What documents are made with.
-    pub press: Arc<Press>,
+    pub press: Arc<DocumentRenderer>,
     /// The templates.
     pub templates: Arc<Templates>,
     /// The finished PDFs.
-    pub documents: Documents,
+    pub documents: DocumentStore,
     /// Mail.
-    pub post: Post,
+    pub post: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
 }
@@ -133,7 +136,7 @@ impl App {
         let clock = Clock::system();
         let seconds =
             |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
-        let post = Post {
+        let post = MailDelivery {
             mailer,
             from: Sender {
                 name: Some(config.mail.from_name.clone()),
@@ -163,8 +166,8 @@ impl App {
     }
 
     /// Draws stored revisions again.
-    pub fn revision_renderer(&self) -> Drawing {
-        Drawing::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
+    pub fn revision_renderer(&self) -> RevisionRenderer {
+        RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
     }
 
     /// Asks what a runner found to be down whether it is there again.
@@ -226,21 +229,21 @@ pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, 
         mailer(&config.mail)?;
     }
     broker(config, stages)?;
-    Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
     Ok(data)
 }
 
 /// The queue a configuration names.
 #[derive(Debug, Clone)]
-pub enum Queue {
+pub enum BrokerClient {
     /// RabbitMQ.
     Rabbit(Rabbit),
     /// In this process.
     Memory(Memory),
 }
 
-impl Queue {
+impl BrokerClient {
     /// The queue as runners see it.
     pub fn queue(&self) -> Arc<dyn Broker> {
         match self {
@@ -272,10 +275,10 @@ impl Queue {
 }
 
 /// Makes the queue; connects to nothing yet.
-pub fn broker(config: &Config, stages: &[&'static str]) -> Result<Queue, AppError> {
+pub fn broker(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
     let url = config.broker.url.expose();
     if url == "memory:" {
-        return Ok(Queue::Memory(Memory::new(stages)));
+        return Ok(BrokerClient::Memory(Memory::new(stages)));
     }
     let options = RabbitOptions {
         ca_file: config.broker.ca_file.clone(),
@@ -283,7 +286,7 @@ pub fn broker(config: &Config, stages: &[&'static str]) -> Result<Queue, AppErro
         confirm_timeout: Duration::from_secs(config.broker.confirm_timeout_seconds),
         ..RabbitOptions::new(url, stages.to_vec())
     };
-    Rabbit::new(options).map(Queue::Rabbit).map_err(configuration("broker.url is not valid"))
+    Rabbit::new(options).map(BrokerClient::Rabbit).map_err(configuration("broker.url is not valid"))
 }
 
 /// Opens the tables.
@@ -294,9 +297,9 @@ pub fn pool(config: &Config) -> Result<Pool, AppError> {
 }
 
 /// Opens the document store.
-pub fn documents(config: &Config) -> Result<Documents, AppError> {
-    Documents::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
-    Documents::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
+pub fn documents(config: &Config) -> Result<DocumentStore, AppError> {
+    DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    DocumentStore::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
 }
 
 /// Parses every template.
@@ -305,13 +308,13 @@ fn templates(config: &Config) -> Result<Templates, AppError> {
 }
 
 /// Prepares what documents are made with.
-pub fn press(config: &Config) -> Result<Press, AppError> {
+pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
-    Ok(Press::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
+    Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
 }
 
 /// Prepares what documents are made with, and renders every template with every sample.
-pub fn proved_press(config: &Config) -> Result<Press, AppError> {
+pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let press = press(config)?;
     check::check(&press).map_err(configuration("a template fails with its samples"))?;
     Ok(press)

@@ -43,7 +43,7 @@ impl Cron {
 
 /// A cron expression (seconds first) on the clocks of a zone.
 #[derive(Debug, Clone)]
-pub struct Timetable {
+pub struct CronSchedule {
     schedule: cron::Schedule,
     zone: Tz,
 }
@@ -101,13 +101,13 @@ pub fn zone(name: &str) -> Result<Tz, TimetableError> {
     Tz::from_str(name).map_err(|_| TimetableError::Zone(name.to_owned()))
 }
 
-impl fmt::Display for Timetable {
+impl fmt::Display for CronSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.schedule, self.zone)
     }
 }
 
-impl Timetable {
+impl CronSchedule {
     /// Reads an expression and the name of a zone.
     pub fn new(expression: &str, zone_name: &str) -> Result<Self, TimetableError> {
         let schedule = cron::Schedule::from_str(expression).map_err(TimetableError::Expression)?;
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_night_in_tokyo() {
-        let nights = Timetable::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
+        let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         assert_eq!(nights.due(at("2026-12-01T01:30:00"), at("2026-12-01T16:29:59")), []);
         let slots = nights.due(at("2026-12-01T01:30:00"), at("2026-12-01T16:30:00"));
         assert_eq!(told(&slots), pairs(&[("2026-12-02T01:30:00", "2026-12-01T16:30:00")]));
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn where_clocks_are_put_back_a_slot_comes_once() {
         // 1 November 2026, New York: 02:00 EDT becomes 01:00 EST.
-        let nights = Timetable::new("0 30 1 * * *", "America/New_York").unwrap();
+        let nights = CronSchedule::new("0 30 1 * * *", "America/New_York").unwrap();
         let slots = nights.due(at("2026-10-31T12:00:00"), at("2026-11-02T12:00:00"));
         let expected =
             [("2026-11-01T01:30:00", "2026-11-01T05:30:00"), ("2026-11-02T01:30:00", "2026-11-02T06:30:00")];
@@ -222,18 +222,18 @@ mod tests {
     #[test]
     fn where_clocks_are_put_forward_no_night_is_lost() {
         // 8 March 2026, New York: 02:00 EST becomes 03:00 EDT, so 02:30 never is.
-        let nights = Timetable::new("0 30 2 * * *", "America/New_York").unwrap();
+        let nights = CronSchedule::new("0 30 2 * * *", "America/New_York").unwrap();
         let slots = nights.due(at("2026-03-07T12:00:00"), at("2026-03-08T12:00:00"));
         assert_eq!(told(&slots), pairs(&[("2026-03-08T02:30:00", "2026-03-08T07:00:00")]));
         // Of several, each is due before those behind it.
-        let often = Timetable::new("0 0,30 2,3 * * *", "America/New_York").unwrap();
+        let often = CronSchedule::new("0 0,30 2,3 * * *", "America/New_York").unwrap();
         assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:00:00"))).len(), 3);
         assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:30:00"))).len(), 4);
     }
 
     #[test]
     fn three_missed_nights() {
-        let nights = Timetable::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
+        let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         // Down from the 1st; up again on the 4th at 09:00 in Tokyo.
         let now = at("2026-12-04T00:00:00");
         let slots = nights.due(at("2026-12-01T01:30:00"), now);
@@ -259,9 +259,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told() {
         assert!(
-            Timetable::new("30 1 * * *", "Asia/Tokyo").unwrap_err().to_string().contains("seconds first")
+            CronSchedule::new("30 1 * * *", "Asia/Tokyo").unwrap_err().to_string().contains("seconds first")
         );
-        assert!(Timetable::new("0 30 1 * * *", "Tokyo").unwrap_err().to_string().contains("Asia/Tokyo"));
+        assert!(CronSchedule::new("0 30 1 * * *", "Tokyo").unwrap_err().to_string().contains("Asia/Tokyo"));
     }
 
     proptest! {
@@ -272,7 +272,7 @@ mod tests {
             start in 0_i64..3_000,
             steps in prop::collection::vec(-50_i64..80, 1..40),
         ) {
-            let table = Timetable::new("0 15,45 0-4 * * *", zone).unwrap();
+            let table = CronSchedule::new("0 15,45 0-4 * * *", zone).unwrap();
             let mut now = at("2010-01-01T00:00:00") + TimeDelta::hours(start * 47);
             let since = table.local(now);
             let mut latest = now;

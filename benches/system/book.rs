@@ -14,7 +14,7 @@ use crate::{
     harness::book,
     pipeline::{self, Sent},
     processes::{self, Watch},
-    servers::{House, Servers},
+    servers::{Servers, TestEnv},
 };
 
 /// Re-issuing, alone or with live applications coming in.
@@ -38,7 +38,7 @@ pub(crate) struct Night {
 }
 
 /// Copies one guarantee of the program's own until there are `count` more; returns the application that was copied.
-pub(crate) fn store(house: &mut House, count: usize) -> String {
+pub(crate) fn store(house: &mut TestEnv, count: usize) -> String {
     let examples = include_str!("../../examples/applications.jsonl");
     let mut application: serde_json::Value = serde_json::from_str(examples.lines().next().unwrap()).unwrap();
     application["products"].as_array_mut().unwrap().truncate(1);
@@ -66,7 +66,7 @@ const REMEMBERED: Duration = Duration::from_secs(62);
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn night(
     servers: &Servers,
-    house: &mut House,
+    house: &mut TestEnv,
     applications: &mut Applications,
     copies: &str,
     among: Range<usize>,

@@ -17,14 +17,14 @@ use hosho::{
         rabbit::{Rabbit, RabbitOptions},
     },
     fault::Fault,
-    pipeline::stage::{Item, Leave, Stage, Verdicts},
+    pipeline::stage::{Item, Permit, Stage, Verdicts},
     stages::{self, Visitor},
     telemetry::Traceparent,
 };
 use rayon::prelude::*;
 use tokio::{runtime::Runtime, sync::watch};
 
-use crate::{applications::Application, harness::upstream, servers::House};
+use crate::{applications::Application, harness::upstream, servers::TestEnv};
 
 /// Items of a batch, as `work.batch`.
 const BATCH: usize = 256;
@@ -60,13 +60,13 @@ pub(crate) fn message(application: &Application) -> Outgoing {
 }
 
 /// The broker of a house.
-pub(crate) fn rabbit(house: &House) -> Rabbit {
+pub(crate) fn rabbit(house: &TestEnv) -> Rabbit {
     let options = RabbitOptions::new(house.broker.clone(), stages::NAMES.to_vec());
     Rabbit::new(RabbitOptions { prefix: house.prefix.clone(), ..options }).unwrap()
 }
 
 /// Measures every part with these applications.
-pub(crate) fn measure(house: &House, applications: &[Application]) -> Spent {
+pub(crate) fn measure(house: &TestEnv, applications: &[Application]) -> Spent {
     let runtime = Runtime::new().unwrap();
     let (_keep, stop) = watch::channel(false);
     let services = runtime.block_on(async { App::open(&house.config(), stop).unwrap() });
@@ -147,7 +147,7 @@ impl Visitor for Walk<'_> {
             let began = Instant::now();
             let mut facts = facts.into_iter().flatten().map(Result::unwrap);
             let mut outcomes: Vec<S::Outcome> = Vec::with_capacity(items.len());
-            let leave = Leave::unlimited();
+            let leave = Permit::unlimited();
             let (mut deciding, mut acting) = (0.0, 0.0);
             // The mails of several batches go out together, as from several processes.
             for items in items.chunks(if is_dispatch { ROUND } else { TOGETHER }) {
@@ -203,7 +203,7 @@ fn item<S: Stage>(stage: &S, envelope: &Envelope) -> Item<S::Job> {
 }
 
 /// Lets messages pass through the queues of all stages, as the runner does, without any work.
-fn relay(house: &House, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
+fn relay(house: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
     let rabbit = Arc::new(rabbit(house));
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();

@@ -14,7 +14,7 @@ use crate::{
     applications::{Application, Applications},
     parts,
     processes::{self, Watch},
-    servers::{House, Servers},
+    servers::{Servers, TestEnv},
 };
 
 /// A run of applications, from the first that was enqueued to the last mail that was accepted.
@@ -55,12 +55,12 @@ pub(crate) fn limit(applications: usize) -> Duration {
 }
 
 /// Guarantees issued so far: the sum of a few rows, because a question that reads a table would be part of what is measured.
-pub(crate) fn issued(house: &mut House) -> i64 {
+pub(crate) fn issued(house: &mut TestEnv) -> i64 {
     house.number("select coalesce(sum(last), 0)::bigint from guarantee_sequence")
 }
 
 /// Waits until so many guarantees are issued and all of them complete, looking twice a second.
-pub(crate) fn until(house: &mut House, count: i64, longest: Duration) {
+pub(crate) fn until(house: &mut TestEnv, count: i64, longest: Duration) {
     let began = Instant::now();
     // Answered by a partial index.
     while issued(house) < count
@@ -73,7 +73,7 @@ pub(crate) fn until(house: &mut House, count: i64, longest: Duration) {
 }
 
 /// Takes some applications through, so that everything is open and warm.
-pub(crate) fn warm_up(house: &mut House, applications: &mut Applications, count: usize) {
+pub(crate) fn warm_up(house: &mut TestEnv, applications: &mut Applications, count: usize) {
     let before = issued(house);
     let batch = applications.next(count);
     enqueue(house, &batch);
@@ -84,7 +84,7 @@ pub(crate) fn guarantees(applications: &[Application]) -> i64 {
     i64::try_from(applications.iter().map(|application| application.guarantees).sum::<usize>()).unwrap()
 }
 
-fn enqueue(house: &House, applications: &[Application]) {
+fn enqueue(house: &TestEnv, applications: &[Application]) {
     let runtime = Runtime::new().unwrap();
     let rabbit = parts::rabbit(house);
     runtime.block_on(async {
@@ -100,7 +100,7 @@ fn enqueue(house: &House, applications: &[Application]) {
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn run(
     servers: &Servers,
-    house: &mut House,
+    house: &mut TestEnv,
     applications: &mut Applications,
     count: usize,
     workers: usize,
@@ -148,7 +148,7 @@ pub(crate) fn run(
 
 /// Lets applications come at a rate for a while, one by one, whatever becomes of them.
 pub(crate) fn latency(
-    house: &mut House,
+    house: &mut TestEnv,
     applications: &mut Applications,
     load: f64,
     per_second: f64,
@@ -167,7 +167,7 @@ pub(crate) fn latency(
 pub(crate) type Sent = BTreeMap<String, NaiveDateTime>;
 
 /// Sends applications at a rate.
-pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f64) -> Sent {
+pub(crate) fn trickle(house: &TestEnv, applications: &[Application], per_second: f64) -> Sent {
     if applications.is_empty() {
         return Sent::new();
     }
@@ -201,7 +201,7 @@ pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f
 }
 
 /// How long each stage took, and the whole way, of applications that were sent; p50, p95 and p99 in milliseconds.
-pub(crate) fn times(house: &mut House, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
+pub(crate) fn times(house: &mut TestEnv, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
     let Some(first) = sent.values().min() else { return BTreeMap::new() };
     let rows = house.sql.query(&format!(
         "select a.upstream_id, a.decided_at, g.issued_at, k.minted_at, c.arrived_at, m.settled_at, c.completed_at

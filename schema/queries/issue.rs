@@ -79,21 +79,21 @@ pub fn issue<E: From<DbError>>(
             .transaction(|connection| issue_missing(connection, drafts, &ids, micros(now), &mut build))
         {
             Ok(issued) => return Ok(issued),
-            Err(Failure::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
+            Err(CliError::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
                 attempt += 1
             }
-            Err(Failure::Database(error)) => return Err(error.into()),
-            Err(Failure::Build(error)) => return Err(error),
+            Err(CliError::Database(error)) => return Err(error.into()),
+            Err(CliError::Build(error)) => return Err(error),
         }
     }
 }
 
-enum Failure<E> {
+enum CliError<E> {
     Database(DbError),
     Build(E),
 }
 
-impl<E> From<DbError> for Failure<E> {
+impl<E> From<DbError> for CliError<E> {
     fn from(error: DbError) -> Self {
         Self::Database(error)
     }
@@ -105,7 +105,7 @@ fn issue_missing<E>(
     ids: &[String],
     now: NaiveDateTime,
     build: &mut impl FnMut(&GuaranteeDraft, i64) -> Result<(String, String), E>,
-) -> Result<Vec<Issued>, Failure<E>> {
+) -> Result<Vec<Issued>, CliError<E>> {
     let counter = |draft: &GuaranteeDraft| (draft.branch.clone(), draft.term.clone());
     let mut counters: Counters = drafts.iter().map(|draft| (counter(draft), 0)).collect();
     guarantee_sequence::lock(connection, &mut counters)?;
@@ -119,12 +119,12 @@ fn issue_missing<E>(
             continue;
         }
         let Some(sequence) = counters.get_mut(&counter(draft)) else {
-            return Err(Failure::Database(DbError::Damaged {
+            return Err(CliError::Database(DbError::Damaged {
                 what: "a guarantee sequence vanished while locked".to_owned(),
             }));
         };
         *sequence += 1;
-        let (number, content) = build(draft, *sequence).map_err(Failure::Build)?;
+        let (number, content) = build(draft, *sequence).map_err(CliError::Build)?;
         let issued = Issued {
             guarantee: Guarantee {
                 id: id.clone(),

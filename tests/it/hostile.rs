@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::{
     amqp::{Client, Message, properties, text},
     evidence::{application, assert_events_keep_the_contract, squeezed},
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::{eventually, run, within},
     secrets::Needles,
     smtp,
@@ -93,7 +93,7 @@ impl Case {
         given.unwrap_or_else(|| format!("sha256:{}", hex(&Sha256::digest(&self.body))))
     }
 
-    fn publish(&self, house: &House, client: &Client) {
+    fn publish(&self, house: &TestEnv, client: &Client) {
         let exchange = format!("{}work", house.prefix);
         if self.nested == 0 {
             client.publish(&exchange, self.stage, &self.body, self.properties.clone());
@@ -393,7 +393,7 @@ fn assert_answered(case: &Case, answers: &[Message]) {
 
 #[test]
 fn each_hostile_message_gets_one_answer_and_harms_nobody() {
-    let mut house = House::new("hostility");
+    let mut house = TestEnv::new("hostility");
     // Not what comes to the first stage: a test's client would not survive all of it.
     let tap = house.tap_without("validate");
     let mut worker = house.work(&[]);
@@ -483,7 +483,7 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
 /// Text that is markup or a template elsewhere is a name here: it is printed, as it is.
 #[test]
 fn names_that_look_like_markup_are_legal_text() {
-    let mut house = House::new("markup");
+    let mut house = TestEnv::new("markup");
     let tap = house.tap();
     let worker = house.work(&[]);
     let client = house.client();

@@ -44,7 +44,7 @@ pub enum Source {
 
 /// A rung of the retry ladder: how long a message waits before its stage sees it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rung {
+pub enum RetryDelay {
     /// 1 second.
     S1,
     /// 3 seconds.
@@ -67,7 +67,7 @@ pub enum Rung {
     M60,
 }
 
-impl Rung {
+impl RetryDelay {
     /// Every rung, shortest first.
     pub const ALL: [Self; 10] = [
         Self::S1,
@@ -121,7 +121,7 @@ pub enum Destination {
     /// The queue of a stage.
     Stage(&'static str, Lane),
     /// Back to its stage after the delay of a rung.
-    Wait(&'static str, Lane, Rung),
+    Wait(&'static str, Lane, RetryDelay),
     /// Dead letters, under the name of the stage that gave up.
     Dead(&'static str),
     /// Result events for upstream systems, under a routing key such as `guarantee.issued`.

@@ -1,6 +1,6 @@
 //! The names and limits of our queues and exchanges, the same for every broker.
 
-use super::{Destination, Lane, Rung, Source};
+use super::{Destination, Lane, RetryDelay, Source};
 
 /// How often a message of a stage may be given back before it goes to the dead letters.
 pub(super) const DELIVERY_LIMIT: u32 = 30;
@@ -55,7 +55,7 @@ impl Names {
     }
 
     /// The exchange and the queue of a rung.
-    pub(super) fn wait(&self, rung: Rung) -> String {
+    pub(super) fn wait(&self, rung: RetryDelay) -> String {
         format!("{}wait.{}", self.prefix, rung.name())
     }
 
@@ -65,7 +65,7 @@ impl Names {
             .stages
             .iter()
             .flat_map(|stage| [Lane::Live, Lane::Bulk].map(|lane| self.source(Source::Stage(stage, lane))));
-        let waiting = Rung::ALL.iter().map(|rung| self.wait(*rung));
+        let waiting = RetryDelay::ALL.iter().map(|rung| self.wait(*rung));
         stages.chain(waiting).chain([self.source(Source::Dead), self.source(Source::Unrouted)]).collect()
     }
 }

@@ -16,11 +16,11 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    Failure,
+    CliError,
     embedded::Embedded,
     moment::shown,
     print, print_json, printable, process,
-    selection::{Database, Page, Place, Who, beginning, complete_run, short},
+    selection::{AuditArgs, Database, DatabaseArgs, Page, beginning, complete_run, short},
     shared, table,
     wording::counted,
     work,
@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -81,14 +81,14 @@ enum Sub {
 #[derive(Debug, clap::Args)]
 struct StartArgs {
     #[command(flatten)]
-    how: How,
+    how: RunArgs,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
 }
 
 /// How a run is made.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct How {
+pub(super) struct RunArgs {
     /// Guarantees a second at most; batch.rate when left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
@@ -106,14 +106,14 @@ struct SteerArgs {
     #[arg(value_name = "RUN", value_parser = beginning)]
     run: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -247,9 +247,9 @@ impl Shown {
 /// Failures shown one by one at most.
 const NAMED: i64 = 20;
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let out = args.place.out.clone();
-    let database = Place::database(&config).await?;
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Sub::List { page, json } => list(&database, page, json).await,
         Sub::Show { run, json } => {
@@ -274,13 +274,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             )
             .await
         }
-        Sub::Pause(steer) => steered(&database, steer, Wish::Pause).await,
-        Sub::Resume(steer) => steered(&database, steer, Wish::Resume).await,
-        Sub::Cancel(steer) => steered(&database, steer, Wish::Cancel).await,
+        Sub::Pause(steer) => steered(&database, steer, Action::Pause).await,
+        Sub::Resume(steer) => steered(&database, steer, Action::Resume).await,
+        Sub::Cancel(steer) => steered(&database, steer, Action::Cancel).await,
     }
 }
 
-async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Failure> {
+async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, CliError> {
     let now = database.clock.now();
     let mut runs = database
         .ask(move |db| {
@@ -330,7 +330,7 @@ async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), Failure> {
+async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), CliError> {
     let (id, now) = (id.to_owned(), database.clock.now());
     let found = database
         .ask(move |db| {
@@ -339,21 +339,21 @@ async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), Fai
             Ok(Some((Shown::of(run, &counts, now), run_item::failed(db, &id, NAMED)?)))
         })
         .await?;
-    found.ok_or_else(|| Failure::found(anyhow::anyhow!("the run is gone")))
+    found.ok_or_else(|| CliError::found(anyhow::anyhow!("the run is gone")))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
+enum Action {
     Pause,
     Resume,
     Cancel,
 }
 
-async fn steered(database: &Database, args: SteerArgs, wish: Wish) -> Result<ExitCode, Failure> {
+async fn steered(database: &Database, args: SteerArgs, wish: Action) -> Result<ExitCode, CliError> {
     let (action, verb) = match wish {
-        Wish::Pause => ("batch.pause", "pause"),
-        Wish::Resume => ("batch.resume", "resume"),
-        Wish::Cancel => ("batch.cancel", "cancel"),
+        Action::Pause => ("batch.pause", "pause"),
+        Action::Resume => ("batch.resume", "resume"),
+        Action::Cancel => ("batch.cancel", "cancel"),
     };
     let operation = args.who.operation(&database.clock, action)?;
     let id = complete_run(database, &args.run).await?;
@@ -376,7 +376,7 @@ async fn steered(database: &Database, args: SteerArgs, wish: Wish) -> Result<Exi
         shown.tell(&failed);
     }
     if !done {
-        return Err(Failure::found(anyhow::anyhow!(
+        return Err(CliError::found(anyhow::anyhow!(
             "it is {}: there is nothing to {verb}",
             shown.state.replace('_', " ")
         )));
@@ -384,14 +384,14 @@ async fn steered(database: &Database, args: SteerArgs, wish: Wish) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Wish) -> Result<bool, DbError> {
+fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Action) -> Result<bool, DbError> {
     db.transaction(|db| {
         let before = job_run::by_id(db, id)?.map(|run| run.state.as_text().to_owned());
         let note = Some(operation.reason.as_str());
         let (done, after) = match wish {
-            Wish::Pause => (job_run::set_paused(db, id, true, note)?, State::Paused),
-            Wish::Resume => (job_run::set_paused(db, id, false, None)?, State::Running),
-            Wish::Cancel => {
+            Action::Pause => (job_run::set_paused(db, id, true, note)?, State::Paused),
+            Action::Resume => (job_run::set_paused(db, id, false, None)?, State::Running),
+            Action::Cancel => {
                 (job_run::finish(db, id, State::Cancelled, note, operation.at)?, State::Cancelled)
             }
         };
@@ -406,12 +406,12 @@ fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Wish) -> Re
 pub(super) async fn begin(
     selection: Selection,
     action: &'static str,
-    how: &How,
-    who: &Who,
+    how: &RunArgs,
+    who: &AuditArgs,
     database: &Database,
     out: Option<&Path>,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let operation = who.operation(&database.clock, action)?;
     let (of, cutoff) = (selection.clone(), operation.at);
     let count = database.ask(move |db| hosho_schema::queries::run_selection::count(db, &of, cutoff)).await?;
@@ -452,15 +452,15 @@ pub(super) async fn begin(
     }
 }
 
-async fn start(database: &Database, operation: &Operation, order: &Order) -> Result<Run, Failure> {
+async fn start(database: &Database, operation: &Operation, order: &Order) -> Result<Run, CliError> {
     let (operation, order) = (operation.clone(), order.clone());
     match database.ask(move |db| run::begin(db, &operation, &order)).await? {
         Begun::Ours(run) => Ok(*run),
         Begun::Busy(other) => {
-            Err(Failure::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))
+            Err(CliError::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))
                 .hint("one at a time: wait for it, or `hosho batch cancel` it"))
         }
-        Begun::Taken => Err(Failure::found(anyhow::anyhow!("another run has just ended: try again"))),
+        Begun::Taken => Err(CliError::found(anyhow::anyhow!("another run has just ended: try again"))),
     }
 }
 
@@ -469,9 +469,9 @@ async fn here(
     out: &Path,
     operation: &Operation,
     order: &Order,
-    how: &How,
+    how: &RunArgs,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let mut embedded = Embedded::open(out, config).await?;
     let services = std::sync::Arc::clone(&embedded.services);
     let database = Database { pool: services.pool.clone(), clock: services.clock.clone() };
@@ -508,7 +508,7 @@ async fn here(
     bar.finish_and_clear();
     embedded.end().await;
     if !done {
-        return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
+        return Err(CliError::found(anyhow::anyhow!("interrupted; what was begun is kept"))
             .hint("`hosho batch start` or the same command goes on"));
     }
     end(&database, &run.id, how).await
@@ -518,9 +518,9 @@ async fn here(
 async fn follow(
     database: &Database,
     id: &str,
-    how: &How,
+    how: &RunArgs,
     mut stop: watch::Receiver<bool>,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let (first, _) = look(database, id).await?;
     let bar = process::bar(first.total.try_into().unwrap_or_default(), "guarantees");
     loop {
@@ -542,7 +542,7 @@ async fn follow(
     end(database, id, how).await
 }
 
-async fn end(database: &Database, id: &str, how: &How) -> Result<ExitCode, Failure> {
+async fn end(database: &Database, id: &str, how: &RunArgs) -> Result<ExitCode, CliError> {
     let (shown, failed) = look(database, id).await?;
     if how.json {
         print_json(&shown)?;

@@ -15,13 +15,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Failure, existing, print, print_json, printable, process};
+use super::{CliError, existing, print, print_json, printable, process};
 use crate::{
     app,
     config::Config,
     documents::{
-        revision::{Drawing, Each, Sealed},
-        store::{DocumentError, Documents},
+        revision::{Each, RevisionRenderer, Sealed},
+        store::{DocumentStore, StoreError},
     },
     domain::number::GuaranteeNumber,
     fault::Fault,
@@ -80,7 +80,7 @@ Exit code 1 when a document is none of `same` and `intact`.")]
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         let Sub::Verify { out, .. } = &self.command;
         out.as_deref().map_or(Ok(Vec::new()), super::database_of)
     }
@@ -147,18 +147,18 @@ struct Case {
     sealed: Option<Sealed>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let Sub::Verify { numbers, all, strict, json, .. } = args.command;
     existing(&config)?;
     let pool = app::pool(&config)?;
     let documents = app::documents(&config)?;
     if config.keys.ring.is_none() && !config.keys.file.exists() {
         // Looking must not make a key.
-        return Err(Failure::configuration(anyhow::anyhow!("keys.file {} does not exist", config.keys.file.display()))
+        return Err(CliError::configuration(anyhow::anyhow!("keys.file {} does not exist", config.keys.file.display()))
             .hint("notices are drawn with the keys that sealed their authentication keys: give the ring that was used"));
     }
     let keys = app::keys(&config.keys)?;
-    let drawing = Drawing::new(Arc::new(app::press(&config)?), Arc::new(keys), config.registry.url);
+    let drawing = RevisionRenderer::new(Arc::new(app::press(&config)?), Arc::new(keys), config.registry.url);
     let mut report = Report::default();
     if all {
         let pool_of_count = pool.clone();
@@ -194,8 +194,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(Failure::internal)?.map_err(Failure::unavailable)
+) -> Result<T, CliError> {
+    tokio::task::spawn_blocking(work).await.map_err(CliError::internal)?.map_err(CliError::unavailable)
 }
 
 /// The next page of all certificates.
@@ -205,14 +205,14 @@ fn page(pool: &Pool, after: &str) -> Result<Vec<Case>, DbError> {
 }
 
 /// All revisions of guarantees by their numbers.
-fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, Failure>, DbError> {
+fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, CliError>, DbError> {
     let mut found = Vec::new();
     for number in numbers {
         let normal =
             GuaranteeNumber::parse(number).map_or_else(|_| number.clone(), |number| number.to_string());
         let mut db = pool.get()?;
         let Some(guarantee) = guarantee::by_number(&mut db, &normal)? else {
-            return Ok(Err(Failure::found(anyhow::anyhow!("there is no guarantee {}", printable(number)))
+            return Ok(Err(CliError::found(anyhow::anyhow!("there is no guarantee {}", printable(number)))
                 .hint("give a 保証契約番号")));
         };
         let revisions = certificate::by_guarantees(&mut db, &[&guarantee.id])?.into_iter().flatten();
@@ -245,11 +245,11 @@ fn cases(pool: &Pool, found: Vec<(Certificate, Guarantee)>) -> Result<Vec<Case>,
 /// Reads the stored bytes, draws again in parallel, and notes what differs; everything when `every`.
 async fn look_at(
     cases: Vec<Case>,
-    store: &Documents,
-    drawing: &Drawing,
+    store: &DocumentStore,
+    drawing: &RevisionRenderer,
     report: &mut Report,
     every: bool,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     let identity = drawing.identity();
     let drawing = drawing.clone();
     let hashed = |(kind, drawn): (Kind, Result<Vec<u8>, Fault>)| {
@@ -262,7 +262,7 @@ async fn look_at(
         };
         cases.into_par_iter().map(draw).collect()
     });
-    let drawn = task.await.map_err(Failure::internal)?;
+    let drawn = task.await.map_err(CliError::internal)?;
     let stored =
         drawn.iter().flat_map(|(case, _)| &case.documents).map(|document| store.get(&document.location));
     let mut stored = futures_util::future::join_all(stored).await.into_iter();
@@ -287,14 +287,14 @@ async fn look_at(
 /// now.
 fn judged(
     document: &Document,
-    stored: Result<Vec<u8>, DocumentError>,
+    stored: Result<Vec<u8>, StoreError>,
     again: &Again,
     is_ours: bool,
-) -> Result<(Verdict, Option<String>), Failure> {
+) -> Result<(Verdict, Option<String>), CliError> {
     match stored {
         Ok(bytes) if hex(&Sha256::digest(&bytes)) == document.sha256 => {}
-        Err(DocumentError::Missing { .. }) => return Ok((Verdict::Missing, None)),
-        Err(error) if error.is_unavailable() => return Err(Failure::unavailable(error)),
+        Err(StoreError::Missing { .. }) => return Ok((Verdict::Missing, None)),
+        Err(error) if error.is_unavailable() => return Err(CliError::unavailable(error)),
         Ok(_) | Err(_) => return Ok((Verdict::Damaged, None)),
     }
     let again = match again {

@@ -5,12 +5,12 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{Failure, work};
+use super::{CliError, work};
 use crate::{
     app::App,
     broker::{Broker, Lane, memory::Memory},
     config::Config,
-    pipeline::heartbeat::Pulse,
+    pipeline::heartbeat::Heartbeat,
     stages,
 };
 
@@ -28,11 +28,11 @@ pub(super) struct Embedded {
 
 impl Embedded {
     /// Opens the folder `out`, which the configuration names too; makes it and its tables where they are missing.
-    pub(super) async fn open(out: &Path, config: &Config) -> Result<Self, Failure> {
+    pub(super) async fn open(out: &Path, config: &Config) -> Result<Self, CliError> {
         let lock = lock(out)?;
         if out.join("hosho.sqlite").exists() && !config.keys.file.exists() && config.keys.ring.is_none() {
             // A new ring would let everything go on, and leave the old keys sealed for good.
-            return Err(Failure::configuration(anyhow::anyhow!(
+            return Err(CliError::configuration(anyhow::anyhow!(
                 "{} is gone, and the database beside it needs it",
                 config.keys.file.display()
             ))
@@ -50,14 +50,14 @@ impl Embedded {
     /// Starts the stages on these lanes, and takes in what becomes a dead letter.
     pub(super) fn start(&mut self, config: &Config, lanes: &[Lane]) {
         // Nobody else is here to be told, and a stage that is paused in production is no matter of this folder.
-        let pulse = Pulse::new(&self.services.clock);
+        let pulse = Heartbeat::new(&self.services.clock);
         let runner = work::runner(
             config,
             &self.services,
             Arc::clone(&self.broker),
             self.stop.clone(),
             pulse,
-            crate::pipeline::priority::Precedence::default(),
+            crate::pipeline::priority::Priority::default(),
         );
         for name in stages::NAMES {
             stages::start(name, &self.services, &runner, lanes, config.work.concurrency, &mut self.tasks);
@@ -87,16 +87,16 @@ impl Embedded {
 }
 
 /// One process works in a folder at a time: the lock ends with the process, however it ends.
-fn lock(out: &Path) -> Result<File, Failure> {
+fn lock(out: &Path) -> Result<File, CliError> {
     use std::os::unix::fs::DirBuilderExt;
     let unusable = |error: std::io::Error| {
         let error = anyhow::Error::new(error).context(format!("cannot use the folder {}", out.display()));
-        Failure::unavailable(error).hint("--out names a folder that this user may write")
+        CliError::unavailable(error).hint("--out names a folder that this user may write")
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(unusable)?;
     let file = File::create(out.join("hosho.lock")).map_err(unusable)?;
     file.try_lock().map_err(|_| {
-        Failure::unavailable(anyhow::anyhow!("another hosho process works in {}", out.display()))
+        CliError::unavailable(anyhow::anyhow!("another hosho process works in {}", out.display()))
             .hint("wait for it to end, or choose another --out")
     })?;
     Ok(file)

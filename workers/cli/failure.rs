@@ -11,13 +11,13 @@ use crate::{
 
 /// A command that could not be carried out.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CliError {
     code: u8,
     error: anyhow::Error,
     hint: Option<String>,
 }
 
-impl Failure {
+impl CliError {
     /// Exit code 1: the command ran and found something wrong.
     pub fn found(error: impl Into<anyhow::Error>) -> Self {
         Self { code: 1, error: error.into(), hint: None }
@@ -62,7 +62,7 @@ impl Failure {
 }
 
 /// `error: …: cause: cause`, then the hint on a line of its own.
-impl fmt::Display for Failure {
+impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {:#}", self.error)?;
         if let Some(hint) = &self.hint {
@@ -72,7 +72,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<AppError> for Failure {
+impl From<AppError> for CliError {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Configuration { .. } => Self::configuration(error)
@@ -85,7 +85,7 @@ impl From<AppError> for Failure {
     }
 }
 
-impl From<DbError> for Failure {
+impl From<DbError> for CliError {
     fn from(error: DbError) -> Self {
         let hint = if error.is_contention() {
             "somebody else changed the same just now: try again"
@@ -96,7 +96,7 @@ impl From<DbError> for Failure {
     }
 }
 
-impl From<OperationError> for Failure {
+impl From<OperationError> for CliError {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::Database(error) => error.into(),
@@ -108,7 +108,7 @@ impl From<OperationError> for Failure {
     }
 }
 
-impl From<EditError> for Failure {
+impl From<EditError> for CliError {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Assignment(_) | EditError::Path { .. } => Self::usage(error.to_string()),

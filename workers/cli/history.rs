@@ -18,10 +18,10 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    Failure,
+    CliError,
     moment::shown,
     print, print_json, printable,
-    selection::{Place, short},
+    selection::{DatabaseArgs, short},
 };
 use crate::{
     config::Config,
@@ -50,14 +50,14 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -145,16 +145,16 @@ struct Redrawn {
     identity: String,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let number =
-        GuaranteeNumber::parse(&args.number).map_err(|error| Failure::usage(error.to_string()))?.to_string();
-    let database = Place::database(&config).await?;
+        GuaranteeNumber::parse(&args.number).map_err(|error| CliError::usage(error.to_string()))?.to_string();
+    let database = DatabaseArgs::database(&config).await?;
     let asked = number.clone();
     let Some(found) = database.ask(move |db| find(db, &asked)).await? else {
-        return Err(Failure::found(anyhow::anyhow!("there is no guarantee {number}"))
+        return Err(CliError::found(anyhow::anyhow!("there is no guarantee {number}"))
             .hint("`hosho status` looks for applications too"));
     };
-    let life = Life::read(&found.revisions).map_err(Failure::found)?;
+    let life = Life::read(&found.revisions).map_err(CliError::found)?;
     let history = history(&found, &life, args.all);
     if args.json {
         print_json(&history)?;

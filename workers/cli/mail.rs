@@ -10,11 +10,11 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    Failure,
+    CliError,
     embedded::Embedded,
     moment::{shown, utc},
     print, print_json, printable,
-    selection::{Database, Page, Place, Who, short},
+    selection::{AuditArgs, Database, DatabaseArgs, Page, short},
     shared, table,
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
   hosho mail resolve 31075-00002M --outcome resend --reason \"the relay's log has no trace of it\"")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     #[command(subcommand)]
     command: Sub,
 }
@@ -77,7 +77,7 @@ struct ResolveArgs {
     #[arg(long, value_name = "OUTCOME", value_parser = ["accepted", "rejected", "resend"])]
     outcome: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -95,7 +95,7 @@ fn key(text: &str) -> Result<String, String> {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -132,8 +132,8 @@ impl Shown {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Sub::Unknown { all, page, json } => {
             let filter = Filter { states: vec![State::Unknown], given_up: !all };
@@ -153,7 +153,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     }
 }
 
-async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Failure> {
+async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, CliError> {
     let mut mails = database.ask(move |db| mail::list(db, &filter, page.probing(), page.offset())).await?;
     let more = page.trimmed(&mut mails);
     if json {
@@ -200,18 +200,18 @@ async fn resolve(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let operation = args.who.operation(&database.clock, "mail.resolve")?;
     let key = args.mail.clone();
     let mut found = database.ask(move |db| mail::find(db, &key, 2)).await?;
     let listed = match (found.pop(), found.is_empty()) {
         (Some(listed), true) => listed,
         (None, _) => {
-            return Err(Failure::usage(format!("there is no mail {:?}", args.mail))
+            return Err(CliError::usage(format!("there is no mail {:?}", args.mail))
                 .hint("`hosho mail list` shows them"));
         }
         _ => {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "{:?} means several mails: give the beginning of an identifier",
                 args.mail
             )));
@@ -229,7 +229,7 @@ async fn resolve(
     let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending)
         && (before != to || to == State::Pending);
     if !allowed {
-        return Err(Failure::found(anyhow::anyhow!(
+        return Err(CliError::found(anyhow::anyhow!(
             "the mail is {}: it cannot become {}",
             before.as_text(),
             args.outcome
@@ -267,7 +267,7 @@ async fn resolve(
         }
     };
     if !done? {
-        return Err(Failure::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
+        return Err(CliError::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
     }
     sent?;
     if args.json {
@@ -304,7 +304,7 @@ enum Way {
 }
 
 impl Way {
-    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, CliError> {
         if let Some(out) = out {
             return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
         }
@@ -313,15 +313,15 @@ impl Way {
             Ok(publisher) => Ok(Self::Workers(queue, publisher)),
             Err(error) => {
                 queue.close().await;
-                Err(Failure::unavailable(error)
+                Err(CliError::unavailable(error)
                     .hint("nothing was changed: try again once the broker is there"))
             }
         }
     }
 
-    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Failure> {
+    async fn send(self, message: Outgoing, config: &Config) -> Result<(), CliError> {
         let unsent = |error| {
-            Failure::unavailable(error)
+            CliError::unavailable(error)
                 .hint("the mail is pending: run the same command again once the broker is there")
         };
         match self {

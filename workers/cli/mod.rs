@@ -39,7 +39,7 @@ use clap::{Parser, Subcommand};
 use comfy_table::{LineStyle, Table, TableStyle};
 
 use crate::{config::Config, telemetry};
-pub use failure::Failure;
+pub use failure::CliError;
 
 /// What the exit codes mean; shown by `--help`.
 pub const EXIT_CODES: &str = "\
@@ -71,7 +71,7 @@ enum Command {
     Config(config::Args),
     Templates(templates::Args),
     Obligees(obligees::Args),
-    Documents(documents::Args),
+    DocumentStore(documents::Args),
     Status(status::Args),
     History(history::Args),
     VerifyChain(verify_chain::Args),
@@ -109,11 +109,11 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+async fn run(cli: Cli) -> Result<ExitCode, CliError> {
     let overrides = match &cli.command {
         Command::Process(args) => args.overrides()?,
         Command::Status(args) => args.overrides()?,
-        Command::Documents(args) => args.overrides()?,
+        Command::DocumentStore(args) => args.overrides()?,
         Command::Validate(args) => args.overrides()?,
         Command::Templates(args) => args.overrides()?,
         Command::History(args) => args.overrides()?,
@@ -128,10 +128,10 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
-        Failure::configuration(error)
+        CliError::configuration(error)
             .hint("`hosho config show` prints every setting; config/default.toml tells what each means")
     })?;
-    telemetry::start(&loaded.log).map_err(|problem| Failure::configuration(anyhow::anyhow!(problem)))?;
+    telemetry::start(&loaded.log).map_err(|problem| CliError::configuration(anyhow::anyhow!(problem)))?;
     match cli.command {
         Command::Process(args) => process::run(args, loaded).await,
         Command::Validate(args) => validate::run(args, loaded).await,
@@ -142,7 +142,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config(args) => config::run(&args, &loaded),
         Command::Templates(args) => templates::run(&args, &loaded),
         Command::Obligees(args) => obligees::run(args, &loaded),
-        Command::Documents(args) => documents::run(args, loaded).await,
+        Command::DocumentStore(args) => documents::run(args, loaded).await,
         Command::Status(args) => status::run(args, loaded).await,
         Command::History(args) => history::run(args, loaded).await,
         Command::VerifyChain(args) => verify_chain::run(args, loaded).await,
@@ -159,8 +159,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// Prints a value as JSON, for programs; safe for a terminal all the same.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(Failure::internal)?;
+fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(CliError::internal)?;
     print(harmless_json(&text));
     Ok(())
 }
@@ -218,10 +218,10 @@ fn is_obeyed(character: char) -> bool {
 }
 
 /// The settings that read the database in a folder of `hosho process`, and what belongs to it.
-fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Failure> {
+fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, CliError> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "{} is not a folder of `hosho process`: it has no hosho.sqlite",
             out.display()
         ))
@@ -235,7 +235,7 @@ fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Fai
 }
 
 /// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.
-fn existing(config: &Config) -> Result<(), Failure> {
+fn existing(config: &Config) -> Result<(), CliError> {
     match config
         .database
         .url
@@ -244,7 +244,7 @@ fn existing(config: &Config) -> Result<(), Failure> {
         .map(|path| path.strip_prefix("//").unwrap_or(path))
     {
         Some(path) if !std::path::Path::new(path).exists() => {
-            Err(Failure::unavailable(anyhow::anyhow!("there is no database {path}"))
+            Err(CliError::unavailable(anyhow::anyhow!("there is no database {path}"))
                 .hint("is database.url right? `hosho process` keeps its database in --out"))
         }
         _ => Ok(()),

@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 use hosho_schema::models::audit;
 
 use super::{
-    Failure,
+    CliError,
     moment::span,
     print, print_json,
-    selection::{Place, Who},
+    selection::{AuditArgs, DatabaseArgs},
     shared,
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     older_than: Option<String>,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -48,16 +48,16 @@ struct Report {
     left_to_failed: usize,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let after = match &args.older_than {
         None => TimeDelta::seconds(
             i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX)),
         ),
         Some(text) => span(text).ok_or_else(|| {
-            Failure::usage(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
+            CliError::usage(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
         })?,
     };
-    let database = Place::database(&config).await?;
+    let database = DatabaseArgs::database(&config).await?;
     let operation = args.who.operation(&database.clock, "recover")?;
     let queue = shared::queue(&config).map_err(|failure| {
         failure.hint(
@@ -68,19 +68,19 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     let services = Arc::new(App::open(&config, stop)?);
     let from = Arc::clone(&services);
     let found =
-        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Failure::internal)?;
+        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(CliError::internal)?;
     let (messages, left_to_failed) =
-        found.map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
+        found.map_err(|fault| CliError::unavailable(anyhow::anyhow!(fault.to_string())))?;
     let report = Report { queued: by_stage(&messages), left_to_failed };
     if !args.who.dry_run && !messages.is_empty() {
-        let summary = serde_json::to_string(&report).map_err(Failure::internal)?;
+        let summary = serde_json::to_string(&report).map_err(CliError::internal)?;
         database
             .ask(move |db| audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))]))
             .await?;
         let published = publish(&queue, messages).await;
         queue.queue().close().await;
         published.map_err(|error| {
-            Failure::unavailable(error).hint("what was queued does no harm; run it again")
+            CliError::unavailable(error).hint("what was queued does no harm; run it again")
         })?;
     }
     if args.json {
@@ -108,7 +108,7 @@ fn by_stage(messages: &[Outgoing]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-async fn publish(queue: &app::Queue, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+async fn publish(queue: &app::BrokerClient, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
     let mut publisher = queue.queue().publisher().await?;
     for chunk in messages.chunks(CHUNK) {
         publisher.publish(chunk.to_vec()).await?;

@@ -5,11 +5,11 @@ use std::{process::ExitCode, sync::Arc};
 use hosho_schema::queries::run_selection::Selection;
 
 use super::{
-    Failure, batch,
+    CliError, batch,
     moment::moment,
-    selection::{Place, Who},
+    selection::{AuditArgs, DatabaseArgs},
 };
-use crate::{app, config::Config, documents::revision::Drawing, domain::number::GuaranteeNumber};
+use crate::{app, config::Config, documents::revision::RevisionRenderer, domain::number::GuaranteeNumber};
 
 /// Issue guarantees again: what waits takes effect, else documents are drawn again
 #[derive(Debug, clap::Args)]
@@ -19,17 +19,17 @@ use crate::{app, config::Config, documents::revision::Drawing, domain::number::G
   hosho reissue --guarantee 31075-00001M --guarantee 31075-00002M --reason \"the PDF was damaged\"
   hosho reissue --all --reason \"new fonts\" --detach
 
-Documents that are drawn again keep their revision, and say what they said; the contractor is sent no mail, upstream systems get
+DocumentStore that are drawn again keep their revision, and say what they said; the contractor is sent no mail, upstream systems get
 the event guarantee.redrawn, and `hosho history --all` shows it. A run that was interrupted is gone on with by the workers.")]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    how: batch::How,
+    how: batch::RunArgs,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,7 +56,7 @@ struct Which {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -64,28 +64,28 @@ impl Args {
 /// Numbers of guarantees taken at most.
 const NUMBERS: usize = 10_000;
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+    let database = DatabaseArgs::database(&config).await?;
     let Which { guarantee, obligee, since, template_changed, pending, all } = args.which;
     let selection = if !guarantee.is_empty() {
         if guarantee.len() > NUMBERS {
-            return Err(Failure::usage(format!("at most {NUMBERS} guarantees can be named")));
+            return Err(CliError::usage(format!("at most {NUMBERS} guarantees can be named")));
         }
         let numbers =
             guarantee.iter().map(|number| GuaranteeNumber::parse(number).map(|number| number.to_string()));
         Selection::Numbers {
-            numbers: numbers.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string()))?,
+            numbers: numbers.collect::<Result<_, _>>().map_err(|error| CliError::usage(error.to_string()))?,
         }
     } else if let Some(obligee) = obligee {
         if app::obligees(&config)?.get(&obligee).is_none() {
-            return Err(Failure::usage(format!("there is no obligee {obligee:?}"))
+            return Err(CliError::usage(format!("there is no obligee {obligee:?}"))
                 .hint("`hosho obligees list` shows their codes"));
         }
         Selection::Obligee { obligee }
     } else if let Some(since) = since {
         Selection::Since { since: moment("--since", &since, database.clock.now())? }
     } else if template_changed {
-        let drawing = Drawing::new(
+        let drawing = RevisionRenderer::new(
             Arc::new(app::press(&config)?),
             Arc::new(app::keys(&config.keys)?),
             config.registry.url.clone(),

@@ -15,16 +15,16 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    Failure,
+    CliError,
     moment::{local, utc},
     print, print_json, printable,
-    selection::{Database, Place, Who},
+    selection::{AuditArgs, Database, DatabaseArgs},
     shared, table,
     wording::counted,
 };
 use crate::{
     app,
-    broker::{Depth, Rung},
+    broker::{Depth, RetryDelay},
     config::Config,
     dead_letters,
     fault::chain,
@@ -63,11 +63,11 @@ struct SetArgs {
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     stage: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Some(Sub::Pause(wanted)) => steer(wanted, &database, true, args.json).await,
         Some(Sub::Resume(wanted)) => steer(wanted, &database, false, args.json).await,
@@ -85,7 +85,7 @@ struct Set {
     operation: Option<String>,
 }
 
-async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Failure> {
+async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, CliError> {
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
     let operation = wanted.who.operation(&database.clock, action)?;
     let (stage, id) = (wanted.stage.clone(), operation.id.clone());
@@ -197,7 +197,7 @@ struct Told {
 /// Pieces of unfinished work looked at, the oldest, to find out since when each stage has had work.
 const UNFINISHED: i64 = 5_000;
 
-async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Failure> {
+async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, CliError> {
     let now = database.clock.now();
     let told = database.ask(move |db| tell_from(db, now)).await?;
     let queue = app::broker(config, NAMES)?;
@@ -289,7 +289,7 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
     });
     Report {
         stages: stages.collect(),
-        waiting: Rung::ALL
+        waiting: RetryDelay::ALL
             .iter()
             .filter_map(|rung| Some((rung.name(), ready(&format!("wait.{}", rung.name()))?)))
             .collect(),

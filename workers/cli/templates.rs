@@ -9,13 +9,13 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Failure, print, print_json, printable_lines};
+use super::{CliError, print, print_json, printable_lines};
 use crate::{
     app,
     config::Config,
     documents::{
         catalog::Family,
-        check::{self, Pull},
+        check::{self, Preview},
     },
 };
 
@@ -71,16 +71,16 @@ enum Sub {
 
 impl Args {
     /// Settings that the arguments stand for.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         if !folder.is_dir() {
-            return Err(Failure::usage(format!("there is no folder {}", folder.display())));
+            return Err(CliError::usage(format!("there is no folder {}", folder.display())));
         }
         Ok(vec![("templates.folder", folder.display().to_string())])
     }
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
     match &args.command {
         Sub::Check { json } => check(config, *json),
         Sub::List { json } => list(*json),
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
     }
 }
 
-fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
+fn check(config: &Config, json: bool) -> Result<ExitCode, CliError> {
     let results = check::all(&app::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     if json {
@@ -120,7 +120,7 @@ struct Listed {
     samples: Vec<&'static str>,
 }
 
-fn list(json: bool) -> Result<ExitCode, Failure> {
+fn list(json: bool) -> Result<ExitCode, CliError> {
     let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
     let listed: Vec<Listed> = check::templates()
         .map(|(family, template)| Listed {
@@ -146,7 +146,7 @@ fn preview(
     name: &str,
     out: Option<&Path>,
     sample: Option<&str>,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let (family, template) = template(name)?;
     let samples = family.samples(template);
     let sample = match sample {
@@ -156,28 +156,28 @@ fn preview(
     let out = match out {
         Some(out) => Some(out).filter(|out| *out != Path::new("-")),
         None if family.is_document => {
-            return Err(Failure::usage(format!("{template} becomes a PDF file"))
+            return Err(CliError::usage(format!("{template} becomes a PDF file"))
                 .hint("say where to: --out x.pdf, or --out - for a pipe"));
         }
         None => None,
     };
     let press = app::press(config)?;
     let pull = check::pull(&press, family, template, sample);
-    let pull = pull.ok_or_else(|| Failure::usage(format!("{template} has no sample {sample}")))?;
-    let Pull { mut bytes, pages, warnings } = pull
-        .map_err(|problem| Failure::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
+    let pull = pull.ok_or_else(|| CliError::usage(format!("{template} has no sample {sample}")))?;
+    let Preview { mut bytes, pages, warnings } = pull
+        .map_err(|problem| CliError::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
     let Some(out) = out else {
         if !family.is_document && !bytes.ends_with(b"\n") {
             bytes.push(b'\n');
         }
         let written = std::io::stdout().lock().write_all(&bytes);
         return match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::internal(error)),
             _ => Ok(ExitCode::SUCCESS),
         };
     };
     std::fs::write(out, &bytes).map_err(|error| {
-        Failure::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
+        CliError::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
     })?;
     let pages = match pages {
         None => "text".to_owned(),
@@ -192,14 +192,14 @@ fn preview(
 }
 
 /// The template of a name, or of the path of its file.
-fn template(typed: &str) -> Result<(Family, &'static str), Failure> {
+fn template(typed: &str) -> Result<(Family, &'static str), CliError> {
     let name = typed.strip_suffix(".hbs").unwrap_or(typed);
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix("templates/").unwrap_or(name);
     let name = known("template", name, check::templates().map(|(_, template)| template))?;
     check::templates()
         .find(|(_, template)| *template == name)
-        .ok_or_else(|| Failure::usage(format!("there is no template {name}")))
+        .ok_or_else(|| CliError::usage(format!("there is no template {name}")))
 }
 
 /// The known name that was typed; or what there is, the nearest first in mind.
@@ -207,7 +207,7 @@ fn known(
     kind: &str,
     typed: &str,
     names: impl Iterator<Item = &'static str>,
-) -> Result<&'static str, Failure> {
+) -> Result<&'static str, CliError> {
     let names: Vec<_> = names.collect();
     if let Some(name) = names.iter().find(|name| **name == typed) {
         return Ok(name);
@@ -220,7 +220,7 @@ fn known(
         .filter(|(like, _)| *like >= ALIKE)
         .max_by(|one, other| one.0.total_cmp(&other.0));
     let meant = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-    Err(Failure::usage(format!("there is no {kind} {}", printable_lines(typed)))
+    Err(CliError::usage(format!("there is no {kind} {}", printable_lines(typed)))
         .hint(format!("{meant}there are: {}", names.join(", "))))
 }
 

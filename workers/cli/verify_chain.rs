@@ -14,7 +14,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Failure, print, print_json, selection::Place};
+use super::{CliError, print, print_json, selection::DatabaseArgs};
 use crate::{
     app,
     config::Config,
@@ -37,14 +37,14 @@ pub(super) struct Args {
     #[arg(value_name = "NUMBER")]
     numbers: Vec<String>,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -65,18 +65,18 @@ struct Finding {
     fault: String,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let numbers: Vec<String> = args
         .numbers
         .iter()
         .map(|number| {
             GuaranteeNumber::parse(number)
                 .map(|number| number.to_string())
-                .map_err(|error| Failure::usage(error.to_string()))
+                .map_err(|error| CliError::usage(error.to_string()))
         })
         .collect::<Result<_, _>>()?;
     let keys = app::keys(&config.keys)?;
-    let database = Place::database(&config).await?;
+    let database = DatabaseArgs::database(&config).await?;
     let report = database
         .ask(move |db| if numbers.is_empty() { all(db, &keys) } else { some(db, &keys, &numbers) })
         .await?;
@@ -96,20 +96,20 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     Ok(ExitCode::from(u8::from(!report.faults.is_empty())))
 }
 
-fn some(db: &mut Connection, keys: &KeyRing, numbers: &[String]) -> Result<Report, Failure> {
+fn some(db: &mut Connection, keys: &KeyRing, numbers: &[String]) -> Result<Report, CliError> {
     let asked: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let found = guarantee::by_numbers(db, &asked)?;
     let mut report = Report::default();
     for (number, guarantee) in numbers.iter().zip(&found) {
         if guarantee.is_none() {
-            return Err(Failure::found(anyhow::anyhow!("there is no guarantee {number}")));
+            return Err(CliError::found(anyhow::anyhow!("there is no guarantee {number}")));
         }
     }
     judge(db, keys, &found.into_iter().flatten().collect::<Vec<_>>(), &mut report)?;
     Ok(report)
 }
 
-fn all(db: &mut Connection, keys: &KeyRing) -> Result<Report, Failure> {
+fn all(db: &mut Connection, keys: &KeyRing) -> Result<Report, CliError> {
     let mut report = Report::default();
     let mut given: BTreeMap<(String, String), Vec<i64>> = BTreeMap::new();
     let mut after = String::new();

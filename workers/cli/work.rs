@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::Failure;
+use super::CliError;
 use crate::{
     app::{self, App},
     broker::{Broker, Lane, Source},
@@ -18,11 +18,11 @@ use crate::{
     jobs::{
         self,
         run::Settings,
-        run_driver::{Beside, Nightly},
+        run_driver::{Housekeeping, RunDriver},
     },
     pipeline::{
-        heartbeat::{self, Pulse},
-        priority::Precedence,
+        heartbeat::{self, Heartbeat},
+        priority::Priority,
         runner::{self, Runner},
     },
     stages,
@@ -45,10 +45,10 @@ pub(super) struct Args {
     concurrency: Option<u16>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
-        return Err(Failure::usage("broker.url is memory: no other process could give these workers work")
+        return Err(CliError::usage("broker.url is memory: no other process could give these workers work")
             .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
     }
     // First of all: a process that is stopped while it starts ends as cleanly as one that is at work.
@@ -62,14 +62,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         _ = stop_early.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
     }
 
-    let pulse = Pulse::new(&services.clock);
+    let pulse = Heartbeat::new(&services.clock);
     // A stage that is paused is so from the first message on.
     let (learning, pool) = (pulse.clone(), services.pool.clone());
     tokio::task::spawn_blocking(move || learning.learn(&pool))
         .await
-        .map_err(Failure::internal)?
-        .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
-    let precedence = Precedence::with_threads().map_err(Failure::internal)?;
+        .map_err(CliError::internal)?
+        .map_err(|error| CliError::unavailable(error).hint("is database.url right and the server up?"))?;
+    let precedence = Priority::with_threads().map_err(CliError::internal)?;
     let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone(), precedence);
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
     let mut tasks = JoinSet::new();
@@ -97,7 +97,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     };
     if ended_early {
         // Runners end only when they are asked to. A process that goes on without one looks healthy and is not.
-        return Err(Failure::internal(anyhow::anyhow!("a worker ended by itself"))
+        return Err(CliError::internal(anyhow::anyhow!("a worker ended by itself"))
             .hint("the log tells why; start the process again"));
     }
     info!("Asked to stop: finishing what is in hand");
@@ -146,17 +146,17 @@ pub(super) fn nightly(
     broker: Arc<dyn Broker>,
     stop: watch::Receiver<bool>,
     scheduled: bool,
-) -> Result<Nightly, Failure> {
-    Ok(Nightly {
+) -> Result<RunDriver, CliError> {
+    Ok(RunDriver {
         pool: services.pool.clone(),
         broker,
         clock: services.clock.clone(),
         post: services.post.clone(),
-        settings: Settings::new(config).map_err(Failure::configuration)?,
+        settings: Settings::new(config).map_err(CliError::configuration)?,
         name: format!("{}:{}:{}", heartbeat::host(), std::process::id(), services.clock.now()),
         scheduled,
         stop,
-        beside: Beside::default(),
+        beside: Housekeeping::default(),
     })
 }
 
@@ -166,8 +166,8 @@ pub(super) fn runner(
     services: &App,
     broker: Arc<dyn Broker>,
     stop: watch::Receiver<bool>,
-    pulse: Pulse,
-    precedence: Precedence,
+    pulse: Heartbeat,
+    precedence: Priority,
 ) -> Runner {
     Runner {
         broker,
@@ -187,7 +187,7 @@ pub(super) fn runner(
 }
 
 /// Declares the topology; waits for a broker that is not up yet.
-async fn connect(broker: &app::Queue) {
+async fn connect(broker: &app::BrokerClient) {
     let mut wait = Duration::from_secs(1);
     while let Err(error) = broker.apply_topology().await {
         warn!(error = crate::fault::chain(&error), retry_in_ms = wait.as_millis(), "The broker is not ready");
@@ -197,9 +197,9 @@ async fn connect(broker: &app::Queue) {
 }
 
 /// SIGTERM and SIGINT ask once; a second one ends the process at once.
-pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
+pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), CliError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::internal)?;
     tokio::spawn(async move {
         for asked in [true, false] {
             tokio::select! {

@@ -16,9 +16,9 @@ use ::config::{Config as Layers, Environment, File, FileFormat};
 pub use sections::*;
 
 use crate::{
-    broker::Rung,
+    broker::RetryDelay,
     mail,
-    schedule::{self, Cron, Timetable},
+    schedule::{self, Cron, CronSchedule},
     secret::{Secret, SecretUrl},
 };
 
@@ -99,7 +99,7 @@ impl Config {
     }
 
     /// The retry ladder.
-    pub fn rungs(&self) -> Vec<Rung> {
+    pub fn rungs(&self) -> Vec<RetryDelay> {
         self.work.retry_seconds.iter().filter_map(|seconds| rung(*seconds)).collect()
     }
 
@@ -142,7 +142,7 @@ impl Config {
                 &format!("{seconds} is not a rung; use 1 3 8 20 45 120 300 720 1800 or 3600"),
             );
         }
-        if let Err(problem) = Timetable::new(&self.schedule.reissue, "UTC") {
+        if let Err(problem) = CronSchedule::new(&self.schedule.reissue, "UTC") {
             return wrong("schedule.reissue", &problem.to_string());
         }
         if let Err(problem) = schedule::zone(&self.schedule.zone) {
@@ -193,8 +193,8 @@ fn environment() -> Environment {
     Environment::with_prefix("HOSHO").prefix_separator("__").separator("__").ignore_empty(true)
 }
 
-fn rung(seconds: u64) -> Option<Rung> {
-    Rung::ALL.into_iter().find(|rung| rung.delay() == Duration::from_secs(seconds))
+fn rung(seconds: u64) -> Option<RetryDelay> {
+    RetryDelay::ALL.into_iter().find(|rung| rung.delay() == Duration::from_secs(seconds))
 }
 
 /// Reads a configuration file. A mistake in its syntax is told by its place: the text around it may be a password.
@@ -241,7 +241,10 @@ mod tests {
     #[test]
     fn the_manual_is_complete_and_valid() {
         let config = load("", &[]).unwrap();
-        assert_eq!(config.rungs(), [Rung::S3, Rung::S20, Rung::M2, Rung::M12, Rung::M60]);
+        assert_eq!(
+            config.rungs(),
+            [RetryDelay::S3, RetryDelay::S20, RetryDelay::M2, RetryDelay::M12, RetryDelay::M60]
+        );
         let keys = serde_json::to_value(&config).unwrap();
         for (section, values) in keys.as_object().unwrap() {
             for key in values.as_object().unwrap().keys() {

@@ -28,7 +28,7 @@ section! {
         /// The tables.
         database: Database,
         /// The finished PDFs.
-        documents: Documents,
+        documents: DocumentStore,
         /// The data keys.
         keys: Keys,
         /// The registry's page.
@@ -82,7 +82,7 @@ section! {
 
 section! {
     /// `[documents]`
-    Documents {
+    DocumentStore {
         /// `file:…`.
         url: String,
     }

@@ -1,7 +1,7 @@
 //! Letters become rows: what the queues `hosho.dead` and `hosho.unrouted` hold is written into `failed_message`.
 //!
-//! A letter is acknowledged when its row is committed, and not before: while the database is away it stays in its queue, whose
-//! delivery limit is never reached. A letter that comes twice is one row. Everything a database could refuse is replaced before
+//! A dead letter is acknowledged when its row is committed, and not before: while the database is away it stays in its queue, whose
+//! delivery limit is never reached. A dead letter that comes twice is one row. Everything a database could refuse is replaced before
 //! it is asked (NUL characters, codes that are none of ours); if one of a batch is refused all the same, it holds up no other.
 
 use std::{sync::Arc, time::Duration};
@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::NaiveDateTime;
 use hosho_schema::{
     db::{DbError, Pool},
-    models::failed_message::{self, Attempt, Letter, Origin, Recorded},
+    models::failed_message::{self, Attempt, DeadLetter, Origin, Recorded},
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -37,7 +37,7 @@ const HOLD: Duration = Duration::from_mins(1);
 /// Longest name of a stage or routing key, in characters.
 const STAGE: usize = 100;
 
-/// Takes letters in.
+/// Takes dead letters in.
 #[derive(Clone)]
 pub struct Ingester {
     /// The queue.
@@ -72,10 +72,10 @@ impl Ingester {
             match self.session(source).await {
                 Err(End::Stopped) | Ok(()) => return,
                 Err(End::Broken(failure)) => {
-                    warn!(source = ?source, error = chain(&failure), "The broker failed; letters are taken in anew");
+                    warn!(source = ?source, error = chain(&failure), "The broker failed; dead letters are taken in anew");
                 }
                 Err(End::Away(failure)) => {
-                    warn!(source = ?source, error = chain(&failure), "The database is away; letters stay in their queue");
+                    warn!(source = ?source, error = chain(&failure), "The database is away; dead letters stay in their queue");
                     if self.until_back().await {
                         return;
                     }
@@ -116,39 +116,43 @@ impl Ingester {
         for deliveries in portions(deliveries) {
             let Some(last) = deliveries.last().map(|delivery| delivery.tag) else { continue };
             let now = self.clock.now();
-            let letters: Vec<Letter> =
-                deliveries.into_iter().map(|delivery| letter(source, delivery, now)).collect();
-            let recorded = self.record(letters).await?;
+            let dead_letters: Vec<DeadLetter> =
+                deliveries.into_iter().map(|delivery| dead_letter(source, delivery, now)).collect();
+            let recorded = self.record(dead_letters).await?;
             consumer.ack(last).await?;
             info!(
                 source = ?source,
-                letters.new = recorded.new,
-                letters.again = recorded.again,
-                letters.known = recorded.known,
+                dead_letters.new = recorded.new,
+                dead_letters.again = recorded.again,
+                dead_letters.known = recorded.known,
                 "Dead letters taken in"
             );
         }
         Ok(())
     }
 
-    /// Records letters; waits for a database that is away or busy, for as long as a batch may be kept.
-    async fn record(&mut self, letters: Vec<Letter>) -> Result<Recorded, End> {
+    /// Records dead letters; waits for a database that is away or busy, for as long as a batch may be kept.
+    async fn record(&mut self, dead_letters: Vec<DeadLetter>) -> Result<Recorded, End> {
         let began = tokio::time::Instant::now();
-        let letters = Arc::new(letters);
+        let dead_letters = Arc::new(dead_letters);
         let mut wait = Duration::from_millis(100);
         let mut together = true;
         loop {
-            let (pool, letters, now) = (self.pool.clone(), Arc::clone(&letters), self.clock.now());
+            let (pool, dead_letters, now) = (self.pool.clone(), Arc::clone(&dead_letters), self.clock.now());
             let recorded = tokio::task::spawn_blocking(move || {
-                if together { record(&pool, &letters, now) } else { record_apart(&pool, &letters, now) }
+                if together {
+                    record(&pool, &dead_letters, now)
+                } else {
+                    record_apart(&pool, &dead_letters, now)
+                }
             });
             let recorded = recorded.await;
             let failure = match recorded {
                 Ok(Ok(recorded)) => return Ok(recorded),
                 Ok(Err(failure)) => failure,
-                Err(_) => DbError::Damaged { what: "recording letters panicked".to_owned() },
+                Err(_) => DbError::Damaged { what: "recording dead letters panicked".to_owned() },
             };
-            // Whoever gives connections and takes no letter may be well, and die of what they are together, or of one of them.
+            // Whoever gives connections and takes no dead letter may be well, and die of what they are together, or of one of them.
             together = !failure.is_unavailable() || matches!(failure, DbError::Connect { .. });
             if began.elapsed() + wait > HOLD {
                 return Err(End::Away(failure));
@@ -182,27 +186,27 @@ impl Ingester {
 }
 
 /// Records all together; where the database refuses that, each alone, and what it still refuses without its texts.
-fn record(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
     let mut db = pool.get()?;
-    let refused = match failed_message::record(&mut db, letters, now) {
+    let refused = match failed_message::record(&mut db, dead_letters, now) {
         Err(error) if !error.is_unavailable() && !error.is_contention() => error,
         other => return other,
     };
     warn!(
         error = chain(&refused),
-        letters = letters.len(),
-        "The database refused the letters together; each is recorded alone"
+        dead_letters = dead_letters.len(),
+        "The database refused the dead letters together; each is recorded alone"
     );
     let mut sum = Recorded::default();
-    for letter in letters {
-        let recorded = match failed_message::record(&mut db, std::slice::from_ref(letter), now) {
+    for dead_letter in dead_letters {
+        let recorded = match failed_message::record(&mut db, std::slice::from_ref(dead_letter), now) {
             Err(error) if !error.is_unavailable() && !error.is_contention() => {
                 error!(
                     error = chain(&error),
-                    letter.id = letter.id(),
-                    "The database refused a letter; its body alone is recorded"
+                    dead_letter.id = dead_letter.id(),
+                    "The database refused a dead letter; its body alone is recorded"
                 );
-                failed_message::record(&mut db, &[bare(letter)], now)?
+                failed_message::record(&mut db, &[bare(dead_letter)], now)?
             }
             other => other?,
         };
@@ -213,18 +217,18 @@ fn record(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<Recorde
 
 /// Records each alone, on a connection of its own. What is not taken holds up no other; then nothing is acknowledged, and those that
 /// are recorded are known when they come again.
-fn record_apart(pool: &Pool, letters: &[Letter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+fn record_apart(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
     let mut sum = Recorded::default();
     let mut failure = None;
-    for letter in letters {
-        match record(pool, std::slice::from_ref(letter), now) {
+    for dead_letter in dead_letters {
+        match record(pool, std::slice::from_ref(dead_letter), now) {
             Ok(recorded) => sum = add(sum, recorded),
             Err(away @ DbError::Connect { .. }) => return Err(away),
             Err(error) => {
                 warn!(
                     error = chain(&error),
-                    letter.id = letter.id(),
-                    "A letter was not taken; the others of its batch are"
+                    dead_letter.id = dead_letter.id(),
+                    "A dead letter was not taken; the others of its batch are"
                 );
                 failure = Some(error);
             }
@@ -254,22 +258,22 @@ fn portions(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     portions
 }
 
-/// A letter with nothing of its own but its body.
-fn bare(letter: &Letter) -> Letter {
-    Letter {
-        message_id: format!("sha256:{}", letter.payload_sha256),
+/// A dead letter with nothing of its own but its body.
+fn bare(dead_letter: &DeadLetter) -> DeadLetter {
+    DeadLetter {
+        message_id: format!("sha256:{}", dead_letter.payload_sha256),
         message_type: None,
         correlation_id: None,
         traceparent: None,
         headers: "{}".to_owned(),
         earlier: Vec::new(),
         replay_id: None,
-        ..letter.clone()
+        ..dead_letter.clone()
     }
 }
 
 /// What a delivery tells. `now` stands in where nobody who is believed tells when it failed.
-fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
+fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLetter {
     let Delivery { redelivered, routing_key, death, headers, envelope, .. } = delivery;
     let payload_sha256 = hex(&Sha256::digest(&envelope.payload));
     let stage: String = scrub(&routing_key).chars().take(STAGE).collect();
@@ -302,7 +306,7 @@ fn letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> Letter {
         _ => None,
     };
     let failed_at = dated.unwrap_or(now).min(now);
-    Letter {
+    DeadLetter {
         message_id: storable(envelope.message_id.as_deref().unwrap_or(&format!("sha256:{payload_sha256}"))),
         message_type: envelope.message_type.as_deref().map(storable),
         correlation_id: envelope.correlation_id.as_deref().map(storable),
@@ -339,7 +343,7 @@ fn died(reason: &str) -> (Origin, String, String) {
     }
 }
 
-/// The attempts before the last one. Where the broker made it a letter, what the stage said last is one of them.
+/// The attempts before the last one. Where the broker made it a dead letter, what the stage said last is one of them.
 fn earlier(
     past: Vec<(NaiveDateTime, String)>,
     last: Option<(NaiveDateTime, String)>,
@@ -401,22 +405,28 @@ mod tests {
 
     #[test]
     fn a_stage_that_gave_up_is_believed() {
-        let letter = letter(Source::Dead, delivery(failed("mail.refused"), None), at(5));
+        let dead_letter = dead_letter(Source::Dead, delivery(failed("mail.refused"), None), at(5));
         assert_eq!(
-            (letter.origin, letter.code.as_str(), letter.attempts),
+            (dead_letter.origin, dead_letter.code.as_str(), dead_letter.attempts),
             (Origin::Handler, "mail.refused", 2)
         );
-        assert_eq!((letter.first_failed_at, letter.failed_at), (at(1), at(2)));
-        assert_eq!((letter.text.as_str(), letter.message_id.as_str()), ("550 <***@***>", "id\u{fffd}"));
-        assert_eq!(letter.earlier, [Attempt { at: at(1), code: "mail.deferred".to_owned(), text: None }]);
-        assert_eq!(letter.replay_id.as_deref(), Some("r"));
+        assert_eq!((dead_letter.first_failed_at, dead_letter.failed_at), (at(1), at(2)));
+        assert_eq!(
+            (dead_letter.text.as_str(), dead_letter.message_id.as_str()),
+            ("550 <***@***>", "id\u{fffd}")
+        );
+        assert_eq!(
+            dead_letter.earlier,
+            [Attempt { at: at(1), code: "mail.deferred".to_owned(), text: None }]
+        );
+        assert_eq!(dead_letter.replay_id.as_deref(), Some("r"));
     }
 
     #[test]
     fn the_origin_is_told_apart() {
         let origin = |source, history, death| {
-            let letter = letter(source, delivery(history, death), at(5));
-            (letter.origin, letter.code, letter.failed_at)
+            let dead_letter = dead_letter(source, delivery(history, death), at(5));
+            (dead_letter.origin, dead_letter.code, dead_letter.failed_at)
         };
         let nothing = History::default;
         let told = |origin, code: &str, at| (origin, code.to_owned(), at);
@@ -468,8 +478,8 @@ mod tests {
     fn a_sender_is_not_believed_about_time() {
         let read = |source, history, published, redelivered| {
             let delivery = Delivery { published_at: published, redelivered, ..delivery(history, None) };
-            let letter = letter(source, delivery, at(5));
-            (letter.failed_at, letter.is_copy)
+            let dead_letter = dead_letter(source, delivery, at(5));
+            (dead_letter.failed_at, dead_letter.is_copy)
         };
         for published in [at(1), at(30)] {
             let published = Some(published);
@@ -480,7 +490,7 @@ mod tests {
         }
         // Nor is anybody about times to come.
         let death = Some(Death { reason: "rejected".to_owned(), at: Some(at(9)) });
-        let later = letter(
+        let later = dead_letter(
             Source::Dead,
             Delivery { death, redelivered: true, ..delivery(History::default(), None) },
             at(5),
@@ -489,7 +499,10 @@ mod tests {
         let mut tomorrow = History::default();
         tomorrow.add(at(40), "mail.deferred", String::new());
         tomorrow.add(at(50), "mail.refused", String::new());
-        let letter = letter(Source::Dead, delivery(tomorrow, None), at(5));
-        assert_eq!((letter.failed_at, letter.first_failed_at, letter.earlier[0].at), (at(5), at(5), at(5)));
+        let dead_letter = dead_letter(Source::Dead, delivery(tomorrow, None), at(5));
+        assert_eq!(
+            (dead_letter.failed_at, dead_letter.first_failed_at, dead_letter.earlier[0].at),
+            (at(5), at(5), at(5))
+        );
     }
 }

@@ -11,14 +11,14 @@ use serde::Serialize;
 pub use super::catalog::{Family, Rendered, documents, templates};
 
 use crate::{
-    documents::{renderer::Press, templates::TemplateError},
+    documents::{renderer::DocumentRenderer, templates::TemplateError},
     fault::chain,
     pdf::{Info, PdfError},
 };
 
 /// One template with one sample.
 #[derive(Debug, Clone, Serialize)]
-pub struct Proof {
+pub struct TemplateCheck {
     /// Name of the template.
     pub template: &'static str,
     /// Name of the sample.
@@ -34,10 +34,10 @@ pub struct Proof {
 /// Says which proofs failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(|proof| format!("{} with sample {}: {}", proof.template, proof.sample, proof.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().join("; "))]
-pub struct Failed(Vec<Proof>);
+pub struct Failed(Vec<TemplateCheck>);
 
 /// What a template becomes with a sample.
-pub struct Pull {
+pub struct Preview {
     /// The PDF file, or the text.
     pub bytes: Vec<u8>,
     /// Pages of a document.
@@ -47,14 +47,14 @@ pub struct Pull {
 }
 
 /// Makes every proof.
-pub fn all(press: &Press) -> Vec<Proof> {
+pub fn all(press: &DocumentRenderer) -> Vec<TemplateCheck> {
     let mut proofs = Vec::new();
     for (family, template) in templates() {
         for (sample, rendered) in family.rendered(press.templates(), template) {
-            let proof = Proof { template, sample, problem: None, pages: None, warnings: Vec::new() };
+            let proof = TemplateCheck { template, sample, problem: None, pages: None, warnings: Vec::new() };
             proofs.push(match pulled(press, family, template, rendered) {
-                Ok(Pull { pages, warnings, .. }) => Proof { pages, warnings, ..proof },
-                Err(problem) => Proof { problem: Some(problem), ..proof },
+                Ok(Preview { pages, warnings, .. }) => TemplateCheck { pages, warnings, ..proof },
+                Err(problem) => TemplateCheck { problem: Some(problem), ..proof },
             });
         }
     }
@@ -62,30 +62,35 @@ pub fn all(press: &Press) -> Vec<Proof> {
 }
 
 /// Fails unless every proof is good.
-pub fn check(press: &Press) -> Result<(), Failed> {
-    let failed: Vec<Proof> = all(press).into_iter().filter(|proof| proof.problem.is_some()).collect();
+pub fn check(press: &DocumentRenderer) -> Result<(), Failed> {
+    let failed: Vec<TemplateCheck> = all(press).into_iter().filter(|proof| proof.problem.is_some()).collect();
     if failed.is_empty() { Ok(()) } else { Err(Failed(failed)) }
 }
 
 /// Makes one, to be looked at. Nothing when the family has no such sample; the error says what is wrong.
-pub fn pull(press: &Press, family: Family, template: &str, sample: &str) -> Option<Result<Pull, String>> {
+pub fn pull(
+    press: &DocumentRenderer,
+    family: Family,
+    template: &str,
+    sample: &str,
+) -> Option<Result<Preview, String>> {
     let (_, rendered) =
         family.rendered(press.templates(), template).into_iter().find(|(name, _)| *name == sample)?;
     Some(pulled(press, family, template, rendered))
 }
 
 fn pulled(
-    press: &Press,
+    press: &DocumentRenderer,
     family: Family,
     template: &str,
     rendered: Result<String, TemplateError>,
-) -> Result<Pull, String> {
+) -> Result<Preview, String> {
     let text = rendered.map_err(|error| chain(&error))?;
     if !family.is_document {
         return if text.trim().is_empty() {
             Err("nothing is left of it".to_owned())
         } else {
-            Ok(Pull { bytes: text.into_bytes(), pages: None, warnings: Vec::new() })
+            Ok(Preview { bytes: text.into_bytes(), pages: None, warnings: Vec::new() })
         };
     }
     let about = Info {
@@ -111,7 +116,7 @@ fn pulled(
             fallback.face
         )
     };
-    Ok(Pull { bytes, pages: Some(review.pages), warnings: review.fallbacks.iter().map(warning).collect() })
+    Ok(Preview { bytes, pages: Some(review.pages), warnings: review.fallbacks.iter().map(warning).collect() })
 }
 
 #[cfg(test)]
@@ -128,14 +133,14 @@ mod tests {
         pdf::{FontPaths, Fonts, Pictures},
     };
 
-    fn press(folder: Option<&Path>) -> Press {
+    fn press(folder: Option<&Path>) -> DocumentRenderer {
         static FONTS: OnceLock<Arc<Fonts>> = OnceLock::new();
         let fonts = FONTS.get_or_init(|| Arc::new(Fonts::load(&FontPaths::system().unwrap()).unwrap()));
-        Press::new(Arc::new(Templates::load(folder).unwrap()), Arc::clone(fonts), Pictures::new())
+        DocumentRenderer::new(Arc::new(Templates::load(folder).unwrap()), Arc::clone(fonts), Pictures::new())
     }
 
     /// Templates as they are, one of them changed.
-    fn changed(name: &str, change: impl Fn(&str) -> String) -> Press {
+    fn changed(name: &str, change: impl Fn(&str) -> String) -> DocumentRenderer {
         let folder = tempfile::tempdir().unwrap();
         for (other, text) in TEMPLATES {
             let path = folder.path().join(format!("{other}.hbs"));

@@ -19,7 +19,7 @@ use crate::reference::surety::Surety;
 
 /// Says why a document cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum PaperError {
+pub enum RenderError {
     /// The template does not render.
     #[error("cannot fill in the document")]
     Fill {
@@ -46,14 +46,14 @@ pub enum PaperError {
 ///
 /// Prepared once per process; share it behind an `Arc`. Drawing takes about a millisecond of CPU: do it off the async
 /// threads.
-pub struct Press {
+pub struct DocumentRenderer {
     templates: Arc<Templates>,
     fonts: Arc<Fonts>,
     pictures: Pictures,
     stocks: HashMap<&'static str, Stock>,
 }
 
-impl Press {
+impl DocumentRenderer {
     /// Prepares all templates. One that does not render has nothing to share: [`crate::documents::check`] says what is wrong with it.
     ///
     /// `pictures` are the seals of the surety by their SHA-256; that of the samples is added.
@@ -82,7 +82,7 @@ impl Press {
         authentication_key: &str,
         registry_url: &str,
         created: NaiveDateTime,
-    ) -> Result<Vec<u8>, PaperError> {
+    ) -> Result<Vec<u8>, RenderError> {
         let context = NoticeContext::new(certificate, authentication_key, registry_url);
         let title = title("電子保証にかかる「認証キー」のお知らせ", certificate);
         self.draw(super::notice::TEMPLATE, &context, &info(certificate, title, created, None))
@@ -97,7 +97,7 @@ impl Press {
         certificate: &Certificate,
         data: &str,
         created: NaiveDateTime,
-    ) -> Result<Vec<u8>, PaperError> {
+    ) -> Result<Vec<u8>, RenderError> {
         self.require_seal(certificate)?;
         let context = CertificateContext::new(certificate);
         let title = title(&format!("保証証書（{}）", wording::product(certificate.product)), certificate);
@@ -123,7 +123,7 @@ impl Press {
         certificate: &Certificate,
         cancellation: &Cancellation,
         created: NaiveDateTime,
-    ) -> Result<Vec<u8>, PaperError> {
+    ) -> Result<Vec<u8>, RenderError> {
         self.require_seal(certificate)?;
         let context = CancellationContext::new(certificate, cancellation);
         let title = title("保証契約の解約のお知らせ", certificate);
@@ -131,18 +131,23 @@ impl Press {
     }
 
     /// Fails where the document would lack its seal.
-    fn require_seal(&self, certificate: &Certificate) -> Result<(), PaperError> {
+    fn require_seal(&self, certificate: &Certificate) -> Result<(), RenderError> {
         match certificate.surety.seal.as_ref().filter(|seal| !self.pictures.contains_key(*seal)) {
             None => Ok(()),
-            Some(sha256) => Err(PaperError::NoSeal { sha256: sha256.clone() }),
+            Some(sha256) => Err(RenderError::NoSeal { sha256: sha256.clone() }),
         }
     }
 
     /// Draws a template with a context.
-    pub fn draw(&self, template: &str, context: &impl Serialize, info: &Info) -> Result<Vec<u8>, PaperError> {
+    pub fn draw(
+        &self,
+        template: &str,
+        context: &impl Serialize,
+        info: &Info,
+    ) -> Result<Vec<u8>, RenderError> {
         let markup =
-            self.templates.render(template, context).map_err(|source| PaperError::Fill { source })?;
-        self.draw_markup(template, &markup, info).map_err(|source| PaperError::Draw { source })
+            self.templates.render(template, context).map_err(|source| RenderError::Fill { source })?;
+        self.draw_markup(template, &markup, info).map_err(|source| RenderError::Draw { source })
     }
 
     /// Draws markup that a template has rendered to.

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     documents::{
         cancellation::Cancellation,
-        renderer::{PaperError, Press},
+        renderer::{DocumentRenderer, RenderError},
     },
     fault::{Fault, Reason},
     hex::hex,
@@ -32,21 +32,21 @@ pub type Sealed = (String, Vec<u8>);
 /// The documents there are of a certificate, each of them or why there is none.
 pub type Each<T> = Vec<(Kind, Result<T, Fault>)>;
 
-fn failed(error: &PaperError) -> Fault {
+fn failed(error: &RenderError) -> Fault {
     Fault::from_error(Reason::DocumentFailed, error)
 }
 
 /// Draws the documents of certificates. Cheap to clone.
 #[derive(Clone)]
-pub struct Drawing {
-    press: Arc<Press>,
+pub struct RevisionRenderer {
+    press: Arc<DocumentRenderer>,
     keys: Arc<KeyRing>,
     registry_url: String,
 }
 
-impl Drawing {
+impl RevisionRenderer {
     /// `registry_url` is the page where obligees enter number and key.
-    pub fn new(press: Arc<Press>, keys: Arc<KeyRing>, registry_url: String) -> Self {
+    pub fn new(press: Arc<DocumentRenderer>, keys: Arc<KeyRing>, registry_url: String) -> Self {
         Self { press, keys, registry_url }
     }
 

@@ -21,7 +21,7 @@ use crate::hex::hex;
 
 /// Says what went wrong with stored documents.
 #[derive(Debug, thiserror::Error)]
-pub enum DocumentError {
+pub enum StoreError {
     /// The URL of the store is not understood.
     #[error("cannot use {url:?} as document store: {problem}; expected file:./folder or file:///folder")]
     Url {
@@ -74,7 +74,7 @@ pub enum DocumentError {
     },
 }
 
-impl DocumentError {
+impl StoreError {
     /// Whether the store as a whole is down or full: waiting and trying again is right, giving up this document is not.
     pub fn is_unavailable(&self) -> bool {
         match self {
@@ -94,7 +94,7 @@ impl DocumentError {
 /// A document that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Where, for [`Documents::get`].
+    /// Where, for [`DocumentStore::get`].
     pub location: String,
     /// SHA-256 of the content, 64 lower-case hexadecimal digits.
     pub sha256: String,
@@ -104,7 +104,7 @@ pub struct Stored {
 
 /// The document store: a folder. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Documents {
+pub struct DocumentStore {
     root: Arc<Path>,
     at_once: Arc<Semaphore>,
 }
@@ -114,25 +114,25 @@ pub struct Documents {
 /// in getting that memory.
 const AT_ONCE: usize = 16;
 
-impl Documents {
+impl DocumentStore {
     /// Opens the store of a URL: `file:./folder` (relative to the working directory) or `file:///folder`.
-    pub fn open(url: &str) -> Result<Self, DocumentError> {
-        let folder = folder_of(url).map_err(|problem| DocumentError::Url { url: url.to_owned(), problem })?;
-        let failed = |source| DocumentError::Open { folder: folder.clone(), source };
+    pub fn open(url: &str) -> Result<Self, StoreError> {
+        let folder = folder_of(url).map_err(|problem| StoreError::Url { url: url.to_owned(), problem })?;
+        let failed = |source| StoreError::Open { folder: folder.clone(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let root = folder.canonicalize().map_err(failed)?;
         Ok(Self { root: root.into(), at_once: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
     /// Checks that a URL is one of a store, and opens nothing.
-    pub fn check(url: &str) -> Result<(), DocumentError> {
-        folder_of(url).map(drop).map_err(|problem| DocumentError::Url { url: url.to_owned(), problem })
+    pub fn check(url: &str) -> Result<(), StoreError> {
+        folder_of(url).map(drop).map_err(|problem| StoreError::Url { url: url.to_owned(), problem })
     }
 
     /// Stores a PDF below `prefix` (such as `notice`) and says where. A document that is there already is not written again.
-    pub async fn put(&self, prefix: &str, bytes: &[u8]) -> Result<Stored, DocumentError> {
+    pub async fn put(&self, prefix: &str, bytes: &[u8]) -> Result<Stored, StoreError> {
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
-            return Err(DocumentError::Location { location: prefix.to_owned() });
+            return Err(StoreError::Location { location: prefix.to_owned() });
         }
         let prefix = prefix.to_owned();
         let permit = self.permit().await;
@@ -144,33 +144,33 @@ impl Documents {
             let stored = Stored { location, sha256, size: bytes.len() as u64 };
             match write_whole(root, &stored, &bytes) {
                 Ok(()) => Ok(stored),
-                Err(source) => Err(DocumentError::Put { location: stored.location, source }),
+                Err(source) => Err(StoreError::Put { location: stored.location, source }),
             }
         };
-        let failed = |source| DocumentError::Put { location: String::new(), source };
+        let failed = |source| StoreError::Put { location: String::new(), source };
         self.blocking(put).await.unwrap_or_else(|source| Err(failed(source)))
     }
 
     /// Finds out whether documents can be written now, by writing a file of their size and taking it away. A full disk still takes
     /// small ones.
-    pub async fn probe(&self) -> Result<(), DocumentError> {
+    pub async fn probe(&self) -> Result<(), StoreError> {
         self.trial(false).await
     }
 
-    /// [`Documents::probe`], and reads back what it wrote.
-    pub async fn examine(&self) -> Result<(), DocumentError> {
+    /// [`DocumentStore::probe`], and reads back what it wrote.
+    pub async fn examine(&self) -> Result<(), StoreError> {
         self.trial(true).await
     }
 
-    async fn trial(&self, reads: bool) -> Result<(), DocumentError> {
-        let failed = |source| DocumentError::Put { location: TRIAL.to_owned(), source };
+    async fn trial(&self, reads: bool) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Put { location: TRIAL.to_owned(), source };
         let trial = move |root: &Path| {
             let content = sample();
             let mut file = temporary(root).map_err(failed)?;
             file.write_all(&content).and_then(|()| file.as_file().sync_data()).map_err(failed)?;
-            let read = |source| DocumentError::Get { location: TRIAL.to_owned(), source };
+            let read = |source| StoreError::Get { location: TRIAL.to_owned(), source };
             if reads && std::fs::read(file.path()).map_err(read)? != content {
-                return Err(DocumentError::Damaged { location: TRIAL.to_owned() });
+                return Err(StoreError::Damaged { location: TRIAL.to_owned() });
             }
             file.close().map_err(failed)
         };
@@ -178,7 +178,7 @@ impl Documents {
     }
 
     /// Reads a document back and checks that it is what was stored.
-    pub async fn get(&self, location: &str) -> Result<Vec<u8>, DocumentError> {
+    pub async fn get(&self, location: &str) -> Result<Vec<u8>, StoreError> {
         let path = checked(location)?.to_owned();
         let permit = self.permit().await;
         let read = move |root: &Path| {
@@ -190,11 +190,11 @@ impl Documents {
         };
         match self.blocking(read).await.and_then(|read| read) {
             Ok(Some(bytes)) => Ok(bytes),
-            Ok(None) => Err(DocumentError::Damaged { location: location.to_owned() }),
+            Ok(None) => Err(StoreError::Damaged { location: location.to_owned() }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(DocumentError::Missing { location: location.to_owned() })
+                Err(StoreError::Missing { location: location.to_owned() })
             }
-            Err(source) => Err(DocumentError::Get { location: location.to_owned(), source }),
+            Err(source) => Err(StoreError::Get { location: location.to_owned(), source }),
         }
     }
 
@@ -280,9 +280,9 @@ fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
     url.to_file_path().map_err(|()| "it names another host")
 }
 
-/// Only what [`Documents::put`] makes is a location: lower-case prefix, two digits, 64 digits.
-fn checked(location: &str) -> Result<&str, DocumentError> {
-    let wrong = || DocumentError::Location { location: location.to_owned() };
+/// Only what [`DocumentStore::put`] makes is a location: lower-case prefix, two digits, 64 digits.
+fn checked(location: &str) -> Result<&str, StoreError> {
+    let wrong = || StoreError::Location { location: location.to_owned() };
     let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let [prefix, shard, name] = location.split('/').collect::<Vec<_>>()[..] else { return Err(wrong()) };
     let sha256 = name.strip_suffix(".pdf").ok_or_else(wrong)?;
@@ -323,7 +323,7 @@ mod tests {
     async fn a_document_is_stored_once_under_its_content_and_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("documents");
-        let documents = Documents::open(&format!("file://{}", root.display())).unwrap();
+        let documents = DocumentStore::open(&format!("file://{}", root.display())).unwrap();
         let first = documents.put("notice", b"%PDF-1.7 a").await.unwrap();
         assert_eq!(first.size, 10);
         assert_eq!(first.location, format!("notice/{}/{}.pdf", &first.sha256[..2], first.sha256));
@@ -340,7 +340,7 @@ mod tests {
     #[tokio::test]
     async fn many_at_once_store_the_same_document_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let bytes = vec![b'x'; 300_000];
         let puts = (0..16).map(|_| documents.put("notice", &bytes));
         let stored: Vec<_> =
@@ -353,12 +353,12 @@ mod tests {
     #[tokio::test]
     async fn damage_and_absence_are_found_and_a_torn_file_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
-        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let stored = documents.put("notice", b"whole").await.unwrap();
         let path = folder.path().join(&stored.location);
         std::fs::write(&path, b"whale").unwrap();
         let error = documents.get(&stored.location).await.unwrap_err();
-        assert!(matches!(error, DocumentError::Damaged { .. }) && !error.is_unavailable());
+        assert!(matches!(error, StoreError::Damaged { .. }) && !error.is_unavailable());
         std::fs::write(&path, b"wh").unwrap();
         documents.put("notice", b"whole").await.unwrap();
         assert_eq!(documents.get(&stored.location).await.unwrap(), b"whole");
@@ -367,13 +367,13 @@ mod tests {
         documents.put("notice", b"whole").await.unwrap();
         assert_eq!(mode(&path), 0o600);
         std::fs::remove_file(&path).unwrap();
-        assert!(matches!(documents.get(&stored.location).await.unwrap_err(), DocumentError::Missing { .. }));
+        assert!(matches!(documents.get(&stored.location).await.unwrap_err(), StoreError::Missing { .. }));
     }
 
     #[tokio::test]
     async fn only_our_own_locations_are_read() {
         let folder = tempfile::tempdir().unwrap();
-        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let hash = "ab".repeat(32);
         for location in [
             "../secret".to_owned(),
@@ -383,11 +383,11 @@ mod tests {
             String::new(),
         ] {
             assert!(
-                matches!(documents.get(&location).await.unwrap_err(), DocumentError::Location { .. }),
+                matches!(documents.get(&location).await.unwrap_err(), StoreError::Location { .. }),
                 "{location}"
             );
         }
-        assert!(matches!(documents.put("../up", b"x").await.unwrap_err(), DocumentError::Location { .. }));
+        assert!(matches!(documents.put("../up", b"x").await.unwrap_err(), StoreError::Location { .. }));
     }
 
     #[test]
@@ -398,7 +398,7 @@ mod tests {
             ("file:", "it names no folder"),
             ("file://host/x", "it names another host"),
         ] {
-            let error = Documents::open(url).unwrap_err();
+            let error = DocumentStore::open(url).unwrap_err();
             assert!(error.to_string().contains(says) && !error.is_unavailable(), "{error}");
         }
         assert_eq!(folder_of("file:./a b"), Ok(PathBuf::from("./a b")));
@@ -408,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn a_probe_is_of_the_size_of_a_document_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let probes = (0..8).map(|_| documents.probe());
         assert!(futures_util::future::join_all(probes).await.iter().all(Result::is_ok));
         documents.examine().await.unwrap();
@@ -419,10 +419,8 @@ mod tests {
     #[test]
     fn a_full_or_read_only_disk_is_told_from_other_trouble() {
         for (errno, full) in [(28, true), (122, true), (30, true), (13, false), (5, false)] {
-            let stored = DocumentError::Put {
-                location: String::new(),
-                source: std::io::Error::from_raw_os_error(errno),
-            };
+            let stored =
+                StoreError::Put { location: String::new(), source: std::io::Error::from_raw_os_error(errno) };
             assert_eq!((stored.is_full(), stored.is_unavailable()), (full, true), "{errno}");
         }
     }
@@ -430,7 +428,7 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_cannot_be_written_is_unavailable() {
         let folder = tempfile::tempdir().unwrap();
-        let documents = Documents::open(&format!("file://{}", folder.path().display())).unwrap();
+        let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         std::fs::write(folder.path().join("notice"), "a file where a folder belongs").unwrap();
         let error = documents.put("notice", b"x").await.unwrap_err();
         assert!(error.is_unavailable(), "{error:?}");

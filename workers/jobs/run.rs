@@ -19,7 +19,7 @@ use hosho_schema::{
 use tracing::warn;
 
 use super::run_report;
-use crate::schedule::{Misfire, Slot, Timetable, Turn, turns};
+use crate::schedule::{CronSchedule, Misfire, Slot, Turn, turns};
 use crate::{
     broker::{Destination, Envelope, History, Lane, Outgoing},
     clock::Clock,
@@ -35,7 +35,7 @@ pub const JOB: &str = "reissue";
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// When the night is.
-    pub timetable: Timetable,
+    pub timetable: CronSchedule,
     /// What becomes of missed nights.
     pub misfire: Misfire,
     /// Not later than this.
@@ -56,7 +56,7 @@ impl Settings {
         let seconds =
             |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
         Ok(Self {
-            timetable: Timetable::new(&config.schedule.reissue, &config.schedule.zone)?,
+            timetable: CronSchedule::new(&config.schedule.reissue, &config.schedule.zone)?,
             misfire: config.schedule.reissue_misfire,
             max_lateness: seconds(config.schedule.reissue_max_lateness_seconds),
             rate: config.batch.rate,

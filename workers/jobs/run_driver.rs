@@ -40,7 +40,7 @@ use crate::{
     broker::{Broker, BrokerError, Publisher},
     clock::Clock,
     fault::chain,
-    mail::delivery::Post,
+    mail::delivery::MailDelivery,
 };
 
 /// Guarantees of a page at most.
@@ -67,7 +67,7 @@ const LETTERS: i64 = 1_000;
 const STALLED: TimeDelta = TimeDelta::hours(2);
 
 /// Looks after the schedule, and drives runs whose lease it gets.
-pub struct Nightly {
+pub struct RunDriver {
     /// The tables.
     pub pool: Pool,
     /// The queue.
@@ -75,7 +75,7 @@ pub struct Nightly {
     /// The time.
     pub clock: Clock,
     /// For the reports.
-    pub post: Post,
+    pub post: MailDelivery,
     /// The settings.
     pub settings: Settings,
     /// Who drives: another name for every process.
@@ -85,12 +85,12 @@ pub struct Nightly {
     /// Becomes true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
     /// What is done beside driving.
-    pub beside: Beside,
+    pub beside: Housekeeping,
 }
 
 /// What is done beside driving, now and then.
 #[derive(Default)]
-pub struct Beside {
+pub struct Housekeeping {
     /// Until when reports are not tried again.
     told_again: Option<Instant>,
     /// Where looking for dead letters of cancelled runs has got to, by run.
@@ -111,7 +111,7 @@ enum Ended {
 
 /// What kept a run from going on for now.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum DriverError {
     #[error(transparent)]
     Database(#[from] DbError),
     #[error(transparent)]
@@ -120,7 +120,7 @@ enum Trouble {
     Panicked,
 }
 
-impl Nightly {
+impl RunDriver {
     /// Runs until the process is asked to stop.
     pub async fn run(mut self) {
         loop {
@@ -165,7 +165,7 @@ impl Nightly {
         }
     }
 
-    async fn look(&mut self) -> Result<Ended, Trouble> {
+    async fn look(&mut self) -> Result<Ended, DriverError> {
         if self.scheduled {
             let (settings, clock) = (self.settings.clone(), self.clock.clone());
             if let Some(run) = self.database(move |db| turn(db, &settings, &clock)).await? {
@@ -189,13 +189,13 @@ impl Nightly {
         }
     }
 
-    async fn lease(&self, id: &str) -> Result<Option<Run>, Trouble> {
+    async fn lease(&self, id: &str) -> Result<Option<Run>, DriverError> {
         let (id, name, now, until) =
             (id.to_owned(), self.name.clone(), self.clock.now(), self.clock.now() + self.settings.lease);
         self.database(move |db| job_run::lease(db, &id, &name, now, until)).await
     }
 
-    async fn drive(&mut self, mut run: Run) -> Result<Ended, Trouble> {
+    async fn drive(&mut self, mut run: Run) -> Result<Ended, DriverError> {
         info!(
             job = JOB,
             run.id = run.id,
@@ -251,7 +251,7 @@ impl Nightly {
     }
 
     /// Adds the next page, as far as the window and the rate allow; returns how many are under way.
-    async fn select(&self, run: &Run, selection: &Selection) -> Result<i64, Trouble> {
+    async fn select(&self, run: &Run, selection: &Selection) -> Result<i64, DriverError> {
         let (run, selection, name, in_flight) =
             (run.clone(), selection.clone(), self.name.clone(), self.settings.in_flight);
         let work = move |db: &mut Connection| {
@@ -275,7 +275,7 @@ impl Nightly {
     }
 
     /// Publishes what is next in the outbox, a second's worth at most, and returns how many that were.
-    async fn relay(&self, run: &Run, publisher: &mut Box<dyn Publisher>) -> Result<usize, Trouble> {
+    async fn relay(&self, run: &Run, publisher: &mut Box<dyn Publisher>) -> Result<usize, DriverError> {
         let (id, limit) = (run.id.clone(), page_of(run));
         let rows = self.database(move |db| outbox::next(db, &id, limit)).await?;
         let Some(last) = rows.last().map(|row| row.seq) else { return Ok(0) };
@@ -287,7 +287,7 @@ impl Nightly {
     }
 
     /// Finds out what became of what is under way, and returns how many were settled.
-    async fn settle(&self, run: &Run, letters: &mut Letters, thorough: bool) -> Result<usize, Trouble> {
+    async fn settle(&self, run: &Run, letters: &mut Letters, thorough: bool) -> Result<usize, DriverError> {
         let (id, now) = (run.id.clone(), self.clock.now());
         let mut looking = std::mem::replace(letters, Letters::of(run));
         let (settled, looked) = self
@@ -305,7 +305,7 @@ impl Nightly {
     }
 
     /// Whether nothing is left to select, publish or wait for.
-    async fn is_over(&self, run: &Run, queued: i64, sent: usize) -> Result<bool, Trouble> {
+    async fn is_over(&self, run: &Run, queued: i64, sent: usize) -> Result<bool, DriverError> {
         if !run.exhausted || sent > 0 || queued > 0 {
             return Ok(false);
         }
@@ -314,7 +314,7 @@ impl Nightly {
             .await
     }
 
-    async fn finish(&mut self, run: &Run) -> Result<(), Trouble> {
+    async fn finish(&mut self, run: &Run) -> Result<(), DriverError> {
         let (id, now) = (run.id.clone(), self.clock.now());
         let counts = self
             .database(move |db| {
@@ -341,7 +341,7 @@ impl Nightly {
         run: &Run,
         selection: &Selection,
         publisher: &mut Box<dyn Publisher>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DriverError> {
         let mut after = String::new();
         loop {
             let (id, from) = (run.id.clone(), after.clone());
@@ -362,7 +362,7 @@ impl Nightly {
     }
 
     /// Finds out what became of what cancelled runs had published. Whoever does it, and how many: what is settled stays so.
-    async fn look_after_cancelled(&mut self) -> Result<(), Trouble> {
+    async fn look_after_cancelled(&mut self) -> Result<(), DriverError> {
         if self.beside.looked_again.is_some_and(|then| Instant::now() < then) {
             return Ok(());
         }
@@ -379,7 +379,7 @@ impl Nightly {
     }
 
     /// Tells the operators of runs that are over.
-    async fn report(&mut self) -> Result<(), Trouble> {
+    async fn report(&mut self) -> Result<(), DriverError> {
         if self.beside.told_again.is_some_and(|then| Instant::now() < then) {
             return Ok(());
         }
@@ -409,10 +409,10 @@ impl Nightly {
     async fn database<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, DriverError> {
         let pool = self.pool.clone();
         let done = tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await;
-        Ok(done.map_err(|_| Trouble::Panicked)??)
+        Ok(done.map_err(|_| DriverError::Panicked)??)
     }
 
     /// Waits; true when the process was asked to stop meanwhile.

@@ -13,7 +13,7 @@ use hosho_schema::{
 use crate::{
     domain::wareki::in_tokyo,
     fault::{Reason, chain},
-    mail::{Letter, delivery::Post},
+    mail::{MailMessage, delivery::MailDelivery},
 };
 
 /// Failures named one by one at most.
@@ -113,7 +113,12 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
 }
 
 /// Delivers a report: the file, then the mails. Says what went wrong; what could be delivered was.
-pub async fn deliver(addresses: &Addresses, post: &Post, run: &Run, text: &str) -> Result<(), String> {
+pub async fn deliver(
+    addresses: &Addresses,
+    post: &MailDelivery,
+    run: &Run,
+    text: &str,
+) -> Result<(), String> {
     let mut problems = Vec::new();
     if let Some(folder) = &addresses.folder {
         let file = folder.join(format!("{}-{}.txt", run.job, name(run).replace(':', "")));
@@ -131,7 +136,7 @@ pub async fn deliver(addresses: &Addresses, post: &Post, run: &Run, text: &str) 
     for (place, to) in addresses.to.iter().enumerate() {
         let domain = post.from.address.expose().rsplit('@').next().unwrap_or_default().to_owned();
         let state = if run.state == State::Complete { "complete" } else { "look at it" };
-        let letter = Letter {
+        let letter = MailMessage {
             message_id: format!("report-{}-{place}@{domain}", run.id),
             date: run.finished_at.unwrap_or(run.created_at),
             from: post.from.clone(),

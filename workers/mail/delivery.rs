@@ -15,7 +15,7 @@
 //! settle while the ledger is being written share the next transaction (`Desk`): a transaction for each mail took 3.5 ms of it. Mails of
 //! the bulk lane have half of the connections, so that a live one finds a mail server at leisure.
 //!
-//! Each mail is begun by [`Leave`]: a stage that is paused is so after the mails in flight, not after the batch. And a mail server that
+//! Each mail is begun by [`Permit`]: a stage that is paused is so after the mails in flight, not after the batch. And a mail server that
 //! says nothing to a whole letter ends the round, because each further mail would be in doubt too.
 //!
 //! A mail server that refuses one letter in a way that sounds general (421 to one recipient) is probed: if it is well, the
@@ -40,15 +40,15 @@ use tracing::{Instrument, info, warn};
 use crate::{
     broker::Lane,
     clock::Clock,
-    documents::store::Documents,
+    documents::store::DocumentStore,
     fault::{Fault, Reason, chain},
-    mail::{self, Attachment, Letter, Mailer, SendError, Sender, Step},
-    pipeline::stage::Leave,
+    mail::{self, Attachment, MailMessage, Mailer, SendError, Sender, Step},
+    pipeline::stage::Permit,
 };
 
 /// How mails are written and sent. Cheap to clone.
 #[derive(Clone)]
-pub struct Post {
+pub struct MailDelivery {
     /// The way out.
     pub mailer: Mailer,
     /// The sender.
@@ -64,7 +64,7 @@ pub struct Post {
     /// The ledger.
     pub pool: Pool,
     /// Where the notices are.
-    pub documents: Documents,
+    pub documents: DocumentStore,
     /// The time.
     pub clock: Clock,
     /// Becomes true when the process is asked to stop: then no further mail is begun.
@@ -73,7 +73,7 @@ pub struct Post {
 
 /// A mail that is due, unless the ledger says otherwise.
 #[derive(Clone)]
-pub struct Due {
+pub struct OutgoingMail {
     /// What is written into the ledger; a row that is there already wins.
     pub mail: NewMail,
     /// Location of the notice.
@@ -90,7 +90,7 @@ pub struct Due {
 
 /// What became of a mail.
 #[derive(Debug)]
-pub struct Told {
+pub struct DeliveryResult {
     /// How it stands, or why it was not sent.
     pub verdict: Result<MailStateV1, Fault>,
     /// What could not be written into the ledger, because the database was away: [`write()`] it with the next rows.
@@ -134,7 +134,7 @@ struct Sent {
 
 /// Where lanes hand in what is to be written: whoever comes while a transaction is under way is part of the next.
 #[derive(Default)]
-struct Desk {
+struct LedgerWriter {
     waiting: Mutex<Vec<Request>>,
     /// Whoever writes holds the connection, which stays with the desk for as long as it works.
     busy: tokio::sync::Mutex<Option<Connection>>,
@@ -148,26 +148,26 @@ struct Request {
 }
 
 /// What the lanes share.
-struct Round {
-    desk: Desk,
+struct DeliveryBatch {
+    desk: LedgerWriter,
     /// The rows as they were before any lane began, by their ids.
     rows: HashMap<String, Mail>,
     /// Those of them whose worker had died.
     orphans: HashSet<String>,
-    waiting: Mutex<VecDeque<(usize, Due)>>,
-    told: Mutex<Vec<Option<Told>>>,
+    waiting: Mutex<VecDeque<(usize, OutgoingMail)>>,
+    told: Mutex<Vec<Option<DeliveryResult>>>,
     /// Why no lane begins another mail.
     halted: Mutex<Option<Fault>>,
 }
 
-impl Round {
+impl DeliveryBatch {
     fn tell(&self, place: usize, verdict: Result<MailStateV1, Fault>, unwritten: Option<Entry>) {
         if let Some(told) = lock(&self.told).get_mut(place) {
-            *told = Some(Told { verdict, unwritten });
+            *told = Some(DeliveryResult { verdict, unwritten });
         }
     }
 
-    fn take(&self, count: usize) -> Vec<(usize, Due)> {
+    fn take(&self, count: usize) -> Vec<(usize, OutgoingMail)> {
         if lock(&self.halted).is_some() {
             return Vec::new();
         }
@@ -181,12 +181,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Post {
+impl MailDelivery {
     /// Sends what is due and may be sent, each begun by leave. One answer per mail, in order.
-    pub async fn deliver(&self, due: Vec<Due>, leave: &Leave) -> Vec<Told> {
+    pub async fn deliver(&self, due: Vec<OutgoingMail>, leave: &Permit) -> Vec<DeliveryResult> {
         let count = due.len();
         let all = |fault: Fault| {
-            (0..count).map(|_| Told { verdict: Err(fault.clone()), unwritten: None }).collect()
+            (0..count).map(|_| DeliveryResult { verdict: Err(fault.clone()), unwritten: None }).collect()
         };
         if let Err(fault) = self.may_begin(leave) {
             return all(fault);
@@ -200,8 +200,8 @@ impl Post {
         } else {
             self.connections
         };
-        let round = Arc::new(Round {
-            desk: Desk::default(),
+        let round = Arc::new(DeliveryBatch {
+            desk: LedgerWriter::default(),
             rows,
             orphans,
             waiting: Mutex::new(due.into_iter().enumerate().collect()),
@@ -226,12 +226,12 @@ impl Post {
         let why = halted.or_else(|| self.may_begin(leave).err()).unwrap_or_else(stopping);
         let told = std::mem::take(&mut *lock(&round.told));
         told.into_iter()
-            .map(|told| told.unwrap_or_else(|| Told { verdict: Err(why.clone()), unwritten: None }))
+            .map(|told| told.unwrap_or_else(|| DeliveryResult { verdict: Err(why.clone()), unwritten: None }))
             .collect()
     }
 
     /// One lane: settle the mails before, claim the next, send them.
-    async fn lane(&self, round: &Round, leave: &Leave) {
+    async fn lane(&self, round: &DeliveryBatch, leave: &Permit) {
         let take = if self.mailer.is_repeatable() { REPEATABLE } else { 1 };
         let mut before: Vec<(usize, Result<MailStateV1, Fault>, Entry)> = Vec::new();
         loop {
@@ -279,7 +279,7 @@ impl Post {
     }
 
     /// Whether a further mail may be begun.
-    fn may_begin(&self, leave: &Leave) -> Result<(), Fault> {
+    fn may_begin(&self, leave: &Permit) -> Result<(), Fault> {
         if *self.stop.borrow() {
             return Err(Fault::new(Reason::Stopping, "the process was asked to stop"));
         }
@@ -288,7 +288,7 @@ impl Post {
 
     /// Makes rows for mails that have none, in one transaction, and reads how each stands. Those left behind by a worker that died are
     /// told apart.
-    async fn prepare(&self, due: &[Due]) -> Result<(HashMap<String, Mail>, HashSet<String>), Fault> {
+    async fn prepare(&self, due: &[OutgoingMail]) -> Result<(HashMap<String, Mail>, HashSet<String>), Fault> {
         let (pool, now) = (self.pool.clone(), self.clock.now());
         let orphan_before = now - self.orphan_after;
         let repeatable = self.mailer.is_repeatable();
@@ -332,7 +332,12 @@ impl Post {
 
     /// Writes lines into the ledger and claims mails, in one transaction with what other lanes have handed in meanwhile. Returns those
     /// that are now the caller's to send.
-    async fn turn(&self, desk: &Desk, entries: Vec<Entry>, claims: Vec<String>) -> Result<Vec<Mail>, Fault> {
+    async fn turn(
+        &self,
+        desk: &LedgerWriter,
+        entries: Vec<Entry>,
+        claims: Vec<String>,
+    ) -> Result<Vec<Mail>, Fault> {
         let (answer, mut told) = oneshot::channel();
         lock(&desk.waiting).push(Request { entries, claims, answer });
         let mut busy = desk.busy.lock().await;
@@ -375,7 +380,7 @@ impl Post {
         told.try_recv().unwrap_or_else(|_| Err(Fault::new(Reason::MailClaimed, "the ledger gave no answer")))
     }
 
-    async fn send(&self, mail: &Mail, due: &Due) -> Sent {
+    async fn send(&self, mail: &Mail, due: &OutgoingMail) -> Sent {
         let not_sent = |fault: Fault| {
             let for_all = matches!(fault.reason, Reason::MailUnavailable | Reason::DocumentsUnavailable);
             Sent {
@@ -457,7 +462,7 @@ impl Post {
         Err(Fault::from_error(Reason::DocumentMissing, &error))
     }
 
-    async fn letter(&self, mail: &Mail, due: &Due) -> Result<Letter, Fault> {
+    async fn letter(&self, mail: &Mail, due: &OutgoingMail) -> Result<MailMessage, Fault> {
         let mut attachments = Vec::new();
         if let Some(location) = due.notice.as_deref().filter(|_| self.attach_notice) {
             let bytes = self.notice(location).await?;
@@ -467,7 +472,7 @@ impl Post {
                 bytes,
             });
         }
-        Ok(Letter {
+        Ok(MailMessage {
             message_id: mail.message_id.clone(),
             date: mail.date,
             from: self.from.clone(),

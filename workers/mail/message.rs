@@ -1,4 +1,4 @@
-//! From a [`Letter`] to the bytes of a message, the same bytes every time.
+//! From a [`MailMessage`] to the bytes of a message, the same bytes every time.
 //!
 //! Shape: `multipart/alternative` (text, HTML), inside `multipart/mixed` when something is attached. Everything is ASCII on the wire
 //! (base64 bodies, RFC 2047 subject, RFC 2231 file names), so no server needs 8BITMIME. Message-ID and Date are the
@@ -21,7 +21,7 @@ use crate::redact::MailAddress;
 
 /// A letter to one recipient. Holds personal data: not `Debug`.
 #[derive(Clone)]
-pub struct Letter {
+pub struct MailMessage {
     /// Message-ID without angle brackets: `unique@domain` of letters, digits, `.`, `_` and `-`.
     pub message_id: String,
     /// Date (UTC, whole seconds on the wire).
@@ -42,9 +42,9 @@ pub struct Letter {
     pub trace_id: Option<String>,
 }
 
-impl Letter {
+impl MailMessage {
     /// The message as it goes over the wire: CRLF throughout, ASCII.
-    pub fn message(&self) -> Result<Vec<u8>, LetterError> {
+    pub fn message(&self) -> Result<Vec<u8>, MailMessageError> {
         Parcel::pack(self).map(|parcel| parcel.bytes)
     }
 }
@@ -71,7 +71,7 @@ pub struct Attachment {
 
 /// Says which field of a letter is wrong. Never holds its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LetterError {
+pub enum MailMessageError {
     /// A line break or other control character, with which a header could be smuggled in.
     #[error("control character in field {field}")]
     ControlCharacter {
@@ -105,7 +105,7 @@ pub(super) struct Parcel {
 
 impl Parcel {
     /// Checks a letter and composes its message.
-    pub(super) fn pack(letter: &Letter) -> Result<Self, LetterError> {
+    pub(super) fn pack(letter: &MailMessage) -> Result<Self, MailMessageError> {
         let headers = [
             ("message_id", letter.message_id.as_str()),
             ("from.name", letter.from.name.as_deref().unwrap_or_default()),
@@ -120,20 +120,20 @@ impl Parcel {
         if let Some((field, _)) =
             headers.into_iter().chain(attached).find(|(_, value)| value.chars().any(breaks_a_line))
         {
-            return Err(LetterError::ControlCharacter { field });
+            return Err(MailMessageError::ControlCharacter { field });
         }
         if !is_message_id(&letter.message_id) {
-            return Err(LetterError::Form { field: "message_id" });
+            return Err(MailMessageError::Form { field: "message_id" });
         }
         // lettre panics on dates that HTTP cannot write.
         if !(1970..=9999).contains(&letter.date.year()) {
-            return Err(LetterError::Form { field: "date" });
+            return Err(MailMessageError::Form { field: "date" });
         }
         let from = address::parse(letter.from.address.expose())
-            .ok_or(LetterError::Address { field: "from.address" })?;
-        let to = address::parse(letter.to.expose()).ok_or(LetterError::Address { field: "to" })?;
+            .ok_or(MailMessageError::Address { field: "from.address" })?;
+        let to = address::parse(letter.to.expose()).ok_or(MailMessageError::Address { field: "to" })?;
         let envelope =
-            Envelope::new(Some(from.clone()), vec![to.clone()]).map_err(|_| LetterError::Compose)?;
+            Envelope::new(Some(from.clone()), vec![to.clone()]).map_err(|_| MailMessageError::Compose)?;
 
         let mut builder = Message::builder()
             .date(SystemTime::from(letter.date.and_utc()))
@@ -151,12 +151,12 @@ impl Parcel {
             builder = builder
                 .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Trace-Id"), trace_id.clone()));
         }
-        let message = builder.multipart(body(letter)?).map_err(|_| LetterError::Compose)?;
+        let message = builder.multipart(body(letter)?).map_err(|_| MailMessageError::Compose)?;
         Ok(Self { message_id: letter.message_id.clone(), envelope, bytes: message.formatted() })
     }
 }
 
-fn body(letter: &Letter) -> Result<MultiPart, LetterError> {
+fn body(letter: &MailMessage) -> Result<MultiPart, MailMessageError> {
     let text = |content_type, text: &str| {
         SinglePart::builder()
             .header(content_type)
@@ -173,7 +173,7 @@ fn body(letter: &Letter) -> Result<MultiPart, LetterError> {
     let mut mixed = MultiPart::mixed().boundary(boundary("mixed", &letter.message_id)).multipart(alternative);
     for attachment in &letter.attachments {
         let media_type = ContentType::parse(&attachment.media_type)
-            .map_err(|_| LetterError::Form { field: "attachments.media_type" })?;
+            .map_err(|_| MailMessageError::Form { field: "attachments.media_type" })?;
         mixed = mixed.singlepart(
             AttachmentPart::new(attachment.file_name.clone()).body(attachment.bytes.clone(), media_type),
         );
@@ -207,8 +207,8 @@ fn is_message_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn letter() -> Letter {
-        Letter {
+    fn letter() -> MailMessage {
+        MailMessage {
             message_id: "0f1e2d3c@hosho.example.jp".to_owned(),
             date: chrono::NaiveDate::from_ymd_opt(2026, 7, 1)
                 .unwrap()
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn no_field_can_carry_a_line_break_into_the_headers() {
-        type Spoil = fn(&mut Letter, &str);
+        type Spoil = fn(&mut MailMessage, &str);
         let fields: [(&str, Spoil); 7] = [
             ("message_id", |letter, text| letter.message_id.push_str(text)),
             ("from.name", |letter, text| letter.from.name = Some(format!("保証{text}"))),
@@ -263,7 +263,7 @@ mod tests {
                 let mut letter = letter();
                 spoil(&mut letter, text);
                 let error = Parcel::pack(&letter).err().unwrap();
-                assert_eq!(error, LetterError::ControlCharacter { field }, "{text:?}");
+                assert_eq!(error, MailMessageError::ControlCharacter { field }, "{text:?}");
                 assert!(!error.to_string().contains("victim"));
             }
         }
@@ -283,14 +283,14 @@ mod tests {
             ".a@b",
             &format!("{}@b", "a".repeat(200)),
         ] {
-            let refused = Parcel::pack(&Letter { message_id: id.to_owned(), ..letter() }).err();
-            assert_eq!(refused, Some(LetterError::Form { field: "message_id" }), "{id}");
+            let refused = Parcel::pack(&MailMessage { message_id: id.to_owned(), ..letter() }).err();
+            assert_eq!(refused, Some(MailMessageError::Form { field: "message_id" }), "{id}");
         }
-        let refused = Parcel::pack(&Letter { date: NaiveDateTime::MIN, ..letter() }).err();
-        assert_eq!(refused, Some(LetterError::Form { field: "date" }));
+        let refused = Parcel::pack(&MailMessage { date: NaiveDateTime::MIN, ..letter() }).err();
+        assert_eq!(refused, Some(MailMessageError::Form { field: "date" }));
         assert_eq!(
-            Parcel::pack(&Letter { to: "taro".into(), ..letter() }).err(),
-            Some(LetterError::Address { field: "to" })
+            Parcel::pack(&MailMessage { to: "taro".into(), ..letter() }).err(),
+            Some(MailMessageError::Address { field: "to" })
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Mail: a [`Letter`] goes to a mail server or into a folder, and the caller learns exactly how far it came. The only room
+//! Mail: a [`MailMessage`] goes to a mail server or into a folder, and the caller learns exactly how far it came. The only room
 //! that names lettre.
 //!
 //! The dispatch stage keeps a ledger row per mail and must know one thing above all: *was the final dot written?* Before it
@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 pub use address::{is_mail_address, normal_mail_address};
 pub use folder::file_name;
-pub use message::{Attachment, Letter, LetterError, Sender};
+pub use message::{Attachment, MailMessage, MailMessageError, Sender};
 pub use smtp::{Credentials, Security, SmtpSettings};
 
 /// What a mail server answered, without mail addresses: at most 400 characters on one line.
@@ -93,7 +93,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub enum SendError {
     /// Not sent: the letter itself is wrong. Permanent.
     #[error("the letter cannot be sent as it is")]
-    Unsendable(#[source] LetterError),
+    Unsendable(#[source] MailMessageError),
     /// Not sent: the server refuses this letter for good (5xx).
     #[error("the mail server refused the letter for good, {step}")]
     Refused {
@@ -236,7 +236,7 @@ impl Mailer {
     }
 
     /// Sends one letter and returns the server's reply to the final dot (for a folder: 250 and the file's name).
-    pub async fn send(&self, letter: &Letter) -> Result<Reply, SendError> {
+    pub async fn send(&self, letter: &MailMessage) -> Result<Reply, SendError> {
         let parcel = message::Parcel::pack(letter).map_err(SendError::Unsendable)?;
         match &self.0 {
             Way::Smtp(relay) => relay.send(&parcel).await,

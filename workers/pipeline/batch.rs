@@ -19,13 +19,13 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::{
     priority::Live,
     retry::{no_verdict, panicked},
-    runner::{Backoff, End, Shift},
+    runner::{Backoff, ConsumerTask, End},
 };
 use crate::{
     broker::{Delivery, Lane, Outgoing, Publisher},
     fault::{Class, Fault, Reason},
     hex::hex,
-    pipeline::stage::{Item, Leave, Stage, Verdicts},
+    pipeline::stage::{Item, Permit, Stage, Verdicts},
     telemetry::Traceparent,
 };
 
@@ -35,7 +35,7 @@ const QUICK_TRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_m
 /// What a database step gave for each of its items.
 type Each<T> = Vec<Result<T, Fault>>;
 
-impl Shift {
+impl ConsumerTask {
     /// Works a batch off. When it returns without an error, everything that follows from the batch is confirmed; after an
     /// error nothing of it may be acknowledged.
     pub(super) async fn batch<S: Stage>(
@@ -280,10 +280,10 @@ impl Shift {
     }
 
     /// Leave to begin effects now, until the batch has been held for long.
-    fn leave(&self) -> Leave {
+    fn leave(&self) -> Permit {
         let (stop, paused, stage) = (self.stop.clone(), self.paused.clone(), self.stage);
         let (began, hold) = (Instant::now(), self.settings.hold);
-        Leave::until(move || {
+        Permit::until(move || {
             if *stop.borrow() {
                 Some("the process was asked to stop")
             } else if paused.borrow().contains(stage) {
@@ -336,7 +336,7 @@ impl Shift {
         rows: Vec<(usize, S::Outcome)>,
     ) -> Verdicts {
         let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = rows.iter().map(|_| None).collect();
-        let mut kept: Vec<Kept<S::Outcome>> =
+        let mut kept: Vec<Pending<S::Outcome>> =
             rows.into_iter().enumerate().map(|(place, (at, outcome))| (place, at, outcome)).collect();
         let (began, mut backoff, mut quick_tries, mut apart) =
             (Instant::now(), Backoff::default(), QUICK_TRIES.into_iter(), false);
@@ -396,14 +396,14 @@ impl Shift {
         &mut self,
         stage: &Arc<S>,
         items: &Arc<Vec<Item<S::Job>>>,
-        kept: Vec<Kept<S::Outcome>>,
+        kept: Vec<Pending<S::Outcome>>,
         apart: bool,
-    ) -> (Option<Vec<Kept<S::Outcome>>>, Each<Result<Vec<Outgoing>, Fault>>) {
+    ) -> (Option<Vec<Pending<S::Outcome>>>, Each<Result<Vec<Outgoing>, Fault>>) {
         let (stage, items, stop, now) =
             (Arc::clone(stage), Arc::clone(items), self.stop.clone(), self.clock.now());
         let count = kept.len();
         let (rows, recorded) = self
-            .lending(kept, move |db, rows: Vec<Kept<S::Outcome>>| {
+            .lending(kept, move |db, rows: Vec<Pending<S::Outcome>>| {
                 let (at, outcomes): (Vec<(usize, usize)>, Vec<S::Outcome>) =
                     rows.into_iter().map(|(place, at, outcome)| ((place, at), outcome)).unzip();
                 let lent: Vec<(&Item<S::Job>, S::Outcome)> =
@@ -452,7 +452,7 @@ impl Shift {
 }
 
 /// An outcome that is not recorded yet: its place among the verdicts, that of its item, and itself.
-type Kept<O> = (usize, usize, O);
+type Pending<O> = (usize, usize, O);
 
 /// Whether what was rolled back is tried again here: not what would fail again, and not an item that stays in another's way by itself,
 /// unless it must not be forgotten.

@@ -5,7 +5,7 @@
 //! keeps to what it learnt last, and is missing from the list. RabbitMQ's own figures were not enough: without plugins it tells
 //! nothing but the messages ready and the consumers of a queue.
 //!
-//! Each runner has a [`Gauge`], which it alone writes. Nothing here is on the way of a message: a gauge is a lock that is free, and
+//! Each runner has a [`ConsumerStats`], which it alone writes. Nothing here is on the way of a message: a gauge is a lock that is free, and
 //! a few numbers.
 
 use std::{
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use crate::{
-    broker::{Lane, Rung},
+    broker::{Lane, RetryDelay},
     clock::Clock,
     fault::Fault,
 };
@@ -35,7 +35,7 @@ use crate::{
 /// Pause between two signs of life.
 const BEAT: Duration = Duration::from_secs(2);
 
-/// A process that gave no sign of life for so long is not there any more, for [`Pulse`]'s readers; its rows go after a day.
+/// A process that gave no sign of life for so long is not there any more, for [`Heartbeat`]'s readers; its rows go after a day.
 pub const GONE_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// The name of a lane in the tables.
@@ -64,17 +64,17 @@ struct Readings {
     taken_from: Option<NaiveDateTime>,
     open: Option<Open>,
     /// How many were sent to wait, by the second they are due and their rung.
-    waiting: BTreeMap<(i64, Rung), u64>,
+    waiting: BTreeMap<(i64, RetryDelay), u64>,
 }
 
 /// What one runner tells. Clones are the same gauge.
 #[derive(Clone)]
-pub struct Gauge {
+pub struct ConsumerStats {
     readings: Arc<Mutex<Readings>>,
     clock: Clock,
 }
 
-impl Gauge {
+impl ConsumerStats {
     fn lock(&self) -> MutexGuard<'_, Readings> {
         self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,10 +123,10 @@ impl Gauge {
     }
 
     /// A message was sent to wait for its next attempt.
-    pub fn waits(&self, rung: Rung) {
+    pub fn waits(&self, rung: RetryDelay) {
         let now = self.clock.now().and_utc().timestamp();
         let mut readings = self.lock();
-        readings.waiting = readings.waiting.split_off(&(now, Rung::S1));
+        readings.waiting = readings.waiting.split_off(&(now, RetryDelay::S1));
         // To a twentieth of the delay: an hour's worth of them stays a short list.
         let delay = i64::try_from(rung.delay().as_secs()).unwrap_or(0);
         let grain = (delay / 20).max(1);
@@ -136,11 +136,11 @@ impl Gauge {
 
 /// What a process tells and learns. Clones share it.
 #[derive(Clone)]
-pub struct Pulse {
+pub struct Heartbeat {
     inner: Arc<Inner>,
 }
 
-type Gauges = Vec<((&'static str, Lane), Gauge)>;
+type Gauges = Vec<((&'static str, Lane), ConsumerStats)>;
 
 /// Messages worked off since the process began, by stage and lane.
 type Totals = BTreeMap<(&'static str, &'static str), u64>;
@@ -154,7 +154,7 @@ struct Inner {
     paused: watch::Sender<BTreeSet<String>>,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// A process that begins now, with nothing paused.
     pub fn new(clock: &Clock) -> Self {
         let (now, pid) = (clock.now(), std::process::id());
@@ -183,8 +183,8 @@ impl Pulse {
     }
 
     /// A gauge for one more runner of a stage.
-    pub fn gauge(&self, stage: &'static str, lane: Lane) -> Gauge {
-        let gauge = Gauge { readings: Arc::default(), clock: self.inner.clock.clone() };
+    pub fn gauge(&self, stage: &'static str, lane: Lane) -> ConsumerStats {
+        let gauge = ConsumerStats { readings: Arc::default(), clock: self.inner.clock.clone() };
         self.inner.gauges.lock().unwrap_or_else(PoisonError::into_inner).push(((stage, lane), gauge.clone()));
         gauge
     }
@@ -314,7 +314,7 @@ fn empty(worker_id: &str, (stage, lane): (&str, &str)) -> WorkerStage {
 /// Messages sent to wait: by rung and by the second (since 1970) they are due, how many. RabbitMQ has one queue per rung for all
 /// stages, and cannot tell them apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Waiting(pub BTreeMap<(Rung, i64), u64>);
+pub struct Waiting(pub BTreeMap<(RetryDelay, i64), u64>);
 
 impl Waiting {
     fn to_json(&self) -> String {
@@ -325,14 +325,14 @@ impl Waiting {
     /// What [`WorkerStage::waiting`] tells.
     pub fn parse(json: &str) -> Self {
         let entries: Vec<(String, i64, u64)> = serde_json::from_str(json).unwrap_or_default();
-        let rung = |name: &str| Rung::ALL.into_iter().find(|rung| rung.name() == name);
+        let rung = |name: &str| RetryDelay::ALL.into_iter().find(|rung| rung.name() == name);
         Self(
             entries.into_iter().filter_map(|(name, due, count)| Some(((rung(&name)?, due), count))).collect(),
         )
     }
 
     /// How many still wait at a moment, by rung.
-    pub fn at(&self, now: NaiveDateTime) -> BTreeMap<Rung, u64> {
+    pub fn at(&self, now: NaiveDateTime) -> BTreeMap<RetryDelay, u64> {
         let now = now.and_utc().timestamp();
         let mut counts = BTreeMap::new();
         for ((rung, due), count) in &self.0 {
@@ -355,9 +355,9 @@ mod tests {
     use super::*;
     use crate::fault::Reason;
 
-    fn pulse() -> (Pulse, Clock) {
+    fn pulse() -> (Heartbeat, Clock) {
         let clock = Clock::fixed("2026-12-01T00:00:00".parse().unwrap());
-        (Pulse::new(&clock), clock)
+        (Heartbeat::new(&clock), clock)
     }
 
     #[test]
@@ -404,27 +404,27 @@ mod tests {
     fn what_waits_is_counted_until_it_is_due() {
         let (pulse, clock) = pulse();
         let gauge = pulse.gauge("issue", Lane::Live);
-        for rung in [Rung::S3, Rung::S3, Rung::M2] {
+        for rung in [RetryDelay::S3, RetryDelay::S3, RetryDelay::M2] {
             gauge.waits(rung);
         }
         let waiting = Waiting::parse(&pulse.rows(clock.now())[0].waiting);
-        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(Rung::S3, 2), (Rung::M2, 1)]));
+        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(RetryDelay::S3, 2), (RetryDelay::M2, 1)]));
         clock.advance(TimeDelta::seconds(10));
-        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(Rung::M2, 1)]));
+        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(RetryDelay::M2, 1)]));
     }
 
     #[test]
     fn what_is_due_is_forgotten_whatever_waits_for_longer() {
         let (pulse, clock) = pulse();
         let gauge = pulse.gauge("issue", Lane::Live);
-        gauge.waits(Rung::M60);
+        gauge.waits(RetryDelay::M60);
         for _ in 0..100 {
-            gauge.waits(Rung::S3);
-            gauge.waits(Rung::S3);
+            gauge.waits(RetryDelay::S3);
+            gauge.waits(RetryDelay::S3);
             clock.advance(TimeDelta::seconds(10));
         }
         assert_eq!(gauge.lock().waiting.len(), 2);
         let waiting = Waiting::parse(&pulse.rows(clock.now())[0].waiting);
-        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(Rung::M60, 1)]));
+        assert_eq!(waiting.at(clock.now()), BTreeMap::from([(RetryDelay::M60, 1)]));
     }
 }

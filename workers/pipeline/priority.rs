@@ -4,7 +4,7 @@
 //! keeps it busy, and a live application would wait its turn at every stage. So before each portion of a bulk batch a runner gives way
 //! to the live batches that are under way in its process; not for long, so that a busy day does not keep a run from ending. Of those of
 //! another process, and of the database and the broker that work for them, it knows nothing. So a process that works for others has threads
-//! of its own for bulk work ([`Precedence::with_threads`]): the system gives them the processor last (not never, because what they hold,
+//! of its own for bulk work ([`Priority::with_threads`]): the system gives them the processor last (not never, because what they hold,
 //! others may wait for), they keep every other core free while live work is about, and they rest as the machine is pressed
 //! ([`super::throttle`]). Where no live work is about, bulk work has all there is.
 
@@ -23,7 +23,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::throttle::Pressure;
+use super::throttle::Throttle;
 use crate::broker::Lane;
 
 /// Longest that a portion of bulk work waits.
@@ -34,13 +34,13 @@ const NICE: i32 = 10;
 
 /// Which lane goes first, and on which threads. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Precedence {
+pub struct Priority {
     /// How many live batches are under way in this process.
     live: watch::Sender<usize>,
     threads: Option<Arc<Threads>>,
 }
 
-impl Default for Precedence {
+impl Default for Priority {
     fn default() -> Self {
         Self { live: watch::channel(0).0, threads: None }
     }
@@ -56,7 +56,7 @@ struct Threads {
     few: rayon::ThreadPool,
     /// While live work is about: how many batches reckon, or have the database work for them, at a time.
     hands: Semaphore,
-    pressure: Arc<Pressure>,
+    pressure: Arc<Throttle>,
 }
 
 impl Drop for Threads {
@@ -87,7 +87,7 @@ impl Drop for Live {
     }
 }
 
-impl Precedence {
+impl Priority {
     /// With threads for bulk work that stand behind those of every other process, too.
     pub fn with_threads() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
@@ -107,7 +107,7 @@ impl Precedence {
         };
         let (all, few, hands) =
             (reckoning(cores)?, reckoning(cores.div_ceil(2))?, Semaphore::new(cores.div_ceil(2)));
-        let threads = Threads { waiting: Some(waiting), all, few, hands, pressure: Pressure::begin()? };
+        let threads = Threads { waiting: Some(waiting), all, few, hands, pressure: Throttle::begin()? };
         Ok(Self { threads: Some(Arc::new(threads)), ..Self::default() })
     }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn bulk_work_waits_for_live_batches_and_not_for_ever() {
-        let precedence = Precedence::default();
+        let precedence = Priority::default();
         assert_eq!(precedence.give_way(Duration::ZERO).now_or_never(), Some(()));
         let (first, second) = (precedence.take(), precedence.clone().take());
         let mut waiting = Box::pin(precedence.give_way(Duration::ZERO));
@@ -200,7 +200,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn bulk_work_has_threads_that_stand_behind_others() {
         let outside = runtime::Builder::new_current_thread().build().unwrap();
-        let (precedence, usual) = (Precedence::with_threads().unwrap(), nice());
+        let (precedence, usual) = (Priority::with_threads().unwrap(), nice());
         for (lane, expected) in [(Lane::Live, usual), (Lane::Bulk, usual + NICE)] {
             let (tell, told) = std::sync::mpsc::channel();
             let reckoning = precedence.clone();

@@ -3,9 +3,9 @@
 use sha2::{Digest, Sha256};
 use tracing::{error, warn};
 
-use super::runner::Shift;
+use super::runner::ConsumerTask;
 use crate::{
-    broker::{Delivery, Destination, Lane, Outgoing, Rung},
+    broker::{Delivery, Destination, Lane, Outgoing, RetryDelay},
     fault::{Class, Fault, Reason},
     redact::scrub,
     telemetry::place_of_panic,
@@ -14,7 +14,7 @@ use crate::{
 /// Longest text of a fault in a header, in characters.
 const FAULT_TEXT: usize = 1_000;
 
-impl Shift {
+impl ConsumerTask {
     /// The message that takes the place of a delivery that failed. The payload moves; the delivery is done with.
     pub(super) fn reroute(
         &self,
@@ -71,11 +71,11 @@ impl Shift {
 
 /// The rung for attempt `attempt` (from 1), or a neighbour of it: messages that failed together come back apart.
 /// `None` when the ladder is used up.
-fn ladder(rungs: &[Rung], attempt: u32, message_id: &str) -> Option<Rung> {
+fn ladder(rungs: &[RetryDelay], attempt: u32, message_id: &str) -> Option<RetryDelay> {
     let rung = *rungs.get(usize::try_from(attempt).ok()?.checked_sub(1)?)?;
-    let at = Rung::ALL.iter().position(|each| *each == rung)?;
+    let at = RetryDelay::ALL.iter().position(|each| *each == rung)?;
     let jitter = usize::from(Sha256::digest(format!("{message_id}:{attempt}"))[0] % 2);
-    Some(Rung::ALL.get(at + jitter).copied().unwrap_or(rung))
+    Some(RetryDelay::ALL.get(at + jitter).copied().unwrap_or(rung))
 }
 
 /// A stage that gave fewer verdicts than it had items.
@@ -95,9 +95,9 @@ mod tests {
 
     #[test]
     fn the_ladder_ends() {
-        let rungs = [Rung::S3, Rung::M60];
-        assert!(matches!(ladder(&rungs, 1, "a"), Some(Rung::S3 | Rung::S8)));
-        assert_eq!(ladder(&rungs, 2, "a"), Some(Rung::M60));
+        let rungs = [RetryDelay::S3, RetryDelay::M60];
+        assert!(matches!(ladder(&rungs, 1, "a"), Some(RetryDelay::S3 | RetryDelay::S8)));
+        assert_eq!(ladder(&rungs, 2, "a"), Some(RetryDelay::M60));
         for attempt in [0, 3, u32::MAX] {
             assert_eq!(ladder(&rungs, attempt, "a"), None);
         }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn messages_that_failed_together_come_back_apart() {
-        let rungs = [Rung::S20];
+        let rungs = [RetryDelay::S20];
         let chosen: std::collections::HashSet<_> =
             (0..50).filter_map(|id| ladder(&rungs, 1, &id.to_string())).collect();
         assert_eq!(chosen.len(), 2);

@@ -13,7 +13,7 @@
 //!   for acknowledgements (half an hour), and each time that counts as one more delivery of innocent messages.
 //!
 //! An operator may pause a stage: its runners finish what they have in hand, give back the rest and take nothing until they may
-//! ([`Pulse`]). Whatever a runner does, and why it waits, its [`Gauge`] tells.
+//! ([`Heartbeat`]). Whatever a runner does, and why it waits, its [`ConsumerStats`] tells.
 //!
 //! A message that had failed before and now goes through is marked as resolved in the transaction that holds its result.
 //!
@@ -41,12 +41,12 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::{
-    broker::{Broker, BrokerError, Lane, Outgoing, Publisher, Rung, Source},
+    broker::{Broker, BrokerError, Lane, Outgoing, Publisher, RetryDelay, Source},
     clock::Clock,
     fault::{Fault, Reason, chain},
     pipeline::{
-        heartbeat::{Gauge, Pulse},
-        priority::Precedence,
+        heartbeat::{ConsumerStats, Heartbeat},
+        priority::Priority,
         stage::Stage,
     },
     telemetry::place_of_panic,
@@ -60,7 +60,7 @@ pub struct Settings {
     /// Bodies larger than this many bytes are dead letters.
     pub max_message_bytes: usize,
     /// The retry ladder.
-    pub rungs: Vec<Rung>,
+    pub rungs: Vec<RetryDelay>,
     /// How long a batch is kept while something it needs is down.
     pub hold: Duration,
 }
@@ -82,11 +82,11 @@ pub struct Runner {
     /// Becomes true when the process is asked to stop.
     pub stop: watch::Receiver<bool>,
     /// What operators are told, and what they want paused.
-    pub pulse: Pulse,
+    pub pulse: Heartbeat,
     /// Asks what is down.
     pub probe: Probe,
     /// Which lane goes first.
-    pub precedence: Precedence,
+    pub precedence: Priority,
 }
 
 /// How much smaller a bulk batch is than a live one.
@@ -114,9 +114,9 @@ impl From<BrokerError> for End {
 }
 
 /// A runner with its place: what its methods need beyond [`Runner`].
-pub(super) struct Shift {
+pub(super) struct ConsumerTask {
     pub(super) runner: Runner,
-    pub(super) gauge: Gauge,
+    pub(super) gauge: ConsumerStats,
     pub(super) paused: watch::Receiver<BTreeSet<String>>,
     pub(super) stage: &'static str,
     pub(super) lane: Lane,
@@ -128,7 +128,7 @@ pub(super) struct Shift {
     pub(super) rested: Mutex<Instant>,
 }
 
-impl std::ops::Deref for Shift {
+impl std::ops::Deref for ConsumerTask {
     type Target = Runner;
 
     fn deref(&self) -> &Runner {
@@ -141,7 +141,7 @@ impl Runner {
     /// panics: the deliveries in hand go back, and a new session begins.
     pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
         let (gauge, paused) = (self.pulse.gauge(S::NAME, lane), self.pulse.paused());
-        Shift {
+        ConsumerTask {
             runner: self,
             gauge,
             paused,
@@ -156,7 +156,7 @@ impl Runner {
     }
 }
 
-impl Shift {
+impl ConsumerTask {
     async fn run<S: Stage>(mut self, stage: Arc<S>, lane: Lane) {
         let mut backoff = Backoff::default();
         loop {

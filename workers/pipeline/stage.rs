@@ -100,9 +100,9 @@ pub fn outgoing<M: Message>(
 /// Leave to begin something more, for a stage that is at work: it ends when the process is asked to stop, when an operator pauses the
 /// stage, and when the batch has been held for long.
 #[derive(Clone)]
-pub struct Leave(Arc<dyn Fn() -> Option<&'static str> + Send + Sync>);
+pub struct Permit(Arc<dyn Fn() -> Option<&'static str> + Send + Sync>);
 
-impl Leave {
+impl Permit {
     /// Leave until `end` tells why it has ended.
     pub fn until(end: impl Fn() -> Option<&'static str> + Send + Sync + 'static) -> Self {
         Self(Arc::new(end))
@@ -154,7 +154,7 @@ pub trait Stage: Send + Sync + 'static {
     fn act(
         &self,
         outcomes: Vec<Self::Outcome>,
-        leave: &Leave,
+        leave: &Permit,
     ) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
         let _ = leave;
         std::future::ready(outcomes.into_iter().map(Ok).collect())

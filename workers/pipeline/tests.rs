@@ -21,14 +21,14 @@ use hosho_schema::{
 use tokio::sync::watch;
 
 use super::{
-    heartbeat::Pulse,
+    heartbeat::Heartbeat,
     runner::{Runner, Settings, distrust},
-    stage::{Item, Leave, Stage, Verdicts},
+    stage::{Item, Permit, Stage, Verdicts},
 };
 use crate::{
     broker::{
         Broker, BrokerError, Consumer, Delivery, Depth, Destination, Envelope, History, Lane, Outgoing,
-        Publisher, Rung, Source, memory::Memory,
+        Publisher, RetryDelay, Source, memory::Memory,
     },
     clock::Clock,
     fault::{Fault, Reason},
@@ -71,7 +71,7 @@ impl Stage for Puppet {
         Ok(item.job.clone())
     }
 
-    async fn act(&self, outcomes: Vec<String>, leave: &Leave) -> Vec<Result<String, Fault>> {
+    async fn act(&self, outcomes: Vec<String>, leave: &Permit) -> Vec<Result<String, Fault>> {
         let act = |outcome: String| match outcome.as_str() {
             "deferred" => Err(Fault::new(Reason::MailDeferred, "450 later")),
             "outage for ever" => Err(Fault::new(Reason::MailUnavailable, "452 no space")),
@@ -131,7 +131,7 @@ struct Theatre {
     puppet: Arc<Puppet>,
     ask: watch::Sender<bool>,
     pool: Pool,
-    pulse: Pulse,
+    pulse: Heartbeat,
     running: tokio::task::JoinHandle<()>,
     events: Box<dyn Consumer>,
     dead: Box<dyn Consumer>,
@@ -179,16 +179,16 @@ impl Theatre {
         let pool =
             Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
         hosho_schema::db::migrate(&mut pool.get().unwrap()).unwrap();
-        let pulse = Pulse::new(&clock);
+        let pulse = Heartbeat::new(&clock);
         let runner = Runner {
             broker: queue(broker.clone()),
             pool: pool.clone(),
             pulse: pulse.clone(),
             clock,
-            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![Rung::S1], hold },
+            settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![RetryDelay::S1], hold },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
-            precedence: super::priority::Precedence::default(),
+            precedence: super::priority::Priority::default(),
         };
         let puppet = Arc::new(Puppet::default());
         let running = tokio::spawn(runner.run(Arc::clone(&puppet), Lane::Live));

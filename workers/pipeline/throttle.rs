@@ -48,7 +48,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// What is known of the pressure. Clones of the [`Arc`] share it; the thread ends with the last of them.
 #[derive(Debug)]
-pub(super) struct Pressure(Mutex<State>);
+pub(super) struct Throttle(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -65,7 +65,7 @@ impl State {
     }
 }
 
-impl Pressure {
+impl Throttle {
     /// Begins to feel it.
     pub(super) fn begin() -> io::Result<Arc<Self>> {
         let pressure =
@@ -104,7 +104,7 @@ impl Pressure {
     }
 }
 
-fn feel(pressure: &Weak<Pressure>) {
+fn feel(pressure: &Weak<Throttle>) {
     loop {
         let began = Instant::now();
         for _ in 0..SLEEPS {
@@ -125,8 +125,8 @@ mod tests {
     const WORKED: Duration = Duration::from_millis(100);
 
     /// Pressure that knows what quiet is.
-    fn pressure() -> (Pressure, Instant) {
-        let pressure = Pressure(Mutex::new(State { share: 1.0, quiet: Duration::MAX, last_live: None }));
+    fn pressure() -> (Throttle, Instant) {
+        let pressure = Throttle(Mutex::new(State { share: 1.0, quiet: Duration::MAX, last_live: None }));
         pressure.adapt(QUIET);
         (pressure, Instant::now())
     }
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_thread_feels_the_quiet_and_ends_with_what_it_tells() {
-        let pressure = Pressure::begin().unwrap();
+        let pressure = Throttle::begin().unwrap();
         let (began, felt) = (Instant::now(), Arc::downgrade(&pressure));
         while pressure.state().quiet == Duration::MAX {
             assert!(began.elapsed() < Duration::from_mins(1));

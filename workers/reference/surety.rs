@@ -26,7 +26,7 @@ use crate::{
     domain::number,
     hex::hex,
     pdf::{Picture, Pictures},
-    reference::toml_file::{self, Page, Source},
+    reference::toml_file::{self, FileDiagnostics, Source},
 };
 
 /// The embedded `config/surety.toml`.
@@ -89,7 +89,7 @@ impl Surety {
         let mut problems = Problems::default();
         let mut seals = Pictures::new();
         let folder = file.map(|file| file.parent().unwrap_or(Path::new("")));
-        let entries = sureties(&mut Page::new(&source, &mut problems), &mut |name| {
+        let entries = sureties(&mut FileDiagnostics::new(&source, &mut problems), &mut |name| {
             let (sha256, picture) = picture(&seal_file(folder, name)?)?;
             seals.insert(sha256.clone(), picture);
             Ok(sha256)
@@ -141,7 +141,10 @@ impl Sureties {
 }
 
 /// The entries; `seal` reads a seal by the name of its file and gives its SHA-256, or says what is wrong.
-fn sureties(page: &mut Page<'_>, seal: &mut dyn FnMut(&str) -> Result<String, String>) -> Vec<SuretyEntry> {
+fn sureties(
+    page: &mut FileDiagnostics<'_>,
+    seal: &mut dyn FnMut(&str) -> Result<String, String>,
+) -> Vec<SuretyEntry> {
     let Some(file) = page.parse::<File>() else { return Vec::new() };
     if file.surety.get_ref().is_empty() {
         page.problem(file.surety.span(), "one [[surety]] is needed");
@@ -181,13 +184,15 @@ impl Branches {
     pub fn load(folder: Option<&Path>) -> Result<Self, RegistryError> {
         let sources = toml_file::read_folder(folder, toml_file::BRANCHES, "config/branches")?;
         let mut problems = Problems::default();
-        let branches: Vec<_> =
-            sources.iter().filter_map(|source| branch(&mut Page::new(source, &mut problems))).collect();
+        let branches: Vec<_> = sources
+            .iter()
+            .filter_map(|source| branch(&mut FileDiagnostics::new(source, &mut problems)))
+            .collect();
         problems.none_or(Self::new(branches))
     }
 }
 
-fn branch(page: &mut Page<'_>) -> Option<snapshots::Branch> {
+fn branch(page: &mut FileDiagnostics<'_>) -> Option<snapshots::Branch> {
     let file: BranchFile = page.parse()?;
     let code = page.code(&file.code);
     if code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -203,7 +208,7 @@ fn branch(page: &mut Page<'_>) -> Option<snapshots::Branch> {
     })
 }
 
-fn telephone(page: &mut Page<'_>, name: &str, value: &Spanned<String>) -> String {
+fn telephone(page: &mut FileDiagnostics<'_>, name: &str, value: &Spanned<String>) -> String {
     let number = page.text(name, value);
     if !number.is_empty() && !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         page.problem(value.span(), format!("{name} is made of digits and hyphens, such as 03-0000-0000"));

@@ -144,9 +144,13 @@ pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
 }
 
 /// Judges a file: `read` reports to its page. The problems are told in the order of the file, none of them twice.
-pub(crate) fn judge<T>(source: &Source, problems: &mut Problems, read: impl FnOnce(&mut Page<'_>) -> T) -> T {
+pub(crate) fn judge<T>(
+    source: &Source,
+    problems: &mut Problems,
+    read: impl FnOnce(&mut FileDiagnostics<'_>) -> T,
+) -> T {
     let mut found = Problems::default();
-    let value = read(&mut Page::new(source, &mut found));
+    let value = read(&mut FileDiagnostics::new(source, &mut found));
     found.0.sort_by(|a, b| (a.line, &a.text).cmp(&(b.line, &b.text)));
     found.0.dedup();
     problems.0.append(&mut found.0);
@@ -154,12 +158,12 @@ pub(crate) fn judge<T>(source: &Source, problems: &mut Problems, read: impl FnOn
 }
 
 /// A file under judgement.
-pub(crate) struct Page<'a> {
+pub(crate) struct FileDiagnostics<'a> {
     source: &'a Source,
     problems: &'a mut Problems,
 }
 
-impl<'a> Page<'a> {
+impl<'a> FileDiagnostics<'a> {
     /// Opens a file; its problems go to `problems`.
     pub(crate) fn new(source: &'a Source, problems: &'a mut Problems) -> Self {
         Self { source, problems }

@@ -30,9 +30,9 @@ use crate::{
     clock::Clock,
     documents::{issue_mail::MailContext, templates::Templates},
     fault::{Fault, Reason},
-    mail::delivery::{self, Due, Post, Told},
+    mail::delivery::{self, DeliveryResult, MailDelivery, OutgoingMail},
     pipeline::decode::decode,
-    pipeline::stage::{Item, Leave, Stage, Verdicts},
+    pipeline::stage::{Item, Permit, Stage, Verdicts},
     telemetry::Traceparent,
 };
 
@@ -43,7 +43,7 @@ pub const NAME: &str = DispatchV1::STAGE;
 pub struct Dispatch {
     clock: Clock,
     templates: Arc<Templates>,
-    post: Post,
+    post: MailDelivery,
 }
 
 /// A finished certificate with everything about it.
@@ -79,9 +79,9 @@ enum Mailing {
     /// It was accepted in an earlier run.
     Accepted,
     /// It is to be sent unless the ledger says otherwise.
-    Due(Box<Due>),
+    OutgoingMail(Box<OutgoingMail>),
     /// The post room had it.
-    Told(Told),
+    DeliveryResult(DeliveryResult),
 }
 
 impl Dispatch {
@@ -209,22 +209,22 @@ impl Stage for Dispatch {
         Ok(Outcome { event, certificate_id, mail })
     }
 
-    async fn act(&self, mut outcomes: Vec<Outcome>, leave: &Leave) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, mut outcomes: Vec<Outcome>, leave: &Permit) -> Vec<Result<Outcome, Fault>> {
         let (mut places, mut due) = (Vec::new(), Vec::new());
         for (place, outcome) in outcomes.iter().enumerate() {
-            if let Mailing::Due(mail) = &outcome.mail {
+            if let Mailing::OutgoingMail(mail) = &outcome.mail {
                 places.push(place);
                 due.push(mail.as_ref().clone());
             }
         }
         for (place, told) in places.into_iter().zip(self.post.deliver(due, leave).await) {
-            outcomes[place].mail = Mailing::Told(told);
+            outcomes[place].mail = Mailing::DeliveryResult(told);
         }
         outcomes.into_iter().map(Ok).collect()
     }
 
     fn is_only_memory(&self, outcome: &Outcome) -> bool {
-        matches!(&outcome.mail, Mailing::Told(Told { unwritten: Some(_), .. }))
+        matches!(&outcome.mail, Mailing::DeliveryResult(DeliveryResult { unwritten: Some(_), .. }))
     }
 
     fn record(&self, db: &mut Connection, items: &[(&Item<DispatchV1>, Outcome)]) -> Result<Verdicts, Fault> {
@@ -235,10 +235,10 @@ impl Stage for Dispatch {
             let state = match &outcome.mail {
                 Mailing::NotWanted => Ok(MailStateV1::NotWanted),
                 Mailing::Accepted => Ok(MailStateV1::Accepted),
-                Mailing::Due(_) => {
+                Mailing::OutgoingMail(_) => {
                     Err(Fault::new(Reason::MailClaimed, "the post room has not had this mail"))
                 }
-                Mailing::Told(told) => {
+                Mailing::DeliveryResult(told) => {
                     entries.extend(told.unwritten.clone());
                     told.verdict.clone()
                 }
@@ -330,7 +330,7 @@ impl Dispatch {
             .iter()
             .find(|document| document.kind == Kind::Notice)
             .map(|document| document.location.clone());
-        Ok(Mailing::Due(Box::new(Due {
+        Ok(Mailing::OutgoingMail(Box::new(OutgoingMail {
             mail,
             notice,
             number: guarantee.number.clone(),
@@ -354,13 +354,13 @@ mod tests {
     use crate::{
         broker::Lane,
         mail::{Mailer, Security, SmtpSettings},
-        stages::harness::{Trial, event, example, paper},
+        stages::harness::{Harness, event, example, paper},
     };
     use hosho_schema::models::mail as ledger;
 
     #[tokio::test]
     async fn each_certificate_is_told_once_by_mail_and_every_time_by_event() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Dispatch::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let first = trial.run(&stage, &jobs).await;
@@ -374,7 +374,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_message_twice_in_a_batch_is_one_mail() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let job = trial.up_to(NAME, &example()).await.remove(0);
         let verdicts = trial.run(&Dispatch::new(&trial.services), &[job.clone(), job]).await;
         assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
@@ -384,7 +384,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_mail_for_paper() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         let issued: GuaranteeIssuedV1 =
             event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
@@ -394,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mail_that_cannot_be_built_is_not_called_refused() {
-        let mut trial = Trial::new();
+        let mut trial = Harness::new();
         trial.services.post.from.address = "nobody".into();
         let jobs = trial.up_to(NAME, &example()).await;
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
@@ -408,7 +408,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_process_was_asked_to_stop() {
-        let mut trial = Trial::new();
+        let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.services.post.stop = tokio::sync::watch::channel(true).1;
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
@@ -418,9 +418,9 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_begun_without_leave() {
-        let mut trial = Trial::new();
+        let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
-        trial.leave = Leave::until(|| Some("the stage is paused"));
+        trial.leave = Permit::until(|| Some("the stage is paused"));
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!((fault.reason, fault.text.as_str()), (Reason::Stopping, "the stage is paused"));
         assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
@@ -468,7 +468,7 @@ mod tests {
 
     /// Sends two letters to a server that is silent after each: one goes out where there is a single way.
     async fn one_of_two_letters_goes_out(lane: Lane, connections: usize) {
-        let mut trial = Trial::new();
+        let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.lane = lane;
         trial.services.post.connections = connections;

@@ -17,21 +17,21 @@ use crate::{
     broker::{Destination, Lane, Outgoing},
     clock::Clock,
     config::Config,
-    documents::{renderer::Press, store::Documents, templates::Templates},
+    documents::{renderer::DocumentRenderer, store::DocumentStore, templates::Templates},
     fault::Fault,
     keys::KeyRing,
-    mail::{Mailer, Sender, delivery::Post},
+    mail::{Mailer, Sender, delivery::MailDelivery},
     pdf::{FontPaths, Fonts, Pictures},
-    pipeline::stage::{Item, Leave, Stage},
+    pipeline::stage::{Item, Permit, Stage},
     telemetry::Traceparent,
 };
 
 /// A stage's surroundings.
-pub(super) struct Trial {
+pub(super) struct Harness {
     /// What stages are made of.
     pub(super) services: App,
     /// Leave to begin effects.
-    pub(super) leave: Leave,
+    pub(super) leave: Permit,
     /// Where messages come from.
     pub(super) lane: Lane,
     folder: tempfile::TempDir,
@@ -42,26 +42,32 @@ pub(super) fn now() -> NaiveDateTime {
     NaiveDate::from_ymd_opt(2026, 12, 1).unwrap().and_hms_opt(3, 0, 0).unwrap()
 }
 
-impl Trial {
+impl Harness {
     pub(super) fn new() -> Self {
-        static PRESS: OnceLock<Arc<Press>> = OnceLock::new();
+        static PRESS: OnceLock<Arc<DocumentRenderer>> = OnceLock::new();
         let press = PRESS.get_or_init(|| {
             let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
-            Arc::new(Press::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new()))
+            Arc::new(DocumentRenderer::new(
+                Arc::new(Templates::load(None).unwrap()),
+                Arc::new(fonts),
+                Pictures::new(),
+            ))
         });
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let config = Config::load(None, &[]).unwrap();
         let pool = db::Pool::open(&format!("sqlite:{}", path("hosho.sqlite").display()), 1).unwrap();
         db::migrate(&mut pool.get().unwrap()).unwrap();
-        let (clock, documents) =
-            (Clock::fixed(now()), Documents::open(&format!("file:{}", path("documents").display())).unwrap());
+        let (clock, documents) = (
+            Clock::fixed(now()),
+            DocumentStore::open(&format!("file:{}", path("documents").display())).unwrap(),
+        );
         let services = App {
             data: Arc::new(app::data(&config).unwrap()),
             keys: Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()),
             press: Arc::clone(press),
             templates: Arc::clone(press.templates()),
-            post: Post {
+            post: MailDelivery {
                 mailer: Mailer::folder(path("mail")).unwrap(),
                 from: Sender { name: None, address: "hosho@example.jp".into() },
                 attach_notice: true,
@@ -78,7 +84,7 @@ impl Trial {
             pool,
             documents,
         };
-        Self { services, leave: Leave::unlimited(), lane: Lane::Live, folder }
+        Self { services, leave: Permit::unlimited(), lane: Lane::Live, folder }
     }
 
     /// Runs a stage on payloads as the runner does, in one batch; one verdict per payload.

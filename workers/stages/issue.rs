@@ -173,11 +173,11 @@ impl Issue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::harness::{Trial, example};
+    use crate::stages::harness::{Harness, example};
 
     #[tokio::test]
     async fn each_line_gets_the_next_number_once() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Issue::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let doubled: Vec<_> = jobs.iter().chain(&jobs).cloned().collect();
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_certificate_tells_everything_by_itself() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.run(&Issue::new(&trial.services), &jobs).await;
         let mut db = trial.services.pool.get().unwrap();
@@ -214,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_exist_is_a_dead_letter_and_harms_no_neighbour() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let good = trial.up_to(NAME, &example()).await.remove(0);
         let beyond =
             String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();

@@ -126,11 +126,11 @@ impl Stage for Mint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::harness::{Trial, example, paper};
+    use crate::stages::harness::{Harness, example, paper};
 
     #[tokio::test]
     async fn a_key_is_minted_once_and_opens_to_what_its_hash_says() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Mint::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let first = trial.run(&stage, &jobs).await;
@@ -158,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn paper_passes_without_a_key() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         let messages = trial.run_one(&Mint::new(&trial.services), &jobs[0]).await.unwrap();
         assert_eq!(messages[0].envelope.message_type.as_deref(), Some("render.v1"));
@@ -167,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_guarantee_is_a_dead_letter() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let fault = trial
             .run_one(&Mint::new(&trial.services), br#"{"guarantee":"nowhere","revision":0}"#)
             .await

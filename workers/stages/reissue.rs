@@ -225,7 +225,7 @@ impl Reissue {
             let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
                 .map_err(|error| Fault::unreadable("change", &error))?;
             let effect = life.apply(&change, today, |after, revision| {
-                decide::draw_up(&self.data, guarantee, after, revision, today).map_err(Trouble::Fault)
+                decide::draw_up(&self.data, guarantee, after, revision, today).map_err(ApplyError::Fault)
             });
             let settlement =
                 |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
@@ -252,7 +252,7 @@ impl Reissue {
                     events.extend(unchanged(item, row)?);
                     settlements.push(settlement(State::Unchanged, None, None));
                 }
-                Err(Trouble::Violation(violation)) => {
+                Err(ApplyError::Violation(violation)) => {
                     let violations = vec![ViolationV1::from(violation)];
                     let told = snapshots::canonical(&violations);
                     events.push(
@@ -260,7 +260,7 @@ impl Reissue {
                     );
                     settlements.push(settlement(State::Refused, None, Some(told)));
                 }
-                Err(Trouble::Fault(fault)) => return Err(fault),
+                Err(ApplyError::Fault(fault)) => return Err(fault),
             }
         }
         let current = life.current().map_or(0, |(revision, _)| revision);
@@ -291,12 +291,12 @@ impl Reissue {
 }
 
 /// What can go wrong while a change takes effect: it is impossible, or we are at fault.
-enum Trouble {
+enum ApplyError {
     Violation(Violation),
     Fault(Fault),
 }
 
-impl From<Violation> for Trouble {
+impl From<Violation> for ApplyError {
     fn from(violation: Violation) -> Self {
         Self::Violation(violation)
     }

@@ -26,12 +26,12 @@ use crate::{
     app::App,
     clock::Clock,
     documents::{
-        revision::Drawing,
-        store::{DocumentError, Documents, Stored},
+        revision::RevisionRenderer,
+        store::{DocumentStore, StoreError, Stored},
     },
     fault::{Fault, Reason},
     pipeline::decode::decode,
-    pipeline::stage::{Item, Leave, Stage, Verdicts},
+    pipeline::stage::{Item, Permit, Stage, Verdicts},
 };
 
 /// The wire name.
@@ -40,8 +40,8 @@ pub const NAME: &str = RenderV1::STAGE;
 /// The stage.
 pub struct Render {
     clock: Clock,
-    drawing: Drawing,
-    documents: Documents,
+    drawing: RevisionRenderer,
+    documents: DocumentStore,
 }
 
 /// A certificate, and what it still lacks.
@@ -93,7 +93,7 @@ impl Render {
     }
 
     /// Whether the store is away for all, or has something against this document.
-    async fn unstored(&self, error: &DocumentError) -> Fault {
+    async fn unstored(&self, error: &StoreError) -> Fault {
         let reason = match error.is_unavailable() {
             false => Reason::DocumentFailed,
             true if !error.is_full() && self.documents.probe().await.is_ok() => Reason::DocumentUnwritable,
@@ -158,7 +158,7 @@ impl Stage for Render {
         Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
     }
 
-    async fn act(&self, outcomes: Vec<Outcome>, _: &Leave) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome, Fault>> {
         futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
     }
 
@@ -261,11 +261,11 @@ const fn prefix(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::harness::{Trial, example, now, paper};
+    use crate::stages::harness::{Harness, example, now, paper};
 
     #[tokio::test]
     async fn documents_are_drawn_once_and_the_arrival_stays() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Render::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let first = trial.run(&stage, &jobs).await;
@@ -294,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn drawing_again_gives_the_same_bytes() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Render::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let item = Item {
@@ -317,7 +317,7 @@ mod tests {
 
     #[tokio::test]
     async fn paper_has_a_certificate_and_no_notice() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap();
         assert_eq!(trial.rows()["document"], 1);
@@ -325,7 +325,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_certificate_without_its_key_is_a_dead_letter() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         // The mint stage was passed over: its payload is of the same shape.
         let jobs = trial.up_to("mint", &example()).await;
         let fault = trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap_err();

@@ -114,7 +114,7 @@ pub struct Attempt {
 
 /// A dead letter as it came from the queue. Prints no personal data.
 #[derive(Clone)]
-pub struct Letter {
+pub struct DeadLetter {
     /// The stage that gave up, or the routing key that no queue wanted.
     pub stage: String,
     /// AMQP `message-id`, or what stands in for it.
@@ -153,7 +153,7 @@ pub struct Letter {
     pub is_copy: bool,
 }
 
-impl Letter {
+impl DeadLetter {
     /// Identifier of the failed message.
     pub fn id(&self) -> String {
         ids::failed_message(&self.stage, &self.message_id, &self.payload_sha256)

@@ -9,8 +9,8 @@ use std::{future::Future, time::Duration};
 
 use futures_util::future::join_all;
 use hosho::broker::{
-    Broker, BrokerError, Consumer, Delivery, Destination, Envelope, History, Lane, Outgoing, Publisher, Rung,
-    Source, Tag,
+    Broker, BrokerError, Consumer, Delivery, Destination, Envelope, History, Lane, Outgoing, Publisher,
+    RetryDelay, Source, Tag,
     memory::Memory,
     rabbit::{Rabbit, RabbitOptions, topology},
 };
@@ -302,9 +302,9 @@ async fn holds_a_message_back_for_its_rung(broker: &dyn Broker) {
     let mut live = broker.consume(LIVE, 1).await.unwrap();
     let mut bulk = broker.consume(BULK, 1).await.unwrap();
     let start = Instant::now();
-    let mut messages = numbered(&Destination::Wait("issue", Lane::Live, Rung::S1), 0..3);
-    messages.push(message(Destination::Wait("issue", Lane::Bulk, Rung::S1), "bulk"));
-    messages.push(message(Destination::Wait("issue", Lane::Live, Rung::M60), "much later"));
+    let mut messages = numbered(&Destination::Wait("issue", Lane::Live, RetryDelay::S1), 0..3);
+    messages.push(message(Destination::Wait("issue", Lane::Bulk, RetryDelay::S1), "bulk"));
+    messages.push(message(Destination::Wait("issue", Lane::Live, RetryDelay::M60), "much later"));
     publisher.publish(messages).await.unwrap();
     ready(broker, "wait.60m", 1).await;
     for number in 0..3 {
@@ -357,7 +357,7 @@ async fn carries_every_property(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut consumer = broker.consume(LIVE, 1).await.unwrap();
     // Directly, and over a rung: what a broker adds to the headers on the way changes nothing.
-    for destination in [TO_LIVE, Destination::Wait("issue", Lane::Live, Rung::S1)] {
+    for destination in [TO_LIVE, Destination::Wait("issue", Lane::Live, RetryDelay::S1)] {
         publisher.publish(vec![Outgoing { destination, envelope: envelope.clone() }]).await.unwrap();
         let taken = take(&mut consumer, 1).await;
         assert!(taken[0].envelope == envelope, "{:?}", taken[0]);
@@ -455,7 +455,7 @@ async fn counts_what_the_queues_hold(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut messages = numbered(&TO_LIVE, 0..3);
     messages.extend(numbered(&Destination::Stage("issue", Lane::Bulk), 0..2));
-    messages.extend(numbered(&Destination::Wait("issue", Lane::Live, Rung::M30), 0..1));
+    messages.extend(numbered(&Destination::Wait("issue", Lane::Live, RetryDelay::M30), 0..1));
     messages.extend(numbered(&Destination::Dead("issue"), 0..4));
     publisher.publish(messages).await.unwrap();
     let _consumer = broker.consume(Source::Stage("validate", Lane::Live), 1).await.unwrap();
@@ -465,7 +465,7 @@ async fn counts_what_the_queues_hold(broker: &dyn Broker) {
     ready(broker, ".dead", 4).await;
     let depths = broker.depths().await.unwrap();
     let names: Vec<_> = depths.iter().map(|depth| depth.queue.split_once('.').unwrap().1).collect();
-    let rungs = Rung::ALL.map(|rung| format!("wait.{}", rung.name()));
+    let rungs = RetryDelay::ALL.map(|rung| format!("wait.{}", rung.name()));
     let mut expected = vec!["stage.validate", "stage.validate.bulk", "stage.issue", "stage.issue.bulk"];
     expected.extend(rungs.iter().map(String::as_str));
     expected.extend(["dead", "unrouted"]);

@@ -7,7 +7,7 @@ use hosho::{
         run::{self, Order, Settings, turn},
         run_report::Addresses,
     },
-    schedule::{Misfire, Timetable},
+    schedule::{CronSchedule, Misfire},
 };
 use hosho_schema::{
     models::{
@@ -21,7 +21,7 @@ use super::*;
 
 fn settings(zone: &str, misfire: Misfire, max_lateness: TimeDelta) -> Settings {
     Settings {
-        timetable: Timetable::new("0 30 1 * * *", zone).unwrap(),
+        timetable: CronSchedule::new("0 30 1 * * *", zone).unwrap(),
         misfire,
         max_lateness,
         rate: 100,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hosho_schema::models::{authentication_key, certificate, guarantee};
 use serde_json::{Value, json};
 
-use super::{Desk, applications, key_in, squeezed, text_of};
+use super::{CliEnv, applications, key_in, squeezed, text_of};
 use crate::harness::house::example;
 
 /// The guarantee that is changed: 前払金保証 of the first example.
@@ -13,14 +13,14 @@ const NUMBER_OF: (&str, i64) = ("2026-0001", 0);
 
 /// A desk with the examples processed, and the guarantee that is to be changed.
 struct Life {
-    desk: Desk,
+    desk: CliEnv,
     number: String,
     version: i64,
 }
 
 impl Life {
     fn new() -> Self {
-        let desk = Desk::new();
+        let desk = CliEnv::new();
         let answer = desk.process(&example("applications.jsonl"));
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
         let statuses = desk.statuses(&example("applications.jsonl"));
@@ -464,7 +464,7 @@ fn what_was_altered_or_removed_is_found() {
 #[test]
 fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
     let life = Life::new();
-    let pending = |desk: &Desk| -> Value {
+    let pending = |desk: &CliEnv| -> Value {
         let answer = desk.run(["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
         assert_eq!(answer.code, Some(0), "{}{}", answer.out, answer.err);
         serde_json::from_str::<Value>(&answer.out).unwrap()["guarantees"].clone()

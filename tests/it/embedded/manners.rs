@@ -8,11 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Answer, Desk, answer, processed};
+use super::{Answer, CliEnv, answer, processed};
 use crate::harness::house::example;
 
 /// Runs a command with settings given as environment variables.
-fn with(desk: &Desk, settings: &[(&str, &str)], arguments: &[&str]) -> Answer {
+fn with(desk: &CliEnv, settings: &[(&str, &str)], arguments: &[&str]) -> Answer {
     let mut command = desk.hosho(arguments);
     for (key, value) in settings {
         command.env(format!("HOSHO__{key}"), value);
@@ -33,7 +33,7 @@ fn assert_refused(answer: &Answer, code: i32, named: &[&str]) {
 
 #[test]
 fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let help = desk.run(["--help"]);
     assert_eq!(help.code, Some(0));
     for code in
@@ -62,7 +62,7 @@ fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
 
 #[test]
 fn wrong_usage_is_told_with_code_2() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     for arguments in [
         &[][..],
         &["nonsense"],
@@ -87,7 +87,7 @@ fn wrong_usage_is_told_with_code_2() {
 
 #[test]
 fn a_wrong_configuration_is_told_with_code_3_and_names_the_key() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = desk.file("hosho.toml", "[mail]\nhots = \"smtp.example.jp\"\n");
     assert_refused(
         &desk.run(["config", "check", "--config", file.to_str().unwrap()]),
@@ -125,7 +125,7 @@ fn a_wrong_configuration_is_told_with_code_3_and_names_the_key() {
 
 #[test]
 fn what_is_not_there_is_told_with_code_4() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let unreachable = [
         ("BROKER__URL", "amqp://hosho:open-sesame@127.0.0.1:1/v"),
         ("DATABASE__URL", "postgres://hosho:open-sesame@127.0.0.1:1/d"),
@@ -157,7 +157,7 @@ fn what_is_not_there_is_told_with_code_4() {
 
 #[test]
 fn config_show_tells_everything_but_secrets() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let secret = desk.file("secret", "word-in-file\n");
     let settings = [
         ("BROKER__URL", "amqp://hosho:word-one@mq.example.jp/v"),
@@ -193,7 +193,7 @@ fn config_show_tells_everything_but_secrets() {
 
 #[test]
 fn config_check_names_file_and_line_of_a_broken_obligee() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let data = desk.copy_of("config");
     let settings = [("DATA__FOLDER", data.to_str().unwrap()), ("KEYS__CREATE", "true")];
     assert_eq!(with(&desk, &settings, &["config", "check"]).code, Some(0));
@@ -219,7 +219,7 @@ fn config_check_names_file_and_line_of_a_broken_obligee() {
 
 #[test]
 fn templates_are_checked_before_anybody_gets_to_see_them() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let good = desk.run(["templates", "check"]);
     assert_eq!((good.code, good.err.as_str()), (Some(0), ""));
     for template in [

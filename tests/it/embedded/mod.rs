@@ -42,7 +42,7 @@ use crate::harness::{
 };
 
 /// A folder in which somebody works with `hosho`; results go to its `out`.
-struct Desk {
+struct CliEnv {
     folder: PathBuf,
 }
 
@@ -53,13 +53,13 @@ struct Answer {
     err: String,
 }
 
-impl Drop for Desk {
+impl Drop for CliEnv {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
-impl Desk {
+impl CliEnv {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap().keep() }
     }
@@ -155,7 +155,7 @@ impl Desk {
 }
 
 /// Runs SQL on the database of a desk, by Python's sqlite3.
-fn alter(desk: &Desk, sql: &str) {
+fn alter(desk: &CliEnv, sql: &str) {
     let mut python = Command::new("/usr/bin/python3");
     let script =
         "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.commit()";
@@ -191,12 +191,12 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// The examples, processed once for all tests that only look.
-fn processed() -> &'static Desk {
-    static DESK: OnceLock<Desk> = OnceLock::new();
+fn processed() -> &'static CliEnv {
+    static DESK: OnceLock<CliEnv> = OnceLock::new();
     DESK.get_or_init(|| {
-        let desk = Desk::new();
+        let desk = CliEnv::new();
         let folder = desk.folder.clone();
-        at_exit(move || drop(Desk { folder }));
+        at_exit(move || drop(CliEnv { folder }));
         let answer = desk.process(&example("applications.jsonl"));
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
         desk
@@ -286,7 +286,7 @@ fn key_in(notice: &Path) -> String {
 }
 
 /// Every authentication key of a desk, by its number.
-fn keys(desk: &Desk) -> BTreeMap<String, String> {
+fn keys(desk: &CliEnv) -> BTreeMap<String, String> {
     let notices = files_below(&desk.path("out/notices"));
     notices
         .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Desk, applications, files_below, keys, processed};
+use super::{CliEnv, applications, files_below, keys, processed};
 use crate::harness::house::example;
 
 /// Every text of the applications that names a person or a company, or reaches one.
@@ -44,7 +44,7 @@ fn personal(applications: &[Value]) -> BTreeSet<String> {
 
 #[test]
 fn a_log_of_everything_names_nobody_and_holds_no_key() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let examples = [example("applications.jsonl"), example("rejected.jsonl")];
     let mut personal = personal(&applications());
     personal.extend(

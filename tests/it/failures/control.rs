@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::WHY;
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT, example, identities},
+    house::{LIMIT, TestEnv, example, identities},
     process::eventually,
 };
 
@@ -14,7 +14,7 @@ fn stage<'a>(report: &'a Value, name: &str) -> &'a Value {
 }
 
 /// Waits until `hosho stages` tells something of a stage.
-fn until_stage(house: &House, name: &str, what: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
+fn until_stage(house: &TestEnv, name: &str, what: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
     eventually(&format!("{name}: {what}"), LIMIT, || {
         let (_, report) = house.json(&["stages"]);
         is_so(stage(&report, name)).then_some(report)
@@ -23,7 +23,7 @@ fn until_stage(house: &House, name: &str, what: &str, mut is_so: impl FnMut(&Val
 
 #[test]
 fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
-    let mut house = House::new("pausing");
+    let mut house = TestEnv::new("pausing");
     let worker = house.work(&[]);
     until_stage(&house, "dispatch", "consumers", |stage| stage["consumers"] == 2);
     house.succeed(&[&["stages", "pause", "dispatch"][..], WHY].concat());
@@ -72,7 +72,7 @@ fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
 
 #[test]
 fn what_is_down_for_long_is_waited_for_without_the_messages() {
-    let mut house = House::new("circuit");
+    let mut house = TestEnv::new("circuit");
     house.smtp.kill();
     let client = house.client();
     for id in ["OPEN-1", "OPEN-2", "OPEN-3"] {
@@ -103,7 +103,7 @@ fn what_is_down_for_long_is_waited_for_without_the_messages() {
 
 #[test]
 fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
-    let mut house = House::new("purged");
+    let mut house = TestEnv::new("purged");
     let file = example("applications.jsonl");
     house.enqueue_from_python(&file);
     let worker = house.work_on(&["validate", "issue", "mint"], &[]);
@@ -133,7 +133,7 @@ fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
 
 #[test]
 fn doctor_finds_what_is_wrong_and_nothing_else() {
-    let mut house = House::new("doctor");
+    let mut house = TestEnv::new("doctor");
     let worker = house.work(&[]);
     until_stage(&house, "dispatch", "consumers", |stage| stage["consumers"] == 2);
     let verdicts = |report: &Value| -> Vec<(String, String)> {

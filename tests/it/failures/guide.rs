@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::{Child, eventually, run},
 };
 
@@ -23,8 +23,8 @@ fn guide() -> PathBuf {
 }
 
 /// A house with 300 failed messages of three causes, and its worker.
-fn morning() -> (House, Child) {
-    let mut house = House::new("morning");
+fn morning() -> (TestEnv, Child) {
+    let mut house = TestEnv::new("morning");
     house.smtp.script(&[("rcpt", "550 5.1.2 domain unknown here")]);
     let data = house.data();
     std::fs::remove_file(data.join("branches/35.toml")).unwrap();
@@ -65,7 +65,7 @@ struct Equal {
 }
 
 impl Equal {
-    fn text(&mut self, text: &str, house: &House) -> String {
+    fn text(&mut self, text: &str, house: &TestEnv) -> String {
         let text = text.replace(&house.prefix, "hosho.");
         let mut equal = String::new();
         let mut rest = text.as_str();
@@ -139,7 +139,7 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// A step that is told in prose.
-fn take(step: &str, house: &mut House, worker: &mut Option<Child>) {
+fn take(step: &str, house: &mut TestEnv, worker: &mut Option<Child>) {
     match step {
         "walk: the branch is put back" => {
             house.drain(worker.take().unwrap());
@@ -151,7 +151,7 @@ fn take(step: &str, house: &mut House, worker: &mut Option<Child>) {
 }
 
 /// What a command prints, which must succeed.
-fn printed(house: &House, command: &str) -> String {
+fn printed(house: &TestEnv, command: &str) -> String {
     let words = words(command);
     assert_eq!(words[0], "hosho");
     let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();

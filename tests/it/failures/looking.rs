@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::WHY;
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::{eventually, run},
 };
 
 #[test]
 fn a_dead_letter_is_mended_and_issues_its_certificate() {
-    let mut house = House::new("mending");
+    let mut house = TestEnv::new("mending");
     let client = house.client();
     let worker = house.work(&[]);
     // Cut off in the midst of a name: nobody can be answered.
@@ -113,7 +113,7 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
 
 #[test]
 fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
-    let mut house = House::new("values");
+    let mut house = TestEnv::new("values");
     let client = house.client();
     let work = format!("{}work", house.prefix);
     let nowhere = "6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11";

@@ -13,14 +13,14 @@ use hosho_schema::queries::status::ApplicationStatus;
 use serde_json::Value;
 
 use crate::harness::{
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::{eventually, run},
 };
 
 /// A reason for the audit.
 const WHY: &[&str] = &["--reason", "a test", "--actor", "hanako"];
 
-impl House {
+impl TestEnv {
     /// Runs `hosho` for its JSON, with the exit code.
     fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["--json"]].concat());

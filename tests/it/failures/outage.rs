@@ -2,7 +2,7 @@
 
 use crate::harness::{
     amqp::{properties, text},
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     postgres::Postgres,
     process::eventually,
 };
@@ -11,7 +11,7 @@ use crate::harness::{
 fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     let mut postgres = Postgres::new();
     let mut house =
-        House::on("letters_away", &crate::harness::rabbit::shared().url(), &postgres.database("letters"));
+        TestEnv::on("letters_away", &crate::harness::rabbit::shared().url(), &postgres.database("letters"));
     let client = house.client();
     let worker = house.work(&[]);
     let work = format!("{}work", house.prefix);
@@ -53,7 +53,7 @@ const DIES_OF_TWO: &str = "create function dies_of_two() returns trigger languag
 fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
     let postgres = Postgres::new();
     let url = postgres.database("apart");
-    let mut house = House::on("letters_apart", &crate::harness::rabbit::shared().url(), &url);
+    let mut house = TestEnv::on("letters_apart", &crate::harness::rabbit::shared().url(), &url);
     postgres.execute(url.rsplit('/').next().unwrap(), DIES_OF_TWO);
     let client = house.client();
     for number in 0..20 {
@@ -73,7 +73,7 @@ fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
 
 #[test]
 fn what_somebody_else_rejects_is_told_apart() {
-    let mut house = House::new("rejecting");
+    let mut house = TestEnv::new("rejecting");
     let client = house.client();
     client.publish(&format!("{}work", house.prefix), "render.bulk", b"{}", properties("rejected", &[]));
     client.reject(&format!("{}stage.render.bulk", house.prefix));

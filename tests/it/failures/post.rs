@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::WHY;
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::eventually,
 };
 
-fn mail(house: &House, id: &str) -> (String, State, i64) {
+fn mail(house: &TestEnv, id: &str) -> (String, State, i64) {
     let status = house.status_of(id);
     let mail = status.guarantees[0].certificates[0].mails[0].clone();
     (status.guarantees[0].guarantee.number.clone(), mail.state, mail.attempts)
@@ -18,7 +18,7 @@ fn mail(house: &House, id: &str) -> (String, State, i64) {
 
 #[test]
 fn a_mail_in_doubt_is_settled_by_whoever_knows() {
-    let mut house = House::new("in_doubt");
+    let mut house = TestEnv::new("in_doubt");
     house.smtp.script(&[
         ("after_dot there@kanaria.example.jp", "close"),
         ("after_dot lost@kanaria.example.jp", "close"),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::WHY;
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::{eventually, spawn},
 };
 
@@ -20,14 +20,14 @@ fn letters() -> usize {
 const EFFECTS: [&str; 6] =
     ["application", "guarantee", "certificate", "authentication_key", "document", "mail"];
 
-fn effects(house: &House) -> (Vec<i64>, usize) {
+fn effects(house: &TestEnv) -> (Vec<i64>, usize) {
     (EFFECTS.iter().map(|table| house.rows(table)).collect(), house.smtp.count())
 }
 
 #[test]
 fn one_cause_of_three_is_mended_and_its_group_replayed() {
     let each = letters() / 3;
-    let mut house = House::new("causes");
+    let mut house = TestEnv::new("causes");
     house.smtp.script(&[("rcpt", "550 5.1.1 no such user")]);
     let data = house.data();
     std::fs::remove_file(data.join("branches/35.toml")).unwrap();
@@ -140,7 +140,7 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
 }
 
 /// Replays a group; the process that drives it dies half-way, and another goes on.
-fn replay_and_die(house: &House, group: &str, each: usize) {
+fn replay_and_die(house: &TestEnv, group: &str, each: usize) {
     let rate = (each / 5).max(10).to_string();
     let dry = house.succeed(&["failed", "replay", "--group", group, "--dry-run"]);
     assert_eq!(dry, format!("{each} messages would be replayed. Nothing was changed.\n"));
@@ -184,7 +184,7 @@ fn replay_and_die(house: &House, group: &str, each: usize) {
 
 #[test]
 fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
-    let mut house = House::new("unrouted");
+    let mut house = TestEnv::new("unrouted");
     let client = house.client();
     let worker = house.work(&[]);
     let properties =
@@ -217,7 +217,7 @@ fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
 
 #[test]
 fn what_goes_through_by_itself_is_resolved_too() {
-    let mut house = House::new("by_itself");
+    let mut house = TestEnv::new("by_itself");
     let client = house.client();
     let data = house.data();
     std::fs::remove_file(data.join("branches/31.toml")).unwrap();

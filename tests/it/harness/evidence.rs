@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::{
     amqp::{Client, Tap},
     contract,
-    house::{House, LIMIT, example},
+    house::{LIMIT, TestEnv, example},
     postgres,
     process::{eventually, run},
     secrets::Needles,
@@ -97,7 +97,7 @@ pub fn application(id: &str) -> Value {
     application
 }
 
-impl House {
+impl TestEnv {
     /// A client of the broker.
     pub fn client(&self) -> Client {
         Client::connect(self.broker())

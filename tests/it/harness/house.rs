@@ -28,7 +28,7 @@ use super::{
 pub const LIMIT: Duration = Duration::from_mins(4);
 
 /// Private servers with a configuration for `hosho`.
-pub struct House {
+pub struct TestEnv {
     /// Where everything is put.
     pub folder: tempfile::TempDir,
     /// The mail server.
@@ -42,13 +42,13 @@ pub struct House {
     workers: usize,
 }
 
-impl House {
+impl TestEnv {
     /// Sets up a database with tables, a queue prefix with its topology, and a mail server; `name` is that of the test.
     pub fn new(name: &str) -> Self {
         Self::on(name, &rabbit::shared().url(), &postgres::database(name))
     }
 
-    /// As [`House::new`], on a broker and an empty database of one's own.
+    /// As [`TestEnv::new`], on a broker and an empty database of one's own.
     pub fn on(name: &str, broker: &str, database: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let house = Self {
@@ -123,7 +123,7 @@ impl House {
         self.start(&arguments, settings)
     }
 
-    /// Starts `hosho` with arguments of its own; it is one of the workers for [`House::logs`].
+    /// Starts `hosho` with arguments of its own; it is one of the workers for [`TestEnv::logs`].
     pub fn start(&mut self, arguments: &[&str], settings: &[(&str, &str)]) -> Child {
         self.workers += 1;
         let mut command = self.hosho(arguments);
@@ -192,7 +192,7 @@ impl House {
         self.measured().unwrap()
     }
 
-    /// As [`House::depths`]; an error when a queue does not exist.
+    /// As [`TestEnv::depths`]; an error when a queue does not exist.
     pub fn measured(&self) -> Result<BTreeMap<String, u64>, BrokerError> {
         let options = RabbitOptions {
             prefix: self.prefix.clone(),

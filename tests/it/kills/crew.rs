@@ -7,7 +7,7 @@ use std::{
 
 use super::applications::{Application, Totals, json_lines};
 use crate::harness::{
-    house::House,
+    house::TestEnv,
     postgres::Session,
     process::{Child, eventually},
 };
@@ -37,8 +37,8 @@ recover_after_seconds = 1000000
 ";
 
 /// Two workers on a house.
-pub struct Crew {
-    pub house: House,
+pub struct WorkerPool {
+    pub house: TestEnv,
     /// Questions to the database.
     pub sql: Session,
     /// How many messages may fail for good, and are to; `None` while a drill lets any fail.
@@ -94,9 +94,9 @@ impl Mark {
     }
 }
 
-impl Crew {
+impl WorkerPool {
     /// Sets up; nobody works yet.
-    pub fn new(house: House, applications: usize) -> Self {
+    pub fn new(house: TestEnv, applications: usize) -> Self {
         std::fs::write(house.path("drill.toml"), SETTINGS).unwrap();
         let sql = Session::connect(&house.database);
         let limit =

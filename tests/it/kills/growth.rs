@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{applications::SOURCE, crew::Crew, place, setting};
+use super::{applications::SOURCE, crew::WorkerPool, place, setting};
 use crate::harness::{
     book,
-    house::{House, example},
+    house::{TestEnv, example},
     process::eventually,
 };
 
@@ -23,7 +23,7 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
     let sizes: String = setting("REISSUED").unwrap_or_else(|| "100,400".to_owned());
     let sizes: Vec<usize> = sizes.split(',').map(|size| size.parse().unwrap()).collect();
     assert!(sizes.iter().sum::<usize>() <= stored, "more are to be re-issued than there are");
-    let mut crew = Crew::new(House::new("growth"), stored);
+    let mut crew = WorkerPool::new(TestEnv::new("growth"), stored);
     crew.start(&[("BATCH__RATE", "100000"), ("BATCH__IN_FLIGHT", "8000")]);
     let mut application: Value = serde_json::from_str(
         std::fs::read_to_string(example("applications.jsonl")).unwrap().lines().next().unwrap(),

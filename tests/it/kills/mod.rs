@@ -35,10 +35,10 @@ use hosho_schema::models::mail::State;
 
 use self::{
     applications::{Application, Dice, Totals, throw},
-    crew::{CONNECTIONS, Crew, Mark},
+    crew::{CONNECTIONS, Mark, WorkerPool},
     reckoning::{Received, balance, compare_mails},
 };
-use crate::harness::{house::House, postgres::Postgres, process::eventually, rabbit::Rabbit};
+use crate::harness::{house::TestEnv, postgres::Postgres, process::eventually, rabbit::Rabbit};
 
 /// Longest wait for a sign of life.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -84,7 +84,13 @@ fn dice() -> Dice {
 }
 
 /// A moment to break something: a sign of progress and where it then is. `left` more moments are still to come after it.
-fn moment(crew: &mut Crew, dice: &mut Dice, totals: &Totals, left: usize, of: &[Mark]) -> (Mark, usize) {
+fn moment(
+    crew: &mut WorkerPool,
+    dice: &mut Dice,
+    totals: &Totals,
+    left: usize,
+    of: &[Mark],
+) -> (Mark, usize) {
     let mut marks: Vec<(Mark, usize)> = of.iter().map(|mark| (*mark, crew.progress(*mark))).collect();
     marks.retain(|(mark, now)| now + left + 1 < mark.end(totals));
     assert!(!marks.is_empty(), "everything is done already: too few applications for so many moments");
@@ -93,7 +99,7 @@ fn moment(crew: &mut Crew, dice: &mut Dice, totals: &Totals, left: usize, of: &[
 }
 
 /// Lets an outage last for as many seconds as its setting says; without one it is over once it was noticed.
-fn outlast(crew: &mut Crew, began: Instant, name: &str) {
+fn outlast(crew: &mut WorkerPool, began: Instant, name: &str) {
     let length = Duration::from_secs(setting(&format!("{name}_SECONDS")).unwrap_or(0));
     eventually("the end of an outage", length + LIMIT, || {
         crew.assert_alive();
@@ -102,7 +108,7 @@ fn outlast(crew: &mut Crew, began: Instant, name: &str) {
 }
 
 /// Balances the books of a drill in which every mail is accepted, and none twice.
-fn everything_is_accepted_once(crew: &mut Crew, applications: &[Application]) {
+fn everything_is_accepted_once(crew: &mut WorkerPool, applications: &[Application]) {
     let mails = Totals::of(applications).mails;
     let books = balance(crew, applications);
     let received = compare_mails(crew, &books);
@@ -111,7 +117,12 @@ fn everything_is_accepted_once(crew: &mut Crew, applications: &[Application]) {
 }
 
 /// What is in doubt is sent once more; what was stored before is then there twice, and the ledger says so.
-fn send_again(crew: &mut Crew, applications: &[Application], unknown: &BTreeSet<String>, before: &Received) {
+fn send_again(
+    crew: &mut WorkerPool,
+    applications: &[Application],
+    unknown: &BTreeSet<String>,
+    before: &Received,
+) {
     let totals = Totals::of(applications);
     let stored = unknown.iter().filter(|mail| before.copies(mail) > 0).count();
     crew.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
@@ -136,7 +147,7 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     let applications = throw(&mut dice, setting("APPLICATIONS").unwrap_or(1_000));
     let kills = setting("KILLS").unwrap_or(5);
     let totals = Totals::of(&applications);
-    let mut crew = Crew::new(House::new("kills"), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::new("kills"), applications.len());
     let began = Instant::now();
     crew.start(&[]);
     crew.enqueue(&applications, 1);
@@ -198,7 +209,7 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
 }
 
 /// Makes the mail server take mails without a word, and waits until it has done so.
-fn keep_silent(crew: &Crew) {
+fn keep_silent(crew: &WorkerPool) {
     let before = unanswered(crew);
     crew.house.smtp.script(&[("after_dot", "hang")]);
     eventually("a mail that is taken and not answered for", LIMIT, || {
@@ -207,7 +218,7 @@ fn keep_silent(crew: &Crew) {
 }
 
 /// Mails that the mail server took without answering for them.
-fn unanswered(crew: &Crew) -> usize {
+fn unanswered(crew: &WorkerPool) -> usize {
     crew.house.smtp.received().iter().filter(|mail| !mail.replied).count()
 }
 
@@ -218,7 +229,7 @@ fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_ag
     let _place = place();
     let applications = throw(&mut dice(), setting("LOST").unwrap_or(60));
     let totals = Totals::of(&applications);
-    let mut crew = Crew::new(House::new("lost"), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::new("lost"), applications.len());
     // Those that an application goes through; changes have stages of their own behind them.
     let stages = &NAMES[..=NAMES.iter().position(|stage| *stage == "dispatch").unwrap()];
     for last in 0..stages.len() {
@@ -253,7 +264,7 @@ fn messages_that_come_three_times_at_once_have_their_effect_once() {
     let _place = place();
     let applications = throw(&mut dice(), setting("COPIED").unwrap_or(300));
     let totals = Totals::of(&applications);
-    let mut crew = Crew::new(House::new("copies"), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::new("copies"), applications.len());
     crew.start(&[]);
     crew.enqueue(&applications, 3);
     crew.finish(&totals);
@@ -273,7 +284,8 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("broker_killed");
     // Its topology is applied, and has settled: RabbitMQ 3.10 may lose a queue that is killed within a second of its birth.
-    let mut crew = Crew::new(House::on("broker-killed", &rabbit.url(), &database), applications.len());
+    let mut crew =
+        WorkerPool::new(TestEnv::on("broker-killed", &rabbit.url(), &database), applications.len());
     crew.start(&[]);
     crew.until_at_work();
     crew.enqueue(&applications, 1);
@@ -322,7 +334,8 @@ fn workers_wait_for_a_database_that_is_away() {
     let totals = Totals::of(&applications);
     let mut postgres = Postgres::new();
     let database = postgres.database("away");
-    let mut crew = Crew::new(House::on("database-away", &rabbit_url(), &database), applications.len());
+    let mut crew =
+        WorkerPool::new(TestEnv::on("database-away", &rabbit_url(), &database), applications.len());
     // A mail whose answer cannot be written down yet is not one whose worker died.
     crew.start(&[("WORK__MAIL_ORPHAN_SECONDS", "120")]);
     crew.until_at_work();
@@ -353,7 +366,7 @@ fn workers_wait_for_a_database_that_is_away() {
 }
 
 /// Makes the mail server hold its answers back, and waits until a worker waits for one.
-fn hold_answers(crew: &mut Crew) {
+fn hold_answers(crew: &mut WorkerPool) {
     crew.house.smtp.script(&[("after_dot", "hold")]);
     eventually("an answer that is held back", LIMIT, || {
         let sending = crew.texts("select '<' || message_id || '>' from mail where state = 'sending'");

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use super::{
     applications::{Application, SOURCE, Totals, throw},
-    crew::{Crew, Mark},
+    crew::{Mark, WorkerPool},
     dice, place, setting,
 };
-use crate::harness::{house::House, process::eventually, upstream};
+use crate::harness::{house::TestEnv, process::eventually, upstream};
 
 /// Longest wait for the whole night.
 fn limit(applications: usize) -> Duration {
@@ -52,7 +52,7 @@ fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
 }
 
 /// Publishes applications one after the other, and tells how long each took until everything of it was done.
-fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
+fn lone(crew: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
     let options = RabbitOptions {
         prefix: crew.house.prefix.clone(),
         ..RabbitOptions::new(crew.house.broker(), hosho::stages::NAMES.to_vec())
@@ -80,7 +80,7 @@ fn lone(crew: &mut Crew, applications: &[Application]) -> Vec<Duration> {
 }
 
 /// How long each stage took from the one before, of the slowest of every twenty applications.
-fn by_stage(crew: &mut Crew, applications: &[Application]) -> String {
+fn by_stage(crew: &mut WorkerPool, applications: &[Application]) -> String {
     let ids: Vec<String> = applications
         .iter()
         .map(|at| format!("'{}'", hosho_schema::ids::application(SOURCE, &at.id)))
@@ -129,7 +129,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let applications = throw(&mut dice, size + 2 * live_each);
     let (live, applications) = applications.split_at(2 * live_each);
     let totals = Totals::of(applications);
-    let mut crew = Crew::new(House::new("nights"), size);
+    let mut crew = WorkerPool::new(TestEnv::new("nights"), size);
     crew.start(&[
         ("BATCH__LEASE_SECONDS", "5"),
         ("DATABASE__CONNECTIONS", "40"),

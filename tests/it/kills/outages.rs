@@ -9,15 +9,15 @@ use hosho_schema::models::mail::State;
 use super::{
     LIMIT,
     applications::{Application, Totals, throw},
-    crew::{CONNECTIONS, Crew, Mark, OF_A_COPY},
+    crew::{CONNECTIONS, Mark, OF_A_COPY, WorkerPool},
     dice, everything_is_accepted_once, outlast, place,
     reckoning::{balance, compare_mails},
     send_again, setting, unanswered,
 };
-use crate::harness::{house::House, process::eventually, rabbit::Rabbit};
+use crate::harness::{house::TestEnv, process::eventually, rabbit::Rabbit};
 
 /// Makes the mail server refuse the mailboxes that it is to refuse, and misbehave as told besides.
-fn misbehave(crew: &Crew, more: &[(&str, &str)]) {
+fn misbehave(crew: &WorkerPool, more: &[(&str, &str)]) {
     let refusal =
         |address: &String| (format!("rcpt {address}"), format!("550 5.1.1 <{address}>: no such user"));
     let refusals: Vec<(String, String)> = crew.refused.iter().map(refusal).collect();
@@ -32,7 +32,7 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
     let mut dice = dice();
     let applications = throw(&mut dice, setting("MAIL").unwrap_or(250));
     let totals = Totals::of(&applications);
-    let mut crew = Crew::new(House::new("mail_trouble"), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::new("mail_trouble"), applications.len());
     let with_mail: Vec<&Application> =
         applications.iter().filter(|application| application.mails() > 0).collect();
     let refused: Vec<&Application> = with_mail.into_iter().skip(dice.below(10)).step_by(20).collect();
@@ -107,7 +107,7 @@ fn stages_wait_for_a_document_store_that_cannot_be_written() {
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
     let totals = Totals::of(&applications);
-    let mut crew = Crew::new(House::new("store_away"), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::new("store_away"), applications.len());
     let (store, plug) = (crew.house.path("documents"), crew.house.path("plug"));
     std::fs::write(&plug, "a file where a folder belongs").unwrap();
     crew.start(&[]);
@@ -147,7 +147,7 @@ fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
     let totals = Totals::of(&applications);
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("alarm");
-    let mut crew = Crew::new(House::on("alarm", &rabbit.url(), &database), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::on("alarm", &rabbit.url(), &database), applications.len());
     // Everything comes before one stage, so that there is something to publish once the alarm is on.
     let stage = ["issue", "mint", "render", "dispatch"][dice.below(4)];
     crew.pause(stage, true);

@@ -9,13 +9,13 @@ use std::{
 
 use hosho::{
     broker::{
-        Broker as _, Destination, Envelope, History, Lane, Outgoing, Rung,
+        Broker as _, Destination, Envelope, History, Lane, Outgoing, RetryDelay,
         rabbit::{Rabbit, RabbitOptions},
     },
     clock::Clock,
     fault::{Fault, Reason},
     pipeline::{
-        heartbeat::Pulse,
+        heartbeat::Heartbeat,
         runner::{Runner, Settings},
         stage::{Item, Stage, Verdicts},
     },
@@ -31,7 +31,7 @@ use tokio::{
 use super::{LIMIT, dice, place};
 use crate::harness::{
     amqp::properties,
-    house::House,
+    house::TestEnv,
     postgres::Session,
     process::{Child, eventually, spawn},
 };
@@ -115,17 +115,17 @@ fn the_process_that_dies() {
         let runner = Runner {
             broker: Arc::new(rabbit.clone()),
             pool: Pool::open(database, 2).unwrap(),
-            pulse: Pulse::new(&clock),
+            pulse: Heartbeat::new(&clock),
             clock,
             settings: Settings {
                 batch: 256,
                 max_message_bytes: 1_000,
-                rungs: vec![Rung::S1],
+                rungs: vec![RetryDelay::S1],
                 hold: Duration::from_mins(1),
             },
             stop,
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
-            precedence: hosho::pipeline::priority::Precedence::default(),
+            precedence: hosho::pipeline::priority::Priority::default(),
         };
         let running =
             tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));
@@ -137,7 +137,7 @@ fn the_process_that_dies() {
 }
 
 /// Starts the process that is to die, for the so manieth time.
-fn start(house: &House, life: usize) -> Child {
+fn start(house: &TestEnv, life: usize) -> Child {
     let (_, room) = module_path!().split_once("::").unwrap();
     // Without an image of its memory for each death.
     let mut command = Command::new("sh");
@@ -151,7 +151,7 @@ fn start(house: &House, life: usize) -> Child {
 fn a_message_that_kills_its_process_is_buried_alone() {
     let _place = place();
     let mut dice = dice();
-    let mut house = House::new("poison");
+    let mut house = TestEnv::new("poison");
     let mut sql = Session::connect(&house.database);
     sql.query("create table worked_off (body text not null)");
     let (tap, client) = (house.tap(), house.client());

@@ -5,10 +5,10 @@ use std::time::Instant;
 use super::{
     LIMIT,
     applications::{Totals, throw},
-    crew::{Crew, Mark, OF_A_COPY},
+    crew::{Mark, OF_A_COPY, WorkerPool},
     dice, everything_is_accepted_once, outlast, place, setting,
 };
-use crate::harness::{house::House, process::eventually, rabbit::Rabbit};
+use crate::harness::{house::TestEnv, process::eventually, rabbit::Rabbit};
 
 /// Three losses: a queue in which work waits, the queue of the applications themselves, which no database knows yet, and a queue
 /// in the midst of its consumers. Between a loss and the moment when a worker has declared the queue again, messages find none.
@@ -19,11 +19,11 @@ fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
     let applications = throw(&mut dice, setting("DELETED").unwrap_or(300));
     let totals = Totals::of(&applications);
     let (first, second) = applications.split_at(applications.len() / 2);
-    let mut crew = Crew::new(House::new("deleted"), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::new("deleted"), applications.len());
     crew.failures = None;
     let client = crew.house.client();
     let delete =
-        |crew: &Crew, stage: &str| client.delete_queue(&format!("{}stage.{stage}", crew.house.prefix));
+        |crew: &WorkerPool, stage: &str| client.delete_queue(&format!("{}stage.{stage}", crew.house.prefix));
 
     crew.pause("validate", true);
     crew.pause("render", true);
@@ -98,7 +98,7 @@ fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
 }
 
 /// Waits until workers have declared the queues again.
-fn declared_again(crew: &mut Crew) {
+fn declared_again(crew: &mut WorkerPool) {
     eventually("queues that are declared again", LIMIT, || {
         crew.assert_alive();
         crew.house.measured().ok()
@@ -116,7 +116,7 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
     // Read by each channel when it is opened, which no worker has done yet.
     rabbit.ctl(&["eval", "application:set_env(rabbit, consumer_timeout, 3000), application:set_env(rabbit, channel_tick_interval, 500)."]);
     let database = crate::harness::postgres::database("given_up");
-    let mut crew = Crew::new(House::on("given-up", &rabbit.url(), &database), applications.len());
+    let mut crew = WorkerPool::new(TestEnv::on("given-up", &rabbit.url(), &database), applications.len());
     // Small batches: nothing else may take so long that the broker gives it up.
     crew.start(&[
         ("WORK__BATCH", "8"),

@@ -21,9 +21,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     applications::{Application, MAIL_DOMAIN, SOURCE, Totals},
-    crew::Crew,
+    crew::WorkerPool,
 };
-use crate::harness::{house::House, process::run, smtp};
+use crate::harness::{house::TestEnv, process::run, smtp};
 
 /// Notices whose PDF is read back, and mails that are taken apart.
 const SAMPLE: usize = 50;
@@ -56,7 +56,7 @@ impl Books {
 }
 
 /// Checks all that must be so after any drill, and gives the books for what depends on it.
-pub fn balance(crew: &mut Crew, applications: &[Application]) -> Books {
+pub fn balance(crew: &mut WorkerPool, applications: &[Application]) -> Books {
     let totals = Totals::of(applications);
     for (table, rows) in [
         ("application", totals.applications),
@@ -124,7 +124,7 @@ fn is_answered(application: &Application, status: &ApplicationStatus) {
 }
 
 /// Per branch and term the sequence runs from 1 to the last, and the counter stands there.
-fn numbers_have_no_gap(crew: &mut Crew) {
+fn numbers_have_no_gap(crew: &mut WorkerPool) {
     assert_eq!(
         crew.number("select count(*) - count(distinct number) from guarantee"),
         0,
@@ -144,7 +144,7 @@ fn numbers_have_no_gap(crew: &mut Crew) {
 }
 
 /// Opens every sealed key; each is another, and the one that its number is looked up with.
-fn opened_keys(house: &House, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
+fn opened_keys(house: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
     let ring = KeyRing::load(&house.path("hosho.keys")).ok().unwrap();
     let guarantees: Vec<_> =
         statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
@@ -168,7 +168,7 @@ fn opened_keys(house: &House, statuses: &[ApplicationStatus]) -> BTreeMap<String
 
 /// Every row has its file, for its owner only, and no other document lies there: drawn twice it was the same. Returns how many
 /// files are there that are no documents.
-fn documents_are_stored(house: &House, books: &Books) -> usize {
+fn documents_are_stored(house: &TestEnv, books: &Books) -> usize {
     let root = house.path("documents");
     let mut rows = BTreeSet::new();
     for document in books.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
@@ -195,7 +195,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A sample of notices, read as a person reads them.
-fn notices_hold_their_key(house: &House, books: &Books) {
+fn notices_hold_their_key(house: &TestEnv, books: &Books) {
     let notice = |certificate: &CertificateStatus| {
         certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned()
     };
@@ -218,7 +218,7 @@ fn notices_hold_their_key(house: &House, books: &Books) {
 }
 
 /// No key and no mail address in the logs, and no key in any text of the database.
-fn nothing_is_told(house: &House, books: &Books) {
+fn nothing_is_told(house: &TestEnv, books: &Books) {
     let keys: HashSet<&[u8]> = books.keys.values().map(|(_, key)| key.as_bytes()).collect();
     let logs = house.logs();
     assert!(!logs.contains(MAIL_DOMAIN), "a log line holds a mail address");
@@ -265,7 +265,7 @@ impl Received {
 }
 
 /// Compares what the mail server has with the ledger: no copy is missing, and none is there that the ledger does not tell of.
-pub fn compare_mails(crew: &Crew, books: &Books) -> Received {
+pub fn compare_mails(crew: &WorkerPool, books: &Books) -> Received {
     let ledger: BTreeMap<&str, &Mail> = books.mails().map(|mail| (mail.message_id.as_str(), mail)).collect();
     assert_eq!(ledger.len(), books.mails().count());
     let mut copies: BTreeMap<String, Vec<smtp::Received>> = BTreeMap::new();

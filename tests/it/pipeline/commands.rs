@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT, example, identities},
+    house::{LIMIT, TestEnv, example, identities},
     postgres,
     process::{eventually, run},
     rabbit,
@@ -19,7 +19,7 @@ fn shown(output: &Output) -> (Option<i32>, String, String) {
 
 #[test]
 fn enqueue_counts_and_names_the_lines_that_were_refused() {
-    let house = House::new("refusing");
+    let house = TestEnv::new("refusing");
     let file = house.path("some.jsonl");
     // An empty line counts as a line of the file and is no application.
     std::fs::write(&file, format!("{}\n\n{}\n", application("FILE-1"), application("FILE-2"))).unwrap();
@@ -70,7 +70,7 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
 
 #[test]
 fn topology_and_migrations_are_compared_with_exit_codes() {
-    let house = House::new("comparing");
+    let house = TestEnv::new("comparing");
     let (code, out, _) = shown(&house.run(&["topology", "check"]));
     assert_eq!(code, Some(0), "{out}");
     house.client().delete_queue(&format!("{}stage.mint", house.prefix));
@@ -126,7 +126,7 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
 
 #[test]
 fn status_tells_stage_by_stage_where_something_stands() {
-    let mut house = House::new("status");
+    let mut house = TestEnv::new("status");
     let file = example("applications.jsonl");
     let (code, out, err) = shown(&house.run(&["status", "2026-0003"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::harness::{
     amqp::{properties, text},
     evidence::{application, lines},
-    house::{House, LIMIT, example, identities},
+    house::{LIMIT, TestEnv, example, identities},
     postgres,
     process::eventually,
     secrets::Needles,
@@ -15,7 +15,7 @@ use crate::harness::{
 /// A run in which much goes wrong, because errors are what leaks.
 #[test]
 fn no_secret_leaves_the_places_that_are_made_for_it() {
-    let mut house = House::new("secrets");
+    let mut house = TestEnv::new("secrets");
     house.smtp.script(&[
         (
             "rcpt info@yoshizawa.example.com",
@@ -76,7 +76,7 @@ fn no_secret_leaves_the_places_that_are_made_for_it() {
 fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const BULK: &str = "UNTRACED";
-    let mut house = House::new("trace");
+    let mut house = TestEnv::new("trace");
     let tap = house.tap();
     let worker = house.work(&[]);
     let client = house.client();

@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::{
     amqp::Message,
     evidence::{Line, assert_events_keep_the_contract, lines},
-    house::{House, example, identities},
+    house::{TestEnv, example, identities},
     smtp::{self, Received},
 };
 
@@ -49,7 +49,7 @@ fn wire(value: impl serde::Serialize) -> String {
 
 /// Certificate, key, documents and mail of one line are all there, once, and belong together.
 fn assert_complete(
-    house: &House,
+    house: &TestEnv,
     line: &Line,
     status: &GuaranteeStatus,
     keys: &BTreeMap<String, String>,
@@ -147,7 +147,7 @@ fn assert_no_gaps(statuses: &[ApplicationStatus]) {
 
 #[test]
 fn the_examples_become_certificates_keys_documents_and_mails_once() {
-    let mut house = House::new("examples");
+    let mut house = TestEnv::new("examples");
     let tap = house.tap();
     let mut worker = house.work(&[]);
     let file = example("applications.jsonl");
@@ -253,7 +253,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
 
 #[test]
 fn every_rejected_example_is_answered_with_its_rule() {
-    let mut house = House::new("rejected");
+    let mut house = TestEnv::new("rejected");
     let tap = house.tap();
     let worker = house.work(&[]);
     let file = example("rejected.jsonl");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{
     evidence::{application, lines},
-    house::{House, example, identities},
+    house::{TestEnv, example, identities},
     postgres::{self, Session},
     rabbit,
 };
@@ -16,7 +16,7 @@ const GROWING: &str = "'application', 'engagement', 'guarantee', 'certificate', 
 #[test]
 fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
     let database = postgres::database("plans");
-    let mut house = House::on("plans", &rabbit::shared().url(), &database);
+    let mut house = TestEnv::on("plans", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
     let read_whole = |sql: &mut Session| {
         let rows = sql.query(&format!(
@@ -35,7 +35,7 @@ fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
 #[test]
 fn mails_are_found_by_their_ids_and_not_by_their_state() {
     let database = postgres::database("plans_of_mails");
-    let mut house = House::on("plans_of_mails", &rabbit::shared().url(), &database);
+    let mut house = TestEnv::on("plans_of_mails", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
     work_off(&mut house, &example("applications.jsonl"));
     sql.query("analyze");
@@ -49,7 +49,7 @@ fn mails_are_found_by_their_ids_and_not_by_their_state() {
 }
 
 /// Has applications worked off by a worker of their own. A session tells what it has read when it ends, at the latest.
-fn work_off(house: &mut House, file: &Path) {
+fn work_off(house: &mut TestEnv, file: &Path) {
     let worker = house.work(&[]);
     house.succeed(&["enqueue", file.to_str().unwrap()]);
     house.until_complete(&identities(file), lines(file).len());

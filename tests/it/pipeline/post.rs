@@ -6,20 +6,20 @@ use serde_json::Value;
 use crate::harness::{
     amqp::Message,
     evidence::application,
-    house::{House, LIMIT},
+    house::{LIMIT, TestEnv},
     process::eventually,
     smtp::{Mode, SmtpServer, ca_file},
 };
 
 /// The mail of an application for one guarantee: state, attempts, and what the server said.
-fn ledger(house: &House, id: &str) -> (State, i64, Option<String>) {
+fn ledger(house: &TestEnv, id: &str) -> (State, i64, Option<String>) {
     let status = house.status_of(id);
     let mails = &status.guarantees[0].certificates[0].mails;
     assert_eq!(mails.len(), 1, "{id}");
     (mails[0].state, mails[0].attempts, mails[0].reply.clone())
 }
 
-fn is_complete(house: &House, id: &str) -> bool {
+fn is_complete(house: &TestEnv, id: &str) -> bool {
     let status = house.status_of(id);
     status
         .guarantees
@@ -29,7 +29,7 @@ fn is_complete(house: &House, id: &str) -> bool {
 }
 
 /// Copies that arrived for the mailbox of an application: Message-ID, and whether the server said that it took it.
-fn copies(house: &House, id: &str) -> Vec<(String, bool)> {
+fn copies(house: &TestEnv, id: &str) -> Vec<(String, bool)> {
     let to = format!("{}@kanaria.example.jp", id.to_lowercase());
     let mails = house.smtp.received().into_iter().filter(|mail| mail.to == [to.clone()]);
     mails.map(|mail| (mail.message_id.unwrap(), mail.replied)).collect()
@@ -43,7 +43,7 @@ fn told(events: &[Message], id: &str) -> Vec<String> {
 
 #[test]
 fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right() {
-    let mut house = House::new("login");
+    let mut house = TestEnv::new("login");
     house.smtp = SmtpServer::start(Mode::StartTls, Some(("hosho", "correct horse battery")));
     let (right, wrong, ca) = (house.path("right"), house.path("wrong"), ca_file());
     std::fs::write(&right, "correct horse battery\n").unwrap();
@@ -105,7 +105,7 @@ fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right()
 
 #[test]
 fn a_busy_or_unknown_mailbox_harms_no_other() {
-    let mut house = House::new("mailboxes");
+    let mut house = TestEnv::new("mailboxes");
     house.smtp.script(&[
         ("rcpt busy@kanaria.example.jp", "1x 450 4.2.1 mailbox busy"),
         ("rcpt full@kanaria.example.jp", "452 4.2.2 mailbox full"),
@@ -181,7 +181,7 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
 
 #[test]
 fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
-    let mut house = House::new("unknown");
+    let mut house = TestEnv::new("unknown");
     let after_dot = |id: &str| format!("after_dot {id}@kanaria.example.jp");
     house.smtp.script(&[
         (&after_dot("once"), "1x close"),

@@ -4,12 +4,12 @@ use hosho_schema::models::mail::State;
 
 use crate::harness::{
     evidence::{STOP, application, lines},
-    house::{House, LIMIT, example, identities},
+    house::{LIMIT, TestEnv, example, identities},
     process::eventually,
 };
 
 /// Waits until a stage queue holds so many messages.
-fn until_ready(house: &House, stage: &str, count: u64) {
+fn until_ready(house: &TestEnv, stage: &str, count: u64) {
     let queue = format!("stage.{stage}");
     eventually(&format!("{count} messages in {queue}"), LIMIT, || {
         (house.depths()[&queue] == count).then_some(())
@@ -17,7 +17,7 @@ fn until_ready(house: &House, stage: &str, count: u64) {
 }
 
 /// A file with some of the examples.
-fn part(house: &House, name: &str, from: usize, to: usize) -> std::path::PathBuf {
+fn part(house: &TestEnv, name: &str, from: usize, to: usize) -> std::path::PathBuf {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let part: Vec<&str> = text.lines().skip(from).take(to - from).collect();
     std::fs::write(house.path(name), part.join("\n") + "\n").unwrap();
@@ -26,7 +26,7 @@ fn part(house: &House, name: &str, from: usize, to: usize) -> std::path::PathBuf
 
 #[test]
 fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
-    let mut house = House::new("recover");
+    let mut house = TestEnv::new("recover");
     let tap = house.tap();
     let client = house.client();
     let mut lost = 0;
@@ -79,7 +79,7 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
 
 #[test]
 fn a_stage_alone_does_its_own_work_only() {
-    let mut house = House::new("alone");
+    let mut house = TestEnv::new("alone");
     let tap = house.tap();
     let file = example("applications.jsonl");
     let lines = lines(&file);
@@ -119,7 +119,7 @@ fn a_stage_alone_does_its_own_work_only() {
 
 #[test]
 fn sigterm_at_any_moment_loses_and_doubles_nothing() {
-    let mut house = House::new("sigterm");
+    let mut house = TestEnv::new("sigterm");
     let tap = house.tap();
     let file = house.path("many.jsonl");
     let many: Vec<String> =

@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use crate::harness::{
     evidence::lines,
-    house::{House, LIMIT, example, identities},
+    house::{LIMIT, TestEnv, example, identities},
     process::eventually,
 };
 
 /// What the run has published fails after its end: the authentication keys cannot be opened.
 #[test]
 fn dead_letters_of_a_cancelled_run_belong_to_it() {
-    let mut house = House::new("cancelled");
+    let mut house = TestEnv::new("cancelled");
     let file = example("applications.jsonl");
     house.enqueue_from_python(&file);
     let worker = house.work(&[]);
@@ -27,7 +27,7 @@ fn dead_letters_of_a_cancelled_run_belong_to_it() {
     });
     house.succeed(&["batch", "cancel", &run, "--reason", "a wrong one"]);
     house.drain(worker);
-    let shown = |house: &House| {
+    let shown = |house: &TestEnv| {
         serde_json::from_str::<Value>(&house.succeed(&["batch", "show", &run, "--json"])).unwrap()
     };
     let counts = |shown: &Value| ["queued", "redrawn", "failed"].map(|field| shown[field].as_i64().unwrap());

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     evidence::{application, assert_events_keep_the_contract},
-    house::{House, LIMIT, example, identities},
+    house::{LIMIT, TestEnv, example, identities},
     process::eventually,
 };
 
@@ -30,7 +30,7 @@ fn rival(works: usize, number: usize) -> Value {
 
 #[test]
 fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it() {
-    let mut house = House::new("rivals");
+    let mut house = TestEnv::new("rivals");
     let tap = house.tap();
     let client = house.client();
     // Small batches and several consumers each: rivals are decided by different transactions at the same time.
@@ -78,7 +78,7 @@ fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it(
 
 #[test]
 fn an_interim_advance_is_taken_once_its_advance_is_issued() {
-    let mut house = House::new("interim");
+    let mut house = TestEnv::new("interim");
     let tap = house.tap();
     let worker = house.work(&[]);
     let advances = identities(&example("applications.jsonl"));

@@ -34,7 +34,7 @@ use hosho::{
     config::Config,
     dead_letters::Ingester,
     pipeline::{
-        heartbeat::Pulse,
+        heartbeat::Heartbeat,
         runner::{Runner, Settings},
     },
     stages::{self, NAMES},
@@ -106,9 +106,9 @@ impl Premises {
                 hold: Duration::from_secs(self.config.work.hold_seconds),
             },
             stop: stop.clone(),
-            pulse: Pulse::new(&services.clock),
+            pulse: Heartbeat::new(&services.clock),
             probe: services.probe(),
-            precedence: hosho::pipeline::priority::Precedence::default(),
+            precedence: hosho::pipeline::priority::Priority::default(),
         };
         let mut tasks = JoinSet::new();
         for name in NAMES {

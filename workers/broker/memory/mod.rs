@@ -28,8 +28,8 @@ use tokio::{
 };
 
 use super::{
-    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung,
-    Source,
+    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher,
+    RetryDelay, Source,
     names::{Names, stage_key},
 };
 use consumer::MemoryConsumer;
@@ -53,7 +53,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     queues: BTreeMap<Key, Queue>,
-    waiting: BTreeMap<Rung, VecDeque<(Instant, String, Item)>>,
+    waiting: BTreeMap<RetryDelay, VecDeque<(Instant, String, Item)>>,
     next_listener: u64,
     closed: bool,
 }
@@ -190,7 +190,7 @@ impl Shared {
     }
 
     /// Accepts one message; the rung it waits on, if any.
-    fn accept(&self, state: &mut State, message: Outgoing, now: Instant) -> Option<Rung> {
+    fn accept(&self, state: &mut State, message: Outgoing, now: Instant) -> Option<RetryDelay> {
         let (_, key) = self.names.destination(&message.destination);
         let item = Item::new(key.clone(), message.envelope);
         match message.destination {
@@ -217,7 +217,7 @@ impl Shared {
     }
 
     /// Sends what has waited long enough back to its stage. A rung has one delay, so its oldest message is due first.
-    fn release(&self, rung: Rung) {
+    fn release(&self, rung: RetryDelay) {
         let mut state = self.lock();
         let now = Instant::now();
         while let Some(waiting) = state.waiting.get_mut(&rung)
@@ -303,7 +303,7 @@ impl Broker for Memory {
                     count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))
                 })
                 .collect();
-            for rung in Rung::ALL {
+            for rung in RetryDelay::ALL {
                 let ready = state.waiting.get(&rung).map_or(0, VecDeque::len) as u64;
                 depths.push(Depth { queue: names.wait(rung), ready, consumers: 0 });
             }
@@ -332,7 +332,7 @@ impl Publisher for MemoryPublisher {
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
             let now = Instant::now();
-            let mut rungs: Vec<Rung> = {
+            let mut rungs: Vec<RetryDelay> = {
                 let mut state = self.shared.lock();
                 if state.closed {
                     return Err(BrokerError::Closed);
@@ -406,7 +406,7 @@ mod tests {
         assert!(!is_idle(&broker), "unacknowledged");
         // As a stage does: the successor is there before the acknowledgement.
         publisher
-            .publish(vec![message(Destination::Wait("issue", Lane::Live, Rung::S1), "b")])
+            .publish(vec![message(Destination::Wait("issue", Lane::Live, RetryDelay::S1), "b")])
             .await
             .unwrap();
         consumer.ack(taken[0].tag).await.unwrap();

@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{ANSWER_LIMIT, NOT_FOUND, Rabbit, short, topology_fault, unavailable, within};
 use crate::broker::{
-    BrokerError, Lane, Rung, Source,
+    BrokerError, Lane, RetryDelay, Source,
     names::{DELIVERY_LIMIT, Names, stage_key},
 };
 
@@ -55,7 +55,7 @@ pub enum Declared {
         alternate: Option<String>,
     },
     /// A queue; durable.
-    Queue {
+    BrokerClient {
         /// Its name.
         name: String,
         /// Its arguments.
@@ -126,7 +126,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
     let quorum = |name: String, more: Vec<(&'static str, Argument)>| {
         let mut arguments = vec![("x-queue-type", text("quorum")), ("x-overflow", text("reject-publish"))];
         arguments.extend(more);
-        Declared::Queue { name, arguments }
+        Declared::BrokerClient { name, arguments }
     };
     let (work, dead, unrouted) = (names.with("work"), names.with("dead"), names.with("unrouted"));
 
@@ -153,7 +153,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
             all.push(bound(&queue, &stage_key(stage, lane), &work));
         }
     }
-    for rung in Rung::ALL {
+    for rung in RetryDelay::ALL {
         let name = names.wait(rung);
         let delay = i64::try_from(rung.delay().as_millis()).unwrap_or(i64::MAX);
         let arguments = vec![
@@ -208,7 +208,7 @@ async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Re
     for thing in expected(names.prefix(), names.stages()) {
         let name = match &thing {
             Declared::Exchange { name, .. } => format!("exchange {name}"),
-            Declared::Queue { name, .. } => name.clone(),
+            Declared::BrokerClient { name, .. } => name.clone(),
             Declared::Binding { .. } => {
                 if create {
                     within(ANSWER_LIMIT, "bind a queue", put(&channel, &thing, false)).await?;
@@ -275,7 +275,7 @@ async fn put(channel: &Channel, thing: &Declared, passive: bool) -> Result<(), l
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             channel.exchange_declare(short(name), kind, options, arguments).await
         }
-        Declared::Queue { name, arguments } => {
+        Declared::BrokerClient { name, arguments } => {
             let mut table = FieldTable::default();
             for (key, value) in arguments {
                 let value = match value {
@@ -313,9 +313,9 @@ mod tests {
         let names = Names::new("t.", &stages);
         let queues: Vec<_> = all
             .iter()
-            .filter_map(
-                |thing| if let Declared::Queue { name, .. } = thing { Some(name.clone()) } else { None },
-            )
+            .filter_map(|thing| {
+                if let Declared::BrokerClient { name, .. } = thing { Some(name.clone()) } else { None }
+            })
             .collect();
         let mut wanted = names.queues();
         assert_eq!(wanted.len(), 2 * 2 + 10 + 2);
@@ -335,7 +335,7 @@ mod tests {
         let destinations = [
             (Destination::Stage("issue", Lane::Live), ("t.work", "issue")),
             (Destination::Stage("issue", Lane::Bulk), ("t.work", "issue.bulk")),
-            (Destination::Wait("issue", Lane::Bulk, Rung::M12), ("t.wait.12m", "issue.bulk")),
+            (Destination::Wait("issue", Lane::Bulk, RetryDelay::M12), ("t.wait.12m", "issue.bulk")),
             (Destination::Dead("issue"), ("t.dead", "issue")),
             (Destination::Event("guarantee.issued"), ("t.events", "guarantee.issued")),
         ];
@@ -351,7 +351,7 @@ mod tests {
     #[test]
     fn what_moves_by_itself_moves_at_least_once() {
         for thing in expected("t.", &["issue"]) {
-            let Declared::Queue { name, arguments } = thing else { continue };
+            let Declared::BrokerClient { name, arguments } = thing else { continue };
             let has = |key: &str, value: &str| {
                 arguments.contains(&(
                     match key {

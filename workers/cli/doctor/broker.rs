@@ -2,7 +2,7 @@
 
 use super::{super::wording::counted, Report, skew};
 use crate::{
-    app::{self, Queue},
+    app::{self, BrokerClient},
     broker::{
         Depth,
         rabbit::{Rabbit, examine::examine},
@@ -18,8 +18,8 @@ const DEEP: u64 = 10_000;
 
 pub(super) async fn look(report: &mut Report, config: &Config, database_is_there: bool) {
     let queue = match app::broker(config, NAMES) {
-        Ok(Queue::Rabbit(rabbit)) => rabbit,
-        Ok(Queue::Memory(_)) => {
+        Ok(BrokerClient::Rabbit(rabbit)) => rabbit,
+        Ok(BrokerClient::Memory(_)) => {
             report.ok("broker", "in process: nothing to look at between two runs");
             return;
         }

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{
-    Failure, print, print_json, printable,
-    selection::{Database, Place},
+    CliError, print, print_json, printable,
+    selection::{Database, DatabaseArgs},
     wording::counted,
 };
 use crate::{app, clock::Clock, config::Config};
@@ -25,14 +25,14 @@ use crate::{app, clock::Clock, config::Config};
 Changes nothing but one small file in the document store. Exit codes: 0 all is well, 1 there are warnings, 4 there are failures.")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -43,7 +43,7 @@ impl Args {
 enum Verdict {
     Ok,
     Warning,
-    Failure,
+    CliError,
 }
 
 /// One line of the report.
@@ -79,7 +79,7 @@ impl Report {
     fn failure(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
         self.add(Finding {
             what,
-            verdict: Verdict::Failure,
+            verdict: Verdict::CliError,
             found: found.into(),
             advice: Some(advice.into()),
         });
@@ -90,7 +90,7 @@ impl Report {
             let word = match finding.verdict {
                 Verdict::Ok => "ok     ",
                 Verdict::Warning => "warning",
-                Verdict::Failure => "failure",
+                Verdict::CliError => "failure",
             };
             print(format!("{word}  {:<18}  {}", finding.what, printable(&finding.found)));
             if let Some(advice) = &finding.advice {
@@ -101,7 +101,7 @@ impl Report {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let mut report = Report { findings: Vec::new(), json: args.json };
     house::look(&mut report, &config).await;
     let database = super::existing(&config)
@@ -123,13 +123,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     } else {
         let count = |verdict| report.findings.iter().filter(|finding| finding.verdict == verdict).count();
         let (warnings, failures) =
-            (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::Failure), "failure"));
+            (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::CliError), "failure"));
         print(format!("{} ok, {warnings}, {failures}", count(Verdict::Ok)));
     }
     Ok(ExitCode::from(match worst {
         Verdict::Ok => 0,
         Verdict::Warning => 1,
-        Verdict::Failure => 4,
+        Verdict::CliError => 4,
     }))
 }
 

@@ -15,10 +15,10 @@ use hosho_schema::models::failed_message::{FailedMessage, OPEN, State};
 use serde::Serialize;
 
 use super::{
-    Failure,
+    CliError,
     moment::utc,
     replay,
-    selection::{Database, Place},
+    selection::{Database, DatabaseArgs},
 };
 use crate::{config::Config, dead_letters::masked_word};
 
@@ -35,7 +35,7 @@ use crate::{config::Config, dead_letters::masked_word};
 What changes something asks for --reason, tells with --dry-run what it would do, and is kept in the audit (`hosho audit`).")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     #[command(subcommand)]
     command: Sub,
 }
@@ -56,13 +56,13 @@ enum Sub {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Sub::Groups(args) => groups::run(args, &database).await,
         Sub::List(args) => list::run(args, &database).await,
@@ -157,7 +157,7 @@ impl Shown {
 }
 
 /// Reads failed messages, all of which must exist.
-async fn read(database: &Database, ids: Vec<String>) -> Result<Vec<FailedMessage>, Failure> {
+async fn read(database: &Database, ids: Vec<String>) -> Result<Vec<FailedMessage>, CliError> {
     use hosho_schema::{db::DbError, models::failed_message};
     let rows = database
         .ask(move |db| {

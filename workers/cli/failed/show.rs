@@ -16,10 +16,10 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Failure, audit as audit_command, harmless_json,
+        CliError, audit as audit_command, harmless_json,
         moment::{local, utc},
         print, print_json, printable, remark,
-        selection::{Database, Who, beginning, complete_one},
+        selection::{AuditArgs, Database, beginning, complete_one},
         wording::counted,
     },
     Shown,
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long)]
     reveal: bool,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -76,7 +76,7 @@ struct Tried {
     text: Option<String>,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, CliError> {
     let id = complete_one(database, &args.id).await?;
     if args.reveal && !args.who.dry_run {
         let (operation, id) = (args.who.operation(&database.clock, "failed.reveal")?, id.clone());
@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         })
         .await?;
     let (Some(row), attempts, entries, note) = found else {
-        return Err(Failure::found(anyhow::anyhow!("it is gone")));
+        return Err(CliError::found(anyhow::anyhow!("it is gone")));
     };
     let told = told(&row, attempts, &entries, note, reveal);
     if args.json {

@@ -14,7 +14,7 @@ use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
-use super::{Failure, embedded::Embedded, enqueue, input};
+use super::{CliError, embedded::Embedded, enqueue, input};
 use crate::{
     app::App,
     broker::{Broker, Consumer, Lane, Source, memory::Memory},
@@ -59,14 +59,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Args {
     /// The settings of the embedded mode.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         embedded(&self.out, self.verbose)
     }
 }
 
 /// The settings of the embedded mode, on a folder.
-pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Failure> {
-    let out = out.to_str().ok_or_else(|| Failure::usage("--out must be valid UTF-8"))?;
+pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, CliError> {
+    let out = out.to_str().ok_or_else(|| CliError::usage("--out must be valid UTF-8"))?;
     let mut overrides = vec![
         ("broker.url", "memory:".to_owned()),
         ("database.url", format!("sqlite:{out}/hosho.sqlite")),
@@ -83,7 +83,7 @@ pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, S
     Ok(overrides)
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let records = input::read(&args.files)?;
     let mut embedded = Embedded::open(&args.out, &config).await?;
     let services = Arc::clone(&embedded.services);
@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 
     embedded.start(&config, &[Lane::Live]);
     let broker = Arc::clone(&embedded.broker);
-    let events = broker.consume(Source::Events, u16::MAX).await.map_err(Failure::internal)?;
+    let events = broker.consume(Source::Events, u16::MAX).await.map_err(CliError::internal)?;
     let bar = bar(records.len() as u64, "answers and guarantees");
     let counter = tokio::spawn(count(events, bar.clone()));
 
@@ -115,7 +115,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     counter.abort();
     bar.finish_and_clear();
     if interrupted {
-        return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
+        return Err(CliError::found(anyhow::anyhow!("interrupted; what was begun is kept"))
             .hint("run the same command again to finish what is left"));
     }
     let report = report::gather(&services, &records, &before, began, resumed, &args.out).await?;
@@ -123,25 +123,25 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
 }
 
 /// Queues what an earlier run left between two stages; the database remembers it.
-async fn resume(services: &Arc<App>, broker: &dyn Broker) -> Result<usize, Failure> {
+async fn resume(services: &Arc<App>, broker: &dyn Broker) -> Result<usize, CliError> {
     let from = Arc::clone(services);
     let messages = tokio::task::spawn_blocking(move || recover::everything(&from))
         .await
-        .map_err(Failure::internal)?
-        .map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
+        .map_err(CliError::internal)?
+        .map_err(|fault| CliError::unavailable(anyhow::anyhow!(fault.to_string())))?;
     let count = messages.len();
-    let mut publisher = broker.publisher().await.map_err(Failure::internal)?;
-    publisher.publish(messages).await.map_err(Failure::internal)?;
+    let mut publisher = broker.publisher().await.map_err(CliError::internal)?;
+    publisher.publish(messages).await.map_err(CliError::internal)?;
     Ok(count)
 }
 
 /// Gives all records to the pipeline, a part at a time: the next when half of what is under way is done.
-async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), Failure> {
-    let mut publisher = memory.publisher().await.map_err(Failure::internal)?;
+async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), CliError> {
+    let mut publisher = memory.publisher().await.map_err(CliError::internal)?;
     let (mut left, mut part) = (records, FIRST);
     while !left.is_empty() {
         let (next, rest) = left.split_at(left.len().min(part));
-        publisher.publish(next.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
+        publisher.publish(next.iter().map(enqueue::message).collect()).await.map_err(CliError::internal)?;
         // A brake, not a barrier.
         let _ = tokio::time::timeout(PATIENCE, memory.at_most(part / 2)).await;
         (left, part) = (rest, PART.min(part * 2));

@@ -9,10 +9,10 @@ use hosho_schema::{
 
 use super::{
     super::{
-        Failure,
+        CliError,
         failed::{Kept, tell_left},
         print, print_json,
-        selection::{Database, Selection, Who, short},
+        selection::{AuditArgs, Database, Selection, short},
         shared,
         wording::counted,
     },
@@ -47,7 +47,7 @@ pub(in crate::cli) struct BeginArgs {
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// The outcome as JSON
     #[arg(long)]
     json: bool,
@@ -59,7 +59,7 @@ pub(in crate::cli) async fn begin(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let operation = args.who.operation(&database.clock, "failed.replay")?;
     args.selection.require()?;
     let filter = args.selection.filter(database, &[]).await?;
@@ -93,7 +93,7 @@ pub(in crate::cli) async fn begin(
     };
     let frozen = database.ask(move |db| replay_job::begin(db, &operation, &order)).await?;
     let Some(replay) = frozen else {
-        return Err(Failure::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
+        return Err(CliError::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
             .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
     };
     let first = replay.canary.min(replay.total);
@@ -125,7 +125,7 @@ struct Counted {
     left: Vec<Left>,
 }
 
-async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, Failure> {
+async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, CliError> {
     let mut states = OPEN.to_vec();
     if force {
         states.push(State::Resolved);

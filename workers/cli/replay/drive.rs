@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     super::{
-        Failure,
+        CliError,
         embedded::Embedded,
         printable, process, remark,
         selection::{Database, short},
@@ -37,7 +37,7 @@ pub(super) async fn drive(
     place: &Where<'_>,
     config: &Config,
     json: bool,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let ended = match place.out {
         None => {
             let (ask, stop) = watch::channel(false);
@@ -67,13 +67,13 @@ pub(super) async fn drive(
     tell(&now, json)?;
     match ended {
         Ended::Complete => Ok(ExitCode::from(u8::from(now.failed_again > 0))),
-        Ended::Stopped(why) => Err(Failure::found(anyhow::anyhow!("the replay stopped by itself: {why}"))
+        Ended::Stopped(why) => Err(CliError::found(anyhow::anyhow!("the replay stopped by itself: {why}"))
             .hint("what was not sent is as it was; `hosho failed groups` tells what failed again")),
         Ended::ByOthers => {
-            Err(Failure::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
+            Err(CliError::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
         }
         Ended::Driven => Err(driven()),
-        Ended::Interrupted => Err(Failure::found(anyhow::anyhow!(
+        Ended::Interrupted => Err(CliError::found(anyhow::anyhow!(
             "interrupted; the replay goes on with `hosho replay resume {} --reason …`",
             short(&id)
         ))),
@@ -81,8 +81,8 @@ pub(super) async fn drive(
 }
 
 /// Says that a replay has its driver.
-pub(super) fn driven() -> Failure {
-    Failure::found(anyhow::anyhow!("another process drives it"))
+pub(super) fn driven() -> CliError {
+    CliError::found(anyhow::anyhow!("another process drives it"))
         .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
 }
 

@@ -18,13 +18,13 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    Failure,
+    CliError,
     moment::{local, utc},
     print, print_json, printable,
-    selection::{Database, Page, Place, Who, beginning, complete_replay, short},
+    selection::{AuditArgs, Database, DatabaseArgs, Page, beginning, complete_replay, short},
     shared, table,
 };
-use crate::{config::Config, dead_letters, jobs::replay as replay_job, jobs::replay::Wish};
+use crate::{config::Config, dead_letters, jobs::replay as replay_job, jobs::replay::Action};
 pub(super) use begin::{BeginArgs, begin};
 use drive::{drive, driven};
 
@@ -40,7 +40,7 @@ use drive::{drive, driven};
 `hosho failed replay` begins one.")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     /// As JSON
     #[arg(long, global = true)]
     json: bool,
@@ -75,11 +75,11 @@ struct SteerArgs {
     #[arg(value_parser = beginning)]
     id: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
         self.place.overrides()
     }
 }
@@ -157,7 +157,7 @@ impl Shown {
     }
 }
 
-fn tell(shown: &Shown, json: bool) -> Result<(), Failure> {
+fn tell(shown: &Shown, json: bool) -> Result<(), CliError> {
     if json {
         return print_json(shown);
     }
@@ -165,9 +165,9 @@ fn tell(shown: &Shown, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
     let (out, json) = (args.place.out.clone(), args.json);
-    let database = Place::database(&config).await?;
+    let database = DatabaseArgs::database(&config).await?;
     let place = Where { database: &database, out: out.as_deref() };
     match args.command {
         Sub::List { page } => list(&database, page, json).await,
@@ -176,13 +176,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
             tell(&place.look(&id).await?, json)?;
             Ok(ExitCode::SUCCESS)
         }
-        Sub::Pause(args) => steer(&place, &args, Wish::Pause, json).await,
-        Sub::Abort(args) => steer(&place, &args, Wish::Abort, json).await,
+        Sub::Pause(args) => steer(&place, &args, Action::Pause, json).await,
+        Sub::Abort(args) => steer(&place, &args, Action::Abort, json).await,
         Sub::Resume(args) => resume(&place, args, &config, json).await,
     }
 }
 
-async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Failure> {
+async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, CliError> {
     let now = database.clock.now();
     let mut replays = database
         .ask(move |db| {
@@ -231,7 +231,7 @@ struct Where<'a> {
 
 impl Where<'_> {
     /// How a replay stands.
-    async fn look(&self, id: &str) -> Result<Shown, Failure> {
+    async fn look(&self, id: &str) -> Result<Shown, CliError> {
         let (id, now, has_workers) = (id.to_owned(), self.database.clock.now(), self.out.is_none());
         let found = self
             .database
@@ -246,21 +246,21 @@ impl Where<'_> {
                 Ok(Some(Shown { held_up, ..Shown::of(&replay, progress, now) }))
             })
             .await?;
-        found.ok_or_else(|| Failure::found(anyhow::anyhow!("it is gone")))
+        found.ok_or_else(|| CliError::found(anyhow::anyhow!("it is gone")))
     }
 }
 
-async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Wish, json: bool) -> Result<ExitCode, Failure> {
+async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Action, json: bool) -> Result<ExitCode, CliError> {
     let (action, verb) = match wish {
-        Wish::Pause => ("replay.pause", "pause"),
-        Wish::Resume => ("replay.resume", "resume"),
-        Wish::Abort => ("replay.abort", "abort"),
+        Action::Pause => ("replay.pause", "pause"),
+        Action::Resume => ("replay.resume", "resume"),
+        Action::Abort => ("replay.abort", "abort"),
     };
     let operation = args.who.operation(&place.database.clock, action)?;
     let id = complete_replay(place.database, &args.id).await?;
     let done = if args.who.dry_run {
         let now = place.look(&id).await?;
-        now.is(replay::State::Running) || (wish == Wish::Abort && now.is(replay::State::Paused))
+        now.is(replay::State::Running) || (wish == Action::Abort && now.is(replay::State::Paused))
     } else {
         let steered = id.clone();
         place.database.ask(move |db| replay_job::steer(db, &operation, &steered, wish)).await?
@@ -268,7 +268,7 @@ async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Wish, json: bool) -> R
     let now = place.look(&id).await?;
     tell(&now, json)?;
     if !done {
-        return Err(Failure::found(anyhow::anyhow!("it is {}: there is nothing to {verb}", now.state)));
+        return Err(CliError::found(anyhow::anyhow!("it is {}: there is nothing to {verb}", now.state)));
     }
     if args.who.dry_run && !json {
         print(format!("It would be asked to {verb}. Nothing was changed."));
@@ -281,14 +281,14 @@ async fn resume(
     args: SteerArgs,
     config: &Config,
     json: bool,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CliError> {
     let operation = args.who.operation(&place.database.clock, "replay.resume")?;
     let id = complete_replay(place.database, &args.id).await?;
     let now = place.look(&id).await?;
     if !now.is(replay::State::Paused) && !now.is(replay::State::Running) {
         tell(&now, json)?;
         return Err(
-            Failure::found(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one")
+            CliError::found(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one")
         );
     }
     shared::require(place.out, config)?;
@@ -307,14 +307,14 @@ async fn resume(
         .database
         .ask(move |db| {
             if is_paused {
-                replay_job::steer(db, &operation, &of, Wish::Resume)
+                replay_job::steer(db, &operation, &of, Action::Resume)
             } else {
                 dead_letters::take_over(db, &operation, &of)
             }
         })
         .await?;
     if !done {
-        return Err(Failure::found(anyhow::anyhow!("somebody else steered it just now"))
+        return Err(CliError::found(anyhow::anyhow!("somebody else steered it just now"))
             .hint("`hosho replay status` tells how it stands"));
     }
     drive(id, place, config, json).await

@@ -15,20 +15,20 @@ use chrono::NaiveDateTime;
 use hosho_schema::snapshots::{self, Certificate};
 use rayon::prelude::*;
 
-use super::renderer::{PaperError, Press};
+use super::renderer::{DocumentRenderer, RenderError};
 use super::samples::{self, KEY, REGISTRY};
 use super::templates::Templates;
 use crate::domain::wording;
 use crate::pdf::{FontPaths, Fonts, Pictures};
 
 /// A press with the templates of the working tree: an edit shows without building.
-pub(super) fn press() -> &'static Press {
-    static PRESS: OnceLock<Press> = OnceLock::new();
+pub(super) fn press() -> &'static DocumentRenderer {
+    static PRESS: OnceLock<DocumentRenderer> = OnceLock::new();
     PRESS.get_or_init(|| {
         let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
         let templates =
             Templates::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("templates"))).unwrap();
-        Press::new(Arc::new(templates), Arc::new(fonts), Pictures::new())
+        DocumentRenderer::new(Arc::new(templates), Arc::new(fonts), Pictures::new())
     })
 }
 
@@ -45,7 +45,7 @@ fn certificate_of(content: &Certificate) -> Vec<u8> {
 }
 
 /// Draws a certificate as the render stage does.
-fn certificate(content: &Certificate) -> Result<Vec<u8>, PaperError> {
+fn certificate(content: &Certificate) -> Result<Vec<u8>, RenderError> {
     press().certificate(content, &snapshots::canonical(content), created())
 }
 
@@ -195,10 +195,10 @@ fn a_character_that_cannot_be_drawn_fails_without_repeating_the_text() {
     let mut content = samples::single();
     content.works.name.push('\u{10FFFD}');
     let error = certificate(&content).unwrap_err();
-    let PaperError::Draw { source } = error else { panic!("{error}") };
+    let RenderError::Draw { source } = error else { panic!("{error}") };
     assert_eq!(source.to_string(), "no font draws \u{10FFFD} (U+10FFFD)");
     "甲\u{B}乙".clone_into(&mut content.works.name);
-    assert!(matches!(certificate(&content), Err(PaperError::Draw { .. })));
+    assert!(matches!(certificate(&content), Err(RenderError::Draw { .. })));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_seal_that_is_not_at_hand_is_named() {
     for error in [certificate(&content), press().cancellation(&content, &end, created())] {
         let error = error.unwrap_err();
         assert!(
-            matches!(&error, PaperError::NoSeal { .. }) && error.to_string().contains(&sha256),
+            matches!(&error, RenderError::NoSeal { .. }) && error.to_string().contains(&sha256),
             "{error}"
         );
     }

@@ -32,7 +32,7 @@ use tracing::warn;
 
 use crate::dead_letters::{Operation, OperationError};
 use crate::{
-    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, Rung},
+    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, RetryDelay},
     clock::Clock,
     fault::chain,
     stages,
@@ -67,10 +67,10 @@ const TURN: TimeDelta = TimeDelta::minutes(30);
 
 /// How long after it was sent a message that has not settled counts as lost: the whole retry ladder, and its turn at each step. One
 /// that only waits for longer (its stage is paused) is sent twice, to no second effect.
-pub fn lost_after(rungs: &[Rung]) -> TimeDelta {
+pub fn lost_after(rungs: &[RetryDelay]) -> TimeDelta {
     let ladder = rungs.iter().map(|rung| {
         // Or its neighbour: the runner spreads what failed together.
-        let longer = Rung::ALL.into_iter().find(|other| other > rung).unwrap_or(*rung);
+        let longer = RetryDelay::ALL.into_iter().find(|other| other > rung).unwrap_or(*rung);
         TimeDelta::from_std(longer.delay()).unwrap_or(TimeDelta::MAX)
     });
     ladder.fold(TURN, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
@@ -417,7 +417,7 @@ fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
 
 /// What an operator wants of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum Action {
     /// Send nothing more for now.
     Pause,
     /// Go on.
@@ -431,14 +431,14 @@ pub fn steer(
     db: &mut Connection,
     operation: &Operation,
     id: &str,
-    wish: Wish,
+    wish: Action,
 ) -> Result<bool, OperationError> {
     db.transaction(|db| {
         let before = replay::by_id(db, id)?;
         let done = match wish {
-            Wish::Pause => replay::set_paused(db, id, true, Some(&operation.reason))?,
-            Wish::Resume => replay::set_paused(db, id, false, None)?,
-            Wish::Abort => {
+            Action::Pause => replay::set_paused(db, id, true, Some(&operation.reason))?,
+            Action::Resume => replay::set_paused(db, id, false, None)?,
+            Action::Abort => {
                 replay::finish(db, id, replay::State::Aborted, Some(&operation.reason), operation.at)?
             }
         };

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use futures_util::future::BoxFuture;
 use hosho_schema::{
     db,
-    models::failed_message::{Letter, Origin},
+    models::failed_message::{DeadLetter, Origin},
 };
 
 use crate::broker::{Consumer, Depth, Source, memory::Memory};
@@ -85,9 +85,9 @@ fn what_was_taken_out_proves_nothing() {
 
 #[test]
 fn what_may_still_climb_the_ladder_is_not_lost() {
-    let minutes = |rungs: &[Rung]| lost_after(rungs).num_minutes();
+    let minutes = |rungs: &[RetryDelay]| lost_after(rungs).num_minutes();
     assert_eq!(minutes(&[]), 30);
-    assert_eq!(minutes(&[Rung::M2, Rung::M60]), 30 + 5 + 60);
+    assert_eq!(minutes(&[RetryDelay::M2, RetryDelay::M60]), 30 + 5 + 60);
 }
 
 /// A queue in this process that may pass for one that is not, and whose publisher refuses, or waits for leave.
@@ -147,7 +147,7 @@ impl Publisher for Stub {
 }
 
 /// Failed messages frozen into a replay, and who drives it.
-struct House {
+struct TestEnv {
     pool: Pool,
     clock: Clock,
     id: String,
@@ -156,7 +156,7 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
-impl House {
+impl TestEnv {
     fn new(messages: usize, canary: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pool =
@@ -165,7 +165,7 @@ impl House {
         let mut connection = pool.get().unwrap();
         db::migrate(&mut connection).unwrap();
         let failed = |number: usize| clock.now() - TimeDelta::seconds(60 - i64::try_from(number).unwrap());
-        let letters: Vec<Letter> =
+        let letters: Vec<DeadLetter> =
             (0..messages).map(|number| letter(&number.to_string(), failed(number))).collect();
         failed_message::record(&mut connection, &letters, clock.now()).unwrap();
         clock.advance(TimeDelta::seconds(1));
@@ -224,8 +224,8 @@ impl House {
     }
 }
 
-fn letter(message_id: &str, at: chrono::NaiveDateTime) -> Letter {
-    Letter {
+fn letter(message_id: &str, at: chrono::NaiveDateTime) -> DeadLetter {
+    DeadLetter {
         stage: "issue".to_owned(),
         message_id: message_id.to_owned(),
         message_type: None,
@@ -273,7 +273,7 @@ async fn arrived(broker: &Stub, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn what_died_with_its_queue_is_sent_once_more() {
-    let house = House::new(5, 3);
+    let house = TestEnv::new(5, 3);
     let first = house.stub();
     let driving = house.drive(&first);
     assert_eq!(arrived(&first, 3).await, ["0", "1", "2"]);
@@ -290,7 +290,7 @@ async fn what_died_with_its_queue_is_sent_once_more() {
 
 #[tokio::test]
 async fn what_was_purged_is_sent_once_more_when_its_ladder_is_over() {
-    let house = House::new(2, 0);
+    let house = TestEnv::new(2, 0);
     let purged = Stub { in_process: false, ..house.stub() };
     let driving = house.drive(&purged);
     house.until_under_way(2).await;
@@ -310,7 +310,7 @@ async fn what_was_purged_is_sent_once_more_when_its_ladder_is_over() {
 
 #[tokio::test]
 async fn what_the_broker_has_is_not_published_again_for_what_it_refuses() {
-    let house = House::new(5, 0);
+    let house = TestEnv::new(5, 0);
     let broker = Stub { refuses_first: true, ..house.stub() };
     let driving = house.drive(&broker);
     let calls = until(|| Some(broker.calls.lock().unwrap().clone()).filter(|calls| calls.len() > 1)).await;
@@ -321,7 +321,7 @@ async fn what_the_broker_has_is_not_published_again_for_what_it_refuses() {
 
 #[tokio::test]
 async fn a_driver_gives_signs_of_life_while_the_broker_takes_its_time() {
-    let house = House::new(1, 0);
+    let house = TestEnv::new(1, 0);
     let broker = house.stub();
     house.leave.send_replace(false);
     let driving = house.drive(&broker);

@@ -14,7 +14,7 @@ use super::{assert_clean, findings};
 use crate::documents::templates::{TEMPLATES, TemplateContext, Templates};
 use crate::documents::{
     cancellation::CancellationContext, certificate::CertificateContext, notice::NoticeContext,
-    renderer::Press,
+    renderer::DocumentRenderer,
 };
 use crate::pdf::{Attachment, FontPaths, Fonts, Info, Pictures, file};
 
@@ -25,10 +25,10 @@ struct Paper {
     bytes: Vec<u8>,
 }
 
-pub(super) fn press() -> &'static Press {
-    static PRESS: LazyLock<Press> = LazyLock::new(|| {
+pub(super) fn press() -> &'static DocumentRenderer {
+    static PRESS: LazyLock<DocumentRenderer> = LazyLock::new(|| {
         let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
-        Press::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
+        DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
     });
     &PRESS
 }

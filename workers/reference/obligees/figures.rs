@@ -11,7 +11,7 @@ use toml::{Spanned, Value, value::Datetime};
 
 use crate::{
     domain::limits::figures::{Amount, Figure},
-    reference::toml_file::Page,
+    reference::toml_file::FileDiagnostics,
 };
 
 /// What amounts may be rounded down to, in yen.
@@ -74,7 +74,7 @@ impl<D> LimitsTable<D> {
     }
 
     /// Reads the figures of all tables.
-    pub(super) fn given(&self, page: &mut Page<'_>) -> Given {
+    pub(super) fn given(&self, page: &mut FileDiagnostics<'_>) -> Given {
         let mut given = Given::default();
         for (name, table) in self.tables() {
             if let Some(table) = table {
@@ -86,7 +86,7 @@ impl<D> LimitsTable<D> {
 }
 
 /// Reads the figures of `[limits.disaster_area]`.
-pub(super) fn disaster_area(page: &mut Page<'_>, table: &Table) -> Given {
+pub(super) fn disaster_area(page: &mut FileDiagnostics<'_>, table: &Table) -> Given {
     let mut given = Given::default();
     let known = |key: &str| Figure::named("advance_payment", key).filter(|figure| figure.is_of_kind());
     read(page, "disaster_area", table, known, &mut given);
@@ -94,7 +94,7 @@ pub(super) fn disaster_area(page: &mut Page<'_>, table: &Table) -> Given {
 }
 
 fn read(
-    page: &mut Page<'_>,
+    page: &mut FileDiagnostics<'_>,
     name: &str,
     table: &Table,
     known: impl Fn(&str) -> Option<Figure>,

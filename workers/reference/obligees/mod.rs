@@ -29,7 +29,7 @@ use toml::{Spanned, value::Datetime};
 use self::{figures::LimitsTable, national::National};
 use crate::{
     domain::wording,
-    reference::toml_file::{self, Page},
+    reference::toml_file::{self, FileDiagnostics},
 };
 pub use crate::{
     domain::{
@@ -110,7 +110,7 @@ impl Registry {
 
 /// Reads an obligee, and who says the figures of its limits. Without sound national limits there is none, but its problems are told.
 fn obligee(
-    page: &mut Page<'_>,
+    page: &mut FileDiagnostics<'_>,
     national: Option<&Timeline<National>>,
 ) -> Option<(Obligee, Timeline<Origins>)> {
     let file: File = page.parse()?;
@@ -133,7 +133,7 @@ fn obligee(
 }
 
 fn submissions(
-    page: &mut Page<'_>,
+    page: &mut FileDiagnostics<'_>,
     tables: &Spanned<Vec<Spanned<Submission>>>,
 ) -> (SubmissionRule, BTreeMap<ProductV1, SubmissionRule>) {
     let mut rest = SubmissionRule {
@@ -178,7 +178,7 @@ fn submissions(
 }
 
 /// Reads what is taken electronically; for a product and a kind one entry decides.
-fn acceptances(page: &mut Page<'_>, tables: &[Electronic]) -> Vec<Acceptance> {
+fn acceptances(page: &mut FileDiagnostics<'_>, tables: &[Electronic]) -> Vec<Acceptance> {
     let mut lines = BTreeMap::new();
     for table in tables {
         let pairs: BTreeSet<_> = table
@@ -204,7 +204,7 @@ fn acceptances(page: &mut Page<'_>, tables: &[Electronic]) -> Vec<Acceptance> {
     tables.iter().map(|table| acceptance(page, table)).collect()
 }
 
-fn acceptance(page: &mut Page<'_>, table: &Electronic) -> Acceptance {
+fn acceptance(page: &mut FileDiagnostics<'_>, table: &Electronic) -> Acceptance {
     set(page, "products", &table.products);
     set(page, "kinds", &table.kinds);
     let older_contracts = table.older_contracts.as_ref().map(|older| *older.get_ref()).unwrap_or_default();
@@ -229,7 +229,7 @@ fn acceptance(page: &mut Page<'_>, table: &Electronic) -> Acceptance {
 }
 
 /// Reports a list that is empty or names something twice.
-fn set<T: Ord + Copy>(page: &mut Page<'_>, name: &str, list: &Spanned<Vec<T>>) {
+fn set<T: Ord + Copy>(page: &mut FileDiagnostics<'_>, name: &str, list: &Spanned<Vec<T>>) {
     let values = list.get_ref();
     if values.is_empty() {
         page.problem(list.span(), format!("{name} is empty"));
@@ -238,7 +238,7 @@ fn set<T: Ord + Copy>(page: &mut Page<'_>, name: &str, list: &Spanned<Vec<T>>) {
     }
 }
 
-fn submission(page: &mut Page<'_>, spanned: &Spanned<Submission>) -> SubmissionRule {
+fn submission(page: &mut FileDiagnostics<'_>, spanned: &Spanned<Submission>) -> SubmissionRule {
     let table = spanned.get_ref();
     let department = page.optional("department", table.department.as_ref());
     let mail_address = table.mail_address.as_ref().map(|address| page.mail_address("mail_address", address));

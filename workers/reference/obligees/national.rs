@@ -14,7 +14,7 @@ use crate::{
     domain::limits::{
         AdvanceLimits, InterimLimits, KindRatios, Limits, PerformanceLimits, Timeline, figures::Figure,
     },
-    reference::toml_file::{self, Page, RegistryError, Source},
+    reference::toml_file::{self, FileDiagnostics, RegistryError, Source},
 };
 
 /// The embedded `config/national.toml`.
@@ -51,7 +51,7 @@ pub(super) fn source(folder: Option<&Path>) -> Result<Source, RegistryError> {
 }
 
 /// Reads the national limits: whole, from the first day to the last. Use them only when no problem was told.
-pub(super) fn read(page: &mut Page<'_>) -> Option<Timeline<National>> {
+pub(super) fn read(page: &mut FileDiagnostics<'_>) -> Option<Timeline<National>> {
     let file: File = page.parse()?;
     let tables = file.limits.get_ref();
     if tables.is_empty() {
@@ -85,7 +85,7 @@ pub(super) fn read(page: &mut Page<'_>) -> Option<Timeline<National>> {
 }
 
 /// Limits of one period, every figure given.
-fn whole(page: &mut Page<'_>, table: &Spanned<LimitsTable<Spanned<Table>>>) -> Option<National> {
+fn whole(page: &mut FileDiagnostics<'_>, table: &Spanned<LimitsTable<Spanned<Table>>>) -> Option<National> {
     let tables = table.get_ref();
     let given = tables.given(page);
     for figure in Figure::ALL.into_iter().filter(|figure| !figure.may_be_absent()) {
@@ -112,7 +112,13 @@ fn whole(page: &mut Page<'_>, table: &Spanned<LimitsTable<Spanned<Table>>>) -> O
     Some(National { limits, disaster_area })
 }
 
-fn missing(page: &mut Page<'_>, table: Option<&Spanned<Table>>, period: Range<usize>, name: &str, key: &str) {
+fn missing(
+    page: &mut FileDiagnostics<'_>,
+    table: Option<&Spanned<Table>>,
+    period: Range<usize>,
+    name: &str,
+    key: &str,
+) {
     if !table.is_some_and(|table| table.get_ref().contains_key(key)) {
         let at = table.map_or(period, Spanned::span);
         page.problem(at, format!("{name}.{key} is missing: national limits are whole"));

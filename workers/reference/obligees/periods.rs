@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::NaiveDate;
 
 use super::figures::LimitsTable;
-use crate::reference::toml_file::Page;
+use crate::reference::toml_file::FileDiagnostics;
 
 /// What a file says of the days from `from` until `until`, both included; an absent one is open.
 pub(super) struct Period<T> {
@@ -19,7 +19,7 @@ pub(super) struct Period<T> {
 impl<T> Period<T> {
     /// Reads the days of a table that begins `at`; `None` when they are no period.
     pub(super) fn read<D>(
-        page: &mut Page<'_>,
+        page: &mut FileDiagnostics<'_>,
         table: &LimitsTable<D>,
         at: Range<usize>,
         value: T,
@@ -55,7 +55,7 @@ impl<T> Period<T> {
 }
 
 /// Sorts periods and tells gaps and overlaps; whether there are none. `filling` says what to do about a gap.
-pub(super) fn in_order<T>(page: &mut Page<'_>, periods: &mut [Period<T>], filling: &str) -> bool {
+pub(super) fn in_order<T>(page: &mut FileDiagnostics<'_>, periods: &mut [Period<T>], filling: &str) -> bool {
     periods.sort_by_key(|period| period.from);
     let mut sound = true;
     for (index, period) in periods.iter().enumerate() {

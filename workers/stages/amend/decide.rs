@@ -228,12 +228,12 @@ struct Decided {
 }
 
 /// What can go wrong while a change is tried: it is impossible, or we are at fault.
-enum Trouble {
+enum ApplyError {
     Violation(Violation),
     Fault(Fault),
 }
 
-impl From<Violation> for Trouble {
+impl From<Violation> for ApplyError {
     fn from(violation: Violation) -> Self {
         Self::Violation(violation)
     }
@@ -299,11 +299,11 @@ impl Ledger<'_> {
             }
             Some(change) => match self.apply(&mut life, known, &change) {
                 Ok(outcome) => Some((change, outcome.foreseen())),
-                Err(Trouble::Violation(violation)) => {
+                Err(ApplyError::Violation(violation)) => {
                     judged.report(violation);
                     None
                 }
-                Err(Trouble::Fault(fault)) => return Err(fault),
+                Err(ApplyError::Fault(fault)) => return Err(fault),
             },
         };
         let (violations, calculations) = judged.told();
@@ -366,9 +366,9 @@ impl Ledger<'_> {
         }
     }
 
-    fn apply(&self, life: &mut Life, known: &Known, change: &Change) -> Result<Outcome, Trouble> {
+    fn apply(&self, life: &mut Life, known: &Known, change: &Change) -> Result<Outcome, ApplyError> {
         life.apply(change, self.today, |after, revision| {
-            draw_up(self.data, &known.guarantee, after, revision, self.today).map_err(Trouble::Fault)
+            draw_up(self.data, &known.guarantee, after, revision, self.today).map_err(ApplyError::Fault)
         })
     }
 
@@ -377,8 +377,8 @@ impl Ledger<'_> {
         let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
             .map_err(|error| Fault::unreadable("change", &error))?;
         match self.apply(life, known, &change) {
-            Ok(_) | Err(Trouble::Violation(_)) => Ok(()),
-            Err(Trouble::Fault(fault)) => Err(fault),
+            Ok(_) | Err(ApplyError::Violation(_)) => Ok(()),
+            Err(ApplyError::Fault(fault)) => Err(fault),
         }
     }
 

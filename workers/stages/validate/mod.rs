@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::{
         broker::Destination,
-        stages::harness::{Trial, event, example},
+        stages::harness::{Harness, event, example},
     };
 
     fn changed(change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
@@ -345,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_valid_application_asks_for_one_guarantee_per_line_and_is_answered() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let messages = trial.run_one(&Validate::new(&trial.services), &example()).await.unwrap();
         let accepted: ApplicationAcceptedV1 = event(&messages);
         assert_eq!(accepted.products.len(), 2);
@@ -366,7 +366,7 @@ mod tests {
 
     #[tokio::test]
     async fn running_twice_publishes_the_same_messages_and_stores_nothing_new() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Validate::new(&trial.services);
         let verdicts = trial.run(&stage, &[example(), example()]).await;
         let again = trial.run_one(&stage, &example()).await;
@@ -377,7 +377,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_rule_is_an_answer_and_harms_no_neighbour() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let broken = changed(|application| {
             application["id"] = "broken".into();
             application["obligee"] = "atlantis".into();
@@ -393,7 +393,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_content_under_the_same_id_is_refused_and_changes_nothing() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Validate::new(&trial.services);
         trial.run_one(&stage, &example()).await.unwrap();
         let other = changed(|application| application["works"]["name"] = "別の工事".into());
@@ -409,7 +409,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_misshapen_message_is_answered_when_its_sender_can_be_read() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let stage = Validate::new(&trial.services);
         let misshapen = changed(|application| application["works"]["colour"] = "red".into());
         let rejected: ApplicationRejectedV1 = event(&trial.run_one(&stage, &misshapen).await.unwrap());

@@ -18,7 +18,7 @@ use crate::{
         Limits, Timeline,
         figures::{Figure, Origins},
     },
-    reference::toml_file::Page,
+    reference::toml_file::FileDiagnostics,
 };
 
 /// What may not be more than what. An advance may reach the total and more: then there is nothing left for an interim one.
@@ -41,7 +41,7 @@ struct Own {
 
 /// Reads an obligee's periods and lays them over the national limits; `None` when that cannot be done.
 pub(super) fn read(
-    page: &mut Page<'_>,
+    page: &mut FileDiagnostics<'_>,
     tables: &[toml::Spanned<LimitsTable<bool>>],
     national: Option<&Timeline<National>>,
 ) -> Option<(Timeline<Limits>, Timeline<Origins>)> {
@@ -66,7 +66,7 @@ pub(super) fn read(
 
 /// Both timelines: the limits, and who says each figure.
 fn laid(
-    page: &mut Page<'_>,
+    page: &mut FileDiagnostics<'_>,
     periods: &[Period<Own>],
     national: &Timeline<National>,
 ) -> (Timeline<Limits>, Timeline<Origins>) {
@@ -105,7 +105,7 @@ fn laid(
 }
 
 /// Tells impossible pairs of figures where a file that gives one of them says so; `elsewhere` follows a figure of somebody else.
-pub(super) fn judge(page: &mut Page<'_>, limits: &Limits, given: &Given, elsewhere: &str) {
+pub(super) fn judge(page: &mut FileDiagnostics<'_>, limits: &Limits, given: &Given, elsewhere: &str) {
     for (less, more) in AT_MOST {
         let (Some(low), Some(high)) = (less.of(limits), more.of(limits)) else { continue };
         let (own_low, own_high) = (given.0.get(&less), given.0.get(&more));

@@ -1,10 +1,12 @@
 //! hosho: the back end of Japanese electronic surety (電子保証) for public works.
 
 pub mod app;
+pub mod audit;
 pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod db;
 pub mod dead_letters;
 pub mod documents;
 pub mod domain;
@@ -13,6 +15,7 @@ pub mod hex;
 pub mod jobs;
 pub mod keys;
 pub mod mail;
+pub mod operations;
 pub mod pdf;
 pub mod pipeline;
 pub mod redact;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    CliError, harmless_json,
+    Error, harmless_json,
     moment::{moment, shown, utc},
     print, print_json, printable,
     selection::{DatabaseArgs, Page, filled},
@@ -50,7 +50,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -66,7 +66,7 @@ fn subject(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let database = DatabaseArgs::database(&config).await?;
     let now = database.clock.now();
     let filter = Filter {

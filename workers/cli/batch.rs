@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
-    CliError,
+    Error,
     embedded::Embedded,
     moment::shown,
     print, print_json, printable, process,
@@ -26,9 +26,9 @@ use super::{
     work,
 };
 use crate::{
+    audit::Operation,
     broker::Lane,
     config::Config,
-    dead_letters::Operation,
     jobs::run::{self, Order},
 };
 
@@ -113,7 +113,7 @@ struct SteerArgs {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -247,7 +247,7 @@ impl Shown {
 /// Failures shown one by one at most.
 const NAMED: i64 = 20;
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let out = args.place.out.clone();
     let database = DatabaseArgs::database(&config).await?;
     match args.command {
@@ -280,7 +280,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     }
 }
 
-async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, CliError> {
+async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
     let mut runs = database
         .ask(move |db| {
@@ -330,7 +330,7 @@ async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, C
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), CliError> {
+async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), Error> {
     let (id, now) = (id.to_owned(), database.clock.now());
     let found = database
         .ask(move |db| {
@@ -339,7 +339,7 @@ async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), Cli
             Ok(Some((Shown::of(run, &counts, now), run_item::failed(db, &id, NAMED)?)))
         })
         .await?;
-    found.ok_or_else(|| CliError::found(anyhow::anyhow!("the run is gone")))
+    found.ok_or_else(|| Error::conflict(anyhow::anyhow!("the run is gone")))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -349,7 +349,7 @@ enum Action {
     Cancel,
 }
 
-async fn steered(database: &Database, args: SteerArgs, wish: Action) -> Result<ExitCode, CliError> {
+async fn steered(database: &Database, args: SteerArgs, wish: Action) -> Result<ExitCode, Error> {
     let (action, verb) = match wish {
         Action::Pause => ("batch.pause", "pause"),
         Action::Resume => ("batch.resume", "resume"),
@@ -376,7 +376,7 @@ async fn steered(database: &Database, args: SteerArgs, wish: Action) -> Result<E
         shown.tell(&failed);
     }
     if !done {
-        return Err(CliError::found(anyhow::anyhow!(
+        return Err(Error::conflict(anyhow::anyhow!(
             "it is {}: there is nothing to {verb}",
             shown.state.replace('_', " ")
         )));
@@ -411,7 +411,7 @@ pub(super) async fn begin(
     database: &Database,
     out: Option<&Path>,
     config: &Config,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let operation = who.operation(&database.clock, action)?;
     let (of, cutoff) = (selection.clone(), operation.at);
     let count = database.ask(move |db| hosho_schema::queries::run_selection::count(db, &of, cutoff)).await?;
@@ -452,15 +452,15 @@ pub(super) async fn begin(
     }
 }
 
-async fn start(database: &Database, operation: &Operation, order: &Order) -> Result<Run, CliError> {
+async fn start(database: &Database, operation: &Operation, order: &Order) -> Result<Run, Error> {
     let (operation, order) = (operation.clone(), order.clone());
     match database.ask(move |db| run::begin(db, &operation, &order)).await? {
         Begun::Ours(run) => Ok(*run),
         Begun::Busy(other) => {
-            Err(CliError::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))
+            Err(Error::conflict(anyhow::anyhow!("the run {} is under way", short(&other.id)))
                 .hint("one at a time: wait for it, or `hosho batch cancel` it"))
         }
-        Begun::Taken => Err(CliError::found(anyhow::anyhow!("another run has just ended: try again"))),
+        Begun::Taken => Err(Error::conflict(anyhow::anyhow!("another run has just ended: try again"))),
     }
 }
 
@@ -471,7 +471,7 @@ async fn here(
     order: &Order,
     how: &RunArgs,
     config: &Config,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let mut embedded = Embedded::open(out, config).await?;
     let services = std::sync::Arc::clone(&embedded.services);
     let database = Database { pool: services.pool.clone(), clock: services.clock.clone() };
@@ -508,7 +508,7 @@ async fn here(
     bar.finish_and_clear();
     embedded.end().await;
     if !done {
-        return Err(CliError::found(anyhow::anyhow!("interrupted; what was begun is kept"))
+        return Err(Error::conflict(anyhow::anyhow!("interrupted; what was begun is kept"))
             .hint("`hosho batch start` or the same command goes on"));
     }
     end(&database, &run.id, how).await
@@ -520,7 +520,7 @@ async fn follow(
     id: &str,
     how: &RunArgs,
     mut stop: watch::Receiver<bool>,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let (first, _) = look(database, id).await?;
     let bar = process::bar(first.total.try_into().unwrap_or_default(), "guarantees");
     loop {
@@ -542,7 +542,7 @@ async fn follow(
     end(database, id, how).await
 }
 
-async fn end(database: &Database, id: &str, how: &RunArgs) -> Result<ExitCode, CliError> {
+async fn end(database: &Database, id: &str, how: &RunArgs) -> Result<ExitCode, Error> {
     let (shown, failed) = look(database, id).await?;
     if how.json {
         print_json(&shown)?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{CliError, print, print_json};
+use super::{Error, print, print_json};
 use crate::{app, config::Config, stages};
 
 /// Check the configuration, or show what is in force
@@ -29,7 +29,7 @@ enum Sub {
     },
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     match args.command {
         Sub::Check => {
             let data = app::check(config, stages::NAMES)?;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
             ));
         }
         Sub::Show { json: true } => print_json(config)?,
-        Sub::Show { json: false } => print(toml::to_string(config).map_err(CliError::internal)?.trim_end()),
+        Sub::Show { json: false } => print(toml::to_string(config).map_err(Error::unavailable)?.trim_end()),
     }
     Ok(ExitCode::SUCCESS)
 }

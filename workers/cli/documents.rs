@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{CliError, existing, print, print_json, printable, process};
+use super::{Error, existing, print, print_json, printable, process};
 use crate::{
     app,
     config::Config,
@@ -80,7 +80,7 @@ Exit code 1 when a document is none of `same` and `intact`.")]
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Sub::Verify { out, .. } = &self.command;
         out.as_deref().map_or(Ok(Vec::new()), super::database_of)
     }
@@ -147,14 +147,14 @@ struct Case {
     sealed: Option<Sealed>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let Sub::Verify { numbers, all, strict, json, .. } = args.command;
     existing(&config)?;
     let pool = app::pool(&config)?;
     let documents = app::documents(&config)?;
     if config.keys.ring.is_none() && !config.keys.file.exists() {
         // Looking must not make a key.
-        return Err(CliError::configuration(anyhow::anyhow!("keys.file {} does not exist", config.keys.file.display()))
+        return Err(Error::configuration(anyhow::anyhow!("keys.file {} does not exist", config.keys.file.display()))
             .hint("notices are drawn with the keys that sealed their authentication keys: give the ring that was used"));
     }
     let keys = app::keys(&config.keys)?;
@@ -194,8 +194,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
-) -> Result<T, CliError> {
-    tokio::task::spawn_blocking(work).await.map_err(CliError::internal)?.map_err(CliError::unavailable)
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::unavailable)?.map_err(Error::unavailable)
 }
 
 /// The next page of all certificates.
@@ -205,14 +205,14 @@ fn page(pool: &Pool, after: &str) -> Result<Vec<Case>, DbError> {
 }
 
 /// All revisions of guarantees by their numbers.
-fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, CliError>, DbError> {
+fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, Error>, DbError> {
     let mut found = Vec::new();
     for number in numbers {
         let normal =
             GuaranteeNumber::parse(number).map_or_else(|_| number.clone(), |number| number.to_string());
         let mut db = pool.get()?;
         let Some(guarantee) = guarantee::by_number(&mut db, &normal)? else {
-            return Ok(Err(CliError::found(anyhow::anyhow!("there is no guarantee {}", printable(number)))
+            return Ok(Err(Error::conflict(anyhow::anyhow!("there is no guarantee {}", printable(number)))
                 .hint("give a 保証契約番号")));
         };
         let revisions = certificate::by_guarantees(&mut db, &[&guarantee.id])?.into_iter().flatten();
@@ -249,7 +249,7 @@ async fn look_at(
     drawing: &RevisionRenderer,
     report: &mut Report,
     every: bool,
-) -> Result<(), CliError> {
+) -> Result<(), Error> {
     let identity = drawing.identity();
     let drawing = drawing.clone();
     let hashed = |(kind, drawn): (Kind, Result<Vec<u8>, Fault>)| {
@@ -262,7 +262,7 @@ async fn look_at(
         };
         cases.into_par_iter().map(draw).collect()
     });
-    let drawn = task.await.map_err(CliError::internal)?;
+    let drawn = task.await.map_err(Error::unavailable)?;
     let stored =
         drawn.iter().flat_map(|(case, _)| &case.documents).map(|document| store.get(&document.location));
     let mut stored = futures_util::future::join_all(stored).await.into_iter();
@@ -290,11 +290,11 @@ fn judged(
     stored: Result<Vec<u8>, StoreError>,
     again: &Again,
     is_ours: bool,
-) -> Result<(Verdict, Option<String>), CliError> {
+) -> Result<(Verdict, Option<String>), Error> {
     match stored {
         Ok(bytes) if hex(&Sha256::digest(&bytes)) == document.sha256 => {}
         Err(StoreError::Missing { .. }) => return Ok((Verdict::Missing, None)),
-        Err(error) if error.is_unavailable() => return Err(CliError::unavailable(error)),
+        Err(error) if error.is_unavailable() => return Err(Error::unavailable(error)),
         Ok(_) | Err(_) => return Ok((Verdict::Damaged, None)),
     }
     let again = match again {

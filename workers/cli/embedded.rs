@@ -5,7 +5,7 @@ use std::{fs::File, path::Path, sync::Arc};
 
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{CliError, work};
+use super::{Error, work};
 use crate::{
     app::App,
     broker::{Broker, Lane, memory::Memory},
@@ -28,11 +28,11 @@ pub(super) struct Embedded {
 
 impl Embedded {
     /// Opens the folder `out`, which the configuration names too; makes it and its tables where they are missing.
-    pub(super) async fn open(out: &Path, config: &Config) -> Result<Self, CliError> {
+    pub(super) async fn open(out: &Path, config: &Config) -> Result<Self, Error> {
         let lock = lock(out)?;
         if out.join("hosho.sqlite").exists() && !config.keys.file.exists() && config.keys.ring.is_none() {
             // A new ring would let everything go on, and leave the old keys sealed for good.
-            return Err(CliError::configuration(anyhow::anyhow!(
+            return Err(Error::configuration(anyhow::anyhow!(
                 "{} is gone, and the database beside it needs it",
                 config.keys.file.display()
             ))
@@ -87,16 +87,16 @@ impl Embedded {
 }
 
 /// One process works in a folder at a time: the lock ends with the process, however it ends.
-fn lock(out: &Path) -> Result<File, CliError> {
+fn lock(out: &Path) -> Result<File, Error> {
     use std::os::unix::fs::DirBuilderExt;
     let unusable = |error: std::io::Error| {
         let error = anyhow::Error::new(error).context(format!("cannot use the folder {}", out.display()));
-        CliError::unavailable(error).hint("--out names a folder that this user may write")
+        Error::unavailable(error).hint("--out names a folder that this user may write")
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(unusable)?;
     let file = File::create(out.join("hosho.lock")).map_err(unusable)?;
     file.try_lock().map_err(|_| {
-        CliError::unavailable(anyhow::anyhow!("another hosho process works in {}", out.display()))
+        Error::unavailable(anyhow::anyhow!("another hosho process works in {}", out.display()))
             .hint("wait for it to end, or choose another --out")
     })?;
     Ok(file)

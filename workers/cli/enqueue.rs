@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use hosho_schema::messages::contract;
 
-use super::{CliError, input, print, print_json};
+use super::{Error, input, print, print_json};
 use crate::{
     app,
     broker::{BrokerError, Destination, Envelope, History, Lane, Outgoing},
@@ -48,14 +48,14 @@ struct Unconfirmed {
     problem: String,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let records = input::read(&args.files)?;
     let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
-        return Err(CliError::usage("broker.url is memory: nothing would read the queue")
+        return Err(Error::invalid("broker.url is memory: nothing would read the queue")
             .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
     }
-    let unavailable = |error| CliError::unavailable(error).hint("is broker.url right and the broker up?");
+    let unavailable = |error| Error::unavailable(error).hint("is broker.url right and the broker up?");
     let queue = broker.queue();
     let mut publisher = queue.publisher().await.map_err(unavailable)?;
     let bar = super::process::bar(records.len() as u64, "confirmed");

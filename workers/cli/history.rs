@@ -18,7 +18,7 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    CliError,
+    Error,
     moment::shown,
     print, print_json, printable,
     selection::{DatabaseArgs, short},
@@ -57,7 +57,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -145,16 +145,16 @@ struct Redrawn {
     identity: String,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let number =
-        GuaranteeNumber::parse(&args.number).map_err(|error| CliError::usage(error.to_string()))?.to_string();
+        GuaranteeNumber::parse(&args.number).map_err(|error| Error::invalid(error.to_string()))?.to_string();
     let database = DatabaseArgs::database(&config).await?;
     let asked = number.clone();
     let Some(found) = database.ask(move |db| find(db, &asked)).await? else {
-        return Err(CliError::found(anyhow::anyhow!("there is no guarantee {number}"))
+        return Err(Error::conflict(anyhow::anyhow!("there is no guarantee {number}"))
             .hint("`hosho status` looks for applications too"));
     };
-    let life = Life::read(&found.revisions).map_err(CliError::found)?;
+    let life = Life::read(&found.revisions).map_err(Error::conflict)?;
     let history = history(&found, &life, args.all);
     if args.json {
         print_json(&history)?;

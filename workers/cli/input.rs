@@ -17,7 +17,7 @@ use std::{
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::CliError;
+use super::Error;
 
 /// One application as it stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,12 +93,12 @@ pub(super) struct Piece {
 }
 
 /// Reads all files, in order.
-pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Record>, CliError> {
+pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
     let mut records = Vec::new();
     for file in files {
         let name = name(file);
         let bytes = slurp(file).map_err(|error| {
-            CliError::usage(format!("cannot read {name}: {error}"))
+            Error::invalid(format!("cannot read {name}: {error}"))
                 .hint("give a file of JSON Lines or a JSON array, or - for standard input")
         })?;
         records.extend(split(&name, &bytes)?);
@@ -131,10 +131,10 @@ fn is_array(bytes: &[u8]) -> bool {
 }
 
 /// An array is taken whole or not at all here; what else there is, application by application.
-fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, CliError> {
+fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Error> {
     if is_array(bytes) {
         let elements: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| {
-            CliError::found(anyhow::Error::new(error).context(format!("{name} is not a JSON array")))
+            Error::conflict(anyhow::Error::new(error).context(format!("{name} is not a JSON array")))
         })?;
         let record = |(index, raw): (usize, &RawValue)| Record {
             place: format!("{name}[{index}]"),

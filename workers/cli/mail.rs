@@ -10,7 +10,7 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    CliError,
+    Error,
     embedded::Embedded,
     moment::{shown, utc},
     print, print_json, printable,
@@ -95,7 +95,7 @@ fn key(text: &str) -> Result<String, String> {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -132,7 +132,7 @@ impl Shown {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Sub::Unknown { all, page, json } => {
@@ -153,7 +153,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     }
 }
 
-async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, CliError> {
+async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Error> {
     let mut mails = database.ask(move |db| mail::list(db, &filter, page.probing(), page.offset())).await?;
     let more = page.trimmed(&mut mails);
     if json {
@@ -200,18 +200,18 @@ async fn resolve(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let operation = args.who.operation(&database.clock, "mail.resolve")?;
     let key = args.mail.clone();
     let mut found = database.ask(move |db| mail::find(db, &key, 2)).await?;
     let listed = match (found.pop(), found.is_empty()) {
         (Some(listed), true) => listed,
         (None, _) => {
-            return Err(CliError::usage(format!("there is no mail {:?}", args.mail))
+            return Err(Error::invalid(format!("there is no mail {:?}", args.mail))
                 .hint("`hosho mail list` shows them"));
         }
         _ => {
-            return Err(CliError::usage(format!(
+            return Err(Error::invalid(format!(
                 "{:?} means several mails: give the beginning of an identifier",
                 args.mail
             )));
@@ -229,7 +229,7 @@ async fn resolve(
     let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending)
         && (before != to || to == State::Pending);
     if !allowed {
-        return Err(CliError::found(anyhow::anyhow!(
+        return Err(Error::conflict(anyhow::anyhow!(
             "the mail is {}: it cannot become {}",
             before.as_text(),
             args.outcome
@@ -267,7 +267,7 @@ async fn resolve(
         }
     };
     if !done? {
-        return Err(CliError::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
+        return Err(Error::conflict(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
     }
     sent?;
     if args.json {
@@ -304,7 +304,7 @@ enum Way {
 }
 
 impl Way {
-    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, CliError> {
+    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Error> {
         if let Some(out) = out {
             return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
         }
@@ -313,15 +313,14 @@ impl Way {
             Ok(publisher) => Ok(Self::Workers(queue, publisher)),
             Err(error) => {
                 queue.close().await;
-                Err(CliError::unavailable(error)
-                    .hint("nothing was changed: try again once the broker is there"))
+                Err(Error::unavailable(error).hint("nothing was changed: try again once the broker is there"))
             }
         }
     }
 
-    async fn send(self, message: Outgoing, config: &Config) -> Result<(), CliError> {
+    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Error> {
         let unsent = |error| {
-            CliError::unavailable(error)
+            Error::unavailable(error)
                 .hint("the mail is pending: run the same command again once the broker is there")
         };
         match self {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hosho_schema::db;
 
-use super::{CliError, existing, print, print_json};
+use super::{Error, existing, print, print_json};
 use crate::{app, config::Config};
 
 /// Bring the database's tables up to date
@@ -27,7 +27,7 @@ struct Report {
     pending: Vec<String>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     if args.check {
         existing(&config)?;
     }
@@ -39,8 +39,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     };
     let report = tokio::task::spawn_blocking(work)
         .await
-        .map_err(CliError::internal)?
-        .map_err(|error| CliError::unavailable(error).hint("is database.url right and the server up?"))?;
+        .map_err(Error::unavailable)?
+        .map_err(|error| Error::unavailable(error).hint("is database.url right and the server up?"))?;
     if args.json {
         print_json(&report)?;
     } else {

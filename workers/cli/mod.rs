@@ -11,7 +11,6 @@ mod documents;
 mod embedded;
 mod enqueue;
 mod failed;
-mod failure;
 mod history;
 mod input;
 mod mail;
@@ -38,8 +37,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use comfy_table::{LineStyle, Table, TableStyle};
 
-use crate::{config::Config, telemetry};
-pub use failure::CliError;
+use crate::{config::Config, operations::Error, telemetry};
 
 /// What the exit codes mean; shown by `--help`.
 pub const EXIT_CODES: &str = "\
@@ -102,14 +100,14 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result {
         Ok(code) => code,
-        Err(failure) => {
-            eprintln!("{}", printable_lines(&failure.to_string()));
-            failure.exit_code()
+        Err(error) => {
+            eprintln!("{}", printable_lines(&error.to_string()));
+            error.exit_code()
         }
     }
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, CliError> {
+async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let overrides = match &cli.command {
         Command::Process(args) => args.overrides()?,
         Command::Status(args) => args.overrides()?,
@@ -128,10 +126,10 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
-        CliError::configuration(error)
+        Error::configuration(error)
             .hint("`hosho config show` prints every setting; config/default.toml tells what each means")
     })?;
-    telemetry::start(&loaded.log).map_err(|problem| CliError::configuration(anyhow::anyhow!(problem)))?;
+    telemetry::start(&loaded.log).map_err(|problem| Error::configuration(anyhow::anyhow!(problem)))?;
     match cli.command {
         Command::Process(args) => process::run(args, loaded).await,
         Command::Validate(args) => validate::run(args, loaded).await,
@@ -159,8 +157,8 @@ async fn run(cli: Cli) -> Result<ExitCode, CliError> {
 }
 
 /// Prints a value as JSON, for programs; safe for a terminal all the same.
-fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(CliError::internal)?;
+fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::unavailable)?;
     print(harmless_json(&text));
     Ok(())
 }
@@ -218,10 +216,10 @@ fn is_obeyed(character: char) -> bool {
 }
 
 /// The settings that read the database in a folder of `hosho process`, and what belongs to it.
-fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, CliError> {
+fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Error> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {
-        return Err(CliError::usage(format!(
+        return Err(Error::invalid(format!(
             "{} is not a folder of `hosho process`: it has no hosho.sqlite",
             out.display()
         ))
@@ -235,7 +233,7 @@ fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Cli
 }
 
 /// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.
-fn existing(config: &Config) -> Result<(), CliError> {
+fn existing(config: &Config) -> Result<(), Error> {
     match config
         .database
         .url
@@ -244,7 +242,7 @@ fn existing(config: &Config) -> Result<(), CliError> {
         .map(|path| path.strip_prefix("//").unwrap_or(path))
     {
         Some(path) if !std::path::Path::new(path).exists() => {
-            Err(CliError::unavailable(anyhow::anyhow!("there is no database {path}"))
+            Err(Error::unavailable(anyhow::anyhow!("there is no database {path}"))
                 .hint("is database.url right? `hosho process` keeps its database in --out"))
         }
         _ => Ok(()),

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use hosho_schema::models::audit;
 
 use super::{
-    CliError,
+    Error,
     moment::span,
     print, print_json,
     selection::{AuditArgs, DatabaseArgs},
@@ -48,13 +48,13 @@ struct Report {
     left_to_failed: usize,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let after = match &args.older_than {
         None => TimeDelta::seconds(
             i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX)),
         ),
         Some(text) => span(text).ok_or_else(|| {
-            CliError::usage(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
+            Error::invalid(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
         })?,
     };
     let database = DatabaseArgs::database(&config).await?;
@@ -68,20 +68,19 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     let services = Arc::new(App::open(&config, stop)?);
     let from = Arc::clone(&services);
     let found =
-        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(CliError::internal)?;
+        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Error::unavailable)?;
     let (messages, left_to_failed) =
-        found.map_err(|fault| CliError::unavailable(anyhow::anyhow!(fault.to_string())))?;
+        found.map_err(|fault| Error::unavailable(anyhow::anyhow!(fault.to_string())))?;
     let report = Report { queued: by_stage(&messages), left_to_failed };
     if !args.who.dry_run && !messages.is_empty() {
-        let summary = serde_json::to_string(&report).map_err(CliError::internal)?;
+        let summary = serde_json::to_string(&report).map_err(Error::unavailable)?;
         database
             .ask(move |db| audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))]))
             .await?;
         let published = publish(&queue, messages).await;
         queue.queue().close().await;
-        published.map_err(|error| {
-            CliError::unavailable(error).hint("what was queued does no harm; run it again")
-        })?;
+        published
+            .map_err(|error| Error::unavailable(error).hint("what was queued does no harm; run it again"))?;
     }
     if args.json {
         print_json(&report)?;

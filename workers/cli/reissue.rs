@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use hosho_schema::queries::run_selection::Selection;
 
 use super::{
-    CliError, batch,
+    Error, batch,
     moment::moment,
     selection::{AuditArgs, DatabaseArgs},
 };
@@ -56,7 +56,7 @@ struct Which {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -64,21 +64,21 @@ impl Args {
 /// Numbers of guarantees taken at most.
 const NUMBERS: usize = 10_000;
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let database = DatabaseArgs::database(&config).await?;
     let Which { guarantee, obligee, since, template_changed, pending, all } = args.which;
     let selection = if !guarantee.is_empty() {
         if guarantee.len() > NUMBERS {
-            return Err(CliError::usage(format!("at most {NUMBERS} guarantees can be named")));
+            return Err(Error::invalid(format!("at most {NUMBERS} guarantees can be named")));
         }
         let numbers =
             guarantee.iter().map(|number| GuaranteeNumber::parse(number).map(|number| number.to_string()));
         Selection::Numbers {
-            numbers: numbers.collect::<Result<_, _>>().map_err(|error| CliError::usage(error.to_string()))?,
+            numbers: numbers.collect::<Result<_, _>>().map_err(|error| Error::invalid(error.to_string()))?,
         }
     } else if let Some(obligee) = obligee {
         if app::obligees(&config)?.get(&obligee).is_none() {
-            return Err(CliError::usage(format!("there is no obligee {obligee:?}"))
+            return Err(Error::invalid(format!("there is no obligee {obligee:?}"))
                 .hint("`hosho obligees list` shows their codes"));
         }
         Selection::Obligee { obligee }

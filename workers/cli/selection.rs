@@ -10,14 +10,8 @@ use hosho_schema::{
     },
 };
 
-use super::{CliError, existing, moment::moment, remark};
-use crate::{
-    app,
-    clock::Clock,
-    config::Config,
-    dead_letters::{self, Operation},
-    stages,
-};
+use super::{Error, existing, moment::moment, remark};
+use crate::{app, audit::Operation, clock::Clock, config::Config, dead_letters, stages};
 
 /// Where the failed messages are.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,14 +23,14 @@ pub(super) struct DatabaseArgs {
 
 impl DatabaseArgs {
     /// The settings it stands for.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(out) = &self.out else { return Ok(Vec::new()) };
         super::database_of(out)?;
         super::process::embedded(out, false)
     }
 
     /// Opens the database, which must be there and up to date.
-    pub(super) async fn database(config: &Config) -> Result<Database, CliError> {
+    pub(super) async fn database(config: &Config) -> Result<Database, Error> {
         existing(config)?;
         let database = Database { pool: app::pool(config)?, clock: Clock::system() };
         let pending = database.ask(hosho_schema::db::pending).await?;
@@ -58,13 +52,13 @@ pub(super) struct Database {
 
 impl Database {
     /// Works on the tables, on a thread that may block.
-    pub(super) async fn ask<T: Send + 'static, E: Into<CliError> + From<DbError> + Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static, E: Into<Error> + From<DbError> + Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, CliError> {
+    ) -> Result<T, Error> {
         let pool = self.pool.clone();
         let done =
-            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(CliError::internal)?;
+            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(Error::unavailable)?;
         done.map_err(Into::into)
     }
 }
@@ -130,9 +124,9 @@ impl Selection {
     }
 
     /// Refuses a selection of everything: that is nobody's wish.
-    pub(super) fn require(&self) -> Result<(), CliError> {
+    pub(super) fn require(&self) -> Result<(), Error> {
         if self.is_empty() {
-            return Err(CliError::usage("nothing was selected")
+            return Err(Error::invalid("nothing was selected")
                 .hint("give identifiers, --group, --stage, --code, --since, --until, --text or --run"));
         }
         Ok(())
@@ -150,7 +144,7 @@ impl Selection {
     }
 
     /// The filter it means, with every beginning completed.
-    pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, CliError> {
+    pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Error> {
         let now = database.clock.now();
         let (ids, groups, run): (_, _, Vec<String>) =
             (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
@@ -161,7 +155,7 @@ impl Selection {
                 let ids = complete(db, &ids, "failed message", failed_message::by_prefix)?;
                 let groups = complete(db, &groups, "group", failed_message::groups_by_prefix)?;
                 let run = complete(db, &run, "run", job_run::by_prefix)?.pop();
-                Ok::<_, CliError>((ids, groups, run, unknown))
+                Ok::<_, Error>((ids, groups, run, unknown))
             })
             .await?;
         for what in unknown {
@@ -205,7 +199,7 @@ fn unknown(db: &mut Connection, stages: &[String], codes: &[String]) -> Result<V
 }
 
 /// What is told where nothing was found: with conditions, that is no good news.
-pub(super) async fn nothing(database: &Database, narrowed: bool) -> Result<String, CliError> {
+pub(super) async fn nothing(database: &Database, narrowed: bool) -> Result<String, Error> {
     if !narrowed {
         return Ok("Nothing: no message waits for anybody.".to_owned());
     }
@@ -220,7 +214,7 @@ fn complete(
     beginnings: &[String],
     what: &str,
     find: fn(&mut Connection, &str) -> Result<Vec<String>, DbError>,
-) -> Result<Vec<String>, CliError> {
+) -> Result<Vec<String>, Error> {
     let one = |beginning: &String| match find(db, beginning)?.as_slice() {
         [id] => Ok(id.clone()),
         [] => {
@@ -229,27 +223,27 @@ fn complete(
                 "replay" => "`hosho replay list` shows them",
                 _ => "`hosho failed list` and `hosho failed groups` show them",
             };
-            Err(CliError::usage(format!("there is no {what} {beginning:?}")).hint(hint))
+            Err(Error::invalid(format!("there is no {what} {beginning:?}")).hint(hint))
         }
-        _ => Err(CliError::usage(format!(
-            "{beginning:?} is the beginning of several: give more of the {what}"
-        ))),
+        _ => {
+            Err(Error::invalid(format!("{beginning:?} is the beginning of several: give more of the {what}")))
+        }
     };
     beginnings.iter().map(one).collect()
 }
 
 /// Completes the beginning of a run's identifier.
-pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, CliError> {
+pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, Error> {
     single(database, beginning, "run", job_run::by_prefix).await
 }
 
 /// Completes the beginning of a replay's identifier.
-pub(super) async fn complete_replay(database: &Database, beginning: &str) -> Result<String, CliError> {
+pub(super) async fn complete_replay(database: &Database, beginning: &str) -> Result<String, Error> {
     single(database, beginning, "replay", replay::by_prefix).await
 }
 
 /// Completes the beginning of a failed message's identifier.
-pub(super) async fn complete_one(database: &Database, beginning: &str) -> Result<String, CliError> {
+pub(super) async fn complete_one(database: &Database, beginning: &str) -> Result<String, Error> {
     single(database, beginning, "failed message", failed_message::by_prefix).await
 }
 
@@ -258,10 +252,10 @@ async fn single(
     beginning: &str,
     what: &'static str,
     find: fn(&mut Connection, &str) -> Result<Vec<String>, DbError>,
-) -> Result<String, CliError> {
+) -> Result<String, Error> {
     let beginnings = vec![beginning.to_owned()];
     let mut ids = database.ask(move |db| complete(db, &beginnings, what, find)).await?;
-    ids.pop().ok_or_else(|| CliError::usage("an identifier is missing"))
+    ids.pop().ok_or_else(|| Error::invalid("an identifier is missing"))
 }
 
 /// Which page of a long list.
@@ -327,19 +321,21 @@ pub(super) struct AuditArgs {
 
 impl AuditArgs {
     /// The operation this is; a reason must be given.
-    pub(super) fn operation(&self, clock: &Clock, action: &'static str) -> Result<Operation, CliError> {
+    pub(super) fn operation(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
         let reason = self.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
         match reason {
             Some(reason) => Ok(Operation::new(clock, action, &self.name(), reason)),
             // What changes nothing needs no reason.
             None if self.dry_run => Ok(Operation::new(clock, action, &self.name(), "")),
-            None => Err(CliError::usage("--reason is missing")
-                .hint("say in a few words why; it is kept in the audit")),
+            None => {
+                Err(Error::invalid("--reason is missing")
+                    .hint("say in a few words why; it is kept in the audit"))
+            }
         }
     }
 
     /// The operation this is; a reason must be given even for a dry run: something is shown, or done, all the same.
-    pub(super) fn certainly(&self, clock: &Clock, action: &'static str) -> Result<Operation, CliError> {
+    pub(super) fn certainly(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
         Self { dry_run: false, ..self.clone() }.operation(clock, action)
     }
 
@@ -349,7 +345,7 @@ impl AuditArgs {
         clock: &Clock,
         action: &'static str,
         reason: &str,
-    ) -> Result<Operation, CliError> {
+    ) -> Result<Operation, Error> {
         Self { reason: self.reason.clone().or_else(|| Some(reason.to_owned())), ..self.clone() }
             .operation(clock, action)
     }

@@ -15,7 +15,7 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    CliError,
+    Error,
     moment::{local, utc},
     print, print_json, printable,
     selection::{AuditArgs, Database, DatabaseArgs},
@@ -66,7 +66,7 @@ struct SetArgs {
     who: AuditArgs,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Some(Sub::Pause(wanted)) => steer(wanted, &database, true, args.json).await,
@@ -85,7 +85,7 @@ struct Set {
     operation: Option<String>,
 }
 
-async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, CliError> {
+async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Error> {
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
     let operation = wanted.who.operation(&database.clock, action)?;
     let (stage, id) = (wanted.stage.clone(), operation.id.clone());
@@ -197,7 +197,7 @@ struct Told {
 /// Pieces of unfinished work looked at, the oldest, to find out since when each stage has had work.
 const UNFINISHED: i64 = 5_000;
 
-async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, CliError> {
+async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
     let told = database.ask(move |db| tell_from(db, now)).await?;
     let queue = app::broker(config, NAMES)?;

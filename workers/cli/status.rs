@@ -16,7 +16,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{CliError, existing, print, print_json, printable, printable_lines, selection::short};
+use super::{Error, existing, print, print_json, printable, printable_lines, selection::short};
 use crate::{
     app,
     config::Config,
@@ -42,7 +42,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.out.as_deref().map_or(Ok(Vec::new()), super::database_of)
     }
 }
@@ -120,7 +120,7 @@ impl Step {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     existing(&config)?;
     let pool = app::pool(&config)?;
     let key =
@@ -134,14 +134,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
             .map(|status| Ok((failures(&mut db, &status.application.id)?, status)))
             .collect::<Result<Vec<_>, DbError>>()
     };
-    let found = tokio::task::spawn_blocking(work).await.map_err(CliError::internal)?.map_err(|error| {
-        CliError::unavailable(error)
-            .hint("is database.url right? `hosho process` keeps its database in --out")
+    let found = tokio::task::spawn_blocking(work).await.map_err(Error::unavailable)?.map_err(|error| {
+        Error::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out")
     })?;
     let found: Vec<Shown> =
         found.into_iter().map(|(failed, status)| Shown { failed, ..shown(status) }).collect();
     if found.is_empty() {
-        return Err(CliError::found(anyhow::anyhow!("nothing is known of {}", printable(&args.key)))
+        return Err(Error::conflict(anyhow::anyhow!("nothing is known of {}", printable(&args.key)))
             .hint("give a 保証契約番号, the upstream's id of an application, or our own (UUID)"));
     }
     if args.json {

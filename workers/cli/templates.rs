@@ -9,7 +9,7 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{CliError, print, print_json, printable_lines};
+use super::{Error, print, print_json, printable_lines};
 use crate::{
     app,
     config::Config,
@@ -71,16 +71,16 @@ enum Sub {
 
 impl Args {
     /// Settings that the arguments stand for.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         if !folder.is_dir() {
-            return Err(CliError::usage(format!("there is no folder {}", folder.display())));
+            return Err(Error::invalid(format!("there is no folder {}", folder.display())));
         }
         Ok(vec![("templates.folder", folder.display().to_string())])
     }
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     match &args.command {
         Sub::Check { json } => check(config, *json),
         Sub::List { json } => list(*json),
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
     }
 }
 
-fn check(config: &Config, json: bool) -> Result<ExitCode, CliError> {
+fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
     let results = check::all(&app::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     if json {
@@ -120,7 +120,7 @@ struct Listed {
     samples: Vec<&'static str>,
 }
 
-fn list(json: bool) -> Result<ExitCode, CliError> {
+fn list(json: bool) -> Result<ExitCode, Error> {
     let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
     let listed: Vec<Listed> = check::templates()
         .map(|(family, template)| Listed {
@@ -141,12 +141,7 @@ fn list(json: bool) -> Result<ExitCode, CliError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn preview(
-    config: &Config,
-    name: &str,
-    out: Option<&Path>,
-    sample: Option<&str>,
-) -> Result<ExitCode, CliError> {
+fn preview(config: &Config, name: &str, out: Option<&Path>, sample: Option<&str>) -> Result<ExitCode, Error> {
     let (family, template) = template(name)?;
     let samples = family.samples(template);
     let sample = match sample {
@@ -156,28 +151,28 @@ fn preview(
     let out = match out {
         Some(out) => Some(out).filter(|out| *out != Path::new("-")),
         None if family.is_document => {
-            return Err(CliError::usage(format!("{template} becomes a PDF file"))
+            return Err(Error::invalid(format!("{template} becomes a PDF file"))
                 .hint("say where to: --out x.pdf, or --out - for a pipe"));
         }
         None => None,
     };
     let press = app::press(config)?;
     let pull = check::pull(&press, family, template, sample);
-    let pull = pull.ok_or_else(|| CliError::usage(format!("{template} has no sample {sample}")))?;
+    let pull = pull.ok_or_else(|| Error::invalid(format!("{template} has no sample {sample}")))?;
     let Preview { mut bytes, pages, warnings } = pull
-        .map_err(|problem| CliError::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
+        .map_err(|problem| Error::conflict(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
     let Some(out) = out else {
         if !family.is_document && !bytes.ends_with(b"\n") {
             bytes.push(b'\n');
         }
         let written = std::io::stdout().lock().write_all(&bytes);
         return match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::internal(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::unavailable(error)),
             _ => Ok(ExitCode::SUCCESS),
         };
     };
     std::fs::write(out, &bytes).map_err(|error| {
-        CliError::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
+        Error::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
     })?;
     let pages = match pages {
         None => "text".to_owned(),
@@ -192,22 +187,18 @@ fn preview(
 }
 
 /// The template of a name, or of the path of its file.
-fn template(typed: &str) -> Result<(Family, &'static str), CliError> {
+fn template(typed: &str) -> Result<(Family, &'static str), Error> {
     let name = typed.strip_suffix(".hbs").unwrap_or(typed);
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix("templates/").unwrap_or(name);
     let name = known("template", name, check::templates().map(|(_, template)| template))?;
     check::templates()
         .find(|(_, template)| *template == name)
-        .ok_or_else(|| CliError::usage(format!("there is no template {name}")))
+        .ok_or_else(|| Error::invalid(format!("there is no template {name}")))
 }
 
 /// The known name that was typed; or what there is, the nearest first in mind.
-fn known(
-    kind: &str,
-    typed: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Result<&'static str, CliError> {
+fn known(kind: &str, typed: &str, names: impl Iterator<Item = &'static str>) -> Result<&'static str, Error> {
     let names: Vec<_> = names.collect();
     if let Some(name) = names.iter().find(|name| **name == typed) {
         return Ok(name);
@@ -220,7 +211,7 @@ fn known(
         .filter(|(like, _)| *like >= ALIKE)
         .max_by(|one, other| one.0.total_cmp(&other.0));
     let meant = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-    Err(CliError::usage(format!("there is no {kind} {}", printable_lines(typed)))
+    Err(Error::invalid(format!("there is no {kind} {}", printable_lines(typed)))
         .hint(format!("{meant}there are: {}", names.join(", "))))
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{CliError, print, print_json};
+use super::{Error, print, print_json};
 use crate::{app, broker::BrokerError, config::Config, stages};
 
 /// Compare exchanges and queues of RabbitMQ with what they should be, or declare them
@@ -33,10 +33,10 @@ enum Sub {
     },
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
-        return Err(CliError::usage("broker.url is memory: it has no topology")
+        return Err(Error::invalid("broker.url is memory: it has no topology")
             .hint("set HOSHO__BROKER__URL=amqp://…"));
     }
     let (result, json) = match args.command {
@@ -45,10 +45,10 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     };
     broker.queue().close().await;
     let report = result.map_err(|error| match error {
-        BrokerError::Topology(_) => CliError::found(error).hint(
+        BrokerError::Topology(_) => Error::conflict(error).hint(
             "the settings of a queue cannot be changed: drain it, delete it, and run `hosho topology apply`",
         ),
-        error => CliError::unavailable(error).hint("is broker.url right and the broker up?"),
+        error => Error::unavailable(error).hint("is broker.url right and the broker up?"),
     })?;
     if json {
         print_json(&report)?;

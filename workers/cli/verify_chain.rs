@@ -14,7 +14,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{CliError, print, print_json, selection::DatabaseArgs};
+use super::{Error, print, print_json, selection::DatabaseArgs};
 use crate::{
     app,
     config::Config,
@@ -44,7 +44,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -65,14 +65,14 @@ struct Finding {
     fault: String,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let numbers: Vec<String> = args
         .numbers
         .iter()
         .map(|number| {
             GuaranteeNumber::parse(number)
                 .map(|number| number.to_string())
-                .map_err(|error| CliError::usage(error.to_string()))
+                .map_err(|error| Error::invalid(error.to_string()))
         })
         .collect::<Result<_, _>>()?;
     let keys = app::keys(&config.keys)?;
@@ -96,20 +96,20 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     Ok(ExitCode::from(u8::from(!report.faults.is_empty())))
 }
 
-fn some(db: &mut Connection, keys: &KeyRing, numbers: &[String]) -> Result<Report, CliError> {
+fn some(db: &mut Connection, keys: &KeyRing, numbers: &[String]) -> Result<Report, Error> {
     let asked: Vec<&str> = numbers.iter().map(String::as_str).collect();
     let found = guarantee::by_numbers(db, &asked)?;
     let mut report = Report::default();
     for (number, guarantee) in numbers.iter().zip(&found) {
         if guarantee.is_none() {
-            return Err(CliError::found(anyhow::anyhow!("there is no guarantee {number}")));
+            return Err(Error::conflict(anyhow::anyhow!("there is no guarantee {number}")));
         }
     }
     judge(db, keys, &found.into_iter().flatten().collect::<Vec<_>>(), &mut report)?;
     Ok(report)
 }
 
-fn all(db: &mut Connection, keys: &KeyRing) -> Result<Report, CliError> {
+fn all(db: &mut Connection, keys: &KeyRing) -> Result<Report, Error> {
     let mut report = Report::default();
     let mut given: BTreeMap<(String, String), Vec<i64>> = BTreeMap::new();
     let mut after = String::new();

@@ -9,9 +9,10 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::CliError;
+use super::Error;
 use crate::{
     app::{self, App},
+    audit,
     broker::{Broker, Lane, Source},
     config::Config,
     dead_letters::Ingester,
@@ -21,7 +22,7 @@ use crate::{
         run_driver::{Housekeeping, RunDriver},
     },
     pipeline::{
-        heartbeat::{self, Heartbeat},
+        heartbeat::Heartbeat,
         priority::Priority,
         runner::{self, Runner},
     },
@@ -45,10 +46,10 @@ pub(super) struct Args {
     concurrency: Option<u16>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let broker = app::broker(&config, stages::NAMES)?;
     if broker.in_process() {
-        return Err(CliError::usage("broker.url is memory: no other process could give these workers work")
+        return Err(Error::invalid("broker.url is memory: no other process could give these workers work")
             .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
     }
     // First of all: a process that is stopped while it starts ends as cleanly as one that is at work.
@@ -67,9 +68,9 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     let (learning, pool) = (pulse.clone(), services.pool.clone());
     tokio::task::spawn_blocking(move || learning.learn(&pool))
         .await
-        .map_err(CliError::internal)?
-        .map_err(|error| CliError::unavailable(error).hint("is database.url right and the server up?"))?;
-    let precedence = Priority::with_threads().map_err(CliError::internal)?;
+        .map_err(Error::unavailable)?
+        .map_err(|error| Error::unavailable(error).hint("is database.url right and the server up?"))?;
+    let precedence = Priority::with_threads().map_err(Error::unavailable)?;
     let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone(), precedence);
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
     let mut tasks = JoinSet::new();
@@ -97,7 +98,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     };
     if ended_early {
         // Runners end only when they are asked to. A process that goes on without one looks healthy and is not.
-        return Err(CliError::internal(anyhow::anyhow!("a worker ended by itself"))
+        return Err(Error::unavailable(anyhow::anyhow!("a worker ended by itself"))
             .hint("the log tells why; start the process again"));
     }
     info!("Asked to stop: finishing what is in hand");
@@ -146,14 +147,14 @@ pub(super) fn nightly(
     broker: Arc<dyn Broker>,
     stop: watch::Receiver<bool>,
     scheduled: bool,
-) -> Result<RunDriver, CliError> {
+) -> Result<RunDriver, Error> {
     Ok(RunDriver {
         pool: services.pool.clone(),
         broker,
         clock: services.clock.clone(),
         post: services.post.clone(),
-        settings: Settings::new(config).map_err(CliError::configuration)?,
-        name: format!("{}:{}:{}", heartbeat::host(), std::process::id(), services.clock.now()),
+        settings: Settings::new(config).map_err(Error::configuration)?,
+        name: format!("{}:{}:{}", audit::host(), std::process::id(), services.clock.now()),
         scheduled,
         stop,
         beside: Housekeeping::default(),
@@ -197,9 +198,9 @@ async fn connect(broker: &app::BrokerClient) {
 }
 
 /// SIGTERM and SIGINT ask once; a second one ends the process at once.
-pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), CliError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CliError::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::internal)?;
+pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::unavailable)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::unavailable)?;
     tokio::spawn(async move {
         for asked in [true, false] {
             tokio::select! {

@@ -28,6 +28,6 @@ pub use fingerprint::fingerprint;
 pub use ingest::Ingester;
 pub use mask::{masked, masked_headers, masked_path, masked_text, masked_word};
 pub use operations::{
-    Left, LeftOut, Moved, Operation, OperationError, check_edit, discard, edit, editable, left_out, note,
+    Left, LeftOut, Moved, OperationError, check_edit, discard, edit, editable, entries, left_out, note,
     planned, restore, reveal, set_stage, settle_mail, take_over,
 };

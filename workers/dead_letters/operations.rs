@@ -4,7 +4,6 @@
 
 use std::{collections::HashSet, fmt};
 
-use chrono::NaiveDateTime;
 use hosho_schema::{
     db::{Connection, DbError},
     ids,
@@ -21,22 +20,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{EditError, diff, fingerprint};
-use crate::{clock::Clock, hex::hex, pipeline::heartbeat};
-
-/// Something an operator does: who, when, why. Everything it changes is audited under its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Operation {
-    /// Our identifier.
-    pub id: String,
-    /// Who.
-    pub actor: String,
-    /// When (UTC).
-    pub at: NaiveDateTime,
-    /// Why.
-    pub reason: String,
-    /// What, such as `failed.discard`.
-    pub action: &'static str,
-}
+use crate::{audit::Operation, hex::hex};
 
 /// Says why an operation was not carried out; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -62,44 +46,13 @@ fn held(replay: Option<&String>) -> String {
     replay.map_or_else(String::new, |id| format!(" in the replay {id}, which must be over first"))
 }
 
-impl Operation {
-    /// An operation that begins now.
-    pub fn new(clock: &Clock, action: &'static str, actor: &str, reason: &str) -> Self {
-        let at = clock.now();
-        let process = format!("{}:{}:{actor}", heartbeat::host(), std::process::id());
-        Self {
-            id: ids::operation(&process, action, &at.to_string()),
-            actor: actor.to_owned(),
-            at,
-            reason: reason.to_owned(),
-            action,
-        }
-    }
-
-    /// Its entry of the audit about one subject.
-    pub fn entry(&self, kind: &str, subject: &str, before: Option<String>, after: Option<String>) -> Entry {
-        Entry {
-            id: ids::audit(&self.id, kind, subject),
-            operation_id: self.id.clone(),
-            at: self.at,
-            actor: self.actor.clone(),
-            action: self.action.to_owned(),
-            kind: kind.to_owned(),
-            subject: subject.to_owned(),
-            reason: self.reason.clone(),
-            before,
-            after,
-        }
-    }
-
-    /// Entries about failed messages that changed their state.
-    pub(crate) fn entries(&self, changed: &[(String, State)], after: State) -> Vec<Entry> {
-        let text = |state: State| Some(state.as_text().to_owned());
-        changed
-            .iter()
-            .map(|(id, before)| self.entry(FAILED_MESSAGE, id, text(*before), text(after)))
-            .collect()
-    }
+/// Entries about failed messages that changed their state.
+pub fn entries(operation: &Operation, changed: &[(String, State)], after: State) -> Vec<Entry> {
+    let text = |state: State| Some(state.as_text().to_owned());
+    changed
+        .iter()
+        .map(|(id, before)| operation.entry(FAILED_MESSAGE, id, text(*before), text(after)))
+        .collect()
 }
 
 /// The kind of a failed message in the audit.
@@ -214,7 +167,7 @@ fn move_all(
         // What settled by itself between the two statements is left alone.
         let changed = failed_message::change(db, &ids, from, to, operation.at)?;
         moved.messages.retain(|(id, _)| changed.contains(id));
-        audit::write(db, &operation.entries(&moved.messages, to))?;
+        audit::write(db, &entries(operation, &moved.messages, to))?;
         Ok(moved)
     })
 }

@@ -21,10 +21,10 @@ use tracing::warn;
 use super::run_report;
 use crate::schedule::{CronSchedule, Misfire, Slot, Turn, turns};
 use crate::{
+    audit::Operation,
     broker::{Destination, Envelope, History, Lane, Outgoing},
     clock::Clock,
     config,
-    dead_letters::Operation,
     telemetry::Traceparent,
 };
 

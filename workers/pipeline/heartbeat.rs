@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, info};
 
 use crate::{
+    audit,
     broker::{Lane, RetryDelay},
     clock::Clock,
     fault::Fault,
@@ -158,7 +159,7 @@ impl Heartbeat {
     /// A process that begins now, with nothing paused.
     pub fn new(clock: &Clock) -> Self {
         let (now, pid) = (clock.now(), std::process::id());
-        let host = host();
+        let host = audit::host();
         let process = Worker {
             id: ids::worker(&host, pid, &now.to_string()),
             host,
@@ -342,12 +343,6 @@ impl Waiting {
         }
         counts
     }
-}
-
-/// Name of this host.
-pub fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The schedule and the runs of the nightly batch: slots are given out once, pages are added whole, leases change hands.
 
 use hosho::{
+    audit::Operation,
     clock::Clock,
-    dead_letters::Operation,
     jobs::{
         run::{self, Order, Settings, turn},
         run_report::Addresses,

@@ -1,8 +1,8 @@
 //! What is looked up by its ids is found by them, whatever else is asked of it.
 
 use hosho::{
+    audit::Operation,
     clock::Clock,
-    dead_letters::Operation,
     jobs::run::{self, Order},
 };
 use hosho_schema::messages::ChangeKindV1;

@@ -49,7 +49,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
         Err(failure) => {
             report.failure(
                 "database",
-                failure.text(),
+                failure.message(),
                 "bring it back, or correct database.url: every stage waits for it",
             );
             return None;
@@ -67,7 +67,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
             return None;
         }
         Err(failure) => {
-            report.failure("migrations", failure.text(), "`hosho migrate`");
+            report.failure("migrations", failure.message(), "`hosho migrate`");
             return None;
         }
     }
@@ -82,7 +82,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
             Some(told)
         }
         Err(failure) => {
-            report.failure("tables", failure.text(), "the log of the database tells more");
+            report.failure("tables", failure.message(), "the log of the database tells more");
             None
         }
     }

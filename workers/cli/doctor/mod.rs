@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{
-    CliError, print, print_json, printable,
+    Error, print, print_json, printable,
     selection::{Database, DatabaseArgs},
     wording::counted,
 };
@@ -32,7 +32,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -43,7 +43,7 @@ impl Args {
 enum Verdict {
     Ok,
     Warning,
-    CliError,
+    Error,
 }
 
 /// One line of the report.
@@ -77,12 +77,7 @@ impl Report {
     }
 
     fn failure(&mut self, what: &'static str, found: impl Into<String>, advice: impl Into<String>) {
-        self.add(Finding {
-            what,
-            verdict: Verdict::CliError,
-            found: found.into(),
-            advice: Some(advice.into()),
-        });
+        self.add(Finding { what, verdict: Verdict::Error, found: found.into(), advice: Some(advice.into()) });
     }
 
     fn add(&mut self, finding: Finding) {
@@ -90,7 +85,7 @@ impl Report {
             let word = match finding.verdict {
                 Verdict::Ok => "ok     ",
                 Verdict::Warning => "warning",
-                Verdict::CliError => "failure",
+                Verdict::Error => "failure",
             };
             print(format!("{word}  {:<18}  {}", finding.what, printable(&finding.found)));
             if let Some(advice) = &finding.advice {
@@ -101,11 +96,11 @@ impl Report {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let mut report = Report { findings: Vec::new(), json: args.json };
     house::look(&mut report, &config).await;
     let database = super::existing(&config)
-        .map_err(|failure| failure.text())
+        .map_err(|failure| failure.message())
         .and_then(|()| app::pool(&config).map_err(|error| crate::fault::chain(&error)))
         .map(|pool| Database { pool, clock: Clock::system() });
     let told = match database {
@@ -123,13 +118,13 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     } else {
         let count = |verdict| report.findings.iter().filter(|finding| finding.verdict == verdict).count();
         let (warnings, failures) =
-            (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::CliError), "failure"));
+            (counted(count(Verdict::Warning), "warning"), counted(count(Verdict::Error), "failure"));
         print(format!("{} ok, {warnings}, {failures}", count(Verdict::Ok)));
     }
     Ok(ExitCode::from(match worst {
         Verdict::Ok => 0,
         Verdict::Warning => 1,
-        Verdict::CliError => 4,
+        Verdict::Error => 4,
     }))
 }
 

@@ -8,11 +8,12 @@ use hosho_schema::{
 };
 
 use super::super::{
-    CliError, print, print_json, remark,
+    Error, print, print_json, remark,
     selection::{AuditArgs, Database, Selection, beginning, short},
     wording::counted,
 };
-use crate::dead_letters::{self, Left, LeftOut, Moved, Operation, OperationError};
+use crate::audit::Operation;
+use crate::dead_letters::{self, Left, LeftOut, Moved, OperationError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -63,11 +64,11 @@ impl Kept {
 
 type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Moved, OperationError>;
 
-pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, CliError> {
+pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Error> {
     change(&args, database, ("failed.discard", &OPEN, dead_letters::discard)).await
 }
 
-pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, CliError> {
+pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Error> {
     change(&args, database, ("failed.restore", &[State::Discarded], dead_letters::restore)).await
 }
 
@@ -75,7 +76,7 @@ async fn change(
     Args { selection, who, json }: &Args,
     database: &Database,
     (action, from, change): (&'static str, &[State], Change),
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let operation = who.operation(&database.clock, action)?;
     selection.require()?;
     let filter = selection.filter(database, from).await?;
@@ -119,16 +120,16 @@ pub(in crate::cli) fn tell_left(left: &[Left]) {
     }
 }
 
-pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, CliError> {
+pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Error> {
     let (text, group) = (args.text.trim().to_owned(), args.group.clone());
     // What is written down is its own reason.
     let operation = args.who.operation_or(&database.clock, "failed.note", &text)?;
     if text.is_empty() {
-        return Err(CliError::usage("the note is empty"));
+        return Err(Error::invalid("the note is empty"));
     }
     let groups = database.ask(move |db| failed_message::groups_by_prefix(db, &group)).await?;
     let [fingerprint] = groups.as_slice() else {
-        return Err(CliError::usage(format!("{:?} is not the beginning of one group", args.group))
+        return Err(Error::invalid(format!("{:?} is not the beginning of one group", args.group))
             .hint("`hosho failed groups` shows them"));
     };
     let fingerprint = fingerprint.clone();

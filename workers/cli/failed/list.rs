@@ -6,7 +6,7 @@ use hosho_schema::models::failed_message::{self, FailedMessage};
 
 use super::{
     super::{
-        CliError, harmless_json,
+        Error, harmless_json,
         moment::shown,
         print, print_json, printable,
         selection::{AuditArgs, Database, Page, Selection, nothing, short},
@@ -34,7 +34,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
     let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
     let (rows, all) = database
@@ -113,7 +113,7 @@ struct Exported {
 /// Messages read at a time.
 const CHUNK: usize = 500;
 
-pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, CliError> {
+pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Error> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
     let ids: Vec<String> = database
         .ask(move |db| failed_message::select(db, &filter))
@@ -140,7 +140,7 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
     }
     for chunk in ids.chunks(CHUNK) {
         for row in super::read(database, chunk.to_vec()).await? {
-            let line = serde_json::to_string(&exported(&row, args.reveal)).map_err(CliError::internal)?;
+            let line = serde_json::to_string(&exported(&row, args.reveal)).map_err(Error::unavailable)?;
             print(harmless_json(&line));
         }
     }

@@ -15,7 +15,7 @@ use hosho_schema::models::failed_message::{FailedMessage, OPEN, State};
 use serde::Serialize;
 
 use super::{
-    CliError,
+    Error,
     moment::utc,
     replay,
     selection::{Database, DatabaseArgs},
@@ -56,12 +56,12 @@ enum Sub {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Sub::Groups(args) => groups::run(args, &database).await,
@@ -157,7 +157,7 @@ impl Shown {
 }
 
 /// Reads failed messages, all of which must exist.
-async fn read(database: &Database, ids: Vec<String>) -> Result<Vec<FailedMessage>, CliError> {
+async fn read(database: &Database, ids: Vec<String>) -> Result<Vec<FailedMessage>, Error> {
     use hosho_schema::{db::DbError, models::failed_message};
     let rows = database
         .ask(move |db| {

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     super::{
-        CliError, audit as audit_command, harmless_json,
+        Error, audit as audit_command, harmless_json,
         moment::{local, utc},
         print, print_json, printable, remark,
         selection::{AuditArgs, Database, beginning, complete_one},
@@ -76,7 +76,7 @@ struct Tried {
     text: Option<String>,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
     let id = complete_one(database, &args.id).await?;
     if args.reveal && !args.who.dry_run {
         let (operation, id) = (args.who.operation(&database.clock, "failed.reveal")?, id.clone());
@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Cli
         })
         .await?;
     let (Some(row), attempts, entries, note) = found else {
-        return Err(CliError::found(anyhow::anyhow!("it is gone")));
+        return Err(Error::conflict(anyhow::anyhow!("it is gone")));
     };
     let told = told(&row, attempts, &entries, note, reveal);
     if args.json {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{super::table, CliError, ShownAcceptance, kinds, print, print_json, printable, products};
+use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
 use crate::reference::obligees::Registry;
 
 /// An obligee in the list, as JSON.
@@ -16,7 +16,7 @@ struct Shown<'a> {
     electronic: Vec<ShownAcceptance>,
 }
 
-pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, CliError> {
+pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Error> {
     if json {
         let shown: Vec<_> = registry
             .iter()

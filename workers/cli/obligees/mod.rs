@@ -14,7 +14,7 @@ use clap::Subcommand;
 use hosho_schema::messages::{ProductV1, WorksKindV1};
 use serde::Serialize;
 
-use super::{CliError, print, print_json, printable, wording::counted};
+use super::{Error, print, print_json, printable, wording::counted};
 use crate::{
     app,
     config::Config,
@@ -71,7 +71,7 @@ fn day(text: &str) -> Result<NaiveDate, String> {
     day.ok_or_else(|| "a day is written YYYY-MM-DD, such as 2026-04-01".to_owned())
 }
 
-pub(super) fn run(args: Args, config: &Config) -> Result<ExitCode, CliError> {
+pub(super) fn run(args: Args, config: &Config) -> Result<ExitCode, Error> {
     match args.command {
         Sub::List { json } => list::run(&app::obligees(config)?, json),
         Sub::Show { code, on, json } => show::run(&app::obligees(config)?, &code, on, json),
@@ -94,16 +94,16 @@ struct ShownProblem {
     text: String,
 }
 
-fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, CliError> {
+fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let (count, problems) = match Registry::load(folder.or(config.data.folder.as_deref())) {
         Ok(registry) => (Some(registry.iter().count()), Vec::new()),
         Err(RegistryError::Invalid { problems }) => (None, problems.0),
         Err(error @ RegistryError::ListFolder { .. }) if folder.is_some() => {
-            let error = CliError::usage(format!("{:#}", anyhow::Error::new(error)));
+            let error = Error::invalid(format!("{:#}", anyhow::Error::new(error)));
             return Err(error.hint("give the folder that holds obligees/, as data.folder would name it"));
         }
         Err(error) => {
-            return Err(CliError::found(error).hint(
+            return Err(Error::conflict(error).hint(
                 "a folder of data holds obligees/*.toml, UTF-8; see data.folder in config/default.toml",
             ));
         }
@@ -122,7 +122,7 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
         }
     }
     if wrong {
-        return Err(CliError::found(anyhow::anyhow!(told))
+        return Err(Error::conflict(anyhow::anyhow!(told))
             .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
     }
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{super::table, CliError, ShownAcceptance, kinds, print, print_json, printable, products};
+use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
 use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
@@ -38,7 +38,7 @@ pub(super) fn run(
     code: &str,
     on: Option<NaiveDate>,
     json: bool,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let (Some(obligee), Some(origins)) = (registry.get(code), registry.origins(code)) else {
         return Err(unknown(registry, code));
     };
@@ -54,7 +54,7 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn unknown(registry: &Registry, code: &str) -> CliError {
+fn unknown(registry: &Registry, code: &str) -> Error {
     let likeness = |obligee: &Obligee| {
         let typed = code.trim();
         let is_named = !typed.is_empty() && (obligee.name.contains(typed) || obligee.title.contains(typed));
@@ -72,7 +72,7 @@ fn unknown(registry: &Registry, code: &str) -> CliError {
         .map(|(_, obligee)| format!("{} ({})", printable(&obligee.code), printable(&obligee.name)))
         .collect();
     let hint = if alike.is_empty() { String::new() } else { format!("did you mean {}? ", alike.join(", ")) };
-    CliError::found(anyhow::anyhow!("there is no obligee {:?}", printable(code)))
+    Error::conflict(anyhow::anyhow!("there is no obligee {:?}", printable(code)))
         .hint(format!("{hint}`hosho obligees list` has all codes"))
 }
 

@@ -14,7 +14,7 @@ use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::watch;
 
-use super::{CliError, embedded::Embedded, enqueue, input};
+use super::{Error, embedded::Embedded, enqueue, input};
 use crate::{
     app::App,
     broker::{Broker, Consumer, Lane, Source, memory::Memory},
@@ -59,14 +59,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Args {
     /// The settings of the embedded mode.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         embedded(&self.out, self.verbose)
     }
 }
 
 /// The settings of the embedded mode, on a folder.
-pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, CliError> {
-    let out = out.to_str().ok_or_else(|| CliError::usage("--out must be valid UTF-8"))?;
+pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Error> {
+    let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
     let mut overrides = vec![
         ("broker.url", "memory:".to_owned()),
         ("database.url", format!("sqlite:{out}/hosho.sqlite")),
@@ -83,7 +83,7 @@ pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, S
     Ok(overrides)
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let records = input::read(&args.files)?;
     let mut embedded = Embedded::open(&args.out, &config).await?;
     let services = Arc::clone(&embedded.services);
@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
 
     embedded.start(&config, &[Lane::Live]);
     let broker = Arc::clone(&embedded.broker);
-    let events = broker.consume(Source::Events, u16::MAX).await.map_err(CliError::internal)?;
+    let events = broker.consume(Source::Events, u16::MAX).await.map_err(Error::unavailable)?;
     let bar = bar(records.len() as u64, "answers and guarantees");
     let counter = tokio::spawn(count(events, bar.clone()));
 
@@ -115,7 +115,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     counter.abort();
     bar.finish_and_clear();
     if interrupted {
-        return Err(CliError::found(anyhow::anyhow!("interrupted; what was begun is kept"))
+        return Err(Error::conflict(anyhow::anyhow!("interrupted; what was begun is kept"))
             .hint("run the same command again to finish what is left"));
     }
     let report = report::gather(&services, &records, &before, began, resumed, &args.out).await?;
@@ -123,25 +123,25 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
 }
 
 /// Queues what an earlier run left between two stages; the database remembers it.
-async fn resume(services: &Arc<App>, broker: &dyn Broker) -> Result<usize, CliError> {
+async fn resume(services: &Arc<App>, broker: &dyn Broker) -> Result<usize, Error> {
     let from = Arc::clone(services);
     let messages = tokio::task::spawn_blocking(move || recover::everything(&from))
         .await
-        .map_err(CliError::internal)?
-        .map_err(|fault| CliError::unavailable(anyhow::anyhow!(fault.to_string())))?;
+        .map_err(Error::unavailable)?
+        .map_err(|fault| Error::unavailable(anyhow::anyhow!(fault.to_string())))?;
     let count = messages.len();
-    let mut publisher = broker.publisher().await.map_err(CliError::internal)?;
-    publisher.publish(messages).await.map_err(CliError::internal)?;
+    let mut publisher = broker.publisher().await.map_err(Error::unavailable)?;
+    publisher.publish(messages).await.map_err(Error::unavailable)?;
     Ok(count)
 }
 
 /// Gives all records to the pipeline, a part at a time: the next when half of what is under way is done.
-async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), CliError> {
-    let mut publisher = memory.publisher().await.map_err(CliError::internal)?;
+async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), Error> {
+    let mut publisher = memory.publisher().await.map_err(Error::unavailable)?;
     let (mut left, mut part) = (records, FIRST);
     while !left.is_empty() {
         let (next, rest) = left.split_at(left.len().min(part));
-        publisher.publish(next.iter().map(enqueue::message).collect()).await.map_err(CliError::internal)?;
+        publisher.publish(next.iter().map(enqueue::message).collect()).await.map_err(Error::unavailable)?;
         // A brake, not a barrier.
         let _ = tokio::time::timeout(PATIENCE, memory.at_most(part / 2)).await;
         (left, part) = (rest, PART.min(part * 2));

@@ -24,7 +24,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::super::{CliError, input::Record, print, print_json, printable, table};
+use super::super::{Error, input::Record, print, print_json, printable, table};
 use crate::{
     app::App,
     domain::{changes as domain_changes, violation::Violation, wording},
@@ -119,7 +119,7 @@ struct Failed {
 }
 
 /// Reads what is known of the records before anything is done.
-pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Before, CliError> {
+pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Before, Error> {
     let mut before = Before { known: HashSet::new(), complete: HashSet::new() };
     for found in read(services, records).await?.into_values() {
         before.known.insert(found.application.id.clone());
@@ -133,10 +133,7 @@ pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Bef
     Ok(before)
 }
 
-async fn read(
-    services: &Arc<App>,
-    records: &[Record],
-) -> Result<HashMap<String, ApplicationStatus>, CliError> {
+async fn read(services: &Arc<App>, records: &[Record]) -> Result<HashMap<String, ApplicationStatus>, Error> {
     let ids: Vec<String> = records
         .iter()
         .filter_map(Record::identity)
@@ -164,7 +161,7 @@ pub(super) async fn gather(
     began: NaiveDateTime,
     resumed: usize,
     out: &Path,
-) -> Result<Report, CliError> {
+) -> Result<Report, Error> {
     let found = read(services, records).await?;
     let failures = services
         .with_database("cannot read what failed", move |db| {
@@ -258,7 +255,7 @@ async fn changes(
     records: &[Record],
     out: &Path,
     report: &mut Report,
-) -> Result<(), CliError> {
+) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for record in records.iter().filter(|record| record.is_change()) {
         let Some((id, sha256)) = amend::identity(&record.payload).filter(|(id, _)| seen.insert(id.clone()))
@@ -367,7 +364,7 @@ fn named(
     revision: &CertificateStatus,
     kind: Kind,
     number: &str,
-) -> Result<Option<PathBuf>, CliError> {
+) -> Result<Option<PathBuf>, Error> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {
         return Ok(None);
@@ -394,7 +391,7 @@ fn named(
         .create(&folder)
         .and_then(|()| link(&out.join("documents").join(&document.location), &name));
     linked.map_err(|error| {
-        CliError::unavailable(anyhow::Error::new(error).context(format!("cannot name {}", name.display())))
+        Error::unavailable(anyhow::Error::new(error).context(format!("cannot name {}", name.display())))
     })?;
     Ok(Some(name))
 }
@@ -432,7 +429,7 @@ fn mail_file(out: &Path, revision: &CertificateStatus) -> Option<PathBuf> {
 
 impl Report {
     /// Prints it, and gives the exit code.
-    pub(super) fn print(&self, json: bool) -> Result<ExitCode, CliError> {
+    pub(super) fn print(&self, json: bool) -> Result<ExitCode, Error> {
         if json {
             print_json(self)?;
         } else {

@@ -9,7 +9,7 @@ use hosho_schema::{
 
 use super::{
     super::{
-        CliError,
+        Error,
         failed::{Kept, tell_left},
         print, print_json,
         selection::{AuditArgs, Database, Selection, short},
@@ -59,7 +59,7 @@ pub(in crate::cli) async fn begin(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let operation = args.who.operation(&database.clock, "failed.replay")?;
     args.selection.require()?;
     let filter = args.selection.filter(database, &[]).await?;
@@ -93,7 +93,7 @@ pub(in crate::cli) async fn begin(
     };
     let frozen = database.ask(move |db| replay_job::begin(db, &operation, &order)).await?;
     let Some(replay) = frozen else {
-        return Err(CliError::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
+        return Err(Error::conflict(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
             .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
     };
     let first = replay.canary.min(replay.total);
@@ -125,7 +125,7 @@ struct Counted {
     left: Vec<Left>,
 }
 
-async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, CliError> {
+async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, Error> {
     let mut states = OPEN.to_vec();
     if force {
         states.push(State::Resolved);

@@ -13,7 +13,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     super::{
-        CliError,
+        Error,
         embedded::Embedded,
         printable, process, remark,
         selection::{Database, short},
@@ -22,13 +22,12 @@ use super::{
     Where, hold, tell,
 };
 use crate::{
-    app,
+    app, audit,
     broker::{Broker, Lane},
     clock::Clock,
     config::Config,
     jobs::replay as replay_job,
     jobs::replay::{Driver, Ended},
-    pipeline::heartbeat,
 };
 
 /// Drives a replay to its end: with the workers there are, or, on a folder of `hosho process`, by working it off here.
@@ -37,7 +36,7 @@ pub(super) async fn drive(
     place: &Where<'_>,
     config: &Config,
     json: bool,
-) -> Result<ExitCode, CliError> {
+) -> Result<ExitCode, Error> {
     let ended = match place.out {
         None => {
             let (ask, stop) = watch::channel(false);
@@ -67,13 +66,13 @@ pub(super) async fn drive(
     tell(&now, json)?;
     match ended {
         Ended::Complete => Ok(ExitCode::from(u8::from(now.failed_again > 0))),
-        Ended::Stopped(why) => Err(CliError::found(anyhow::anyhow!("the replay stopped by itself: {why}"))
+        Ended::Stopped(why) => Err(Error::conflict(anyhow::anyhow!("the replay stopped by itself: {why}"))
             .hint("what was not sent is as it was; `hosho failed groups` tells what failed again")),
         Ended::ByOthers => {
-            Err(CliError::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
+            Err(Error::conflict(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
         }
         Ended::Driven => Err(driven()),
-        Ended::Interrupted => Err(CliError::found(anyhow::anyhow!(
+        Ended::Interrupted => Err(Error::conflict(anyhow::anyhow!(
             "interrupted; the replay goes on with `hosho replay resume {} --reason …`",
             short(&id)
         ))),
@@ -81,8 +80,8 @@ pub(super) async fn drive(
 }
 
 /// Says that a replay has its driver.
-pub(super) fn driven() -> CliError {
-    CliError::found(anyhow::anyhow!("another process drives it"))
+pub(super) fn driven() -> Error {
+    Error::conflict(anyhow::anyhow!("another process drives it"))
         .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
 }
 
@@ -94,7 +93,7 @@ fn driver(
     stop: watch::Receiver<bool>,
 ) -> Driver {
     let clock = Clock::system();
-    let name = format!("{} {}", heartbeat::host(), std::process::id());
+    let name = format!("{} {}", audit::host(), std::process::id());
     let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));
     Driver {
         pool,

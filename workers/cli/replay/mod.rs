@@ -18,7 +18,7 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    CliError,
+    Error,
     moment::{local, utc},
     print, print_json, printable,
     selection::{AuditArgs, Database, DatabaseArgs, Page, beginning, complete_replay, short},
@@ -79,7 +79,7 @@ struct SteerArgs {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -157,7 +157,7 @@ impl Shown {
     }
 }
 
-fn tell(shown: &Shown, json: bool) -> Result<(), CliError> {
+fn tell(shown: &Shown, json: bool) -> Result<(), Error> {
     if json {
         return print_json(shown);
     }
@@ -165,7 +165,7 @@ fn tell(shown: &Shown, json: bool) -> Result<(), CliError> {
     Ok(())
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let (out, json) = (args.place.out.clone(), args.json);
     let database = DatabaseArgs::database(&config).await?;
     let place = Where { database: &database, out: out.as_deref() };
@@ -182,7 +182,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError
     }
 }
 
-async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, CliError> {
+async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
     let mut replays = database
         .ask(move |db| {
@@ -231,7 +231,7 @@ struct Where<'a> {
 
 impl Where<'_> {
     /// How a replay stands.
-    async fn look(&self, id: &str) -> Result<Shown, CliError> {
+    async fn look(&self, id: &str) -> Result<Shown, Error> {
         let (id, now, has_workers) = (id.to_owned(), self.database.clock.now(), self.out.is_none());
         let found = self
             .database
@@ -246,11 +246,11 @@ impl Where<'_> {
                 Ok(Some(Shown { held_up, ..Shown::of(&replay, progress, now) }))
             })
             .await?;
-        found.ok_or_else(|| CliError::found(anyhow::anyhow!("it is gone")))
+        found.ok_or_else(|| Error::conflict(anyhow::anyhow!("it is gone")))
     }
 }
 
-async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Action, json: bool) -> Result<ExitCode, CliError> {
+async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Action, json: bool) -> Result<ExitCode, Error> {
     let (action, verb) = match wish {
         Action::Pause => ("replay.pause", "pause"),
         Action::Resume => ("replay.resume", "resume"),
@@ -268,7 +268,7 @@ async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Action, json: bool) ->
     let now = place.look(&id).await?;
     tell(&now, json)?;
     if !done {
-        return Err(CliError::found(anyhow::anyhow!("it is {}: there is nothing to {verb}", now.state)));
+        return Err(Error::conflict(anyhow::anyhow!("it is {}: there is nothing to {verb}", now.state)));
     }
     if args.who.dry_run && !json {
         print(format!("It would be asked to {verb}. Nothing was changed."));
@@ -276,19 +276,14 @@ async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Action, json: bool) ->
     Ok(ExitCode::SUCCESS)
 }
 
-async fn resume(
-    place: &Where<'_>,
-    args: SteerArgs,
-    config: &Config,
-    json: bool,
-) -> Result<ExitCode, CliError> {
+async fn resume(place: &Where<'_>, args: SteerArgs, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let operation = args.who.operation(&place.database.clock, "replay.resume")?;
     let id = complete_replay(place.database, &args.id).await?;
     let now = place.look(&id).await?;
     if !now.is(replay::State::Paused) && !now.is(replay::State::Running) {
         tell(&now, json)?;
         return Err(
-            CliError::found(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one")
+            Error::conflict(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one")
         );
     }
     shared::require(place.out, config)?;
@@ -314,7 +309,7 @@ async fn resume(
         })
         .await?;
     if !done {
-        return Err(CliError::found(anyhow::anyhow!("somebody else steered it just now"))
+        return Err(Error::conflict(anyhow::anyhow!("somebody else steered it just now"))
             .hint("`hosho replay status` tells how it stands"));
     }
     drive(id, place, config, json).await

@@ -37,7 +37,7 @@ use self::{
     report::{Checked, Report, Unreadable},
     words::Language,
 };
-use super::{CliError, existing, input, printable_lines};
+use super::{Error, existing, input, printable_lines};
 use crate::{app, clock::Clock, config::Config, domain::wareki};
 
 /// Check applications in files; issues nothing and writes nothing
@@ -111,16 +111,16 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, CliError> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.out.as_deref().map_or(Ok(Vec::new()), super::database_of)
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, CliError> {
-    tokio::task::spawn_blocking(move || check(&args, &config)).await.map_err(CliError::internal)?
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    tokio::task::spawn_blocking(move || check(&args, &config)).await.map_err(Error::unavailable)?
 }
 
-fn check(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
+fn check(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     let today = args.on.unwrap_or_else(|| wareki::in_tokyo(Clock::system().now()).date_naive());
     let looks_back = args.database || args.out.is_some();
     let judge = Judge {
@@ -138,10 +138,9 @@ fn check(args: &Args, config: &Config) -> Result<ExitCode, CliError> {
             Ok(bytes) => asks_interim |= check_file(file, &bytes, &judge, &mut history, &mut report)?,
             Err(error) => {
                 let failure =
-                    CliError::unavailable(anyhow::anyhow!("cannot read {}: {error}", input::name(file)))
-                        .hint(
-                            "give files of JSON Lines, JSON arrays or JSON objects, or - for standard input",
-                        );
+                    Error::unavailable(anyhow::anyhow!("cannot read {}: {error}", input::name(file))).hint(
+                        "give files of JSON Lines, JSON arrays or JSON objects, or - for standard input",
+                    );
                 tell(&failure);
                 report.unreadable(Unreadable { file: shown(file), problem: error.to_string() });
             }
@@ -164,7 +163,7 @@ fn check_file(
     judge: &Judge,
     history: &mut History,
     report: &mut Report,
-) -> Result<bool, CliError> {
+) -> Result<bool, Error> {
     let name: Arc<str> = shown(file).into();
     let mut asks_interim = false;
     for portion in input::pieces(bytes).chunks(PORTION) {
@@ -182,7 +181,7 @@ fn check_file(
                 history.decide(alone, &stored, &Place { file: Arc::clone(&name), line: piece.at.line })
             })
             .collect::<Result<Vec<_>, _>>()
-            .map_err(CliError::unavailable)?;
+            .map_err(Error::unavailable)?;
         let checked: Vec<Checked> = decided
             .into_par_iter()
             .zip(portion)
@@ -199,15 +198,15 @@ fn shown(file: &Path) -> String {
 }
 
 /// Opens the database, and makes sure of it before anything is told.
-fn database(config: &Config) -> Result<hosho_schema::db::Connection, CliError> {
+fn database(config: &Config) -> Result<hosho_schema::db::Connection, Error> {
     existing(config)?;
     let mut connection = app::pool(config)?.get().map_err(unreachable_database)?;
     history::probe(&mut connection).map_err(unreachable_database)?;
     Ok(connection)
 }
 
-fn unreachable_database(error: hosho_schema::db::DbError) -> CliError {
-    CliError::unavailable(error).hint(
+fn unreachable_database(error: hosho_schema::db::DbError) -> Error {
+    Error::unavailable(error).hint(
         "is database.url right, the server up, and are the tables up to date (`hosho migrate --check`)?",
     )
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     super::{
-        CliError, harmless_json,
+        Error, harmless_json,
         input::{Piece, Position},
         is_obeyed, print, printable,
     },
@@ -115,8 +115,8 @@ impl Checked {
         text
     }
 
-    fn json(&self) -> Result<String, CliError> {
-        let text = serde_json::to_string_pretty(self).map_err(CliError::internal)?;
+    fn json(&self) -> Result<String, Error> {
+        let text = serde_json::to_string_pretty(self).map_err(Error::unavailable)?;
         let text = if text.chars().any(|character| character != '\n' && is_obeyed(character)) {
             harmless_json(&text)
         } else {
@@ -154,7 +154,7 @@ impl Report {
     }
 
     /// Tells the next applications.
-    pub(super) fn add(&mut self, checked: &[Checked]) -> Result<(), CliError> {
+    pub(super) fn add(&mut self, checked: &[Checked]) -> Result<(), Error> {
         for checked in checked {
             self.summary.count(checked);
         }
@@ -184,7 +184,7 @@ impl Report {
     }
 
     /// Ends the answer.
-    pub(super) fn end(&self) -> Result<(), CliError> {
+    pub(super) fn end(&self) -> Result<(), Error> {
         match self.format {
             Format::Lines => {}
             Format::Table => print(self.words.paragraph(&self.summary.line())),
@@ -193,9 +193,7 @@ impl Report {
                     print(format!("    {last}"));
                 }
                 let indented = |value: Result<String, serde_json::Error>| {
-                    Ok::<_, CliError>(
-                        harmless_json(&value.map_err(CliError::internal)?).replace('\n', "\n  "),
-                    )
+                    Ok::<_, Error>(harmless_json(&value.map_err(Error::unavailable)?).replace('\n', "\n  "))
                 };
                 let unreadable = indented(serde_json::to_string_pretty(&self.unreadable))?;
                 let summary = indented(serde_json::to_string_pretty(&self.summary))?;

@@ -30,7 +30,8 @@ use hosho_schema::{
 use tokio::sync::watch;
 use tracing::warn;
 
-use crate::dead_letters::{Operation, OperationError};
+use crate::audit::Operation;
+use crate::dead_letters::{self, OperationError};
 use crate::{
     broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, RetryDelay},
     clock::Clock,
@@ -120,7 +121,7 @@ pub fn begin(
     };
     db.transaction(|db| {
         let Some((replay, messages)) = replay::create(db, &new, &filter, &from)? else { return Ok(None) };
-        let mut entries = operation.entries(&messages, State::Replaying);
+        let mut entries = dead_letters::entries(operation, &messages, State::Replaying);
         entries.push(operation.entry("replay", &replay.id, None, Some(replay.selection.clone())));
         audit::write(db, &entries)?;
         Ok(Some(replay))

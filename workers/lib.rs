@@ -16,7 +16,6 @@ pub mod jobs;
 pub mod keys;
 pub mod mail;
 pub mod operations;
-pub mod pdf;
 pub mod pipeline;
 pub mod redact;
 pub mod reference;
@@ -24,3 +23,5 @@ pub mod schedule;
 pub mod secret;
 pub mod stages;
 pub mod telemetry;
+
+pub use hosho_pdf as pdf;

@@ -9,7 +9,6 @@ use lopdf::{Dictionary, Object, StringFormat, dictionary};
 use sha2::{Digest, Sha256};
 
 use super::Info;
-use crate::hex::hex;
 
 /// What wrote the file.
 pub(super) const PRODUCER: &str = concat!("hosho ", env!("CARGO_PKG_VERSION"));
@@ -93,7 +92,7 @@ pub(super) fn xmp(info: &Info) -> String {
         let _ = writeln!(
             xmp,
             "<hosho:dataSha256>{}</hosho:dataSha256>",
-            hex(&Sha256::digest(&attachment.content))
+            hex::encode(Sha256::digest(&attachment.content))
         );
     }
     xmp.push_str("</rdf:Description>\n");

@@ -17,7 +17,6 @@ use png::{ColorType, Decoder, Limits, Transformations};
 use sha2::{Digest, Sha256};
 
 use super::deflate;
-use crate::hex::hex;
 
 /// Says why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +136,7 @@ impl Picture {
             channels: if is_grey { 1 } else { 3 },
             color,
             alpha,
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: hex::encode(Sha256::digest(bytes)),
         })
     }
 }

@@ -79,7 +79,7 @@ impl PdfError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pdf::test_fonts;
+    use crate::test_fonts;
 
     fn excerpt(markup: &str) -> Option<String> {
         review(markup, test_fonts(), &Pictures::new()).unwrap_err().excerpt(markup)

@@ -266,7 +266,7 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::pdf::fonts::{Style, tests::fonts};
+    use crate::fonts::{Style, tests::fonts};
 
     fn program(subset: &Subset, face: &Face) -> Vec<u8> {
         let (stream, length) = subset.program(face);
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn composite_glyphs_are_flattened_to_the_same_shape() {
-        let path = crate::pdf::FontPaths::system().unwrap().gothic[1].clone();
+        let path = crate::FontPaths::system().unwrap().gothic[1].clone();
         let bytes = std::fs::read(path).unwrap();
         let original = ttf_parser::Face::parse(&bytes, 0).unwrap();
         let face = Face::parse(&bytes).unwrap();

@@ -1,6 +1,9 @@
 //! Documents, judged from outside: by the tools that others read them with, and by their bytes.
 
+mod conformance;
+mod faces;
 mod full_disk;
+mod hostile;
 mod memory;
 mod round_trip;
 mod same_bytes;
@@ -59,6 +62,15 @@ fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && complaint.is_empty(), "{program}: {complaint}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether qpdf reads a document without an error or a warning.
+fn is_sound(pdf: &[u8]) -> bool {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pdf).unwrap();
+    let mut command = Command::new("qpdf");
+    command.arg("--check").arg(file.path());
+    run(command).status.success()
 }
 
 /// How many cases or documents a test takes, unless the environment says.

@@ -5,7 +5,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::metadata::Claim;
 use super::{File, Report, dictionary, plain};
-use crate::hex::hex;
 
 pub(super) fn check(file: &File, claim: &Claim, report: &mut Report) {
     let specifications: Vec<&Dictionary> =
@@ -78,7 +77,7 @@ pub(super) fn check(file: &File, claim: &Claim, report: &mut Report) {
                 "attached data cannot be read",
             );
         }
-        hashes.push(hex(&Sha256::digest(&bytes)));
+        hashes.push(hex::encode(Sha256::digest(&bytes)));
     }
     let is_told = claim.data.as_ref().is_some_and(|hash| hashes.contains(hash));
     report.expect(is_told, "6.8", "the metadata does not hold the hash of an attachment");

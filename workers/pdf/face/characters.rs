@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_map_is_that_of_the_font() {
-        let paths = crate::pdf::FontPaths::system().unwrap();
+        let paths = crate::FontPaths::system().unwrap();
         for file in [&paths.mincho[0], &paths.mincho[1]] {
             let bytes = std::fs::read(file).unwrap();
             let face = ttf_parser::Face::parse(&bytes, 0).unwrap();

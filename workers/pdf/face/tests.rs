@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::*;
-use crate::pdf::FontPaths;
+use crate::FontPaths;
 
 const NOTO: [&str; 2] = ["Noto Serif CJK JP", "Noto Sans CJK JP"];
 const BIZ: [&str; 2] = ["BIZ UDMincho", "BIZ UDGothic"];
@@ -391,24 +391,4 @@ fn a_broken_curve_is_no_glyph() {
     assert!(kanji.iter().all(|character| face.lists(*character)));
     assert!(drawn > 100 && drawn < kanji.len() - 100, "{drawn}");
     assert!(face.glyph(' ', None).is_some_and(|blank| face.program(blank).is_empty()));
-}
-
-#[test]
-fn faces_of_all_kinds_draw_every_template() {
-    for (mincho, gothic, packages) in [
-        (NOTO[0], NOTO[1], "fonts-noto-cjk"),
-        ("BIZ UDMincho,VL Gothic", BIZ[1], "fonts-morisawa-bizud-mincho, fonts-morisawa-bizud-gothic"),
-    ] {
-        let first = mincho.split(',').next().unwrap();
-        if [first, gothic]
-            .iter()
-            .any(|name| installed("faces_of_all_kinds_draw_every_template", name, packages).is_none())
-        {
-            continue;
-        }
-        let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
-        let press = crate::app::proved_press(&crate::config::Config::load(None, &settings).unwrap()).unwrap();
-        let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
-        assert_eq!(press.fonts().missing(text), Vec::<char>::new(), "{mincho}");
-    }
 }

@@ -15,7 +15,6 @@ pub use files::{FontFile, FontPaths};
 
 use super::face::Face;
 use super::text;
-use crate::hex::hex;
 
 /// A style of letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +88,7 @@ impl Fonts {
                 hash.update(files[at].face.unwrap_or(0).to_be_bytes());
             }
         }
-        let identity = hex(&hash.finalize());
+        let identity = hex::encode(hash.finalize());
         let mut marks: Vec<char> = faces.iter().flat_map(Face::marks).collect();
         marks.sort_unstable();
         marks.dedup();
@@ -100,7 +99,10 @@ impl Fonts {
 
     /// What was loaded, each face once: PostScript name, file, and SHA-256 of the file as lower-case hex.
     pub fn loaded(&self) -> impl Iterator<Item = (&str, &FontFile, String)> {
-        self.faces.iter().zip(&self.files).map(|(face, file)| (face.name.as_str(), file, hex(&face.digest)))
+        self.faces
+            .iter()
+            .zip(&self.files)
+            .map(|(face, file)| (face.name.as_str(), file, hex::encode(face.digest)))
     }
 
     /// SHA-256 over all faces in their order, as lower-case hex: the fonts' part of a document's identity.

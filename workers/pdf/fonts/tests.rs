@@ -214,6 +214,6 @@ fn each_face_is_told_once_with_its_hash() {
         ["IPAexMincho", "VL-Gothic-Regular", "IPAexGothic"]
     );
     for (_, file, hash) in loaded {
-        assert_eq!(hash, hex(&Sha256::digest(std::fs::read(file).unwrap())));
+        assert_eq!(hash, hex::encode(Sha256::digest(std::fs::read(file).unwrap())));
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use qrcodegen::{Mask, QrCode, QrCodeEcc, QrSegment, Version};
 
 use super::{Align, EPSILON, Layout, Piece, Position, offset, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Element, Modules, Place, Tag};
-use crate::pdf::markup::Image;
+use crate::PdfError;
+use crate::display::{Element, Modules, Place, Tag};
+use crate::markup::Image;
 
 /// Light modules around a QR code (its standard asks for four).
 const QUIET: f64 = 4.0;

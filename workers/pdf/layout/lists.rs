@@ -2,9 +2,9 @@
 
 use super::paragraph::measured;
 use super::{Layout, Piece, Position, overflow, single};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Place, Tag};
-use crate::pdf::markup::{Letters, List};
+use crate::PdfError;
+use crate::display::{Place, Tag};
+use crate::markup::{Letters, List};
 
 impl Layout<'_> {
     /// The pieces of the items, the label of each drawn with its first.

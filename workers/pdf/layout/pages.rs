@@ -1,8 +1,8 @@
 //! Cutting a column of pieces into pages.
 
 use super::{EPSILON, Piece, Top, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::Page;
+use crate::PdfError;
+use crate::display::Page;
 
 /// More pages than any form of this business: a text that long is a mistake.
 const MOST_PAGES: usize = 50;
@@ -62,7 +62,7 @@ fn chains(pieces: &[Piece]) -> Vec<f64> {
     chains
 }
 
-fn repetition(top: &Top) -> impl Iterator<Item = crate::pdf::display::Element> {
+fn repetition(top: &Top) -> impl Iterator<Item = crate::display::Element> {
     top.elements.iter().cloned()
 }
 

@@ -1,12 +1,12 @@
 //! Lines of text: letters with their faces, lines with their places, and runs of one face.
 
 use super::{Layout, Piece, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{self, Element, Ink, Place, Run};
-use crate::pdf::fonts::{Fonts, Style};
-use crate::pdf::lines::{self, Letter, Room};
-use crate::pdf::markup::{Align, Letters, Position, Span, Text};
-use crate::pdf::text::{is_selector, joins};
+use crate::PdfError;
+use crate::display::{self, Element, Ink, Place, Run};
+use crate::fonts::{Fonts, Style};
+use crate::lines::{self, Letter, Room};
+use crate::markup::{Align, Letters, Position, Span, Text};
+use crate::text::{is_selector, joins};
 
 /// Where the baseline stands within the em square: both IPAex faces have 880 above and 120 below.
 const ASCENT: f64 = 0.88;
@@ -184,8 +184,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pdf::lines::{never_first, never_last};
-    use crate::pdf::{Pictures, markup, test_fonts, text};
+    use crate::lines::{never_first, never_last};
+    use crate::{Pictures, markup, test_fonts, text};
 
     fn span(text: &str) -> [Span; 1] {
         [Span { text: text.to_owned(), style: Style::Mincho }]

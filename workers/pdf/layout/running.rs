@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use super::{Layout, overflow, single};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Element, Ink, Page, Place};
-use crate::pdf::fonts::Style;
-use crate::pdf::markup::{Align, Letters, PAGES, Position, Running, Sheet, Span, Text};
+use crate::PdfError;
+use crate::display::{Element, Ink, Page, Place};
+use crate::fonts::Style;
+use crate::markup::{Align, Letters, PAGES, Position, Running, Sheet, Span, Text};
 
 /// How much of a margin lies between the edge of the paper and its header; a footer hangs as far from its page's text.
 const OUTSIDE: f64 = 0.62;

@@ -2,8 +2,8 @@
 
 use super::paragraph::{measured, run};
 use super::{Block, EPSILON, Layout, Letters, Piece, Position, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Element, Ink, Letter, Place, Tag};
+use crate::PdfError;
+use crate::display::{Element, Ink, Letter, Place, Tag};
 
 /// The gap between groups of a key, in 1/1000 em.
 const KEY_GAP: i16 = 450;

@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use super::shapes::line;
 use super::{EPSILON, Layout, Piece, Position, Top, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Element, Ink, NodeId, Place, Tag};
-use crate::pdf::markup::{Border, Cell, Row, Table, Vertical, Width};
+use crate::PdfError;
+use crate::display::{Element, Ink, NodeId, Place, Tag};
+use crate::markup::{Border, Cell, Row, Table, Vertical, Width};
 
 /// Space between the text of a cell and its left and right edge, points.
 const SIDE: f64 = 6.0;

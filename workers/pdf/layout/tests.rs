@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::pdf::display::{Page, Run, Scope};
-use crate::pdf::picture::Picture;
-use crate::pdf::{markup, test_fonts};
+use crate::display::{Page, Run, Scope};
+use crate::picture::Picture;
+use crate::{markup, test_fonts};
 
 const MARGIN: f64 = 20.0 * 72.0 / 25.4;
 const HEIGHT: f64 = 297.0 * 72.0 / 25.4;

@@ -1,14 +1,14 @@
 //! Letter-spaced text: 字間 and 均等割付.
 //!
-//! The space is part of the letters ([`Letter::pad`](crate::pdf::display::Letter)), not between them: a word of
+//! The space is part of the letters ([`Letter::pad`](crate::display::Letter)), not between them: a word of
 //! spaced letters is copied as one word, while gaps of a tenth of an em and more are taken for spaces. Lines are
 //! those of an ordinary paragraph that is laid out narrower, until they fit with their letters apart: so every rule
 //! of line breaking holds here too.
 
 use super::{EPSILON, Layout, Piece, Position, offset, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Element, Place};
-use crate::pdf::markup::{Align, Text};
+use crate::PdfError;
+use crate::display::{Element, Place};
+use crate::markup::{Align, Text};
 
 /// What a room is narrowed to when letters apart do not fit into it.
 const NARROWER: f64 = 0.93;

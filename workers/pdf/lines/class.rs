@@ -159,12 +159,12 @@ impl Class {
 
 /// Characters that no line begins with (行頭禁則).
 #[cfg(test)]
-pub(in crate::pdf) fn never_first(character: char) -> bool {
+pub(crate) fn never_first(character: char) -> bool {
     Class::of(character).is(Class::NEVER_FIRST)
 }
 
 /// Characters that no line ends with (行末禁則).
 #[cfg(test)]
-pub(in crate::pdf) fn never_last(character: char) -> bool {
+pub(crate) fn never_last(character: char) -> bool {
     Class::of(character).is(Class::NEVER_LAST)
 }

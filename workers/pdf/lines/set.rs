@@ -12,19 +12,19 @@ const MOST_SPACING: f64 = 60.0;
 
 /// A line whose letters have their pads.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::pdf) struct Line {
+pub(crate) struct Line {
     /// What hangs out on the left.
-    pub(in crate::pdf) lead: i16,
+    pub(crate) lead: i16,
     /// What hangs out on the right.
-    pub(in crate::pdf) trail: i16,
+    pub(crate) trail: i16,
     /// Width between the two.
-    pub(in crate::pdf) width: i64,
+    pub(crate) width: i64,
     /// Space after every letter that is not [`in_word`].
-    pub(in crate::pdf) spacing: f64,
+    pub(crate) spacing: f64,
 }
 
 /// Gives the letters of a line their pads, so that it fits its room, or fills it.
-pub(in crate::pdf) fn set(line: &mut [Letter], room: i64, fills: bool) -> Line {
+pub(crate) fn set(line: &mut [Letter], room: i64, fills: bool) -> Line {
     let mut width = fit::width(line);
     let Some((last, rest)) = line.split_last_mut() else {
         return Line { lead: 0, trail: 0, width: 0, spacing: 0.0 };
@@ -58,7 +58,7 @@ pub(in crate::pdf) fn set(line: &mut [Letter], room: i64, fills: bool) -> Line {
 }
 
 /// Whether a letter is one of a word or number: no space is added after it.
-pub(in crate::pdf) fn in_word(line: &[Letter], at: usize) -> bool {
+pub(crate) fn in_word(line: &[Letter], at: usize) -> bool {
     let is_narrow = |at: Option<usize>| {
         at.and_then(|at| line.get(at)).is_some_and(|letter| letter.class.is(Class::NARROW))
     };

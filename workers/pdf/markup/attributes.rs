@@ -4,9 +4,9 @@ use roxmltree::Node;
 
 use super::elements::{Form, nearest};
 use super::{Align, Vertical, Width};
-use crate::pdf::PdfError;
-use crate::pdf::display::Ink;
-use crate::pdf::fonts::Style;
+use crate::PdfError;
+use crate::display::Ink;
+use crate::fonts::Style;
 
 /// Points in a millimetre.
 const MILLIMETRE: f64 = 72.0 / 25.4;

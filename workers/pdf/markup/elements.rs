@@ -3,7 +3,7 @@
 use roxmltree::Node;
 
 use super::attributes::refused;
-use crate::pdf::PdfError;
+use crate::PdfError;
 
 /// An element of the language.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use roxmltree::Node;
 
 use super::attributes::{Attributes, refused};
 use super::{PAGES, Span, elements};
-use crate::pdf::fonts::Style;
-use crate::pdf::{PdfError, text};
+use crate::fonts::Style;
+use crate::{PdfError, text};
 
 /// Deepest `<em>` within `<em>`.
 const DEEPEST: usize = 12;

@@ -5,8 +5,8 @@ use roxmltree::Node;
 use super::attributes::{Attributes, refused};
 use super::read::{Reader, form, only};
 use super::{Align, Letters, List};
-use crate::pdf::PdfError;
-use crate::pdf::display::Numbering;
+use crate::PdfError;
+use crate::display::Numbering;
 
 /// How labels are written.
 #[derive(Clone, Copy)]

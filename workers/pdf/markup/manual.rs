@@ -11,9 +11,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::elements::{ELEMENTS, find};
-use crate::pdf::display::{Element, Page};
-use crate::pdf::picture::Picture;
-use crate::pdf::{Info, Materials, Pictures, Stock, display, draw, test_fonts};
+use crate::display::{Element, Page};
+use crate::picture::Picture;
+use crate::{Info, Materials, Pictures, Stock, display, draw, test_fonts};
 
 /// An example of the manual.
 struct Example {
@@ -24,7 +24,7 @@ struct Example {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("templates")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates")
 }
 
 fn manual() -> String {

@@ -7,9 +7,9 @@ use roxmltree::{Document, Node};
 use super::attributes::{Attributes, refused};
 use super::elements::{self, Form};
 use super::{Align, Block, Image, Kind, Letters, Position, Running, Sheet, Spacing, Text, Width, inline};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Ink, Tag};
-use crate::pdf::fonts::Style;
+use crate::PdfError;
+use crate::display::{Ink, Tag};
+use crate::fonts::Style;
 
 /// A4 in points.
 const A4: (f64, f64) = (210.0 * 72.0 / 25.4, 297.0 * 72.0 / 25.4);
@@ -18,7 +18,7 @@ const A4: (f64, f64) = (210.0 * 72.0 / 25.4, 297.0 * 72.0 / 25.4);
 const DEEPEST: usize = 12;
 
 /// Reads a whole document.
-pub(in crate::pdf) fn read(markup: &str) -> Result<Sheet, PdfError> {
+pub(crate) fn read(markup: &str) -> Result<Sheet, PdfError> {
     let document = Document::parse(markup).map_err(|source| {
         let at = source.pos();
         PdfError::NotXml { line: at.row, column: at.col, source: Box::new(source) }
@@ -358,6 +358,6 @@ fn alternative(node: Node, attributes: Attributes) -> Result<Option<String>, Pdf
         ));
     }
     let prepared =
-        crate::pdf::text::prepared(text).map_err(|character| PdfError::ForbiddenCharacter { character })?;
+        crate::text::prepared(text).map_err(|character| PdfError::ForbiddenCharacter { character })?;
     Ok(Some(prepared.into_owned()))
 }

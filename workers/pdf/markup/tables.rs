@@ -8,9 +8,9 @@ use roxmltree::Node;
 use super::attributes::{Attributes, refused};
 use super::read::{Reader, form, letters, only, spacing};
 use super::{Align, Border, Cell, Kind, Letters, Row, Spacing, Table, Vertical, Width};
-use crate::pdf::PdfError;
-use crate::pdf::display::Scope;
-use crate::pdf::fonts::Style;
+use crate::PdfError;
+use crate::display::Scope;
+use crate::fonts::Style;
 
 /// Which columns cells from rows above reach into, and for how many rows from the present one.
 struct Grid<'a> {

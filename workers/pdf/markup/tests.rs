@@ -1,7 +1,7 @@
 //! Mistakes, and what is said of them.
 
 use super::*;
-use crate::pdf::PdfError;
+use crate::PdfError;
 
 fn refusal(markup: &str) -> String {
     read(markup).err().map(|error| error.to_string()).unwrap_or_default()

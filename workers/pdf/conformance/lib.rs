@@ -14,30 +14,25 @@
 
 mod attachments;
 mod content;
-mod faults;
 mod fonts;
 mod graphics;
-mod hostile;
 mod interactive;
-mod meanings;
 mod metadata;
-mod seals;
 mod structure;
 mod syntax;
-mod tests;
 mod tokens;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use lopdf::{Dictionary, Document, Object, Stream};
 
 /// What breaks a clause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
+pub struct Finding {
     /// The clause, such as `6.1.3-1`.
-    pub(crate) clause: &'static str,
+    pub clause: &'static str,
     /// What is wrong.
-    pub(crate) told: String,
+    pub told: String,
 }
 
 impl fmt::Display for Finding {
@@ -47,7 +42,7 @@ impl fmt::Display for Finding {
 }
 
 /// Everything that keeps a file from being PDF/A of the part and level that it claims.
-pub(crate) fn findings(bytes: &[u8]) -> Vec<Finding> {
+pub fn findings(bytes: &[u8]) -> Vec<Finding> {
     let mut report = Report::default();
     match Document::load_mem(bytes) {
         Err(error) => report.tell("6.1.1", format!("the file cannot be read: {error}")),
@@ -68,7 +63,7 @@ pub(crate) fn findings(bytes: &[u8]) -> Vec<Finding> {
 
 /// Panics with all findings unless there are none.
 #[track_caller]
-pub(crate) fn assert_clean(name: &str, bytes: &[u8]) {
+pub fn assert_clean(name: &str, bytes: &[u8]) {
     let findings = findings(bytes);
     let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
     assert!(findings.is_empty(), "{name} is no PDF/A:\n{}", told.join("\n"));
@@ -97,7 +92,7 @@ struct File<'a> {
 }
 
 /// The dictionary of a dictionary or stream.
-fn dictionary(object: &Object) -> Option<&Dictionary> {
+pub fn dictionary(object: &Object) -> Option<&Dictionary> {
     match object {
         Object::Dictionary(dictionary) => Some(dictionary),
         Object::Stream(stream) => Some(&stream.dict),
@@ -106,7 +101,7 @@ fn dictionary(object: &Object) -> Option<&Dictionary> {
 }
 
 /// The decompressed content of a stream.
-fn plain(stream: &Stream) -> Vec<u8> {
+pub fn plain(stream: &Stream) -> Vec<u8> {
     if stream.dict.has(b"Filter") {
         stream.decompressed_content().unwrap_or_default()
     } else {
@@ -188,5 +183,41 @@ impl File<'_> {
             }
         }
         found
+    }
+}
+
+/// The clauses that the checks name.
+pub fn clauses() -> BTreeSet<&'static str> {
+    let checks = [
+        include_str!("lib.rs"),
+        include_str!("attachments.rs"),
+        include_str!("content.rs"),
+        include_str!("fonts.rs"),
+        include_str!("graphics.rs"),
+        include_str!("interactive.rs"),
+        include_str!("metadata.rs"),
+        include_str!("structure.rs"),
+        include_str!("syntax.rs"),
+    ];
+    let texts = checks.iter().flat_map(|check| check.split('"').skip(1).step_by(2));
+    let is_clause = |text: &&str| {
+        let (clause, rule) = text.split_once('-').unwrap_or((text, "1"));
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        clause.split('.').count() > 1 && clause.split('.').all(is_number) && is_number(rule)
+    };
+    texts.filter(is_clause).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_clause_that_is_checked() {
+        let told = include_str!("../../../docs/pdfa.md");
+        let words: BTreeSet<&str> =
+            told.split(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != '-').collect();
+        let untold: Vec<_> = clauses().into_iter().filter(|clause| !words.contains(clause)).collect();
+        assert!(untold.is_empty(), "docs/pdfa.md does not tell of {untold:?}");
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn page(document: &mut Document) -> &mut Dictionary {
 
 /// The first dictionary or stream that is what `is` asks for.
 pub(super) fn find(document: &Document, is: impl Fn(&Dictionary) -> bool) -> ObjectId {
-    let found = document.objects.iter().find(|(_, object)| super::dictionary(object).is_some_and(&is));
+    let found = document.objects.iter().find(|(_, object)| hosho_pdfa::dictionary(object).is_some_and(&is));
     *found.unwrap().0
 }
 

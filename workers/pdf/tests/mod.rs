@@ -1,6 +1,12 @@
 //! Whole documents, read back with the tools of others.
 
-use std::process::Command;
+mod faults;
+mod faults_of_content;
+mod faults_of_meaning;
+mod seals;
+mod titles;
+
+use std::{io::Write as _, process::Command};
 
 use super::layout::display;
 use super::lines::{never_first, never_last};
@@ -46,6 +52,13 @@ fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{program}: {shown}{}", String::from_utf8_lossy(&output.stderr));
     shown
+}
+
+/// Whether qpdf reads a document without an error or a warning.
+fn is_sound(pdf: &[u8]) -> bool {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pdf).unwrap();
+    Command::new("qpdf").arg("--check").arg(file.path()).output().unwrap().status.success()
 }
 
 /// What `draw` says to markup it refuses.

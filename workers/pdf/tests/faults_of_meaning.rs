@@ -2,7 +2,7 @@
 
 use lopdf::{Dictionary, Document, Object, Stream, dictionary};
 
-use super::faults::{Fault, catalog, find, named, page, with};
+use super::faults_of_content::{Fault, catalog, find, named, page, with};
 
 fn font(document: &mut Document) -> &mut Dictionary {
     with(document, "Subtype", "Type0")
@@ -25,7 +25,7 @@ fn program(document: &mut Document) -> &mut Stream {
 
 /// Rewrites a stream of text.
 fn rewrite(stream: &mut Stream, from: &str, to: &str) {
-    let bytes = super::plain(stream);
+    let bytes = hosho_pdfa::plain(stream);
     let text = String::from_utf8(bytes).unwrap();
     assert!(text.contains(from), "{from} is not there");
     stream.dict.remove(b"Filter");

@@ -1,17 +1,12 @@
 //! Texts that somebody sends on purpose: escaped, refused or wrapped, and the file stays what it is.
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
 use chrono::NaiveDateTime;
+use hosho_pdfa::assert_clean;
 use hosho_schema::snapshots::Certificate;
 
-use super::assert_clean;
-use super::tests::{is_sound, press};
-use crate::pdf::{self, Fonts, Info, Materials, PdfError, Pictures, Stock};
-
-const REGISTRY: &str = "https://registry.example.jp/certificates";
-const KEY: &str = "Hk7mPq3RwXy9";
+use super::{KEY, REGISTRY, certificate, is_sound, press};
 
 /// Longer than any document takes: it only keeps a hang from hanging the tests.
 const LONGEST: Duration = Duration::from_mins(1);
@@ -22,10 +17,6 @@ fn within<T: Send + 'static>(name: &str, task: impl FnOnce() -> T + Send + 'stat
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(task()));
     receiver.recv_timeout(LONGEST).unwrap_or_else(|_| panic!("{name} does not come to an end, or panics"))
-}
-
-fn certificate() -> Certificate {
-    serde_json::from_str(include_str!("../../../benches/certificate.json")).unwrap()
 }
 
 /// Certificates with a text in one field that others fill in, each.
@@ -59,7 +50,7 @@ fn drawn(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
             assert_clean(name, &bytes);
             Ok(bytes)
         }
-        Err(error) => Err(crate::fault::chain(&error)),
+        Err(error) => Err(hosho::fault::chain(&error)),
     });
     judged.into()
 }
@@ -162,70 +153,4 @@ fn ten_thousand_letters_are_wrapped_or_told_to_be_too_many() {
             }
         }
     }
-}
-
-/// Draws a plain page that says hostile things about itself.
-fn titled(title: &str) -> Result<Vec<u8>, PdfError> {
-    let info = Info {
-        title: format!("題{title}"),
-        author: title.to_owned(),
-        subject: title.to_owned(),
-        created: NaiveDateTime::default(),
-        number: "1".to_owned() + title,
-        revision: i64::MIN,
-        attachment: None,
-    };
-    let fonts: &Fonts = press().fonts();
-    let (pictures, stock) = (Pictures::new(), Stock::default());
-    let qr = "<heading>題</heading><p>甲</p><qr data=\"x\"/>";
-    pdf::draw(
-        &format!("<page margin=\"20mm\">{qr}</page>"),
-        Materials { fonts, pictures: &pictures, stock: &stock },
-        &info,
-    )
-}
-
-#[test]
-fn what_a_file_says_about_itself_cannot_break_it() {
-    let long = "長".repeat(40_000);
-    let texts = [
-        "]]></dc:title><pdfaid:part>1</pdfaid:part>",
-        "<?xpacket end=\"w\"?>",
-        "(((\\",
-        ")>>endobj",
-        "\0\u{B}\r\n\t",
-        "\u{FFFE}\u{FFFF}",
-        "\u{202E}cod",
-        "\u{FEFF}",
-        "þÿ",
-        "  two  spaces  ",
-        "&amp;&#0;",
-        "\u{10FFFD}😀",
-        &long,
-    ];
-    for text in texts {
-        let bytes = titled(text).unwrap();
-        assert!(is_sound(&bytes), "{text}");
-        assert_clean(&format!("titled {text:.40?}"), &bytes);
-    }
-}
-
-/// A template may ask for what no sample has: empty rows below a cell that spans them.
-#[test]
-fn a_table_stays_regular_where_its_values_are_empty() {
-    let rows =
-        "<row><label rows=\"3\">甲</label><value/></row><row><value/></row><row><value>乙</value></row>";
-    let markup = format!("<page><heading>題</heading><table>{rows}</table></page>");
-    let materials =
-        Materials { fonts: press().fonts(), pictures: &Pictures::new(), stock: &Stock::default() };
-    let info = Info {
-        title: "表".to_owned(),
-        author: "試験".to_owned(),
-        subject: "表".to_owned(),
-        created: NaiveDateTime::default(),
-        number: "31075-00001M".to_owned(),
-        revision: 0,
-        attachment: None,
-    };
-    assert_clean("a table with empty rows", &crate::pdf::draw(&markup, materials, &info).unwrap());
 }

@@ -18,8 +18,6 @@
 //! times slower than a form letter needs.
 
 mod colour;
-#[cfg(test)]
-pub(crate) mod conformance;
 mod deflate;
 mod display;
 mod face;

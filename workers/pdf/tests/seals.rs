@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveDateTime;
+use hosho_pdfa::assert_clean;
 
-use super::assert_clean;
-use super::tests::{is_sound, press};
-use crate::pdf::{self, Info, Materials, Picture, PictureError, Pictures, Stock, deflate};
+use super::{info, is_sound};
+use crate::{Materials, Picture, PictureError, Pictures, Stock, deflate, draw, test_fonts};
 
 /// A PNG of grey pixels; `rows` are as many as it has, whatever the header says.
 fn png(width: u32, height: u32, kind: u8, rows: &[u8]) -> Vec<u8> {
@@ -25,22 +24,9 @@ fn png(width: u32, height: u32, kind: u8, rows: &[u8]) -> Vec<u8> {
 
 fn sealed(picture: Picture) -> Vec<u8> {
     let pictures = Pictures::from([("seal".to_owned(), Arc::new(picture))]);
-    let info = Info {
-        title: "証書".to_owned(),
-        author: "保証".to_owned(),
-        subject: "印".to_owned(),
-        created: NaiveDateTime::default(),
-        number: "1".to_owned(),
-        revision: 0,
-        attachment: None,
-    };
     let markup = "<page margin=\"20mm\"><heading>題</heading><image name=\"seal\" alt=\"会社の印\" width=\"20mm\"/></page>";
-    pdf::draw(
-        markup,
-        Materials { fonts: press().fonts(), pictures: &pictures, stock: &Stock::default() },
-        &info,
-    )
-    .unwrap()
+    draw(markup, Materials { fonts: test_fonts(), pictures: &pictures, stock: &Stock::default() }, &info())
+        .unwrap()
 }
 
 #[test]

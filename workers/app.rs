@@ -35,24 +35,13 @@ use crate::{
 pub enum AppError {
     /// The configuration, or what it names, is wrong: somebody must edit something.
     #[error("{what}")]
-    Configuration {
-        /// What was being set up.
-        what: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     /// Something needed cannot be reached or opened: it may be there later.
     #[error("{what}")]
-    Unavailable {
-        /// What was being opened.
-        what: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Unavailable { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     /// The tables are older than the program.
     #[error("the database lacks {} migrations, the first is {first}", count)]
     Unmigrated {
-        /// How many.
         count: usize,
         /// Name of the first.
         first: String,
@@ -82,7 +71,6 @@ pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
     })
 }
 
-/// Reads the surety and its seals.
 fn surety(config: &Config) -> Result<Surety, AppError> {
     let file = config.data.folder.as_deref().map(|folder| folder.join("surety.toml"));
     Surety::load(file.as_deref()).map_err(configuration("the surety is not valid"))
@@ -95,21 +83,13 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
 
 /// Everything the stages use, opened and checked.
 pub struct App {
-    /// The time.
     pub clock: Clock,
-    /// The tables.
     pub pool: Pool,
-    /// Obligees, branches, the surety.
     pub data: Arc<ReferenceData>,
-    /// The data keys.
     pub keys: Arc<KeyRing>,
-    /// What documents are made with.
     pub press: Arc<DocumentRenderer>,
-    /// The templates.
     pub templates: Arc<Templates>,
-    /// The finished PDFs.
     pub documents: DocumentStore,
-    /// Mail.
     pub post: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
@@ -165,7 +145,6 @@ impl App {
         })
     }
 
-    /// Draws stored revisions again.
     pub fn revision_renderer(&self) -> RevisionRenderer {
         RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
     }
@@ -192,7 +171,6 @@ impl App {
         })
     }
 
-    /// Brings the tables up to date.
     pub async fn migrate(&self) -> Result<Vec<String>, AppError> {
         self.with_database("cannot migrate the database", db::migrate).await
     }
@@ -234,17 +212,13 @@ pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, 
     Ok(data)
 }
 
-/// The queue a configuration names.
 #[derive(Debug, Clone)]
 pub enum BrokerClient {
-    /// RabbitMQ.
     Rabbit(Rabbit),
-    /// In this process.
     Memory(Memory),
 }
 
 impl BrokerClient {
-    /// The queue as runners see it.
     pub fn queue(&self) -> Arc<dyn Broker> {
         match self {
             Self::Rabbit(rabbit) => Arc::new(rabbit.clone()),
@@ -289,25 +263,21 @@ pub fn broker(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, 
     Rabbit::new(options).map(BrokerClient::Rabbit).map_err(configuration("broker.url is not valid"))
 }
 
-/// Opens the tables.
 pub fn pool(config: &Config) -> Result<Pool, AppError> {
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
     Pool::open(config.database.url.expose(), config.database.connections)
         .map_err(unavailable("cannot open the database"))
 }
 
-/// Opens the document store.
 pub fn documents(config: &Config) -> Result<DocumentStore, AppError> {
     DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
     DocumentStore::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
 }
 
-/// Parses every template.
 fn templates(config: &Config) -> Result<Templates, AppError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
-/// Prepares what documents are made with.
 pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))

@@ -25,18 +25,13 @@ use futures_util::future::BoxFuture;
 pub enum Lane {
     /// Work that somebody waits for.
     Live,
-    /// Nightly batches and replays.
     Bulk,
 }
 
-/// A queue to consume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// The queue of a stage.
     Stage(&'static str, Lane),
-    /// Dead letters of every stage.
     Dead,
-    /// Messages that no queue wanted.
     Unrouted,
     /// A queue of our own that receives every result event while it is open; it is gone afterwards.
     Events,
@@ -98,7 +93,6 @@ impl RetryDelay {
         }
     }
 
-    /// How long a message waits.
     pub const fn delay(self) -> Duration {
         Duration::from_secs(match self {
             Self::S1 => 1,
@@ -115,10 +109,8 @@ impl RetryDelay {
     }
 }
 
-/// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// The queue of a stage.
     Stage(&'static str, Lane),
     /// Back to its stage after the delay of a rung.
     Wait(&'static str, Lane, RetryDelay),
@@ -132,19 +124,16 @@ pub enum Destination {
 /// `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB together. `x-*` headers are never copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// Failed attempts so far.
     pub attempts: u32,
     /// When it failed first (UTC).
     pub first_failed_at: Option<NaiveDateTime>,
     /// When it failed last (UTC).
     pub failed_at: Option<NaiveDateTime>,
-    /// Stable code of the newest fault.
     pub code: Option<String>,
     /// Text of the newest fault, English, without personal data, shortened to 1,000 characters.
     pub text: Option<String>,
     /// When it failed before that, and the code, oldest first; the latest [`History::REMEMBERED`] of them.
     pub earlier: Vec<(NaiveDateTime, String)>,
-    /// The replay that sent it.
     pub replay: Option<String>,
 }
 
@@ -152,7 +141,6 @@ impl History {
     /// How many earlier attempts a message remembers.
     pub const REMEMBERED: usize = 12;
 
-    /// Counts one more failed attempt.
     pub fn add(&mut self, at: NaiveDateTime, code: &str, text: String) {
         if let (Some(before), Some(code)) = (self.failed_at, self.code.take()) {
             self.earlier.push((before, code));
@@ -168,7 +156,6 @@ impl History {
     }
 }
 
-/// A message with its properties.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// AMQP `message-id`; a message of a foreign client may lack it.
@@ -179,9 +166,7 @@ pub struct Envelope {
     pub correlation_id: Option<String>,
     /// W3C `traceparent` header.
     pub traceparent: Option<String>,
-    /// What it has been through.
     pub history: History,
-    /// The body.
     pub payload: Vec<u8>,
 }
 
@@ -197,12 +182,9 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// A message to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where to.
     pub destination: Destination,
-    /// What.
     pub envelope: Envelope,
 }
 
@@ -234,18 +216,13 @@ pub struct Delivery {
     pub death: Option<Death>,
     /// Of a dead letter or an unrouted message: its headers as JSON, as far as they are text or numbers.
     pub headers: serde_json::Map<String, serde_json::Value>,
-    /// The message.
     pub envelope: Envelope,
 }
 
-/// What a queue holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Depth {
-    /// Name of the queue.
     pub queue: String,
-    /// Messages ready to be delivered.
     pub ready: u64,
-    /// Consumers attached.
     pub consumers: u64,
 }
 
@@ -255,7 +232,6 @@ pub enum BrokerError {
     /// The URL is not one of a broker; holds no password.
     #[error("broker URL {url} is not usable: {problem}")]
     Url {
-        /// The URL with its password masked.
         url: String,
         /// What is wrong and what would be right.
         problem: String,
@@ -265,7 +241,6 @@ pub enum BrokerError {
     Unavailable {
         /// What was attempted, such as `consume hosho.stage.issue`.
         operation: String,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A queue or exchange exists with other settings (AMQP 406), or is missing.
@@ -276,17 +251,14 @@ pub enum BrokerError {
     NotConfirmed {
         /// Indexes into the messages of the call.
         unconfirmed: Vec<usize>,
-        /// How many the call had.
         total: usize,
         /// Why, for the first of them.
         problem: String,
     },
-    /// The consumer was closed.
     #[error("the consumer is closed")]
     Closed,
 }
 
-/// A message broker.
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Whether its messages are lost when this process ends.
     fn in_process(&self) -> bool {
@@ -323,7 +295,6 @@ pub trait Consumer: Send {
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>>;
 }
 
-/// A way to publish.
 pub trait Publisher: Send {
     /// Publishes all, and returns when the broker has taken responsibility for every one.
     /// [`BrokerError::NotConfirmed`] names those it has not; publishing them again is always safe.

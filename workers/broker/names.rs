@@ -29,7 +29,6 @@ impl Names {
         format!("{}{name}", self.prefix)
     }
 
-    /// The exchange of result events.
     pub(super) fn events(&self) -> String {
         self.with("events")
     }

@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
 }
 
 fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
-    let results = check::all(&app::press(config)?);
+    let results = check::check_all(&app::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     if json {
         print_json(&results)?;
@@ -157,7 +157,7 @@ fn preview(config: &Config, name: &str, out: Option<&Path>, sample: Option<&str>
         None => None,
     };
     let press = app::press(config)?;
-    let pull = check::pull(&press, family, template, sample);
+    let pull = check::preview(&press, family, template, sample);
     let pull = pull.ok_or_else(|| Error::invalid(format!("{template} has no sample {sample}")))?;
     let Preview { mut bytes, pages, warnings } = pull
         .map_err(|problem| Error::conflict(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;

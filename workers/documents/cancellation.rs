@@ -1,8 +1,7 @@
-//! The end of a guarantee, as the contractor is told (解約のお知らせ).
+//! The PDF about the end of a guarantee (解約のお知らせ).
 //!
-//! The letter repeats what the guarantee was for and says when and why it ended; it needs nothing but the certificate that held
-//! and three facts. The authentication key has no place in it: the registry goes on showing the certificate to those who
-//! have the key, and nobody needs to be given it again.
+//! It repeats the subject of the guarantee and states when and why it ended: the certificate in force and three facts.
+//! It has no authentication key: the registry still shows the certificate to those who have the key.
 
 use chrono::NaiveDate;
 use hosho_schema::snapshots::{Branch, Certificate, Surety};
@@ -12,25 +11,21 @@ use super::samples;
 use crate::documents::templates::TemplateContext;
 use crate::domain::{amendment::CancellationCause, wareki, wording};
 
-/// Its template.
 pub(super) const TEMPLATE: &str = "cancellation/cancellation";
 
-/// What ends a guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cancellation {
     /// 解約日: the last day of the guarantee.
     pub cancelled_on: NaiveDate,
     /// 解約の事由.
     pub cause: CancellationCause,
-    /// The date of the letter.
-    pub told_on: NaiveDate,
+    pub dated: NaiveDate,
 }
 
-/// What the letter says.
 #[derive(Debug, Clone, Serialize)]
 pub struct CancellationContext {
-    /// The date of the letter in 和暦.
-    pub told_on: String,
+    /// The date of the PDF in 和暦.
+    pub dated: String,
     /// 保証契約番号.
     pub number: String,
     /// 商品.
@@ -60,11 +55,10 @@ pub struct CancellationContext {
 }
 
 impl CancellationContext {
-    /// Builds the content from the certificate that held, and its end.
     pub fn new(certificate: &Certificate, cancellation: &Cancellation) -> Self {
         let Certificate { works, principal, .. } = certificate;
         Self {
-            told_on: wareki::format(cancellation.told_on),
+            dated: wareki::format(cancellation.dated),
             number: certificate.number.clone(),
             product_name: wording::product(certificate.product).to_owned(),
             revision: wording::amendment(certificate.revision),

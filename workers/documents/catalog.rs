@@ -1,4 +1,4 @@
-//! The one list of contexts: which templates are rendered with which, and what becomes of them.
+//! The one list of contexts and their templates.
 
 use crate::documents::{
     cancellation::CancellationContext,
@@ -8,21 +8,19 @@ use crate::documents::{
     templates::{TemplateContext, TemplateError, Templates},
 };
 
-/// What a template is with each sample, by the sample's name.
+/// The output of a template for each of its samples, by name.
 pub type Rendered = Vec<(&'static str, Result<String, TemplateError>)>;
 
 /// Templates that share a context, and so its samples.
 #[derive(Clone, Copy)]
 pub struct Family {
-    /// Their names.
     pub templates: &'static [&'static str],
-    /// They render to markup that is drawn; to text otherwise.
+    /// Whether they render to the markup of a document; to text otherwise.
     pub is_document: bool,
     samples: fn(&str) -> Vec<&'static str>,
     rendered: fn(&Templates, &str) -> Rendered,
 }
 
-/// Every context.
 const FAMILIES: [Family; 4] = [
     Family::of::<NoticeContext>(true),
     Family::of::<CertificateContext>(true),
@@ -58,12 +56,11 @@ fn rendered<C: TemplateContext>(templates: &Templates, template: &str) -> Render
     fitting::<C>(template).map(|(name, context)| (name, templates.render(template, &context))).collect()
 }
 
-/// Every template that is rendered by itself, with its family.
+/// Every template except the partials, with its family.
 pub fn templates() -> impl Iterator<Item = (Family, &'static str)> {
     FAMILIES.into_iter().flat_map(|family| family.templates.iter().map(move |template| (family, *template)))
 }
 
-/// Those that become documents.
 pub fn documents() -> impl Iterator<Item = (Family, &'static str)> {
     templates().filter(|(family, _)| family.is_document)
 }

@@ -1,12 +1,12 @@
 //! The certificate: 前払金保証, 中間前払金保証 and 契約保証, electronic and on paper.
 //!
 //! For one year of a multi-year contract 保証期限 is the end of that fiscal year; the certificate then says which year it is
-//! and what the amount was measured by (今年度対象額). Nothing published asks for it, but without it an official who compares
-//! 保証金額 with 請負金額 would find it too small, and the end of March without a reason.
+//! and the base of the amount (今年度対象額). No published rule requires it, but without it an official who compares
+//! 保証金額 with 請負金額 would find the amount too small, and the end of March without a reason.
 //!
-//! A page is set wide or close ([`CertificateContext::is_dense`]): a plain certificate must not leave a third of its page empty, a
-//! full one must not put its notes alone on a second. Two settings chosen by counting lines were preferred to letting the
-//! layout stretch a page: the same certificate looks the same in every version of the layout.
+//! A page is set wide or dense ([`CertificateContext::is_dense`]): a plain certificate must not leave a third of its page
+//! empty, and a full one must not put its notes alone on a second page. Two settings chosen by counting lines were
+//! preferred to a stretching layout: the same certificate looks the same in every version of the layout.
 
 use hosho_schema::messages::{MediumV1, ProductV1};
 use hosho_schema::snapshots::{Branch, Certificate, Company, Surety};
@@ -16,7 +16,6 @@ use super::samples;
 use crate::documents::templates::TemplateContext;
 use crate::domain::{wareki, wording};
 
-/// The template of a product.
 pub(super) fn template(product: ProductV1) -> &'static str {
     match product {
         ProductV1::AdvancePayment => "certificate/advance_payment",
@@ -25,20 +24,21 @@ pub(super) fn template(product: ProductV1) -> &'static str {
     }
 }
 
-/// 構成員 that stand beside 保証契約者: what leaves the certificate on one page.
+/// Most 構成員 listed beside 保証契約者 that keep the certificate on one page.
 const MOST_MEMBERS_BESIDE: usize = 3;
 
-/// Lines beyond those of the plainest certificate that a page takes with its rows set wide.
+/// Lines beyond those of the plainest certificate that fit on a page set wide.
 const MOST_LINES_MORE: usize = 3;
 
-/// Full-width letters on a line of the table.
-const LETTERS: usize = 31;
+/// Full-width characters on a line of the table.
+const LINE_WIDTH: usize = 31;
 
-/// How many lines a certificate has beyond the plainest: texts of several lines, a joint venture, an amendment, one year of several.
+/// Lines beyond those of the plainest certificate: long texts, a joint venture, an amendment, a fiscal year.
 fn lines_more(certificate: &Certificate) -> usize {
     let Certificate { works, principal, .. } = certificate;
     let further = |text: &str| {
-        text.chars().map(|letter| if letter.is_ascii() { 1 } else { 2 }).sum::<usize>() / (2 * LETTERS)
+        text.chars().map(|character| if character.is_ascii() { 1 } else { 2 }).sum::<usize>()
+            / (2 * LINE_WIDTH)
     };
     let company = |company: &Company| {
         further(&company.address) + further(&format!("{}　{}", company.name, company.representative))
@@ -57,7 +57,6 @@ fn lines_more(certificate: &Certificate) -> usize {
         + if works.fiscal_year.is_some() { 2 } else { 0 }
 }
 
-/// What a certificate says.
 #[derive(Debug, Clone, Serialize)]
 pub struct CertificateContext {
     /// Electronic: the caption is printed.
@@ -98,7 +97,7 @@ pub struct CertificateContext {
     pub surety: Surety,
     /// 取扱箇所.
     pub branch: Branch,
-    /// More stands in the table than the page has room for: the template moves things closer.
+    /// The table exceeds the page when set wide: the template uses the dense setting.
     pub is_dense: bool,
     #[serde(skip)]
     template: &'static str,
@@ -113,12 +112,11 @@ pub struct PrincipalContext {
     pub company: Company,
     /// 構成員 of the JV.
     pub members: Vec<Company>,
-    /// So many that they are listed apart (別記), and the page keeps its facts and signature together.
+    /// So many that they are listed on a sheet of their own (別記).
     pub members_apart: bool,
 }
 
 impl CertificateContext {
-    /// Builds the content from a certificate's snapshot.
     pub fn new(certificate: &Certificate) -> Self {
         let Certificate { works, principal, .. } = certificate;
         let for_a_year = certificate.product != ProductV1::Performance;

@@ -1,10 +1,9 @@
-//! Proofs (校正刷り): every template rendered with every sample that fits it, and drawn where it becomes a document.
+//! Renders every template with every sample that fits it.
 //!
-//! Run at start, before anything is opened, and by `hosho templates check`. A template that names a value its context
-//! lacks, breaks the markup, or needs a glyph no font has, is found here and not by a contractor.
+//! Runs at start, before any connection is opened, and in `hosho templates check`. It finds a template that names a value
+//! which its context lacks, breaks the markup, or needs a glyph that no font has.
 //!
-//! What is wrong is told with the line of the markup it stands in: samples are invented, so here that is no secret.
-//! An error of a document in production has no such line.
+//! Problems quote the line of the markup: samples are invented, so it is no secret. An error in production has no quote.
 
 use serde::Serialize;
 
@@ -16,71 +15,66 @@ use crate::{
     pdf::{Info, PdfError},
 };
 
-/// One template with one sample.
 #[derive(Debug, Clone, Serialize)]
 pub struct TemplateCheck {
-    /// Name of the template.
     pub template: &'static str,
-    /// Name of the sample.
     pub sample: &'static str,
-    /// What is wrong; nothing when it is good.
+    /// `None` when the template is good.
     pub problem: Option<String>,
     /// Pages of a document that could be drawn.
     pub pages: Option<usize>,
-    /// What is not wrong, but may not be meant.
+    /// Characters drawn by a fallback font.
     pub warnings: Vec<String>,
 }
 
-/// Says which proofs failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", .0.iter().map(|proof| format!("{} with sample {}: {}", proof.template, proof.sample, proof.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().join("; "))]
-pub struct Failed(Vec<TemplateCheck>);
+#[error("{}", .0.iter().map(|check| format!("{} with sample {}: {}", check.template, check.sample, check.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().join("; "))]
+pub struct TemplatesFailed(Vec<TemplateCheck>);
 
-/// What a template becomes with a sample.
+/// A template rendered with a sample.
 pub struct Preview {
     /// The PDF file, or the text.
     pub bytes: Vec<u8>,
-    /// Pages of a document.
     pub pages: Option<usize>,
-    /// What is not wrong, but may not be meant.
+    /// Characters drawn by a fallback font.
     pub warnings: Vec<String>,
 }
 
-/// Makes every proof.
-pub fn all(press: &DocumentRenderer) -> Vec<TemplateCheck> {
-    let mut proofs = Vec::new();
+pub fn check_all(renderer: &DocumentRenderer) -> Vec<TemplateCheck> {
+    let mut checks = Vec::new();
     for (family, template) in templates() {
-        for (sample, rendered) in family.rendered(press.templates(), template) {
-            let proof = TemplateCheck { template, sample, problem: None, pages: None, warnings: Vec::new() };
-            proofs.push(match pulled(press, family, template, rendered) {
-                Ok(Preview { pages, warnings, .. }) => TemplateCheck { pages, warnings, ..proof },
-                Err(problem) => TemplateCheck { problem: Some(problem), ..proof },
+        for (sample, rendered) in family.rendered(renderer.templates(), template) {
+            let check = TemplateCheck { template, sample, problem: None, pages: None, warnings: Vec::new() };
+            checks.push(match render(renderer, family, template, rendered) {
+                Ok(Preview { pages, warnings, .. }) => TemplateCheck { pages, warnings, ..check },
+                Err(problem) => TemplateCheck { problem: Some(problem), ..check },
             });
         }
     }
-    proofs
+    checks
 }
 
-/// Fails unless every proof is good.
-pub fn check(press: &DocumentRenderer) -> Result<(), Failed> {
-    let failed: Vec<TemplateCheck> = all(press).into_iter().filter(|proof| proof.problem.is_some()).collect();
-    if failed.is_empty() { Ok(()) } else { Err(Failed(failed)) }
+/// Fails unless every template is good with every sample.
+pub fn check(renderer: &DocumentRenderer) -> Result<(), TemplatesFailed> {
+    let failed: Vec<TemplateCheck> =
+        check_all(renderer).into_iter().filter(|check| check.problem.is_some()).collect();
+    if failed.is_empty() { Ok(()) } else { Err(TemplatesFailed(failed)) }
 }
 
-/// Makes one, to be looked at. Nothing when the family has no such sample; the error says what is wrong.
-pub fn pull(
-    press: &DocumentRenderer,
+/// Renders one template. `None` when the family has no such sample; the error is the problem.
+pub fn preview(
+    renderer: &DocumentRenderer,
     family: Family,
     template: &str,
     sample: &str,
 ) -> Option<Result<Preview, String>> {
     let (_, rendered) =
-        family.rendered(press.templates(), template).into_iter().find(|(name, _)| *name == sample)?;
-    Some(pulled(press, family, template, rendered))
+        family.rendered(renderer.templates(), template).into_iter().find(|(name, _)| *name == sample)?;
+    Some(render(renderer, family, template, rendered))
 }
 
-fn pulled(
-    press: &DocumentRenderer,
+fn render(
+    renderer: &DocumentRenderer,
     family: Family,
     template: &str,
     rendered: Result<String, TemplateError>,
@@ -88,7 +82,7 @@ fn pulled(
     let text = rendered.map_err(|error| chain(&error))?;
     if !family.is_document {
         return if text.trim().is_empty() {
-            Err("nothing is left of it".to_owned())
+            Err("the output is empty".to_owned())
         } else {
             Ok(Preview { bytes: text.into_bytes(), pages: None, warnings: Vec::new() })
         };
@@ -102,12 +96,12 @@ fn pulled(
         revision: 0,
         attachment: None,
     };
-    let told = |error: PdfError| match error.excerpt(&text) {
+    let quoted = |error: PdfError| match error.excerpt(&text) {
         None => chain(&error),
         Some(excerpt) => format!("{}\n{excerpt}", chain(&error)),
     };
-    let bytes = press.draw_markup(template, &text, &about).map_err(told)?;
-    let review = press.review(&text).map_err(told)?;
+    let bytes = renderer.draw_markup(template, &text, &about).map_err(quoted)?;
+    let review = renderer.review(&text).map_err(quoted)?;
     let warning = |fallback: &crate::pdf::Fallback| {
         format!(
             "{} (U+{:04X}) is drawn by {}",
@@ -133,7 +127,7 @@ mod tests {
         pdf::{FontPaths, Fonts, Pictures},
     };
 
-    fn press(folder: Option<&Path>) -> DocumentRenderer {
+    fn renderer(folder: Option<&Path>) -> DocumentRenderer {
         static FONTS: OnceLock<Arc<Fonts>> = OnceLock::new();
         let fonts = FONTS.get_or_init(|| Arc::new(Fonts::load(&FontPaths::system().unwrap()).unwrap()));
         DocumentRenderer::new(Arc::new(Templates::load(folder).unwrap()), Arc::clone(fonts), Pictures::new())
@@ -147,33 +141,33 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, if *other == name { change(text) } else { (*text).to_owned() }).unwrap();
         }
-        press(Some(folder.path()))
+        renderer(Some(folder.path()))
     }
 
     #[test]
-    fn every_template_is_proved() {
-        let proofs = all(&press(None));
-        let proved: HashSet<_> = proofs.iter().map(|proof| proof.template).collect();
+    fn checks_every_template() {
+        let checks = check_all(&renderer(None));
+        let checked: HashSet<_> = checks.iter().map(|check| check.template).collect();
         let listed: HashSet<_> =
             TEMPLATES.iter().map(|(name, _)| *name).filter(|name| !name.starts_with("partials/")).collect();
-        assert_eq!(proved, listed);
-        assert!(proofs.iter().all(|proof| proof.problem.is_none()), "{proofs:#?}");
+        assert_eq!(checked, listed);
+        assert!(checks.iter().all(|check| check.problem.is_none()), "{checks:#?}");
     }
 
     #[test]
-    fn pages_are_counted_and_borrowed_glyphs_named() {
-        let proofs = all(&press(None));
-        let notices: Vec<_> = proofs.iter().filter(|proof| proof.template == "notice/notice").collect();
-        assert!(notices.iter().all(|proof| proof.pages == Some(1)), "{notices:#?}");
+    fn counts_pages_and_names_fallback_glyphs() {
+        let checks = check_all(&renderer(None));
+        let notices: Vec<_> = checks.iter().filter(|check| check.template == "notice/notice").collect();
+        assert!(notices.iter().all(|check| check.pages == Some(1)), "{notices:#?}");
         let expected = "𠮷 (U+20BB7) is drawn by VL-Gothic-Regular".to_owned();
-        assert!(notices.iter().any(|proof| proof.warnings.contains(&expected)), "{notices:#?}");
-        assert!(notices.iter().any(|proof| proof.warnings.is_empty()), "{notices:#?}");
-        let mail = proofs.iter().find(|proof| proof.template == "mail/issued/subject").unwrap();
+        assert!(notices.iter().any(|check| check.warnings.contains(&expected)), "{notices:#?}");
+        assert!(notices.iter().any(|check| check.warnings.is_empty()), "{notices:#?}");
+        let mail = checks.iter().find(|check| check.template == "mail/issued/subject").unwrap();
         assert_eq!((mail.pages, mail.warnings.len()), (None, 0));
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn problems_name_their_place() {
         const NOTICE: &str = "notice/notice";
         for (name, change, drawn, expected) in [
             (
@@ -197,9 +191,10 @@ mod tests {
             ),
             (NOTICE, "<page><p>甲</page>", NOTICE, &["not well-formed", "line 1: <page><p>甲"]),
         ] {
-            let press = changed(name, |_| change.to_owned());
+            let renderer = changed(name, |_| change.to_owned());
             let (family, template) = templates().find(|(_, template)| *template == drawn).unwrap();
-            let problem = pull(&press, family, template, family.samples(template)[0]).unwrap().err().unwrap();
+            let problem =
+                preview(&renderer, family, template, family.samples(template)[0]).unwrap().err().unwrap();
             for part in expected {
                 assert!(problem.contains(part), "{part}: {problem}");
             }
@@ -207,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_names_an_unknown_value_fails() {
+    fn rejects_a_template_with_an_unknown_value() {
         let error =
             check(&changed("mail/issued/subject", |_| "{{nowhere}}".to_owned())).unwrap_err().to_string();
         assert!(error.starts_with("mail/issued/subject with sample "), "{error}");
@@ -219,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn one_is_pulled_to_be_looked_at() {
-        let press = press(None);
+    fn previews_one_template() {
+        let renderer = renderer(None);
         let (family, template) = templates().find(|(_, template)| *template == "notice/notice").unwrap();
-        let pull = pull(&press, family, template, family.samples(template)[1]).unwrap().unwrap();
-        assert!(pull.bytes.starts_with(b"%PDF-") && pull.pages == Some(1));
-        assert!(super::pull(&press, family, template, "nobody").is_none());
+        let preview = preview(&renderer, family, template, family.samples(template)[1]).unwrap().unwrap();
+        assert!(preview.bytes.starts_with(b"%PDF-") && preview.pages == Some(1));
+        assert!(super::preview(&renderer, family, template, "no-sample").is_none());
     }
 }

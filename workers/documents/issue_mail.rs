@@ -1,7 +1,7 @@
-//! What the mail 電子保証（認証キー）発行完了のお知らせ is rendered with.
+//! The context of the mail 電子保証（認証キー）発行完了のお知らせ.
 //!
-//! The contractor learns that issuance is complete, for which works, obligee and product, and where the notice is. The
-//! authentication key is no field here and cannot become one: it is no part of a [`Certificate`].
+//! It names works, obligee and product, and the place of the notice. It cannot have the authentication key, which is no
+//! part of a [`Certificate`].
 
 use hosho_schema::snapshots::Certificate;
 use serde::Serialize;
@@ -32,7 +32,6 @@ pub struct MailContext {
     pub joint_venture: Option<String>,
     /// 発行日, such as 令和8年7月1日.
     pub issued_on: String,
-    /// Whether the notice is attached.
     pub attached: bool,
     /// 保証会社.
     pub surety: String,
@@ -40,21 +39,17 @@ pub struct MailContext {
     pub branch: Contact,
 }
 
-/// The branch that answers questions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Contact {
-    /// Name.
     pub name: String,
     /// 住所.
     pub address: String,
-    /// TEL.
     pub telephone: String,
-    /// FAX.
     pub fax: String,
 }
 
 impl MailContext {
-    /// Takes from a certificate what the mail says; `attached` tells whether the notice travels with it.
+    /// `attached`: whether the notice is attached.
     pub fn new(certificate: &Certificate, attached: bool) -> Self {
         Self {
             number: certificate.number.clone(),

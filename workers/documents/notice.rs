@@ -1,4 +1,4 @@
-//! The notice: what carries number and key to the obligee.
+//! The notice, which carries number and key to the obligee.
 
 use hosho_schema::snapshots::{Certificate, Channel};
 use serde::Serialize;
@@ -7,10 +7,9 @@ use super::samples;
 use crate::documents::templates::TemplateContext;
 use crate::domain::{wareki, wording};
 
-/// Its template.
 pub(super) const TEMPLATE: &str = "notice/notice";
 
-/// What a notice says. Holds the authentication key: it has no `Debug` and belongs in no log.
+/// Holds the authentication key: no `Debug`, never logged.
 #[derive(Clone, Serialize)]
 pub struct NoticeContext {
     /// 発行日 in 和暦.
@@ -35,13 +34,9 @@ pub struct NoticeContext {
     pub department: Option<String>,
     /// Handed in by upload; by mail otherwise.
     pub is_upload: bool,
-    /// The system to upload to.
     pub system: Option<String>,
-    /// The address to send to.
     pub mail_address: Option<String>,
-    /// The subject the obligee demands.
     pub subject: Option<String>,
-    /// The registry's page.
     pub registry_url: String,
     /// The registry's page for this number. Never contains the key.
     pub registry_link: String,
@@ -49,14 +44,11 @@ pub struct NoticeContext {
     pub surety_name: String,
     /// 取扱箇所.
     pub branch_name: String,
-    /// TEL.
     pub branch_telephone: String,
-    /// FAX.
     pub branch_fax: String,
 }
 
 impl NoticeContext {
-    /// Builds the content from a certificate, its key and the registry's page.
     pub fn new(certificate: &Certificate, authentication_key: &str, registry_url: &str) -> Self {
         let Certificate { works, principal, obligee, surety, branch, .. } = certificate;
         let submission = &obligee.submission;
@@ -86,7 +78,6 @@ impl NoticeContext {
     }
 }
 
-/// The registry's page with the number.
 fn link(registry_url: &str, number: &str) -> String {
     let mark = if registry_url.contains('?') { '&' } else { '?' };
     let number: String = url::form_urlencoded::byte_serialize(number.as_bytes()).collect();

@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use super::samples;
 use super::tests::{Drawn, all, notice_of};
 
-/// Dots per inch.
 const RESOLUTION: &str = "75";
 
 /// How many of the 16 greys a smoothed dot may be off.
@@ -115,7 +114,6 @@ fn save(
     encoder.write_header().unwrap().write_image_data(data).unwrap();
 }
 
-/// The pages of a document.
 fn pages(pdf: &[u8]) -> Vec<Raster> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
@@ -146,7 +144,7 @@ fn on_disk() -> BTreeSet<String> {
         .collect()
 }
 
-/// Leaves the page as it is, and what differs, for a look.
+/// Writes the page and its difference to `target/pictures`.
 fn show(name: &str, drawn: &Raster, reviewed: Option<&Raster>) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pictures");
     std::fs::create_dir_all(&folder).unwrap();

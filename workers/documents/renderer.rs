@@ -22,17 +22,10 @@ use crate::reference::surety::Surety;
 pub enum RenderError {
     /// The template does not render.
     #[error("cannot fill in the document")]
-    Fill {
-        /// Why.
-        source: TemplateError,
-    },
-    /// The markup cannot be drawn.
+    Fill { source: TemplateError },
     #[error("cannot draw the document")]
-    Draw {
-        /// Why.
-        source: PdfError,
-    },
-    /// The seal of the certificate is none of those at hand.
+    Draw { source: PdfError },
+    /// No configured surety entry has the seal of the certificate.
     #[error(
         "no entry of the surety has the seal {sha256} of the certificate: keep the entries and the PNG files of the past"
     )]
@@ -42,10 +35,10 @@ pub enum RenderError {
     },
 }
 
-/// What documents are made with: templates, faces and pictures, and for each template what its copies share.
+/// Templates, fonts and pictures, and for each template the glyphs that its copies share.
 ///
-/// Prepared once per process; share it behind an `Arc`. Drawing takes about a millisecond of CPU: do it off the async
-/// threads.
+/// Prepared once per process; share it behind an `Arc`. A document takes about a millisecond of CPU: render it on a
+/// blocking thread.
 pub struct DocumentRenderer {
     templates: Arc<Templates>,
     fonts: Arc<Fonts>,
@@ -54,9 +47,9 @@ pub struct DocumentRenderer {
 }
 
 impl DocumentRenderer {
-    /// Prepares all templates. One that does not render has nothing to share: [`crate::documents::check`] says what is wrong with it.
+    /// Prepares all templates. [`check`](crate::documents::check) reports those that do not render.
     ///
-    /// `pictures` are the seals of the surety by their SHA-256; that of the samples is added.
+    /// `pictures` are the seals of the surety by SHA-256; the seal of the samples is added.
     pub fn new(templates: Arc<Templates>, fonts: Arc<Fonts>, mut pictures: Pictures) -> Self {
         pictures.extend(Surety::sample_seal());
         let mut stocks = HashMap::new();
@@ -114,9 +107,9 @@ impl DocumentRenderer {
         )
     }
 
-    /// Draws the letter that tells the contractor of the end of a guarantee (解約のお知らせ).
+    /// Draws the PDF about the end of a guarantee (解約のお知らせ).
     ///
-    /// `certificate` is the revision that held when it ended, `created` (UTC) the date in the file. The same arguments give
+    /// `certificate` is the revision in force when it ended, `created` (UTC) the date in the file. The same arguments give
     /// the same bytes.
     pub fn cancellation(
         &self,
@@ -138,7 +131,6 @@ impl DocumentRenderer {
         }
     }
 
-    /// Draws a template with a context.
     pub fn draw(
         &self,
         template: &str,
@@ -158,22 +150,20 @@ impl DocumentRenderer {
         pdf::draw(markup, materials, info)
     }
 
-    /// Lays markup out, and says what there is to know of it besides its bytes.
+    /// Pages of laid-out markup, and characters drawn by a fallback font.
     pub fn review(&self, markup: &str) -> Result<Review, PdfError> {
         pdf::review(markup, &self.fonts, &self.pictures)
     }
 
-    /// The templates.
     pub fn templates(&self) -> &Arc<Templates> {
         &self.templates
     }
 
-    /// The faces.
     pub fn fonts(&self) -> &Arc<Fonts> {
         &self.fonts
     }
 
-    /// What, besides its content, decides a document's bytes.
+    /// Everything besides its content that determines the bytes of a document.
     pub fn identity(&self) -> String {
         format!(
             "hosho:{} fonts:{} templates:{}",
@@ -184,7 +174,7 @@ impl DocumentRenderer {
     }
 }
 
-/// What a document is called, with the number and the revision that tell it from others.
+/// Title with number and revision, unique per document.
 fn title(name: &str, certificate: &Certificate) -> String {
     let revision =
         wording::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();

@@ -1,8 +1,7 @@
-//! From a stored certificate to its documents.
+//! Renders the documents of a stored revision.
 //!
-//! Shared by the render stage, which stores what is drawn, and by `hosho documents verify`, which draws again and compares:
-//! the same content, program, fonts, templates and settings give the same bytes, so a difference is a change that nobody
-//! asked for.
+//! The render stage stores them; `hosho documents verify` renders again and compares. The same content, program, fonts,
+//! templates and settings give the same bytes, so a difference is an unwanted change.
 
 use std::sync::Arc;
 
@@ -26,31 +25,31 @@ use crate::{
     keys::KeyRing,
 };
 
-/// A guarantee's authentication key as it is stored: identifier of the data key, and the sealed bytes.
+/// A sealed authentication key: identifier of the data key, and the sealed bytes.
 pub type Sealed = (String, Vec<u8>);
 
-/// The documents there are of a certificate, each of them or why there is none.
+/// The documents of a revision, or the fault of each.
 pub type Each<T> = Vec<(Kind, Result<T, Fault>)>;
 
 fn failed(error: &RenderError) -> Fault {
     Fault::from_error(Reason::DocumentFailed, error)
 }
 
-/// Draws the documents of certificates. Cheap to clone.
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct RevisionRenderer {
-    press: Arc<DocumentRenderer>,
+    renderer: Arc<DocumentRenderer>,
     keys: Arc<KeyRing>,
     registry_url: String,
 }
 
 impl RevisionRenderer {
     /// `registry_url` is the page where obligees enter number and key.
-    pub fn new(press: Arc<DocumentRenderer>, keys: Arc<KeyRing>, registry_url: String) -> Self {
-        Self { press, keys, registry_url }
+    pub fn new(renderer: Arc<DocumentRenderer>, keys: Arc<KeyRing>, registry_url: String) -> Self {
+        Self { renderer, keys, registry_url }
     }
 
-    /// Draws the certificate and, of an electronic one, the notice; of a cancellation the letter, of a reversal nothing. Takes about two milliseconds of CPU.
+    /// Certificate and, if electronic, notice; of a cancellation its PDF, of a reversal none. Takes about 2 ms of CPU.
     pub fn documents(
         &self,
         revision: &Revision,
@@ -59,17 +58,17 @@ impl RevisionRenderer {
         self.each(revision, sealed)?.into_iter().map(|(kind, drawn)| Ok((kind, drawn?))).collect()
     }
 
-    /// The same, one by one: which documents there are, and each of them or why it cannot be drawn.
+    /// The same, each with its own fault.
     pub fn each(&self, revision: &Revision, sealed: Option<&Sealed>) -> Result<Each<Vec<u8>>, Fault> {
         match revision.kind {
             Made::New | Made::Amendment | Made::Correction => {}
             Made::Reversal => return Ok(Vec::new()),
-            Made::Cancellation => return Ok(vec![(Kind::Cancellation, self.letter(revision))]),
+            Made::Cancellation => return Ok(vec![(Kind::Cancellation, self.cancellation(revision))]),
         }
         let content: Certificate =
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
         let certificate = self
-            .press
+            .renderer
             .certificate(&content, &revision.content, revision.drawn_at)
             .map_err(|error| failed(&error));
         let mut drawn = vec![(Kind::Certificate, certificate)];
@@ -79,12 +78,12 @@ impl RevisionRenderer {
         Ok(drawn)
     }
 
-    fn letter(&self, revision: &Revision) -> Result<Vec<u8>, Fault> {
+    fn cancellation(&self, revision: &Revision) -> Result<Vec<u8>, Fault> {
         let content: snapshots::Cancellation =
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("cancellation", &error))?;
-        let snapshots::Cancellation { cancelled_on, cause, told_on, certificate } = content;
-        let end = Cancellation { cancelled_on, cause, told_on };
-        self.press.cancellation(&certificate, &end, revision.drawn_at).map_err(|error| failed(&error))
+        let snapshots::Cancellation { cancelled_on, cause, told_on: dated, certificate } = content;
+        let end = Cancellation { cancelled_on, cause, dated };
+        self.renderer.cancellation(&certificate, &end, revision.drawn_at).map_err(|error| failed(&error))
     }
 
     fn notice(
@@ -100,14 +99,14 @@ impl RevisionRenderer {
             .keys
             .open(data_key_id, sealed, guarantee)
             .map_err(|error| Fault::from_error(Reason::KeyUnusable, &error))?;
-        self.press
+        self.renderer
             .notice(content, key.expose(), &self.registry_url, revision.drawn_at)
             .map_err(|error| failed(&error))
     }
 
-    /// What, besides its content, decides a document's bytes.
+    /// Everything besides its content that determines the bytes of a document.
     pub fn identity(&self) -> String {
         let registry = hex(&Sha256::digest(&self.registry_url));
-        format!("{} registry:{}", self.press.identity(), &registry[..16])
+        format!("{} registry:{}", self.renderer.identity(), &registry[..16])
     }
 }

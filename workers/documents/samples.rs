@@ -1,7 +1,7 @@
-//! Invented certificates that templates are rendered with: every variant of every document, and the texts that break things.
+//! Invented certificates for templates: every variant of every document, and difficult texts.
 //!
-//! Each is [`single`] with one thing changed, so that a look at two of them shows that thing. Names are unique over all
-//! documents: they are the names of files and what a person types.
+//! Each is [`single`] with one change, so that two pictures show that change. Names are unique over all documents: they are
+//! names of files and arguments of commands.
 
 use chrono::NaiveDate;
 use hosho_schema::messages::{MediumV1, ProductV1, WorksKindV1};
@@ -12,10 +12,9 @@ use super::cancellation::Cancellation;
 use crate::domain::amendment::CancellationCause;
 use crate::reference::surety::Surety;
 
-/// A key of the alphabet that keys are minted from, opening nothing.
+/// A key of the minting alphabet that opens no certificate.
 pub(super) const KEY: &str = "Hm7eKd3RtXGa";
 
-/// The registry's page of the samples.
 pub(super) const REGISTRY: &str = "https://registry.example.jp/certificates";
 
 /// As long as 工事名 may be: 120 characters.
@@ -30,7 +29,7 @@ fn company(name: &str, address: &str, representative: &str) -> Company {
     Company { name: name.to_owned(), address: address.to_owned(), representative: representative.to_owned() }
 }
 
-/// A single company, electronic, new: what the other samples vary.
+/// A single company, electronic, new: the base of the other samples.
 pub(super) fn single() -> Certificate {
     Certificate {
         number: "31075-00001M".to_owned(),
@@ -121,7 +120,6 @@ fn amended(sample: Certificate, revision: i64) -> Certificate {
     sample
 }
 
-/// By a joint venture of three.
 fn joint_venture(mut sample: Certificate) -> Certificate {
     sample.principal.joint_venture = Some("若葉・新緑・こもれび特定建設工事共同企業体".to_owned());
     sample.principal.members = vec![
@@ -148,7 +146,6 @@ fn multi_year(mut sample: Certificate) -> Certificate {
     sample
 }
 
-/// Texts as long as they come.
 fn long(mut sample: Certificate) -> Certificate {
     LONG_NAME.clone_into(&mut sample.works.name);
     "若葉県・新緑市・こもれび町広域水道企業団　企業長".clone_into(&mut sample.obligee.title);
@@ -175,7 +172,6 @@ fn variants(mut sample: Certificate) -> Certificate {
     sample
 }
 
-/// Without anything that may be absent.
 fn minimal(mut sample: Certificate) -> Certificate {
     sample.bank = None;
     (sample.works.number, sample.works.contract_date) = (None, None);
@@ -190,7 +186,6 @@ fn minimal(mut sample: Certificate) -> Certificate {
     sample
 }
 
-/// Handed in through a system.
 fn upload(mut sample: Certificate) -> Certificate {
     let system = Some("若葉県電子契約システム".to_owned());
     sample.obligee.submission =
@@ -266,12 +261,12 @@ pub(super) fn notices() -> Vec<(&'static str, Certificate)> {
     ]
 }
 
-/// What letters about the end of a guarantee are drawn with, by name.
+/// Certificates with their cancellation, by name.
 pub(super) fn cancellations() -> Vec<(&'static str, Certificate, Cancellation)> {
     let consent = Cancellation {
         cancelled_on: day(2027, 3, 1),
         cause: CancellationCause::Consent,
-        told_on: day(2027, 3, 4),
+        dated: day(2027, 3, 4),
     };
     let ended = Cancellation { cause: CancellationCause::ObligeeCause, ..consent };
     vec![

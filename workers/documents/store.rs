@@ -1,13 +1,12 @@
-//! Finished documents: PDFs under names made of their content. A folder that every worker sees.
+//! Finished documents: PDFs under content-addressed names, in a folder that all workers share.
 //!
-//! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writing it twice is the same as writing it once, so a
-//! stage that runs again stores nothing new, and whoever reads a document back knows whether it is still what was written.
-//! Names that mean something (number and revision) were rejected: they would have to be overwritten by a correction.
+//! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writes are idempotent, so a stage that runs
+//! again stores nothing new, and each read verifies the hash. Rejected: names by number and revision, which a correction
+//! would have to overwrite.
 //!
-//! In a folder a document appears whole or not at all (written beside, synchronised, renamed), and since notices hold
-//! authentication keys, nobody but the owner can read it: every folder below the root is 0700 before a file is
-//! put there, and each file 0600. The root itself, which an operator or user chose, is created 0700 where it is missing and
-//! otherwise left as it is.
+//! A document appears whole or not at all (temporary file, sync, rename). Notices hold authentication keys, so only the
+//! owner can read them: every folder below the root is 0700 before a file is put there, and each file 0600. The root, which
+//! an operator or user chose, is created 0700 where it is missing and otherwise keeps its mode.
 
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -24,58 +23,28 @@ use crate::hex::hex;
 pub enum StoreError {
     /// The URL of the store is not understood.
     #[error("cannot use {url:?} as document store: {problem}; expected file:./folder or file:///folder")]
-    Url {
-        /// The URL as configured.
-        url: String,
-        /// What is wrong.
-        problem: &'static str,
-    },
+    Url { url: String, problem: &'static str },
     /// The folder cannot be created or opened.
     #[error("cannot open the document folder {folder}", folder = folder.display())]
-    Open {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Open { folder: PathBuf, source: std::io::Error },
     /// The store does not take the document.
     #[error("cannot store document {location}")]
-    Put {
-        /// Where it was to be.
-        location: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    Put { location: String, source: std::io::Error },
     /// The store does not give the document.
     #[error("cannot read document {location}")]
-    Get {
-        /// Where it should be.
-        location: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// There is no such document.
+    Get { location: String, source: std::io::Error },
     #[error("document {location} does not exist")]
-    Missing {
-        /// Where it should be.
-        location: String,
-    },
+    Missing { location: String },
     /// The document is not what was stored.
     #[error("document {location} is damaged: its content has another SHA-256")]
-    Damaged {
-        /// Where it is.
-        location: String,
-    },
+    Damaged { location: String },
     /// A prefix or location is not one of ours.
     #[error("{location:?} is not the location of a document")]
-    Location {
-        /// The text given.
-        location: String,
-    },
+    Location { location: String },
 }
 
 impl StoreError {
-    /// Whether the store as a whole is down or full: waiting and trying again is right, giving up this document is not.
+    /// Whether the store as a whole is down or full, so that a retry can succeed.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Open { .. } | Self::Put { .. } | Self::Get { .. } => true,
@@ -83,7 +52,7 @@ impl StoreError {
         }
     }
 
-    /// Whether the store has no room left, or is read-only: it takes no document, and there is no need to ask it.
+    /// Whether the store is full or read-only: a probe would fail too.
     pub fn is_full(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         let (Self::Put { source, .. } | Self::Open { source, .. }) = self else { return false };
@@ -91,7 +60,6 @@ impl StoreError {
     }
 }
 
-/// A document that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Where, for [`DocumentStore::get`].
@@ -106,13 +74,13 @@ pub struct Stored {
 #[derive(Debug, Clone)]
 pub struct DocumentStore {
     root: Arc<Path>,
-    at_once: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-/// Documents written or read at the same time: enough for a disk that syncs many files together. Each has a thread of its own, and
-/// a thread keeps some memory: with one for each document of a batch, hundreds, a worker had 2 GB and spent a fifth of its time
-/// in getting that memory.
-const AT_ONCE: usize = 16;
+/// Most documents written or read at the same time: enough for a disk that syncs many files together. Each uses a thread,
+/// and threads keep memory: with one per document of a batch, hundreds, a worker had 2 GB and spent a fifth of its time
+/// allocating it.
+const CONCURRENCY: usize = 16;
 
 impl DocumentStore {
     /// Opens the store of a URL: `file:./folder` (relative to the working directory) or `file:///folder`.
@@ -121,15 +89,15 @@ impl DocumentStore {
         let failed = |source| StoreError::Open { folder: folder.clone(), source };
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let root = folder.canonicalize().map_err(failed)?;
-        Ok(Self { root: root.into(), at_once: Arc::new(Semaphore::new(AT_ONCE)) })
+        Ok(Self { root: root.into(), permits: Arc::new(Semaphore::new(CONCURRENCY)) })
     }
 
-    /// Checks that a URL is one of a store, and opens nothing.
+    /// Checks the URL; opens nothing.
     pub fn check(url: &str) -> Result<(), StoreError> {
         folder_of(url).map(drop).map_err(|problem| StoreError::Url { url: url.to_owned(), problem })
     }
 
-    /// Stores a PDF below `prefix` (such as `notice`) and says where. A document that is there already is not written again.
+    /// Stores a PDF below `prefix` (such as `notice`), unless it exists already.
     pub async fn put(&self, prefix: &str, bytes: &[u8]) -> Result<Stored, StoreError> {
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
             return Err(StoreError::Location { location: prefix.to_owned() });
@@ -151,33 +119,32 @@ impl DocumentStore {
         self.blocking(put).await.unwrap_or_else(|source| Err(failed(source)))
     }
 
-    /// Finds out whether documents can be written now, by writing a file of their size and taking it away. A full disk still takes
-    /// small ones.
+    /// Writes and removes a file of the size of a document. (A nearly full disk still takes small ones.)
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.trial(false).await
+        self.probe_with(false).await
     }
 
-    /// [`DocumentStore::probe`], and reads back what it wrote.
-    pub async fn examine(&self) -> Result<(), StoreError> {
-        self.trial(true).await
+    /// [`DocumentStore::probe`], and reads the file back.
+    pub async fn probe_reading(&self) -> Result<(), StoreError> {
+        self.probe_with(true).await
     }
 
-    async fn trial(&self, reads: bool) -> Result<(), StoreError> {
-        let failed = |source| StoreError::Put { location: TRIAL.to_owned(), source };
-        let trial = move |root: &Path| {
+    async fn probe_with(&self, reads: bool) -> Result<(), StoreError> {
+        let failed = |source| StoreError::Put { location: PROBE.to_owned(), source };
+        let probe = move |root: &Path| {
             let content = sample();
             let mut file = temporary(root).map_err(failed)?;
             file.write_all(&content).and_then(|()| file.as_file().sync_data()).map_err(failed)?;
-            let read = |source| StoreError::Get { location: TRIAL.to_owned(), source };
+            let read = |source| StoreError::Get { location: PROBE.to_owned(), source };
             if reads && std::fs::read(file.path()).map_err(read)? != content {
-                return Err(StoreError::Damaged { location: TRIAL.to_owned() });
+                return Err(StoreError::Damaged { location: PROBE.to_owned() });
             }
             file.close().map_err(failed)
         };
-        self.blocking(trial).await.unwrap_or_else(|source| Err(failed(source)))
+        self.blocking(probe).await.unwrap_or_else(|source| Err(failed(source)))
     }
 
-    /// Reads a document back and checks that it is what was stored.
+    /// Reads a document and verifies its hash.
     pub async fn get(&self, location: &str) -> Result<Vec<u8>, StoreError> {
         let path = checked(location)?.to_owned();
         let permit = self.permit().await;
@@ -198,12 +165,12 @@ impl DocumentStore {
         }
     }
 
-    /// Leave for one more document. None is only had of a semaphore that was closed, which this one never is.
+    /// `None` only of a closed semaphore, and this one is never closed.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.at_once).acquire_owned().await.ok()
+        Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
-    /// Works on the folder, on a thread that may block.
+    /// Runs `work` with the root on a blocking thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Path) -> T + Send + 'static,
@@ -213,13 +180,12 @@ impl DocumentStore {
     }
 }
 
-/// Writes a document so that it appears whole, for its owner only, and survives a power cut; unless it is there already.
+/// Writes a document atomically and durably, readable by its owner only; unless it exists already.
 fn write_whole(root: &Path, stored: &Stored, bytes: &[u8]) -> std::io::Result<()> {
     let path = root.join(&stored.location);
     let folder = path.parent().unwrap_or(root);
     match std::fs::metadata(&path) {
-        // Renaming is atomic, so a file of the right name and length is the document. Whoever put it there may have left it open to
-        // others.
+        // Renaming is atomic, so a file of this name and length is the document. Its mode may have been changed.
         Ok(found) if found.len() == stored.size => return private_file(&path, &found),
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -239,12 +205,11 @@ fn write_whole(root: &Path, stored: &Stored, bytes: &[u8]) -> std::io::Result<()
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// A file beside the documents, for its owner only, that is gone unless it is renamed.
+/// A file beside the documents, readable by its owner only, removed unless it is renamed.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(folder)
 }
 
-/// Closes a stored document to everyone but its owner.
 fn private_file(path: &Path, found: &std::fs::Metadata) -> std::io::Result<()> {
     if found.permissions().mode() & 0o077 != 0 {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -252,13 +217,13 @@ fn private_file(path: &Path, found: &std::fs::Metadata) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What is written to find out whether documents can be, in messages.
-const TRIAL: &str = "a trial";
+/// The location of a probe in errors.
+const PROBE: &str = "a probe";
 
-/// Bytes of what is written to find out whether documents can be: about a document, with its fonts.
+/// Bytes of a probe: about the size of a document with its fonts.
 const SAMPLE_BYTES: usize = 256 * 1024;
 
-/// Bytes that no file system makes smaller.
+/// Incompressible bytes.
 fn sample() -> Vec<u8> {
     let blocks = 0..SAMPLE_BYTES / 32;
     blocks.flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_be_bytes()))).collect()
@@ -280,7 +245,7 @@ fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
     url.to_file_path().map_err(|()| "it names another host")
 }
 
-/// Only what [`DocumentStore::put`] makes is a location: lower-case prefix, two digits, 64 digits.
+/// Only a location of [`DocumentStore::put`] passes: lower-case prefix, two digits, 64 digits.
 fn checked(location: &str) -> Result<&str, StoreError> {
     let wrong = || StoreError::Location { location: location.to_owned() };
     let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -293,14 +258,14 @@ fn checked(location: &str) -> Result<&str, StoreError> {
     Ok(location)
 }
 
-/// Makes the folders between `root` and `folder`, open to their owner only, whatever the umask says and whoever made them.
+/// Creates the folders between `root` and `folder` with mode 0700, whatever the umask.
 fn private_folders(root: &Path, folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     for folder in folder.ancestors().take_while(|folder| *folder != root) {
         if std::fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
         }
-        // The new name must survive a power cut as surely as the document.
+        // The new directory entry must survive a power cut too.
         std::fs::File::open(folder.parent().unwrap_or(Path::new("/")))?.sync_all()?;
     }
     Ok(())
@@ -320,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_is_stored_once_under_its_content_and_for_its_owner_only() {
+    async fn stores_a_document_once_and_privately() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("documents");
         let documents = DocumentStore::open(&format!("file://{}", root.display())).unwrap();
@@ -338,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_at_once_store_the_same_document_whole() {
+    async fn concurrent_puts_store_one_whole_document() {
         let folder = tempfile::tempdir().unwrap();
         let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let bytes = vec![b'x'; 300_000];
@@ -362,7 +327,7 @@ mod tests {
         std::fs::write(&path, b"wh").unwrap();
         documents.put("notice", b"whole").await.unwrap();
         assert_eq!(documents.get(&stored.location).await.unwrap(), b"whole");
-        // Left by a process that died between writing it and closing it to others.
+        // Left by a process that was killed between writing it and setting its mode.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         documents.put("notice", b"whole").await.unwrap();
         assert_eq!(mode(&path), 0o600);
@@ -391,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_that_are_not_folders_are_refused() {
+    fn rejects_urls_that_are_not_folders() {
         for (url, says) in [
             ("s3://bucket/x", "only folders are supported"),
             ("documents", "it has no scheme"),
@@ -406,18 +371,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_is_of_the_size_of_a_document_and_leaves_nothing() {
+    async fn probe_has_document_size_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let probes = (0..8).map(|_| documents.probe());
         assert!(futures_util::future::join_all(probes).await.iter().all(Result::is_ok));
-        documents.examine().await.unwrap();
+        documents.probe_reading().await.unwrap();
         assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
         assert_eq!(sample().len(), SAMPLE_BYTES);
     }
 
     #[test]
-    fn a_full_or_read_only_disk_is_told_from_other_trouble() {
+    fn recognises_a_full_or_read_only_disk() {
         for (errno, full) in [(28, true), (122, true), (30, true), (13, false), (5, false)] {
             let stored =
                 StoreError::Put { location: String::new(), source: std::io::Error::from_raw_os_error(errno) };
@@ -426,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_cannot_be_written_is_unavailable() {
+    async fn unwritable_store_is_unavailable() {
         let folder = tempfile::tempdir().unwrap();
         let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         std::fs::write(folder.path().join("notice"), "a file where a folder belongs").unwrap();

@@ -59,21 +59,11 @@ pub const TEMPLATES: &[(&str, &str)] = embedded![
 pub enum TemplateError {
     /// The file cannot be read from the configured folder.
     #[error("cannot read template {name} from the template folder")]
-    Read {
-        /// Name of the template.
-        name: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
+    Read { name: &'static str, source: std::io::Error },
     /// The text is not a template.
     #[error("template {name} does not parse")]
-    Parse {
-        /// Name of the template.
-        name: &'static str,
-        /// Where and why.
-        source: Box<handlebars::TemplateError>,
-    },
-    /// The template, or a piece that it includes, names a value that the context lacks.
+    Parse { name: &'static str, source: Box<handlebars::TemplateError> },
+    /// The template, or a partial of it, names a value that the context lacks.
     #[error("template {name}, line {line}, column {column}: the context has no value {value}")]
     Missing {
         /// Name of the template that names it.
@@ -82,20 +72,13 @@ pub enum TemplateError {
         line: usize,
         /// Column, from 1.
         column: usize,
-        /// The value.
         value: String,
     },
-    /// The template fails in a helper or includes a piece that does not exist.
+    /// A helper fails, or a partial does not exist.
     #[error("template {name} does not render")]
-    Render {
-        /// Name of the template.
-        name: String,
-        /// Where and why.
-        source: Box<handlebars::RenderError>,
-    },
+    Render { name: String, source: Box<handlebars::RenderError> },
 }
 
-/// Every template, parsed.
 pub struct Templates {
     escaped: Handlebars<'static>,
     plain: Handlebars<'static>,
@@ -130,14 +113,13 @@ impl Templates {
         &self.sha256
     }
 
-    /// Renders one template.
     pub fn render(&self, name: &str, context: &impl Serialize) -> Result<String, TemplateError> {
         let registry = if is_plain(name) { &self.plain } else { &self.escaped };
         registry.render(name, context).map_err(|source| render_error(name, source))
     }
 }
 
-/// A missing value in words of our own: it is what goes wrong most, and what `hosho templates check` is for.
+/// A missing value is the most frequent error and gets an error of its own.
 fn render_error(name: &str, source: RenderError) -> TemplateError {
     let RenderErrorReason::MissingVariable(Some(value)) = source.reason() else {
         return TemplateError::Render { name: name.to_owned(), source: Box::new(source) };
@@ -165,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_what_is_on_disk() {
+    fn list_matches_the_folder() {
         fn walk(folder: &Path, found: &mut Vec<String>) {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::message::Parcel;
 use super::{MailerError, Reply, SendError};
 
-/// A folder that takes letters.
 pub(super) struct Folder {
     path: PathBuf,
     /// Tells apart the drafts that this process writes at the same time.

@@ -26,17 +26,11 @@ pub struct MailMessage {
     pub message_id: String,
     /// Date (UTC, whole seconds on the wire).
     pub date: NaiveDateTime,
-    /// Who sends it.
     pub from: Sender,
-    /// Who gets it.
     pub to: MailAddress,
-    /// Subject.
     pub subject: String,
-    /// The text alternative.
     pub text: String,
-    /// The HTML alternative.
     pub html: String,
-    /// What is attached, in order.
     pub attachments: Vec<Attachment>,
     /// Trace of the application (32 hexadecimal digits), for whoever asks support about the mail.
     pub trace_id: Option<String>,
@@ -49,23 +43,19 @@ impl MailMessage {
     }
 }
 
-/// The sender of a letter.
 #[derive(Clone)]
 pub struct Sender {
     /// The name that mail programs show.
     pub name: Option<String>,
-    /// The address, also of the envelope.
     pub address: MailAddress,
 }
 
-/// An attached file.
 #[derive(Clone)]
 pub struct Attachment {
     /// The name under which the recipient saves it.
     pub file_name: String,
     /// Media type, such as `application/pdf`.
     pub media_type: String,
-    /// Content.
     pub bytes: Vec<u8>,
 }
 
@@ -74,22 +64,13 @@ pub struct Attachment {
 pub enum MailMessageError {
     /// A line break or other control character, with which a header could be smuggled in.
     #[error("control character in field {field}")]
-    ControlCharacter {
-        /// The field.
-        field: &'static str,
-    },
+    ControlCharacter { field: &'static str },
     /// Not a mail address that can be delivered to.
     #[error("field {field} is not a mail address")]
-    Address {
-        /// The field.
-        field: &'static str,
-    },
+    Address { field: &'static str },
     /// Not of the documented form.
     #[error("field {field} is not of the documented form")]
-    Form {
-        /// The field.
-        field: &'static str,
-    },
+    Form { field: &'static str },
     /// lettre does not take the letter.
     #[error("the message cannot be composed")]
     Compose,

@@ -44,7 +44,6 @@ pub use smtp::{Credentials, Security, SmtpSettings};
 pub struct Reply {
     /// SMTP reply code, such as 250.
     pub code: u16,
-    /// Its text.
     pub text: String,
 }
 
@@ -59,17 +58,13 @@ impl std::error::Error for Reply {}
 /// Where in the dialogue with a mail server something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Connecting, greeting, TLS.
     Connect,
-    /// Logging in.
     Login,
     /// MAIL: our own address.
     Sender,
     /// RCPT: the recipient's address.
     Recipient,
-    /// DATA, up to the final dot.
     Data,
-    /// The final dot.
     FinalDot,
 }
 
@@ -96,45 +91,25 @@ pub enum SendError {
     Unsendable(#[source] MailMessageError),
     /// Not sent: the server refuses this letter for good (5xx).
     #[error("the mail server refused the letter for good, {step}")]
-    Refused {
-        /// Where.
-        step: Step,
-        /// What it said.
-        source: Reply,
-    },
+    Refused { step: Step, source: Reply },
     /// Not sent: the server refuses this letter for now (4xx).
     #[error("the mail server refused the letter for now, {step}")]
-    Deferred {
-        /// Where.
-        step: Step,
-        /// What it said.
-        source: Reply,
-    },
+    Deferred { step: Step, source: Reply },
     /// Not sent: the server cannot be used, neither for this letter nor for others.
     #[error("the mail server cannot be used, {step}")]
     Unavailable {
-        /// Where.
         step: Step,
         /// Why: a [`Reply`], or the connection's error.
         source: Cause,
     },
     /// Not written: the folder cannot be used.
     #[error("the mail folder {folder} cannot be used", folder = folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Folder { folder: PathBuf, source: std::io::Error },
     /// Perhaps sent: the connection broke or timed out after the final dot.
     #[error("the mail server may have taken the letter: no reply, {}", Step::FinalDot)]
-    Unknown {
-        /// What broke.
-        source: Cause,
-    },
+    Unknown { source: Cause },
 }
 
-/// The four answers a ledger needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Not sent, and never will be.
@@ -143,12 +118,10 @@ pub enum Outcome {
     Transient,
     /// Not sent; nothing can be sent now.
     Unavailable,
-    /// Perhaps sent.
     Unknown,
 }
 
 impl SendError {
-    /// Which of the four it is.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Unsendable(_) | Self::Refused { .. } => Outcome::Permanent,
@@ -178,40 +151,19 @@ impl SendError {
 pub enum MailerError {
     /// The file with the private CA cannot be read.
     #[error("cannot read the CA certificates {path}", path = path.display())]
-    ReadCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    ReadCa { path: PathBuf, source: std::io::Error },
     /// The file with the private CA holds no certificate.
     #[error("{path} holds no CA certificate in PEM form", path = path.display())]
-    NoCa {
-        /// The file.
-        path: PathBuf,
-    },
+    NoCa { path: PathBuf },
     /// TLS cannot be set up for this host.
     #[error("cannot set up TLS for the mail server {host}")]
-    Tls {
-        /// The host as configured.
-        host: String,
-        /// Why.
-        source: Cause,
-    },
+    Tls { host: String, source: Cause },
     /// A password would travel in the clear.
     #[error("a password for {host} would travel in the clear; set security to starttls or tls")]
-    PasswordInClear {
-        /// The host as configured.
-        host: String,
-    },
+    PasswordInClear { host: String },
     /// The folder cannot be created.
     #[error("cannot create the mail folder {folder}", folder = folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Folder { folder: PathBuf, source: std::io::Error },
 }
 
 /// Sends letters. Cheap to clone; clones share the connections.

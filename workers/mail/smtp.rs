@@ -50,9 +50,7 @@ pub enum Security {
 /// Who we are to the mail server. Not `Debug`.
 #[derive(Clone)]
 pub struct Credentials {
-    /// User name.
     pub username: String,
-    /// Password.
     pub password: Secret,
 }
 
@@ -61,9 +59,7 @@ pub struct Credentials {
 pub struct SmtpSettings {
     /// Host name or address; with TLS the name its certificate must carry.
     pub host: String,
-    /// Port.
     pub port: u16,
-    /// Protection.
     pub security: Security,
     /// PEM file of the certificate authorities to trust *instead of* the system's.
     pub ca_file: Option<PathBuf>,
@@ -81,7 +77,6 @@ pub struct SmtpSettings {
     pub pool_size: usize,
 }
 
-/// A mail server with its connections.
 pub(super) struct Relay {
     settings: SmtpSettings,
     tls: Option<TlsParameters>,
@@ -90,11 +85,9 @@ pub(super) struct Relay {
     idle: Mutex<Vec<Idle>>,
 }
 
-/// A connection that nobody uses.
 struct Idle {
     connection: AsyncSmtpConnection,
     since: Instant,
-    /// Whether its last mail was taken.
     is_clean: bool,
 }
 
@@ -254,7 +247,6 @@ impl Relay {
         }
     }
 
-    /// One letter on one connection.
     async fn deliver(&self, connection: &mut AsyncSmtpConnection, parcel: &Parcel) -> Result<Reply, Failure> {
         let to = Some(parcel);
         self.ask(

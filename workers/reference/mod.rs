@@ -12,7 +12,6 @@ use self::{
 
 /// Obligees, branches and the surety, read and checked.
 pub struct ReferenceData {
-    /// Who takes guarantees, and how.
     pub obligees: Registry,
     /// 取扱箇所.
     pub branches: Branches,

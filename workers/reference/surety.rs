@@ -69,9 +69,7 @@ struct BranchFile {
 
 /// The surety through time, and the seals of all its entries by their SHA-256: every one that may stand on a certificate.
 pub struct Surety {
-    /// The entries.
     pub entries: Sureties,
-    /// The seals.
     pub seals: Pictures,
 }
 

@@ -19,38 +19,19 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 pub enum RegistryError {
     /// The folder cannot be listed.
     #[error("cannot list the folder {folder}")]
-    ListFolder {
-        /// The folder.
-        folder: String,
-        /// Why.
-        source: io::Error,
-    },
+    ListFolder { folder: String, source: io::Error },
     /// A file cannot be read.
     #[error("cannot read {file}")]
-    ReadFile {
-        /// The file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no entry at all.
+    ReadFile { file: String, source: io::Error },
     #[error("{place} holds no entry: add a .toml file")]
-    Empty {
-        /// The folder.
-        place: String,
-    },
+    Empty { place: String },
     /// Files have problems.
     #[error("cannot use {problems}")]
-    Invalid {
-        /// Every problem of every file.
-        problems: Problems,
-    },
+    Invalid { problems: Problems },
 }
 
-/// A problem of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The file.
     pub file: String,
     /// Line, from 1.
     pub line: usize,
@@ -87,14 +68,11 @@ impl Problems {
     }
 }
 
-/// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// As messages name it.
     pub(crate) file: String,
     /// Name without `.toml`.
     pub(crate) stem: String,
-    /// Its text.
     pub(crate) text: String,
 }
 
@@ -134,7 +112,6 @@ pub(crate) fn read_folder(
     Ok(sources)
 }
 
-/// Reads one file.
 pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
     let file = path.display().to_string();
     let text =
@@ -157,7 +134,6 @@ pub(crate) fn judge<T>(
     value
 }
 
-/// A file under judgement.
 pub(crate) struct FileDiagnostics<'a> {
     source: &'a Source,
     problems: &'a mut Problems,

@@ -58,14 +58,12 @@ struct State {
     closed: bool,
 }
 
-/// What identifies a queue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     /// By routing key, such as `issue.bulk`.
     Stage(String),
     Dead,
     Unrouted,
-    /// One per open consumer of events.
     Events(u64),
 }
 
@@ -77,7 +75,6 @@ struct Queue {
 }
 
 struct Item {
-    /// How often it was given back.
     returned: u32,
     routing_key: String,
     /// Set when it was given back too often.

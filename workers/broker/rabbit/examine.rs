@@ -23,7 +23,6 @@ use crate::broker::BrokerError;
 /// How long the broker has to take the message of this question.
 const TAKE_LIMIT: Duration = Duration::from_secs(5);
 
-/// What was found.
 #[derive(Debug, Clone)]
 pub struct Examination {
     /// Such as `RabbitMQ`.
@@ -40,7 +39,6 @@ pub struct Examination {
     pub clock: Option<NaiveDateTime>,
 }
 
-/// Asks the broker.
 pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
     let properties = match timeout(CONNECT_LIMIT, greeting(rabbit)).await {
         Ok(Ok(properties)) => properties,

@@ -70,7 +70,6 @@ pub struct RabbitOptions {
     pub ca_file: Option<PathBuf>,
     /// Start of the name of every queue and exchange.
     pub prefix: String,
-    /// Names of the stages, in order.
     pub stages: Vec<&'static str>,
     /// A silent broker is found dead after twice this time. Whole seconds.
     pub heartbeat: Duration,
@@ -129,7 +128,6 @@ struct Inner {
     closed: AtomicBool,
 }
 
-/// One of the two connections.
 struct Slot {
     purpose: &'static str,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -336,7 +334,6 @@ fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
     Ok(uri)
 }
 
-/// The URL without its password.
 fn masked(text: &str) -> String {
     match Url::parse(text) {
         Ok(mut url) => {

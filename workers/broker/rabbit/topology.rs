@@ -26,14 +26,12 @@ use crate::broker::{
     names::{DELIVERY_LIMIT, Names, stage_key},
 };
 
-/// A delivery limit that nothing reaches.
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
 /// How long to leave a new queue alone: RabbitMQ 3.10 loses a quorum queue for good when it is killed within about a
 /// second of its first declaration.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// A setting of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Argument {
     /// A name or a word.
@@ -47,7 +45,6 @@ pub enum Argument {
 pub enum Declared {
     /// An exchange; durable.
     Exchange {
-        /// Its name.
         name: String,
         /// `direct`, `fanout` or `topic`.
         kind: &'static str,
@@ -55,15 +52,8 @@ pub enum Declared {
         alternate: Option<String>,
     },
     /// A queue; durable.
-    BrokerClient {
-        /// Its name.
-        name: String,
-        /// Its arguments.
-        arguments: Vec<(&'static str, Argument)>,
-    },
-    /// What a queue receives.
+    BrokerClient { name: String, arguments: Vec<(&'static str, Argument)> },
     Binding {
-        /// The queue.
         queue: String,
         /// From where.
         exchange: String,
@@ -77,7 +67,6 @@ pub enum Declared {
 pub struct Report {
     /// Exchanges and queues that were there already.
     pub present: usize,
-    /// Those that were created just now.
     pub created: Vec<String>,
     /// Those that do not exist ([`check`] only).
     pub missing: Vec<String>,

@@ -35,7 +35,6 @@ const VALUE_BYTES: usize = 128;
 const HISTORY_BYTES: usize = 1_000;
 const PAST_CODE_BYTES: usize = 48;
 
-/// Persistent delivery.
 const PERSISTENT: u8 = 2;
 
 /// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can carry (255 bytes).

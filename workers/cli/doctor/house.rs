@@ -121,7 +121,7 @@ async fn documents(report: &mut Report, config: &Config) {
         return;
     }
     let examined = match app::documents(config) {
-        Ok(documents) => documents.examine().await.map_err(|error| chain(&error)),
+        Ok(documents) => documents.probe_reading().await.map_err(|error| chain(&error)),
         Err(error) => Err(chain(&error)),
     };
     match examined {

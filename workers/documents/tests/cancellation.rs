@@ -1,4 +1,4 @@
-//! The letter about the end of a guarantee.
+//! The cancellation.
 
 use crate::documents::tests::*;
 use crate::domain::wareki::format as wareki;
@@ -6,7 +6,7 @@ use crate::domain::wareki::format as wareki;
 #[test]
 fn a_cancellation_says_what_it_must_on_one_page() {
     for (name, content, end) in samples::cancellations() {
-        let (text, pages) = read_back(&press().cancellation(&content, &end, created()).unwrap());
+        let (text, pages) = read_back(&renderer().cancellation(&content, &end, created()).unwrap());
         assert_eq!(pages, 1, "{name}");
         let Certificate { principal, surety, branch, .. } = &content;
         let revision = wording::amendment(content.revision).unwrap_or_default();
@@ -14,11 +14,11 @@ fn a_cancellation_says_what_it_must_on_one_page() {
             None => principal.company.name.clone(),
             Some(name) => format!("{name}代表者{}", principal.company.name),
         };
-        assert_says(
+        assert_contains(
             name,
             &text,
             &[
-                &format!("{}{contractor}御中", wareki(end.told_on)),
+                &format!("{}{contractor}御中", wareki(end.dated)),
                 "保証契約の解約のお知らせ",
                 &format!("記保証契約番号{}", content.number),
                 &format!("商品（保証区分）{}{revision}", wording::product(content.product)),

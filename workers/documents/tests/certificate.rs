@@ -66,7 +66,7 @@ fn a_certificate_says_what_it_must() {
         let (text, pages) = read_back(&certificate_of(&content));
         assert_eq!(pages, if content.principal.members.len() > 2 { 2 } else { 1 }, "{name}");
         let expected = expected(&content);
-        assert_says(name, &text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_contains(name, &text, &expected.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(text.contains("変更－"), content.revision > 0, "{name}");
         assert_eq!(text.contains("預託金融機関"), content.product != ProductV1::Performance, "{name}");
         assert_eq!(text.contains("今年度"), content.this_year_base.is_some(), "{name}");
@@ -80,7 +80,7 @@ fn a_certificate_says_what_it_must() {
 
 #[test]
 fn paper_lacks_nothing_but_the_electronic_caption() {
-    // Where there are two pages, the foot of the first stands elsewhere in the text.
+    // Where there are two pages, the foot of the first is elsewhere in the text.
     for (name, content) in
         samples::certificates().into_iter().filter(|(_, content)| content.principal.members.len() <= 3)
     {
@@ -92,7 +92,7 @@ fn paper_lacks_nothing_but_the_electronic_caption() {
     }
 }
 
-/// A long document goes on to a second page; nothing is lost, and the surety signs on the first.
+/// A long document continues on a second page; nothing is lost, and the surety signs on the first.
 #[test]
 fn many_members_are_listed_apart_on_a_second_page() {
     let (_, content) =
@@ -132,5 +132,5 @@ fn one_year_of_several_is_named_and_the_whole_contract_is_not() {
     }
     let mut content = samples::single();
     content.works.fiscal_year = Some(2026);
-    assert_says("without a base", &read_back(&certificate_of(&content)).0, &["対象年度令和8年度"]);
+    assert_contains("without a base", &read_back(&certificate_of(&content)).0, &["対象年度令和8年度"]);
 }

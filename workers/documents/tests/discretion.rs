@@ -1,4 +1,4 @@
-//! What may not leave the house.
+//! Contexts have only the fields that may be printed.
 
 use std::collections::BTreeSet;
 
@@ -98,8 +98,8 @@ fn only_a_notice_holds_the_key() {
     for Drawn { name, pdf } in all() {
         let is_notice = name.starts_with("notice");
         assert_eq!(read_back(&pdf).0.contains(KEY), is_notice, "{name}");
-        assert!(is_notice || !has_key(&unpacked(&pdf)), "{name}: the key stands outside of the page's text");
-        assert!(!about(&pdf).contains(KEY), "{name}: the file says the key of itself");
+        assert!(is_notice || !has_key(&unpacked(&pdf)), "{name}: the key is outside of the page's text");
+        assert!(!about(&pdf).contains(KEY), "{name}: the metadata has the key");
     }
 }
 
@@ -122,7 +122,7 @@ fn a_file_says_what_it_is() {
         (notice_of(&electronic), "電子保証にかかる「認証キー」のお知らせ 31075-00002M 変更－2"),
         (certificate_of(&content), "保証証書（中間前払金保証） 31075-00002M 変更－2"),
         (
-            press().cancellation(&content, &end, created()).unwrap(),
+            renderer().cancellation(&content, &end, created()).unwrap(),
             "保証契約の解約のお知らせ 31075-00002M 変更－2",
         ),
     ] {

@@ -21,10 +21,10 @@ use super::templates::Templates;
 use crate::domain::wording;
 use crate::pdf::{FontPaths, Fonts, Pictures};
 
-/// A press with the templates of the working tree: an edit shows without building.
-pub(super) fn press() -> &'static DocumentRenderer {
-    static PRESS: OnceLock<DocumentRenderer> = OnceLock::new();
-    PRESS.get_or_init(|| {
+/// A renderer with the templates of the working tree.
+pub(super) fn renderer() -> &'static DocumentRenderer {
+    static RENDERER: OnceLock<DocumentRenderer> = OnceLock::new();
+    RENDERER.get_or_init(|| {
         let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
         let templates =
             Templates::load(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("templates"))).unwrap();
@@ -37,7 +37,7 @@ fn created() -> NaiveDateTime {
 }
 
 pub(super) fn notice_of(certificate: &Certificate) -> Vec<u8> {
-    press().notice(certificate, KEY, REGISTRY, created()).unwrap()
+    renderer().notice(certificate, KEY, REGISTRY, created()).unwrap()
 }
 
 fn certificate_of(content: &Certificate) -> Vec<u8> {
@@ -46,14 +46,12 @@ fn certificate_of(content: &Certificate) -> Vec<u8> {
 
 /// Draws a certificate as the render stage does.
 fn certificate(content: &Certificate) -> Result<Vec<u8>, RenderError> {
-    press().certificate(content, &snapshots::canonical(content), created())
+    renderer().certificate(content, &snapshots::canonical(content), created())
 }
 
-/// A document of a sample.
 pub(super) struct Drawn {
     /// Template and sample, as a file may be called.
     pub(super) name: String,
-    /// The file.
     pub(super) pdf: Vec<u8>,
 }
 
@@ -73,7 +71,7 @@ pub(super) fn all() -> Vec<Drawn> {
         let name = name(super::cancellation::TEMPLATE, sample);
         tasks.push(Box::new(move || Drawn {
             name: name.clone(),
-            pdf: press().cancellation(&content, &end, created()).unwrap(),
+            pdf: renderer().cancellation(&content, &end, created()).unwrap(),
         }));
     }
     tasks.par_iter().map(|task| task()).collect()
@@ -98,15 +96,14 @@ fn squeezed(text: &str) -> String {
         .collect()
 }
 
-/// Fails with what the document lacks.
-fn assert_says(name: &str, text: &str, expected: &[&str]) {
+fn assert_contains(name: &str, text: &str, expected: &[&str]) {
     for expected in expected {
         assert!(text.contains(&squeezed(expected)), "{name} lacks {expected}: {text}");
     }
 }
 
 #[test]
-fn samples_are_what_they_claim() {
+fn samples_have_unique_names_and_limits() {
     let certificates = samples::certificates();
     assert!(certificates.iter().any(|(_, content)| content.works.name.chars().count() == 120));
     assert!(
@@ -125,7 +122,7 @@ fn samples_are_what_they_claim() {
     assert_eq!(names.len(), count);
 }
 
-/// Every kind of certificate is proved electronic and on paper, new and amended, for one company and for several, signed or not.
+/// Electronic and paper, new and amended, one company and several, signed and unsigned.
 #[test]
 fn samples_cover_every_variant() {
     use hosho_schema::messages::{MediumV1::*, ProductV1::*};
@@ -165,9 +162,9 @@ fn hostile_names_are_printed_and_never_interpreted() {
     }
 }
 
-/// What an application may say at most (the limits of `domain::application`) is drawn, on however many pages.
+/// The longest texts that `domain::application` accepts, on however many pages.
 #[test]
-fn the_longest_texts_are_drawn() {
+fn draws_the_longest_texts() {
     let text = |length: usize| "弥".repeat(length);
     let mut content = samples::single();
     let company =
@@ -181,8 +178,8 @@ fn the_longest_texts_are_drawn() {
     let (_, _, end) = samples::cancellations().remove(0);
     let (certificate, _) = read_back(&certificate_of(&content));
     assert_eq!(certificate.matches('弥').count(), 21 * (120 + 160 + 80) + 120 + 120 + 80);
-    assert_says("notice", &read_back(&notice_of(&content)).0, &[KEY, &content.number, "以上"]);
-    assert!(press().cancellation(&content, &end, created()).is_ok());
+    assert_contains("notice", &read_back(&notice_of(&content)).0, &[KEY, &content.number, "以上"]);
+    assert!(renderer().cancellation(&content, &end, created()).is_ok());
     content.principal.members.truncate(3);
     assert_eq!(
         read_back(&certificate_of(&content)).0.matches('弥').count(),
@@ -191,7 +188,7 @@ fn the_longest_texts_are_drawn() {
 }
 
 #[test]
-fn a_character_that_cannot_be_drawn_fails_without_repeating_the_text() {
+fn undrawable_character_fails_without_quoting_the_text() {
     let mut content = samples::single();
     content.works.name.push('\u{10FFFD}');
     let error = certificate(&content).unwrap_err();
@@ -202,12 +199,12 @@ fn a_character_that_cannot_be_drawn_fails_without_repeating_the_text() {
 }
 
 #[test]
-fn a_seal_that_is_not_at_hand_is_named() {
+fn missing_seal_is_named() {
     let mut content = samples::single();
     let sha256 = "0".repeat(64);
     content.surety.seal = Some(sha256.clone());
     let (_, _, end) = samples::cancellations().remove(0);
-    for error in [certificate(&content), press().cancellation(&content, &end, created())] {
+    for error in [certificate(&content), renderer().cancellation(&content, &end, created())] {
         let error = error.unwrap_err();
         assert!(
             matches!(&error, RenderError::NoSeal { .. }) && error.to_string().contains(&sha256),
@@ -219,15 +216,15 @@ fn a_seal_that_is_not_at_hand_is_named() {
 }
 
 #[test]
-fn the_same_document_is_the_same_bytes() {
+fn same_document_has_the_same_bytes() {
     let (_, content) = samples::certificates().remove(8);
     assert_eq!(certificate_of(&content), certificate_of(&content));
     assert_eq!(notice_of(&content), notice_of(&content));
 }
 
-/// `HOSHO_PAPERS=<folder> cargo test --lib renderer::tests` leaves all samples there for a look.
+/// `HOSHO_PAPERS=<folder> cargo test --lib documents::tests` writes all samples there.
 #[test]
-fn samples_can_be_looked_at() {
+fn writes_samples_where_asked() {
     let Some(folder) = std::env::var_os("HOSHO_PAPERS") else { return };
     for Drawn { name, pdf } in all() {
         std::fs::write(Path::new(&folder).join(format!("{name}.pdf")), pdf).unwrap();

@@ -8,7 +8,7 @@ fn a_notice_says_what_it_must_on_one_page() {
         let (text, pages) = read_back(&notice_of(&certificate));
         assert_eq!(pages, 1, "{name}");
         assert!(notice_of(&certificate).len() <= 48 * 1024, "{name}");
-        assert_says(
+        assert_contains(
             name,
             &text,
             &[
@@ -33,12 +33,12 @@ fn a_notice_says_what_it_must_on_one_page() {
         let submission = &certificate.obligee.submission;
         let optional =
             [&submission.mail_address, &submission.subject, &submission.system, &submission.department];
-        assert_says(name, &text, &optional.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
+        assert_contains(name, &text, &optional.into_iter().flatten().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(text.contains("送信先は発注者にご確認ください"), name == "notice-minimal", "{name}");
         if let Some(joint_venture) = &certificate.principal.joint_venture {
             let (head, company) =
                 (format!("（{joint_venture}　代表者）"), &certificate.principal.company.name);
-            assert_says(name, &text, &[&head, &format!("{joint_venture}代表者{company}御中")]);
+            assert_contains(name, &text, &[&head, &format!("{joint_venture}代表者{company}御中")]);
         }
         assert_eq!(text.matches(KEY).count(), 1, "{name}");
         let (form, end) = (text.find("記工事名"), text.find("以上発注者の皆さまへ"));
@@ -54,7 +54,7 @@ fn an_amended_notice_names_its_revision_and_a_new_one_speaks_of_no_change() {
             None => assert!(!text.contains("変更"), "{name}: {text}"),
             Some(revision) => {
                 let row = format!("{}{revision}", wording::product(certificate.product));
-                assert_says(
+                assert_contains(
                     name,
                     &text,
                     &[&row, &format!("変更後の電子証書（{revision}）"), "変更前にお知らせしたものと同じです"],

@@ -32,21 +32,17 @@ pub(super) struct LimitsTable<D> {
     pub(super) performance: Option<Spanned<Table>>,
 }
 
-/// A figure of a file.
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
-    /// Its value.
     pub(super) amount: Amount,
     /// Where it stands (bytes).
     pub(super) at: Range<usize>,
 }
 
-/// The figures that a table gives.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Given(pub(super) BTreeMap<Figure, Placed>);
 
 impl Given {
-    /// A ratio that is given.
     pub(super) fn ratio(&self, figure: Figure) -> Option<Ratio> {
         match self.0.get(&figure)?.amount {
             Amount::Ratio(ratio) => Some(ratio),
@@ -64,7 +60,6 @@ impl Given {
 }
 
 impl<D> LimitsTable<D> {
-    /// The tables with their names.
     pub(super) fn tables(&self) -> [(&'static str, Option<&Spanned<Table>>); 3] {
         [
             ("advance_payment", self.advance_payment.as_ref()),
@@ -73,7 +68,6 @@ impl<D> LimitsTable<D> {
         ]
     }
 
-    /// Reads the figures of all tables.
     pub(super) fn given(&self, page: &mut FileDiagnostics<'_>) -> Given {
         let mut given = Given::default();
         for (name, table) in self.tables() {

@@ -27,7 +27,6 @@ struct File {
     limits: Spanned<Vec<Spanned<LimitsTable<Spanned<Table>>>>>,
 }
 
-/// National limits of one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct National {
     pub(super) limits: Limits,

@@ -17,7 +17,7 @@ use crate::{
     documents::Documents,
     keys::KeyRing,
     mail::{Credentials, Mailer, Security, Sender, SmtpSettings},
-    obligees::Registry,
+    obligees::{self, Registry},
     papers::Press,
     pdf::{FontError, FontPaths, Fonts},
     post::Post,
@@ -25,7 +25,7 @@ use crate::{
     runner::Probe,
     stage::{Fault, Reason},
     stages,
-    surety::{Branches, Sureties, Surety},
+    surety::{self, Branches, Sureties, Surety},
     templates::Templates,
 };
 
@@ -87,7 +87,7 @@ impl Data {
         let below = |name: &str| folder.map(|folder| folder.join(name));
         Ok(Self {
             obligees: obligees(config)?,
-            branches: Branches::load(below("branches").as_deref())
+            branches: surety::load_branches(below("branches").as_deref())
                 .map_err(configuration("the branches are not valid"))?,
             sureties: surety(config)?.entries,
         })
@@ -102,7 +102,7 @@ fn surety(config: &Config) -> Result<Surety, AssemblyError> {
 
 /// Reads the obligees alone, with the national limits.
 pub fn obligees(config: &Config) -> Result<Registry, AssemblyError> {
-    Registry::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
+    obligees::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
 /// Everything the stages use, opened and checked.

@@ -9,7 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod decisions;
 pub mod documents;
-pub mod domain;
+pub use hosho_domain as domain;
 pub mod drawing;
 mod entries;
 pub mod failures;

@@ -14,5 +14,6 @@ mod hostile;
 mod kills;
 mod mail;
 mod pipeline;
+mod rules;
 mod schedules;
 mod tidy;

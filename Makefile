@@ -38,7 +38,8 @@ demo: cargo
 
 # Unit tests are built with less effort: they run for seconds, and optimising them takes minutes.
 UNIT_TESTS := --config profile.release.package.hosho.opt-level=1 --config profile.release.package.hosho-schema.opt-level=1 \
-    --config profile.release.package.hosho-pdf.opt-level=1 --config profile.release.package.hosho-pdfa.opt-level=1
+    --config profile.release.package.hosho-pdf.opt-level=1 --config profile.release.package.hosho-pdfa.opt-level=1 \
+    --config profile.release.package.hosho-domain.opt-level=1
 
 # So is what the integration tests are made of, but not the program they run: that is the one that is shipped.
 INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 \

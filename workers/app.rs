@@ -25,8 +25,8 @@ use crate::{
     pipeline::runner::Probe,
     reference::{
         ReferenceData,
-        obligees::Registry,
-        surety::{Branches, Surety},
+        obligees::{self, Registry},
+        surety::{self, Surety},
     },
 };
 
@@ -65,7 +65,7 @@ pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
     let folder = config.data.folder.as_deref();
     Ok(ReferenceData {
         obligees: obligees(config)?,
-        branches: Branches::load(folder.map(|folder| folder.join("branches")).as_deref())
+        branches: surety::load_branches(folder.map(|folder| folder.join("branches")).as_deref())
             .map_err(configuration("the branches are not valid"))?,
         sureties: surety(config)?.entries,
     })
@@ -78,7 +78,7 @@ fn surety(config: &Config) -> Result<Surety, AppError> {
 
 /// Reads the obligees alone, with the national limits.
 pub fn obligees(config: &Config) -> Result<Registry, AppError> {
-    Registry::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
+    obligees::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
 /// Everything the stages use, opened and checked.

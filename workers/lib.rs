@@ -9,7 +9,6 @@ pub mod config;
 pub mod db;
 pub mod dead_letters;
 pub mod documents;
-pub mod domain;
 pub mod fault;
 pub mod hex;
 pub mod jobs;
@@ -24,4 +23,5 @@ pub mod secret;
 pub mod stages;
 pub mod telemetry;
 
+pub use hosho_domain as domain;
 pub use hosho_pdf as pdf;

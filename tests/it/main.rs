@@ -14,4 +14,5 @@ mod hostile;
 mod kills;
 mod mail;
 mod pipeline;
+mod rules;
 mod schedules;

@@ -7,7 +7,7 @@
 //! - A correction is compared with its target, contract price included: a wrong price on a certificate is a mistake that shows.
 //! - Only the system that asked for a guarantee may change it: nobody else is told its number.
 //!
-//! Pure: who holds the guarantee locked meanwhile is the business of [`crate::stages::amend::decide`].
+//! Pure: who holds the guarantee locked meanwhile is the business of `hosho::stages::amend::decide`.
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -341,7 +341,7 @@ pub(crate) mod tests {
     };
 
     use super::*;
-    use crate::domain::certificate::tests::sample;
+    use crate::certificate::tests::sample;
 
     fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 12, day).unwrap()

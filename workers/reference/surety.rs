@@ -131,13 +131,6 @@ fn picture(png: &[u8]) -> Result<(String, Arc<Picture>), String> {
     Ok((hex(&Sha256::digest(png)), Arc::new(picture)))
 }
 
-impl Sureties {
-    /// Reads the surety's entries without keeping the seals.
-    pub fn load(file: Option<&Path>) -> Result<Self, RegistryError> {
-        Surety::load(file).map(|surety| surety.entries)
-    }
-}
-
 /// The entries; `seal` reads a seal by the name of its file and gives its SHA-256, or says what is wrong.
 fn sureties(
     page: &mut FileDiagnostics<'_>,
@@ -177,17 +170,15 @@ fn sureties(
     entries
 }
 
-impl Branches {
-    /// Reads every branch: those built in, or those of `folder`.
-    pub fn load(folder: Option<&Path>) -> Result<Self, RegistryError> {
-        let sources = toml_file::read_folder(folder, toml_file::BRANCHES, "config/branches")?;
-        let mut problems = Problems::default();
-        let branches: Vec<_> = sources
-            .iter()
-            .filter_map(|source| branch(&mut FileDiagnostics::new(source, &mut problems)))
-            .collect();
-        problems.none_or(Self::new(branches))
-    }
+/// Reads every branch: those built in, or those of `folder`.
+pub fn load_branches(folder: Option<&Path>) -> Result<Branches, RegistryError> {
+    let sources = toml_file::read_folder(folder, toml_file::BRANCHES, "config/branches")?;
+    let mut problems = Problems::default();
+    let branches: Vec<_> = sources
+        .iter()
+        .filter_map(|source| branch(&mut FileDiagnostics::new(source, &mut problems)))
+        .collect();
+    problems.none_or(Branches::new(branches))
 }
 
 fn branch(page: &mut FileDiagnostics<'_>) -> Option<snapshots::Branch> {
@@ -224,13 +215,13 @@ mod tests {
 
     #[test]
     fn what_is_built_in_is_sound() {
-        let sureties = Sureties::load(None).unwrap();
+        let sureties = Surety::load(None).unwrap().entries;
         let entry = sureties.on(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()).unwrap();
         assert_eq!(entry.number_suffix, 'M');
         let (seal, _) = Surety::sample_seal().unwrap();
         assert_eq!(entry.surety.seal.as_ref(), Some(&seal));
         assert_eq!(Surety::load(None).unwrap().seals.keys().collect::<Vec<_>>(), [&seal]);
-        let branches = Branches::load(None).unwrap();
+        let branches = load_branches(None).unwrap();
         for code in ["07", "31", "35"] {
             assert_eq!(branches.get(code).unwrap().code, code);
         }
@@ -264,14 +255,14 @@ mod tests {
             (ENTRY.replace("\"d\"", "\"d"), 6, ""),
         ] {
             fs::write(&file, &text).unwrap();
-            let problems = problems_of(Sureties::load(Some(&file)));
+            let problems = problems_of(Surety::load(Some(&file)));
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");
             assert!(problems[0].0 == line && problems[0].1.contains(part), "{text}: {problems:?}");
         }
         fs::write(&file, ENTRY).unwrap();
-        assert!(Sureties::load(Some(&file)).is_ok());
+        assert!(Surety::load(Some(&file)).is_ok());
         assert!(matches!(
-            Sureties::load(Some(&folder.path().join("x.toml"))),
+            Surety::load(Some(&folder.path().join("x.toml"))),
             Err(RegistryError::ReadFile { .. })
         ));
     }
@@ -323,7 +314,7 @@ mod tests {
         )
         .unwrap();
         fs::write(folder.path().join("2.toml"), "code = 2\n").unwrap();
-        let problems = problems_of(Branches::load(Some(folder.path())));
+        let problems = problems_of(load_branches(Some(folder.path())));
         assert_eq!(
             problems.iter().map(|problem| problem.0).collect::<Vec<_>>(),
             [1, 2, 4, 6, 1],

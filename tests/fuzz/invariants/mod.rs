@@ -21,6 +21,7 @@ use hosho::{
     mail,
     pdf::{FontPaths, Fonts},
     stages::validate::content_sha256,
+    surety,
 };
 use hosho_schema::{
     ids,
@@ -77,7 +78,7 @@ struct Surroundings {
 
 /// The obligees built in, and one for the rules that none of them has: `strict` takes paper only, from a price and up to a maximum.
 fn obligees() -> Registry {
-    let built_in = Registry::load(None).expect("the obligees built in are valid");
+    let built_in = hosho::obligees::load(None).expect("the obligees built in are valid");
     let origins = |code: &str| built_in.origins(code).expect("an obligee built in").clone();
     let mut strict = built_in.get("ryugasaki").expect("an obligee built in").clone();
     "strict".clone_into(&mut strict.code);
@@ -97,7 +98,7 @@ fn obligees() -> Registry {
 fn judged(wire: &ApplicationV1) -> Judged {
     static SURROUNDINGS: LazyLock<Surroundings> = LazyLock::new(|| Surroundings {
         obligees: obligees(),
-        branches: Branches::load(None).expect("the branches built in are valid"),
+        branches: surety::load_branches(None).expect("the branches built in are valid"),
         fonts: Fonts::load(&FontPaths::system().expect("fonts are installed")).expect("fonts can be read"),
     });
     let Surroundings { obligees, branches, fonts } = &*SURROUNDINGS;

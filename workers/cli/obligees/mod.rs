@@ -19,7 +19,7 @@ use crate::{
     app,
     config::Config,
     domain::wording,
-    reference::obligees::{Acceptance, Basis, OlderContracts, Problem, Registry, RegistryError},
+    reference::obligees::{self, Acceptance, Basis, OlderContracts, Problem, RegistryError},
 };
 
 /// Show the obligees and what holds for them on a day, or check their files
@@ -95,7 +95,7 @@ struct ShownProblem {
 }
 
 fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, Error> {
-    let (count, problems) = match Registry::load(folder.or(config.data.folder.as_deref())) {
+    let (count, problems) = match obligees::load(folder.or(config.data.folder.as_deref())) {
         Ok(registry) => (Some(registry.iter().count()), Vec::new()),
         Err(RegistryError::Invalid { problems }) => (None, problems.0),
         Err(error @ RegistryError::ListFolder { .. }) if folder.is_some() => {

@@ -81,33 +81,28 @@ struct Submission {
     subject: Option<Spanned<String>>,
 }
 
-impl Registry {
-    /// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of `folder` (the national limits
-    /// built in where it has none). All problems of all files are told together.
-    pub fn load(folder: Option<&Path>) -> Result<Self, RegistryError> {
-        let sources = toml_file::read_folder(
-            folder.map(|folder| folder.join("obligees")).as_deref(),
-            toml_file::OBLIGEES,
-            "config/obligees",
-        )?;
-        let mut problems = Problems::default();
-        let national = toml_file::judge(&national::source(folder)?, &mut problems, national::read)
-            .filter(|_| problems.0.is_empty());
-        let obligees: Vec<_> = sources
-            .iter()
-            .filter_map(|source| {
-                toml_file::judge(source, &mut problems, |page| obligee(page, national.as_ref()))
-            })
-            .collect();
-        match national {
-            Some(national) => {
-                problems.none_or(Self::under(national.map(|national| national.limits.clone()), obligees))
-            }
-            None => Err(RegistryError::Invalid { problems }),
+/// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of `folder` (the national limits
+/// built in where it has none). All problems of all files are told together.
+pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
+    let sources = toml_file::read_folder(
+        folder.map(|folder| folder.join("obligees")).as_deref(),
+        toml_file::OBLIGEES,
+        "config/obligees",
+    )?;
+    let mut problems = Problems::default();
+    let national = toml_file::judge(&national::source(folder)?, &mut problems, national::read)
+        .filter(|_| problems.0.is_empty());
+    let obligees: Vec<_> = sources
+        .iter()
+        .filter_map(|source| toml_file::judge(source, &mut problems, |page| obligee(page, national.as_ref())))
+        .collect();
+    match national {
+        Some(national) => {
+            problems.none_or(Registry::under(national.map(|national| national.limits.clone()), obligees))
         }
+        None => Err(RegistryError::Invalid { problems }),
     }
 }
-
 /// Reads an obligee, and who says the figures of its limits. Without sound national limits there is none, but its problems are told.
 fn obligee(
     page: &mut FileDiagnostics<'_>,

@@ -4,7 +4,7 @@ use crate::reference::obligees::*;
 
 #[test]
 fn what_is_built_in_is_sound() {
-    let registry = Registry::load(None).unwrap();
+    let registry = super::load(None).unwrap();
     for code in ["hirakawa", "kwsa", "matsumoto", "mlit", "nasushiobara", "ryugasaki", "tochigi"] {
         assert!(registry.get(code).is_some(), "{code}");
     }
@@ -40,7 +40,7 @@ fn load(text: &str) -> Result<Registry, RegistryError> {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("obligees")).unwrap();
     fs::write(folder.path().join("obligees/x.toml"), text).unwrap();
-    Registry::load(Some(folder.path()))
+    super::load(Some(folder.path()))
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn no_file_hides_the_problems_of_another() {
         GOOD.replace("\"X市\"", "\"\"").replace("\"X市長\"", "\"\""),
     )
     .unwrap();
-    let told = Registry::load(Some(folder.path())).unwrap_err().to_string();
+    let told = super::load(Some(folder.path())).unwrap_err().to_string();
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
     assert!(

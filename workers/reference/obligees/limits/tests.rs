@@ -4,8 +4,8 @@ use hosho_schema::money::{Ratio, Yen};
 
 use crate::reference::obligees::limits::*;
 use crate::{
-    domain::limits::{figures::Amount, usual},
-    reference::obligees::{Basis, OlderContracts, Origin, Registry, RegistryError},
+    domain::limits::figures::Amount,
+    reference::obligees::{self, Basis, OlderContracts, Origin, Registry, RegistryError},
 };
 
 const OBLIGEE: &str = r#"code = "x"
@@ -57,7 +57,12 @@ fn load(national: Option<&str>, obligee: &str) -> Result<Registry, RegistryError
     if let Some(national) = national {
         fs::write(folder.path().join("national.toml"), national).unwrap();
     }
-    Registry::load(Some(folder.path()))
+    obligees::load(Some(folder.path()))
+}
+
+/// The limits of [`NATIONAL`].
+fn usual() -> Limits {
+    load(Some(NATIONAL), OBLIGEE).unwrap().national().only().unwrap().clone()
 }
 
 /// File, line and text of every problem; none when all is accepted.
@@ -98,7 +103,7 @@ fn expected(rows: &[(&str, &str, Origin)]) -> Vec<(String, String, Origin)> {
 
 #[test]
 fn the_national_limits_built_in_are_those_of_the_rules() {
-    let registry = Registry::load(None).unwrap();
+    let registry = obligees::load(None).unwrap();
     assert_eq!(registry.national().only(), Some(&usual()));
     for obligee in registry.iter() {
         assert_eq!(obligee.limits.only(), Some(&usual()), "{}: no figure is published", obligee.code);
@@ -584,5 +589,5 @@ fn a_folder_without_national_limits_has_those_built_in_and_a_dead_link_is_an_err
     fs::create_dir(folder.path().join("obligees")).unwrap();
     fs::write(folder.path().join("obligees/x.toml"), OBLIGEE).unwrap();
     std::os::unix::fs::symlink("nowhere", folder.path().join("national.toml")).unwrap();
-    assert!(matches!(Registry::load(Some(folder.path())), Err(RegistryError::ReadFile { .. })));
+    assert!(matches!(obligees::load(Some(folder.path())), Err(RegistryError::ReadFile { .. })));
 }

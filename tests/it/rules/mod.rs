@@ -3,17 +3,15 @@
 //! Both are committed and compared by a test; `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A code that has once been written
 //! there can leave the list only by being retired, so it is never given another meaning.
 
+mod examples;
+
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
-use serde_json::{Value, json};
-
-use super::{
-    examples,
-    violation::{
-        Code,
-        rules::{RETIRED, Source},
-    },
+use hosho::domain::violation::{
+    Code,
+    rules::{RETIRED, Source},
 };
+use serde_json::{Value, json};
 
 /// The rules of the business in our words, and where those are kept that no application can break.
 const RULES: [(&str, &str); 14] = [

@@ -3,38 +3,42 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use chrono::NaiveDate;
+use hosho::{
+    domain::{
+        application::{self, Facts, Judged},
+        engagement::Engaged,
+        violation::{Code, Violation},
+    },
+    mail, obligees, surety,
+};
 use hosho_schema::{
     messages::{ApplicationV1, MediumV1, ProductV1, decode},
     snapshots::Application,
 };
 use serde_json::Value;
 
-use super::{
-    application::{self, Facts},
-    engagement::{self, Engaged},
-    issuer::Branches,
-    obligee::Registry,
-    violation::{Code, Violation},
-};
+const APPLICATIONS: &str = include_str!("../../../examples/applications.jsonl");
+const INTERIM: &str = include_str!("../../../examples/interim.jsonl");
+const REJECTED: &str = include_str!("../../../examples/rejected.jsonl");
 
-const APPLICATIONS: &str = include_str!("../../examples/applications.jsonl");
-const INTERIM: &str = include_str!("../../examples/interim.jsonl");
-const REJECTED: &str = include_str!("../../examples/rejected.jsonl");
-
-fn judge_after(line: &str, engaged: &[Engaged]) -> Result<Application, Vec<Violation>> {
+fn judged(line: &str) -> Result<Judged, Vec<Violation>> {
     let wire = decode::<ApplicationV1>(line.as_bytes())
         .map_err(|error| Violation::malformed::<ApplicationV1>(line.as_bytes(), &error))?;
     let facts = Facts {
-        obligees: &Registry::load(None).unwrap(),
-        branches: &Branches::load(None).unwrap(),
+        obligees: &obligees::load(None).unwrap(),
+        branches: &surety::load_branches(None).unwrap(),
         received_on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
         // Cuneiform: what no font of the project has.
         unprintable: &|text| {
             text.chars().filter(|character| ('\u{12000}'..'\u{12550}').contains(character)).collect()
         },
-        mail_address: &crate::mail::normal_mail_address,
+        mail_address: &mail::normal_mail_address,
     };
-    let mut judged = application::judge(&wire, &facts);
+    Ok(application::judge(&wire, &facts))
+}
+
+fn judge_after(line: &str, engaged: &[Engaged]) -> Result<Application, Vec<Violation>> {
+    let mut judged = judged(line)?;
     judged.against(engaged);
     judged.verdict().0
 }
@@ -92,32 +96,28 @@ fn the_applications_show_what_they_promise() {
 
 #[test]
 fn an_interim_advance_follows_its_advance() {
-    let applications: Vec<_> = APPLICATIONS.lines().map(|line| judge(line).unwrap()).collect();
+    let applications: Vec<_> = APPLICATIONS.lines().map(|line| judged(line).unwrap()).collect();
     for line in INTERIM.lines() {
-        let wire: ApplicationV1 = decode(line.as_bytes()).unwrap();
-        let key = |application: &Application| {
-            engagement::key(&application.obligee, &application.works, &application.principal)
-        };
+        let interim = judged(line).unwrap();
         let engaged: Vec<_> = applications
             .iter()
-            .filter(|earlier| {
-                judge_after(line, &engaged_by(earlier)).is_ok_and(|interim| key(&interim) == key(earlier))
-            })
+            .filter(|earlier| judge_after(line, &engaged_by(earlier)).is_ok())
+            .filter(|earlier| interim.works_key() == earlier.works_key())
             .collect();
-        assert_eq!(engaged.len(), 1, "{}: an advance of the same works", wire.id);
-        assert!(judge(line).is_err(), "{} alone", wire.id);
+        assert_eq!(engaged.len(), 1, "{line}: an advance of the same works");
+        assert!(judge(line).is_err(), "{line} alone");
     }
 }
 
-fn engaged_by(application: &Application) -> Vec<Engaged> {
+fn engaged_by(application: &Judged) -> Vec<Engaged> {
     let engaged = |engagement| Engaged {
         engagement,
-        source: application.source.clone(),
+        source: application.source().to_owned(),
         on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
         number: Some("31075-00001M".to_owned()),
         issued: true,
     };
-    engagement::engagements(application).map(engaged).collect()
+    application.engages().into_iter().map(engaged).collect()
 }
 
 /// The code that a line's id names: `rejected-obligee.unknown:detail` → `obligee.unknown`.

@@ -4,8 +4,8 @@
 //! obligees, the branches, today's date in Tokyo, what the fonts can print, what a mail address is. So every rule is a
 //! table-driven test, and a batch can be judged on all cores at once.
 //!
-//! [`obligee`] and [`issuer`] hold the types and rules of the registries; reading their files is `crate::reference::obligees` and
-//! `crate::reference::surety`, which alone know TOML and folders.
+//! [`obligee`] and [`issuer`] hold the types and rules of the registries; reading their files is `hosho::obligees` and
+//! `hosho::surety`, which alone know TOML and folders.
 
 pub mod amendment;
 pub mod application;
@@ -14,16 +14,12 @@ mod cases;
 pub mod certificate;
 pub mod changes;
 pub mod engagement;
-#[cfg(test)]
-mod examples;
 pub mod issuer;
 pub mod limits;
 pub mod money;
 pub mod number;
 pub mod obligee;
 pub mod revisions;
-#[cfg(test)]
-mod rulebook;
 pub mod subject;
 pub mod text;
 pub mod violation;

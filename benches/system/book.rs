@@ -112,7 +112,7 @@ pub(crate) fn night(
     // The newest may still be on their way.
     pipeline::until(house, 0, Duration::from_mins(2));
     assert_eq!(
-        house.number("select count(*) from certificate where revision = 1"),
+        house.number("select count(*) from revision where revision = 1"),
         i64::try_from(among.end).unwrap()
     );
     Night {

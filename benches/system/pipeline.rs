@@ -64,7 +64,7 @@ pub(crate) fn until(house: &mut TestEnv, count: i64, longest: Duration) {
     let began = Instant::now();
     // Answered by a partial index.
     while issued(house) < count
-        || house.number("select count(*) from certificate where completed_at is null") > 0
+        || house.number("select count(*) from revision where completed_at is null") > 0
     {
         house.assert_alive();
         assert!(began.elapsed() < longest, "not within {longest:?}: {count} guarantees");
@@ -205,8 +205,8 @@ pub(crate) fn times(house: &mut TestEnv, sent: &Sent) -> BTreeMap<&'static str, 
     let Some(first) = sent.values().min() else { return BTreeMap::new() };
     let rows = house.sql.query(&format!(
         "select a.upstream_id, a.decided_at, g.issued_at, k.minted_at, c.arrived_at, m.settled_at, c.completed_at
-         from application a join guarantee g on g.application_id = a.id join certificate c on c.guarantee_id = g.id and c.revision = 0
-         join authentication_key k on k.guarantee_id = g.id join mail m on m.certificate_id = c.id
+         from application a join guarantee g on g.application_id = a.id join revision c on c.guarantee_id = g.id and c.revision = 0
+         join authentication_key k on k.guarantee_id = g.id join mail m on m.revision_id = c.id
          where a.decided_at >= timestamp '{first}'"
     ));
     let mut found: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();

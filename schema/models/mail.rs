@@ -25,7 +25,7 @@ use diesel::{
 };
 
 use super::stored_text::stored_as_text;
-use super::tables::{application, certificate, guarantee, mail};
+use super::tables::{application, guarantee, mail, revision};
 use super::{beginning_with, grouped, of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::ids;
@@ -57,7 +57,7 @@ pub struct Mail {
     /// Our identifier ([`ids::mail`]).
     pub id: String,
     /// The certificate it tells about.
-    pub certificate_id: String,
+    pub revision_id: String,
     /// Mail address.
     pub recipient: String,
     /// `Message-ID` header, the same at every attempt.
@@ -100,7 +100,7 @@ const COLUMNS: usize = 14;
 #[derive(Clone)]
 pub struct NewMail {
     /// The certificate it tells about.
-    pub certificate_id: String,
+    pub revision_id: String,
     /// Mail address.
     pub recipient: String,
     /// `Message-ID` header.
@@ -122,8 +122,8 @@ pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize,
     let mut rows: Vec<_> = new
         .iter()
         .map(|new| Mail {
-            id: ids::mail(&new.certificate_id, &new.recipient),
-            certificate_id: new.certificate_id.clone(),
+            id: ids::mail(&new.revision_id, &new.recipient),
+            revision_id: new.revision_id.clone(),
             recipient: new.recipient.clone(),
             message_id: new.message_id.clone(),
             date: micros(new.date),
@@ -150,16 +150,13 @@ pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize,
 }
 
 /// Reads the mails about certificates.
-pub fn by_certificates(
-    connection: &mut Connection,
-    certificate_ids: &[&str],
-) -> Result<Vec<Vec<Mail>>, DbError> {
+pub fn by_revisions(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Mail>>, DbError> {
     let mut rows: Vec<Mail> = Vec::new();
-    for ids in certificate_ids.chunks(MAX_BINDS) {
+    for ids in revision_ids.chunks(MAX_BINDS) {
         rows.extend(
             match_connection!(connection, c => {
                 mail::table
-                    .filter(mail::certificate_id.eq_any(ids))
+                    .filter(mail::revision_id.eq_any(ids))
                     .order((mail::created_at, mail::id))
                     .select(Mail::as_select())
                     .load::<Mail>(c)
@@ -167,7 +164,7 @@ pub fn by_certificates(
             .map_err(reading("mails"))?,
         );
     }
-    Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
+    Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }
 
 /// Claims mails for sending, and returns those that are now the caller's to send, in the order asked.
@@ -370,14 +367,14 @@ pub fn resend_due(
 ) -> Result<Vec<ResendDue>, DbError> {
     match_connection!(connection, c => {
         mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             // A literal, so that the partial index is used.
             .filter(sql::<Bool>("mail.state = 'unknown'"))
             .filter(mail::attempts.lt(MAX_ATTEMPTS))
             .filter(mail::settled_at.lt(micros(unknown_before)))
             .order((mail::settled_at, mail::id))
             .limit(limit)
-            .select((mail::id, certificate::guarantee_id, certificate::revision, application::id, application::traceparent))
+            .select((mail::id, revision::guarantee_id, revision::place, application::id, application::traceparent))
             .load(c)
     })
     .map_err(reading("mails"))
@@ -418,12 +415,12 @@ pub fn list(
 ) -> Result<Vec<Listed>, DbError> {
     match_connection!(connection, c: B => {
         let mut query = mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .select((
                 Mail::as_select(),
                 guarantee::number,
                 guarantee::id,
-                certificate::revision,
+                revision::place,
                 application::id,
                 application::traceparent,
             ))
@@ -445,7 +442,7 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
     let prefix = beginning_with(key);
     match_connection!(connection, c => {
         mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .filter(mail::id.like(&prefix).escape('!').or(mail::message_id.like(&prefix).escape('!')).or(guarantee::number.eq(key)))
             .order((mail::created_at, mail::id))
             .limit(limit)
@@ -453,7 +450,7 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
                 Mail::as_select(),
                 guarantee::number,
                 guarantee::id,
-                certificate::revision,
+                revision::place,
                 application::id,
                 application::traceparent,
             ))

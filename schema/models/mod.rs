@@ -15,7 +15,6 @@
 pub mod application;
 pub mod audit;
 pub mod authentication_key;
-pub mod certificate;
 pub mod chain_head;
 pub mod change;
 pub mod document;
@@ -27,6 +26,7 @@ pub mod job_run;
 pub mod mail;
 pub mod outbox;
 pub mod replay;
+pub mod revision;
 pub mod run_item;
 pub mod stage_control;
 pub(crate) mod stored_text;
@@ -102,7 +102,7 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
         engagement,
         guarantee_sequence,
         guarantee,
-        certificate,
+        revision,
         authentication_key,
         document,
         mail,

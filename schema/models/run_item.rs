@@ -12,7 +12,7 @@ use diesel::sql_types::Bool;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
-use super::tables::{certificate, failed_message, guarantee, run_item};
+use super::tables::{failed_message, guarantee, revision, run_item};
 use super::{of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 
@@ -187,10 +187,10 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
     let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
     for some in made.chunks(MAX_BINDS - 1) {
         let found: Vec<(String, i64)> = match_connection!(connection, c => {
-            certificate::table
-                .filter(certificate::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
-                .filter(of_found(certificate::completed_at.is_null()))
-                .select((certificate::guarantee_id, certificate::revision))
+            revision::table
+                .filter(revision::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
+                .filter(of_found(revision::completed_at.is_null()))
+                .select((revision::guarantee_id, revision::place))
                 .load(c)
         })
         .map_err(reading("certificates of a run"))?;

@@ -42,7 +42,7 @@ use diesel::{
     Queryable, RunQueryDsl, Selectable, SelectableHelper,
 };
 
-use super::tables::{application, certificate, engagement, guarantee, works};
+use super::tables::{application, engagement, guarantee, revision, works};
 use super::{aligned, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::messages::{BaseV1, MediumV1, ProductV1};
@@ -119,11 +119,11 @@ pub fn engaged(
     for ids in ids.chunks(MAX_BINDS) {
         let rows: Vec<(Engagement, String, Option<String>, Option<NaiveDateTime>)> = match_connection!(connection, c => {
             let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
-            let first = certificate::guarantee_id.nullable().eq(guarantee::id.nullable()).and(certificate::revision.eq(0));
+            let first = revision::guarantee_id.nullable().eq(guarantee::id.nullable()).and(revision::place.eq(0));
             engagement::table
                 .inner_join(application::table)
                 .left_join(guarantee::table.on(same_line))
-                .left_join(certificate::table.on(first))
+                .left_join(revision::table.on(first))
                 .filter(engagement::works_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
                 .order((engagement::engaged_at, engagement::application_id, engagement::line))
@@ -131,7 +131,7 @@ pub fn engaged(
                     Engagement::as_select(),
                     application::source,
                     guarantee::number.nullable(),
-                    certificate::arrived_at.nullable(),
+                    revision::arrived_at.nullable(),
                 ))
                 .load(c)
         })

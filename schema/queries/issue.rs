@@ -1,11 +1,11 @@
-//! Issuing: numbers without gaps or duplicates, with the guarantee and its first certificate, in one transaction.
+//! Issuing: numbers without gaps or duplicates, with the guarantee and its first revision, in one transaction.
 //!
 //! A number is only ever given together with its row. The counter is a row that is locked, not a database sequence: a sequence
 //! does not roll back and leaves gaps. The order of steps matters:
 //!
 //! 1. lock the counters that are needed, in the order of their keys;
 //! 2. look (again) which lines have their guarantee: who held the lock before may just have issued them;
-//! 3. count up by exactly what is missing, and insert guarantees and certificates.
+//! 3. count up by exactly what is missing, and insert guarantees and revisions.
 //!
 //! Two transactions that issue the same line under different counters (a redelivery across the turn of the fiscal term) meet
 //! at the unique key instead; the second is rolled back whole, counter included, and run again: then it finds the first's rows.
@@ -18,9 +18,9 @@ use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, writing};
 use crate::ids;
 use crate::messages::{MediumV1, ProductV1};
-use crate::models::certificate::{self, Certificate, Kind, chained_sha256};
 use crate::models::guarantee::{self, Guarantee};
 use crate::models::guarantee_sequence::{self, Counters};
+use crate::models::revision::{self, Kind, Revision, chained_sha256};
 use crate::models::tables::application;
 
 /// How often a transaction that met another at a unique key is run.
@@ -51,7 +51,7 @@ pub struct Issued {
     /// The guarantee.
     pub guarantee: Guarantee,
     /// Its certificate 新規.
-    pub certificate: Certificate,
+    pub revision: Revision,
     /// False when it was there already; then nothing was changed.
     pub fresh: bool,
 }
@@ -111,7 +111,7 @@ fn issue_missing<E>(
     guarantee_sequence::lock(connection, &mut counters)?;
 
     let mut known = load(connection, ids)?;
-    let (mut guarantees, mut certificates, mut result) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut guarantees, mut revisions, mut result) = (Vec::new(), Vec::new(), Vec::new());
     let mut fresh_lines: BTreeMap<&str, i64> = BTreeMap::new();
     for (draft, id) in drafts.iter().zip(ids) {
         if let Some(issued) = known.get(id) {
@@ -141,8 +141,8 @@ fn issue_missing<E>(
                 current_revision: 0,
                 ended_on: None,
             },
-            certificate: Certificate {
-                id: ids::certificate(id, 0),
+            revision: Revision {
+                id: ids::revision(id, 0),
                 guarantee_id: id.clone(),
                 revision: 0,
                 content_sha256: chained_sha256(None, &content),
@@ -158,7 +158,7 @@ fn issue_missing<E>(
             fresh: true,
         };
         guarantees.push(issued.guarantee.clone());
-        certificates.push(issued.certificate.clone());
+        revisions.push(issued.revision.clone());
         *fresh_lines.entry(&draft.application_id).or_default() += 1;
         // The same line twice in one batch: the second finds the first.
         known.insert(id.clone(), Issued { fresh: false, ..issued.clone() });
@@ -167,7 +167,7 @@ fn issue_missing<E>(
 
     guarantee_sequence::advance(connection, &counters)?;
     guarantee::insert(connection, &guarantees)?;
-    certificate::insert(connection, &certificates)?;
+    revision::insert(connection, &revisions)?;
     count_issued(connection, &fresh_lines)?;
     Ok(result)
 }
@@ -175,13 +175,11 @@ fn issue_missing<E>(
 /// Reads guarantees with their certificate 新規, by guarantee id.
 fn load(connection: &mut Connection, ids: &[String]) -> Result<HashMap<String, Issued>, DbError> {
     let keys: Vec<_> = ids.iter().map(|id| (id.as_str(), 0)).collect();
-    let rows = certificate::by_keys(connection, &keys)?;
+    let rows = revision::by_keys(connection, &keys)?;
     Ok(rows
         .into_iter()
         .flatten()
-        .map(|(certificate, guarantee)| {
-            (guarantee.id.clone(), Issued { guarantee, certificate, fresh: false })
-        })
+        .map(|(revision, guarantee)| (guarantee.id.clone(), Issued { guarantee, revision, fresh: false }))
         .collect())
 }
 

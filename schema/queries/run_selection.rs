@@ -9,7 +9,7 @@ use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 
 use crate::db::{Connection, DbError, match_connection, micros, reading};
-use crate::models::tables::{certificate, change, document, guarantee};
+use crate::models::tables::{change, document, guarantee, revision};
 
 /// What a run is about. Stored with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,12 +68,12 @@ macro_rules! narrowed {
             }
             Selection::TemplateChanged { identity } => {
                 let drawn = document::table
-                    .filter(document::certificate_id.eq(certificate::id))
+                    .filter(document::revision_id.eq(revision::id))
                     .filter(document::identity.eq(identity));
-                let stale = certificate::table
-                    .filter(certificate::guarantee_id.eq(guarantee::id))
-                    .filter(certificate::revision.eq(guarantee::current_revision))
-                    .filter(certificate::arrived_at.is_not_null())
+                let stale = revision::table
+                    .filter(revision::guarantee_id.eq(guarantee::id))
+                    .filter(revision::place.eq(guarantee::current_revision))
+                    .filter(revision::arrived_at.is_not_null())
                     .filter(not(exists(drawn)));
                 query.filter(exists(stale)).filter(guarantee::ended_on.is_null())
             }

@@ -5,10 +5,10 @@ use chrono::NaiveDateTime;
 use crate::db::{Connection, DbError};
 use crate::models::application::{self, Application};
 use crate::models::authentication_key;
-use crate::models::certificate::{self, Certificate};
 use crate::models::document::{self, Document};
 use crate::models::guarantee::{self, Guarantee};
 use crate::models::mail::{self, Mail};
+use crate::models::revision::{self, Revision};
 
 /// An application and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +26,15 @@ pub struct GuaranteeStatus {
     pub guarantee: Guarantee,
     /// When its key was minted (UTC).
     pub key_minted_at: Option<NaiveDateTime>,
-    /// Its certificates, from 新規 on.
-    pub certificates: Vec<CertificateStatus>,
+    /// Its revisions, from 新規 on.
+    pub revisions: Vec<RevisionStatus>,
 }
 
-/// A certificate and what has become of it.
+/// A revision and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateStatus {
-    /// The certificate.
-    pub certificate: Certificate,
+pub struct RevisionStatus {
+    /// The revision.
+    pub revision: Revision,
     /// Its documents: the certificate, then the notice.
     pub documents: Vec<Document>,
     /// The mails about it.
@@ -60,16 +60,15 @@ pub fn status(
 
     let guarantee_ids: Vec<_> = guarantees.iter().flatten().map(|guarantee| guarantee.id.as_str()).collect();
     let keys = authentication_key::by_guarantees(connection, &guarantee_ids)?;
-    let certificates = certificate::by_guarantees(connection, &guarantee_ids)?;
+    let revisions = revision::by_guarantees(connection, &guarantee_ids)?;
 
-    let certificate_ids: Vec<_> =
-        certificates.iter().flatten().map(|certificate| certificate.id.as_str()).collect();
-    let documents = document::by_certificates(connection, &certificate_ids)?;
-    let mails = mail::by_certificates(connection, &certificate_ids)?;
+    let revision_ids: Vec<_> = revisions.iter().flatten().map(|revision| revision.id.as_str()).collect();
+    let documents = document::by_revisions(connection, &revision_ids)?;
+    let mails = mail::by_revisions(connection, &revision_ids)?;
 
     // Every list is in the order of the one before: take from each as many as belong together.
     let mut details = documents.into_iter().zip(mails);
-    let mut of_guarantee = keys.into_iter().zip(certificates.clone());
+    let mut of_guarantee = keys.into_iter().zip(revisions.clone());
     Ok(applications
         .into_iter()
         .zip(guarantees)
@@ -77,17 +76,13 @@ pub fn status(
             let guarantees = guarantees
                 .into_iter()
                 .zip(&mut of_guarantee)
-                .map(|(guarantee, (key, certificates))| GuaranteeStatus {
+                .map(|(guarantee, (key, revisions))| GuaranteeStatus {
                     guarantee,
                     key_minted_at: key.map(|key| key.minted_at),
-                    certificates: certificates
+                    revisions: revisions
                         .into_iter()
                         .zip(&mut details)
-                        .map(|(certificate, (documents, mails))| CertificateStatus {
-                            certificate,
-                            documents,
-                            mails,
-                        })
+                        .map(|(revision, (documents, mails))| RevisionStatus { revision, documents, mails })
                         .collect(),
                 })
                 .collect();

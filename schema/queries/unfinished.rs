@@ -12,7 +12,7 @@ use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, readin
 use crate::ids;
 use crate::messages::MediumV1;
 use crate::models::document::Kind;
-use crate::models::tables::{application, authentication_key, certificate, document, guarantee, requeued};
+use crate::models::tables::{application, authentication_key, document, guarantee, requeued, revision};
 
 /// The stage a piece of work waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -143,7 +143,7 @@ impl Unfinished {
     /// The row it hangs on: the certificate, or the application before there is one.
     fn id(&self) -> String {
         match (&self.guarantee_id, self.revision) {
-            (Some(guarantee), Some(revision)) => ids::certificate(guarantee, revision),
+            (Some(guarantee), Some(revision)) => ids::revision(guarantee, revision),
             _ => self.application_id.clone(),
         }
     }
@@ -203,29 +203,29 @@ fn uncompleted_certificates(
 ) -> Result<Vec<Unfinished>, DbError> {
     type Row = (String, String, i64, Option<NaiveDateTime>, String, i64, MediumV1, NaiveDateTime);
     let certificates: Vec<Row> = match_connection!(connection, c => {
-        certificate::table
+        revision::table
             .inner_join(guarantee::table)
-            .filter(certificate::completed_at.is_null())
-            .filter(certificate::drawn_at.lt(micros(older_than)))
-            .filter(certificate::id.ne_all(requeued::table.filter(requeued::next_at.gt(due)).select(requeued::id)))
-            .order((certificate::drawn_at, certificate::id))
+            .filter(revision::completed_at.is_null())
+            .filter(revision::drawn_at.lt(micros(older_than)))
+            .filter(revision::id.ne_all(requeued::table.filter(requeued::next_at.gt(due)).select(requeued::id)))
+            .order((revision::drawn_at, revision::id))
             .limit(limit)
             .select((
-                certificate::id,
-                certificate::guarantee_id,
-                certificate::revision,
-                certificate::arrived_at,
+                revision::id,
+                revision::guarantee_id,
+                revision::place,
+                revision::arrived_at,
                 guarantee::application_id,
                 guarantee::line,
                 guarantee::medium,
-                certificate::drawn_at,
+                revision::drawn_at,
             ))
             .load(c)
     })
     .map_err(reading("unfinished certificates"))?;
     let (mut keys, mut documents) = (HashSet::new(), HashSet::new());
     for some in certificates.chunks(MAX_BINDS) {
-        let (certificate_ids, guarantee_ids) = (some.iter().map(|row| &row.0), some.iter().map(|row| &row.1));
+        let (revision_ids, guarantee_ids) = (some.iter().map(|row| &row.0), some.iter().map(|row| &row.1));
         keys.extend(
             match_connection!(connection, c => {
                 authentication_key::table
@@ -238,8 +238,8 @@ fn uncompleted_certificates(
         documents.extend(
             match_connection!(connection, c => {
                 document::table
-                    .filter(document::certificate_id.eq_any(certificate_ids))
-                    .select((document::certificate_id, document::kind))
+                    .filter(document::revision_id.eq_any(revision_ids))
+                    .select((document::revision_id, document::kind))
                     .load::<(String, Kind)>(c)
             })
             .map_err(reading("documents"))?,
@@ -247,10 +247,10 @@ fn uncompleted_certificates(
     }
     Ok(certificates
         .into_iter()
-        .map(|(certificate_id, guarantee_id, revision, arrived_at, application_id, line, medium, since)| {
+        .map(|(revision_id, guarantee_id, revision, arrived_at, application_id, line, medium, since)| {
             let electronic = medium == MediumV1::Electronic;
-            let drawn = documents.contains(&(certificate_id.clone(), Kind::Certificate))
-                && (!electronic || documents.contains(&(certificate_id, Kind::Notice)));
+            let drawn = documents.contains(&(revision_id.clone(), Kind::Certificate))
+                && (!electronic || documents.contains(&(revision_id, Kind::Notice)));
             let at = if electronic && !keys.contains(&guarantee_id) {
                 Awaits::Mint
             } else if !drawn || arrived_at.is_none() {

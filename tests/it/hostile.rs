@@ -502,7 +502,7 @@ fn names_that_look_like_markup_are_legal_text() {
     assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
 
     let status = house.status_of("MARKUP");
-    let revision = &status.guarantees[0].certificates[0];
+    let revision = &status.guarantees[0].revisions[0];
     let [certificate, notice] = [0, 1].map(|index| house.pdf_text(&revision.documents[index].location));
     for (what, text) in [("certificate", &certificate), ("notice", &notice)] {
         for name in [works, company] {

@@ -6,9 +6,9 @@ use hosho_schema::{
     db::{DbError, Pool},
     models::{
         authentication_key,
-        certificate::{self, Certificate},
         document::{self, Document, Kind},
         guarantee::{self, Guarantee},
+        revision::{self, Revision},
     },
 };
 use rayon::prelude::*;
@@ -141,7 +141,7 @@ type Again = Result<Each<String>, Fault>;
 
 /// A certificate, its documents as recorded, and the sealed key.
 struct Case {
-    certificate: Certificate,
+    revision: Revision,
     guarantee: Guarantee,
     documents: Vec<Document>,
     sealed: Option<Sealed>,
@@ -162,14 +162,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let mut report = Report::default();
     if all {
         let pool_of_count = pool.clone();
-        let total = blocking(move || certificate::arrived(&mut pool_of_count.get()?)).await?;
+        let total = blocking(move || revision::arrived(&mut pool_of_count.get()?)).await?;
         let bar = process::bar(u64::try_from(total).unwrap_or(0), "certificates");
         let mut after = String::new();
         loop {
             let (pool, from) = (pool.clone(), after.clone());
             let page = blocking(move || page(&pool, &from)).await?;
             let Some(last) = page.last() else { break };
-            after.clone_from(&last.certificate.id);
+            after.clone_from(&last.revision.id);
             bar.inc(page.len() as u64);
             look_at(page, &documents, &drawing, &mut report, false).await?;
         }
@@ -200,7 +200,7 @@ async fn blocking<T: Send + 'static>(
 
 /// The next page of all certificates.
 fn page(pool: &Pool, after: &str) -> Result<Vec<Case>, DbError> {
-    let found = certificate::arrived_after(&mut pool.get()?, after, i64::try_from(PAGE).unwrap_or(i64::MAX))?;
+    let found = revision::arrived_after(&mut pool.get()?, after, i64::try_from(PAGE).unwrap_or(i64::MAX))?;
     cases(pool, found)
 }
 
@@ -215,7 +215,7 @@ fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, Error>,
             return Ok(Err(Error::conflict(anyhow::anyhow!("there is no guarantee {}", printable(number)))
                 .hint("give a 保証契約番号")));
         };
-        let revisions = certificate::by_guarantees(&mut db, &[&guarantee.id])?.into_iter().flatten();
+        let revisions = revision::by_guarantees(&mut db, &[&guarantee.id])?.into_iter().flatten();
         found.extend(
             revisions
                 .filter(|revision| revision.arrived_at.is_some())
@@ -225,16 +225,16 @@ fn numbered(pool: &Pool, numbers: &[String]) -> Result<Result<Vec<Case>, Error>,
     cases(pool, found).map(Ok)
 }
 
-fn cases(pool: &Pool, found: Vec<(Certificate, Guarantee)>) -> Result<Vec<Case>, DbError> {
+fn cases(pool: &Pool, found: Vec<(Revision, Guarantee)>) -> Result<Vec<Case>, DbError> {
     let mut db = pool.get()?;
-    let certificates: Vec<&str> = found.iter().map(|(certificate, _)| certificate.id.as_str()).collect();
+    let revisions: Vec<&str> = found.iter().map(|(revision, _)| revision.id.as_str()).collect();
     let guarantees: Vec<&str> = found.iter().map(|(_, guarantee)| guarantee.id.as_str()).collect();
-    let documents = document::by_certificates(&mut db, &certificates)?;
+    let documents = document::by_revisions(&mut db, &revisions)?;
     let sealed = authentication_key::by_guarantees(&mut db, &guarantees)?;
     let rows = found.into_iter().zip(documents).zip(sealed);
     Ok(rows
-        .map(|(((certificate, guarantee), documents), key)| Case {
-            certificate,
+        .map(|(((revision, guarantee), documents), key)| Case {
+            revision,
             guarantee,
             documents,
             sealed: key.map(|key| (key.data_key_id, key.sealed)),
@@ -257,7 +257,7 @@ async fn look_at(
     };
     let task = tokio::task::spawn_blocking(move || -> Vec<(Case, Again)> {
         let draw = |case: Case| {
-            let drawn = drawing.each(&case.certificate, case.sealed.as_ref());
+            let drawn = drawing.each(&case.revision, case.sealed.as_ref());
             (case, drawn.map(|drawn| drawn.into_iter().map(hashed).collect()))
         };
         cases.into_par_iter().map(draw).collect()
@@ -323,7 +323,7 @@ impl Report {
         if every || !verdict.is_good() {
             self.documents.push(Finding {
                 number: case.guarantee.number.clone(),
-                revision: case.certificate.revision,
+                revision: case.revision.revision,
                 document: match kind {
                     Kind::Certificate => "certificate",
                     Kind::Notice => "notice",

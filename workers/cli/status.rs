@@ -11,7 +11,7 @@ use hosho_schema::{
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
     },
-    queries::status::{self, ApplicationStatus, CertificateStatus, GuaranteeStatus},
+    queries::status::{self, ApplicationStatus, GuaranteeStatus, RevisionStatus},
     snapshots,
 };
 use serde::Serialize;
@@ -175,32 +175,32 @@ fn shown(found: ApplicationStatus) -> Shown {
 
 fn shown_guarantee(found: &GuaranteeStatus) -> Vec<ShownGuarantee> {
     let guarantee = &found.guarantee;
-    let revision = |certificate: &CertificateStatus| ShownGuarantee {
+    let revision = |certificate: &RevisionStatus| ShownGuarantee {
         number: guarantee.number.clone(),
         line: guarantee.line,
         product: guarantee.product,
         medium: guarantee.medium,
-        revision: certificate.certificate.revision,
-        target: changes::name(&certificate.certificate),
+        revision: certificate.revision.revision,
+        target: changes::name(&certificate.revision),
         steps: steps(found, certificate),
     };
-    found.certificates.iter().map(revision).collect()
+    found.revisions.iter().map(revision).collect()
 }
 
-fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
+fn steps(found: &GuaranteeStatus, revision: &RevisionStatus) -> Vec<Step> {
     let mut steps = vec![Step::new(
         "issue",
         format!("number {}", found.guarantee.number),
-        Some(revision.certificate.drawn_at),
+        Some(revision.revision.drawn_at),
     )];
     if found.guarantee.medium == MediumV1::Electronic {
         steps.push(Step::new("mint", "authentication key", found.key_minted_at));
     } else {
-        steps.push(Step::new("mint", "no key: paper", Some(revision.certificate.drawn_at)));
+        steps.push(Step::new("mint", "no key: paper", Some(revision.revision.drawn_at)));
     }
     let documents: Vec<&str> = revision.documents.iter().map(|document| document.location.as_str()).collect();
     let drawn = if documents.is_empty() { "documents".to_owned() } else { documents.join("\n") };
-    steps.push(Step::new("render", drawn, revision.certificate.arrived_at));
+    steps.push(Step::new("render", drawn, revision.revision.arrived_at));
     for mail in &revision.mails {
         let told = match mail.state {
             State::Pending => "mail pending",
@@ -212,7 +212,7 @@ fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
         let reply = mail.reply.as_deref().map(|reply| format!(" ({reply})")).unwrap_or_default();
         steps.push(Step::new("dispatch", format!("{told}{reply}"), mail.settled_at.or(mail.claimed_at)));
     }
-    steps.push(Step::new("dispatch", "complete", revision.certificate.completed_at));
+    steps.push(Step::new("dispatch", "complete", revision.revision.completed_at));
     steps
 }
 

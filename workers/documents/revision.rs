@@ -8,8 +8,8 @@ use std::sync::Arc;
 use hosho_schema::{
     messages::MediumV1,
     models::{
-        certificate::{Certificate as Revision, Kind as Made},
         document::Kind,
+        revision::{Kind as Made, Revision},
     },
     snapshots::{self, Certificate},
 };

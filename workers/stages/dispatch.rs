@@ -16,11 +16,11 @@ use hosho_schema::{
     messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1, StageMessage as _},
     models::{
         application::{self, Application},
-        certificate::{self, Certificate, Kind as Made},
         change::{self, Change},
         document::{self, Document, Kind},
         guarantee::Guarantee,
         mail::{self as ledger, Mail, NewMail, State},
+        revision::{self, Kind as Made, Revision},
     },
     snapshots,
 };
@@ -50,7 +50,7 @@ pub struct Dispatch {
 pub struct Facts {
     application: Application,
     guarantee: Guarantee,
-    certificate: Certificate,
+    revision: Revision,
     /// The change that asked for it; none for 新規.
     change: Option<Change>,
     /// Whether a later revision replaces it or takes it back.
@@ -68,7 +68,7 @@ enum Event {
 /// A certificate to be told of.
 pub struct Outcome {
     event: Event,
-    certificate_id: String,
+    revision_id: String,
     mail: Mailing,
 }
 
@@ -111,26 +111,23 @@ impl Stage for Dispatch {
     ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let found = certificate::by_keys(db, &keys)?;
-        let certificates: Vec<&str> =
-            found.iter().flatten().map(|(certificate, _)| certificate.id.as_str()).collect();
+        let found = revision::by_keys(db, &keys)?;
+        let revisions: Vec<&str> = found.iter().flatten().map(|(revision, _)| revision.id.as_str()).collect();
         let applications: Vec<&str> =
             found.iter().flatten().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
-        let mut documents = document::by_certificates(db, &certificates)?.into_iter();
-        let mut mails = ledger::by_certificates(db, &certificates)?.into_iter();
+        let mut documents = document::by_revisions(db, &revisions)?.into_iter();
+        let mut mails = ledger::by_revisions(db, &revisions)?.into_iter();
         let mut applications = application::by_ids(db, &applications)?.into_iter();
-        let later = found.iter().flatten().filter(|(certificate, _)| certificate.change_id.is_some());
-        let moved: Vec<&str> =
-            later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
-        let targets = certificate::targets(db, &moved)?;
-        let asked: Vec<&str> =
-            later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
+        let later = found.iter().flatten().filter(|(revision, _)| revision.change_id.is_some());
+        let moved: Vec<&str> = later.clone().map(|(revision, _)| revision.guarantee_id.as_str()).collect();
+        let targets = revision::targets(db, &moved)?;
+        let asked: Vec<&str> = later.filter_map(|(revision, _)| revision.change_id.as_deref()).collect();
         let mut changes = change::by_ids(db, &asked)?.into_iter();
         Ok(items
             .iter()
             .zip(found)
             .map(|(item, found)| {
-                let (certificate, guarantee) =
+                let (revision, guarantee) =
                     found.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
                 let (documents, mails) =
                     (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
@@ -138,23 +135,23 @@ impl Stage for Dispatch {
                     .next()
                     .flatten()
                     .ok_or_else(|| Fault::missing("application", &guarantee.application_id))?;
-                let change = match &certificate.change_id {
+                let change = match &revision.change_id {
                     Some(id) => Some(changes.next().flatten().ok_or_else(|| Fault::missing("change", id))?),
                     None => None,
                 };
-                let replaced = targets.contains(&(guarantee.id.clone(), certificate.revision));
-                Ok(Facts { application, guarantee, certificate, change, replaced, documents, mails })
+                let replaced = targets.contains(&(guarantee.id.clone(), revision.revision));
+                Ok(Facts { application, guarantee, revision, change, replaced, documents, mails })
             })
             .collect())
     }
 
     fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let certificate_id = facts.certificate.id.clone();
+        let revision_id = facts.revision.id.clone();
         let arrived_at = facts
-            .certificate
+            .revision
             .arrived_at
-            .ok_or_else(|| Fault::missing("arrival of certificate", &certificate_id))?;
-        let drawn = match facts.certificate.kind {
+            .ok_or_else(|| Fault::missing("arrival of certificate", &revision_id))?;
+        let drawn = match facts.revision.kind {
             Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
             Made::Cancellation => Some(Kind::Cancellation),
             Made::Reversal => None,
@@ -167,7 +164,7 @@ impl Stage for Dispatch {
                 .map(|document| document.sha256.clone())
         };
         let document_sha256 = drawn
-            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &certificate_id)))
+            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &revision_id)))
             .transpose()?;
         // The application's own trace, also when recovery or a re-send made this message.
         let trace = facts
@@ -191,7 +188,7 @@ impl Stage for Dispatch {
                 mail: MailStateV1::NotWanted,
             }),
             Some(change) => {
-                let (revision, ended_on) = said(&facts.certificate)?;
+                let (revision, ended_on) = said(&facts.revision)?;
                 Event::Changed(GuaranteeChangedV1 {
                     source: change.source,
                     id: change.upstream_id,
@@ -206,7 +203,7 @@ impl Stage for Dispatch {
                 })
             }
         };
-        Ok(Outcome { event, certificate_id, mail })
+        Ok(Outcome { event, revision_id, mail })
     }
 
     async fn act(&self, mut outcomes: Vec<Outcome>, leave: &Permit) -> Vec<Result<Outcome, Fault>> {
@@ -244,7 +241,7 @@ impl Stage for Dispatch {
                 }
             };
             let mut complete = |mail: MailStateV1| {
-                completed.push(outcome.certificate_id.as_str());
+                completed.push(outcome.revision_id.as_str());
                 let key = format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision);
                 vec![match &outcome.event {
                     Event::Issued(event) => item.event(&key, &GuaranteeIssuedV1 { mail, ..event.clone() }),
@@ -267,13 +264,13 @@ impl Stage for Dispatch {
             });
         }
         delivery::write(db, &entries, now)?;
-        certificate::set_completed(db, &completed, now)?;
+        revision::set_completed(db, &completed, now)?;
         Ok(verdicts)
     }
 }
 
 /// The 変更 number that a revision made by a change is about, and 解約日 of a cancellation.
-fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
+fn said(revision: &Revision) -> Result<(i64, Option<String>), Fault> {
     let read = |error| Fault::unreadable("certificate", &error);
     Ok(match revision.kind {
         Made::New | Made::Amendment | Made::Correction => {
@@ -292,8 +289,8 @@ fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
 impl Dispatch {
     /// The mail as it is to be written, when one is due. The ledger's own row wins over it.
     fn mailing<J>(&self, facts: &Facts, trace_id: String, item: &Item<J>) -> Result<Mailing, Fault> {
-        let Facts { application, guarantee, certificate, documents, mails, .. } = facts;
-        if facts.replaced || !certificate.kind.is_certificate() {
+        let Facts { application, guarantee, revision, documents, mails, .. } = facts;
+        if facts.replaced || !revision.kind.is_certificate() {
             return Ok(Mailing::NotWanted);
         }
         let snapshot = application
@@ -307,8 +304,8 @@ impl Dispatch {
         if mails.iter().any(|mail| mail.recipient == recipient && mail.state == State::Accepted) {
             return Ok(Mailing::Accepted);
         }
-        let issued: snapshots::Certificate = snapshots::read(&certificate.content)
-            .map_err(|error| Fault::unreadable("certificate", &error))?;
+        let issued: snapshots::Certificate =
+            snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
         let values = MailContext::new(&issued, self.post.attach_notice);
         let render = |name: &str| {
             self.templates
@@ -317,10 +314,10 @@ impl Dispatch {
         };
         let domain = self.post.from.address.expose().rsplit('@').next().unwrap_or_default();
         let mail = NewMail {
-            message_id: format!("{}@{domain}", ids::mail(&certificate.id, &recipient)),
-            certificate_id: certificate.id.clone(),
+            message_id: format!("{}@{domain}", ids::mail(&revision.id, &recipient)),
+            revision_id: revision.id.clone(),
             recipient,
-            date: certificate.arrived_at.unwrap_or(certificate.drawn_at),
+            date: revision.arrived_at.unwrap_or(revision.drawn_at),
             subject: render("mail/issued/subject")?.trim().to_owned(),
             text_body: render("mail/issued/body.txt")?,
             html_body: render("mail/issued/body.html")?,

@@ -126,7 +126,7 @@ impl Stage for Issue {
         })?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
         let heads: Vec<_> = fresh
-            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.certificate.content_sha256))
+            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.revision.content_sha256))
             .collect();
         chain_head::write(db, &heads)?;
         Ok(items
@@ -144,7 +144,7 @@ impl Stage for Issue {
                 }
                 Ok(vec![item.successor(&MintV1 {
                     guarantee: issued.guarantee.id,
-                    revision: issued.certificate.revision,
+                    revision: issued.revision.revision,
                 })])
             })
             .collect())
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(first[..2], again[..]);
         assert!(first.iter().all(Result::is_ok));
         let rows = trial.rows();
-        assert_eq!((rows["guarantee"], rows["certificate"]), (2, 2));
+        assert_eq!((rows["guarantee"], rows["revision"]), (2, 2));
     }
 
     #[tokio::test]
@@ -199,7 +199,7 @@ mod tests {
         let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M")
             .unwrap()
             .expect("the first number of the term");
-        let certificates = hosho_schema::models::certificate::by_guarantees(&mut db, &[&found.id]).unwrap();
+        let certificates = hosho_schema::models::revision::by_guarantees(&mut db, &[&found.id]).unwrap();
         let content: snapshots::Certificate = snapshots::read(&certificates[0][0].content).unwrap();
         assert_eq!(
             (content.number.as_str(), content.revision, content.issued_on.to_string().as_str()),

@@ -13,7 +13,7 @@ use hosho_schema::{
     messages::{MediumV1, MintV1, RenderV1, StageMessage as _},
     models::{
         authentication_key::{self, AuthenticationKey as Row},
-        certificate,
+        revision,
     },
 };
 use tracing::info;
@@ -66,7 +66,7 @@ impl Stage for Mint {
     fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let certificates = certificate::by_keys(db, &keys)?;
+        let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let minted = authentication_key::by_guarantees(db, &guarantees)?;
         Ok(items
@@ -143,7 +143,7 @@ mod tests {
 
         let row = before[0].clone().expect("an electronic guarantee has a key");
         let key = trial.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
-        let number = certificate::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
+        let number = revision::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
             .unwrap()
             .remove(0)
             .unwrap()

@@ -17,10 +17,10 @@ use hosho_schema::{
     ids,
     messages::{ChangeEffectV1, ForeseenV1, MintV1, ReissueV1, RenderV1, StageMessage as _, ViolationV1},
     models::{
-        certificate::{self, Certificate as Revision, chained_sha256},
         chain_head::{self, ChainHead},
         change::{self, Change as Row, Settlement, State},
         guarantee::{self, Guarantee, Standing},
+        revision::{self, Revision, chained_sha256},
         run_item::{self, Made, Outcome as ItemOutcome},
     },
     snapshots::{self, Change},
@@ -138,7 +138,7 @@ impl Stage for Reissue {
 
 fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
     let guarantees = guarantee::by_ids(db, guarantee_ids)?;
-    let revisions = certificate::by_guarantees(db, guarantee_ids)?;
+    let revisions = revision::by_guarantees(db, guarantee_ids)?;
     let pending = change::pending(db, guarantee_ids)?;
     Ok(guarantee_ids
         .iter()
@@ -179,7 +179,7 @@ impl Reissue {
             done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
         let heads: Vec<ChainHead> = done.clone().filter_map(|outcome| outcome.head.clone()).collect();
         let standings: Vec<Standing> = done.filter_map(|outcome| outcome.standing.clone()).collect();
-        certificate::insert(db, &made)?;
+        revision::insert(db, &made)?;
         change::settle(db, &settlements, now)?;
         chain_head::write(db, &heads)?;
         guarantee::set_standing(db, &standings)?;
@@ -233,7 +233,7 @@ impl Reissue {
                 Ok(Effect::Made(new)) => {
                     let content_sha256 = chained_sha256(head.as_deref(), &new.content);
                     made.push(Revision {
-                        id: ids::certificate(&guarantee.id, new.revision),
+                        id: ids::revision(&guarantee.id, new.revision),
                         guarantee_id: guarantee.id.clone(),
                         revision: new.revision,
                         content: new.content,

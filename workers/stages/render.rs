@@ -13,9 +13,9 @@ use hosho_schema::{
     messages::{DispatchV1, GuaranteeRedrawnV1, RenderV1, StageMessage as _},
     models::{
         authentication_key,
-        certificate::{self, Certificate as Revision},
         document::{self, Document, Kind},
         guarantee::Guarantee,
+        revision::{self, Revision},
         run_item,
     },
     snapshots::{self, Certificate},
@@ -55,7 +55,7 @@ pub struct Facts {
 
 /// The documents of one certificate.
 pub struct Outcome {
-    certificate_id: String,
+    revision_id: String,
     /// Whether it arrives now.
     arrives: bool,
     drawn: Vec<(Kind, Vec<u8>)>,
@@ -122,7 +122,7 @@ impl Stage for Render {
     ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let certificates = certificate::by_keys(db, &keys)?;
+        let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let sealed = authentication_key::by_guarantees(db, &guarantees)?;
         let mut again = drawn_again(db, items, &certificates)?;
@@ -155,7 +155,7 @@ impl Stage for Render {
         let due = if redraws { again.is_none() } else { arrives };
         let drawn = if due { self.drawing.documents(&revision, sealed.as_ref())? } else { Vec::new() };
         let told = redraws.then(|| redrawn(&revision, guarantee, again.unwrap_or_default())).transpose()?;
-        Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
+        Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
     }
 
     async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome, Fault>> {
@@ -171,7 +171,7 @@ impl Stage for Render {
                 outcome.stored.iter().map(move |(kind, stored)| (outcome, run.clone(), *kind, stored))
             })
             .map(|(outcome, run, kind, stored)| Document {
-                certificate_id: outcome.certificate_id.clone(),
+                revision_id: outcome.revision_id.clone(),
                 kind,
                 location: stored.location.clone(),
                 sha256: stored.sha256.clone(),
@@ -185,9 +185,9 @@ impl Stage for Render {
         let arrived: Vec<&str> = items
             .iter()
             .filter(|(_, outcome)| outcome.arrives)
-            .map(|(_, outcome)| outcome.certificate_id.as_str())
+            .map(|(_, outcome)| outcome.revision_id.as_str())
             .collect();
-        certificate::set_arrived(db, &arrived, now)?;
+        revision::set_arrived(db, &arrived, now)?;
         let again = items
             .iter()
             .filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
@@ -236,7 +236,7 @@ fn drawn_again(
         asked.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
     let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
-    Ok(certificates.map(|document| ((document.certificate_id, document.run_id), document.sha256)).collect())
+    Ok(certificates.map(|document| ((document.revision_id, document.run_id), document.sha256)).collect())
 }
 
 fn redrawn(
@@ -273,8 +273,8 @@ mod tests {
         let stored = || {
             let mut db = trial.services.pool.get().unwrap();
             let (certificate, _) =
-                certificate::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
-            let documents = document::by_certificates(&mut db, &[&certificate.id]).unwrap().remove(0);
+                revision::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
+            let documents = document::by_revisions(&mut db, &[&certificate.id]).unwrap().remove(0);
             (certificate.arrived_at, documents)
         };
         let before = stored();

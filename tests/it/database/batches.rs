@@ -247,8 +247,8 @@ on_both_databases! {
         ] {
             assert_eq!((count(c, &selection), found(c, &selection)), (expected, expected), "{selection:?}");
         }
-        let certificates: Vec<&str> = all.iter().map(|issued| issued.certificate.id.as_str()).collect();
-        certificate::set_arrived(c, &certificates, at(4)).unwrap();
+        let certificates: Vec<&str> = all.iter().map(|issued| issued.revision.id.as_str()).collect();
+        revision::set_arrived(c, &certificates, at(4)).unwrap();
         document::insert_new(c, &[paper(certificates[0], Kind::Certificate)]).unwrap();
         assert_eq!(count(c, &Selection::TemplateChanged { identity: "fonts-1".to_owned() }), 2);
         assert_eq!(count(c, &Selection::TemplateChanged { identity: "fonts-2".to_owned() }), 3);

@@ -32,7 +32,7 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
     let changes: Vec<Change> = guarantees.iter().map(|guarantee| amendment(guarantee)).collect();
     change::insert_missing(c, &changes).unwrap();
     for issued in issued.chunks(PORTION) {
-        let certificates: Vec<&str> = issued.iter().map(|issued| issued.certificate.id.as_str()).collect();
+        let certificates: Vec<&str> = issued.iter().map(|issued| issued.revision.id.as_str()).collect();
         let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
         let letters: Vec<NewMail> =
             certificates.iter().map(|certificate| letter(certificate, "a@example.jp")).collect();
@@ -49,7 +49,7 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
         assert_eq!(mail::adopt_orphans(c, &ids, at(8)).unwrap().len(), 0);
         assert_eq!(mail::release(c, &ids).unwrap() + mail::reopen(c, &ids).unwrap(), 0);
         assert!(!mail::resolve(c, ids[0], State::Unknown, State::Accepted, "250 ok", at(8)).unwrap());
-        assert_eq!(certificate::set_completed(c, &certificates, at(8)).unwrap(), certificates.len());
+        assert_eq!(revision::set_completed(c, &certificates, at(8)).unwrap(), certificates.len());
 
         let settlements: Vec<change::Settlement> =
             guarantees.iter().map(|guarantee| without_effect(guarantee)).collect();

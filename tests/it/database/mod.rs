@@ -21,11 +21,11 @@ use hosho_schema::ids;
 use hosho_schema::messages::{MediumV1, ProductV1};
 use hosho_schema::models::application::{self, Decision, NewApplication, Status};
 use hosho_schema::models::authentication_key::{self, AuthenticationKey};
-use hosho_schema::models::certificate::{self, Certificate, chained_sha256};
 use hosho_schema::models::counts;
 use hosho_schema::models::document::{self, Document, Kind};
 use hosho_schema::models::guarantee::{self, Guarantee};
 use hosho_schema::models::mail::{self, NewMail, Outcome, Settlement, State};
+use hosho_schema::models::revision::{self, Revision, chained_sha256};
 use hosho_schema::queries::issue::{GuaranteeDraft, Issued, issue};
 use hosho_schema::queries::status::{locate, status};
 use hosho_schema::queries::unfinished::{Awaits, take_unfinished, unfinished};
@@ -152,7 +152,7 @@ fn key(guarantee: &str, hash: &str) -> AuthenticationKey {
 
 fn paper(certificate: &str, kind: Kind) -> Document {
     Document {
-        certificate_id: certificate.to_owned(),
+        revision_id: certificate.to_owned(),
         kind,
         location: format!("ab/{certificate}.pdf"),
         sha256: "ab".to_owned(),
@@ -165,7 +165,7 @@ fn paper(certificate: &str, kind: Kind) -> Document {
 
 fn letter(certificate: &str, recipient: &str) -> NewMail {
     NewMail {
-        certificate_id: certificate.to_owned(),
+        revision_id: certificate.to_owned(),
         recipient: recipient.to_owned(),
         message_id: format!("<{}@example.jp>", ids::mail(certificate, recipient)),
         date: at(5),

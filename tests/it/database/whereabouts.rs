@@ -17,36 +17,36 @@ on_both_databases! {
         assert_eq!((work.guarantee_id, work.revision), (Some(electronic.guarantee.id.clone()), Some(0)));
 
         let paper_draft = GuaranteeDraft { medium: MediumV1::Paper, ..draft("a", 0) };
-        let on_paper = issue(c, &[paper_draft], at(3), build).unwrap().remove(0).certificate.id;
+        let on_paper = issue(c, &[paper_draft], at(3), build).unwrap().remove(0).revision.id;
         assert_eq!(stages(c), [(1, Awaits::Mint), (0, Awaits::Render)]);
         assert_eq!(unfinished(c, at(100), 1).unwrap().len(), 1);
 
         authentication_key::insert_new(c, &[key(&electronic.guarantee.id, "h")]).unwrap();
-        document::insert_new(c, &[paper(&electronic.certificate.id, Kind::Certificate), paper(&on_paper, Kind::Certificate)]).unwrap();
+        document::insert_new(c, &[paper(&electronic.revision.id, Kind::Certificate), paper(&on_paper, Kind::Certificate)]).unwrap();
         assert_eq!(stages(c), [(1, Awaits::Render), (0, Awaits::Render)], "no notice, and none has arrived");
-        certificate::set_arrived(c, &[&electronic.certificate.id, &on_paper], at(10)).unwrap();
+        revision::set_arrived(c, &[&electronic.revision.id, &on_paper], at(10)).unwrap();
         assert_eq!(stages(c), [(1, Awaits::Render), (0, Awaits::Dispatch)], "no notice");
-        document::insert_new(c, &[paper(&electronic.certificate.id, Kind::Notice)]).unwrap();
+        document::insert_new(c, &[paper(&electronic.revision.id, Kind::Notice)]).unwrap();
         assert_eq!(stages(c), [(1, Awaits::Dispatch), (0, Awaits::Dispatch)]);
-        certificate::set_completed(c, &[&electronic.certificate.id, &on_paper], at(10)).unwrap();
+        revision::set_completed(c, &[&electronic.revision.id, &on_paper], at(10)).unwrap();
         assert_eq!(stages(c), []);
     }
 
     fn what_has_arrived_is_read_page_by_page(database: &Database) {
         let c = &mut database.get();
         let issued: Vec<Issued> = ["a", "b", "c"].into_iter().flat_map(|name| issued(c, name, 1)).collect();
-        let mut expected: Vec<(Certificate, Guarantee)> = Vec::new();
+        let mut expected: Vec<(Revision, Guarantee)> = Vec::new();
         for issued in &issued[..2] {
-            certificate::set_arrived(c, &[&issued.certificate.id], at(10)).unwrap();
-            let row = Certificate { arrived_at: Some(micros(at(10))), ..issued.certificate.clone() };
+            revision::set_arrived(c, &[&issued.revision.id], at(10)).unwrap();
+            let row = Revision { arrived_at: Some(micros(at(10))), ..issued.revision.clone() };
             expected.push((row, issued.guarantee.clone()));
         }
         expected.sort_by(|one, other| one.0.id.cmp(&other.0.id));
-        assert_eq!(certificate::arrived(c).unwrap(), 2);
-        let first = certificate::arrived_after(c, "", 1).unwrap();
+        assert_eq!(revision::arrived(c).unwrap(), 2);
+        let first = revision::arrived_after(c, "", 1).unwrap();
         assert_eq!(first, expected[..1]);
-        assert_eq!(certificate::arrived_after(c, &first[0].0.id, 9).unwrap(), expected[1..]);
-        assert_eq!(certificate::arrived_after(c, &expected[1].0.id, 9).unwrap(), []);
+        assert_eq!(revision::arrived_after(c, &first[0].0.id, 9).unwrap(), expected[1..]);
+        assert_eq!(revision::arrived_after(c, &expected[1].0.id, 9).unwrap(), []);
     }
 
     fn overdue_work_is_taken_once_and_less_and_less_often(database: &Database) {
@@ -74,8 +74,8 @@ on_both_databases! {
         application::insert_new(c, &[accepted("c", 1)]).unwrap();
         let (a1, b0) = (&issued_a[1], &issued_b[0]);
         authentication_key::insert_new(c, &[key(&a1.guarantee.id, "h")]).unwrap();
-        document::insert_new(c, &[paper(&a1.certificate.id, Kind::Notice), paper(&b0.certificate.id, Kind::Certificate)]).unwrap();
-        mail::insert_new(c, &[letter(&b0.certificate.id, "a@example.jp")]).unwrap();
+        document::insert_new(c, &[paper(&a1.revision.id, Kind::Notice), paper(&b0.revision.id, Kind::Certificate)]).unwrap();
+        mail::insert_new(c, &[letter(&b0.revision.id, "a@example.jp")]).unwrap();
 
         let id = |upstream: &str| ids::application("portal", upstream);
         assert_eq!(locate(c, &a1.guarantee.number).unwrap(), [id("a")]);
@@ -90,10 +90,10 @@ on_both_databases! {
         assert_eq!(a.guarantees[0].key_minted_at, None);
         assert_eq!(a.guarantees[1].key_minted_at, Some(micros(at(3))));
         assert_eq!(a.guarantees[1].guarantee, a1.guarantee);
-        let details = &a.guarantees[1].certificates[0];
-        assert_eq!((details.certificate.id.as_str(), details.documents[0].kind), (a1.certificate.id.as_str(), Kind::Notice));
-        assert!(details.mails.is_empty() && a.guarantees[0].certificates[0].documents.is_empty());
-        assert_eq!(b.guarantees[0].certificates[0].mails[0].state, State::Pending);
-        assert_eq!(b.guarantees[0].certificates[0].documents[0].kind, Kind::Certificate);
+        let details = &a.guarantees[1].revisions[0];
+        assert_eq!((details.revision.id.as_str(), details.documents[0].kind), (a1.revision.id.as_str(), Kind::Notice));
+        assert!(details.mails.is_empty() && a.guarantees[0].revisions[0].documents.is_empty());
+        assert_eq!(b.guarantees[0].revisions[0].mails[0].state, State::Pending);
+        assert_eq!(b.guarantees[0].revisions[0].documents[0].kind, Kind::Certificate);
     }
 }

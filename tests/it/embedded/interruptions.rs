@@ -74,8 +74,8 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
                 sequences.entry(place).or_default().insert(guarantee.guarantee.sequence),
                 "{number} was given twice"
             );
-            let [revision] = &guarantee.certificates[..] else { panic!("{number} has not one certificate") };
-            assert!(revision.certificate.completed_at.is_some(), "{number} is not complete");
+            let [revision] = &guarantee.revisions[..] else { panic!("{number} has not one certificate") };
+            assert!(revision.revision.completed_at.is_some(), "{number} is not complete");
             let electronic = guarantee.guarantee.medium == MediumV1::Electronic;
             assert_eq!(guarantee.key_minted_at.is_some(), electronic);
             keys += i64::from(electronic);
@@ -110,7 +110,7 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
         models::counts(&mut desk.database().get().unwrap()).unwrap().into_iter().collect();
     assert_eq!(counts["application"], i64::try_from(statuses.len()).unwrap());
     assert_eq!(
-        (counts["guarantee"], counts["certificate"], counts["authentication_key"]),
+        (counts["guarantee"], counts["revision"], counts["authentication_key"]),
         (guarantees, guarantees, keys)
     );
     assert_eq!(

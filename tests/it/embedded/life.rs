@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hosho_schema::models::{authentication_key, certificate, guarantee};
+use hosho_schema::models::{authentication_key, guarantee, revision};
 use serde_json::{Value, json};
 
 use super::{CliEnv, applications, key_in, squeezed, text_of};
@@ -419,27 +419,27 @@ fn what_was_altered_or_removed_is_found() {
     };
     let certificate_of = |revision: i64| {
         let mut db = life.desk.database().get().unwrap();
-        certificate::by_keys(&mut db, &[(&id, revision)]).unwrap().remove(0).unwrap().0.id
+        revision::by_keys(&mut db, &[(&id, revision)]).unwrap().remove(0).unwrap().0.id
     };
     let whole = std::fs::read(life.desk.path("out/hosho.sqlite")).unwrap();
     let last = certificate_of(2);
     for (statement, fault) in [
         (
             format!(
-                "update certificate set content = replace(content, '16900000', '26900000') where id = '{}'",
+                "update revision set content = replace(content, '16900000', '26900000') where id = '{}'",
                 certificate_of(1)
             ),
             "revision 1 was altered",
         ),
         (
-            format!("update certificate set kind = 'amendment', target = null where id = '{last}'"),
+            format!("update revision set kind = 'amendment', target = null where id = '{last}'"),
             "is not what its content says",
         ),
-        (format!("delete from certificate where id = '{last}'"), "revisions 2 to 2 were removed"),
+        (format!("delete from revision where id = '{last}'"), "revisions 2 to 2 were removed"),
         (
             format!(
-                "delete from certificate where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
-                 (select content_sha256 from certificate where id = '{}') where guarantee_id = '{id}'",
+                "delete from revision where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
+                 (select content_sha256 from revision where id = '{}') where guarantee_id = '{id}'",
                 certificate_of(1)
             ),
             "the seal of its chain is not ours",

@@ -31,7 +31,7 @@ use std::{
 use hosho_schema::{
     db::Pool,
     ids,
-    queries::status::{ApplicationStatus, CertificateStatus, GuaranteeStatus},
+    queries::status::{ApplicationStatus, GuaranteeStatus, RevisionStatus},
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -221,10 +221,8 @@ impl Product<'_> {
         &self.stored.guarantee.number
     }
 
-    fn revision(&self) -> &CertificateStatus {
-        let [revision] = &self.stored.certificates[..] else {
-            panic!("{} has not one revision", self.number())
-        };
+    fn revision(&self) -> &RevisionStatus {
+        let [revision] = &self.stored.revisions[..] else { panic!("{} has not one revision", self.number()) };
         revision
     }
 

@@ -91,7 +91,7 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
     // A figure changed past the program: both documents say something else now.
     let guarantee = format!("(select id from guarantee where number = '{number}')");
     let changed = format!(
-        "update certificate set content = replace(content, '\"amount\":', '\"amount\":1') where guarantee_id = {guarantee}"
+        "update revision set content = replace(content, '\"amount\":', '\"amount\":1') where guarantee_id = {guarantee}"
     );
     change(&desk, &changed);
     let (code, counts, _) = report(&verified(&desk, &[&number], &[]));
@@ -100,7 +100,7 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
         (Some(1), serde_json::json!({ "same": 1, "different": 1 })),
         "the notice states no amount"
     );
-    change(&desk, &format!("update certificate set content = '{{}}' where guarantee_id = {guarantee}"));
+    change(&desk, &format!("update revision set content = '{{}}' where guarantee_id = {guarantee}"));
     let (_, counts, found) = report(&verified(&desk, &[&number], &[]));
     assert_eq!(counts, serde_json::json!({ "undrawable": 2 }));
     assert!(
@@ -114,9 +114,9 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
     let other = super::files_below(&desk.path("out/notices")).into_iter().nth(1).unwrap();
     let other = other.file_stem().unwrap().to_str().unwrap().to_owned();
     let of_other = format!(
-        "(select c.id from certificate c join guarantee g on g.id = c.guarantee_id where g.number = '{other}')"
+        "(select c.id from revision c join guarantee g on g.id = c.guarantee_id where g.number = '{other}')"
     );
-    change(&desk, &format!("delete from document where kind = 'notice' and certificate_id = {of_other}"));
+    change(&desk, &format!("delete from document where kind = 'notice' and revision_id = {of_other}"));
     let (code, counts, _) = report(&verified(&desk, &[&other], &[]));
     assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": 1, "unrecorded": 1 })));
 }

@@ -124,7 +124,7 @@ fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
     let statuses = house.until_complete(&identities(&file), 16);
     house.until_idle();
     assert!(house.drain(worker).is_empty());
-    assert_eq!((house.rows("certificate"), house.rows("document")), (16, 28));
+    assert_eq!((house.rows("revision"), house.rows("document")), (16, 28));
     assert_eq!(house.smtp.count(), house.mails(&statuses, hosho_schema::models::mail::State::Accepted));
     let (_, audit) = house.json(&["audit", "--action", "recover"]);
     assert_eq!(audit.as_array().unwrap().len(), 2, "{audit}");

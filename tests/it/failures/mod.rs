@@ -59,6 +59,6 @@ impl TestEnv {
 
 /// Where an application of this id stands.
 fn is_complete(status: &ApplicationStatus) -> bool {
-    let mut certificates = status.guarantees.iter().flat_map(|guarantee| &guarantee.certificates).peekable();
-    certificates.peek().is_some() && certificates.all(|revision| revision.certificate.completed_at.is_some())
+    let mut certificates = status.guarantees.iter().flat_map(|guarantee| &guarantee.revisions).peekable();
+    certificates.peek().is_some() && certificates.all(|revision| revision.revision.completed_at.is_some())
 }

@@ -12,7 +12,7 @@ use crate::harness::{
 
 fn mail(house: &TestEnv, id: &str) -> (String, State, i64) {
     let status = house.status_of(id);
-    let mail = status.guarantees[0].certificates[0].mails[0].clone();
+    let mail = status.guarantees[0].revisions[0].mails[0].clone();
     (status.guarantees[0].guarantee.number.clone(), mail.state, mail.attempts)
 }
 
@@ -32,7 +32,7 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
     for id in ["THERE", "LOST"] {
         eventually("a mail that was sent twice", LIMIT, || {
             let status = house.statuses(&[("portal".to_owned(), id.to_owned())]);
-            let mails = status.first()?.guarantees.first()?.certificates.first()?.mails.clone();
+            let mails = status.first()?.guarantees.first()?.revisions.first()?.mails.clone();
             mails.first().filter(|mail| mail.state == State::Unknown && mail.attempts == 2).map(drop)
         });
     }

@@ -12,7 +12,7 @@ const PORTION: usize = 10_000;
 
 /// Copies the guarantee of an application so often, with everything that was written of it but its key.
 pub fn copy(sql: &mut Session, application: &str, count: usize) {
-    let (guarantee, certificate) = ("copy_guarantee", "copy_certificate");
+    let (guarantee, certificate) = ("copy_guarantee", "copy_revision");
     sql.query("create extension if not exists \"uuid-ossp\"");
     sql.query(&format!(
         "create temporary table copies as
@@ -26,7 +26,7 @@ pub fn copy(sql: &mut Session, application: &str, count: usize) {
              uuid_generate_v5('7d0b5a86-3c1e-5f42-9b57-e1f420c683da', 'guarantee:' || application || ':0')::text",
     );
     sql.query(
-        "update copies set copy_certificate =
+        "update copies set copy_revision =
              uuid_generate_v5('7d0b5a86-3c1e-5f42-9b57-e1f420c683da', 'certificate:' || copy_guarantee || ':0')::text",
     );
     sql.query("create index on copies (i)");
@@ -39,14 +39,14 @@ pub fn copy(sql: &mut Session, application: &str, count: usize) {
          select c.copy_guarantee, c.application, 0, g.product, g.medium, c.number, '31', substr(c.number, 3, 3),
                 (substr(c.number, 7, 5))::bigint, g.obligee, g.issued_at, 0, null
          from guarantee g, copies c where g.application_id = $1",
-        "insert into certificate
-         select c.copy_certificate, c.copy_guarantee, 0, replace(x.content, g.number, c.number),
+        "insert into revision
+         select c.copy_revision, c.copy_guarantee, 0, replace(x.content, g.number, c.number),
                 encode(sha256(convert_to(replace(x.content, g.number, c.number), 'UTF8')), 'hex'), null,
                 x.drawn_at, x.arrived_at, x.completed_at, 'new', null, null
-         from certificate x join guarantee g on g.id = x.guarantee_id, copies c where g.application_id = $1",
+         from revision x join guarantee g on g.id = x.guarantee_id, copies c where g.application_id = $1",
         "insert into document
-         select c.copy_certificate, d.kind, d.location, d.sha256, d.size, d.identity, d.stored_at, ''
-         from document d join certificate x on x.id = d.certificate_id join guarantee g on g.id = x.guarantee_id, copies c
+         select c.copy_revision, d.kind, d.location, d.sha256, d.size, d.identity, d.stored_at, ''
+         from document d join revision x on x.id = d.revision_id join guarantee g on g.id = x.guarantee_id, copies c
          where g.application_id = $1",
     ];
     // In portions: a question to the database has to be answered within a while.
@@ -57,7 +57,7 @@ pub fn copy(sql: &mut Session, application: &str, count: usize) {
         }
     }
     // What PostgreSQL would do about so many rows by itself, a little later, would be part of what is measured.
-    for table in ["application", "guarantee", "certificate", "document"] {
+    for table in ["application", "guarantee", "revision", "document"] {
         sql.query(&format!("vacuum (analyze) {table}"));
     }
 }

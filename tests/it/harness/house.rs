@@ -180,8 +180,8 @@ impl TestEnv {
             let complete = statuses
                 .iter()
                 .flat_map(|status| &status.guarantees)
-                .flat_map(|guarantee| &guarantee.certificates)
-                .filter(|revision| revision.certificate.completed_at.is_some())
+                .flat_map(|guarantee| &guarantee.revisions)
+                .filter(|revision| revision.revision.completed_at.is_some())
                 .count();
             (complete == certificates).then_some(statuses)
         })
@@ -274,7 +274,7 @@ impl TestEnv {
         statuses
             .iter()
             .flat_map(|status| &status.guarantees)
-            .flat_map(|guarantee| &guarantee.certificates)
+            .flat_map(|guarantee| &guarantee.revisions)
             .flat_map(|revision| &revision.mails)
             .filter(|mail| mail.state == state)
             .count()

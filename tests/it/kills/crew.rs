@@ -165,8 +165,8 @@ impl WorkerPool {
     pub fn progress(&mut self, mark: Mark) -> usize {
         let sql = match mark {
             Mark::Rows(table) => format!("select count(*) from {table}"),
-            Mark::Arrived => "select count(*) from certificate where arrived_at is not null".to_owned(),
-            Mark::Completed => "select count(*) from certificate where completed_at is not null".to_owned(),
+            Mark::Arrived => "select count(*) from revision where arrived_at is not null".to_owned(),
+            Mark::Completed => "select count(*) from revision where completed_at is not null".to_owned(),
             Mark::Mails => return self.house.smtp.count(),
         };
         self.number(&sql)

@@ -36,7 +36,7 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
     std::fs::write(&file, application.to_string()).unwrap();
     crew.house.succeed(&["enqueue", file.to_str().unwrap()]);
     eventually("the first guarantee", Duration::from_mins(2), || {
-        (crew.number("select count(*) from certificate where completed_at is not null") == 1).then_some(())
+        (crew.number("select count(*) from revision where completed_at is not null") == 1).then_some(())
     });
     let id = hosho_schema::ids::application(SOURCE, application["id"].as_str().unwrap());
     let began = Instant::now();
@@ -62,11 +62,11 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
         let each = seconds / f64::from(u32::try_from(size).unwrap());
         eprintln!("| {size} | {seconds:.1} | {:.0} | {:.2} |", 1.0 / each, 1_000.0 * each);
         assert_eq!(
-            crew.number("select count(*) from certificate where revision = 1 and completed_at is not null"),
+            crew.number("select count(*) from revision where revision = 1 and completed_at is not null"),
             from
         );
         assert_eq!(crew.number("select count(*) from job_run where state <> 'complete'"), 0);
     }
-    assert_eq!(crew.number("select count(*) from certificate where revision > 1"), 0);
+    assert_eq!(crew.number("select count(*) from revision where revision > 1"), 0);
     crew.settle();
 }

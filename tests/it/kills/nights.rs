@@ -67,7 +67,7 @@ fn lone(crew: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
         let began = Instant::now();
         runtime.block_on(publisher.publish(vec![message])).unwrap();
         let done = format!(
-            "select count(*) from guarantee g join certificate c on c.guarantee_id = g.id
+            "select count(*) from guarantee g join revision c on c.guarantee_id = g.id
              where g.application_id = '{id}' and c.completed_at is not null"
         );
         eventually("a live application", Duration::from_mins(2), || {
@@ -97,8 +97,8 @@ fn by_stage(crew: &mut WorkerPool, applications: &[Application]) -> String {
     });
     let rows = crew.sql.query(&format!(
         "select {} from application a join guarantee g on g.application_id = a.id
-         join certificate c on c.guarantee_id = g.id and c.revision = 0 join authentication_key k on k.guarantee_id = g.id
-         left join mail m on m.certificate_id = c.id where a.id in ({})",
+         join revision c on c.guarantee_id = g.id and c.revision = 0 join authentication_key k on k.guarantee_id = g.id
+         left join mail m on m.revision_id = c.id where a.id in ({})",
         columns.join(", "),
         ids.join(", ")
     ));
@@ -157,7 +157,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         (crew.number("select count(*) from change") == totals.guarantees).then_some(())
     });
     assert_eq!(crew.number("select count(*) from change where state <> 'pending'"), 0);
-    assert_eq!(crew.number("select count(*) from certificate where revision > 0"), 0);
+    assert_eq!(crew.number("select count(*) from revision where revision > 0"), 0);
     let keys = crew
         .sql
         .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
@@ -221,20 +221,20 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     // Each once, with its documents, under its old key.
     let live_guarantees: usize = live.iter().map(|application| application.lines.len()).sum();
     for (sql, expected) in [
-        ("select count(*) from certificate where revision = 1", totals.guarantees),
-        ("select count(*) from certificate", 2 * totals.guarantees + live_guarantees),
-        ("select count(*) from certificate where completed_at is null", 0),
+        ("select count(*) from revision where revision = 1", totals.guarantees),
+        ("select count(*) from revision", 2 * totals.guarantees + live_guarantees),
+        ("select count(*) from revision where completed_at is null", 0),
         ("select count(*) from change where state = 'effective' and revision = 1", totals.guarantees),
         ("select count(*) from run_item where state = 'done' and outcome = 'reissued'", totals.guarantees),
         ("select count(*) from run_item", totals.guarantees),
         ("select count(*) from outbox", 0),
         ("select count(*) from guarantee where current_revision = 1", totals.guarantees),
         (
-            "select count(*) from document d join certificate c on c.id = d.certificate_id where c.revision = 1",
+            "select count(*) from document d join revision c on c.id = d.revision_id where c.revision = 1",
             totals.documents,
         ),
         (
-            "select count(*) from mail m join certificate c on c.id = m.certificate_id where c.revision = 1",
+            "select count(*) from mail m join revision c on c.id = m.revision_id where c.revision = 1",
             totals.mails,
         ),
         ("select count(*) from mail where state not in ('accepted', 'unknown')", 0),

@@ -11,11 +11,11 @@ use hosho::keys::{ALPHABET, KEY_LENGTH, KeyRing};
 use hosho_schema::{
     models::{
         authentication_key,
-        certificate::chained_sha256,
         document::Kind,
         mail::{Mail, State},
+        revision::chained_sha256,
     },
-    queries::status::{ApplicationStatus, CertificateStatus, GuaranteeStatus},
+    queries::status::{ApplicationStatus, GuaranteeStatus, RevisionStatus},
 };
 use sha2::{Digest as _, Sha256};
 
@@ -38,9 +38,9 @@ pub struct Books {
 }
 
 impl Books {
-    fn guarantees(&self) -> impl Iterator<Item = (&GuaranteeStatus, &CertificateStatus)> {
+    fn guarantees(&self) -> impl Iterator<Item = (&GuaranteeStatus, &RevisionStatus)> {
         self.statuses.iter().flat_map(|status| &status.guarantees).map(|guarantee| {
-            let [certificate] = &guarantee.certificates[..] else { panic!("{:?}", guarantee.certificates) };
+            let [certificate] = &guarantee.revisions[..] else { panic!("{:?}", guarantee.revisions) };
             (guarantee, certificate)
         })
     }
@@ -61,7 +61,7 @@ pub fn balance(crew: &mut WorkerPool, applications: &[Application]) -> Books {
     for (table, rows) in [
         ("application", totals.applications),
         ("guarantee", totals.guarantees),
-        ("certificate", totals.guarantees),
+        ("revision", totals.guarantees),
         ("authentication_key", totals.keys),
         ("document", totals.documents),
         ("mail", totals.mails),
@@ -101,10 +101,8 @@ fn is_answered(application: &Application, status: &ApplicationStatus) {
             format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence)
         );
         assert_eq!(found.key_minted_at.is_some(), *electronic, "{id}: {}", guarantee.number);
-        let [revision] = &found.certificates[..] else {
-            panic!("{id}: {} certificates", found.certificates.len())
-        };
-        let certificate = &revision.certificate;
+        let [revision] = &found.revisions[..] else { panic!("{id}: {} certificates", found.revisions.len()) };
+        let certificate = &revision.revision;
         assert_eq!(certificate.revision, 0);
         assert!(
             certificate.arrived_at.is_some() && certificate.completed_at.is_some(),
@@ -196,7 +194,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// A sample of notices, read as a person reads them.
 fn notices_hold_their_key(house: &TestEnv, books: &Books) {
-    let notice = |certificate: &CertificateStatus| {
+    let notice = |certificate: &RevisionStatus| {
         certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned()
     };
     let notices: Vec<_> = books
@@ -224,7 +222,7 @@ fn nothing_is_told(house: &TestEnv, books: &Books) {
     assert!(!logs.contains(MAIL_DOMAIN), "a log line holds a mail address");
     assert!(!holds_key(&logs, &keys), "a log line holds an authentication key");
     for (_, certificate) in books.guarantees() {
-        assert!(!holds_key(&certificate.certificate.content, &keys), "{:?}", certificate.certificate);
+        assert!(!holds_key(&certificate.revision.content, &keys), "{:?}", certificate.revision);
         for mail in &certificate.mails {
             assert!(
                 [&mail.subject, &mail.text_body, &mail.html_body].iter().all(|text| !holds_key(text, &keys)),

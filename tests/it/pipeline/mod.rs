@@ -61,10 +61,10 @@ fn assert_complete(
         (line.product.clone(), line.medium.clone()),
         "{what}"
     );
-    let [revision] = status.certificates.as_slice() else {
-        panic!("{what}: {} certificates", status.certificates.len())
+    let [revision] = status.revisions.as_slice() else {
+        panic!("{what}: {} certificates", status.revisions.len())
     };
-    let certificate = &revision.certificate;
+    let certificate = &revision.revision;
     assert!(certificate.arrived_at.is_some() && certificate.completed_at >= certificate.arrived_at, "{what}");
 
     let key = keys.get(&guarantee.number);
@@ -164,7 +164,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
     assert_eq!(received.len(), lines.iter().filter(|line| line.mail.is_some()).count());
     let electronic = lines.iter().filter(|line| line.medium == "electronic").count();
     assert_eq!(keys.values().collect::<BTreeSet<_>>().len(), electronic, "two guarantees have the same key");
-    let rows = ["application", "guarantee", "certificate", "authentication_key", "document", "mail"]
+    let rows = ["application", "guarantee", "revision", "authentication_key", "document", "mail"]
         .map(|table| house.rows(table));
     assert_eq!(
         rows.map(|count| usize::try_from(count).unwrap()),
@@ -195,7 +195,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
         let mail = if line.mail.is_some() { "accepted" } else { "not_wanted" };
         let told = ["number", "product", "medium", "mail", "certificate_sha256"]
             .map(|key| event[key].as_str().unwrap());
-        let sha256 = status.certificates[0].documents[0].sha256.as_str();
+        let sha256 = status.revisions[0].documents[0].sha256.as_str();
         assert_eq!(told, [status.guarantee.number.as_str(), &line.product, &line.medium, mail, sha256]);
     }
 

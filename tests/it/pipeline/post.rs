@@ -14,7 +14,7 @@ use crate::harness::{
 /// The mail of an application for one guarantee: state, attempts, and what the server said.
 fn ledger(house: &TestEnv, id: &str) -> (State, i64, Option<String>) {
     let status = house.status_of(id);
-    let mails = &status.guarantees[0].certificates[0].mails;
+    let mails = &status.guarantees[0].revisions[0].mails;
     assert_eq!(mails.len(), 1, "{id}");
     (mails[0].state, mails[0].attempts, mails[0].reply.clone())
 }
@@ -24,8 +24,8 @@ fn is_complete(house: &TestEnv, id: &str) -> bool {
     status
         .guarantees
         .iter()
-        .flat_map(|found| &found.certificates)
-        .any(|revision| revision.certificate.completed_at.is_some())
+        .flat_map(|found| &found.revisions)
+        .any(|revision| revision.revision.completed_at.is_some())
 }
 
 /// Copies that arrived for the mailbox of an application: Message-ID, and whether the server said that it took it.

@@ -100,7 +100,7 @@ fn a_stage_alone_does_its_own_work_only() {
         assert!(worker.is_alive());
         // SIGTERM ends it cleanly (see `drain`), and what is left is exactly the work of the next stage.
         assert_eq!(house.drain(worker).into_iter().collect::<Vec<_>>(), [(format!("stage.{next}"), all)]);
-        let tables = ["guarantee", "certificate", "authentication_key", "document", "mail"];
+        let tables = ["guarantee", "revision", "authentication_key", "document", "mail"];
         assert_eq!(tables.map(|table| house.rows(table)), counts, "after {done:?}");
     }
     let worker = house.work_on(&["dispatch"], &[]);
@@ -131,7 +131,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
     for table in [
         None,
         Some("application"),
-        Some("certificate"),
+        Some("revision"),
         Some("authentication_key"),
         Some("document"),
         Some("mail"),

@@ -10,9 +10,9 @@ use hosho_schema::{
     db::Connection,
     ids,
     models::{
-        authentication_key, certificate::chained_sha256, counts, document::Kind, failed_message, mail::State,
+        authentication_key, counts, document::Kind, failed_message, mail::State, revision::chained_sha256,
     },
-    queries::status::{ApplicationStatus, CertificateStatus, GuaranteeStatus, status},
+    queries::status::{ApplicationStatus, GuaranteeStatus, RevisionStatus, status},
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -46,10 +46,10 @@ impl Books {
         for (outcome, status) in expected.applications.values().zip(&statuses) {
             is_answered(outcome, status);
         }
-        let issued: Vec<(&GuaranteeStatus, &CertificateStatus)> = statuses
+        let issued: Vec<(&GuaranteeStatus, &RevisionStatus)> = statuses
             .iter()
             .flat_map(|status| &status.guarantees)
-            .map(|found| (found, &found.certificates[0]))
+            .map(|found| (found, &found.revisions[0]))
             .collect();
         self.numbers_go_on(&issued);
         self.enter(&mut db, &expected, sent);
@@ -61,7 +61,7 @@ impl Books {
     }
 
     /// The numbers of a schedule follow upon those before it, each once and without a gap.
-    fn numbers_go_on(&mut self, issued: &[(&GuaranteeStatus, &CertificateStatus)]) {
+    fn numbers_go_on(&mut self, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
         let mut given: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
         for (found, _) in issued {
             let guarantee = &found.guarantee;
@@ -89,7 +89,7 @@ impl Books {
             ("application", expected.applications.len()),
             ("engagement", lines.len()),
             ("guarantee", lines.len()),
-            ("certificate", lines.len()),
+            ("revision", lines.len()),
             ("authentication_key", electronic),
             ("document", lines.len() + electronic),
             ("mail", lines.iter().filter(|line| line.recipient.is_some()).count()),
@@ -123,10 +123,10 @@ fn is_answered(outcome: &Outcome, status: &ApplicationStatus) {
             format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence)
         );
         assert_eq!(found.key_minted_at.is_some(), line.electronic, "key of {place}");
-        let [revision] = &found.certificates[..] else {
-            panic!("{} certificates of {place}", found.certificates.len())
+        let [revision] = &found.revisions[..] else {
+            panic!("{} certificates of {place}", found.revisions.len())
         };
-        let certificate = &revision.certificate;
+        let certificate = &revision.revision;
         assert_eq!(
             (certificate.revision, &certificate.content_sha256),
             (0, &chained_sha256(None, &certificate.content)),
@@ -165,7 +165,7 @@ fn are_failed(db: &mut Connection, sent: &Sent) {
 fn documents_are_what_is_drawn(
     db: &mut Connection,
     services: &App,
-    issued: &[(&GuaranteeStatus, &CertificateStatus)],
+    issued: &[(&GuaranteeStatus, &RevisionStatus)],
 ) {
     let electronic = issued.iter().find(|(found, _)| found.key_minted_at.is_some());
     let Some((found, revision)) = electronic else { return };
@@ -173,7 +173,7 @@ fn documents_are_what_is_drawn(
         .unwrap()
         .remove(0)
         .map(|row| (row.data_key_id, row.sealed));
-    let drawn = services.revision_renderer().documents(&revision.certificate, key.as_ref()).unwrap();
+    let drawn = services.revision_renderer().documents(&revision.revision, key.as_ref()).unwrap();
     let drawn: Vec<(Kind, String)> =
         drawn.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
     let stored: Vec<(Kind, String)> =
@@ -182,7 +182,7 @@ fn documents_are_what_is_drawn(
 }
 
 /// Every document and mail lies there whole, and no other.
-fn files_are_there(folder: &Path, issued: &[(&GuaranteeStatus, &CertificateStatus)]) {
+fn files_are_there(folder: &Path, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
     let documents = folder.join("documents");
     let mut wanted = BTreeSet::new();
     for document in issued.iter().flat_map(|(_, revision)| &revision.documents) {
@@ -206,7 +206,7 @@ fn events_are_told(
     record: &Record,
     expected: &Expected,
     source: &str,
-    issued: &[(&GuaranteeStatus, &CertificateStatus)],
+    issued: &[(&GuaranteeStatus, &RevisionStatus)],
 ) {
     let mut messages: BTreeMap<&str, &[u8]> = BTreeMap::new();
     let mut events = BTreeSet::new();
@@ -217,9 +217,8 @@ fn events_are_told(
         let event: Value = serde_json::from_slice(&envelope.payload).unwrap();
         assert_eq!(event["source"], source);
         if *key == "guarantee.issued" {
-            let about = |found: &&(&GuaranteeStatus, &CertificateStatus)| {
-                event["number"] == *found.0.guarantee.number
-            };
+            let about =
+                |found: &&(&GuaranteeStatus, &RevisionStatus)| event["number"] == *found.0.guarantee.number;
             let (found, revision) = issued.iter().find(about).expect("an event tells of a guarantee");
             assert_eq!(envelope.correlation_id.as_ref(), Some(&found.guarantee.application_id));
             assert_eq!(event["certificate_sha256"], *revision.documents[0].sha256);

@@ -13,13 +13,13 @@ use hosho_schema::{
     messages::{ChangeEffectV1, ForeseenV1, MediumV1, ProductV1, ViolationV1},
     models::{
         application::{self, Application},
-        certificate::{self, Kind as Made},
         change,
         document::{self, Kind},
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
+        revision::{self, Kind as Made},
     },
-    queries::status::{self, ApplicationStatus, CertificateStatus},
+    queries::status::{self, ApplicationStatus, RevisionStatus},
     snapshots,
 };
 use serde::Serialize;
@@ -123,11 +123,11 @@ pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Bef
     let mut before = Before { known: HashSet::new(), complete: HashSet::new() };
     for found in read(services, records).await?.into_values() {
         before.known.insert(found.application.id.clone());
-        let certificates = found.guarantees.iter().flat_map(|guarantee| &guarantee.certificates);
+        let certificates = found.guarantees.iter().flat_map(|guarantee| &guarantee.revisions);
         before.complete.extend(
             certificates
-                .filter(|each| each.certificate.completed_at.is_some())
-                .map(|each| each.certificate.id.clone()),
+                .filter(|each| each.revision.completed_at.is_some())
+                .map(|each| each.revision.id.clone()),
         );
     }
     Ok(before)
@@ -208,12 +208,11 @@ pub(super) async fn gather(
             continue;
         }
         for guarantee in &status.guarantees {
-            for revision in
-                guarantee.certificates.iter().filter(|revision| revision.certificate.kind == Made::New)
+            for revision in guarantee.revisions.iter().filter(|revision| revision.revision.kind == Made::New)
             {
-                let complete = revision.certificate.completed_at.is_some();
+                let complete = revision.revision.completed_at.is_some();
                 let result = match complete {
-                    true if before.complete.contains(&revision.certificate.id) => "unchanged",
+                    true if before.complete.contains(&revision.revision.id) => "unchanged",
                     true => "issued",
                     false => "unfinished",
                 };
@@ -225,7 +224,7 @@ pub(super) async fn gather(
                     product: guarantee.guarantee.product,
                     medium: guarantee.guarantee.medium,
                     number: number.clone(),
-                    revision: revision.certificate.revision,
+                    revision: revision.revision.revision,
                     certificate: named(out, revision, Kind::Certificate, number)?,
                     notice: named(out, revision, Kind::Notice, number)?,
                     mail: mail_state(revision),
@@ -267,16 +266,14 @@ async fn changes(
                 let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
                 let key = row.guarantee_id.as_deref().zip(row.revision);
                 let made = match key {
-                    Some(key) => {
-                        certificate::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision)
-                    }
+                    Some(key) => revision::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision),
                     None => None,
                 };
                 let made = match made {
-                    Some(certificate) => {
+                    Some(revision) => {
                         let documents =
-                            document::by_certificates(db, &[&certificate.id])?.pop().unwrap_or_default();
-                        Some(CertificateStatus { certificate, documents, mails: Vec::new() })
+                            document::by_revisions(db, &[&revision.id])?.pop().unwrap_or_default();
+                        Some(RevisionStatus { revision, documents, mails: Vec::new() })
                     }
                     None => None,
                 };
@@ -326,7 +323,7 @@ async fn changes(
             state: row.state.as_text(),
             what: made
                 .as_ref()
-                .map(|made| domain_changes::name(&made.certificate))
+                .map(|made| domain_changes::name(&made.revision))
                 .or_else(foreseen)
                 .unwrap_or_default(),
             certificate: certificate.or(letter),
@@ -359,12 +356,7 @@ fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
 }
 
 /// `<kind>s/<number>.pdf` beside the content-addressed store: a second name of the same file.
-fn named(
-    out: &Path,
-    revision: &CertificateStatus,
-    kind: Kind,
-    number: &str,
-) -> Result<Option<PathBuf>, Error> {
+fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Result<Option<PathBuf>, Error> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {
         return Ok(None);
@@ -374,12 +366,12 @@ fn named(
         Kind::Notice => "notices",
         Kind::Cancellation => "cancellations",
     });
-    let place = revision.certificate.revision;
+    let place = revision.revision.revision;
     let number_of_change = || {
-        snapshots::read(&revision.certificate.content)
+        snapshots::read(&revision.revision.content)
             .map_or(place, |content: snapshots::Certificate| content.revision)
     };
-    let suffix = match revision.certificate.kind {
+    let suffix = match revision.revision.kind {
         Made::New | Made::Reversal | Made::Cancellation => String::new(),
         Made::Amendment => format!("-{}", number_of_change()),
         Made::Correction => format!("-{}-corrected-{place}", number_of_change()),
@@ -412,7 +404,7 @@ fn link(file: &Path, name: &Path) -> std::io::Result<()> {
     std::fs::rename(&draft, name)
 }
 
-fn mail_state(revision: &CertificateStatus) -> &'static str {
+fn mail_state(revision: &RevisionStatus) -> &'static str {
     match revision.mails.first().map(|mail| mail.state) {
         None => "not wanted",
         Some(State::Accepted) => "written",
@@ -422,7 +414,7 @@ fn mail_state(revision: &CertificateStatus) -> &'static str {
     }
 }
 
-fn mail_file(out: &Path, revision: &CertificateStatus) -> Option<PathBuf> {
+fn mail_file(out: &Path, revision: &RevisionStatus) -> Option<PathBuf> {
     let written = revision.mails.first().filter(|mail| mail.state == State::Accepted)?;
     Some(out.join("mail").join(mail::file_name(&written.message_id)))
 }

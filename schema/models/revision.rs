@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::guarantee::Guarantee;
 use super::stored_text::stored_as_text;
-use super::tables::{certificate, guarantee};
+use super::tables::{guarantee, revision};
 use super::{aligned, of_found, rows_per_statement};
 use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
 use crate::ids;
@@ -43,15 +43,16 @@ impl Kind {
     }
 }
 
-/// A row of `certificate`. Prints no personal data.
+/// A row of `revision`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
-#[diesel(table_name = certificate, treat_none_as_default_value = false)]
-pub struct Certificate {
-    /// Our identifier ([`ids::certificate`]).
+#[diesel(table_name = revision, treat_none_as_default_value = false)]
+pub struct Revision {
+    /// Our identifier ([`ids::revision`]).
     pub id: String,
     /// The guarantee.
     pub guarantee_id: String,
     /// Its place in the chain of the guarantee, from 0. (The 変更 number that people see is in the content.)
+    #[diesel(column_name = place)]
     pub revision: i64,
     /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate), of a reversal
     /// [`snapshots::Reversal`](crate::snapshots::Reversal), of a cancellation [`snapshots::Cancellation`](crate::snapshots::Cancellation).
@@ -74,9 +75,9 @@ pub struct Certificate {
     pub change_id: Option<String>,
 }
 
-impl std::fmt::Debug for Certificate {
+impl std::fmt::Debug for Revision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate")
+        f.debug_struct("Revision")
             .field("id", &self.id)
             .field("guarantee_id", &self.guarantee_id)
             .field("revision", &self.revision)
@@ -104,10 +105,10 @@ pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
 }
 
 /// Inserts certificates; any that is there already is an error.
-pub fn insert(connection: &mut Connection, rows: &[Certificate]) -> Result<(), DbError> {
+pub fn insert(connection: &mut Connection, rows: &[Revision]) -> Result<(), DbError> {
     for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(certificate::table).values(rows).execute(c))
-            .map_err(writing("certificates"))?;
+        match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c))
+            .map_err(writing("revisions"))?;
     }
     Ok(())
 }
@@ -116,19 +117,18 @@ pub fn insert(connection: &mut Connection, rows: &[Certificate]) -> Result<(), D
 pub fn by_keys(
     connection: &mut Connection,
     keys: &[(&str, i64)],
-) -> Result<Vec<Option<(Certificate, Guarantee)>>, DbError> {
-    let ids: Vec<_> =
-        keys.iter().map(|(guarantee, revision)| ids::certificate(guarantee, *revision)).collect();
+) -> Result<Vec<Option<(Revision, Guarantee)>>, DbError> {
+    let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::revision(guarantee, *revision)).collect();
     let mut rows = HashMap::new();
     for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<(Certificate, Guarantee)> = match_connection!(connection, c => {
-            certificate::table
+        let found: Vec<(Revision, Guarantee)> = match_connection!(connection, c => {
+            revision::table
                 .inner_join(guarantee::table)
-                .filter(certificate::id.eq_any(ids))
-                .select((Certificate::as_select(), Guarantee::as_select()))
+                .filter(revision::id.eq_any(ids))
+                .select((Revision::as_select(), Guarantee::as_select()))
                 .load(c)
         })
-        .map_err(reading("certificates"))?;
+        .map_err(reading("revisions"))?;
         rows.extend(found.into_iter().map(|row| (row.0.id.clone(), row)));
     }
     Ok(aligned(ids, &rows))
@@ -138,18 +138,18 @@ pub fn by_keys(
 pub fn by_guarantees(
     connection: &mut Connection,
     guarantee_ids: &[&str],
-) -> Result<Vec<Vec<Certificate>>, DbError> {
-    let mut rows: Vec<Certificate> = Vec::new();
+) -> Result<Vec<Vec<Revision>>, DbError> {
+    let mut rows: Vec<Revision> = Vec::new();
     for ids in guarantee_ids.chunks(MAX_BINDS) {
         rows.extend(
             match_connection!(connection, c => {
-                certificate::table
-                    .filter(certificate::guarantee_id.eq_any(ids))
-                    .order(certificate::revision)
-                    .select(Certificate::as_select())
-                    .load::<Certificate>(c)
+                revision::table
+                    .filter(revision::guarantee_id.eq_any(ids))
+                    .order(revision::place)
+                    .select(Revision::as_select())
+                    .load::<Revision>(c)
             })
-            .map_err(reading("certificates"))?,
+            .map_err(reading("revisions"))?,
         );
     }
     Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
@@ -163,13 +163,13 @@ pub fn targets(
     let mut found = HashSet::new();
     for ids in guarantee_ids.chunks(MAX_BINDS) {
         let rows: Vec<(String, Option<i64>)> = match_connection!(connection, c => {
-            certificate::table
-                .filter(certificate::guarantee_id.eq_any(ids))
-                .filter(certificate::target.is_not_null())
-                .select((certificate::guarantee_id, certificate::target))
+            revision::table
+                .filter(revision::guarantee_id.eq_any(ids))
+                .filter(revision::target.is_not_null())
+                .select((revision::guarantee_id, revision::target))
                 .load(c)
         })
-        .map_err(reading("certificates"))?;
+        .map_err(reading("revisions"))?;
         found.extend(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))));
     }
     Ok(found)
@@ -181,24 +181,24 @@ pub fn arrived_after(
     connection: &mut Connection,
     after: &str,
     limit: i64,
-) -> Result<Vec<(Certificate, Guarantee)>, DbError> {
+) -> Result<Vec<(Revision, Guarantee)>, DbError> {
     match_connection!(connection, c => {
-        certificate::table
+        revision::table
             .inner_join(guarantee::table)
-            .filter(certificate::id.gt(after))
-            .filter(certificate::arrived_at.is_not_null())
-            .order(certificate::id)
+            .filter(revision::id.gt(after))
+            .filter(revision::arrived_at.is_not_null())
+            .order(revision::id)
             .limit(limit)
-            .select((Certificate::as_select(), Guarantee::as_select()))
+            .select((Revision::as_select(), Guarantee::as_select()))
             .load(c)
     })
-    .map_err(reading("certificates"))
+    .map_err(reading("revisions"))
 }
 
 /// How many certificates arrived in the registry.
 pub fn arrived(connection: &mut Connection) -> Result<i64, DbError> {
-    match_connection!(connection, c => certificate::table.filter(certificate::arrived_at.is_not_null()).count().get_result(c))
-        .map_err(reading("certificates"))
+    match_connection!(connection, c => revision::table.filter(revision::arrived_at.is_not_null()).count().get_result(c))
+        .map_err(reading("revisions"))
 }
 
 /// Marks certificates as arrived in the registry; one that has arrived keeps its first moment. Returns how many were marked.
@@ -206,11 +206,11 @@ pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime)
     let mut marked = 0;
     for ids in ids.chunks(MAX_BINDS - 1) {
         marked += match_connection!(connection, c => {
-            diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(certificate::arrived_at.is_null()))
-                .set(certificate::arrived_at.eq(micros(at)))
+            diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
+                .set(revision::arrived_at.eq(micros(at)))
                 .execute(c)
         })
-        .map_err(writing("certificates"))?;
+        .map_err(writing("revisions"))?;
     }
     Ok(marked)
 }
@@ -221,11 +221,11 @@ pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTim
     let mut marked = 0;
     for ids in ids.chunks(MAX_BINDS - 2) {
         marked += match_connection!(connection, c => {
-            diesel::update(certificate::table.filter(certificate::id.eq_any(ids)).filter(of_found(certificate::completed_at.is_null())))
-                .set(certificate::completed_at.eq(micros(at)))
+            diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))
+                .set(revision::completed_at.eq(micros(at)))
                 .execute(c)
         })
-        .map_err(writing("certificates"))?;
+        .map_err(writing("revisions"))?;
     }
     Ok(marked)
 }

@@ -20,8 +20,8 @@ use hosho::{
     },
     mail,
     pdf::{FontPaths, Fonts},
+    reference::surety,
     stages::validate::content_sha256,
-    surety,
 };
 use hosho_schema::{
     ids,
@@ -78,7 +78,7 @@ struct Surroundings {
 
 /// The obligees built in, and one for the rules that none of them has: `strict` takes paper only, from a price and up to a maximum.
 fn obligees() -> Registry {
-    let built_in = hosho::obligees::load(None).expect("the obligees built in are valid");
+    let built_in = hosho::reference::obligees::load(None).expect("the obligees built in are valid");
     let origins = |code: &str| built_in.origins(code).expect("an obligee built in").clone();
     let mut strict = built_in.get("ryugasaki").expect("an obligee built in").clone();
     "strict".clone_into(&mut strict.code);

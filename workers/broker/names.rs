@@ -2,10 +2,9 @@
 
 use super::{Destination, Lane, RetryDelay, Source};
 
-/// How often a message of a stage may be given back before it goes to the dead letters.
+/// Deliveries of a stage's message before the broker dead-letters it.
 pub(super) const DELIVERY_LIMIT: u32 = 30;
 
-/// The names of our queues and exchanges.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,
@@ -53,7 +52,7 @@ impl Names {
         }
     }
 
-    /// The exchange and the queue of a rung.
+    /// The exchange and the queue of a delay.
     pub(super) fn wait(&self, rung: RetryDelay) -> String {
         format!("{}wait.{}", self.prefix, rung.name())
     }

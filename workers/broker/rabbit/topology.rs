@@ -1,14 +1,14 @@
-//! What exists on the broker: every exchange, queue and binding, as a list that is declared, compared and tested.
+//! Every exchange, queue and binding, as a list that is declared, compared and tested.
 //!
 //! All queues are quorum queues. Safety settings are queue arguments: a queue that exists with others is refused (406) at
 //! start instead of losing messages later. Capacities (lengths, sizes) are the operator's, by policies.
 //!
-//! Everything a message can be moved by (delivery limit, waiting time) dead-letters *at least once*, which needs
+//! Every move by the broker (delivery limit, waiting time) dead-letters *at least once*, which needs
 //! `x-overflow=reject-publish`: the broker keeps the message until its next queue has it. The default, at most once, may
-//! lose it when the broker dies in between; that would lose retries that were already acknowledged.
+//! lose it when the broker is killed in between, and with it retries that were already acknowledged.
 //!
-//! The delivery limit of 30 on stage queues is only a brake against crash loops: deaths of workers and restarts of the
-//! broker count for every prefetched message, not only for the culprit. Dead letters and unrouted messages get a limit
+//! The delivery limit of 30 on stage queues is only a brake against crash loops: kills of workers and restarts of the
+//! broker count for every prefetched message, not only for the poison message. Dead letters and unrouted messages get a limit
 //! that is never reached: RabbitMQ 4 would otherwise apply 20 and drop them.
 
 use std::{fmt, time::Duration};
@@ -40,7 +40,6 @@ pub enum Argument {
     Number(i64),
 }
 
-/// A thing that must exist on the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declared {
     /// An exchange; durable.
@@ -48,7 +47,7 @@ pub enum Declared {
         name: String,
         /// `direct`, `fanout` or `topic`.
         kind: &'static str,
-        /// Where it sends what no queue wants.
+        /// The alternate exchange, for unroutable messages.
         alternate: Option<String>,
     },
     /// A queue; durable.
@@ -72,7 +71,7 @@ pub struct Report {
     pub missing: Vec<String>,
     /// What differs, in the broker's words, which name the queue and the argument ([`check`] only).
     pub different: Vec<String>,
-    /// Seconds waited because a queue was new.
+    /// Seconds waited after creating a queue.
     pub waited_s: u64,
 }
 
@@ -132,7 +131,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
     for stage in stages {
         for lane in [Lane::Live, Lane::Bulk] {
             let queue = names.source(Source::Stage(stage, lane));
-            // No dead-letter routing key: the letter keeps the name of its stage.
+            // No dead-letter routing key: the dead letter keeps the name of its stage.
             let arguments = vec![
                 ("x-delivery-limit", Argument::Number(i64::from(DELIVERY_LIMIT))),
                 ("x-dead-letter-exchange", text(&dead)),
@@ -170,7 +169,7 @@ pub async fn apply(rabbit: &Rabbit) -> Result<Report, BrokerError> {
 
 /// Compares the broker with what is expected, creating nothing.
 ///
-/// Bindings are not compared: AMQP has no question for them. [`apply`] restores them.
+/// Bindings are not compared: AMQP cannot list them. [`apply`] restores them.
 pub async fn check(rabbit: &Rabbit) -> Result<Report, BrokerError> {
     let inner = &rabbit.inner;
     let connection = rabbit.connection(&inner.consuming).await?;
@@ -190,7 +189,7 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> Result<Re
     Ok(report)
 }
 
-/// Asks for every thing, and then declares those that exist (to compare their settings) or all of them (`create`).
+/// Declares everything passively, then actively those that exist (to compare their settings) or all (`create`).
 async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Report, BrokerError> {
     let mut report = Report::default();
     let mut channel = open(connection).await?;
@@ -205,25 +204,25 @@ async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Re
                 continue;
             }
         };
-        let exists = ask(connection, &mut channel, &name, &thing, true).await?.is_none();
+        let exists = declare_one(connection, &mut channel, &name, &thing, true).await?.is_none();
         if !exists && !create {
             report.missing.push(name);
             continue;
         }
-        match ask(connection, &mut channel, &name, &thing, false).await? {
+        match declare_one(connection, &mut channel, &name, &thing, false).await? {
             Some(text) => report.different.push(text),
             None if exists => report.present += 1,
             None => report.created.push(name),
         }
     }
-    // Not worth an error: the channel goes with its last handle anyway.
+    // Not an error: the channel closes with its last handle anyway.
     let _ = timeout(ANSWER_LIMIT, channel.close(200, short("OK"))).await;
     Ok(report)
 }
 
-/// Declares one thing, actively or passively; the text of the broker when it is missing or different. Such an answer
-/// closes the channel, so it is replaced.
-async fn ask(
+/// Declares one item, actively or passively; returns the text of the broker when it is missing or different. Such an
+/// answer closes the channel, so it is replaced.
+async fn declare_one(
     connection: &Connection,
     channel: &mut Channel,
     name: &str,
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_by_itself_moves_at_least_once() {
+    fn broker_moves_are_at_least_once() {
         for thing in expected("t.", &["issue"]) {
             let Declared::BrokerClient { name, arguments } = thing else { continue };
             let has = |key: &str, value: &str| {

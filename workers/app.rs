@@ -33,7 +33,7 @@ use crate::{
 /// Says why the program cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration, or what it names, is wrong: somebody must edit something.
+    /// The configuration, or a file that it names, must be edited.
     #[error("{what}")]
     Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     /// Something needed cannot be reached or opened: it may be there later.
@@ -96,7 +96,7 @@ pub struct App {
 }
 
 impl App {
-    /// Checks everything that can be checked first, then opens. `stop` becomes true when the process is asked to stop.
+    /// Checks everything that needs no connection first, then opens.
     pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
         let press = Arc::new(proved_press(config)?);
@@ -149,7 +149,7 @@ impl App {
         RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
     }
 
-    /// Asks what a runner found to be down whether it is there again.
+    /// Probes a dependency that a runner found unavailable.
     pub fn probe(&self) -> Probe {
         let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
         Arc::new(move |reason| {
@@ -163,8 +163,8 @@ impl App {
                         mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
                     }
                     _ => {
-                        let asked = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
-                        asked.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                        let connected = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        connected.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
                     }
                 }
             })

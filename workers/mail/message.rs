@@ -2,7 +2,7 @@
 //!
 //! Shape: `multipart/alternative` (text, HTML), inside `multipart/mixed` when something is attached. Everything is ASCII on the wire
 //! (base64 bodies, RFC 2047 subject, RFC 2231 file names), so no server needs 8BITMIME. Message-ID and Date are the
-//! letter's; the MIME boundaries, which lettre would draw at random, are derived from the Message-ID and hold `=_`, which
+//! mail's; the MIME boundaries, which lettre would draw at random, are derived from the Message-ID and hold `=_`, which
 //! base64 cannot contain.
 //!
 //! A control character in anything that becomes a header is an error naming the field, before lettre sees it.
@@ -19,10 +19,10 @@ use sha2::{Digest as _, Sha256};
 use super::address;
 use crate::redact::MailAddress;
 
-/// A letter to one recipient. Holds personal data: not `Debug`.
+/// A mail to one recipient. Has personal data, so no `Debug`.
 #[derive(Clone)]
 pub struct MailMessage {
-    /// Message-ID without angle brackets: `unique@domain` of letters, digits, `.`, `_` and `-`.
+    /// Message-ID without angle brackets: `unique@domain` of ASCII alphanumerics, `.`, `_` and `-`.
     pub message_id: String,
     /// Date (UTC, whole seconds on the wire).
     pub date: NaiveDateTime,
@@ -32,7 +32,7 @@ pub struct MailMessage {
     pub text: String,
     pub html: String,
     pub attachments: Vec<Attachment>,
-    /// Trace of the application (32 hexadecimal digits), for whoever asks support about the mail.
+    /// Trace of the application (32 hexadecimal digits), for support requests about the mail.
     pub trace_id: Option<String>,
 }
 
@@ -59,7 +59,7 @@ pub struct Attachment {
     pub bytes: Vec<u8>,
 }
 
-/// Says which field of a letter is wrong. Never holds its value.
+/// Names the invalid field of a mail; never its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailMessageError {
     /// A line break or other control character, with which a header could be smuggled in.
@@ -71,12 +71,12 @@ pub enum MailMessageError {
     /// Not of the documented form.
     #[error("field {field} is not of the documented form")]
     Form { field: &'static str },
-    /// lettre does not take the letter.
+    /// lettre rejects the mail.
     #[error("the message cannot be composed")]
     Compose,
 }
 
-/// A letter ready for the wire.
+/// A mail ready for the wire.
 pub(super) struct Parcel {
     pub(super) message_id: String,
     pub(super) envelope: Envelope,
@@ -85,17 +85,17 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    /// Checks a letter and composes its message.
-    pub(super) fn pack(letter: &MailMessage) -> Result<Self, MailMessageError> {
+    /// Checks a mail and composes its message.
+    pub(super) fn pack(mail: &MailMessage) -> Result<Self, MailMessageError> {
         let headers = [
-            ("message_id", letter.message_id.as_str()),
-            ("from.name", letter.from.name.as_deref().unwrap_or_default()),
-            ("from.address", letter.from.address.expose()),
-            ("to", letter.to.expose()),
-            ("subject", &letter.subject),
-            ("trace_id", letter.trace_id.as_deref().unwrap_or_default()),
+            ("message_id", mail.message_id.as_str()),
+            ("from.name", mail.from.name.as_deref().unwrap_or_default()),
+            ("from.address", mail.from.address.expose()),
+            ("to", mail.to.expose()),
+            ("subject", &mail.subject),
+            ("trace_id", mail.trace_id.as_deref().unwrap_or_default()),
         ];
-        let attached = letter.attachments.iter().flat_map(|part| {
+        let attached = mail.attachments.iter().flat_map(|part| {
             [("attachments.file_name", part.file_name.as_str()), ("attachments.media_type", &part.media_type)]
         });
         if let Some((field, _)) =
@@ -103,41 +103,41 @@ impl Parcel {
         {
             return Err(MailMessageError::ControlCharacter { field });
         }
-        if !is_message_id(&letter.message_id) {
+        if !is_message_id(&mail.message_id) {
             return Err(MailMessageError::Form { field: "message_id" });
         }
         // lettre panics on dates that HTTP cannot write.
-        if !(1970..=9999).contains(&letter.date.year()) {
+        if !(1970..=9999).contains(&mail.date.year()) {
             return Err(MailMessageError::Form { field: "date" });
         }
-        let from = address::parse(letter.from.address.expose())
+        let from = address::parse(mail.from.address.expose())
             .ok_or(MailMessageError::Address { field: "from.address" })?;
-        let to = address::parse(letter.to.expose()).ok_or(MailMessageError::Address { field: "to" })?;
+        let to = address::parse(mail.to.expose()).ok_or(MailMessageError::Address { field: "to" })?;
         let envelope =
             Envelope::new(Some(from.clone()), vec![to.clone()]).map_err(|_| MailMessageError::Compose)?;
 
         let mut builder = Message::builder()
-            .date(SystemTime::from(letter.date.and_utc()))
-            .from(Mailbox::new(letter.from.name.clone(), from))
+            .date(SystemTime::from(mail.date.and_utc()))
+            .from(Mailbox::new(mail.from.name.clone(), from))
             .to(Mailbox::new(None, to))
-            .subject(letter.subject.as_str())
-            .message_id(Some(format!("<{}>", letter.message_id)))
+            .subject(mail.subject.as_str())
+            .message_id(Some(format!("<{}>", mail.message_id)))
             // RFC 3834: absence notes are not wanted.
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".to_owned(),
             ))
             .envelope(envelope.clone());
-        if let Some(trace_id) = &letter.trace_id {
+        if let Some(trace_id) = &mail.trace_id {
             builder = builder
                 .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Trace-Id"), trace_id.clone()));
         }
-        let message = builder.multipart(body(letter)?).map_err(|_| MailMessageError::Compose)?;
-        Ok(Self { message_id: letter.message_id.clone(), envelope, bytes: message.formatted() })
+        let message = builder.multipart(body(mail)?).map_err(|_| MailMessageError::Compose)?;
+        Ok(Self { message_id: mail.message_id.clone(), envelope, bytes: message.formatted() })
     }
 }
 
-fn body(letter: &MailMessage) -> Result<MultiPart, MailMessageError> {
+fn body(mail: &MailMessage) -> Result<MultiPart, MailMessageError> {
     let text = |content_type, text: &str| {
         SinglePart::builder()
             .header(content_type)
@@ -145,14 +145,14 @@ fn body(letter: &MailMessage) -> Result<MultiPart, MailMessageError> {
             .body(text.to_owned())
     };
     let alternative = MultiPart::alternative()
-        .boundary(boundary("alternative", &letter.message_id))
-        .singlepart(text(ContentType::TEXT_PLAIN, &letter.text))
-        .singlepart(text(ContentType::TEXT_HTML, &letter.html));
-    if letter.attachments.is_empty() {
+        .boundary(boundary("alternative", &mail.message_id))
+        .singlepart(text(ContentType::TEXT_PLAIN, &mail.text))
+        .singlepart(text(ContentType::TEXT_HTML, &mail.html));
+    if mail.attachments.is_empty() {
         return Ok(alternative);
     }
-    let mut mixed = MultiPart::mixed().boundary(boundary("mixed", &letter.message_id)).multipart(alternative);
-    for attachment in &letter.attachments {
+    let mut mixed = MultiPart::mixed().boundary(boundary("mixed", &mail.message_id)).multipart(alternative);
+    for attachment in &mail.attachments {
         let media_type = ContentType::parse(&attachment.media_type)
             .map_err(|_| MailMessageError::Form { field: "attachments.media_type" })?;
         mixed = mixed.singlepart(
@@ -162,7 +162,7 @@ fn body(letter: &MailMessage) -> Result<MultiPart, MailMessageError> {
     Ok(mixed)
 }
 
-/// A boundary of 38 characters, the same for the same part of the same letter.
+/// A boundary of 38 characters, the same for the same part of the same mail.
 fn boundary(part: &str, message_id: &str) -> String {
     let digest = Sha256::digest(format!("{part} {message_id}"));
     let digits = digest.iter().take(18).flat_map(|byte| [byte >> 4, byte & 15]);
@@ -188,7 +188,7 @@ fn is_message_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn letter() -> MailMessage {
+    fn mail() -> MailMessage {
         MailMessage {
             message_id: "0f1e2d3c@hosho.example.jp".to_owned(),
             date: chrono::NaiveDate::from_ymd_opt(2026, 7, 1)
@@ -213,37 +213,37 @@ mod tests {
     }
 
     #[test]
-    fn the_same_letter_is_the_same_ascii_bytes() {
-        let first = Parcel::pack(&letter()).unwrap().bytes;
-        assert_eq!(Parcel::pack(&letter()).unwrap().bytes, first);
+    fn same_mail_has_the_same_ascii_bytes() {
+        let first = Parcel::pack(&mail()).unwrap().bytes;
+        assert_eq!(Parcel::pack(&mail()).unwrap().bytes, first);
         let text = String::from_utf8(first).unwrap();
         assert!(text.is_ascii() && text.ends_with("--\r\n"));
         assert!(text.split("\r\n").all(|line| line.len() <= 100 && !line.contains(['\r', '\n'])), "{text}");
         assert!(text.contains("Message-ID: <0f1e2d3c@hosho.example.jp>\r\n"));
         assert!(text.contains("Date: Wed, 01 Jul 2026 01:02:03 +0000\r\n"));
         assert!(text.contains("Auto-Submitted: auto-generated\r\n"));
-        let mut other = letter();
+        let mut other = mail();
         other.message_id.insert(0, 'x');
-        assert_ne!(boundary("mixed", &other.message_id), boundary("mixed", &letter().message_id));
+        assert_ne!(boundary("mixed", &other.message_id), boundary("mixed", &mail().message_id));
     }
 
     #[test]
     fn no_field_can_carry_a_line_break_into_the_headers() {
         type Spoil = fn(&mut MailMessage, &str);
         let fields: [(&str, Spoil); 7] = [
-            ("message_id", |letter, text| letter.message_id.push_str(text)),
-            ("from.name", |letter, text| letter.from.name = Some(format!("保証{text}"))),
-            ("from.address", |letter, text| letter.from.address = format!("hosho@example.jp{text}").into()),
-            ("to", |letter, text| letter.to = format!("taro@example.com{text}").into()),
-            ("subject", |letter, text| letter.subject.push_str(text)),
-            ("attachments.file_name", |letter, text| letter.attachments[0].file_name.push_str(text)),
-            ("attachments.media_type", |letter, text| letter.attachments[0].media_type.push_str(text)),
+            ("message_id", |mail, text| mail.message_id.push_str(text)),
+            ("from.name", |mail, text| mail.from.name = Some(format!("保証{text}"))),
+            ("from.address", |mail, text| mail.from.address = format!("hosho@example.jp{text}").into()),
+            ("to", |mail, text| mail.to = format!("taro@example.com{text}").into()),
+            ("subject", |mail, text| mail.subject.push_str(text)),
+            ("attachments.file_name", |mail, text| mail.attachments[0].file_name.push_str(text)),
+            ("attachments.media_type", |mail, text| mail.attachments[0].media_type.push_str(text)),
         ];
         for (field, spoil) in fields {
             for text in ["\r\nBcc: victim@example.com", "\n", "\r", "\0", "\u{85}", "\u{2028}"] {
-                let mut letter = letter();
-                spoil(&mut letter, text);
-                let error = Parcel::pack(&letter).err().unwrap();
+                let mut mail = mail();
+                spoil(&mut mail, text);
+                let error = Parcel::pack(&mail).err().unwrap();
                 assert_eq!(error, MailMessageError::ControlCharacter { field }, "{text:?}");
                 assert!(!error.to_string().contains("victim"));
             }
@@ -264,13 +264,13 @@ mod tests {
             ".a@b",
             &format!("{}@b", "a".repeat(200)),
         ] {
-            let refused = Parcel::pack(&MailMessage { message_id: id.to_owned(), ..letter() }).err();
+            let refused = Parcel::pack(&MailMessage { message_id: id.to_owned(), ..mail() }).err();
             assert_eq!(refused, Some(MailMessageError::Form { field: "message_id" }), "{id}");
         }
-        let refused = Parcel::pack(&MailMessage { date: NaiveDateTime::MIN, ..letter() }).err();
+        let refused = Parcel::pack(&MailMessage { date: NaiveDateTime::MIN, ..mail() }).err();
         assert_eq!(refused, Some(MailMessageError::Form { field: "date" }));
         assert_eq!(
-            Parcel::pack(&MailMessage { to: "taro".into(), ..letter() }).err(),
+            Parcel::pack(&MailMessage { to: "taro".into(), ..mail() }).err(),
             Some(MailMessageError::Address { field: "to" })
         );
     }

@@ -67,7 +67,7 @@ struct BranchFile {
     mail_address: Spanned<String>,
 }
 
-/// The surety through time, and the seals of all its entries by their SHA-256: every one that may stand on a certificate.
+/// The surety's dated entries, and the seals of all entries by SHA-256.
 pub struct Surety {
     pub entries: Sureties,
     pub seals: Pictures,
@@ -99,7 +99,7 @@ impl Surety {
 
     /// The seal that is built in, by its SHA-256: that of the samples.
     pub fn sample_seal() -> Option<(String, Arc<Picture>)> {
-        // Each sample asks for it: reading a picture takes 25 ms, and was most of what a process did before its first certificate.
+        // Each sample needs it: reading a picture takes 25 ms, and took most of the time before the first certificate.
         static READ: LazyLock<Option<(String, Arc<Picture>)>> = LazyLock::new(|| picture(SEAL.1).ok());
         READ.clone()
     }
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_built_in_is_sound() {
+    fn built_in_surety_is_valid() {
         let sureties = Surety::load(None).unwrap().entries;
         let entry = sureties.on(NaiveDate::from_ymd_opt(2026, 11, 20).unwrap()).unwrap();
         assert_eq!(entry.number_suffix, 'M');
@@ -240,7 +240,7 @@ mod tests {
     const ENTRY: &str = "[[surety]]\nfrom = 2026-04-01\nname = \"a\"\naddress = \"b\"\npresident = \"c\"\nterms_version = \"d\"\nnumber_suffix = \"M\"\n";
 
     #[test]
-    fn a_broken_surety_is_told_with_its_line() {
+    fn rejects_a_broken_surety_with_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("surety.toml");
         for (text, line, part) in [
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_of_all_branches_are_told() {
+    fn reports_all_problems_of_all_branches() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(
             folder.path().join("1.toml"),

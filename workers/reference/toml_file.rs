@@ -1,4 +1,4 @@
-//! Folders of TOML files that an operator edits: read them, and tell every problem with file and line.
+//! Reads folders of TOML files that an operator edits, and reports every problem with file and line.
 //!
 //! Obligees, branches and the surety are data of the same kind: small files, embedded in the binary or read from a
 //! configured place, all of them judged before anything is opened. A problem names what is wrong and what would be right,
@@ -35,7 +35,7 @@ pub struct Problem {
     pub file: String,
     /// Line, from 1.
     pub line: usize,
-    /// What is wrong, and what would be right.
+    /// The problem and the expected value.
     pub text: String,
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
     Ok(Source { file, stem, text })
 }
 
-/// Judges a file: `read` reports to its page. The problems are told in the order of the file, none of them twice.
+/// Reads a file with `read`. Problems are in the order of the file, without duplicates.
 pub(crate) fn judge<T>(
     source: &Source,
     problems: &mut Problems,
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_embedded_is_what_is_on_disk() {
+    fn embedded_files_match_the_folder() {
         for (embedded, folder) in [(OBLIGEES, "config/obligees"), (BRANCHES, "config/branches")] {
             let on_disk =
                 read_folder(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)), &[], folder).unwrap();

@@ -1,4 +1,4 @@
-//! A `[[limits]]` table: the figures it gives, each judged by itself and kept with its place in the file.
+//! A `[[limits]]` table: its amounts and ratios, each checked alone and kept with its place in the file.
 //!
 //! The tables are read as maps and not as structs with a field per key, so that one mistake does not hide the next one and every
 //! problem names its key.
@@ -35,7 +35,7 @@ pub(super) struct LimitsTable<D> {
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
     pub(super) amount: Amount,
-    /// Where it stands (bytes).
+    /// Byte range in the file.
     pub(super) at: Range<usize>,
 }
 

@@ -1,13 +1,13 @@
 //! The registry of obligees: one TOML file each, embedded in the binary or read from a configured folder.
 //!
 //! An obligee is data and never code: the folder `config/obligees/` is the only list, and adding an obligee is adding a
-//! file. The types and rules are `crate::domain::obligee`; this module turns files into them and refuses, with file and
-//! line, whatever would be found out only when a guarantee is due. Every file is read before the first problem is told.
+//! file. The types and rules are in `crate::domain::obligee`; this module reads the files and rejects, with file and line,
+//! everything that would otherwise fail when a guarantee is due. It reads every file before it reports a problem.
 //!
-//! What nearly all obligees have in common stands once, in `config/national.toml` (`national`). An obligee's file says only what differs
-//! (`limits`), and what it leaves out is the national figure of the same day, also of a day on which the country changes it. Copying the
-//! national figures into every file was rejected: a change of the law would be an edit of every file, and none could tell what an
-//! obligee decided itself.
+//! The common values of nearly all obligees are in `config/national.toml` (`national`). An obligee's file has only the
+//! differences (`limits`); an omitted value is the national one of the same day, also after a national change. Rejected:
+//! copying the national values into every file. A change of the law would be an edit of every file, and the files would not
+//! show the obligee's own decisions.
 
 mod figures;
 mod limits;
@@ -82,7 +82,7 @@ struct Submission {
 }
 
 /// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of `folder` (the national limits
-/// built in where it has none). All problems of all files are told together.
+/// built in where it has none). Reports all problems of all files together.
 pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
     let sources = toml_file::read_folder(
         folder.map(|folder| folder.join("obligees")).as_deref(),
@@ -103,7 +103,7 @@ pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
         None => Err(RegistryError::Invalid { problems }),
     }
 }
-/// Reads an obligee, and who says the figures of its limits. Without sound national limits there is none, but its problems are told.
+/// Reads an obligee, and the origin of each of its limits. Without valid national limits it only reports problems.
 fn obligee(
     page: &mut FileDiagnostics<'_>,
     national: Option<&Timeline<National>>,
@@ -186,9 +186,7 @@ fn acceptances(page: &mut FileDiagnostics<'_>, tables: &[Electronic]) -> Vec<Acc
             let (product, kind) = (wording::product(*product), wording::kind(*kind));
             page.problem(
                 table.products.span(),
-                format!(
-                    "{product} for {kind} stands in the [[electronic]] of line {line} already: one decides"
-                ),
+                format!("{product} for {kind} is in the [[electronic]] of line {line} already: one decides"),
             );
         }
         let line = page.line(&table.products.span());

@@ -30,7 +30,7 @@ struct File {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct National {
     pub(super) limits: Limits,
-    /// What stands in place of the ratios by kind where an obligee is in a disaster area.
+    /// Ratios by kind of an obligee in a disaster area.
     pub(super) disaster_area: KindRatios,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn source(folder: Option<&Path>) -> Result<Source, RegistryError> {
     }
 }
 
-/// Reads the national limits: whole, from the first day to the last. Use them only when no problem was told.
+/// Reads the national limits of all periods. Use them only when no problem was reported.
 pub(super) fn read(page: &mut FileDiagnostics<'_>) -> Option<Timeline<National>> {
     let file: File = page.parse()?;
     let tables = file.limits.get_ref();

@@ -54,7 +54,7 @@ impl<T> Period<T> {
     }
 }
 
-/// Sorts periods and tells gaps and overlaps; whether there are none. `filling` says what to do about a gap.
+/// Sorts periods and reports gaps and overlaps; true when there are none. `filling` says how to close a gap.
 pub(super) fn in_order<T>(page: &mut FileDiagnostics<'_>, periods: &mut [Period<T>], filling: &str) -> bool {
     periods.sort_by_key(|period| period.from);
     let mut sound = true;

@@ -3,7 +3,7 @@ use std::fs;
 use crate::reference::obligees::*;
 
 #[test]
-fn what_is_built_in_is_sound() {
+fn built_in_obligees_are_valid() {
     let registry = super::load(None).unwrap();
     for code in ["hirakawa", "kwsa", "matsumoto", "mlit", "nasushiobara", "ryugasaki", "tochigi"] {
         assert!(registry.get(code).is_some(), "{code}");
@@ -44,14 +44,14 @@ fn load(text: &str) -> Result<Registry, RegistryError> {
 }
 
 #[test]
-fn a_folder_replaces_what_is_built_in() {
+fn folder_replaces_the_built_in_obligees() {
     let registry = load(GOOD).unwrap();
     assert_eq!(registry.iter().count(), 1);
     assert_eq!(registry.get("x").unwrap().electronic[0].start.unwrap().basis, Basis::AnnouncedOrDesignated);
 }
 
 #[test]
-fn each_problem_is_told_with_its_line() {
+fn reports_each_problem_with_its_line() {
     let own = "\n[[submission]]\nproducts = [\"performance\"]\nchannel = \"upload\"\nsystem = \"s\"\n";
     for (text, line, part) in [
         (GOOD.replace("code = \"x\"", "code = \"y\""), 1, "it must be \"x\""),
@@ -118,13 +118,13 @@ fn no_file_hides_the_problems_of_another() {
         GOOD.replace("\"X市\"", "\"\"").replace("\"X市長\"", "\"\""),
     )
     .unwrap();
-    let told = super::load(Some(folder.path())).unwrap_err().to_string();
-    let lines: Vec<_> = told.lines().collect();
-    assert_eq!(lines.len(), 3, "{told}");
+    let reported = super::load(Some(folder.path())).unwrap_err().to_string();
+    let lines: Vec<_> = reported.lines().collect();
+    assert_eq!(lines.len(), 3, "{reported}");
     assert!(
         lines[0].contains("a.toml:1: missing field")
             && lines[1].contains("x.toml:2:")
             && lines[2].contains("x.toml:3:"),
-        "{told}"
+        "{reported}"
     );
 }

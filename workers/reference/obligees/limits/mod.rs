@@ -1,8 +1,8 @@
-//! Lays what an obligee says of its limits over what the country says on the same day, and judges what comes out.
+//! Merges the limits of an obligee over the national limits of the same day, and checks the result.
 //!
-//! The outcome is split wherever either of the two changes, so a rule meets whole limits whatever the day. What is impossible only in
-//! the outcome (an obligee's low-price ratio against the national ordinary one) is a problem of the obligee's line: it is the one that can
-//! be edited for this obligee alone.
+//! The result is split wherever either of the two changes, so a rule has complete limits on any day. A contradiction that only
+//! the result has (an obligee's low-price ratio against the national ordinary one) is reported at the obligee's line, which
+//! can be edited for this obligee alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ use crate::{
     reference::toml_file::FileDiagnostics,
 };
 
-/// What may not be more than what. An advance may reach the total and more: then there is nothing left for an interim one.
+/// Pairs in which the first may not exceed the second. An advance may reach the total: then no interim one is possible.
 const AT_MOST: [(Figure, Figure); 8] = [
     (Figure::AdvanceLowPrice, Figure::AdvanceConstruction),
     (Figure::AdvanceRoundingUnit, Figure::AdvanceMaximum),
@@ -104,7 +104,7 @@ fn laid(
     (Timeline::changing(limits, later_limits), Timeline::changing(origins, later_origins))
 }
 
-/// Tells impossible pairs of figures where a file that gives one of them says so; `elsewhere` follows a figure of somebody else.
+/// Reports impossible pairs of values at a file that sets one of them; `elsewhere` follows a value of another file.
 pub(super) fn judge(page: &mut FileDiagnostics<'_>, limits: &Limits, given: &Given, elsewhere: &str) {
     for (less, more) in AT_MOST {
         let (Some(low), Some(high)) = (less.of(limits), more.of(limits)) else { continue };
@@ -114,11 +114,11 @@ pub(super) fn judge(page: &mut FileDiagnostics<'_>, limits: &Limits, given: &Giv
             continue;
         };
         if low > high {
-            let told = |own: Option<_>| if own.is_some() { "" } else { elsewhere };
+            let origin = |own: Option<_>| if own.is_some() { "" } else { elsewhere };
             let text = format!(
                 "{less} is {low}{} and more than {more}, which is {high}{}",
-                told(own_low),
-                told(own_high)
+                origin(own_low),
+                origin(own_high)
             );
             page.problem(place.at.clone(), text);
         }

@@ -86,15 +86,15 @@ fn history(registry: &Registry, figure: Figure) -> Vec<(String, String, Origin)>
     let (limits, origins) = (&registry.get("x").unwrap().limits, registry.origins("x").unwrap());
     let days: BTreeSet<_> =
         limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
-    let told = days.into_iter().map(|from| {
+    let reported = days.into_iter().map(|from| {
         // Before every day that is named in these tests.
         let on = from.unwrap_or_else(|| day("1990-01-01"));
         let value = figure.of(limits.on(on)).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
         (from.map_or_else(String::new, |from| from.to_string()), value, origins.on(on).of(figure))
     });
-    let mut told: Vec<_> = told.collect();
-    told.dedup_by(|later, earlier| (&later.1, later.2) == (&earlier.1, earlier.2));
-    told
+    let mut reported: Vec<_> = reported.collect();
+    reported.dedup_by(|later, earlier| (&later.1, later.2) == (&earlier.1, earlier.2));
+    reported
 }
 
 fn expected(rows: &[(&str, &str, Origin)]) -> Vec<(String, String, Origin)> {
@@ -262,21 +262,21 @@ fn older_contracts_are_read() {
 
 /// Each text after [`OBLIGEE`], so that its first line is line 7, has one problem: its line and a part of its text.
 #[track_caller]
-fn assert_told(cases: &[(&str, usize, &str)]) {
+fn assert_problem(cases: &[(&str, usize, &str)]) {
     let mut wrong = Vec::new();
     for (text, line, part) in cases {
-        let told = problems(None, &format!("{OBLIGEE}{text}\n"));
-        if !matches!(&told[..], [(file, found, problem)] if file == "x.toml" && found == line && problem.contains(part))
+        let reported = problems(None, &format!("{OBLIGEE}{text}\n"));
+        if !matches!(&reported[..], [(file, found, problem)] if file == "x.toml" && found == line && problem.contains(part))
         {
-            wrong.push(format!("{text}\n  {line} {part}\n  {told:?}"));
+            wrong.push(format!("{text}\n  {line} {part}\n  {reported:?}"));
         }
     }
     assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
-fn a_figure_that_is_none_is_told_with_its_line() {
-    assert_told(&[
+fn rejects_invalid_amounts_with_their_line() {
+    assert_problem(&[
         (
             "[[limits]]\n[limits.advance_payment]\nconstruction = \"4O%\"",
             9,
@@ -344,9 +344,9 @@ fn a_figure_that_is_none_is_told_with_its_line() {
 }
 
 #[test]
-fn figures_that_contradict_each_other_are_told_with_a_line() {
-    // What is left out is national.
-    assert_told(&[
+fn rejects_contradicting_amounts_with_a_line() {
+    // Omitted values are national.
+    assert_problem(&[
         (
             "[[limits]]\n[limits.advance_payment]\nlow_price = \"41%\"",
             9,
@@ -412,8 +412,8 @@ fn figures_that_contradict_each_other_are_told_with_a_line() {
 }
 
 #[test]
-fn periods_and_entries_that_do_not_fit_together_are_told_with_a_line() {
-    assert_told(&[
+fn rejects_conflicting_periods_and_entries() {
+    assert_problem(&[
         (
             "[[limits]]\nfrom = 2026-04-01\nuntil = 2026-03-31",
             9,
@@ -462,15 +462,18 @@ fn periods_and_entries_that_do_not_fit_together_are_told_with_a_line() {
             "[[electronic]]\nproducts = [\"performance\", \"advance_payment\"]\nkinds = [\"design\"]\n\
              [[electronic]]\nproducts = [\"performance\"]\nkinds = [\"surveying\", \"design\"]",
             11,
-            "契約保証 for 設計・調査 stands in the [[electronic]] of line 8 already",
+            "契約保証 for 設計・調査 is in the [[electronic]] of line 8 already",
         ),
     ]);
-    let told = problems(None, &OBLIGEE.replace("title", "limits_basis = \"signed\"\ntitle"));
-    assert!(told.len() == 1 && told[0].1 == 3 && told[0].2.contains("unknown variant `signed`"), "{told:?}");
+    let reported = problems(None, &OBLIGEE.replace("title", "limits_basis = \"signed\"\ntitle"));
+    assert!(
+        reported.len() == 1 && reported[0].1 == 3 && reported[0].2.contains("unknown variant `signed`"),
+        "{reported:?}"
+    );
 }
 
 #[test]
-fn what_is_met_exactly_is_possible() {
+fn accepts_limits_that_meet_exactly() {
     for limits in [
         "[limits.advance_payment]\nlow_price = \"40%\"",
         "[limits.advance_payment]\nconstruction = \"20%\"",
@@ -494,13 +497,13 @@ fn what_is_met_exactly_is_possible() {
 }
 
 #[test]
-fn a_figure_that_a_national_change_makes_impossible_is_told_once_with_the_day() {
+fn national_change_reports_an_impossible_amount_once() {
     let text = format!("{OBLIGEE}[[limits]]\n[limits.advance_payment]\nconstruction = \"22%\"\n");
-    let told = problems(Some(&two_periods()), &text);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!((told[0].0.as_str(), told[0].1), ("x.toml", 9));
-    assert!(told[0].2.contains("low_price is 25% nationally since 2027-04-01 and more"), "{told:?}");
-    // Wrong before and after, by its own figures: told once.
+    let reported = problems(Some(&two_periods()), &text);
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert_eq!((reported[0].0.as_str(), reported[0].1), ("x.toml", 9));
+    assert!(reported[0].2.contains("low_price is 25% nationally since 2027-04-01 and more"), "{reported:?}");
+    // Wrong before and after, by its own amounts: reported once.
     let text = format!(
         "{OBLIGEE}[[limits]]\n[limits.advance_payment]\nconstruction = \"22%\"\nlow_price = \"23%\"\n"
     );
@@ -508,7 +511,7 @@ fn a_figure_that_a_national_change_makes_impossible_is_told_once_with_the_day() 
 }
 
 #[test]
-fn each_problem_of_the_national_limits_is_told_with_its_line() {
+fn rejects_each_problem_of_the_national_limits() {
     let two = two_periods();
     let mut wrong = Vec::new();
     for (text, line, part) in [
@@ -558,28 +561,28 @@ fn each_problem_of_the_national_limits_is_told_with_its_line() {
         (String::new(), 1, "missing field `limits`"),
         (format!("{NATIONAL}[[electronic]]\n"), 23, "unknown field `electronic`"),
     ] {
-        let told = problems(Some(&text), OBLIGEE);
-        if !matches!(&told[..], [(file, found, problem)] if file == "national.toml" && *found == line && problem.contains(part))
+        let reported = problems(Some(&text), OBLIGEE);
+        if !matches!(&reported[..], [(file, found, problem)] if file == "national.toml" && *found == line && problem.contains(part))
         {
-            wrong.push(format!("  {line} {part}\n  {told:?}"));
+            wrong.push(format!("  {line} {part}\n  {reported:?}"));
         }
     }
     assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
-fn problems_of_both_files_are_told_together_in_the_order_of_lines() {
+fn reports_problems_of_both_files_in_line_order() {
     let obligee = format!(
         "{}[[limits]]\n[limits.performance]\nminimum = 10\n[limits.advance_payment]\nmaximum = 0\nconstruction = \"1%\"\nab = 1\n",
         OBLIGEE.replace("X市長", "")
     );
-    let told =
+    let reported =
         problems(Some(&NATIONAL.replace("design = \"30%\"\n", "").replace("10_000", "10_001")), &obligee);
-    let places: Vec<_> = told.iter().map(|(file, line, _)| (file.as_str(), *line)).collect();
+    let places: Vec<_> = reported.iter().map(|(file, line, _)| (file.as_str(), *line)).collect();
     let national = ["national.toml"; 3].into_iter().zip([2, 7, 18]);
     // Line 12 alone would be no problem, and is judged against the national limits only when there are some.
     let of_obligee = ["x.toml"; 4].into_iter().zip([3, 9, 11, 13]);
-    assert_eq!(places, national.chain(of_obligee).collect::<Vec<_>>(), "{told:?}");
+    assert_eq!(places, national.chain(of_obligee).collect::<Vec<_>>(), "{reported:?}");
 }
 
 #[test]

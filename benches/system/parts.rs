@@ -59,17 +59,17 @@ pub(crate) fn message(application: &Application) -> Outgoing {
     upstream::application(&application.id, application.payload.clone())
 }
 
-/// The broker of a house.
-pub(crate) fn rabbit(house: &TestEnv) -> Rabbit {
-    let options = RabbitOptions::new(house.broker.clone(), stages::NAMES.to_vec());
-    Rabbit::new(RabbitOptions { prefix: house.prefix.clone(), ..options }).unwrap()
+/// The broker of a env.
+pub(crate) fn rabbit(env: &TestEnv) -> Rabbit {
+    let options = RabbitOptions::new(env.broker.clone(), stages::NAMES.to_vec());
+    Rabbit::new(RabbitOptions { prefix: env.prefix.clone(), ..options }).unwrap()
 }
 
 /// Measures every part with these applications.
-pub(crate) fn measure(house: &TestEnv, applications: &[Application]) -> Spent {
+pub(crate) fn measure(env: &TestEnv, applications: &[Application]) -> Spent {
     let runtime = Runtime::new().unwrap();
     let (_keep, stop) = watch::channel(false);
-    let services = runtime.block_on(async { App::open(&house.config(), stop).unwrap() });
+    let services = runtime.block_on(async { App::open(&env.config(), stop).unwrap() });
     let mut spent = Spent::default();
     let first: Vec<Outgoing> = applications.iter().map(message).collect();
     let mut flow: Flow = Vec::new();
@@ -83,7 +83,7 @@ pub(crate) fn measure(house: &TestEnv, applications: &[Application]) -> Spent {
         flow.push(led_to);
     }
     assert!(incoming.is_empty(), "the last stage has a successor");
-    spent.messages = relay(house, &runtime, &first, flow).as_secs_f64();
+    spent.messages = relay(env, &runtime, &first, flow).as_secs_f64();
     runtime.block_on(services.post.mailer.close());
     spent
 }
@@ -203,8 +203,8 @@ fn item<S: Stage>(stage: &S, envelope: &Envelope) -> Item<S::Job> {
 }
 
 /// Lets messages pass through the queues of all stages, as the runner does, without any work.
-fn relay(house: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
-    let rabbit = Arc::new(rabbit(house));
+fn relay(env: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
+    let rabbit = Arc::new(rabbit(env));
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for (stage, led_to) in STAGES.into_iter().zip(flow) {

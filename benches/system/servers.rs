@@ -99,10 +99,10 @@ impl Servers {
         ]
     }
 
-    /// A house with empty tables and queues.
-    pub(crate) fn house(&mut self) -> TestEnv {
+    /// A env with empty tables and queues.
+    pub(crate) fn env(&mut self) -> TestEnv {
         self.houses += 1;
-        let folder = self.folder.path().join(format!("house-{}", self.houses));
+        let folder = self.folder.path().join(format!("env-{}", self.houses));
         std::fs::create_dir(&folder).unwrap();
         let prefix = format!("bench{}.", self.houses);
         let (broker, database) = (self.rabbit.url(), self.postgres.database("bench"));
@@ -125,10 +125,10 @@ impl Servers {
         // What is open is asked twice a second. A bitmap of a partial index leads to every row that was ever open since the last vacuum; a
         // plain scan of the index leaves dead entries out once they have been met.
         sql.query("set enable_bitmapscan = off");
-        let house = TestEnv { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
-        house.succeed(&["migrate"]);
-        house.succeed(&["topology", "apply"]);
-        house
+        let env = TestEnv { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
+        env.succeed(&["migrate"]);
+        env.succeed(&["topology", "apply"]);
+        env
     }
 }
 
@@ -216,8 +216,8 @@ impl Drop for TestEnv {
 
 /// Deletes the documents of houses, of which a hundred thousand are some gigabytes, and waits until the file system has forgotten them.
 pub(crate) fn make_room(houses: &[&TestEnv]) {
-    for house in houses {
-        std::fs::remove_dir_all(&house.documents).unwrap();
+    for env in houses {
+        std::fs::remove_dir_all(&env.documents).unwrap();
     }
     std::thread::sleep(FORGETS);
 }

@@ -8,7 +8,7 @@ mod ledger;
 mod lookups;
 mod outages;
 mod races;
-mod whereabouts;
+mod status;
 mod works;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,7 +6,7 @@ use hosho::keys::{AuthenticationKey, KeyRing};
 use hosho_schema::models::{authentication_key, document::Kind};
 
 use super::{Product, applications, files_below, key_in, processed, products, sha256, squeezed, text_of};
-use crate::harness::{house::example, process::run};
+use crate::harness::{process::run, test_env::example};
 
 /// The digits of a figure in either width.
 fn digits(text: &str) -> String {

@@ -6,7 +6,7 @@ use hosho_schema::models::{authentication_key, guarantee, revision};
 use serde_json::{Value, json};
 
 use super::{CliEnv, applications, key_in, squeezed, text_of};
-use crate::harness::house::example;
+use crate::harness::test_env::example;
 
 /// The guarantee that is changed: 前払金保証 of the first example.
 const NUMBER_OF: (&str, i64) = ("2026-0001", 0);

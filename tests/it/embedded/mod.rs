@@ -4,18 +4,18 @@
 //! which nobody can foresee, are compared with the database. Other people's tools read what came out: poppler and qpdf the
 //! PDFs, Python the mails and the database file.
 
+mod cli;
 mod documents;
 mod failing;
 mod interruptions;
 mod life;
 mod mails;
-mod manners;
 mod obligees;
 mod operating;
 mod rejections;
 mod repetition;
 mod runs;
-mod secrecy;
+mod secrets;
 mod validating;
 mod verifying;
 
@@ -37,8 +37,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::{
-    house::{example, identities},
     process::{at_exit, run},
+    test_env::{example, identities},
 };
 
 /// A folder in which somebody works with `hosho`; results go to its `out`.

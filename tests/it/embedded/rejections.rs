@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{CliEnv, applications, squeezed, text_of};
-use crate::harness::{house::example, smtp::parse};
+use crate::harness::{smtp::parse, test_env::example};
 
 /// The codes of every rejected application, by its id.
 fn codes(report: &Value) -> BTreeMap<String, Vec<String>> {

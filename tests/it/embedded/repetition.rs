@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt as _, process::Command};
 use serde_json::Value;
 
 use super::{CliEnv, answer, applications};
-use crate::harness::house::example;
+use crate::harness::test_env::example;
 
 const NOTHING: &str = "Nothing was changed: all of it was known before.";
 

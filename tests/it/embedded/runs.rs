@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{CliEnv, answer, files_below};
-use crate::harness::{house::example, process::run};
+use crate::harness::{process::run, test_env::example};
 
 /// The examples with guarantees that fail to be drawn again: their authentication keys cannot be opened for a while.
 #[test]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use super::{Answer, CliEnv, answer, applications, files_below};
-use crate::harness::house::example;
+use crate::harness::test_env::example;
 
 /// A line for editors, taken apart.
 #[derive(Debug, PartialEq)]

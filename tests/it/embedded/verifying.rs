@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use serde_json::Value;
 
 use super::{Answer, CliEnv, answer};
-use crate::harness::{house::example, process::run};
+use crate::harness::{process::run, test_env::example};
 
 const CHANGE: &str = "
 import sqlite3, sys

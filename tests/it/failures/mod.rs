@@ -2,9 +2,9 @@
 
 mod control;
 mod guide;
-mod looking;
+mod listing;
+mod mail;
 mod outage;
-mod post;
 mod replaying;
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
@@ -13,8 +13,8 @@ use hosho_schema::queries::status::ApplicationStatus;
 use serde_json::Value;
 
 use crate::harness::{
-    house::{LIMIT, TestEnv},
     process::{eventually, run},
+    test_env::{LIMIT, TestEnv},
 };
 
 /// A reason for the audit.

@@ -1,4 +1,4 @@
-//! What a house leaves behind, gathered to be judged: rows, documents, mails, messages, logs.
+//! What a env leaves behind, gathered to be judged: rows, documents, mails, messages, logs.
 
 use std::{
     collections::BTreeMap,
@@ -14,11 +14,10 @@ use serde_json::Value;
 
 use super::{
     amqp::{Client, Tap},
-    contract,
-    house::{LIMIT, TestEnv, example},
-    postgres,
+    contract, postgres,
     process::{eventually, run},
     secrets::Needles,
+    test_env::{LIMIT, TestEnv, example},
 };
 
 /// Everything that must not change when nothing is to happen.
@@ -115,12 +114,12 @@ impl TestEnv {
         );
     }
 
-    /// Listens to every exchange of the house.
+    /// Listens to every exchange of the env.
     pub fn tap(&self) -> Tap {
         self.tap_without("")
     }
 
-    /// Listens to every exchange of the house, but not to the messages for one stage.
+    /// Listens to every exchange of the env, but not to the messages for one stage.
     pub fn tap_without(&self, without: &str) -> Tap {
         let stages = hosho::stages::NAMES.iter().filter(|stage| **stage != without);
         let mut bindings: Vec<(&str, String)> = stages

@@ -5,12 +5,12 @@
 //! mails by Python's parser, the events by the committed schemas, the database by pg_dump.
 
 mod commands;
-mod discretion;
+mod mail;
 mod plans;
-mod post;
 mod recovery;
 mod runs;
 mod same_works;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,8 +25,8 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::{
     amqp::Message,
     evidence::{Line, assert_events_keep_the_contract, lines},
-    house::{TestEnv, example, identities},
     smtp::{self, Received},
+    test_env::{TestEnv, example, identities},
 };
 
 /// What became of a line of an application.
@@ -49,7 +49,7 @@ fn wire(value: impl serde::Serialize) -> String {
 
 /// Certificate, key, documents and mail of one line are all there, once, and belong together.
 fn assert_complete(
-    house: &TestEnv,
+    env: &TestEnv,
     line: &Line,
     status: &GuaranteeStatus,
     keys: &BTreeMap<String, String>,
@@ -80,10 +80,10 @@ fn assert_complete(
         "{what}"
     );
     for document in &revision.documents {
-        let bytes = house.document(&document.location);
+        let bytes = env.document(&document.location);
         assert_eq!(hex(&Sha256::digest(&bytes)), document.sha256, "{what}: {:?}", document.kind);
         assert_eq!(i64::try_from(bytes.len()).unwrap(), document.size, "{what}: {:?}", document.kind);
-        let text = house.pdf_text(&document.location);
+        let text = env.pdf_text(&document.location);
         assert!(text.contains(&guarantee.number), "{what}: {:?} lacks its number: {text}", document.kind);
         let others = keys.values().filter(|other| Some(*other) != key || document.kind == Kind::Certificate);
         for foreign in others {
@@ -147,25 +147,25 @@ fn assert_no_gaps(statuses: &[ApplicationStatus]) {
 
 #[test]
 fn the_examples_become_certificates_keys_documents_and_mails_once() {
-    let mut house = TestEnv::new("examples");
-    let tap = house.tap();
-    let mut worker = house.work(&[]);
+    let mut env = TestEnv::new("examples");
+    let tap = env.tap();
+    let mut worker = env.work(&[]);
     let file = example("applications.jsonl");
     let (applications, lines) = (identities(&file), lines(&file));
-    let heard = house.enqueue_and_listen(&file, applications.len() + lines.len());
-    let statuses = house.until_complete(&applications, lines.len());
+    let heard = env.enqueue_and_listen(&file, applications.len() + lines.len());
+    let statuses = env.until_complete(&applications, lines.len());
 
     // Everything is there, once, and right.
-    let (keys, received) = (house.keys(&statuses), house.smtp.received());
+    let (keys, received) = (env.keys(&statuses), env.smtp.received());
     for line in &lines {
-        assert_complete(&house, line, found(&statuses, line), &keys, &received);
+        assert_complete(&env, line, found(&statuses, line), &keys, &received);
     }
     assert_no_gaps(&statuses);
     assert_eq!(received.len(), lines.iter().filter(|line| line.mail.is_some()).count());
     let electronic = lines.iter().filter(|line| line.medium == "electronic").count();
     assert_eq!(keys.values().collect::<BTreeSet<_>>().len(), electronic, "two guarantees have the same key");
     let rows = ["application", "guarantee", "revision", "authentication_key", "document", "mail"]
-        .map(|table| house.rows(table));
+        .map(|table| env.rows(table));
     assert_eq!(
         rows.map(|count| usize::try_from(count).unwrap()),
         [10, 16, 16, electronic, 16 + electronic, received.len()]
@@ -200,16 +200,16 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
     }
 
     // The same once more, by the other client and by our own; and once with other white space.
-    let before = house.evidence();
-    house.enqueue_from_python(&file);
+    let before = env.evidence();
+    env.enqueue_from_python(&file);
     assert_eq!(
-        house.succeed(&["enqueue", file.to_str().unwrap()]).trim(),
+        env.succeed(&["enqueue", file.to_str().unwrap()]).trim(),
         "10 read, 10 confirmed, 0 not confirmed"
     );
     let text = std::fs::read_to_string(&file).unwrap();
     let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    let client = house.client();
-    let work = format!("{}work", house.prefix);
+    let client = env.client();
+    let work = format!("{}work", env.prefix);
     client.publish(
         &work,
         "validate",
@@ -218,7 +218,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
     );
     let accepted = tap.until_events("application.accepted", 31);
     let issued = tap.until_events("guarantee.issued", 50);
-    before.assert_same(&house.evidence());
+    before.assert_same(&env.evidence());
     for events in [accepted, issued] {
         let mut by_id: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
         for event in events {
@@ -231,7 +231,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
     // The same id with another content is refused, and nothing changes.
     let mut other = first;
     other["works"]["contract_price"] = "38,500,001".into();
-    house.publish(&client, &other);
+    env.publish(&client, &other);
     let rejected = tap.until_events("application.rejected", 1).remove(0).json();
     assert_eq!(
         (rejected["id"].as_str(), rejected["violations"][0]["code"].as_str()),
@@ -243,8 +243,8 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
     );
 
     assert!(worker.is_alive());
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
-    before.assert_same(&house.evidence());
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    before.assert_same(&env.evidence());
     let totals =
         ["application.accepted", "guarantee.issued", "application.rejected"].map(|key| tap.events(key).len());
     assert_eq!((totals, tap.dead().len()), ([31, 50, 1], 0));
@@ -253,11 +253,11 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
 
 #[test]
 fn every_rejected_example_is_answered_with_its_rule() {
-    let mut house = TestEnv::new("rejected");
-    let tap = house.tap();
-    let worker = house.work(&[]);
+    let mut env = TestEnv::new("rejected");
+    let tap = env.tap();
+    let worker = env.work(&[]);
     let file = example("rejected.jsonl");
-    house.succeed(&["enqueue", file.to_str().unwrap()]);
+    env.succeed(&["enqueue", file.to_str().unwrap()]);
     let applications = identities(&file);
     let events = tap.until_events("application.rejected", applications.len());
     for (source, id) in &applications {
@@ -279,8 +279,8 @@ fn every_rejected_example_is_answered_with_its_rule() {
             .collect();
         assert!(codes.contains(&code), "{id}: {codes:?}");
     }
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
-    assert_eq!((house.rows("guarantee"), house.smtp.received().len(), tap.dead().len()), (0, 0, 0));
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!((env.rows("guarantee"), env.smtp.received().len(), tap.dead().len()), (0, 0, 0));
     assert_eq!(tap.messages().len(), applications.len() * 2, "one message in, one answer out");
     assert_events_keep_the_contract(&tap);
 }

@@ -9,9 +9,9 @@
 //! schedule that fails repeats it alone. Crashes between an effect outside the database and its row are not among them: a broker cannot
 //! see those moments, the drills hit them.
 
+mod assertions;
 mod chaos;
 mod model;
-mod reckoning;
 mod senders;
 
 use std::{
@@ -42,10 +42,10 @@ use hosho::{
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use self::{
+    assertions::Books,
     chaos::{BATCH, Chaos, Record},
-    reckoning::Books,
 };
-use crate::kills::{applications::Dice, seed, setting};
+use crate::crashes::{applications::Dice, seed, setting};
 
 /// How long one turn may take, or the end of a process.
 const LIMIT: Duration = Duration::from_mins(1);

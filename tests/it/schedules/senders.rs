@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::chaos::{Chaos, Place};
-use crate::kills::applications::{Dice, throw};
+use crate::crashes::applications::{Dice, throw};
 
 /// A queue that nobody has.
 const NOWHERE: &str = "nowhere";

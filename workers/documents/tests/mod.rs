@@ -2,8 +2,8 @@
 
 mod cancellation;
 mod certificate;
-mod discretion;
 mod notice;
+mod secrets;
 
 use std::path::Path;
 use std::process::Command;

@@ -27,7 +27,7 @@ use hosho::{
 use tokio::sync::{Notify, watch};
 
 use self::{consumer::Holder, publisher::Writer};
-use crate::kills::applications::Dice;
+use crate::crashes::applications::Dice;
 
 /// Messages of a batch at most.
 pub const BATCH: usize = 8;

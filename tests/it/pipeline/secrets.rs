@@ -6,17 +6,17 @@ use serde_json::Value;
 use crate::harness::{
     amqp::{properties, text},
     evidence::{application, lines},
-    house::{LIMIT, TestEnv, example, identities},
     postgres,
     process::eventually,
     secrets::Needles,
+    test_env::{LIMIT, TestEnv, example, identities},
 };
 
 /// A run in which much goes wrong, because errors are what leaks.
 #[test]
 fn no_secret_leaves_the_places_that_are_made_for_it() {
-    let mut house = TestEnv::new("secrets");
-    house.smtp.script(&[
+    let mut env = TestEnv::new("secrets");
+    env.smtp.script(&[
         (
             "rcpt info@yoshizawa.example.com",
             "550 5.1.1 <info@yoshizawa.example.com>: 𠮷澤　渚 (info@yoshizawa.example.com) is unknown",
@@ -27,60 +27,59 @@ fn no_secret_leaves_the_places_that_are_made_for_it() {
         ),
         ("after_dot eigyo@kakuu-suido.example.jp", "1x close"),
     ]);
-    let tap = house.tap();
-    let worker = house.work(&[("WORK__RETRY_SECONDS", "1,1")]);
+    let tap = env.tap();
+    let worker = env.work(&[("WORK__RETRY_SECONDS", "1,1")]);
     let file = example("applications.jsonl");
     let lines = lines(&file);
-    house.enqueue_from_python(&file);
-    house.enqueue_from_python(&example("rejected.jsonl"));
+    env.enqueue_from_python(&file);
+    env.enqueue_from_python(&example("rejected.jsonl"));
     let refused =
         lines.iter().filter(|line| line.mail.as_deref() == Some("info@yoshizawa.example.com")).count();
-    let statuses = house.until_complete(&identities(&file), lines.len());
+    let statuses = env.until_complete(&identities(&file), lines.len());
     tap.until_events("application.rejected", identities(&example("rejected.jsonl")).len());
     eventually("dead letters", LIMIT, || (tap.dead().len() == refused).then_some(()));
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), u64::try_from(refused).unwrap());
-    let states =
-        [State::Accepted, State::Unknown, State::Rejected].map(|state| house.mails(&statuses, state));
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), u64::try_from(refused).unwrap());
+    let states = [State::Accepted, State::Unknown, State::Rejected].map(|state| env.mails(&statuses, state));
     assert_eq!(
         states.iter().sum::<usize>(),
         lines.iter().filter(|line| line.mail.is_some()).count(),
         "{states:?}"
     );
 
-    let keys = Needles::new(house.keys(&statuses).into_values());
+    let keys = Needles::new(env.keys(&statuses).into_values());
     let (addresses, names) = (Needles::mail_addresses(&file), Needles::names(&file));
     assert_eq!(keys.len(), lines.iter().filter(|line| line.medium == "electronic").count());
     // What is searched for is where it belongs, so the search is not in vain.
-    let dump = postgres::dump(&house.database);
+    let dump = postgres::dump(&env.database);
     assert_eq!((addresses.found_in(&dump).len(), names.found_in(&dump).is_empty()), (addresses.len(), false));
-    house.assert_discreet(&tap, &keys, &addresses, &names);
+    env.assert_discreet(&tap, &keys, &addresses, &names);
 
     // Nor do the commands tell.
     for (_, id) in identities(&file) {
         for arguments in [vec!["status", &id], vec!["status", &id, "--json"]] {
-            let told = house.succeed(&arguments);
+            let told = env.succeed(&arguments);
             for needles in [&keys, &addresses, &names] {
                 needles.assert_absent("hosho status", &told);
             }
         }
     }
-    let ring = std::fs::read_to_string(house.path("hosho.keys")).unwrap();
+    let ring = std::fs::read_to_string(env.path("hosho.keys")).unwrap();
     let secrets: Vec<String> =
         ring.split_whitespace().filter(|word| word.len() == 64).map(str::to_owned).collect();
     assert_eq!(secrets.len(), 2);
     Needles::new(secrets)
-        .assert_absent("log or configuration", &(house.logs() + &house.succeed(&["config", "show"])));
+        .assert_absent("log or configuration", &(env.logs() + &env.succeed(&["config", "show"])));
 }
 
 #[test]
 fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const BULK: &str = "UNTRACED";
-    let mut house = TestEnv::new("trace");
-    let tap = house.tap();
-    let worker = house.work(&[]);
-    let client = house.client();
-    let work = format!("{}work", house.prefix);
+    let mut env = TestEnv::new("trace");
+    let tap = env.tap();
+    let worker = env.work(&[]);
+    let client = env.client();
+    let work = format!("{}work", env.prefix);
     let upstream = format!("00-{TRACE}-00f067aa0ba902b7-01");
     let cases = [
         ("TRACED", Some(upstream.as_str())),
@@ -103,7 +102,7 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     );
     tap.until_events("guarantee.issued", cases.len());
     tap.until_events("application.rejected", 1);
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
 
     let mut traces = Vec::new();
     for (id, _) in cases {
@@ -134,8 +133,8 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
         spans.dedup();
         assert_eq!(spans.len(), messages.len(), "{id}: each message is a span of its own");
 
-        let number = house.status_of(id).guarantees[0].guarantee.number.clone();
-        let sent: Vec<Value> = house
+        let number = env.status_of(id).guarantees[0].guarantee.number.clone();
+        let sent: Vec<Value> = env
             .until_logged("Mail accepted by the mail server", cases.len())
             .into_iter()
             .filter(|line| line["guarantee.number"] == number.as_str())

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{Answer, CliEnv, answer, processed};
-use crate::harness::house::example;
+use crate::harness::test_env::example;
 
 /// Runs a command with settings given as environment variables.
 fn with(desk: &CliEnv, settings: &[(&str, &str)], arguments: &[&str]) -> Answer {

@@ -11,13 +11,13 @@
 //! `HOSHO_DRILL_KILLS` set the size (`make soak`). Two drills run at a time.
 
 pub mod applications;
-mod crew;
+mod assertions;
 mod growth;
 mod nights;
 mod outages;
 mod poison;
 mod queues;
-mod reckoning;
+mod worker_pool;
 
 use std::{
     collections::BTreeSet,
@@ -35,10 +35,10 @@ use hosho_schema::models::mail::State;
 
 use self::{
     applications::{Application, Dice, Totals, throw},
-    crew::{CONNECTIONS, Mark, WorkerPool},
-    reckoning::{Received, balance, compare_mails},
+    assertions::{Received, balance, compare_mails},
+    worker_pool::{CONNECTIONS, Mark, WorkerPool},
 };
-use crate::harness::{house::TestEnv, postgres::Postgres, process::eventually, rabbit::Rabbit};
+use crate::harness::{postgres::Postgres, process::eventually, rabbit::Rabbit, test_env::TestEnv};
 
 /// Longest wait for a sign of life.
 const LIMIT: Duration = Duration::from_mins(2);
@@ -85,13 +85,13 @@ fn dice() -> Dice {
 
 /// A moment to break something: a sign of progress and where it then is. `left` more moments are still to come after it.
 fn moment(
-    crew: &mut WorkerPool,
+    pool: &mut WorkerPool,
     dice: &mut Dice,
     totals: &Totals,
     left: usize,
     of: &[Mark],
 ) -> (Mark, usize) {
-    let mut marks: Vec<(Mark, usize)> = of.iter().map(|mark| (*mark, crew.progress(*mark))).collect();
+    let mut marks: Vec<(Mark, usize)> = of.iter().map(|mark| (*mark, pool.progress(*mark))).collect();
     marks.retain(|(mark, now)| now + left + 1 < mark.end(totals));
     assert!(!marks.is_empty(), "everything is done already: too few applications for so many moments");
     let (mark, now) = marks[dice.below(marks.len())];
@@ -99,42 +99,42 @@ fn moment(
 }
 
 /// Lets an outage last for as many seconds as its setting says; without one it is over once it was noticed.
-fn outlast(crew: &mut WorkerPool, began: Instant, name: &str) {
+fn outlast(pool: &mut WorkerPool, began: Instant, name: &str) {
     let length = Duration::from_secs(setting(&format!("{name}_SECONDS")).unwrap_or(0));
     eventually("the end of an outage", length + LIMIT, || {
-        crew.assert_alive();
+        pool.assert_alive();
         (began.elapsed() >= length).then_some(())
     });
 }
 
 /// Balances the books of a drill in which every mail is accepted, and none twice.
-fn everything_is_accepted_once(crew: &mut WorkerPool, applications: &[Application]) {
+fn everything_is_accepted_once(pool: &mut WorkerPool, applications: &[Application]) {
     let mails = Totals::of(applications).mails;
-    let books = balance(crew, applications);
-    let received = compare_mails(crew, &books);
+    let books = balance(pool, applications);
+    let received = compare_mails(pool, &books);
     assert_eq!(books.mails_in(State::Accepted).len(), mails);
-    assert_eq!((crew.house.smtp.count(), received.repeated()), (mails, 0));
+    assert_eq!((pool.env.smtp.count(), received.repeated()), (mails, 0));
 }
 
 /// What is in doubt is sent once more; what was stored before is then there twice, and the ledger says so.
 fn send_again(
-    crew: &mut WorkerPool,
+    pool: &mut WorkerPool,
     applications: &[Application],
     unknown: &BTreeSet<String>,
     before: &Received,
 ) {
     let totals = Totals::of(applications);
     let stored = unknown.iter().filter(|mail| before.copies(mail) > 0).count();
-    crew.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
+    pool.start(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
     eventually("the second attempts", LIMIT, || {
-        crew.assert_alive();
-        (crew.number("select count(*) from mail where state not in ('accepted', 'rejected')") == 0)
+        pool.assert_alive();
+        (pool.number("select count(*) from mail where state not in ('accepted', 'rejected')") == 0)
             .then_some(())
     });
-    crew.finish(&totals);
-    let books = balance(crew, applications);
-    let received = compare_mails(crew, &books);
-    assert_eq!(crew.texts("select id from mail where attempts = 2"), *unknown);
+    pool.finish(&totals);
+    let books = balance(pool, applications);
+    let received = compare_mails(pool, &books);
+    assert_eq!(pool.texts("select id from mail where attempts = 2"), *unknown);
     assert_eq!(received.repeated(), stored);
 }
 
@@ -147,26 +147,26 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     let applications = throw(&mut dice, setting("APPLICATIONS").unwrap_or(1_000));
     let kills = setting("KILLS").unwrap_or(5);
     let totals = Totals::of(&applications);
-    let mut crew = WorkerPool::new(TestEnv::new("kills"), applications.len());
+    let mut pool = WorkerPool::new(TestEnv::new("kills"), applications.len());
     let began = Instant::now();
-    crew.start(&[]);
-    crew.enqueue(&applications, 1);
+    pool.start(&[]);
+    pool.enqueue(&applications, 1);
 
     // What was in flight at the mail server when a worker died: no other mail may be in doubt afterwards.
     let mut in_flight = BTreeSet::new();
     for kill in 0..kills {
         let amid_mail = kill % 3 == 1;
         let of = if amid_mail { &[Mark::Mails][..] } else { &Mark::ALL };
-        let (mark, at) = moment(&mut crew, &mut dice, &totals, kills - kill - 1, of);
-        crew.until(mark, at);
+        let (mark, at) = moment(&mut pool, &mut dice, &totals, kills - kill - 1, of);
+        pool.until(mark, at);
         let who: &[usize] = if amid_mail {
-            keep_silent(&crew);
+            keep_silent(&pool);
             &[0, 1]
         } else {
             [&[0][..], &[1], &[0, 1]][dice.below(3)]
         };
         // Those of earlier kills stand there until they are old enough to count as unknown.
-        let sending: BTreeSet<String> = crew.kill(who).difference(&in_flight).cloned().collect();
+        let sending: BTreeSet<String> = pool.kill(who).difference(&in_flight).cloned().collect();
         eprintln!(
             "kill {}: {who:?} when {mark:?} reached {at}, mails held: {amid_mail}; {} in flight",
             kill + 1,
@@ -175,18 +175,18 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
         assert!(sending.len() <= 2 * CONNECTIONS, "{} mails are said to be in flight", sending.len());
         assert!(!amid_mail || !sending.is_empty());
         in_flight.extend(sending);
-        crew.house.smtp.script(&[]);
-        crew.start(&[]);
+        pool.env.smtp.script(&[]);
+        pool.start(&[]);
     }
-    crew.finish(&totals);
+    pool.finish(&totals);
     eprintln!(
         "{} applications, {kills} kills: done after {:.1} s",
         applications.len(),
         began.elapsed().as_secs_f64()
     );
 
-    let books = balance(&mut crew, &applications);
-    let received = compare_mails(&crew, &books);
+    let books = balance(&mut pool, &applications);
+    let received = compare_mails(&pool, &books);
     let unknown = books.mails_in(State::Unknown);
     let stored = unknown.iter().filter(|mail| received.copies(mail) > 0).count();
     eprintln!(
@@ -205,21 +205,21 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     assert!(unknown.len() <= kills * 2 * CONNECTIONS);
     assert_eq!(received.repeated(), 0, "nothing was sent again yet");
 
-    send_again(&mut crew, &applications, &unknown, &received);
+    send_again(&mut pool, &applications, &unknown, &received);
 }
 
 /// Makes the mail server take mails without a word, and waits until it has done so.
-fn keep_silent(crew: &WorkerPool) {
-    let before = unanswered(crew);
-    crew.house.smtp.script(&[("after_dot", "hang")]);
+fn keep_silent(pool: &WorkerPool) {
+    let before = unanswered(pool);
+    pool.env.smtp.script(&[("after_dot", "hang")]);
     eventually("a mail that is taken and not answered for", LIMIT, || {
-        (unanswered(crew) > before).then_some(())
+        (unanswered(pool) > before).then_some(())
     });
 }
 
 /// Mails that the mail server took without answering for them.
-fn unanswered(crew: &WorkerPool) -> usize {
-    crew.house.smtp.received().iter().filter(|mail| !mail.replied).count()
+fn unanswered(pool: &WorkerPool) -> usize {
+    pool.env.smtp.received().iter().filter(|mail| !mail.replied).count()
 }
 
 /// Every stage finds its own rows and no message that follows from them: as after a death between commit and publish, for each
@@ -229,34 +229,31 @@ fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_ag
     let _place = place();
     let applications = throw(&mut dice(), setting("LOST").unwrap_or(60));
     let totals = Totals::of(&applications);
-    let mut crew = WorkerPool::new(TestEnv::new("lost"), applications.len());
+    let mut pool = WorkerPool::new(TestEnv::new("lost"), applications.len());
     // Those that an application goes through; changes have stages of their own behind them.
     let stages = &NAMES[..=NAMES.iter().position(|stage| *stage == "dispatch").unwrap()];
     for last in 0..stages.len() {
         let next = stages.get(last + 1);
-        crew.enqueue(&applications, 1);
-        crew.run_stages(&stages[..=last], |crew| match next {
-            Some(next) => crew.house.depths()[&format!("stage.{next}")] == totals.guarantees as u64,
-            None => crew.progress(Mark::Completed) == totals.guarantees,
+        pool.enqueue(&applications, 1);
+        pool.run_stages(&stages[..=last], |pool| match next {
+            Some(next) => pool.env.depths()[&format!("stage.{next}")] == totals.guarantees as u64,
+            None => pool.progress(Mark::Completed) == totals.guarantees,
         });
         if let Some(next) = next {
-            assert_eq!(crew.house.lose(Source::Stage(next, Lane::Live)), totals.guarantees, "before {next}");
+            assert_eq!(pool.env.lose(Source::Stage(next, Lane::Live)), totals.guarantees, "before {next}");
         }
     }
     // The results, too: an upstream system that lost its answers asks again.
-    let listener = crew.house.listen();
-    crew.start(&[]);
-    crew.enqueue(&applications, 1);
+    let listener = pool.env.listen();
+    pool.start(&[]);
+    pool.enqueue(&applications, 1);
     let events = listener.take(totals.applications + totals.guarantees, LIMIT);
     let issued = events.iter().filter(|event| event.as_str() == "guarantee.issued").count();
     assert_eq!((events.len() - issued, issued), (totals.applications, totals.guarantees));
-    crew.finish(&totals);
-    let books = balance(&mut crew, &applications);
-    compare_mails(&crew, &books);
-    assert_eq!(
-        (books.mails_in(State::Accepted).len(), crew.house.smtp.count()),
-        (totals.mails, totals.mails)
-    );
+    pool.finish(&totals);
+    let books = balance(&mut pool, &applications);
+    compare_mails(&pool, &books);
+    assert_eq!((books.mails_in(State::Accepted).len(), pool.env.smtp.count()), (totals.mails, totals.mails));
 }
 
 #[test]
@@ -264,14 +261,14 @@ fn messages_that_come_three_times_at_once_have_their_effect_once() {
     let _place = place();
     let applications = throw(&mut dice(), setting("COPIED").unwrap_or(300));
     let totals = Totals::of(&applications);
-    let mut crew = WorkerPool::new(TestEnv::new("copies"), applications.len());
-    crew.start(&[]);
-    crew.enqueue(&applications, 3);
-    crew.finish(&totals);
-    let books = balance(&mut crew, &applications);
-    let received = compare_mails(&crew, &books);
+    let mut pool = WorkerPool::new(TestEnv::new("copies"), applications.len());
+    pool.start(&[]);
+    pool.enqueue(&applications, 3);
+    pool.finish(&totals);
+    let books = balance(&mut pool, &applications);
+    let received = compare_mails(&pool, &books);
     assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
-    assert_eq!((crew.house.smtp.count(), received.repeated()), (totals.mails, 0));
+    assert_eq!((pool.env.smtp.count(), received.repeated()), (totals.mails, 0));
 }
 
 #[test]
@@ -284,27 +281,27 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("broker_killed");
     // Its topology is applied, and has settled: RabbitMQ 3.10 may lose a queue that is killed within a second of its birth.
-    let mut crew =
+    let mut pool =
         WorkerPool::new(TestEnv::on("broker-killed", &rabbit.url(), &database), applications.len());
-    crew.start(&[]);
-    crew.until_at_work();
-    crew.enqueue(&applications, 1);
+    pool.start(&[]);
+    pool.until_at_work();
+    pool.enqueue(&applications, 1);
     // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed. Noticing it takes long.
     let freeze = dice.below(2 * kills);
     for kill in 0..kills {
         let (mark, at) = moment(
-            &mut crew,
+            &mut pool,
             &mut dice,
             &totals,
             kills - kill - 1,
             &[Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails],
         );
-        crew.until(mark, at);
+        pool.until(mark, at);
         // A worker that was still starting has not consumed yet: it says so in other words.
         let noticed = |log: &String| {
             log.matches("The broker failed").count() + log.matches("The broker is not ready").count()
         };
-        let before: Vec<usize> = crew.logs().iter().map(noticed).collect();
+        let before: Vec<usize> = pool.logs().iter().map(noticed).collect();
         if kill == freeze {
             rabbit.freeze();
         } else {
@@ -312,18 +309,18 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
         }
         eprintln!("kill {}: when {mark:?} reached {at}; frozen first: {}", kill + 1, kill == freeze);
         eventually("both workers notice", LIMIT, || {
-            crew.assert_alive();
-            crew.logs().iter().map(noticed).zip(&before).all(|(now, before)| now > *before).then_some(())
+            pool.assert_alive();
+            pool.logs().iter().map(noticed).zip(&before).all(|(now, before)| now > *before).then_some(())
         });
-        assert!(crew.progress(Mark::Completed) < totals.guarantees, "everything was done before");
+        assert!(pool.progress(Mark::Completed) < totals.guarantees, "everything was done before");
         if kill == freeze {
             rabbit.kill9();
         }
         rabbit.restart();
     }
-    crew.finish(&totals);
+    pool.finish(&totals);
     // The workers lived on and heard what the mail server said.
-    everything_is_accepted_once(&mut crew, &applications);
+    everything_is_accepted_once(&mut pool, &applications);
 }
 
 #[test]
@@ -334,43 +331,43 @@ fn workers_wait_for_a_database_that_is_away() {
     let totals = Totals::of(&applications);
     let mut postgres = Postgres::new();
     let database = postgres.database("away");
-    let mut crew =
+    let mut pool =
         WorkerPool::new(TestEnv::on("database-away", &rabbit_url(), &database), applications.len());
     // A mail whose answer cannot be written down yet is not one whose worker died.
-    crew.start(&[("WORK__MAIL_ORPHAN_SECONDS", "120")]);
-    crew.until_at_work();
-    crew.enqueue(&applications, 1);
+    pool.start(&[("WORK__MAIL_ORPHAN_SECONDS", "120")]);
+    pool.until_at_work();
+    pool.enqueue(&applications, 1);
     for (outage, cut) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
         let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]]
             [outage][dice.below(2)];
-        let now = crew.progress(mark);
+        let now = pool.progress(mark);
         let at = now + 1 + dice.below((mark.end(&totals) - now) / 3);
-        crew.until(mark, at);
+        pool.until(mark, at);
         if outage == 1 {
-            hold_answers(&mut crew);
+            hold_answers(&mut pool);
         }
-        let before = crew.says("it waits and tries again");
+        let before = pool.says("it waits and tries again");
         cut(&mut postgres);
         let began = Instant::now();
         // The mail server answers while nobody can write it down.
-        crew.house.smtp.script(&[]);
+        pool.env.smtp.script(&[]);
         eprintln!("outage {}: the database was cut when {mark:?} reached {at}", outage + 1);
-        crew.until_said("it waits and tries again", before + 4);
-        outlast(&mut crew, began, "DATABASE_AWAY");
+        pool.until_said("it waits and tries again", before + 4);
+        outlast(&mut pool, began, "DATABASE_AWAY");
         postgres.start();
-        crew.sql = crate::harness::postgres::Session::connect(&crew.house.database);
+        pool.sql = crate::harness::postgres::Session::connect(&pool.env.database);
     }
-    crew.finish(&totals);
-    assert_eq!(crew.attempts_but_for(&[]), Vec::<String>::new(), "an outage counted as an attempt");
-    everything_is_accepted_once(&mut crew, &applications);
+    pool.finish(&totals);
+    assert_eq!(pool.attempts_but_for(&[]), Vec::<String>::new(), "an outage counted as an attempt");
+    everything_is_accepted_once(&mut pool, &applications);
 }
 
 /// Makes the mail server hold its answers back, and waits until a worker waits for one.
-fn hold_answers(crew: &mut WorkerPool) {
-    crew.house.smtp.script(&[("after_dot", "hold")]);
+fn hold_answers(pool: &mut WorkerPool) {
+    pool.env.smtp.script(&[("after_dot", "hold")]);
     eventually("an answer that is held back", LIMIT, || {
-        let sending = crew.texts("select '<' || message_id || '>' from mail where state = 'sending'");
-        let stored = crew.house.smtp.received();
+        let sending = pool.texts("select '<' || message_id || '>' from mail where state = 'sending'");
+        let stored = pool.env.smtp.received();
         stored
             .iter()
             .any(|mail| mail.message_id.as_ref().is_some_and(|id| sending.contains(id)))

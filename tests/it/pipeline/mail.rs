@@ -6,21 +6,21 @@ use serde_json::Value;
 use crate::harness::{
     amqp::Message,
     evidence::application,
-    house::{LIMIT, TestEnv},
     process::eventually,
     smtp::{Mode, SmtpServer, ca_file},
+    test_env::{LIMIT, TestEnv},
 };
 
 /// The mail of an application for one guarantee: state, attempts, and what the server said.
-fn ledger(house: &TestEnv, id: &str) -> (State, i64, Option<String>) {
-    let status = house.status_of(id);
+fn ledger(env: &TestEnv, id: &str) -> (State, i64, Option<String>) {
+    let status = env.status_of(id);
     let mails = &status.guarantees[0].revisions[0].mails;
     assert_eq!(mails.len(), 1, "{id}");
     (mails[0].state, mails[0].attempts, mails[0].reply.clone())
 }
 
-fn is_complete(house: &TestEnv, id: &str) -> bool {
-    let status = house.status_of(id);
+fn is_complete(env: &TestEnv, id: &str) -> bool {
+    let status = env.status_of(id);
     status
         .guarantees
         .iter()
@@ -29,9 +29,9 @@ fn is_complete(house: &TestEnv, id: &str) -> bool {
 }
 
 /// Copies that arrived for the mailbox of an application: Message-ID, and whether the server said that it took it.
-fn copies(house: &TestEnv, id: &str) -> Vec<(String, bool)> {
+fn copies(env: &TestEnv, id: &str) -> Vec<(String, bool)> {
     let to = format!("{}@kanaria.example.jp", id.to_lowercase());
-    let mails = house.smtp.received().into_iter().filter(|mail| mail.to == [to.clone()]);
+    let mails = env.smtp.received().into_iter().filter(|mail| mail.to == [to.clone()]);
     mails.map(|mail| (mail.message_id.unwrap(), mail.replied)).collect()
 }
 
@@ -43,9 +43,9 @@ fn told(events: &[Message], id: &str) -> Vec<String> {
 
 #[test]
 fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right() {
-    let mut house = TestEnv::new("login");
-    house.smtp = SmtpServer::start(Mode::StartTls, Some(("hosho", "correct horse battery")));
-    let (right, wrong, ca) = (house.path("right"), house.path("wrong"), ca_file());
+    let mut env = TestEnv::new("login");
+    env.smtp = SmtpServer::start(Mode::StartTls, Some(("hosho", "correct horse battery")));
+    let (right, wrong, ca) = (env.path("right"), env.path("wrong"), ca_file());
     std::fs::write(&right, "correct horse battery\n").unwrap();
     std::fs::write(&wrong, "incorrect zebra\n").unwrap();
     let settings = |password: &'static str| {
@@ -58,64 +58,64 @@ fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right()
             ("MAIL__PASSWORD_FILE", file.display().to_string()),
         ]
     };
-    let tap = house.tap();
-    let client = house.client();
+    let tap = env.tap();
+    let client = env.client();
     let mut quiet = application("QUIET");
     quiet["notification"] = serde_json::json!({"wanted": false});
     for application in [application("LOGIN-1"), quiet, application("LOGIN-2")] {
-        house.publish(&client, &application);
+        env.publish(&client, &application);
     }
 
     let wrong = settings("wrong");
-    let worker = house.work(&wrong.each_ref().map(|(key, value)| (*key, value.as_str())));
-    let waits = house.until_logged("Something the stage needs is down; it waits and tries again", 2);
+    let worker = env.work(&wrong.each_ref().map(|(key, value)| (*key, value.as_str())));
+    let waits = env.until_logged("Something the stage needs is down; it waits and tries again", 2);
     assert!(waits.iter().all(|line| line["fault.code"] == "mail.unavailable"), "{waits:?}");
     let error = waits[0]["error"].as_str().unwrap();
     assert!(error.contains("535"), "{error}");
     eventually("a released mail", LIMIT, || {
-        (ledger(&house, "LOGIN-1") == (State::Pending, 0, None)).then_some(())
+        (ledger(&env, "LOGIN-1") == (State::Pending, 0, None)).then_some(())
     });
-    assert!(!is_complete(&house, "LOGIN-1") && !is_complete(&house, "LOGIN-2"));
-    let shown: Value = serde_json::from_str(&house.succeed(&["status", "LOGIN-1", "--json"])).unwrap();
+    assert!(!is_complete(&env, "LOGIN-1") && !is_complete(&env, "LOGIN-2"));
+    let shown: Value = serde_json::from_str(&env.succeed(&["status", "LOGIN-1", "--json"])).unwrap();
     let steps = shown[0]["guarantees"][0]["steps"].as_array().unwrap();
     let steps: Vec<(&str, bool)> =
         steps.iter().map(|step| (step["what"].as_str().unwrap(), step["at"].is_string())).collect();
     assert_eq!(&steps[3..], [("mail pending", false), ("complete", false)]);
-    let left = house.drain(worker);
+    let left = env.drain(worker);
     assert_eq!(left.into_keys().collect::<Vec<_>>(), ["stage.dispatch"], "the mails wait in their queue");
     let aside = tap
         .messages()
         .into_iter()
         .filter(|message| message.exchange == "dead" || message.exchange.starts_with("wait."));
-    assert_eq!((aside.count(), house.smtp.received().len()), (0, 0), "no attempt is counted");
+    assert_eq!((aside.count(), env.smtp.received().len()), (0, 0), "no attempt is counted");
 
     let right = settings("right");
-    let worker = house.work(&right.each_ref().map(|(key, value)| (*key, value.as_str())));
-    eventually("the neighbour without a mail", LIMIT, || is_complete(&house, "QUIET").then_some(()));
+    let worker = env.work(&right.each_ref().map(|(key, value)| (*key, value.as_str())));
+    eventually("the neighbour without a mail", LIMIT, || is_complete(&env, "QUIET").then_some(()));
     for id in ["LOGIN-1", "LOGIN-2"] {
-        eventually("a complete guarantee", LIMIT, || is_complete(&house, id).then_some(()));
-        assert_eq!((ledger(&house, id).0, ledger(&house, id).1), (State::Accepted, 1));
-        assert_eq!(copies(&house, id).len(), 1);
+        eventually("a complete guarantee", LIMIT, || is_complete(&env, id).then_some(()));
+        assert_eq!((ledger(&env, id).0, ledger(&env, id).1), (State::Accepted, 1));
+        assert_eq!(copies(&env, id).len(), 1);
     }
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
-    assert_eq!((house.smtp.received().len(), tap.dead().len()), (2, 0));
-    let logs = house.logs();
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!((env.smtp.received().len(), tap.dead().len()), (2, 0));
+    let logs = env.logs();
     assert!(!logs.contains("correct horse battery") && !logs.contains("zebra"));
 }
 
 #[test]
 fn a_busy_or_unknown_mailbox_harms_no_other() {
-    let mut house = TestEnv::new("mailboxes");
-    house.smtp.script(&[
+    let mut env = TestEnv::new("mailboxes");
+    env.smtp.script(&[
         ("rcpt busy@kanaria.example.jp", "1x 450 4.2.1 mailbox busy"),
         ("rcpt full@kanaria.example.jp", "452 4.2.2 mailbox full"),
         ("rcpt nobody@kanaria.example.jp", "550 5.1.1 <nobody@kanaria.example.jp>: no such user"),
     ]);
-    let tap = house.tap();
-    let worker = house.work(&[("WORK__RETRY_SECONDS", "1,1")]);
-    let client = house.client();
+    let tap = env.tap();
+    let worker = env.work(&[("WORK__RETRY_SECONDS", "1,1")]);
+    let client = env.client();
     for id in ["FINE-1", "BUSY", "FULL", "NOBODY", "FINE-2"] {
-        house.publish(&client, &application(id));
+        env.publish(&client, &application(id));
     }
     let done = tap.until_events("guarantee.issued", 4);
     // Issued all the same: what the mailbox says is an operator's.
@@ -123,7 +123,7 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
     for id in ["FINE-1", "BUSY", "FINE-2"] {
         assert_eq!(told(&done, id), ["accepted"], "{id}");
         assert_eq!(
-            (ledger(&house, id).0, ledger(&house, id).1, copies(&house, id).len()),
+            (ledger(&env, id).0, ledger(&env, id).1, copies(&env, id).len()),
             (State::Accepted, 1, 1),
             "{id}"
         );
@@ -166,65 +166,61 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
         );
     }
 
-    assert_eq!(ledger(&house, "FULL"), (State::Pending, 0, None));
-    let (state, attempts, reply) = ledger(&house, "NOBODY");
+    assert_eq!(ledger(&env, "FULL"), (State::Pending, 0, None));
+    let (state, attempts, reply) = ledger(&env, "NOBODY");
     assert_eq!((state, attempts), (State::Rejected, 1));
     assert!(
         reply.as_deref().is_some_and(|reply| reply.contains("550") && !reply.contains("nobody@")),
         "{reply:?}"
     );
-    assert!(!is_complete(&house, "FULL") && is_complete(&house, "NOBODY"));
-    assert!(house.succeed(&["status", "NOBODY"]).contains("mail refused by the mail server"));
+    assert!(!is_complete(&env, "FULL") && is_complete(&env, "NOBODY"));
+    assert!(env.succeed(&["status", "NOBODY"]).contains("mail refused by the mail server"));
 
-    assert_eq!((house.settle_and_drain(&tap, worker, 0), house.smtp.received().len()), (2, 3));
+    assert_eq!((env.settle_and_drain(&tap, worker, 0), env.smtp.received().len()), (2, 3));
 }
 
 #[test]
 fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
-    let mut house = TestEnv::new("unknown");
+    let mut env = TestEnv::new("unknown");
     let after_dot = |id: &str| format!("after_dot {id}@kanaria.example.jp");
-    house.smtp.script(&[
+    env.smtp.script(&[
         (&after_dot("once"), "1x close"),
         (&after_dot("twice"), "close"),
         (&after_dot("later"), "1x close"),
     ]);
-    let tap = house.tap();
-    let worker = house.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
-    let client = house.client();
+    let tap = env.tap();
+    let worker = env.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
+    let client = env.client();
     for id in ["ONCE", "FINE", "TWICE"] {
-        house.publish(&client, &application(id));
+        env.publish(&client, &application(id));
     }
     let accepted_later = |id: &str| {
         eventually(&format!("a second attempt for {id}"), LIMIT, || {
             let events = tap.events("guarantee.issued");
             (told(&events, id) == ["unknown", "accepted"]).then_some(())
         });
-        assert_eq!((ledger(&house, id).0, ledger(&house, id).1), (State::Accepted, 2), "{id}");
-        let copies = copies(&house, id);
+        assert_eq!((ledger(&env, id).0, ledger(&env, id).1), (State::Accepted, 2), "{id}");
+        let copies = copies(&env, id);
         assert_eq!(copies.iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [false, true], "{id}");
         assert_eq!(copies[0].0, copies[1].0, "{id}");
     };
     accepted_later("ONCE");
     eventually("the second attempt for TWICE", LIMIT, || {
-        (ledger(&house, "TWICE").1 == 2 && copies(&house, "TWICE").len() == 2).then_some(())
+        (ledger(&env, "TWICE").1 == 2 && copies(&env, "TWICE").len() == 2).then_some(())
     });
-    eventually("the verdict on TWICE", LIMIT, || (ledger(&house, "TWICE").0 == State::Unknown).then_some(()));
-    assert!(is_complete(&house, "TWICE"), "the guarantee waits for nobody");
-    assert!(house.succeed(&["status", "TWICE"]).contains("mail unknown: may or may not have been taken"));
+    eventually("the verdict on TWICE", LIMIT, || (ledger(&env, "TWICE").0 == State::Unknown).then_some(()));
+    assert!(is_complete(&env, "TWICE"), "the guarantee waits for nobody");
+    assert!(env.succeed(&["status", "TWICE"]).contains("mail unknown: may or may not have been taken"));
 
     // A turn of the schedule that took this one, which became unknown later, would have taken that one too.
-    house.publish(&client, &application("LATER"));
+    env.publish(&client, &application("LATER"));
     accepted_later("LATER");
-    assert_eq!(
-        copies(&house, "TWICE").len(),
-        2,
-        "an unknown mail is sent once more, and then left to people"
-    );
-    assert_eq!(copies(&house, "FINE").iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [true]);
+    assert_eq!(copies(&env, "TWICE").len(), 2, "an unknown mail is sent once more, and then left to people");
+    assert_eq!(copies(&env, "FINE").iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [true]);
 
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
     let events = tap.events("guarantee.issued");
     assert_eq!(told(&events, "FINE"), ["accepted"]);
     assert!(told(&events, "TWICE").iter().all(|mail| mail == "unknown"));
-    assert_eq!((house.smtp.received().len(), tap.dead().len()), (7, 0));
+    assert_eq!((env.smtp.received().len(), tap.dead().len()), (7, 0));
 }

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::house::example;
+use crate::harness::test_env::example;
 
 /// Numbers that look random and are the same for the same seed (`SplitMix64`).
 pub struct Dice(u64);

@@ -6,67 +6,65 @@ use serde_json::Value;
 use super::WHY;
 use crate::harness::{
     evidence::application,
-    house::{LIMIT, TestEnv},
     process::eventually,
+    test_env::{LIMIT, TestEnv},
 };
 
-fn mail(house: &TestEnv, id: &str) -> (String, State, i64) {
-    let status = house.status_of(id);
+fn mail(env: &TestEnv, id: &str) -> (String, State, i64) {
+    let status = env.status_of(id);
     let mail = status.guarantees[0].revisions[0].mails[0].clone();
     (status.guarantees[0].guarantee.number.clone(), mail.state, mail.attempts)
 }
 
 #[test]
 fn a_mail_in_doubt_is_settled_by_whoever_knows() {
-    let mut house = TestEnv::new("in_doubt");
-    house.smtp.script(&[
+    let mut env = TestEnv::new("in_doubt");
+    env.smtp.script(&[
         ("after_dot there@kanaria.example.jp", "close"),
         ("after_dot lost@kanaria.example.jp", "close"),
         ("rcpt nobody@kanaria.example.jp", "550 5.1.1 no such user"),
     ]);
-    let client = house.client();
+    let client = env.client();
     for id in ["THERE", "LOST", "NOBODY"] {
-        house.publish(&client, &application(id));
+        env.publish(&client, &application(id));
     }
-    let worker = house.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
+    let worker = env.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
     for id in ["THERE", "LOST"] {
         eventually("a mail that was sent twice", LIMIT, || {
-            let status = house.statuses(&[("portal".to_owned(), id.to_owned())]);
+            let status = env.statuses(&[("portal".to_owned(), id.to_owned())]);
             let mails = status.first()?.guarantees.first()?.revisions.first()?.mails.clone();
             mails.first().filter(|mail| mail.state == State::Unknown && mail.attempts == 2).map(drop)
         });
     }
-    house.until_failed(1);
-    let (_, unknown) = house.json(&["mail", "unknown"]);
+    env.until_failed(1);
+    let (_, unknown) = env.json(&["mail", "unknown"]);
     assert_eq!(unknown.as_array().unwrap().len(), 2, "{unknown}");
     assert!(!unknown.to_string().contains("kanaria"), "an address is shown: {unknown}");
 
     // The relay's log has one of them, and no trace of the other; and the third address is right by now.
-    let (there, _, _) = mail(&house, "THERE");
-    let (lost, _, _) = mail(&house, "LOST");
-    let (nobody, _, _) = mail(&house, "NOBODY");
-    house.succeed(&[&["mail", "resolve", &there, "--outcome", "accepted"][..], WHY].concat());
-    assert_eq!(mail(&house, "THERE").1, State::Accepted);
-    let output = house.run(&[&["mail", "resolve", &there, "--outcome", "resend"][..], WHY].concat());
+    let (there, _, _) = mail(&env, "THERE");
+    let (lost, _, _) = mail(&env, "LOST");
+    let (nobody, _, _) = mail(&env, "NOBODY");
+    env.succeed(&[&["mail", "resolve", &there, "--outcome", "accepted"][..], WHY].concat());
+    assert_eq!(mail(&env, "THERE").1, State::Accepted);
+    let output = env.run(&[&["mail", "resolve", &there, "--outcome", "resend"][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1), "what was accepted is not sent again: {output:?}");
 
-    house.smtp.script(&[]);
-    let dry = house.succeed(&["mail", "resolve", &lost, "--outcome", "resend", "--dry-run"]);
+    env.smtp.script(&[]);
+    let dry = env.succeed(&["mail", "resolve", &lost, "--outcome", "resend", "--dry-run"]);
     assert!(dry.contains("unknown → pending"), "{dry}");
     for number in [&lost, &nobody] {
-        house.succeed(&[&["mail", "resolve", number, "--outcome", "resend"][..], WHY].concat());
+        env.succeed(&[&["mail", "resolve", number, "--outcome", "resend"][..], WHY].concat());
     }
     for id in ["LOST", "NOBODY"] {
-        eventually("the mail to be accepted", LIMIT, || {
-            (mail(&house, id).1 == State::Accepted).then_some(())
-        });
+        eventually("the mail to be accepted", LIMIT, || (mail(&env, id).1 == State::Accepted).then_some(()));
     }
     // The refusal was a dead letter; that its mail went through resolves it.
     eventually("the dead letter to be resolved", LIMIT, || {
-        (house.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
+        (env.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
     });
     let copies = |address: &str| {
-        house.smtp.received().into_iter().filter(|mail| mail.to == [address]).collect::<Vec<_>>()
+        env.smtp.received().into_iter().filter(|mail| mail.to == [address]).collect::<Vec<_>>()
     };
     let lost = copies("lost@kanaria.example.jp");
     assert_eq!(lost.iter().map(|copy| copy.replied).collect::<Vec<_>>(), [false, false, true]);
@@ -75,8 +73,8 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
         "the Message-ID changed: {lost:?}"
     );
     assert_eq!((copies("there@kanaria.example.jp").len(), copies("nobody@kanaria.example.jp").len()), (2, 1));
-    assert_eq!(house.json(&["mail", "unknown", "--all"]).1, Value::Array(Vec::new()));
-    let (_, audit) = house.json(&["audit", "--action", "mail."]);
+    assert_eq!(env.json(&["mail", "unknown", "--all"]).1, Value::Array(Vec::new()));
+    let (_, audit) = env.json(&["audit", "--action", "mail."]);
     let told: Vec<String> = audit
         .as_array()
         .unwrap()
@@ -84,5 +82,5 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
         .map(|entry| format!("{} {}", entry["before"].as_str().unwrap(), entry["after"].as_str().unwrap()))
         .collect();
     assert_eq!(told, ["rejected pending", "unknown pending", "unknown accepted"]);
-    assert!(house.drain(worker).is_empty());
+    assert!(env.drain(worker).is_empty());
 }

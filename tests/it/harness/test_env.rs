@@ -1,4 +1,4 @@
-//! The whole house on private servers: RabbitMQ, PostgreSQL, a mail server, folders, and `hosho` as its users run it.
+//! The whole env on private servers: RabbitMQ, PostgreSQL, a mail server, folders, and `hosho` as its users run it.
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +51,7 @@ impl TestEnv {
     /// As [`TestEnv::new`], on a broker and an empty database of one's own.
     pub fn on(name: &str, broker: &str, database: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let house = Self {
+        let env = Self {
             smtp: SmtpServer::start(Mode::Plain, None),
             prefix: format!("{name}."),
             broker: broker.to_owned(),
@@ -61,10 +61,10 @@ impl TestEnv {
             workers: 0,
         };
         let keys = hosho::keys::KeyRing::generate().unwrap();
-        write_private(&house.path("hosho.keys"), keys.as_bytes());
-        house.succeed(&["migrate"]);
-        house.succeed(&["topology", "apply"]);
-        house
+        write_private(&env.path("hosho.keys"), keys.as_bytes());
+        env.succeed(&["migrate"]);
+        env.succeed(&["topology", "apply"]);
+        env
     }
 
     /// A path in the folder of the test.
@@ -77,7 +77,7 @@ impl TestEnv {
         &self.broker
     }
 
-    /// `hosho` with the configuration of this house.
+    /// `hosho` with the configuration of this env.
     pub fn hosho(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hosho"));
         command.args(arguments);
@@ -269,7 +269,7 @@ impl TestEnv {
     }
 
     /// Counts mails by their state in the ledger.
-    #[expect(clippy::unused_self, reason = "reads like the other counts of a house")]
+    #[expect(clippy::unused_self, reason = "reads like the other counts of a env")]
     pub fn mails(&self, statuses: &[queries::status::ApplicationStatus], state: State) -> usize {
         statuses
             .iter()

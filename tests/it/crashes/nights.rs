@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use super::{
     applications::{Application, SOURCE, Totals, throw},
-    crew::{Mark, WorkerPool},
     dice, place, setting,
+    worker_pool::{Mark, WorkerPool},
 };
-use crate::harness::{house::TestEnv, process::eventually, upstream};
+use crate::harness::{process::eventually, test_env::TestEnv, upstream};
 
 /// Longest wait for the whole night.
 fn limit(applications: usize) -> Duration {
@@ -52,10 +52,10 @@ fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
 }
 
 /// Publishes applications one after the other, and tells how long each took until everything of it was done.
-fn lone(crew: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
+fn lone(pool: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
     let options = RabbitOptions {
-        prefix: crew.house.prefix.clone(),
-        ..RabbitOptions::new(crew.house.broker(), hosho::stages::NAMES.to_vec())
+        prefix: pool.env.prefix.clone(),
+        ..RabbitOptions::new(pool.env.broker(), hosho::stages::NAMES.to_vec())
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let rabbit = Rabbit::new(options).unwrap();
@@ -71,7 +71,7 @@ fn lone(crew: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
              where g.application_id = '{id}' and c.completed_at is not null"
         );
         eventually("a live application", Duration::from_mins(2), || {
-            (crew.number(&done) == application.lines.len()).then_some(())
+            (pool.number(&done) == application.lines.len()).then_some(())
         });
         times.push(began.elapsed());
     }
@@ -80,7 +80,7 @@ fn lone(crew: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
 }
 
 /// How long each stage took from the one before, of the slowest of every twenty applications.
-fn by_stage(crew: &mut WorkerPool, applications: &[Application]) -> String {
+fn by_stage(pool: &mut WorkerPool, applications: &[Application]) -> String {
     let ids: Vec<String> = applications
         .iter()
         .map(|at| format!("'{}'", hosho_schema::ids::application(SOURCE, &at.id)))
@@ -95,7 +95,7 @@ fn by_stage(crew: &mut WorkerPool, applications: &[Application]) -> String {
     let columns = stages.map(|(_, took)| {
         format!("coalesce(round(percentile_cont(0.95) within group (order by extract(epoch from {took}) * 1000))::text, '-')")
     });
-    let rows = crew.sql.query(&format!(
+    let rows = pool.sql.query(&format!(
         "select {} from application a join guarantee g on g.application_id = a.id
          join revision c on c.guarantee_id = g.id and c.revision = 0 join authentication_key k on k.guarantee_id = g.id
          left join mail m on m.revision_id = c.id where a.id in ({})",
@@ -129,74 +129,74 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let applications = throw(&mut dice, size + 2 * live_each);
     let (live, applications) = applications.split_at(2 * live_each);
     let totals = Totals::of(applications);
-    let mut crew = WorkerPool::new(TestEnv::new("nights"), size);
-    crew.start(&[
+    let mut pool = WorkerPool::new(TestEnv::new("nights"), size);
+    pool.start(&[
         ("BATCH__LEASE_SECONDS", "5"),
         ("DATABASE__CONNECTIONS", "40"),
-        ("BATCH__REPORT_FOLDER", &crew.house.path("reports").display().to_string()),
+        ("BATCH__REPORT_FOLDER", &pool.env.path("reports").display().to_string()),
     ]);
-    crew.enqueue(applications, 1);
-    crew.until(Mark::Completed, totals.guarantees);
+    pool.enqueue(applications, 1);
+    pool.until(Mark::Completed, totals.guarantees);
 
     // The day: every guarantee is amended, and that waits.
     let ids: Vec<(String, String)> =
         applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
     let mut lines = String::new();
-    for (application, status) in applications.iter().zip(crew.house.statuses(&ids)) {
+    for (application, status) in applications.iter().zip(pool.env.statuses(&ids)) {
         let numbers: Vec<String> =
             status.guarantees.iter().map(|found| found.guarantee.number.clone()).collect();
         for amendment in amendments(application, &numbers) {
             writeln!(lines, "{amendment}").unwrap();
         }
     }
-    let file = crew.house.path("changes.jsonl");
+    let file = pool.env.path("changes.jsonl");
     std::fs::write(&file, lines).unwrap();
-    crew.house.enqueue_from_python(&file);
+    pool.env.enqueue_from_python(&file);
     eventually("every amendment is decided", limit(size), || {
-        crew.assert_alive();
-        (crew.number("select count(*) from change") == totals.guarantees).then_some(())
+        pool.assert_alive();
+        (pool.number("select count(*) from change") == totals.guarantees).then_some(())
     });
-    assert_eq!(crew.number("select count(*) from change where state <> 'pending'"), 0);
-    assert_eq!(crew.number("select count(*) from revision where revision > 0"), 0);
-    let keys = crew
+    assert_eq!(pool.number("select count(*) from change where state <> 'pending'"), 0);
+    assert_eq!(pool.number("select count(*) from revision where revision > 0"), 0);
+    let keys = pool
         .sql
         .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
     // As a database that has been there for a day is.
-    crew.sql.query("analyze");
+    pool.sql.query("analyze");
     let (first, second) = live.split_at(live_each);
-    let idle = lone(&mut crew, first);
+    let idle = lone(&mut pool, first);
 
     // The night.
     let began = Instant::now();
     // As fast as the settings say, and slow enough for what is to happen on the way.
     let rate = setting("NIGHT_RATE").unwrap_or_else(|| (totals.guarantees / 20).clamp(5, 400)).to_string();
-    crew.house.succeed(&["batch", "start", "--reason", "a drill", "--detach", "--rate", &rate]);
-    let busy = lone(&mut crew, second);
+    pool.env.succeed(&["batch", "start", "--reason", "a drill", "--detach", "--rate", &rate]);
+    let busy = lone(&mut pool, second);
     // A question that reads a table would be a load of its own.
     let done = "select coalesce(max(selected), 0) from job_run";
     let mut doubt: BTreeSet<String> = BTreeSet::new();
-    let so_far = crew.number(done);
+    let so_far = pool.number(done);
     assert!(so_far < totals.guarantees, "the night was over before anything happened: too few guarantees");
     for kill in 0..kills {
         let at = so_far + (kill + 1) * (totals.guarantees - so_far) / (kills + 2);
         eventually(&format!("{at} selected"), limit(size), || {
-            crew.assert_alive();
-            (crew.number(done) >= at).then_some(())
+            pool.assert_alive();
+            (pool.number(done) >= at).then_some(())
         });
         // Whoever drives the run is among the first.
         let who: &[usize] = if kill == 0 { &[0, 1] } else { [&[0][..], &[1], &[0, 1]][dice.below(3)] };
-        doubt.extend(crew.kill(who));
+        doubt.extend(pool.kill(who));
         eprintln!("kill {}: {who:?} at {at} selected or more", kill + 1);
-        crew.start(&[]);
+        pool.start(&[]);
     }
     eventually("the end of the run", limit(size), || {
-        crew.assert_alive();
-        (crew.number("select count(*) from job_run where state in ('complete', 'complete_with_failures')")
+        pool.assert_alive();
+        (pool.number("select count(*) from job_run where state in ('complete', 'complete_with_failures')")
             == 1)
             .then_some(())
     });
     let took = began.elapsed();
-    let run = crew.sql.query("select state, total, selected, takeovers from job_run").remove(0);
+    let run = pool.sql.query("select state, total, selected, takeovers from job_run").remove(0);
     let run: Vec<String> = run.into_iter().flatten().collect();
     eprintln!(
         "{} guarantees re-issued in {:.1} s with {kills} kills, {} a second; driven by {} processes",
@@ -206,7 +206,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         run[3]
     );
     for (when, applications) in [("before", first), ("during the night", second)] {
-        eprintln!("live applications {when}, p95 in ms: {}", by_stage(&mut crew, applications));
+        eprintln!("live applications {when}, p95 in ms: {}", by_stage(&mut pool, applications));
     }
     let (idle, busy) = (p95(&idle), p95(&busy));
     eprintln!(
@@ -217,7 +217,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let guarantees = totals.guarantees.to_string();
     assert_eq!(run[..3], ["complete", &guarantees, &guarantees]);
     assert!(run[3].parse::<usize>().unwrap() > 1, "whoever drove the run was never killed");
-    crew.settle();
+    pool.settle();
     // Each once, with its documents, under its old key.
     let live_guarantees: usize = live.iter().map(|application| application.lines.len()).sum();
     for (sql, expected) in [
@@ -240,16 +240,16 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         ("select count(*) from mail where state not in ('accepted', 'unknown')", 0),
         ("select count(*) from failed_message", 0),
     ] {
-        assert_eq!(crew.number(sql), expected, "{sql}");
+        assert_eq!(pool.number(sql), expected, "{sql}");
     }
-    let now = crew
+    let now = pool
         .sql
         .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
     assert!(keys.iter().all(|key| now.contains(key)), "a key was replaced");
-    let unknown = crew.texts("select id from mail where state = 'unknown'");
+    let unknown = pool.texts("select id from mail where state = 'unknown'");
     assert!(unknown.len() <= doubt.len() + kills * 8, "{} mails in doubt", unknown.len());
-    crew.house.succeed(&["verify-chain"]);
-    let report = std::fs::read_dir(crew.house.path("reports")).unwrap().next().unwrap().unwrap().path();
+    pool.env.succeed(&["verify-chain"]);
+    let report = std::fs::read_dir(pool.env.path("reports")).unwrap().next().unwrap().unwrap().path();
     let report = std::fs::read_to_string(report).unwrap();
     assert!(
         report.contains(": complete\n") && report.contains(&format!("re-issued      {guarantees}")),

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     applications::{Applications, SOURCE},
-    harness::book,
+    harness::dataset,
     pipeline::{self, Sent},
     processes::{self, Watch},
     servers::{Servers, TestEnv},
@@ -38,21 +38,21 @@ pub(crate) struct Night {
 }
 
 /// Copies one guarantee of the program's own until there are `count` more; returns the application that was copied.
-pub(crate) fn store(house: &mut TestEnv, count: usize) -> String {
+pub(crate) fn store(env: &mut TestEnv, count: usize) -> String {
     let examples = include_str!("../../examples/applications.jsonl");
     let mut application: serde_json::Value = serde_json::from_str(examples.lines().next().unwrap()).unwrap();
     application["products"].as_array_mut().unwrap().truncate(1);
     application["source"] = SOURCE.into();
     application["notification"] = json!({ "wanted": false });
-    let file = house.path("one.json");
+    let file = env.path("one.json");
     std::fs::write(&file, application.to_string()).unwrap();
-    let before = pipeline::issued(house);
-    house.workers(1);
-    house.succeed(&["enqueue", file.to_str().unwrap()]);
-    pipeline::until(house, before + 1, Duration::from_mins(2));
+    let before = pipeline::issued(env);
+    env.workers(1);
+    env.succeed(&["enqueue", file.to_str().unwrap()]);
+    pipeline::until(env, before + 1, Duration::from_mins(2));
     let id = hosho_schema::ids::application(SOURCE, application["id"].as_str().unwrap());
-    book::copy(&mut house.sql, &id, count);
-    house.sql.query("checkpoint");
+    dataset::copy(&mut env.sql, &id, count);
+    env.sql.query("checkpoint");
     id
 }
 
@@ -66,7 +66,7 @@ const REMEMBERED: Duration = Duration::from_secs(62);
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn night(
     servers: &Servers,
-    house: &mut TestEnv,
+    env: &mut TestEnv,
     applications: &mut Applications,
     copies: &str,
     among: Range<usize>,
@@ -74,15 +74,15 @@ pub(crate) fn night(
     live: u32,
 ) -> Night {
     let (workers, count) = (crate::setting("NIGHT_WORKERS", 1), among.len());
-    book::amend(&mut house.sql, SOURCE, copies, among.start, count);
-    house.sql.query("analyze change");
-    let groups = servers.groups(&house.workers(workers));
-    let stored = house.number("select count(*) from guarantee");
+    dataset::amend(&mut env.sql, SOURCE, copies, among.start, count);
+    env.sql.query("analyze change");
+    let groups = servers.groups(&env.workers(workers));
+    let stored = env.number("select count(*) from guarantee");
     let few = applications.next(if live == 0 { 0 } else { BEFORE });
-    let before = pipeline::issued(house);
-    let sent = pipeline::trickle(house, &few, f64::from(live));
-    pipeline::until(house, before + pipeline::guarantees(&few), Duration::from_mins(2));
-    let live_before_ms = pipeline::times(house, &sent);
+    let before = pipeline::issued(env);
+    let sent = pipeline::trickle(env, &few, f64::from(live));
+    pipeline::until(env, before + pipeline::guarantees(&few), Duration::from_mins(2));
+    let live_before_ms = pipeline::times(env, &sent);
     if live == 0 {
         std::thread::sleep(REMEMBERED);
     }
@@ -90,29 +90,29 @@ pub(crate) fn night(
     let cpu = processes::seconds(&groups);
     let watch = Watch::begin(&groups);
     let began = Instant::now();
-    house.succeed(&["batch", "start", "--reason", "a measurement", "--detach", "--rate", &rate.to_string()]);
+    env.succeed(&["batch", "start", "--reason", "a measurement", "--detach", "--rate", &rate.to_string()]);
     let mut meanwhile = Sent::new();
     let longest = Duration::from_mins(5) + Duration::from_millis(40) * u32::try_from(count).unwrap();
     loop {
-        house.assert_alive();
+        env.assert_alive();
         assert!(began.elapsed() < longest, "the run does not end");
         if live == 0 {
             std::thread::sleep(Duration::from_millis(500));
         }
-        meanwhile.extend(pipeline::trickle(house, &applications.next(2 * live as usize), f64::from(live)));
-        if house.number("select count(*) from job_run where finished_at is null") == 0 {
+        meanwhile.extend(pipeline::trickle(env, &applications.next(2 * live as usize), f64::from(live)));
+        if env.number("select count(*) from job_run where finished_at is null") == 0 {
             break;
         }
     }
     let sql = "select extract(epoch from finished_at - created_at)::text, state from job_run order by created_at desc limit 1";
-    let run = house.sql.query(sql).remove(0);
+    let run = env.sql.query(sql).remove(0);
     assert_eq!(run[1].as_deref(), Some("complete"));
     let seconds: f64 = run[0].as_deref().unwrap().parse().unwrap();
     let (cpu_after, memory) = (processes::seconds(&groups), watch.end());
     // The newest may still be on their way.
-    pipeline::until(house, 0, Duration::from_mins(2));
+    pipeline::until(env, 0, Duration::from_mins(2));
     assert_eq!(
-        house.number("select count(*) from revision where revision = 1"),
+        env.number("select count(*) from revision where revision = 1"),
         i64::try_from(among.end).unwrap()
     );
     Night {
@@ -129,6 +129,6 @@ pub(crate) fn night(
         memory,
         live_per_second: live,
         live_before_ms,
-        live_meanwhile_ms: pipeline::times(house, &meanwhile),
+        live_meanwhile_ms: pipeline::times(env, &meanwhile),
     }
 }

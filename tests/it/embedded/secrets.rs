@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{CliEnv, applications, files_below, keys, processed};
-use crate::harness::house::example;
+use crate::harness::test_env::example;
 
 /// Every text of the applications that names a person or a company, or reaches one.
 fn personal(applications: &[Value]) -> BTreeSet<String> {

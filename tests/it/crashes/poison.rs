@@ -31,9 +31,9 @@ use tokio::{
 use super::{LIMIT, dice, place};
 use crate::harness::{
     amqp::properties,
-    house::TestEnv,
     postgres::Session,
     process::{Child, eventually, spawn},
+    test_env::TestEnv,
 };
 
 /// Tells a process that it is the one to die, and where it works: broker, prefix, database, one a line.
@@ -101,9 +101,9 @@ fn event(body: &str) -> Outgoing {
 /// No test of its own: the process of the drill below.
 #[test]
 fn the_process_that_dies() {
-    let Ok(house) = std::env::var(HOUSE) else { return };
-    let [broker, prefix, database] = house.split('\n').collect::<Vec<_>>()[..] else {
-        panic!("{HOUSE} is {house:?}")
+    let Ok(env) = std::env::var(HOUSE) else { return };
+    let [broker, prefix, database] = env.split('\n').collect::<Vec<_>>()[..] else {
+        panic!("{HOUSE} is {env:?}")
     };
     let options = RabbitOptions { prefix: prefix.to_owned(), ..RabbitOptions::new(broker, NAMES.to_vec()) };
     Runtime::new().unwrap().block_on(async {
@@ -137,30 +137,30 @@ fn the_process_that_dies() {
 }
 
 /// Starts the process that is to die, for the so manieth time.
-fn start(house: &TestEnv, life: usize) -> Child {
+fn start(env: &TestEnv, life: usize) -> Child {
     let (_, room) = module_path!().split_once("::").unwrap();
     // Without an image of its memory for each death.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -c 0; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
     command.args(["--exact", &format!("{room}::the_process_that_dies"), "--nocapture"]);
-    command.env(HOUSE, [house.broker(), &house.prefix, &house.database].join("\n"));
-    spawn(command, &house.path(&format!("victim-{life}.log")))
+    command.env(HOUSE, [env.broker(), &env.prefix, &env.database].join("\n"));
+    spawn(command, &env.path(&format!("victim-{life}.log")))
 }
 
 #[test]
 fn a_message_that_kills_its_process_is_buried_alone() {
     let _place = place();
     let mut dice = dice();
-    let mut house = TestEnv::new("poison");
-    let mut sql = Session::connect(&house.database);
+    let mut env = TestEnv::new("poison");
+    let mut sql = Session::connect(&env.database);
     sql.query("create table worked_off (body text not null)");
-    let (tap, client) = (house.tap(), house.client());
+    let (tap, client) = (env.tap(), env.client());
     let mut bodies: Vec<String> = (0..NEIGHBOURS).map(|number| format!("neighbour {number}")).collect();
     let place = dice.below(NEIGHBOURS + 1);
     bodies.insert(place, POISON.to_owned());
     for body in &bodies {
         client.publish(
-            &format!("{}work", house.prefix),
+            &format!("{}work", env.prefix),
             "issue",
             body.as_bytes(),
             properties(body, &[]).with_delivery_mode(2),
@@ -168,9 +168,9 @@ fn a_message_that_kills_its_process_is_buried_alone() {
     }
 
     // Takes in the dead letters; has no hand in the stage.
-    let program = house.work_on(&["dispatch"], &[]);
+    let program = env.work_on(&["dispatch"], &[]);
     let mut deaths = 0;
-    let mut victim = start(&house, 0);
+    let mut victim = start(&env, 0);
     eventually("all is worked off or buried", LIMIT, || {
         if let Some(status) = victim.ended_within(Duration::ZERO) {
             assert_eq!(
@@ -180,18 +180,18 @@ fn a_message_that_kills_its_process_is_buried_alone() {
                 victim.output()
             );
             deaths += 1;
-            victim = start(&house, deaths);
+            victim = start(&env, deaths);
         }
         let worked_off = sql.query("select count(*) from worked_off").remove(0).remove(0);
-        (worked_off.unwrap().parse::<usize>().unwrap() >= NEIGHBOURS && house.rows("failed_message") > 0)
+        (worked_off.unwrap().parse::<usize>().unwrap() >= NEIGHBOURS && env.rows("failed_message") > 0)
             .then_some(())
     });
     eprintln!("place {place} of {NEIGHBOURS}; {deaths} deaths");
     assert_eq!(deaths, DEATHS);
     eventually("the last one listens", LIMIT, || victim.output().contains(LISTENS).then_some(()));
     // Both give back what they hold: nothing.
-    assert_eq!(house.drain(victim), BTreeMap::new());
-    assert_eq!(house.drain(program), BTreeMap::new());
+    assert_eq!(env.drain(victim), BTreeMap::new());
+    assert_eq!(env.drain(program), BTreeMap::new());
 
     let neighbours: Vec<String> = bodies.iter().filter(|body| *body != POISON).cloned().collect();
     let sorted = |mut bodies: Vec<String>| {

@@ -7,9 +7,9 @@ use std::{
 
 use super::applications::{Application, Totals, json_lines};
 use crate::harness::{
-    house::TestEnv,
     postgres::Session,
     process::{Child, eventually},
+    test_env::TestEnv,
 };
 
 /// Mails that one process may have in flight (`mail.connections`).
@@ -36,9 +36,9 @@ mail_orphan_seconds = 12
 recover_after_seconds = 1000000
 ";
 
-/// Two workers on a house.
+/// Two workers on a env.
 pub struct WorkerPool {
-    pub house: TestEnv,
+    pub env: TestEnv,
     /// Questions to the database.
     pub sql: Session,
     /// How many messages may fail for good, and are to; `None` while a drill lets any fail.
@@ -96,13 +96,13 @@ impl Mark {
 
 impl WorkerPool {
     /// Sets up; nobody works yet.
-    pub fn new(house: TestEnv, applications: usize) -> Self {
-        std::fs::write(house.path("drill.toml"), SETTINGS).unwrap();
-        let sql = Session::connect(&house.database);
+    pub fn new(env: TestEnv, applications: usize) -> Self {
+        std::fs::write(env.path("drill.toml"), SETTINGS).unwrap();
+        let sql = Session::connect(&env.database);
         let limit =
             Duration::from_mins(3) + Duration::from_millis(150) * u32::try_from(applications).unwrap();
         Self {
-            house,
+            env,
             sql,
             failures: Some(0),
             refused: BTreeSet::new(),
@@ -114,10 +114,10 @@ impl WorkerPool {
 
     /// Runs some stages only, until `done`, and ends them.
     pub fn run_stages(&mut self, stages: &[&str], mut done: impl FnMut(&mut Self) -> bool) {
-        let config = self.house.path("drill.toml").display().to_string();
+        let config = self.env.path("drill.toml").display().to_string();
         let mut arguments = vec!["--config", &config, "work"];
         arguments.extend(stages.iter().flat_map(|stage| ["--stage", stage]));
-        let mut worker = self.house.start(&arguments, &[]);
+        let mut worker = self.env.start(&arguments, &[]);
         eventually(&format!("the end of {stages:?}"), self.limit, || {
             assert!(worker.is_alive(), "the worker ended by itself:\n{}", tail(&worker.output()));
             done(self).then_some(())
@@ -129,11 +129,11 @@ impl WorkerPool {
 
     /// Publishes applications, `copies` times at the same time.
     pub fn enqueue(&self, applications: &[Application], copies: usize) {
-        let file = self.house.path("applications.jsonl");
+        let file = self.env.path("applications.jsonl");
         std::fs::write(&file, json_lines(applications)).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..copies {
-                scope.spawn(|| self.house.succeed(&["enqueue", file.to_str().unwrap()]));
+                scope.spawn(|| self.env.succeed(&["enqueue", file.to_str().unwrap()]));
             }
         });
     }
@@ -141,14 +141,14 @@ impl WorkerPool {
     /// Starts workers until there are two. `more` settings hold from now on.
     pub fn start(&mut self, more: &[(&str, &str)]) {
         self.more.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let config = self.house.path("drill.toml").display().to_string();
+        let config = self.env.path("drill.toml").display().to_string();
         while self.workers.len() < 2 {
             static STARTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
             let name = format!("drill-{}", STARTED.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
-            let database = format!("{}?application_name={name}", self.house.database);
+            let database = format!("{}?application_name={name}", self.env.database);
             let mut settings = vec![("DATABASE__URL", database.as_str())];
             settings.extend(self.more.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-            let process = self.house.start(&["--config", &config, "work"], &settings);
+            let process = self.env.start(&["--config", &config, "work"], &settings);
             self.workers.push(Worker { name, process });
         }
     }
@@ -167,7 +167,7 @@ impl WorkerPool {
             Mark::Rows(table) => format!("select count(*) from {table}"),
             Mark::Arrived => "select count(*) from revision where arrived_at is not null".to_owned(),
             Mark::Completed => "select count(*) from revision where completed_at is not null".to_owned(),
-            Mark::Mails => return self.house.smtp.count(),
+            Mark::Mails => return self.env.smtp.count(),
         };
         self.number(&sql)
     }
@@ -234,8 +234,8 @@ impl WorkerPool {
     pub fn finish(&mut self, totals: &Totals) {
         self.until(Mark::Completed, totals.guarantees);
         self.settle();
-        let failed = usize::try_from(self.house.rows("failed_message")).unwrap();
-        assert_eq!(Some(failed), self.failures, "failed messages:\n{}", faults(&self.house.logs()));
+        let failed = usize::try_from(self.env.rows("failed_message")).unwrap();
+        assert_eq!(Some(failed), self.failures, "failed messages:\n{}", faults(&self.env.logs()));
     }
 
     /// Waits until the queues have run empty, ends the workers with SIGTERM, and sees that no message came back: one that a
@@ -245,12 +245,12 @@ impl WorkerPool {
         loop {
             eventually("queues that are empty", self.limit, || {
                 self.assert_alive();
-                let depths = self.house.depths();
+                let depths = self.env.depths();
                 let failed = depths["dead"]
                     + depths["unrouted"]
-                    + u64::try_from(self.house.rows("failed_message")).unwrap();
+                    + u64::try_from(self.env.rows("failed_message")).unwrap();
                 let may_fail = self.failures.is_none_or(|failures| failed <= failures as u64);
-                assert!(may_fail, "{failed} messages failed:\n{}", faults(&self.house.logs()));
+                assert!(may_fail, "{failed} messages failed:\n{}", faults(&self.env.logs()));
                 depths.values().all(|ready| *ready == 0).then_some(())
             });
             for worker in &self.workers {
@@ -264,7 +264,7 @@ impl WorkerPool {
                     tail(&worker.process.output())
                 );
             }
-            let depths = self.house.depths();
+            let depths = self.env.depths();
             if depths.values().all(|ready| *ready == 0) {
                 return;
             }
@@ -275,13 +275,7 @@ impl WorkerPool {
 
     /// Lets all workers finish what they have of a stage and take nothing more of it, now and later, or lets them go on.
     pub fn pause(&self, stage: &str, paused: bool) {
-        self.house.succeed(&[
-            "stages",
-            if paused { "pause" } else { "resume" },
-            stage,
-            "--reason",
-            "a drill",
-        ]);
+        self.env.succeed(&["stages", if paused { "pause" } else { "resume" }, stage, "--reason", "a drill"]);
     }
 
     /// How often the workers that run now have said this.
@@ -299,7 +293,7 @@ impl WorkerPool {
 
     /// The lines of all workers so far that count an attempt, but for these codes of faults.
     pub fn attempts_but_for(&self, codes: &[&str]) -> Vec<String> {
-        let logs = self.house.logs();
+        let logs = self.env.logs();
         let is_meant =
             |line: &&str| codes.iter().any(|code| line.contains(&format!("\"fault.code\":\"{code}\"")));
         logs.lines()

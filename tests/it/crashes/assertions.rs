@@ -21,9 +21,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     applications::{Application, MAIL_DOMAIN, SOURCE, Totals},
-    crew::WorkerPool,
+    worker_pool::WorkerPool,
 };
-use crate::harness::{house::TestEnv, process::run, smtp};
+use crate::harness::{process::run, smtp, test_env::TestEnv};
 
 /// Notices whose PDF is read back, and mails that are taken apart.
 const SAMPLE: usize = 50;
@@ -56,7 +56,7 @@ impl Books {
 }
 
 /// Checks all that must be so after any drill, and gives the books for what depends on it.
-pub fn balance(crew: &mut WorkerPool, applications: &[Application]) -> Books {
+pub fn balance(pool: &mut WorkerPool, applications: &[Application]) -> Books {
     let totals = Totals::of(applications);
     for (table, rows) in [
         ("application", totals.applications),
@@ -66,21 +66,21 @@ pub fn balance(crew: &mut WorkerPool, applications: &[Application]) -> Books {
         ("document", totals.documents),
         ("mail", totals.mails),
     ] {
-        assert_eq!(crew.house.rows(table), i64::try_from(rows).unwrap(), "rows of {table}");
+        assert_eq!(pool.env.rows(table), i64::try_from(rows).unwrap(), "rows of {table}");
     }
     let ids: Vec<(String, String)> =
         applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
-    let statuses = crew.house.statuses(&ids);
+    let statuses = pool.env.statuses(&ids);
     assert_eq!(statuses.len(), applications.len());
     for (application, status) in applications.iter().zip(&statuses) {
         is_answered(application, status);
     }
-    numbers_have_no_gap(crew);
-    let mut books = Books { keys: opened_keys(&crew.house, &statuses), statuses, torn: 0 };
+    numbers_have_no_gap(pool);
+    let mut books = Books { keys: opened_keys(&pool.env, &statuses), statuses, torn: 0 };
     assert_eq!(books.keys.len(), totals.keys);
-    books.torn = documents_are_stored(&crew.house, &books);
-    notices_hold_their_key(&crew.house, &books);
-    nothing_is_told(&crew.house, &books);
+    books.torn = documents_are_stored(&pool.env, &books);
+    notices_hold_their_key(&pool.env, &books);
+    nothing_is_told(&pool.env, &books);
     books
 }
 
@@ -122,13 +122,13 @@ fn is_answered(application: &Application, status: &ApplicationStatus) {
 }
 
 /// Per branch and term the sequence runs from 1 to the last, and the counter stands there.
-fn numbers_have_no_gap(crew: &mut WorkerPool) {
+fn numbers_have_no_gap(pool: &mut WorkerPool) {
     assert_eq!(
-        crew.number("select count(*) - count(distinct number) from guarantee"),
+        pool.number("select count(*) - count(distinct number) from guarantee"),
         0,
         "a number was given twice"
     );
-    let counters = crew.sql.query(
+    let counters = pool.sql.query(
         "select branch, term, count(*), count(distinct sequence), min(sequence), max(sequence),
                 (select last from guarantee_sequence s where s.branch = g.branch and s.term = g.term)
          from guarantee g group by branch, term",
@@ -142,12 +142,12 @@ fn numbers_have_no_gap(crew: &mut WorkerPool) {
 }
 
 /// Opens every sealed key; each is another, and the one that its number is looked up with.
-fn opened_keys(house: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
-    let ring = KeyRing::load(&house.path("hosho.keys")).ok().unwrap();
+fn opened_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
+    let ring = KeyRing::load(&env.path("hosho.keys")).ok().unwrap();
     let guarantees: Vec<_> =
         statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
     let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
-    let rows = house.with_database(|db| authentication_key::by_guarantees(db, &ids)).unwrap();
+    let rows = env.with_database(|db| authentication_key::by_guarantees(db, &ids)).unwrap();
     let mut keys = BTreeMap::new();
     for (guarantee, row) in
         guarantees.into_iter().zip(rows).filter_map(|(guarantee, row)| Some((guarantee, row?)))
@@ -166,8 +166,8 @@ fn opened_keys(house: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<Stri
 
 /// Every row has its file, for its owner only, and no other document lies there: drawn twice it was the same. Returns how many
 /// files are there that are no documents.
-fn documents_are_stored(house: &TestEnv, books: &Books) -> usize {
-    let root = house.path("documents");
+fn documents_are_stored(env: &TestEnv, books: &Books) -> usize {
+    let root = env.path("documents");
     let mut rows = BTreeSet::new();
     for document in books.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
         let path = root.join(&document.location);
@@ -193,7 +193,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A sample of notices, read as a person reads them.
-fn notices_hold_their_key(house: &TestEnv, books: &Books) {
+fn notices_hold_their_key(env: &TestEnv, books: &Books) {
     let notice = |certificate: &RevisionStatus| {
         certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned()
     };
@@ -207,7 +207,7 @@ fn notices_hold_their_key(house: &TestEnv, books: &Books) {
         command
             .arg("-raw")
             .args(["-enc", "UTF-8"])
-            .arg(house.path("documents").join(&document.location))
+            .arg(env.path("documents").join(&document.location))
             .arg("-");
         let text = String::from_utf8(run(command).stdout).unwrap();
         assert!(text.contains(number.as_str()), "{number} is not in its notice");
@@ -216,9 +216,9 @@ fn notices_hold_their_key(house: &TestEnv, books: &Books) {
 }
 
 /// No key and no mail address in the logs, and no key in any text of the database.
-fn nothing_is_told(house: &TestEnv, books: &Books) {
+fn nothing_is_told(env: &TestEnv, books: &Books) {
     let keys: HashSet<&[u8]> = books.keys.values().map(|(_, key)| key.as_bytes()).collect();
-    let logs = house.logs();
+    let logs = env.logs();
     assert!(!logs.contains(MAIL_DOMAIN), "a log line holds a mail address");
     assert!(!holds_key(&logs, &keys), "a log line holds an authentication key");
     for (_, certificate) in books.guarantees() {
@@ -263,11 +263,11 @@ impl Received {
 }
 
 /// Compares what the mail server has with the ledger: no copy is missing, and none is there that the ledger does not tell of.
-pub fn compare_mails(crew: &WorkerPool, books: &Books) -> Received {
+pub fn compare_mails(pool: &WorkerPool, books: &Books) -> Received {
     let ledger: BTreeMap<&str, &Mail> = books.mails().map(|mail| (mail.message_id.as_str(), mail)).collect();
     assert_eq!(ledger.len(), books.mails().count());
     let mut copies: BTreeMap<String, Vec<smtp::Received>> = BTreeMap::new();
-    for received in crew.house.smtp.received() {
+    for received in pool.env.smtp.received() {
         let message_id =
             received.message_id.as_deref().and_then(|id| id.strip_prefix('<')?.strip_suffix('>'));
         let mail = message_id
@@ -284,7 +284,7 @@ pub fn compare_mails(crew: &WorkerPool, books: &Books) -> Received {
         assert!((1..=2).contains(&mail.attempts), "{mail:?}");
         match mail.state {
             State::Accepted => {
-                assert!(!crew.refused.contains(&mail.recipient), "{mail:?} was refused");
+                assert!(!pool.refused.contains(&mail.recipient), "{mail:?} was refused");
                 assert!(
                     copies.iter().any(|copy| copy.replied),
                     "{mail:?} was never accepted by the mail server"
@@ -296,7 +296,7 @@ pub fn compare_mails(crew: &WorkerPool, books: &Books) -> Received {
                 );
             }
             State::Unknown => {}
-            State::Rejected if crew.refused.contains(&mail.recipient) => {
+            State::Rejected if pool.refused.contains(&mail.recipient) => {
                 assert_eq!((count, mail.attempts), (0, 1), "{mail:?}");
                 assert!(
                     mail.reply.as_deref().is_some_and(|reply| reply.starts_with("550")),

@@ -1,6 +1,10 @@
-//! Builds everything the program is made of from its configuration. The one place where a URL becomes a vendor.
+//! Opens everything from the configuration. Only here a URL selects a vendor.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use hosho_schema::db::{self, DbError, Pool};
 
@@ -19,7 +23,7 @@ use crate::{
         templates::Templates,
     },
     fault::{Fault, Reason},
-    keys::KeyRing,
+    keys::{KeyError, KeyRing},
     mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::MailDelivery},
     pdf::{FontError, FontPaths, Fonts},
     pipeline::runner::Probe,
@@ -30,33 +34,19 @@ use crate::{
     },
 };
 
-/// Says why the program cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration, or what it names, is wrong: somebody must edit something.
+    /// The configuration, or a file it names, must be edited.
     #[error("{what}")]
-    Configuration {
-        /// What was being set up.
-        what: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// Something needed cannot be reached or opened: it may be there later.
+    Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// A dependency cannot be opened; it may be available later.
     #[error("{what}")]
-    Unavailable {
-        /// What was being opened.
-        what: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The tables are older than the program.
+    Unavailable { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// A new installation, or a lost file.
+    #[error("keys.file {} does not exist", .0.display())]
+    KeysMissing(PathBuf),
     #[error("the database lacks {} migrations, the first is {first}", count)]
-    Unmigrated {
-        /// How many.
-        count: usize,
-        /// Name of the first.
-        first: String,
-    },
+    Unmigrated { count: usize, first: String },
 }
 
 fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
@@ -71,10 +61,11 @@ fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     move |source| AppError::Unavailable { what, source: source.into() }
 }
 
-/// Reads what an operator edits; opens no connection.
+/// Reads the reference data; opens no connection.
 pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
     let folder = config.data.folder.as_deref();
     Ok(ReferenceData {
+        folder: folder.map(Path::to_owned),
         obligees: obligees(config)?,
         branches: Branches::load(folder.map(|folder| folder.join("branches")).as_deref())
             .map_err(configuration("the branches are not valid"))?,
@@ -93,30 +84,22 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
     Registry::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
-/// Everything the stages use, opened and checked.
+/// Everything that stages use, opened and checked.
 pub struct App {
-    /// The time.
     pub clock: Clock,
-    /// The tables.
     pub pool: Pool,
-    /// Obligees, branches, the surety.
     pub data: Arc<ReferenceData>,
-    /// The data keys.
     pub keys: Arc<KeyRing>,
-    /// What documents are made with.
     pub press: Arc<DocumentRenderer>,
-    /// The templates.
     pub templates: Arc<Templates>,
-    /// The finished PDFs.
     pub documents: DocumentStore,
-    /// Mail.
     pub post: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
 }
 
 impl App {
-    /// Checks everything that can be checked first, then opens. `stop` becomes true when the process is asked to stop.
+    /// Checks first, then opens. `stop` becomes true when the process must stop.
     pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
         let press = Arc::new(proved_press(config)?);
@@ -125,13 +108,13 @@ impl App {
         let documents = documents(config)?;
         let pool = pool(config)?;
         for (name, file, sha256) in press.fonts().loaded() {
-            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "A font is loaded");
+            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
         }
         tracing::info!(
             fonts.sha256 = press.fonts().sha256(),
             keys.active = keys.active_id(),
             obligees = data.obligees.iter().count(),
-            "Everything is set up"
+            "Configuration loaded"
         );
         let clock = Clock::system();
         let seconds =
@@ -170,7 +153,7 @@ impl App {
         RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
     }
 
-    /// Asks what a runner found to be down whether it is there again.
+    /// Checks whether an unavailable dependency is available again.
     pub fn probe(&self) -> Probe {
         let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
         Arc::new(move |reason| {
@@ -184,8 +167,8 @@ impl App {
                         mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
                     }
                     _ => {
-                        let asked = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
-                        asked.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                        let probed = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        probed.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
                     }
                 }
             })
@@ -197,7 +180,7 @@ impl App {
         self.with_database("cannot migrate the database", db::migrate).await
     }
 
-    /// Refuses to work on tables that are older than the program.
+    /// Rejects tables that are older than the program.
     pub async fn require_migrated(&self) -> Result<(), AppError> {
         let pending = self.with_database("cannot read the state of the database", db::pending).await?;
         pending
@@ -205,7 +188,7 @@ impl App {
             .map_or(Ok(()), |first| Err(AppError::Unmigrated { count: pending.len(), first: first.clone() }))
     }
 
-    /// Runs database work on a thread that may block.
+    /// Runs database work on a blocking thread.
     pub async fn with_database<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -228,36 +211,33 @@ pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, 
     if config.mail.transport == MailTransport::Smtp {
         mailer(&config.mail)?;
     }
-    broker(config, stages)?;
+    broker_client(config, stages)?;
     DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
     Ok(data)
 }
 
-/// The queue a configuration names.
+/// The client of the broker that `broker.url` names.
 #[derive(Debug, Clone)]
 pub enum BrokerClient {
-    /// RabbitMQ.
     Rabbit(Rabbit),
-    /// In this process.
     Memory(Memory),
 }
 
 impl BrokerClient {
-    /// The queue as runners see it.
-    pub fn queue(&self) -> Arc<dyn Broker> {
+    pub fn broker(&self) -> Arc<dyn Broker> {
         match self {
             Self::Rabbit(rabbit) => Arc::new(rabbit.clone()),
             Self::Memory(memory) => Arc::new(memory.clone()),
         }
     }
 
-    /// Whether only this process can use it.
+    /// Whether no other process can use it.
     pub fn in_process(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 
-    /// Declares exchanges and queues, where there are any.
+    /// Declares exchanges and queues; none in memory.
     pub async fn apply_topology(&self) -> Result<topology::Report, BrokerError> {
         match self {
             Self::Rabbit(rabbit) => topology::apply(rabbit).await,
@@ -265,7 +245,7 @@ impl BrokerClient {
         }
     }
 
-    /// Compares exchanges and queues with what they should be; changes nothing.
+    /// Compares exchanges and queues; changes nothing.
     pub async fn check_topology(&self) -> Result<topology::Report, BrokerError> {
         match self {
             Self::Rabbit(rabbit) => topology::check(rabbit).await,
@@ -274,8 +254,8 @@ impl BrokerClient {
     }
 }
 
-/// Makes the queue; connects to nothing yet.
-pub fn broker(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
+/// Opens no connection yet.
+pub fn broker_client(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
     let url = config.broker.url.expose();
     if url == "memory:" {
         return Ok(BrokerClient::Memory(Memory::new(stages)));
@@ -289,31 +269,27 @@ pub fn broker(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, 
     Rabbit::new(options).map(BrokerClient::Rabbit).map_err(configuration("broker.url is not valid"))
 }
 
-/// Opens the tables.
 pub fn pool(config: &Config) -> Result<Pool, AppError> {
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
     Pool::open(config.database.url.expose(), config.database.connections)
         .map_err(unavailable("cannot open the database"))
 }
 
-/// Opens the document store.
 pub fn documents(config: &Config) -> Result<DocumentStore, AppError> {
     DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
     DocumentStore::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
 }
 
-/// Parses every template.
 fn templates(config: &Config) -> Result<Templates, AppError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
-/// Prepares what documents are made with.
 pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
 }
 
-/// Prepares what documents are made with, and renders every template with every sample.
+/// Renders every template with every sample too.
 pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let press = press(config)?;
     check::check(&press).map_err(configuration("a template fails with its samples"))?;
@@ -323,7 +299,7 @@ pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
 /// Loads the fonts: those configured, or the system's.
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     let failed = |error: FontError| match error {
-        // The package may come, the disk may be mounted; what is written wrongly stays so.
+        // A package may be installed later, a disk mounted; a wrong file stays wrong.
         FontError::NotInstalled { .. } | FontError::Read { .. } => {
             unavailable("cannot load the fonts")(error)
         }
@@ -333,17 +309,22 @@ pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     Fonts::load(&paths).map_err(failed)
 }
 
-/// Loads the data keys, or makes them where the configuration allows it.
+/// Loads the data keys, or creates them with `keys.create`.
 pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     if let Some(ring) = &config.ring {
         return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
     }
     let loaded =
         if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
-    loaded.map_err(configuration("keys.file is not usable"))
+    loaded.map_err(|error| match error {
+        KeyError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            AppError::KeysMissing(path)
+        }
+        error => configuration("keys.file is not usable")(error),
+    })
 }
 
-/// Makes the way out for mails; connects to nothing yet.
+/// Opens no connection yet.
 pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
     let mailer = match config.transport {
         MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),

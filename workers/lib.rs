@@ -23,5 +23,6 @@ pub mod schedule;
 pub mod secret;
 pub mod stages;
 pub mod telemetry;
+pub mod worker;
 
 pub use hosho_pdf as pdf;

@@ -268,6 +268,9 @@ pub enum BrokerError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The broker refused the login, or denied a permission (AMQP 403); the problem is its own text.
+    #[error("cannot {operation}: the broker denied it: {problem}")]
+    Denied { operation: String, problem: String },
     /// A queue or exchange exists with other settings (AMQP 406), or is missing.
     #[error("topology differs: {0}")]
     Topology(String),
@@ -284,6 +287,12 @@ pub enum BrokerError {
     /// The consumer was closed.
     #[error("the consumer is closed")]
     Closed,
+}
+
+impl BrokerError {
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
 }
 
 /// A message broker.

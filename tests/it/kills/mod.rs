@@ -302,7 +302,7 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
         crew.until(mark, at);
         // A worker that was still starting has not consumed yet: it says so in other words.
         let noticed = |log: &String| {
-            log.matches("The broker failed").count() + log.matches("The broker is not ready").count()
+            log.matches("The broker failed").count() + log.matches("Broker unavailable").count()
         };
         let before: Vec<usize> = crew.logs().iter().map(noticed).collect();
         if kill == freeze {

@@ -139,7 +139,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
         let before = table.map(|table| (table, house.rows(table)));
         let mut worker = house.work(&[]);
         match before {
-            None => drop(house.until_logged("Everything is set up", 1)),
+            None => drop(house.until_logged("Configuration loaded", 1)),
             Some((table, before)) => {
                 eventually(&format!("rows of {table}"), LIMIT, || {
                     (house.rows(table) > before || house.rows("mail") == 60).then_some(())

@@ -1,6 +1,10 @@
-//! Builds everything the program is made of from its configuration. The one place where a URL becomes a vendor.
+//! Opens everything from the configuration. Only here a URL selects a vendor.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use hosho_schema::db::{self, DbError, Pool};
 
@@ -19,7 +23,7 @@ use crate::{
         templates::Templates,
     },
     fault::{Fault, Reason},
-    keys::KeyRing,
+    keys::{KeyError, KeyRing},
     mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::MailDelivery},
     pdf::{FontError, FontPaths, Fonts},
     pipeline::runner::Probe,
@@ -30,22 +34,19 @@ use crate::{
     },
 };
 
-/// Says why the program cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration, or a file that it names, must be edited.
+    /// The configuration, or a file it names, must be edited.
     #[error("{what}")]
     Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
-    /// Something needed cannot be reached or opened: it may be there later.
+    /// A dependency cannot be opened; it may be available later.
     #[error("{what}")]
     Unavailable { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
-    /// The tables are older than the program.
+    /// A new installation, or a lost file.
+    #[error("keys.file {} does not exist", .0.display())]
+    KeysMissing(PathBuf),
     #[error("the database lacks {} migrations, the first is {first}", count)]
-    Unmigrated {
-        count: usize,
-        /// Name of the first.
-        first: String,
-    },
+    Unmigrated { count: usize, first: String },
 }
 
 fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
@@ -60,10 +61,11 @@ fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     move |source| AppError::Unavailable { what, source: source.into() }
 }
 
-/// Reads what an operator edits; opens no connection.
+/// Reads the reference data; opens no connection.
 pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
     let folder = config.data.folder.as_deref();
     Ok(ReferenceData {
+        folder: folder.map(Path::to_owned),
         obligees: obligees(config)?,
         branches: surety::load_branches(folder.map(|folder| folder.join("branches")).as_deref())
             .map_err(configuration("the branches are not valid"))?,
@@ -81,7 +83,7 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
     obligees::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
-/// Everything the stages use, opened and checked.
+/// Everything that stages use, opened and checked.
 pub struct App {
     pub clock: Clock,
     pub pool: Pool,
@@ -96,7 +98,7 @@ pub struct App {
 }
 
 impl App {
-    /// Checks everything that needs no connection first, then opens.
+    /// Checks first, then opens. `stop` becomes true when the process must stop.
     pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
         let press = Arc::new(proved_press(config)?);
@@ -105,13 +107,13 @@ impl App {
         let documents = documents(config)?;
         let pool = pool(config)?;
         for (name, file, sha256) in press.fonts().loaded() {
-            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "A font is loaded");
+            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
         }
         tracing::info!(
             fonts.sha256 = press.fonts().sha256(),
             keys.active = keys.active_id(),
             obligees = data.obligees.iter().count(),
-            "Everything is set up"
+            "Configuration loaded"
         );
         let clock = Clock::system();
         let seconds =
@@ -149,7 +151,7 @@ impl App {
         RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
     }
 
-    /// Probes a dependency that a runner found unavailable.
+    /// Checks whether an unavailable dependency is available again.
     pub fn probe(&self) -> Probe {
         let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
         Arc::new(move |reason| {
@@ -163,8 +165,8 @@ impl App {
                         mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
                     }
                     _ => {
-                        let connected = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
-                        connected.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                        let probed = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        probed.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
                     }
                 }
             })
@@ -175,7 +177,7 @@ impl App {
         self.with_database("cannot migrate the database", db::migrate).await
     }
 
-    /// Refuses to work on tables that are older than the program.
+    /// Rejects tables that are older than the program.
     pub async fn require_migrated(&self) -> Result<(), AppError> {
         let pending = self.with_database("cannot read the state of the database", db::pending).await?;
         pending
@@ -183,7 +185,7 @@ impl App {
             .map_or(Ok(()), |first| Err(AppError::Unmigrated { count: pending.len(), first: first.clone() }))
     }
 
-    /// Runs database work on a thread that may block.
+    /// Runs database work on a blocking thread.
     pub async fn with_database<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -206,12 +208,13 @@ pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, 
     if config.mail.transport == MailTransport::Smtp {
         mailer(&config.mail)?;
     }
-    broker(config, stages)?;
+    broker_client(config, stages)?;
     DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
     db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
     Ok(data)
 }
 
+/// The client of the broker that `broker.url` names.
 #[derive(Debug, Clone)]
 pub enum BrokerClient {
     Rabbit(Rabbit),
@@ -219,19 +222,19 @@ pub enum BrokerClient {
 }
 
 impl BrokerClient {
-    pub fn queue(&self) -> Arc<dyn Broker> {
+    pub fn broker(&self) -> Arc<dyn Broker> {
         match self {
             Self::Rabbit(rabbit) => Arc::new(rabbit.clone()),
             Self::Memory(memory) => Arc::new(memory.clone()),
         }
     }
 
-    /// Whether only this process can use it.
+    /// Whether no other process can use it.
     pub fn in_process(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
 
-    /// Declares exchanges and queues, where there are any.
+    /// Declares exchanges and queues; none in memory.
     pub async fn apply_topology(&self) -> Result<topology::Report, BrokerError> {
         match self {
             Self::Rabbit(rabbit) => topology::apply(rabbit).await,
@@ -239,7 +242,7 @@ impl BrokerClient {
         }
     }
 
-    /// Compares exchanges and queues with what they should be; changes nothing.
+    /// Compares exchanges and queues; changes nothing.
     pub async fn check_topology(&self) -> Result<topology::Report, BrokerError> {
         match self {
             Self::Rabbit(rabbit) => topology::check(rabbit).await,
@@ -248,8 +251,8 @@ impl BrokerClient {
     }
 }
 
-/// Makes the queue; connects to nothing yet.
-pub fn broker(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
+/// Opens no connection yet.
+pub fn broker_client(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
     let url = config.broker.url.expose();
     if url == "memory:" {
         return Ok(BrokerClient::Memory(Memory::new(stages)));
@@ -283,7 +286,7 @@ pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
 }
 
-/// Prepares what documents are made with, and renders every template with every sample.
+/// Renders every template with every sample too.
 pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let press = press(config)?;
     check::check(&press).map_err(configuration("a template fails with its samples"))?;
@@ -293,7 +296,7 @@ pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
 /// Loads the fonts: those configured, or the system's.
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     let failed = |error: FontError| match error {
-        // The package may come, the disk may be mounted; what is written wrongly stays so.
+        // A package may be installed later, a disk mounted; a wrong file stays wrong.
         FontError::NotInstalled { .. } | FontError::Read { .. } => {
             unavailable("cannot load the fonts")(error)
         }
@@ -303,17 +306,22 @@ pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     Fonts::load(&paths).map_err(failed)
 }
 
-/// Loads the data keys, or makes them where the configuration allows it.
+/// Loads the data keys, or creates them with `keys.create`.
 pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     if let Some(ring) = &config.ring {
         return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
     }
     let loaded =
         if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
-    loaded.map_err(configuration("keys.file is not usable"))
+    loaded.map_err(|error| match error {
+        KeyError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            AppError::KeysMissing(path)
+        }
+        error => configuration("keys.file is not usable")(error),
+    })
 }
 
-/// Makes the way out for mails; connects to nothing yet.
+/// Opens no connection yet.
 pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
     let mailer = match config.transport {
         MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),

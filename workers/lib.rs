@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod secret;
 pub mod stages;
 pub mod telemetry;
+pub mod worker;
 
 pub use hosho_domain as domain;
 pub use hosho_pdf as pdf;

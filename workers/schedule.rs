@@ -1,54 +1,32 @@
-//! When a job is due, on the clocks of a zone; and what becomes of the turns that were missed.
+//! Cron schedules on the clocks of a zone, and what happens to scheduled runs that were missed.
 //!
-//! A *slot* is a time on the wall clock, such as `2026-12-01T01:30:00`, and not a moment: where the clocks are put back, the same
-//! wall-clock time comes twice and its slot once, at its first coming; where they are put forward over it, it is due at the moment they
-//! are. So every slot has exactly one moment, those of later slots are not earlier, and one that was given out is never given out again,
-//! however the clock of a host jumps. (By the old clock, a slot that is left out would be due behind some that follow it, and be lost when
-//! one of those was given out before.)
+//! A *slot* is a time on the wall clock, such as `2026-12-01T01:30:00`, not a moment. Where the clocks are put back, the
+//! same wall-clock time comes twice and its slot once, at the first. Where they are put forward over it, the slot is due
+//! at the moment they are. So every slot has exactly one moment, later slots are not due earlier, and a slot that was
+//! returned is never returned again, however the clock of a host jumps. (By the old clock, a skipped slot would be due
+//! after some that follow it, and be lost when one of those was returned before.)
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use chrono::{LocalResult, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::wareki::TOKYO;
+/// Slots returned at once at most: more than two years of nights.
+const MAX_SLOTS: usize = 1_000;
 
-/// Slots looked at in one turn at most: more than two years of nights.
-const MOST: usize = 1_000;
-
-/// How late a slot may be and still be on time: the schedule is looked at every second or so, and a process takes its time to start.
+/// Lateness of a slot that is still on time: drivers check the schedule about once a second, and a process takes time
+/// to start.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 
-/// A cron expression, seconds first.
-#[derive(Debug, Clone)]
-pub struct Cron(cron::Schedule);
-
-impl FromStr for Cron {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        cron::Schedule::from_str(text)
-            .map(Self)
-            .map_err(|error| format!("not a cron expression with seconds first: {error}"))
-    }
-}
-
-impl Cron {
-    /// The first moment after `now` (both UTC) that the expression names on the clocks of Tokyo.
-    pub fn next(&self, now: NaiveDateTime) -> Option<NaiveDateTime> {
-        self.0.after(&TOKYO.from_utc_datetime(&now)).next().map(|moment| moment.naive_utc())
-    }
-}
-
-/// A cron expression (seconds first) on the clocks of a zone.
+/// A cron expression (six fields, seconds first) on the clocks of a zone.
 #[derive(Debug, Clone)]
 pub struct CronSchedule {
     schedule: cron::Schedule,
     zone: Tz,
 }
 
-/// A turn of a job.
+/// One scheduled run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
     /// On the wall clock of the zone.
@@ -58,70 +36,59 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// As it is stored: texts in this form sort as the times do.
+    /// The stored form: these texts sort as the times do.
     pub fn text(local: NaiveDateTime) -> String {
         local.format("%Y-%m-%dT%H:%M:%S").to_string()
     }
 }
 
-/// What becomes of slots that passed while nobody was there to run them.
+/// What happens to slots that passed while no worker ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Misfire {
-    /// The latest one is made up for, and does the work of all.
+pub enum MissedRun {
+    /// The latest runs; it does the work of all.
     Once,
-    /// None is made up for.
+    /// None runs.
     Skip,
-    /// Each is made up for, one after the other.
+    /// Each runs, one after the other.
     All,
 }
 
-/// What is to be done about a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    /// It runs.
+pub enum Decision {
     Run,
-    /// It does not, for this reason.
+    /// With the reason.
     Skip(String),
 }
 
-/// Says what is wrong with a timetable.
 #[derive(Debug, thiserror::Error)]
-pub enum TimetableError {
-    /// The expression.
-    #[error("not a cron expression with seconds first: {0}")]
-    Expression(cron::error::Error),
-    /// The zone.
-    #[error("no zone is called {0:?}; use a name such as Asia/Tokyo")]
+pub enum ScheduleError {
+    #[error(
+        "{0:?} is not a cron expression of six fields, seconds first; \
+         \"0 30 1 * * *\" is every day at 01:30:00"
+    )]
+    Expression(String),
+    #[error("{0:?} is not a time zone; use a name such as Asia/Tokyo")]
     Zone(String),
 }
 
-/// Reads the name of a zone, such as `Asia/Tokyo`.
-pub fn zone(name: &str) -> Result<Tz, TimetableError> {
-    Tz::from_str(name).map_err(|_| TimetableError::Zone(name.to_owned()))
-}
-
-impl fmt::Display for CronSchedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.schedule, self.zone)
-    }
-}
-
 impl CronSchedule {
-    /// Reads an expression and the name of a zone.
-    pub fn new(expression: &str, zone_name: &str) -> Result<Self, TimetableError> {
-        let schedule = cron::Schedule::from_str(expression).map_err(TimetableError::Expression)?;
-        Ok(Self { schedule, zone: zone(zone_name)? })
+    pub fn new(expression: &str, zone: &str) -> Result<Self, ScheduleError> {
+        let fields = expression.split_whitespace().count();
+        let schedule = cron::Schedule::from_str(expression).ok().filter(|_| fields == 6);
+        let schedule = schedule.ok_or_else(|| ScheduleError::Expression(expression.to_owned()))?;
+        let zone = Tz::from_str(zone).map_err(|_| ScheduleError::Zone(zone.to_owned()))?;
+        Ok(Self { schedule, zone })
     }
 
-    /// What the wall clock shows at a moment (UTC).
+    /// The wall clock at a moment (UTC).
     pub fn local(&self, moment: NaiveDateTime) -> NaiveDateTime {
         self.zone.from_utc_datetime(&moment).naive_local()
     }
 
-    /// The slots behind `after` (wall clock) that are due at `now` (UTC), in their order; of very many the latest.
+    /// The slots after `after` (wall clock) that are due at `now` (UTC), in order; of very many the latest.
     pub fn due(&self, after: NaiveDateTime, now: NaiveDateTime) -> Vec<Slot> {
-        // Where clocks were put back a moment ago, slots that were due by the old one are ahead of what the new one shows.
+        // Clocks that were put back a moment ago show a time before slots that are due already.
         let horizon = self.local(now) + TimeDelta::hours(3);
         let locals = self.schedule.after(&Utc.from_utc_datetime(&after)).map(|moment| moment.naive_utc());
         let mut slots = std::collections::VecDeque::new();
@@ -130,7 +97,7 @@ impl CronSchedule {
             .map(|local| self.slot(local))
             .filter(|slot| slot.due <= now)
         {
-            if slots.len() == MOST {
+            if slots.len() == MAX_SLOTS {
                 slots.pop_front();
             }
             slots.push_back(slot);
@@ -138,16 +105,21 @@ impl CronSchedule {
         slots.into()
     }
 
-    /// The first slot behind `after` (wall clock).
+    /// The first moment after `now` (both UTC).
+    pub fn next_moment(&self, now: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.next(self.local(now)).map(|slot| slot.due)
+    }
+
+    /// The first slot after `after` (wall clock).
     pub fn next(&self, after: NaiveDateTime) -> Option<Slot> {
         let local = self.schedule.after(&Utc.from_utc_datetime(&after)).next()?;
         Some(self.slot(local.naive_utc()))
     }
 
-    fn slot(&self, local: NaiveDateTime) -> Slot {
+    pub fn slot(&self, local: NaiveDateTime) -> Slot {
         let due = match self.zone.from_local_datetime(&local) {
             LocalResult::Single(moment) | LocalResult::Ambiguous(moment, _) => moment.naive_utc(),
-            // The clocks were put forward over it.
+            // Clocks were put forward over it.
             LocalResult::None => {
                 GapInfo::new(&local, &self.zone).and_then(|gap| gap.end).map_or(local, |end| end.naive_utc())
             }
@@ -156,28 +128,30 @@ impl CronSchedule {
     }
 }
 
-/// What becomes of slots that are due, in their order.
-pub fn turns(
+/// Which of these due slots run, in order.
+pub fn decide(
     slots: &[Slot],
     now: NaiveDateTime,
-    misfire: Misfire,
+    missed: MissedRun,
     max_lateness: TimeDelta,
-) -> Vec<(Slot, Turn)> {
+) -> Vec<(Slot, Decision)> {
     let late = |slot: &Slot| now - slot.due;
-    let told = |lateness: TimeDelta| format!("{} minutes late", lateness.num_minutes());
+    let minutes = |slot: &Slot| format!("{} minutes late", late(slot).num_minutes());
     slots
         .iter()
         .enumerate()
         .map(|(place, slot)| {
-            let turn = match misfire {
-                Misfire::Once if place + 1 < slots.len() => {
-                    Turn::Skip("a later turn does its work".to_owned())
+            let decision = match missed {
+                MissedRun::Once if place + 1 < slots.len() => {
+                    Decision::Skip("a later scheduled run does its work".to_owned())
                 }
-                Misfire::Skip if late(slot) > ON_TIME => Turn::Skip(format!("missed: {}", told(late(slot)))),
-                _ if late(slot) > max_lateness => Turn::Skip(format!("too late: {}", told(late(slot)))),
-                _ => Turn::Run,
+                MissedRun::Skip if late(slot) > ON_TIME => {
+                    Decision::Skip(format!("missed: {}", minutes(slot)))
+                }
+                _ if late(slot) > max_lateness => Decision::Skip(format!("too late: {}", minutes(slot))),
+                _ => Decision::Run,
             };
-            (*slot, turn)
+            (*slot, decision)
         })
         .collect()
 }
@@ -192,7 +166,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn told(slots: &[Slot]) -> Vec<(String, String)> {
+    fn texts(slots: &[Slot]) -> Vec<(String, String)> {
         slots.iter().map(|slot| (Slot::text(slot.local), Slot::text(slot.due))).collect()
     }
 
@@ -201,73 +175,80 @@ mod tests {
     }
 
     #[test]
-    fn a_night_in_tokyo() {
+    fn returns_a_slot_per_night_in_tokyo() {
         let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         assert_eq!(nights.due(at("2026-12-01T01:30:00"), at("2026-12-01T16:29:59")), []);
         let slots = nights.due(at("2026-12-01T01:30:00"), at("2026-12-01T16:30:00"));
-        assert_eq!(told(&slots), pairs(&[("2026-12-02T01:30:00", "2026-12-01T16:30:00")]));
+        assert_eq!(texts(&slots), pairs(&[("2026-12-02T01:30:00", "2026-12-01T16:30:00")]));
         assert_eq!(nights.next(at("2026-12-02T01:30:00")).unwrap().due, at("2026-12-02T16:30:00"));
     }
 
     #[test]
-    fn where_clocks_are_put_back_a_slot_comes_once() {
+    fn returns_a_slot_once_where_clocks_go_back() {
         // 1 November 2026, New York: 02:00 EDT becomes 01:00 EST.
         let nights = CronSchedule::new("0 30 1 * * *", "America/New_York").unwrap();
         let slots = nights.due(at("2026-10-31T12:00:00"), at("2026-11-02T12:00:00"));
         let expected =
             [("2026-11-01T01:30:00", "2026-11-01T05:30:00"), ("2026-11-02T01:30:00", "2026-11-02T06:30:00")];
-        assert_eq!(told(&slots), pairs(&expected));
+        assert_eq!(texts(&slots), pairs(&expected));
     }
 
     #[test]
-    fn where_clocks_are_put_forward_no_night_is_lost() {
+    fn returns_every_slot_where_clocks_go_forward() {
         // 8 March 2026, New York: 02:00 EST becomes 03:00 EDT, so 02:30 never is.
         let nights = CronSchedule::new("0 30 2 * * *", "America/New_York").unwrap();
         let slots = nights.due(at("2026-03-07T12:00:00"), at("2026-03-08T12:00:00"));
-        assert_eq!(told(&slots), pairs(&[("2026-03-08T02:30:00", "2026-03-08T07:00:00")]));
-        // Of several, each is due before those behind it.
+        assert_eq!(texts(&slots), pairs(&[("2026-03-08T02:30:00", "2026-03-08T07:00:00")]));
+        // Of several, each is due before the next.
         let often = CronSchedule::new("0 0,30 2,3 * * *", "America/New_York").unwrap();
-        assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:00:00"))).len(), 3);
-        assert_eq!(told(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:30:00"))).len(), 4);
+        assert_eq!(texts(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:00:00"))).len(), 3);
+        assert_eq!(texts(&often.due(at("2026-03-08T00:00:00"), at("2026-03-08T07:30:00"))).len(), 4);
     }
 
     #[test]
-    fn three_missed_nights() {
+    fn decides_about_missed_runs() {
         let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         // Down from the 1st; up again on the 4th at 09:00 in Tokyo.
         let now = at("2026-12-04T00:00:00");
         let slots = nights.due(at("2026-12-01T01:30:00"), now);
-        let run = |misfire, hours| -> Vec<bool> {
-            turns(&slots, now, misfire, TimeDelta::hours(hours))
+        let run = |missed, hours| -> Vec<bool> {
+            decide(&slots, now, missed, TimeDelta::hours(hours))
                 .into_iter()
-                .map(|(_, turn)| turn == Turn::Run)
+                .map(|(_, decision)| decision == Decision::Run)
                 .collect()
         };
-        assert_eq!(run(Misfire::Once, 12), [false, false, true]);
-        assert_eq!(run(Misfire::Once, 1), [false, false, false]);
-        assert_eq!(run(Misfire::Skip, 12), [false, false, false]);
-        assert_eq!(run(Misfire::All, 24 * 7), [true, true, true]);
-        assert_eq!(run(Misfire::All, 36), [false, true, true]);
-        let on_time = |misfire| {
-            turns(&slots[2..], slots[2].due + TimeDelta::seconds(1), misfire, TimeDelta::hours(1)).remove(0).1
+        assert_eq!(run(MissedRun::Once, 12), [false, false, true]);
+        assert_eq!(run(MissedRun::Once, 1), [false, false, false]);
+        assert_eq!(run(MissedRun::Skip, 12), [false, false, false]);
+        assert_eq!(run(MissedRun::All, 24 * 7), [true, true, true]);
+        assert_eq!(run(MissedRun::All, 36), [false, true, true]);
+        let on_time = |missed| {
+            decide(&slots[2..], slots[2].due + TimeDelta::seconds(1), missed, TimeDelta::hours(1)).remove(0).1
         };
-        for misfire in [Misfire::Once, Misfire::Skip, Misfire::All] {
-            assert_eq!(on_time(misfire), Turn::Run);
+        for missed in [MissedRun::Once, MissedRun::Skip, MissedRun::All] {
+            assert_eq!(on_time(missed), Decision::Run);
         }
     }
 
     #[test]
-    fn what_is_wrong_is_told() {
-        assert!(
-            CronSchedule::new("30 1 * * *", "Asia/Tokyo").unwrap_err().to_string().contains("seconds first")
-        );
+    fn rejects_wrong_expressions_and_zones() {
+        for expression in ["30 1 * * *", "0 30 1 * * * 2026", "never", ""] {
+            let problem = CronSchedule::new(expression, "Asia/Tokyo").unwrap_err().to_string();
+            assert!(problem.contains("six fields, seconds first"), "{problem}");
+        }
         assert!(CronSchedule::new("0 30 1 * * *", "Tokyo").unwrap_err().to_string().contains("Asia/Tokyo"));
     }
 
+    #[test]
+    fn returns_the_next_moment_of_a_zone() {
+        let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
+        assert_eq!(nights.next_moment(at("2026-03-31T12:00:00")), Some(at("2026-03-31T16:30:00")));
+    }
+
     proptest! {
-        /// However the clock jumps: slots are given out once, those of all moments up to the latest it ever showed.
+        /// However the clock jumps: every slot up to the latest time it showed is returned, and once.
         #[test]
-        fn no_slot_twice_and_none_lost(
+        fn returns_every_slot_once(
             zone in prop::sample::select(vec!["Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"]),
             start in 0_i64..3_000,
             steps in prop::collection::vec(-50_i64..80, 1..40),
@@ -280,7 +261,7 @@ mod tests {
             for step in steps {
                 now += TimeDelta::minutes(step * 37);
                 latest = latest.max(now);
-                // As the program does: behind the last slot given out that the clock has passed.
+                // As the driver does: after the last returned slot that the clock has passed.
                 let after = given.range(..=table.local(now)).next_back().copied().unwrap_or(since);
                 for slot in table.due(after, now) {
                     given.insert(slot.local);

@@ -386,6 +386,11 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
     .map_err(reading("runs"))
 }
 
+/// Counts all runs.
+pub fn count(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => job_run::table.count().get_result(c)).map_err(reading("runs"))
+}
+
 /// Reads a page of the runs, the latest first.
 pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<Run>, DbError> {
     match_connection!(connection, c => {

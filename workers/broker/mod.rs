@@ -242,6 +242,9 @@ pub enum BrokerError {
         operation: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The broker refused the login, or denied a permission (AMQP 403); the problem is its own text.
+    #[error("cannot {operation}: the broker denied it: {problem}")]
+    Denied { operation: String, problem: String },
     /// A queue or exchange exists with other settings (AMQP 406), or is missing.
     #[error("topology differs: {0}")]
     Topology(String),
@@ -258,6 +261,13 @@ pub enum BrokerError {
     Closed,
 }
 
+impl BrokerError {
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+}
+
+/// A message broker.
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Whether its messages are lost when this process ends.
     fn in_process(&self) -> bool {

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::{
     Error,
-    embedded::Embedded,
     moment::{shown, utc},
     print, print_json, printable,
     selection::{AuditArgs, Database, DatabaseArgs, Page, short},
@@ -23,6 +22,7 @@ use crate::{
     dead_letters,
     pipeline::stage::Item,
     telemetry::Traceparent,
+    worker::Embedded,
 };
 
 /// The ledger of mails: what is in doubt or was refused, and what is to become of it
@@ -308,7 +308,7 @@ impl Way {
         if let Some(out) = out {
             return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
         }
-        let queue = shared::queue(config)?.queue();
+        let queue = shared::queue(config)?.broker();
         match queue.publisher().await {
             Ok(publisher) => Ok(Self::Workers(queue, publisher)),
             Err(error) => {

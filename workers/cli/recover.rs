@@ -78,7 +78,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             .ask(move |db| audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))]))
             .await?;
         let published = publish(&queue, messages).await;
-        queue.queue().close().await;
+        queue.broker().close().await;
         published
             .map_err(|error| Error::unavailable(error).hint("what was queued does no harm; run it again"))?;
     }
@@ -108,7 +108,7 @@ fn by_stage(messages: &[Outgoing]) -> BTreeMap<&'static str, usize> {
 }
 
 async fn publish(queue: &app::BrokerClient, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
-    let mut publisher = queue.queue().publisher().await?;
+    let mut publisher = queue.broker().publisher().await?;
     for chunk in messages.chunks(CHUNK) {
         publisher.publish(chunk.to_vec()).await?;
     }

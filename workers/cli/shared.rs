@@ -12,7 +12,7 @@ pub(super) const IN_PROCESS: &str = "broker.url is memory: no worker would get t
 
 /// The queue; one that only this process can use is refused, before anything is changed.
 pub(super) fn queue(config: &Config) -> Result<BrokerClient, Error> {
-    let queue = app::broker(config, stages::NAMES)?;
+    let queue = app::broker_client(config, stages::NAMES)?;
     if queue.in_process() {
         return Err(Error::invalid(IN_PROCESS)
             .hint("set HOSHO__BROKER__URL=amqp://…, or name the folder of `hosho process` with --out"));

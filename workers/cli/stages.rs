@@ -200,12 +200,12 @@ const UNFINISHED: i64 = 5_000;
 async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
     let told = database.ask(move |db| tell_from(db, now)).await?;
-    let queue = app::broker(config, NAMES)?;
+    let queue = app::broker_client(config, NAMES)?;
     let depths = if queue.in_process() {
         Err(shared::IN_PROCESS.to_owned())
     } else {
-        let depths = queue.queue().depths().await.map_err(|error| chain(&error));
-        queue.queue().close().await;
+        let depths = queue.broker().depths().await.map_err(|error| chain(&error));
+        queue.broker().close().await;
         depths
     };
     let report = report(&told, &depths, &config.broker.prefix, now);

@@ -1,9 +1,9 @@
 //! Configuration: `config/default.toml` (built in) < file < environment, checked as a whole before anything is opened.
 //!
-//! The types mirror `config/default.toml`, which is the manual: a test fails when a key is missing there. An unknown
-//! key is an error, because a mistyped key that silently keeps its default is found at the worst of times.
-//! Secrets have a type of their own that prints as `***`.
+//! The types mirror `config/default.toml`, which is the manual: a test fails when a key is missing there. An unknown key
+//! is an error: a mistyped key would silently keep its default. Secrets have a type of their own that prints as `***`.
 
+mod problem;
 mod sections;
 
 use std::{
@@ -18,62 +18,35 @@ pub use sections::*;
 use crate::{
     broker::RetryDelay,
     mail,
-    schedule::{self, Cron, CronSchedule},
+    schedule::CronSchedule,
     secret::{Secret, SecretUrl},
 };
 
 /// The manual, and the lowest layer.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
-/// Says what is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A layer cannot be read, a key is unknown, or a value has the wrong type.
-    #[error("configuration is not valid")]
-    Layers {
-        /// Which key of which layer, and why.
-        source: ::config::ConfigError,
-    },
-    /// The configuration file cannot be read.
     #[error("cannot read the configuration file {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The configuration file is not TOML.
+    File { path: PathBuf, source: std::io::Error },
+    /// Not TOML; the line counts from 1.
     #[error("{}:{line}: {problem}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong there.
-        problem: String,
-    },
-    /// A value is well-formed and still wrong.
+    Syntax { path: PathBuf, line: usize, problem: String },
+    /// An unknown key, a wrong type or a wrong value.
     #[error("configuration: {key}: {problem}")]
     Value {
-        /// The key, such as `work.retry_seconds`.
-        key: &'static str,
-        /// What is wrong and what would be right.
+        /// Such as `work.retry_seconds`.
+        key: String,
+        /// With the right values.
         problem: String,
     },
-    /// A file named by a `*_file` key cannot be read.
+    /// Of a `*_file` key.
     #[error("configuration: {key}: cannot read {}", path.display())]
-    SecretFile {
-        /// The key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    SecretFile { key: &'static str, path: PathBuf, source: std::io::Error },
 }
 
 impl Config {
-    /// Reads all layers. `file` is that of `--config`; `overrides` (key, value) are those of other command-line options.
+    /// Reads all layers: `file` of `--config`, and `overrides` (key, value) of other command-line options.
     pub fn load(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
         Self::from_layers(file, environment(), overrides)
     }
@@ -83,7 +56,7 @@ impl Config {
         environment: Environment,
         overrides: &[(&str, String)],
     ) -> Result<Self, ConfigError> {
-        let layers = |source| ConfigError::Layers { source };
+        let layers = |error: ::config::ConfigError| problem::of(&error);
         let mut builder = Layers::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
         if let Some(file) = file {
             builder = builder.add_source(File::from_str(&read(file)?, FileFormat::Toml));
@@ -98,9 +71,8 @@ impl Config {
         Ok(config)
     }
 
-    /// The retry ladder.
-    pub fn rungs(&self) -> Vec<RetryDelay> {
-        self.work.retry_seconds.iter().filter_map(|seconds| rung(*seconds)).collect()
+    pub fn retry_delays(&self) -> Vec<RetryDelay> {
+        self.work.retry_seconds.iter().filter_map(|seconds| retry_delay(*seconds)).collect()
     }
 
     fn read_secret_files(&mut self) -> Result<(), ConfigError> {
@@ -117,7 +89,9 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.to_owned() });
+        let wrong = |key: &str, problem: &str| {
+            Err(ConfigError::Value { key: key.to_owned(), problem: problem.to_owned() })
+        };
         if self.work.batch == 0 {
             return wrong("work.batch", "must be at least 1");
         }
@@ -127,7 +101,7 @@ impl Config {
         if !(1..=900).contains(&self.work.hold_seconds) {
             return wrong(
                 "work.hold_seconds",
-                "must be from 1 to 900: RabbitMQ takes a batch away that is kept for half an hour",
+                "must be from 1 to 900: RabbitMQ redelivers a batch that is held for half an hour",
             );
         }
         if self.database.connections == 0 {
@@ -136,17 +110,22 @@ impl Config {
         if self.mail.connections == 0 {
             return wrong("mail.connections", "must be at least 1");
         }
-        if let Some(seconds) = self.work.retry_seconds.iter().find(|seconds| rung(**seconds).is_none()) {
+        if let Some(seconds) = self.work.retry_seconds.iter().find(|seconds| retry_delay(**seconds).is_none())
+        {
             return wrong(
                 "work.retry_seconds",
-                &format!("{seconds} is not a rung; use 1 3 8 20 45 120 300 720 1800 or 3600"),
+                &format!("{seconds} is not a retry delay; use 1 3 8 20 45 120 300 720 1800 or 3600"),
             );
         }
-        if let Err(problem) = CronSchedule::new(&self.schedule.reissue, "UTC") {
-            return wrong("schedule.reissue", &problem.to_string());
-        }
-        if let Err(problem) = schedule::zone(&self.schedule.zone) {
-            return wrong("schedule.zone", &problem.to_string());
+        for (key, expression, zone) in [
+            ("schedule.zone", "0 0 0 * * *", self.schedule.zone.as_str()),
+            ("schedule.reissue", &self.schedule.reissue, "UTC"),
+            ("schedule.resend", &self.schedule.resend, "UTC"),
+            ("schedule.recover", &self.schedule.recover, "UTC"),
+        ] {
+            if let Err(problem) = CronSchedule::new(expression, zone) {
+                return wrong(key, &problem.to_string());
+            }
         }
         if self.batch.rate == 0 || self.batch.in_flight == 0 {
             return wrong("batch.rate", "batch.rate and batch.in_flight must be at least 1");
@@ -156,13 +135,6 @@ impl Config {
         }
         if let Some(place) = self.batch.report_to.iter().position(|address| !mail::is_mail_address(address)) {
             return wrong("batch.report_to", &format!("entry {} is not a mail address", place + 1));
-        }
-        for (key, expression) in
-            [("schedule.resend", &self.schedule.resend), ("schedule.recover", &self.schedule.recover)]
-        {
-            if let Err(problem) = expression.parse::<Cron>() {
-                return wrong(key, &problem);
-            }
         }
         if !mail::is_mail_address(&self.mail.from_address) || !self.mail.from_address.is_ascii() {
             return wrong(
@@ -187,17 +159,17 @@ impl Config {
     }
 }
 
-/// Variables are text and stay text until a setting's type asks for something else: a password `007` is not a number.
-/// An empty one is a value left out, as a process supervisor writes it.
+/// Variables are text, converted by the type of the setting only: a password `007` is not a number. An empty variable is
+/// unset, as a process supervisor writes it.
 fn environment() -> Environment {
     Environment::with_prefix("HOSHO").prefix_separator("__").separator("__").ignore_empty(true)
 }
 
-fn rung(seconds: u64) -> Option<RetryDelay> {
-    RetryDelay::ALL.into_iter().find(|rung| rung.delay() == Duration::from_secs(seconds))
+fn retry_delay(seconds: u64) -> Option<RetryDelay> {
+    RetryDelay::ALL.into_iter().find(|retry| retry.delay() == Duration::from_secs(seconds))
 }
 
-/// Reads a configuration file. A mistake in its syntax is told by its place: the text around it may be a password.
+/// Reads a configuration file. A syntax error names its line only: the text around it may be a password.
 fn read(file: &Path) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::File { path: file.to_owned(), source })?;
@@ -239,25 +211,25 @@ mod tests {
     }
 
     #[test]
-    fn the_manual_is_complete_and_valid() {
+    fn documents_every_setting_in_the_manual() {
         let config = load("", &[]).unwrap();
         assert_eq!(
-            config.rungs(),
+            config.retry_delays(),
             [RetryDelay::S3, RetryDelay::S20, RetryDelay::M2, RetryDelay::M12, RetryDelay::M60]
         );
         let keys = serde_json::to_value(&config).unwrap();
         for (section, values) in keys.as_object().unwrap() {
             for key in values.as_object().unwrap().keys() {
-                let told = DEFAULT
+                let is_documented = DEFAULT
                     .lines()
                     .any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
-                assert!(told, "config/default.toml does not tell of {section}.{key}");
+                assert!(is_documented, "config/default.toml lacks {section}.{key}");
             }
         }
     }
 
     #[test]
-    fn environment_wins_over_file_over_default() {
+    fn prefers_environment_to_file_to_default() {
         let config =
             load("[mail]\nhost = \"file\"\nport = 26\n", &[("HOSHO__MAIL__HOST", "environment")]).unwrap();
         assert_eq!(
@@ -267,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_text_until_its_setting_says_otherwise() {
+    fn converts_variables_by_the_type_of_the_setting() {
         let variables = [
             ("HOSHO__MAIL__USER", "1e3"),
             ("HOSHO__MAIL__PASSWORD", "007"),
@@ -291,28 +263,69 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_refuses_to_start() {
-        assert!(load("[mail]\nhots = \"x\"\n", &[]).unwrap_err().contains("hots"));
+    fn rejects_unknown_keys() {
+        let problem = load("[mail]\nhots = \"x\"\n", &[]).unwrap_err();
+        assert!(problem.contains("mail.hots: unknown key; use one of transport, folder, "), "{problem}");
         assert!(load("", &[("HOSHO__MAIL__HOTS", "x")]).unwrap_err().contains("hots"));
     }
 
     #[test]
-    fn a_wrong_value_names_its_key() {
+    fn names_the_key_of_a_wrong_value() {
         assert!(
             load("[work]\nretry_seconds = [4]\n", &[])
                 .unwrap_err()
-                .contains("work.retry_seconds: 4 is not a rung")
+                .contains("work.retry_seconds: 4 is not a retry delay")
         );
         assert!(load("[work]\nhold_seconds = 1800\n", &[]).unwrap_err().contains("work.hold_seconds"));
         assert!(load("[schedule]\nresend = \"never\"\n", &[]).unwrap_err().contains("schedule.resend"));
         assert!(load("[mail]\nuser = \"u\"\n", &[]).unwrap_err().contains("mail.user"));
-        assert!(load("[mail]\nfrom_address = \"nobody\"\n", &[]).unwrap_err().contains("mail.from_address"));
+        assert!(load("[mail]\nfrom_address = \"unknown\"\n", &[]).unwrap_err().contains("mail.from_address"));
         let short = "[mail]\ntransport = \"smtp\"\n[work]\nmail_orphan_seconds = 320\n";
         assert!(load(short, &[]).unwrap_err().contains("work.mail_orphan_seconds"));
     }
 
     #[test]
-    fn secrets_are_never_printed() {
+    fn lists_the_allowed_values() {
+        for (section, problem) in [
+            (
+                "[mail]\nsecurity = \"ssl\"",
+                "mail.security: \"ssl\" is not allowed; use none, starttls or tls",
+            ),
+            (
+                "[mail]\ntransport = \"pigeon\"",
+                "mail.transport: \"pigeon\" is not allowed; use folder or smtp",
+            ),
+            ("[log]\nformat = \"xml\"", "log.format: \"xml\" is not allowed; use text or json"),
+            (
+                "[schedule]\nreissue_misfire = \"x\"",
+                "schedule.reissue_misfire: \"x\" is not allowed; use once, skip or all",
+            ),
+            ("[mail]\nport = \"smtp\"", "mail.port: \"smtp\" is not allowed; use a whole number"),
+            ("[mail]\nport = 70000", "mail.port: 70000 is not allowed; use a whole number from 0 to 65535"),
+            (
+                "[mail]\nattach_notice = \"maybe\"",
+                "mail.attach_notice: \"maybe\" is not allowed; use true or false",
+            ),
+            (
+                "[mail]\ntimeout_seconds = \"1m\"",
+                "mail.timeout_seconds: \"1m\" is not allowed; use a whole number of seconds",
+            ),
+            (
+                "[work]\nretry_seconds = \"1,x\"",
+                "work.retry_seconds: \"x\" is not allowed; use a list of whole numbers",
+            ),
+            (
+                "[schedule]\nzone = \"JST\"",
+                "schedule.zone: \"JST\" is not a time zone; use a name such as Asia/Tokyo",
+            ),
+            ("[registry]\nurl = \"x\"", "registry.url: must be an http:// or https:// URL"),
+        ] {
+            assert_eq!(load(section, &[]).unwrap_err(), format!("configuration: {problem}"));
+        }
+    }
+
+    #[test]
+    fn masks_secrets() {
         let config = load(
             "[database]\nurl = \"postgres://u:hunter2@h/d?sslpassword=hunter2\"\n[mail]\nuser = \"u\"\npassword = \"hunter2\"\n[broker]\nurl = \"amqp://u:hunter2@h/v\"\n",
             &[],
@@ -324,13 +337,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_of_syntax_is_told_by_its_place_alone() {
+    fn reports_syntax_errors_by_line_only() {
         let problem = load("[mail]\nuser = \"u\"\npassword = \"hunter2\n", &[]).unwrap_err();
         assert!(problem.contains("hosho.toml:3: ") && !problem.contains("hunter2"), "{problem}");
     }
 
     #[test]
-    fn a_secret_file_is_read_without_its_line_end() {
+    fn strips_the_line_end_of_secret_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("password");
         std::fs::write(&path, "hunter2\n").unwrap();

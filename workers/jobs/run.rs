@@ -19,7 +19,7 @@ use hosho_schema::{
 use tracing::warn;
 
 use super::run_report;
-use crate::schedule::{CronSchedule, Misfire, Slot, Turn, turns};
+use crate::schedule::{CronSchedule, Decision, MissedRun, Slot, decide};
 use crate::{
     audit::Operation,
     broker::{Destination, Envelope, History, Lane, Outgoing},
@@ -37,7 +37,7 @@ pub struct Settings {
     /// When the night is.
     pub timetable: CronSchedule,
     /// What becomes of missed nights.
-    pub misfire: Misfire,
+    pub misfire: MissedRun,
     /// Not later than this.
     pub max_lateness: TimeDelta,
     /// Guarantees a second, unless a run says otherwise.
@@ -52,7 +52,7 @@ pub struct Settings {
 
 impl Settings {
     /// From the configuration, which was checked.
-    pub fn new(config: &config::Config) -> Result<Self, crate::schedule::TimetableError> {
+    pub fn new(config: &config::Config) -> Result<Self, crate::schedule::ScheduleError> {
         let seconds =
             |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
         Ok(Self {
@@ -128,10 +128,10 @@ pub fn turn(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<O
     };
     let due = settings.timetable.due(last, now);
     let mut operation = Operation::new(clock, "batch.start", "schedule", "the schedule");
-    for (slot, turn) in turns(&due, now, settings.misfire, settings.max_lateness) {
-        match turn {
-            Turn::Skip(note) => skip(db, &operation, settings, slot, &note)?,
-            Turn::Run => {
+    for (slot, decision) in decide(&due, now, settings.misfire, settings.max_lateness) {
+        match decision {
+            Decision::Skip(note) => skip(db, &operation, settings, slot, &note)?,
+            Decision::Run => {
                 let order =
                     Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };
                 operation.id = ids::operation(&operation.id, "slot", &Slot::text(slot.local));

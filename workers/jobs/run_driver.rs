@@ -389,8 +389,9 @@ impl RunDriver {
                 continue;
             }
             let of = run.clone();
-            let text = self.database(move |db| run_report::write(db, &of)).await?;
-            if let Err(problem) = run_report::deliver(&self.settings.report, &self.post, &run, &text).await {
+            let report = self.database(move |db| run_report::write(db, &of)).await?;
+            if let Err(problem) = run_report::deliver(&self.settings.report, &self.post, &run, &report).await
+            {
                 warn!(
                     job = JOB,
                     run.id = run.id,

@@ -1,4 +1,4 @@
-//! The morning report of a run: what was re-issued, what failed and why, how long it took. For operators, in English.
+//! The report of a run for operators: re-issued and failed guarantees, reasons and duration.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -16,45 +16,58 @@ use crate::{
     mail::{MailMessage, delivery::MailDelivery},
 };
 
-/// Failures named one by one at most.
-const NAMED: i64 = 100;
+/// Failures listed at most.
+const FAILED: i64 = 100;
 
-/// Where reports go.
+/// Destinations of reports.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
-    /// A folder, as files.
     pub folder: Option<PathBuf>,
     /// Mail addresses.
     pub to: Vec<String>,
 }
 
-/// Writes the report of a run.
-pub fn write(db: &mut Connection, run: &Run) -> Result<String, DbError> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Such as `hosho re-issue of 2026-12-02 01:30 JST: 3 of 120 failed`.
+    pub subject: String,
+    pub text: String,
+}
+
+pub fn write(db: &mut Connection, run: &Run) -> Result<Report, DbError> {
     let counts = run_item::counts(db, &run.id)?;
-    let failed = run_item::failed(db, &run.id, NAMED)?;
-    Ok(text(run, &counts, &failed))
+    let failed = run_item::failed(db, &run.id, FAILED)?;
+    Ok(Report { subject: subject(run, &counts), text: text(run, &counts, &failed) })
 }
 
-/// What a run is called.
-pub(super) fn name(run: &Run) -> String {
-    run.scheduled_for
-        .clone()
-        .unwrap_or_else(|| run.created_at.format("by-hand-%Y-%m-%dT%H:%M:%S").to_string())
+fn subject(run: &Run, counts: &Counts) -> String {
+    let total = counts.done + counts.failed + counts.queued;
+    let result = match run.state {
+        State::Complete => format!("complete, {total} guarantees"),
+        State::CompleteWithFailures => format!("{} of {total} failed", counts.failed),
+        state => format!("{}, {} of {total} failed", state_text(state), counts.failed),
+    };
+    let origin = if run.scheduled_for.is_some() { "" } else { " by hand" };
+    format!("hosho re-issue{origin} of {} JST: {result}", in_tokyo(run.created_at).format("%Y-%m-%d %H:%M"))
 }
 
-fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
-    let mut text = String::new();
-    let time = |at| in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string();
-    let state = match run.state {
+fn state_text(state: State) -> &'static str {
+    match state {
         State::Complete => "complete",
         State::CompleteWithFailures => "complete with failures",
         State::Cancelled => "cancelled",
         State::Skipped => "skipped",
         State::Running => "running",
         State::Paused => "paused",
-    };
+    }
+}
+
+fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
+    let mut text = String::new();
+    let time = |at| in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string();
+    let origin = run.scheduled_for.as_deref().unwrap_or("by hand");
     // Writing to a text cannot fail.
-    let _ = writeln!(text, "Re-issue {}: {state}\n", name(run));
+    let _ = writeln!(text, "Re-issue {origin}: {}\n", state_text(run.state));
     let _ = writeln!(text, "Run       {}", run.id);
     let _ = writeln!(text, "Reason    {} ({})", run.reason, run.actor);
     let _ = writeln!(text, "Began     {} (Asia/Tokyo)", time(run.created_at));
@@ -71,7 +84,7 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
         );
     }
     if run.takeovers > 1 {
-        let _ = writeln!(text, "Taken over {} times from workers that were gone", run.takeovers - 1);
+        let _ = writeln!(text, "Taken over {} times from workers that ended", run.takeovers - 1);
     }
     if let Some(note) = &run.note {
         let _ = writeln!(text, "Note      {note}");
@@ -91,9 +104,9 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     for one in failed {
         by_cause.entry((&one.stage, &one.code)).or_default().push(one);
     }
-    let _ = writeln!(text, "\nWhat failed, and what to do");
+    let _ = writeln!(text, "\nFailures and what to do");
     for ((stage, code), all) in by_cause {
-        let advice = Reason::of_code(code).map_or("look at the messages", Reason::advice);
+        let advice = Reason::of_code(code).map_or("inspect the messages", Reason::advice);
         let _ = writeln!(text, "\n{code} in {stage}: {} guarantees\n  {advice}", all.len());
         for one in all {
             let _ = writeln!(
@@ -112,17 +125,17 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     text
 }
 
-/// Delivers a report: the file, then the mails. Says what went wrong; what could be delivered was.
+/// Delivers a report as a file, then as mails. An error lists all failed deliveries; the others succeeded.
 pub async fn deliver(
     addresses: &Addresses,
     post: &MailDelivery,
     run: &Run,
-    text: &str,
+    report: &Report,
 ) -> Result<(), String> {
     let mut problems = Vec::new();
     if let Some(folder) = &addresses.folder {
-        let file = folder.join(format!("{}-{}.txt", run.job, name(run).replace(':', "")));
-        let (folder, text) = (folder.clone(), text.to_owned());
+        let file = folder.join(format!("{}-{}.txt", run.job, run.created_at.format("%Y%m%dT%H%M%SZ")));
+        let (folder, text) = (folder.clone(), report.text.clone());
         let written = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, text))
         })
@@ -135,22 +148,21 @@ pub async fn deliver(
     }
     for (place, to) in addresses.to.iter().enumerate() {
         let domain = post.from.address.expose().rsplit('@').next().unwrap_or_default().to_owned();
-        let state = if run.state == State::Complete { "complete" } else { "look at it" };
-        let letter = MailMessage {
+        let message = MailMessage {
             message_id: format!("report-{}-{place}@{domain}", run.id),
             date: run.finished_at.unwrap_or(run.created_at),
             from: post.from.clone(),
             to: to.as_str().into(),
-            subject: format!("hosho re-issue {}: {state}", name(run)),
-            text: text.to_owned(),
+            subject: report.subject.clone(),
+            text: report.text.clone(),
             html: format!(
                 "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"></head><body><pre>{}</pre></body></html>",
-                escaped(text)
+                escaped(&report.text)
             ),
             attachments: Vec::new(),
             trace_id: None,
         };
-        if let Err(error) = post.mailer.send(&letter).await {
+        if let Err(error) = post.mailer.send(&message).await {
             problems.push(format!("the mail to entry {} of batch.report_to: {}", place + 1, chain(&error)));
         }
     }

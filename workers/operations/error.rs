@@ -7,14 +7,16 @@ use serde::Serialize;
 
 use crate::{
     app::AppError,
+    broker::BrokerError,
     dead_letters::{EditError, OperationError},
+    worker::WorkerError,
 };
 
 /// The kind of an error: exit code, JSON code, and later HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// There is no such guarantee, message, run …
+    /// No such guarantee, message or run.
     NotFound,
     /// The state of the subject does not allow it; nothing was changed.
     Conflict,
@@ -113,7 +115,11 @@ impl From<AppError> for Error {
             AppError::Configuration { .. } => Self::configuration(error)
                 .hint("correct it, then run `hosho config check`; for templates, `hosho templates check`"),
             AppError::Unavailable { .. } => Self::unavailable(error)
-                .hint("`hosho config show` prints where it was looked for; try again when it is there"),
+                .hint("`hosho config show` prints its address; try again when it is available"),
+            AppError::KeysMissing(_) => Self::configuration(error).hint(
+                "for a new installation, create it once with HOSHO__KEYS__CREATE=true; otherwise restore it from the \
+                 backup, because without it no stored authentication key can be opened",
+            ),
             AppError::Unmigrated { .. } => Self::unavailable(error).hint("run `hosho migrate`"),
         }
     }
@@ -130,13 +136,51 @@ impl From<DbError> for Error {
     }
 }
 
+impl From<BrokerError> for Error {
+    fn from(error: BrokerError) -> Self {
+        let hint = if error.is_denied() {
+            "grant the user of broker.url this permission on the virtual host, or correct broker.url"
+        } else {
+            "is broker.url right and the broker up?"
+        };
+        Self::unavailable(error).hint(hint)
+    }
+}
+
+impl From<WorkerError> for Error {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::App(error) => error.into(),
+            WorkerError::InProcess => Self::invalid(error.to_string())
+                .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"),
+            WorkerError::System(_) => Self::unavailable(error),
+            WorkerError::Paused(_) => {
+                Self::unavailable(error).hint("is database.url right and the server up?")
+            }
+            WorkerError::Schedule(_) => Self::configuration(error),
+            WorkerError::EndedEarly => {
+                Self::unavailable(error).hint("the log has the reason; start the process again")
+            }
+            WorkerError::Folder { .. } => {
+                Self::unavailable(error).hint("--out names a folder that this user may write")
+            }
+            WorkerError::Locked(_) => {
+                Self::unavailable(error).hint("wait for it to end, or choose another --out")
+            }
+            WorkerError::KeysGone(_) => {
+                Self::configuration(error).hint("restore the file, or begin in another folder with --out")
+            }
+        }
+    }
+}
+
 impl From<OperationError> for Error {
     fn from(error: OperationError) -> Self {
         match error {
             OperationError::Database(error) => error.into(),
             OperationError::Edit(error) => error.into(),
             error @ OperationError::State { .. } => {
-                Self::conflict(error).hint("`hosho failed show` tells what became of it")
+                Self::conflict(error).hint("`hosho failed show` prints its state")
             }
         }
     }

@@ -2,21 +2,21 @@
 
 use serde::Serialize;
 
-/// Which rows of a list are asked for.
+/// The requested rows of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     pub limit: i64,
-    /// Where the page begins: [`Page::next`] of the page before.
+    /// First row: [`Page::next`] of the page before.
     pub offset: i64,
 }
 
-/// Rows of a list, and whether they are all.
+/// A page of a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// How many rows there are on all pages.
+    /// Rows on all pages.
     pub total: i64,
-    /// Cursor of the next page; `null` on the last.
+    /// Offset of the next page; `null` on the last.
     pub next: Option<i64>,
 }
 

@@ -1,9 +1,11 @@
-//! What an operator edits: obligees, branches and the surety, read and checked; and what a certificate takes from them.
+//! The data that an operator edits: obligees, branches and the surety, read and checked.
 
 pub mod certificate;
 pub mod obligees;
 pub mod surety;
 mod toml_file;
+
+use std::path::PathBuf;
 
 use self::{
     obligees::Registry,
@@ -12,9 +14,11 @@ use self::{
 
 /// Obligees, branches and the surety, read and checked.
 pub struct ReferenceData {
+    /// `data.folder`; `None` for the built-in data.
+    pub folder: Option<PathBuf>,
     pub obligees: Registry,
     /// 取扱箇所.
     pub branches: Branches,
-    /// 保証会社 through time.
+    /// 保証会社 over time.
     pub sureties: Sureties,
 }

@@ -30,7 +30,7 @@ use crate::{
     pipeline::decode::decode,
     pipeline::stage::{Item, Stage, Verdicts},
     reference::ReferenceData,
-    reference::certificate::draw_up,
+    reference::certificate,
 };
 
 /// The wire name.
@@ -165,7 +165,14 @@ impl Issue {
             })?;
         let number = GuaranteeNumber::build(&outcome.application.branch, term, sequence, entry.number_suffix)
             .map_err(|error: NumberError| Fault::from_error(Reason::NumberExhausted, &error))?;
-        let content = draw_up(&self.data, &outcome.application, outcome.line, &number, 0, outcome.issued_on)?;
+        let content = certificate::build(
+            &self.data,
+            &outcome.application,
+            outcome.line,
+            &number,
+            0,
+            outcome.issued_on,
+        )?;
         Ok((number.to_string(), snapshots::canonical(&content)))
     }
 }

@@ -299,7 +299,7 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
         pool.until(mark, at);
         // A worker that was still starting has not consumed yet: it says so in other words.
         let noticed = |log: &String| {
-            log.matches("The broker failed").count() + log.matches("The broker is not ready").count()
+            log.matches("The broker failed").count() + log.matches("Broker unavailable").count()
         };
         let before: Vec<usize> = pool.logs().iter().map(noticed).collect();
         if kill == freeze {

@@ -157,7 +157,7 @@ impl WorkerPool {
     pub fn until_at_work(&mut self) {
         eventually("workers at work", self.limit, || {
             self.assert_alive();
-            self.logs().iter().all(|log| log.contains("The workers run")).then_some(())
+            self.logs().iter().all(|log| log.contains("Workers started")).then_some(())
         });
     }
 

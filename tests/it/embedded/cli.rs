@@ -318,7 +318,11 @@ fn status_finds_a_guarantee_by_every_name_it_has() {
     assert!(!["株式会社", "髙", "takasaki", "keiri"].iter().any(|name| all.contains(name)), "{all}");
 
     for unknown in ["31075-99999M", "2026-9999", "", "'; drop table guarantee; --", "%"] {
-        assert_refused(&desk.run(["status", unknown, "--out", "out"]), 1, &["nothing is known of"]);
+        assert_refused(
+            &desk.run(["status", unknown, "--out", "out"]),
+            1,
+            &["there is no application or guarantee"],
+        );
     }
 }
 

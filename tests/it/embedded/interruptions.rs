@@ -171,7 +171,7 @@ fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
 
     let answer = desk.process(&file);
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
-    assert!(answer.out.contains("pieces of work of an earlier run were taken up"), "{}", answer.out);
+    assert!(answer.out.contains("messages left by an earlier run were processed"), "{}", answer.out);
     assert_complete(&desk, &file);
 
     // A dead process leaves its database as it was in that moment: there too no key stood in the clear.
@@ -223,7 +223,8 @@ fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
         assert_eq!(status.code(), Some(1), "{}", child.output());
     }
     let told = std::fs::read_to_string(desk.path("log")).unwrap();
-    let words = "error: interrupted; what was begun is kept\n hint: run the same command again to finish what is left\n";
+    let words =
+        "error: interrupted; finished work is kept\n hint: run the same command again to finish the rest\n";
     assert_eq!(told, words.repeat(2));
     assert!(
         count(&desk, "out/documents", ".pdf") < 120 * 28 / 10,

@@ -433,7 +433,7 @@ fn what_was_altered_or_removed_is_found() {
         ),
         (
             format!("update revision set kind = 'amendment', target = null where id = '{last}'"),
-            "is not what its content says",
+            "does not match its content",
         ),
         (format!("delete from revision where id = '{last}'"), "revisions 2 to 2 were removed"),
         (
@@ -442,12 +442,12 @@ fn what_was_altered_or_removed_is_found() {
                  (select content_sha256 from revision where id = '{}') where guarantee_id = '{id}'",
                 certificate_of(1)
             ),
-            "the seal of its chain is not ours",
+            "its chain is sealed with a key that is not in keys.file",
         ),
         (format!("delete from chain_head where guarantee_id = '{id}'"), "the end of its chain was removed"),
         (
             format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"),
-            "what is said to hold is not what the chain says",
+            "the stored state of the guarantee does not match its chain",
         ),
     ] {
         super::alter(&life.desk, &statement);

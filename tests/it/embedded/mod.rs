@@ -85,7 +85,7 @@ impl CliEnv {
     /// The program, with nothing of the surrounding environment's settings.
     fn hosho(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hosho"));
-        command.args(arguments).current_dir(&self.folder);
+        command.args(arguments).current_dir(&self.folder).env("COLUMNS", "250");
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HOSHO_") {
                 command.env_remove(name);

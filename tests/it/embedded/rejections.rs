@@ -65,7 +65,7 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
         );
     }
     assert!(
-        again.out.trim_end().ends_with("Nothing was changed: all of it was known before."),
+        again.out.trim_end().ends_with("Nothing was changed: all of it was stored before."),
         "{}",
         again.out
     );

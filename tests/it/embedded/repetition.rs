@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{CliEnv, answer, applications};
 use crate::harness::test_env::example;
 
-const NOTHING: &str = "Nothing was changed: all of it was known before.";
+const NOTHING: &str = "Nothing was changed: all of it was stored before.";
 
 #[test]
 fn the_same_applications_again_change_nothing_and_it_is_said() {

@@ -133,7 +133,8 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
     }
     // Nothing of that changed anything.
     let runs = desk.run(["batch", "list", "--json", "--out", "out"]);
-    assert_eq!(serde_json::from_str::<Value>(&runs.out).unwrap(), serde_json::json!([]));
+    let none = serde_json::json!({ "items": [], "total": 0, "next": null });
+    assert_eq!(serde_json::from_str::<Value>(&runs.out).unwrap(), none);
     let mut without = desk.hosho(["reissue", "--all", "--reason", "x"]);
     without.env("HOSHO__DATABASE__URL", format!("sqlite:{}", desk.path("out/hosho.sqlite").display()));
     let told = String::from_utf8(run(without).stderr).unwrap();

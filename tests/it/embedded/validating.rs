@@ -515,7 +515,7 @@ fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
     assert_eq!((known.code, known.err.as_str()), (Some(0), ""));
     assert!(
         known.out.contains("accepted  ")
-            && known.out.ends_with("10 accepted, 0 rejected; 10 known to the database\n"),
+            && known.out.ends_with("10 accepted, 0 rejected; 10 in the database\n"),
         "{}",
         known.out
     );

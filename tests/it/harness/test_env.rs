@@ -96,6 +96,7 @@ impl TestEnv {
         ] {
             command.env(format!("HOSHO__{key}"), value);
         }
+        command.env("COLUMNS", "250");
         command
     }
 

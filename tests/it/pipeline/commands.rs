@@ -130,7 +130,7 @@ fn status_tells_stage_by_stage_where_something_stands() {
     let file = example("applications.jsonl");
     let (code, out, err) = shown(&env.run(&["status", "2026-0003"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("nothing is known of 2026-0003"), "{err}");
+    assert!(err.contains("there is no application or guarantee 2026-0003"), "{err}");
 
     env.enqueue_from_python(&file);
     env.enqueue_from_python(&example("rejected.jsonl"));

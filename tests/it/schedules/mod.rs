@@ -102,7 +102,7 @@ impl Premises {
             settings: Settings {
                 batch: u16::try_from(BATCH).unwrap(),
                 max_message_bytes: self.config.work.max_message_bytes,
-                rungs: self.config.rungs(),
+                rungs: self.config.retry_delays(),
                 hold: Duration::from_secs(self.config.work.hold_seconds),
             },
             stop: stop.clone(),

@@ -17,7 +17,7 @@ use crate::{
 const DEEP: u64 = 10_000;
 
 pub(super) async fn look(report: &mut Report, config: &Config, database_is_there: bool) {
-    let queue = match app::broker(config, NAMES) {
+    let queue = match app::broker_client(config, NAMES) {
         Ok(BrokerClient::Rabbit(rabbit)) => rabbit,
         Ok(BrokerClient::Memory(_)) => {
             report.ok("broker", "in process: nothing to look at between two runs");
@@ -37,11 +37,12 @@ async fn rabbit(report: &mut Report, rabbit: &Rabbit, config: &Config, database_
     let found = match examine(rabbit).await {
         Ok(found) => found,
         Err(error) => {
-            report.failure(
-                "broker",
-                chain(&error),
-                "bring it back, or correct broker.url: the workers connect again by themselves",
-            );
+            let advice = if error.is_denied() {
+                "grant the user of broker.url this permission on the virtual host, or correct broker.url"
+            } else {
+                "bring it back, or correct broker.url: the workers connect again by themselves"
+            };
+            report.failure("broker", chain(&error), advice);
             return;
         }
     };

@@ -76,7 +76,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
             tell_work(
                 report,
                 &told,
-                app::broker(config, stages::NAMES).is_ok_and(|queue| !queue.in_process()),
+                app::broker_client(config, stages::NAMES).is_ok_and(|queue| !queue.in_process()),
                 database.clock.now(),
             );
             Some(told)

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
 use crate::reference::obligees::Registry;
 
-/// An obligee in the list, as JSON.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     code: &'a str,

@@ -22,14 +22,14 @@ use crate::{
     reference::obligees::{self, Acceptance, Basis, OlderContracts, Problem, RegistryError},
 };
 
-/// Show the obligees and what holds for them on a day, or check their files
+/// Show the obligees and their rules on a day, or check their files
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho obligees list
-  hosho obligees show hirakawa                     what holds today (Asia/Tokyo)
-  hosho obligees show hirakawa --on 2026-04-01     what holds on a day
+  hosho obligees show hirakawa                     today (Asia/Tokyo)
+  hosho obligees show hirakawa --on 2026-04-01     on a day
   hosho obligees check                             the files in force
-  hosho obligees check ./data                      those of a folder with obligees/, before it goes into force")]
+  hosho obligees check ./data                      a folder with obligees/")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
@@ -37,26 +37,26 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Every obligee, and what it takes electronically since when
+    /// Every obligee, and since when it accepts which products electronically
     List {
         /// JSON instead of a table
         #[arg(long)]
         json: bool,
     },
-    /// Everything that holds for an obligee on a day
+    /// All rules of an obligee on a day
     Show {
-        /// Code of the obligee, as `hosho obligees list` has it
+        /// Code of the obligee, as in `hosho obligees list`
         code: String,
-        /// The day, YYYY-MM-DD; today in Tokyo unless given
+        /// The day, YYYY-MM-DD; today in Tokyo when left out
         #[arg(long, value_name = "DATE", value_parser = day)]
         on: Option<NaiveDate>,
         /// JSON instead of text
         #[arg(long)]
         json: bool,
     },
-    /// Read all files of obligees and the national limits; exit code 1 with a line per problem when one is wrong
+    /// Read all files of obligees and the national limits; exit code 1 when one is not valid
     Check {
-        /// Folder with obligees/ and perhaps national.toml; data.folder unless given
+        /// Folder with obligees/ and perhaps national.toml; data.folder when left out
         folder: Option<PathBuf>,
         /// The problems as JSON
         #[arg(long)]
@@ -64,7 +64,7 @@ enum Sub {
     },
 }
 
-/// Strict, so that a day can be read in one way only.
+/// Strict, so that a day is unambiguous.
 fn day(text: &str) -> Result<NaiveDate, String> {
     let shape = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| shape);
@@ -79,10 +79,10 @@ pub(super) fn run(args: Args, config: &Config) -> Result<ExitCode, Error> {
     }
 }
 
-/// What `check --json` tells.
+/// `check --json`.
 #[derive(Debug, Serialize)]
 struct Verdict {
-    /// How many are sound; `null` when something is wrong.
+    /// How many there are; `null` with a problem.
     obligees: Option<usize>,
     problems: Vec<ShownProblem>,
 }
@@ -108,9 +108,9 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
             ));
         }
     };
-    let wrong = !problems.is_empty();
+    let is_valid = problems.is_empty();
     let files = problems.iter().map(|problem| &problem.file).collect::<BTreeSet<_>>().len();
-    let told = format!("{} in {}", counted(problems.len(), "problem"), counted(files, "file"));
+    let summary = format!("{} in {}", counted(problems.len(), "problem"), counted(files, "file"));
     if json {
         let shown = |Problem { file, line, text }| ShownProblem { file, line, text };
         print_json(&Verdict { obligees: count, problems: problems.into_iter().map(shown).collect() })?;
@@ -121,23 +121,22 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
             print(printable(&problem.to_string()));
         }
     }
-    if wrong {
-        return Err(Error::conflict(anyhow::anyhow!(told))
+    if !is_valid {
+        return Err(Error::conflict(anyhow::anyhow!(summary))
             .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// An [`Acceptance`] as JSON.
 #[derive(Debug, Serialize)]
 struct ShownAcceptance {
     products: Vec<ProductV1>,
     kinds: Vec<WorksKindV1>,
-    /// `null`: no first day, every contract counts.
+    /// `null`: no first day, all contracts.
     from: Option<NaiveDate>,
     basis: Option<Basis>,
     older_contracts: Option<OlderContracts>,
-    /// Whether the first day has come on the day asked for.
+    /// Whether the first day is not after the given day.
     #[serde(skip_serializing_if = "Option::is_none")]
     begun: Option<bool>,
 }
@@ -156,14 +155,14 @@ impl ShownAcceptance {
     }
 }
 
-/// Products, short: `all` when none is missing.
+/// `all` when none is missing.
 fn products(products: &[ProductV1], between: &str) -> String {
     const ALL: [ProductV1; 3] =
         [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
     named(&ALL, products, wording::product, between)
 }
 
-/// Kinds of works, short: `all` when none is missing.
+/// `all` when none is missing.
 fn kinds(kinds: &[WorksKindV1], between: &str) -> String {
     const ALL: [WorksKindV1; 4] =
         [WorksKindV1::Construction, WorksKindV1::Design, WorksKindV1::Surveying, WorksKindV1::Machinery];

@@ -13,11 +13,9 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     super::{
-        Error,
-        embedded::Embedded,
-        printable, process, remark,
+        Error, printable, remark,
         selection::{Database, short},
-        shared, work,
+        shared,
     },
     Where, hold, tell,
 };
@@ -28,6 +26,7 @@ use crate::{
     config::Config,
     jobs::replay as replay_job,
     jobs::replay::{Driver, Ended},
+    worker::{self, Embedded},
 };
 
 /// Drives a replay to its end: with the workers there are, or, on a folder of `hosho process`, by working it off here.
@@ -39,9 +38,8 @@ pub(super) async fn drive(
 ) -> Result<ExitCode, Error> {
     let ended = match place.out {
         None => {
-            let (ask, stop) = watch::channel(false);
-            work::stop_on_signal(ask)?;
-            let queue = shared::queue(config)?.queue();
+            let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
+            let queue = shared::queue(config)?.broker();
             let ended = watched(
                 driver(&id, config, app::pool(config)?, Arc::clone(&queue), stop),
                 Some(place.database.clone()),
@@ -54,7 +52,7 @@ pub(super) async fn drive(
             let mut embedded = Embedded::open(out, config).await?;
             embedded.start(config, &[Lane::Live, Lane::Bulk]);
             let (pool, broker, stop) =
-                (embedded.services.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
+                (embedded.app.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
             let ended = watched(driver(&id, config, pool, broker, stop), None).await;
             // What follows from the messages is worked off too.
             embedded.until_idle().await;
@@ -101,7 +99,7 @@ fn driver(
         clock,
         id: id.to_owned(),
         name,
-        lost_after: replay_job::lost_after(&config.rungs()),
+        lost_after: replay_job::lost_after(&config.retry_delays()),
         stop,
     }
 }
@@ -133,7 +131,7 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
     let has_bar = std::io::stderr().is_terminal();
     let ended = driver
         .drive(|replay, progress| {
-            let bar = bar.get_or_insert_with(|| process::bar(replay.total.cast_unsigned(), ""));
+            let bar = bar.get_or_insert_with(|| super::super::progress_bar(replay.total.cast_unsigned(), ""));
             bar.set_position((progress.resolved + progress.failed_again).cast_unsigned());
             let counts = format!(
                 "sent {}, resolved {}, failed again {}",

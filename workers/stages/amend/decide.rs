@@ -437,7 +437,7 @@ pub fn draw_up(
 ) -> Result<snapshots::Certificate, Fault> {
     let number = GuaranteeNumber::parse(&guarantee.number)
         .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
-    reference::certificate::draw_up(data, after, 0, &number, revision, today)
+    reference::certificate::build(data, after, 0, &number, revision, today)
 }
 
 /// What makes a change impossible that is wrong in other ways too.

@@ -7,11 +7,11 @@
 
 use std::collections::HashSet;
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 use hosho_schema::{
     db::{Connection, DbError},
     ids,
-    messages::ViolationV1,
+    messages::{ApplicationV1, CalculationV1, ViolationV1},
     models::{
         application::{self, Decision, NewApplication},
         works::{self, Engaged, Engagement},
@@ -20,7 +20,54 @@ use hosho_schema::{
     snapshots,
 };
 
-use crate::domain::{application::Judged, engagement, wareki};
+use crate::{
+    domain::{
+        application::{self as rules, Judged},
+        engagement, wareki,
+    },
+    mail,
+    pdf::Fonts,
+    reference::ReferenceData,
+};
+
+/// Judges an application alone. `received_on` is a day in Tokyo.
+pub fn judge(
+    application: &ApplicationV1,
+    data: &ReferenceData,
+    fonts: &Fonts,
+    received_on: NaiveDate,
+) -> Judged {
+    let facts = rules::Facts {
+        obligees: &data.obligees,
+        branches: &data.branches,
+        received_on,
+        unprintable: &|text| fonts.missing(text),
+        mail_address: &mail::normal_mail_address,
+    };
+    rules::judge(application, &facts)
+}
+
+/// The decision about an application.
+pub struct Decided {
+    pub verdict: Result<snapshots::Application, Vec<ViolationV1>>,
+    pub calculations: Vec<CalculationV1>,
+    /// Empty for a rejected application.
+    pub engages: Vec<engagement::Engagement>,
+}
+
+/// Decides against what earlier applications engaged for the same works; `None` when its works are unreadable.
+pub fn against(mut judged: Judged, others: Option<&[engagement::Engaged]>) -> Decided {
+    let mut engages = Vec::new();
+    if let Some(others) = others {
+        judged.against(others);
+        if judged.is_kept() {
+            engages = judged.engages();
+        }
+    }
+    let (verdict, calculations) = judged.verdict();
+    let verdict = verdict.map_err(|violations| violations.into_iter().map(ViolationV1::from).collect());
+    Decided { verdict, calculations, engages }
+}
 
 /// An application judged by itself, still to be decided.
 pub struct Candidate {
@@ -88,24 +135,20 @@ fn decide(
     candidate: &Candidate,
     others: Option<(&String, &mut Vec<Engaged>)>,
 ) -> (NewApplication, Vec<Engagement>) {
-    let mut judged = candidate.judged.clone();
+    let engaged = others.as_ref().map(|(_, others)| others.iter().map(known).collect::<Vec<_>>());
+    let Decided { verdict, calculations, engages: lines } =
+        against(candidate.judged.clone(), engaged.as_deref());
     let mut engages = Vec::new();
     if let Some((works_id, others)) = others {
-        judged.against(&others.iter().map(known).collect::<Vec<_>>());
-        if judged.is_kept() {
-            engages.extend(
-                judged.engages().into_iter().map(|engagement| row_of(candidate, works_id, engagement)),
-            );
-            let new = |engagement: &Engagement| Engaged {
-                engagement: engagement.clone(),
-                source: candidate.source.clone(),
-                number: None,
-                arrived_at: None,
-            };
-            others.extend(engages.iter().map(new));
-        }
+        engages.extend(lines.into_iter().map(|line| row_of(candidate, works_id, line)));
+        let new = |engagement: &Engagement| Engaged {
+            engagement: engagement.clone(),
+            source: candidate.source.clone(),
+            number: None,
+            arrived_at: None,
+        };
+        others.extend(engages.iter().map(new));
     }
-    let (verdict, calculations) = judged.verdict();
     let decision = match verdict {
         Ok(application) => {
             let lines = application.products.len();
@@ -114,10 +157,7 @@ fn decide(
                 lines: i64::try_from(lines).unwrap_or(i64::MAX),
             }
         }
-        Err(violations) => {
-            let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
-            Decision::Rejected { violations: snapshots::canonical(&violations) }
-        }
+        Err(violations) => Decision::Rejected { violations: snapshots::canonical(&violations) },
     };
     let row = NewApplication {
         source: candidate.source.clone(),

@@ -46,7 +46,6 @@ use crate::{
     },
     fault::{Fault, Reason},
     hex::hex,
-    mail,
     pdf::Fonts,
     pipeline::decode::undecodable,
     pipeline::stage::{Item, Stage, Verdicts},
@@ -105,14 +104,8 @@ impl Validate {
     fn judge(&self, received: &Received, now: NaiveDateTime) -> Judged {
         match &received.content {
             Ok(application) => {
-                let facts = rules::Facts {
-                    obligees: &self.data.obligees,
-                    branches: &self.data.branches,
-                    received_on: wareki::in_tokyo(now).date_naive(),
-                    unprintable: &|text| self.fonts.missing(text),
-                    mail_address: &mail::normal_mail_address,
-                };
-                rules::judge(application, &facts)
+                let received_on = wareki::in_tokyo(now).date_naive();
+                decide::judge(application, &self.data, &self.fonts, received_on)
             }
             Err(misfits) => Judged::unreadable(misfits.clone()),
         }

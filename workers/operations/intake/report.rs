@@ -1,9 +1,8 @@
-//! What `hosho process` tells at the end: one row per product line, and every violation of what was rejected.
+//! The result of `hosho process`: one row per product line, and every violation of rejected applications.
 
 use std::{
     collections::{HashMap, HashSet},
     path::{Path, PathBuf},
-    process::ExitCode,
     sync::Arc,
 };
 
@@ -24,7 +23,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::super::{Error, input::Record, print, print_json, printable, table};
+use super::super::{Error, input::Record, stored_violations};
 use crate::{
     app::App,
     domain::{changes as domain_changes, violation::Violation, wording},
@@ -35,93 +34,92 @@ use crate::{
 /// Applications read from the database at a time.
 const CHUNK: usize = 1_000;
 
-/// What the database knew before the run.
-pub(super) struct Before {
+/// The ids that the database had before.
+pub struct Before {
     known: HashSet<String>,
     complete: HashSet<String>,
 }
 
-/// The result of a run.
 #[derive(Serialize)]
-pub(super) struct Report {
-    guarantees: Vec<Issued>,
-    changes: Vec<Changed>,
-    rejected: Vec<Rejected>,
-    failed: Vec<Failed>,
-    summary: Summary,
+pub struct Report {
+    pub guarantees: Vec<Issued>,
+    pub changes: Vec<Changed>,
+    pub rejected: Vec<Rejected>,
+    pub failed: Vec<Failed>,
+    pub summary: Summary,
 }
 
 #[derive(Serialize, Default)]
-struct Summary {
-    read: usize,
-    issued: usize,
-    unchanged: usize,
-    changes: usize,
-    rejected: usize,
-    failed: usize,
-    unfinished: usize,
-    /// Pieces of work an earlier run had left, taken up first.
-    resumed: usize,
-    /// Whether an application was decided that was not known before.
+pub struct Summary {
+    pub read: usize,
+    pub issued: usize,
+    pub unchanged: usize,
+    pub changes: usize,
+    pub rejected: usize,
+    pub failed: usize,
+    pub unfinished: usize,
+    /// Messages that an earlier run had left, published first.
+    pub resumed: usize,
+    /// Whether an application is new.
     #[serde(skip)]
-    fresh: bool,
+    pub fresh: bool,
 }
 
 #[derive(Serialize)]
-struct Issued {
-    source: String,
-    id: String,
-    line: i64,
-    product: ProductV1,
-    medium: MediumV1,
-    number: String,
-    revision: i64,
-    certificate: Option<PathBuf>,
-    notice: Option<PathBuf>,
-    mail: &'static str,
-    mail_file: Option<PathBuf>,
+pub struct Issued {
+    pub source: String,
+    pub id: String,
+    pub line: i64,
+    pub product: ProductV1,
+    pub medium: MediumV1,
+    pub number: String,
+    pub revision: i64,
+    pub certificate: Option<PathBuf>,
+    pub notice: Option<PathBuf>,
+    pub mail: &'static str,
+    pub mail_file: Option<PathBuf>,
     /// `issued`, `unchanged` or `unfinished`.
-    result: &'static str,
+    pub result: &'static str,
 }
 
 /// A change of a guarantee that was accepted.
 #[derive(Serialize)]
-struct Changed {
-    source: String,
-    id: String,
-    kind: &'static str,
-    number: String,
-    version: i64,
+pub struct Changed {
+    pub source: String,
+    pub id: String,
+    pub kind: &'static str,
+    pub number: String,
+    pub version: i64,
     /// `pending`, `effective`, `unchanged` or `refused`.
-    state: &'static str,
-    /// What was made of it, or is foreseen.
-    what: String,
-    certificate: Option<PathBuf>,
-    notice: Option<PathBuf>,
+    pub state: &'static str,
+    /// The revision that it made, or will make.
+    pub what: String,
+    pub certificate: Option<PathBuf>,
+    pub notice: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
-struct Rejected {
-    place: String,
-    source: String,
-    id: String,
-    violations: Vec<ViolationV1>,
+pub struct Rejected {
+    pub place: String,
+    pub source: String,
+    pub id: String,
+    pub violations: Vec<ViolationV1>,
 }
 
 #[derive(Serialize)]
-struct Failed {
-    stage: String,
-    what: String,
-    code: String,
-    text: String,
+pub struct Failed {
+    pub stage: String,
+    pub what: String,
+    pub code: String,
+    pub text: String,
     /// For `hosho failed show`.
-    message: String,
+    pub message: String,
 }
 
-/// Reads what is known of the records before anything is done.
-pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Before, Error> {
+/// Reads the stored ids of these records before they are processed.
+pub async fn known(app: &Arc<App>, records: &[Record]) -> Result<Before, Error> {
     let mut before = Before { known: HashSet::new(), complete: HashSet::new() };
-    for found in read(services, records).await?.into_values() {
+    for found in read(app, records).await?.into_values() {
         before.known.insert(found.application.id.clone());
         let certificates = found.guarantees.iter().flat_map(|guarantee| &guarantee.revisions);
         before.complete.extend(
@@ -133,13 +131,13 @@ pub(super) async fn known(services: &Arc<App>, records: &[Record]) -> Result<Bef
     Ok(before)
 }
 
-async fn read(services: &Arc<App>, records: &[Record]) -> Result<HashMap<String, ApplicationStatus>, Error> {
+async fn read(app: &Arc<App>, records: &[Record]) -> Result<HashMap<String, ApplicationStatus>, Error> {
     let ids: Vec<String> = records
         .iter()
         .filter_map(Record::identity)
         .map(|(source, id)| ids::application(&source, &id))
         .collect();
-    let found = services
+    let found = app
         .with_database("cannot read the results", move |db| {
             let mut all = HashMap::new();
             for chunk in ids.chunks(CHUNK) {
@@ -153,18 +151,18 @@ async fn read(services: &Arc<App>, records: &[Record]) -> Result<HashMap<String,
     Ok(found)
 }
 
-/// Gathers the result, and gives every PDF a name a person can find.
-pub(super) async fn gather(
-    services: &Arc<App>,
+/// Reads the result, and gives every PDF a readable name.
+pub async fn gather(
+    app: &Arc<App>,
     records: &[Record],
     before: &Before,
     began: NaiveDateTime,
     resumed: usize,
     out: &Path,
 ) -> Result<Report, Error> {
-    let found = read(services, records).await?;
-    let failures = services
-        .with_database("cannot read what failed", move |db| {
+    let found = read(app, records).await?;
+    let failures = app
+        .with_database("cannot read the failed messages", move |db| {
             let filter = Filter { since: Some(began), states: OPEN.to_vec(), ..Filter::default() };
             failed_message::list(db, &filter, i64::MAX, 0)
         })
@@ -185,7 +183,7 @@ pub(super) async fn gather(
         if validate::content_sha256(&record.payload)
             .is_some_and(|sha256| sha256 != status.application.payload_sha256)
         {
-            // The stage answered it so by event; the row, and what is told of it below, is the other application's.
+            // The row is that of the other application with this id; the stage answered by an event.
             report.rejected.push(rejected(
                 record,
                 &status.application,
@@ -198,12 +196,7 @@ pub(super) async fn gather(
         }
         report.summary.fresh |= !before.known.contains(&status.application.id);
         if status.application.status == application::Status::Rejected {
-            let violations = status
-                .application
-                .violations
-                .as_deref()
-                .and_then(|text| snapshots::read(text).ok())
-                .unwrap_or_default();
+            let violations = stored_violations(status.application.violations.as_deref());
             report.rejected.push(rejected(record, &status.application, violations));
             continue;
         }
@@ -237,7 +230,7 @@ pub(super) async fn gather(
         let waiting = status.application.lines - i64::try_from(status.guarantees.len()).unwrap_or(0);
         report.summary.unfinished += usize::try_from(waiting).unwrap_or(0);
     }
-    changes(services, records, out, &mut report).await?;
+    changes(app, records, out, &mut report).await?;
     let count = |result| report.guarantees.iter().filter(|line| line.result == result).count();
     report.summary.issued = count("issued");
     report.summary.unchanged = count("unchanged");
@@ -248,20 +241,15 @@ pub(super) async fn gather(
     Ok(report)
 }
 
-/// Tells what became of the changes among the records, and names the documents they made.
-async fn changes(
-    services: &Arc<App>,
-    records: &[Record],
-    out: &Path,
-    report: &mut Report,
-) -> Result<(), Error> {
+/// Adds the changes among the records, and gives their documents names.
+async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Report) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for record in records.iter().filter(|record| record.is_change()) {
         let Some((id, sha256)) = amend::identity(&record.payload).filter(|(id, _)| seen.insert(id.clone()))
         else {
             continue;
         };
-        let found = services
+        let found = app
             .with_database("cannot read the results", move |db| {
                 let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
                 let key = row.guarantee_id.as_deref().zip(row.revision);
@@ -281,8 +269,6 @@ async fn changes(
             })
             .await?;
         let Some((row, made)) = found else { continue };
-        let violations =
-            || row.violations.as_deref().and_then(|text| snapshots::read(text).ok()).unwrap_or_default();
         let refused = |violations| Rejected {
             place: record.place.clone(),
             source: row.source.clone(),
@@ -296,7 +282,7 @@ async fn changes(
             continue;
         }
         if matches!(row.state, change::State::Rejected | change::State::Refused) {
-            report.rejected.push(refused(violations()));
+            report.rejected.push(refused(stored_violations(row.violations.as_deref())));
             continue;
         }
         let number = row.number.clone().unwrap_or_default();
@@ -313,7 +299,7 @@ async fn changes(
             })
         };
         let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
-        let (certificate, letter, notice) =
+        let (certificate, cancellation, notice) =
             (name(Kind::Certificate)?, name(Kind::Cancellation)?, name(Kind::Notice)?);
         report.changes.push(Changed {
             source: row.source.clone(),
@@ -326,7 +312,7 @@ async fn changes(
                 .map(|made| domain_changes::name(&made.revision))
                 .or_else(foreseen)
                 .unwrap_or_default(),
-            certificate: certificate.or(letter),
+            certificate: certificate.or(cancellation),
             notice,
             number,
         });
@@ -388,7 +374,7 @@ fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Res
     Ok(Some(name))
 }
 
-/// Gives a file a second name; one that stands for another file is replaced in one step.
+/// Gives a file a second name, atomically replacing one of another file.
 fn link(file: &Path, name: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::MetadataExt;
     let stored = std::fs::metadata(file)?;
@@ -420,96 +406,8 @@ fn mail_file(out: &Path, revision: &RevisionStatus) -> Option<PathBuf> {
 }
 
 impl Report {
-    /// Prints it, and gives the exit code.
-    pub(super) fn print(&self, json: bool) -> Result<ExitCode, Error> {
-        if json {
-            print_json(self)?;
-        } else {
-            self.tell();
-        }
-        let summary = &self.summary;
-        Ok(ExitCode::from(u8::from(summary.rejected + summary.failed + summary.unfinished > 0)))
-    }
-
-    fn tell(&self) {
-        if !self.guarantees.is_empty() {
-            let mut table = table(["application", "product", "number", "notice", "mail", ""]);
-            for line in &self.guarantees {
-                let notice =
-                    line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
-                let product = format!("{} {}", wording::product(line.product), wording::medium(line.medium));
-                table.add_row([
-                    printable(&line.id),
-                    product,
-                    line.number.clone(),
-                    notice,
-                    line.mail.to_owned(),
-                    line.result.to_owned(),
-                ]);
-            }
-            print(table);
-        }
-        if !self.changes.is_empty() {
-            let mut table = table(["change", "number", "version", "what", "state", "certificate"]);
-            for line in &self.changes {
-                let certificate = line
-                    .certificate
-                    .as_ref()
-                    .map_or_else(|| "-".to_owned(), |path| path.display().to_string());
-                let state = if line.state == "pending" { "waits for the night" } else { line.state };
-                table.add_row([
-                    printable(&line.id),
-                    line.number.clone(),
-                    line.version.to_string(),
-                    line.what.clone(),
-                    state.to_owned(),
-                    certificate,
-                ]);
-            }
-            print(table);
-        }
-        for rejected in &self.rejected {
-            print(format!("\nrejected  {} ({})", printable(&rejected.id), printable(&rejected.place)));
-            for violation in &rejected.violations {
-                print(format!("  {}  {}", violation.code, printable(&violation.path)));
-                print(format!("    {}", printable(&violation.message_ja)));
-                print(format!("    {}", printable(&violation.message_en)));
-            }
-        }
-        for failed in &self.failed {
-            print(format!(
-                "\nfailed in {}  {}  {}\n  {}",
-                failed.stage,
-                printable(&failed.what),
-                failed.code,
-                printable(&failed.text)
-            ));
-        }
-        print(self.summary.line());
-    }
-}
-
-impl Summary {
-    fn line(&self) -> String {
-        use std::fmt::Write as _; // writing to a String cannot fail
-        let what = if self.changes > 0 { "messages" } else { "applications" };
-        let mut line = format!(
-            "\n{} {what} read: {} guarantees issued, {} unchanged, {} rejected, {} failed",
-            self.read, self.issued, self.unchanged, self.rejected, self.failed
-        );
-        if self.changes > 0 {
-            let _ = write!(line, ", {} changes accepted", self.changes);
-        }
-        if self.unfinished > 0 {
-            let _ = write!(line, ", {} unfinished (run again)", self.unfinished);
-        }
-        if self.resumed > 0 {
-            let _ = write!(line, "; {} pieces of work of an earlier run were taken up", self.resumed);
-        }
-        let known = self.unchanged + self.rejected > 0 && self.issued + self.unfinished + self.resumed == 0;
-        if known && !self.fresh {
-            line.push_str(". Nothing was changed: all of it was known before.");
-        }
-        line
+    /// Whether every record was accepted and finished.
+    pub fn is_good(&self) -> bool {
+        self.summary.rejected + self.summary.failed + self.summary.unfinished == 0
     }
 }

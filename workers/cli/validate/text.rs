@@ -1,24 +1,20 @@
-//! What is said to people at a terminal: a block for each application, wrapped to its width.
+//! The text of `hosho validate`: a block per application, wrapped to the terminal.
 //!
-//! A line may break wherever Japanese lets it (`icu_segmenter`, strict: no 、 or 」 begins a line), as documents do it.
-//! comfy-table was rejected here: it breaks between any two wide characters, and a message in a column is a narrow tower.
+//! Rejected: comfy-table. It breaks between any two wide characters, and a message in a column is a narrow tower.
 
 use std::borrow::Cow;
 
 use hosho_schema::messages::{BoundV1, CalculationV1, ViolationV1};
-use icu_segmenter::{
-    LineSegmenter, LineSegmenterBorrowed,
-    options::{LineBreakOptions, LineBreakStrictness},
-};
-use unicode_width::UnicodeWidthStr as _;
 
-use super::{
-    super::{input, printable},
-    report::{Checked, Verdict},
+use super::super::{printable, wrap};
+use crate::{
+    domain::violation::{Code, told::Told},
+    operations::{
+        check::{Checked, Verdict},
+        input,
+    },
 };
-use crate::domain::violation::{Code, told::Told};
 
-/// The language of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
     /// Japanese
@@ -28,7 +24,7 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// What is wrong. Where a message is no JSON, the Japanese does not say what the parser met; whoever has the file needs that too.
+    /// The Japanese text of a syntax error lacks the detail of the parser; both are given then.
     pub(super) fn message(self, violation: &ViolationV1) -> Cow<'_, str> {
         let technical = violation.code == Code::MessageNotJson.as_str();
         match self {
@@ -38,24 +34,24 @@ impl Language {
         }
     }
 
-    fn say(self, figure: &impl Told) -> String {
+    fn text(self, figure: &impl Told) -> String {
         match self {
             Self::Ja => figure.ja(),
             Self::En => figure.en(),
         }
     }
 
-    /// The sum behind an amount rule, so that it can be done again.
+    /// The calculation of an amount rule, so that the reader can repeat it.
     fn calculation(self, calculation: &CalculationV1) -> String {
         let CalculationV1 { kept, bound, percentage, .. } = calculation;
         let [amount, limit, base_amount] =
-            [calculation.amount, calculation.limit, calculation.base_amount].map(|yen| self.say(&yen));
-        let base = self.say(&calculation.base);
+            [calculation.amount, calculation.limit, calculation.base_amount].map(|yen| self.text(&yen));
+        let base = self.text(&calculation.base);
         let (ratio, unit) = (
-            calculation.ratio.map(|ratio| self.say(&ratio)),
-            calculation.rounding_unit.map(|unit| self.say(&unit)),
+            calculation.ratio.map(|ratio| self.text(&ratio)),
+            calculation.rounding_unit.map(|unit| self.text(&unit)),
         );
-        let what = self.what(calculation);
+        let what = self.amount_name(calculation);
         match self {
             Self::Ja => {
                 let rule = match (ratio, unit) {
@@ -86,8 +82,8 @@ impl Language {
         }
     }
 
-    /// What amount it is that a calculation is about.
-    fn what(self, calculation: &CalculationV1) -> &'static str {
+    /// The name of the amount.
+    fn amount_name(self, calculation: &CalculationV1) -> &'static str {
         let is_total = calculation.code == Code::AmountExceedsTotal.as_str();
         let field = calculation.path.rsplit('.').next().unwrap_or_default();
         match (self, field) {
@@ -103,29 +99,29 @@ impl Language {
     }
 }
 
-/// How blocks are written.
-pub(super) struct Words {
+/// The format of blocks.
+pub(super) struct TextFormat {
     language: Language,
     verbose: bool,
     width: usize,
 }
 
-impl Words {
+impl TextFormat {
     pub(super) fn new(language: Language, verbose: bool) -> Self {
-        Self { language, verbose, width: width() }
+        Self { language, verbose, width: wrap::width() }
     }
 
     pub(super) fn language(&self) -> Language {
         self.language
     }
 
-    /// What is said of an application: of one that is accepted nothing, unless there is something to say.
+    /// The block of an application; empty for a plain accepted one.
     pub(super) fn block(&self, checked: &Checked) -> String {
-        let speaks = self.verbose
+        let is_shown = self.verbose
             || checked.verdict == Verdict::Rejected
             || checked.repeats.is_some()
             || checked.stored;
-        if !speaks {
+        if !is_shown {
             return String::new();
         }
         let mut text = String::new();
@@ -151,7 +147,6 @@ impl Words {
         text
     }
 
-    /// Wraps a text of our own.
     pub(super) fn paragraph(&self, line: &str) -> String {
         let mut text = String::new();
         self.line(&mut text, 0, line);
@@ -160,7 +155,7 @@ impl Words {
     }
 
     fn line(&self, text: &mut String, indent: usize, line: &str) {
-        for part in wrapped(line, self.width.saturating_sub(indent)) {
+        for part in wrap::wrapped(line, self.width.saturating_sub(indent)) {
             text.extend(std::iter::repeat_n(' ', indent));
             text.push_str(part.trim_end());
             text.push('\n');
@@ -183,95 +178,16 @@ fn head(checked: &Checked) -> String {
         .repeats
         .as_ref()
         .map(|first| format!(", repeated: first in {}", place(&first.file, first.line)));
-    let stored = if checked.stored { ", known to the database" } else { "" };
+    let stored = if checked.stored { ", in the database" } else { "" };
     let place = place(&checked.file, checked.line);
     printable(&format!("{verdict}  {place}  {identity}{}{stored}", repeated.unwrap_or_default()))
 }
 
-/// `source` and `id` as they may be at most; what is longer is broken anyway.
+/// Cut at the allowed length of `source` and `id`.
 fn shortened(text: &str) -> String {
-    const MOST: usize = 64;
-    match text.char_indices().nth(MOST) {
+    const MAX: usize = 64;
+    match text.char_indices().nth(MAX) {
         None => text.to_owned(),
         Some((at, _)) => format!("{}…", &text[..at]),
-    }
-}
-
-/// Columns of the terminal; of what is no terminal, `COLUMNS` or a hundred.
-fn width() -> usize {
-    const OTHERWISE: usize = 100;
-    const LEAST: usize = 40;
-    let terminal = || {
-        terminal_size::terminal_size_of(std::io::stdout())
-            .map(|(terminal_size::Width(width), _)| usize::from(width))
-    };
-    let environment = || std::env::var("COLUMNS").ok()?.parse().ok();
-    terminal().or_else(environment).unwrap_or(OTHERWISE).max(LEAST)
-}
-
-/// Parts of a text that fit into a width of columns each.
-fn wrapped(text: &str, width: usize) -> Vec<&str> {
-    const SEGMENTER: LineSegmenterBorrowed<'static> = LineSegmenter::new_for_non_complex_scripts(options());
-    let (mut parts, mut start, mut reached) = (Vec::new(), 0, 0);
-    for end in SEGMENTER.segment_str(text).skip(1) {
-        if text[start..end].trim_end().width() > width {
-            if reached > start {
-                parts.push(&text[start..reached]);
-                start = reached;
-            }
-            // What has no place to break is broken anywhere.
-            while let Some(cut) = overflow(&text[start..end], width) {
-                parts.push(&text[start..start + cut]);
-                start += cut;
-            }
-        }
-        reached = end;
-    }
-    if start < text.len() {
-        parts.push(&text[start..]);
-    }
-    parts
-}
-
-/// Where a text must be cut to fit; `None` where it fits.
-fn overflow(text: &str, width: usize) -> Option<usize> {
-    if text.trim_end().width() <= width {
-        return None;
-    }
-    let ends = text.char_indices().map(|(at, character)| at + character.len_utf8());
-    ends.take_while(|end| text[..*end].width() <= width).last()
-}
-
-const fn options() -> LineBreakOptions<'static> {
-    let mut options = LineBreakOptions::default();
-    options.strictness = Some(LineBreakStrictness::Strict);
-    options
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_fit_and_keep_their_text() {
-        let text = "保証金額（5,000,000円、請負金額の50.0%）が上限を超えています。上限は「請負金額」の40%です。amount.exceeds_cap of <U+001B>髙﨑𠮷";
-        for width in 8..90 {
-            let parts = wrapped(text, width);
-            assert_eq!(parts.concat(), text);
-            assert!(parts.iter().all(|part| part.trim_end().width() <= width), "{width}: {parts:?}");
-        }
-        for part in wrapped(text, 30) {
-            assert!(
-                !part.starts_with(['、', '。', '」', '）']) && !part.trim_end().ends_with(['「', '（']),
-                "{part}"
-            );
-        }
-        assert_eq!(wrapped("", 10), [""; 0]);
-    }
-
-    #[test]
-    fn what_cannot_be_broken_is_cut() {
-        assert_eq!(wrapped("aaaaaaaaaa bb", 4), ["aaaa", "aaaa", "aa ", "bb"]);
-        assert_eq!(wrapped("ーーーーー", 5).concat(), "ーーーーー");
     }
 }

@@ -1,12 +1,12 @@
-//! Reads applications from files: JSON Lines, a JSON array, or JSON objects over several lines, `-` for standard input.
+//! Reads applications and changes from files: JSON Lines, a JSON array, or JSON objects over several lines.
 //!
-//! An application is handed on as it came, byte for byte: whether it is a good one is for the validate stage to say,
-//! so that a file and a queue get the same answer.
+//! A record is passed on byte for byte: only the validate stage judges it, so that a file and a queue get the same
+//! answer.
 //!
-//! A file is taken apart into [`Piece`]s, one for each application, good or broken. In a whole file a piece ends where `serde_json`
-//! says that the value ends, however it is laid out; it begins on a line of its own. Behind the first break there is nothing to go by
-//! but the layout: the next piece begins where a line begins with `{`, indented as little as any such line is. So one broken
-//! application harms no neighbour, and a file is read in a time proportional to its length, whatever is in it.
+//! A file is split into [`Piece`]s, one per application, valid or broken. In a valid file a piece ends where `serde_json`
+//! ends the value, whatever its layout, and begins on a line of its own. After the first syntax error only the layout
+//! helps: the next piece begins where a line begins with `{`, indented as little as any such line. So a broken
+//! application does not affect its neighbours, and the time to read a file is proportional to its length.
 
 use std::{
     io::Read,
@@ -19,23 +19,21 @@ use serde_json::value::RawValue;
 
 use super::Error;
 
-/// One application as it stands in a file.
+/// An application or a change of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Record {
+pub struct Record {
     /// `file:line`, or `file[index]` for an array.
-    pub(super) place: String,
-    /// The bytes.
-    pub(super) payload: Vec<u8>,
+    pub place: String,
+    pub payload: Vec<u8>,
 }
 
 impl Record {
-    /// `source` and `id`, where the record can be read that far.
-    pub(super) fn identity(&self) -> Option<(String, String)> {
+    pub fn identity(&self) -> Option<(String, String)> {
         identity(&self.payload)
     }
 
-    /// Whether it is a change of a guarantee: these have a `kind`, applications have none.
-    pub(super) fn is_change(&self) -> bool {
+    /// Whether it changes a guarantee: changes have a `kind`, applications do not.
+    pub fn is_change(&self) -> bool {
         #[derive(Deserialize)]
         struct Kind {
             #[serde(rename = "kind")]
@@ -45,8 +43,8 @@ impl Record {
     }
 }
 
-/// `source` and `id` of an application, where it can be read that far.
-pub(super) fn identity(payload: &[u8]) -> Option<(String, String)> {
+/// `source` and `id` of an application, if readable.
+pub fn identity(payload: &[u8]) -> Option<(String, String)> {
     #[derive(Deserialize)]
     struct Identity {
         source: String,
@@ -56,20 +54,20 @@ pub(super) fn identity(payload: &[u8]) -> Option<(String, String)> {
     Some((identity.source, identity.id))
 }
 
-/// A place in a file as editors count it.
+/// A position in a file as editors count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Position {
+pub struct Position {
     /// From 1.
-    pub(super) line: usize,
+    pub line: usize,
     /// In characters, from 1.
-    pub(super) column: usize,
+    pub column: usize,
 }
 
 impl Position {
     const START: Self = Self { line: 1, column: 1 };
 
-    /// The place behind a text that begins here. Bytes that are no UTF-8 count as it comes.
-    pub(super) fn after(self, text: &[u8]) -> Self {
+    /// The position after a text that begins here. Invalid UTF-8 is counted somehow.
+    pub fn after(self, text: &[u8]) -> Self {
         let characters = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         match text.iter().rposition(|byte| *byte == b'\n') {
             None => Self { line: self.line, column: self.column + characters(text) },
@@ -81,19 +79,18 @@ impl Position {
     }
 }
 
-/// Where one application stands in the bytes of a file.
+/// The location of one application in the bytes of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
-    /// Its bytes, without white space around them.
-    pub(super) bytes: Range<usize>,
-    /// Where they begin.
-    pub(super) at: Position,
-    /// What is wrong with the array at this place: then the bytes are no application.
-    pub(super) fault: Option<&'static str>,
+pub struct Piece {
+    /// Without white space around them.
+    pub bytes: Range<usize>,
+    pub at: Position,
+    /// A fault of the array at this place: the bytes are not an application.
+    pub fault: Option<&'static str>,
 }
 
 /// Reads all files, in order.
-pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
+pub fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
     let mut records = Vec::new();
     for file in files {
         let name = name(file);
@@ -106,13 +103,13 @@ pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
-/// What a file is called in messages.
-pub(super) fn name(file: &Path) -> String {
+/// The name of a file in messages.
+pub fn name(file: &Path) -> String {
     if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
 }
 
 /// Reads a file, or standard input, without the byte order mark that spreadsheets write.
-pub(super) fn slurp(file: &Path) -> std::io::Result<Vec<u8>> {
+pub fn slurp(file: &Path) -> std::io::Result<Vec<u8>> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let mut bytes = Vec::new();
     if file == Path::new("-") {
@@ -130,7 +127,7 @@ fn is_array(bytes: &[u8]) -> bool {
     bytes.trim_ascii_start().starts_with(b"[")
 }
 
-/// An array is taken whole or not at all here; what else there is, application by application.
+/// An array is read whole or not at all; anything else application by application.
 fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Error> {
     if is_array(bytes) {
         let elements: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| {
@@ -149,8 +146,8 @@ fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Error> {
     Ok(pieces(bytes).into_iter().map(record).collect())
 }
 
-/// Takes the bytes of a file apart.
-pub(super) fn pieces(bytes: &[u8]) -> Vec<Piece> {
+/// Splits the bytes of a file.
+pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
     let mut cutter =
         Cutter { bytes, pieces: Vec::new(), reached: 0, position: Position::START, landmarks: None };
     if is_array(bytes) {
@@ -164,10 +161,10 @@ pub(super) fn pieces(bytes: &[u8]) -> Vec<Piece> {
 struct Cutter<'a> {
     bytes: &'a [u8],
     pieces: Vec<Piece>,
-    /// Up to where `position` has been counted.
+    /// The offset of `position`.
     reached: usize,
     position: Position,
-    /// Behind the first break: where applications may begin.
+    /// After the first syntax error: where applications may begin.
     landmarks: Option<Vec<usize>>,
 }
 
@@ -195,9 +192,9 @@ impl Cutter<'_> {
         let mut next = 0;
         while let Some(start) = self.solid(next) {
             next = match self.value(start) {
-                // What else stands on its last line makes it wrong, and its own.
+                // More text on its last line belongs to it, and makes it wrong.
                 Ok(end) => self.line_end(end),
-                // A line that is only cut off may go on below; one that is wrong in itself is all there is.
+                // A line that is only incomplete may continue below; one with a syntax error is all of it.
                 Err(end)
                     if value(&self.bytes[start..self.line_end(start)]).is_err_and(|error| error.is_eof()) =>
                 {
@@ -216,10 +213,7 @@ impl Cutter<'_> {
             match self.bytes[at] {
                 b']' if may_end => {
                     if let Some(rest) = self.solid(at + 1) {
-                        self.push(
-                            rest..self.bytes.len(),
-                            Some("something stands behind the end of the array"),
-                        );
+                        self.push(rest..self.bytes.len(), Some("text after the end of the array"));
                     }
                     return;
                 }
@@ -243,7 +237,7 @@ impl Cutter<'_> {
                     }
                 },
             }
-            // Behind a break another application may begin.
+            // After a syntax error another application may begin.
             (may_begin, may_end) = (true, false);
             if next == self.bytes.len() {
                 return;
@@ -253,14 +247,14 @@ impl Cutter<'_> {
         self.push(end..end, Some("the array does not end"));
     }
 
-    /// Reports what is wrong with the array, and gives where to go on.
+    /// Adds a fault of the array; returns where to continue.
     fn fault(&mut self, at: usize, fault: &'static str) -> usize {
         let end = self.landmark(at);
         self.push(at..end, Some(fault));
         end
     }
 
-    /// The end of the value that begins here; where it is broken, the end of what must be given up.
+    /// The end of the value that begins here; for a broken one, the end of the part to skip.
     fn value(&mut self, start: usize) -> Result<usize, usize> {
         if self.landmarks.is_none()
             && let Ok(length) = value(&self.bytes[start..])
@@ -271,7 +265,7 @@ impl Cutter<'_> {
         value(&self.bytes[start..end]).map(|length| start + length).map_err(|_| end)
     }
 
-    /// The next place behind `from` where an application may begin, or the end.
+    /// The next place after `from` where an application may begin, or the end.
     fn landmark(&mut self, from: usize) -> usize {
         let bytes = self.bytes;
         let landmarks = self.landmarks.get_or_insert_with(|| landmarks(bytes));
@@ -315,12 +309,12 @@ mod tests {
     }
 
     /// Line, column and text of every piece; `!` before one that is a fault of the array.
-    fn cut(text: &str) -> Vec<(usize, usize, String)> {
-        let told = |piece: Piece| {
+    fn cut(whole: &str) -> Vec<(usize, usize, String)> {
+        let text = |piece: Piece| {
             let mark = if piece.fault.is_some() { "!" } else { "" };
-            (piece.at.line, piece.at.column, format!("{mark}{}", &text[piece.bytes]))
+            (piece.at.line, piece.at.column, format!("{mark}{}", &whole[piece.bytes]))
         };
-        pieces(text.as_bytes()).into_iter().map(told).collect()
+        pieces(whole.as_bytes()).into_iter().map(text).collect()
     }
 
     fn expect(text: &str, pieces: &[(usize, usize, &str)]) {
@@ -330,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_arrays_are_split() {
+    fn splits_lines_and_arrays() {
         assert_eq!(places("{}\n\n  {\"a\":1}\r\n"), ["f:1", "f:3"]);
         assert_eq!(places(" [ {}, {\"a\": [1, 2]} ] "), ["f[0]", "f[1]"]);
         assert!(places("").is_empty());
@@ -338,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_is_handed_on() {
+    fn passes_a_broken_line_on() {
         let records = split("f", b"{\"half\":\n{\"source\":\"s\",\"id\":\"1\"}").unwrap();
         assert_eq!(records[0].payload, b"{\"half\":");
         assert_eq!(records[0].identity(), None);
@@ -346,12 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn objects_may_take_many_lines() {
+    fn accepts_objects_of_many_lines() {
         expect(
             "{\n  \"a\": {\n    \"b\": 1\n  }\n}\n\n{\n\"c\":\n{}\n}\n{}",
             &[(1, 1, "{\n  \"a\": {\n    \"b\": 1\n  }\n}"), (7, 1, "{\n\"c\":\n{}\n}"), (11, 1, "{}")],
         );
-        // A broken one harms only itself.
+        // A broken one affects only itself.
         expect(
             "{\n  \"a\": {\n    \"b\" 1\n  }\n}\n{\n  \"c\": {}\n}\n",
             &[(1, 1, "{\n  \"a\": {\n    \"b\" 1\n  }\n}"), (6, 1, "{\n  \"c\": {}\n}")],
@@ -359,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_is_one_application_or_none() {
+    fn reads_one_application_per_line() {
         expect(
             "{} {}\n髙 x\n{}\n[[[\n{}\n\"a\"\n  5\n",
             &[
@@ -376,14 +370,14 @@ mod tests {
     }
 
     #[test]
-    fn elements_have_their_place() {
+    fn returns_positions_of_elements() {
         expect("[\"髙\",{}, 5 ,\n {}]\n", &[(1, 2, "\"髙\""), (1, 6, "{}"), (1, 10, "5"), (2, 2, "{}")]);
         expect("[]", &[]);
         expect(" [ ] ", &[]);
     }
 
     #[test]
-    fn a_broken_element_harms_no_neighbour() {
+    fn isolates_a_broken_element() {
         let text = "[\n  {\"a\": 1},\n  {\n    \"b\": {\n    }} oops\n  },\n  {\"c\": 3}\n]\n";
         expect(
             text,
@@ -403,8 +397,8 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_in_a_file_its_length_is_the_time_it_takes() {
-        // Each of them takes minutes when a break sends the reader over the whole rest once more.
+    fn reads_any_file_in_linear_time() {
+        // Each takes minutes if the rest is read again after every syntax error.
         for line in ["{\"a\":\n", "[\n", "[\n]\n", "x\n", "{\"a\" 1}\n", " {\n{\n", "\"", "[{\n"] {
             let text = line.repeat(200_000);
             for before in ["", "x\n", "["] {

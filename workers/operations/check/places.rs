@@ -1,9 +1,8 @@
 //! Finds the place of a JSON path in the text of an application, for editors.
 //!
-//! `serde_json` forgets where values stood, so the text of a rejected application is read once more by `jsonc-parser`, which keeps the
-//! range of each; in strict mode, as what is looked at has been read as plain JSON before. (A parser of our own, or a search for
-//! the key's name, would be wrong sooner or later: escapes, the same name in several objects. `toml`-like spans for JSON exist
-//! in other crates as wrappers of typed fields, which the message types cannot be.)
+//! `serde_json` keeps no positions, so `jsonc-parser` reads a rejected application once more, in strict mode, and keeps the
+//! range of every value. Rejected: an own parser, or a search for the key's name (escapes, the same name in several
+//! objects), and spans as wrappers of typed fields, which the message types cannot be.
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast::Value, common::Ranged as _, parse_to_ast};
 
@@ -26,19 +25,19 @@ const STRICT: ParseOptions = ParseOptions {
 };
 
 impl<'a> Places<'a> {
-    /// Reads a text; one that cannot be read has its beginning as its only place.
+    /// The only place of an unreadable text is its beginning.
     pub(super) fn of(payload: &'a [u8]) -> Self {
         let read = |text| parse_to_ast(text, &CollectOptions::default(), &STRICT).ok()?.value;
         Self { root: std::str::from_utf8(payload).ok().and_then(read) }
     }
 
-    /// Where the value of a path such as `$.products[0].amount` begins, in bytes; of a path that is not there, its nearest ancestor.
+    /// The offset of the value of a path such as `$.products[0].amount`; of a missing one, that of its nearest ancestor.
     pub(super) fn offset(&self, path: &str) -> usize {
         let Some(root) = &self.root else { return 0 };
         let mut value = root;
         for step in steps(path) {
             let found = match value {
-                // Of a field that stands there twice the second is the one too many.
+                // Of a repeated field the second is the one too many.
                 Value::Object(object) => object
                     .properties
                     .iter()
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_leads_to_its_value_or_its_nearest_ancestor() {
+    fn finds_values_or_their_nearest_ancestor() {
         let text = r#" {"a": {"名\"a": 1, "b": [10, {"c" : "髙"}, "\u9ad9"]}, "d": null, "b": 1, "b": 2}"#;
         let places = Places::of(text.as_bytes());
         for (path, begins) in [
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_has_a_beginning() {
+    fn returns_the_beginning_of_unreadable_text() {
         for text in [&b"{\"a\": 'b'}"[..], b"{\"a\": \xff}", b"", b"{\"a\": 1,}", b"// x"] {
             assert_eq!(Places::of(text).offset("$.a"), 0);
         }

@@ -1,7 +1,7 @@
-//! What came before an application: in these files, and in the database where that was asked for.
+//! Decides applications in order, against earlier ones of these files and, optionally, of the database.
 //!
-//! Decides in order, as [`crate::stages::validate::decide::store`] does it, with the same rules on the same values; but keeps what it has decided in
-//! memory. A copy of an application is judged against what the first one was judged against, so it gets the same answer.
+//! The decision is that of the validate stage ([`decide::against`]), kept in memory. A copy of an application is judged
+//! against the same others as the first one, so it gets the same answer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,64 +20,56 @@ use hosho_schema::{
 };
 use serde::{Serialize, Serializer};
 
-use super::alone::{About, Alone, Finding, Key};
+use super::judge::{About, Alone, Finding, Key};
 use crate::{
     domain::{application::Judged, engagement::Engaged, violation::Violation},
     stages::validate::decide,
 };
 
-/// Says why an application cannot be compared with what is stored under its id.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HistoryError {
-    /// The stored answer is not what was written there.
     #[error("cannot read the stored answer to application {id}")]
-    Answer {
-        /// Our identifier of the application.
-        id: String,
-        /// Why.
-        source: serde_json::Error,
-    },
+    Answer { id: String, source: serde_json::Error },
 }
 
-/// Where an application stands.
+/// The location of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Place {
-    /// The file as the caller named it.
+pub struct Place {
+    /// As the operator named it.
     #[serde(serialize_with = "as_text")]
-    pub(super) file: Arc<str>,
+    pub file: Arc<str>,
     /// From 1.
-    pub(super) line: usize,
+    pub line: usize,
 }
 
-/// A file is named in every application of it, and its name kept once.
+/// The name of a file is shared by all its applications.
 pub(super) fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
 
-/// A verdict and what led to it.
+/// A verdict and its grounds.
 pub(super) struct Decided {
-    pub(super) about: About,
-    /// Empty where the application is accepted.
-    pub(super) violations: Vec<ViolationV1>,
-    /// How each amount was judged.
-    pub(super) calculations: Vec<CalculationV1>,
+    pub about: About,
+    /// Empty for an accepted application.
+    pub violations: Vec<ViolationV1>,
+    pub calculations: Vec<CalculationV1>,
     /// The first application of these files with the same `source` and `id`.
-    pub(super) repeats: Option<Place>,
-    /// Whether the database knows its `source` and `id`.
-    pub(super) stored: bool,
-    /// Where an unreadable one is broken: an offset in its bytes.
-    pub(super) broken_at: Option<usize>,
+    pub repeats: Option<Place>,
+    /// Whether the database has its `source` and `id`.
+    pub stored: bool,
+    /// The offset of a syntax error.
+    pub broken_at: Option<usize>,
 }
 
 /// An application of these files.
 struct Seen {
     sha256: String,
     place: Place,
-    /// How much was engaged for its works before it.
+    /// The number of engagements for its works before it.
     engaged: usize,
 }
 
-/// What applications have asked for so far.
+/// All earlier applications.
 pub(super) struct History {
     today: NaiveDate,
     database: Option<Connection>,
@@ -86,7 +78,7 @@ pub(super) struct History {
     seen: HashMap<String, Seen>,
 }
 
-/// Makes sure that the tables can be read.
+/// Fails when the tables cannot be read.
 pub(super) fn probe(connection: &mut Connection) -> Result<(), DbError> {
     application::by_ids(connection, &[""])?;
     works::engaged(connection, &[""])?;
@@ -94,12 +86,12 @@ pub(super) fn probe(connection: &mut Connection) -> Result<(), DbError> {
 }
 
 impl History {
-    /// `today` is the day on which applications are accepted.
+    /// Applications are accepted on `today`.
     pub(super) fn new(today: NaiveDate, database: Option<Connection>) -> Self {
         Self { today, database, engaged: HashMap::new(), seen: HashMap::new() }
     }
 
-    /// Reads what is stored of applications, by our identifiers, and what is engaged for their works.
+    /// Reads stored applications, by our ids, and the engagements for their works.
     pub(super) fn look_up(&mut self, alone: &[Alone]) -> Result<HashMap<String, Row>, DbError> {
         let Some(connection) = &mut self.database else { return Ok(HashMap::new()) };
         let ids: Vec<&str> = alone.iter().filter_map(|alone| Some(alone.key.as_ref()?.id.as_str())).collect();
@@ -114,7 +106,7 @@ impl History {
         Ok(rows.map(|row| (row.id.clone(), row)).collect())
     }
 
-    /// Decides the next application. `stored` is what [`look_up`](Self::look_up) found.
+    /// Decides the next application. `stored` comes from [`look_up`](Self::look_up).
     pub(super) fn decide(
         &mut self,
         alone: Alone,
@@ -137,7 +129,7 @@ impl History {
             }
         };
         let Some(key) = key else { return Ok(bare.with(self.judge(judged, works.as_deref(), None))) };
-        let (first, engaged) = self.remember(&key, works.as_deref(), place);
+        let (first, engaged) = self.add(&key, works.as_deref(), place);
         if let Some(row) = stored.get(&key.id) {
             return Ok(Decided { repeats: first.map(|(_, place)| place), stored: true, ..bare }
                 .with(answer(row, &key)?));
@@ -155,13 +147,8 @@ impl History {
         }
     }
 
-    /// Remembers an application; gives the first one under the same id, and how much had been engaged before that one.
-    fn remember(
-        &mut self,
-        key: &Key,
-        works: Option<&str>,
-        place: &Place,
-    ) -> (Option<(String, Place)>, usize) {
+    /// Stores an application; returns the first one with the same id, and the number of engagements before it.
+    fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> (Option<(String, Place)>, usize) {
         if let Some(seen) = self.seen.get(&key.id) {
             return (Some((seen.sha256.clone(), seen.place.clone())), seen.engaged);
         }
@@ -170,32 +157,23 @@ impl History {
         (None, engaged)
     }
 
-    /// Judges an application against what is engaged for its works, and engages what it asks for when it is accepted; a copy is
-    /// judged against the first `copy` of them, and engages nothing.
+    /// A copy is judged against the first `copy` engagements for its works, and engages nothing.
     fn judge(
         &mut self,
-        mut judged: Judged,
+        judged: Judged,
         works: Option<&str>,
         copy: Option<usize>,
     ) -> (Vec<ViolationV1>, Vec<CalculationV1>) {
-        if let Some(works) = works {
-            let engaged = self.engaged.entry(works.to_owned()).or_default();
-            judged.against(&engaged[..copy.unwrap_or(engaged.len())]);
-            if judged.is_kept() && copy.is_none() {
-                let (source, on) = (judged.source().to_owned(), self.today);
-                let asked = |engagement| Engaged {
-                    engagement,
-                    source: source.clone(),
-                    on,
-                    number: None,
-                    issued: false,
-                };
-                engaged.extend(judged.engages().into_iter().map(asked));
-            }
+        let (source, on) = (judged.source().to_owned(), self.today);
+        let mut engaged = works.map(|works| self.engaged.entry(works.to_owned()).or_default());
+        let others = engaged.as_ref().map(|engaged| &engaged[..copy.unwrap_or(engaged.len())]);
+        let decided = decide::against(judged, others);
+        if let (Some(engaged), None) = (&mut engaged, copy) {
+            let new =
+                |engagement| Engaged { engagement, source: source.clone(), on, number: None, issued: false };
+            engaged.extend(decided.engages.into_iter().map(new));
         }
-        let (verdict, calculations) = judged.verdict();
-        let violations = verdict.err().unwrap_or_default();
-        (violations.into_iter().map(ViolationV1::from).collect(), calculations)
+        (decided.verdict.err().unwrap_or_default(), decided.calculations)
     }
 }
 
@@ -210,7 +188,7 @@ impl Decided {
     }
 }
 
-/// What a copy of a stored application is answered: what was answered then, or that the id is taken.
+/// The answer to a copy of a stored application: the stored answer, or that the id is in use.
 fn answer(row: &Row, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), HistoryError> {
     if row.payload_sha256 != key.sha256 {
         return Ok((vec![Violation::id_reused(&row.source, &row.upstream_id).into()], Vec::new()));

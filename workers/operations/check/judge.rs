@@ -1,4 +1,4 @@
-//! One application judged by itself: what the validate stage does before it looks at others.
+//! Judges one application alone, as the validate stage does before it looks at others.
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -9,60 +9,50 @@ use serde::de::IgnoredAny;
 
 use super::super::input::{self, Piece};
 use crate::{
-    domain::{
-        application::{self as rules, Judged},
-        violation::Violation,
-    },
+    domain::{application::Judged, violation::Violation},
     fault::Reason,
-    mail,
     pdf::Fonts,
     reference::ReferenceData,
-    stages::validate,
+    stages::validate::{self, decide},
 };
 
-/// What applications are judged by.
 pub(super) struct Judge {
-    /// Obligees and branches.
-    pub(super) data: ReferenceData,
-    /// What can be printed.
-    pub(super) fonts: Fonts,
-    /// The day they come in, in Tokyo.
-    pub(super) received_on: NaiveDate,
-    /// The largest message that is taken from a queue, in bytes.
-    pub(super) max_bytes: usize,
+    pub data: ReferenceData,
+    pub fonts: Fonts,
+    /// In Tokyo.
+    pub received_on: NaiveDate,
+    /// `work.max_message_bytes`.
+    pub max_bytes: usize,
 }
 
-/// What is told of an application besides the verdict.
 pub(super) struct About {
-    /// `source` and `id`, where they can be read.
-    pub(super) identity: Option<(String, String)>,
-    /// The product lines, where it can be read that far.
-    pub(super) products: Vec<RejectedLineV1>,
+    /// `source` and `id`, if readable.
+    pub identity: Option<(String, String)>,
+    /// Empty if unreadable.
+    pub products: Vec<RejectedLineV1>,
 }
 
-/// What an application is stored under.
+/// The key of a stored application.
 pub(super) struct Key {
-    /// Our identifier.
-    pub(super) id: String,
-    /// Hash of its content.
-    pub(super) sha256: String,
+    pub id: String,
+    /// Of its content.
+    pub sha256: String,
 }
 
-/// An application judged by itself.
+/// An application judged alone.
 pub(super) struct Alone {
-    pub(super) about: About,
-    /// None where it could not be answered, and so would not be stored.
-    pub(super) key: Option<Key>,
-    /// Identifier of its works and fiscal year, where they could be read.
-    pub(super) works: Option<String>,
-    pub(super) finding: Finding,
+    pub about: About,
+    /// `None` for one that cannot be answered, and so would not be stored.
+    pub key: Option<Key>,
+    /// Id of its works and fiscal year, if readable.
+    pub works: Option<String>,
+    pub finding: Finding,
 }
 
-/// What came of judging it.
 pub(super) enum Finding {
-    /// It was read, at least as JSON.
+    /// Readable, at least as JSON.
     Judged(Box<Judged>),
-    /// It could not be read, and here is where: an offset in its bytes.
+    /// With the offset of the syntax error.
     Unreadable(ViolationV1, usize),
 }
 
@@ -89,14 +79,7 @@ impl Judge {
         }
         match messages::decode::<ApplicationV1>(payload) {
             Ok(application) => {
-                let facts = rules::Facts {
-                    obligees: &self.data.obligees,
-                    branches: &self.data.branches,
-                    received_on: self.received_on,
-                    unprintable: &|text| self.fonts.missing(text),
-                    mail_address: &mail::normal_mail_address,
-                };
-                let judged = rules::judge(&application, &facts);
+                let judged = decide::judge(&application, &self.data, &self.fonts, self.received_on);
                 let line = |line: &messages::ProductLineV1| RejectedLineV1 {
                     product: line.product,
                     medium: line.medium,
@@ -105,7 +88,7 @@ impl Judge {
                 Self::alone(payload, Some((application.source, application.id)), products, judged)
             }
             Err(error) => {
-                // What is misshapen first may be cut off later: then it is no JSON, and the end of it is what to look at.
+                // It may also be incomplete JSON; then the syntax error is the one to report.
                 let whole = serde_json::from_slice::<IgnoredAny>(payload)
                     .map_err(|error| DecodeError::not_json(&error));
                 match whole.err().unwrap_or(error) {
@@ -139,7 +122,7 @@ impl Judge {
     }
 }
 
-/// Such a message never reaches the rules: the runner puts it aside under this code.
+/// The runner rejects such a message with this code before any rule.
 fn too_large(size: usize, limit: usize) -> ViolationV1 {
     ViolationV1 {
         code: Reason::TooLarge.code().to_owned(),
@@ -149,7 +132,7 @@ fn too_large(size: usize, limit: usize) -> ViolationV1 {
     }
 }
 
-/// The byte that the decoder's line and column mean: it counts columns in bytes, and where the text ends too early, names the last one.
+/// The offset of the decoder's line and column. Columns are bytes; an early end of the text gives the last one.
 fn offset(payload: &[u8], line: usize, column: usize) -> usize {
     let mut lines = payload.split_inclusive(|byte| *byte == b'\n');
     let before: usize = lines.by_ref().take(line.saturating_sub(1)).map(<[u8]>::len).sum();

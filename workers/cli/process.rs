@@ -1,0 +1,199 @@
+//! `hosho process`
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use hosho_schema::messages::{self, ApplicationAcceptedV1};
+use indicatif::ProgressBar;
+
+use super::{Error, print, print_json, printable, progress_bar, table};
+use crate::{
+    broker::{Consumer, Lane, Source},
+    config::Config,
+    domain::wording,
+    operations::{
+        input,
+        intake::{
+            self,
+            report::{self, Report, Summary},
+        },
+    },
+    worker::Embedded,
+};
+
+/// Take applications and changes through all stages in this process
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho process examples/applications.jsonl
+  hosho process march.jsonl april.jsonl --out results
+  generate | hosho process - --json
+  hosho process examples/applications.jsonl examples/changes.jsonl
+
+It needs no server. Changes that are not urgent are pending until the night;
+`hosho batch start --out FOLDER` applies them now.
+Running it again on the same file changes nothing. After an interrupt, running
+it again finishes the rest.")]
+pub(super) struct Args {
+    /// JSON Lines, a JSON array, or JSON objects; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Folder for the database, the PDFs, the mails and the data keys
+    #[arg(long, default_value = "hosho-out", value_name = "FOLDER")]
+    out: PathBuf,
+    /// The result as JSON
+    #[arg(long)]
+    json: bool,
+    /// Log every step to standard error
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Args {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
+        embedded(&self.out, self.verbose)
+    }
+}
+
+/// The settings of the embedded mode, on a folder.
+pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Error> {
+    let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
+    let mut overrides = vec![
+        ("broker.url", "memory:".to_owned()),
+        ("database.url", format!("sqlite:{out}/hosho.sqlite")),
+        ("documents.url", format!("file:{out}/documents")),
+        ("keys.file", format!("{out}/hosho.keys")),
+        ("keys.create", "true".to_owned()),
+        ("mail.transport", "folder".to_owned()),
+        ("mail.folder", format!("{out}/mail")),
+    ];
+    if !verbose {
+        // Not only errors: with a full disk the stages wait, and the reason is a warning.
+        overrides.push(("log.level", "warn".to_owned()));
+    }
+    Ok(overrides)
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let records = input::read(&args.files)?;
+    let mut embedded = Embedded::open(&args.out, &config).await?;
+    let app = Arc::clone(&embedded.app);
+    let (before, began) = (report::known(&app, &records).await?, app.clock.now());
+
+    embedded.start(&config, &[Lane::Live]);
+    let events = embedded.broker.consume(Source::Events, u16::MAX).await?;
+    let bar = progress_bar(records.len() as u64, "answers and guarantees");
+    let counter = tokio::spawn(count(events, bar.clone()));
+    let resumed = intake::process(&embedded, &records).await?;
+    embedded.end().await;
+    counter.abort();
+    bar.finish_and_clear();
+    let Some(resumed) = resumed else {
+        return Err(Error::conflict(anyhow::anyhow!("interrupted; finished work is kept"))
+            .hint("run the same command again to finish the rest"));
+    };
+    let report = report::gather(&app, &records, &before, began, resumed, &args.out).await?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print_report(&report);
+    }
+    Ok(ExitCode::from(u8::from(!report.is_good())))
+}
+
+/// Advances the bar by every answer. An accepted application adds its guarantees to the length.
+async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
+    while let Ok(batch) = events.next_batch(1_000).await {
+        for event in &batch {
+            bar.inc(1);
+            if let Ok(accepted) = messages::decode::<ApplicationAcceptedV1>(&event.envelope.payload) {
+                bar.inc_length(accepted.products.len() as u64);
+            }
+        }
+        let Some(last) = batch.last() else { continue };
+        if events.ack(last.tag).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn print_report(report: &Report) {
+    if !report.guarantees.is_empty() {
+        let mut rows = table(["application", "product", "number", "notice", "mail", ""]);
+        for line in &report.guarantees {
+            let notice =
+                line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+            let product = format!("{} {}", wording::product(line.product), wording::medium(line.medium));
+            rows.add_row([
+                printable(&line.id),
+                product,
+                line.number.clone(),
+                notice,
+                line.mail.to_owned(),
+                line.result.to_owned(),
+            ]);
+        }
+        print(rows);
+    }
+    if !report.changes.is_empty() {
+        let mut rows = table(["change", "number", "version", "what", "state", "certificate"]);
+        for line in &report.changes {
+            let certificate =
+                line.certificate.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+            let state = if line.state == "pending" { "pending until the night" } else { line.state };
+            rows.add_row([
+                printable(&line.id),
+                line.number.clone(),
+                line.version.to_string(),
+                line.what.clone(),
+                state.to_owned(),
+                certificate,
+            ]);
+        }
+        print(rows);
+    }
+    for rejected in &report.rejected {
+        print(format!("\nrejected  {} ({})", printable(&rejected.id), printable(&rejected.place)));
+        for violation in &rejected.violations {
+            print(format!("  {}  {}", violation.code, printable(&violation.path)));
+            print(format!("    {}", printable(&violation.message_ja)));
+            print(format!("    {}", printable(&violation.message_en)));
+        }
+    }
+    for failed in &report.failed {
+        print(format!(
+            "\nfailed in {}  {}  {}\n  {}",
+            failed.stage,
+            printable(&failed.what),
+            failed.code,
+            printable(&failed.text)
+        ));
+    }
+    print(summary_line(&report.summary));
+}
+
+fn summary_line(summary: &Summary) -> String {
+    let what = if summary.changes > 0 { "messages" } else { "applications" };
+    let mut line = format!(
+        "\n{} {what} read: {} guarantees issued, {} unchanged, {} rejected, {} failed",
+        summary.read, summary.issued, summary.unchanged, summary.rejected, summary.failed
+    );
+    if summary.changes > 0 {
+        let _ = write!(line, ", {} changes accepted", summary.changes);
+    }
+    if summary.unfinished > 0 {
+        let _ = write!(line, ", {} unfinished (run again)", summary.unfinished);
+    }
+    if summary.resumed > 0 {
+        let _ = write!(line, "; {} messages left by an earlier run were processed", summary.resumed);
+    }
+    let is_stored = summary.unchanged + summary.rejected > 0
+        && summary.issued + summary.unfinished + summary.resumed == 0;
+    if is_stored && !summary.fresh {
+        line.push_str(". Nothing was changed: all of it was stored before.");
+    }
+    line
+}

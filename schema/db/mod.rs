@@ -10,7 +10,7 @@
 //!   because SQLite would keep nanoseconds and PostgreSQL would not;
 //! - JSON is stored as text, not as `jsonb`: the text itself is hashed, and `jsonb` would reorder and reformat it;
 //! - `like` tells upper from lower case (SQLite is told to);
-//! - a statement binds at most `MAX_BINDS` values, SQLite's limit;
+//! - a statement over many rows or keys is split ([`chunks`](crate::models::chunks)): SQLite binds at most 32,766 values;
 //! - an absent value is inserted as NULL, never as DEFAULT (`treat_none_as_default_value = false`), else SQLite falls back to a
 //!   statement per row.
 //!
@@ -31,12 +31,9 @@ use diesel::r2d2::{ConnectionManager, CustomizeConnection, NopErrorHandler, Pool
 use diesel::sqlite::SqliteConnection;
 
 pub use error::DbError;
-pub(crate) use error::{reading, writing};
+pub(crate) use error::attempting;
 pub use migrations::{migrate, pending, revert_all};
 pub use server::{Server, server};
-
-/// Values one statement may bind: SQLite's limit is 32,766.
-pub(crate) const MAX_BINDS: usize = 32_000;
 
 /// How long a caller waits for a PostgreSQL connection before the database counts as unavailable.
 const POSTGRES_WAIT: Duration = Duration::from_secs(5);
@@ -318,7 +315,7 @@ fn open_sqlite(path: &Path) -> Result<diesel::r2d2::Pool<ConnectionManager<Sqlit
         .build_unchecked(ConnectionManager::new(url)))
 }
 
-/// Cuts a moment to microseconds, PostgreSQL's resolution, so that what was written equals what is read back on both.
+/// Truncates to microseconds, PostgreSQL's resolution: both databases return what was written.
 pub fn micros(at: NaiveDateTime) -> NaiveDateTime {
     at.with_nanosecond(at.nanosecond() / 1_000 * 1_000).unwrap_or(at)
 }

@@ -5,8 +5,8 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 
 use super::stored_text::stored_as_text;
 use super::tables::document;
-use super::{grouped, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{chunks, grouped};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// Which document of a certificate it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,21 +43,17 @@ pub struct Document {
     pub run_id: String,
 }
 
-const COLUMNS: usize = 8;
-
 /// Records the documents not yet there and returns how many those were. Of those drawn by one run, or first, the first stands.
 pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
     let mut rows: Vec<_> =
         new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| (&a.revision_id, a.kind, &a.run_id).cmp(&(&b.revision_id, b.kind, &b.run_id)));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(document::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("documents"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert documents"))
 }
 
 /// Reads the documents of certificates that count, the ones drawn last: the certificate, then the notice.
@@ -76,18 +72,15 @@ pub fn by_revisions(
 
 /// Reads all documents of certificates, also those that were drawn again since: by kind, in the order they were stored.
 pub fn every(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
-    let mut rows: Vec<Document> = Vec::new();
-    for ids in revision_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                document::table
-                    .filter(document::revision_id.eq_any(ids))
-                    .order((document::kind, document::stored_at, document::run_id))
-                    .select(Document::as_select())
-                    .load::<Document>(c)
-            })
-            .map_err(reading("documents"))?,
-        );
-    }
+    let rows: Vec<Document> = chunks::load(revision_ids, |ids| {
+        match_connection!(connection, c => {
+            document::table
+                .filter(document::revision_id.eq_any(ids))
+                .order((document::kind, document::stored_at, document::run_id))
+                .select(Document::as_select())
+                .load::<Document>(c)
+        })
+    })
+    .map_err(attempting("read documents"))?;
     Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }

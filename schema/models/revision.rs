@@ -1,6 +1,6 @@
 //! 保証証書: one revision of a guarantee, with its whole content and where it stands.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use super::guarantee::Guarantee;
 use super::stored_text::stored_as_text;
 use super::tables::{guarantee, revision};
-use super::{aligned, of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
 /// What made a revision.
@@ -88,8 +88,6 @@ impl std::fmt::Debug for Revision {
     }
 }
 
-const COLUMNS: usize = 12;
-
 /// Hashes a revision's content together with the hash before it, so that no revision can be changed without changing all
 /// that follow: SHA-256 of the previous hash as hexadecimal text (nothing for 新規) followed by the content, as lower-case
 /// hexadecimal.
@@ -106,11 +104,9 @@ pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
 
 /// Inserts certificates; any that is there already is an error.
 pub fn insert(connection: &mut Connection, rows: &[Revision]) -> Result<(), DbError> {
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c))
-            .map_err(writing("revisions"))?;
-    }
-    Ok(())
+    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c)))
+    .map(drop)
+    .map_err(attempting("insert revisions"))
 }
 
 /// Reads revisions by `(guarantee id, revision)`, each with its guarantee.
@@ -119,19 +115,17 @@ pub fn by_keys(
     keys: &[(&str, i64)],
 ) -> Result<Vec<Option<(Revision, Guarantee)>>, DbError> {
     let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::revision(guarantee, *revision)).collect();
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<(Revision, Guarantee)> = match_connection!(connection, c => {
+    let rows: Vec<(Revision, Guarantee)> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             revision::table
                 .inner_join(guarantee::table)
                 .filter(revision::id.eq_any(ids))
                 .select((Revision::as_select(), Guarantee::as_select()))
                 .load(c)
         })
-        .map_err(reading("revisions"))?;
-        rows.extend(found.into_iter().map(|row| (row.0.id.clone(), row)));
-    }
-    Ok(aligned(ids, &rows))
+    })
+    .map_err(attempting("read revisions"))?;
+    Ok(aligned(&ids, rows, |row| &row.0.id))
 }
 
 /// Reads all revisions of guarantees, from 新規 on.
@@ -139,19 +133,16 @@ pub fn by_guarantees(
     connection: &mut Connection,
     guarantee_ids: &[&str],
 ) -> Result<Vec<Vec<Revision>>, DbError> {
-    let mut rows: Vec<Revision> = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                revision::table
-                    .filter(revision::guarantee_id.eq_any(ids))
-                    .order(revision::place)
-                    .select(Revision::as_select())
-                    .load::<Revision>(c)
-            })
-            .map_err(reading("revisions"))?,
-        );
-    }
+    let rows: Vec<Revision> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            revision::table
+                .filter(revision::guarantee_id.eq_any(ids))
+                .order(revision::place)
+                .select(Revision::as_select())
+                .load::<Revision>(c)
+        })
+    })
+    .map_err(attempting("read revisions"))?;
     Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
@@ -160,19 +151,17 @@ pub fn targets(
     connection: &mut Connection,
     guarantee_ids: &[&str],
 ) -> Result<HashSet<(String, i64)>, DbError> {
-    let mut found = HashSet::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS) {
-        let rows: Vec<(String, Option<i64>)> = match_connection!(connection, c => {
+    let rows: Vec<(String, Option<i64>)> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
             revision::table
                 .filter(revision::guarantee_id.eq_any(ids))
                 .filter(revision::target.is_not_null())
                 .select((revision::guarantee_id, revision::target))
                 .load(c)
         })
-        .map_err(reading("revisions"))?;
-        found.extend(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))));
-    }
-    Ok(found)
+    })
+    .map_err(attempting("read revisions"))?;
+    Ok(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))).collect())
 }
 
 /// Reads the certificates that arrived in the registry, in the order of their identifiers, from the one after `after` on: a
@@ -192,42 +181,34 @@ pub fn arrived_after(
             .select((Revision::as_select(), Guarantee::as_select()))
             .load(c)
     })
-    .map_err(reading("revisions"))
+    .map_err(attempting("read revisions"))
 }
 
 /// How many certificates arrived in the registry.
 pub fn arrived(connection: &mut Connection) -> Result<i64, DbError> {
     match_connection!(connection, c => revision::table.filter(revision::arrived_at.is_not_null()).count().get_result(c))
-        .map_err(reading("revisions"))
+        .map_err(attempting("read revisions"))
 }
 
 /// Marks certificates as arrived in the registry; one that has arrived keeps its first moment. Returns how many were marked.
 pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
-    let mut marked = 0;
-    for ids in ids.chunks(MAX_BINDS - 1) {
-        marked += match_connection!(connection, c => {
+    chunks::update(&ids, |ids| match_connection!(connection, c => {
             diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
                 .set(revision::arrived_at.eq(micros(at)))
                 .execute(c)
-        })
-        .map_err(writing("revisions"))?;
-    }
-    Ok(marked)
+        }))
+    .map_err(attempting("mark revisions as arrived"))
 }
 
 /// Marks certificates as completed (mail and result event done); one that is completed keeps its first moment. Returns how
 /// many were marked.
 pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
-    let mut marked = 0;
-    for ids in ids.chunks(MAX_BINDS - 2) {
-        marked += match_connection!(connection, c => {
+    chunks::update(&ids, |ids| match_connection!(connection, c => {
             diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))
                 .set(revision::completed_at.eq(micros(at)))
                 .execute(c)
-        })
-        .map_err(writing("revisions"))?;
-    }
-    Ok(marked)
+        }))
+    .map_err(attempting("mark revisions as completed"))
 }
 
 #[cfg(test)]

@@ -10,14 +10,16 @@
 //! Two transactions that issue the same line under different counters (a redelivery across the turn of the fiscal term) meet
 //! at the unique key instead; the second is rolled back whole, counter included, and run again: then it finds the first's rows.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 use crate::messages::{MediumV1, ProductV1};
+use crate::models::chunks;
 use crate::models::guarantee::{self, Guarantee};
 use crate::models::guarantee_sequence::{self, Counters};
 use crate::models::revision::{self, Kind, Revision, chained_sha256};
@@ -58,16 +60,20 @@ pub struct Issued {
 
 /// Issues guarantees and returns them in the order of the drafts; those that exist are returned as they are.
 ///
-/// `build` gives the 保証契約番号 and the content (canonical [`snapshots::Certificate`](crate::snapshots::Certificate)) for a
-/// draft and its sequence. It may be called again with another sequence, and is not called for what exists. When it fails, nothing is
-/// issued.
-pub fn issue<E: From<DbError>>(
+/// `build` returns the 保証契約番号 and the content (canonical [`snapshots::Certificate`](crate::snapshots::Certificate))
+/// of a draft with its sequence. It runs for missing guarantees only, once more with another sequence where two
+/// transactions collide. When it fails, nothing is issued.
+pub fn issue<D: Borrow<GuaranteeDraft>, E: From<DbError>>(
     connection: &mut Connection,
-    drafts: &[GuaranteeDraft],
+    drafts: &[D],
     now: NaiveDateTime,
-    mut build: impl FnMut(&GuaranteeDraft, i64) -> Result<(String, String), E>,
+    mut build: impl FnMut(&D, i64) -> Result<(String, String), E>,
 ) -> Result<Vec<Issued>, E> {
-    let ids: Vec<_> = drafts.iter().map(|draft| ids::guarantee(&draft.application_id, draft.line)).collect();
+    let ids: Vec<_> = drafts
+        .iter()
+        .map(Borrow::borrow)
+        .map(|draft: &GuaranteeDraft| ids::guarantee(&draft.application_id, draft.line))
+        .collect();
     // A redelivery needs no lock.
     let existing = load(connection, &ids)?;
     if let Some(issued) = ids.iter().map(|id| existing.get(id).cloned()).collect::<Option<Vec<_>>>() {
@@ -79,52 +85,53 @@ pub fn issue<E: From<DbError>>(
             .transaction(|connection| issue_missing(connection, drafts, &ids, micros(now), &mut build))
         {
             Ok(issued) => return Ok(issued),
-            Err(CliError::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
+            Err(IssueError::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
                 attempt += 1
             }
-            Err(CliError::Database(error)) => return Err(error.into()),
-            Err(CliError::Build(error)) => return Err(error),
+            Err(IssueError::Database(error)) => return Err(error.into()),
+            Err(IssueError::Build(error)) => return Err(error),
         }
     }
 }
 
-enum CliError<E> {
+enum IssueError<E> {
     Database(DbError),
     Build(E),
 }
 
-impl<E> From<DbError> for CliError<E> {
+impl<E> From<DbError> for IssueError<E> {
     fn from(error: DbError) -> Self {
         Self::Database(error)
     }
 }
 
-fn issue_missing<E>(
+fn issue_missing<D: Borrow<GuaranteeDraft>, E>(
     connection: &mut Connection,
-    drafts: &[GuaranteeDraft],
+    drafts: &[D],
     ids: &[String],
     now: NaiveDateTime,
-    build: &mut impl FnMut(&GuaranteeDraft, i64) -> Result<(String, String), E>,
-) -> Result<Vec<Issued>, CliError<E>> {
+    build: &mut impl FnMut(&D, i64) -> Result<(String, String), E>,
+) -> Result<Vec<Issued>, IssueError<E>> {
     let counter = |draft: &GuaranteeDraft| (draft.branch.clone(), draft.term.clone());
-    let mut counters: Counters = drafts.iter().map(|draft| (counter(draft), 0)).collect();
+    let mut counters: Counters = drafts.iter().map(|draft| (counter(draft.borrow()), 0)).collect();
     guarantee_sequence::lock(connection, &mut counters)?;
 
     let mut known = load(connection, ids)?;
     let (mut guarantees, mut revisions, mut result) = (Vec::new(), Vec::new(), Vec::new());
     let mut fresh_lines: BTreeMap<&str, i64> = BTreeMap::new();
-    for (draft, id) in drafts.iter().zip(ids) {
+    for (each, id) in drafts.iter().zip(ids) {
+        let draft: &GuaranteeDraft = each.borrow();
         if let Some(issued) = known.get(id) {
             result.push(issued.clone());
             continue;
         }
         let Some(sequence) = counters.get_mut(&counter(draft)) else {
-            return Err(CliError::Database(DbError::Damaged {
+            return Err(IssueError::Database(DbError::Damaged {
                 what: "a guarantee sequence vanished while locked".to_owned(),
             }));
         };
         *sequence += 1;
-        let (number, content) = build(draft, *sequence).map_err(CliError::Build)?;
+        let (number, content) = build(each, *sequence).map_err(IssueError::Build)?;
         let issued = Issued {
             guarantee: Guarantee {
                 id: id.clone(),
@@ -190,14 +197,14 @@ fn count_issued(connection: &mut Connection, fresh_lines: &BTreeMap<&str, i64>) 
         by_gain.entry(*gain).or_default().push(application);
     }
     for (gain, ids) in by_gain {
-        for ids in ids.chunks(MAX_BINDS - 1) {
+        chunks::update(&ids, |ids| {
             match_connection!(connection, c => {
                 diesel::update(application::table.filter(application::id.eq_any(ids)))
                     .set(application::issued_lines.eq(application::issued_lines + gain))
                     .execute(c)
             })
-            .map_err(writing("applications"))?;
-        }
+        })
+        .map_err(attempting("count issued lines"))?;
     }
     Ok(())
 }

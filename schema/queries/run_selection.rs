@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Bool};
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Connection, DbError, match_connection, micros, reading};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::tables::{change, document, guarantee, revision};
 
 /// What a run is about. Stored with it.
@@ -105,7 +105,7 @@ pub fn page(
                 .limit(limit)
                 .load(c)
         })
-        .map_err(reading("changes"));
+        .map_err(attempting("read changes"));
     }
     match_connection!(connection, c: B => {
         let query = guarantee::table
@@ -114,7 +114,7 @@ pub fn page(
             .into_boxed::<B>();
         narrowed!(query, selection, cutoff).order(guarantee::id).limit(limit).load(c)
     })
-    .map_err(reading("guarantees"))
+    .map_err(attempting("read guarantees"))
 }
 
 /// Counts the guarantees of a selection.
@@ -131,11 +131,11 @@ pub fn count(
                 .select(sql::<BigInt>("count(distinct guarantee_id)"))
                 .get_result(c)
         })
-        .map_err(reading("changes"));
+        .map_err(attempting("read changes"));
     }
     match_connection!(connection, c: B => {
         let query = guarantee::table.select(sql::<BigInt>("count(*)")).into_boxed::<B>();
         narrowed!(query, selection, cutoff).get_result(c)
     })
-    .map_err(reading("guarantees"))
+    .map_err(attempting("read guarantees"))
 }

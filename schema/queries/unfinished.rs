@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 use crate::messages::MediumV1;
+use crate::models::chunks;
 use crate::models::document::Kind;
 use crate::models::tables::{application, authentication_key, document, guarantee, requeued, revision};
 
@@ -84,40 +85,41 @@ fn take(
     now: NaiveDateTime,
     after: TimeDelta,
 ) -> Result<HashSet<String>, DbError> {
-    let mut taken = HashSet::new();
-    for ids in ids.chunks(MAX_BINDS / 4) {
-        let rows: Vec<_> = ids
-            .iter()
-            .map(|id| (requeued::id.eq(id), requeued::times.eq(0_i64), requeued::next_at.eq(now)))
-            .collect();
+    let rows: Vec<_> = ids
+        .iter()
+        .map(|id| (requeued::id.eq(id), requeued::times.eq(0_i64), requeued::next_at.eq(now)))
+        .collect();
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => {
             diesel::insert_into(requeued::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("requeued work"))?;
-        let due: Vec<(String, i64)> = match_connection!(connection, c => {
+    })
+    .map_err(attempting("insert requeued work"))?;
+    let due: Vec<(String, i64)> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             requeued::table
                 .filter(requeued::id.eq_any(ids))
                 .filter(requeued::next_at.le(now))
                 .select((requeued::id, requeued::times))
                 .load(c)
         })
-        .map_err(reading("requeued work"))?;
-        let mut by_times: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-        for (id, times) in due {
-            by_times.entry(times).or_default().push(id);
-        }
-        for (times, ids) in by_times {
-            // Whoever comes second finds another count, and takes nothing.
-            taken.extend(
-                match_connection!(connection, c => {
-                    diesel::update(requeued::table.filter(requeued::id.eq_any(&ids)).filter(requeued::times.eq(times)))
-                        .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
-                        .returning(requeued::id)
-                        .get_results::<String>(c)
-                })
-                .map_err(writing("requeued work"))?,
-            );
-        }
+    })
+    .map_err(attempting("read requeued work"))?;
+    let mut by_times: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for (id, times) in due {
+        by_times.entry(times).or_default().push(id);
+    }
+    let mut taken = HashSet::new();
+    for (times, ids) in by_times {
+        // A second caller finds another count and takes nothing.
+        let rows: Vec<String> = chunks::load(&ids, |ids| match_connection!(connection, c => {
+            diesel::update(requeued::table.filter(requeued::id.eq_any(ids)).filter(requeued::times.eq(times)))
+                .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
+                .returning(requeued::id)
+                .get_results(c)
+        }))
+        .map_err(attempting("take requeued work"))?;
+        taken.extend(rows);
     }
     Ok(taken)
 }
@@ -135,7 +137,7 @@ fn find(
     limit: i64,
 ) -> Result<Vec<Unfinished>, DbError> {
     let mut unfinished = unissued_lines(connection, older_than, due, limit)?;
-    unfinished.extend(uncompleted_certificates(connection, older_than, due, limit)?);
+    unfinished.extend(uncompleted_revisions(connection, older_than, due, limit)?);
     Ok(unfinished)
 }
 
@@ -165,20 +167,17 @@ fn unissued_lines(
             .select((application::id, application::lines, application::received_at))
             .load(c)
     })
-    .map_err(reading("unfinished applications"))?;
-    let mut issued: HashSet<(String, i64)> = HashSet::new();
-    for some in applications.chunks(MAX_BINDS) {
-        let ids = some.iter().map(|(id, ..)| id);
-        issued.extend(
-            match_connection!(connection, c => {
-                guarantee::table
-                    .filter(guarantee::application_id.eq_any(ids))
-                    .select((guarantee::application_id, guarantee::line))
-                    .load::<(String, i64)>(c)
-            })
-            .map_err(reading("unfinished applications"))?,
-        );
-    }
+    .map_err(attempting("read unfinished applications"))?;
+    let issued: Vec<(String, i64)> = chunks::load(&applications, |some| {
+        match_connection!(connection, c => {
+            guarantee::table
+                .filter(guarantee::application_id.eq_any(some.iter().map(|(id, ..)| id)))
+                .select((guarantee::application_id, guarantee::line))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read unfinished applications"))?;
+    let issued: HashSet<(String, i64)> = issued.into_iter().collect();
     let lines = applications
         .iter()
         .flat_map(|(id, lines, since)| (0..*lines).map(|line| ((id.clone(), line), *since)));
@@ -195,14 +194,14 @@ fn unissued_lines(
         .collect())
 }
 
-fn uncompleted_certificates(
+fn uncompleted_revisions(
     connection: &mut Connection,
     older_than: NaiveDateTime,
     due: NaiveDateTime,
     limit: i64,
 ) -> Result<Vec<Unfinished>, DbError> {
     type Row = (String, String, i64, Option<NaiveDateTime>, String, i64, MediumV1, NaiveDateTime);
-    let certificates: Vec<Row> = match_connection!(connection, c => {
+    let revisions: Vec<Row> = match_connection!(connection, c => {
         revision::table
             .inner_join(guarantee::table)
             .filter(revision::completed_at.is_null())
@@ -222,30 +221,28 @@ fn uncompleted_certificates(
             ))
             .load(c)
     })
-    .map_err(reading("unfinished certificates"))?;
-    let (mut keys, mut documents) = (HashSet::new(), HashSet::new());
-    for some in certificates.chunks(MAX_BINDS) {
-        let (revision_ids, guarantee_ids) = (some.iter().map(|row| &row.0), some.iter().map(|row| &row.1));
-        keys.extend(
-            match_connection!(connection, c => {
-                authentication_key::table
-                    .filter(authentication_key::guarantee_id.eq_any(guarantee_ids))
-                    .select(authentication_key::guarantee_id)
-                    .load::<String>(c)
-            })
-            .map_err(reading("authentication keys"))?,
-        );
-        documents.extend(
-            match_connection!(connection, c => {
-                document::table
-                    .filter(document::revision_id.eq_any(revision_ids))
-                    .select((document::revision_id, document::kind))
-                    .load::<(String, Kind)>(c)
-            })
-            .map_err(reading("documents"))?,
-        );
-    }
-    Ok(certificates
+    .map_err(attempting("read unfinished revisions"))?;
+    let keys: Vec<String> = chunks::load(&revisions, |some| {
+        match_connection!(connection, c => {
+            authentication_key::table
+                .filter(authentication_key::guarantee_id.eq_any(some.iter().map(|row| &row.1)))
+                .select(authentication_key::guarantee_id)
+                .load(c)
+        })
+    })
+    .map_err(attempting("read authentication keys"))?;
+    let keys: HashSet<String> = keys.into_iter().collect();
+    let documents: Vec<(String, Kind)> = chunks::load(&revisions, |some| {
+        match_connection!(connection, c => {
+            document::table
+                .filter(document::revision_id.eq_any(some.iter().map(|row| &row.0)))
+                .select((document::revision_id, document::kind))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read documents"))?;
+    let documents: HashSet<(String, Kind)> = documents.into_iter().collect();
+    Ok(revisions
         .into_iter()
         .map(|(revision_id, guarantee_id, revision, arrived_at, application_id, line, medium, since)| {
             let electronic = medium == MediumV1::Electronic;

@@ -1,6 +1,6 @@
 //! Mending a payload: values set at JSON paths, and what that changed.
 
-use hosho_schema::messages::{Misfit, MisfitFault};
+use hosho_schema::messages::{FieldError, FieldFault};
 use serde_json::Value;
 
 /// Says why an edit was not accepted; nothing was changed.
@@ -35,7 +35,7 @@ pub enum EditError {
         /// The message type.
         kind: &'static str,
         /// Everything that does not fit.
-        misfits: Vec<Misfit>,
+        misfits: Vec<FieldError>,
     },
     /// Nothing was changed.
     #[error("the payload is the same as before")]
@@ -54,13 +54,13 @@ fn article(kind: &str) -> &'static str {
 }
 
 /// Where a payload does not fit, and why; repeats nothing of it but names of fields that are plain words.
-pub fn misfit_text(misfit: &Misfit) -> String {
+pub fn misfit_text(misfit: &FieldError) -> String {
     let fault = match &misfit.fault {
-        MisfitFault::Unknown => "no such field".to_owned(),
-        MisfitFault::Missing => "missing".to_owned(),
-        MisfitFault::Type(types) => format!("must be {}", types.join(" or ")),
-        MisfitFault::Choice(choices) => format!("must be one of {}", choices.join(", ")),
-        MisfitFault::Other(text) => text.clone(),
+        FieldFault::Unknown => "no such field".to_owned(),
+        FieldFault::Missing => "missing".to_owned(),
+        FieldFault::Type(types) => format!("must be {}", types.join(" or ")),
+        FieldFault::Choice(choices) => format!("must be one of {}", choices.join(", ")),
+        FieldFault::Other(text) => text.clone(),
     };
     format!("{}: {fault}", misfit.path)
 }

@@ -276,7 +276,7 @@ pub fn check_edit(
     editable(row)?;
     let kind =
         contract::of_stage(stage, &payload).ok_or_else(|| EditError::NoStage { stage: stage.to_owned() })?;
-    let misfits = kind.misfits(&payload);
+    let misfits = kind.decode_errors(&payload);
     if !misfits.is_empty() {
         return Err(EditError::Misfits { kind: kind.name, misfits }.into());
     }

@@ -218,7 +218,7 @@ impl Heartbeat {
     pub fn beat(&self, pool: &Pool) -> Result<(), DbError> {
         let now = self.inner.clock.now();
         let process = Worker { seen_at: now, ..self.inner.process.clone() };
-        worker::beat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
+        worker::heartbeat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
     }
 
     /// Tells and learns every two seconds, until the process is asked to stop; then it leaves the list.
@@ -240,7 +240,7 @@ impl Heartbeat {
                 () = tokio::time::sleep(BEAT) => {}
             }
         }
-        on_thread(|pulse, pool| worker::leave(&mut pool.get()?, pulse.id())).await;
+        on_thread(|pulse, pool| worker::remove(&mut pool.get()?, pulse.id())).await;
     }
 
     fn rows(&self, now: NaiveDateTime) -> Vec<WorkerStage> {

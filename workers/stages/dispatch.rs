@@ -150,7 +150,8 @@ impl Stage for Dispatch {
         let arrived_at = facts
             .revision
             .arrived_at
-            .ok_or_else(|| Fault::missing("arrival of certificate", &revision_id))?;
+            .ok_or_else(|| Fault::missing("arrival of certificate", &revision_id))?
+            .and_utc();
         let drawn = match facts.revision.kind {
             Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
             Made::Cancellation => Some(Kind::Cancellation),

@@ -6,7 +6,7 @@
 //! Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first, what exists is read again
 //! under that lock, and the counter advances by exactly what is missing (`schema/models/guarantee.rs`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Borrow, sync::Arc};
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -50,6 +50,12 @@ pub struct Outcome {
     line: usize,
     /// 発行日 in Tokyo; the term of the number is that of this day.
     issued_on: NaiveDate,
+}
+
+impl Borrow<GuaranteeDraft> for &Outcome {
+    fn borrow(&self) -> &GuaranteeDraft {
+        &self.draft
+    }
 }
 
 impl Issue {
@@ -113,17 +119,8 @@ impl Stage for Issue {
 
     fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Verdicts, Fault> {
         let now = self.clock.now();
-        let drafts: Vec<GuaranteeDraft> = items.iter().map(|(_, outcome)| outcome.draft.clone()).collect();
-        let outcomes: HashMap<(&str, i64), &Outcome> = items
-            .iter()
-            .map(|(_, outcome)| ((outcome.draft.application_id.as_str(), outcome.draft.line), outcome))
-            .collect();
-        let issued = issue::issue(db, &drafts, now, |draft, sequence| {
-            let outcome = outcomes
-                .get(&(draft.application_id.as_str(), draft.line))
-                .ok_or_else(|| Fault::missing("draft of guarantee", &draft.application_id))?;
-            self.draw_up(outcome, sequence)
-        })?;
+        let outcomes: Vec<&Outcome> = items.iter().map(|(_, outcome)| outcome).collect();
+        let issued = issue::issue(db, &outcomes, now, |outcome, sequence| self.draw_up(outcome, sequence))?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
         let heads: Vec<_> = fresh
             .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.revision.content_sha256))

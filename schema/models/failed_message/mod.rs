@@ -18,7 +18,7 @@ mod record;
 mod replaying;
 mod search;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
@@ -37,10 +37,10 @@ pub use search::{
     superseded,
 };
 
-use super::aligned;
 use super::stored_text::stored_as_text;
 use super::tables::failed_message;
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
 /// What stands with a failed message.
@@ -223,37 +223,29 @@ impl std::fmt::Debug for FailedMessage {
     }
 }
 
-const COLUMNS: usize = 23;
-
 /// Marks messages as worked off, and returns how many had failed before. Belongs into the transaction that holds the result.
 pub fn resolve(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize, DbError> {
-    let mut resolved = 0;
-    for ids in ids.chunks(MAX_BINDS - 8) {
-        let changed = match_connection!(connection, c => {
+    let resolved: Vec<String> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
                 .filter(failed_message::state.eq_any(texts(&[State::Failed, State::Replaying, State::FailedAgain])))
                 .set((failed_message::state.eq(State::Resolved), failed_message::changed_at.eq(micros(now))))
                 .returning(failed_message::id)
-                .get_results::<String>(c)
+                .get_results(c)
         })
-        .map_err(writing("failed messages"))?;
-        replaying::settle(connection, &changed.iter().map(String::as_str).collect::<Vec<_>>())?;
-        resolved += changed.len();
-    }
-    Ok(resolved)
+    })
+    .map_err(attempting("resolve failed messages"))?;
+    replaying::settle(connection, &resolved.iter().map(String::as_str).collect::<Vec<_>>())?;
+    Ok(resolved.len())
 }
 
 /// Reads failed messages by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<FailedMessage>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<FailedMessage> = match_connection!(connection, c => {
+    let rows: Vec<FailedMessage> = chunks::load(&ids, |ids| match_connection!(connection, c => {
             failed_message::table.filter(failed_message::id.eq_any(ids)).select(FailedMessage::as_select()).load(c)
-        })
-        .map_err(reading("failed messages"))?;
-        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
-    }
-    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+        }))
+    .map_err(attempting("read failed messages"))?;
+    Ok(aligned(&ids, rows, |row| &row.id))
 }
 
 /// Of these identifiers, those that an operator or a replay has or had to deal with: known, and not worked off. Not what a replay
@@ -263,9 +255,7 @@ pub fn unsettled(
     ids: &[&str],
     sent_before: NaiveDateTime,
 ) -> Result<HashSet<String>, DbError> {
-    let mut found = HashSet::new();
-    for ids in ids.chunks(MAX_BINDS - 8) {
-        let rows: Vec<String> = match_connection!(connection, c => {
+    let rows: Vec<String> = chunks::load(ids, |ids| match_connection!(connection, c => {
             let sent_since = failed_message::sent_at.ge(micros(sent_before));
             failed_message::table
                 .filter(failed_message::id.eq_any(ids))
@@ -273,11 +263,9 @@ pub fn unsettled(
                 .filter(failed_message::state.ne(State::Replaying).or(failed_message::sent_at.is_null()).or(sent_since))
                 .select(failed_message::id)
                 .load(c)
-        })
-        .map_err(reading("failed messages"))?;
-        found.extend(rows);
-    }
-    Ok(found)
+        }))
+.map_err(attempting("read failed messages"))?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Moves messages from one of some states to another, and returns those that were moved. What a replay holds stays as it is.
@@ -288,19 +276,15 @@ pub fn change(
     to: State,
     now: NaiveDateTime,
 ) -> Result<HashSet<String>, DbError> {
-    let mut changed = HashSet::new();
-    for ids in ids.chunks(MAX_BINDS - 16) {
-        let rows: Vec<String> = match_connection!(connection, c => {
+    let rows: Vec<String> = chunks::load(ids, |ids| match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
                 .filter(sql::<Bool>(FREE))
                 .set((failed_message::state.eq(to), failed_message::changed_at.eq(micros(now))))
                 .returning(failed_message::id)
                 .get_results(c)
-        })
-        .map_err(writing("failed messages"))?;
-        changed.extend(rows);
-    }
-    Ok(changed)
+        }))
+.map_err(attempting("change the state of failed messages"))?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Puts an edited message in the place of one that failed. `false` when that one is in no state to be edited any more, or a replay
@@ -323,7 +307,7 @@ pub fn supersede(
                 ))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
+        .map_err(attempting("discard an edited failed message"))?;
         if superseded == 0 {
             return Ok(false);
         }
@@ -332,7 +316,7 @@ pub fn supersede(
         match_connection!(connection, c => {
             diesel::insert_into(failed_message::table).values(&row).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("failed messages"))?;
+        .map_err(attempting("insert an edited message"))?;
         change(connection, &[&row.id], &[State::Discarded], State::Failed, now)?;
         Ok(true)
     })
@@ -343,5 +327,5 @@ fn overtaken() -> DbError {
         DatabaseErrorKind::SerializationFailure,
         Box::new("another process changed one of them".to_owned()),
     );
-    DbError::Write { what: "failed messages", source }
+    attempting("change failed messages")(source)
 }

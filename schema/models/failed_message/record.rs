@@ -6,10 +6,10 @@ use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
 use super::replaying::settle;
-use super::{Attempt, COLUMNS, DeadLetter, FailedMessage, State, by_ids, overtaken};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{Attempt, DeadLetter, FailedMessage, State, by_ids, overtaken};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::tables::{failed_attempt, failed_message};
-use crate::models::{grouped, rows_per_statement};
+use crate::models::{chunks, grouped};
 
 /// What was recorded of a batch of dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn record_round(
                 ))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
+        .map_err(attempting("update a failed message"))?;
         if changed == 0 {
             return Err(overtaken());
         }
@@ -105,16 +105,16 @@ fn record_round(
             settle(connection, &[id])?;
         }
     }
-    for rows in fresh.chunks(rows_per_statement(COLUMNS)) {
-        let inserted = match_connection!(connection, c => {
+    let inserted = chunks::insert(&fresh, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(failed_message::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("failed messages"))?;
-        if inserted < rows.len() {
-            return Err(overtaken());
-        }
-        recorded.new += inserted;
+    })
+    .map_err(attempting("insert failed messages"))?;
+    if inserted < fresh.len() {
+        return Err(overtaken());
     }
+    recorded.new += inserted;
     insert_attempts(connection, &told)
 }
 
@@ -181,40 +181,36 @@ fn insert_attempts(connection: &mut Connection, told: &[(&String, Attempt)]) -> 
     // The last attempt comes with its text; it wins over the same one told without.
     rows.sort_by(|a, b| (a.0, a.1, a.2, a.3.is_none()).cmp(&(b.0, b.1, b.2, b.3.is_none())));
     rows.dedup_by(|later, first| (later.0, later.1, later.2) == (first.0, first.1, first.2));
-    for rows in rows.chunks(rows_per_statement(4)) {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(id, at, code, text)| {
-                (
-                    failed_attempt::failed_id.eq(*id),
-                    failed_attempt::at.eq(*at),
-                    failed_attempt::code.eq(*code),
-                    failed_attempt::text.eq(*text),
-                )
-            })
-            .collect();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|(id, at, code, text)| {
+            (
+                failed_attempt::failed_id.eq(id),
+                failed_attempt::at.eq(at),
+                failed_attempt::code.eq(code),
+                failed_attempt::text.eq(text),
+            )
+        })
+        .collect();
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => {
             diesel::insert_into(failed_attempt::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("failed attempts"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("insert failed attempts"))
 }
 
 /// Reads the attempts of failed messages, oldest first.
 pub fn attempts(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Vec<Attempt>>, DbError> {
-    let mut rows: Vec<(String, Attempt)> = Vec::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<(String, NaiveDateTime, String, Option<String>)> = match_connection!(connection, c => {
-            failed_attempt::table
-                .filter(failed_attempt::failed_id.eq_any(ids))
-                .order((failed_attempt::at, failed_attempt::code))
-                .select((failed_attempt::failed_id, failed_attempt::at, failed_attempt::code, failed_attempt::text))
-                .load(c)
-        })
-        .map_err(reading("failed attempts"))?;
-        rows.extend(found.into_iter().map(|(id, at, code, text)| (id, Attempt { at, code, text })));
-    }
+    let rows: Vec<(String, Attempt)> = chunks::load(ids, |ids| match_connection!(connection, c => {
+        failed_attempt::table
+            .filter(failed_attempt::failed_id.eq_any(ids))
+            .order((failed_attempt::at, failed_attempt::code))
+            .select((failed_attempt::failed_id, (failed_attempt::at, failed_attempt::code, failed_attempt::text)))
+            .load(c)
+    }))
+    .map_err(attempting("read failed attempts"))?;
     let groups = grouped(ids, rows, |(id, _)| id);
     Ok(groups.into_iter().map(|group| group.into_iter().map(|(_, attempt)| attempt).collect()).collect())
 }

@@ -325,15 +325,15 @@ on_both_databases! {
             waiting: "[]".to_owned(),
         };
         let long_ago = at(0) - TimeDelta::days(1);
-        worker::beat(c, &process("p", 1), &[row("p", 1)], long_ago).unwrap();
-        worker::beat(c, &process("q", 50), &[], long_ago).unwrap();
-        worker::beat(c, &process("p", 60), &[row("p", 2)], long_ago).unwrap();
+        worker::heartbeat(c, &process("p", 1), &[row("p", 1)], long_ago).unwrap();
+        worker::heartbeat(c, &process("q", 50), &[], long_ago).unwrap();
+        worker::heartbeat(c, &process("p", 60), &[row("p", 2)], long_ago).unwrap();
         let all = worker::all(c).unwrap();
         assert_eq!(all.iter().map(|(worker, stages)| (worker.id.as_str(), stages.len())).collect::<Vec<_>>(), [("p", 1), ("q", 0)]);
         assert_eq!((all[0].1[0].done, all[0].0.seen_at), (2, micros(at(60))));
         // A process that nobody has seen for long, and one that leaves.
-        worker::beat(c, &process("p", 70), &[row("p", 2)], at(55)).unwrap();
-        worker::leave(c, "p").unwrap();
+        worker::heartbeat(c, &process("p", 70), &[row("p", 2)], at(55)).unwrap();
+        worker::remove(c, "p").unwrap();
         assert_eq!(worker::all(c).unwrap(), []);
     }
 }

@@ -43,7 +43,7 @@ on_both_databases! {
         });
         assert!(matches!(refused, Err(DbError::Damaged { .. })));
         let same = issue(c, &drafts, at(2), |_, _| Ok::<_, DbError>(("31075-00001M".to_owned(), String::new()))).unwrap_err();
-        assert!(matches!(same, DbError::Write { .. }) && !same.is_contention() && !same.is_unavailable(), "{same:?}");
+        assert!(matches!(same, DbError::Statement { .. }) && !same.is_contention() && !same.is_unavailable(), "{same:?}");
         let orphan = issue(c, &[draft("nobody", 0)], at(2), build).unwrap_err();
         assert!(!orphan.is_contention(), "{orphan:?}");
         // One line more than the application has.

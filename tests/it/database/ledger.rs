@@ -60,8 +60,8 @@ on_both_databases! {
         // The worker dies in the second attempt too: it is left to an operator.
         let claimed = mail::claim(c, &[&id], at(40), at(31)).unwrap();
         assert_eq!((claimed[0].attempts, claimed[0].settled_at), (2, None));
-        assert!(mail::strand(c, at(40), at(50)).unwrap().is_empty());
-        assert_eq!(mail::strand(c, at(41), at(50)).unwrap().len(), 1);
+        assert!(mail::mark_unknown(c, at(40), at(50)).unwrap().is_empty());
+        assert_eq!(mail::mark_unknown(c, at(41), at(50)).unwrap().len(), 1);
         assert!(mail::resend_due(c, at(1_000), 10).unwrap().is_empty());
         assert!(mail::claim(c, &[&id], at(1_000), at(1_000)).unwrap().is_empty());
 

@@ -188,7 +188,7 @@ on_both_databases! {
         assert_eq!(names, ["0003_changes", "0002_failures", "0001_pipeline"]);
         names.reverse();
         let error = counts(c).unwrap_err();
-        assert!(matches!(error, DbError::Read { .. }) && !error.is_unavailable() && !error.is_contention(), "{error:?}");
+        assert!(matches!(error, DbError::Statement { .. }) && !error.is_unavailable() && !error.is_contention(), "{error:?}");
         assert_eq!(db::revert_all(c).unwrap(), Vec::<String>::new());
         assert_eq!(db::pending(c).unwrap(), names);
         assert_eq!(db::migrate(c).unwrap(), names);

@@ -37,7 +37,7 @@ const RULES: [(&str, &str); 14] = [
     ),
     (
         "A guarantee is issued (電子保証発行日時) at the moment its certificate arrives in the registry; notice and mail come after.",
-        "The render stage sets `certificate.arrived_at`; the dispatch stage refuses to work before.",
+        "The render stage sets `revision.arrived_at`; the dispatch stage refuses to work before.",
     ),
     (
         "A mail is sent when it is wanted and never else. The authentication key stands in the notice and, sealed, in the database, and nowhere else.",

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hosho_schema::{
     db::DbError,
-    messages::{Misfit, MisfitFault, contract},
+    messages::{FieldError, FieldFault, contract},
     models::{
         audit::{self, Entry},
         failed_message::{self, Attempt, FailedMessage},
@@ -148,11 +148,11 @@ fn misfits(row: &FailedMessage) -> Vec<String> {
         return Vec::new();
     }
     let misfits = contract::of_stage(&row.stage, &row.payload)
-        .map(|kind| kind.misfits(&row.payload))
+        .map(|kind| kind.decode_errors(&row.payload))
         .unwrap_or_default();
-    let text = |misfit: &Misfit| match misfit.fault {
+    let text = |misfit: &FieldError| match misfit.fault {
         // The words of a parser may repeat a value.
-        MisfitFault::Other(_) => format!("{}: does not fit", misfit.path),
+        FieldFault::Other(_) => format!("{}: does not fit", misfit.path),
         _ => dead_letters::misfit_text(misfit),
     };
     misfits.iter().map(text).collect()

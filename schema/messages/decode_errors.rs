@@ -1,14 +1,14 @@
-//! Every misfit of a JSON payload that is not a message, in one pass.
+//! Every error of a JSON payload that is not a message, in one pass.
 //!
 //! Decoding stops at the first value that does not fit. A sender who gets one error at a time sends a message
 //! ten times, so a payload that did not decode is checked against the JSON Schema of the message, which is
 //! generated from the same types. Where the schema finds nothing (a field given twice, which JSON Schema cannot
-//! see), the decode error is the only misfit.
+//! see), the decode error is the only one.
 //!
 //! The check covers the keywords that `schemars` generates for our types; a test compares it with the crate
 //! `jsonschema`. Rejected: that crate in the program; it brings 29 crates and an eighth of the build time.
 //!
-//! A misfit repeats only field names from outside, and those only where they are plain words.
+//! Of the payload an error repeats only field names, and those only where they are plain words.
 
 use std::{
     any::TypeId,
@@ -23,16 +23,16 @@ use super::{DecodeError, Message};
 
 /// One value that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misfit {
+pub struct FieldError {
     /// JSON path of the value, such as `$.products[0].amount`; of a field, also where there is none.
     pub path: String,
     /// What is wrong.
-    pub fault: MisfitFault,
+    pub fault: FieldFault,
 }
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MisfitFault {
+pub enum FieldFault {
     /// The contract has no such field.
     Unknown,
     /// The field is required.
@@ -45,28 +45,28 @@ pub enum MisfitFault {
     Other(String),
 }
 
-/// Largest number of misfits for one payload.
+/// Largest number of errors for one payload.
 const MOST: usize = 50;
 
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
-/// Lists the misfits of a payload that did not decode. Never empty.
-pub fn misfits<M: Message + JsonSchema>(payload: &[u8], error: &DecodeError) -> Vec<Misfit> {
+/// Lists the errors of a payload that did not decode. Never empty.
+pub fn decode_errors<M: Message + JsonSchema>(payload: &[u8], error: &DecodeError) -> Vec<FieldError> {
     let DecodeError::Shape { path, problem } = error else {
-        return vec![Misfit { path: "$".to_owned(), fault: MisfitFault::Other(error.to_string()) }];
+        return vec![FieldError { path: "$".to_owned(), fault: FieldFault::Other(error.to_string()) }];
     };
-    let mut once: Vec<Misfit> = Vec::new();
+    let mut once: Vec<FieldError> = Vec::new();
     if let Ok(value) = serde_json::from_slice::<Value>(payload) {
-        for misfit in check(&schema::<M>(), &value).into_iter().take(MOST).flatten() {
+        for error in check(&schema::<M>(), &value).into_iter().take(MOST).flatten() {
             // Fields whose names are not repeated may look alike.
-            if once.len() < MOST && !once.contains(&misfit) {
-                once.push(misfit);
+            if once.len() < MOST && !once.contains(&error) {
+                once.push(error);
             }
         }
     }
     if once.is_empty() {
-        once.push(Misfit { path: path.clone(), fault: MisfitFault::Other(problem.clone()) });
+        once.push(FieldError { path: path.clone(), fault: FieldFault::Other(problem.clone()) });
     }
     once
 }
@@ -80,8 +80,8 @@ fn schema<M: Message + JsonSchema>() -> Arc<Value> {
     Arc::clone(schemas.entry(TypeId::of::<M>()).or_insert_with(generate))
 }
 
-/// Checks a value against a schema. The misfits are grouped: one keyword of the schema may find several.
-fn check(schema: &Value, value: &Value) -> Vec<Vec<Misfit>> {
+/// Checks a value against a schema. The errors are grouped: one keyword of the schema may find several.
+fn check(schema: &Value, value: &Value) -> Vec<Vec<FieldError>> {
     let mut checker = Checker { root: schema, found: Vec::new() };
     checker.check(schema, value, "$");
     checker.found
@@ -90,7 +90,7 @@ fn check(schema: &Value, value: &Value) -> Vec<Vec<Misfit>> {
 struct Checker<'a> {
     /// The whole schema, which `$ref` points into.
     root: &'a Value,
-    found: Vec<Vec<Misfit>>,
+    found: Vec<Vec<FieldError>>,
 }
 
 impl Checker<'_> {
@@ -98,24 +98,24 @@ impl Checker<'_> {
         let types: Vec<_> = TYPES.into_iter().filter(|name| names_type(&schema["type"], name)).collect();
         if !types.is_empty() && !types.iter().any(|name| is_of(value, name)) {
             let types = types.into_iter().filter(|&name| name != "null").collect();
-            self.add(path.to_owned(), MisfitFault::Type(types));
+            self.add(path.to_owned(), FieldFault::Type(types));
         }
         if let Some(expected) = schema.get("const").filter(|&expected| value != expected) {
-            self.add(path.to_owned(), MisfitFault::Choice(vec![word(expected)]));
+            self.add(path.to_owned(), FieldFault::Choice(vec![word(expected)]));
         }
         if let Some(options) = schema["enum"].as_array().filter(|options| !options.contains(value)) {
-            self.add(path.to_owned(), MisfitFault::Choice(options.iter().map(word).collect()));
+            self.add(path.to_owned(), FieldFault::Choice(options.iter().map(word).collect()));
         }
         if let (Some(least), Some(number)) = (schema["minimum"].as_f64(), value.as_f64())
             && number < least
         {
-            self.add(path.to_owned(), MisfitFault::Other("minimum".to_owned()));
+            self.add(path.to_owned(), FieldFault::Other("minimum".to_owned()));
         }
         match value {
             Value::Object(fields) => {
                 for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
                     if !fields.contains_key(name) {
-                        self.add(member(path, name), MisfitFault::Missing);
+                        self.add(member(path, name), FieldFault::Missing);
                     }
                 }
                 let mut unknown = Vec::new();
@@ -123,7 +123,7 @@ impl Checker<'_> {
                     if let Some(schema) = schema["properties"].get(name) {
                         self.check(schema, value, &member(path, name));
                     } else if schema["additionalProperties"] == false {
-                        unknown.push(Misfit { path: member(path, name), fault: MisfitFault::Unknown });
+                        unknown.push(FieldError { path: member(path, name), fault: FieldFault::Unknown });
                     }
                 }
                 if !unknown.is_empty() {
@@ -140,9 +140,9 @@ impl Checker<'_> {
             _ => {}
         }
         for forms in ["anyOf", "oneOf"].into_iter().filter_map(|keyword| schema[keyword].as_array()) {
-            let misfits: Vec<_> = forms.iter().map(|form| self.of_form(form, value, path)).collect();
-            if misfits.iter().all(|misfits| !misfits.is_empty()) {
-                self.found.push(choose(&misfits, path));
+            let errors: Vec<_> = forms.iter().map(|form| self.of_form(form, value, path)).collect();
+            if errors.iter().all(|errors| !errors.is_empty()) {
+                self.found.push(choose(&errors, path));
             }
         }
         if let Some(target) =
@@ -152,44 +152,44 @@ impl Checker<'_> {
         }
     }
 
-    fn of_form(&self, form: &Value, value: &Value, path: &str) -> Vec<Misfit> {
+    fn of_form(&self, form: &Value, value: &Value, path: &str) -> Vec<FieldError> {
         let mut checker = Checker { root: self.root, found: Vec::new() };
         checker.check(form, value, path);
         checker.found.into_iter().flatten().collect()
     }
 
-    fn add(&mut self, path: String, fault: MisfitFault) {
-        self.found.push(vec![Misfit { path, fault }]);
+    fn add(&mut self, path: String, fault: FieldFault) {
+        self.found.push(vec![FieldError { path, fault }]);
     }
 }
 
-/// Lists the misfits of the form that the value was meant to have: the one whose `kind` it names. Where it
+/// Lists the errors of the form that the value was meant to have: the one whose `kind` it names. Where it
 /// names none, lists the kinds or types of all forms.
-fn choose(forms: &[Vec<Misfit>], path: &str) -> Vec<Misfit> {
-    let of_kind = |misfit: &&Misfit| matches!(misfit.fault, MisfitFault::Choice(_)) && misfit.path != path;
+fn choose(forms: &[Vec<FieldError>], path: &str) -> Vec<FieldError> {
+    let of_kind = |error: &&FieldError| matches!(error.fault, FieldFault::Choice(_)) && error.path != path;
     let intended = forms
         .iter()
-        .filter(|misfits| !misfits.iter().any(|misfit| of_kind(&misfit) || misfit.path == path))
-        .min_by_key(|misfits| misfits.len());
-    if let Some(misfits) = intended {
-        return misfits.clone();
+        .filter(|errors| !errors.iter().any(|error| of_kind(&error) || error.path == path))
+        .min_by_key(|errors| errors.len());
+    if let Some(errors) = intended {
+        return errors.clone();
     }
     let all = || forms.iter().flatten();
-    let choices = |misfits: &mut dyn Iterator<Item = &Misfit>| -> Vec<String> {
-        let words = misfits.filter_map(|misfit| match &misfit.fault {
-            MisfitFault::Choice(words) => Some(words.clone()),
+    let choices = |errors: &mut dyn Iterator<Item = &FieldError>| -> Vec<String> {
+        let words = errors.filter_map(|error| match &error.fault {
+            FieldFault::Choice(words) => Some(words.clone()),
             _ => None,
         });
         words.flatten().collect()
     };
     if let Some(first) = all().find(of_kind) {
-        let fault = MisfitFault::Choice(choices(&mut all().filter(of_kind)));
-        return vec![Misfit { path: first.path.clone(), fault }];
+        let fault = FieldFault::Choice(choices(&mut all().filter(of_kind)));
+        return vec![FieldError { path: first.path.clone(), fault }];
     }
     let choices = choices(&mut all());
     let mut types = Vec::new();
-    for misfit in all() {
-        if let MisfitFault::Type(names) = &misfit.fault {
+    for error in all() {
+        if let FieldFault::Type(names) = &error.fault {
             for name in names {
                 // Several forms may be of one type.
                 if !types.contains(name) {
@@ -198,8 +198,8 @@ fn choose(forms: &[Vec<Misfit>], path: &str) -> Vec<Misfit> {
             }
         }
     }
-    let fault = if choices.is_empty() { MisfitFault::Type(types) } else { MisfitFault::Choice(choices) };
-    vec![Misfit { path: path.to_owned(), fault }]
+    let fault = if choices.is_empty() { FieldFault::Type(types) } else { FieldFault::Choice(choices) };
+    vec![FieldError { path: path.to_owned(), fault }]
 }
 
 /// Whether the `type` of a schema, a name or a list of names, includes this one.
@@ -246,26 +246,26 @@ mod tests {
     use super::super::{ApplicationV1, contract, decode};
     use super::*;
 
-    fn found(change: impl FnOnce(&mut Value)) -> Vec<(String, MisfitFault)> {
+    fn found(change: impl FnOnce(&mut Value)) -> Vec<(String, FieldFault)> {
         let mut application: Value =
             serde_json::from_str(include_str!("../../examples/applications.jsonl").lines().next().unwrap())
                 .unwrap();
         change(&mut application);
         let payload = application.to_string();
         let error = decode::<ApplicationV1>(payload.as_bytes()).unwrap_err();
-        misfits::<ApplicationV1>(payload.as_bytes(), &error)
+        decode_errors::<ApplicationV1>(payload.as_bytes(), &error)
             .into_iter()
-            .map(|misfit| (misfit.path, misfit.fault))
+            .map(|error| (error.path, error.fault))
             .collect()
     }
 
-    fn of(path: &str, fault: MisfitFault) -> (String, MisfitFault) {
+    fn of(path: &str, fault: FieldFault) -> (String, FieldFault) {
         (path.to_owned(), fault)
     }
 
     #[test]
-    fn all_are_told_at_once() {
-        let mut told = found(|application| {
+    fn reports_all_errors_at_once() {
+        let mut errors = found(|application| {
             application["works"]["colour"] = "red".into();
             application["works"]["low_price"] = "いいえ".into();
             application["works"]["kind"] = "tunnel".into();
@@ -274,62 +274,62 @@ mod tests {
             application["taro@example.jp"] = 1.into();
             application.as_object_mut().unwrap().remove("branch");
         });
-        told.sort_by(|a, b| a.0.cmp(&b.0));
+        errors.sort_by(|a, b| a.0.cmp(&b.0));
         assert_eq!(
-            told,
+            errors,
             [
-                of("$.branch", MisfitFault::Missing),
-                of("$.products[0].bill_to", MisfitFault::Missing),
-                of("$.products[1].amount", MisfitFault::Type(vec!["integer", "string"])),
-                of("$.works.colour", MisfitFault::Unknown),
+                of("$.branch", FieldFault::Missing),
+                of("$.products[0].bill_to", FieldFault::Missing),
+                of("$.products[1].amount", FieldFault::Type(vec!["integer", "string"])),
+                of("$.works.colour", FieldFault::Unknown),
                 of(
                     "$.works.kind",
-                    MisfitFault::Choice(
+                    FieldFault::Choice(
                         ["construction", "design", "surveying", "machinery"].map(str::to_owned).to_vec()
                     )
                 ),
-                of("$.works.low_price", MisfitFault::Type(vec!["boolean"])),
-                of("$.…", MisfitFault::Unknown),
+                of("$.works.low_price", FieldFault::Type(vec!["boolean"])),
+                of("$.…", FieldFault::Unknown),
             ]
         );
     }
 
     #[test]
-    fn of_a_principal_the_kind_it_names_is_meant() {
+    fn reports_errors_of_the_kind_a_principal_names() {
         assert_eq!(
             found(|application| {
                 application["principal"].as_object_mut().unwrap().remove("address");
             }),
-            [of("$.principal.address", MisfitFault::Missing)]
+            [of("$.principal.address", FieldFault::Missing)]
         );
         assert_eq!(
             found(|application| application["principal"] =
                 serde_json::json!({ "kind": "joint_venture", "name": "JV", "members": [1] })),
             [
-                of("$.principal.representative", MisfitFault::Missing),
-                of("$.principal.members[0]", MisfitFault::Type(vec!["object"]))
+                of("$.principal.representative", FieldFault::Missing),
+                of("$.principal.members[0]", FieldFault::Type(vec!["object"]))
             ]
         );
-        let kinds = MisfitFault::Choice(vec!["company".to_owned(), "joint_venture".to_owned()]);
+        let kinds = FieldFault::Choice(vec!["company".to_owned(), "joint_venture".to_owned()]);
         assert_eq!(
             found(|application| application["principal"]["kind"] = "person".into()),
             [of("$.principal.kind", kinds)]
         );
         assert_eq!(
             found(|application| application["principal"] = 1.into()),
-            [of("$.principal", MisfitFault::Type(vec!["object"]))]
+            [of("$.principal", FieldFault::Type(vec!["object"]))]
         );
     }
 
     #[test]
-    fn what_the_schema_cannot_see_is_told_as_decoding_says_it() {
+    fn reports_the_decode_error_where_the_schema_finds_none() {
         let line = include_str!("../../examples/applications.jsonl").lines().next().unwrap();
         let twice = line.replacen('{', "{\"branch\":\"31\",", 1);
         let error = decode::<ApplicationV1>(twice.as_bytes()).unwrap_err();
-        let told = misfits::<ApplicationV1>(twice.as_bytes(), &error);
+        let errors = decode_errors::<ApplicationV1>(twice.as_bytes(), &error);
         assert!(
-            matches!(&told[..], [Misfit { fault: MisfitFault::Other(problem), .. }] if problem.contains("duplicate field")),
-            "{told:?}"
+            matches!(&errors[..], [FieldError { fault: FieldFault::Other(problem), .. }] if problem.contains("duplicate field")),
+            "{errors:?}"
         );
     }
 
@@ -376,9 +376,9 @@ mod tests {
 
     /// Values with random mistakes, the same ones in every run.
     #[test]
-    fn finds_the_misfits_that_jsonschema_finds() {
+    fn finds_the_errors_that_jsonschema_finds() {
         let mut random = Random(20_261_130);
-        let (mut fitting, mut misfitting) = (0, 0);
+        let (mut fitting, mut faulty) = (0, 0);
         for message in contract::MESSAGES {
             let schema = message.json_schema();
             let validator = jsonschema::draft202012::new(&schema).unwrap();
@@ -390,31 +390,31 @@ mod tests {
                 }
                 let mut found: Vec<_> = check(&schema, &value).into_iter().flatten().collect();
                 // jsonschema reports a missing field after the others where an object requires no other one.
-                for misfits in [&mut expected, &mut found] {
-                    misfits.sort_by_key(|misfit| format!("{misfit:?}"));
+                for errors in [&mut expected, &mut found] {
+                    errors.sort_by_key(|error| format!("{error:?}"));
                 }
                 assert_eq!(found, expected, "{}: {value}", message.name);
-                *(if found.is_empty() { &mut fitting } else { &mut misfitting }) += 1;
+                *(if found.is_empty() { &mut fitting } else { &mut faulty }) += 1;
             }
         }
-        assert!(fitting > 500 && misfitting > 2_500, "{fitting} fit, {misfitting} do not");
+        assert!(fitting > 500 && faulty > 2_500, "{fitting} fit, {faulty} do not");
     }
 
-    /// Adds the misfits of an error of jsonschema.
-    fn gather(error: &ValidationError<'_>, found: &mut Vec<Misfit>) {
+    /// Adds the errors of an error of jsonschema.
+    fn gather(error: &ValidationError<'_>, found: &mut Vec<FieldError>) {
         let path = error.instance_path().as_str().split('/').skip(1).fold("$".to_owned(), |path, part| {
             if part.parse::<usize>().is_ok() { format!("{path}[{part}]") } else { member(&path, part) }
         });
         let words = |values: &Value| values.as_array().unwrap().iter().map(word).collect();
-        let mut add = |path: &str, fault| found.push(Misfit { path: path.to_owned(), fault });
+        let mut add = |path: &str, fault| found.push(FieldError { path: path.to_owned(), fault });
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 for field in unexpected {
-                    add(&member(&path, field), MisfitFault::Unknown);
+                    add(&member(&path, field), FieldFault::Unknown);
                 }
             }
             ValidationErrorKind::Required { property } => {
-                add(&member(&path, property.as_str().unwrap()), MisfitFault::Missing);
+                add(&member(&path, property.as_str().unwrap()), FieldFault::Missing);
             }
             ValidationErrorKind::Type { kind } => {
                 let names: Vec<String> = match kind {
@@ -422,23 +422,23 @@ mod tests {
                     TypeKind::Multiple(names) => names.iter().map(|name| name.to_string()).collect(),
                 };
                 let is_named = |name: &&str| *name != "null" && names.iter().any(|other| other == name);
-                add(&path, MisfitFault::Type(TYPES.into_iter().filter(is_named).collect()));
+                add(&path, FieldFault::Type(TYPES.into_iter().filter(is_named).collect()));
             }
-            ValidationErrorKind::Enum { options } => add(&path, MisfitFault::Choice(words(options))),
+            ValidationErrorKind::Enum { options } => add(&path, FieldFault::Choice(words(options))),
             ValidationErrorKind::Constant { expected_value } => {
-                add(&path, MisfitFault::Choice(vec![word(expected_value)]));
+                add(&path, FieldFault::Choice(vec![word(expected_value)]));
             }
             ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::AnyOf { context } => {
-                let forms = context.iter().map(|errors| {
-                    let mut misfits = Vec::new();
-                    for error in errors {
-                        gather(error, &mut misfits);
+                let forms = context.iter().map(|form| {
+                    let mut errors = Vec::new();
+                    for error in form {
+                        gather(error, &mut errors);
                     }
-                    misfits
+                    errors
                 });
                 found.extend(choose(&forms.collect::<Vec<_>>(), &path));
             }
-            kind => add(&path, MisfitFault::Other(kind.keyword().to_owned())),
+            kind => add(&path, FieldFault::Other(kind.keyword().to_owned())),
         }
     }
 

@@ -190,7 +190,7 @@ impl Embedded {
             _ = stop.wait_for(|stop| *stop) => return true,
         }
         tokio::select! {
-            () = self.memory.without_letters() => false,
+            () = self.memory.without_dead_letters() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         }
     }

@@ -388,7 +388,7 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
 
 /// Counts all runs.
 pub fn count(connection: &mut Connection) -> Result<i64, DbError> {
-    match_connection!(connection, c => job_run::table.count().get_result(c)).map_err(reading("runs"))
+    match_connection!(connection, c => job_run::table.count().get_result(c)).map_err(attempting("count runs"))
 }
 
 /// Reads a page of the runs, the latest first.

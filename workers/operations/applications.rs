@@ -9,7 +9,7 @@ use hosho_schema::{
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
     },
-    queries::status::{self, ApplicationStatus, CertificateStatus, GuaranteeStatus},
+    queries::status::{self, ApplicationStatus, GuaranteeStatus, RevisionStatus},
 };
 use serde::Serialize;
 
@@ -154,20 +154,20 @@ fn application_progress(found: ApplicationStatus, failed: Page<Failed>) -> Appli
 
 fn guarantee_progress(found: &GuaranteeStatus) -> Vec<GuaranteeProgress> {
     let guarantee = &found.guarantee;
-    let revision = |certificate: &CertificateStatus| GuaranteeProgress {
+    let revision = |certificate: &RevisionStatus| GuaranteeProgress {
         number: guarantee.number.clone(),
         line: guarantee.line,
         product: guarantee.product,
         medium: guarantee.medium,
-        revision: certificate.certificate.revision,
-        target: changes::name(&certificate.certificate),
+        revision: certificate.revision.revision,
+        target: changes::name(&certificate.revision),
         steps: steps(found, certificate),
     };
-    found.certificates.iter().map(revision).collect()
+    found.revisions.iter().map(revision).collect()
 }
 
-fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
-    let drawn_at = Some(revision.certificate.drawn_at);
+fn steps(found: &GuaranteeStatus, revision: &RevisionStatus) -> Vec<Step> {
+    let drawn_at = Some(revision.revision.drawn_at);
     let mint = match found.guarantee.medium {
         MediumV1::Electronic => Step::new("mint", "authentication key", found.key_minted_at),
         MediumV1::Paper => Step::new("mint", "no key: paper", drawn_at),
@@ -177,7 +177,7 @@ fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
     let mut steps = vec![
         Step::new("issue", format!("number {}", found.guarantee.number), drawn_at),
         mint,
-        Step::new("render", drawn, revision.certificate.arrived_at),
+        Step::new("render", drawn, revision.revision.arrived_at),
     ];
     for mail in &revision.mails {
         let state = match mail.state {
@@ -190,6 +190,6 @@ fn steps(found: &GuaranteeStatus, revision: &CertificateStatus) -> Vec<Step> {
         let reply = mail.reply.as_deref().map(|reply| format!(" ({reply})")).unwrap_or_default();
         steps.push(Step::new("dispatch", format!("{state}{reply}"), mail.settled_at.or(mail.claimed_at)));
     }
-    steps.push(Step::new("dispatch", "complete", revision.certificate.completed_at));
+    steps.push(Step::new("dispatch", "complete", revision.revision.completed_at));
     steps
 }

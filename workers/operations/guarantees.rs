@@ -5,11 +5,12 @@ use hosho_schema::{
     db::{Connection, DbError},
     messages::{ProductV1, ViolationV1},
     models::{
-        certificate::{self, Certificate as Revision},
         change::{self, Change},
         document::{self, Document},
         guarantee::{self, Guarantee},
-        job_run, run_item,
+        job_run,
+        revision::{self, Revision},
+        run_item,
     },
     snapshots,
 };
@@ -147,7 +148,7 @@ pub(super) fn not_found(number: &str) -> Error {
 
 fn find(db: &mut Connection, number: &str) -> Result<Option<Rows>, DbError> {
     let Some(guarantee) = guarantee::by_number(db, number)? else { return Ok(None) };
-    let revisions = certificate::by_guarantees(db, &[&guarantee.id])?.pop().unwrap_or_default();
+    let revisions = revision::by_guarantees(db, &[&guarantee.id])?.pop().unwrap_or_default();
     let ids: Vec<&str> = revisions.iter().map(|revision| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
     let changes = change::by_guarantee(db, &guarantee.id)?;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use hosho_schema::{
     db::{Connection, DbError},
     models::{
-        certificate::{self, Certificate as Revision, Kind, chained_sha256},
         chain_head::{self, ChainHead},
         guarantee::{self, Guarantee},
         guarantee_sequence,
+        revision::{self, Kind, Revision, chained_sha256},
     },
     snapshots::{self, Certificate, Reversal},
 };
@@ -85,7 +85,7 @@ fn verify(
     report: &mut Report,
 ) -> Result<(), DbError> {
     let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
-    let revisions = certificate::by_guarantees(db, &ids)?;
+    let revisions = revision::by_guarantees(db, &ids)?;
     let heads = chain_head::by_guarantees(db, &ids)?;
     for ((guarantee, revisions), head) in guarantees.iter().zip(revisions).zip(heads) {
         report.guarantees += 1;

@@ -6,9 +6,9 @@ use hosho_schema::{
     db::{Connection, DbError},
     models::{
         authentication_key,
-        certificate::{self, Certificate},
         document::{self, Document, Kind},
         guarantee::{self, Guarantee},
+        revision::{self, Revision},
     },
 };
 use rayon::prelude::*;
@@ -85,7 +85,7 @@ pub struct Report {
 type Again = Result<Each<String>, Fault>;
 
 struct Case {
-    certificate: Certificate,
+    revision: Revision,
     guarantee: Guarantee,
     documents: Vec<Document>,
     sealed: Option<Sealed>,
@@ -137,17 +137,17 @@ pub async fn verify_documents(
             verify(found, &store, &renderer, &mut report, true).await?;
         }
         Which::All => {
-            let total = db.call(|db| certificate::arrived(db)).await.map_err(Error::unavailable)?;
+            let total = db.call(|db| revision::arrived(db)).await.map_err(Error::unavailable)?;
             let mut after = String::new();
             loop {
                 let from = after.clone();
                 let page = db.call(move |db| {
-                    let found = certificate::arrived_after(db, &from, PAGE)?;
+                    let found = revision::arrived_after(db, &from, PAGE)?;
                     cases(db, found)
                 });
                 let page = page.await.map_err(Error::unavailable)?;
                 let Some(last) = page.last() else { break };
-                after.clone_from(&last.certificate.id);
+                after.clone_from(&last.revision.id);
                 progress(total, page.len());
                 verify(page, &store, &renderer, &mut report, false).await?;
             }
@@ -164,22 +164,22 @@ fn numbered(db: &mut Connection, numbers: &[String]) -> Result<Vec<Case>, Error>
             GuaranteeNumber::parse(number).map_or_else(|_| number.clone(), |number| number.to_string());
         let guarantee = guarantee::by_number(db, &normal)?
             .ok_or_else(|| guarantees::not_found(number).hint("give a 保証契約番号"))?;
-        let revisions = certificate::by_guarantees(db, &[&guarantee.id])?.into_iter().flatten();
+        let revisions = revision::by_guarantees(db, &[&guarantee.id])?.into_iter().flatten();
         let arrived = revisions.filter(|revision| revision.arrived_at.is_some());
         found.extend(arrived.map(|revision| (revision, guarantee.clone())));
     }
     Ok(cases(db, found)?)
 }
 
-fn cases(db: &mut Connection, found: Vec<(Certificate, Guarantee)>) -> Result<Vec<Case>, DbError> {
-    let certificates: Vec<&str> = found.iter().map(|(certificate, _)| certificate.id.as_str()).collect();
+fn cases(db: &mut Connection, found: Vec<(Revision, Guarantee)>) -> Result<Vec<Case>, DbError> {
+    let revisions: Vec<&str> = found.iter().map(|(revision, _)| revision.id.as_str()).collect();
     let guarantees: Vec<&str> = found.iter().map(|(_, guarantee)| guarantee.id.as_str()).collect();
-    let documents = document::by_certificates(db, &certificates)?;
+    let documents = document::by_revisions(db, &revisions)?;
     let sealed = authentication_key::by_guarantees(db, &guarantees)?;
     let rows = found.into_iter().zip(documents).zip(sealed);
     Ok(rows
-        .map(|(((certificate, guarantee), documents), key)| Case {
-            certificate,
+        .map(|(((revision, guarantee), documents), key)| Case {
+            revision,
             guarantee,
             documents,
             sealed: key.map(|key| (key.data_key_id, key.sealed)),
@@ -202,7 +202,7 @@ async fn verify(
     };
     let task = tokio::task::spawn_blocking(move || -> Vec<(Case, Again)> {
         let draw = |case: Case| {
-            let drawn = renderer.each(&case.certificate, case.sealed.as_ref());
+            let drawn = renderer.each(&case.revision, case.sealed.as_ref());
             (case, drawn.map(|drawn| drawn.into_iter().map(hashed).collect()))
         };
         cases.into_par_iter().map(draw).collect()
@@ -267,7 +267,7 @@ impl Report {
         if every || !verdict.is_good() {
             self.documents.push(Finding {
                 number: case.guarantee.number.clone(),
-                revision: case.certificate.revision,
+                revision: case.revision.revision,
                 document: match kind {
                     Kind::Certificate => "certificate",
                     Kind::Notice => "notice",

@@ -1,10 +1,11 @@
-//! Builds everything the program is made of from its configuration. The one place where a URL becomes a vendor.
+//! Opens everything the program needs from its configuration. Chooses the broker; `hosho_schema::db` and the document store choose
+//! the database and the storage from their URLs.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use hosho_schema::db::{self, DbError, Pool};
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::{
@@ -30,10 +31,10 @@ use crate::{
     },
 };
 
-/// Says why the program cannot be put together.
+/// Why the program cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration, or what it names, is wrong: somebody must edit something.
+    /// The configuration, or a file it names, is wrong: the operator must edit it.
     #[error("{what}")]
     Configuration {
         /// What was being set up.
@@ -41,7 +42,7 @@ pub enum AppError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Something needed cannot be reached or opened: it may be there later.
+    /// A dependency cannot be reached or opened: it may recover.
     #[error("{what}")]
     Unavailable {
         /// What was being opened.
@@ -93,7 +94,7 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
     Registry::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
-/// Everything the stages use, opened and checked.
+/// Everything that stages, jobs and operations share, opened and checked.
 pub struct App {
     /// The time.
     pub clock: Clock,
@@ -104,39 +105,39 @@ pub struct App {
     /// The data keys.
     pub keys: Arc<KeyRing>,
     /// What documents are made with.
-    pub press: Arc<DocumentRenderer>,
+    pub renderer: Arc<DocumentRenderer>,
     /// The templates.
     pub templates: Arc<Templates>,
     /// The finished PDFs.
     pub documents: DocumentStore,
     /// Mail.
-    pub post: MailDelivery,
+    pub mail_delivery: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
 }
 
 impl App {
-    /// Checks everything that can be checked first, then opens. `stop` becomes true when the process is asked to stop.
-    pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
+    /// Checks everything that can be checked first, then opens. `stop` ends the delivery of mails.
+    pub fn open(config: &Config, stop: CancellationToken) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
-        let press = Arc::new(proved_press(config)?);
+        let renderer = Arc::new(proved_press(config)?);
         let keys = Arc::new(keys(&config.keys)?);
         let mailer = mailer(&config.mail)?;
         let documents = documents(config)?;
         let pool = pool(config)?;
-        for (name, file, sha256) in press.fonts().loaded() {
-            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "A font is loaded");
+        for (name, file, sha256) in renderer.fonts().loaded() {
+            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
         }
         tracing::info!(
-            fonts.sha256 = press.fonts().sha256(),
+            fonts.sha256 = renderer.fonts().sha256(),
             keys.active = keys.active_id(),
             obligees = data.obligees.iter().count(),
-            "Everything is set up"
+            "Application opened"
         );
         let clock = Clock::system();
         let seconds =
             |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
-        let post = MailDelivery {
+        let mail_delivery = MailDelivery {
             mailer,
             from: Sender {
                 name: Some(config.mail.from_name.clone()),
@@ -151,28 +152,29 @@ impl App {
             clock: clock.clone(),
             stop,
         };
-        let templates = Arc::clone(press.templates());
+        let templates = Arc::clone(renderer.templates());
         Ok(Self {
             clock,
             pool,
             data,
             keys,
-            press,
+            renderer,
             templates,
             documents,
-            post,
+            mail_delivery,
             registry_url: config.registry.url.clone(),
         })
     }
 
     /// Draws stored revisions again.
     pub fn revision_renderer(&self) -> RevisionRenderer {
-        RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
+        RevisionRenderer::new(Arc::clone(&self.renderer), Arc::clone(&self.keys), self.registry_url.clone())
     }
 
-    /// Asks what a runner found to be down whether it is there again.
+    /// Probes the dependency that a runner found unavailable.
     pub fn probe(&self) -> Probe {
-        let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
+        let (pool, documents, mailer) =
+            (self.pool.clone(), self.documents.clone(), self.mail_delivery.mailer.clone());
         Arc::new(move |reason| {
             let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
             Box::pin(async move {
@@ -184,8 +186,8 @@ impl App {
                         mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
                     }
                     _ => {
-                        let asked = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
-                        asked.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                        let opened = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        opened.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
                     }
                 }
             })
@@ -197,7 +199,7 @@ impl App {
         self.with_database("cannot migrate the database", db::migrate).await
     }
 
-    /// Refuses to work on tables that are older than the program.
+    /// Fails if the tables are older than the program.
     pub async fn require_migrated(&self) -> Result<(), AppError> {
         let pending = self.with_database("cannot read the state of the database", db::pending).await?;
         pending
@@ -274,7 +276,7 @@ impl BrokerClient {
     }
 }
 
-/// Makes the queue; connects to nothing yet.
+/// Opens no connection.
 pub fn broker(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
     let url = config.broker.url.expose();
     if url == "memory:" {
@@ -307,23 +309,23 @@ fn templates(config: &Config) -> Result<Templates, AppError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
-/// Prepares what documents are made with.
+/// Loads templates, fonts and seals.
 pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
 }
 
-/// Prepares what documents are made with, and renders every template with every sample.
+/// The same, after rendering every template with every sample.
 pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
-    let press = press(config)?;
-    check::check(&press).map_err(configuration("a template fails with its samples"))?;
-    Ok(press)
+    let renderer = press(config)?;
+    check::check(&renderer).map_err(configuration("a template fails with its samples"))?;
+    Ok(renderer)
 }
 
 /// Loads the fonts: those configured, or the system's.
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     let failed = |error: FontError| match error {
-        // The package may come, the disk may be mounted; what is written wrongly stays so.
+        // A missing package or disk may appear later; a wrong setting stays wrong.
         FontError::NotInstalled { .. } | FontError::Read { .. } => {
             unavailable("cannot load the fonts")(error)
         }
@@ -333,7 +335,7 @@ pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     Fonts::load(&paths).map_err(failed)
 }
 
-/// Loads the data keys, or makes them where the configuration allows it.
+/// Loads the data keys, or creates them if the configuration permits it.
 pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     if let Some(ring) = &config.ring {
         return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
@@ -343,7 +345,7 @@ pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     loaded.map_err(configuration("keys.file is not usable"))
 }
 
-/// Makes the way out for mails; connects to nothing yet.
+/// Opens no connection.
 pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
     let mailer = match config.transport {
         MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),

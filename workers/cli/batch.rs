@@ -13,7 +13,7 @@ use hosho_schema::{
     queries::run_selection::Selection,
 };
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Error,
@@ -444,8 +444,8 @@ pub(super) async fn begin(
             Ok(ExitCode::SUCCESS)
         }
         (None, Some(run)) => {
-            let (ask, stop) = watch::channel(false);
-            work::stop_on_signal(ask)?;
+            let stop = CancellationToken::new();
+            work::stop_on_signal(stop.clone())?;
             follow(database, &run.id, how, stop).await
         }
         (None, None) => Ok(ExitCode::SUCCESS),
@@ -519,7 +519,7 @@ async fn follow(
     database: &Database,
     id: &str,
     how: &RunArgs,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) -> Result<ExitCode, Error> {
     let (first, _) = look(database, id).await?;
     let bar = process::bar(first.total.try_into().unwrap_or_default(), "guarantees");
@@ -530,7 +530,7 @@ async fn follow(
             break;
         }
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stop.cancelled() => {
                 bar.finish_and_clear();
                 print(format!("The run goes on; `hosho batch show {}`", short(id)));
                 return Ok(ExitCode::SUCCESS);

@@ -3,7 +3,8 @@
 
 use std::{fs::File, path::Path, sync::Arc};
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, work};
 use crate::{
@@ -20,8 +21,7 @@ pub(super) struct Embedded {
     pub(super) memory: Memory,
     pub(super) broker: Arc<dyn Broker>,
     /// Becomes true when the process is asked to stop.
-    pub(super) stop: watch::Receiver<bool>,
-    ask: watch::Sender<bool>,
+    pub(super) stop: CancellationToken,
     tasks: JoinSet<()>,
     _lock: File,
 }
@@ -38,13 +38,13 @@ impl Embedded {
             ))
             .hint("put the file back, or begin in another folder with --out"));
         }
-        let (ask, stop) = watch::channel(false);
+        let stop = CancellationToken::new();
         let services = Arc::new(App::open(config, stop.clone())?);
         services.migrate().await?;
         let memory = Memory::new(stages::NAMES);
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
-        work::stop_on_signal(ask.clone())?;
-        Ok(Self { services, memory, broker, stop, ask, tasks: JoinSet::new(), _lock: lock })
+        work::stop_on_signal(stop.clone())?;
+        Ok(Self { services, memory, broker, stop, tasks: JoinSet::new(), _lock: lock })
     }
 
     /// Starts the stages on these lanes, and takes in what becomes a dead letter.
@@ -67,20 +67,19 @@ impl Embedded {
 
     /// Waits until nothing is under way and every dead letter is taken in; true when the process was asked to stop first.
     pub(super) async fn until_idle(&self) -> bool {
-        let mut stop = self.stop.clone();
         tokio::select! {
             () = self.memory.idle() => {}
-            _ = stop.wait_for(|stop| *stop) => return true,
+            () = self.stop.cancelled() => return true,
         }
         tokio::select! {
             () = self.memory.without_letters() => false,
-            _ = stop.wait_for(|stop| *stop) => true,
+            () = self.stop.cancelled() => true,
         }
     }
 
     /// Ends everything.
     pub(super) async fn end(mut self) -> Arc<App> {
-        self.ask.send_replace(true);
+        self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
         self.services
     }

@@ -4,9 +4,9 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Error;
@@ -53,20 +53,19 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
     }
     // First of all: a process that is stopped while it starts ends as cleanly as one that is at work.
-    let (ask, stop) = watch::channel(false);
-    stop_on_signal(ask)?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
     let services = Arc::new(App::open(&config, stop.clone())?);
     services.require_migrated().await?;
-    let mut stop_early = stop.clone();
     tokio::select! {
         () = connect(&broker) => {}
-        _ = stop_early.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
+        () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     }
 
     let pulse = Heartbeat::new(&services.clock);
     // A stage that is paused is so from the first message on.
     let (learning, pool) = (pulse.clone(), services.pool.clone());
-    tokio::task::spawn_blocking(move || learning.learn(&pool))
+    tokio::task::spawn_blocking(move || learning.refresh_paused(&pool))
         .await
         .map_err(Error::unavailable)?
         .map_err(|error| Error::unavailable(error).hint("is database.url right and the server up?"))?;
@@ -89,12 +88,11 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         concurrency, "The workers run"
     );
 
-    let mut stopping = stop.clone();
     let ended_early = tokio::select! {
         biased;
-        _ = stopping.wait_for(|stop| *stop) => false,
+        () = stop.cancelled() => false,
         // Asked to stop a moment ago, runners may have ended already.
-        _ = tasks.join_next() => !*stop.borrow(),
+        _ = tasks.join_next() => !stop.is_cancelled(),
     };
     if ended_early {
         // Runners end only when they are asked to. A process that goes on without one looks healthy and is not.
@@ -117,7 +115,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         );
         return Ok(ExitCode::from(1));
     }
-    services.post.mailer.close().await;
+    services.mail_delivery.mailer.close().await;
     info!("Stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -126,7 +124,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 pub(super) fn ingest(
     services: &App,
     broker: &Arc<dyn Broker>,
-    stop: &watch::Receiver<bool>,
+    stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) {
     let ingester = Ingester {
@@ -145,14 +143,14 @@ pub(super) fn nightly(
     config: &Config,
     services: &App,
     broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     scheduled: bool,
 ) -> Result<RunDriver, Error> {
     Ok(RunDriver {
         pool: services.pool.clone(),
         broker,
         clock: services.clock.clone(),
-        post: services.post.clone(),
+        mail_delivery: services.mail_delivery.clone(),
         settings: Settings::new(config).map_err(Error::configuration)?,
         name: format!("{}:{}:{}", audit::host(), std::process::id(), services.clock.now()),
         scheduled,
@@ -166,7 +164,7 @@ pub(super) fn runner(
     config: &Config,
     services: &App,
     broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     pulse: Heartbeat,
     precedence: Priority,
 ) -> Runner {
@@ -181,9 +179,9 @@ pub(super) fn runner(
             hold: Duration::from_secs(config.work.hold_seconds),
         },
         stop,
-        pulse,
+        heartbeat: pulse,
         probe: services.probe(),
-        precedence,
+        priority: precedence,
     }
 }
 
@@ -198,7 +196,7 @@ async fn connect(broker: &app::BrokerClient) {
 }
 
 /// SIGTERM and SIGINT ask once; a second one ends the process at once.
-pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), Error> {
+pub(super) fn stop_on_signal(stop: CancellationToken) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::unavailable)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::unavailable)?;
     tokio::spawn(async move {
@@ -208,7 +206,7 @@ pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), Error> {
                 _ = interrupt.recv() => {}
             }
             if asked {
-                ask.send_replace(true);
+                stop.cancel();
             } else {
                 std::process::exit(130);
             }

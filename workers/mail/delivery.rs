@@ -34,7 +34,8 @@ use hosho_schema::{
     messages::MailStateV1,
     models::mail::{self as ledger, Mail, NewMail, Outcome, Settlement, State},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
 use crate::{
@@ -43,7 +44,7 @@ use crate::{
     documents::store::DocumentStore,
     fault::{Fault, Reason, chain},
     mail::{self, Attachment, MailMessage, Mailer, SendError, Sender, Step},
-    pipeline::stage::Permit,
+    permit::Permit,
 };
 
 /// How mails are written and sent. Cheap to clone.
@@ -68,7 +69,7 @@ pub struct MailDelivery {
     /// The time.
     pub clock: Clock,
     /// Becomes true when the process is asked to stop: then no further mail is begun.
-    pub stop: watch::Receiver<bool>,
+    pub stop: CancellationToken,
 }
 
 /// A mail that is due, unless the ledger says otherwise.
@@ -183,12 +184,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl MailDelivery {
     /// Sends what is due and may be sent, each begun by leave. One answer per mail, in order.
-    pub async fn deliver(&self, due: Vec<OutgoingMail>, leave: &Permit) -> Vec<DeliveryResult> {
+    pub async fn deliver(&self, due: Vec<OutgoingMail>, permit: &Permit) -> Vec<DeliveryResult> {
         let count = due.len();
         let all = |fault: Fault| {
             (0..count).map(|_| DeliveryResult { verdict: Err(fault.clone()), unwritten: None }).collect()
         };
-        if let Err(fault) = self.may_begin(leave) {
+        if let Err(fault) = self.may_begin(permit) {
             return all(fault);
         }
         let (rows, orphans) = match self.prepare(&due).await {
@@ -210,9 +211,9 @@ impl MailDelivery {
         });
         // Tasks of their own: putting a mail into words for the wire takes as long as its dialogue.
         let lanes = (0..connections.min(count)).map(|_| {
-            let (post, round, leave) = (self.clone(), Arc::clone(&round), leave.clone());
+            let (post, round, permit) = (self.clone(), Arc::clone(&round), permit.clone());
             let span = tracing::Span::current();
-            tokio::spawn(async move { post.lane(&round, &leave).await }.instrument(span))
+            tokio::spawn(async move { post.lane(&round, &permit).await }.instrument(span))
         });
         for ended in join_all(lanes).await {
             if let Err(error) = ended
@@ -223,7 +224,7 @@ impl MailDelivery {
         }
         let halted = lock(&round.halted).take();
         let stopping = || Fault::new(Reason::Stopping, "the process was asked to stop");
-        let why = halted.or_else(|| self.may_begin(leave).err()).unwrap_or_else(stopping);
+        let why = halted.or_else(|| self.may_begin(permit).err()).unwrap_or_else(stopping);
         let told = std::mem::take(&mut *lock(&round.told));
         told.into_iter()
             .map(|told| told.unwrap_or_else(|| DeliveryResult { verdict: Err(why.clone()), unwritten: None }))
@@ -231,11 +232,11 @@ impl MailDelivery {
     }
 
     /// One lane: settle the mails before, claim the next, send them.
-    async fn lane(&self, round: &DeliveryBatch, leave: &Permit) {
+    async fn lane(&self, round: &DeliveryBatch, permit: &Permit) {
         let take = if self.mailer.is_repeatable() { REPEATABLE } else { 1 };
         let mut before: Vec<(usize, Result<MailStateV1, Fault>, Entry)> = Vec::new();
         loop {
-            let next = if self.may_begin(leave).is_err() { Vec::new() } else { round.take(take) };
+            let next = if self.may_begin(permit).is_err() { Vec::new() } else { round.take(take) };
             if next.is_empty() && before.is_empty() {
                 return;
             }
@@ -279,11 +280,11 @@ impl MailDelivery {
     }
 
     /// Whether a further mail may be begun.
-    fn may_begin(&self, leave: &Permit) -> Result<(), Fault> {
-        if *self.stop.borrow() {
+    fn may_begin(&self, permit: &Permit) -> Result<(), Fault> {
+        if self.stop.is_cancelled() {
             return Err(Fault::new(Reason::Stopping, "the process was asked to stop"));
         }
-        leave.ask()
+        permit.check()
     }
 
     /// Makes rows for mails that have none, in one transaction, and reads how each stands. Those left behind by a worker that died are

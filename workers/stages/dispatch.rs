@@ -31,8 +31,11 @@ use crate::{
     documents::{issue_mail::MailContext, templates::Templates},
     fault::{Fault, Reason},
     mail::delivery::{self, DeliveryResult, MailDelivery, OutgoingMail},
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Permit, Stage, Verdicts},
+    permit::Permit,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
     telemetry::Traceparent,
 };
 
@@ -43,7 +46,7 @@ pub const NAME: &str = DispatchV1::STAGE;
 pub struct Dispatch {
     clock: Clock,
     templates: Arc<Templates>,
-    post: MailDelivery,
+    mail_delivery: MailDelivery,
 }
 
 /// A finished certificate with everything about it.
@@ -89,7 +92,7 @@ impl Dispatch {
         Self {
             clock: services.clock.clone(),
             templates: Arc::clone(&services.templates),
-            post: services.post.clone(),
+            mail_delivery: services.mail_delivery.clone(),
         }
     }
 }
@@ -209,7 +212,7 @@ impl Stage for Dispatch {
         Ok(Outcome { event, certificate_id, mail })
     }
 
-    async fn act(&self, mut outcomes: Vec<Outcome>, leave: &Permit) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, mut outcomes: Vec<Outcome>, permit: &Permit) -> Vec<Result<Outcome, Fault>> {
         let (mut places, mut due) = (Vec::new(), Vec::new());
         for (place, outcome) in outcomes.iter().enumerate() {
             if let Mailing::OutgoingMail(mail) = &outcome.mail {
@@ -217,17 +220,21 @@ impl Stage for Dispatch {
                 due.push(mail.as_ref().clone());
             }
         }
-        for (place, told) in places.into_iter().zip(self.post.deliver(due, leave).await) {
+        for (place, told) in places.into_iter().zip(self.mail_delivery.deliver(due, permit).await) {
             outcomes[place].mail = Mailing::DeliveryResult(told);
         }
         outcomes.into_iter().map(Ok).collect()
     }
 
-    fn is_only_memory(&self, outcome: &Outcome) -> bool {
+    fn must_record(&self, outcome: &Outcome) -> bool {
         matches!(&outcome.mail, Mailing::DeliveryResult(DeliveryResult { unwritten: Some(_), .. }))
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<DispatchV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<DispatchV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let (mut entries, mut completed) = (Vec::new(), Vec::new());
         let mut verdicts = Vec::with_capacity(items.len());
@@ -252,18 +259,20 @@ impl Stage for Dispatch {
                 }]
             };
             verdicts.push(match state {
-                // It is in the ledger, and the schedule's from here on.
-                Ok(MailStateV1::Unknown) => {
-                    let fault =
-                        Fault::new(Reason::MailUnknown, "the mail server may or may not have taken the mail");
-                    Err(fault.with(complete(MailStateV1::Unknown)))
-                }
-                Ok(mail) => Ok(complete(mail)),
-                // The guarantee is issued, whatever the mailbox says; the refusal is an operator's.
+                // The ledger holds it; the schedule sends it again.
+                Ok(mail @ MailStateV1::Unknown) => Verdict::InDoubt {
+                    fault: Fault::new(
+                        Reason::MailUnknown,
+                        "the mail server may or may not have taken the mail",
+                    ),
+                    publish: complete(mail),
+                },
+                Ok(mail) => Verdict::done(complete(mail)),
+                // The guarantee is issued all the same; an operator handles the refusal.
                 Err(fault) if fault.reason == Reason::MailRefused => {
-                    Err(fault.with(complete(MailStateV1::Refused)))
+                    Verdict::Failed { fault, publish: complete(MailStateV1::Refused) }
                 }
-                Err(fault) => Err(fault),
+                Err(fault) => fault.into(),
             });
         }
         delivery::write(db, &entries, now)?;
@@ -309,13 +318,13 @@ impl Dispatch {
         }
         let issued: snapshots::Certificate = snapshots::read(&certificate.content)
             .map_err(|error| Fault::unreadable("certificate", &error))?;
-        let values = MailContext::new(&issued, self.post.attach_notice);
+        let values = MailContext::new(&issued, self.mail_delivery.attach_notice);
         let render = |name: &str| {
             self.templates
                 .render(name, &values)
                 .map_err(|error| Fault::from_error(Reason::MailUnbuildable, &error))
         };
-        let domain = self.post.from.address.expose().rsplit('@').next().unwrap_or_default();
+        let domain = self.mail_delivery.from.address.expose().rsplit('@').next().unwrap_or_default();
         let mail = NewMail {
             message_id: format!("{}@{domain}", ids::mail(&certificate.id, &recipient)),
             certificate_id: certificate.id.clone(),
@@ -395,12 +404,12 @@ mod tests {
     #[tokio::test]
     async fn a_mail_that_cannot_be_built_is_not_called_refused() {
         let mut trial = Harness::new();
-        trial.services.post.from.address = "nobody".into();
+        trial.services.mail_delivery.from.address = "nobody".into();
         let jobs = trial.up_to(NAME, &example()).await;
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::MailUnbuildable);
         // Once the sender is mended, the same message goes through.
-        trial.services.post.from.address = "hosho@example.jp".into();
+        trial.services.mail_delivery.from.address = "hosho@example.jp".into();
         let issued: GuaranteeIssuedV1 =
             event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::Accepted);
@@ -408,9 +417,9 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_begun_after_the_process_was_asked_to_stop() {
-        let mut trial = Harness::new();
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
-        trial.services.post.stop = tokio::sync::watch::channel(true).1;
+        trial.services.mail_delivery.stop.cancel();
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Stopping);
         assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
@@ -420,7 +429,7 @@ mod tests {
     async fn nothing_is_begun_without_leave() {
         let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
-        trial.leave = Permit::until(|| Some("the stage is paused"));
+        trial.permit = Permit::until(|| Some("the stage is paused"));
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!((fault.reason, fault.text.as_str()), (Reason::Stopping, "the stage is paused"));
         assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
@@ -471,8 +480,8 @@ mod tests {
         let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.lane = lane;
-        trial.services.post.connections = connections;
-        trial.services.post.mailer = Mailer::smtp(SmtpSettings {
+        trial.services.mail_delivery.connections = connections;
+        trial.services.mail_delivery.mailer = Mailer::smtp(SmtpSettings {
             host: "127.0.0.1".to_owned(),
             port: silent_server().await,
             security: Security::None,

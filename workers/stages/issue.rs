@@ -27,10 +27,11 @@ use crate::{
     },
     fault::{Fault, Reason},
     keys::KeyRing,
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Stage, Verdicts},
-    reference::ReferenceData,
-    reference::certificate::draw_up,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
+    reference::{ReferenceData, certificate::draw_up},
 };
 
 /// The wire name.
@@ -111,7 +112,11 @@ impl Stage for Issue {
         Ok(Outcome { draft, application, line, issued_on })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<IssueV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let drafts: Vec<GuaranteeDraft> = items.iter().map(|(_, outcome)| outcome.draft.clone()).collect();
         let outcomes: HashMap<(&str, i64), &Outcome> = items
@@ -142,7 +147,7 @@ impl Stage for Issue {
                         "Guarantee issued"
                     );
                 }
-                Ok(vec![item.successor(&MintV1 {
+                Verdict::done(vec![item.successor(&MintV1 {
                     guarantee: issued.guarantee.id,
                     revision: issued.certificate.revision,
                 })])

@@ -23,8 +23,10 @@ use crate::{
     clock::Clock,
     fault::{Fault, Reason},
     keys::{AuthenticationKey, KeyError, KeyRing},
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Stage, Verdicts},
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
 };
 
 /// The wire name.
@@ -100,7 +102,7 @@ impl Stage for Mint {
         })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Vec<Verdict>, Fault> {
         let rows: Vec<Row> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
         authentication_key::insert_new(db, &rows)?;
         Ok(items
@@ -113,7 +115,7 @@ impl Stage for Mint {
                         "Authentication key minted"
                     );
                 }
-                Ok(vec![item.successor(&RenderV1 {
+                Verdict::done(vec![item.successor(&RenderV1 {
                     guarantee: item.job.guarantee.clone(),
                     revision: item.job.revision,
                     run: None,

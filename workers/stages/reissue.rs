@@ -39,8 +39,10 @@ use crate::{
     },
     fault::{Fault, Reason},
     keys::KeyRing,
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Stage, Verdicts},
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
     reference::ReferenceData,
     stages::amend::decide,
 };
@@ -113,10 +115,14 @@ impl Stage for Reissue {
         self.work_out(item, &facts)
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<ReissueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<ReissueV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         guarantee::lock(db, &guarantees)?;
-        let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = items.iter().map(|_| None).collect();
+        let mut verdicts: Vec<Option<Verdict>> = items.iter().map(|_| None).collect();
         // A guarantee that comes twice has a round for each time: the second finds what the first has made.
         loop {
             let mut now: HashSet<&str> = HashSet::new();
@@ -170,7 +176,7 @@ impl Reissue {
         &self,
         db: &mut Connection,
         items: &[&(&Item<ReissueV1>, Outcome)],
-    ) -> Result<Verdicts, Fault> {
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let mut outcomes = self.still_holding(db, items)?;
         let done = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
@@ -188,8 +194,8 @@ impl Reissue {
             .iter()
             .zip(&mut outcomes)
             .map(|((item, _), outcome)| match outcome {
-                Ok(outcome) => Ok(follow(item, outcome, &mut of_runs)),
-                Err(fault) => Err(fault.clone()),
+                Ok(outcome) => Verdict::done(follow(item, outcome, &mut of_runs)),
+                Err(fault) => fault.clone().into(),
             })
             .collect();
         run_item::set_outcome(db, &of_runs, now)?;

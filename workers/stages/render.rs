@@ -30,8 +30,11 @@ use crate::{
         store::{DocumentStore, StoreError, Stored},
     },
     fault::{Fault, Reason},
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Permit, Stage, Verdicts},
+    permit::Permit,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
 };
 
 /// The wire name.
@@ -106,7 +109,7 @@ impl Render {
 impl Stage for Render {
     const NAME: &'static str = NAME;
     // A certificate and its notice have 110 KB, and take four times as much while they are drawn.
-    const TOGETHER: usize = 16;
+    const CHUNK_SIZE: usize = 16;
     type Job = RenderV1;
     type Facts = Facts;
     type Outcome = Outcome;
@@ -162,7 +165,11 @@ impl Stage for Render {
         futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<RenderV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<RenderV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let rows: Vec<Document> = items
             .iter()
@@ -206,7 +213,7 @@ impl Stage for Render {
                         item.job.revision,
                         item.job.run.as_deref().unwrap_or_default()
                     );
-                    return Ok(vec![item.event(&key, &told)]);
+                    return Verdict::done(vec![item.event(&key, &told)]);
                 }
                 if outcome.arrives {
                     info!(
@@ -216,7 +223,7 @@ impl Stage for Render {
                         "The certificate arrived in the registry"
                     );
                 }
-                Ok(vec![item.successor(&DispatchV1 {
+                Verdict::done(vec![item.successor(&DispatchV1 {
                     guarantee: item.job.guarantee.clone(),
                     revision: item.job.revision,
                 })])

@@ -12,7 +12,7 @@ use std::{
 
 use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{Error, embedded::Embedded, enqueue, input};
 use crate::{
@@ -165,8 +165,8 @@ async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
     }
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
+async fn stopped(stop: CancellationToken) {
+    stop.cancelled().await;
 }
 
 /// A progress bar on standard error; silent when that is not a terminal.

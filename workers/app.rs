@@ -15,6 +15,7 @@ use crate::{
     },
     clock::Clock,
     config::{self, Config, MailSecurity, MailTransport},
+    db::Db,
     documents::{
         check, renderer::DocumentRenderer, revision::RevisionRenderer, store::DocumentStore,
         templates::Templates,
@@ -147,7 +148,7 @@ impl App {
             orphan_after: seconds(config.work.mail_orphan_seconds),
             resend_after: seconds(config.work.mail_resend_seconds),
             connections: config.mail.connections,
-            pool: pool.clone(),
+            db: Db::new(pool.clone()),
             documents: documents.clone(),
             clock: clock.clone(),
             stop,

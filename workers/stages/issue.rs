@@ -1,10 +1,10 @@
-//! issue: one product line of an accepted application becomes a guarantee with its number and first certificate.
+//! issue: makes a guarantee, with its number and first certificate, of one product line of an accepted application.
 //!
 //! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
 //!
-//! Safe to run twice: (application, line) names the guarantee; the second run finds it and asks for its key again.
-//! Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first, what exists is read again
-//! under that lock, and the counter advances by exactly what is missing (`schema/models/guarantee.rs`).
+//! Idempotent: (application, line) identifies the guarantee; a second run finds it and publishes the successor again. Numbers have
+//! neither gaps nor duplicates: the counter of (branch, term) is locked first, existing rows are read again under that lock, and the
+//! counter advances by exactly the missing ones (`schema/models/guarantee.rs`).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -34,22 +34,20 @@ use crate::{
     reference::{ReferenceData, certificate::draw_up},
 };
 
-/// The wire name.
 pub const NAME: &str = IssueV1::STAGE;
 
-/// The stage.
 pub struct Issue {
     clock: Clock,
     data: Arc<ReferenceData>,
     keys: Arc<KeyRing>,
 }
 
-/// A guarantee to be issued, with everything its certificate will say but the number.
+/// A guarantee to issue, with all content of its certificate except the number.
 pub struct Outcome {
     draft: GuaranteeDraft,
     application: Application,
     line: usize,
-    /// 発行日 in Tokyo; the term of the number is that of this day.
+    /// 発行日 in Tokyo; decides the term of the number.
     issued_on: NaiveDate,
 }
 
@@ -98,13 +96,13 @@ impl Stage for Issue {
             Fault::missing(&format!("product line {} of application", item.job.line), &item.job.application)
         };
         let line = usize::try_from(item.job.line).map_err(|_| no_line())?;
-        let asked = application.products.get(line).ok_or_else(no_line)?;
+        let product = application.products.get(line).ok_or_else(no_line)?;
         let issued_on = wareki::in_tokyo(self.clock.now()).date_naive();
         let draft = GuaranteeDraft {
             application_id: item.job.application.clone(),
             line: item.job.line,
-            product: asked.product,
-            medium: asked.medium,
+            product: product.product,
+            medium: product.medium,
             obligee: application.obligee.clone(),
             branch: application.branch.clone(),
             term: format!("{:03}", number::term_of(issued_on)),
@@ -127,7 +125,7 @@ impl Stage for Issue {
             let outcome = outcomes
                 .get(&(draft.application_id.as_str(), draft.line))
                 .ok_or_else(|| Fault::missing("draft of guarantee", &draft.application_id))?;
-            self.draw_up(outcome, sequence)
+            self.content(outcome, sequence)
         })?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
         let heads: Vec<_> = fresh
@@ -158,7 +156,7 @@ impl Stage for Issue {
 
 impl Issue {
     /// The number and the content of the first certificate.
-    fn draw_up(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
+    fn content(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
         let entry = self
             .data
             .sureties
@@ -181,7 +179,7 @@ mod tests {
     use crate::stages::harness::{Harness, example};
 
     #[tokio::test]
-    async fn each_line_gets_the_next_number_once() {
+    async fn allocates_one_number_per_line() {
         let trial = Harness::new();
         let stage = Issue::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_certificate_tells_everything_by_itself() {
+    async fn the_certificate_is_a_full_snapshot() {
         let trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.run(&Issue::new(&trial.services), &jobs).await;
@@ -218,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_exist_is_a_dead_letter_and_harms_no_neighbour() {
+    async fn a_missing_row_fails_that_item_alone() {
         let trial = Harness::new();
         let good = trial.up_to(NAME, &example()).await.remove(0);
         let beyond =

@@ -22,7 +22,7 @@ pub fn due(services: &App) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let now = services.clock.now();
     // In flight for too long: its worker died, and nobody asked about it since.
-    for mail in mail::strand(&mut db, now - services.mail_delivery.orphan_after, now)? {
+    for mail in mail::mark_unknown(&mut db, now - services.mail_delivery.orphan_after, now)? {
         warn!(
             mail.id = mail.id,
             "A worker died while this mail was in flight; it is unknown whether it was sent"

@@ -306,8 +306,8 @@ impl MailDelivery {
         let work = move |db: &mut Connection| {
             ledger::insert_new(db, &mails)?;
             ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
-            let certificates: Vec<&str> = mails.iter().map(|mail| mail.certificate_id.as_str()).collect();
-            let rows: HashMap<String, Mail> = ledger::by_certificates(db, &certificates)?
+            let certificates: Vec<&str> = mails.iter().map(|mail| mail.revision_id.as_str()).collect();
+            let rows: HashMap<String, Mail> = ledger::by_revisions(db, &certificates)?
                 .into_iter()
                 .flatten()
                 .map(|mail| (mail.id.clone(), mail))
@@ -490,7 +490,7 @@ impl MailDelivery {
 }
 
 fn id(mail: &NewMail) -> String {
-    ids::mail(&mail.certificate_id, &mail.recipient)
+    ids::mail(&mail.revision_id, &mail.recipient)
 }
 
 fn stopping() -> Fault {

@@ -218,7 +218,7 @@ impl Heartbeat {
     pub fn send_heartbeat(&self, pool: &Pool) -> Result<(), DbError> {
         let now = self.inner.clock.now();
         let process = Worker { seen_at: now, ..self.inner.process.clone() };
-        worker::beat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
+        worker::heartbeat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
     }
 
     /// Sends heartbeats until the process is requested to stop; then removes it from the list.
@@ -239,7 +239,7 @@ impl Heartbeat {
                 break;
             }
         }
-        on_thread(|heartbeat, pool| worker::leave(&mut pool.get()?, heartbeat.id())).await;
+        on_thread(|heartbeat, pool| worker::remove(&mut pool.get()?, heartbeat.id())).await;
     }
 
     fn rows(&self, now: NaiveDateTime) -> Vec<WorkerStage> {

@@ -16,11 +16,11 @@ use hosho_schema::{
     messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1, StageMessage as _},
     models::{
         application::{self, Application},
-        certificate::{self, Certificate, Kind as Made},
         change::{self, Change},
         document::{self, Document, Kind},
         guarantee::Guarantee,
         mail::{self as ledger, Mail, NewMail, State},
+        revision::{self, Kind as Made, Revision},
     },
     snapshots,
 };
@@ -51,7 +51,7 @@ pub struct Dispatch {
 pub struct Facts {
     application: Application,
     guarantee: Guarantee,
-    certificate: Certificate,
+    revision: Revision,
     /// The change that made it; none for 新規.
     change: Option<Change>,
     /// Whether a later revision replaces or reverses it.
@@ -68,7 +68,7 @@ enum Event {
 
 pub struct Outcome {
     event: Event,
-    certificate_id: String,
+    revision_id: String,
     mail: Mailing,
 }
 
@@ -108,30 +108,29 @@ impl Stage for Dispatch {
     ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let found = certificate::by_keys(db, &keys)?;
+        let found = revision::by_keys(db, &keys)?;
         let revisions = || found.iter().flatten();
-        let ids: Vec<&str> = revisions().map(|(certificate, _)| certificate.id.as_str()).collect();
-        let documents: HashMap<_, _> = ids.iter().zip(document::by_certificates(db, &ids)?).collect();
-        let mails: HashMap<_, _> = ids.iter().zip(ledger::by_certificates(db, &ids)?).collect();
+        let ids: Vec<&str> = revisions().map(|(revision, _)| revision.id.as_str()).collect();
+        let documents: HashMap<_, _> = ids.iter().zip(document::by_revisions(db, &ids)?).collect();
+        let mails: HashMap<_, _> = ids.iter().zip(ledger::by_revisions(db, &ids)?).collect();
         let of: Vec<&str> = revisions().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
         let applications: HashMap<String, Application> =
             application::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
-        let changed = || revisions().filter(|(certificate, _)| certificate.change_id.is_some());
-        let of: Vec<&str> = changed().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
-        let targets = certificate::targets(db, &of)?;
-        let of: Vec<&str> =
-            revisions().filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
+        let changed = || revisions().filter(|(revision, _)| revision.change_id.is_some());
+        let of: Vec<&str> = changed().map(|(revision, _)| revision.guarantee_id.as_str()).collect();
+        let targets = revision::targets(db, &of)?;
+        let of: Vec<&str> = revisions().filter_map(|(revision, _)| revision.change_id.as_deref()).collect();
         let changes: HashMap<String, Change> =
             change::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
-        let facts = |item: &Item<DispatchV1>, found: &Option<(Certificate, Guarantee)>| {
-            let (certificate, guarantee) = found
+        let facts = |item: &Item<DispatchV1>, found: &Option<(Revision, Guarantee)>| {
+            let (revision, guarantee) = found
                 .clone()
                 .ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
             let application = applications
                 .get(&guarantee.application_id)
                 .cloned()
                 .ok_or_else(|| Fault::missing("application", &guarantee.application_id))?;
-            let change = certificate
+            let change = revision
                 .change_id
                 .as_ref()
                 .map(|id| changes.get(id).cloned().ok_or_else(|| Fault::missing("change", id)))
@@ -139,10 +138,10 @@ impl Stage for Dispatch {
             Ok(Facts {
                 application,
                 change,
-                replaced: targets.contains(&(guarantee.id.clone(), certificate.revision)),
-                documents: documents.get(&certificate.id.as_str()).cloned().unwrap_or_default(),
-                mails: mails.get(&certificate.id.as_str()).cloned().unwrap_or_default(),
-                certificate,
+                replaced: targets.contains(&(guarantee.id.clone(), revision.revision)),
+                documents: documents.get(&revision.id.as_str()).cloned().unwrap_or_default(),
+                mails: mails.get(&revision.id.as_str()).cloned().unwrap_or_default(),
+                revision,
                 guarantee,
             })
         };
@@ -150,12 +149,13 @@ impl Stage for Dispatch {
     }
 
     fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let certificate_id = facts.certificate.id.clone();
+        let revision_id = facts.revision.id.clone();
         let arrived_at = facts
-            .certificate
+            .revision
             .arrived_at
-            .ok_or_else(|| Fault::missing("arrival of certificate", &certificate_id))?;
-        let drawn = match facts.certificate.kind {
+            .ok_or_else(|| Fault::missing("arrival of certificate", &revision_id))?
+            .and_utc();
+        let drawn = match facts.revision.kind {
             Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
             Made::Cancellation => Some(Kind::Cancellation),
             Made::Reversal => None,
@@ -168,7 +168,7 @@ impl Stage for Dispatch {
                 .map(|document| document.sha256.clone())
         };
         let document_sha256 = drawn
-            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &certificate_id)))
+            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &revision_id)))
             .transpose()?;
         // The trace of the application, also if recovery or a re-send published this message.
         let trace = facts
@@ -192,7 +192,7 @@ impl Stage for Dispatch {
                 mail: MailStateV1::NotWanted,
             }),
             Some(change) => {
-                let Effect { revision, ended_on } = effect(&facts.certificate)?;
+                let Effect { revision, ended_on } = effect(&facts.revision)?;
                 Event::Changed(GuaranteeChangedV1 {
                     source: change.source,
                     id: change.upstream_id,
@@ -207,7 +207,7 @@ impl Stage for Dispatch {
                 })
             }
         };
-        Ok(Outcome { event, certificate_id, mail })
+        Ok(Outcome { event, revision_id, mail })
     }
 
     async fn act(&self, mut outcomes: Vec<Outcome>, permit: &Permit) -> Vec<Result<Outcome, Fault>> {
@@ -247,7 +247,7 @@ impl Stage for Dispatch {
                 }
             };
             let mut complete = |mail: MailStateV1| {
-                completed.push(outcome.certificate_id.as_str());
+                completed.push(outcome.revision_id.as_str());
                 let key = format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision);
                 vec![match &outcome.event {
                     Event::Issued(event) => item.event(&key, &GuaranteeIssuedV1 { mail, ..event.clone() }),
@@ -272,7 +272,7 @@ impl Stage for Dispatch {
             });
         }
         delivery::write(db, &entries, now)?;
-        certificate::set_completed(db, &completed, now)?;
+        revision::set_completed(db, &completed, now)?;
         Ok(verdicts)
     }
 }
@@ -285,10 +285,10 @@ struct Effect {
     ended_on: Option<String>,
 }
 
-fn effect(certificate: &Certificate) -> Result<Effect, Fault> {
+fn effect(revision: &Revision) -> Result<Effect, Fault> {
     let read = |error| Fault::unreadable("certificate", &error);
-    let content = &certificate.content;
-    Ok(match certificate.kind {
+    let content = &revision.content;
+    Ok(match revision.kind {
         Made::New | Made::Amendment | Made::Correction => {
             let content: snapshots::Certificate = snapshots::read(content).map_err(read)?;
             Effect { revision: content.revision, ended_on: None }
@@ -308,8 +308,8 @@ fn effect(certificate: &Certificate) -> Result<Effect, Fault> {
 impl Dispatch {
     /// The mail to send, if one is due. An existing row of the ledger wins over it.
     fn mailing<J>(&self, facts: &Facts, trace_id: String, item: &Item<J>) -> Result<Mailing, Fault> {
-        let Facts { application, guarantee, certificate, documents, mails, .. } = facts;
-        if facts.replaced || !certificate.kind.is_certificate() {
+        let Facts { application, guarantee, revision, documents, mails, .. } = facts;
+        if facts.replaced || !revision.kind.is_certificate() {
             return Ok(Mailing::NotWanted);
         }
         let snapshot = application
@@ -323,8 +323,8 @@ impl Dispatch {
         if mails.iter().any(|mail| mail.recipient == recipient && mail.state == State::Accepted) {
             return Ok(Mailing::Accepted);
         }
-        let issued: snapshots::Certificate = snapshots::read(&certificate.content)
-            .map_err(|error| Fault::unreadable("certificate", &error))?;
+        let issued: snapshots::Certificate =
+            snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
         let values = MailContext::new(&issued, self.mail_delivery.attach_notice);
         let render = |name: &str| {
             self.templates
@@ -333,10 +333,10 @@ impl Dispatch {
         };
         let domain = self.mail_delivery.from.address.expose().rsplit('@').next().unwrap_or_default();
         let mail = NewMail {
-            message_id: format!("{}@{domain}", ids::mail(&certificate.id, &recipient)),
-            certificate_id: certificate.id.clone(),
+            message_id: format!("{}@{domain}", ids::mail(&revision.id, &recipient)),
+            revision_id: revision.id.clone(),
             recipient,
-            date: certificate.arrived_at.unwrap_or(certificate.drawn_at),
+            date: revision.arrived_at.unwrap_or(revision.drawn_at),
             subject: render("mail/issued/subject")?.trim().to_owned(),
             text_body: render("mail/issued/body.txt")?,
             html_body: render("mail/issued/body.html")?,

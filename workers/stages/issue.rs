@@ -6,7 +6,7 @@
 //! neither gaps nor duplicates: the counter of (branch, term) is locked first, existing rows are read again under that lock, and the
 //! counter advances by exactly the missing ones (`schema/models/guarantee.rs`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Borrow, sync::Arc};
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -49,6 +49,12 @@ pub struct Outcome {
     line: usize,
     /// 発行日 in Tokyo; decides the term of the number.
     issued_on: NaiveDate,
+}
+
+impl Borrow<GuaranteeDraft> for &Outcome {
+    fn borrow(&self) -> &GuaranteeDraft {
+        &self.draft
+    }
 }
 
 impl Issue {
@@ -116,20 +122,11 @@ impl Stage for Issue {
         items: &[(&Item<IssueV1>, Outcome)],
     ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
-        let drafts: Vec<GuaranteeDraft> = items.iter().map(|(_, outcome)| outcome.draft.clone()).collect();
-        let outcomes: HashMap<(&str, i64), &Outcome> = items
-            .iter()
-            .map(|(_, outcome)| ((outcome.draft.application_id.as_str(), outcome.draft.line), outcome))
-            .collect();
-        let issued = issue::issue(db, &drafts, now, |draft, sequence| {
-            let outcome = outcomes
-                .get(&(draft.application_id.as_str(), draft.line))
-                .ok_or_else(|| Fault::missing("draft of guarantee", &draft.application_id))?;
-            self.content(outcome, sequence)
-        })?;
+        let outcomes: Vec<&Outcome> = items.iter().map(|(_, outcome)| outcome).collect();
+        let issued = issue::issue(db, &outcomes, now, |outcome, sequence| self.draw_up(outcome, sequence))?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
         let heads: Vec<_> = fresh
-            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.certificate.content_sha256))
+            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.revision.content_sha256))
             .collect();
         chain_head::write(db, &heads)?;
         Ok(items
@@ -147,7 +144,7 @@ impl Stage for Issue {
                 }
                 Verdict::done(vec![item.successor(&MintV1 {
                     guarantee: issued.guarantee.id,
-                    revision: issued.certificate.revision,
+                    revision: issued.revision.revision,
                 })])
             })
             .collect())
@@ -190,7 +187,7 @@ mod tests {
         assert_eq!(first[..2], again[..]);
         assert!(first.iter().all(Result::is_ok));
         let rows = trial.rows();
-        assert_eq!((rows["guarantee"], rows["certificate"]), (2, 2));
+        assert_eq!((rows["guarantee"], rows["revision"]), (2, 2));
     }
 
     #[tokio::test]
@@ -202,7 +199,7 @@ mod tests {
         let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M")
             .unwrap()
             .expect("the first number of the term");
-        let certificates = hosho_schema::models::certificate::by_guarantees(&mut db, &[&found.id]).unwrap();
+        let certificates = hosho_schema::models::revision::by_guarantees(&mut db, &[&found.id]).unwrap();
         let content: snapshots::Certificate = snapshots::read(&certificates[0][0].content).unwrap();
         assert_eq!(
             (content.number.as_str(), content.revision, content.issued_on.to_string().as_str()),

@@ -11,7 +11,7 @@ use std::{collections::HashSet, sync::Arc};
 use hosho_schema::{
     db::Connection,
     messages::{MediumV1, MintV1, RenderV1, StageMessage as _},
-    models::{authentication_key, certificate},
+    models::{authentication_key, revision},
 };
 use tracing::info;
 
@@ -62,7 +62,7 @@ impl Stage for Mint {
     fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let certificates = certificate::by_keys(db, &keys)?;
+        let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let minted = authentication_key::by_guarantees(db, &guarantees)?.into_iter().flatten();
         let minted: HashSet<String> = minted.map(|key| key.guarantee_id).collect();
@@ -139,7 +139,7 @@ mod tests {
 
         let row = before[0].clone().expect("an electronic guarantee has a key");
         let key = trial.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
-        let number = certificate::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
+        let number = revision::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
             .unwrap()
             .remove(0)
             .unwrap()

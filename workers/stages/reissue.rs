@@ -20,10 +20,10 @@ use hosho_schema::{
     ids,
     messages::{ChangeEffectV1, ForeseenV1, MintV1, ReissueV1, RenderV1, StageMessage as _, ViolationV1},
     models::{
-        certificate::{self, Certificate as Revision, chained_sha256},
         chain_head::{self, ChainHead},
         change::{self, Change as Row, Settlement, State},
         guarantee::{self, Guarantee, Standing},
+        revision::{self, Revision, chained_sha256},
         run_item::{self, Made, Outcome as ItemOutcome},
     },
     snapshots::{self, Change},
@@ -152,7 +152,7 @@ impl Stage for Reissue {
 
 fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
     let guarantees = guarantee::by_ids(db, guarantee_ids)?;
-    let revisions = certificate::by_guarantees(db, guarantee_ids)?;
+    let revisions = revision::by_guarantees(db, guarantee_ids)?;
     let revisions: HashMap<_, _> = guarantee_ids.iter().zip(revisions).collect();
     let pending: HashMap<_, _> = guarantee_ids.iter().zip(change::pending(db, guarantee_ids)?).collect();
     let facts = |(id, guarantee): (&&str, Option<Guarantee>)| {
@@ -196,7 +196,7 @@ impl Reissue {
             done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
         let heads: Vec<ChainHead> = done.clone().filter_map(|outcome| outcome.head.clone()).collect();
         let standings: Vec<Standing> = done.filter_map(|outcome| outcome.standing.clone()).collect();
-        certificate::insert(db, &made)?;
+        revision::insert(db, &made)?;
         change::settle(db, &settlements, now)?;
         chain_head::write(db, &heads)?;
         guarantee::set_standing(db, &standings)?;
@@ -250,7 +250,7 @@ impl Reissue {
                 Ok(changes::Outcome::Made(new)) => {
                     let content_sha256 = chained_sha256(head.as_deref(), &new.content);
                     made.push(Revision {
-                        id: ids::certificate(&guarantee.id, new.revision),
+                        id: ids::revision(&guarantee.id, new.revision),
                         guarantee_id: guarantee.id.clone(),
                         revision: new.revision,
                         content: new.content,

@@ -14,9 +14,9 @@ use hosho_schema::{
     messages::{DispatchV1, GuaranteeRedrawnV1, RenderV1, StageMessage as _},
     models::{
         authentication_key,
-        certificate::{self, Certificate as Revision},
         document::{self, Document, Kind},
         guarantee::Guarantee,
+        revision::{self, Revision},
         run_item,
     },
     snapshots::{self, Certificate},
@@ -57,7 +57,7 @@ pub struct Facts {
 
 /// The documents of one certificate.
 pub struct Outcome {
-    certificate_id: String,
+    revision_id: String,
     /// Whether it arrives now.
     arrives: bool,
     drawn: Vec<(Kind, Vec<u8>)>,
@@ -124,7 +124,7 @@ impl Stage for Render {
     ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let certificates = certificate::by_keys(db, &keys)?;
+        let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let keys = authentication_key::by_guarantees(db, &guarantees)?;
         let keys: HashMap<_, _> = guarantees.iter().zip(keys).collect();
@@ -160,7 +160,7 @@ impl Stage for Render {
         let drawn = if due { self.renderer.documents(&revision, sealed.as_ref())? } else { Vec::new() };
         let redrawn =
             redraws.then(|| redrawn(&revision, guarantee, redrawn_before.unwrap_or_default())).transpose()?;
-        Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
+        Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
     }
 
     async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome, Fault>> {
@@ -180,7 +180,7 @@ impl Stage for Render {
                 outcome.stored.iter().map(move |(kind, stored)| (outcome, run.clone(), *kind, stored))
             })
             .map(|(outcome, run, kind, stored)| Document {
-                certificate_id: outcome.certificate_id.clone(),
+                revision_id: outcome.revision_id.clone(),
                 kind,
                 location: stored.location.clone(),
                 sha256: stored.sha256.clone(),
@@ -194,9 +194,9 @@ impl Stage for Render {
         let arrived: Vec<&str> = items
             .iter()
             .filter(|(_, outcome)| outcome.arrives)
-            .map(|(_, outcome)| outcome.certificate_id.as_str())
+            .map(|(_, outcome)| outcome.revision_id.as_str())
             .collect();
-        certificate::set_arrived(db, &arrived, now)?;
+        revision::set_arrived(db, &arrived, now)?;
         let redrawn = items
             .iter()
             .filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
@@ -255,7 +255,7 @@ fn redrawn_before(
     let documents = document::every(db, &ids)?;
     let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
     let entry = |document: Document| {
-        let key = Redrawn { revision_id: document.certificate_id, run_id: document.run_id };
+        let key = Redrawn { revision_id: document.revision_id, run_id: document.run_id };
         (key, document.sha256)
     };
     Ok(certificates.map(entry).collect())
@@ -295,8 +295,8 @@ mod tests {
         let stored = || {
             let mut db = trial.services.pool.get().unwrap();
             let (certificate, _) =
-                certificate::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
-            let documents = document::by_certificates(&mut db, &[&certificate.id]).unwrap().remove(0);
+                revision::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
+            let documents = document::by_revisions(&mut db, &[&certificate.id]).unwrap().remove(0);
             (certificate.arrived_at, documents)
         };
         let before = stored();

@@ -16,9 +16,9 @@ use hosho_schema::{
     messages::{ChangeKindV1, ProductV1, ViolationV1},
     models::{
         application,
-        certificate::{self, Certificate as Revision},
         change::{self, Change as Row, State},
         guarantee::{self, Guarantee},
+        revision::{self, Revision},
         works::{self, Engaged, Engagement},
     },
     snapshots::{self, Application, Change},
@@ -180,7 +180,7 @@ pub fn store(
     let ids: Vec<&str> = cases.iter().map(|case| case.candidate.id.as_str()).collect();
     let stored = change::by_ids(db, &ids)?;
     let named = |rows: Vec<Vec<Revision>>| guarantees.iter().map(|id| (*id).to_owned()).zip(rows).collect();
-    let revisions = named(certificate::by_guarantees(db, &guarantees)?);
+    let revisions = named(revision::by_guarantees(db, &guarantees)?);
     let changes =
         guarantees.iter().map(|id| (*id).to_owned()).zip(change::accepted(db, &guarantees)?).collect();
     let engaged = works::engaged(db, &works_ids)?;

@@ -1,4 +1,5 @@
-//! Opens everything from the configuration. Only here a URL selects a vendor.
+//! Opens everything the program needs from its configuration. Chooses the broker; `hosho_schema::db` and the document store choose
+//! the database and the storage from their URLs.
 
 use std::{
     path::{Path, PathBuf},
@@ -8,7 +9,7 @@ use std::{
 
 use hosho_schema::db::{self, DbError, Pool};
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     broker::{
@@ -18,6 +19,7 @@ use crate::{
     },
     clock::Clock,
     config::{self, Config, MailSecurity, MailTransport},
+    db::Db,
     documents::{
         check, renderer::DocumentRenderer, revision::RevisionRenderer, store::DocumentStore,
         templates::Templates,
@@ -83,34 +85,37 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
     obligees::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
 }
 
-/// Everything that stages use, opened and checked.
+/// Everything that stages, jobs and operations share, opened and checked.
 pub struct App {
     pub clock: Clock,
     pub pool: Pool,
     pub data: Arc<ReferenceData>,
     pub keys: Arc<KeyRing>,
-    pub press: Arc<DocumentRenderer>,
+    /// What documents are made with.
+    pub renderer: Arc<DocumentRenderer>,
+    /// The templates.
     pub templates: Arc<Templates>,
     pub documents: DocumentStore,
-    pub post: MailDelivery,
+    /// Mail.
+    pub mail_delivery: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
 }
 
 impl App {
-    /// Checks first, then opens. `stop` becomes true when the process must stop.
-    pub fn open(config: &Config, stop: watch::Receiver<bool>) -> Result<Self, AppError> {
+    /// Checks everything that can be checked first, then opens. `stop` ends the delivery of mails.
+    pub fn open(config: &Config, stop: CancellationToken) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
-        let press = Arc::new(proved_press(config)?);
+        let renderer = Arc::new(proved_press(config)?);
         let keys = Arc::new(keys(&config.keys)?);
         let mailer = mailer(&config.mail)?;
         let documents = documents(config)?;
         let pool = pool(config)?;
-        for (name, file, sha256) in press.fonts().loaded() {
+        for (name, file, sha256) in renderer.fonts().loaded() {
             tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
         }
         tracing::info!(
-            fonts.sha256 = press.fonts().sha256(),
+            fonts.sha256 = renderer.fonts().sha256(),
             keys.active = keys.active_id(),
             obligees = data.obligees.iter().count(),
             "Configuration loaded"
@@ -118,7 +123,7 @@ impl App {
         let clock = Clock::system();
         let seconds =
             |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
-        let post = MailDelivery {
+        let mail_delivery = MailDelivery {
             mailer,
             from: Sender {
                 name: Some(config.mail.from_name.clone()),
@@ -128,32 +133,33 @@ impl App {
             orphan_after: seconds(config.work.mail_orphan_seconds),
             resend_after: seconds(config.work.mail_resend_seconds),
             connections: config.mail.connections,
-            pool: pool.clone(),
+            db: Db::new(pool.clone()),
             documents: documents.clone(),
             clock: clock.clone(),
             stop,
         };
-        let templates = Arc::clone(press.templates());
+        let templates = Arc::clone(renderer.templates());
         Ok(Self {
             clock,
             pool,
             data,
             keys,
-            press,
+            renderer,
             templates,
             documents,
-            post,
+            mail_delivery,
             registry_url: config.registry.url.clone(),
         })
     }
 
     pub fn revision_renderer(&self) -> RevisionRenderer {
-        RevisionRenderer::new(Arc::clone(&self.press), Arc::clone(&self.keys), self.registry_url.clone())
+        RevisionRenderer::new(Arc::clone(&self.renderer), Arc::clone(&self.keys), self.registry_url.clone())
     }
 
-    /// Checks whether an unavailable dependency is available again.
+    /// Probes the dependency that a runner found unavailable.
     pub fn probe(&self) -> Probe {
-        let (pool, documents, mailer) = (self.pool.clone(), self.documents.clone(), self.post.mailer.clone());
+        let (pool, documents, mailer) =
+            (self.pool.clone(), self.documents.clone(), self.mail_delivery.mailer.clone());
         Arc::new(move |reason| {
             let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
             Box::pin(async move {
@@ -165,8 +171,8 @@ impl App {
                         mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
                     }
                     _ => {
-                        let probed = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
-                        probed.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                        let opened = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        opened.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
                     }
                 }
             })
@@ -177,7 +183,7 @@ impl App {
         self.with_database("cannot migrate the database", db::migrate).await
     }
 
-    /// Rejects tables that are older than the program.
+    /// Fails if the tables are older than the program.
     pub async fn require_migrated(&self) -> Result<(), AppError> {
         let pending = self.with_database("cannot read the state of the database", db::pending).await?;
         pending
@@ -281,22 +287,23 @@ fn templates(config: &Config) -> Result<Templates, AppError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
+/// Loads templates, fonts and seals.
 pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
 }
 
-/// Renders every template with every sample too.
+/// The same, after rendering every template with every sample.
 pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
-    let press = press(config)?;
-    check::check(&press).map_err(configuration("a template fails with its samples"))?;
-    Ok(press)
+    let renderer = press(config)?;
+    check::check(&renderer).map_err(configuration("a template fails with its samples"))?;
+    Ok(renderer)
 }
 
 /// Loads the fonts: those configured, or the system's.
 pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     let failed = |error: FontError| match error {
-        // A package may be installed later, a disk mounted; a wrong file stays wrong.
+        // A missing package or disk may appear later; a wrong setting stays wrong.
         FontError::NotInstalled { .. } | FontError::Read { .. } => {
             unavailable("cannot load the fonts")(error)
         }
@@ -306,7 +313,7 @@ pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
     Fonts::load(&paths).map_err(failed)
 }
 
-/// Loads the data keys, or creates them with `keys.create`.
+/// Loads the data keys, or creates them if the configuration permits it.
 pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     if let Some(ring) = &config.ring {
         return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
@@ -321,7 +328,7 @@ pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     })
 }
 
-/// Opens no connection yet.
+/// Opens no connection.
 pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
     let mailer = match config.transport {
         MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),

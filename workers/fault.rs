@@ -1,52 +1,46 @@
-//! Why an item failed: the closed list of reasons, what each means for its message, and the fault that carries one.
+//! Reasons of failures, the class of each, and the fault that carries one.
 
 use std::{error::Error, fmt};
 
 use hosho_schema::db::DbError;
 
-use crate::broker::Outgoing;
-
-/// What a reason means for the message.
+/// What happens to the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Trying again cannot help: a dead letter at once.
+    /// A retry cannot help: a dead letter at once.
     Permanent,
-    /// This item may succeed later: the retry ladder, then a dead letter.
+    /// This item may succeed later: retries, then a dead letter.
     Transient,
-    /// Something everybody needs is down: no attempt is counted, the stage waits and probes.
+    /// A dependency of all items is down: no attempt is counted, the stage waits and probes.
     Unavailable,
-    /// The effect may have happened, and the stage has written that down: neither tried again by the runner nor a dead letter.
+    /// The effect may have happened, and the stage has recorded that: neither a retry nor a dead letter.
     Ambiguous,
 }
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $class:ident, $advice:literal;)*) => {
-        /// Why an item failed. The code is stable: it is the metric label and the failure's code, and is never reused.
+        /// Why an item failed. Codes are stable and never reused: metric label, and code of the failure.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])* $name,)*
         }
 
         impl Reason {
-            /// Every reason.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The stable code.
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// What happens to the message.
             pub const fn class(self) -> Class {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// What an operator who finds such dead letters does about them.
+            /// What an operator does about such dead letters.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }
 
-            /// The reason that has a code.
             pub fn of_code(code: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.code() == code)
             }
@@ -57,17 +51,17 @@ macro_rules! reasons {
 reasons! {
     /// The body is larger than `work.max_message_bytes`.
     TooLarge = "message.too_large", Permanent, "ask the sender to send less, or raise work.max_message_bytes; then replay";
-    /// The body is not JSON, or not of the message's shape.
+    /// The body is not JSON, or not the expected message.
     Undecodable = "message.undecodable", Permanent, "the text tells where the body is wrong: `hosho failed edit` mends one message, the sender mends the rest; discard what is nobody's";
     /// The message names a row that does not exist.
     ReferenceMissing = "reference.missing", Permanent, "what the message names is not in the database: was a backup restored, or the message published by hand? `hosho status` tells what is known; discard it if nothing is missing";
     /// A stored snapshot cannot be read.
     SnapshotUnreadable = "snapshot.unreadable", Permanent, "the stored row was written by another version or damaged: run the newest version, then replay";
-    /// Obligee, branch or surety of an accepted application is no longer configured.
+    /// The obligee, branch or surety of an accepted application is no longer configured.
     DataMissing = "data.missing", Permanent, "put the file of the obligee, branch or surety back (`hosho config check`), restart the workers, then replay";
     /// The sequence of guarantee numbers of a branch and term is used up.
     NumberExhausted = "number.exhausted", Permanent, "the numbers of this branch and term are used up: ask for another branch code, then replay";
-    /// The sealed authentication key cannot be made or opened with the data keys at hand.
+    /// The authentication key cannot be sealed or opened with the configured data keys.
     KeyUnusable = "key.unusable", Permanent, "put the data key back that sealed it (keys.file, an old line), restart the workers, then replay";
     /// Template, markup, glyph or layout failed.
     DocumentFailed = "document.failed", Permanent, "the text names template or character: mend the template (`hosho templates check`) or the fonts, restart the workers, then replay";
@@ -81,7 +75,7 @@ reasons! {
     MailClaimed = "mail.claimed", Transient, "another worker held this mail for too long: `hosho mail unknown` tells whether it is in doubt, then replay";
     /// A document named in the database is not in the store.
     DocumentMissing = "document.missing", Transient, "the document is gone from the store: restore it from the backup (`hosho documents verify`), then replay";
-    /// The document store takes other documents, and not this one.
+    /// The document store accepts other documents, but not this one.
     DocumentUnwritable = "document.unwritable", Transient, "look at the permissions and names below documents.url, then replay";
     /// Lock timeout, deadlock or serialization failure.
     DatabaseContention = "database.contention", Transient, "the database was overloaded for over an hour: look at its locks, then replay";
@@ -97,33 +91,29 @@ reasons! {
     MailUnavailable = "mail.unavailable", Unavailable, "the stage waits by itself: bring the mail server back, or mend [mail]";
     /// The mail server may have taken the mail: its ledger row says `unknown`.
     MailUnknown = "mail.unknown", Ambiguous, "it is sent once more by itself; after that `hosho mail unknown` lists it";
-    /// The process was asked to stop, or the stage was paused, before this item had its turn.
+    /// The process was requested to stop, or the stage was paused, before this item was begun.
     Stopping = "stage.stopping", Unavailable, "nothing: another worker goes on";
 }
 
-/// Why an item (or a whole batch) failed, with the chain of causes as text for operators.
+/// Why an item (or a whole batch) failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// The reason; decides what happens next.
     pub reason: Reason,
-    /// What was attempted and every cause, English, without personal data.
+    /// The attempt and every cause, for operators, without personal data.
     pub text: String,
-    /// What is published all the same: an item can fail in one part and be done in another.
-    pub aside: Vec<Outgoing>,
 }
 
 impl Fault {
-    /// A fault with a text of its own.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self { reason, text: text.into(), aside: Vec::new() }
+        Self { reason, text: text.into() }
     }
 
-    /// A fault from an error, with its whole chain of causes.
+    /// With the whole chain of causes.
     pub fn from_error(reason: Reason, error: &dyn Error) -> Self {
         Self::new(reason, chain(error))
     }
 
-    /// A stored text that cannot be read. The category only: the text of a data error quotes the value.
+    /// A stored text that cannot be read. With the category only: the text of a data error quotes the value.
     pub fn unreadable(what: &str, error: &serde_json::Error) -> Self {
         Self::new(
             Reason::SnapshotUnreadable,
@@ -135,18 +125,10 @@ impl Fault {
         )
     }
 
-    /// A row that a message names and that does not exist. A sender chooses the name: only an identifier of our own form
-    /// is repeated.
+    /// A row that a message names and that does not exist. The sender chooses the name: only a UUID is repeated.
     pub fn missing(what: &str, id: &str) -> Self {
         let id = if uuid::Uuid::try_parse(id).is_ok() { id } else { "under the name given" };
         Self::new(Reason::ReferenceMissing, format!("there is no {what} {id}"))
-    }
-
-    /// Publishes `messages` although the item fails.
-    #[must_use]
-    pub fn with(mut self, messages: Vec<Outgoing>) -> Self {
-        self.aside = messages;
-        self
     }
 }
 
@@ -169,7 +151,7 @@ impl From<DbError> for Fault {
     }
 }
 
-/// Writes an error and all its causes in one line.
+/// An error and all its causes in one line.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -188,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_says_what_to_do_and_is_found_by_its_code() {
+    fn every_reason_has_advice_and_a_code() {
         for reason in Reason::ALL {
             assert!(reason.advice().len() > 10 && !reason.advice().ends_with('.'), "{}", reason.code());
             assert_eq!(Reason::of_code(reason.code()), Some(*reason));
@@ -203,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_names_is_repeated_only_when_it_is_an_identifier() {
+    fn repeats_only_identifiers_from_messages() {
         let id = "6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11";
         assert_eq!(Fault::missing("application", id).text, format!("there is no application {id}"));
         assert!(!Fault::missing("application", "taro@example.jp").text.contains("taro"));

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod jobs;
 pub mod keys;
 pub mod mail;
 pub mod operations;
+pub mod permit;
 pub mod pipeline;
 pub mod redact;
 pub mod reference;

@@ -1,13 +1,13 @@
-//! Personal data, masked by type: what is wrapped here cannot reach a log by being formatted.
+//! Personal data that formats as a mask, so that it cannot reach a log.
 //!
-//! A [`MailAddress`] shows itself only through [`MailAddress::expose`]; `Display` and `Debug` write a mask, and there is no
-//! serde support on purpose: a masked value is never part of a message, an event or a snapshot. The mask keeps one
-//! character, so that two lines of a log can be told apart while nobody is named. Not even the domain is kept: most
-//! contractors are small firms with a domain of their own, so the domain *is* the name.
+//! Only [`MailAddress::expose`] returns the address; `Display` and `Debug` write a mask, and there is no serde support on
+//! purpose: a masked value is never part of a message, an event or a snapshot. The mask keeps one character, to distinguish
+//! log lines without naming a person. It drops the domain too: most contractors are small firms with their own domain, so
+//! the domain *is* the name.
 //!
-//! Names and postal addresses travel inside the messages and snapshots of `hosho-schema`, whose `Debug` prints none of it.
+//! Names and postal addresses travel inside the messages and snapshots of `hosho-schema`, whose `Debug` omits them.
 //!
-//! [`scrub`] is for text that others wrote and that may quote an address, such as the reply of a mail server.
+//! [`scrub`] is for foreign text that may quote an address, such as the reply of a mail server.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use std::fmt;
 pub struct MailAddress(String);
 
 impl MailAddress {
-    /// The address itself. Whoever calls this keeps it out of logs, errors and messages.
+    /// The address itself. Callers keep it out of logs, errors and messages.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -49,7 +49,7 @@ impl fmt::Debug for MailAddress {
     }
 }
 
-/// Replaces everything in `text` that looks like a mail address by `***@***`, and control characters by a space.
+/// Replaces every apparent mail address in `text` by `***@***`, and control characters by a space.
 pub fn scrub(text: &str) -> String {
     let mut scrubbed = String::with_capacity(text.len());
     let mut word = String::new();
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_keeps_one_character_at_most() {
+    fn a_mask_keeps_at_most_one_character() {
         let mail = MailAddress::from("taro@kensetsu.example.jp");
         assert_eq!(format!("{mail} {mail:?}"), "t***@*** t***@***");
         assert_eq!(mail.expose(), "taro@kensetsu.example.jp");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_scrubbed_from_other_peoples_text() {
+    fn scrubs_addresses_from_foreign_text() {
         for (text, scrubbed) in [
             (
                 "5.1.1 <taro@example.jp>: Recipient address rejected",

@@ -11,9 +11,9 @@ use std::{
 use hosho_schema::db::DbError;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
@@ -79,17 +79,15 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
     let stop = stop_on_signal()?;
     let app = Arc::new(App::open(config, stop.clone())?);
     app.require_migrated().await?;
-    let mut stop_early = stop.clone();
-    tokio::select! {
-        () = connect(&client) => {}
-        _ = stop_early.wait_for(|stop| *stop) => return Ok(Ended::Drained),
+    if stop.run_until_cancelled(connect(&client)).await.is_none() {
+        return Ok(Ended::Drained);
     }
 
     let broker = client.broker();
     let heartbeat = Heartbeat::new(&app.clock);
     // A paused stage must not consume a single message.
     let (heartbeat_of, pool) = (heartbeat.clone(), app.pool.clone());
-    tokio::task::spawn_blocking(move || heartbeat_of.learn(&pool))
+    tokio::task::spawn_blocking(move || heartbeat_of.refresh_paused(&pool))
         .await
         .map_err(io::Error::other)?
         .map_err(WorkerError::Paused)?;
@@ -106,12 +104,11 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
     let names = if only.is_empty() { "all".to_owned() } else { only.join(" ") };
     info!(stages = names, concurrency, "Workers started");
 
-    let mut stopping = stop.clone();
     let ended_early = tokio::select! {
         biased;
-        _ = stopping.wait_for(|stop| *stop) => false,
+        () = stop.cancelled() => false,
         // A runner may have ended because of a signal that came a moment ago.
-        _ = tasks.join_next() => !*stop.borrow(),
+        _ = tasks.join_next() => !stop.is_cancelled(),
     };
     if ended_early {
         // A process that continues without one of its runners looks healthy and is not.
@@ -130,7 +127,7 @@ pub async fn run(config: &Config, only: &[String], concurrency: usize) -> Result
         warn!(seconds = config.work.drain_seconds, "Drain timed out; the broker redelivers the rest");
         return Ok(Ended::TimedOut);
     }
-    app.post.mailer.close().await;
+    app.mail_delivery.mailer.close().await;
     info!("Workers stopped");
     Ok(Ended::Drained)
 }
@@ -140,10 +137,8 @@ pub struct Embedded {
     pub app: Arc<App>,
     pub memory: Memory,
     pub broker: Arc<dyn Broker>,
-    /// True after a stop signal.
-    pub stop: watch::Receiver<bool>,
-    /// Stops the tasks, with or without a signal.
-    ending: watch::Sender<bool>,
+    /// Cancelled by a stop signal and by [`Embedded::end`].
+    pub stop: CancellationToken,
     tasks: JoinSet<()>,
     _lock: File,
 }
@@ -156,13 +151,13 @@ impl Embedded {
             // A new ring would hide that everything sealed with the old keys is lost.
             return Err(WorkerError::KeysGone(config.keys.file.clone()));
         }
-        let (ending, stop) = watch::channel(false);
+        let stop = CancellationToken::new();
         let app = Arc::new(App::open(config, stop.clone())?);
         app.migrate().await?;
         let memory = Memory::new(stages::NAMES);
         let broker: Arc<dyn Broker> = Arc::new(memory.clone());
-        send_on_signal(ending.clone())?;
-        Ok(Self { app, memory, broker, stop, ending, tasks: JoinSet::new(), _lock: lock })
+        cancel_on_signal(stop.clone())?;
+        Ok(Self { app, memory, broker, stop, tasks: JoinSet::new(), _lock: lock })
     }
 
     /// Starts the stages on these lanes, and the ingester of dead letters.
@@ -184,27 +179,23 @@ impl Embedded {
 
     /// Waits until no message is in flight and every dead letter is stored; true when stopped first.
     pub async fn until_idle(&self) -> bool {
-        let mut stop = self.stop.clone();
-        tokio::select! {
-            () = self.memory.idle() => {}
-            _ = stop.wait_for(|stop| *stop) => return true,
-        }
-        tokio::select! {
-            () = self.memory.without_dead_letters() => false,
-            _ = stop.wait_for(|stop| *stop) => true,
-        }
+        let idle = async {
+            self.memory.idle().await;
+            self.memory.without_dead_letters().await;
+        };
+        self.stop.run_until_cancelled(idle).await.is_none()
     }
 
     /// Stops every task and waits for its end.
     pub async fn end(mut self) -> Arc<App> {
-        self.ending.send_replace(true);
+        self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
         self.app
     }
 }
 
 /// Stores dead letters and unrouted messages.
-fn ingest(app: &App, broker: &Arc<dyn Broker>, stop: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
+fn ingest(app: &App, broker: &Arc<dyn Broker>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     let ingester = Ingester {
         broker: Arc::clone(broker),
         pool: app.pool.clone(),
@@ -221,14 +212,14 @@ fn run_driver(
     config: &Config,
     app: &App,
     broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
     scheduled: bool,
 ) -> Result<RunDriver, WorkerError> {
     Ok(RunDriver {
         pool: app.pool.clone(),
         broker,
         clock: app.clock.clone(),
-        post: app.post.clone(),
+        mail_delivery: app.mail_delivery.clone(),
         settings: Settings::new(config)?,
         name: format!("{}:{}:{}", audit::host(), std::process::id(), app.clock.now()),
         scheduled,
@@ -242,9 +233,9 @@ fn runner(
     config: &Config,
     app: &App,
     broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
-    pulse: Heartbeat,
-    precedence: Priority,
+    stop: CancellationToken,
+    heartbeat: Heartbeat,
+    priority: Priority,
 ) -> Runner {
     Runner {
         broker,
@@ -257,9 +248,9 @@ fn runner(
             hold: Duration::from_secs(config.work.hold_seconds),
         },
         stop,
-        pulse,
+        heartbeat,
         probe: app.probe(),
-        precedence,
+        priority,
     }
 }
 
@@ -273,14 +264,14 @@ async fn connect(client: &BrokerClient) {
     }
 }
 
-/// True after the first SIGTERM or SIGINT; a second one ends the process at once.
-pub fn stop_on_signal() -> io::Result<watch::Receiver<bool>> {
-    let (ending, stop) = watch::channel(false);
-    send_on_signal(ending)?;
+/// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
+pub fn stop_on_signal() -> io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    cancel_on_signal(stop.clone())?;
     Ok(stop)
 }
 
-fn send_on_signal(ending: watch::Sender<bool>) -> io::Result<()> {
+fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::spawn(async move {
@@ -290,7 +281,7 @@ fn send_on_signal(ending: watch::Sender<bool>) -> io::Result<()> {
                 _ = interrupt.recv() => {}
             }
             if is_first {
-                ending.send_replace(true);
+                stop.cancel();
             } else {
                 std::process::exit(130);
             }

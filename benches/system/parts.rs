@@ -17,12 +17,14 @@ use hosho::{
         rabbit::{Rabbit, RabbitOptions},
     },
     fault::Fault,
-    pipeline::stage::{Item, Permit, Stage, Verdicts},
+    permit::Permit,
+    pipeline::stage::{Item, Stage, Verdict},
     stages::{self, Visitor},
     telemetry::Traceparent,
 };
 use rayon::prelude::*;
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 use crate::{applications::Application, harness::upstream, servers::TestEnv};
 
@@ -68,8 +70,7 @@ pub(crate) fn rabbit(env: &TestEnv) -> Rabbit {
 /// Measures every part with these applications.
 pub(crate) fn measure(env: &TestEnv, applications: &[Application]) -> Spent {
     let runtime = Runtime::new().unwrap();
-    let (_keep, stop) = watch::channel(false);
-    let services = runtime.block_on(async { App::open(&env.config(), stop).unwrap() });
+    let services = runtime.block_on(async { App::open(&env.config(), CancellationToken::new()).unwrap() });
     let mut spent = Spent::default();
     let first: Vec<Outgoing> = applications.iter().map(message).collect();
     let mut flow: Flow = Vec::new();
@@ -84,7 +85,7 @@ pub(crate) fn measure(env: &TestEnv, applications: &[Application]) -> Spent {
     }
     assert!(incoming.is_empty(), "the last stage has a successor");
     spent.messages = relay(env, &runtime, &first, flow).as_secs_f64();
-    runtime.block_on(services.post.mailer.close());
+    runtime.block_on(services.mail_delivery.mailer.close());
     spent
 }
 
@@ -147,7 +148,7 @@ impl Visitor for Walk<'_> {
             let began = Instant::now();
             let mut facts = facts.into_iter().flatten().map(Result::unwrap);
             let mut outcomes: Vec<S::Outcome> = Vec::with_capacity(items.len());
-            let leave = Permit::unlimited();
+            let permit = Permit::unlimited();
             let (mut deciding, mut acting) = (0.0, 0.0);
             // The mails of several batches go out together, as from several processes.
             for items in items.chunks(if is_dispatch { ROUND } else { TOGETHER }) {
@@ -158,7 +159,7 @@ impl Visitor for Walk<'_> {
                 let decided: Vec<S::Outcome> = decided.collect();
                 deciding += began.elapsed().as_secs_f64();
                 let began = Instant::now();
-                let acted = runtime.block_on(stage.act(decided, &leave));
+                let acted = runtime.block_on(stage.act(decided, &permit));
                 outcomes.extend(acted.into_iter().map(Result::unwrap));
                 acting += began.elapsed().as_secs_f64();
             }
@@ -175,11 +176,14 @@ impl Visitor for Walk<'_> {
             while let Some(first) = rows.next() {
                 batches.push(std::iter::once(first).chain(rows.by_ref().take(BATCH - 1)).collect());
             }
-            let verdicts: Vec<Verdicts> = on_connections(services, batches, |db, rows| {
+            let verdicts: Vec<Vec<Verdict>> = on_connections(services, batches, |db, rows| {
                 db.transaction(|db| stage.record(db, &rows))
                     .unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
             });
-            led_to.extend(verdicts.into_iter().flatten().map(Result::unwrap));
+            led_to.extend(verdicts.into_iter().flatten().map(|verdict| match verdict {
+                Verdict::Done { publish } => publish,
+                other => panic!("{}: {other:?}", S::NAME),
+            }));
             spent.rows += began.elapsed().as_secs_f64();
         }
         led_to

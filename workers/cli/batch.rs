@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode, time::Duration};
 use chrono::{DateTime, Utc};
 use hosho_schema::{models::run_item::Failed, queries::run_selection::Selection};
 use indicatif::ProgressBar;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Error,
@@ -274,12 +274,7 @@ async fn drive(
 }
 
 /// Watches a run that workers drive. An interrupt ends the watching, not the run.
-async fn follow(
-    runs: &Runs,
-    id: &str,
-    args: &RunArgs,
-    mut stop: watch::Receiver<bool>,
-) -> Result<ExitCode, Error> {
+async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) -> Result<ExitCode, Error> {
     let (first, _) = runs.show(id).await?;
     let bar = progress_bar(first.total.try_into().unwrap_or_default(), "guarantees");
     loop {
@@ -289,7 +284,7 @@ async fn follow(
             break;
         }
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stop.cancelled() => {
                 bar.finish_and_clear();
                 print(format!("The run continues; `hosho batch show {}`", short(id)));
                 return Ok(ExitCode::SUCCESS);

@@ -158,7 +158,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Error::configuration(error)
             .hint("`hosho config show` prints every setting; config/default.toml explains each")
     })?;
-    telemetry::start(&loaded.log).map_err(|problem| Error::configuration(anyhow::anyhow!(problem)))?;
+    telemetry::start(&loaded.log.level, loaded.log.format)
+        .map_err(|problem| Error::configuration(anyhow::anyhow!(problem)))?;
     match cli.command {
         Command::Process(args) => process::run(args, loaded).await,
         Command::Validate(args) => validate::run(args, loaded).await,

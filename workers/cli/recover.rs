@@ -64,8 +64,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             "`hosho process` takes up by itself what it left: run it again on the same --out; workers: set HOSHO__BROKER__URL=amqp://…",
         )
     })?;
-    let (_, stop) = tokio::sync::watch::channel(false);
-    let services = Arc::new(App::open(&config, stop)?);
+    let services = Arc::new(App::open(&config, tokio_util::sync::CancellationToken::new())?);
     let from = Arc::clone(&services);
     let found =
         tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Error::unavailable)?;

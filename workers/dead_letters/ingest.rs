@@ -12,7 +12,7 @@ use hosho_schema::{
     models::failed_message::{self, Attempt, DeadLetter, Origin, Recorded},
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::fingerprint;
@@ -47,7 +47,7 @@ pub struct Ingester {
     /// The time.
     pub clock: Clock,
     /// Becomes true when the process is asked to stop.
-    pub stop: watch::Receiver<bool>,
+    pub stop: CancellationToken,
 }
 
 /// Why a session ended.
@@ -96,7 +96,7 @@ impl Ingester {
         let end = loop {
             let deliveries = tokio::select! {
                 biased;
-                _ = self.stop.wait_for(|stop| *stop) => break End::Stopped,
+                () = self.stop.cancelled() => break End::Stopped,
                 batch = consumer.next_batch(BATCH) => batch?,
             };
             if let Err(end) = self.take_in(&mut consumer, source, deliveries).await {
@@ -178,10 +178,7 @@ impl Ingester {
     }
 
     async fn wait(&mut self, time: Duration) -> bool {
-        tokio::select! {
-            _ = self.stop.wait_for(|stop| *stop) => true,
-            () = tokio::time::sleep(time) => false,
-        }
+        self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
     }
 }
 

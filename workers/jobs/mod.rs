@@ -17,7 +17,7 @@ pub mod run_report;
 use std::{sync::Arc, time::Duration};
 
 use chrono::NaiveDateTime;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
@@ -41,7 +41,7 @@ pub async fn run(
     services: Arc<App>,
     broker: Arc<dyn Broker>,
     schedule: config::Schedule,
-    stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let jobs = [(Job::Resend, &schedule.resend), (Job::Recover, &schedule.recover)];
     let jobs: Vec<(Job, CronSchedule)> = jobs
@@ -58,10 +58,9 @@ pub async fn run(
             .min_by_key(|(moment, _)| *moment);
         let Some((moment, job)) = due else {
             // Nothing is due ever again; the process still has this task.
-            let _ = stop.clone().wait_for(|stop| *stop).await;
-            return;
+            return stop.cancelled().await;
         };
-        if asleep_until(moment, &services.clock, stop.clone()).await {
+        if asleep_until(moment, &services.clock, &stop).await {
             return;
         }
         // What was missed while the host slept is not made up for: one turn does the work of all.
@@ -97,15 +96,15 @@ async fn queue_again(broker: &dyn Broker, job: Job, messages: Vec<Outgoing>) {
 
 /// Waits for a moment; true when the process was asked to stop first. Looks at the clock at least once a minute, so
 /// that a clock that was set does not strand the schedule.
-async fn asleep_until(moment: NaiveDateTime, clock: &Clock, mut stop: watch::Receiver<bool>) -> bool {
+async fn asleep_until(moment: NaiveDateTime, clock: &Clock, stop: &CancellationToken) -> bool {
     loop {
         let left = (moment - clock.now()).to_std().unwrap_or(Duration::ZERO);
         if left.is_zero() {
-            return *stop.borrow();
+            return stop.is_cancelled();
         }
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return true,
-            () = tokio::time::sleep(left.min(Duration::from_mins(1))) => {}
+        let sleep = tokio::time::sleep(left.min(Duration::from_mins(1)));
+        if stop.run_until_cancelled(sleep).await.is_none() {
+            return true;
         }
     }
 }

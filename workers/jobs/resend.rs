@@ -22,13 +22,13 @@ pub fn due(services: &App) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let now = services.clock.now();
     // In flight for too long: its worker died, and nobody asked about it since.
-    for mail in mail::mark_unknown(&mut db, now - services.post.orphan_after, now)? {
+    for mail in mail::mark_unknown(&mut db, now - services.mail_delivery.orphan_after, now)? {
         warn!(
             mail.id = mail.id,
             "A worker died while this mail was in flight; it is unknown whether it was sent"
         );
     }
-    let unknown_before = now - services.post.resend_after;
+    let unknown_before = now - services.mail_delivery.resend_after;
     let due = mail::resend_due(&mut db, unknown_before, LIMIT)?;
     Ok(due
         .into_iter()

@@ -29,7 +29,7 @@ use hosho_schema::{
     snapshots,
 };
 use serde::Deserialize;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
@@ -75,7 +75,7 @@ pub struct RunDriver {
     /// The time.
     pub clock: Clock,
     /// For the reports.
-    pub post: MailDelivery,
+    pub mail_delivery: MailDelivery,
     /// The settings.
     pub settings: Settings,
     /// Who drives: another name for every process.
@@ -83,7 +83,7 @@ pub struct RunDriver {
     /// Whether the schedule is looked after; else only runs that are there are driven.
     pub scheduled: bool,
     /// Becomes true when the process is asked to stop.
-    pub stop: watch::Receiver<bool>,
+    pub stop: CancellationToken,
     /// What is done beside driving.
     pub beside: Housekeeping,
 }
@@ -389,8 +389,9 @@ impl RunDriver {
                 continue;
             }
             let of = run.clone();
-            let report = self.database(move |db| run_report::write(db, &of)).await?;
-            if let Err(problem) = run_report::deliver(&self.settings.report, &self.post, &run, &report).await
+            let text = self.database(move |db| run_report::write(db, &of)).await?;
+            if let Err(problem) =
+                run_report::deliver(&self.settings.report, &self.mail_delivery, &run, &text).await
             {
                 warn!(
                     job = JOB,
@@ -418,11 +419,7 @@ impl RunDriver {
 
     /// Waits; true when the process was asked to stop meanwhile.
     async fn pause(&mut self, time: Duration) -> bool {
-        tokio::select! {
-            biased;
-            _ = self.stop.wait_for(|stop| *stop) => true,
-            () = tokio::time::sleep(time) => false,
-        }
+        self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
     }
 }
 

@@ -1,25 +1,24 @@
-//! The post room: mails with their ledger. Knows for each mail whether the mail server has it.
+//! Sends mails, with a ledger row for each that records whether the mail server has it.
 //!
-//! Each mail has a ledger row with a fixed Message-ID, date and text:
+//! Each row holds a fixed Message-ID, date and text:
 //!
 //! - it becomes `sending` by update-where, committed before the first byte, so two workers never send one mail at once;
-//! - a failure before the final dot gives it back (`pending`): it was not sent;
-//! - a failure after it makes it `unknown`; after a while it is sent once more under the same Message-ID, then it is an
-//!   operator's;
-//! - a row that is `sending` for too long belongs to a worker that died with the mail in flight: `unknown` as well.
-//!   In a folder a mail is a file that a second writing replaces by itself, so there it is simply written again.
+//! - a failure before the final dot makes it `pending` again: it was not sent;
+//! - a failure after it makes it `unknown`; later it is sent once more under the same Message-ID, then an operator handles it;
+//! - a row that is `sending` for too long belongs to a worker that was killed with the mail in flight: `unknown` as well.
+//!   In a folder a mail is a file that a second write replaces, so there it is written again.
 //!
-//! Mails go out on several lanes at a time, and each lane claims the next mail in the same transaction that settles the one
-//! before. So a worker that dies leaves at most one mail per lane in doubt. Claiming a whole batch at once was tried:
-//! it left a hundred mails unknown that had never been sent. Rows are made for the whole batch at once, and lanes that have a mail to
-//! settle while the ledger is being written share the next transaction (`Desk`): a transaction for each mail took 3.5 ms of it. Mails of
-//! the bulk lane have half of the connections, so that a live one finds a mail server at leisure.
+//! Several lanes send at the same time. Each claims its next mail in the transaction that settles the one before, so a killed worker
+//! leaves at most one mail per lane in doubt. Rejected: claiming a whole batch at once, which left a hundred mails unknown that had
+//! never been sent. Rows are inserted for the whole batch at once, and lanes that settle a mail while the ledger is being written share
+//! the next transaction ([`LedgerWriter`]): a transaction for each mail took 3.5 ms of it. Mails of the bulk lane use half of the
+//! connections, so that a live one finds a free connection.
 //!
-//! Each mail is begun by [`Permit`]: a stage that is paused is so after the mails in flight, not after the batch. And a mail server that
-//! says nothing to a whole letter ends the round, because each further mail would be in doubt too.
+//! Each mail is begun with a [`Permit`]: pausing a stage waits for the mails in flight, not for the batch. A mail server that does not
+//! answer after a complete mail ends the batch, because each further mail would be in doubt too.
 //!
-//! A mail server that refuses one letter in a way that sounds general (421 to one recipient) is probed: if it is well, the
-//! letter waits and not the stage.
+//! A mail server that refuses one mail in a way that sounds general (421 to one recipient) is probed: if the probe succeeds, only
+//! that mail is retried later, and the stage continues.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -29,52 +28,51 @@ use std::{
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use hosho_schema::{
-    db::{Connection, DbError, Pool},
+    db::{Connection, DbError},
     ids,
     messages::MailStateV1,
-    models::mail::{self as ledger, Mail, NewMail, Outcome, Settlement, State},
+    models::mail as ledger,
+    models::mail::{Mail, NewMail, Outcome, Settlement, State},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
 use crate::{
     broker::Lane,
     clock::Clock,
+    db::Db,
     documents::store::DocumentStore,
     fault::{Fault, Reason, chain},
     mail::{self, Attachment, MailMessage, Mailer, SendError, Sender, Step},
-    pipeline::stage::Permit,
+    permit::Permit,
 };
 
-/// How mails are written and sent. Cheap to clone.
+/// The mail server, the ledger and the settings of both. Cheap to clone.
 #[derive(Clone)]
 pub struct MailDelivery {
-    /// The way out.
     pub mailer: Mailer,
-    /// The sender.
     pub from: Sender,
     /// Whether the notice is attached.
     pub attach_notice: bool,
-    /// Age after which `sending` means that its worker died.
+    /// Age after which a row `sending` belongs to a killed worker.
     pub orphan_after: TimeDelta,
-    /// Age after which `unknown` is sent once more.
+    /// Age after which an `unknown` mail is sent once more.
     pub resend_after: TimeDelta,
-    /// Lanes: mails sent at the same time.
+    /// Mails sent at the same time.
     pub connections: usize,
-    /// The ledger.
-    pub pool: Pool,
-    /// Where the notices are.
+    pub db: Db,
+    /// The store of the notices.
     pub documents: DocumentStore,
-    /// The time.
     pub clock: Clock,
-    /// Becomes true when the process is asked to stop: then no further mail is begun.
-    pub stop: watch::Receiver<bool>,
+    /// Once cancelled, no further mail is begun.
+    pub stop: CancellationToken,
 }
 
-/// A mail that is due, unless the ledger says otherwise.
+/// A mail that is due, unless its ledger row forbids it.
 #[derive(Clone)]
 pub struct OutgoingMail {
-    /// What is written into the ledger; a row that is there already wins.
+    /// For the ledger; an existing row wins.
     pub mail: NewMail,
     /// Location of the notice.
     pub notice: Option<String>,
@@ -82,31 +80,28 @@ pub struct OutgoingMail {
     pub number: String,
     /// Trace id of the application.
     pub trace_id: String,
-    /// Whether an operator wants it tried again although it was refused for good.
+    /// Whether a refused mail is sent again, because an operator replays it.
     pub again: bool,
-    /// Who is in a hurry.
     pub lane: Lane,
 }
 
-/// What became of a mail.
 #[derive(Debug)]
 pub struct DeliveryResult {
-    /// How it stands, or why it was not sent.
+    /// The state of the mail, or why it was not sent.
     pub verdict: Result<MailStateV1, Fault>,
-    /// What could not be written into the ledger, because the database was away: [`write()`] it with the next rows.
+    /// The ledger entry that failed to commit: [`write()`] it with the next rows.
     pub unwritten: Option<Entry>,
 }
 
-/// A line for the ledger.
+/// A change of one ledger row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
-    /// The mail server has answered, or may have.
+    /// The mail server has answered, or may have taken the mail.
     Settle(Settlement),
-    /// Surely not sent: the mail with this id is given back.
+    /// Certainly not sent: the mail with this id is `pending` again.
     Release(String),
 }
 
-/// Writes lines into the ledger.
 pub fn write(db: &mut Connection, entries: &[Entry], at: chrono::NaiveDateTime) -> Result<(), DbError> {
     let mut settlements = Vec::new();
     let mut released = Vec::new();
@@ -121,59 +116,77 @@ pub fn write(db: &mut Connection, entries: &[Entry], at: chrono::NaiveDateTime) 
     Ok(())
 }
 
-/// Mails claimed in one transaction where sending twice does no harm: then the commit is the only cost.
+/// Mails claimed in one transaction if sending twice is harmless: then the commit is the only cost.
 const REPEATABLE: usize = 64;
 
-/// What became of a mail that was ours to send.
+/// A claimed mail after the dialogue with the mail server.
 struct Sent {
     verdict: Result<MailStateV1, Fault>,
     entry: Entry,
-    /// Why no other mail is to be begun.
+    /// Why no further mail is begun.
     halt: Option<Fault>,
 }
 
-/// Where lanes hand in what is to be written: whoever comes while a transaction is under way is part of the next.
-#[derive(Default)]
-struct LedgerWriter {
-    waiting: Mutex<Vec<Request>>,
-    /// Whoever writes holds the connection, which stays with the desk for as long as it works.
-    busy: tokio::sync::Mutex<Option<Connection>>,
+/// A sent mail whose entry is not committed yet.
+struct Unsettled {
+    place: usize,
+    verdict: Result<MailStateV1, Fault>,
+    entry: Entry,
 }
 
-/// Lines for the ledger, and the mails to claim with them.
+/// A mail with its place in the batch.
+struct Due {
+    place: usize,
+    mail: OutgoingMail,
+}
+
+/// Collects ledger changes: requests that arrive during a transaction share the next one.
+#[derive(Default)]
+struct LedgerWriter {
+    requests: Mutex<Vec<Request>>,
+    /// Locked while writing. Keeps the connection from one transaction to the next.
+    connection: tokio::sync::Mutex<Option<Connection>>,
+}
+
+/// Entries to write, and ids of mails to claim with them.
 struct Request {
     entries: Vec<Entry>,
     claims: Vec<String>,
     answer: oneshot::Sender<Result<Vec<Mail>, Fault>>,
 }
 
-/// What the lanes share.
-struct DeliveryBatch {
-    desk: LedgerWriter,
-    /// The rows as they were before any lane began, by their ids.
+/// The ledger rows of a batch before any mail is claimed.
+struct Prepared {
+    /// By id.
     rows: HashMap<String, Mail>,
-    /// Those of them whose worker had died.
+    /// Ids of rows whose worker was killed.
     orphans: HashSet<String>,
-    waiting: Mutex<VecDeque<(usize, OutgoingMail)>>,
-    told: Mutex<Vec<Option<DeliveryResult>>>,
+}
+
+/// The state that the lanes share.
+struct DeliveryBatch {
+    ledger: LedgerWriter,
+    prepared: Prepared,
+    due: Mutex<VecDeque<Due>>,
+    results: Mutex<Vec<Option<DeliveryResult>>>,
     /// Why no lane begins another mail.
     halted: Mutex<Option<Fault>>,
 }
 
 impl DeliveryBatch {
-    fn tell(&self, place: usize, verdict: Result<MailStateV1, Fault>, unwritten: Option<Entry>) {
-        if let Some(told) = lock(&self.told).get_mut(place) {
-            *told = Some(DeliveryResult { verdict, unwritten });
+    fn set_result(&self, place: usize, verdict: Result<MailStateV1, Fault>, unwritten: Option<Entry>) {
+        if let Some(result) = lock(&self.results).get_mut(place) {
+            *result = Some(DeliveryResult { verdict, unwritten });
         }
     }
 
-    fn take(&self, count: usize) -> Vec<(usize, OutgoingMail)> {
+    fn take(&self, count: usize) -> Vec<Due> {
         if lock(&self.halted).is_some() {
             return Vec::new();
         }
-        let mut waiting = lock(&self.waiting);
-        let count = count.min(waiting.len());
-        waiting.drain(..count).collect()
+        let mut due = lock(&self.due);
+        let count = count.min(due.len());
+        due.drain(..count).collect()
     }
 }
 
@@ -182,37 +195,33 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl MailDelivery {
-    /// Sends what is due and may be sent, each begun by leave. One answer per mail, in order.
-    pub async fn deliver(&self, due: Vec<OutgoingMail>, leave: &Permit) -> Vec<DeliveryResult> {
+    /// Sends the mails that are due, each with a permit. One result per mail, in order.
+    pub async fn deliver(&self, due: Vec<OutgoingMail>, permit: &Permit) -> Vec<DeliveryResult> {
         let count = due.len();
-        let all = |fault: Fault| {
-            (0..count).map(|_| DeliveryResult { verdict: Err(fault.clone()), unwritten: None }).collect()
+        let failed = |fault: &Fault| DeliveryResult { verdict: Err(fault.clone()), unwritten: None };
+        let prepared = match self.check(permit) {
+            Ok(()) => self.prepare(&due).await,
+            Err(fault) => Err(fault),
         };
-        if let Err(fault) = self.may_begin(leave) {
-            return all(fault);
-        }
-        let (rows, orphans) = match self.prepare(&due).await {
+        let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(fault) => return all(fault),
+            Err(fault) => return (0..count).map(|_| failed(&fault)).collect(),
         };
-        let connections = if due.iter().all(|due| due.lane == Lane::Bulk) {
-            self.connections.div_ceil(2)
-        } else {
-            self.connections
-        };
-        let round = Arc::new(DeliveryBatch {
-            desk: LedgerWriter::default(),
-            rows,
-            orphans,
-            waiting: Mutex::new(due.into_iter().enumerate().collect()),
-            told: Mutex::new((0..count).map(|_| None).collect()),
+        let is_bulk = due.iter().all(|due| due.lane == Lane::Bulk);
+        let connections = if is_bulk { self.connections.div_ceil(2) } else { self.connections };
+        let due = due.into_iter().enumerate().map(|(place, mail)| Due { place, mail });
+        let batch = Arc::new(DeliveryBatch {
+            ledger: LedgerWriter::default(),
+            prepared,
+            due: Mutex::new(due.collect()),
+            results: Mutex::new((0..count).map(|_| None).collect()),
             halted: Mutex::new(None),
         });
-        // Tasks of their own: putting a mail into words for the wire takes as long as its dialogue.
+        // A task for each lane: encoding a mail takes as long as its dialogue.
         let lanes = (0..connections.min(count)).map(|_| {
-            let (post, round, leave) = (self.clone(), Arc::clone(&round), leave.clone());
+            let (delivery, batch, permit) = (self.clone(), Arc::clone(&batch), permit.clone());
             let span = tracing::Span::current();
-            tokio::spawn(async move { post.lane(&round, &leave).await }.instrument(span))
+            tokio::spawn(async move { delivery.run_lane(&batch, &permit).await }.instrument(span))
         });
         for ended in join_all(lanes).await {
             if let Err(error) = ended
@@ -221,163 +230,158 @@ impl MailDelivery {
                 std::panic::resume_unwind(error.into_panic());
             }
         }
-        let halted = lock(&round.halted).take();
-        let stopping = || Fault::new(Reason::Stopping, "the process was asked to stop");
-        let why = halted.or_else(|| self.may_begin(leave).err()).unwrap_or_else(stopping);
-        let told = std::mem::take(&mut *lock(&round.told));
-        told.into_iter()
-            .map(|told| told.unwrap_or_else(|| DeliveryResult { verdict: Err(why.clone()), unwritten: None }))
-            .collect()
+        let halted = lock(&batch.halted).take();
+        let not_begun = halted.or_else(|| self.check(permit).err()).unwrap_or_else(stopping);
+        let results = std::mem::take(&mut *lock(&batch.results));
+        results.into_iter().map(|result| result.unwrap_or_else(|| failed(&not_begun))).collect()
     }
 
-    /// One lane: settle the mails before, claim the next, send them.
-    async fn lane(&self, round: &DeliveryBatch, leave: &Permit) {
+    /// Settles the mails before, claims the next and sends them, until none is due.
+    async fn run_lane(&self, batch: &DeliveryBatch, permit: &Permit) {
         let take = if self.mailer.is_repeatable() { REPEATABLE } else { 1 };
-        let mut before: Vec<(usize, Result<MailStateV1, Fault>, Entry)> = Vec::new();
+        let mut unsettled: Vec<Unsettled> = Vec::new();
         loop {
-            let next = if self.may_begin(leave).is_err() { Vec::new() } else { round.take(take) };
-            if next.is_empty() && before.is_empty() {
+            let next = if self.check(permit).is_err() { Vec::new() } else { batch.take(take) };
+            if next.is_empty() && unsettled.is_empty() {
                 return;
             }
-            let entries = before.iter().map(|(_, _, entry)| entry.clone()).collect();
-            let claimed =
-                self.turn(&round.desk, entries, next.iter().map(|(_, due)| id(&due.mail)).collect()).await;
-            let mut claimed: HashMap<String, Mail> = match claimed {
-                Ok(claimed) => claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect(),
-                Err(fault) => {
-                    // What was sent is told with what is still to be written; nothing more is begun.
-                    for (place, verdict, entry) in before {
-                        round.tell(place, verdict, Some(entry));
+            let entries = unsettled.iter().map(|sent| sent.entry.clone()).collect();
+            let claims = next.iter().map(|due| id(&due.mail.mail)).collect();
+            let mut claimed: HashMap<String, Mail> =
+                match self.settle_and_claim(&batch.ledger, entries, claims).await {
+                    Ok(claimed) => claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect(),
+                    Err(fault) => {
+                        // The entries of sent mails are returned to the caller; nothing more is begun.
+                        for Unsettled { place, verdict, entry } in unsettled {
+                            batch.set_result(place, verdict, Some(entry));
+                        }
+                        for due in next {
+                            batch.set_result(due.place, Err(fault.clone()), None);
+                        }
+                        lock(&batch.halted).get_or_insert(fault);
+                        return;
                     }
-                    for (place, _) in next {
-                        round.tell(place, Err(fault.clone()), None);
-                    }
-                    lock(&round.halted).get_or_insert(fault);
-                    return;
-                }
-            };
-            for (place, verdict, _) in before.drain(..) {
-                round.tell(place, verdict, None);
+                };
+            for Unsettled { place, verdict, .. } in unsettled.drain(..) {
+                batch.set_result(place, verdict, None);
             }
-            for (place, due) in next {
+            for Due { place, mail: due } in next {
                 let id = id(&due.mail);
-                match (claimed.remove(&id), round.rows.get(&id)) {
+                let Prepared { rows, orphans } = &batch.prepared;
+                match (claimed.remove(&id), rows.get(&id)) {
                     (Some(mail), _) => {
                         let Sent { verdict, entry, halt } = self.send(&mail, &due).await;
                         if let Some(fault) = halt {
-                            lock(&round.halted).get_or_insert(fault);
+                            lock(&batch.halted).get_or_insert(fault);
                         }
-                        before.push((place, verdict, entry));
+                        unsettled.push(Unsettled { place, verdict, entry });
                     }
-                    (None, Some(row)) => round.tell(place, stands(row, round.orphans.contains(&id)), None),
+                    (None, Some(row)) => {
+                        batch.set_result(place, state_of(row, orphans.contains(&id)), None);
+                    }
                     (None, None) => {
-                        round.tell(place, Err(Fault::new(Reason::MailClaimed, "the mail has no row")), None)
+                        let fault = Fault::new(Reason::MailClaimed, "the mail has no row");
+                        batch.set_result(place, Err(fault), None);
                     }
                 }
             }
         }
     }
 
-    /// Whether a further mail may be begun.
-    fn may_begin(&self, leave: &Permit) -> Result<(), Fault> {
-        if *self.stop.borrow() {
-            return Err(Fault::new(Reason::Stopping, "the process was asked to stop"));
+    /// Fails if no further mail may be begun.
+    fn check(&self, permit: &Permit) -> Result<(), Fault> {
+        if self.stop.is_cancelled() {
+            return Err(stopping());
         }
-        leave.ask()
+        permit.check()
     }
 
-    /// Makes rows for mails that have none, in one transaction, and reads how each stands. Those left behind by a worker that died are
-    /// told apart.
-    async fn prepare(&self, due: &[OutgoingMail]) -> Result<(HashMap<String, Mail>, HashSet<String>), Fault> {
-        let (pool, now) = (self.pool.clone(), self.clock.now());
+    /// Inserts missing rows, reads the state of each mail, and settles the rows of killed workers; in one transaction.
+    async fn prepare(&self, due: &[OutgoingMail]) -> Result<Prepared, Fault> {
+        let now = self.clock.now();
         let orphan_before = now - self.orphan_after;
         let repeatable = self.mailer.is_repeatable();
         let again: Vec<String> = due.iter().filter(|due| due.again).map(|due| id(&due.mail)).collect();
         let mails: Vec<NewMail> = due.iter().map(|due| due.mail.clone()).collect();
-        let work = move || {
-            pool.get()?.transaction(|db| {
-                ledger::insert_new(db, &mails)?;
-                ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
-                let certificates: Vec<&str> = mails.iter().map(|mail| mail.revision_id.as_str()).collect();
-                let rows: HashMap<String, Mail> = ledger::by_revisions(db, &certificates)?
-                    .into_iter()
-                    .flatten()
-                    .map(|mail| (mail.id.clone(), mail))
-                    .collect();
-                let is_orphan = |mail: &&Mail| {
-                    mail.state == State::Sending
-                        && (repeatable || mail.claimed_at.is_some_and(|at| at < orphan_before))
-                };
-                let wanted: HashSet<String> = mails.iter().map(id).collect();
-                let found = rows.values().filter(|mail| wanted.contains(&mail.id)).filter(is_orphan);
-                let orphans: HashSet<String> = found.map(|mail| mail.id.clone()).collect();
-                let ids: Vec<&str> = orphans.iter().map(String::as_str).collect();
-                if repeatable {
-                    ledger::release(db, &ids)?;
-                } else {
-                    for mail in ledger::adopt_orphans(db, &ids, now)? {
-                        warn!(
-                            mail.id = mail.id,
-                            "A worker died while this mail was in flight; it is unknown whether it was sent"
-                        );
-                    }
+        let work = move |db: &mut Connection| {
+            ledger::insert_new(db, &mails)?;
+            ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let certificates: Vec<&str> = mails.iter().map(|mail| mail.revision_id.as_str()).collect();
+            let rows: HashMap<String, Mail> = ledger::by_revisions(db, &certificates)?
+                .into_iter()
+                .flatten()
+                .map(|mail| (mail.id.clone(), mail))
+                .collect();
+            let is_orphan = |mail: &&Mail| {
+                mail.state == State::Sending
+                    && (repeatable || mail.claimed_at.is_some_and(|at| at < orphan_before))
+            };
+            let wanted: HashSet<String> = mails.iter().map(id).collect();
+            let found = rows.values().filter(|mail| wanted.contains(&mail.id)).filter(is_orphan);
+            let orphans: HashSet<String> = found.map(|mail| mail.id.clone()).collect();
+            let ids: Vec<&str> = orphans.iter().map(String::as_str).collect();
+            if repeatable {
+                ledger::release(db, &ids)?;
+            } else {
+                for mail in ledger::adopt_orphans(db, &ids, now)? {
+                    warn!(mail.id = mail.id, "Worker killed with the mail in flight; delivery unknown");
                 }
-                Ok::<_, Fault>((rows, orphans))
-            })
+            }
+            Ok(Prepared { rows, orphans })
         };
-        tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or_else(|error| Err(Fault::from_error(Reason::DatabaseUnavailable, &error)))
+        self.db.transaction(work).await
     }
 
-    /// Writes lines into the ledger and claims mails, in one transaction with what other lanes have handed in meanwhile. Returns those
-    /// that are now the caller's to send.
-    async fn turn(
+    /// Writes entries and claims mails, in one transaction with the requests of other lanes that arrived meanwhile. Returns the
+    /// mails that this lane may send.
+    async fn settle_and_claim(
         &self,
-        desk: &LedgerWriter,
+        ledger: &LedgerWriter,
         entries: Vec<Entry>,
         claims: Vec<String>,
     ) -> Result<Vec<Mail>, Fault> {
-        let (answer, mut told) = oneshot::channel();
-        lock(&desk.waiting).push(Request { entries, claims, answer });
-        let mut busy = desk.busy.lock().await;
-        if let Ok(answer) = told.try_recv() {
+        let (sender, mut answer) = oneshot::channel();
+        lock(&ledger.requests).push(Request { entries, claims, answer: sender });
+        let mut connection = ledger.connection.lock().await;
+        if let Ok(answer) = answer.try_recv() {
             return answer;
         }
-        let requests = std::mem::take(&mut *lock(&desk.waiting));
-        let (pool, now) = (self.pool.clone(), self.clock.now());
+        let requests = std::mem::take(&mut *lock(&ledger.requests));
+        let (pool, now) = (self.db.pool().clone(), self.clock.now());
         let unknown_before = now - self.resend_after;
         let entries: Vec<Entry> = requests.iter().flat_map(|request| request.entries.clone()).collect();
         let claims: Vec<String> = requests.iter().flat_map(|request| request.claims.clone()).collect();
-        let kept = busy.take();
+        let kept = connection.take();
         let work = move || {
             let mut db = kept.map_or_else(|| pool.get(), Ok)?;
             let claimed = db.transaction(|db| {
                 write(db, &entries, now)?;
                 let claims: Vec<&str> = claims.iter().map(String::as_str).collect();
-                Ok::<_, Fault>(ledger::claim(db, &claims, now, unknown_before)?)
+                ledger::claim(db, &claims, now, unknown_before)
             })?;
-            Ok((claimed, db))
+            Ok::<_, DbError>((claimed, db))
         };
         let done = tokio::task::spawn_blocking(work).await;
-        let done = done.unwrap_or_else(|error| Err(Fault::from_error(Reason::DatabaseUnavailable, &error)));
-        let done = done.map(|(claimed, db)| {
-            *busy = Some(db);
-            claimed
-        });
-        let mut done = done.map(|claimed| {
-            claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect::<HashMap<_, _>>()
-        });
+        let mut claimed = match done {
+            Ok(Ok((claimed, db))) => {
+                *connection = Some(db);
+                Ok(claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect::<HashMap<_, _>>())
+            }
+            Ok(Err(error)) => Err(Fault::from(error)),
+            Err(error) => Err(Fault::from_error(Reason::DatabaseUnavailable, &error)),
+        };
         for request in requests {
-            let ours = match &mut done {
+            let of_lane = match &mut claimed {
                 Ok(claimed) => Ok(request.claims.iter().filter_map(|id| claimed.remove(id)).collect()),
                 Err(fault) => Err(fault.clone()),
             };
-            // Whoever asked waits for it, or is this very lane.
-            let _ = request.answer.send(ours);
+            // Each lane waits for its answer, this one included.
+            let _ = request.answer.send(of_lane);
         }
-        drop(busy);
-        told.try_recv().unwrap_or_else(|_| Err(Fault::new(Reason::MailClaimed, "the ledger gave no answer")))
+        drop(connection);
+        answer
+            .try_recv()
+            .unwrap_or_else(|_| Err(Fault::new(Reason::MailClaimed, "the ledger gave no answer")))
     }
 
     async fn send(&self, mail: &Mail, due: &OutgoingMail) -> Sent {
@@ -393,18 +397,18 @@ impl MailDelivery {
             let settlement = Settlement { id: mail.id.clone(), outcome, reply };
             Sent { verdict, entry: Entry::Settle(settlement), halt: None }
         };
-        let letter = match self.letter(mail, due).await {
-            Ok(letter) => letter,
+        let message = match self.message(mail, due).await {
+            Ok(message) => message,
             Err(fault) => return not_sent(fault),
         };
-        let error = match self.mailer.send(&letter).await {
+        let error = match self.mailer.send(&message).await {
             Ok(reply) => {
                 info!(
                     guarantee.number = due.number,
                     mail.message_id = mail.message_id,
                     mail.reply = %reply,
                     trace.id = due.trace_id,
-                    "Mail accepted by the mail server"
+                    "Mail accepted"
                 );
                 return settled(Ok(MailStateV1::Accepted), Outcome::Accepted, Some(reply.to_string()));
             }
@@ -417,13 +421,13 @@ impl MailDelivery {
                     mail.message_id = mail.message_id,
                     error = chain(&error),
                     trace.id = due.trace_id,
-                    "It is unknown whether the mail server took this mail"
+                    "Mail delivery unknown"
                 );
-                // A server that is silent after one letter is so after the next, and each of them would be in doubt.
+                // A server that does not answer this mail would not answer the next, and each would be in doubt.
                 let halt = error.is_silence().then(|| Fault::from_error(Reason::MailUnavailable, &error));
                 Sent { halt, ..settled(Ok(MailStateV1::Unknown), Outcome::Unknown, None) }
             }
-            // Ours to mend, not the recipient's: it can be sent once it is.
+            // Our fault, not the recipient's: it is sent once that is fixed.
             (mail::Outcome::Permanent, SendError::Unsendable(_)) => {
                 not_sent(Fault::from_error(Reason::MailUnbuildable, &error))
             }
@@ -442,8 +446,7 @@ impl MailDelivery {
         }
     }
 
-    /// Reads a notice. One that cannot be read although the store is well is read once more before that counts: the store may
-    /// have come back in between.
+    /// Reads a notice. If reading fails but the store answers a probe, reads once more: the store may have recovered in between.
     async fn notice(&self, location: &str) -> Result<Vec<u8>, Fault> {
         let error = match self.documents.get(location).await {
             Ok(bytes) => return Ok(bytes),
@@ -462,7 +465,7 @@ impl MailDelivery {
         Err(Fault::from_error(Reason::DocumentMissing, &error))
     }
 
-    async fn letter(&self, mail: &Mail, due: &OutgoingMail) -> Result<MailMessage, Fault> {
+    async fn message(&self, mail: &Mail, due: &OutgoingMail) -> Result<MailMessage, Fault> {
         let mut attachments = Vec::new();
         if let Some(location) = due.notice.as_deref().filter(|_| self.attach_notice) {
             let bytes = self.notice(location).await?;
@@ -486,13 +489,16 @@ impl MailDelivery {
     }
 }
 
-/// The identifier of a mail.
 fn id(mail: &NewMail) -> String {
     ids::mail(&mail.revision_id, &mail.recipient)
 }
 
-/// What the ledger says of a mail that could not be claimed.
-fn stands(mail: &Mail, orphan: bool) -> Result<MailStateV1, Fault> {
+fn stopping() -> Fault {
+    Fault::new(Reason::Stopping, "the process was requested to stop")
+}
+
+/// The ledger state of a mail that could not be claimed.
+fn state_of(mail: &Mail, orphan: bool) -> Result<MailStateV1, Fault> {
     match mail.state {
         State::Accepted => Ok(MailStateV1::Accepted),
         State::Unknown => Ok(MailStateV1::Unknown),

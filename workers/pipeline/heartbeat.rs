@@ -1,12 +1,10 @@
-//! What a worker process tells the database about itself every two seconds, and what it learns there: which stages are paused.
+//! Reports this process to the database every two seconds, and reads which stages are paused.
 //!
-//! Operators ask from other hosts, at commands that end at once, so what a runner knows must be where they can read it: the
-//! tables `worker` and `worker_stage`. It is a report, and nothing waits for it: a process that cannot reach the database goes on,
-//! keeps to what it learnt last, and is missing from the list. RabbitMQ's own figures were not enough: without plugins it tells
-//! nothing but the messages ready and the consumers of a queue.
+//! Operators run commands on other hosts, so the state of a runner must be where they can read it: the tables `worker` and
+//! `worker_stage`. Nothing waits for this report: a process without a database keeps the last known pauses and disappears from the
+//! list. The counters of RabbitMQ did not suffice: without plugins it reports only the ready messages and consumers of a queue.
 //!
-//! Each runner has a [`ConsumerStats`], which it alone writes. Nothing here is on the way of a message: a gauge is a lock that is free, and
-//! a few numbers.
+//! Each runner has a [`ConsumerStats`], which it alone writes. It costs a message one uncontended lock.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,6 +22,7 @@ use hosho_schema::{
     },
 };
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::{
@@ -33,10 +32,10 @@ use crate::{
     fault::Fault,
 };
 
-/// Pause between two signs of life.
-const BEAT: Duration = Duration::from_secs(2);
+/// Pause between two heartbeats.
+const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A process that gave no sign of life for so long is not there any more, for [`Heartbeat`]'s readers; its rows go after a day.
+/// A process without a heartbeat for this long counts as gone. Its rows are deleted after a day.
 pub const GONE_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// The name of a lane in the tables.
@@ -47,7 +46,7 @@ pub const fn lane_name(lane: Lane) -> &'static str {
     }
 }
 
-/// Why a stage waits.
+/// An open circuit: an unavailable dependency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Open {
     code: &'static str,
@@ -64,11 +63,11 @@ struct Readings {
     busy_since: Option<NaiveDateTime>,
     taken_from: Option<NaiveDateTime>,
     open: Option<Open>,
-    /// How many were sent to wait, by the second they are due and their rung.
+    /// Messages in wait queues, by the second they are due and their delay.
     waiting: BTreeMap<(i64, RetryDelay), u64>,
 }
 
-/// What one runner tells. Clones are the same gauge.
+/// The state of one runner. Clones share it.
 #[derive(Clone)]
 pub struct ConsumerStats {
     readings: Arc<Mutex<Readings>>,
@@ -80,8 +79,8 @@ impl ConsumerStats {
         self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A consumer was opened or closed. Whoever consumes waits for nothing.
-    pub fn consumes(&self, consumes: bool) {
+    /// A consumer was opened or closed. Opening it closes the circuit.
+    pub fn set_consuming(&self, consumes: bool) {
         let mut readings = self.lock();
         readings.consumes = consumes;
         readings.held = 0;
@@ -91,8 +90,8 @@ impl ConsumerStats {
         }
     }
 
-    /// A batch was taken; `held` deliveries are in hand, the first of it was published at `taken_from`.
-    pub fn began(&self, held: usize, taken_from: Option<NaiveDateTime>) {
+    /// `held` deliveries are in flight; the first of the batch was published at `taken_from`.
+    pub fn batch_began(&self, held: usize, taken_from: Option<NaiveDateTime>) {
         let now = self.clock.now();
         let mut readings = self.lock();
         readings.held = held;
@@ -100,8 +99,7 @@ impl ConsumerStats {
         readings.taken_from = taken_from;
     }
 
-    /// A batch of `count` messages is done.
-    pub fn ended(&self, count: usize, held: usize) {
+    pub fn batch_ended(&self, count: usize, held: usize) {
         let mut readings = self.lock();
         readings.done += count as u64;
         readings.held = held;
@@ -109,54 +107,53 @@ impl ConsumerStats {
         readings.open = None;
     }
 
-    /// Something the stage needs is down; it looks again after `wait`.
-    pub fn opened(&self, fault: &Fault, wait: Duration) {
+    /// A dependency is unavailable; the next retry or probe follows after `pause`.
+    pub fn circuit_opened(&self, fault: &Fault, pause: Duration) {
         let now = self.clock.now();
         let mut readings = self.lock();
         let since = readings.open.as_ref().map_or(now, |open| open.since);
-        let next_probe = now + TimeDelta::from_std(wait).unwrap_or_default();
+        let next_probe = now + TimeDelta::from_std(pause).unwrap_or_default();
         readings.open = Some(Open { code: fault.reason.code(), text: fault.text.clone(), since, next_probe });
     }
 
-    /// It is there again.
-    pub fn closed(&self) {
+    pub fn circuit_closed(&self) {
         self.lock().open = None;
     }
 
-    /// A message was sent to wait for its next attempt.
-    pub fn waits(&self, rung: RetryDelay) {
+    /// A message was published to a wait queue.
+    pub fn retry_scheduled(&self, delay: RetryDelay) {
         let now = self.clock.now().and_utc().timestamp();
         let mut readings = self.lock();
         readings.waiting = readings.waiting.split_off(&(now, RetryDelay::S1));
-        // To a twentieth of the delay: an hour's worth of them stays a short list.
-        let delay = i64::try_from(rung.delay().as_secs()).unwrap_or(0);
-        let grain = (delay / 20).max(1);
-        *readings.waiting.entry(((now + delay) / grain * grain, rung)).or_default() += 1;
+        // Rounded to a twentieth of the delay, so that the list stays short.
+        let seconds = i64::try_from(delay.delay().as_secs()).unwrap_or(0);
+        let grain = (seconds / 20).max(1);
+        *readings.waiting.entry(((now + seconds) / grain * grain, delay)).or_default() += 1;
     }
 }
 
-/// What a process tells and learns. Clones share it.
+/// The heartbeat of this process. Clones share it.
 #[derive(Clone)]
 pub struct Heartbeat {
     inner: Arc<Inner>,
 }
 
-type Gauges = Vec<((&'static str, Lane), ConsumerStats)>;
+type StatsByLane = Vec<((&'static str, Lane), ConsumerStats)>;
 
-/// Messages worked off since the process began, by stage and lane.
+/// Messages done since the process began, by stage and lane.
 type Totals = BTreeMap<(&'static str, &'static str), u64>;
 
 struct Inner {
     clock: Clock,
     process: Worker,
-    gauges: Mutex<Gauges>,
+    consumers: Mutex<StatsByLane>,
     /// Totals of the last minute.
     past: Mutex<VecDeque<(NaiveDateTime, Totals)>>,
     paused: watch::Sender<BTreeSet<String>>,
 }
 
 impl Heartbeat {
-    /// A process that begins now, with nothing paused.
+    /// A process that starts now, with no stage paused.
     pub fn new(clock: &Clock) -> Self {
         let (now, pid) = (clock.now(), std::process::id());
         let host = audit::host();
@@ -171,7 +168,7 @@ impl Heartbeat {
         let inner = Inner {
             clock: clock.clone(),
             process,
-            gauges: Mutex::default(),
+            consumers: Mutex::default(),
             past: Mutex::default(),
             paused: watch::Sender::new(BTreeSet::new()),
         };
@@ -183,20 +180,24 @@ impl Heartbeat {
         &self.inner.process.id
     }
 
-    /// A gauge for one more runner of a stage.
-    pub fn gauge(&self, stage: &'static str, lane: Lane) -> ConsumerStats {
-        let gauge = ConsumerStats { readings: Arc::default(), clock: self.inner.clock.clone() };
-        self.inner.gauges.lock().unwrap_or_else(PoisonError::into_inner).push(((stage, lane), gauge.clone()));
-        gauge
+    /// Statistics for one more runner of a stage.
+    pub fn stats(&self, stage: &'static str, lane: Lane) -> ConsumerStats {
+        let stats = ConsumerStats { readings: Arc::default(), clock: self.inner.clock.clone() };
+        self.inner
+            .consumers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(((stage, lane), stats.clone()));
+        stats
     }
 
-    /// The stages that are paused, as far as this process has learnt.
+    /// The stages that are paused, as read last.
     pub fn paused(&self) -> watch::Receiver<BTreeSet<String>> {
         self.inner.paused.subscribe()
     }
 
-    /// Learns which stages are paused. Before the first message is taken, so that a restart obeys too.
-    pub fn learn(&self, pool: &Pool) -> Result<(), DbError> {
+    /// Reads which stages are paused. Called before the first message is consumed, so that pauses survive a restart.
+    pub fn refresh_paused(&self, pool: &Pool) -> Result<(), DbError> {
         let controls = stage_control::all(&mut pool.get()?)?;
         let now: BTreeSet<String> =
             controls.into_iter().filter(|control| control.paused).map(|control| control.stage).collect();
@@ -205,7 +206,7 @@ impl Heartbeat {
             if changed {
                 info!(
                     stages.paused = now.iter().cloned().collect::<Vec<_>>().join(" "),
-                    "Operators changed which stages are paused"
+                    "Paused stages changed"
                 );
                 *before = now;
             }
@@ -214,41 +215,39 @@ impl Heartbeat {
         Ok(())
     }
 
-    /// Gives one sign of life.
-    pub fn beat(&self, pool: &Pool) -> Result<(), DbError> {
+    pub fn send_heartbeat(&self, pool: &Pool) -> Result<(), DbError> {
         let now = self.inner.clock.now();
         let process = Worker { seen_at: now, ..self.inner.process.clone() };
         worker::heartbeat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
     }
 
-    /// Tells and learns every two seconds, until the process is asked to stop; then it leaves the list.
-    pub async fn run(self, pool: Pool, mut stop: watch::Receiver<bool>) {
+    /// Sends heartbeats until the process is requested to stop; then removes it from the list.
+    pub async fn run(self, pool: Pool, stop: CancellationToken) {
         let on_thread = async |work: fn(&Self, &Pool) -> Result<(), DbError>| {
-            let (pulse, pool) = (self.clone(), pool.clone());
-            let done = tokio::task::spawn_blocking(move || work(&pulse, &pool)).await;
+            let (heartbeat, pool) = (self.clone(), pool.clone());
+            let done = tokio::task::spawn_blocking(move || work(&heartbeat, &pool)).await;
             if let Ok(Err(error)) = done {
-                debug!(
-                    error = crate::fault::chain(&error),
-                    "No sign of life: the database cannot be reached"
-                );
+                debug!(error = crate::fault::chain(&error), "Heartbeat not sent");
             }
         };
         loop {
-            on_thread(|pulse, pool| pulse.learn(pool).and_then(|()| pulse.beat(pool))).await;
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
-                () = tokio::time::sleep(BEAT) => {}
+            on_thread(|heartbeat, pool| {
+                heartbeat.refresh_paused(pool).and_then(|()| heartbeat.send_heartbeat(pool))
+            })
+            .await;
+            if stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
+                break;
             }
         }
-        on_thread(|pulse, pool| worker::remove(&mut pool.get()?, pulse.id())).await;
+        on_thread(|heartbeat, pool| worker::remove(&mut pool.get()?, heartbeat.id())).await;
     }
 
     fn rows(&self, now: NaiveDateTime) -> Vec<WorkerStage> {
-        let gauges = self.inner.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        let consumers = self.inner.consumers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows: BTreeMap<(&'static str, &'static str), WorkerStage> = BTreeMap::new();
         let mut waiting: BTreeMap<(&'static str, &'static str), Waiting> = BTreeMap::new();
-        for ((stage, lane), gauge) in gauges.iter() {
-            let (key, readings) = ((*stage, lane_name(*lane)), gauge.lock());
+        for ((stage, lane), stats) in consumers.iter() {
+            let (key, readings) = ((*stage, lane_name(*lane)), stats.lock());
             let row = rows.entry(key).or_insert_with(|| empty(self.id(), key));
             row.consumers += i64::from(readings.consumes);
             row.held += i64::try_from(readings.held).unwrap_or(i64::MAX);
@@ -263,11 +262,11 @@ impl Heartbeat {
                 row.open_since = Some(open.since);
                 row.next_probe = Some(open.next_probe);
             }
-            for ((due, rung), count) in &readings.waiting {
-                *waiting.entry(key).or_default().0.entry((*rung, *due)).or_default() += count;
+            for ((due, delay), count) in &readings.waiting {
+                *waiting.entry(key).or_default().0.entry((*delay, *due)).or_default() += count;
             }
         }
-        drop(gauges);
+        drop(consumers);
         for (key, waiting) in waiting {
             if let Some(row) = rows.get_mut(&key) {
                 row.waiting = waiting.to_json();
@@ -277,7 +276,7 @@ impl Heartbeat {
         rows.into_values().collect()
     }
 
-    /// Messages of the last minute: what is done now less what was done then.
+    /// Messages of the last minute: the total now minus the total then.
     fn add_rates(&self, now: NaiveDateTime, rows: &mut BTreeMap<(&'static str, &'static str), WorkerStage>) {
         let done = rows.iter().map(|(key, row)| (*key, u64::try_from(row.done).unwrap_or(0))).collect();
         let mut past = self.inner.past.lock().unwrap_or_else(PoisonError::into_inner);
@@ -312,33 +311,37 @@ fn empty(worker_id: &str, (stage, lane): (&str, &str)) -> WorkerStage {
     }
 }
 
-/// Messages sent to wait: by rung and by the second (since 1970) they are due, how many. RabbitMQ has one queue per rung for all
-/// stages, and cannot tell them apart.
+/// Messages in wait queues, by delay and by the second (since 1970) they are due. RabbitMQ has one queue per delay for all
+/// stages, and does not count per stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiting(pub BTreeMap<(RetryDelay, i64), u64>);
 
 impl Waiting {
     fn to_json(&self) -> String {
-        let entries: Vec<_> = self.0.iter().map(|((rung, due), count)| (rung.name(), *due, *count)).collect();
+        let entries: Vec<_> =
+            self.0.iter().map(|((delay, due), count)| (delay.name(), *due, *count)).collect();
         serde_json::to_string(&entries).unwrap_or_else(|_| "[]".to_owned())
     }
 
-    /// What [`WorkerStage::waiting`] tells.
+    /// Parses [`WorkerStage::waiting`].
     pub fn parse(json: &str) -> Self {
         let entries: Vec<(String, i64, u64)> = serde_json::from_str(json).unwrap_or_default();
-        let rung = |name: &str| RetryDelay::ALL.into_iter().find(|rung| rung.name() == name);
+        let delay = |name: &str| RetryDelay::ALL.into_iter().find(|delay| delay.name() == name);
         Self(
-            entries.into_iter().filter_map(|(name, due, count)| Some(((rung(&name)?, due), count))).collect(),
+            entries
+                .into_iter()
+                .filter_map(|(name, due, count)| Some(((delay(&name)?, due), count)))
+                .collect(),
         )
     }
 
-    /// How many still wait at a moment, by rung.
+    /// Messages that still wait at a moment, by delay.
     pub fn at(&self, now: NaiveDateTime) -> BTreeMap<RetryDelay, u64> {
         let now = now.and_utc().timestamp();
         let mut counts = BTreeMap::new();
-        for ((rung, due), count) in &self.0 {
+        for ((delay, due), count) in &self.0 {
             if *due > now {
-                *counts.entry(*rung).or_default() += count;
+                *counts.entry(*delay).or_default() += count;
             }
         }
         counts
@@ -350,76 +353,79 @@ mod tests {
     use super::*;
     use crate::fault::Reason;
 
-    fn pulse() -> (Heartbeat, Clock) {
+    fn heartbeat() -> (Heartbeat, Clock) {
         let clock = Clock::fixed("2026-12-01T00:00:00".parse().unwrap());
         (Heartbeat::new(&clock), clock)
     }
 
     #[test]
-    fn gauges_of_one_lane_are_added_up() {
-        let (pulse, clock) = pulse();
-        let (one, two) = (pulse.gauge("issue", Lane::Live), pulse.gauge("issue", Lane::Live));
-        one.consumes(true);
-        two.consumes(true);
-        one.began(10, Some(clock.now() - TimeDelta::seconds(7)));
+    fn adds_up_the_consumers_of_a_lane() {
+        let (heartbeat, clock) = heartbeat();
+        let (one, two) = (heartbeat.stats("issue", Lane::Live), heartbeat.stats("issue", Lane::Live));
+        one.set_consuming(true);
+        two.set_consuming(true);
+        one.batch_began(10, Some(clock.now() - TimeDelta::seconds(7)));
         clock.advance(TimeDelta::seconds(5));
-        two.began(3, None);
-        let rows = pulse.rows(clock.now());
+        two.batch_began(3, None);
+        let rows = heartbeat.rows(clock.now());
         assert_eq!((rows.len(), rows[0].consumers, rows[0].held, rows[0].done), (1, 2, 13, 0));
         assert_eq!(rows[0].busy_since, Some(clock.now() - TimeDelta::seconds(5)));
         assert_eq!(rows[0].taken_from, Some(clock.now() - TimeDelta::seconds(12)));
-        one.ended(10, 0);
+        one.batch_ended(10, 0);
         clock.advance(TimeDelta::seconds(5));
-        assert_eq!((pulse.rows(clock.now())[0].done, pulse.rows(clock.now())[0].per_minute), (10, 10));
+        assert_eq!(
+            (heartbeat.rows(clock.now())[0].done, heartbeat.rows(clock.now())[0].per_minute),
+            (10, 10)
+        );
         clock.advance(TimeDelta::seconds(90));
-        assert_eq!(pulse.rows(clock.now())[0].per_minute, 0);
+        assert_eq!(heartbeat.rows(clock.now())[0].per_minute, 0);
     }
 
     #[test]
-    fn why_a_stage_waits_is_told_from_when_it_began() {
-        let (pulse, clock) = pulse();
-        let gauge = pulse.gauge("dispatch", Lane::Live);
+    fn reports_an_open_circuit_since_its_first_fault() {
+        let (heartbeat, clock) = heartbeat();
+        let stats = heartbeat.stats("dispatch", Lane::Live);
         let began = clock.now();
-        gauge.opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(1));
+        stats.circuit_opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(1));
         clock.advance(TimeDelta::seconds(1));
-        gauge.opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(2));
-        let row = pulse.rows(clock.now()).remove(0);
+        stats.circuit_opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(2));
+        let row = heartbeat.rows(clock.now()).remove(0);
         assert_eq!((row.fault_code.as_deref(), row.open_since), (Some("mail.unavailable"), Some(began)));
         assert_eq!(row.next_probe, Some(clock.now() + TimeDelta::seconds(2)));
-        gauge.closed();
-        assert_eq!(pulse.rows(clock.now())[0].fault_code, None);
-        gauge.opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(1));
-        gauge.consumes(false);
-        assert_eq!(pulse.rows(clock.now())[0].fault_code.as_deref(), Some("mail.unavailable"));
-        gauge.consumes(true);
-        assert_eq!(pulse.rows(clock.now())[0].fault_code, None, "it consumes again");
+        stats.circuit_closed();
+        assert_eq!(heartbeat.rows(clock.now())[0].fault_code, None);
+        stats.circuit_opened(&Fault::new(Reason::MailUnavailable, "refused"), Duration::from_secs(1));
+        stats.set_consuming(false);
+        assert_eq!(heartbeat.rows(clock.now())[0].fault_code.as_deref(), Some("mail.unavailable"));
+        stats.set_consuming(true);
+        assert_eq!(heartbeat.rows(clock.now())[0].fault_code, None, "it consumes again");
     }
 
     #[test]
-    fn what_waits_is_counted_until_it_is_due() {
-        let (pulse, clock) = pulse();
-        let gauge = pulse.gauge("issue", Lane::Live);
-        for rung in [RetryDelay::S3, RetryDelay::S3, RetryDelay::M2] {
-            gauge.waits(rung);
+    fn counts_waiting_messages_until_they_are_due() {
+        let (heartbeat, clock) = heartbeat();
+        let stats = heartbeat.stats("issue", Lane::Live);
+        for delay in [RetryDelay::S3, RetryDelay::S3, RetryDelay::M2] {
+            stats.retry_scheduled(delay);
         }
-        let waiting = Waiting::parse(&pulse.rows(clock.now())[0].waiting);
+        let waiting = Waiting::parse(&heartbeat.rows(clock.now())[0].waiting);
         assert_eq!(waiting.at(clock.now()), BTreeMap::from([(RetryDelay::S3, 2), (RetryDelay::M2, 1)]));
         clock.advance(TimeDelta::seconds(10));
         assert_eq!(waiting.at(clock.now()), BTreeMap::from([(RetryDelay::M2, 1)]));
     }
 
     #[test]
-    fn what_is_due_is_forgotten_whatever_waits_for_longer() {
-        let (pulse, clock) = pulse();
-        let gauge = pulse.gauge("issue", Lane::Live);
-        gauge.waits(RetryDelay::M60);
+    fn forgets_due_messages_before_longer_delays() {
+        let (heartbeat, clock) = heartbeat();
+        let stats = heartbeat.stats("issue", Lane::Live);
+        stats.retry_scheduled(RetryDelay::M60);
         for _ in 0..100 {
-            gauge.waits(RetryDelay::S3);
-            gauge.waits(RetryDelay::S3);
+            stats.retry_scheduled(RetryDelay::S3);
+            stats.retry_scheduled(RetryDelay::S3);
             clock.advance(TimeDelta::seconds(10));
         }
-        assert_eq!(gauge.lock().waiting.len(), 2);
-        let waiting = Waiting::parse(&pulse.rows(clock.now())[0].waiting);
+        assert_eq!(stats.lock().waiting.len(), 2);
+        let waiting = Waiting::parse(&heartbeat.rows(clock.now())[0].waiting);
         assert_eq!(waiting.at(clock.now()), BTreeMap::from([(RetryDelay::M60, 1)]));
     }
 }

@@ -1,6 +1,7 @@
-//! Runs stages on queues: the contract of a stage, the runner with its batches, retries and priorities, and the heartbeat.
+//! The contract of a stage; the runner with its batches, retries and priorities; the heartbeat.
 
 mod batch;
+mod consumer;
 pub mod decode;
 pub mod heartbeat;
 pub mod priority;

@@ -1,11 +1,11 @@
-//! Where a message goes that failed, for good or for now.
+//! Where a failed message goes: to a wait queue or to the dead letters.
 
 use sha2::{Digest, Sha256};
 use tracing::{error, warn};
 
-use super::runner::ConsumerTask;
+use super::consumer::ConsumerTask;
 use crate::{
-    broker::{Delivery, Destination, Lane, Outgoing, RetryDelay},
+    broker::{Delivery, Destination, Outgoing, RetryDelay},
     fault::{Class, Fault, Reason},
     redact::scrub,
     telemetry::place_of_panic,
@@ -15,14 +15,9 @@ use crate::{
 const FAULT_TEXT: usize = 1_000;
 
 impl ConsumerTask {
-    /// The message that takes the place of a delivery that failed. The payload moves; the delivery is done with.
-    pub(super) fn reroute(
-        &self,
-        stage: &'static str,
-        lane: Lane,
-        delivery: &mut Delivery,
-        fault: &Fault,
-    ) -> Outgoing {
+    /// The message that replaces a failed delivery. Takes the payload out of the delivery.
+    pub(super) fn reroute(&self, delivery: &mut Delivery, fault: &Fault) -> Outgoing {
+        let (stage, lane) = (self.stage, self.lane);
         let payload = std::mem::take(&mut delivery.envelope.payload);
         let mut envelope = delivery.envelope.clone();
         envelope.payload = payload;
@@ -30,28 +25,28 @@ impl ConsumerTask {
         history.add(self.clock.now(), fault.reason.code(), fault.text.chars().take(FAULT_TEXT).collect());
         let next = (fault.reason.class() == Class::Transient)
             .then(|| {
-                ladder(
+                retry_delay(
                     &self.settings.rungs,
                     history.attempts,
                     envelope.message_id.as_deref().unwrap_or_default(),
                 )
             })
             .flatten();
-        // Whoever sent it chose it.
+        // The sender chose the id.
         let id = scrub(envelope.message_id.as_deref().unwrap_or_default());
         let destination = match next {
-            Some(rung) => {
+            Some(delay) => {
                 warn!(
                     stage,
                     message.id = id,
                     fault.code = fault.reason.code(),
                     error = fault.text,
                     delivery.attempt = history.attempts,
-                    retry_in = rung.name(),
-                    "A message failed for now and waits"
+                    retry_in = delay.name(),
+                    "Message failed; retry scheduled"
                 );
-                self.gauge.waits(rung);
-                Destination::Wait(stage, lane, rung)
+                self.stats.retry_scheduled(delay);
+                Destination::Wait(stage, lane, delay)
             }
             None => {
                 error!(
@@ -60,7 +55,7 @@ impl ConsumerTask {
                     fault.code = fault.reason.code(),
                     error = fault.text,
                     delivery.attempt = history.attempts,
-                    "A message failed for good and is a dead letter"
+                    "Message failed for good; dead letter published"
                 );
                 Destination::Dead(stage)
             }
@@ -69,23 +64,23 @@ impl ConsumerTask {
     }
 }
 
-/// The rung for attempt `attempt` (from 1), or a neighbour of it: messages that failed together come back apart.
-/// `None` when the ladder is used up.
-fn ladder(rungs: &[RetryDelay], attempt: u32, message_id: &str) -> Option<RetryDelay> {
-    let rung = *rungs.get(usize::try_from(attempt).ok()?.checked_sub(1)?)?;
-    let at = RetryDelay::ALL.iter().position(|each| *each == rung)?;
+/// The delay after attempt `attempt` (from 1), or the next longer one: messages that failed together are spread out.
+/// `None` after the last attempt.
+fn retry_delay(delays: &[RetryDelay], attempt: u32, message_id: &str) -> Option<RetryDelay> {
+    let delay = *delays.get(usize::try_from(attempt).ok()?.checked_sub(1)?)?;
+    let at = RetryDelay::ALL.iter().position(|each| *each == delay)?;
     let jitter = usize::from(Sha256::digest(format!("{message_id}:{attempt}"))[0] % 2);
-    Some(RetryDelay::ALL.get(at + jitter).copied().unwrap_or(rung))
+    Some(RetryDelay::ALL.get(at + jitter).copied().unwrap_or(delay))
 }
 
-/// A stage that gave fewer verdicts than it had items.
+/// The fault of an item for which the stage returned no verdict.
 pub(super) fn no_verdict() -> Fault {
     Fault::new(Reason::Panicked, "the stage gave no verdict on this item")
 }
 
-/// A panic caught on this thread. Its text is not used: it may quote personal data.
+/// A panic caught on this thread. Without its text, which may quote personal data.
 pub(super) fn panicked() -> Fault {
-    let place = place_of_panic().unwrap_or_else(|| "a place told in the log".to_owned());
+    let place = place_of_panic().unwrap_or_else(|| "a place named in the log".to_owned());
     Fault::new(Reason::Panicked, format!("panic at {place}"))
 }
 
@@ -94,20 +89,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ladder_ends() {
-        let rungs = [RetryDelay::S3, RetryDelay::M60];
-        assert!(matches!(ladder(&rungs, 1, "a"), Some(RetryDelay::S3 | RetryDelay::S8)));
-        assert_eq!(ladder(&rungs, 2, "a"), Some(RetryDelay::M60));
+    fn ends_after_the_last_delay() {
+        let delays = [RetryDelay::S3, RetryDelay::M60];
+        assert!(matches!(retry_delay(&delays, 1, "a"), Some(RetryDelay::S3 | RetryDelay::S8)));
+        assert_eq!(retry_delay(&delays, 2, "a"), Some(RetryDelay::M60));
         for attempt in [0, 3, u32::MAX] {
-            assert_eq!(ladder(&rungs, attempt, "a"), None);
+            assert_eq!(retry_delay(&delays, attempt, "a"), None);
         }
     }
 
     #[test]
-    fn messages_that_failed_together_come_back_apart() {
-        let rungs = [RetryDelay::S20];
+    fn spreads_messages_that_failed_together() {
+        let delays = [RetryDelay::S20];
         let chosen: std::collections::HashSet<_> =
-            (0..50).filter_map(|id| ladder(&rungs, 1, &id.to_string())).collect();
+            (0..50).filter_map(|id| retry_delay(&delays, 1, &id.to_string())).collect();
         assert_eq!(chosen.len(), 2);
     }
 }

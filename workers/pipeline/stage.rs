@@ -1,21 +1,21 @@
-//! The contract that every stage fulfils. Knows no vendor.
+//! The contract of a stage. Names no vendor.
 //!
 //! A stage is batch-shaped, because one transaction for 256 messages costs little more than one for a single message:
 //!
 //! 1. [`Stage::decode`]: bytes → job, one at a time.
-//! 2. [`Stage::load`]: what the database knows of the whole batch, in one transaction.
-//! 3. [`Stage::decide`]: pure, one item at a time, in parallel; a panic here is the fault of that item alone.
+//! 2. [`Stage::load`]: the rows that the whole batch needs, in one transaction.
+//! 3. [`Stage::decide`]: CPU work without database, network or files; one item at a time, in parallel. A panic fails that item alone.
 //! 4. [`Stage::act`]: effects outside the database (store a file, send a mail), with no transaction open.
-//! 5. [`Stage::record`]: all rows of the batch in one transaction; names what to publish.
+//! 5. [`Stage::record`]: all rows of the batch in one transaction; returns the messages to publish.
 //!
-//! The [runner](crate::pipeline::runner) then publishes every successor, waits for every confirm, and acknowledges. Running a
-//! stage twice on one message must be safe: the second run finds its own row and publishes the successor *again*,
-//! because the first run may have died between commit and publish.
+//! The [runner](crate::pipeline::runner) then publishes every message, waits for every confirm, and acknowledges. Every step must be
+//! idempotent: a second run finds its own row and publishes the successor *again*, because the first run may have been killed
+//! between commit and publish.
 //!
-//! The verdict on an item is a type: `Ok` is done, a [`Fault`] carries its [`Reason`], and the reason alone decides
-//! what happens next ([`Class`]) and what an operator is told to do ([`Reason::advice`]). A broken rule of the business is no fault: it is an answer, and `Ok`.
+//! The [`Reason`](crate::fault::Reason) of a [`Fault`] alone decides what happens to a failed item. A broken business rule is no
+//! fault: it is an answer, and [`Verdict::Done`].
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use hosho_schema::{
     db::Connection,
@@ -25,24 +25,23 @@ use hosho_schema::{
 
 use crate::{
     broker::{Destination, Envelope, History, Lane, Outgoing},
-    fault::{Fault, Reason},
+    fault::Fault,
+    permit::Permit,
     telemetry::Traceparent,
 };
 
-/// A decoded message with what its successors inherit.
+/// A decoded message with the properties that its successors inherit.
 #[derive(Debug, Clone)]
 pub struct Item<J> {
-    /// The decoded body.
     pub job: J,
-    /// The lane it came on; successors stay on it.
+    /// Successors stay on this lane.
     pub lane: Lane,
     /// Our identifier of the application.
     pub correlation_id: Option<String>,
-    /// Its trace.
     pub trace: Traceparent,
-    /// What it would be called, or is, among the failed messages; `None` for what came from no queue.
+    /// Identifier in `failed_message`, should it fail or have failed; `None` outside a queue.
     pub failed_id: Option<String>,
-    /// Whether an operator sent it once more, and so wants tried again what was refused for good.
+    /// Sent by a replay: an effect that was refused for good is tried again.
     pub replayed: bool,
 }
 
@@ -52,7 +51,7 @@ impl<J> Item<J> {
         self.successor_with_key(&message.key(), message)
     }
 
-    /// The same under another business key than the message's own.
+    /// The same under a business key other than [`StageMessage::key`].
     pub fn successor_with_key<M: StageMessage>(&self, key: &str, message: &M) -> Outgoing {
         outgoing(
             Destination::Stage(M::STAGE, self.lane),
@@ -76,7 +75,7 @@ impl<J> Item<J> {
     }
 }
 
-/// A message with its properties, for code that has no [`Item`] at hand: recovery and the command line.
+/// A message with its properties, for callers without an [`Item`].
 pub fn outgoing<M: Message>(
     destination: Destination,
     message_id: &str,
@@ -97,81 +96,96 @@ pub fn outgoing<M: Message>(
     }
 }
 
-/// Leave to begin something more, for a stage that is at work: it ends when the process is asked to stop, when an operator pauses the
-/// stage, and when the batch has been held for long.
-#[derive(Clone)]
-pub struct Permit(Arc<dyn Fn() -> Option<&'static str> + Send + Sync>);
+/// The result of one item. Each case may publish messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Done {
+        publish: Vec<Outgoing>,
+    },
+    /// The effect may have happened; its state is recorded. Neither retried nor a dead letter.
+    InDoubt {
+        fault: Fault,
+        publish: Vec<Outgoing>,
+    },
+    /// The class of `fault` decides between retry, dead letter and waiting.
+    Failed {
+        fault: Fault,
+        publish: Vec<Outgoing>,
+    },
+}
 
-impl Permit {
-    /// Leave until `end` tells why it has ended.
-    pub fn until(end: impl Fn() -> Option<&'static str> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(end))
+impl Verdict {
+    pub fn done(publish: Vec<Outgoing>) -> Self {
+        Self::Done { publish }
     }
 
-    /// Leave without an end.
-    pub fn unlimited() -> Self {
-        Self::until(|| None)
-    }
-
-    /// Whether something more may be begun; a fault for what is not begun, where it may not.
-    pub fn ask(&self) -> Result<(), Fault> {
-        (self.0)().map_or(Ok(()), |why| Err(Fault::new(Reason::Stopping, why)))
+    /// Whether the item is finished, so that an earlier failure of it is resolved.
+    pub fn is_finished(&self) -> bool {
+        !matches!(self, Self::Failed { .. })
     }
 }
 
-/// What to publish for each item, or why it failed; in the order of the items.
-pub type Verdicts = Vec<Result<Vec<Outgoing>, Fault>>;
+impl From<Fault> for Verdict {
+    fn from(fault: Fault) -> Self {
+        Self::Failed { fault, publish: Vec::new() }
+    }
+}
+
+impl From<Result<Vec<Outgoing>, Fault>> for Verdict {
+    fn from(result: Result<Vec<Outgoing>, Fault>) -> Self {
+        result.map_or_else(Self::from, Self::done)
+    }
+}
 
 /// One stage of the pipeline.
 pub trait Stage: Send + Sync + 'static {
     /// The wire name: queue, routing key, metric label.
     const NAME: &'static str;
-    /// Items of a batch that are decided and have their effects together: what all of them make is in memory at the same time.
-    const TOGETHER: usize = 1_024;
+    /// Items decided and acted on together. All their outcomes are in memory at the same time.
+    const CHUNK_SIZE: usize = 1_024;
     /// The decoded message.
     type Job: Send + Sync;
-    /// What [`Stage::load`] finds for one item.
+    /// The rows of one item.
     type Facts: Send;
-    /// What [`Stage::decide`] makes of it.
+    /// The decision on one item, with the results of its effects.
     type Outcome: Send + Sync;
 
-    /// Decodes a body.
     fn decode(&self, payload: &[u8]) -> Result<Self::Job, Fault>;
 
-    /// Reads what the batch needs; runs in one transaction. One result per item, in order.
-    /// A fault of the whole call rolls back, and the runner tries again as for [`Stage::record`].
+    /// Reads the rows of the batch in one transaction. One result per item, in order.
+    /// A fault of the whole call rolls back, and the runner retries as for [`Stage::record`].
     fn load(
         &self,
         db: &mut Connection,
         items: &[&Item<Self::Job>],
     ) -> Result<Vec<Result<Self::Facts, Fault>>, Fault>;
 
-    /// Decides one item. Pure: no I/O.
+    /// Decides one item, without I/O. May draw random bytes (`mint`), so a second call need not return the same outcome.
     fn decide(&self, item: &Item<Self::Job>, facts: Self::Facts) -> Result<Self::Outcome, Fault>;
 
-    /// Has effects outside the database. One result per outcome, in order. Must be safe to run twice. Where effects take long, each is
-    /// begun by leave.
+    /// Has effects outside the database. One result per outcome, in order. Must be idempotent. Slow effects check `permit` before
+    /// each one.
     fn act(
         &self,
         outcomes: Vec<Self::Outcome>,
-        leave: &Permit,
+        permit: &Permit,
     ) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
-        let _ = leave;
+        let _ = permit;
         std::future::ready(outcomes.into_iter().map(Ok).collect())
     }
 
-    /// Whether an outcome is the only memory of an effect that cannot be repeated: then it is recorded however long that takes.
-    fn is_only_memory(&self, outcome: &Self::Outcome) -> bool {
+    /// Whether an outcome is the only trace of an effect that cannot be repeated: recording it is then retried without limit.
+    fn must_record(&self, outcome: &Self::Outcome) -> bool {
         let _ = outcome;
         false
     }
 
-    /// Writes all rows; runs in one transaction. One verdict per item, in order.
-    /// A fault of the whole call rolls back. What the database refuses, or what is contended for long, is tried item by item; where it
-    /// is not reachable, the same outcomes are recorded again later.
+    /// Writes all rows in one transaction. One verdict per item, in order.
+    /// A fault of the whole call rolls back. After a refused statement, or after the quick retries, each item is recorded alone;
+    /// while the database is unavailable, recording the same outcomes is retried.
     fn record(
         &self,
         db: &mut Connection,
         items: &[(&Item<Self::Job>, Self::Outcome)],
-    ) -> Result<Verdicts, Fault>;
+    ) -> Result<Vec<Verdict>, Fault>;
 }

@@ -18,12 +18,12 @@ use hosho_schema::{
     },
 };
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     heartbeat::Heartbeat,
-    runner::{Runner, Settings, distrust},
-    stage::{Item, Permit, Stage, Verdicts},
+    runner::{Runner, Settings, probe_backoff},
+    stage::{Item, Stage, Verdict},
 };
 use crate::{
     broker::{
@@ -32,6 +32,7 @@ use crate::{
     },
     clock::Clock,
     fault::{Fault, Reason},
+    permit::Permit,
 };
 
 /// What the stage has recorded, and how often each step was run.
@@ -71,7 +72,7 @@ impl Stage for Puppet {
         Ok(item.job.clone())
     }
 
-    async fn act(&self, outcomes: Vec<String>, leave: &Permit) -> Vec<Result<String, Fault>> {
+    async fn act(&self, outcomes: Vec<String>, permit: &Permit) -> Vec<Result<String, Fault>> {
         let act = |outcome: String| match outcome.as_str() {
             "deferred" => Err(Fault::new(Reason::MailDeferred, "450 later")),
             "outage for ever" => Err(Fault::new(Reason::MailUnavailable, "452 no space")),
@@ -82,7 +83,7 @@ impl Stage for Puppet {
         };
         self.acts.fetch_add(1, Ordering::SeqCst);
         while outcomes.iter().any(|outcome| outcome == "as long as it may") {
-            if let Err(fault) = leave.ask() {
+            if let Err(fault) = permit.check() {
                 return outcomes.into_iter().map(|_| Err(fault.clone())).collect();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -90,11 +91,11 @@ impl Stage for Puppet {
         outcomes.into_iter().map(act).collect()
     }
 
-    fn is_only_memory(&self, outcome: &String) -> bool {
+    fn must_record(&self, outcome: &String) -> bool {
         outcome == "precious"
     }
 
-    fn record(&self, _: &mut Connection, items: &[(&Item<String>, String)]) -> Result<Verdicts, Fault> {
+    fn record(&self, _: &mut Connection, items: &[(&Item<String>, String)]) -> Result<Vec<Verdict>, Fault> {
         let before = self.records.fetch_add(1, Ordering::SeqCst);
         let locked = |job: &str| job == "locked" || job == "precious" && before < 6;
         if items.iter().any(|(item, _)| locked(&item.job)) {
@@ -120,7 +121,7 @@ impl Stage for Puppet {
             .iter()
             .map(|(item, _)| {
                 recorded.push(item.job.clone());
-                Ok(vec![message(Destination::Event("puppet.done"), &item.job)])
+                Verdict::done(vec![message(Destination::Event("puppet.done"), &item.job)])
             })
             .collect())
     }
@@ -129,9 +130,9 @@ impl Stage for Puppet {
 struct Theatre {
     broker: Memory,
     puppet: Arc<Puppet>,
-    ask: watch::Sender<bool>,
+    stop: CancellationToken,
     pool: Pool,
-    pulse: Heartbeat,
+    heartbeat: Heartbeat,
     running: tokio::task::JoinHandle<()>,
     events: Box<dyn Consumer>,
     dead: Box<dyn Consumer>,
@@ -163,7 +164,7 @@ impl Theatre {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let broker = Memory::new(&[Puppet::NAME]);
-        let (ask, stop) = watch::channel(false);
+        let stop = CancellationToken::new();
         let (events, dead) = (
             broker.consume(Source::Events, 100).await.unwrap(),
             broker.consume(Source::Dead, 100).await.unwrap(),
@@ -179,20 +180,20 @@ impl Theatre {
         let pool =
             Pool::open(&format!("sqlite:{}", folder.path().join("hosho.sqlite").display()), 1).unwrap();
         hosho_schema::db::migrate(&mut pool.get().unwrap()).unwrap();
-        let pulse = Heartbeat::new(&clock);
+        let heartbeat = Heartbeat::new(&clock);
         let runner = Runner {
             broker: queue(broker.clone()),
             pool: pool.clone(),
-            pulse: pulse.clone(),
+            heartbeat: heartbeat.clone(),
             clock,
             settings: Settings { batch: 100, max_message_bytes: 1_000, rungs: vec![RetryDelay::S1], hold },
-            stop,
+            stop: stop.clone(),
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
-            precedence: super::priority::Priority::default(),
+            priority: super::priority::Priority::default(),
         };
         let puppet = Arc::new(Puppet::default());
         let running = tokio::spawn(runner.run(Arc::clone(&puppet), Lane::Live));
-        Self { broker, puppet, ask, pool, pulse, running, events, dead, _folder: folder }
+        Self { broker, puppet, stop, pool, heartbeat, running, events, dead, _folder: folder }
     }
 
     async fn letters(&mut self, count: usize) -> Vec<Delivery> {
@@ -217,7 +218,7 @@ impl Theatre {
             changed_at: NaiveDateTime::default(),
         };
         stage_control::set(&mut self.pool.get().unwrap(), &control).unwrap();
-        self.pulse.learn(&self.pool).unwrap();
+        self.heartbeat.refresh_paused(&self.pool).unwrap();
     }
 
     /// What is ready to be taken.
@@ -259,7 +260,7 @@ impl Theatre {
 
     /// Asks the runner to stop, and returns what it gave back.
     async fn close(self) -> u64 {
-        self.ask.send_replace(true);
+        self.stop.cancel();
         let Self { running, broker, .. } = self;
         tokio::time::timeout(Duration::from_secs(20), running).await.expect("the runner stops").unwrap();
         broker
@@ -419,7 +420,7 @@ async fn an_outage_costs_no_attempt_and_holds_only_its_own() {
 async fn stopping_during_an_outage_gives_everything_back() {
     let mut theatre = Theatre::open(&[b"outage", b"a"]).await;
     assert_eq!(theatre.done(1).await, ["a"]);
-    theatre.ask.send_replace(true);
+    theatre.stop.cancel();
     // Both: nothing of a batch is acknowledged before all of it is done.
     assert_eq!(theatre.close().await, 2);
 }
@@ -486,7 +487,7 @@ async fn effects_are_begun_until_the_stage_is_paused_or_the_batch_was_held_for_l
 async fn a_probe_that_was_wrong_is_asked_less_often() {
     let theatre = Theatre::open_on(&[b"outage for ever"], Duration::ZERO, |memory| Arc::new(memory)).await;
     let waits = || {
-        theatre.pulse.beat(&theatre.pool).unwrap();
+        theatre.heartbeat.send_heartbeat(&theatre.pool).unwrap();
         let rows = worker::all(&mut theatre.pool.get().unwrap()).unwrap();
         let row = rows.into_iter().flat_map(|(_, stages)| stages).next()?;
         Some(row.next_probe? - row.open_since?)
@@ -500,10 +501,10 @@ async fn a_probe_that_was_wrong_is_asked_less_often() {
 
 #[test]
 fn the_limit_of_deliveries_lasts_for_hours_of_wrong_probes() {
-    let seconds: Vec<u64> = (0..8).map(|wrong| distrust(wrong).as_secs()).collect();
+    let seconds: Vec<u64> = (0..8).map(|wrong| probe_backoff(wrong).as_secs()).collect();
     assert_eq!(seconds, [0, 30, 60, 120, 240, 480, 900, 900]);
-    assert!((0..30).map(distrust).sum::<Duration>() > Duration::from_hours(6));
-    assert_eq!(distrust(u32::MAX), Duration::from_mins(15));
+    assert!((0..30).map(probe_backoff).sum::<Duration>() > Duration::from_hours(6));
+    assert_eq!(probe_backoff(u32::MAX), Duration::from_mins(15));
 }
 
 #[tokio::test]

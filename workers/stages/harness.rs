@@ -1,4 +1,4 @@
-//! For the tests of the stages: everything a stage uses, on SQLite and folders of its own, at a fixed time.
+//! For the tests of the stages: every dependency of a stage, on SQLite and temporary folders, at a fixed time.
 
 use std::{
     collections::BTreeMap,
@@ -11,28 +11,28 @@ use hosho_schema::{
     messages::{self, Message},
     models,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, App},
     broker::{Destination, Lane, Outgoing},
     clock::Clock,
     config::Config,
+    db::Db,
     documents::{renderer::DocumentRenderer, store::DocumentStore, templates::Templates},
     fault::Fault,
     keys::KeyRing,
     mail::{Mailer, Sender, delivery::MailDelivery},
     pdf::{FontPaths, Fonts, Pictures},
-    pipeline::stage::{Item, Permit, Stage},
+    permit::Permit,
+    pipeline::stage::{Item, Stage, Verdict},
     telemetry::Traceparent,
 };
 
-/// A stage's surroundings.
+/// The dependencies of a stage, and how its batches are run.
 pub(super) struct Harness {
-    /// What stages are made of.
     pub(super) services: App,
-    /// Leave to begin effects.
-    pub(super) leave: Permit,
-    /// Where messages come from.
+    pub(super) permit: Permit,
     pub(super) lane: Lane,
     folder: tempfile::TempDir,
 }
@@ -44,8 +44,8 @@ pub(super) fn now() -> NaiveDateTime {
 
 impl Harness {
     pub(super) fn new() -> Self {
-        static PRESS: OnceLock<Arc<DocumentRenderer>> = OnceLock::new();
-        let press = PRESS.get_or_init(|| {
+        static RENDERER: OnceLock<Arc<DocumentRenderer>> = OnceLock::new();
+        let renderer = RENDERER.get_or_init(|| {
             let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
             Arc::new(DocumentRenderer::new(
                 Arc::new(Templates::load(None).unwrap()),
@@ -65,26 +65,26 @@ impl Harness {
         let services = App {
             data: Arc::new(app::data(&config).unwrap()),
             keys: Arc::new(KeyRing::load_or_create(&path("hosho.keys")).unwrap()),
-            press: Arc::clone(press),
-            templates: Arc::clone(press.templates()),
-            post: MailDelivery {
+            renderer: Arc::clone(renderer),
+            templates: Arc::clone(renderer.templates()),
+            mail_delivery: MailDelivery {
                 mailer: Mailer::folder(path("mail")).unwrap(),
                 from: Sender { name: None, address: "hosho@example.jp".into() },
                 attach_notice: true,
                 orphan_after: chrono::TimeDelta::seconds(60),
                 resend_after: chrono::TimeDelta::seconds(1_800),
                 connections: 2,
-                pool: pool.clone(),
+                db: Db::new(pool.clone()),
                 documents: documents.clone(),
                 clock: clock.clone(),
-                stop: tokio::sync::watch::channel(false).1,
+                stop: CancellationToken::new(),
             },
             registry_url: config.registry.url,
             clock,
             pool,
             documents,
         };
-        Self { services, leave: Permit::unlimited(), lane: Lane::Live, folder }
+        Self { services, permit: Permit::unlimited(), lane: Lane::Live, folder }
     }
 
     /// Runs a stage on payloads as the runner does, in one batch; one verdict per payload.
@@ -126,7 +126,7 @@ impl Harness {
         }
         let mut rows = Vec::new();
         let mut recorded = Vec::new();
-        for (index, acted) in decided.into_iter().zip(stage.act(outcomes, &self.leave).await) {
+        for (index, acted) in decided.into_iter().zip(stage.act(outcomes, &self.permit).await) {
             match acted {
                 Ok(outcome) => {
                     recorded.push(index);
@@ -138,7 +138,10 @@ impl Harness {
         let settled = self.services.pool.get().unwrap().transaction(|db| stage.record(db, &rows)).unwrap();
         assert_eq!(settled.len(), rows.len(), "one verdict per item");
         for (index, verdict) in recorded.into_iter().zip(settled) {
-            verdicts[places[index]] = Some(verdict);
+            verdicts[places[index]] = Some(match verdict {
+                Verdict::Done { publish } => Ok(publish),
+                Verdict::InDoubt { fault, .. } | Verdict::Failed { fault, .. } => Err(fault),
+            });
         }
         verdicts.into_iter().map(Option::unwrap).collect()
     }

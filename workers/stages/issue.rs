@@ -1,10 +1,10 @@
-//! issue: one product line of an accepted application becomes a guarantee with its number and first certificate.
+//! issue: makes a guarantee, with its number and first certificate, of one product line of an accepted application.
 //!
 //! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
 //!
-//! Safe to run twice: (application, line) names the guarantee; the second run finds it and asks for its key again.
-//! Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first, what exists is read again
-//! under that lock, and the counter advances by exactly what is missing (`schema/models/guarantee.rs`).
+//! Idempotent: (application, line) identifies the guarantee; a second run finds it and publishes the successor again. Numbers have
+//! neither gaps nor duplicates: the counter of (branch, term) is locked first, existing rows are read again under that lock, and the
+//! counter advances by exactly the missing ones (`schema/models/guarantee.rs`).
 
 use std::{borrow::Borrow, sync::Arc};
 
@@ -27,28 +27,27 @@ use crate::{
     },
     fault::{Fault, Reason},
     keys::KeyRing,
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Stage, Verdicts},
-    reference::ReferenceData,
-    reference::certificate,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
+    reference::{ReferenceData, certificate},
 };
 
-/// The wire name.
 pub const NAME: &str = IssueV1::STAGE;
 
-/// The stage.
 pub struct Issue {
     clock: Clock,
     data: Arc<ReferenceData>,
     keys: Arc<KeyRing>,
 }
 
-/// A guarantee to be issued, with everything its certificate will say but the number.
+/// A guarantee to issue, with all content of its certificate except the number.
 pub struct Outcome {
     draft: GuaranteeDraft,
     application: Application,
     line: usize,
-    /// 発行日 in Tokyo; the term of the number is that of this day.
+    /// 発行日 in Tokyo; decides the term of the number.
     issued_on: NaiveDate,
 }
 
@@ -103,13 +102,13 @@ impl Stage for Issue {
             Fault::missing(&format!("product line {} of application", item.job.line), &item.job.application)
         };
         let line = usize::try_from(item.job.line).map_err(|_| no_line())?;
-        let asked = application.products.get(line).ok_or_else(no_line)?;
+        let product = application.products.get(line).ok_or_else(no_line)?;
         let issued_on = wareki::in_tokyo(self.clock.now()).date_naive();
         let draft = GuaranteeDraft {
             application_id: item.job.application.clone(),
             line: item.job.line,
-            product: asked.product,
-            medium: asked.medium,
+            product: product.product,
+            medium: product.medium,
             obligee: application.obligee.clone(),
             branch: application.branch.clone(),
             term: format!("{:03}", number::term_of(issued_on)),
@@ -117,10 +116,14 @@ impl Stage for Issue {
         Ok(Outcome { draft, application, line, issued_on })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<IssueV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let outcomes: Vec<&Outcome> = items.iter().map(|(_, outcome)| outcome).collect();
-        let issued = issue::issue(db, &outcomes, now, |outcome, sequence| self.draw_up(outcome, sequence))?;
+        let issued = issue::issue(db, &outcomes, now, |outcome, sequence| self.content(outcome, sequence))?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
         let heads: Vec<_> = fresh
             .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.revision.content_sha256))
@@ -139,7 +142,7 @@ impl Stage for Issue {
                         "Guarantee issued"
                     );
                 }
-                Ok(vec![item.successor(&MintV1 {
+                Verdict::done(vec![item.successor(&MintV1 {
                     guarantee: issued.guarantee.id,
                     revision: issued.revision.revision,
                 })])
@@ -150,7 +153,7 @@ impl Stage for Issue {
 
 impl Issue {
     /// The number and the content of the first certificate.
-    fn draw_up(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
+    fn content(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
         let entry = self
             .data
             .sureties
@@ -180,7 +183,7 @@ mod tests {
     use crate::stages::harness::{Harness, example};
 
     #[tokio::test]
-    async fn each_line_gets_the_next_number_once() {
+    async fn allocates_one_number_per_line() {
         let trial = Harness::new();
         let stage = Issue::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_certificate_tells_everything_by_itself() {
+    async fn the_certificate_is_a_full_snapshot() {
         let trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.run(&Issue::new(&trial.services), &jobs).await;
@@ -217,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_exist_is_a_dead_letter_and_harms_no_neighbour() {
+    async fn a_missing_row_fails_that_item_alone() {
         let trial = Harness::new();
         let good = trial.up_to(NAME, &example()).await.remove(0);
         let beyond =

@@ -1,20 +1,17 @@
-//! mint: an electronic guarantee gets its authentication key.
+//! mint: creates the authentication key of an electronic guarantee.
 //!
-//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). Paper passes through: it has no key.
+//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). A paper guarantee has no key and passes through.
 //!
-//! Safe to run twice: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys
-//! minted at the same time the one inserted first stays, and nobody has seen the other. The key leaves this stage
-//! sealed, or as a keyed hash that the registry compares with; it is in no message, log or error.
+//! Idempotent: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys minted at the same time
+//! the one inserted first stays; the other was never published. The key leaves this stage sealed, or as a keyed hash that the
+//! registry compares with; it is in no message, log or error.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use hosho_schema::{
     db::Connection,
     messages::{MediumV1, MintV1, RenderV1, StageMessage as _},
-    models::{
-        authentication_key::{self, AuthenticationKey as Row},
-        revision,
-    },
+    models::{authentication_key, revision},
 };
 use tracing::info;
 
@@ -23,28 +20,27 @@ use crate::{
     clock::Clock,
     fault::{Fault, Reason},
     keys::{AuthenticationKey, KeyError, KeyRing},
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Stage, Verdicts},
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
 };
 
-/// The wire name.
 pub const NAME: &str = MintV1::STAGE;
 
-/// The stage.
 pub struct Mint {
     clock: Clock,
     keys: Arc<KeyRing>,
 }
 
-/// Whether a key is due, and for which number.
 pub struct Facts {
     number: String,
     due: bool,
 }
 
-/// The sealed key to be stored, if one is due.
+/// The sealed key to store, if one is due.
 pub struct Outcome {
-    row: Option<Row>,
+    row: Option<authentication_key::AuthenticationKey>,
 }
 
 impl Mint {
@@ -68,15 +64,15 @@ impl Stage for Mint {
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
-        let minted = authentication_key::by_guarantees(db, &guarantees)?;
+        let minted = authentication_key::by_guarantees(db, &guarantees)?.into_iter().flatten();
+        let minted: HashSet<String> = minted.map(|key| key.guarantee_id).collect();
         Ok(items
             .iter()
             .zip(certificates)
-            .zip(minted)
-            .map(|((item, certificate), minted)| {
+            .map(|(item, certificate)| {
                 let (_, guarantee) = certificate
                     .ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
-                let due = guarantee.medium == MediumV1::Electronic && minted.is_none();
+                let due = guarantee.medium == MediumV1::Electronic && !minted.contains(&guarantee.id);
                 Ok(Facts { number: guarantee.number, due })
             })
             .collect())
@@ -90,7 +86,7 @@ impl Stage for Mint {
         let key = AuthenticationKey::mint().map_err(unusable)?;
         let sealed = self.keys.seal(&key, &item.job.guarantee).map_err(unusable)?;
         Ok(Outcome {
-            row: Some(Row {
+            row: Some(authentication_key::AuthenticationKey {
                 guarantee_id: item.job.guarantee.clone(),
                 data_key_id: sealed.data_key_id,
                 sealed: sealed.bytes,
@@ -100,8 +96,8 @@ impl Stage for Mint {
         })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Verdicts, Fault> {
-        let rows: Vec<Row> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
+    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Vec<Verdict>, Fault> {
+        let rows: Vec<_> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
         authentication_key::insert_new(db, &rows)?;
         Ok(items
             .iter()
@@ -113,7 +109,7 @@ impl Stage for Mint {
                         "Authentication key minted"
                     );
                 }
-                Ok(vec![item.successor(&RenderV1 {
+                Verdict::done(vec![item.successor(&RenderV1 {
                     guarantee: item.job.guarantee.clone(),
                     revision: item.job.revision,
                     run: None,
@@ -129,7 +125,7 @@ mod tests {
     use crate::stages::harness::{Harness, example, paper};
 
     #[tokio::test]
-    async fn a_key_is_minted_once_and_opens_to_what_its_hash_says() {
+    async fn mints_one_key_that_matches_its_hash() {
         let trial = Harness::new();
         let stage = Mint::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
@@ -157,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn paper_passes_without_a_key() {
+    async fn mints_no_key_for_paper() {
         let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         let messages = trial.run_one(&Mint::new(&trial.services), &jobs[0]).await.unwrap();

@@ -84,7 +84,7 @@ impl Visitor for Start<'_> {
         let stage = Arc::new(stage);
         for lane in self.lanes {
             for _ in 0..self.concurrency {
-                self.runner.precedence.spawn(
+                self.runner.priority.spawn(
                     *lane,
                     self.runner.clone().run(Arc::clone(&stage), *lane),
                     self.tasks,

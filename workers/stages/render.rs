@@ -1,10 +1,11 @@
-//! render: a certificate becomes its PDFs, and arrives in the registry.
+//! render: draws the PDFs of a certificate, stores them, and sets its arrival in the registry.
 //!
-//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper:
-//! the certificate for printing; a cancellation has a letter, a reversal nothing. 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
+//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper: the certificate
+//! for printing; a cancellation has its letter, a reversal no document. 電子保証発行日時 is set here, when the documents are stored, not
+//! when they were drawn.
 //!
-//! Safe to run twice: documents are drawn from the stored content, so a second run draws the same bytes, which have the
-//! same name in the store; rows that exist stay, and so does the arrival time.
+//! Idempotent: documents are drawn from the stored content, so a second run draws the same bytes, which have the same name in the
+//! store; existing rows stay, and so does the arrival time.
 
 use std::collections::HashMap;
 
@@ -30,27 +31,28 @@ use crate::{
         store::{DocumentStore, StoreError, Stored},
     },
     fault::{Fault, Reason},
-    pipeline::decode::decode,
-    pipeline::stage::{Item, Permit, Stage, Verdicts},
+    permit::Permit,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
 };
 
-/// The wire name.
 pub const NAME: &str = RenderV1::STAGE;
 
-/// The stage.
 pub struct Render {
     clock: Clock,
-    drawing: RevisionRenderer,
+    renderer: RevisionRenderer,
     documents: DocumentStore,
 }
 
-/// A certificate, and what it still lacks.
+/// A certificate with its rows.
 pub struct Facts {
     revision: Revision,
     guarantee: Guarantee,
     sealed: Option<(String, Vec<u8>)>,
-    /// Hash of the certificate that the run has drawn again before; nothing where it has not.
-    again: Option<String>,
+    /// Hash of the certificate that the same run has redrawn before.
+    redrawn_before: Option<String>,
 }
 
 /// The documents of one certificate.
@@ -60,7 +62,7 @@ pub struct Outcome {
     arrives: bool,
     drawn: Vec<(Kind, Vec<u8>)>,
     stored: Vec<(Kind, Stored)>,
-    /// What is told of documents that are drawn again.
+    /// The event of redrawn documents.
     redrawn: Option<GuaranteeRedrawnV1>,
 }
 
@@ -68,7 +70,7 @@ impl Render {
     pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
-            drawing: services.revision_renderer(),
+            renderer: services.revision_renderer(),
             documents: services.documents.clone(),
         }
     }
@@ -76,7 +78,7 @@ impl Render {
     async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
         for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
             let stored = match self.documents.put(prefix(kind), &bytes).await {
-                // The store may have come back in between: then nothing is the matter with this document.
+                // The store may have recovered in between: then the document itself is fine.
                 Err(error)
                     if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() =>
                 {
@@ -92,7 +94,7 @@ impl Render {
         Ok(outcome)
     }
 
-    /// Whether the store is away for all, or has something against this document.
+    /// Whether the store is unavailable for all documents, or refuses this one.
     async fn unstored(&self, error: &StoreError) -> Fault {
         let reason = match error.is_unavailable() {
             false => Reason::DocumentFailed,
@@ -106,7 +108,7 @@ impl Render {
 impl Stage for Render {
     const NAME: &'static str = NAME;
     // A certificate and its notice have 110 KB, and take four times as much while they are drawn.
-    const TOGETHER: usize = 16;
+    const CHUNK_SIZE: usize = 16;
     type Job = RenderV1;
     type Facts = Facts;
     type Outcome = Outcome;
@@ -124,45 +126,52 @@ impl Stage for Render {
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
-        let sealed = authentication_key::by_guarantees(db, &guarantees)?;
-        let mut again = drawn_again(db, items, &certificates)?;
+        let keys = authentication_key::by_guarantees(db, &guarantees)?;
+        let keys: HashMap<_, _> = guarantees.iter().zip(keys).collect();
+        let redrawn = redrawn_before(db, items, &certificates)?;
         Ok(items
             .iter()
             .zip(certificates)
-            .zip(sealed)
-            .map(|((item, issued), sealed)| {
+            .map(|(item, found)| {
                 let (revision, guarantee) =
-                    issued.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
-                let again =
-                    item.job.run.as_ref().and_then(|run| again.remove(&(revision.id.clone(), run.clone())));
+                    found.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
+                let run = item.job.run.clone();
+                let redrawn_before =
+                    run.and_then(|run_id| redrawn.get(&Redrawn { revision_id: revision.id.clone(), run_id }));
+                let key = keys.get(&item.job.guarantee.as_str()).cloned().flatten();
                 Ok(Facts {
                     revision,
                     guarantee,
-                    sealed: sealed.map(|row| (row.data_key_id, row.sealed)),
-                    again,
+                    sealed: key.map(|row| (row.data_key_id, row.sealed)),
+                    redrawn_before: redrawn_before.cloned(),
                 })
             })
             .collect())
     }
 
     fn decide(&self, item: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let Facts { revision, guarantee, sealed, again } = facts;
+        let Facts { revision, guarantee, sealed, redrawn_before } = facts;
         let arrives = revision.arrived_at.is_none();
         let redraws = item.job.run.is_some();
         if redraws && arrives {
             return Err(Fault::missing("arrival of certificate", &revision.id));
         }
-        let due = if redraws { again.is_none() } else { arrives };
-        let drawn = if due { self.drawing.documents(&revision, sealed.as_ref())? } else { Vec::new() };
-        let told = redraws.then(|| redrawn(&revision, guarantee, again.unwrap_or_default())).transpose()?;
-        Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
+        let due = if redraws { redrawn_before.is_none() } else { arrives };
+        let drawn = if due { self.renderer.documents(&revision, sealed.as_ref())? } else { Vec::new() };
+        let redrawn =
+            redraws.then(|| redrawn(&revision, guarantee, redrawn_before.unwrap_or_default())).transpose()?;
+        Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
     }
 
     async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome, Fault>> {
         futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<RenderV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<RenderV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let rows: Vec<Document> = items
             .iter()
@@ -176,7 +185,7 @@ impl Stage for Render {
                 location: stored.location.clone(),
                 sha256: stored.sha256.clone(),
                 size: i64::try_from(stored.size).unwrap_or(i64::MAX),
-                identity: self.drawing.identity(),
+                identity: self.renderer.identity(),
                 stored_at: now,
                 run_id: run.clone(),
             })
@@ -188,35 +197,37 @@ impl Stage for Render {
             .map(|(_, outcome)| outcome.revision_id.as_str())
             .collect();
         revision::set_arrived(db, &arrived, now)?;
-        let again = items
+        let redrawn = items
             .iter()
             .filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
-        run_item::redrawn(db, &again.collect::<Vec<_>>(), now)?;
+        run_item::redrawn(db, &redrawn.collect::<Vec<_>>(), now)?;
         Ok(items
             .iter()
             .map(|(item, outcome)| {
-                if let Some(told) = &outcome.redrawn {
+                if let Some(event) = &outcome.redrawn {
                     let drawn = outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate);
-                    let sha256 = drawn
-                        .map_or_else(|| told.certificate_sha256.clone(), |(_, stored)| stored.sha256.clone());
-                    let told = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..told.clone() };
+                    let sha256 = drawn.map_or_else(
+                        || event.certificate_sha256.clone(),
+                        |(_, stored)| stored.sha256.clone(),
+                    );
+                    let event = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..event.clone() };
                     let key = format!(
                         "{}:{}:{}",
                         item.job.guarantee,
                         item.job.revision,
                         item.job.run.as_deref().unwrap_or_default()
                     );
-                    return Ok(vec![item.event(&key, &told)]);
+                    return Verdict::done(vec![item.event(&key, &event)]);
                 }
                 if outcome.arrives {
                     info!(
                         guarantee.id = item.job.guarantee,
                         guarantee.revision = item.job.revision,
                         trace.id = item.trace.trace_id(),
-                        "The certificate arrived in the registry"
+                        "Certificate arrived in the registry"
                     );
                 }
-                Ok(vec![item.successor(&DispatchV1 {
+                Verdict::done(vec![item.successor(&DispatchV1 {
                     guarantee: item.job.guarantee.clone(),
                     revision: item.job.revision,
                 })])
@@ -225,18 +236,29 @@ impl Stage for Render {
     }
 }
 
-/// The hashes of the certificates that runs have drawn again before, by certificate and run.
-fn drawn_again(
+/// A revision that a run has redrawn.
+#[derive(PartialEq, Eq, Hash)]
+struct Redrawn {
+    revision_id: String,
+    run_id: String,
+}
+
+/// The hashes of certificates that the runs of these items have redrawn before.
+fn redrawn_before(
     db: &mut Connection,
     items: &[&Item<RenderV1>],
     certificates: &[Option<(Revision, Guarantee)>],
-) -> Result<HashMap<(String, String), String>, Fault> {
-    let asked = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
+) -> Result<HashMap<Redrawn, String>, Fault> {
+    let of_runs = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
     let ids: Vec<&str> =
-        asked.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
+        of_runs.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
     let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
-    Ok(certificates.map(|document| ((document.revision_id, document.run_id), document.sha256)).collect())
+    let entry = |document: Document| {
+        let key = Redrawn { revision_id: document.revision_id, run_id: document.run_id };
+        (key, document.sha256)
+    };
+    Ok(certificates.map(entry).collect())
 }
 
 fn redrawn(
@@ -264,7 +286,7 @@ mod tests {
     use crate::stages::harness::{Harness, example, now, paper};
 
     #[tokio::test]
-    async fn documents_are_drawn_once_and_the_arrival_stays() {
+    async fn draws_documents_once_and_keeps_the_arrival() {
         let trial = Harness::new();
         let stage = Render::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
@@ -293,7 +315,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn drawing_again_gives_the_same_bytes() {
+    async fn redrawing_returns_the_same_bytes() {
         let trial = Harness::new();
         let stage = Render::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
@@ -316,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn paper_has_a_certificate_and_no_notice() {
+    async fn paper_has_no_notice() {
         let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap();
@@ -324,9 +346,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_without_its_key_is_a_dead_letter() {
+    async fn a_certificate_without_a_key_is_a_dead_letter() {
         let trial = Harness::new();
-        // The mint stage was passed over: its payload is of the same shape.
+        // Skips the mint stage, whose payload has the same shape.
         let jobs = trial.up_to("mint", &example()).await;
         let fault = trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);

@@ -17,7 +17,7 @@ use hosho::{
     pipeline::{
         heartbeat::Heartbeat,
         runner::{Runner, Settings},
-        stage::{Item, Stage, Verdicts},
+        stage::{Item, Stage, Verdict},
     },
     stages::NAMES,
 };
@@ -25,8 +25,8 @@ use hosho_schema::db::{Connection, Pool};
 use tokio::{
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
-    sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{LIMIT, dice, place};
 use crate::harness::{
@@ -77,12 +77,12 @@ impl Stage for Victim {
         Ok(item.job.clone())
     }
 
-    fn record(&self, _: &mut Connection, items: &[(&Item<String>, String)]) -> Result<Verdicts, Fault> {
+    fn record(&self, _: &mut Connection, items: &[(&Item<String>, String)]) -> Result<Vec<Verdict>, Fault> {
         let mut session = Session::connect(&self.database);
         for (_, body) in items {
             session.query(&format!("insert into worked_off values ('{body}')"));
         }
-        Ok(items.iter().map(|(_, body)| Ok(vec![event(body)])).collect())
+        Ok(items.iter().map(|(_, body)| Verdict::done(vec![event(body)])).collect())
     }
 }
 
@@ -109,13 +109,13 @@ fn the_process_that_dies() {
     Runtime::new().unwrap().block_on(async {
         let mut terminate = signal(SignalKind::terminate()).unwrap();
         println!("{LISTENS}");
-        let (ask, stop) = watch::channel(false);
+        let stop = CancellationToken::new();
         let rabbit = Rabbit::new(options).unwrap();
         let clock = Clock::system();
         let runner = Runner {
             broker: Arc::new(rabbit.clone()),
             pool: Pool::open(database, 2).unwrap(),
-            pulse: Heartbeat::new(&clock),
+            heartbeat: Heartbeat::new(&clock),
             clock,
             settings: Settings {
                 batch: 256,
@@ -123,14 +123,14 @@ fn the_process_that_dies() {
                 rungs: vec![RetryDelay::S1],
                 hold: Duration::from_mins(1),
             },
-            stop,
+            stop: stop.clone(),
             probe: Arc::new(|_| Box::pin(std::future::ready(Ok(())))),
-            precedence: hosho::pipeline::priority::Priority::default(),
+            priority: hosho::pipeline::priority::Priority::default(),
         };
         let running =
             tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));
         terminate.recv().await;
-        ask.send_replace(true);
+        stop.cancel();
         running.await.unwrap();
         rabbit.close().await;
     });

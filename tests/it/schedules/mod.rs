@@ -39,7 +39,8 @@ use hosho::{
     },
     stages::{self, NAMES},
 };
-use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use self::{
     assertions::Books,
@@ -83,9 +84,9 @@ impl Premises {
             ("mail.folder", path("mail")),
         ];
         let config = Config::load(None, &overrides).unwrap();
-        let mut services = App::open(&config, watch::channel(false).1).unwrap();
+        let mut services = App::open(&config, CancellationToken::new()).unwrap();
         services.clock = Clock::fixed(beginning());
-        services.post.clock = services.clock.clone();
+        services.mail_delivery.clock = services.clock.clone();
         services.migrate().await.unwrap();
         Self { folder, config, services, books: Books::default() }
     }
@@ -93,7 +94,7 @@ impl Premises {
     /// Starts everything that `hosho work` starts, but for its schedule.
     fn start(&mut self, broker: &Chaos) -> JoinSet<()> {
         let stop = broker.begin();
-        self.services.post.stop = stop.clone();
+        self.services.mail_delivery.stop = stop.clone();
         let services = &self.services;
         let runner = Runner {
             broker: Arc::new(broker.clone()),
@@ -106,9 +107,9 @@ impl Premises {
                 hold: Duration::from_secs(self.config.work.hold_seconds),
             },
             stop: stop.clone(),
-            pulse: Heartbeat::new(&services.clock),
+            heartbeat: Heartbeat::new(&services.clock),
             probe: services.probe(),
-            precedence: hosho::pipeline::priority::Priority::default(),
+            priority: hosho::pipeline::priority::Priority::default(),
         };
         let mut tasks = JoinSet::new();
         for name in NAMES {

@@ -9,7 +9,8 @@ use std::{
 
 use hosho_schema::{db::Pool, ids};
 use indicatif::ProgressBar;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
@@ -83,13 +84,7 @@ pub(super) fn driven() -> Error {
         .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
 }
 
-fn driver(
-    id: &str,
-    config: &Config,
-    pool: Pool,
-    broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
-) -> Driver {
+fn driver(id: &str, config: &Config, pool: Pool, broker: Arc<dyn Broker>, stop: CancellationToken) -> Driver {
     let clock = Clock::system();
     let name = format!("{} {}", audit::host(), std::process::id());
     let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));

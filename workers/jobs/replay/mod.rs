@@ -27,7 +27,7 @@ use hosho_schema::{
         replay::{self, NewReplay, Replay},
     },
 };
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::audit::Operation;
@@ -158,7 +158,7 @@ pub struct Driver {
     /// When what was sent and has not settled counts as lost: [`lost_after`].
     pub lost_after: TimeDelta,
     /// Becomes true when the process is asked to stop.
-    pub stop: watch::Receiver<bool>,
+    pub stop: CancellationToken,
 }
 
 /// What one look at the database told.
@@ -355,10 +355,7 @@ impl Driver {
 
     /// Waits; true when the process was asked to stop meanwhile.
     async fn wait(&mut self, time: Duration) -> bool {
-        tokio::select! {
-            _ = self.stop.wait_for(|stop| *stop) => true,
-            () = tokio::time::sleep(time) => false,
-        }
+        self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
     }
 }
 

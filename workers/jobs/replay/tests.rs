@@ -10,6 +10,7 @@ use hosho_schema::{
 
 use crate::broker::{Consumer, Depth, Source, memory::Memory};
 use crate::jobs::replay::*;
+use tokio::sync::watch;
 
 fn look(progress: Progress, settled: &[(&str, usize)]) -> Look {
     let replay = Replay {
@@ -147,12 +148,24 @@ impl Publisher for Stub {
 }
 
 /// Failed messages frozen into a replay, and who drives it.
+/// A driver at work.
+struct Driving {
+    task: tokio::task::JoinHandle<Ended>,
+    stop: CancellationToken,
+}
+
+impl Driving {
+    async fn stop(self) {
+        self.stop.cancel();
+        assert_eq!(self.task.await.unwrap(), Ended::Interrupted);
+    }
+}
+
 struct TestEnv {
     pool: Pool,
     clock: Clock,
     id: String,
-    ask: watch::Sender<bool>,
-    leave: watch::Sender<bool>,
+    may_publish: watch::Sender<bool>,
     _folder: tempfile::TempDir,
 }
 
@@ -174,18 +187,11 @@ impl TestEnv {
             Order { filter: Filter::default(), selection: "{}".to_owned(), canary, rate: 100, force: false };
         let id = begin(&mut connection, &operation, &order).unwrap().unwrap().id;
         drop(connection);
-        Self {
-            pool,
-            clock,
-            id,
-            ask: watch::Sender::new(false),
-            leave: watch::Sender::new(true),
-            _folder: folder,
-        }
+        Self { pool, clock, id, may_publish: watch::Sender::new(true), _folder: folder }
     }
 
     fn stub(&self) -> Stub {
-        let may_publish = self.leave.subscribe();
+        let may_publish = self.may_publish.subscribe();
         Stub {
             memory: Memory::new(stages::NAMES),
             in_process: true,
@@ -195,7 +201,8 @@ impl TestEnv {
         }
     }
 
-    fn drive(&self, broker: &Stub) -> tokio::task::JoinHandle<Ended> {
+    fn drive(&self, broker: &Stub) -> Driving {
+        let stop = CancellationToken::new();
         let driver = Driver {
             pool: self.pool.clone(),
             broker: Arc::new(broker.clone()),
@@ -203,16 +210,9 @@ impl TestEnv {
             id: self.id.clone(),
             name: "a driver".to_owned(),
             lost_after: TimeDelta::hours(2),
-            stop: self.ask.subscribe(),
+            stop: stop.clone(),
         };
-        tokio::spawn(driver.drive(|_, _| {}))
-    }
-
-    /// Asks the driver to stop, and waits for that.
-    async fn stop(&self, driving: tokio::task::JoinHandle<Ended>) {
-        self.ask.send_replace(true);
-        assert_eq!(driving.await.unwrap(), Ended::Interrupted);
-        self.ask.send_replace(false);
+        Driving { task: tokio::spawn(driver.drive(|_, _| {})), stop }
     }
 
     fn progress(&self) -> Progress {
@@ -273,64 +273,64 @@ async fn arrived(broker: &Stub, count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn what_died_with_its_queue_is_sent_once_more() {
-    let house = TestEnv::new(5, 3);
-    let first = house.stub();
-    let driving = house.drive(&first);
+    let env = TestEnv::new(5, 3);
+    let first = env.stub();
+    let driving = env.drive(&first);
     assert_eq!(arrived(&first, 3).await, ["0", "1", "2"]);
-    house.until_under_way(3).await;
+    env.until_under_way(3).await;
     // Killed: the queue is gone, and what it held with it.
-    driving.abort();
-    let second = house.stub();
-    house.clock.advance(LEASE + LEASE);
-    let driving = house.drive(&second);
+    driving.task.abort();
+    let second = env.stub();
+    env.clock.advance(LEASE + LEASE);
+    let driving = env.drive(&second);
     assert_eq!(arrived(&second, 3).await, ["0", "1", "2"]);
-    house.until_under_way(3).await;
-    house.stop(driving).await;
+    env.until_under_way(3).await;
+    driving.stop().await;
 }
 
 #[tokio::test]
 async fn what_was_purged_is_sent_once_more_when_its_ladder_is_over() {
-    let house = TestEnv::new(2, 0);
-    let purged = Stub { in_process: false, ..house.stub() };
-    let driving = house.drive(&purged);
-    house.until_under_way(2).await;
-    house.stop(driving).await;
+    let env = TestEnv::new(2, 0);
+    let purged = Stub { in_process: false, ..env.stub() };
+    let driving = env.drive(&purged);
+    env.until_under_way(2).await;
+    driving.stop().await;
     // Another process goes on: what is under way is left to the stages.
-    let broker = Stub { in_process: false, ..house.stub() };
-    let driving = house.drive(&broker);
-    let held = || replay::by_id(&mut house.pool.get().unwrap(), &house.id).unwrap().unwrap().driver;
+    let broker = Stub { in_process: false, ..env.stub() };
+    let driving = env.drive(&broker);
+    let held = || replay::by_id(&mut env.pool.get().unwrap(), &env.id).unwrap().unwrap().driver;
     until(held).await;
-    assert_eq!((house.progress().under_way, broker.calls.lock().unwrap().len()), (2, 0));
-    house.clock.advance(TimeDelta::hours(2) + TimeDelta::seconds(1));
+    assert_eq!((env.progress().under_way, broker.calls.lock().unwrap().len()), (2, 0));
+    env.clock.advance(TimeDelta::hours(2) + TimeDelta::seconds(1));
     assert_eq!(arrived(&broker, 2).await, ["0", "1"]);
-    house.until_under_way(2).await;
-    house.stop(driving).await;
+    env.until_under_way(2).await;
+    driving.stop().await;
     assert_eq!(*broker.calls.lock().unwrap(), [2]);
 }
 
 #[tokio::test]
 async fn what_the_broker_has_is_not_published_again_for_what_it_refuses() {
-    let house = TestEnv::new(5, 0);
-    let broker = Stub { refuses_first: true, ..house.stub() };
-    let driving = house.drive(&broker);
+    let env = TestEnv::new(5, 0);
+    let broker = Stub { refuses_first: true, ..env.stub() };
+    let driving = env.drive(&broker);
     let calls = until(|| Some(broker.calls.lock().unwrap().clone()).filter(|calls| calls.len() > 1)).await;
     assert_eq!(calls, [5, 1]);
-    house.stop(driving).await;
-    assert_eq!((house.progress().waiting, house.progress().under_way), (1, 4));
+    driving.stop().await;
+    assert_eq!((env.progress().waiting, env.progress().under_way), (1, 4));
 }
 
 #[tokio::test]
 async fn a_driver_gives_signs_of_life_while_the_broker_takes_its_time() {
-    let house = TestEnv::new(1, 0);
-    let broker = house.stub();
-    house.leave.send_replace(false);
-    let driving = house.drive(&broker);
+    let env = TestEnv::new(1, 0);
+    let broker = env.stub();
+    env.may_publish.send_replace(false);
+    let driving = env.drive(&broker);
     until(|| (!broker.calls.lock().unwrap().is_empty()).then_some(())).await;
-    house.clock.advance(LEASE + TimeDelta::seconds(1));
-    let leased = || replay::by_id(&mut house.pool.get().unwrap(), &house.id).unwrap().unwrap().leased_until;
-    until(|| leased().filter(|until| *until > house.clock.now())).await;
-    house.leave.send_replace(true);
+    env.clock.advance(LEASE + TimeDelta::seconds(1));
+    let leased = || replay::by_id(&mut env.pool.get().unwrap(), &env.id).unwrap().unwrap().leased_until;
+    until(|| leased().filter(|until| *until > env.clock.now())).await;
+    env.may_publish.send_replace(true);
     assert_eq!(arrived(&broker, 1).await, ["0"]);
-    house.until_under_way(1).await;
-    house.stop(driving).await;
+    env.until_under_way(1).await;
+    driving.stop().await;
 }

@@ -7,7 +7,6 @@ use std::{sync::Arc, time::Duration};
 use hosho_schema::messages::contract;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::watch;
 
 use super::{Error, input::Record};
 use crate::{
@@ -112,7 +111,7 @@ pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<u
         }
         let stopped = tokio::select! {
             fed = feed(portion, &embedded.memory) => { fed?; false }
-            () = stopped(embedded.stop.clone()) => true,
+            () = embedded.stop.cancelled() => true,
         };
         // A guarantee must be issued before it is changed.
         if stopped || embedded.until_idle().await {
@@ -146,10 +145,6 @@ async fn feed(records: &[Record], memory: &Memory) -> Result<(), Error> {
         (left, size) = (rest, MAX_PORTION.min(size * 2));
     }
     Ok(())
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 #[cfg(test)]

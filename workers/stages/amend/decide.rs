@@ -76,34 +76,35 @@ pub struct Known {
     application: Application,
 }
 
-/// Reads the guarantees of changes that may be changed by those who ask. A row that cannot be read is the fault of that change alone.
+/// Reads the guarantees that the senders of these changes may change. An unreadable row is the fault of that change alone.
 pub fn known(
     db: &mut Connection,
     candidates: &[&Candidate],
 ) -> Result<Vec<Result<Option<Known>, Fault>>, DbError> {
     let numbers: Vec<Option<String>> = candidates.iter().map(|candidate| candidate.number()).collect();
     let asked: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
-    let mut found = guarantee::by_numbers(db, &asked)?.into_iter();
-    let guarantees: Vec<Option<Guarantee>> =
-        numbers.iter().map(|number| number.as_ref().and_then(|_| found.next()).flatten()).collect();
-    let of: Vec<&str> =
-        guarantees.iter().flatten().map(|guarantee| guarantee.application_id.as_str()).collect();
-    let mut applications = application::by_ids(db, &of)?.into_iter();
-    Ok(candidates
+    let guarantees: HashMap<&str, Guarantee> = asked
         .iter()
-        .zip(guarantees)
-        .map(|(candidate, guarantee)| {
-            let Some(guarantee) = guarantee else { return Ok(None) };
-            let Some(row) = applications.next().flatten() else { return Ok(None) };
-            // Nobody else is told its number, nor that there is one.
-            let Some(snapshot) = row.snapshot.filter(|_| row.source == candidate.source) else {
-                return Ok(None);
-            };
-            let application =
-                snapshots::read(&snapshot).map_err(|error| Fault::unreadable("application", &error))?;
-            Ok(Some(Known { guarantee, application }))
-        })
-        .collect())
+        .zip(guarantee::by_numbers(db, &asked)?)
+        .filter_map(|(number, guarantee)| Some((*number, guarantee?)))
+        .collect();
+    let of: Vec<&str> = guarantees.values().map(|guarantee| guarantee.application_id.as_str()).collect();
+    let applications: HashMap<String, application::Application> =
+        application::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
+    let known = |candidate: &Candidate, number: Option<&String>| {
+        let Some(guarantee) = number.and_then(|number| guarantees.get(number.as_str())) else {
+            return Ok(None);
+        };
+        let Some(row) = applications.get(&guarantee.application_id) else { return Ok(None) };
+        // Other senders get neither its number nor its existence.
+        let Some(snapshot) = row.snapshot.as_ref().filter(|_| row.source == candidate.source) else {
+            return Ok(None);
+        };
+        let application =
+            snapshots::read(snapshot).map_err(|error| Fault::unreadable("application", &error))?;
+        Ok(Some(Known { guarantee: guarantee.clone(), application }))
+    };
+    Ok(candidates.iter().zip(&numbers).map(|(candidate, number)| known(candidate, number.as_ref())).collect())
 }
 
 /// A change judged by itself.
@@ -227,8 +228,8 @@ struct Decided {
     ends: Option<(String, i64)>,
 }
 
-/// What can go wrong while a change is tried: it is impossible, or we are at fault.
-enum ApplyError {
+/// Why a change was not applied: it is impossible, or we are at fault.
+pub enum ApplyError {
     Violation(Violation),
     Fault(Fault),
 }

@@ -41,8 +41,10 @@ use crate::{
     hex::hex,
     mail,
     pdf::Fonts,
-    pipeline::decode::undecodable,
-    pipeline::stage::{Item, Stage, Verdicts},
+    pipeline::{
+        decode::undecodable,
+        stage::{Item, Stage, Verdict},
+    },
     reference::ReferenceData,
     stages::amend::decide::{Candidate, Case, Known},
 };
@@ -85,7 +87,7 @@ impl Amend {
         Self {
             clock: services.clock.clone(),
             data: Arc::clone(&services.data),
-            fonts: Arc::clone(services.press.fonts()),
+            fonts: Arc::clone(services.renderer.fonts()),
         }
     }
 
@@ -152,7 +154,11 @@ impl Stage for Amend {
         Ok(Outcome { case: Some(case) })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<Received>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<Received>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let cases: Vec<&Case> = items.iter().filter_map(|(_, outcome)| outcome.case.as_ref()).collect();
         let (fresh, mut faults) = self.with_facts(|facts| decide::store(db, &cases, &self.data, facts))?;
         let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.id.as_str()).collect();
@@ -161,10 +167,11 @@ impl Stage for Amend {
             .iter()
             .zip(stored)
             .map(|((item, _), row)| match row {
-                Some(row) => answer(item, &row, fresh.contains(&row.id)),
-                None => {
-                    Err(faults.remove(&item.job.id).unwrap_or_else(|| Fault::missing("change", &item.job.id)))
-                }
+                Some(row) => answer(item, &row, fresh.contains(&row.id)).into(),
+                None => faults
+                    .remove(&item.job.id)
+                    .unwrap_or_else(|| Fault::missing("change", &item.job.id))
+                    .into(),
             })
             .collect())
     }
@@ -186,8 +193,8 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
         ChangeKindV1::AmendmentReversal => read::<AmendmentReversalV1>(payload, Wire::AmendmentReversal),
         ChangeKindV1::Cancellation => read::<CancellationV1>(payload, Wire::Cancellation),
     }?;
-    let identity: Identity =
-        serde_json::from_slice(payload).map_err(|error| undecodable(&DecodeError::not_json(&error)))?;
+    let identity: Identity = serde_json::from_slice(payload)
+        .map_err(|error| undecodable(&DecodeError::not_json(&error), "a change"))?;
     if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
         return Err(Fault::new(
             Reason::Undecodable,
@@ -217,7 +224,7 @@ fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
                 "the body is JSON, but without the kind, source and id of a change",
             )
         } else {
-            undecodable(&DecodeError::not_json(&error))
+            undecodable(&DecodeError::not_json(&error), "a change")
         }
     })
 }
@@ -227,7 +234,7 @@ type Content = Result<Box<Wire>, Vec<Violation>>;
 fn read<M: Described>(payload: &[u8], wire: fn(M) -> Wire) -> Result<Content, Fault> {
     match messages::decode::<M>(payload) {
         Ok(message) => Ok(Ok(Box::new(wire(message)))),
-        Err(error @ DecodeError::NotJson { .. }) => Err(undecodable(&error)),
+        Err(error @ DecodeError::NotJson { .. }) => Err(undecodable(&error, M::TYPE)),
         Err(error) => Ok(Err(Violation::malformed::<M>(payload, &error))),
     }
 }

@@ -26,7 +26,7 @@ use hosho_schema::{
     ids,
     messages::{
         self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CalculationV1, DecodeError,
-        IssueV1, RejectedLineV1, ViolationV1,
+        IssueV1, Message as _, RejectedLineV1, ViolationV1,
     },
     models::application::{self, Application as Row},
     snapshots,
@@ -47,8 +47,10 @@ use crate::{
     fault::{Fault, Reason},
     hex::hex,
     pdf::Fonts,
-    pipeline::decode::undecodable,
-    pipeline::stage::{Item, Stage, Verdicts},
+    pipeline::{
+        decode::undecodable,
+        stage::{Item, Stage, Verdict},
+    },
     reference::ReferenceData,
     stages::validate::decide::Candidate,
 };
@@ -97,7 +99,7 @@ impl Validate {
         Self {
             clock: services.clock.clone(),
             data: Arc::clone(&services.data),
-            fonts: Arc::clone(services.press.fonts()),
+            fonts: Arc::clone(services.renderer.fonts()),
         }
     }
 
@@ -149,7 +151,11 @@ impl Stage for Validate {
         Ok(Outcome { candidate: Some(candidate) })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<Received>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<Received>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let candidates: Vec<&Candidate> =
             items.iter().filter_map(|(_, outcome)| outcome.candidate.as_ref()).collect();
         let fresh = decide::store(db, &candidates)?;
@@ -159,8 +165,9 @@ impl Stage for Validate {
             .iter()
             .zip(stored)
             .map(|((item, _), row)| {
-                let row = row.ok_or_else(|| Fault::missing("application", &item.job.id))?;
-                answer(item, &row, fresh.contains(&row.id))
+                row.ok_or_else(|| Fault::missing("application", &item.job.id))
+                    .and_then(|row| answer(item, &row, fresh.contains(&row.id)))
+                    .into()
             })
             .collect())
     }
@@ -183,18 +190,18 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             }
             (identity, Ok(Box::new(application)))
         }
-        Err(error @ DecodeError::NotJson { .. }) => return Err(undecodable(&error)),
+        Err(error @ DecodeError::NotJson { .. }) => return Err(undecodable(&error, ApplicationV1::TYPE)),
         Err(error) => {
             // Read to the end this time: what was misshapen first may also be cut off, and then it is no JSON.
             let identity: Identity = serde_json::from_slice(payload).map_err(|second| {
                 if second.is_data() {
-                    undecodable(&error)
+                    undecodable(&error, ApplicationV1::TYPE)
                 } else {
-                    undecodable(&DecodeError::not_json(&second))
+                    undecodable(&DecodeError::not_json(&second), ApplicationV1::TYPE)
                 }
             })?;
             if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
-                return Err(undecodable(&error));
+                return Err(undecodable(&error, ApplicationV1::TYPE));
             }
             (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))
         }

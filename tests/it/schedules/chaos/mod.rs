@@ -24,7 +24,8 @@ use hosho::{
     },
     stages::NAMES,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use self::{consumer::Holder, publisher::Writer};
 use crate::crashes::applications::Dice;
@@ -140,7 +141,7 @@ struct State {
     /// Bodies in the hands of a consumer of validate whose rows are not committed yet.
     undecided: Option<(Place, Vec<Vec<u8>>)>,
     record: Record,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
 }
 
 /// What happened.
@@ -193,7 +194,7 @@ impl Chaos {
             mishap: None,
             undecided: None,
             record: Record::default(),
-            stop: watch::Sender::new(false),
+            stop: CancellationToken::new(),
         };
         Self {
             shared: Arc::new(Shared {
@@ -210,10 +211,10 @@ impl Chaos {
     }
 
     /// What a new process is asked to stop with.
-    pub fn begin(&self) -> watch::Receiver<bool> {
+    pub fn begin(&self) -> CancellationToken {
         let mut state = self.shared.lock();
-        state.stop = watch::Sender::new(false);
-        state.stop.subscribe()
+        state.stop = CancellationToken::new();
+        state.stop.clone()
     }
 
     /// Gives one consumer its turn; false when there is no message left.
@@ -235,7 +236,7 @@ impl Chaos {
 
     /// Whether the process was asked to stop.
     pub fn has_asked_to_stop(&self) -> bool {
-        *self.shared.lock().stop.borrow()
+        self.shared.lock().stop.is_cancelled()
     }
 
     /// What happened so far.

@@ -38,7 +38,8 @@ demo: cargo
 
 # Unit tests are built with less effort: they run for seconds, and optimising them takes minutes.
 UNIT_TESTS := --config profile.release.package.hosho.opt-level=1 --config profile.release.package.hosho-schema.opt-level=1 \
-    --config profile.release.package.hosho-pdf.opt-level=1 --config profile.release.package.hosho-pdfa.opt-level=1
+    --config profile.release.package.hosho-pdf.opt-level=1 --config profile.release.package.hosho-pdfa.opt-level=1 \
+    --config profile.release.package.hosho-domain.opt-level=1
 
 # So is what the integration tests are made of, but not the program they run: that is the one that is shipped.
 INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 \
@@ -51,6 +52,7 @@ test: cargo
 	.ci/install $(FOR_TEST)
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+	cargo test --locked -p hosho-tidy
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then \
 	    echo "cargo deny --offline check licenses bans sources"; cargo deny --offline check licenses bans sources; \
@@ -70,10 +72,10 @@ soak: cargo
 	HOSHO_DRILL_COPIED=2000 HOSHO_DRILL_LOST=1000 HOSHO_DRILL_OUTAGE=2000 HOSHO_DRILL_MAIL=2000 HOSHO_DRILL_DELETED=2000 \
 	    HOSHO_DRILL_DATABASE_AWAY_SECONDS=20 HOSHO_DRILL_DOCUMENTS_AWAY_SECONDS=20 HOSHO_DRILL_ALARM_SECONDS=20 \
 	    HOSHO_DRILL_MAIL_AWAY_SECONDS=30 HOSHO_DRILL_BROKER_KILLS=3 \
-	    $(SOAK) kills:: --skip kills::workers_that_are_killed --skip kills::nights --skip kills::growth
-	HOSHO_DRILL_APPLICATIONS=10000 HOSHO_DRILL_KILLS=20 $(SOAK) kills::workers_that_are_killed
-	HOSHO_DRILL_NIGHT=36000 HOSHO_DRILL_NIGHT_KILLS=5 HOSHO_DRILL_NIGHT_LIVE=200 $(SOAK) kills::nights
-	HOSHO_DRILL_STORED=1000000 HOSHO_DRILL_REISSUED=1000,10000,100000 $(SOAK) kills::growth
+	    $(SOAK) crashes:: --skip crashes::workers_that_are_killed --skip crashes::nights --skip crashes::growth
+	HOSHO_DRILL_APPLICATIONS=10000 HOSHO_DRILL_KILLS=20 $(SOAK) crashes::workers_that_are_killed
+	HOSHO_DRILL_NIGHT=36000 HOSHO_DRILL_NIGHT_KILLS=5 HOSHO_DRILL_NIGHT_LIVE=200 $(SOAK) crashes::nights
+	HOSHO_DRILL_STORED=1000000 HOSHO_DRILL_REISSUED=1000,10000,100000 $(SOAK) crashes::growth
 	HOSHO_DRILL_LETTERS=5001 $(SOAK) failures::replaying
 	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory

@@ -26,12 +26,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hosho::{
     domain::{
         application::{Facts, Judged, judge},
-        issuer::Branches,
-        obligee::Registry,
         violation::Violation,
     },
     mail,
     pdf::{FontPaths, Fonts},
+    reference::{obligees, surety},
     stages::validate::content_sha256,
 };
 use hosho_schema::messages::{ApplicationV1, decode};
@@ -167,7 +166,7 @@ fn judged(payload: &[u8], facts: &Facts<'_>) -> Judged {
 }
 
 fn validate(criterion: &mut Criterion) {
-    let (obligees, branches) = (Registry::load(None).unwrap(), Branches::load(None).unwrap());
+    let (obligees, branches) = (obligees::load(None).unwrap(), surety::load_branches(None).unwrap());
     let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
     let facts = Facts {
         obligees: &obligees,

@@ -45,13 +45,13 @@ pub fn guarantee(application_id: &str, line: i64) -> String {
 }
 
 /// Identifier of one revision of a guarantee's certificate.
-pub fn certificate(guarantee_id: &str, revision: i64) -> String {
+pub fn revision(guarantee_id: &str, revision: i64) -> String {
     derive(&format!("certificate:{guarantee_id}:{revision}"))
 }
 
 /// Identifier of the mail about one certificate to one recipient.
-pub fn mail(certificate_id: &str, recipient: &str) -> String {
-    derive(&format!("mail:{certificate_id}:{recipient}"))
+pub fn mail(revision_id: &str, recipient: &str) -> String {
+    derive(&format!("mail:{revision_id}:{recipient}"))
 }
 
 /// AMQP `message_id` of a message to `stage` about `business_key`.
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(application, "03b8136e-3908-5afb-af27-f60a4efb6a7c");
         assert_eq!(works("hirakawa:2026:橋梁補修工事"), "bfed2a80-f234-5766-ae1f-5da119a85f43");
         assert_eq!(guarantee(&application, 0), "c682e8d7-7d51-54e6-8ca1-aac333101075");
-        assert_eq!(certificate(&guarantee(&application, 0), 0), "f2e633ec-742e-5e22-9954-d6c6bbea1e0e");
+        assert_eq!(revision(&guarantee(&application, 0), 0), "f2e633ec-742e-5e22-9954-d6c6bbea1e0e");
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn kinds_do_not_collide() {
-        assert_ne!(guarantee("a", 0), certificate("a", 0));
+        assert_ne!(guarantee("a", 0), revision("a", 0));
         assert_ne!(mail("a", "b"), message("a", "b"));
     }
 }

@@ -16,4 +16,5 @@ pub mod messages;
 pub mod models;
 pub mod money;
 mod personal;
+pub mod queries;
 pub mod snapshots;

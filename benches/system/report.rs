@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 use serde::Serialize;
 
 use crate::{
-    book::Night,
     embedded::Embedded,
+    growth::Night,
     parts::{STAGES, Spent},
     pipeline::{Latency, Run},
     plot,
@@ -43,7 +43,7 @@ pub(crate) struct Grown {
     pub(crate) run: Run,
 }
 
-/// Runs of as many applications in one house, the cheapest first; there is one at least.
+/// Runs of as many applications in one env, the cheapest first; there is one at least.
 pub(crate) struct OfSize<'a> {
     pub(crate) is_among_many: bool,
     pub(crate) applications: usize,

@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
 use diesel::{QueryableByName, RunQueryDsl};
 
-use super::{Connection, DbError, reading};
+use super::{Connection, DbError, attempting};
 
 /// A database server.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
@@ -41,5 +41,5 @@ pub fn server(connection: &mut Connection) -> Result<Server, DbError> {
         )
         .get_result(&mut **c),
     }
-    .map_err(reading("the version of the database"))
+    .map_err(attempting("read the version of the database"))
 }

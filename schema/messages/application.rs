@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, Message};
+use super::{Amount, Message};
 use crate::personal::prints_its_name_only;
 
 /// An application (保証申込) for one or more guarantees on the same works.
@@ -54,7 +54,7 @@ pub struct WorksV1 {
     /// Kind of the works.
     pub kind: WorksKindV1,
     /// 請負金額 in yen, tax included.
-    pub contract_price: Figure,
+    pub contract_price: Amount,
     /// 工期.
     pub term: TermV1,
     /// 請負契約日 `YYYY-MM-DD`. May be absent for a performance guarantee (契約前の申込).
@@ -174,10 +174,10 @@ pub struct ProductLineV1 {
     /// 証書の形式.
     pub medium: MediumV1,
     /// 保証金額 in yen.
-    pub amount: Figure,
+    pub amount: Amount,
     /// 今年度対象額 in yen (出来高予定額 or 支払限度額 of a multi-year contract).
     #[serde(default)]
-    pub this_year_base: Option<Figure>,
+    pub this_year_base: Option<Amount>,
     /// 預託金融機関; required for 前払金 and 中間前払金.
     #[serde(default)]
     pub bank: Option<String>,

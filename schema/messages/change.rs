@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, MediumV1, Message, PrincipalV1, WorksV1};
+use super::{Amount, MediumV1, Message, PrincipalV1, WorksV1};
 use crate::personal::prints_its_name_only;
 
 /// Which change it is.
@@ -68,10 +68,10 @@ pub struct ChangedProductV1 {
     /// 証書の形式; that of the guarantee, which never changes.
     pub medium: MediumV1,
     /// 保証金額 in yen.
-    pub amount: Figure,
+    pub amount: Amount,
     /// 今年度対象額 in yen.
     #[serde(default)]
-    pub this_year_base: Option<Figure>,
+    pub this_year_base: Option<Amount>,
     /// 預託金融機関; required for 前払金 and 中間前払金.
     #[serde(default)]
     pub bank: Option<String>,

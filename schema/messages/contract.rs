@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AmendmentReversalV1, AmendmentV1, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1,
-    CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, GuaranteeChangedV1,
-    GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, Misfit, ReissueV1, RenderV1, decode,
-    misfits,
+    CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, FieldError,
+    GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, ReissueV1, RenderV1,
+    decode, decode_errors,
 };
 
 /// Direct exchange that work is published to; the routing key is the stage.
@@ -54,7 +54,7 @@ pub struct MessageType {
     pub route: Route,
     schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     root_schema: fn(SchemaGenerator) -> schemars::Schema,
-    check: fn(&[u8]) -> Vec<Misfit>,
+    check: fn(&[u8]) -> Vec<FieldError>,
 }
 
 impl MessageType {
@@ -70,7 +70,7 @@ impl MessageType {
     }
 
     /// Everything that keeps a payload from being a message of this type; nothing when it is one.
-    pub fn misfits(&self, payload: &[u8]) -> Vec<Misfit> {
+    pub fn decode_errors(&self, payload: &[u8]) -> Vec<FieldError> {
         (self.check)(payload)
     }
 
@@ -101,8 +101,8 @@ impl MessageType {
     }
 }
 
-fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<Misfit> {
-    decode::<M>(payload).err().map(|error| misfits::<M>(payload, &error)).unwrap_or_default()
+fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<FieldError> {
+    decode::<M>(payload).err().map(|error| decode_errors::<M>(payload, &error)).unwrap_or_default()
 }
 
 /// The type of a message to a stage. Where a stage takes several, their `kind` is the first word of their type; a body without one of

@@ -1,6 +1,6 @@
 //! What upstream systems hear back, on the topic exchange. The routing key is the type without its version.
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -153,7 +153,7 @@ pub struct GuaranteeIssuedV1 {
     /// Revision of the certificate: 0 is 新規.
     pub revision: i64,
     /// When the certificate arrived in the registry (UTC).
-    pub arrived_at: NaiveDateTime,
+    pub arrived_at: DateTime<Utc>,
     /// SHA-256 of the certificate PDF, lower-case hexadecimal.
     pub certificate_sha256: String,
     /// How the mail stands.
@@ -256,7 +256,7 @@ pub struct GuaranteeChangedV1 {
     /// The 変更 number of the certificate that was made, replaced or taken back (0 is 新規); of a cancellation, the one that held.
     pub revision: i64,
     /// When it arrived in the registry (UTC).
-    pub arrived_at: NaiveDateTime,
+    pub arrived_at: DateTime<Utc>,
     /// SHA-256 of the certificate PDF, or of the letter of a cancellation, lower-case hexadecimal; none for a reversal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_sha256: Option<String>,
@@ -284,4 +284,24 @@ pub struct GuaranteeRedrawnV1 {
 
 impl Message for GuaranteeRedrawnV1 {
     const TYPE: &'static str = "guarantee.redrawn.v1";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_times_in_utc() {
+        let event = serde_json::json!({
+            "source": "portal", "id": "1", "line": 0, "product": "performance", "medium": "paper",
+            "number": "31075-00001M", "revision": 0, "arrived_at": "2026-11-30T14:18:58.290472+09:00",
+            "certificate_sha256": "ab", "mail": "not_wanted",
+        });
+        let event: GuaranteeIssuedV1 = serde_json::from_value(event).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap()["arrived_at"], "2026-11-30T05:18:58.290472Z");
+        assert_eq!(
+            serde_json::to_value(schemars::schema_for!(DateTime<Utc>)).unwrap()["format"],
+            "date-time"
+        );
+    }
 }

@@ -8,14 +8,15 @@
 //! [`contract::MESSAGES`]. `HOSHO_BLESS=1 cargo test -p hosho-schema` rewrites the committed JSON Schema and
 //! AsyncAPI documents; without it the same test fails when they drift.
 
+mod amount;
 mod application;
 mod change;
 pub mod contract;
+mod decode_errors;
 mod events;
-mod figure;
-mod misfits;
 mod stages;
 
+pub use amount::Amount;
 pub use application::{
     ApplicationV1, CompanyV1, ContactV1, MediumV1, NotificationV1, PrincipalV1, ProductLineV1, ProductV1,
     TermV1, WorksKindV1, WorksV1,
@@ -24,13 +25,12 @@ pub use change::{
     AmendmentReversalV1, AmendmentV1, CancellationCauseV1, CancellationV1, ChangeKindV1, ChangedProductV1,
     ContentV1, CorrectionV1,
 };
+pub use decode_errors::{FieldError, FieldFault, decode_errors};
 pub use events::{
     ApplicationAcceptedV1, ApplicationRejectedV1, BaseV1, BoundV1, CalculationV1, ChangeAcceptedV1,
     ChangeEffectV1, ChangeRejectedV1, ForeseenV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1,
     MailStateV1, RejectedLineV1, ViolationV1,
 };
-pub use figure::Figure;
-pub use misfits::{Misfit, MisfitFault, misfits};
 pub use stages::{DispatchV1, IssueV1, MintV1, ReissueV1, RenderV1};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -45,6 +45,20 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// where an object should), which costs time and nothing else.
     fn arrays(&self) -> usize {
         0
+    }
+}
+
+/// A message between stages.
+pub trait StageMessage: Message {
+    /// The stage that consumes it: queue, routing key, metric label. Never reused.
+    const STAGE: &'static str;
+
+    /// The business key: the same on retry, redelivery and replay.
+    fn key(&self) -> String;
+
+    /// AMQP `message_id`, derived from stage and business key.
+    fn message_id(&self) -> String {
+        crate::ids::message(Self::STAGE, &self.key())
     }
 }
 
@@ -87,7 +101,7 @@ impl DecodeError {
 ///
 /// A payload that fits is read once; paths, which cost as much as the reading, are found on a second one.
 pub fn decode<M: Message>(payload: &[u8]) -> Result<M, DecodeError> {
-    let Ok(message) = read::<M>(payload) else { return Err(misfit::<M>(payload)) };
+    let Ok(message) = read::<M>(payload) else { return Err(error::<M>(payload)) };
     if has_other_arrays(payload, message.arrays()) {
         let written = serde_json::from_slice(payload).map_err(|error| DecodeError::not_json(&error))?;
         let understood = serde_json::to_value(&message).map_err(|error| DecodeError::not_json(&error))?;
@@ -103,7 +117,7 @@ fn read<T: DeserializeOwned>(payload: &[u8]) -> serde_json::Result<T> {
 }
 
 /// What is wrong with a payload that does not fit.
-fn misfit<M: Message>(payload: &[u8]) -> DecodeError {
+fn error<M: Message>(payload: &[u8]) -> DecodeError {
     let mut reader = serde_json::Deserializer::from_slice(payload);
     match serde_path_to_error::deserialize::<_, M>(&mut reader) {
         Ok(_) => match reader.end() {

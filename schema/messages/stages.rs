@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Message;
+use super::{Message, StageMessage};
 
 /// Asks the issue stage for one guarantee: one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -18,8 +18,16 @@ impl Message for IssueV1 {
     const TYPE: &'static str = "issue.v1";
 }
 
+impl StageMessage for IssueV1 {
+    const STAGE: &'static str = "issue";
+
+    fn key(&self) -> String {
+        format!("{}:{}", self.application, self.line)
+    }
+}
+
 macro_rules! revision_message {
-    ($(#[$doc:meta])* $name:ident, $wire:literal) => {
+    ($(#[$doc:meta])* $name:ident, $wire:literal, $stage:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         pub struct $name {
@@ -32,12 +40,20 @@ macro_rules! revision_message {
         impl Message for $name {
             const TYPE: &'static str = $wire;
         }
+
+        impl StageMessage for $name {
+            const STAGE: &'static str = $stage;
+
+            fn key(&self) -> String {
+                format!("{}:{}", self.guarantee, self.revision)
+            }
+        }
     };
 }
 
 revision_message! {
     /// Asks the mint stage for the authentication key of a guarantee.
-    MintV1, "mint.v1"
+    MintV1, "mint.v1", "mint"
 }
 /// Asks the render stage for the documents of one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +69,15 @@ pub struct RenderV1 {
 
 impl Message for RenderV1 {
     const TYPE: &'static str = "render.v1";
+}
+
+impl StageMessage for RenderV1 {
+    const STAGE: &'static str = "render";
+
+    fn key(&self) -> String {
+        let run = self.run.as_ref().map(|run| format!(":{run}")).unwrap_or_default();
+        format!("{}:{}{run}", self.guarantee, self.revision)
+    }
 }
 
 /// Asks the reissue stage to bring about what waits for a guarantee.
@@ -72,6 +97,15 @@ impl Message for ReissueV1 {
     const TYPE: &'static str = "reissue.v1";
 }
 
+impl StageMessage for ReissueV1 {
+    const STAGE: &'static str = "reissue";
+
+    /// Of a run. An urgent change gives its own id as the key.
+    fn key(&self) -> String {
+        format!("{}:{}", self.run.as_deref().unwrap_or_default(), self.guarantee)
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_false(value: &bool) -> bool {
     !value
@@ -79,5 +113,5 @@ fn is_false(value: &bool) -> bool {
 
 revision_message! {
     /// Asks the dispatch stage for the mail and the result event of one revision.
-    DispatchV1, "dispatch.v1"
+    DispatchV1, "dispatch.v1", "dispatch"
 }

@@ -1,6 +1,6 @@
 //! 保証申込: what came in, and what was decided about it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -8,8 +8,8 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 
 use super::stored_text::stored_as_text;
 use super::tables::application;
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
 /// Whether an application keeps every rule.
@@ -64,8 +64,6 @@ impl std::fmt::Debug for Application {
             .finish_non_exhaustive()
     }
 }
-
-const COLUMNS: usize = 13;
 
 /// What the validate stage decided.
 #[derive(Clone)]
@@ -139,14 +137,12 @@ impl NewApplication {
 pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result<usize, DbError> {
     let mut rows: Vec<_> = new.iter().map(NewApplication::row).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(application::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("applications"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert applications"))
 }
 
 /// Stores applications of which the caller's transaction has found none, and writes more on the strength of it.
@@ -155,9 +151,8 @@ pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result
 /// back and run again, and will find it. The works alone do not keep two such transactions apart, because another content under
 /// the same id may be about other works. One given twice is refused for good: only one decision on it can stand.
 pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Result<(), DbError> {
-    let refused = |kind, why: &str| DbError::Write {
-        what: "applications",
-        source: Error::DatabaseError(kind, Box::new(why.to_owned())),
+    let refused = |kind, why: &str| {
+        attempting("insert applications")(Error::DatabaseError(kind, Box::new(why.to_owned())))
     };
     let ids: HashSet<_> = new.iter().map(NewApplication::id).collect();
     if ids.len() < new.len() {
@@ -174,15 +169,13 @@ pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Re
 
 /// Reads applications by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Application>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<Application> = match_connection!(connection, c => {
+    let rows: Vec<Application> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             application::table.filter(application::id.eq_any(ids)).select(Application::as_select()).load(c)
         })
-        .map_err(reading("applications"))?;
-        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
-    }
-    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read applications"))?;
+    Ok(aligned(&ids, rows, |row| &row.id))
 }
 
 /// Reads applications by their idempotency keys, `(source, upstream id)`.
@@ -205,5 +198,5 @@ pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, D
             .select(Application::as_select())
             .load(c)
     })
-    .map_err(reading("applications"))
+    .map_err(attempting("read applications"))
 }

@@ -4,8 +4,8 @@ use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::tables::audit;
-use super::{beginning_with, rows_per_statement};
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use super::{beginning_with, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `audit`. Prints no personal data: `before` and `after` may hold some.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -42,17 +42,16 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-const COLUMNS: usize = 10;
-
 /// Writes entries.
 pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbError> {
     let rows: Vec<Entry> =
         entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c))
-            .map_err(writing("entries of the audit"))?;
-    }
-    Ok(())
+    chunks::insert(
+        &rows,
+        |rows| match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c)),
+    )
+    .map(drop)
+    .map_err(attempting("insert audit entries"))
 }
 
 /// Which entries are meant; `None` leaves a condition out.
@@ -103,5 +102,5 @@ pub fn list(
         }
         query.order((audit::at.desc(), audit::id)).limit(limit).offset(offset).load(c)
     })
-    .map_err(reading("entries of the audit"))
+    .map_err(attempting("read audit entries"))
 }

@@ -10,8 +10,8 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 
 use super::stored_text::stored_as_text;
 use super::tables::change;
-use super::{aligned, grouped, of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks, grouped, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::messages::ChangeKindV1;
 
 stored_as_text!(ChangeKindV1 {
@@ -98,69 +98,60 @@ impl std::fmt::Debug for Change {
     }
 }
 
-const COLUMNS: usize = 18;
-
 /// Stores changes that are not known; any that is known already is an error.
 pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(), DbError> {
     let mut rows: Vec<Change> =
         new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c))
-            .map_err(writing("changes"))?;
-    }
-    Ok(())
+    chunks::insert(
+        &rows,
+        |rows| match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c)),
+    )
+    .map(drop)
+    .map_err(attempting("insert changes"))
 }
 
 /// Reads changes by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<Change> = match_connection!(connection, c => {
+    let rows: Vec<Change> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             change::table.filter(change::id.eq_any(ids)).select(Change::as_select()).load(c)
         })
-        .map_err(reading("changes"))?;
-        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
-    }
-    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read changes"))?;
+    Ok(aligned(&ids, rows, |row| &row.id))
 }
 
 /// Reads the changes of guarantees that were accepted, in the order of their versions.
 pub fn accepted(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
-    let mut rows: Vec<Change> = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS - 1) {
-        rows.extend(
-            match_connection!(connection, c => {
-                change::table
-                    .filter(change::guarantee_id.eq_any(ids))
-                    .filter(change::state.ne(State::Rejected))
-                    .order(change::version)
-                    .select(Change::as_select())
-                    .load::<Change>(c)
-            })
-            .map_err(reading("changes"))?,
-        );
-    }
+    let rows: Vec<Change> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            change::table
+                .filter(change::guarantee_id.eq_any(ids))
+                .filter(change::state.ne(State::Rejected))
+                .order(change::version)
+                .select(Change::as_select())
+                .load::<Change>(c)
+        })
+    })
+    .map_err(attempting("read changes"))?;
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
 /// Reads the changes of guarantees that wait to take effect, in the order of their versions.
 pub fn pending(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
-    let mut rows: Vec<Change> = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                change::table
-                    .filter(change::guarantee_id.eq_any(ids))
-                    // A literal: the partial index is found by it.
-                    .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
-                    .order(change::version)
-                    .select(Change::as_select())
-                    .load::<Change>(c)
-            })
-            .map_err(reading("changes"))?,
-        );
-    }
+    let rows: Vec<Change> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            change::table
+                .filter(change::guarantee_id.eq_any(ids))
+                // A literal: the partial index is found by it.
+                .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
+                .order(change::version)
+                .select(Change::as_select())
+                .load::<Change>(c)
+        })
+    })
+    .map_err(attempting("read changes"))?;
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
@@ -173,7 +164,7 @@ pub fn by_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<V
             .select(Change::as_select())
             .load(c)
     })
-    .map_err(reading("changes"))
+    .map_err(attempting("read changes"))
 }
 
 /// Finds the changes with an upstream's id; several sources may use the same.
@@ -181,7 +172,7 @@ pub fn find(connection: &mut Connection, upstream_id: &str) -> Result<Vec<Change
     match_connection!(connection, c => {
         change::table.filter(change::upstream_id.eq(upstream_id)).order(change::source).select(Change::as_select()).load(c)
     })
-    .map_err(reading("changes"))
+    .map_err(attempting("read changes"))
 }
 
 /// What became of a change when its turn came.
@@ -211,8 +202,8 @@ pub fn settle(
         alike.entry(key).or_default().push(&settlement.id);
     }
     for ((state, revision, violations), ids) in alike {
-        for ids in ids.chunks(MAX_BINDS - 8) {
-            let changed = match_connection!(connection, c => {
+        let changed = chunks::update(&ids, |ids| {
+            match_connection!(connection, c => {
                 diesel::update(change::table.filter(change::id.eq_any(ids)).filter(of_found(change::state.eq(State::Pending))))
                     .set((
                         change::state.eq(state),
@@ -222,12 +213,12 @@ pub fn settle(
                     ))
                     .execute(c)
             })
-            .map_err(writing("changes"))?;
-            if changed != ids.len() {
-                return Err(DbError::Damaged {
-                    what: "a change was settled by somebody else under the lock of its guarantee".to_owned(),
-                });
-            }
+        })
+        .map_err(attempting("settle changes"))?;
+        if changed != ids.len() {
+            return Err(DbError::Damaged {
+                what: "a change was settled by another process under the lock of its guarantee".to_owned(),
+            });
         }
     }
     Ok(())

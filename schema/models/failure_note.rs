@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
+use super::chunks;
 use super::tables::failure_note;
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `failure_note`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -38,7 +39,7 @@ pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbEr
             .execute(c)
     })
     .map(drop)
-    .map_err(writing("failure notes"))
+    .map_err(attempting("write a failure note"))
 }
 
 /// Reads the notes on causes.
@@ -46,13 +47,9 @@ pub fn by_fingerprints(
     connection: &mut Connection,
     fingerprints: &[&str],
 ) -> Result<HashMap<String, FailureNote>, DbError> {
-    let mut notes = HashMap::new();
-    for some in fingerprints.chunks(MAX_BINDS) {
-        let found: Vec<FailureNote> = match_connection!(connection, c => {
-            failure_note::table.filter(failure_note::fingerprint.eq_any(some)).select(FailureNote::as_select()).load(c)
-        })
-        .map_err(reading("failure notes"))?;
-        notes.extend(found.into_iter().map(|note| (note.fingerprint.clone(), note)));
-    }
-    Ok(notes)
+    let notes: Vec<FailureNote> = chunks::load(fingerprints, |some| match_connection!(connection, c => {
+        failure_note::table.filter(failure_note::fingerprint.eq_any(some)).select(FailureNote::as_select()).load(c)
+    }))
+    .map_err(attempting("read failure notes"))?;
+    Ok(notes.into_iter().map(|note| (note.fingerprint.clone(), note)).collect())
 }

@@ -15,7 +15,7 @@ use super::outbox::{self, Outbound};
 use super::run_item;
 use super::stored_text::stored_as_text;
 use super::tables::{job, job_run, outbox as outbox_table};
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// What stands with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,7 +114,7 @@ pub fn begin(connection: &mut Connection, new: &Run) -> Result<Begun, DbError> {
         let inserted = match_connection!(connection, c => {
             diesel::insert_into(job_run::table).values(&row).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("runs"))?;
+        .map_err(attempting("insert a run"))?;
         if inserted > 0 {
             return Ok(Begun::Ours(Box::new(row)));
         }
@@ -140,7 +140,7 @@ pub fn has_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<bo
             .first(c)
             .optional()
     })
-    .map_err(reading("runs"))?;
+    .map_err(attempting("read runs"))?;
     Ok(found.is_some())
 }
 
@@ -155,7 +155,7 @@ pub fn last_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<O
             .first(c)
             .optional()
     })
-    .map_err(reading("runs"))?;
+    .map_err(attempting("read runs"))?;
     Ok(found.flatten())
 }
 
@@ -164,16 +164,16 @@ pub fn known_since(connection: &mut Connection, name: &str, now: &str) -> Result
     let known: Option<String> = match_connection!(connection, c => {
         job::table.filter(job::name.eq(name)).select(job::since).first(c).optional()
     })
-    .map_err(reading("jobs"))?;
+    .map_err(attempting("read jobs"))?;
     if let Some(since) = known {
         return Ok(since);
     }
     match_connection!(connection, c => {
         diesel::insert_into(job::table).values((job::name.eq(name), job::since.eq(now))).on_conflict_do_nothing().execute(c)
     })
-    .map_err(writing("jobs"))?;
+    .map_err(attempting("insert a job"))?;
     match_connection!(connection, c => job::table.filter(job::name.eq(name)).select(job::since).first(c))
-        .map_err(reading("jobs"))
+        .map_err(attempting("read jobs"))
 }
 
 /// The run of a job that is under way or paused.
@@ -186,7 +186,7 @@ pub fn active(connection: &mut Connection, job: &str) -> Result<Option<Run>, DbE
             .first(c)
             .optional()
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }
 
 /// The runs of a job that are over and of which the operators were not told.
@@ -200,7 +200,7 @@ pub fn unreported(connection: &mut Connection, job: &str) -> Result<Vec<Run>, Db
             .select(Run::as_select())
             .load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }
 
 /// Runs of a job that were cancelled since then, oldest first.
@@ -214,7 +214,7 @@ pub fn cancelled(connection: &mut Connection, job: &str, since: NaiveDateTime) -
             .select(Run::as_select())
             .load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }
 
 /// Takes or keeps the right to drive a run until `until`. `None` when it is not running, or another process drives it.
@@ -229,7 +229,7 @@ pub fn lease(
         let run = job_run::table.filter(job_run::id.eq(id)).filter(job_run::state.eq(State::Running)).filter(job_run::driver.eq(driver));
         diesel::update(run).set(job_run::leased_until.eq(micros(until))).returning(Run::as_returning()).get_results::<Run>(c)
     })
-    .map_err(writing("runs"))?;
+    .map_err(attempting("renew the lease of a run"))?;
     if let Some(run) = kept.into_iter().next() {
         return Ok(Some(run));
     }
@@ -244,7 +244,7 @@ pub fn lease(
             .returning(Run::as_returning())
             .get_results(c)
     })
-    .map_err(writing("runs"))?;
+    .map_err(attempting("lease a run"))?;
     Ok(taken.into_iter().next())
 }
 
@@ -256,7 +256,7 @@ pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<()
             .execute(c)
     })
     .map(drop)
-    .map_err(writing("runs"))
+    .map_err(attempting("end the lease of a run"))
 }
 
 /// Adds a page to a run: its guarantees, what is to be published for them, and the checkpoint behind them, all or nothing. `false`
@@ -286,7 +286,7 @@ pub fn advance(
                 ))
                 .execute(c)
         })
-        .map_err(writing("runs"))?;
+        .map_err(attempting("advance a run"))?;
         if changed == 0 {
             return Ok(false);
         }
@@ -310,7 +310,7 @@ pub fn set_paused(
             .execute(c)
     })
     .map(|changed| changed > 0)
-    .map_err(writing("runs"))
+    .map_err(attempting("pause or resume a run"))
 }
 
 /// Ends a run. What it has not published is dropped. `false` when it was over already.
@@ -334,12 +334,12 @@ pub fn finish(
                 ))
                 .execute(c)
         })
-        .map_err(writing("runs"))?;
+        .map_err(attempting("finish a run"))?;
         if changed > 0 {
             match_connection!(connection, c => {
                 diesel::delete(outbox_table::table.filter(outbox_table::run_id.eq(id))).execute(c)
             })
-            .map_err(writing("the outbox"))?;
+            .map_err(attempting("delete the messages of a finished run"))?;
         }
         Ok(changed > 0)
     })
@@ -354,7 +354,7 @@ pub fn set_reported(connection: &mut Connection, id: &str, now: NaiveDateTime) -
             .execute(c)
     })
     .map(|changed| changed > 0)
-    .map_err(writing("runs"))
+    .map_err(attempting("mark a run as reported"))
 }
 
 /// Takes that back: they could not be told.
@@ -363,13 +363,13 @@ pub fn unset_reported(connection: &mut Connection, id: &str) -> Result<(), DbErr
         diesel::update(job_run::table.filter(job_run::id.eq(id))).set(job_run::reported_at.eq(None::<NaiveDateTime>)).execute(c)
     })
     .map(drop)
-    .map_err(writing("runs"))
+    .map_err(attempting("mark a run as not reported"))
 }
 
 /// Reads a run.
 pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Run>, DbError> {
     match_connection!(connection, c => job_run::table.filter(job_run::id.eq(id)).select(Run::as_select()).first(c).optional())
-        .map_err(reading("runs"))
+        .map_err(attempting("read runs"))
 }
 
 /// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
@@ -383,7 +383,12 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
             .select(job_run::id)
             .load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
+}
+
+/// Counts all runs.
+pub fn count(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => job_run::table.count().get_result(c)).map_err(attempting("count runs"))
 }
 
 /// Reads a page of the runs, the latest first.
@@ -391,5 +396,5 @@ pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<
     match_connection!(connection, c => {
         job_run::table.order((job_run::created_at.desc(), job_run::id)).limit(limit).offset(offset).select(Run::as_select()).load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }

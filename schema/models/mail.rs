@@ -3,7 +3,7 @@
 //! ```text
 //! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending
 //!    ▲                  │ │
-//!    └─────release──────┘ └─settle, adopt_orphans, strand──▶ unknown ──claim, once, after a while──▶ sending
+//!    └─────release──────┘ └─settle, adopt_orphans, mark_unknown──▶ unknown ──claim, once, after a while──▶ sending
 //! ```
 //!
 //! - `sending` is committed before the first byte goes out, by an update that only one worker can win.
@@ -25,9 +25,9 @@ use diesel::{
 };
 
 use super::stored_text::stored_as_text;
-use super::tables::{application, certificate, guarantee, mail};
-use super::{beginning_with, grouped, of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::tables::{application, guarantee, mail, revision};
+use super::{beginning_with, chunks, grouped, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
 /// Where a mail stands.
@@ -57,7 +57,7 @@ pub struct Mail {
     /// Our identifier ([`ids::mail`]).
     pub id: String,
     /// The certificate it tells about.
-    pub certificate_id: String,
+    pub revision_id: String,
     /// Mail address.
     pub recipient: String,
     /// `Message-ID` header, the same at every attempt.
@@ -94,13 +94,11 @@ impl std::fmt::Debug for Mail {
     }
 }
 
-const COLUMNS: usize = 14;
-
 /// A mail to be sent.
 #[derive(Clone)]
 pub struct NewMail {
     /// The certificate it tells about.
-    pub certificate_id: String,
+    pub revision_id: String,
     /// Mail address.
     pub recipient: String,
     /// `Message-ID` header.
@@ -122,8 +120,8 @@ pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize,
     let mut rows: Vec<_> = new
         .iter()
         .map(|new| Mail {
-            id: ids::mail(&new.certificate_id, &new.recipient),
-            certificate_id: new.certificate_id.clone(),
+            id: ids::mail(&new.revision_id, &new.recipient),
+            revision_id: new.revision_id.clone(),
             recipient: new.recipient.clone(),
             message_id: new.message_id.clone(),
             date: micros(new.date),
@@ -139,35 +137,27 @@ pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize,
         })
         .collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(mail::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("mails"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert mails"))
 }
 
 /// Reads the mails about certificates.
-pub fn by_certificates(
-    connection: &mut Connection,
-    certificate_ids: &[&str],
-) -> Result<Vec<Vec<Mail>>, DbError> {
-    let mut rows: Vec<Mail> = Vec::new();
-    for ids in certificate_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                mail::table
-                    .filter(mail::certificate_id.eq_any(ids))
-                    .order((mail::created_at, mail::id))
-                    .select(Mail::as_select())
-                    .load::<Mail>(c)
-            })
-            .map_err(reading("mails"))?,
-        );
-    }
-    Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
+pub fn by_revisions(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Mail>>, DbError> {
+    let rows: Vec<Mail> = chunks::load(revision_ids, |ids| {
+        match_connection!(connection, c => {
+            mail::table
+                .filter(mail::revision_id.eq_any(ids))
+                .order((mail::created_at, mail::id))
+                .select(Mail::as_select())
+                .load::<Mail>(c)
+        })
+    })
+    .map_err(attempting("read mails"))?;
+    Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }
 
 /// Claims mails for sending, and returns those that are now the caller's to send, in the order asked.
@@ -180,25 +170,22 @@ pub fn claim(
     now: NaiveDateTime,
     unknown_before: NaiveDateTime,
 ) -> Result<Vec<Mail>, DbError> {
-    let mut claimed = Vec::new();
-    for ids in ids.chunks(MAX_BINDS - 10) {
-        claimed.extend(
-            match_connection!(connection, c => {
-                let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
-                let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
-                    .set((
-                        mail::state.eq(State::Sending),
-                        mail::attempts.eq(mail::attempts + 1),
-                        mail::claimed_at.eq(micros(now)),
-                        mail::settled_at.eq(None::<NaiveDateTime>),
-                    ))
-                    .returning(Mail::as_returning())
-                    .get_results::<Mail>(c)
-            })
-            .map_err(writing("mails"))?,
-        );
-    }
+    let claimed = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
+            let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
+            let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
+                .set((
+                    mail::state.eq(State::Sending),
+                    mail::attempts.eq(mail::attempts + 1),
+                    mail::claimed_at.eq(micros(now)),
+                    mail::settled_at.eq(None::<NaiveDateTime>),
+                ))
+                .returning(Mail::as_returning())
+                .get_results::<Mail>(c)
+        })
+    })
+    .map_err(attempting("claim mails"))?;
     Ok(in_order(ids, claimed))
 }
 
@@ -245,15 +232,15 @@ pub fn settle(
             Outcome::Rejected => (State::Rejected, State::Unknown),
             Outcome::Unknown => (State::Unknown, State::Sending),
         };
-        for ids in ids.chunks(MAX_BINDS - 10) {
-            settled += match_connection!(connection, c => {
+        settled += chunks::update(&ids, |ids| {
+            match_connection!(connection, c => {
                 let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
                 diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(open)))
                     .set((mail::state.eq(state), mail::reply.eq(reply), mail::settled_at.eq(micros(at))))
                     .execute(c)
             })
-            .map_err(writing("mails"))?;
-        }
+        })
+        .map_err(attempting("settle mails"))?;
     }
     Ok(settled)
 }
@@ -263,16 +250,17 @@ pub fn settle(
 ///
 /// A first attempt is pending again; a re-send is unknown again, and due after the same while.
 pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    let mut released = 0;
-    for ids in ids.chunks(MAX_BINDS - 6) {
-        released += match_connection!(connection, c => {
+    let re_sent = chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(re_sent)))
                 .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
                 .execute(c)
         })
-        .map_err(writing("mails"))?;
-        released += match_connection!(connection, c => {
+    })
+    .map_err(attempting("release mails sent again"))?;
+    let first = chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
                 .set((
                     mail::state.eq(State::Pending),
@@ -281,9 +269,9 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
                 ))
                 .execute(c)
         })
-        .map_err(writing("mails"))?;
-    }
-    Ok(released)
+    })
+    .map_err(attempting("release mails"))?;
+    Ok(re_sent + first)
 }
 
 /// Makes mails pending again that were refused for good, and returns how many those were: an operator wants them tried anew.
@@ -291,9 +279,7 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
 /// One that was refused at once was surely not sent, and begins anew. One that was unknown before keeps that attempt counted, which may
 /// have arrived: should it become unknown once more, it is left to an operator, and not sent by itself.
 pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    let mut reopened = 0;
-    for ids in ids.chunks(MAX_BINDS - 6) {
-        reopened += match_connection!(connection, c => {
+    chunks::update(&ids, |ids| match_connection!(connection, c => {
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Rejected))))
                 .set((
                     mail::state.eq(State::Pending),
@@ -302,10 +288,8 @@ pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErro
                     mail::settled_at.eq(None::<NaiveDateTime>),
                 ))
                 .execute(c)
-        })
-        .map_err(writing("mails"))?;
-    }
-    Ok(reopened)
+        }))
+    .map_err(attempting("reopen rejected mails"))
 }
 
 /// Declares mails unknown that are `sending` in another's hands, and returns those, in the order asked.
@@ -316,23 +300,18 @@ pub fn adopt_orphans(
     ids: &[&str],
     now: NaiveDateTime,
 ) -> Result<Vec<Mail>, DbError> {
-    let mut adopted = Vec::new();
-    for ids in ids.chunks(MAX_BINDS - 6) {
-        adopted.extend(
-            match_connection!(connection, c => {
+    let adopted = chunks::load(ids, |ids| match_connection!(connection, c => {
                 diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
                     .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
                     .returning(Mail::as_returning())
                     .get_results::<Mail>(c)
-            })
-            .map_err(writing("mails"))?,
-        );
-    }
+            }))
+.map_err(attempting("mark mails of another worker as unknown"))?;
     Ok(in_order(ids, adopted))
 }
 
 /// Declares every mail unknown that has been `sending` since before `claimed_before`, and returns those: their worker is dead.
-pub fn strand(
+pub fn mark_unknown(
     connection: &mut Connection,
     claimed_before: NaiveDateTime,
     now: NaiveDateTime,
@@ -344,7 +323,7 @@ pub fn strand(
             .returning(Mail::as_returning())
             .get_results(c)
     })
-    .map_err(writing("mails"))
+    .map_err(attempting("mark abandoned mails as unknown"))
 }
 
 /// An unknown mail that is to be sent once more, with what its dispatch message needs.
@@ -370,17 +349,17 @@ pub fn resend_due(
 ) -> Result<Vec<ResendDue>, DbError> {
     match_connection!(connection, c => {
         mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             // A literal, so that the partial index is used.
             .filter(sql::<Bool>("mail.state = 'unknown'"))
             .filter(mail::attempts.lt(MAX_ATTEMPTS))
             .filter(mail::settled_at.lt(micros(unknown_before)))
             .order((mail::settled_at, mail::id))
             .limit(limit)
-            .select((mail::id, certificate::guarantee_id, certificate::revision, application::id, application::traceparent))
+            .select((mail::id, revision::guarantee_id, revision::place, application::id, application::traceparent))
             .load(c)
     })
-    .map_err(reading("mails"))
+    .map_err(attempting("read mails"))
 }
 
 /// Which mails are meant; an empty list leaves a condition out.
@@ -418,12 +397,12 @@ pub fn list(
 ) -> Result<Vec<Listed>, DbError> {
     match_connection!(connection, c: B => {
         let mut query = mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .select((
                 Mail::as_select(),
                 guarantee::number,
                 guarantee::id,
-                certificate::revision,
+                revision::place,
                 application::id,
                 application::traceparent,
             ))
@@ -436,7 +415,7 @@ pub fn list(
         }
         query.order((mail::created_at, mail::id)).limit(limit).offset(offset).load(c)
     })
-    .map_err(reading("mails"))
+    .map_err(attempting("read mails"))
 }
 
 /// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most `limit`.
@@ -445,7 +424,7 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
     let prefix = beginning_with(key);
     match_connection!(connection, c => {
         mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .filter(mail::id.like(&prefix).escape('!').or(mail::message_id.like(&prefix).escape('!')).or(guarantee::number.eq(key)))
             .order((mail::created_at, mail::id))
             .limit(limit)
@@ -453,13 +432,13 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
                 Mail::as_select(),
                 guarantee::number,
                 guarantee::id,
-                certificate::revision,
+                revision::place,
                 application::id,
                 application::traceparent,
             ))
             .load(c)
     })
-    .map_err(reading("mails"))
+    .map_err(attempting("read mails"))
 }
 
 /// Settles a mail as an operator found out: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`, or back to
@@ -485,7 +464,7 @@ pub fn resolve(
         _ => diesel::update(unchanged).set((told, mail::settled_at.eq(now))).execute(c),
     })
     .map(|changed| changed > 0)
-    .map_err(writing("mails"))
+    .map_err(attempting("resolve a mail"))
 }
 
 fn in_order(ids: &[&str], rows: Vec<Mail>) -> Vec<Mail> {

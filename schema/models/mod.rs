@@ -15,26 +15,23 @@
 pub mod application;
 pub mod audit;
 pub mod authentication_key;
-pub mod certificate;
 pub mod chain_head;
 pub mod change;
+pub(crate) mod chunks;
 pub mod document;
 pub mod failed_message;
 pub mod failure_note;
 pub mod guarantee;
 pub mod guarantee_sequence;
-pub mod issue;
 pub mod job_run;
 pub mod mail;
 pub mod outbox;
-pub mod reissue;
 pub mod replay;
+pub mod revision;
 pub mod run_item;
 pub mod stage_control;
-pub mod status;
-mod stored_text;
-mod tables;
-pub mod unfinished;
+pub(crate) mod stored_text;
+pub(crate) mod tables;
 pub mod worker;
 pub mod works;
 
@@ -44,12 +41,7 @@ use diesel::dsl;
 use diesel::sql_types::{Bool, BoolOrNullableBool};
 use diesel::{Expression, QueryDsl, RunQueryDsl};
 
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading};
-
-/// Rows of so many columns that fit into one statement.
-const fn rows_per_statement(columns: usize) -> usize {
-    MAX_BINDS / columns
-}
+use crate::db::{Connection, DbError, attempting, match_connection};
 
 /// A condition on rows that are looked up by their ids, in words that no partial index answers. Not to be negated: it is
 /// true or null.
@@ -73,21 +65,18 @@ fn literal(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
-/// Puts rows into the order of the keys they were asked for by; a key may be asked for twice.
-fn aligned<K: std::hash::Hash + Eq, R: Clone>(
-    keys: impl IntoIterator<Item = K>,
-    rows: &HashMap<K, R>,
-) -> Vec<Option<R>> {
-    keys.into_iter().map(|key| rows.get(&key).cloned()).collect()
+/// The row of each key, in the order of the keys; a key may occur twice.
+fn aligned<R: Clone>(keys: &[impl AsRef<str>], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Option<R>> {
+    grouped(keys, rows, key).into_iter().map(|mut rows| rows.pop()).collect()
 }
 
-/// Puts rows into the order of the keys they belong to, any number to a key.
-fn grouped<R: Clone>(keys: &[&str], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Vec<R>> {
+/// The rows of each key, in the order of the keys; a key may occur twice.
+fn grouped<R: Clone>(keys: &[impl AsRef<str>], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Vec<R>> {
     let mut groups: HashMap<String, Vec<R>> = HashMap::new();
     for row in rows {
         groups.entry(key(&row).to_owned()).or_default().push(row);
     }
-    keys.iter().map(|key| groups.get(*key).cloned().unwrap_or_default()).collect()
+    keys.iter().map(|key| groups.get(key.as_ref()).cloned().unwrap_or_default()).collect()
 }
 
 /// Counts the rows of every table, by name.
@@ -96,7 +85,7 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
         ($($table:ident),*) => {
             vec![$((
                 stringify!($table),
-                match_connection!(connection, c => tables::$table::table.count().get_result::<i64>(c)).map_err(reading("row counts"))?,
+                match_connection!(connection, c => tables::$table::table.count().get_result::<i64>(c)).map_err(attempting("read row counts"))?,
             )),*]
         };
     }
@@ -106,7 +95,7 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
         engagement,
         guarantee_sequence,
         guarantee,
-        certificate,
+        revision,
         authentication_key,
         document,
         mail,

@@ -5,9 +5,9 @@
 
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
-use super::rows_per_statement;
+use super::chunks;
 use super::tables::outbox;
-use crate::db::{Connection, DbError, match_connection, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection};
 
 /// A row of `outbox`: identifiers only.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -29,15 +29,11 @@ pub struct Outbound {
     pub payload: String,
 }
 
-const COLUMNS: usize = 7;
-
 /// Adds messages; those that are there already stay.
 pub fn add(connection: &mut Connection, rows: &[Outbound]) -> Result<(), DbError> {
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c))
-            .map_err(writing("the outbox"))?;
-    }
-    Ok(())
+    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c)))
+    .map(drop)
+    .map_err(attempting("add messages to the outbox"))
 }
 
 /// Reads the next messages of a run, in their order.
@@ -45,7 +41,7 @@ pub fn next(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec
     match_connection!(connection, c => {
         outbox::table.filter(outbox::run_id.eq(run_id)).order(outbox::seq).limit(limit).select(Outbound::as_select()).load(c)
     })
-    .map_err(reading("the outbox"))
+    .map_err(attempting("read the outbox"))
 }
 
 /// Deletes the messages of a run up to `seq`: the broker has them.
@@ -53,5 +49,5 @@ pub fn sent(connection: &mut Connection, run_id: &str, seq: i64) -> Result<usize
     match_connection!(connection, c => {
         diesel::delete(outbox::table.filter(outbox::run_id.eq(run_id)).filter(outbox::seq.le(seq))).execute(c)
     })
-    .map_err(writing("the outbox"))
+    .map_err(attempting("delete sent messages from the outbox"))
 }

@@ -14,7 +14,7 @@ use super::beginning_with;
 use super::failed_message::{self, Filter};
 use super::stored_text::stored_as_text;
 use super::tables::replay;
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// What stands with a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,7 +128,7 @@ pub fn create(
             finished_at: None,
         };
         match_connection!(connection, c => diesel::insert_into(replay::table).values(&row).execute(c))
-            .map_err(writing("replays"))?;
+            .map_err(attempting("insert a replay"))?;
         let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
         failed_message::freeze(connection, &ids, from, &row.id, now)?;
         Ok(Some((row, found)))
@@ -150,7 +150,7 @@ pub fn lease(
             .returning(Replay::as_returning())
             .get_results(c)
     })
-    .map_err(writing("replays"))?;
+    .map_err(attempting("lease a replay"))?;
     Ok(taken.into_iter().next())
 }
 
@@ -162,7 +162,7 @@ pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<()
             .execute(c)
     })
     .map(drop)
-    .map_err(writing("replays"))
+    .map_err(attempting("end the lease of a replay"))
 }
 
 /// Pauses a replay that is running, or lets one go on that is paused; returns whether that changed anything.
@@ -179,7 +179,7 @@ pub fn set_paused(
             .execute(c)
     })
     .map(|changed| changed > 0)
-    .map_err(writing("replays"))
+    .map_err(attempting("pause or resume a replay"))
 }
 
 /// Ends a replay: writes down what became of it, and lets go of what it has not settled. `false` when it was over already.
@@ -205,7 +205,7 @@ pub fn finish(
                 ))
                 .execute(c)
         })
-        .map_err(writing("replays"))?;
+        .map_err(attempting("finish a replay"))?;
         if changed > 0 {
             failed_message::release(connection, id, now)?;
         }
@@ -218,7 +218,7 @@ pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Replay>, Db
     let found: Vec<Replay> = match_connection!(connection, c => {
         replay::table.filter(replay::id.eq(id)).select(Replay::as_select()).load(c)
     })
-    .map_err(reading("replays"))?;
+    .map_err(attempting("read replays"))?;
     Ok(found.into_iter().next())
 }
 
@@ -227,7 +227,7 @@ pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<
     match_connection!(connection, c => {
         replay::table.order((replay::created_at.desc(), replay::id)).limit(limit).offset(offset).select(Replay::as_select()).load(c)
     })
-    .map_err(reading("replays"))
+    .map_err(attempting("read replays"))
 }
 
 /// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
@@ -241,5 +241,5 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
             .select(replay::id)
             .load(c)
     })
-    .map_err(reading("replays"))
+    .map_err(attempting("read replays"))
 }

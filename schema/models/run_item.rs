@@ -12,9 +12,9 @@ use diesel::sql_types::Bool;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
-use super::tables::{certificate, failed_message, guarantee, run_item};
-use super::{of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::tables::{failed_message, guarantee, revision, run_item};
+use super::{chunks, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// What stands with a guarantee of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,8 +66,6 @@ pub struct RunItem {
     pub settled_at: Option<NaiveDateTime>,
 }
 
-const COLUMNS: usize = 8;
-
 /// Adds guarantees to a run; those that are in it stay.
 pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<(), DbError> {
     let rows: Vec<RunItem> = guarantee_ids
@@ -83,11 +81,9 @@ pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&s
             settled_at: None,
         })
         .collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c))
-            .map_err(writing("guarantees of a run"))?;
-    }
-    Ok(())
+    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c)))
+    .map(drop)
+    .map_err(attempting("add guarantees to a run"))
 }
 
 /// What the reissue stage made of guarantees of runs.
@@ -115,7 +111,7 @@ pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTim
             Outcome::Unchanged => (State::Done, Some(micros(now))),
             Outcome::Awaited | Outcome::Reissued | Outcome::Redrawn => (State::Queued, None),
         };
-        for ids in ids.chunks(MAX_BINDS - 8) {
+        chunks::update(&ids, |ids| {
             match_connection!(connection, c => {
                 let open = run_item::table
                     .filter(run_item::run_id.eq(run))
@@ -132,8 +128,8 @@ pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTim
                     ))
                     .execute(c)
             })
-            .map_err(writing("guarantees of a run"))?;
-        }
+        })
+        .map_err(attempting("record the outcome of guarantees of a run"))?;
     }
     Ok(())
 }
@@ -149,16 +145,14 @@ pub fn redrawn(
         by_run.entry(run).or_default().push(guarantee);
     }
     for (run, ids) in by_run {
-        for ids in ids.chunks(MAX_BINDS - 4) {
-            match_connection!(connection, c => {
+        chunks::update(&ids, |ids| match_connection!(connection, c => {
                 let open = run_item::table
                     .filter(run_item::run_id.eq(run))
                     .filter(run_item::guarantee_id.eq_any(ids))
                     .filter(run_item::state.ne(State::Done));
                 diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
-            })
-            .map_err(writing("guarantees of a run"))?;
-        }
+            }))
+.map_err(attempting("mark guarantees of a run as redrawn"))?;
     }
     Ok(())
 }
@@ -183,20 +177,20 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
             .select((run_item::guarantee_id, run_item::first_revision, run_item::last_revision))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))?;
-    let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
-    for some in made.chunks(MAX_BINDS - 1) {
-        let found: Vec<(String, i64)> = match_connection!(connection, c => {
-            certificate::table
-                .filter(certificate::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
-                .filter(of_found(certificate::completed_at.is_null()))
-                .select((certificate::guarantee_id, certificate::revision))
+    .map_err(attempting("read guarantees of a run"))?;
+    let open: Vec<(String, i64)> = chunks::load(&made, |some| {
+        match_connection!(connection, c => {
+            revision::table
+                .filter(revision::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
+                .filter(of_found(revision::completed_at.is_null()))
+                .select((revision::guarantee_id, revision::place))
                 .load(c)
         })
-        .map_err(reading("certificates of a run"))?;
-        for (guarantee, revision) in found {
-            incomplete.entry(guarantee).or_default().push(Some(revision));
-        }
+    })
+    .map_err(attempting("read revisions of a run"))?;
+    let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
+    for (guarantee, revision) in open {
+        incomplete.entry(guarantee).or_default().push(Some(revision));
     }
     let is_complete = |(guarantee, first, last): &(String, Option<i64>, Option<i64>)| {
         let open = incomplete.get(guarantee).map_or(&[][..], Vec::as_slice);
@@ -214,18 +208,16 @@ pub fn settle_completed(
     now: NaiveDateTime,
 ) -> Result<usize, DbError> {
     let state = if failed { State::Failed } else { State::Queued };
-    let mut settled = 0;
-    for ids in completed(connection, run_id, state)?.chunks(MAX_BINDS - 8) {
-        settled += match_connection!(connection, c => {
+    chunks::update(&completed(connection, run_id, state)?, |ids| {
+        match_connection!(connection, c => {
             let open = run_item::table
                 .filter(run_item::run_id.eq(run_id))
                 .filter(run_item::guarantee_id.eq_any(ids))
                 .filter(of_found(run_item::state.eq(state)));
             diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
         })
-        .map_err(writing("guarantees of a run"))?;
-    }
-    Ok(settled)
+    })
+    .map_err(attempting("settle guarantees of a run"))
 }
 
 /// Marks guarantees of a run as failed: `(guarantee, dead letter)`. One that is done stays so.
@@ -246,7 +238,7 @@ pub fn set_failed(
                 .set((run_item::state.eq(State::Failed), run_item::failed_id.eq(failed), run_item::settled_at.eq(micros(now))))
                 .execute(c)
         })
-        .map_err(writing("guarantees of a run"))?;
+        .map_err(attempting("mark guarantees of a run as failed"))?;
     }
     Ok(marked)
 }
@@ -278,7 +270,7 @@ pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbErr
             .select((run_item::state, run_item::outcome, count_star()))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))?;
+    .map_err(attempting("read guarantees of a run"))?;
     let mut counts = Counts::default();
     for (state, outcome, count) in rows {
         match state {
@@ -311,7 +303,7 @@ pub fn queued(connection: &mut Connection, run_id: &str) -> Result<i64, DbError>
     match_connection!(connection, c => {
         run_item::table.filter(run_item::run_id.eq(run_id)).filter(sql::<Bool>("state = 'queued'")).count().get_result(c)
     })
-    .map_err(reading("guarantees of a run"))
+    .map_err(attempting("read guarantees of a run"))
 }
 
 /// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the reissue stage has not
@@ -334,7 +326,7 @@ pub fn untouched(
             .select((run_item::guarantee_id, guarantee::application_id))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))
+    .map_err(attempting("read guarantees of a run"))
 }
 
 /// Of these guarantees, those under way in a run, with the revisions made of each.
@@ -343,20 +335,17 @@ pub fn under_way(
     run_id: &str,
     guarantee_ids: &[&str],
 ) -> Result<Vec<RunItem>, DbError> {
-    let mut rows = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS - 3) {
-        rows.extend(
-            match_connection!(connection, c => {
-                run_item::table
-                    .filter(run_item::run_id.eq(run_id))
-                    .filter(run_item::guarantee_id.eq_any(ids))
-                    .filter(of_found(run_item::state.eq(State::Queued)))
-                    .select(RunItem::as_select())
-                    .load::<RunItem>(c)
-            })
-            .map_err(reading("guarantees of a run"))?,
-        );
-    }
+    let rows = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            run_item::table
+                .filter(run_item::run_id.eq(run_id))
+                .filter(run_item::guarantee_id.eq_any(ids))
+                .filter(of_found(run_item::state.eq(State::Queued)))
+                .select(RunItem::as_select())
+                .load::<RunItem>(c)
+        })
+    })
+    .map_err(attempting("read guarantees of a run"))?;
     Ok(rows)
 }
 
@@ -393,7 +382,7 @@ pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<V
             ))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))?;
+    .map_err(attempting("read guarantees of a run"))?;
     let failed =
         rows.into_iter().filter(|(guarantee, _)| !late.contains(guarantee)).map(|(_, failed)| failed);
     Ok(failed.take(usize::try_from(limit).unwrap_or_default()).collect())
@@ -408,5 +397,5 @@ pub fn of_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<V
             .select(RunItem::as_select())
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))
+    .map_err(attempting("read guarantees of a run"))
 }

@@ -5,9 +5,9 @@
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
-use super::rows_per_statement;
+use super::chunks;
 use super::tables::{worker, worker_stage};
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `worker`: a process.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -61,10 +61,8 @@ pub struct WorkerStage {
     pub waiting: String,
 }
 
-const COLUMNS: usize = 14;
-
 /// Writes a sign of life, with everything the process does; takes away processes that gave none since `gone_before`.
-pub fn beat(
+pub fn heartbeat(
     connection: &mut Connection,
     process: &Worker,
     stages: &[WorkerStage],
@@ -95,28 +93,26 @@ pub fn beat(
                 .set(worker::seen_at.eq(process.seen_at))
                 .execute(c)
         })
-        .map_err(writing("workers"))?;
+        .map_err(attempting("insert a worker"))?;
         match_connection!(connection, c => {
             diesel::delete(worker_stage::table.filter(worker_stage::worker_id.eq(&process.id))).execute(c)
         })
-        .map_err(writing("workers"))?;
-        for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-            match_connection!(connection, c => diesel::insert_into(worker_stage::table).values(rows).execute(c))
-                .map_err(writing("workers"))?;
-        }
+        .map_err(attempting("delete the stages of a worker"))?;
+        chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(worker_stage::table).values(rows).execute(c)))
+            .map_err(attempting("insert the stages of a worker"))?;
         match_connection!(connection, c => {
             diesel::delete(worker::table.filter(worker::seen_at.lt(micros(gone_before)))).execute(c)
         })
         .map(drop)
-        .map_err(writing("workers"))
+        .map_err(attempting("delete silent workers"))
     })
 }
 
 /// Takes a process away that has stopped.
-pub fn leave(connection: &mut Connection, id: &str) -> Result<(), DbError> {
+pub fn remove(connection: &mut Connection, id: &str) -> Result<(), DbError> {
     match_connection!(connection, c => diesel::delete(worker::table.filter(worker::id.eq(id))).execute(c))
         .map(drop)
-        .map_err(writing("workers"))
+        .map_err(attempting("delete a worker"))
 }
 
 /// Reads every process with what it does, the longest running first.
@@ -124,11 +120,11 @@ pub fn all(connection: &mut Connection) -> Result<Vec<(Worker, Vec<WorkerStage>)
     let workers: Vec<Worker> = match_connection!(connection, c => {
         worker::table.order((worker::started_at, worker::id)).select(Worker::as_select()).load(c)
     })
-    .map_err(reading("workers"))?;
+    .map_err(attempting("read workers"))?;
     let stages: Vec<WorkerStage> = match_connection!(connection, c => {
         worker_stage::table.order((worker_stage::stage, worker_stage::lane)).select(WorkerStage::as_select()).load(c)
     })
-    .map_err(reading("workers"))?;
+    .map_err(attempting("read workers"))?;
     Ok(workers
         .into_iter()
         .map(|worker| {

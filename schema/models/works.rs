@@ -42,9 +42,9 @@ use diesel::{
     Queryable, RunQueryDsl, Selectable, SelectableHelper,
 };
 
-use super::tables::{application, certificate, engagement, guarantee, works};
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::chunks;
+use super::tables::{application, engagement, guarantee, revision, works};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::messages::{BaseV1, MediumV1, ProductV1};
 
 /// A row of `engagement`: one product line of an accepted application.
@@ -75,8 +75,6 @@ pub struct Engagement {
     pub engaged_at: NaiveDateTime,
 }
 
-const COLUMNS: usize = 11;
-
 /// An open engagement, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engaged {
@@ -95,15 +93,13 @@ pub struct Engaged {
 /// To be called once in a transaction, first, with all works it is about.
 pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<_> = ids.iter().map(|id| works::id.eq(*id)).collect();
-        match_connection!(connection, c => {
-            // Changes nothing, but locks the row.
-            diesel::insert_into(works::table).values(rows).on_conflict(works::id).do_update().set(works::id.eq(works::id)).execute(c)
-        })
-        .map_err(writing("works"))?;
-    }
-    Ok(())
+    let rows: Vec<_> = ids.into_iter().map(|id| works::id.eq(id)).collect();
+    chunks::insert(&rows, |rows| match_connection!(connection, c => {
+        // Changes nothing, but locks the row.
+        diesel::insert_into(works::table).values(rows).on_conflict(works::id).do_update().set(works::id.eq(works::id)).execute(c)
+    }))
+    .map(drop)
+    .map_err(attempting("lock works"))
 }
 
 /// Reads the open engagements of works, oldest first; works without any are left out.
@@ -115,15 +111,14 @@ pub fn engaged(
     works_ids: &[&str],
 ) -> Result<HashMap<String, Vec<Engaged>>, DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let mut by_works: HashMap<String, Vec<Engaged>> = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<(Engagement, String, Option<String>, Option<NaiveDateTime>)> = match_connection!(connection, c => {
+    let rows: Vec<(Engagement, String, Option<String>, Option<NaiveDateTime>)> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
-            let first = certificate::guarantee_id.nullable().eq(guarantee::id.nullable()).and(certificate::revision.eq(0));
+            let first = revision::guarantee_id.nullable().eq(guarantee::id.nullable()).and(revision::place.eq(0));
             engagement::table
                 .inner_join(application::table)
                 .left_join(guarantee::table.on(same_line))
-                .left_join(certificate::table.on(first))
+                .left_join(revision::table.on(first))
                 .filter(engagement::works_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
                 .order((engagement::engaged_at, engagement::application_id, engagement::line))
@@ -131,19 +126,20 @@ pub fn engaged(
                     Engagement::as_select(),
                     application::source,
                     guarantee::number.nullable(),
-                    certificate::arrived_at.nullable(),
+                    revision::arrived_at.nullable(),
                 ))
                 .load(c)
         })
-        .map_err(reading("engagements"))?;
-        for (engagement, source, number, arrived_at) in rows {
-            by_works.entry(engagement.works_id.clone()).or_default().push(Engaged {
-                engagement,
-                source,
-                number,
-                arrived_at,
-            });
-        }
+    })
+    .map_err(attempting("read engagements"))?;
+    let mut by_works: HashMap<String, Vec<Engaged>> = HashMap::new();
+    for (engagement, source, number, arrived_at) in rows {
+        by_works.entry(engagement.works_id.clone()).or_default().push(Engaged {
+            engagement,
+            source,
+            number,
+            arrived_at,
+        });
     }
     Ok(by_works)
 }
@@ -154,11 +150,9 @@ pub fn engaged(
 pub fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
     let rows: Vec<_> =
         rows.iter().map(|row| Engagement { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c))
-            .map_err(writing("engagements"))?;
-    }
-    Ok(())
+    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c)))
+    .map(drop)
+    .map_err(attempting("insert engagements"))
 }
 
 /// Reads the open engagements of lines, `(application id, line)`.
@@ -168,19 +162,19 @@ pub fn of_lines(
 ) -> Result<Vec<Option<Engagement>>, DbError> {
     let ids: Vec<&str> =
         lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut found: HashMap<(String, i64), Engagement> = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<Engagement> = match_connection!(connection, c => {
+    let rows: Vec<Engagement> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             engagement::table
                 .filter(engagement::application_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
                 .select(Engagement::as_select())
                 .load(c)
         })
-        .map_err(reading("engagements"))?;
-        found.extend(rows.into_iter().map(|row| ((row.application_id.clone(), row.line), row)));
-    }
-    Ok(aligned(lines.iter().map(|(application, line)| ((*application).to_owned(), *line)), &found))
+    })
+    .map_err(attempting("read engagements"))?;
+    let by_line: HashMap<(&str, i64), &Engagement> =
+        rows.iter().map(|row| ((row.application_id.as_str(), row.line), row)).collect();
+    Ok(lines.iter().map(|line| by_line.get(line).copied().cloned()).collect())
 }
 
 /// Writes what open engagements are now that their guarantees are changed, under the [`lock`] of the works they were and are for.
@@ -202,7 +196,7 @@ pub fn re_engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(),
                 ))
                 .execute(c)
         })
-        .map_err(writing("engagements"))?;
+        .map_err(attempting("update engagements"))?;
     }
     Ok(())
 }
@@ -213,42 +207,27 @@ pub fn re_engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(),
 /// Takes the [`lock`] of their works itself, so that nobody judges by what is just ending: the rule of one lock per transaction
 /// counts for it too.
 pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize, DbError> {
-    let asked: HashSet<(&str, i64)> = lines.iter().copied().collect();
-    let ids: Vec<&str> =
-        lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
+    let distinct: HashSet<(&str, i64)> = lines.iter().copied().collect();
     let mut by_line: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
-    for (application, line) in &asked {
+    for (application, line) in &distinct {
         by_line.entry(*line).or_default().push(application);
     }
     connection.transaction(|connection| {
-        let mut touched: BTreeSet<String> = BTreeSet::new();
-        for ids in ids.chunks(MAX_BINDS) {
-            let rows: Vec<(String, i64, String)> = match_connection!(connection, c => {
-                engagement::table
-                    .filter(engagement::application_id.eq_any(ids))
-                    .filter(engagement::ended_at.is_null())
-                    .select((engagement::application_id, engagement::line, engagement::works_id))
-                    .load(c)
-            })
-            .map_err(reading("engagements"))?;
-            let meant = rows
-                .into_iter()
-                .filter(|(application, line, _)| asked.contains(&(application.as_str(), *line)));
-            touched.extend(meant.map(|(_, _, works)| works));
-        }
-        lock(connection, &touched.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let open = of_lines(connection, lines)?;
+        let works: Vec<&str> = open.iter().flatten().map(|row| row.works_id.as_str()).collect();
+        lock(connection, &works)?;
         let mut ended = 0;
         for (line, ids) in &by_line {
-            for ids in ids.chunks(MAX_BINDS - 2) {
+            ended += chunks::update(ids, |ids| {
                 let open = engagement::table
                     .filter(engagement::application_id.eq_any(ids))
                     .filter(engagement::line.eq(line))
                     .filter(engagement::ended_at.is_null());
-                ended += match_connection!(connection, c => {
+                match_connection!(connection, c => {
                     diesel::update(open).set(engagement::ended_at.eq(micros(at))).execute(c)
                 })
-                .map_err(writing("engagements"))?;
-            }
+            })
+            .map_err(attempting("end engagements"))?;
         }
         Ok(ended)
     })

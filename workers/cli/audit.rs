@@ -7,15 +7,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Failure, harmless_json,
+    Error, harmless_json,
     moment::{moment, shown, utc},
     print, print_json, printable,
-    selection::{Page, Place, filled},
+    selection::{DatabaseArgs, Page, filled},
     wording::cut,
 };
 use crate::{
     config::Config,
-    failures::{masked_path, masked_text},
+    dead_letters::{masked_path, masked_text},
 };
 
 /// Who changed what, when and why, the latest first
@@ -26,7 +26,7 @@ use crate::{
   hosho audit --action failed. --json")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     /// About this subject: a failed message, a replay, a stage, a mail; the first characters will do
     #[arg(long, value_name = "ID", value_parser = subject)]
     subject: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Args {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -66,8 +66,8 @@ fn subject(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
     let now = database.clock.now();
     let filter = Filter {
         subject: args.subject,

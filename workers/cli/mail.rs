@@ -3,24 +3,26 @@
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use clap::Subcommand;
-use hosho_schema::models::mail::{self, Filter, Listed, State};
+use hosho_schema::{
+    messages::DispatchV1,
+    models::mail::{self, Filter, Listed, State},
+};
 use serde::Serialize;
 
 use super::{
-    Failure,
-    embedded::Embedded,
+    Error,
     moment::{shown, utc},
     print, print_json, printable,
-    selection::{Database, Page, Place, Who, short},
+    selection::{AuditArgs, Database, DatabaseArgs, Page, short},
     shared, table,
 };
 use crate::{
     broker::{Broker, Lane, Outgoing, Publisher},
     config::Config,
-    failures,
-    stage::Item,
-    stages::dispatch,
+    dead_letters,
+    pipeline::stage::Item,
     telemetry::Traceparent,
+    worker::Embedded,
 };
 
 /// The ledger of mails: what is in doubt or was refused, and what is to become of it
@@ -32,7 +34,7 @@ use crate::{
   hosho mail resolve 31075-00002M --outcome resend --reason \"the relay's log has no trace of it\"")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
     #[command(subcommand)]
     command: Sub,
 }
@@ -75,7 +77,7 @@ struct ResolveArgs {
     #[arg(long, value_name = "OUTCOME", value_parser = ["accepted", "rejected", "resend"])]
     outcome: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -93,7 +95,7 @@ fn key(text: &str) -> Result<String, String> {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
@@ -130,8 +132,8 @@ impl Shown {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Sub::Unknown { all, page, json } => {
             let filter = Filter { states: vec![State::Unknown], given_up: !all };
@@ -151,7 +153,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
     }
 }
 
-async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Failure> {
+async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Error> {
     let mut mails = database.ask(move |db| mail::list(db, &filter, page.probing(), page.offset())).await?;
     let more = page.trimmed(&mut mails);
     if json {
@@ -198,18 +200,18 @@ async fn resolve(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let operation = args.who.operation(&database.clock, "mail.resolve")?;
     let key = args.mail.clone();
     let mut found = database.ask(move |db| mail::find(db, &key, 2)).await?;
     let listed = match (found.pop(), found.is_empty()) {
         (Some(listed), true) => listed,
         (None, _) => {
-            return Err(Failure::usage(format!("there is no mail {:?}", args.mail))
+            return Err(Error::invalid(format!("there is no mail {:?}", args.mail))
                 .hint("`hosho mail list` shows them"));
         }
         _ => {
-            return Err(Failure::usage(format!(
+            return Err(Error::invalid(format!(
                 "{:?} means several mails: give the beginning of an identifier",
                 args.mail
             )));
@@ -227,7 +229,7 @@ async fn resolve(
     let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending)
         && (before != to || to == State::Pending);
     if !allowed {
-        return Err(Failure::found(anyhow::anyhow!(
+        return Err(Error::conflict(anyhow::anyhow!(
             "the mail is {}: it cannot become {}",
             before.as_text(),
             args.outcome
@@ -255,7 +257,7 @@ async fn resolve(
     let way = if to == State::Pending { Some(Way::open(out, config).await?) } else { None };
     told.operation = Some(operation.id.clone());
     let id = listed.mail.id.clone();
-    let done = database.ask(move |db| failures::settle_mail(db, &operation, &id, before, to)).await;
+    let done = database.ask(move |db| dead_letters::settle_mail(db, &operation, &id, before, to)).await;
     let sent = match (&done, way) {
         (_, None) => Ok(()),
         (Ok(true), Some(way)) => way.send(request(&listed), config).await,
@@ -265,7 +267,7 @@ async fn resolve(
         }
     };
     if !done? {
-        return Err(Failure::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
+        return Err(Error::conflict(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
     }
     sent?;
     if args.json {
@@ -290,7 +292,7 @@ fn request(listed: &Listed) -> Outgoing {
         failed_id: None,
         replayed: false,
     };
-    dispatch::job(&item, &listed.guarantee_id, listed.revision)
+    item.successor(&DispatchV1 { guarantee: listed.guarantee_id.clone(), revision: listed.revision })
 }
 
 /// The way to the dispatch stage, opened before anything is changed.
@@ -302,24 +304,23 @@ enum Way {
 }
 
 impl Way {
-    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Error> {
         if let Some(out) = out {
             return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
         }
-        let queue = shared::queue(config)?.queue();
+        let queue = shared::queue(config)?.broker();
         match queue.publisher().await {
             Ok(publisher) => Ok(Self::Workers(queue, publisher)),
             Err(error) => {
                 queue.close().await;
-                Err(Failure::unavailable(error)
-                    .hint("nothing was changed: try again once the broker is there"))
+                Err(Error::unavailable(error).hint("nothing was changed: try again once the broker is there"))
             }
         }
     }
 
-    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Failure> {
+    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Error> {
         let unsent = |error| {
-            Failure::unavailable(error)
+            Error::unavailable(error)
                 .hint("the mail is pending: run the same command again once the broker is there")
         };
         match self {

@@ -2,11 +2,11 @@
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 
-use super::Failure;
+use super::Error;
 use crate::domain::wareki::TOKYO;
 
 /// Reads a moment: a day, a day with a time (both in Tokyo), or how long ago.
-pub(super) fn moment(option: &str, text: &str, now: NaiveDateTime) -> Result<NaiveDateTime, Failure> {
+pub(super) fn moment(option: &str, text: &str, now: NaiveDateTime) -> Result<NaiveDateTime, Error> {
     let tokyo =
         |local: NaiveDateTime| TOKYO.from_local_datetime(&local).single().map(|moment| moment.naive_utc());
     let day = |text: &str| {
@@ -19,7 +19,7 @@ pub(super) fn moment(option: &str, text: &str, now: NaiveDateTime) -> Result<Nai
     };
     let ago = |text: &str| span(text).and_then(|span| now.checked_sub_signed(span));
     day(text).or_else(|| with_time(text)).or_else(|| ago(text)).ok_or_else(|| {
-        Failure::usage(format!("{option}: {text:?} is no moment"))
+        Error::invalid(format!("{option}: {text:?} is no moment"))
             .hint("write 2026-12-01 or \"2026-12-01 09:00\" (Asia/Tokyo), or how long ago: 90m, 2h, 3d")
     })
 }

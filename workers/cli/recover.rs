@@ -6,17 +6,17 @@ use chrono::TimeDelta;
 use hosho_schema::models::audit;
 
 use super::{
-    Failure,
+    Error,
     moment::span,
     print, print_json,
-    selection::{Place, Who},
+    selection::{AuditArgs, DatabaseArgs},
     shared,
 };
 use crate::{
-    assembly::{self, Services},
-    batches::recover,
+    app::{self, App},
     broker::{BrokerError, Destination, Outgoing},
     config::Config,
+    jobs::recover,
 };
 
 /// Queue again what the database says was left between two stages
@@ -33,7 +33,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME")]
     older_than: Option<String>,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -48,40 +48,38 @@ struct Report {
     left_to_failed: usize,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let after = match &args.older_than {
         None => TimeDelta::seconds(
             i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX)),
         ),
         Some(text) => span(text).ok_or_else(|| {
-            Failure::usage(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
+            Error::invalid(format!("--older-than: {text:?} is no time")).hint("write 45s, 10m or 2h")
         })?,
     };
-    let database = Place::database(&config).await?;
+    let database = DatabaseArgs::database(&config).await?;
     let operation = args.who.operation(&database.clock, "recover")?;
     let queue = shared::queue(&config).map_err(|failure| {
         failure.hint(
             "`hosho process` takes up by itself what it left: run it again on the same --out; workers: set HOSHO__BROKER__URL=amqp://…",
         )
     })?;
-    let (_, stop) = tokio::sync::watch::channel(false);
-    let services = Arc::new(Services::open(&config, stop)?);
+    let services = Arc::new(App::open(&config, tokio_util::sync::CancellationToken::new())?);
     let from = Arc::clone(&services);
     let found =
-        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Failure::internal)?;
+        tokio::task::spawn_blocking(move || recover::all(&from, after)).await.map_err(Error::unavailable)?;
     let (messages, left_to_failed) =
-        found.map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
+        found.map_err(|fault| Error::unavailable(anyhow::anyhow!(fault.to_string())))?;
     let report = Report { queued: by_stage(&messages), left_to_failed };
     if !args.who.dry_run && !messages.is_empty() {
-        let summary = serde_json::to_string(&report).map_err(Failure::internal)?;
+        let summary = serde_json::to_string(&report).map_err(Error::unavailable)?;
         database
             .ask(move |db| audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))]))
             .await?;
         let published = publish(&queue, messages).await;
-        queue.queue().close().await;
-        published.map_err(|error| {
-            Failure::unavailable(error).hint("what was queued does no harm; run it again")
-        })?;
+        queue.broker().close().await;
+        published
+            .map_err(|error| Error::unavailable(error).hint("what was queued does no harm; run it again"))?;
     }
     if args.json {
         print_json(&report)?;
@@ -108,8 +106,8 @@ fn by_stage(messages: &[Outgoing]) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-async fn publish(queue: &assembly::Queue, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
-    let mut publisher = queue.queue().publisher().await?;
+async fn publish(queue: &app::BrokerClient, messages: Vec<Outgoing>) -> Result<(), BrokerError> {
+    let mut publisher = queue.broker().publisher().await?;
     for chunk in messages.chunks(CHUNK) {
         publisher.publish(chunk.to_vec()).await?;
     }

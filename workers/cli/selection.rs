@@ -10,40 +10,34 @@ use hosho_schema::{
     },
 };
 
-use super::{Failure, existing, moment::moment, remark};
-use crate::{
-    assembly,
-    clock::Clock,
-    config::Config,
-    failures::{self, Operation},
-    stages,
-};
+use super::{Error, existing, moment::moment, remark};
+use crate::{app, audit::Operation, clock::Clock, config::Config, dead_letters, stages};
 
 /// Where the failed messages are.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Place {
+pub(super) struct DatabaseArgs {
     /// Folder of `hosho process` to look into, instead of the configured database
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(super) out: Option<PathBuf>,
 }
 
-impl Place {
+impl DatabaseArgs {
     /// The settings it stands for.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(out) = &self.out else { return Ok(Vec::new()) };
         super::database_of(out)?;
         super::process::embedded(out, false)
     }
 
     /// Opens the database, which must be there and up to date.
-    pub(super) async fn database(config: &Config) -> Result<Database, Failure> {
+    pub(super) async fn database(config: &Config) -> Result<Database, Error> {
         existing(config)?;
-        let database = Database { pool: assembly::pool(config)?, clock: Clock::system() };
+        let database = Database { pool: app::pool(config)?, clock: Clock::system() };
         let pending = database.ask(hosho_schema::db::pending).await?;
         match pending.first() {
             None => Ok(database),
             Some(first) => {
-                Err(assembly::AssemblyError::Unmigrated { count: pending.len(), first: first.clone() }.into())
+                Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into())
             }
         }
     }
@@ -58,13 +52,13 @@ pub(super) struct Database {
 
 impl Database {
     /// Works on the tables, on a thread that may block.
-    pub(super) async fn ask<T: Send + 'static, E: Into<Failure> + From<DbError> + Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static, E: Into<Error> + From<DbError> + Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Error> {
         let pool = self.pool.clone();
         let done =
-            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(Failure::internal)?;
+            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(Error::unavailable)?;
         done.map_err(Into::into)
     }
 }
@@ -130,9 +124,9 @@ impl Selection {
     }
 
     /// Refuses a selection of everything: that is nobody's wish.
-    pub(super) fn require(&self) -> Result<(), Failure> {
+    pub(super) fn require(&self) -> Result<(), Error> {
         if self.is_empty() {
-            return Err(Failure::usage("nothing was selected")
+            return Err(Error::invalid("nothing was selected")
                 .hint("give identifiers, --group, --stage, --code, --since, --until, --text or --run"));
         }
         Ok(())
@@ -150,7 +144,7 @@ impl Selection {
     }
 
     /// The filter it means, with every beginning completed.
-    pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Failure> {
+    pub(super) async fn filter(&self, database: &Database, states: &[State]) -> Result<Filter, Error> {
         let now = database.clock.now();
         let (ids, groups, run): (_, _, Vec<String>) =
             (self.ids.clone(), self.group.clone(), self.run.iter().cloned().collect());
@@ -161,7 +155,7 @@ impl Selection {
                 let ids = complete(db, &ids, "failed message", failed_message::by_prefix)?;
                 let groups = complete(db, &groups, "group", failed_message::groups_by_prefix)?;
                 let run = complete(db, &run, "run", job_run::by_prefix)?.pop();
-                Ok::<_, Failure>((ids, groups, run, unknown))
+                Ok::<_, Error>((ids, groups, run, unknown))
             })
             .await?;
         for what in unknown {
@@ -194,7 +188,7 @@ fn unknown(db: &mut Connection, stages: &[String], codes: &[String]) -> Result<V
             unknown.push(format!("there is no stage {stage:?}: {}", stages::NAMES.join(", ")));
         }
     }
-    for code in codes.iter().filter(|code| failures::advice(code).is_none()) {
+    for code in codes.iter().filter(|code| dead_letters::advice(code).is_none()) {
         if failed_message::counts(db, &Filter { codes: vec![code.clone()], ..Filter::default() })?.is_empty()
         {
             unknown
@@ -205,7 +199,7 @@ fn unknown(db: &mut Connection, stages: &[String], codes: &[String]) -> Result<V
 }
 
 /// What is told where nothing was found: with conditions, that is no good news.
-pub(super) async fn nothing(database: &Database, narrowed: bool) -> Result<String, Failure> {
+pub(super) async fn nothing(database: &Database, narrowed: bool) -> Result<String, Error> {
     if !narrowed {
         return Ok("Nothing: no message waits for anybody.".to_owned());
     }
@@ -220,7 +214,7 @@ fn complete(
     beginnings: &[String],
     what: &str,
     find: fn(&mut Connection, &str) -> Result<Vec<String>, DbError>,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, Error> {
     let one = |beginning: &String| match find(db, beginning)?.as_slice() {
         [id] => Ok(id.clone()),
         [] => {
@@ -229,27 +223,27 @@ fn complete(
                 "replay" => "`hosho replay list` shows them",
                 _ => "`hosho failed list` and `hosho failed groups` show them",
             };
-            Err(Failure::usage(format!("there is no {what} {beginning:?}")).hint(hint))
+            Err(Error::invalid(format!("there is no {what} {beginning:?}")).hint(hint))
         }
         _ => {
-            Err(Failure::usage(format!("{beginning:?} is the beginning of several: give more of the {what}")))
+            Err(Error::invalid(format!("{beginning:?} is the beginning of several: give more of the {what}")))
         }
     };
     beginnings.iter().map(one).collect()
 }
 
 /// Completes the beginning of a run's identifier.
-pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, Failure> {
+pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, Error> {
     single(database, beginning, "run", job_run::by_prefix).await
 }
 
 /// Completes the beginning of a replay's identifier.
-pub(super) async fn complete_replay(database: &Database, beginning: &str) -> Result<String, Failure> {
+pub(super) async fn complete_replay(database: &Database, beginning: &str) -> Result<String, Error> {
     single(database, beginning, "replay", replay::by_prefix).await
 }
 
 /// Completes the beginning of a failed message's identifier.
-pub(super) async fn complete_one(database: &Database, beginning: &str) -> Result<String, Failure> {
+pub(super) async fn complete_one(database: &Database, beginning: &str) -> Result<String, Error> {
     single(database, beginning, "failed message", failed_message::by_prefix).await
 }
 
@@ -258,10 +252,10 @@ async fn single(
     beginning: &str,
     what: &'static str,
     find: fn(&mut Connection, &str) -> Result<Vec<String>, DbError>,
-) -> Result<String, Failure> {
+) -> Result<String, Error> {
     let beginnings = vec![beginning.to_owned()];
     let mut ids = database.ask(move |db| complete(db, &beginnings, what, find)).await?;
-    ids.pop().ok_or_else(|| Failure::usage("an identifier is missing"))
+    ids.pop().ok_or_else(|| Error::invalid("an identifier is missing"))
 }
 
 /// Which page of a long list.
@@ -313,7 +307,7 @@ impl Page {
 
 /// Who changes something, and why.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Who {
+pub(super) struct AuditArgs {
     /// Why; kept in the audit
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -325,33 +319,33 @@ pub(super) struct Who {
     pub(super) dry_run: bool,
 }
 
-impl Who {
+impl AuditArgs {
     /// The operation this is; a reason must be given.
-    pub(super) fn operation(&self, clock: &Clock, action: &'static str) -> Result<Operation, Failure> {
+    pub(super) fn operation(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
         let reason = self.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
         match reason {
             Some(reason) => Ok(Operation::new(clock, action, &self.name(), reason)),
             // What changes nothing needs no reason.
             None if self.dry_run => Ok(Operation::new(clock, action, &self.name(), "")),
             None => {
-                Err(Failure::usage("--reason is missing")
+                Err(Error::invalid("--reason is missing")
                     .hint("say in a few words why; it is kept in the audit"))
             }
         }
     }
 
     /// The operation this is; a reason must be given even for a dry run: something is shown, or done, all the same.
-    pub(super) fn certainly(&self, clock: &Clock, action: &'static str) -> Result<Operation, Failure> {
+    pub(super) fn certainly(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
         Self { dry_run: false, ..self.clone() }.operation(clock, action)
     }
 
-    /// As [`Who::operation`], with a reason where none is given.
+    /// As [`AuditArgs::operation`], with a reason where none is given.
     pub(super) fn operation_or(
         &self,
         clock: &Clock,
         action: &'static str,
         reason: &str,
-    ) -> Result<Operation, Failure> {
+    ) -> Result<Operation, Error> {
         Self { reason: self.reason.clone().or_else(|| Some(reason.to_owned())), ..self.clone() }
             .operation(clock, action)
     }

@@ -15,21 +15,21 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{
-    Failure,
+    Error,
     moment::{local, utc},
     print, print_json, printable,
-    selection::{Database, Place, Who},
+    selection::{AuditArgs, Database, DatabaseArgs},
     shared, table,
     wording::counted,
 };
 use crate::{
-    assembly,
-    batches::recover,
-    broker::{Depth, Rung},
+    app,
+    broker::{Depth, RetryDelay},
     config::Config,
-    failures,
-    pulse::{GONE_AFTER, Waiting},
-    stage::chain,
+    dead_letters,
+    fault::chain,
+    jobs::recover,
+    pipeline::heartbeat::{GONE_AFTER, Waiting},
     stages::NAMES,
 };
 
@@ -63,11 +63,11 @@ struct SetArgs {
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     stage: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
         Some(Sub::Pause(wanted)) => steer(wanted, &database, true, args.json).await,
         Some(Sub::Resume(wanted)) => steer(wanted, &database, false, args.json).await,
@@ -85,7 +85,7 @@ struct Set {
     operation: Option<String>,
 }
 
-async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Failure> {
+async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Error> {
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
     let operation = wanted.who.operation(&database.clock, action)?;
     let (stage, id) = (wanted.stage.clone(), operation.id.clone());
@@ -97,7 +97,7 @@ async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -
                     stage_control::all(db)?.iter().any(|control| control.stage == stage && control.paused);
                 return Ok(is_paused != paused);
             }
-            failures::set_stage(db, &operation, &stage, paused)
+            dead_letters::set_stage(db, &operation, &stage, paused)
         })
         .await?;
     if json {
@@ -197,15 +197,15 @@ struct Told {
 /// Pieces of unfinished work looked at, the oldest, to find out since when each stage has had work.
 const UNFINISHED: i64 = 5_000;
 
-async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Failure> {
+async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
     let told = database.ask(move |db| tell_from(db, now)).await?;
-    let queue = assembly::broker(config)?;
+    let queue = app::broker_client(config, NAMES)?;
     let depths = if queue.in_process() {
         Err(shared::IN_PROCESS.to_owned())
     } else {
-        let depths = queue.queue().depths().await.map_err(|error| chain(&error));
-        queue.queue().close().await;
+        let depths = queue.broker().depths().await.map_err(|error| chain(&error));
+        queue.broker().close().await;
         depths
     };
     let report = report(&told, &depths, &config.broker.prefix, now);
@@ -289,7 +289,7 @@ fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: N
     });
     Report {
         stages: stages.collect(),
-        waiting: Rung::ALL
+        waiting: RetryDelay::ALL
             .iter()
             .filter_map(|rung| Some((rung.name(), ready(&format!("wait.{}", rung.name()))?)))
             .collect(),

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_price_alone_re_issues_nothing() {
-        let before = crate::domain::certificate::tests::sample();
+        let before = crate::certificate::tests::sample();
         assert_eq!(effect(&before, &before), Effect::NoReissue);
         let mut after = before.clone();
         after.works.contract_price = Yen(before.works.contract_price.0 + 1);

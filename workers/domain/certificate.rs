@@ -64,45 +64,44 @@ pub fn content(
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use hosho_schema::messages::{ApplicationV1, decode};
+    use hosho_schema::money::Yen;
+    use serde_json::json;
 
     use super::*;
-    use crate::domain::{
-        application::{Facts, judge},
-        issuer::{Branches, Sureties},
-        obligee::Registry,
-    };
+    use crate::cases::{base, branches, day, registry, today, verdict, with};
 
+    /// One fiscal year of a contract of several.
     fn application() -> snapshots::Application {
-        let (obligees, branches) = (Registry::load(None).unwrap(), Branches::load(None).unwrap());
-        let facts = Facts {
-            obligees: &obligees,
-            branches: &branches,
-            received_on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
-            unprintable: &|_| Vec::new(),
-            mail_address: &|text| Some(text.to_owned()),
-        };
-        let line = include_str!("../../examples/applications.jsonl").lines().nth(4).unwrap();
-        judge(&decode::<ApplicationV1>(line.as_bytes()).unwrap(), &facts).verdict().0.unwrap()
+        let changes = [
+            ("/works/term/to", json!("2028-03-31")),
+            ("/works/fiscal_year", json!(2026)),
+            ("/products/0/this_year_base", json!(10_000_000)),
+        ];
+        verdict(&with(base(), &changes), today()).unwrap()
     }
 
     fn drawn_up(application: &snapshots::Application, line: usize) -> Result<Certificate, NoSuchLine> {
-        let (obligees, branches, sureties) =
-            (Registry::load(None).unwrap(), Branches::load(None).unwrap(), Sureties::load(None).unwrap());
-        let issued_on = NaiveDate::from_ymd_opt(2026, 11, 20).unwrap();
-        let number = GuaranteeNumber::build("35", 75, 1, 'M').unwrap();
+        let (obligees, branches) = (registry(), branches());
+        let number = GuaranteeNumber::build("31", 75, 1, 'M').unwrap();
+        let surety = snapshots::Surety {
+            name: "やまなみ建設保証株式会社".to_owned(),
+            address: "東京都".to_owned(),
+            president: "代表取締役社長 山並 一".to_owned(),
+            terms_version: "令和8年4月版".to_owned(),
+            seal: Some("0".repeat(64)),
+        };
         let issuance = Issuance {
             number: &number,
             revision: 0,
-            issued_on,
-            surety: &sureties.on(issued_on).unwrap().surety,
+            issued_on: today(),
+            surety: &surety,
             branch: branches.get(&application.branch).unwrap(),
             obligee: obligees.get(&application.obligee).unwrap(),
         };
         content(application, line, &issuance)
     }
 
-    /// A certificate 新規 for one year of a multi-year contract.
+    /// The certificate 新規 of [`application`].
     pub(crate) fn sample() -> Certificate {
         drawn_up(&application(), 0).unwrap()
     }
@@ -110,13 +109,13 @@ pub(crate) mod tests {
     #[test]
     fn a_certificate_holds_all_it_says() {
         let (application, certificate) = (application(), sample());
-        assert_eq!(certificate.number, "35075-00001M");
-        assert_eq!(certificate.expires_on, NaiveDate::from_ymd_opt(2027, 3, 31).unwrap());
-        assert_eq!(certificate.amount, crate::domain::money::Yen(48_000_000));
-        assert_eq!(certificate.obligee.submission.mail_address.as_deref(), Some("keiyaku@kwsa.or.jp"));
+        assert_eq!(certificate.number, "31075-00001M");
+        assert_eq!(certificate.expires_on, day(2027, 3, 31));
+        assert_eq!(certificate.amount, Yen(4_000_000));
+        assert_eq!(certificate.obligee.submission.mail_address.as_deref(), Some("keiyaku@example.jp"));
         assert_eq!(certificate.surety.terms_version, "令和8年4月版");
         assert_eq!(certificate.bank, application.products[0].bank);
-        assert_eq!(certificate.this_year_base, Some(crate::domain::money::Yen(120_000_000)));
+        assert_eq!(certificate.this_year_base, Some(Yen(10_000_000)));
         assert_eq!(drawn_up(&application, 1).unwrap_err(), NoSuchLine { line: 1, lines: 1 });
     }
 

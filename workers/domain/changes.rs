@@ -7,12 +7,12 @@
 //! - A correction is compared with its target, contract price included: a wrong price on a certificate is a mistake that shows.
 //! - Only the system that asked for a guarantee may change it: nobody else is told its number.
 //!
-//! Pure: who holds the guarantee locked meanwhile is the business of [`crate::changes`].
+//! Pure: who holds the guarantee locked meanwhile is the business of `hosho::stages::amend::decide`.
 
 use chrono::NaiveDate;
 use hosho_schema::{
     messages::{ChangeEffectV1, ForeseenV1},
-    models::certificate::{Certificate as Row, Kind},
+    models::revision::{Kind, Revision},
     snapshots::{self, Application, Cancellation, Certificate, Change, Reversal},
 };
 
@@ -109,7 +109,7 @@ pub fn version(asked: i64, waiting: &[i64], settled: &[i64]) -> Option<Violation
 }
 
 /// How a revision is called: 新規, 変更－n, 変更－n（訂正）, 変更－nの取消 or 解約.
-pub fn name(row: &Row) -> String {
+pub fn name(row: &Revision) -> String {
     let number = |content: &str| {
         snapshots::read::<Certificate>(content).map_or(row.revision, |content| content.revision)
     };
@@ -139,7 +139,7 @@ pub struct Shown {
 
 impl Life {
     /// Reads the revisions of one guarantee, in the order of the chain.
-    pub fn read(rows: &[Row]) -> Result<Self, LifeError> {
+    pub fn read(rows: &[Revision]) -> Result<Self, LifeError> {
         let mut made = Vec::with_capacity(rows.len());
         for (place, row) in rows.iter().enumerate() {
             let unreadable = |source| LifeError::Unreadable { revision: row.revision, source };
@@ -335,13 +335,13 @@ fn visible(shown: &[Shown], number: i64) -> Result<i64, Violation> {
 pub(crate) mod tests {
     use hosho_schema::{
         messages::CancellationCauseV1,
-        models::certificate::chained_sha256,
+        models::revision::chained_sha256,
         money::Yen,
         snapshots::{Contact, Principal, ProductLine},
     };
 
     use super::*;
-    use crate::domain::certificate::tests::sample;
+    use crate::certificate::tests::sample;
 
     fn day(day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(2026, 12, day).unwrap()
@@ -394,8 +394,8 @@ pub(crate) mod tests {
         Life::read(&[row(0, Kind::New, None, snapshots::canonical(&sample()))]).unwrap()
     }
 
-    fn row(revision: i64, kind: Kind, target: Option<i64>, content: String) -> Row {
-        Row {
+    fn row(revision: i64, kind: Kind, target: Option<i64>, content: String) -> Revision {
+        Revision {
             id: revision.to_string(),
             guarantee_id: "g".to_owned(),
             revision,

@@ -13,7 +13,7 @@
 //! - Every broken rule is told with the others at once, also where the application is rejected for its own sake.
 //! - A 保証契約番号 is told to the system that asked for the guarantee, and to no other.
 //!
-//! Pure: who holds the row of the works locked meanwhile is the business of [`crate::decisions`].
+//! Pure: who holds the row of the works locked meanwhile is the business of `hosho::stages::validate::decide`.
 
 use std::fmt::Write as _;
 
@@ -89,7 +89,7 @@ impl Engaged {
 }
 
 /// Names works: the same text for the same works, and for no others but of another 工事番号.
-pub(super) fn key(obligee: &str, works: &Works, principal: &Principal) -> String {
+fn key(obligee: &str, works: &Works, principal: &Principal) -> String {
     let contractor = principal.joint_venture.as_ref().unwrap_or(&principal.company.name);
     let mut key = format!("{obligee}:{}", wareki::fiscal_year(works.from));
     for part in [text::comparison(&works.name), text::company(contractor)] {
@@ -100,7 +100,7 @@ pub(super) fn key(obligee: &str, works: &Works, principal: &Principal) -> String
 }
 
 /// What the lines of an application engage, each with its index in the message.
-pub(super) fn engagements(application: &Application) -> impl Iterator<Item = Engagement> + '_ {
+fn engagements(application: &Application) -> impl Iterator<Item = Engagement> + '_ {
     application.products.iter().enumerate().map(|(line, asked)| engagement(&application.works, line, asked))
 }
 

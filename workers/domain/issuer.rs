@@ -1,7 +1,7 @@
 //! 保証会社 and 取扱箇所: who issues.
 //!
 //! The surety is dated: a new president or a new version of the 約款 is a new entry with its first day, and certificates
-//! drawn up before that day keep the old one (each holds its own snapshot). The files are read by `crate::surety`.
+//! drawn up before that day keep the old one (each holds its own snapshot). The files are read by `hosho::reference::surety`.
 
 use std::collections::BTreeMap;
 

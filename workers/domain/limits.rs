@@ -2,7 +2,7 @@
 //!
 //! A [`Timeline`] is a contiguous row of periods: which one holds is decided by one date of the works, so a contract keeps for life the
 //! limits of its day, whatever the obligee decides later. The national defaults are a timeline too; reading both files and laying an
-//! obligee's values over the defaults is `crate::obligees`, so that a rule meets whole [`Limits`] and never a gap.
+//! obligee's values over the defaults is `hosho::reference::obligees`, so that a rule meets whole [`Limits`] and never a gap.
 
 pub mod figures;
 

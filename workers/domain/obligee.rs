@@ -1,7 +1,7 @@
 //! 発注者: where, for what and since when an obligee takes electronic guarantees, and how it wants the notice.
 //!
 //! An obligee is data. What differs between obligees (rule 1: the day, and the date that is compared with it; rules 8 to 10: its
-//! limits; the mailbox; the subject) is a value of these types, never a branch in code. The files are read by `crate::obligees`.
+//! limits; the mailbox; the subject) is a value of these types, never a branch in code. The files are read by `hosho::reference::obligees`.
 
 use std::collections::BTreeMap;
 
@@ -348,7 +348,7 @@ pub struct SubmissionRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{limits::usual, money::Yen};
+    use crate::{limits::usual, money::Yen};
 
     fn day(year: i32, month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(year, month, day).unwrap()

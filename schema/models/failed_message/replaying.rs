@@ -6,7 +6,8 @@ use diesel::sql_types::{BigInt, Bool, Nullable};
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::{FREE, FailedMessage, State, overtaken, texts};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::models::chunks;
 use crate::models::tables::failed_message;
 
 /// The outcomes of a message of a replay.
@@ -21,8 +22,8 @@ pub(in crate::models) fn freeze(
     replay_id: &str,
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
-    for ids in ids.chunks(MAX_BINDS - 16) {
-        let frozen = match_connection!(connection, c => {
+    let frozen = chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
                 .filter(sql::<Bool>(FREE))
                 .set((
@@ -35,12 +36,9 @@ pub(in crate::models) fn freeze(
                 ))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
-        if frozen < ids.len() {
-            return Err(overtaken());
-        }
-    }
-    Ok(())
+    })
+    .map_err(attempting("select failed messages for a replay"))?;
+    if frozen < ids.len() { Err(overtaken()) } else { Ok(()) }
 }
 
 /// The next messages a replay has not sent, the earliest failure first.
@@ -59,7 +57,7 @@ pub fn unsent(
             .select(FailedMessage::as_select())
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// Writes down that a replay has sent messages. What it does not hold any more is left alone.
@@ -69,7 +67,7 @@ pub fn mark_sent(
     ids: &[&str],
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
-    for ids in ids.chunks(MAX_BINDS - 8) {
+    chunks::update(&ids, |ids| {
         match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
                 .filter(failed_message::replay_id.eq(replay_id))
@@ -77,8 +75,8 @@ pub fn mark_sent(
                 .set(failed_message::sent_at.eq(micros(now)))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
-    }
+    })
+    .map_err(attempting("mark replayed messages as sent"))?;
     Ok(())
 }
 
@@ -95,7 +93,7 @@ pub fn mark_lost(
             .set(failed_message::sent_at.eq(None::<NaiveDateTime>))
             .execute(c)
     })
-    .map_err(writing("failed messages"))
+    .map_err(attempting("mark replayed messages as lost"))
 }
 
 /// Gives messages that a replay holds, and that were settled, their place in the order of settling. Ties are of one transaction, or of
@@ -103,7 +101,7 @@ pub fn mark_lost(
 pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
     const NEXT: &str = "(select coalesce(max(other.settled_seq), 0) + 1 from failed_message as other \
         where other.replay_id = failed_message.replay_id)";
-    for ids in ids.chunks(MAX_BINDS - 8) {
+    chunks::update(&ids, |ids| {
         match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
                 .filter(failed_message::replay_id.is_not_null())
@@ -111,8 +109,8 @@ pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), Db
                 .set(failed_message::settled_seq.eq(sql::<Nullable<BigInt>>(NEXT)))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
-    }
+    })
+    .map_err(attempting("settle replayed messages"))?;
     Ok(())
 }
 
@@ -128,7 +126,7 @@ pub(in crate::models) fn release(
             .set((failed_message::state.eq(State::Failed), failed_message::changed_at.eq(micros(now))))
             .execute(c)
     })
-    .map_err(writing("failed messages"))
+    .map_err(attempting("release replayed messages"))
 }
 
 /// How far a replay has come, in messages.
@@ -155,7 +153,7 @@ pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress
             .select((failed_message::state, count_star(), sql::<BigInt>("count(*) filter (where sent_at is null)")))
             .load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     let mut progress = Progress::default();
     for (state, count, unsent) in rows {
         match state {
@@ -186,7 +184,7 @@ pub fn last_settled(
             .select((failed_message::state, failed_message::fingerprint))
             .load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     Ok(rows
         .into_iter()
         .map(|(state, fingerprint)| (state == State::FailedAgain).then_some(fingerprint))

@@ -11,8 +11,9 @@ use diesel::{
 };
 
 use super::{FREE, FailedMessage, State, texts};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::beginning_with;
+use crate::models::chunks;
 use crate::models::tables::{failed_message, run_item};
 
 /// Which failed messages are meant; an empty list or `None` leaves a condition out.
@@ -154,7 +155,7 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
             .into_boxed::<B>();
         narrowed!(query, filter).load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     let mut groups: BTreeMap<(String, String, String), Group> = BTreeMap::new();
     for (fingerprint, stage, code, state, count, first, last, text, sample) in rows {
         let (Some(first), Some(last), Some(text), Some(sample)) = (first, last, text, sample) else {
@@ -192,7 +193,7 @@ pub fn counts(
             .into_boxed::<B>();
         narrowed!(query, filter).load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     Ok(rows.into_iter().map(|(stage, state, count)| ((stage, state), count)).collect())
 }
 
@@ -210,7 +211,7 @@ pub fn list(
             .offset(offset)
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// The identifiers and states of everything a filter finds, the earliest failure first.
@@ -220,7 +221,7 @@ pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(Strin
             .order((failed_message::first_failed_at, failed_message::id))
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// A message that failed, and what it was about.
@@ -245,7 +246,7 @@ pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> R
             .select((failed_message::id, failed_message::last_failed_at, failed_message::payload))
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
@@ -258,7 +259,7 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
             .select(failed_message::id)
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// The fingerprints that begin with `prefix`, at most two.
@@ -272,35 +273,29 @@ pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec
             .distinct()
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// Of these identifiers, those in whose place an edited message stands.
 pub fn superseded(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
-    let mut found = HashSet::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<String> = match_connection!(connection, c => {
+    let rows: Vec<String> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             failed_message::table
                 .filter(failed_message::id.eq_any(ids))
                 .filter(failed_message::superseded_by.is_not_null())
                 .select(failed_message::id)
                 .load(c)
         })
-        .map_err(reading("failed messages"))?;
-        found.extend(rows);
-    }
-    Ok(found)
+    })
+    .map_err(attempting("read failed messages"))?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The states of these identifiers, where they are known.
 pub fn states(connection: &mut Connection, ids: &[&str]) -> Result<BTreeMap<String, State>, DbError> {
-    let mut found = BTreeMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<(String, State)> = match_connection!(connection, c => {
+    let rows: Vec<(String, State)> = chunks::load(ids, |ids| match_connection!(connection, c => {
             failed_message::table.filter(failed_message::id.eq_any(ids)).select((failed_message::id, failed_message::state)).load(c)
-        })
-        .map_err(reading("failed messages"))?;
-        found.extend(rows);
-    }
-    Ok(found)
+        }))
+.map_err(attempting("read failed messages"))?;
+    Ok(rows.into_iter().collect())
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::NaiveDateTime;
 use hosho::{
+    documents::{catalog, templates::TEMPLATES},
     pdf::{Attachment, Info},
-    proofs,
-    templates::TEMPLATES,
 };
 use hosho_pdfa::assert_clean;
 
@@ -32,7 +31,7 @@ fn info(is_carrier: bool) -> Info {
 #[test]
 fn every_template_with_every_sample_is_clean() {
     let mut checked = BTreeSet::new();
-    for (family, template) in proofs::documents() {
+    for (family, template) in catalog::documents() {
         for (sample, markup) in family.rendered(press().templates(), template) {
             let name = format!("{template} with {sample}");
             let about = info(template.starts_with("certificate/"));

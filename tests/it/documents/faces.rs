@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use hosho::{assembly, config::Config, pdf::FontPaths};
+use hosho::{app, config::Config, pdf::FontPaths};
 
 #[test]
 fn faces_of_all_kinds_draw_every_template() {
@@ -24,7 +24,7 @@ fn faces_of_all_kinds_draw_every_template() {
             continue;
         }
         let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
-        let press = assembly::proved_press(&Config::load(None, &settings).unwrap()).unwrap();
+        let press = app::proved_press(&Config::load(None, &settings).unwrap()).unwrap();
         let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
         assert_eq!(press.fonts().missing(text), Vec::<char>::new(), "{mincho}");
     }

@@ -50,7 +50,7 @@ fn drawn(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
             assert_clean(name, &bytes);
             Ok(bytes)
         }
-        Err(error) => Err(hosho::stage::chain(&error)),
+        Err(error) => Err(hosho::fault::chain(&error)),
     });
     judged.into()
 }

@@ -17,9 +17,8 @@ use std::{
 
 use chrono::{NaiveDate, NaiveDateTime};
 use hosho::{
-    papers::Press,
+    documents::{renderer::DocumentRenderer, templates::Templates},
     pdf::{FontPaths, Fonts, Pictures},
-    templates::Templates,
 };
 use hosho_schema::snapshots::Certificate;
 
@@ -32,14 +31,14 @@ const REGISTRY: &str = "https://registry.example.jp/certificates";
 const KEY: &str = "Hk7mPq3RwXy9";
 
 /// Templates, fonts, and what documents share, prepared once.
-fn press() -> &'static Press {
-    static PRESS: LazyLock<Press> = LazyLock::new(new_press);
+fn press() -> &'static DocumentRenderer {
+    static PRESS: LazyLock<DocumentRenderer> = LazyLock::new(new_press);
     &PRESS
 }
 
-fn new_press() -> Press {
+fn new_press() -> DocumentRenderer {
     let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
-    Press::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
+    DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
 }
 
 /// The date in documents.

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use super::{Answer, Desk, applications, files_below};
+use super::{Answer, CliEnv, applications, files_below};
 
-fn count(desk: &Desk, folder: &str, end: &str) -> usize {
+fn count(desk: &CliEnv, folder: &str, end: &str) -> usize {
     files_below(&desk.path(folder)).iter().filter(|path| path.to_string_lossy().ends_with(end)).count()
 }
 
@@ -16,7 +16,7 @@ fn json(answer: &Answer) -> Value {
 
 #[test]
 fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let whole = applications()[5].to_string();
     let file = desk.file("half.jsonl", format!("{}\n{}\n", applications()[1], &whole[..40]));
     let (code, report) = desk.report(&file);

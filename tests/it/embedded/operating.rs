@@ -8,30 +8,30 @@ use hosho_schema::{
 };
 use serde_json::Value;
 
-use super::{Answer, Desk, answer, applications};
+use super::{Answer, CliEnv, answer, applications};
 use crate::harness::process::{at_exit, run};
 
 const WHY: &[&str] = &["--reason", "a test", "--actor", "hanako"];
 
 /// A desk with one application done and its mail sent, and three failed messages: two that are cut off, and one of the wrong shape,
 /// the last.
-fn troubled() -> (Desk, Vec<String>) {
-    static MADE: OnceLock<(Desk, Vec<String>)> = OnceLock::new();
+fn troubled() -> (CliEnv, Vec<String>) {
+    static MADE: OnceLock<(CliEnv, Vec<String>)> = OnceLock::new();
     let (made, ids) = MADE.get_or_init(|| {
-        let desk = Desk::new();
+        let desk = CliEnv::new();
         let folder = desk.folder.clone();
-        at_exit(move || drop(Desk { folder }));
+        at_exit(move || drop(CliEnv { folder }));
         let ids = make_trouble(&desk);
         (desk, ids)
     });
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let mut copy = Command::new("cp");
     copy.arg("-r").arg(made.path("out")).arg(&desk.folder);
     assert!(run(copy).status.success());
     (desk, ids.clone())
 }
 
-fn make_trouble(desk: &Desk) -> Vec<String> {
+fn make_trouble(desk: &CliEnv) -> Vec<String> {
     let applications = applications();
     let whole = applications[5].to_string();
     let mailed = applications
@@ -55,7 +55,7 @@ fn make_trouble(desk: &Desk) -> Vec<String> {
     ids
 }
 
-impl Desk {
+impl CliEnv {
     /// Runs a command on the folder.
     fn on_out(&self, arguments: &[&str]) -> Answer {
         self.run([arguments, &["--out", "out"]].concat())

@@ -50,7 +50,6 @@ const FRAME_END: u8 = 0xCE;
 /// Class 60, method 60: `basic.deliver`.
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
 
-/// Connects lapin through the guard.
 pub(super) async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
@@ -231,7 +230,6 @@ impl Filter {
         }
     }
 
-    /// Checks a complete frame.
     fn frame(&mut self) {
         let mut frame = std::mem::take(&mut self.partial);
         let end = frame.len() - 1;

@@ -56,6 +56,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// AMQP reply code: the queue or exchange does not exist.
+const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 
 /// AMQP reply code: it exists with other settings.
@@ -70,7 +71,6 @@ pub struct RabbitOptions {
     pub ca_file: Option<PathBuf>,
     /// Start of the name of every queue and exchange.
     pub prefix: String,
-    /// Names of the stages, in order.
     pub stages: Vec<&'static str>,
     /// A silent broker is found dead after twice this time. Whole seconds.
     pub heartbeat: Duration,
@@ -129,7 +129,6 @@ struct Inner {
     closed: AtomicBool,
 }
 
-/// One of the two connections.
 struct Slot {
     purpose: &'static str,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -336,7 +335,6 @@ fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
     Ok(uri)
 }
 
-/// The URL without its password.
 fn masked(text: &str) -> String {
     match Url::parse(text) {
         Ok(mut url) => {
@@ -359,7 +357,10 @@ async fn within<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => match topology_fault(&error) {
             Some((_, text)) => Err(BrokerError::Topology(text)),
-            None => Err(unavailable(operation, error)),
+            None => match denied(&error) {
+                Some(problem) => Err(BrokerError::Denied { operation: operation.into(), problem }),
+                None => Err(unavailable(operation, error)),
+            },
         },
         Err(_) => Err(unavailable(operation, Silent(limit))),
     }
@@ -370,6 +371,17 @@ fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
     match error.kind() {
         ErrorKind::ProtocolError(fault) if matches!(fault.get_id(), NOT_FOUND | PRECONDITION_FAILED) => {
             Some((fault.get_id(), fault.get_message().to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// The text of the broker when it refused the login or denied a permission (AMQP 403): it names permission and object.
+fn denied(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ProtocolError(fault) if fault.get_id() == ACCESS_REFUSED => {
+            let text = fault.get_message().to_string();
+            Some(text.trim_start_matches("ACCESS_REFUSED - ").to_owned())
         }
         _ => None,
     }

@@ -2,14 +2,14 @@
 
 use super::{super::wording::counted, Report, skew};
 use crate::{
-    assembly::{self, Queue},
+    app::{self, BrokerClient},
     broker::{
         Depth,
         rabbit::{Rabbit, examine::examine},
     },
     clock::Clock,
     config::Config,
-    stage::chain,
+    fault::chain,
     stages::NAMES,
 };
 
@@ -17,9 +17,9 @@ use crate::{
 const DEEP: u64 = 10_000;
 
 pub(super) async fn look(report: &mut Report, config: &Config, database_is_there: bool) {
-    let queue = match assembly::broker(config) {
-        Ok(Queue::Rabbit(rabbit)) => rabbit,
-        Ok(Queue::Memory(_)) => {
+    let queue = match app::broker_client(config, NAMES) {
+        Ok(BrokerClient::Rabbit(rabbit)) => rabbit,
+        Ok(BrokerClient::Memory(_)) => {
             report.ok("broker", "in process: nothing to look at between two runs");
             return;
         }
@@ -37,11 +37,12 @@ async fn rabbit(report: &mut Report, rabbit: &Rabbit, config: &Config, database_
     let found = match examine(rabbit).await {
         Ok(found) => found,
         Err(error) => {
-            report.failure(
-                "broker",
-                chain(&error),
-                "bring it back, or correct broker.url: the workers connect again by themselves",
-            );
+            let advice = if error.is_denied() {
+                "grant the user of broker.url this permission on the virtual host, or correct broker.url"
+            } else {
+                "bring it back, or correct broker.url: the workers connect again by themselves"
+            };
+            report.failure("broker", chain(&error), advice);
             return;
         }
     };

@@ -23,7 +23,7 @@ use super::{
     },
     Report, skew,
 };
-use crate::{assembly, config::Config, pulse::GONE_AFTER, stage::chain};
+use crate::{app, config::Config, fault::chain, pipeline::heartbeat::GONE_AFTER, stages};
 
 /// A batch in hand for longer than this is stuck: the longest dialogue with a mail server is shorter.
 const STUCK: TimeDelta = TimeDelta::minutes(15);
@@ -49,7 +49,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
         Err(failure) => {
             report.failure(
                 "database",
-                failure.text(),
+                failure.message(),
                 "bring it back, or correct database.url: every stage waits for it",
             );
             return None;
@@ -67,7 +67,7 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
             return None;
         }
         Err(failure) => {
-            report.failure("migrations", failure.text(), "`hosho migrate`");
+            report.failure("migrations", failure.message(), "`hosho migrate`");
             return None;
         }
     }
@@ -76,13 +76,13 @@ pub(super) async fn look(report: &mut Report, database: &Database, config: &Conf
             tell_work(
                 report,
                 &told,
-                assembly::broker(config).is_ok_and(|queue| !queue.in_process()),
+                app::broker_client(config, stages::NAMES).is_ok_and(|queue| !queue.in_process()),
                 database.clock.now(),
             );
             Some(told)
         }
         Err(failure) => {
-            report.failure("tables", failure.text(), "the log of the database tells more");
+            report.failure("tables", failure.message(), "the log of the database tells more");
             None
         }
     }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::Report;
 use crate::{
-    assembly::{self, Data},
+    app,
     config::{Config, MailTransport},
+    fault::chain,
     keys::KeyRing,
-    stage::chain,
 };
 
 pub(super) async fn look(report: &mut Report, config: &Config) {
-    match Data::load(config) {
+    match app::data(config) {
         Ok(data) => {
             report.ok("obligees, surety", format!("{} obligees, all valid", data.obligees.iter().count()))
         }
@@ -22,7 +22,7 @@ pub(super) async fn look(report: &mut Report, config: &Config) {
         ),
     }
     fonts(report, config);
-    match assembly::proved_press(config) {
+    match app::proved_press(config) {
         Ok(_) => report.ok("templates", "every template is drawn with every sample"),
         Err(error) => report.failure("templates", chain(&error), "`hosho templates check` tells where"),
     }
@@ -86,7 +86,7 @@ fn load_keys(config: &Config) -> Result<KeyRing, String> {
 fn fonts(report: &mut Report, config: &Config) {
     // Letters of names that ordinary fonts lack.
     const RARE: &str = "髙﨑𠮷槗";
-    match assembly::fonts(&config.fonts) {
+    match app::fonts(&config.fonts) {
         Ok(fonts) => {
             let missing = fonts.missing(RARE);
             if missing.is_empty() {
@@ -120,8 +120,8 @@ async fn documents(report: &mut Report, config: &Config) {
         );
         return;
     }
-    let examined = match assembly::documents(config) {
-        Ok(documents) => documents.examine().await.map_err(|error| chain(&error)),
+    let examined = match app::documents(config) {
+        Ok(documents) => documents.probe_reading().await.map_err(|error| chain(&error)),
         Err(error) => Err(chain(&error)),
     };
     match examined {
@@ -150,7 +150,7 @@ async fn mail(report: &mut Report, config: &Config) {
         );
         return;
     }
-    let probed = match assembly::mailer(&config.mail) {
+    let probed = match app::mailer(&config.mail) {
         Ok(mailer) => {
             let probed = mailer.probe().await.map_err(|error| chain(&error));
             mailer.close().await;

@@ -8,18 +8,19 @@ use hosho_schema::{
 };
 
 use super::super::{
-    Failure, print, print_json, remark,
-    selection::{Database, Selection, Who, beginning, short},
+    Error, print, print_json, remark,
+    selection::{AuditArgs, Database, Selection, beginning, short},
     wording::counted,
 };
-use crate::failures::{self, Left, LeftOut, Moved, Operation, OperationError};
+use crate::audit::Operation;
+use crate::dead_letters::{self, Left, LeftOut, Moved, OperationError};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +35,7 @@ pub(super) struct NoteArgs {
     /// What is known
     text: String,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -63,19 +64,19 @@ impl Kept {
 
 type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Moved, OperationError>;
 
-pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args, database, ("failed.discard", &OPEN, failures::discard)).await
+pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    change(&args, database, ("failed.discard", &OPEN, dead_letters::discard)).await
 }
 
-pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args, database, ("failed.restore", &[State::Discarded], failures::restore)).await
+pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    change(&args, database, ("failed.restore", &[State::Discarded], dead_letters::restore)).await
 }
 
 async fn change(
     Args { selection, who, json }: &Args,
     database: &Database,
     (action, from, change): (&'static str, &[State], Change),
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let operation = who.operation(&database.clock, action)?;
     selection.require()?;
     let filter = selection.filter(database, from).await?;
@@ -83,7 +84,7 @@ async fn change(
     let id = operation.id.clone();
     let from = from.to_vec();
     let Moved { messages, left } = if who.dry_run {
-        database.ask(move |db| failures::planned(db, &filter, &from)).await?
+        database.ask(move |db| dead_letters::planned(db, &filter, &from)).await?
     } else {
         database.ask(move |db| change(db, &operation, &filter)).await?
     };
@@ -119,16 +120,16 @@ pub(in crate::cli) fn tell_left(left: &[Left]) {
     }
 }
 
-pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Error> {
     let (text, group) = (args.text.trim().to_owned(), args.group.clone());
     // What is written down is its own reason.
     let operation = args.who.operation_or(&database.clock, "failed.note", &text)?;
     if text.is_empty() {
-        return Err(Failure::usage("the note is empty"));
+        return Err(Error::invalid("the note is empty"));
     }
     let groups = database.ask(move |db| failed_message::groups_by_prefix(db, &group)).await?;
     let [fingerprint] = groups.as_slice() else {
-        return Err(Failure::usage(format!("{:?} is not the beginning of one group", args.group))
+        return Err(Error::invalid(format!("{:?} is not the beginning of one group", args.group))
             .hint("`hosho failed groups` shows them"));
     };
     let fingerprint = fingerprint.clone();
@@ -141,7 +142,7 @@ pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode
         return Ok(ExitCode::SUCCESS);
     }
     let (noted, note) = (fingerprint.clone(), text.clone());
-    database.ask(move |db| failures::note(db, &operation, &noted, &note)).await?;
+    database.ask(move |db| dead_letters::note(db, &operation, &noted, &note)).await?;
     if args.json {
         print_json(&serde_json::json!({ "group": fingerprint, "note": text }))?;
     } else {

@@ -10,12 +10,12 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::super::{
-    Failure, harmless_json, print, print_json, printable, remark,
-    selection::{Database, Who, beginning, complete_one, short},
+    Error, harmless_json, print, print_json, printable, remark,
+    selection::{AuditArgs, Database, beginning, complete_one, short},
 };
-use crate::failures::{
-    self, Change, EditError, Edits, Operation, OperationError, assignment, check_edit, diff, masked_path,
-    masked_text,
+use crate::audit::Operation;
+use crate::dead_letters::{
+    self, Change, EditError, Edits, OperationError, assignment, check_edit, diff, masked_path, masked_text,
 };
 
 /// Mend the payload of a failed message; then replay it
@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "STAGE", value_parser = clap::builder::PossibleValuesParser::new(crate::stages::NAMES))]
     stage: Option<String>,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -58,7 +58,7 @@ struct Shown {
     after: Value,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
     let opens_editor = args.set.is_empty() && args.unset.is_empty() && args.stage.is_none();
     let reveal =
         if opens_editor { Some(args.who.certainly(&database.clock, "failed.reveal")?) } else { None };
@@ -67,8 +67,8 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
     let row = super::read(database, vec![id])
         .await?
         .pop()
-        .ok_or_else(|| Failure::found(anyhow::anyhow!("it is gone")))?;
-    failures::editable(&row)?;
+        .ok_or_else(|| Error::conflict(anyhow::anyhow!("it is gone")))?;
+    dead_letters::editable(&row)?;
     let stage = args.stage.clone().unwrap_or_else(|| row.stage.clone());
     let (payload, draft) = match reveal {
         Some(reveal) => {
@@ -86,7 +86,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         check_edit(&row, &stage, payload)?;
         None
     } else {
-        let edited = database.ask(move |db| failures::edit(db, &operation, &row, &stage, payload)).await;
+        let edited = database.ask(move |db| dead_letters::edit(db, &operation, &row, &stage, payload)).await;
         match (edited, draft) {
             (Ok(edited), _) => Some(edited.id),
             (Err(failure), Some(draft)) => return Err(draft.keep(failure)),
@@ -131,10 +131,10 @@ async fn in_editor(
     stage: &str,
     reveal: Operation,
     database: &Database,
-) -> Result<(Vec<u8>, Draft), Failure> {
+) -> Result<(Vec<u8>, Draft), Error> {
     let draft = Draft::of(&row.payload)?;
     let id = row.id.clone();
-    database.ask(move |db| failures::reveal(db, &reveal, &[&id])).await?;
+    database.ask(move |db| dead_letters::reveal(db, &reveal, &[&id])).await?;
     loop {
         let payload = draft.edited()?;
         match check_edit(row, stage, payload.clone()) {
@@ -164,14 +164,14 @@ struct Draft {
 }
 
 impl Draft {
-    fn of(payload: &[u8]) -> Result<Self, Failure> {
+    fn of(payload: &[u8]) -> Result<Self, Error> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let Some(editor) = variable("VISUAL").or_else(|| variable("EDITOR")) else {
-            return Err(Failure::usage("neither $VISUAL nor $EDITOR is set")
+            return Err(Error::invalid("neither $VISUAL nor $EDITOR is set")
                 .hint("set one, or give --set PATH=VALUE"));
         };
         let unusable = |error: std::io::Error| {
-            Failure::unavailable(anyhow::Error::new(error).context("cannot make a file to edit"))
+            Error::unavailable(anyhow::Error::new(error).context("cannot make a file to edit"))
         };
         let mut file =
             tempfile::Builder::new().prefix("hosho-edit-").suffix(".json").tempfile().map_err(unusable)?;
@@ -183,7 +183,7 @@ impl Draft {
     }
 
     /// Opens the editor, and returns what it left.
-    fn edited(&self) -> Result<Vec<u8>, Failure> {
+    fn edited(&self) -> Result<Vec<u8>, Error> {
         // The variable may hold arguments, as in "code --wait".
         let mut editor = std::process::Command::new("sh");
         let status =
@@ -191,17 +191,15 @@ impl Draft {
         match status {
             Ok(status) if status.success() => {}
             Ok(status) => {
-                return Err(Failure::found(anyhow::anyhow!("the editor ended with {status}"))
+                return Err(Error::conflict(anyhow::anyhow!("the editor ended with {status}"))
                     .hint("nothing was changed"));
             }
             Err(error) => {
-                return Err(Failure::unavailable(
-                    anyhow::Error::new(error).context("cannot start the editor"),
-                ));
+                return Err(Error::unavailable(anyhow::Error::new(error).context("cannot start the editor")));
             }
         }
         let edited = std::fs::read(self.file.path()).map_err(|error| {
-            Failure::unavailable(anyhow::Error::new(error).context("cannot read the edited file"))
+            Error::unavailable(anyhow::Error::new(error).context("cannot read the edited file"))
         })?;
         if edited == self.shown {
             return Err(EditError::Unchanged.into());
@@ -214,7 +212,7 @@ impl Draft {
     }
 
     /// Leaves the text where it is, and says so with what went wrong: the work of an operator is not thrown away.
-    fn keep(self, failure: Failure) -> Failure {
+    fn keep(self, failure: Error) -> Error {
         match self.file.keep() {
             Ok((_, path)) => failure.hint(format!(
                 "nothing was changed; your text is kept in {}, with its personal data",

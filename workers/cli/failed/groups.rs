@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     super::{
-        Failure,
+        Error,
         moment::{shown, utc},
         print, print_json, printable,
         selection::{Database, Page, Selection, nothing, short},
@@ -21,7 +21,7 @@ use super::{
     },
     States,
 };
-use crate::failures::advice;
+use crate::dead_letters::advice;
 
 /// What failed, by cause, the largest group first
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ struct Shown {
     advice: Option<&'static str>,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
     let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
     let (groups, all, notes) = database

@@ -6,17 +6,17 @@ use hosho_schema::models::failed_message::{self, FailedMessage};
 
 use super::{
     super::{
-        Failure, harmless_json,
+        Error, harmless_json,
         moment::shown,
         print, print_json, printable,
-        selection::{Database, Page, Selection, Who, nothing, short},
+        selection::{AuditArgs, Database, Page, Selection, nothing, short},
         table,
         wording::{counted, cut},
     },
     Shown, States,
 };
 use crate::{
-    failures::{self, masked, masked_headers, masked_word},
+    dead_letters::{self, masked, masked_headers, masked_word},
     hex::hex,
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
     let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
     let (rows, all) = database
@@ -93,7 +93,7 @@ pub(super) struct ExportArgs {
     #[arg(long)]
     reveal: bool,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON, which it is anyway; with --dry-run, the count
     #[arg(long)]
     json: bool,
@@ -113,7 +113,7 @@ struct Exported {
 /// Messages read at a time.
 const CHUNK: usize = 500;
 
-pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Error> {
     let filter = args.selection.filter(database, &args.states.wanted()).await?;
     let ids: Vec<String> = database
         .ask(move |db| failed_message::select(db, &filter))
@@ -134,13 +134,13 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
         let revealed = ids.clone();
         database
             .ask(move |db| {
-                failures::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())
+                dead_letters::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())
             })
             .await?;
     }
     for chunk in ids.chunks(CHUNK) {
         for row in super::read(database, chunk.to_vec()).await? {
-            let line = serde_json::to_string(&exported(&row, args.reveal)).map_err(Failure::internal)?;
+            let line = serde_json::to_string(&exported(&row, args.reveal)).map_err(Error::unavailable)?;
             print(harmless_json(&line));
         }
     }

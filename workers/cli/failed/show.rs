@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hosho_schema::{
     db::DbError,
-    messages::{Misfit, MisfitFault, contract},
+    messages::{FieldError, FieldFault, contract},
     models::{
         audit::{self, Entry},
         failed_message::{self, Attempt, FailedMessage},
@@ -16,17 +16,17 @@ use serde_json::Value;
 
 use super::{
     super::{
-        Failure, audit as audit_command, harmless_json,
+        Error, audit as audit_command, harmless_json,
         moment::{local, utc},
         print, print_json, printable, remark,
-        selection::{Database, Who, beginning, complete_one},
+        selection::{AuditArgs, Database, beginning, complete_one},
         wording::counted,
     },
     Shown,
 };
 use crate::{
-    failures::{self, advice, masked, masked_headers},
-    stage::Reason,
+    dead_letters::{self, advice, masked, masked_headers},
+    fault::Reason,
 };
 
 /// Everything about one failed message: why it failed, what it holds, what was done about it
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long)]
     reveal: bool,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -76,11 +76,11 @@ struct Tried {
     text: Option<String>,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
     let id = complete_one(database, &args.id).await?;
     if args.reveal && !args.who.dry_run {
         let (operation, id) = (args.who.operation(&database.clock, "failed.reveal")?, id.clone());
-        database.ask(move |db| failures::reveal(db, &operation, &[&id])).await?;
+        database.ask(move |db| dead_letters::reveal(db, &operation, &[&id])).await?;
     }
     let reveal = args.reveal && !args.who.dry_run;
     if args.reveal && !reveal {
@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Fai
         })
         .await?;
     let (Some(row), attempts, entries, note) = found else {
-        return Err(Failure::found(anyhow::anyhow!("it is gone")));
+        return Err(Error::conflict(anyhow::anyhow!("it is gone")));
     };
     let told = told(&row, attempts, &entries, note, reveal);
     if args.json {
@@ -148,12 +148,12 @@ fn misfits(row: &FailedMessage) -> Vec<String> {
         return Vec::new();
     }
     let misfits = contract::of_stage(&row.stage, &row.payload)
-        .map(|kind| kind.misfits(&row.payload))
+        .map(|kind| kind.decode_errors(&row.payload))
         .unwrap_or_default();
-    let text = |misfit: &Misfit| match misfit.fault {
+    let text = |misfit: &FieldError| match misfit.fault {
         // The words of a parser may repeat a value.
-        MisfitFault::Other(_) => format!("{}: does not fit", misfit.path),
-        _ => failures::misfit_text(misfit),
+        FieldFault::Other(_) => format!("{}: does not fit", misfit.path),
+        _ => dead_letters::misfit_text(misfit),
     };
     misfits.iter().map(text).collect()
 }

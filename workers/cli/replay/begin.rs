@@ -9,10 +9,10 @@ use hosho_schema::{
 
 use super::{
     super::{
-        Failure,
+        Error,
         failed::{Kept, tell_left},
         print, print_json,
-        selection::{Database, Selection, Who, short},
+        selection::{AuditArgs, Database, Selection, short},
         shared,
         wording::counted,
     },
@@ -20,7 +20,9 @@ use super::{
 };
 use crate::{
     config::Config,
-    failures::{self, DEFAULT_CANARY, DEFAULT_RATE, Left, Order},
+    dead_letters::{self, Left},
+    jobs::replay as replay_job,
+    jobs::replay::{DEFAULT_CANARY, DEFAULT_RATE, Order},
     stages,
 };
 
@@ -45,7 +47,7 @@ pub(in crate::cli) struct BeginArgs {
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
-    who: Who,
+    who: AuditArgs,
     /// The outcome as JSON
     #[arg(long)]
     json: bool,
@@ -57,7 +59,7 @@ pub(in crate::cli) async fn begin(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let operation = args.who.operation(&database.clock, "failed.replay")?;
     args.selection.require()?;
     let filter = args.selection.filter(database, &[]).await?;
@@ -89,9 +91,9 @@ pub(in crate::cli) async fn begin(
         rate: args.rate,
         force: args.force,
     };
-    let frozen = database.ask(move |db| failures::begin(db, &operation, &order)).await?;
+    let frozen = database.ask(move |db| replay_job::begin(db, &operation, &order)).await?;
     let Some(replay) = frozen else {
-        return Err(Failure::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
+        return Err(Error::conflict(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
             .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
     };
     let first = replay.canary.min(replay.total);
@@ -123,7 +125,7 @@ struct Counted {
     left: Vec<Left>,
 }
 
-async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, Failure> {
+async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, Error> {
     let mut states = OPEN.to_vec();
     if force {
         states.push(State::Resolved);
@@ -134,7 +136,7 @@ async fn count(database: &Database, filter: Filter, force: bool) -> Result<Count
             let counts = failed_message::counts(db, &filter)?;
             let named = !filter.ids.is_empty();
             let found = if named { failed_message::select(db, &filter)? } else { Vec::new() };
-            Ok::<_, DbError>((counts, failures::left_out(db, &filter, &filter.states, &found)?))
+            Ok::<_, DbError>((counts, dead_letters::left_out(db, &filter, &filter.states, &found)?))
         })
         .await?;
     let (mut found, mut foreign) = (0, 0);

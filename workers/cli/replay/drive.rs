@@ -9,25 +9,25 @@ use std::{
 
 use hosho_schema::{db::Pool, ids};
 use indicatif::ProgressBar;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
-        Failure,
-        embedded::Embedded,
-        printable, process, remark,
+        Error, printable, remark,
         selection::{Database, short},
-        shared, work,
+        shared,
     },
     Where, hold, tell,
 };
 use crate::{
-    assembly,
+    app, audit,
     broker::{Broker, Lane},
     clock::Clock,
     config::Config,
-    failures::{self, Driver, Ended},
-    pulse,
+    jobs::replay as replay_job,
+    jobs::replay::{Driver, Ended},
+    worker::{self, Embedded},
 };
 
 /// Drives a replay to its end: with the workers there are, or, on a folder of `hosho process`, by working it off here.
@@ -36,14 +36,13 @@ pub(super) async fn drive(
     place: &Where<'_>,
     config: &Config,
     json: bool,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let ended = match place.out {
         None => {
-            let (ask, stop) = watch::channel(false);
-            work::stop_on_signal(ask)?;
-            let queue = shared::queue(config)?.queue();
+            let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
+            let queue = shared::queue(config)?.broker();
             let ended = watched(
-                driver(&id, config, assembly::pool(config)?, Arc::clone(&queue), stop),
+                driver(&id, config, app::pool(config)?, Arc::clone(&queue), stop),
                 Some(place.database.clone()),
             )
             .await;
@@ -54,7 +53,7 @@ pub(super) async fn drive(
             let mut embedded = Embedded::open(out, config).await?;
             embedded.start(config, &[Lane::Live, Lane::Bulk]);
             let (pool, broker, stop) =
-                (embedded.services.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
+                (embedded.app.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
             let ended = watched(driver(&id, config, pool, broker, stop), None).await;
             // What follows from the messages is worked off too.
             embedded.until_idle().await;
@@ -66,13 +65,13 @@ pub(super) async fn drive(
     tell(&now, json)?;
     match ended {
         Ended::Complete => Ok(ExitCode::from(u8::from(now.failed_again > 0))),
-        Ended::Stopped(why) => Err(Failure::found(anyhow::anyhow!("the replay stopped by itself: {why}"))
+        Ended::Stopped(why) => Err(Error::conflict(anyhow::anyhow!("the replay stopped by itself: {why}"))
             .hint("what was not sent is as it was; `hosho failed groups` tells what failed again")),
         Ended::ByOthers => {
-            Err(Failure::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
+            Err(Error::conflict(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
         }
         Ended::Driven => Err(driven()),
-        Ended::Interrupted => Err(Failure::found(anyhow::anyhow!(
+        Ended::Interrupted => Err(Error::conflict(anyhow::anyhow!(
             "interrupted; the replay goes on with `hosho replay resume {} --reason …`",
             short(&id)
         ))),
@@ -80,20 +79,14 @@ pub(super) async fn drive(
 }
 
 /// Says that a replay has its driver.
-pub(super) fn driven() -> Failure {
-    Failure::found(anyhow::anyhow!("another process drives it"))
+pub(super) fn driven() -> Error {
+    Error::conflict(anyhow::anyhow!("another process drives it"))
         .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
 }
 
-fn driver(
-    id: &str,
-    config: &Config,
-    pool: Pool,
-    broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
-) -> Driver {
+fn driver(id: &str, config: &Config, pool: Pool, broker: Arc<dyn Broker>, stop: CancellationToken) -> Driver {
     let clock = Clock::system();
-    let name = format!("{} {}", pulse::host(), std::process::id());
+    let name = format!("{} {}", audit::host(), std::process::id());
     let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));
     Driver {
         pool,
@@ -101,7 +94,7 @@ fn driver(
         clock,
         id: id.to_owned(),
         name,
-        lost_after: failures::lost_after(&config.rungs()),
+        lost_after: replay_job::lost_after(&config.retry_delays()),
         stop,
     }
 }
@@ -133,7 +126,7 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
     let has_bar = std::io::stderr().is_terminal();
     let ended = driver
         .drive(|replay, progress| {
-            let bar = bar.get_or_insert_with(|| process::bar(replay.total.cast_unsigned(), ""));
+            let bar = bar.get_or_insert_with(|| super::super::progress_bar(replay.total.cast_unsigned(), ""));
             bar.set_position((progress.resolved + progress.failed_again).cast_unsigned());
             let counts = format!(
                 "sent {}, resolved {}, failed again {}",

@@ -12,7 +12,7 @@ use hosho_schema::{
     },
 };
 
-use crate::{pulse::GONE_AFTER, stages};
+use crate::{pipeline::heartbeat::GONE_AFTER, stages};
 
 /// The lane of replays, as workers call it.
 const BULK: &str = "bulk";

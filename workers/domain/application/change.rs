@@ -19,7 +19,7 @@ use super::{
     Facts, Field, Form, IDENTIFIER, Limit, Total, amounts::Finding, form::Place, is_identifier,
     judge as judge_application, text,
 };
-use crate::domain::{
+use crate::{
     amendment, engagement,
     violation::{self, Breach, Code, Violation},
 };
@@ -283,14 +283,9 @@ fn path(of_application: &str) -> String {
 
 /// The guarantee number of a change in its normal form.
 pub fn number(wire: &Wire) -> Result<String, Violation> {
-    crate::domain::number::GuaranteeNumber::parse(wire.guarantee()).map(|number| number.to_string()).map_err(
-        |_| {
-            Violation::new(
-                "$.guarantee",
-                &Breach::GuaranteeMalformed { given: text::quote(wire.guarantee()) },
-            )
-        },
-    )
+    crate::number::GuaranteeNumber::parse(wire.guarantee()).map(|number| number.to_string()).map_err(|_| {
+        Violation::new("$.guarantee", &Breach::GuaranteeMalformed { given: text::quote(wire.guarantee()) })
+    })
 }
 
 /// The product line that a guarantee was issued for.

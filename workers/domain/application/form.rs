@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::{Datelike, NaiveDate};
-use hosho_schema::messages::{CalculationV1, Figure};
+use hosho_schema::messages::{Amount, CalculationV1};
 
 use super::super::{
     money::Yen,
@@ -237,10 +237,10 @@ impl<'a> Form<'a> {
     }
 
     /// A whole amount of 1 yen to a trillion; `None` when it was reported.
-    pub(super) fn amount(&mut self, field: Field, figure: &Figure) -> Option<Yen> {
+    pub(super) fn amount(&mut self, field: Field, figure: &Amount) -> Option<Yen> {
         let yen = match figure {
-            Figure::Integer(yen) => i128::from(*yen),
-            Figure::Text(typed) => {
+            Amount::Integer(yen) => i128::from(*yen),
+            Amount::Text(typed) => {
                 let Some(yen) = whole(typed) else {
                     self.report(
                         field.path(),

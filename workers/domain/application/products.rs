@@ -1,7 +1,7 @@
 //! 商品: the products asked for, each held to the rules of its kind.
 
 use hosho_schema::{
-    messages::{Figure, MediumV1, ProductLineV1, ProductV1, WorksKindV1},
+    messages::{Amount, MediumV1, ProductLineV1, ProductV1, WorksKindV1},
     money::Yen,
     snapshots::{ProductLine, Works},
 };
@@ -120,8 +120,8 @@ fn limits<'a>(form: &mut Form<'_>, context: Context<'a>) -> Option<&'a Limits> {
 }
 
 /// Whether a figure was filled in.
-fn given(figure: Option<&Figure>) -> bool {
-    figure.is_some_and(|figure| !matches!(figure, Figure::Text(text) if text::trim(text).is_empty()))
+fn given(figure: Option<&Amount>) -> bool {
+    figure.is_some_and(|figure| !matches!(figure, Amount::Text(text) if text::trim(text).is_empty()))
 }
 
 /// The figures of a line; `None` where one was reported.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{
+use crate::{
     cases::{advance, advanced, base, interim, judged, performance, today, verdict, with},
     money::Yen,
     violation::Code,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::{
+use crate::{
     cases::{advance, base, codes, day, performance, today, verdict, with},
     money::Yen,
 };

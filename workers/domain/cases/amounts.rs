@@ -4,7 +4,7 @@ use hosho_schema::messages::{BaseV1, BoundV1};
 use serde_json::json;
 
 use super::{advance, advanced, after, calculation, cases, changed, interim, otherwise, performance, set};
-use crate::domain::{
+use crate::{
     engagement::Engaged,
     money::{Ratio, Yen},
 };

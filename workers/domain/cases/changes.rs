@@ -3,7 +3,7 @@
 use hosho_schema::snapshots::Change;
 
 use super::{Codes, alone, cases, day};
-use crate::domain::{
+use crate::{
     changes::{
         self,
         tests::{amendment, cancellation, correction, first, live, reversal},

@@ -4,7 +4,7 @@ use hosho_schema::messages::{ApplicationV1, decode};
 use serde_json::json;
 
 use super::{Codes, base, cases, changed, set};
-use crate::domain::violation::Violation;
+use crate::violation::Violation;
 
 /// The codes of a payload as it comes over the wire.
 fn payload(payload: &str) -> Codes {

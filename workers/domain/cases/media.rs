@@ -4,7 +4,7 @@ use hosho_schema::messages::MediumV1;
 use serde_json::{Value, json};
 
 use super::{Codes, alone, cases, changed, day, engaged, on, performance, set};
-use crate::domain::{
+use crate::{
     amendment::{self, CancellationCause},
     certificate,
 };

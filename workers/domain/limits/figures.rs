@@ -10,7 +10,6 @@ use super::Limits;
 
 /// A figure of [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "`name` and `ja` say what each is; the fields of Limits are documented")]
 pub enum Figure {
     AdvanceConstruction,
     AdvanceDesign,

@@ -23,7 +23,7 @@ pub use length::length;
 pub use postal::lacks_postal_code;
 pub use telephone::{telephone, telephone_number};
 pub use width::{ascii, bank_name, digits, ungrouped};
-pub(in crate::domain) use width::{is_hyphen, narrow};
+pub(crate) use width::{is_hyphen, narrow};
 
 /// Removes white space at both ends, but never a control character or a line or paragraph separator: those are faults to report.
 pub fn trim(value: &str) -> &str {

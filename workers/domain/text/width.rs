@@ -66,7 +66,7 @@ fn twin(kana: char, from: &str, to: &str) -> Option<char> {
 }
 
 /// Whether the character is one of those that people type for a hyphen.
-pub(in crate::domain) fn is_hyphen(character: char) -> bool {
+pub(crate) fn is_hyphen(character: char) -> bool {
     matches!(
         character,
         '-' | '\u{2010}'
@@ -95,7 +95,7 @@ pub(super) fn narrow_digit(character: char) -> char {
 }
 
 /// The twin of a full-width character (digit, letter, sign, space) in ASCII; all else is kept.
-pub(in crate::domain) fn narrow(character: char) -> char {
+pub(crate) fn narrow(character: char) -> char {
     match character {
         '！'..='～' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
         '\u{3000}' => ' ',

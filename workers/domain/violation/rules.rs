@@ -64,7 +64,6 @@ macro_rules! rules {
 
         /// One broken rule with the figures that its message needs.
         #[derive(Debug, Clone, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the fields are the placeholders of the messages")]
         pub enum Breach { $(#[doc = $doc] $name { $($field: $type),* }),* }
 
         impl Breach {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use chrono::{Datelike, NaiveDate};
 use icu_calendar::{Date, cal::Japanese, types::EraYear};
 
-use crate::domain::text;
+use crate::text;
 
 /// How an era is written. `code` is its name in the calendar.
 struct Spelling {

@@ -19,7 +19,7 @@ use std::ops::RangeInclusive;
 use chrono::NaiveDate;
 
 use super::eras::{self, Era};
-use crate::domain::text;
+use crate::text;
 
 /// Says why a text is not a date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -201,7 +201,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::wareki::format;
+    use crate::wareki::format;
 
     fn day(year: i32, month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(year, month, day).unwrap()

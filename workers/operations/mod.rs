@@ -1,0 +1,26 @@
+//! The application layer: the queries and commands of the command line, and later of the pages.
+//!
+//! - Functions take values (never parsed arguments) and return types that serialise with serde. Nothing here prints.
+//! - Returned times are [`chrono::DateTime<Utc>`](chrono::DateTime): RFC 3339 with `Z` in JSON.
+//! - A change and its audit entry are one transaction; actor and reason are an [`Operation`](crate::audit::Operation).
+//! - Every function fails with the one [`Error`], whose kind is an exit code and an HTTP status.
+//! - Lists that can be cut are [`Page`]s, with the total and the start of the next page.
+
+pub mod applications;
+pub mod check;
+mod error;
+pub mod guarantees;
+pub mod input;
+pub mod intake;
+mod page;
+pub mod runs;
+pub mod verify_chain;
+pub mod verify_documents;
+
+pub use error::{Error, ErrorKind};
+pub use page::{Page, PageRequest};
+
+/// Violations as stored; none if unreadable.
+fn stored_violations(text: Option<&str>) -> Vec<hosho_schema::messages::ViolationV1> {
+    text.and_then(|text| hosho_schema::snapshots::read(text).ok()).unwrap_or_default()
+}

@@ -1,0 +1,489 @@
+//! Decides changes of guarantees as they come, and stores the decisions, in one transaction; the amend stage's alone.
+//!
+//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. What is decided here is what is *foreseen*: the
+//! change takes effect later, when the [reissue stage](crate::stages::reissue) comes to its guarantee. Two things hold from now on all
+//! the same: its version is given out, and what it engages for its works is engaged, so that two changes and applications for the same
+//! works that come at the same time cannot both slip through.
+//!
+//! Locks, always in this order: the works before and after the changes, in one pass; then the guarantees.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{NaiveDate, NaiveDateTime};
+use hosho_schema::{
+    db::{Connection, DbError},
+    ids,
+    messages::{ChangeKindV1, ProductV1, ViolationV1},
+    models::{
+        application,
+        change::{self, Change as Row, State},
+        guarantee::{self, Guarantee},
+        revision::{self, Revision},
+        works::{self, Engaged, Engagement},
+    },
+    snapshots::{self, Application, Change},
+};
+
+use crate::{
+    domain::{
+        amendment,
+        application::{
+            Facts,
+            change::{self as rules, Judged, Subject, Wire},
+        },
+        changes::{Life, Outcome, version},
+        number::GuaranteeNumber,
+        violation::{Breach, Violation},
+    },
+    fault::{Fault, Reason},
+    reference,
+    reference::ReferenceData,
+    stages::validate::decide,
+};
+
+/// A change that came, still to be decided.
+#[derive(Clone)]
+pub struct Candidate {
+    /// Our identifier of the change.
+    pub id: String,
+    /// `source` of the message.
+    pub source: String,
+    /// The upstream's own id.
+    pub upstream_id: String,
+    /// Hash of the content.
+    pub payload_sha256: String,
+    /// What it is.
+    pub kind: ChangeKindV1,
+    /// Its trace.
+    pub traceparent: String,
+    /// When it came (UTC).
+    pub at: NaiveDateTime,
+    /// The message, or why the payload is none.
+    pub content: Result<Box<Wire>, Vec<Violation>>,
+}
+
+impl Candidate {
+    /// 保証契約番号, where it can be read.
+    pub fn number(&self) -> Option<String> {
+        rules::number(self.content.as_ref().ok()?).ok()
+    }
+}
+
+/// The guarantee of a change as it is known before anything is locked: what never changes.
+#[derive(Clone)]
+pub struct Known {
+    guarantee: Guarantee,
+    application: Application,
+}
+
+/// Reads the guarantees that the senders of these changes may change. An unreadable row is the fault of that change alone.
+pub fn known(
+    db: &mut Connection,
+    candidates: &[&Candidate],
+) -> Result<Vec<Result<Option<Known>, Fault>>, DbError> {
+    let numbers: Vec<Option<String>> = candidates.iter().map(|candidate| candidate.number()).collect();
+    let asked: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
+    let guarantees: HashMap<&str, Guarantee> = asked
+        .iter()
+        .zip(guarantee::by_numbers(db, &asked)?)
+        .filter_map(|(number, guarantee)| Some((*number, guarantee?)))
+        .collect();
+    let of: Vec<&str> = guarantees.values().map(|guarantee| guarantee.application_id.as_str()).collect();
+    let applications: HashMap<String, application::Application> =
+        application::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
+    let known = |candidate: &Candidate, number: Option<&String>| {
+        let Some(guarantee) = number.and_then(|number| guarantees.get(number.as_str())) else {
+            return Ok(None);
+        };
+        let Some(row) = applications.get(&guarantee.application_id) else { return Ok(None) };
+        // Other senders get neither its number nor its existence.
+        let Some(snapshot) = row.snapshot.as_ref().filter(|_| row.source == candidate.source) else {
+            return Ok(None);
+        };
+        let application =
+            snapshots::read(snapshot).map_err(|error| Fault::unreadable("application", &error))?;
+        Ok(Some(Known { guarantee: guarantee.clone(), application }))
+    };
+    Ok(candidates.iter().zip(&numbers).map(|(candidate, number)| known(candidate, number.as_ref())).collect())
+}
+
+/// A change judged by itself.
+pub struct Case {
+    candidate: Candidate,
+    known: Option<Known>,
+    judged: Option<Judged>,
+    /// Identifier of the works after it, where they could be read.
+    works: Option<String>,
+}
+
+impl Known {
+    fn subject(&self) -> Option<Subject<'_>> {
+        let line = rules::line(&self.application, self.guarantee.line)?;
+        Some(Subject { branch: &self.application.branch, obligee: &self.application.obligee, line })
+    }
+}
+
+/// Judges a change by itself.
+pub fn judge(candidate: Candidate, known: Option<Known>, facts: &Facts<'_>) -> Result<Case, Fault> {
+    let judged = match (&candidate.content, known.as_ref().and_then(Known::subject)) {
+        (Ok(wire), Some(subject)) => Some(rules::judge(wire, &subject, facts)),
+        _ => None,
+    };
+    if let Some(what) = judged.as_ref().and_then(Judged::gone) {
+        return Err(Fault::new(Reason::DataMissing, format!("the {what} of a guarantee is not configured")));
+    }
+    let works = judged.as_ref().and_then(Judged::works_key).map(|key| ids::works(&key));
+    Ok(Case { candidate, known, judged, works })
+}
+
+/// What is known under the locks, kept up to date from one change of the batch to the next.
+struct Ledger<'a> {
+    data: &'a ReferenceData,
+    facts: &'a Facts<'a>,
+    today: NaiveDate,
+    revisions: HashMap<String, Vec<Revision>>,
+    changes: HashMap<String, Vec<Row>>,
+    engaged: HashMap<String, Vec<Engaged>>,
+    own: HashMap<(String, i64), Engagement>,
+}
+
+/// Decides changes in their order and stores the decisions; must run in a transaction, before anything else of it takes a lock.
+/// Returns which were decided here, and what kept others from it.
+pub fn store(
+    db: &mut Connection,
+    cases: &[&Case],
+    data: &ReferenceData,
+    facts: &Facts<'_>,
+) -> Result<(HashSet<String>, HashMap<String, Fault>), Fault> {
+    let lines: Vec<(&str, i64)> = cases
+        .iter()
+        .filter_map(|case| case.known.as_ref())
+        .map(|known| (known.guarantee.application_id.as_str(), known.guarantee.line))
+        .collect();
+    let before = works::of_lines(db, &lines)?;
+    let mut works_ids: Vec<&str> = cases.iter().filter_map(|case| case.works.as_deref()).collect();
+    works_ids.extend(before.iter().flatten().map(|engagement| engagement.works_id.as_str()));
+    works::lock(db, &works_ids)?;
+    let guarantees: Vec<&str> = cases
+        .iter()
+        .filter_map(|case| case.known.as_ref())
+        .map(|known| known.guarantee.id.as_str())
+        .collect();
+    guarantee::lock(db, &guarantees)?;
+    let own = works::of_lines(db, &lines)?;
+    if own.iter().flatten().any(|engagement| !works_ids.contains(&engagement.works_id.as_str())) {
+        return Err(Fault::new(
+            Reason::DatabaseContention,
+            "the works of a guarantee were changed while they were being locked",
+        ));
+    }
+    let ids: Vec<&str> = cases.iter().map(|case| case.candidate.id.as_str()).collect();
+    let stored = change::by_ids(db, &ids)?;
+    let named = |rows: Vec<Vec<Revision>>| guarantees.iter().map(|id| (*id).to_owned()).zip(rows).collect();
+    let revisions = named(revision::by_guarantees(db, &guarantees)?);
+    let changes =
+        guarantees.iter().map(|id| (*id).to_owned()).zip(change::accepted(db, &guarantees)?).collect();
+    let engaged = works::engaged(db, &works_ids)?;
+    let own = own
+        .into_iter()
+        .flatten()
+        .map(|engagement| ((engagement.application_id.clone(), engagement.line), engagement))
+        .collect();
+    let mut ledger = Ledger { data, facts, today: facts.received_on, revisions, changes, engaged, own };
+
+    let (mut rows, mut fresh, mut faults) = (Vec::new(), HashSet::new(), HashMap::new());
+    let (mut moved, mut ends) = (HashMap::new(), Vec::new());
+    for (case, known) in cases.iter().zip(stored) {
+        if known.is_some() || fresh.contains(&case.candidate.id) {
+            continue;
+        }
+        match ledger.decide(case) {
+            Ok(decided) => {
+                fresh.insert(case.candidate.id.clone());
+                if let Some(engagement) = decided.engages {
+                    moved.insert((engagement.application_id.clone(), engagement.line), engagement);
+                }
+                ends.extend(decided.ends);
+                rows.push(decided.row);
+            }
+            Err(fault) => {
+                faults.insert(case.candidate.id.clone(), fault);
+            }
+        }
+    }
+    change::insert_missing(db, &rows)?;
+    works::re_engage(db, &moved.into_values().collect::<Vec<_>>())?;
+    if let Some(at) = cases.first().map(|case| case.candidate.at) {
+        let ends: Vec<(&str, i64)> =
+            ends.iter().map(|(application, line): &(String, i64)| (application.as_str(), *line)).collect();
+        works::end(db, &ends, at)?;
+    }
+    Ok((fresh, faults))
+}
+
+/// A decision.
+struct Decided {
+    row: Row,
+    engages: Option<Engagement>,
+    ends: Option<(String, i64)>,
+}
+
+/// Why a change was not applied: it is impossible, or we are at fault.
+pub enum ApplyError {
+    Violation(Violation),
+    Fault(Fault),
+}
+
+impl From<Violation> for ApplyError {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+impl Ledger<'_> {
+    fn decide(&mut self, case: &Case) -> Result<Decided, Fault> {
+        let candidate = &case.candidate;
+        let wire = match &candidate.content {
+            Ok(wire) => wire,
+            Err(violations) => return Ok(rejected(candidate, None, violations.clone(), "[]".to_owned())),
+        };
+        if let Err(violation) = rules::number(wire) {
+            return Ok(rejected(candidate, None, vec![violation], "[]".to_owned()));
+        }
+        let number = candidate.number();
+        let unknown = || {
+            Violation::new(
+                "$.guarantee",
+                &Breach::GuaranteeUnknown { given: number.clone().unwrap_or_default() },
+            )
+        };
+        let (Some(known), Some(judged)) = (&case.known, &case.judged) else {
+            return Ok(rejected(candidate, None, vec![unknown()], "[]".to_owned()));
+        };
+        let id = &known.guarantee.id;
+        let revisions = self.revisions.get(id).cloned().unwrap_or_default();
+        if revisions.first().is_none_or(|first| first.arrived_at.is_none()) {
+            return Ok(rejected(candidate, None, vec![unknown()], "[]".to_owned()));
+        }
+        let mut judged = judged.clone();
+        self.against_others(case, known, &mut judged);
+        let accepted = self.changes.entry(id.clone()).or_default().clone();
+        let versions = |waiting: bool| -> Vec<i64> {
+            accepted
+                .iter()
+                .filter(|row| (row.state == State::Pending) == waiting)
+                .filter_map(|row| row.version)
+                .collect()
+        };
+        if let Some(violation) = version(wire.version(), &versions(true), &versions(false)) {
+            judged.report(violation);
+        }
+        let mut life =
+            Life::read(&revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        if let (Some((_, held)), Some(after)) = (life.current(), wire.after())
+            && let Some(breach) = amendment::medium(held, after.product.medium)
+        {
+            judged.report(Violation::new("$.after.product.medium", &breach));
+        }
+        // What waits and goes before it; what turns out impossible will be told when its turn comes.
+        let waiting = |row: &&Row| row.state == State::Pending;
+        for row in accepted.iter().filter(waiting).filter(|row| row.version < Some(wire.version())) {
+            self.try_out(&mut life, known, row)?;
+        }
+        let foreseen = match judged.kept().cloned() {
+            None => {
+                // Whether it could take effect is told with the rest.
+                if let Some(violation) = impossible(&life, wire) {
+                    judged.report(violation);
+                }
+                None
+            }
+            Some(change) => match self.apply(&mut life, known, &change) {
+                Ok(outcome) => Some((change, outcome.foreseen())),
+                Err(ApplyError::Violation(violation)) => {
+                    judged.report(violation);
+                    None
+                }
+                Err(ApplyError::Fault(fault)) => return Err(fault),
+            },
+        };
+        let (violations, calculations) = judged.told();
+        let calculations = snapshots::canonical(&calculations);
+        let Some((change, foreseen)) = foreseen else {
+            return Ok(rejected(candidate, Some(known), violations, calculations));
+        };
+        let row = Row {
+            state: State::Pending,
+            snapshot: Some(snapshots::canonical(&change)),
+            foreseen: Some(snapshots::canonical(&foreseen)),
+            version: Some(wire.version()),
+            urgent: wire.urgent(),
+            calculations,
+            ..row(candidate, Some(known))
+        };
+        for row in accepted.iter().filter(waiting).filter(|row| row.version > Some(wire.version())) {
+            self.try_out(&mut life, known, row)?;
+        }
+        let changes = self.changes.entry(id.clone()).or_default();
+        let place = changes.partition_point(|other| other.version < row.version);
+        changes.insert(place, row.clone());
+        let (engages, ends) = self.engage(known, &life);
+        Ok(Decided { row, engages, ends })
+    }
+
+    /// Judges it against what others engaged for the same works.
+    fn against_others(&self, case: &Case, known: &Known, judged: &mut Judged) {
+        let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject())
+        else {
+            return;
+        };
+        let own = |engaged: &&Engaged| {
+            engaged.engagement.application_id == known.guarantee.application_id
+                && engaged.engagement.line == known.guarantee.line
+        };
+        let others: Vec<_> = self
+            .engaged
+            .get(works)
+            .into_iter()
+            .flatten()
+            .filter(|engaged| !own(engaged))
+            .map(decide::known)
+            .collect();
+        let asked = judged.engages();
+        if let Some(content) = judged.content() {
+            content.against(&others);
+        }
+        let interim = others.iter().find(|other| {
+            other.engagement.product == ProductV1::InterimAdvancePayment
+                && asked.as_ref().is_some_and(|asked| {
+                    asked.product == ProductV1::AdvancePayment && asked.year == other.engagement.year
+                })
+        });
+        let total = interim.and_then(|interim| {
+            rules::total_with_interim(wire, &subject, interim.engagement.amount, self.facts)
+        });
+        if let (Some((calculation, breach)), Some(content)) = (total, judged.content()) {
+            content.add(calculation, breach);
+        }
+    }
+
+    fn apply(&self, life: &mut Life, known: &Known, change: &Change) -> Result<Outcome, ApplyError> {
+        life.apply(change, self.today, |after, revision| {
+            draw_up(self.data, &known.guarantee, after, revision, self.today).map_err(ApplyError::Fault)
+        })
+    }
+
+    /// Lets a change that waits take effect, as far as it can.
+    fn try_out(&self, life: &mut Life, known: &Known, row: &Row) -> Result<(), Fault> {
+        let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
+            .map_err(|error| Fault::unreadable("change", &error))?;
+        match self.apply(life, known, &change) {
+            Ok(_) | Err(ApplyError::Violation(_)) => Ok(()),
+            Err(ApplyError::Fault(fault)) => Err(fault),
+        }
+    }
+
+    /// What the guarantee engages once all that waits has taken effect, where that differs from what it does now; or that it ends.
+    fn engage(&mut self, known: &Known, life: &Life) -> (Option<Engagement>, Option<(String, i64)>) {
+        let key = (known.guarantee.application_id.clone(), known.guarantee.line);
+        let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
+        let forget = |engaged: &mut HashMap<String, Vec<Engaged>>| {
+            let mut gone = None;
+            for others in engaged.values_mut() {
+                let own = |engaged: &Engaged| {
+                    (engaged.engagement.application_id.as_str(), engaged.engagement.line)
+                        == (key.0.as_str(), key.1)
+                };
+                if let Some(at) = others.iter().position(own) {
+                    gone = Some(others.remove(at));
+                }
+            }
+            gone
+        };
+        if life.ended_on().is_some() {
+            forget(&mut self.engaged);
+            self.own.remove(&key);
+            return (None, Some(key));
+        }
+        let Some((_, held)) = life.current() else { return (None, None) };
+        let (name, engagement) = crate::domain::engagement::of_certificate(held);
+        let works_id = ids::works(&name);
+        let then = Engagement {
+            works_id: works_id.clone(),
+            works_number: engagement.works_number,
+            fiscal_year: i64::from(engagement.year),
+            amount: engagement.amount.0,
+            base: engagement.base,
+            low_price: engagement.low_price,
+            ..now.clone()
+        };
+        if then == now {
+            return (None, None);
+        }
+        if let Some(engaged) = forget(&mut self.engaged) {
+            self.engaged.entry(works_id).or_default().push(Engaged { engagement: then.clone(), ..engaged });
+        }
+        self.own.insert(key, then.clone());
+        (Some(then), None)
+    }
+}
+
+/// Draws up the certificate after a change; `revision` is its 変更 number.
+pub fn draw_up(
+    data: &ReferenceData,
+    guarantee: &Guarantee,
+    after: &Application,
+    revision: i64,
+    today: NaiveDate,
+) -> Result<snapshots::Certificate, Fault> {
+    let number = GuaranteeNumber::parse(&guarantee.number)
+        .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+    reference::certificate::build(data, after, 0, &number, revision, today)
+}
+
+/// What makes a change impossible that is wrong in other ways too.
+fn impossible(life: &Life, wire: &Wire) -> Option<Violation> {
+    let (_, held) = life.current()?;
+    let on = life.ended_on();
+    on.map(|on| Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on }))
+        .or_else(|| match wire {
+            Wire::Correction(message) => life.target(message.revision).err(),
+            Wire::AmendmentReversal(message) => life.target(message.revision).err(),
+            Wire::Amendment(_) | Wire::Cancellation(_) => None,
+        })
+}
+
+fn row(candidate: &Candidate, known: Option<&Known>) -> Row {
+    Row {
+        id: candidate.id.clone(),
+        source: candidate.source.clone(),
+        upstream_id: candidate.upstream_id.clone(),
+        payload_sha256: candidate.payload_sha256.clone(),
+        kind: candidate.kind,
+        number: candidate.number(),
+        guarantee_id: known.map(|known| known.guarantee.id.clone()),
+        version: None,
+        urgent: false,
+        state: State::Rejected,
+        snapshot: None,
+        foreseen: None,
+        violations: None,
+        calculations: "[]".to_owned(),
+        traceparent: Some(candidate.traceparent.clone()),
+        received_at: candidate.at,
+        settled_at: None,
+        revision: None,
+    }
+}
+
+fn rejected(
+    candidate: &Candidate,
+    known: Option<&Known>,
+    violations: Vec<Violation>,
+    calculations: String,
+) -> Decided {
+    let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
+    let row =
+        Row { violations: Some(snapshots::canonical(&violations)), calculations, ..row(candidate, known) };
+    Decided { row, engages: None, ends: None }
+}

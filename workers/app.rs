@@ -37,24 +37,13 @@ use crate::{
 pub enum AppError {
     /// The configuration, or a file it names, is wrong: the operator must edit it.
     #[error("{what}")]
-    Configuration {
-        /// What was being set up.
-        what: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     /// A dependency cannot be reached or opened: it may recover.
     #[error("{what}")]
-    Unavailable {
-        /// What was being opened.
-        what: &'static str,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Unavailable { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     /// The tables are older than the program.
     #[error("the database lacks {} migrations, the first is {first}", count)]
     Unmigrated {
-        /// How many.
         count: usize,
         /// Name of the first.
         first: String,
@@ -97,21 +86,15 @@ pub fn obligees(config: &Config) -> Result<Registry, AppError> {
 
 /// Everything that stages, jobs and operations share, opened and checked.
 pub struct App {
-    /// The time.
     pub clock: Clock,
-    /// The tables.
     pub pool: Pool,
     /// Obligees, branches, the surety.
     pub data: Arc<ReferenceData>,
-    /// The data keys.
     pub keys: Arc<KeyRing>,
-    /// What documents are made with.
     pub renderer: Arc<DocumentRenderer>,
-    /// The templates.
     pub templates: Arc<Templates>,
     /// The finished PDFs.
     pub documents: DocumentStore,
-    /// Mail.
     pub mail_delivery: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
@@ -214,10 +197,7 @@ impl App {
         what: &'static str,
         work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, AppError> {
-        let pool = self.pool.clone();
-        let done =
-            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(unavailable(what))?;
-        done.map_err(unavailable(what))
+        Db::new(self.pool.clone()).call(work).await.map_err(unavailable(what))
     }
 }
 
@@ -240,9 +220,7 @@ pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, 
 /// The queue a configuration names.
 #[derive(Debug, Clone)]
 pub enum BrokerClient {
-    /// RabbitMQ.
     Rabbit(Rabbit),
-    /// In this process.
     Memory(Memory),
 }
 

@@ -155,7 +155,7 @@ pub(super) fn nightly(
         name: format!("{}:{}:{}", audit::host(), std::process::id(), services.clock.now()),
         scheduled,
         stop,
-        beside: Housekeeping::default(),
+        housekeeping: Housekeeping::default(),
     })
 }
 

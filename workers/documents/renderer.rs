@@ -27,8 +27,10 @@ pub enum RenderError {
         source: TemplateError,
     },
     /// The markup cannot be drawn.
-    #[error("cannot draw the document")]
+    #[error("cannot draw template {template}")]
     Draw {
+        /// Name of the template.
+        template: String,
         /// Why.
         source: PdfError,
     },
@@ -147,7 +149,8 @@ impl DocumentRenderer {
     ) -> Result<Vec<u8>, RenderError> {
         let markup =
             self.templates.render(template, context).map_err(|source| RenderError::Fill { source })?;
-        self.draw_markup(template, &markup, info).map_err(|source| RenderError::Draw { source })
+        self.draw_markup(template, &markup, info)
+            .map_err(|source| RenderError::Draw { template: template.to_owned(), source })
     }
 
     /// Draws markup that a template has rendered to.

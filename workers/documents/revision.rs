@@ -21,7 +21,7 @@ use crate::{
         cancellation::Cancellation,
         renderer::{DocumentRenderer, RenderError},
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, chain},
     hex::hex,
     keys::KeyRing,
 };
@@ -32,8 +32,10 @@ pub type Sealed = (String, Vec<u8>);
 /// The documents there are of a certificate, each of them or why there is none.
 pub type Each<T> = Vec<(Kind, Result<T, Fault>)>;
 
-fn failed(error: &RenderError) -> Fault {
-    Fault::from_error(Reason::DocumentFailed, error)
+fn failed(revision: &Revision, error: &RenderError) -> Fault {
+    let Revision { guarantee_id, revision, .. } = revision;
+    let text = format!("revision {revision} of guarantee {guarantee_id}: {}", chain(error));
+    Fault::new(Reason::DocumentFailed, text)
 }
 
 /// Draws the documents of certificates. Cheap to clone.
@@ -71,7 +73,7 @@ impl RevisionRenderer {
         let certificate = self
             .press
             .certificate(&content, &revision.content, revision.drawn_at)
-            .map_err(|error| failed(&error));
+            .map_err(|error| failed(revision, &error));
         let mut drawn = vec![(Kind::Certificate, certificate)];
         if content.medium == MediumV1::Electronic {
             drawn.push((Kind::Notice, self.notice(&content, revision, sealed)));
@@ -84,7 +86,9 @@ impl RevisionRenderer {
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("cancellation", &error))?;
         let snapshots::Cancellation { cancelled_on, cause, told_on, certificate } = content;
         let end = Cancellation { cancelled_on, cause, told_on };
-        self.press.cancellation(&certificate, &end, revision.drawn_at).map_err(|error| failed(&error))
+        self.press
+            .cancellation(&certificate, &end, revision.drawn_at)
+            .map_err(|error| failed(revision, &error))
     }
 
     fn notice(
@@ -102,7 +106,7 @@ impl RevisionRenderer {
             .map_err(|error| Fault::from_error(Reason::KeyUnusable, &error))?;
         self.press
             .notice(content, key.expose(), &self.registry_url, revision.drawn_at)
-            .map_err(|error| failed(&error))
+            .map_err(|error| failed(revision, &error))
     }
 
     /// What, besides its content, decides a document's bytes.

@@ -195,7 +195,7 @@ fn a_character_that_cannot_be_drawn_fails_without_repeating_the_text() {
     let mut content = samples::single();
     content.works.name.push('\u{10FFFD}');
     let error = certificate(&content).unwrap_err();
-    let RenderError::Draw { source } = error else { panic!("{error}") };
+    let RenderError::Draw { source, .. } = error else { panic!("{error}") };
     assert_eq!(source.to_string(), "no font draws \u{10FFFD} (U+10FFFD)");
     "甲\u{B}乙".clone_into(&mut content.works.name);
     assert!(matches!(certificate(&content), Err(RenderError::Draw { .. })));

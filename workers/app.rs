@@ -91,12 +91,9 @@ pub struct App {
     pub pool: Pool,
     pub data: Arc<ReferenceData>,
     pub keys: Arc<KeyRing>,
-    /// What documents are made with.
     pub renderer: Arc<DocumentRenderer>,
-    /// The templates.
     pub templates: Arc<Templates>,
     pub documents: DocumentStore,
-    /// Mail.
     pub mail_delivery: MailDelivery,
     /// The page where an obligee enters number and key.
     pub registry_url: String,
@@ -197,10 +194,7 @@ impl App {
         what: &'static str,
         work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, AppError> {
-        let pool = self.pool.clone();
-        let done =
-            tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await.map_err(unavailable(what))?;
-        done.map_err(unavailable(what))
+        Db::new(self.pool.clone()).call(work).await.map_err(unavailable(what))
     }
 }
 

@@ -1,14 +1,14 @@
-//! Authentication keys (認証キー) and the data keys they are sealed with. The only module that names the ciphers.
+//! Authentication keys (認証キー), and the data keys that seal them. The only module that names the ciphers.
 //!
 //! **The key** is 12 characters of [`ALPHABET`], drawn from the operating system's random source by rejection sampling:
-//! 33 symbols, 12 × log2 33 = 60.5 bits. Someone reads it from paper and types it, so no two symbols look alike: the groups
+//! 33 symbols, 12 × log2 33 = 60.5 bits. An obligee types it from paper, so no two symbols look alike: the groups
 //! `0Oo`, `1lIij`, `2Zz`, `5S`, `8B`, `4A`, `UVv` and `69` (which `b`, `G` and `g` resemble) are left out, and of the
-//! letters whose capital differs only in size (`Cc`, `Kk`, `Pp`, `Ww` …) only one case is used. A key carries no check digit: the
+//! characters whose capital differs only in size (`Cc`, `Kk`, `Pp`, `Ww` …) only one case is used. A key has no check digit: the
 //! registry refuses a wrong one anyway.
 //!
 //! **At rest** a key is sealed with XChaCha20-Poly1305 under a data key, as `nonce ‖ ciphertext ‖ tag`. The associated data names
 //! the guarantee and the data key, so that a sealed key copied into another guarantee's row does not open. The 192-bit nonce
-//! may be random without counting messages, which AES-GCM's 96 bits would ask for. For verification a keyed hash
+//! may be random without counting messages, which AES-GCM's 96 bits would require. For verification a keyed hash
 //! (HMAC-SHA256 over number and key) is kept beside it: it can be looked up without opening anything, and without its key
 //! 60 bits cannot be tried from a stolen database.
 //!
@@ -20,8 +20,8 @@
 //! lookup <64 hexadecimal digits>         the key of the keyed hash
 //! ```
 //!
-//! To rotate, put a new line on top and keep the old ones. In an environment variable `;` may stand for the line break.
-//! TOML was considered: a parser would hold copies of the keys that nobody wipes.
+//! To rotate, put a new line on top and keep the old ones. In an environment variable `;` may replace the line break.
+//! TOML was rejected: a parser would hold copies of the keys that are never wiped.
 //!
 //! Nothing secret here has `Debug`, `Display` or serde; errors name the source and the line, never the value.
 
@@ -44,7 +44,7 @@ pub const KEY_LENGTH: usize = 12;
 
 const NONCE_LENGTH: usize = 24;
 
-/// Says what went wrong with keys. Never holds a secret.
+/// Never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The operating system gives no random bytes.
@@ -81,7 +81,6 @@ pub enum KeyError {
         origin: String,
         /// From 1.
         line: usize,
-        /// What is wrong, without the value.
         problem: &'static str,
     },
     /// The key ring lacks a data key or the lookup key.
@@ -89,7 +88,6 @@ pub enum KeyError {
     Incomplete {
         /// File or environment variable.
         origin: String,
-        /// What is missing.
         missing: &'static str,
     },
     /// The data key that sealed is not in the ring.
@@ -108,7 +106,7 @@ pub enum KeyError {
         data_key_id: String,
     },
     /// The text is not an authentication key.
-    #[error("not an authentication key: {KEY_LENGTH} letters and digits are expected")]
+    #[error("not an authentication key: {KEY_LENGTH} characters A-Z, a-z and 0-9 are expected")]
     Malformed,
 }
 
@@ -132,7 +130,7 @@ impl AuthenticationKey {
         Ok(Self(key))
     }
 
-    /// Takes a key that someone typed or that was opened: 12 ASCII letters and digits, of any alphabet we ever used.
+    /// Parses a typed or opened key: 12 characters A-Z, a-z and 0-9, of any alphabet we ever used.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.len() == KEY_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             Ok(Self(Zeroizing::new(text.to_owned())))
@@ -191,9 +189,9 @@ impl KeyRing {
             } else if id.len() > 32
                 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             {
-                return Err(problem("an id has up to 32 letters, digits, - and _"));
+                return Err(problem("an id has up to 32 characters A-Z, a-z, 0-9, - and _"));
             } else if data_keys.iter().any(|key| key.id == id) {
-                return Err(problem("an id stands twice"));
+                return Err(problem("an id occurs twice"));
             } else {
                 data_keys.push(DataKey { id: id.to_owned(), secret });
             }
@@ -381,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_twelve_unmistakable_symbols_and_use_them_all() {
+    fn keys_use_every_unmistakable_symbol_evenly() {
         assert!(f64::from(u32::try_from(KEY_LENGTH).unwrap()) * 33_f64.log2() >= 60.0);
         assert_eq!(ALPHABET.iter().collect::<BTreeSet<_>>().len(), 33);
         assert!(!ALPHABET.iter().any(|symbol| b"0Oo1lIi2Zz5S8B4AUV".contains(symbol)));
@@ -421,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_rotated_by_a_new_first_line() {
+    fn a_new_first_line_rotates_the_ring() {
         let key = AuthenticationKey::mint().unwrap();
         let sealed = ring(&format!("old {A};lookup {B}")).seal(&key, "g").unwrap();
         let rotated = ring(&format!("# rotated; see above\nnew {B}\nold {A}\nlookup {B}\n"));
@@ -448,15 +446,15 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_a_ring_are_named_without_its_values() {
+    fn reports_faults_of_a_ring_without_values() {
         let short = &A[1..];
         for (text, says) in [
             (format!("k1 {A}"), "test ring has no lookup key"),
             (format!("\nlookup {A}"), "test ring has no data key"),
             (format!("k1 {short}\nlookup {A}"), "test ring, line 1: the key is not 64 hexadecimal digits"),
-            (format!("k1 {A}\nk1 {B}"), "test ring, line 2: an id stands twice"),
+            (format!("k1 {A}\nk1 {B}"), "test ring, line 2: an id occurs twice"),
             (format!("k1 {A}\nlookup {A}\nlookup {A}"), "test ring, line 3: a second lookup key"),
-            (format!("k/1 {A}"), "test ring, line 1: an id has up to 32 letters, digits, - and _"),
+            (format!("k/1 {A}"), "test ring, line 1: an id has up to 32 characters A-Z, a-z, 0-9, - and _"),
             (A.to_owned(), "test ring, line 1: expected an id, a space and 64 hexadecimal digits"),
         ] {
             assert_eq!(refusal(&text), says);
@@ -464,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_writes_a_ring_that_stays() {
+    fn the_first_start_creates_a_lasting_ring() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/key-ring");
         let rings: Vec<_> = std::thread::scope(|scope| {
@@ -485,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_others_can_read_is_refused_with_a_hint() {
+    fn rejects_a_ring_that_others_can_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key-ring");
         KeyRing::load_or_create(&path).ok().unwrap();

@@ -224,7 +224,7 @@ fn run_driver(
         name: format!("{}:{}:{}", audit::host(), std::process::id(), app.clock.now()),
         scheduled,
         stop,
-        beside: Housekeeping::default(),
+        housekeeping: Housekeeping::default(),
     })
 }
 

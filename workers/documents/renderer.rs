@@ -23,8 +23,8 @@ pub enum RenderError {
     /// The template does not render.
     #[error("cannot fill in the document")]
     Fill { source: TemplateError },
-    #[error("cannot draw the document")]
-    Draw { source: PdfError },
+    #[error("cannot draw template {template}")]
+    Draw { template: String, source: PdfError },
     /// No configured surety entry has the seal of the certificate.
     #[error(
         "no entry of the surety has the seal {sha256} of the certificate: keep the entries and the PNG files of the past"
@@ -141,7 +141,8 @@ impl DocumentRenderer {
     ) -> Result<Vec<u8>, RenderError> {
         let markup =
             self.templates.render(template, context).map_err(|source| RenderError::Fill { source })?;
-        self.draw_markup(template, &markup, info).map_err(|source| RenderError::Draw { source })
+        self.draw_markup(template, &markup, info)
+            .map_err(|source| RenderError::Draw { template: template.to_owned(), source })
     }
 
     /// Draws markup that a template has rendered to.

@@ -20,7 +20,7 @@ use crate::{
         cancellation::Cancellation,
         renderer::{DocumentRenderer, RenderError},
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, chain},
     hex::hex,
     keys::KeyRing,
 };
@@ -31,8 +31,10 @@ pub type Sealed = (String, Vec<u8>);
 /// The documents of a revision, or the fault of each.
 pub type Each<T> = Vec<(Kind, Result<T, Fault>)>;
 
-fn failed(error: &RenderError) -> Fault {
-    Fault::from_error(Reason::DocumentFailed, error)
+fn failed(revision: &Revision, error: &RenderError) -> Fault {
+    let Revision { guarantee_id, revision, .. } = revision;
+    let text = format!("revision {revision} of guarantee {guarantee_id}: {}", chain(error));
+    Fault::new(Reason::DocumentFailed, text)
 }
 
 /// Cheap to clone.
@@ -70,7 +72,7 @@ impl RevisionRenderer {
         let certificate = self
             .renderer
             .certificate(&content, &revision.content, revision.drawn_at)
-            .map_err(|error| failed(&error));
+            .map_err(|error| failed(revision, &error));
         let mut drawn = vec![(Kind::Certificate, certificate)];
         if content.medium == MediumV1::Electronic {
             drawn.push((Kind::Notice, self.notice(&content, revision, sealed)));
@@ -83,7 +85,9 @@ impl RevisionRenderer {
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("cancellation", &error))?;
         let snapshots::Cancellation { cancelled_on, cause, told_on: dated, certificate } = content;
         let end = Cancellation { cancelled_on, cause, dated };
-        self.renderer.cancellation(&certificate, &end, revision.drawn_at).map_err(|error| failed(&error))
+        self.renderer
+            .cancellation(&certificate, &end, revision.drawn_at)
+            .map_err(|error| failed(revision, &error))
     }
 
     fn notice(
@@ -101,7 +105,7 @@ impl RevisionRenderer {
             .map_err(|error| Fault::from_error(Reason::KeyUnusable, &error))?;
         self.renderer
             .notice(content, key.expose(), &self.registry_url, revision.drawn_at)
-            .map_err(|error| failed(&error))
+            .map_err(|error| failed(revision, &error))
     }
 
     /// Everything besides its content that determines the bytes of a document.

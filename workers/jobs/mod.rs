@@ -1,11 +1,11 @@
-//! What runs on a clock instead of on a message.
+//! Jobs that a clock starts instead of a message.
 //!
-//! Every worker process runs the whole schedule. The jobs of this file need no lease: they queue messages again whose stages are
-//! safe to run twice, and what one instance takes up (`recover`) or has claimed (`resend`) the others leave alone.
+//! Every worker process runs the whole schedule. The jobs of this file need no lease: they publish messages of idempotent stages, and
+//! one instance skips what another has taken (`recover`) or claimed (`resend`).
 //!
-//! [`reissue`] (driven by [`nightly`]) is of another kind: one run at a time, on whichever instance wins it, with a lease.
+//! The nightly run ([`run`], driven by [`run_driver`]) is different: one at a time, on one instance, with a lease.
 //!
-//! Zone Asia/Tokyo, stated: a host's zone is nobody's decision.
+//! The zone is always Asia/Tokyo, never that of the host.
 
 pub mod recover;
 pub mod replay;
@@ -36,7 +36,7 @@ enum Job {
     Recover,
 }
 
-/// Runs the schedule until the process is asked to stop.
+/// Runs the schedule until the process is requested to stop.
 pub async fn run(
     services: Arc<App>,
     broker: Arc<dyn Broker>,
@@ -57,13 +57,13 @@ pub async fn run(
             .filter_map(|(job, cron)| Some((cron.next_moment(from)?, *job)))
             .min_by_key(|(moment, _)| *moment);
         let Some((moment, job)) = due else {
-            // Nothing is due ever again; the process still has this task.
+            // No job is due ever again, but a worker must not end early.
             return stop.cancelled().await;
         };
-        if asleep_until(moment, &services.clock, &stop).await {
+        if sleep_until(moment, &services.clock, &stop).await {
             return;
         }
-        // What was missed while the host slept is not made up for: one turn does the work of all.
+        // Runs missed while the host slept are not repeated: one does the work of all.
         from = moment.max(services.clock.now());
         let services = Arc::clone(&services);
         let found = tokio::task::spawn_blocking(move || match job {
@@ -72,31 +72,31 @@ pub async fn run(
         });
         let found = found.await.unwrap_or_else(|error| Err(Fault::from_error(Reason::Panicked, &error)));
         match found {
-            Ok(messages) => queue_again(broker.as_ref(), job, messages).await,
+            Ok(messages) => publish(broker.as_ref(), job, messages).await,
             Err(fault) => {
-                warn!(job = ?job, fault.code = fault.reason.code(), error = fault.text, "A scheduled job failed; its next turn tries again");
+                warn!(job = ?job, fault.code = fault.reason.code(), error = fault.text, "Scheduled job failed; retried at its next time");
             }
         }
     }
 }
 
-async fn queue_again(broker: &dyn Broker, job: Job, messages: Vec<Outgoing>) {
+async fn publish(broker: &dyn Broker, job: Job, messages: Vec<Outgoing>) {
     if messages.is_empty() {
         return;
     }
     let count = messages.len();
     let published = async { broker.publisher().await?.publish(messages).await };
     match published.await {
-        Ok(()) => info!(job = ?job, messages = count, "Work left behind is queued again"),
+        Ok(()) => info!(job = ?job, messages = count, "Unfinished work queued again"),
         Err(error) => {
-            warn!(job = ?job, error = chain(&error), "Work left behind could not be queued again; the next turn tries")
+            warn!(job = ?job, error = chain(&error), "Unfinished work not queued; retried at the next time")
         }
     }
 }
 
-/// Waits for a moment; true when the process was asked to stop first. Looks at the clock at least once a minute, so
-/// that a clock that was set does not strand the schedule.
-async fn asleep_until(moment: NaiveDateTime, clock: &Clock, stop: &CancellationToken) -> bool {
+/// Waits for a moment; true when the process was requested to stop first. Reads the clock at least once a minute, so that
+/// setting the clock does not stall the schedule.
+async fn sleep_until(moment: NaiveDateTime, clock: &Clock, stop: &CancellationToken) -> bool {
     loop {
         let left = (moment - clock.now()).to_std().unwrap_or(Duration::ZERO);
         if left.is_zero() {

@@ -1,7 +1,7 @@
-//! Queues again what the database says was left between two stages.
+//! Publishes again the messages of unfinished work, found in the database.
 //!
-//! The last net. Rows remember everything an application still lacks, so a queue that was lost, purged or restored from a
-//! backup costs time and nothing else. In the embedded mode, whose queue lives in memory, this *is* the restart.
+//! The last safety net. Rows record everything an application still lacks, so a queue that was lost, purged or restored from a
+//! backup costs time and nothing else. The embedded mode, whose queue is in memory, restarts this way.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,18 +24,18 @@ use crate::{
     telemetry::Traceparent,
 };
 
-/// Applications and certificates taken in one turn; the next turn takes others.
+/// Applications and certificates per call; the next call takes others.
 const LIMIT: i64 = 10_000;
 
-/// The messages for everything that is not finished now. For the embedded mode's start: nobody else is working on it.
+/// The messages for all unfinished work. For the start of the embedded mode, where no other process works on it.
 pub fn everything(services: &App) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now(), LIMIT)?;
     messages(&mut db, &found)
 }
 
-/// The messages for what was begun more than `after` ago and is not finished. What is taken here is taken by no other
-/// instance, and waits twice as long for its next turn: a dead letter that nobody has mended is not multiplied for ever.
+/// The messages for unfinished work that was begun more than `after` ago. Other instances skip what is taken here, and it is due
+/// again after twice the time, so that an unresolved dead letter does not multiply.
 pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::take_unfinished(&mut db, services.clock.now(), after, LIMIT)?;
@@ -43,27 +43,27 @@ pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>, Fault>
     without_failed(&mut db, messages, services.clock.now() - after)
 }
 
-/// The messages for all that was begun more than `after` ago and is not finished, however often it was queued before, and how
-/// many more are left out because they are among the failed messages. For an operator who knows that the queues are lost.
+/// The messages for all unfinished work that was begun more than `after` ago, however often it was queued before, and the number
+/// of those omitted because they are failed messages. For an operator who has lost the queues.
 pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize), Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
     let all = messages(&mut db, &found)?;
     let count = all.len();
     let messages = without_failed(&mut db, all, services.clock.now() - after)?;
-    let left_out = count - messages.len();
-    Ok((messages, left_out))
+    let omitted = count - messages.len();
+    Ok((messages, omitted))
 }
 
-/// Since when each stage has had work.
+/// The age of the oldest work of each stage.
 pub struct Oldest {
-    /// The moment the oldest was begun (UTC), by stage; what is a dead letter or was given up does not count.
+    /// When the oldest was begun (UTC), by stage; without dead letters and discarded messages.
     pub by_stage: BTreeMap<&'static str, NaiveDateTime>,
-    /// Whether everything was looked at: if not, a stage that is not named may have work all the same.
+    /// Whether all work was read; if not, a missing stage may have work all the same.
     pub is_all: bool,
 }
 
-/// Finds since when each stage has had work, of the oldest `limit` pieces of each kind.
+/// Reads the oldest `limit` rows of each kind.
 pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Oldest, DbError> {
     let found = unfinished::unfinished(db, now, limit)?;
     let messages: Vec<Outgoing> = found.iter().map(|work| message(work, None)).collect();
@@ -77,8 +77,8 @@ pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Old
     Ok(Oldest { by_stage, is_all: i64::try_from(found.len()).unwrap_or(i64::MAX) < limit })
 }
 
-/// Leaves out what is a dead letter already: it waits for an operator, and would only fail again. What a replay sent before
-/// `sent_before` may have been lost like everything else.
+/// Omits dead letters: they wait for an operator, and would only fail again. Messages that a replay sent before `sent_before` may
+/// have been lost like all others.
 fn without_failed(
     db: &mut Connection,
     messages: Vec<Outgoing>,
@@ -88,7 +88,7 @@ fn without_failed(
     Ok(messages.into_iter().zip(failed).filter(|(_, failed)| !failed).map(|(message, _)| message).collect())
 }
 
-/// Which of these messages are dead letters, or were given up.
+/// Which of these messages are dead letters, or were discarded.
 fn failed(
     db: &mut Connection,
     messages: &[Outgoing],
@@ -100,8 +100,8 @@ fn failed(
         Some(ids::failed_message(stage, message.envelope.message_id.as_deref()?, &payload_sha256))
     };
     let ids: Vec<Option<String>> = messages.iter().map(failed_id).collect();
-    let asked: Vec<&str> = ids.iter().flatten().map(String::as_str).collect();
-    let failed = failed_message::unsettled(db, &asked, sent_before)?;
+    let known: Vec<&str> = ids.iter().flatten().map(String::as_str).collect();
+    let failed = failed_message::unsettled(db, &known, sent_before)?;
     Ok(ids.iter().map(|id| id.as_ref().is_some_and(|id| failed.contains(id))).collect())
 }
 

@@ -1,7 +1,7 @@
-//! Sends mails once more that were left `unknown`: the mail server may or may not have taken them.
+//! Sends mails once more whose delivery is `unknown`: the mail server may have taken them.
 //!
-//! They carry the same Message-ID, so that a mailbox that has the first copy can tell. After the second attempt they are
-//! an operator's. What is queued here goes through the dispatch stage like everything else, whose ledger decides.
+//! They carry the same Message-ID, so that a mailbox with the first copy can detect the second. After the second attempt an operator
+//! handles them. The messages pass the dispatch stage like all others, and its ledger decides.
 
 use hosho_schema::{messages::DispatchV1, models::mail};
 use tracing::warn;
@@ -14,19 +14,16 @@ use crate::{
     telemetry::Traceparent,
 };
 
-/// Mails looked at in one turn.
+/// Mails per call.
 const LIMIT: i64 = 1_000;
 
-/// Dispatch messages for the mails whose waiting time is over.
+/// Dispatch messages for the mails that are due again.
 pub fn due(services: &App) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let now = services.clock.now();
-    // In flight for too long: its worker died, and nobody asked about it since.
+    // In flight for too long: its worker was killed, and no message has come for it since.
     for mail in mail::mark_unknown(&mut db, now - services.mail_delivery.orphan_after, now)? {
-        warn!(
-            mail.id = mail.id,
-            "A worker died while this mail was in flight; it is unknown whether it was sent"
-        );
+        warn!(mail.id = mail.id, "Worker killed with the mail in flight; delivery unknown");
     }
     let unknown_before = now - services.mail_delivery.resend_after;
     let due = mail::resend_due(&mut db, unknown_before, LIMIT)?;

@@ -1,7 +1,6 @@
-//! The nightly batch and the runs an operator starts: what a run is, how it begins, and whose turn it is.
+//! Runs: the nightly one and those an operator starts. How a run begins, and its messages.
 //!
-//! A turn of the schedule is given out once, and at most one run is under way; the tables see to both. Driving a run is the business of
-//! [`super::run_driver`].
+//! A slot of the schedule is taken once, and at most one run is active; the tables ensure both. [`super::run_driver`] drives a run.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hosho_schema::{
@@ -28,30 +27,26 @@ use crate::{
     telemetry::Traceparent,
 };
 
-/// The job's name.
 pub const JOB: &str = "reissue";
 
 /// Settings of runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// When the night is.
+    /// When nightly runs are due.
     pub timetable: CronSchedule,
-    /// What becomes of missed nights.
     pub misfire: MissedRun,
-    /// Not later than this.
+    /// A missed run that is later than this is skipped.
     pub max_lateness: TimeDelta,
-    /// Guarantees a second, unless a run says otherwise.
+    /// Guarantees a second, unless the run has its own rate.
     pub rate: u32,
-    /// Guarantees under way at most.
+    /// Guarantees in flight at most.
     pub in_flight: i64,
-    /// How long a lease lasts.
     pub lease: TimeDelta,
-    /// Who is told of a run.
+    /// Recipients of the report of a run.
     pub report: run_report::Addresses,
 }
 
 impl Settings {
-    /// From the configuration, which was checked.
     pub fn new(config: &config::Config) -> Result<Self, crate::schedule::ScheduleError> {
         let seconds =
             |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
@@ -70,18 +65,17 @@ impl Settings {
     }
 }
 
-/// What is to be run, and how.
+/// The parameters of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
-    /// Which guarantees.
     pub selection: Selection,
     /// Guarantees a second at most.
     pub rate: u32,
-    /// The slot, for a turn of the schedule.
+    /// The slot of the schedule; none for an operator's run.
     pub slot: Option<NaiveDateTime>,
 }
 
-/// Begins a run, with its count, and audits it; in one transaction.
+/// Begins a run, with its count and its audit entry, in one transaction.
 pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Result<Begun, DbError> {
     let slot = order.slot.map(Slot::text);
     let total = selecting::count(db, &order.selection, operation.at)?;
@@ -116,9 +110,8 @@ pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Resul
     })
 }
 
-/// Gives out the turns of the schedule that are due: begins the one that runs, and writes down those that do not. Returns the run that
-/// began here.
-pub fn turn(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<Option<Run>, DbError> {
+/// Takes the due slots of the schedule: begins one run, and records the skipped slots. Returns the run that began here.
+pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<Option<Run>, DbError> {
     let now = clock.now();
     let local = Slot::text(settings.timetable.local(now));
     let since = job_run::known_since(db, JOB, &local)?;
@@ -138,7 +131,7 @@ pub fn turn(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<O
                 match begin(db, &operation, &order)? {
                     Begun::Ours(run) => return Ok(Some(*run)),
                     Begun::Taken => {}
-                    // Its turn comes when the other is over, unless that is too late.
+                    // It begins after the active run, unless that is too late.
                     Begun::Busy(_) => return Ok(None),
                 }
             }
@@ -147,7 +140,7 @@ pub fn turn(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<O
     Ok(None)
 }
 
-/// Writes down that a slot passes without a run.
+/// Records a slot without a run.
 fn skip(
     db: &mut Connection,
     operation: &Operation,
@@ -179,7 +172,7 @@ fn skip(
         reported_at: Some(operation.at),
     };
     if let Begun::Ours(_) = job_run::begin(db, &run)? {
-        warn!(job = JOB, slot = text, reason = note, "A turn of the schedule passes without a run");
+        warn!(job = JOB, slot = text, reason = note, "Scheduled run skipped");
     }
     Ok(())
 }

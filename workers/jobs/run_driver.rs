@@ -1,14 +1,14 @@
-//! Drives runs: guarantees, page by page, to the [reissue stage](crate::stages::reissue).
+//! Drives runs: publishes guarantees, page by page, to the [reissue stage](crate::stages::reissue).
 //!
-//! Every worker process looks after the [schedule](super::run); the one that holds the lease of a run drives it:
+//! Every worker process starts [scheduled runs](super::run); the one that holds the lease of a run drives it:
 //!
-//! - *select*: a page of guarantees by key, the outbox rows for them and the checkpoint behind them in one transaction;
-//! - *relay*: what is in the outbox goes to the bulk queue, confirmed, no faster than the rate; then it is deleted;
-//! - *settle*: which of them are done, and which became dead letters; also, for a day, those that a cancelled run had published.
+//! - *select*: a page of guarantees by key, their outbox rows and the checkpoint in one transaction;
+//! - *relay*: the outbox rows go to the bulk queue, confirmed, no faster than the rate; then they are deleted;
+//! - *settle*: records which guarantees are done and which became dead letters; for a day also those of a cancelled run.
 //!
-//! A process that dies leaves all of that in the tables. Another takes the lease over when it runs out, sends what is left in the
-//! outbox (some of it again: the stages are made for that), and goes on behind the checkpoint. No more guarantees are under way than
-//! the window allows, so that what a worker must look up stays small and a run that does harm can be stopped.
+//! All state is in the tables. If a process is killed, another takes over the expired lease, publishes the rest of the outbox (some
+//! of it again: stages are idempotent), and continues behind the checkpoint. No more guarantees are in flight than the window allows,
+//! so that settling stays cheap and a harmful run can be stopped.
 
 use std::{
     collections::HashMap,
@@ -33,12 +33,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    run::{JOB, Settings, message, outgoing, turn},
+    run::{JOB, Settings, begin_due, message, outgoing},
     run_report,
 };
 use crate::{
     broker::{Broker, BrokerError, Publisher},
     clock::Clock,
+    db::Db,
     fault::chain,
     mail::delivery::MailDelivery,
 };
@@ -46,92 +47,79 @@ use crate::{
 /// Guarantees of a page at most.
 const PAGE: i64 = 1_000;
 
-/// Pause between two looks at the schedule, and at a run that has nothing to publish.
+/// Pause between two ticks, and while a run has nothing to publish.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Finding out what became of what is under way is a twentieth of one connection's time at most, and done this often at least.
+/// Settling takes a twentieth of the time of one connection at most, and happens this often at least.
 const SETTLING: u32 = 20;
 const SETTLED_EVERY: Duration = Duration::from_secs(3);
 
-/// How long after a report could not be delivered it is tried again.
-const TELL_AGAIN: Duration = Duration::from_mins(5);
+/// Pause before an undelivered report is retried.
+const REPORT_AGAIN: Duration = Duration::from_mins(5);
 
-/// How often, and for how long after it was cancelled, a run is looked after: what it had published goes its way, up the retry ladder, too.
+/// How often, and how long, the messages of a cancelled run are still settled: they pass the stages and their retries.
 const CANCELLED_EVERY: Duration = Duration::from_mins(1);
 const CANCELLED_FOR: TimeDelta = TimeDelta::days(1);
 
-/// Dead letters looked at in one turn.
-const LETTERS: i64 = 1_000;
+/// Dead letters per query.
+const DEAD_LETTERS: i64 = 1_000;
 
-/// How long nothing may happen to a run before what was queued is queued again: longer than the retry ladder keeps a message.
+/// A run without progress for this long publishes its messages again: longer than all retries of a message take.
 const STALLED: TimeDelta = TimeDelta::hours(2);
 
-/// Looks after the schedule, and drives runs whose lease it gets.
+/// Starts scheduled runs, and drives runs whose lease it gets.
 pub struct RunDriver {
-    /// The tables.
     pub pool: Pool,
-    /// The queue.
     pub broker: Arc<dyn Broker>,
-    /// The time.
     pub clock: Clock,
     /// For the reports.
     pub mail_delivery: MailDelivery,
-    /// The settings.
     pub settings: Settings,
-    /// Who drives: another name for every process.
+    /// The lease holder: unique per process.
     pub name: String,
-    /// Whether the schedule is looked after; else only runs that are there are driven.
+    /// Whether scheduled runs are started; otherwise only existing runs are driven.
     pub scheduled: bool,
-    /// Becomes true when the process is asked to stop.
     pub stop: CancellationToken,
-    /// What is done beside driving.
-    pub beside: Housekeeping,
+    pub housekeeping: Housekeeping,
 }
 
-/// What is done beside driving, now and then.
+/// Work beside driving: reports, and the messages of cancelled runs.
 #[derive(Default)]
 pub struct Housekeeping {
-    /// Until when reports are not tried again.
-    told_again: Option<Instant>,
-    /// Where looking for dead letters of cancelled runs has got to, by run.
-    cancelled: HashMap<String, Letters>,
-    /// Until when cancelled runs are not looked after.
-    looked_again: Option<Instant>,
+    /// No report is retried before.
+    report_again: Option<Instant>,
+    /// By id of the cancelled run.
+    cancelled: HashMap<String, DeadLetterCursor>,
+    /// Cancelled runs are not settled before.
+    settle_cancelled_again: Option<Instant>,
 }
 
 /// Why driving ended.
 enum Ended {
-    /// Nothing is left to do.
     Complete,
-    /// Paused or cancelled, or somebody else drives it.
+    /// Paused or cancelled, or another process drives it.
     ByOthers,
-    /// The process was asked to stop.
+    /// The process was requested to stop.
     Stopped,
 }
 
-/// What kept a run from going on for now.
+/// Why a run cannot continue for now.
 #[derive(Debug, thiserror::Error)]
 enum DriverError {
     #[error(transparent)]
     Database(#[from] DbError),
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    #[error("the work broke off")]
-    Panicked,
 }
 
 impl RunDriver {
-    /// Runs until the process is asked to stop.
+    /// Runs until the process is requested to stop.
     pub async fn run(mut self) {
         loop {
-            match self.look().await {
+            match self.tick().await {
                 Ok(Ended::Stopped) => return,
                 Ok(Ended::Complete | Ended::ByOthers) => {}
-                Err(trouble) => warn!(
-                    job = JOB,
-                    error = chain(&trouble),
-                    "The batch cannot go on for now; it is looked after again"
-                ),
+                Err(error) => warn!(job = JOB, error = chain(&error), "Run interrupted; retried"),
             }
             if self.pause(TICK).await {
                 return;
@@ -139,18 +127,13 @@ impl RunDriver {
         }
     }
 
-    /// Drives what there is to drive until it is over; for a process that lives only for that. `false` when it was asked to stop, or
-    /// the run was paused.
+    /// Drives one run until it is over. `false` when the process was requested to stop, or the run was paused.
     pub async fn until_done(&mut self, id: &str) -> bool {
         loop {
-            match self.look().await {
+            match self.tick().await {
                 Ok(Ended::Stopped) => return false,
                 Ok(Ended::Complete | Ended::ByOthers) => {}
-                Err(trouble) => warn!(
-                    job = JOB,
-                    error = chain(&trouble),
-                    "The batch cannot go on for now; it is looked after again"
-                ),
+                Err(error) => warn!(job = JOB, error = chain(&error), "Run interrupted; retried"),
             }
             let id = id.to_owned();
             match self.database(move |db| job_run::by_id(db, &id)).await {
@@ -165,21 +148,21 @@ impl RunDriver {
         }
     }
 
-    async fn look(&mut self) -> Result<Ended, DriverError> {
+    async fn tick(&mut self) -> Result<Ended, DriverError> {
         if self.scheduled {
             let (settings, clock) = (self.settings.clone(), self.clock.clone());
-            if let Some(run) = self.database(move |db| turn(db, &settings, &clock)).await? {
+            if let Some(run) = self.database(move |db| begin_due(db, &settings, &clock)).await? {
                 info!(
                     job = JOB,
                     run.id = run.id,
                     slot = run.scheduled_for,
                     run.total = run.total,
-                    "A run begins"
+                    "Run started"
                 );
             }
         }
         self.report().await?;
-        self.look_after_cancelled().await?;
+        self.settle_cancelled().await?;
         let Some(run) = self.database(|db| job_run::active(db, JOB)).await? else {
             return Ok(Ended::ByOthers);
         };
@@ -196,18 +179,12 @@ impl RunDriver {
     }
 
     async fn drive(&mut self, mut run: Run) -> Result<Ended, DriverError> {
-        info!(
-            job = JOB,
-            run.id = run.id,
-            run.selected = run.selected,
-            run.total = run.total,
-            "This process drives the run"
-        );
+        info!(job = JOB, run.id = run.id, run.selected = run.selected, run.total = run.total, "Run leased");
         let selection: Selection = snapshots::read(&run.selection).map_err(|_| DbError::Damaged {
             what: format!("the selection of the run {} cannot be read", run.id),
         })?;
         let mut publisher = self.broker.publisher().await?;
-        let mut letters = Letters::of(&run);
+        let mut cursor = DeadLetterCursor::at_start_of(&run);
         let mut moved = self.clock.now();
         let mut settlings = 0_u64;
         let mut settles = Instant::now();
@@ -221,10 +198,10 @@ impl RunDriver {
             let sent = self.relay(&run, &mut publisher).await?;
             let mut settled = 0;
             if Instant::now() >= settles {
-                let asked = Instant::now();
-                settled = self.settle(&run, &mut letters, settlings.is_multiple_of(20)).await?;
+                let settling_began = Instant::now();
+                settled = self.settle(&run, &mut cursor, settlings.is_multiple_of(20)).await?;
                 settlings += 1;
-                settles = Instant::now() + (asked.elapsed() * SETTLING).min(SETTLED_EVERY);
+                settles = Instant::now() + (settling_began.elapsed() * SETTLING).min(SETTLED_EVERY);
             }
             if sent + settled > 0 {
                 moved = self.clock.now();
@@ -239,9 +216,9 @@ impl RunDriver {
             }
             let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000)
                 / u64::try_from(run.rate).unwrap_or(1).max(1);
-            // Looking after a run is a tenth of its work at most, also where a full window lets a few guarantees follow at a time.
-            let rest = (began.elapsed() * 10).min(TICK);
-            let due = Duration::from_millis(millis).max(if sent == 0 { TICK } else { rest });
+            // Driving a run takes a tenth of the time at most, also if a full window admits few guarantees at a time.
+            let pause = (began.elapsed() * 10).min(TICK);
+            let due = Duration::from_millis(millis).max(if sent == 0 { TICK } else { pause });
             if self.pause(due.saturating_sub(began.elapsed())).await {
                 let (id, name) = (run.id.clone(), self.name.clone());
                 self.database(move |db| job_run::unlease(db, &id, &name)).await?;
@@ -250,7 +227,7 @@ impl RunDriver {
         }
     }
 
-    /// Adds the next page, as far as the window and the rate allow; returns how many are under way.
+    /// Adds the next page, as far as the window and the rate allow; returns the guarantees in flight.
     async fn select(&self, run: &Run, selection: &Selection) -> Result<i64, DriverError> {
         let (run, selection, name, in_flight) =
             (run.clone(), selection.clone(), self.name.clone(), self.settings.in_flight);
@@ -274,7 +251,7 @@ impl RunDriver {
         self.database(work).await
     }
 
-    /// Publishes what is next in the outbox, a second's worth at most, and returns how many that were.
+    /// Publishes the next rows of the outbox, half a second's worth at most, and returns their number.
     async fn relay(&self, run: &Run, publisher: &mut Box<dyn Publisher>) -> Result<usize, DriverError> {
         let (id, limit) = (run.id.clone(), page_of(run));
         let rows = self.database(move |db| outbox::next(db, &id, limit)).await?;
@@ -286,25 +263,30 @@ impl RunDriver {
         Ok(count)
     }
 
-    /// Finds out what became of what is under way, and returns how many were settled.
-    async fn settle(&self, run: &Run, letters: &mut Letters, thorough: bool) -> Result<usize, DriverError> {
+    /// Settles guarantees in flight that are complete or dead letters, and returns their number.
+    async fn settle(
+        &self,
+        run: &Run,
+        cursor: &mut DeadLetterCursor,
+        thorough: bool,
+    ) -> Result<usize, DriverError> {
         let (id, now) = (run.id.clone(), self.clock.now());
-        let mut looking = std::mem::replace(letters, Letters::of(run));
-        let (settled, looked) = self
+        let mut moved = std::mem::replace(cursor, DeadLetterCursor::at_start_of(run));
+        let (settled, moved) = self
             .database(move |db| {
                 let mut settled = run_item::settle_completed(db, &id, false, now)?;
                 if thorough {
                     settled += run_item::settle_completed(db, &id, true, now)?;
                 }
-                settled += looking.mark(db, &id, now)?;
-                Ok((settled, looking))
+                settled += moved.mark(db, &id, now)?;
+                Ok((settled, moved))
             })
             .await?;
-        *letters = looked;
+        *cursor = moved;
         Ok(settled)
     }
 
-    /// Whether nothing is left to select, publish or wait for.
+    /// Whether all guarantees are selected, published and settled.
     async fn is_over(&self, run: &Run, queued: i64, sent: usize) -> Result<bool, DriverError> {
         if !run.exhausted || sent > 0 || queued > 0 {
             return Ok(false);
@@ -325,17 +307,11 @@ impl RunDriver {
                 Ok(counts)
             })
             .await?;
-        info!(
-            job = JOB,
-            run.id = run.id,
-            run.done = counts.done,
-            run.failed = counts.failed,
-            "The run is over"
-        );
+        info!(job = JOB, run.id = run.id, run.done = counts.done, run.failed = counts.failed, "Run finished");
         self.report().await
     }
 
-    /// Queues again what the reissue stage has not had for long: a queue may have been lost.
+    /// Publishes messages again that the reissue stage has not processed for long: a queue may have been lost.
     async fn queue_again(
         &self,
         run: &Run,
@@ -352,7 +328,7 @@ impl RunDriver {
                 job = JOB,
                 run.id = run.id,
                 messages = page.len(),
-                "Nothing has happened to these for long; they are queued again"
+                "Messages without progress; published again"
             );
             let again = page
                 .iter()
@@ -361,26 +337,26 @@ impl RunDriver {
         }
     }
 
-    /// Finds out what became of what cancelled runs had published. Whoever does it, and how many: what is settled stays so.
-    async fn look_after_cancelled(&mut self) -> Result<(), DriverError> {
-        if self.beside.looked_again.is_some_and(|then| Instant::now() < then) {
+    /// Settles the messages of cancelled runs. Needs no lease: settling is idempotent.
+    async fn settle_cancelled(&mut self) -> Result<(), DriverError> {
+        if self.housekeeping.settle_cancelled_again.is_some_and(|then| Instant::now() < then) {
             return Ok(());
         }
-        self.beside.looked_again = Some(Instant::now() + CANCELLED_EVERY);
+        self.housekeeping.settle_cancelled_again = Some(Instant::now() + CANCELLED_EVERY);
         let since = self.clock.now() - CANCELLED_FOR;
         let runs = self.database(move |db| job_run::cancelled(db, JOB, since)).await?;
-        let mut before = std::mem::take(&mut self.beside.cancelled);
+        let mut before = std::mem::take(&mut self.housekeeping.cancelled);
         for run in runs {
-            let mut letters = before.remove(&run.id).unwrap_or_else(|| Letters::of(&run));
-            self.settle(&run, &mut letters, true).await?;
-            self.beside.cancelled.insert(run.id, letters);
+            let mut cursor = before.remove(&run.id).unwrap_or_else(|| DeadLetterCursor::at_start_of(&run));
+            self.settle(&run, &mut cursor, true).await?;
+            self.housekeeping.cancelled.insert(run.id, cursor);
         }
         Ok(())
     }
 
-    /// Tells the operators of runs that are over.
+    /// Delivers the reports of finished runs.
     async fn report(&mut self) -> Result<(), DriverError> {
-        if self.beside.told_again.is_some_and(|then| Instant::now() < then) {
+        if self.housekeeping.report_again.is_some_and(|then| Instant::now() < then) {
             return Ok(());
         }
         for run in self.database(|db| job_run::unreported(db, JOB)).await? {
@@ -397,11 +373,11 @@ impl RunDriver {
                     job = JOB,
                     run.id = run.id,
                     error = problem,
-                    "The report of the run could not be delivered; it is tried again"
+                    "Run report not delivered; retry scheduled"
                 );
                 let id = run.id.clone();
                 self.database(move |db| job_run::unset_reported(db, &id)).await?;
-                self.beside.told_again = Some(Instant::now() + TELL_AGAIN);
+                self.housekeeping.report_again = Some(Instant::now() + REPORT_AGAIN);
                 return Ok(());
             }
         }
@@ -412,45 +388,44 @@ impl RunDriver {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DriverError> {
-        let pool = self.pool.clone();
-        let done = tokio::task::spawn_blocking(move || work(&mut pool.get()?)).await;
-        Ok(done.map_err(|_| DriverError::Panicked)??)
+        Ok(Db::new(self.pool.clone()).call(work).await?)
     }
 
-    /// Waits; true when the process was asked to stop meanwhile.
+    /// Waits; true when the process was requested to stop meanwhile.
     async fn pause(&mut self, time: Duration) -> bool {
         self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
     }
 }
 
-/// Guarantees of a page of a run: what is due in half a second, so that they come evenly.
+/// Guarantees of a page of a run: half a second's worth, for an even rate.
 fn page_of(run: &Run) -> i64 {
     (run.rate / 2).clamp(1, PAGE)
 }
 
-/// Where looking for dead letters of a run has got to.
-struct Letters {
+/// How far the dead letters have been searched for messages of a run.
+struct DeadLetterCursor {
     since: NaiveDateTime,
-    /// Those of the very moment, which may get company.
+    /// Dead letters of exactly that moment: more of them may follow.
     seen: HashMap<String, NaiveDateTime>,
 }
 
-impl Letters {
-    /// From the beginning of a run on.
-    fn of(run: &Run) -> Self {
+impl DeadLetterCursor {
+    fn at_start_of(run: &Run) -> Self {
         Self { since: run.created_at, seen: HashMap::new() }
     }
 
     /// Marks guarantees of the run whose message became a dead letter.
     fn mark(&mut self, db: &mut Connection, run: &str, now: NaiveDateTime) -> Result<usize, DbError> {
-        let found = failed_message::since(db, self.since, LETTERS)?;
-        let fresh: Vec<_> =
-            found.iter().filter(|letter| self.seen.get(&letter.id) != Some(&letter.last_failed_at)).collect();
-        let Some(latest) = found.last().map(|letter| letter.last_failed_at) else { return Ok(0) };
+        let found = failed_message::since(db, self.since, DEAD_LETTERS)?;
+        let fresh: Vec<_> = found
+            .iter()
+            .filter(|dead_letter| self.seen.get(&dead_letter.id) != Some(&dead_letter.last_failed_at))
+            .collect();
+        let Some(latest) = found.last().map(|dead_letter| dead_letter.last_failed_at) else { return Ok(0) };
         let subjects: Vec<(Subject, &str)> = fresh
             .iter()
-            .filter_map(|letter| {
-                Some((serde_json::from_slice::<Subject>(&letter.payload).ok()?, letter.id.as_str()))
+            .filter_map(|dead_letter| {
+                Some((serde_json::from_slice::<Subject>(&dead_letter.payload).ok()?, dead_letter.id.as_str()))
             })
             .filter(|(subject, _)| subject.run.as_deref().is_none_or(|of| of == run))
             .collect();
@@ -463,27 +438,27 @@ impl Letters {
             .iter()
             .filter(|(subject, _)| {
                 under_way.get(&subject.guarantee).is_some_and(|item| match subject.revision {
-                    // Of another revision: not the run's.
+                    // Another revision is not the run's.
                     Some(revision) if subject.run.is_none() => {
                         item.first_revision <= Some(revision) && Some(revision) <= item.last_revision
                     }
                     _ => subject.run.is_some(),
                 })
             })
-            .map(|(subject, letter)| (subject.guarantee.as_str(), *letter))
+            .map(|(subject, dead_letter)| (subject.guarantee.as_str(), *dead_letter))
             .collect();
         let marked = run_item::set_failed(db, run, &failed, now)?;
         self.since = latest;
         self.seen = found
             .iter()
-            .filter(|letter| letter.last_failed_at == latest)
-            .map(|letter| (letter.id.clone(), latest))
+            .filter(|dead_letter| dead_letter.last_failed_at == latest)
+            .map(|dead_letter| (dead_letter.id.clone(), latest))
             .collect();
         Ok(marked)
     }
 }
 
-/// What a message between the stages is about.
+/// The identifiers in a message between stages.
 #[derive(Deserialize)]
 struct Subject {
     guarantee: String,

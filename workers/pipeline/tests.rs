@@ -1,4 +1,4 @@
-//! The runner over the in-process queue, with a stage that does as its message says.
+//! The runner over the in-process queue, with a stage controlled by its messages.
 
 use std::{
     sync::{
@@ -35,7 +35,7 @@ use crate::{
     permit::Permit,
 };
 
-/// What the stage has recorded, and how often each step was run.
+/// Counts its steps.
 #[derive(Default)]
 struct Puppet {
     recorded: Mutex<Vec<String>>,
@@ -68,7 +68,7 @@ impl Stage for Puppet {
     }
 
     fn decide(&self, item: &Item<String>, (): ()) -> Result<String, Fault> {
-        assert!(item.job != "panic", "as asked: taro@example.com");
+        assert!(item.job != "panic", "panic of the test: taro@example.com");
         Ok(item.job.clone())
     }
 
@@ -82,7 +82,7 @@ impl Stage for Puppet {
             _ => Ok(outcome),
         };
         self.acts.fetch_add(1, Ordering::SeqCst);
-        while outcomes.iter().any(|outcome| outcome == "as long as it may") {
+        while outcomes.iter().any(|outcome| outcome == "while permitted") {
             if let Err(fault) = permit.check() {
                 return outcomes.into_iter().map(|_| Err(fault.clone())).collect();
             }
@@ -104,7 +104,7 @@ impl Stage for Puppet {
         if items.iter().any(|(item, _)| item.job == "away for ever") {
             return Err(Fault::new(Reason::DatabaseUnavailable, "connection refused"));
         }
-        assert!(!items.iter().any(|(item, _)| item.job == "bad panic"), "as asked");
+        assert!(!items.iter().any(|(item, _)| item.job == "bad panic"), "panic of the test");
         let away = items.iter().find_map(|(item, _)| match item.job.as_str() {
             "database away" => Some(Reason::DatabaseUnavailable),
             "contended" => Some(Reason::DatabaseContention),
@@ -127,7 +127,7 @@ impl Stage for Puppet {
     }
 }
 
-struct Theatre {
+struct Env {
     broker: Memory,
     puppet: Arc<Puppet>,
     stop: CancellationToken,
@@ -151,7 +151,7 @@ fn message(destination: Destination, body: &str) -> Outgoing {
     Outgoing { destination, envelope }
 }
 
-impl Theatre {
+impl Env {
     /// Publishes the bodies first, so that they make one batch, and then starts the runner.
     async fn open(bodies: &[&[u8]]) -> Self {
         Self::open_on(bodies, Duration::from_mins(1), |memory| Arc::new(memory)).await
@@ -196,7 +196,7 @@ impl Theatre {
         Self { broker, puppet, stop, pool, heartbeat, running, events, dead, _folder: folder }
     }
 
-    async fn letters(&mut self, count: usize) -> Vec<Delivery> {
+    async fn dead_letters(&mut self, count: usize) -> Vec<Delivery> {
         take(self.dead.as_mut(), count).await
     }
 
@@ -221,7 +221,7 @@ impl Theatre {
         self.heartbeat.refresh_paused(&self.pool).unwrap();
     }
 
-    /// What is ready to be taken.
+    /// Messages ready in the queue of the stage.
     async fn ready(&self) -> u64 {
         self.broker
             .depths()
@@ -233,17 +233,15 @@ impl Theatre {
             .sum()
     }
 
-    /// Waits until so much is ready.
     async fn until_ready(&self, count: u64) {
         let looking = async {
             while self.ready().await != count {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), looking).await.expect("given back");
+        tokio::time::timeout(Duration::from_secs(20), looking).await.expect("requeued");
     }
 
-    /// Waits until something is so.
     async fn until(&self, is_so: impl Fn() -> bool) {
         let looking = async {
             while !is_so() {
@@ -253,12 +251,11 @@ impl Theatre {
         tokio::time::timeout(Duration::from_secs(20), looking).await.expect("in time");
     }
 
-    /// Waits until the stage has begun to do something.
     async fn until_begun(&self, what: &AtomicU32) {
         self.until(|| what.load(Ordering::SeqCst) > 0).await;
     }
 
-    /// Asks the runner to stop, and returns what it gave back.
+    /// Stops the runner, and returns the number of requeued messages.
     async fn close(self) -> u64 {
         self.stop.cancel();
         let Self { running, broker, .. } = self;
@@ -315,10 +312,12 @@ async fn take(consumer: &mut dyn Consumer, count: usize) -> Vec<Delivery> {
     taken
 }
 
-fn codes(letters: &[Delivery]) -> Vec<(&str, &str)> {
-    let code = |letter: &Delivery| letter.envelope.history.code.clone().unwrap();
-    let mut codes: Vec<_> =
-        letters.iter().map(|letter| (letter.envelope.message_id.as_deref().unwrap(), code(letter))).collect();
+fn codes(dead_letters: &[Delivery]) -> Vec<(&str, &str)> {
+    let code = |dead_letter: &Delivery| dead_letter.envelope.history.code.clone().unwrap();
+    let mut codes: Vec<_> = dead_letters
+        .iter()
+        .map(|dead_letter| (dead_letter.envelope.message_id.as_deref().unwrap(), code(dead_letter)))
+        .collect();
     codes.sort();
     codes
         .into_iter()
@@ -327,13 +326,13 @@ fn codes(letters: &[Delivery]) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn what_is_permanent_is_a_dead_letter_at_once_and_harms_no_neighbour() {
+async fn dead_letters_permanent_faults_at_once() {
     let long = vec![b'x'; 1_001];
-    let mut theatre = Theatre::open(&[b"a", b"panic", b"missing", &[0xff], &long, b"b"]).await;
-    let letters = theatre.letters(4).await;
+    let mut env = Env::open(&[b"a", b"panic", b"missing", &[0xff], &long, b"b"]).await;
+    let dead_letters = env.dead_letters(4).await;
     let long = String::from_utf8(long).unwrap();
     assert_eq!(
-        codes(&letters),
+        codes(&dead_letters),
         [
             ("missing", "reference.missing"),
             ("panic", "stage.panicked"),
@@ -341,166 +340,165 @@ async fn what_is_permanent_is_a_dead_letter_at_once_and_harms_no_neighbour() {
             ("\u{fffd}", "message.undecodable"),
         ]
     );
-    for letter in &letters {
-        assert_eq!((letter.routing_key.as_str(), letter.envelope.history.attempts), ("puppet", 1));
+    for dead_letter in &dead_letters {
+        assert_eq!((dead_letter.routing_key.as_str(), dead_letter.envelope.history.attempts), ("puppet", 1));
         // A panic's text may quote personal data.
-        assert!(!letter.envelope.history.text.as_ref().unwrap().contains('@'));
+        assert!(!dead_letter.envelope.history.text.as_ref().unwrap().contains('@'));
     }
-    assert_eq!(theatre.done(2).await, ["a", "b"]);
-    assert_eq!(theatre.close().await, 0);
+    assert_eq!(env.done(2).await, ["a", "b"]);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn a_row_the_database_refuses_fails_alone() {
-    let mut theatre = Theatre::open(&[b"a", b"bad row", b"b"]).await;
-    assert_eq!(codes(&theatre.letters(1).await), [("bad row", "database.refused")]);
-    assert_eq!(theatre.done(2).await, ["a", "b"]);
+async fn a_refused_row_fails_alone() {
+    let mut env = Env::open(&[b"a", b"bad row", b"b"]).await;
+    assert_eq!(codes(&env.dead_letters(1).await), [("bad row", "database.refused")]);
+    assert_eq!(env.done(2).await, ["a", "b"]);
     // Once together, then one by one.
-    assert_eq!(theatre.puppet.records.load(Ordering::SeqCst), 4);
-    assert_eq!(theatre.close().await, 0);
+    assert_eq!(env.puppet.records.load(Ordering::SeqCst), 4);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn a_row_that_panics_fails_alone() {
-    let mut theatre = Theatre::open(&[b"a", b"bad panic", b"b"]).await;
-    assert_eq!(codes(&theatre.letters(1).await), [("bad panic", "stage.panicked")]);
-    assert_eq!(theatre.done(2).await, ["a", "b"]);
-    assert_eq!(theatre.close().await, 0);
+async fn a_panicking_row_fails_alone() {
+    let mut env = Env::open(&[b"a", b"bad panic", b"b"]).await;
+    assert_eq!(codes(&env.dead_letters(1).await), [("bad panic", "stage.panicked")]);
+    assert_eq!(env.done(2).await, ["a", "b"]);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn results_the_database_cannot_take_are_kept_and_nothing_is_done_twice() {
+async fn keeps_unrecorded_results_and_repeats_no_effect() {
     for trouble in ["database away", "contended"] {
-        let mut theatre = Theatre::open(&[b"a", trouble.as_bytes()]).await;
-        assert_eq!(theatre.done(2).await, ["a", trouble]);
+        let mut env = Env::open(&[b"a", trouble.as_bytes()]).await;
+        assert_eq!(env.done(2).await, ["a", trouble]);
         assert_eq!(
-            (theatre.puppet.acts.load(Ordering::SeqCst), theatre.puppet.records.load(Ordering::SeqCst)),
+            (env.puppet.acts.load(Ordering::SeqCst), env.puppet.records.load(Ordering::SeqCst)),
             (1, 2),
             "{trouble}"
         );
-        assert_eq!(theatre.close().await, 0);
+        assert_eq!(env.close().await, 0);
     }
 }
 
 #[tokio::test]
-async fn a_forged_count_of_attempts_is_only_a_number() {
-    let mut theatre = Theatre::open(&[]).await;
+async fn survives_a_forged_count_of_attempts() {
+    let mut env = Env::open(&[]).await;
     let mut forged = message(Destination::Stage(Puppet::NAME, Lane::Live), "missing");
     forged.envelope.history.attempts = u32::MAX;
     let honest = message(Destination::Stage(Puppet::NAME, Lane::Live), "a");
-    theatre.broker.publisher().await.unwrap().publish(vec![forged, honest]).await.unwrap();
-    assert_eq!(theatre.letters(1).await[0].envelope.history.attempts, u32::MAX);
-    assert_eq!(theatre.done(1).await, ["a"]);
-    assert_eq!(theatre.close().await, 0);
+    env.broker.publisher().await.unwrap().publish(vec![forged, honest]).await.unwrap();
+    assert_eq!(env.dead_letters(1).await[0].envelope.history.attempts, u32::MAX);
+    assert_eq!(env.done(1).await, ["a"]);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn what_is_transient_climbs_the_ladder_and_then_dies() {
-    let mut theatre = Theatre::open(&[b"deferred", b"a"]).await;
-    assert_eq!(theatre.done(1).await, ["a"]);
-    let letters = theatre.letters(1).await;
-    let history = &letters[0].envelope.history;
+async fn retries_transient_faults_then_dead_letters() {
+    let mut env = Env::open(&[b"deferred", b"a"]).await;
+    assert_eq!(env.done(1).await, ["a"]);
+    let dead_letters = env.dead_letters(1).await;
+    let history = &dead_letters[0].envelope.history;
     assert_eq!(
         (history.attempts, history.code.as_deref(), history.text.as_deref()),
         (2, Some("mail.deferred"), Some("450 later"))
     );
     assert!(history.first_failed_at.is_some());
-    assert_eq!(theatre.close().await, 0);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn an_outage_costs_no_attempt_and_holds_only_its_own() {
-    let mut theatre = Theatre::open(&[b"outage", b"a"]).await;
-    assert_eq!(theatre.done(2).await, ["a", "outage"]);
-    assert_eq!(*theatre.puppet.recorded.lock().unwrap(), ["a", "outage"]);
-    assert_eq!(theatre.close().await, 0);
+async fn an_outage_counts_no_attempt() {
+    let mut env = Env::open(&[b"outage", b"a"]).await;
+    assert_eq!(env.done(2).await, ["a", "outage"]);
+    assert_eq!(*env.puppet.recorded.lock().unwrap(), ["a", "outage"]);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn stopping_during_an_outage_gives_everything_back() {
-    let mut theatre = Theatre::open(&[b"outage", b"a"]).await;
-    assert_eq!(theatre.done(1).await, ["a"]);
-    theatre.stop.cancel();
+async fn stopping_during_an_outage_requeues_the_batch() {
+    let mut env = Env::open(&[b"outage", b"a"]).await;
+    assert_eq!(env.done(1).await, ["a"]);
+    env.stop.cancel();
     // Both: nothing of a batch is acknowledged before all of it is done.
-    assert_eq!(theatre.close().await, 2);
+    assert_eq!(env.close().await, 2);
 }
 
 #[tokio::test]
-async fn an_item_that_stays_locked_climbs_the_ladder_alone() {
-    let mut theatre = Theatre::open(&[b"a", b"locked", b"b"]).await;
-    assert_eq!(theatre.done(2).await, ["a", "b"]);
-    let letters = theatre.letters(1).await;
-    assert_eq!(codes(&letters), [("locked", "database.contention")]);
-    assert_eq!(letters[0].envelope.history.attempts, 2);
-    assert_eq!(theatre.close().await, 0);
+async fn a_locked_item_is_retried_alone() {
+    let mut env = Env::open(&[b"a", b"locked", b"b"]).await;
+    assert_eq!(env.done(2).await, ["a", "b"]);
+    let dead_letters = env.dead_letters(1).await;
+    assert_eq!(codes(&dead_letters), [("locked", "database.contention")]);
+    assert_eq!(dead_letters[0].envelope.history.attempts, 2);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn the_only_memory_of_an_effect_is_recorded_however_long_that_takes() {
-    let mut theatre = Theatre::open(&[b"precious", b"a"]).await;
-    theatre.until_begun(&theatre.puppet.records).await;
-    theatre.pause();
-    let mut done = theatre.done(2).await;
+async fn records_must_record_outcomes_without_limit() {
+    let mut env = Env::open(&[b"precious", b"a"]).await;
+    env.until_begun(&env.puppet.records).await;
+    env.pause();
+    let mut done = env.done(2).await;
     done.sort();
     assert_eq!(
-        (done, theatre.puppet.acts.load(Ordering::SeqCst)),
+        (done, env.puppet.acts.load(Ordering::SeqCst)),
         (vec!["a".to_owned(), "precious".to_owned()], 1)
     );
-    assert_eq!(theatre.close().await, 0);
+    assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn a_pause_is_obeyed_with_results_that_the_database_cannot_take() {
-    let theatre = Theatre::open(&[b"away for ever", b"a"]).await;
-    theatre.until_begun(&theatre.puppet.records).await;
-    theatre.pause();
-    theatre.until_ready(2).await;
-    assert_eq!(theatre.close().await, 2);
+async fn pauses_with_unrecorded_results() {
+    let env = Env::open(&[b"away for ever", b"a"]).await;
+    env.until_begun(&env.puppet.records).await;
+    env.pause();
+    env.until_ready(2).await;
+    assert_eq!(env.close().await, 2);
 }
 
 #[tokio::test]
-async fn results_that_the_database_cannot_take_are_not_kept_for_ever() {
-    let theatre =
-        Theatre::open_on(&[b"away for ever", b"a"], Duration::from_secs(1), |memory| Arc::new(memory)).await;
-    theatre.until_begun(&theatre.puppet.records).await;
-    theatre.until_ready(2).await;
-    assert_eq!(theatre.close().await, 2);
+async fn requeues_unrecorded_results_after_the_hold() {
+    let env =
+        Env::open_on(&[b"away for ever", b"a"], Duration::from_secs(1), |memory| Arc::new(memory)).await;
+    env.until_begun(&env.puppet.records).await;
+    env.until_ready(2).await;
+    assert_eq!(env.close().await, 2);
 }
 
 #[tokio::test]
-async fn effects_are_begun_until_the_stage_is_paused_or_the_batch_was_held_for_long() {
-    let theatre = Theatre::open(&[b"as long as it may"]).await;
-    theatre.until_begun(&theatre.puppet.acts).await;
-    theatre.pause();
-    theatre.until_ready(1).await;
-    assert_eq!(theatre.close().await, 1);
+async fn permits_end_with_a_pause_or_the_hold() {
+    let env = Env::open(&[b"while permitted"]).await;
+    env.until_begun(&env.puppet.acts).await;
+    env.pause();
+    env.until_ready(1).await;
+    assert_eq!(env.close().await, 1);
 
-    let theatre =
-        Theatre::open_on(&[b"as long as it may"], Duration::from_millis(200), |memory| Arc::new(memory))
-            .await;
-    // Given back, and taken anew.
-    theatre.until(|| theatre.puppet.acts.load(Ordering::SeqCst) > 1).await;
-    assert_eq!(theatre.close().await, 1);
+    let env =
+        Env::open_on(&[b"while permitted"], Duration::from_millis(200), |memory| Arc::new(memory)).await;
+    // Requeued, and consumed again.
+    env.until(|| env.puppet.acts.load(Ordering::SeqCst) > 1).await;
+    assert_eq!(env.close().await, 1);
 }
 
 #[tokio::test]
-async fn a_probe_that_was_wrong_is_asked_less_often() {
-    let theatre = Theatre::open_on(&[b"outage for ever"], Duration::ZERO, |memory| Arc::new(memory)).await;
+async fn wrong_probes_become_rare() {
+    let env = Env::open_on(&[b"outage for ever"], Duration::ZERO, |memory| Arc::new(memory)).await;
     let waits = || {
-        theatre.heartbeat.send_heartbeat(&theatre.pool).unwrap();
-        let rows = worker::all(&mut theatre.pool.get().unwrap()).unwrap();
+        env.heartbeat.send_heartbeat(&env.pool).unwrap();
+        let rows = worker::all(&mut env.pool.get().unwrap()).unwrap();
         let row = rows.into_iter().flat_map(|(_, stages)| stages).next()?;
         Some(row.next_probe? - row.open_since?)
     };
-    let acts = || theatre.puppet.acts.load(Ordering::SeqCst);
-    theatre.until(|| acts() > 1 && waits().is_some()).await;
+    let acts = || env.puppet.acts.load(Ordering::SeqCst);
+    env.until(|| acts() > 1 && waits().is_some()).await;
     assert!(waits().unwrap() >= TimeDelta::seconds(29), "{:?}", waits());
-    let puppet = Arc::clone(&theatre.puppet);
-    assert_eq!((theatre.close().await, puppet.acts.load(Ordering::SeqCst)), (1, 2));
+    let puppet = Arc::clone(&env.puppet);
+    assert_eq!((env.close().await, puppet.acts.load(Ordering::SeqCst)), (1, 2));
 }
 
 #[test]
-fn the_limit_of_deliveries_lasts_for_hours_of_wrong_probes() {
+fn wrong_probes_spare_the_delivery_limit() {
     let seconds: Vec<u64> = (0..8).map(|wrong| probe_backoff(wrong).as_secs()).collect();
     assert_eq!(seconds, [0, 30, 60, 120, 240, 480, 900, 900]);
     assert!((0..30).map(probe_backoff).sum::<Duration>() > Duration::from_hours(6));
@@ -508,8 +506,8 @@ fn the_limit_of_deliveries_lasts_for_hours_of_wrong_probes() {
 }
 
 #[tokio::test]
-async fn stopping_waits_for_no_broker_that_confirms_nothing() {
-    let theatre = Theatre::open_on(&[b"a"], Duration::from_mins(1), |memory| Arc::new(Silent(memory))).await;
-    theatre.until_begun(&theatre.puppet.records).await;
-    assert_eq!(theatre.close().await, 1);
+async fn stops_without_confirms_of_a_silent_broker() {
+    let env = Env::open_on(&[b"a"], Duration::from_mins(1), |memory| Arc::new(Silent(memory))).await;
+    env.until_begun(&env.puppet.records).await;
+    assert_eq!(env.close().await, 1);
 }

@@ -1,8 +1,8 @@
-//! The stages. One file each, all of one shape: `validate → issue → mint → render → dispatch` for applications, and
-//! `amend`, then (at night, or at once) `reissue → mint → render → dispatch` for changes.
+//! The stages: `validate → issue → mint → render → dispatch` for applications, and `amend`, then (at night, or at once)
+//! `reissue → mint → render → dispatch` for changes.
 //!
-//! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: a file here, one line
-//! below, and the message type that leads to it (`schema/messages/stages.rs`).
+//! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: its file with a line in the list
+//! (and the `mod` line above it), and the message that leads to it in `schema/messages/stages.rs`.
 
 pub mod amend;
 pub mod dispatch;
@@ -29,7 +29,7 @@ macro_rules! stages {
         /// The wire names of all stages, in the order of the pipeline.
         pub const NAMES: &[&str] = &[$($module::NAME),*];
 
-        /// Makes the stage of that name and hands it to `visitor`. `None` when there is no such stage.
+        /// Calls `visitor` with the stage of that name. `None` if there is no such stage.
         pub fn visit<V: Visitor>(name: &str, services: &App, visitor: V) -> Option<V::Output> {
             $(if name == $module::NAME {
                 return Some(visitor.visit($module::$type::new(services)));
@@ -49,16 +49,14 @@ stages! {
     reissue: Reissue,
 }
 
-/// What is done with a stage, whichever it is.
+/// An operation that is generic over stages.
 pub trait Visitor {
-    /// What comes of it.
     type Output;
 
-    /// Does it.
     fn visit<S: Stage>(self, stage: S) -> Self::Output;
 }
 
-/// Starts `concurrency` consumers per lane for one stage. False when there is no such stage.
+/// Starts `concurrency` consumers per lane for one stage. False if there is no such stage.
 pub fn start(
     name: &str,
     services: &App,
@@ -99,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_what_is_on_disk() {
+    fn lists_every_file_of_the_folder() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("workers/stages");
         let mut found: Vec<_> = std::fs::read_dir(folder)
             .unwrap()

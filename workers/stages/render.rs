@@ -1,7 +1,7 @@
 //! render: draws the PDFs of a certificate, stores them, and sets its arrival in the registry.
 //!
 //! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper: the certificate
-//! for printing; a cancellation has its letter, a reversal no document. 電子保証発行日時 is set here, when the documents are stored, not
+//! for printing; a cancellation has its notification, a reversal no document. 電子保証発行日時 is set here, when the documents are stored, not
 //! when they were drawn.
 //!
 //! Idempotent: documents are drawn from the stored content, so a second run draws the same bytes, which have the same name in the

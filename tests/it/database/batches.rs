@@ -4,7 +4,7 @@ use hosho::{
     audit::Operation,
     clock::Clock,
     jobs::{
-        run::{self, Order, Settings, turn},
+        run::{self, Order, Settings, begin_due},
         run_report::Addresses,
     },
     schedule::{CronSchedule, MissedRun},
@@ -62,7 +62,7 @@ fn by_hand(c: &mut Connection, clock: &Clock) -> Begun {
 on_both_databases! {
     fn of_many_instances_one_wins_each_slot(database: &Database) {
         let clock = Clock::fixed(moment("2026-12-01T16:29:00"));
-        turn(&mut database.get(), &tokyo(MissedRun::Once), &clock).unwrap();
+        begin_due(&mut database.get(), &tokyo(MissedRun::Once), &clock).unwrap();
         for night in 0..5 {
             clock.advance(TimeDelta::minutes(2));
             let gate = Barrier::new(4);
@@ -72,7 +72,7 @@ on_both_databases! {
                         scope.spawn(|| {
                             let mut c = database.get_when_free();
                             gate.wait();
-                            turn(&mut c, &tokyo(MissedRun::Once), &clock).unwrap()
+                            begin_due(&mut c, &tokyo(MissedRun::Once), &clock).unwrap()
                         })
                     })
                     .collect();
@@ -91,13 +91,13 @@ on_both_databases! {
         // Two instances with clocks of their own.
         let (one, other) = (Clock::fixed(moment("2026-12-01T12:00:00")), Clock::fixed(moment("2026-12-01T12:00:00")));
         let settings = tokyo(MissedRun::Once);
-        assert_eq!(turn(c, &settings, &one).unwrap(), None);
+        assert_eq!(begin_due(c, &settings, &one).unwrap(), None);
         let mut won = Vec::new();
         for hours in [5, -5, 5, -1, 1, 24, -24, 24] {
             for clock in [&one, &other] {
                 clock.advance(TimeDelta::hours(hours));
                 for _ in 0..3 {
-                    if let Some(run) = turn(c, &settings, clock).unwrap() {
+                    if let Some(run) = begin_due(c, &settings, clock).unwrap() {
                         ended(c, &run);
                         won.push(run.scheduled_for.unwrap());
                     }
@@ -111,11 +111,11 @@ on_both_databases! {
         let c = &mut database.get();
         let settings = settings("America/New_York", MissedRun::Once, TimeDelta::hours(12));
         let clock = Clock::fixed(moment("2026-10-31T12:00:00"));
-        turn(c, &settings, &clock).unwrap();
+        begin_due(c, &settings, &clock).unwrap();
         let mut won = Vec::new();
         for _ in 0..(3 * 24 * 4) {
             clock.advance(TimeDelta::minutes(15));
-            if let Some(run) = turn(c, &settings, &clock).unwrap() {
+            if let Some(run) = begin_due(c, &settings, &clock).unwrap() {
                 ended(c, &run);
                 won.push((run.scheduled_for.unwrap(), run.created_at.to_string()));
             }
@@ -137,14 +137,14 @@ on_both_databases! {
             db::migrate(c).unwrap();
             let settings = settings("Asia/Tokyo", misfire, TimeDelta::hours(lateness));
             let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
-            turn(c, &settings, &clock).unwrap();
+            begin_due(c, &settings, &clock).unwrap();
             // Back at 09:00 on the 5th in Tokyo.
             clock.advance(TimeDelta::days(3));
             let mut won = Vec::new();
             for _ in 0..5 {
-                if let Some(begun) = turn(c, &settings, &clock).unwrap() {
+                if let Some(begun) = begin_due(c, &settings, &clock).unwrap() {
                     // Never two at a time: the next turn waits for the end of this one.
-                    assert_eq!(turn(c, &settings, &clock).unwrap(), None);
+                    assert_eq!(begin_due(c, &settings, &clock).unwrap(), None);
                     ended(c, &begun);
                     won.push(begun.scheduled_for.unwrap());
                 }
@@ -158,20 +158,20 @@ on_both_databases! {
     fn what_was_due_before_the_job_was_known_is_not_made_up_for(database: &Database) {
         let c = &mut database.get();
         let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
-        assert_eq!(turn(c, &tokyo(MissedRun::All), &clock).unwrap(), None);
+        assert_eq!(begin_due(c, &tokyo(MissedRun::All), &clock).unwrap(), None);
         assert_eq!(turns_of(c), []);
     }
 
     fn a_run_by_hand_and_the_night_wait_for_each_other(database: &Database) {
         let c = &mut database.get();
         let clock = Clock::fixed(moment("2026-12-01T16:00:00"));
-        turn(c, &tokyo(MissedRun::Once), &clock).unwrap();
+        begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap();
         let Begun::Ours(hand) = by_hand(c, &clock) else { panic!("nothing else is under way") };
         clock.advance(TimeDelta::hours(1));
-        assert_eq!(turn(c, &tokyo(MissedRun::Once), &clock).unwrap(), None);
+        assert_eq!(begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap(), None);
         assert!(matches!(by_hand(c, &clock), Begun::Busy(other) if other.id == hand.id));
         ended(c, &hand);
-        let night = turn(c, &tokyo(MissedRun::Once), &clock).unwrap().unwrap();
+        let night = begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap().unwrap();
         assert_eq!(night.scheduled_for.as_deref(), Some("2026-12-02T01:30:00"));
     }
 

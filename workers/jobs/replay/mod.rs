@@ -1,17 +1,17 @@
-//! Working dead letters off once more: a few first, then faster, under somebody's eyes.
+//! Replays dead letters: a few first, then more, with a rate limit and an automatic stop.
 //!
-//! - The selection is frozen when it is made, with its exact count; what fails later is in none.
-//! - The canary: its messages must all go through before any other is sent.
-//! - The ramp: never more than ten under way beyond what has gone through since, and never more than a second's worth of the rate.
-//!   So a replay that does harm has done little, and one that goes well is at its rate after a few hundred messages.
-//! - It stops by itself when more than a tenth of the last 50 failed again for one reason.
+//! - The selection is frozen when it is made, with its exact count; later failures are not part of it.
+//! - The canary: its messages must all be resolved before any other is sent.
+//! - The ramp: at most ten in flight beyond the number resolved since, and at most a second's worth of the rate. So a harmful
+//!   replay has done little, and a good one reaches its rate after a few hundred messages.
+//! - It stops automatically when more than a tenth of the last 50 failed again for one reason.
 //!
-//! Messages go to the bulk queues, so that live work is not held up, under the ids they had. A [`Driver`] holds no state that
-//! matters: what was sent and what became of it stands with the messages. It publishes first and writes that down afterwards: if it
-//! dies in between, some are sent twice, which every stage is made for.
+//! Messages go to the bulk queues, so that live work is not delayed, under their former ids. A [`Driver`] holds no state that matters:
+//! sent messages and their results are recorded with the messages. It publishes first and records afterwards: if it is killed in
+//! between, some are sent twice, and stages are idempotent.
 //!
-//! A message that was sent may be lost all the same: its queue purged, or, in the embedded mode, dead with its process. Nothing tells,
-//! so what has not settled for longer than a stage may try ([`lost_after`]) is sent once more.
+//! A sent message may be lost all the same: its queue purged or, in the embedded mode, lost with its process. The broker does not report
+//! that, so a message that has not settled for longer than all its retries take ([`lost_after`]) is sent once more.
 
 use std::{
     sync::Arc,
@@ -35,64 +35,64 @@ use crate::dead_letters::{self, OperationError};
 use crate::{
     broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, RetryDelay},
     clock::Clock,
+    db::Db,
     fault::chain,
     stages,
 };
 
-/// Messages of the canary, unless asked otherwise.
+/// Default size of the canary.
 pub const DEFAULT_CANARY: u32 = 3;
 
-/// Messages a second, unless asked otherwise.
+/// Default messages a second.
 pub const DEFAULT_RATE: u32 = 100;
 
-/// Outcomes that are looked at together.
+/// Outcomes that are evaluated together.
 const WINDOW: usize = 50;
 
-/// As many of them may fail for one reason: a tenth.
+/// Tolerated failures for one reason among them: a tenth.
 const TOLERATED: usize = WINDOW / 10;
 
-/// Messages that may be under way beyond what has gone through.
+/// Messages in flight beyond the number resolved.
 const FIRST_STEP: i64 = 10;
 
-/// Pause between two looks.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long a driver that gives no sign of life keeps others away.
+/// How long a killed driver blocks others.
 const LEASE: TimeDelta = TimeDelta::seconds(15);
 
-/// Pause between two signs of life while the broker takes its time.
-const SIGN: Duration = Duration::from_secs(5);
+/// Interval of lease renewals while publishing.
+const RENEWAL: Duration = Duration::from_secs(5);
 
-/// What a message may wait for beyond its retry ladder: its turn in the bulk queue, a stage that holds it.
-const TURN: TimeDelta = TimeDelta::minutes(30);
+/// How long a message may wait beyond its retry delays: in the bulk queue, or held by a stage.
+const QUEUEING: TimeDelta = TimeDelta::minutes(30);
 
-/// How long after it was sent a message that has not settled counts as lost: the whole retry ladder, and its turn at each step. One
-/// that only waits for longer (its stage is paused) is sent twice, to no second effect.
+/// How long after sending an unsettled message counts as lost: all retry delays and the time in queues. One that waits longer (its
+/// stage is paused) is sent twice, without a second effect.
 pub fn lost_after(rungs: &[RetryDelay]) -> TimeDelta {
     let ladder = rungs.iter().map(|rung| {
-        // Or its neighbour: the runner spreads what failed together.
+        // Or the next longer one: the runner spreads messages that failed together.
         let longer = RetryDelay::ALL.into_iter().find(|other| other > rung).unwrap_or(*rung);
         TimeDelta::from_std(longer.delay()).unwrap_or(TimeDelta::MAX)
     });
-    ladder.fold(TURN, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
+    ladder.fold(QUEUEING, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
 }
 
-/// What is to be replayed, and how.
+/// The parameters of a replay.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// Which messages; those of no stage of ours are left out.
+    /// Messages of unknown stages are omitted.
     pub filter: Filter,
-    /// What was asked for, as JSON, for the record.
+    /// The request as JSON, for the record.
     pub selection: String,
-    /// Messages that must go through first.
+    /// Messages that must be resolved first.
     pub canary: u32,
     /// Messages a second, at most.
     pub rate: u32,
-    /// Also what was resolved already: for whoever does not believe it.
+    /// Also resolved messages.
     pub force: bool,
 }
 
-/// Freezes a selection, and returns the replay; `None` when nothing is to be replayed.
+/// Freezes a selection, and returns the replay; `None` if the selection is empty.
 pub fn begin(
     db: &mut Connection,
     operation: &Operation,
@@ -133,42 +133,38 @@ pub fn begin(
 pub enum Ended {
     /// Every message is settled.
     Complete,
-    /// It stopped by itself, for this reason.
+    /// It stopped automatically, for this reason.
     Stopped(String),
-    /// Somebody else paused, aborted or ended it: its state tells.
+    /// An operator paused or aborted it: see its state.
     ByOthers,
     /// Another process drives it.
     Driven,
-    /// This process was asked to stop; it can be resumed.
+    /// This process was requested to stop; the replay can be resumed.
     Interrupted,
 }
 
 /// Drives one replay.
 pub struct Driver {
-    /// The tables.
     pub pool: Pool,
-    /// The queue.
     pub broker: Arc<dyn Broker>,
-    /// The time.
     pub clock: Clock,
-    /// The replay.
+    /// Id of the replay.
     pub id: String,
-    /// Who drives: another name for every process.
+    /// The lease holder: unique per process.
     pub name: String,
-    /// When what was sent and has not settled counts as lost: [`lost_after`].
+    /// Age at which an unsettled message counts as lost: [`lost_after`].
     pub lost_after: TimeDelta,
-    /// Becomes true when the process is asked to stop.
     pub stop: CancellationToken,
 }
 
-/// What one look at the database told.
-struct Look {
+/// The state of the replay in the database.
+struct Snapshot {
     replay: Replay,
     progress: Progress,
     settled: Vec<Option<String>>,
 }
 
-/// What one step sent, and why it was not more.
+/// The messages sent in one step, and why not more.
 #[derive(Default)]
 struct Sent {
     count: usize,
@@ -176,18 +172,18 @@ struct Sent {
 }
 
 impl Driver {
-    /// Drives until the replay is over or this process is to stop. `told` hears of every look.
-    pub async fn drive(mut self, mut told: impl FnMut(&Replay, &Progress)) -> Ended {
+    /// Drives until the replay is over or this process is requested to stop. Calls `progress` in every step.
+    pub async fn drive(mut self, mut progress: impl FnMut(&Replay, &Progress)) -> Ended {
         let mut publisher: Option<Box<dyn Publisher>> = None;
-        let (mut allowance, mut looked) = (0.0_f64, Instant::now());
-        // A queue that died with the driver before took everything with it.
+        let (mut allowance, mut sent_at) = (0.0_f64, Instant::now());
+        // An in-process queue was lost with its driver.
         let mut queue_is_new = self.broker.in_process();
         let ended = loop {
-            let look = match self.look(queue_is_new).await {
-                Ok(Some(look)) => look,
-                Ok(None) => break self.why_not().await,
+            let state = match self.load(queue_is_new).await {
+                Ok(Some(state)) => state,
+                Ok(None) => break self.not_leased().await,
                 Err(error) => {
-                    warn!(error = chain(&error), "The database is away; the replay waits");
+                    warn!(error = chain(&error), "Database unavailable; replay waits");
                     if self.wait(Duration::from_secs(2)).await {
                         break Ended::Interrupted;
                     }
@@ -195,8 +191,8 @@ impl Driver {
                 }
             };
             queue_is_new = false;
-            told(&look.replay, &look.progress);
-            match next_step(&look) {
+            progress(&state.replay, &state.progress);
+            match next_step(&state) {
                 Step::Stop(why) => {
                     if self.finish(replay::State::Stopped, Some(why.clone())).await {
                         break Ended::Stopped(why);
@@ -209,11 +205,11 @@ impl Driver {
                 }
                 Step::Send(at_most) => {
                     let (rate, since) = (
-                        f64::from(u32::try_from(look.replay.rate).unwrap_or(u32::MAX)),
-                        looked.elapsed().as_secs_f64(),
+                        f64::from(u32::try_from(state.replay.rate).unwrap_or(u32::MAX)),
+                        sent_at.elapsed().as_secs_f64(),
                     );
-                    looked = Instant::now();
-                    // A rate is a speed, not an amount: what was not used is lost.
+                    sent_at = Instant::now();
+                    // Unused allowance expires: a rate is a speed, not an amount.
                     allowance = (allowance + rate * since).min(rate);
                     #[expect(clippy::cast_possible_truncation, reason = "between 0 and the rate")]
                     let count = at_most.min((allowance.floor() as i64).max(i64::from(allowance >= 1.0)));
@@ -222,11 +218,7 @@ impl Driver {
                     let charge = sent.count as f64;
                     allowance -= charge;
                     if let Some(error) = sent.problem {
-                        warn!(
-                            error,
-                            messages.sent = sent.count,
-                            "Not all messages could be sent; the replay waits"
-                        );
+                        warn!(error, messages.sent = sent.count, "Messages not sent; replay waits");
                         publisher = None;
                         if self.wait(Duration::from_secs(2)).await {
                             break Ended::Interrupted;
@@ -243,9 +235,9 @@ impl Driver {
         ended
     }
 
-    async fn look(&self, queue_is_new: bool) -> Result<Option<Look>, DbError> {
+    async fn load(&self, queue_is_new: bool) -> Result<Option<Snapshot>, DbError> {
         let (name, now) = (self.name.clone(), self.clock.now());
-        // Everything, whatever the clock said then.
+        // All messages, even with a clock set back.
         let everything = now + TimeDelta::days(365);
         let lost = if queue_is_new {
             everything
@@ -256,21 +248,17 @@ impl Driver {
             let Some(replay) = replay::lease(db, id, &name, now, now + LEASE)? else { return Ok(None) };
             let lost = failed_message::mark_lost(db, id, lost)?;
             if lost > 0 {
-                warn!(
-                    replay.id = id,
-                    messages = lost,
-                    "What the replay sent has not settled for long; it is sent once more"
-                );
+                warn!(replay.id = id, messages = lost, "Messages lost; sent again");
             }
             let progress = failed_message::progress(db, id)?;
             let settled = failed_message::last_settled(db, id, i64::try_from(WINDOW).unwrap_or(i64::MAX))?;
-            Ok(Some(Look { replay, progress, settled }))
+            Ok(Some(Snapshot { replay, progress, settled }))
         })
         .await
     }
 
     /// Why there was no lease.
-    async fn why_not(&self) -> Ended {
+    async fn not_leased(&self) -> Ended {
         match self.with_database(replay::by_id).await {
             Ok(Some(replay)) if replay.state == replay::State::Running => Ended::Driven,
             Ok(Some(replay)) if replay.state == replay::State::Complete => Ended::Complete,
@@ -285,7 +273,7 @@ impl Driver {
         finished.unwrap_or(false)
     }
 
-    /// Sends the next messages, and writes down which of them the broker has.
+    /// Sends the next messages, and records those that the broker has confirmed.
     async fn send(&self, publisher: &mut Option<Box<dyn Publisher>>, count: i64) -> Sent {
         if count <= 0 {
             return Sent::default();
@@ -307,7 +295,7 @@ impl Driver {
         let problem = match self.publish(publisher, messages).await {
             Ok(()) => None,
             Err(error) => {
-                // What is confirmed is sent: publishing it again with the rest would never end while one is refused.
+                // Confirmed messages are sent: publishing them again with the rest would never end while one is refused.
                 let BrokerError::NotConfirmed { unconfirmed, .. } = &error else {
                     return none(chain(&error));
                 };
@@ -324,7 +312,7 @@ impl Driver {
         Sent { count, problem: problem.or(unmarked) }
     }
 
-    /// Publishes, and gives signs of life for as long as that takes.
+    /// Publishes, and renews the lease meanwhile.
     async fn publish(
         &self,
         publisher: &mut Box<dyn Publisher>,
@@ -335,9 +323,9 @@ impl Driver {
             tokio::select! {
                 biased;
                 outcome = &mut publishing => return outcome,
-                () = tokio::time::sleep(SIGN) => {
+                () = tokio::time::sleep(RENEWAL) => {
                     let (name, now) = (self.name.clone(), self.clock.now());
-                    // Whether it is still ours is for the next look.
+                    // The next step checks the lease.
                     let _ = self.with_database(move |db, id| replay::lease(db, id, &name, now, now + LEASE)).await;
                 }
             }
@@ -348,18 +336,16 @@ impl Driver {
         &self,
         work: impl FnOnce(&mut Connection, &str) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
-        let (pool, id) = (self.pool.clone(), self.id.clone());
-        let done = tokio::task::spawn_blocking(move || work(&mut pool.get()?, &id)).await;
-        done.unwrap_or_else(|_| Err(DbError::Damaged { what: "work on a replay panicked".to_owned() }))
+        let id = self.id.clone();
+        Db::new(self.pool.clone()).call(move |db| work(db, &id)).await
     }
 
-    /// Waits; true when the process was asked to stop meanwhile.
+    /// Waits; true when the process was requested to stop meanwhile.
     async fn wait(&mut self, time: Duration) -> bool {
         self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
     }
 }
 
-/// What follows from a look.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Send(i64),
@@ -367,10 +353,10 @@ enum Step {
     Complete,
 }
 
-fn next_step(look: &Look) -> Step {
-    let Look { replay, progress, settled } = look;
+fn next_step(state: &Snapshot) -> Step {
+    let Snapshot { replay, progress, settled } = state;
     let canary = replay.canary.min(replay.total - progress.taken_out);
-    // What was taken out has proved nothing.
+    // Messages taken out prove nothing.
     let passed = progress.resolved;
     let in_canary = passed < canary;
     if in_canary && progress.failed_again > 0 {
@@ -396,7 +382,7 @@ fn next_step(look: &Look) -> Step {
     Step::Send((under_way - progress.under_way).clamp(0, progress.waiting))
 }
 
-/// The message of a row, as it was before its first failure; `None` when it is for no stage of ours.
+/// The message of a row, as it was before its first failure; `None` for an unknown stage.
 fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
     let stage = stages::NAMES.iter().find(|stage| **stage == row.stage)?;
     let history = History { replay: Some(replay_id.to_owned()), ..History::default() };
@@ -413,27 +399,24 @@ fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
     })
 }
 
-/// What an operator wants of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Send nothing more for now.
     Pause,
-    /// Go on.
     Resume,
-    /// End it; what it has not settled can be replayed anew.
+    /// Unsettled messages can be replayed again.
     Abort,
 }
 
-/// Does what an operator wants of a replay; `false` when its state does not allow it.
+/// Pauses, resumes or aborts a replay; `false` if its state does not permit it.
 pub fn steer(
     db: &mut Connection,
     operation: &Operation,
     id: &str,
-    wish: Action,
+    action: Action,
 ) -> Result<bool, OperationError> {
     db.transaction(|db| {
         let before = replay::by_id(db, id)?;
-        let done = match wish {
+        let done = match action {
             Action::Pause => replay::set_paused(db, id, true, Some(&operation.reason))?,
             Action::Resume => replay::set_paused(db, id, false, None)?,
             Action::Abort => {

@@ -1,4 +1,4 @@
-//! What follows from a look, and a driver over queues that lose, refuse and wait.
+//! The next step, and a driver over queues that lose, refuse and wait.
 
 use std::sync::Mutex;
 
@@ -12,7 +12,7 @@ use crate::broker::{Consumer, Depth, Source, memory::Memory};
 use crate::jobs::replay::*;
 use tokio::sync::watch;
 
-fn look(progress: Progress, settled: &[(&str, usize)]) -> Look {
+fn state(progress: Progress, settled: &[(&str, usize)]) -> Snapshot {
     let replay = Replay {
         id: "r".to_owned(),
         state: replay::State::Running,
@@ -34,15 +34,15 @@ fn look(progress: Progress, settled: &[(&str, usize)]) -> Look {
     let settled = settled.iter().flat_map(|(cause, count)| {
         std::iter::repeat_n((!cause.is_empty()).then(|| (*cause).to_owned()), *count)
     });
-    Look { replay, progress, settled: settled.collect() }
+    Snapshot { replay, progress, settled: settled.collect() }
 }
 
 fn step(waiting: i64, under_way: i64, resolved: i64, failed_again: i64, settled: &[(&str, usize)]) -> Step {
-    next_step(&look(Progress { waiting, under_way, resolved, failed_again, taken_out: 0 }, settled))
+    next_step(&state(Progress { waiting, under_way, resolved, failed_again, taken_out: 0 }, settled))
 }
 
 #[test]
-fn the_canary_goes_first_and_alone() {
+fn sends_the_canary_first_and_alone() {
     assert_eq!(step(1_000, 0, 0, 0, &[]), Step::Send(3));
     assert_eq!(step(997, 3, 0, 0, &[]), Step::Send(0));
     assert_eq!(step(997, 1, 2, 0, &[("", 2)]), Step::Send(0));
@@ -51,7 +51,7 @@ fn the_canary_goes_first_and_alone() {
 }
 
 #[test]
-fn it_becomes_faster_with_what_goes_through_up_to_its_rate() {
+fn speeds_up_with_resolved_messages_to_its_rate() {
     assert_eq!(step(987, 0, 13, 0, &[("", 13)]), Step::Send(20));
     assert_eq!(step(900, 50, 50, 0, &[("", 50)]), Step::Send(7));
     assert_eq!(step(500, 0, 500, 0, &[("", 50)]), Step::Send(100));
@@ -59,24 +59,24 @@ fn it_becomes_faster_with_what_goes_through_up_to_its_rate() {
 }
 
 #[test]
-fn it_stops_when_more_than_a_tenth_fail_for_one_reason() {
+fn stops_when_a_tenth_fail_for_one_reason() {
     assert_eq!(step(500, 0, 495, 5, &[("", 45), ("a", 5)]), Step::Send(100));
     assert_eq!(step(500, 0, 490, 10, &[("", 40), ("a", 5), ("b", 5)]), Step::Send(100));
-    let Step::Stop(why) = step(500, 0, 494, 6, &[("", 44), ("a", 6)]) else { panic!("it went on") };
+    let Step::Stop(why) = step(500, 0, 494, 6, &[("", 44), ("a", 6)]) else { panic!("not stopped") };
     assert_eq!(why, "6 of the last 50 failed again for the same reason (group a)");
 }
 
 #[test]
-fn it_is_complete_when_nothing_is_left() {
+fn completes_when_no_message_is_left() {
     assert_eq!(step(0, 1, 999, 0, &[("", 50)]), Step::Send(0));
     assert_eq!(step(0, 0, 999, 1, &[("", 49), ("a", 1)]), Step::Complete);
 }
 
 #[test]
-fn what_was_taken_out_proves_nothing() {
+fn messages_taken_out_prove_nothing() {
     let taken_out = |resolved, taken_out| {
         let waiting = 1_000 - resolved - taken_out;
-        next_step(&look(Progress { waiting, under_way: 0, resolved, failed_again: 0, taken_out }, &[]))
+        next_step(&state(Progress { waiting, under_way: 0, resolved, failed_again: 0, taken_out }, &[]))
     };
     assert_eq!(taken_out(0, 3), Step::Send(3));
     assert_eq!(taken_out(2, 3), Step::Send(1));
@@ -85,13 +85,13 @@ fn what_was_taken_out_proves_nothing() {
 }
 
 #[test]
-fn what_may_still_climb_the_ladder_is_not_lost() {
+fn messages_with_retries_left_are_not_lost() {
     let minutes = |rungs: &[RetryDelay]| lost_after(rungs).num_minutes();
     assert_eq!(minutes(&[]), 30);
     assert_eq!(minutes(&[RetryDelay::M2, RetryDelay::M60]), 30 + 5 + 60);
 }
 
-/// A queue in this process that may pass for one that is not, and whose publisher refuses, or waits for leave.
+/// A queue in this process that may pass for one that is not, and whose publisher refuses, or waits for permission.
 #[derive(Debug, Clone)]
 struct Stub {
     memory: Memory,
@@ -178,9 +178,9 @@ impl TestEnv {
         let mut connection = pool.get().unwrap();
         db::migrate(&mut connection).unwrap();
         let failed = |number: usize| clock.now() - TimeDelta::seconds(60 - i64::try_from(number).unwrap());
-        let letters: Vec<DeadLetter> =
-            (0..messages).map(|number| letter(&number.to_string(), failed(number))).collect();
-        failed_message::record(&mut connection, &letters, clock.now()).unwrap();
+        let dead_letters: Vec<DeadLetter> =
+            (0..messages).map(|number| dead_letter(&number.to_string(), failed(number))).collect();
+        failed_message::record(&mut connection, &dead_letters, clock.now()).unwrap();
         clock.advance(TimeDelta::seconds(1));
         let operation = Operation::new(&clock, "failed.replay", "hanako", "a test");
         let order =
@@ -224,7 +224,7 @@ impl TestEnv {
     }
 }
 
-fn letter(message_id: &str, at: chrono::NaiveDateTime) -> DeadLetter {
+fn dead_letter(message_id: &str, at: chrono::NaiveDateTime) -> DeadLetter {
     DeadLetter {
         stage: "issue".to_owned(),
         message_id: message_id.to_owned(),
@@ -272,7 +272,7 @@ async fn arrived(broker: &Stub, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_died_with_its_queue_is_sent_once_more() {
+async fn sends_again_after_the_queue_is_lost() {
     let env = TestEnv::new(5, 3);
     let first = env.stub();
     let driving = env.drive(&first);
@@ -289,13 +289,13 @@ async fn what_died_with_its_queue_is_sent_once_more() {
 }
 
 #[tokio::test]
-async fn what_was_purged_is_sent_once_more_when_its_ladder_is_over() {
+async fn sends_purged_messages_again_after_their_retries() {
     let env = TestEnv::new(2, 0);
     let purged = Stub { in_process: false, ..env.stub() };
     let driving = env.drive(&purged);
     env.until_under_way(2).await;
     driving.stop().await;
-    // Another process goes on: what is under way is left to the stages.
+    // Another process continues; messages in flight are not sent again.
     let broker = Stub { in_process: false, ..env.stub() };
     let driving = env.drive(&broker);
     let held = || replay::by_id(&mut env.pool.get().unwrap(), &env.id).unwrap().unwrap().driver;
@@ -309,7 +309,7 @@ async fn what_was_purged_is_sent_once_more_when_its_ladder_is_over() {
 }
 
 #[tokio::test]
-async fn what_the_broker_has_is_not_published_again_for_what_it_refuses() {
+async fn publishes_only_refused_messages_again() {
     let env = TestEnv::new(5, 0);
     let broker = Stub { refuses_first: true, ..env.stub() };
     let driving = env.drive(&broker);
@@ -320,7 +320,7 @@ async fn what_the_broker_has_is_not_published_again_for_what_it_refuses() {
 }
 
 #[tokio::test]
-async fn a_driver_gives_signs_of_life_while_the_broker_takes_its_time() {
+async fn renews_its_lease_while_publishing() {
     let env = TestEnv::new(1, 0);
     let broker = env.stub();
     env.may_publish.send_replace(false);

@@ -1,9 +1,9 @@
-//! Decides changes of guarantees as they come, and stores the decisions, in one transaction; the amend stage's alone.
+//! Decides changes of guarantees on receipt, and stores the decisions, in one transaction.
 //!
-//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. What is decided here is what is *foreseen*: the
-//! change takes effect later, when the [reissue stage](crate::stages::reissue) comes to its guarantee. Two things hold from now on all
-//! the same: its version is given out, and what it engages for its works is engaged, so that two changes and applications for the same
-//! works that come at the same time cannot both slip through.
+//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. The decision is a *forecast*: the change takes
+//! effect later, when the [reissue stage](crate::stages::reissue) processes its guarantee. Two effects are immediate: its version is
+//! taken, and its engagement for the works is stored, so that two simultaneous changes or applications for the same works cannot
+//! both pass.
 //!
 //! Locks, always in this order: the works before and after the changes, in one pass; then the guarantees.
 
@@ -41,24 +41,17 @@ use crate::{
     stages::validate::decide,
 };
 
-/// A change that came, still to be decided.
+/// A change before its decision.
 #[derive(Clone)]
 pub struct Candidate {
-    /// Our identifier of the change.
     pub id: String,
-    /// `source` of the message.
     pub source: String,
-    /// The upstream's own id.
     pub upstream_id: String,
-    /// Hash of the content.
     pub payload_sha256: String,
-    /// What it is.
     pub kind: ChangeKindV1,
-    /// Its trace.
     pub traceparent: String,
-    /// When it came (UTC).
+    /// Time of receipt (UTC).
     pub at: NaiveDateTime,
-    /// The message, or why the payload is none.
     pub content: Result<Box<Wire>, Vec<Violation>>,
 }
 
@@ -69,7 +62,7 @@ impl Candidate {
     }
 }
 
-/// The guarantee of a change as it is known before anything is locked: what never changes.
+/// The columns of a guarantee that never change, read before any lock.
 #[derive(Clone)]
 pub struct Known {
     guarantee: Guarantee,
@@ -82,10 +75,10 @@ pub fn known(
     candidates: &[&Candidate],
 ) -> Result<Vec<Result<Option<Known>, Fault>>, DbError> {
     let numbers: Vec<Option<String>> = candidates.iter().map(|candidate| candidate.number()).collect();
-    let asked: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
-    let guarantees: HashMap<&str, Guarantee> = asked
+    let known: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
+    let guarantees: HashMap<&str, Guarantee> = known
         .iter()
-        .zip(guarantee::by_numbers(db, &asked)?)
+        .zip(guarantee::by_numbers(db, &known)?)
         .filter_map(|(number, guarantee)| Some((*number, guarantee?)))
         .collect();
     let of: Vec<&str> = guarantees.values().map(|guarantee| guarantee.application_id.as_str()).collect();
@@ -107,12 +100,12 @@ pub fn known(
     Ok(candidates.iter().zip(&numbers).map(|(candidate, number)| known(candidate, number.as_ref())).collect())
 }
 
-/// A change judged by itself.
+/// A change judged alone.
 pub struct Case {
     candidate: Candidate,
     known: Option<Known>,
     judged: Option<Judged>,
-    /// Identifier of the works after it, where they could be read.
+    /// Identifier of the works after the change, if they are readable.
     works: Option<String>,
 }
 
@@ -123,7 +116,7 @@ impl Known {
     }
 }
 
-/// Judges a change by itself.
+/// Judges a change alone.
 pub fn judge(candidate: Candidate, known: Option<Known>, facts: &Facts<'_>) -> Result<Case, Fault> {
     let judged = match (&candidate.content, known.as_ref().and_then(Known::subject)) {
         (Ok(wire), Some(subject)) => Some(rules::judge(wire, &subject, facts)),
@@ -136,7 +129,7 @@ pub fn judge(candidate: Candidate, known: Option<Known>, facts: &Facts<'_>) -> R
     Ok(Case { candidate, known, judged, works })
 }
 
-/// What is known under the locks, kept up to date from one change of the batch to the next.
+/// The rows read under the locks, updated with each decided change of the batch.
 struct Ledger<'a> {
     data: &'a ReferenceData,
     facts: &'a Facts<'a>,
@@ -147,8 +140,8 @@ struct Ledger<'a> {
     own: HashMap<(String, i64), Engagement>,
 }
 
-/// Decides changes in their order and stores the decisions; must run in a transaction, before anything else of it takes a lock.
-/// Returns which were decided here, and what kept others from it.
+/// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock. Returns the ids
+/// decided here, and the faults of the others.
 pub fn store(
     db: &mut Connection,
     cases: &[&Case],
@@ -285,14 +278,14 @@ impl Ledger<'_> {
         {
             judged.report(Violation::new("$.after.product.medium", &breach));
         }
-        // What waits and goes before it; what turns out impossible will be told when its turn comes.
+        // Pending changes before this one; an impossible one is reported when it is due.
         let waiting = |row: &&Row| row.state == State::Pending;
         for row in accepted.iter().filter(waiting).filter(|row| row.version < Some(wire.version())) {
-            self.try_out(&mut life, known, row)?;
+            self.apply_pending(&mut life, known, row)?;
         }
         let foreseen = match judged.kept().cloned() {
             None => {
-                // Whether it could take effect is told with the rest.
+                // Reports also whether it could take effect.
                 if let Some(violation) = impossible(&life, wire) {
                     judged.report(violation);
                 }
@@ -322,7 +315,7 @@ impl Ledger<'_> {
             ..row(candidate, Some(known))
         };
         for row in accepted.iter().filter(waiting).filter(|row| row.version > Some(wire.version())) {
-            self.try_out(&mut life, known, row)?;
+            self.apply_pending(&mut life, known, row)?;
         }
         let changes = self.changes.entry(id.clone()).or_default();
         let place = changes.partition_point(|other| other.version < row.version);
@@ -331,7 +324,7 @@ impl Ledger<'_> {
         Ok(Decided { row, engages, ends })
     }
 
-    /// Judges it against what others engaged for the same works.
+    /// Judges the change against engagements of others for the same works.
     fn against_others(&self, case: &Case, known: &Known, judged: &mut Judged) {
         let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject())
         else {
@@ -349,14 +342,14 @@ impl Ledger<'_> {
             .filter(|engaged| !own(engaged))
             .map(decide::known)
             .collect();
-        let asked = judged.engages();
+        let engages = judged.engages();
         if let Some(content) = judged.content() {
             content.against(&others);
         }
         let interim = others.iter().find(|other| {
             other.engagement.product == ProductV1::InterimAdvancePayment
-                && asked.as_ref().is_some_and(|asked| {
-                    asked.product == ProductV1::AdvancePayment && asked.year == other.engagement.year
+                && engages.as_ref().is_some_and(|own| {
+                    own.product == ProductV1::AdvancePayment && own.year == other.engagement.year
                 })
         });
         let total = interim.and_then(|interim| {
@@ -373,8 +366,8 @@ impl Ledger<'_> {
         })
     }
 
-    /// Lets a change that waits take effect, as far as it can.
-    fn try_out(&self, life: &mut Life, known: &Known, row: &Row) -> Result<(), Fault> {
+    /// Applies a pending change, if it is possible.
+    fn apply_pending(&self, life: &mut Life, known: &Known, row: &Row) -> Result<(), Fault> {
         let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
             .map_err(|error| Fault::unreadable("change", &error))?;
         match self.apply(life, known, &change) {
@@ -383,7 +376,7 @@ impl Ledger<'_> {
         }
     }
 
-    /// What the guarantee engages once all that waits has taken effect, where that differs from what it does now; or that it ends.
+    /// The engagement of the guarantee after all pending changes, if that differs from the present one; or its end.
     fn engage(&mut self, known: &Known, life: &Life) -> (Option<Engagement>, Option<(String, i64)>) {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
         let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
@@ -428,7 +421,7 @@ impl Ledger<'_> {
     }
 }
 
-/// Draws up the certificate after a change; `revision` is its 変更 number.
+/// The certificate after a change; `revision` is its 変更 number.
 pub fn draw_up(
     data: &ReferenceData,
     guarantee: &Guarantee,
@@ -441,7 +434,7 @@ pub fn draw_up(
     reference::certificate::build(data, after, 0, &number, revision, today)
 }
 
-/// What makes a change impossible that is wrong in other ways too.
+/// Why a change is impossible that has other violations too.
 fn impossible(life: &Life, wire: &Wire) -> Option<Violation> {
     let (_, held) = life.current()?;
     let on = life.ended_on();

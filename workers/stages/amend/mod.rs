@@ -1,13 +1,13 @@
-//! amend: a change of a guarantee comes in; a decision is stored and told.
+//! amend: decides a change of a guarantee, stores the decision and publishes it.
 //!
-//! In: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1` from an upstream system, told apart by their
+//! In: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1` from an upstream system, distinguished by their
 //! `kind`. Out: the event `change.accepted` or `change.rejected`; for an urgent change also
-//! [`ReissueV1`](hosho_schema::messages::ReissueV1), the others wait for the nightly batch. A broken rule is an answer, not a failure.
+//! [`ReissueV1`](hosho_schema::messages::ReissueV1), the others wait for the nightly run. A broken rule is an answer, not a failure.
 //!
 //! Changes are judged while their guarantee and its works are locked ([`crate::stages::amend::decide`]).
 //!
-//! Safe to run twice: `source` and `id` name the change. Whichever copy is stored first decides; every copy publishes what follows from
-//! the stored row. A payload that is misshapen and names its sender is answered, as in the [validate stage](super::validate).
+//! Idempotent: `source` and `id` identify the change. The copy that is stored first decides; every copy publishes the messages that
+//! follow from the stored row. A misshapen payload with a readable sender is answered, as in the [validate stage](super::validate).
 
 pub mod decide;
 
@@ -49,10 +49,8 @@ use crate::{
     stages::amend::decide::{Candidate, Case, Known},
 };
 
-/// The wire name.
 pub const NAME: &str = "amend";
 
-/// The stage.
 pub struct Amend {
     clock: Clock,
     data: Arc<ReferenceData>,
@@ -69,15 +67,14 @@ pub struct Received {
     content: Result<Box<Wire>, Vec<Violation>>,
 }
 
-/// What is known of a change.
 pub enum Facts {
-    /// It was decided on; what is stored stands.
+    /// The change is stored; its first decision is valid.
     Decided,
-    /// It is new; its guarantee, where there is one that its sender may change.
+    /// With its guarantee, if there is one that its sender may change.
     New(Option<Box<Known>>),
 }
 
-/// A change judged by itself; nothing where it was decided on.
+/// A change judged alone; none for a decided one.
 pub struct Outcome {
     case: Option<Case>,
 }
@@ -91,7 +88,7 @@ impl Amend {
         }
     }
 
-    /// Runs with what the rules need to know from outside.
+    /// Calls `work` with the reference data that the rules need.
     fn with_facts<T>(&self, work: impl FnOnce(&rules::Facts<'_>) -> T) -> T {
         let facts = rules::Facts {
             obligees: &self.data.obligees,
@@ -198,7 +195,7 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
     if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
         return Err(Fault::new(
             Reason::Undecodable,
-            "source or id is such that no answer could be found under it",
+            "source or id is no identifier, so no answer could be stored under it",
         ));
     }
     let written = match &content {
@@ -215,7 +212,7 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
     })
 }
 
-/// What a payload says it is, when it also says whose it is.
+/// The kind of a payload that also has source and id.
 fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
     serde_json::from_slice::<Identity>(payload).map(|identity| identity.kind).map_err(|error| {
         if error.is_data() {
@@ -244,7 +241,7 @@ pub fn identity(payload: &[u8]) -> Option<(String, String)> {
     receive(payload).ok().map(|received| (received.id, received.sha256))
 }
 
-/// What follows from the stored row: the same for every copy of the message.
+/// The messages that follow from the stored row: the same for every copy of the message.
 fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
     let item = Item {
         job: &item.job,
@@ -258,7 +255,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         info!(
             change.id = row.id,
             trace.id = item.trace.trace_id(),
-            "Another change came under an id already used; it is refused"
+            "Change refused; id used before with other content"
         );
         let violations = vec![ViolationV1::from(Violation::change_id_reused(&row.source, &row.upstream_id))];
         return Ok(vec![
@@ -299,7 +296,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
     Ok(messages)
 }
 
-/// The event that tells of a change that was accepted.
+/// The event of an accepted change.
 pub(super) fn accepted(row: &Row) -> Result<ChangeAcceptedV1, Fault> {
     let foreseen: ForeseenV1 = snapshots::read(row.foreseen.as_deref().unwrap_or_default())
         .map_err(|error| Fault::unreadable("change", &error))?;
@@ -316,7 +313,7 @@ pub(super) fn accepted(row: &Row) -> Result<ChangeAcceptedV1, Fault> {
     })
 }
 
-/// The event that tells of a change that breaks rules.
+/// The event of a change that breaks rules.
 pub(super) fn rejection(row: &Row, violations: Vec<ViolationV1>) -> Result<ChangeRejectedV1, Fault> {
     Ok(ChangeRejectedV1 {
         source: row.source.clone(),

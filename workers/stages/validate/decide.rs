@@ -1,9 +1,8 @@
-//! Decides applications against what others engaged for the same works, and stores the decisions, in one transaction.
+//! Decides applications against others for the same works, and stores the decisions, in one transaction.
 //!
 //! The rules are [`crate::domain::engagement`]; the tables, the lock and why it cannot deadlock are
-//! [`hosho_schema::models::works`]. This is the row of steps between them, for the validate stage alone: what it decides is
-//! written before the works are free again, so two applications for the same works that come at the same time, on the
-//! same worker or on two, cannot both slip through.
+//! [`hosho_schema::models::works`]. A decision is written before the works are unlocked, so that two simultaneous applications for the
+//! same works, on one worker or on two, cannot both pass.
 
 use std::collections::HashSet;
 
@@ -69,7 +68,7 @@ pub fn against(mut judged: Judged, others: Option<&[engagement::Engaged]>) -> De
     Decided { verdict, calculations, engages }
 }
 
-/// An application judged by itself, still to be decided.
+/// An application judged alone, before the comparison with others.
 pub struct Candidate {
     id: String,
     source: String,
@@ -78,12 +77,12 @@ pub struct Candidate {
     traceparent: String,
     at: NaiveDateTime,
     judged: Judged,
-    /// Identifier of the works, where they could be read.
+    /// Identifier of the works, if they are readable.
     works: Option<String>,
 }
 
 impl Candidate {
-    /// A judged application with what is stored beside the decision. `at` is UTC.
+    /// `at` is UTC.
     pub fn new(
         judged: Judged,
         source: String,
@@ -106,8 +105,8 @@ impl Candidate {
     }
 }
 
-/// Decides candidates in their order and stores the decisions; must run in a transaction, before anything else of it takes a lock.
-/// Returns which were decided here: an application that is known already, or comes twice, keeps its first decision.
+/// Decides candidates in their order and stores the decisions; must run in a transaction, before its first lock. Returns the ids
+/// decided here: an application that is known, or occurs twice, keeps its first decision.
 pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<String>, DbError> {
     let works_ids: Vec<&str> = candidates.iter().filter_map(|candidate| candidate.works.as_deref()).collect();
     works::lock(db, &works_ids)?;
@@ -120,17 +119,17 @@ pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<S
             continue;
         }
         let others = candidate.works.as_ref().map(|id| (id, engaged.entry(id.clone()).or_default()));
-        let (row, asked) = decide(candidate, others);
+        let (row, engages) = decide(candidate, others);
         rows.push(row);
-        lines.extend(asked);
+        lines.extend(engages);
     }
     application::insert_missing(db, &rows)?;
     works::engage(db, &lines)?;
     Ok(decided)
 }
 
-/// Decides one candidate, and names what it engages. `others` is what applications before it engaged for the same works, and gets
-/// what it engages itself.
+/// Decides one candidate, and returns its engagements. `others` are those of earlier applications for the same works; its own are
+/// added.
 fn decide(
     candidate: &Candidate,
     others: Option<(&String, &mut Vec<Engaged>)>,

@@ -1,20 +1,18 @@
-//! validate: an application comes in; a decision is stored and told.
+//! validate: decides an application, stores the decision and publishes it.
 //!
-//! In: `application.v1` from an upstream system. Out: for a valid one, [`IssueV1`](hosho_schema::messages::IssueV1) per product line and the event
-//! `application.accepted`; for one that breaks rules, the event `application.rejected` with every violation. A broken
-//! rule is an answer, not a failure.
+//! In: `application.v1` from an upstream system. Out: for a valid one, [`IssueV1`](hosho_schema::messages::IssueV1) per product line and
+//! the event `application.accepted`; for one that breaks rules, the event `application.rejected` with every violation. A broken rule
+//! is an answer, not a failure.
 //!
-//! Some rules look at other applications for the same works (no product twice, an interim advance after its advance). They are judged
-//! while the works are locked, in the transaction that stores the decision: two applications that come at the same time cannot both
-//! slip through.
+//! Some rules compare applications for the same works (no product twice, an interim advance after its advance). They are applied while
+//! the works are locked, in the transaction that stores the decision: of two simultaneous applications only one can pass.
 //!
-//! Safe to run twice: `source` and `id` name the application. Whichever copy is stored first decides; every copy
-//! publishes what follows from the stored row. The same `source` and `id` with other content is answered with
-//! `application.id_reused` and changes nothing.
+//! Idempotent: `source` and `id` identify the application. The copy that is stored first decides; every copy publishes the messages that
+//! follow from the stored row. The same `source` and `id` with other content gets `application.id_reused` and changes no row.
 //!
-//! A payload that is JSON with a readable `source` and `id`, and is otherwise misshapen, is answered too (code
-//! `message.malformed`, naming the JSON path): the sender learns more from an answer than an operator from a dead letter.
-//! Anything less readable is a dead letter, because nobody can be answered.
+//! A payload that is JSON with a readable `source` and `id`, but otherwise misshapen, is answered too (code `message.malformed`, with the
+//! JSON path): an answer helps the sender more than a dead letter helps an operator. A less readable one is a dead letter, because no
+//! sender can be answered.
 
 pub mod decide;
 
@@ -55,10 +53,8 @@ use crate::{
     stages::validate::decide::Candidate,
 };
 
-/// The wire name.
 pub const NAME: &str = "validate";
 
-/// The stage.
 pub struct Validate {
     clock: Clock,
     data: Arc<ReferenceData>,
@@ -71,19 +67,16 @@ pub struct Received {
     source: String,
     upstream_id: String,
     sha256: String,
-    /// The application, or why the payload is none.
     content: Result<Box<ApplicationV1>, Vec<Violation>>,
 }
 
-/// Whether the application is known already.
 pub enum Facts {
-    /// It is; what is stored stands.
+    /// The application is stored; its first decision is valid.
     Known,
-    /// It is not.
     New,
 }
 
-/// What was found by looking at the application alone; nothing where it is known already.
+/// The decision on the application alone; none for a known one.
 pub struct Outcome {
     candidate: Option<Candidate>,
 }
@@ -185,14 +178,14 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             if !(is_storable(&identity.source) && is_storable(&identity.id)) {
                 return Err(Fault::new(
                     Reason::Undecodable,
-                    "source or id is such that no answer could be found under it",
+                    "source or id is too long or contains NUL, so no answer could be stored under it",
                 ));
             }
             (identity, Ok(Box::new(application)))
         }
         Err(error @ DecodeError::NotJson { .. }) => return Err(undecodable(&error, ApplicationV1::TYPE)),
         Err(error) => {
-            // Read to the end this time: what was misshapen first may also be cut off, and then it is no JSON.
+            // Reads to the end this time: a misshapen payload may also be truncated, and then it is no JSON.
             let identity: Identity = serde_json::from_slice(payload).map_err(|second| {
                 if second.is_data() {
                     undecodable(&error, ApplicationV1::TYPE)
@@ -206,8 +199,8 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))
         }
     };
-    // What did not decode is told by its bytes: a field given twice has two contents. So is what is nested too deeply to be
-    // written in one way.
+    // A payload that did not decode is hashed as bytes: a field that occurs twice has two contents. So is one nested too deeply for
+    // the canonical form.
     let written = match &content {
         Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
         Err(_) => payload.to_vec(),
@@ -222,13 +215,13 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
     })
 }
 
-/// Whether a text can be kept as a key: the rules refuse more, and answer; this is what a database refuses.
+/// Whether the database accepts a text as a key. The rules refuse more, with an answer.
 fn is_storable(key: &str) -> bool {
     key.len() <= 256 && !key.contains('\0')
 }
 
-/// What follows from the stored row: the same for every copy of the message. (The product lines of a rejection are read from the copy:
-/// it is the same content.)
+/// The messages that follow from the stored row: the same for every copy of the message. (The product lines of a rejection are read
+/// from the copy, which has the same content.)
 fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
     let item = Item {
         job: &item.job,
@@ -242,7 +235,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         info!(
             application.id = row.id,
             trace.id = item.trace.trace_id(),
-            "Another application came under an id already used; it is refused"
+            "Application refused; id used before with other content"
         );
         let violations = vec![ViolationV1::from(Violation::id_reused(&row.source, &row.upstream_id))];
         return Ok(vec![rejected(&item, row, violations, Vec::new(), &item.job.sha256)]);
@@ -263,7 +256,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
             debug!(
                 application.id = row.id,
                 trace.id = item.trace.trace_id(),
-                "Application known already; its guarantees are asked for again"
+                "Application known; successors published again"
             );
         }
         return Ok(follow(&item, row, &application, calculations));
@@ -344,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_valid_application_asks_for_one_guarantee_per_line_and_is_answered() {
+    async fn accepts_a_valid_application_with_one_issue_per_line() {
         let trial = Harness::new();
         let messages = trial.run_one(&Validate::new(&trial.services), &example()).await.unwrap();
         let accepted: ApplicationAcceptedV1 = event(&messages);
@@ -365,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn running_twice_publishes_the_same_messages_and_stores_nothing_new() {
+    async fn a_second_run_publishes_the_same_messages() {
         let trial = Harness::new();
         let stage = Validate::new(&trial.services);
         let verdicts = trial.run(&stage, &[example(), example()]).await;
@@ -376,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_rule_is_an_answer_and_harms_no_neighbour() {
+    async fn rejects_one_application_without_harm_to_others() {
         let trial = Harness::new();
         let broken = changed(|application| {
             application["id"] = "broken".into();
@@ -392,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_content_under_the_same_id_is_refused_and_changes_nothing() {
+    async fn refuses_other_content_under_the_same_id() {
         let trial = Harness::new();
         let stage = Validate::new(&trial.services);
         trial.run_one(&stage, &example()).await.unwrap();
@@ -408,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_misshapen_message_is_answered_when_its_sender_can_be_read() {
+    async fn answers_a_misshapen_message_of_a_known_sender() {
         let trial = Harness::new();
         let stage = Validate::new(&trial.services);
         let misshapen = changed(|application| application["works"]["colour"] = "red".into());

@@ -86,7 +86,7 @@ fn main() {
         let env = servers.env();
         let batch = made.next(sizes.applications);
         results.parts = Some((batch.len(), parts::measure(&env, &batch)));
-        results.keep();
+        keep(&results);
     }
     if wanted("pipeline") {
         eprintln!("the pipeline, {} applications …", sizes.applications);
@@ -109,7 +109,7 @@ fn main() {
             }
         }
         env.rest();
-        results.keep();
+        keep(&results);
     }
     if wanted("workers") {
         for count in [2, 4] {
@@ -120,7 +120,7 @@ fn main() {
             results.pipeline.push(pipeline::run(&servers, &mut env, &mut made, sizes.applications, count));
             env.rest();
         }
-        results.keep();
+        keep(&results);
     }
     if wanted("growth") || wanted("night") {
         let mut many = servers.env();
@@ -144,7 +144,7 @@ fn main() {
                     let run = pipeline::run(&servers, env, &mut made, size, 1);
                     results.growth.push(Grown { is_among_many, run });
                 }
-                results.keep();
+                keep(&results);
             }
             few.rest();
             let applications: usize = sizes.growth.iter().map(|size| 2 * size * repeats(*size)).sum();
@@ -167,7 +167,7 @@ fn main() {
                     sizes.rate,
                     live,
                 ));
-                results.keep();
+                keep(&results);
             }
         }
         many.rest();
@@ -176,7 +176,8 @@ fn main() {
         eprintln!("embedded, {} applications …", sizes.applications);
         results.embedded = Some(embedded::run(&mut made, sizes.applications));
     }
-    results.tell();
+    keep(&results);
+    results.print();
 }
 
 /// Applications whose documents are some gigabytes.
@@ -185,4 +186,10 @@ const MANY: usize = 100_000;
 /// How often so many applications are taken through: the fewer, the more a run differs from the next.
 fn repeats(applications: usize) -> usize {
     (30_000 / applications).clamp(1, 5)
+}
+
+/// Writes tables, figures and plot after each section, so that an aborted run keeps its results.
+fn keep(results: &Results) {
+    results.write();
+    plot::draw(results, &report::folder().join("results.svg"));
 }

@@ -3,24 +3,14 @@
 //! It repeats the subject of the guarantee and states when and why it ended: the certificate in force and three facts.
 //! It has no authentication key: the registry still shows the certificate to those who have the key.
 
-use chrono::NaiveDate;
-use hosho_schema::snapshots::{Branch, Certificate, Surety};
+use hosho_schema::snapshots::{Branch, Cancellation, Certificate, Surety};
 use serde::Serialize;
 
 use super::samples;
 use crate::documents::templates::TemplateContext;
-use crate::domain::{amendment::CancellationCause, wareki, wording};
+use crate::domain::{wareki, wording};
 
 pub(super) const TEMPLATE: &str = "cancellation/cancellation";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cancellation {
-    /// 解約日: the last day of the guarantee.
-    pub cancelled_on: NaiveDate,
-    /// 解約の事由.
-    pub cause: CancellationCause,
-    pub dated: NaiveDate,
-}
 
 #[derive(Debug, Clone, Serialize)]
 pub struct CancellationContext {
@@ -55,10 +45,11 @@ pub struct CancellationContext {
 }
 
 impl CancellationContext {
-    pub fn new(certificate: &Certificate, cancellation: &Cancellation) -> Self {
+    pub fn new(cancellation: &Cancellation) -> Self {
+        let certificate = &cancellation.certificate;
         let Certificate { works, principal, .. } = certificate;
         Self {
-            dated: wareki::format(cancellation.dated),
+            dated: wareki::format(cancellation.told_on),
             number: certificate.number.clone(),
             product_name: wording::product(certificate.product).to_owned(),
             revision: wording::amendment(certificate.revision),
@@ -80,7 +71,7 @@ impl TemplateContext for CancellationContext {
     const TEMPLATES: &'static [&'static str] = &[TEMPLATE];
 
     fn samples() -> Vec<(&'static str, Self)> {
-        let context = |(name, certificate, cancellation)| (name, Self::new(&certificate, &cancellation));
+        let context = |(name, cancellation)| (name, Self::new(&cancellation));
         samples::cancellations().into_iter().map(context).collect()
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use hosho_schema::snapshots::Certificate;
+use hosho_schema::snapshots::{Cancellation, Certificate};
 use serde::Serialize;
 
-use super::cancellation::{Cancellation, CancellationContext};
+use super::cancellation::CancellationContext;
 use super::certificate::CertificateContext;
 use super::notice::NoticeContext;
 
@@ -111,16 +111,15 @@ impl DocumentRenderer {
 
     /// Draws the PDF about the end of a guarantee (解約のお知らせ).
     ///
-    /// `certificate` is the revision in force when it ended, `created` (UTC) the date in the file. The same arguments give
-    /// the same bytes.
+    /// `created` (UTC) is the date in the file. The same arguments give the same bytes.
     pub fn cancellation(
         &self,
-        certificate: &Certificate,
         cancellation: &Cancellation,
         created: NaiveDateTime,
     ) -> Result<Vec<u8>, RenderError> {
+        let certificate = &cancellation.certificate;
         self.require_seal(certificate)?;
-        let context = CancellationContext::new(certificate, cancellation);
+        let context = CancellationContext::new(cancellation);
         let title = title("保証契約の解約のお知らせ", certificate);
         self.draw(super::cancellation::TEMPLATE, &context, &info(certificate, title, created, None))
     }

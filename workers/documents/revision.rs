@@ -16,10 +16,7 @@ use hosho_schema::{
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    documents::{
-        cancellation::Cancellation,
-        renderer::{DocumentRenderer, RenderError},
-    },
+    documents::renderer::{DocumentRenderer, RenderError},
     fault::{Fault, Reason, chain},
     hex::hex,
     keys::KeyRing,
@@ -83,11 +80,7 @@ impl RevisionRenderer {
     fn cancellation(&self, revision: &Revision) -> Result<Vec<u8>, Fault> {
         let content: snapshots::Cancellation =
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("cancellation", &error))?;
-        let snapshots::Cancellation { cancelled_on, cause, told_on: dated, certificate } = content;
-        let end = Cancellation { cancelled_on, cause, dated };
-        self.renderer
-            .cancellation(&certificate, &end, revision.drawn_at)
-            .map_err(|error| failed(revision, &error))
+        self.renderer.cancellation(&content, revision.drawn_at).map_err(|error| failed(revision, &error))
     }
 
     fn notice(

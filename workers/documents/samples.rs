@@ -4,12 +4,12 @@
 //! names of files and arguments of commands.
 
 use chrono::NaiveDate;
-use hosho_schema::messages::{MediumV1, ProductV1, WorksKindV1};
+use hosho_schema::messages::{CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};
 use hosho_schema::money::Yen;
-use hosho_schema::snapshots::{Branch, Certificate, Channel, Company, Obligee, Principal, Submission, Works};
+use hosho_schema::snapshots::{
+    Branch, Cancellation, Certificate, Channel, Company, Obligee, Principal, Submission, Works,
+};
 
-use super::cancellation::Cancellation;
-use crate::domain::amendment::CancellationCause;
 use crate::reference::surety::Surety;
 
 /// A key of the minting alphabet that opens no certificate.
@@ -261,19 +261,23 @@ pub(super) fn notices() -> Vec<(&'static str, Certificate)> {
     ]
 }
 
-/// Certificates with their cancellation, by name.
-pub(super) fn cancellations() -> Vec<(&'static str, Certificate, Cancellation)> {
-    let consent = Cancellation {
+/// Cancellations, by name.
+pub(super) fn cancellations() -> Vec<(&'static str, Cancellation)> {
+    let cancelled = |certificate, cause| Cancellation {
         cancelled_on: day(2027, 3, 1),
-        cause: CancellationCause::Consent,
-        dated: day(2027, 3, 4),
+        cause,
+        told_on: day(2027, 3, 4),
+        certificate,
     };
-    let ended = Cancellation { cause: CancellationCause::ObligeeCause, ..consent };
+    let (consent, ended) = (CancellationCauseV1::Consent, CancellationCauseV1::ObligeeCause);
     vec![
-        ("cancellation", single(), consent),
-        ("cancellation-obligee-cause", performance(), ended),
-        ("cancellation-joint-venture-paper-amended", paper(amended(joint_venture(interim()), 2)), consent),
-        ("cancellation-long", long(amended(joint_venture(single()), 12)), ended),
-        ("cancellation-variants", minimal(variants(single())), consent),
+        ("cancellation", cancelled(single(), consent)),
+        ("cancellation-obligee-cause", cancelled(performance(), ended)),
+        (
+            "cancellation-joint-venture-paper-amended",
+            cancelled(paper(amended(joint_venture(interim()), 2)), consent),
+        ),
+        ("cancellation-long", cancelled(long(amended(joint_venture(single()), 12)), ended)),
+        ("cancellation-variants", cancelled(minimal(variants(single())), consent)),
     ]
 }

@@ -4,11 +4,12 @@ use crate::documents::tests::*;
 use crate::domain::wareki::format as wareki;
 
 #[test]
-fn a_cancellation_says_what_it_must_on_one_page() {
-    for (name, content, end) in samples::cancellations() {
-        let (text, pages) = read_back(&renderer().cancellation(&content, &end, created()).unwrap());
+fn cancellation_fills_one_page() {
+    for (name, cancellation) in samples::cancellations() {
+        let (text, pages) = read_back(&renderer().cancellation(&cancellation, created()).unwrap());
+        let content = &cancellation.certificate;
         assert_eq!(pages, 1, "{name}");
-        let Certificate { principal, surety, branch, .. } = &content;
+        let Certificate { principal, surety, branch, .. } = content;
         let revision = wording::amendment(content.revision).unwrap_or_default();
         let contractor = match &principal.joint_venture {
             None => principal.company.name.clone(),
@@ -18,7 +19,7 @@ fn a_cancellation_says_what_it_must_on_one_page() {
             name,
             &text,
             &[
-                &format!("{}{contractor}御中", wareki(end.dated)),
+                &format!("{}{contractor}御中", wareki(cancellation.told_on)),
                 "保証契約の解約のお知らせ",
                 &format!("記保証契約番号{}", content.number),
                 &format!("商品（保証区分）{}{revision}", wording::product(content.product)),
@@ -27,8 +28,8 @@ fn a_cancellation_says_what_it_must_on_one_page() {
                 &format!("請負契約者{contractor}"),
                 &format!("被保証者{}", content.obligee.title),
                 &format!("保証金額（総額）{}", content.amount),
-                &format!("解約日{}", wareki(end.cancelled_on)),
-                &format!("解約の事由{}以上", wording::cancellation_cause(end.cause)),
+                &format!("解約日{}", wareki(cancellation.cancelled_on)),
+                &format!("解約の事由{}以上", wording::cancellation_cause(cancellation.cause)),
                 &format!("{}{}{}", surety.address, surety.name, surety.president),
                 &format!("取扱箇所{}{}TEL{}FAX{}", branch.name, branch.address, branch.telephone, branch.fax),
             ],

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::sync::Arc;
 
 use chrono::NaiveDateTime;
-use hosho_schema::snapshots::{self, Certificate};
+use hosho_schema::snapshots::{self, Cancellation, Certificate};
 use rayon::prelude::*;
 
 use super::renderer::{DocumentRenderer, RenderError};
@@ -67,11 +67,11 @@ pub(super) fn all() -> Vec<Drawn> {
         let name = name(super::notice::TEMPLATE, sample);
         tasks.push(Box::new(move || Drawn { name: name.clone(), pdf: notice_of(&content) }));
     }
-    for (sample, content, end) in samples::cancellations() {
+    for (sample, cancellation) in samples::cancellations() {
         let name = name(super::cancellation::TEMPLATE, sample);
         tasks.push(Box::new(move || Drawn {
             name: name.clone(),
-            pdf: renderer().cancellation(&content, &end, created()).unwrap(),
+            pdf: renderer().cancellation(&cancellation, created()).unwrap(),
         }));
     }
     tasks.par_iter().map(|task| task()).collect()
@@ -114,8 +114,7 @@ fn samples_have_unique_names_and_limits() {
         .iter()
         .map(|(name, _)| *name)
         .chain(samples::notices().into_iter().map(|(name, _)| name));
-    let mut names: Vec<_> =
-        names.chain(samples::cancellations().into_iter().map(|(name, ..)| name)).collect();
+    let mut names: Vec<_> = names.chain(samples::cancellations().into_iter().map(|(name, _)| name)).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
@@ -175,11 +174,12 @@ fn draws_the_longest_texts() {
         members: vec![company.clone(); 20],
     };
     (content.works.name, content.bank) = (text(120), Some(text(80)));
-    let (_, _, end) = samples::cancellations().remove(0);
     let (certificate, _) = read_back(&certificate_of(&content));
     assert_eq!(certificate.matches('弥').count(), 21 * (120 + 160 + 80) + 120 + 120 + 80);
     assert_contains("notice", &read_back(&notice_of(&content)).0, &[KEY, &content.number, "以上"]);
-    assert!(renderer().cancellation(&content, &end, created()).is_ok());
+    let (_, cancellation) = samples::cancellations().remove(0);
+    let cancellation = Cancellation { certificate: content.clone(), ..cancellation };
+    assert!(renderer().cancellation(&cancellation, created()).is_ok());
     content.principal.members.truncate(3);
     assert_eq!(
         read_back(&certificate_of(&content)).0.matches('弥').count(),
@@ -203,8 +203,9 @@ fn missing_seal_is_named() {
     let mut content = samples::single();
     let sha256 = "0".repeat(64);
     content.surety.seal = Some(sha256.clone());
-    let (_, _, end) = samples::cancellations().remove(0);
-    for error in [certificate(&content), renderer().cancellation(&content, &end, created())] {
+    let (_, cancellation) = samples::cancellations().remove(0);
+    let cancellation = Cancellation { certificate: content.clone(), ..cancellation };
+    for error in [certificate(&content), renderer().cancellation(&cancellation, created())] {
         let error = error.unwrap_err();
         assert!(
             matches!(&error, RenderError::NoSeal { .. }) && error.to_string().contains(&sha256),

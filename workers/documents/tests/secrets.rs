@@ -116,13 +116,14 @@ fn about(pdf: &[u8]) -> String {
 
 #[test]
 fn a_file_says_what_it_is() {
-    let (_, content, end) = samples::cancellations().remove(2);
+    let (_, cancellation) = samples::cancellations().remove(2);
+    let content = &cancellation.certificate;
     let electronic = Certificate { medium: hosho_schema::messages::MediumV1::Electronic, ..content.clone() };
     for (pdf, title) in [
         (notice_of(&electronic), "電子保証にかかる「認証キー」のお知らせ 31075-00002M 変更－2"),
-        (certificate_of(&content), "保証証書（中間前払金保証） 31075-00002M 変更－2"),
+        (certificate_of(content), "保証証書（中間前払金保証） 31075-00002M 変更－2"),
         (
-            renderer().cancellation(&content, &end, created()).unwrap(),
+            renderer().cancellation(&cancellation, created()).unwrap(),
             "保証契約の解約のお知らせ 31075-00002M 変更－2",
         ),
     ] {

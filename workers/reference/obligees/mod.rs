@@ -9,6 +9,7 @@
 //! copying the national values into every file. A change of the law would be an edit of every file, and the files would not
 //! show the obligee's own decisions.
 
+mod contradictions;
 mod figures;
 mod limits;
 mod national;

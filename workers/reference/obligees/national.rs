@@ -6,8 +6,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
+    contradictions,
     figures::{self, Given, LimitsTable, Table},
-    limits,
     periods::{self, Period},
 };
 use crate::{
@@ -103,11 +103,11 @@ fn whole(page: &mut FileDiagnostics<'_>, table: &Spanned<LimitsTable<Spanned<Tab
     }
     let limits = limits(&given)?;
     let disaster_area = kinds(&disaster)?;
-    limits::judge(page, &limits, &given, "");
+    contradictions::report(page, &limits, &given, "");
     // Once more with the ratios of disaster areas, which are held to the rest of the period.
     let mut raised = limits.clone();
     raised.advance.ratios = disaster_area;
-    limits::judge(page, &raised, &disaster, "");
+    contradictions::report(page, &raised, &disaster, "");
     Some(National { limits, disaster_area })
 }
 

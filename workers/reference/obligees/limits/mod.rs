@@ -9,29 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 
 use super::{
+    contradictions,
     figures::{Given, LimitsTable},
     national::National,
     periods::{self, Period},
 };
 use crate::{
-    domain::limits::{
-        Limits, Timeline,
-        figures::{Figure, Origins},
-    },
+    domain::limits::{Limits, Timeline, figures::Origins},
     reference::toml_file::FileDiagnostics,
 };
-
-/// Pairs in which the first may not exceed the second. An advance may reach the total: then no interim one is possible.
-const AT_MOST: [(Figure, Figure); 8] = [
-    (Figure::AdvanceLowPrice, Figure::AdvanceConstruction),
-    (Figure::AdvanceRoundingUnit, Figure::AdvanceMaximum),
-    (Figure::InterimRatio, Figure::InterimTotal),
-    (Figure::InterimLowPriceRatio, Figure::InterimRatio),
-    (Figure::InterimLowPriceRatio, Figure::InterimLowPriceTotal),
-    (Figure::InterimLowPriceTotal, Figure::InterimTotal),
-    (Figure::InterimRoundingUnit, Figure::InterimMaximum),
-    (Figure::PerformanceMinimum, Figure::PerformanceLowPriceMinimum),
-];
 
 /// What an obligee says of one period.
 struct Own {
@@ -85,7 +71,7 @@ fn laid(
         for (figure, placed) in &own.given.0 {
             figure.put(&mut limits, placed.amount);
         }
-        judge(
+        contradictions::report(
             page,
             &limits,
             &own.given,
@@ -102,27 +88,6 @@ fn laid(
         })
         .unzip();
     (Timeline::changing(limits, later_limits), Timeline::changing(origins, later_origins))
-}
-
-/// Reports impossible pairs of values at a file that sets one of them; `elsewhere` follows a value of another file.
-pub(super) fn judge(page: &mut FileDiagnostics<'_>, limits: &Limits, given: &Given, elsewhere: &str) {
-    for (less, more) in AT_MOST {
-        let (Some(low), Some(high)) = (less.of(limits), more.of(limits)) else { continue };
-        let (own_low, own_high) = (given.0.get(&less), given.0.get(&more));
-        // Of two the later line: it is the one that contradicts what was read before.
-        let Some(place) = own_low.into_iter().chain(own_high).max_by_key(|placed| placed.at.start) else {
-            continue;
-        };
-        if low > high {
-            let origin = |own: Option<_>| if own.is_some() { "" } else { elsewhere };
-            let text = format!(
-                "{less} is {low}{} and more than {more}, which is {high}{}",
-                origin(own_low),
-                origin(own_high)
-            );
-            page.problem(place.at.clone(), text);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use hosho_schema::money::{Ratio, Yen};
 
 use crate::reference::obligees::limits::*;
 use crate::{
-    domain::limits::figures::Amount,
+    domain::limits::figures::{Amount, Figure},
     reference::obligees::{self, Basis, OlderContracts, Origin, Registry, RegistryError},
 };
 

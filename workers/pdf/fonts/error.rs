@@ -1,7 +1,5 @@
 use std::path::PathBuf;
 
-use super::file::FontFile;
-
 /// Why fonts cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FontError {
@@ -23,7 +21,7 @@ pub enum FontError {
     },
     /// The file is not a font that may be embedded.
     #[error("cannot use font {file}: {problem}")]
-    Parse { file: FontFile, problem: String },
+    Parse { file: String, problem: String },
     #[error("more than 255 font files are configured")]
     TooMany,
 }

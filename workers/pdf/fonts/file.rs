@@ -48,7 +48,7 @@ impl FontFile {
 
     pub(super) fn read(&self) -> Result<Vec<u8>, FontError> {
         let failed = |source| FontError::Read { path: self.path.clone(), source };
-        let problem = |problem: String| FontError::Parse { file: self.clone(), problem };
+        let problem = |problem: String| FontError::Parse { file: self.to_string(), problem };
         let metadata = std::fs::metadata(&self.path).map_err(failed)?;
         if !metadata.is_file() {
             return Err(problem("it is not a regular file".to_owned()));

@@ -71,7 +71,7 @@ impl Fonts {
                     let face = file
                         .face
                         .map_or_else(|| Face::parse(&bytes), |face| Face::parse_member(&bytes, face));
-                    faces.push(face.map_err(|problem| FontError::Parse { file: file.clone(), problem })?);
+                    faces.push(face.map_err(|problem| FontError::Parse { file: file.to_string(), problem })?);
                     files.push(file.clone());
                     files.len() - 1
                 };

@@ -185,7 +185,7 @@ on_both_databases! {
         let c = &mut database.get();
         assert_eq!(db::pending(c).unwrap(), Vec::<String>::new());
         let mut names = db::revert_all(c).unwrap();
-        assert_eq!(names, ["0003_changes", "0002_failures", "0001_pipeline"]);
+        assert_eq!(names, ["0004_revision", "0003_changes", "0002_failures", "0001_pipeline"]);
         names.reverse();
         let error = counts(c).unwrap_err();
         assert!(matches!(error, DbError::Statement { .. }) && !error.is_unavailable() && !error.is_contention(), "{error:?}");
@@ -204,7 +204,7 @@ on_both_databases! {
                 .collect();
             migrating.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(applied, 3);
+        assert_eq!(applied, 4);
     }
 
     fn transactions_roll_back_on_an_error_and_nest(database: &Database) {

@@ -1,10 +1,11 @@
 //! Cron schedules on the clocks of a zone, and what happens to scheduled runs that were missed.
 //!
-//! A *slot* is a time on the wall clock, such as `2026-12-01T01:30:00`, not a moment. Where the clocks are put back, the
-//! same wall-clock time comes twice and its slot once, at the first. Where they are put forward over it, the slot is due
-//! at the moment they are. So every slot has exactly one moment, later slots are not due earlier, and a slot that was
-//! returned is never returned again, however the clock of a host jumps. (By the old clock, a skipped slot would be due
-//! after some that follow it, and be lost when one of those was returned before.)
+//! A *slot* is a time on the wall clock, such as `2026-12-01T01:30:00`, not a moment. Where the clocks are
+//! put back, the same wall-clock time comes twice and its slot once, at the first. Where they are put forward
+//! over it, the slot is due at the moment they are. So every slot has exactly one moment, later slots are not
+//! due earlier, and a slot that was returned is never returned again, however the clock of a host jumps. (By
+//! the old clock, a skipped slot would be due after some that follow it, and be lost when one of those was
+//! returned before.)
 
 use std::str::FromStr;
 
@@ -15,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// Slots returned at once at most: more than two years of nights.
 const MAX_SLOTS: usize = 1_000;
 
-/// Lateness of a slot that is still on time: drivers check the schedule about once a second, and a process takes time
-/// to start.
+/// Lateness of a slot that is still on time: drivers check the schedule about once a second, and a process
+/// takes time to start.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 
 /// A cron expression (six fields, seconds first) on the clocks of a zone.

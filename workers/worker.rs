@@ -1,4 +1,5 @@
-//! One worker process: stages, ingester, jobs, heartbeat and signals; over RabbitMQ, or embedded in a command.
+//! One worker process: stages, ingester, jobs, heartbeat and signals; over RabbitMQ, or embedded in a
+//! command.
 
 use std::{
     fs::File,
@@ -144,7 +145,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the folder, which the configuration names too; creates and migrates what is missing. Starts no stage.
+    /// Opens the folder, which the configuration names too; creates and migrates what is missing. Starts no
+    /// stage.
     pub async fn open(folder: &Path, config: &Config) -> Result<Self, WorkerError> {
         let lock = lock(folder)?;
         if folder.join("hosho.sqlite").exists() && !config.keys.file.exists() && config.keys.ring.is_none() {

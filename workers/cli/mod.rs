@@ -1,7 +1,8 @@
 //! The command line: arguments and printing; the decisions are in [`operations`](crate::operations).
 //!
-//! Data goes to standard output, everything else (progress, logs, errors) to standard error. With `--json`, standard
-//! output is exactly one JSON document, also for an error. Exit codes are part of the interface: [`EXIT_CODES`].
+//! Data goes to standard output, everything else (progress, logs, errors) to standard error. With `--json`,
+//! standard output is exactly one JSON document, also for an error. Exit codes are part of the interface:
+//! [`EXIT_CODES`].
 
 mod audit;
 mod batch;

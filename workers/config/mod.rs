@@ -1,7 +1,9 @@
-//! Configuration: `config/default.toml` (built in) < file < environment, checked as a whole before anything is opened.
+//! Configuration: `config/default.toml` (built in) < file < environment, checked as a whole before anything
+//! is opened.
 //!
-//! The types mirror `config/default.toml`, which is the manual: a test fails when a key is missing there. An unknown key
-//! is an error: a mistyped key would silently keep its default. Secrets have a type of their own that prints as `***`.
+//! The types mirror `config/default.toml`, which is the manual: a test fails when a key is missing there. An
+//! unknown key is an error: a mistyped key would silently keep its default. Secrets have a type of their own
+//! that prints as `***`.
 
 mod problem;
 mod sections;
@@ -159,8 +161,8 @@ impl Config {
     }
 }
 
-/// Variables are text, converted by the type of the setting only: a password `007` is not a number. An empty variable is
-/// unset, as a process supervisor writes it.
+/// Variables are text, converted by the type of the setting only: a password `007` is not a number. An empty
+/// variable is unset, as a process supervisor writes it.
 fn environment() -> Environment {
     Environment::with_prefix("HOSHO").prefix_separator("__").separator("__").ignore_empty(true)
 }

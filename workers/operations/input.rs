@@ -1,12 +1,13 @@
 //! Reads applications and changes from files: JSON Lines, a JSON array, or JSON objects over several lines.
 //!
-//! A record is passed on byte for byte: only the validate stage judges it, so that a file and a queue get the same
-//! answer.
+//! A record is passed on byte for byte: only the validate stage judges it, so that a file and a queue get the
+//! same answer.
 //!
-//! A file is split into [`Piece`]s, one per application, valid or broken. In a valid file a piece ends where `serde_json`
-//! ends the value, whatever its layout, and begins on a line of its own. After the first syntax error only the layout
-//! helps: the next piece begins where a line begins with `{`, indented as little as any such line. So a broken
-//! application does not affect its neighbours, and the time to read a file is proportional to its length.
+//! A file is split into [`Piece`]s, one per application, valid or broken. In a valid file a piece ends where
+//! `serde_json` ends the value, whatever its layout, and begins on a line of its own. After the first syntax
+//! error only the layout helps: the next piece begins where a line begins with `{`, indented as little as any
+//! such line. So a broken application does not affect its neighbours, and the time to read a file is
+//! proportional to its length.
 
 use std::{
     io::Read,

@@ -1,10 +1,10 @@
 //! The application layer: the queries and commands of the command line, and later of the pages.
 //!
-//! - Functions take values (never parsed arguments) and return types that serialise with serde. Nothing here prints.
-//! - Returned times are [`chrono::DateTime<Utc>`](chrono::DateTime): RFC 3339 with `Z` in JSON.
-//! - A change and its audit entry are one transaction; actor and reason are an [`Operation`](crate::audit::Operation).
+//! - Functions take values (never parsed arguments) and return types that serialise with serde. Nothing prints here.
+//! - Returned times are [`DateTime<Utc>`](chrono::DateTime): RFC 3339 with `Z` in JSON.
+//! - A change and its audit entry are one transaction; the actor is in an [`Operation`](crate::audit::Operation).
 //! - Every function fails with the one [`Error`], whose kind is an exit code and an HTTP status.
-//! - Lists that can be cut are [`Page`]s, with the total and the start of the next page.
+//! - Lists that can be cut are [`Page`]s, with the total and the offset of the next page.
 
 pub mod applications;
 pub mod check;

@@ -1,4 +1,5 @@
-//! Verifies that stored documents are the issued ones: reads them back, draws them again and compares the bytes.
+//! Verifies that stored documents are the issued ones: reads them back, draws them again and compares the
+//! bytes.
 
 use std::{collections::BTreeMap, sync::Arc};
 

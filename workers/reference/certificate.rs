@@ -26,9 +26,10 @@ pub fn build(
         let folder = data
             .folder
             .as_ref()
-            .map_or_else(|| "the built-in data".to_owned(), |path| path.display().to_string());
-        let text =
-            format!("{what} {code} of an accepted application is not configured on {} in {folder}", host());
+            .map_or_else(|| "the built-in data".to_owned(), |path| format!("'{}'", path.display()));
+        // Quoted names do not count in the fingerprint: the same cause on two hosts is one group.
+        let place = format!("on host '{}' in {folder}", host());
+        let text = format!("{what} {code} of an accepted application is not configured {place}");
         Fault::new(Reason::DataMissing, text)
     };
     let entry =

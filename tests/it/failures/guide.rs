@@ -66,7 +66,10 @@ struct Equal {
 
 impl Equal {
     fn text(&mut self, text: &str, env: &TestEnv) -> String {
-        let text = text.replace(&env.prefix, "hosho.");
+        let text = text
+            .replace(&env.prefix, "hosho.")
+            .replace(&format!("'{}'", hosho::audit::host()), "'hosho-1'")
+            .replace(&env.path("data").display().to_string(), "/etc/hosho/data");
         let mut equal = String::new();
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {

@@ -170,8 +170,7 @@ fn replay_and_die(env: &TestEnv, group: &str, each: usize) {
         if output.status.success() {
             return serde_json::from_str(&told).ok();
         }
-        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(problem.contains("another process drives it"), "{problem}");
+        assert!(told.contains("another process drives it"), "{told}");
         None
     });
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Prints the answer of `hosho validate`, portion by portion, in one of three formats.
 //!
-//! The JSON document is written as it grows, because a file may hold the applications of a year. Its framing is written
-//! here, its values are serialised. The help of the command documents the names of its fields.
+//! The JSON document is written as it grows, because a file may hold the applications of a year. Its framing
+//! is written here, its values are serialised. The help of the command documents the names of its fields.
 
 use std::fmt::Write as _;
 

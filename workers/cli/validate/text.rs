@@ -1,6 +1,7 @@
 //! The text of `hosho validate`: a block per application, wrapped to the terminal.
 //!
-//! Rejected: comfy-table. It breaks between any two wide characters, and a message in a column is a narrow tower.
+//! Rejected: comfy-table. It breaks between any two wide characters, and a message in a column is a narrow
+//! tower.
 
 use std::borrow::Cow;
 

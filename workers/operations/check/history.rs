@@ -1,7 +1,7 @@
 //! Decides applications in order, against earlier ones of these files and, optionally, of the database.
 //!
-//! The decision is that of the validate stage ([`decide::against`]), kept in memory. A copy of an application is judged
-//! against the same others as the first one, so it gets the same answer.
+//! The decision is that of the validate stage ([`decide::against`]), kept in memory. A copy of an application
+//! is judged against the same others as the first one, so it gets the same answer.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -147,7 +147,8 @@ impl History {
         }
     }
 
-    /// Stores an application; returns the first one with the same id, and the number of engagements before it.
+    /// Stores an application; returns the first one with the same id, and the number of engagements before
+    /// it.
     fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> (Option<(String, Place)>, usize) {
         if let Some(seen) = self.seen.get(&key.id) {
             return (Some((seen.sha256.clone(), seen.place.clone())), seen.engaged);

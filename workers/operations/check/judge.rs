@@ -132,7 +132,8 @@ fn too_large(size: usize, limit: usize) -> ViolationV1 {
     }
 }
 
-/// The offset of the decoder's line and column. Columns are bytes; an early end of the text gives the last one.
+/// The offset of the decoder's line and column. Columns are bytes; an early end of the text gives the last
+/// one.
 fn offset(payload: &[u8], line: usize, column: usize) -> usize {
     let mut lines = payload.split_inclusive(|byte| *byte == b'\n');
     let before: usize = lines.by_ref().take(line.saturating_sub(1)).map(<[u8]>::len).sum();

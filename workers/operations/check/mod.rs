@@ -1,15 +1,17 @@
 //! Checks files of applications; issues nothing and writes nothing.
 //!
-//! The answer is that of the validate stage if it received the applications one after the other, in the order of the
-//! files. Each is judged alone ([`judge`], on all cores), then decided in order ([`history`]) by the function of the
-//! stage. The difference is the store of earlier applications: memory here, and the database only on request. An
-//! application that would be a dead letter (no JSON, too large, no readable `source`) is reported as rejected, because
-//! the owner of the file can correct it.
+//! The answer is that of the validate stage if it received the applications one after the other, in the order
+//! of the files. Each is judged alone ([`judge`], on all cores), then decided in order ([`history`]) by the
+//! function of the stage. The difference is the store of earlier applications: memory here, and the database
+//! only on request. An application that would be a dead letter (no JSON, too large, no readable `source`) is
+//! reported as rejected, because the owner of the file can correct it.
 //!
-//! A file is checked in portions, so that memory holds the file, and of earlier portions only ids and engagements.
+//! A file is checked in portions, so that memory holds the file, and of earlier portions only ids and
+//! engagements.
 //!
-//! Rejected: running the pipeline on a database in memory and rolling it back. It needs keys, a document store and a mail
-//! folder, and would judge on one core; and a check must not be one mistake away from an issue.
+//! Rejected: running the pipeline on a database in memory and rolling it back. It needs keys, a document
+//! store and a mail folder, and would judge on one core; and a check must not be one mistake away from an
+//! issue.
 
 mod history;
 mod judge;

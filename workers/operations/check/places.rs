@@ -1,8 +1,8 @@
 //! Finds the place of a JSON path in the text of an application, for editors.
 //!
-//! `serde_json` keeps no positions, so `jsonc-parser` reads a rejected application once more, in strict mode, and keeps the
-//! range of every value. Rejected: an own parser, or a search for the key's name (escapes, the same name in several
-//! objects), and spans as wrappers of typed fields, which the message types cannot be.
+//! `serde_json` keeps no positions, so `jsonc-parser` reads a rejected application once more, in strict mode,
+//! and keeps the range of every value. Rejected: an own parser, or a search for the key's name (escapes, the
+//! same name in several objects), and spans as wrappers of typed fields, which the message types cannot be.
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast::Value, common::Ranged as _, parse_to_ast};
 
@@ -31,7 +31,8 @@ impl<'a> Places<'a> {
         Self { root: std::str::from_utf8(payload).ok().and_then(read) }
     }
 
-    /// The offset of the value of a path such as `$.products[0].amount`; of a missing one, that of its nearest ancestor.
+    /// The offset of the value of a path such as `$.products[0].amount`; of a missing one, that of its
+    /// nearest ancestor.
     pub(super) fn offset(&self, path: &str) -> usize {
         let Some(root) = &self.root else { return 0 };
         let mut value = root;

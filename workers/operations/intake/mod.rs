@@ -26,8 +26,8 @@ const CHUNK: usize = 1_000;
 /// Applications published to the embedded pipeline at once, at most.
 const MAX_PORTION: usize = 2_000;
 
-/// The first portion. Stages process what is queued as one batch, and a large batch takes long in each of them: a small
-/// first one gives a result soon. Each portion is twice as large as the one before.
+/// The first portion. Stages process what is queued as one batch, and a large batch takes long in each of
+/// them: a small first one gives a result soon. Each portion is twice as large as the one before.
 const FIRST_PORTION: usize = 16;
 
 /// Time that messages without progress, such as those in retry, hold up the next portion.
@@ -99,8 +99,8 @@ pub fn message(record: &Record) -> Outgoing {
     }
 }
 
-/// Processes records in the embedded pipeline, changes after applications. Returns the number of messages that an
-/// earlier run had left, or `None` when stopped first.
+/// Processes records in the embedded pipeline, changes after applications. Returns the number of messages
+/// that an earlier run had left, or `None` when stopped first.
 pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<usize>, Error> {
     let resumed = resume(&embedded.app, embedded.broker.as_ref()).await?;
     let (changes, applications): (Vec<Record>, Vec<Record>) =

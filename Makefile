@@ -64,8 +64,9 @@ test: cargo
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
 # The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,
-# 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. HOSHO_DRILL_SEED repeats a run.
-SOAK = $(INTEGRATION_TESTS) --nocapture --test-threads=1
+# 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. Seeds are random and
+# printed; HOSHO_DRILL_SEED repeats a run.
+SOAK = HOSHO_DRILL_SEED=$${HOSHO_DRILL_SEED:-$$(od -An -N7 -tu8 /dev/urandom | tr -d ' ')} $(INTEGRATION_TESTS) --nocapture --test-threads=1
 .PHONY: soak
 soak: cargo
 	.ci/install $(FOR_TEST)

@@ -122,7 +122,7 @@ fn p95(times: &[Duration]) -> Duration {
 fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let _place = place();
     let mut dice = dice();
-    let size = setting("NIGHT").unwrap_or(200);
+    let size = setting("NIGHT").unwrap_or(150);
     // Whose time is taken, before and during the night.
     let live_each = setting("NIGHT_LIVE").unwrap_or(15);
     let kills: usize = setting("NIGHT_KILLS").unwrap_or(3);

@@ -29,7 +29,7 @@ fn misbehave(pool: &WorkerPool, more: &[(&str, &str)]) {
 fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
     let _place = place();
     let mut dice = dice();
-    let applications = throw(&mut dice, setting("MAIL").unwrap_or(250));
+    let applications = throw(&mut dice, setting("MAIL").unwrap_or(150));
     let totals = Totals::of(&applications);
     let mut pool = WorkerPool::new(TestEnv::new("mail_trouble"), applications.len());
     let with_mail: Vec<&Application> =
@@ -104,7 +104,7 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
 fn stages_wait_for_a_document_store_that_cannot_be_written() {
     let _place = place();
     let mut dice = dice();
-    let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(300));
+    let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(150));
     let totals = Totals::of(&applications);
     let mut pool = WorkerPool::new(TestEnv::new("store_away"), applications.len());
     let (store, plug) = (pool.env.path("documents"), pool.env.path("plug"));
@@ -142,7 +142,7 @@ fn swap(one: &Path, other: &Path) {
 fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
     let _place = place();
     let mut dice = dice();
-    let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(200));
+    let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(150));
     let totals = Totals::of(&applications);
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("alarm");

@@ -16,7 +16,7 @@ use crate::harness::{process::eventually, rabbit::Rabbit, test_env::TestEnv};
 fn a_stage_queue_that_is_deleted_costs_time_and_no_certificate() {
     let _place = place();
     let mut dice = dice();
-    let applications = throw(&mut dice, setting("DELETED").unwrap_or(300));
+    let applications = throw(&mut dice, setting("DELETED").unwrap_or(150));
     let totals = Totals::of(&applications);
     let (first, second) = applications.split_at(applications.len() / 2);
     let mut pool = WorkerPool::new(TestEnv::new("deleted"), applications.len());

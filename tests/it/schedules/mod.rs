@@ -197,7 +197,7 @@ async fn work(first: u64, hand: u64, hands: u64, count: u64, failed: &AtomicBool
 #[test]
 fn no_order_of_events_loses_or_doubles_anything() {
     let first = seed();
-    let count: u64 = setting("SCHEDULES").unwrap_or(600);
+    let count: u64 = setting("SCHEDULES").unwrap_or(300);
     let began = Instant::now();
     let failed = AtomicBool::new(false);
     let hands = std::thread::available_parallelism()

@@ -37,6 +37,7 @@ demo: cargo
 	@find demo-out -name '*.eml' | sort | sed -n '1,2s/^/  /p'
 
 # Unit tests are built with less effort: they run for seconds, and optimising them takes minutes.
+export PROPTEST_RNG_SEED ?= 20261130
 UNIT_TESTS := --config profile.release.package.hosho.opt-level=1 --config profile.release.package.hosho-schema.opt-level=1 \
     --config profile.release.package.hosho-pdf.opt-level=1 --config profile.release.package.hosho-pdfa.opt-level=1 \
     --config profile.release.package.hosho-domain.opt-level=1

@@ -1,6 +1,6 @@
 //! Decides changes of guarantees as they come, and stores the decisions, in one transaction; the amend stage's alone.
 //!
-//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. What is decided here is what is *foreseen*: the
+//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. What is decided here is what is *foreseen*: the
 //! change takes effect later, when the [reissue stage](crate::stages::reissue) comes to its guarantee. Two things hold from now on all
 //! the same: its version is given out, and what it engages for its works is engaged, so that two changes and applications for the same
 //! works that come at the same time cannot both slip through.
@@ -19,7 +19,7 @@ use hosho_schema::{
         certificate::{self, Certificate as Revision},
         change::{self, Change as Row, State},
         guarantee::{self, Guarantee},
-        works::{self, Engaged, Engagement},
+        works::{self, Commitment, OpenCommitment},
     },
     snapshots::{self, Application, Change},
 };
@@ -29,11 +29,9 @@ use crate::{
     decisions,
     domain::{
         amendment,
-        application::{
-            Facts,
-            change::{self as rules, Judged, Subject, Wire},
-        },
-        changes::{Life, Outcome, version},
+        application::RuleContext,
+        change_request::{self, ChangeRequest, ChangeTarget, JudgedChange},
+        guarantee_history::{AppliedChange, GuaranteeHistory, check_version},
         number::GuaranteeNumber,
         violation::{Breach, Violation},
     },
@@ -60,13 +58,13 @@ pub struct Candidate {
     /// When it came (UTC).
     pub at: NaiveDateTime,
     /// The message, or why the payload is none.
-    pub content: Result<Box<Wire>, Vec<Violation>>,
+    pub content: Result<Box<ChangeRequest>, Vec<Violation>>,
 }
 
 impl Candidate {
     /// 保証契約番号, where it can be read.
     pub fn number(&self) -> Option<String> {
-        rules::number(self.content.as_ref().ok()?).ok()
+        self.content.as_ref().ok()?.number().ok()
     }
 }
 
@@ -111,40 +109,40 @@ pub fn known(
 pub struct Case {
     candidate: Candidate,
     known: Option<Known>,
-    judged: Option<Judged>,
+    judged: Option<JudgedChange>,
     /// Identifier of the works after it, where they could be read.
     works: Option<String>,
 }
 
 impl Known {
-    fn subject(&self) -> Option<Subject<'_>> {
-        let line = rules::line(&self.application, self.guarantee.line)?;
-        Some(Subject { branch: &self.application.branch, obligee: &self.application.obligee, line })
+    fn subject(&self) -> Option<ChangeTarget<'_>> {
+        let line = change_request::product_line(&self.application, self.guarantee.line)?;
+        Some(ChangeTarget { branch: &self.application.branch, obligee: &self.application.obligee, line })
     }
 }
 
 /// Judges a change by itself.
-pub fn judge(candidate: Candidate, known: Option<Known>, facts: &Facts<'_>) -> Result<Case, Fault> {
+pub fn judge(candidate: Candidate, known: Option<Known>, facts: &RuleContext<'_>) -> Result<Case, Fault> {
     let judged = match (&candidate.content, known.as_ref().and_then(Known::subject)) {
-        (Ok(wire), Some(subject)) => Some(rules::judge(wire, &subject, facts)),
+        (Ok(wire), Some(subject)) => Some(change_request::judge(wire, &subject, facts)),
         _ => None,
     };
-    if let Some(what) = judged.as_ref().and_then(Judged::gone) {
+    if let Some(what) = judged.as_ref().and_then(JudgedChange::missing_configuration) {
         return Err(Fault::new(Reason::DataMissing, format!("the {what} of a guarantee is not configured")));
     }
-    let works = judged.as_ref().and_then(Judged::works_key).map(|key| ids::works(&key));
+    let works = judged.as_ref().and_then(JudgedChange::works_key).map(|key| ids::works(&key));
     Ok(Case { candidate, known, judged, works })
 }
 
 /// What is known under the locks, kept up to date from one change of the batch to the next.
 struct Ledger<'a> {
     data: &'a Data,
-    facts: &'a Facts<'a>,
+    facts: &'a RuleContext<'a>,
     today: NaiveDate,
     revisions: HashMap<String, Vec<Revision>>,
     changes: HashMap<String, Vec<Row>>,
-    engaged: HashMap<String, Vec<Engaged>>,
-    own: HashMap<(String, i64), Engagement>,
+    engaged: HashMap<String, Vec<OpenCommitment>>,
+    own: HashMap<(String, i64), Commitment>,
 }
 
 /// Decides changes in their order and stores the decisions; must run in a transaction, before anything else of it takes a lock.
@@ -153,7 +151,7 @@ pub fn store(
     db: &mut Connection,
     cases: &[&Case],
     data: &Data,
-    facts: &Facts<'_>,
+    facts: &RuleContext<'_>,
 ) -> Result<(HashSet<String>, HashMap<String, Fault>), Fault> {
     let lines: Vec<(&str, i64)> = cases
         .iter()
@@ -162,7 +160,7 @@ pub fn store(
         .collect();
     let before = works::of_lines(db, &lines)?;
     let mut works_ids: Vec<&str> = cases.iter().filter_map(|case| case.works.as_deref()).collect();
-    works_ids.extend(before.iter().flatten().map(|engagement| engagement.works_id.as_str()));
+    works_ids.extend(before.iter().flatten().map(|commitment| commitment.works_id.as_str()));
     works::lock(db, &works_ids)?;
     let guarantees: Vec<&str> = cases
         .iter()
@@ -171,7 +169,7 @@ pub fn store(
         .collect();
     guarantee::lock(db, &guarantees)?;
     let own = works::of_lines(db, &lines)?;
-    if own.iter().flatten().any(|engagement| !works_ids.contains(&engagement.works_id.as_str())) {
+    if own.iter().flatten().any(|commitment| !works_ids.contains(&commitment.works_id.as_str())) {
         return Err(Fault::new(
             Reason::DatabaseContention,
             "the works of a guarantee were changed while they were being locked",
@@ -187,7 +185,7 @@ pub fn store(
     let own = own
         .into_iter()
         .flatten()
-        .map(|engagement| ((engagement.application_id.clone(), engagement.line), engagement))
+        .map(|commitment| ((commitment.application_id.clone(), commitment.line), commitment))
         .collect();
     let mut ledger = Ledger { data, facts, today: facts.received_on, revisions, changes, engaged, own };
 
@@ -200,8 +198,8 @@ pub fn store(
         match ledger.decide(case) {
             Ok(decided) => {
                 fresh.insert(case.candidate.id.clone());
-                if let Some(engagement) = decided.engages {
-                    moved.insert((engagement.application_id.clone(), engagement.line), engagement);
+                if let Some(commitment) = decided.engages {
+                    moved.insert((commitment.application_id.clone(), commitment.line), commitment);
                 }
                 ends.extend(decided.ends);
                 rows.push(decided.row);
@@ -212,7 +210,7 @@ pub fn store(
         }
     }
     change::insert_missing(db, &rows)?;
-    works::re_engage(db, &moved.into_values().collect::<Vec<_>>())?;
+    works::recommit(db, &moved.into_values().collect::<Vec<_>>())?;
     if let Some(at) = cases.first().map(|case| case.candidate.at) {
         let ends: Vec<(&str, i64)> =
             ends.iter().map(|(application, line): &(String, i64)| (application.as_str(), *line)).collect();
@@ -224,7 +222,7 @@ pub fn store(
 /// A decision.
 struct Decided {
     row: Row,
-    engages: Option<Engagement>,
+    engages: Option<Commitment>,
     ends: Option<(String, i64)>,
 }
 
@@ -247,7 +245,7 @@ impl Ledger<'_> {
             Ok(wire) => wire,
             Err(violations) => return Ok(rejected(candidate, None, violations.clone(), "[]".to_owned())),
         };
-        if let Err(violation) = rules::number(wire) {
+        if let Err(violation) = wire.number() {
             return Ok(rejected(candidate, None, vec![violation], "[]".to_owned()));
         }
         let number = candidate.number();
@@ -275,39 +273,39 @@ impl Ledger<'_> {
                 .filter_map(|row| row.version)
                 .collect()
         };
-        if let Some(violation) = version(wire.version(), &versions(true), &versions(false)) {
-            judged.report(violation);
+        if let Some(violation) = check_version(wire.version(), &versions(true), &versions(false)) {
+            judged.add_violation(violation);
         }
-        let mut life =
-            Life::read(&revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        let mut life = GuaranteeHistory::read(&revisions)
+            .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         if let (Some((_, held)), Some(after)) = (life.current(), wire.after())
-            && let Some(breach) = amendment::medium(held, after.product.medium)
+            && let Some(breach) = amendment::check_medium(held, after.product.medium)
         {
-            judged.report(Violation::new("$.after.product.medium", &breach));
+            judged.add_violation(Violation::new("$.after.product.medium", &breach));
         }
         // What waits and goes before it; what turns out impossible will be told when its turn comes.
         let waiting = |row: &&Row| row.state == State::Pending;
         for row in accepted.iter().filter(waiting).filter(|row| row.version < Some(wire.version())) {
             self.try_out(&mut life, known, row)?;
         }
-        let foreseen = match judged.kept().cloned() {
+        let foreseen = match judged.accepted().cloned() {
             None => {
                 // Whether it could take effect is told with the rest.
                 if let Some(violation) = impossible(&life, wire) {
-                    judged.report(violation);
+                    judged.add_violation(violation);
                 }
                 None
             }
             Some(change) => match self.apply(&mut life, known, &change) {
                 Ok(outcome) => Some((change, outcome.foreseen())),
                 Err(Trouble::Violation(violation)) => {
-                    judged.report(violation);
+                    judged.add_violation(violation);
                     None
                 }
                 Err(Trouble::Fault(fault)) => return Err(fault),
             },
         };
-        let (violations, calculations) = judged.told();
+        let (violations, calculations) = judged.findings();
         let calculations = snapshots::canonical(&calculations);
         let Some((change, foreseen)) = foreseen else {
             return Ok(rejected(candidate, Some(known), violations, calculations));
@@ -332,14 +330,14 @@ impl Ledger<'_> {
     }
 
     /// Judges it against what others engaged for the same works.
-    fn against_others(&self, case: &Case, known: &Known, judged: &mut Judged) {
+    fn against_others(&self, case: &Case, known: &Known, judged: &mut JudgedChange) {
         let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject())
         else {
             return;
         };
-        let own = |engaged: &&Engaged| {
-            engaged.engagement.application_id == known.guarantee.application_id
-                && engaged.engagement.line == known.guarantee.line
+        let own = |engaged: &&OpenCommitment| {
+            engaged.commitment.application_id == known.guarantee.application_id
+                && engaged.commitment.line == known.guarantee.line
         };
         let others: Vec<_> = self
             .engaged
@@ -349,32 +347,37 @@ impl Ledger<'_> {
             .filter(|engaged| !own(engaged))
             .map(decisions::known)
             .collect();
-        let asked = judged.engages();
+        let asked = judged.commitment();
         if let Some(content) = judged.content() {
-            content.against(&others);
+            content.check_against(&others);
         }
         let interim = others.iter().find(|other| {
-            other.engagement.product == ProductV1::InterimAdvancePayment
+            other.commitment.product == ProductV1::InterimAdvancePayment
                 && asked.as_ref().is_some_and(|asked| {
-                    asked.product == ProductV1::AdvancePayment && asked.year == other.engagement.year
+                    asked.product == ProductV1::AdvancePayment && asked.year == other.commitment.year
                 })
         });
         let total = interim.and_then(|interim| {
-            rules::total_with_interim(wire, &subject, interim.engagement.amount, self.facts)
+            change_request::check_total_with_interim(wire, &subject, interim.commitment.amount, self.facts)
         });
-        if let (Some((calculation, breach)), Some(content)) = (total, judged.content()) {
-            content.add(calculation, breach);
+        if let (Some(finding), Some(content)) = (total, judged.content()) {
+            content.add(finding);
         }
     }
 
-    fn apply(&self, life: &mut Life, known: &Known, change: &Change) -> Result<Outcome, Trouble> {
+    fn apply(
+        &self,
+        life: &mut GuaranteeHistory,
+        known: &Known,
+        change: &Change,
+    ) -> Result<AppliedChange, Trouble> {
         life.apply(change, self.today, |after, revision| {
             draw_up(self.data, &known.guarantee, after, revision, self.today).map_err(Trouble::Fault)
         })
     }
 
     /// Lets a change that waits take effect, as far as it can.
-    fn try_out(&self, life: &mut Life, known: &Known, row: &Row) -> Result<(), Fault> {
+    fn try_out(&self, life: &mut GuaranteeHistory, known: &Known, row: &Row) -> Result<(), Fault> {
         let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
             .map_err(|error| unreadable("change", &error))?;
         match self.apply(life, known, &change) {
@@ -384,14 +387,18 @@ impl Ledger<'_> {
     }
 
     /// What the guarantee engages once all that waits has taken effect, where that differs from what it does now; or that it ends.
-    fn engage(&mut self, known: &Known, life: &Life) -> (Option<Engagement>, Option<(String, i64)>) {
+    fn engage(
+        &mut self,
+        known: &Known,
+        life: &GuaranteeHistory,
+    ) -> (Option<Commitment>, Option<(String, i64)>) {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
         let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
-        let forget = |engaged: &mut HashMap<String, Vec<Engaged>>| {
+        let forget = |engaged: &mut HashMap<String, Vec<OpenCommitment>>| {
             let mut gone = None;
             for others in engaged.values_mut() {
-                let own = |engaged: &Engaged| {
-                    (engaged.engagement.application_id.as_str(), engaged.engagement.line)
+                let own = |engaged: &OpenCommitment| {
+                    (engaged.commitment.application_id.as_str(), engaged.commitment.line)
                         == (key.0.as_str(), key.1)
                 };
                 if let Some(at) = others.iter().position(own) {
@@ -406,22 +413,25 @@ impl Ledger<'_> {
             return (None, Some(key));
         }
         let Some((_, held)) = life.current() else { return (None, None) };
-        let (name, engagement) = crate::domain::engagement::of_certificate(held);
+        let (name, commitment) = crate::domain::commitment::of_certificate(held);
         let works_id = ids::works(&name);
-        let then = Engagement {
+        let then = Commitment {
             works_id: works_id.clone(),
-            works_number: engagement.works_number,
-            fiscal_year: i64::from(engagement.year),
-            amount: engagement.amount.0,
-            base: engagement.base,
-            low_price: engagement.low_price,
+            works_number: commitment.works_number,
+            fiscal_year: i64::from(commitment.year),
+            amount: commitment.amount.0,
+            base: commitment.base,
+            low_price: commitment.low_price,
             ..now.clone()
         };
         if then == now {
             return (None, None);
         }
         if let Some(engaged) = forget(&mut self.engaged) {
-            self.engaged.entry(works_id).or_default().push(Engaged { engagement: then.clone(), ..engaged });
+            self.engaged
+                .entry(works_id)
+                .or_default()
+                .push(OpenCommitment { commitment: then.clone(), ..engaged });
         }
         self.own.insert(key, then.clone());
         (Some(then), None)
@@ -442,14 +452,14 @@ pub fn draw_up(
 }
 
 /// What makes a change impossible that is wrong in other ways too.
-fn impossible(life: &Life, wire: &Wire) -> Option<Violation> {
+fn impossible(life: &GuaranteeHistory, wire: &ChangeRequest) -> Option<Violation> {
     let (_, held) = life.current()?;
     let on = life.ended_on();
     on.map(|on| Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on }))
         .or_else(|| match wire {
-            Wire::Correction(message) => life.target(message.revision).err(),
-            Wire::AmendmentReversal(message) => life.target(message.revision).err(),
-            Wire::Amendment(_) | Wire::Cancellation(_) => None,
+            ChangeRequest::Correction(message) => life.find_visible(message.revision).err(),
+            ChangeRequest::AmendmentReversal(message) => life.find_visible(message.revision).err(),
+            ChangeRequest::Amendment(_) | ChangeRequest::Cancellation(_) => None,
         })
 }
 

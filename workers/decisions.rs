@@ -1,6 +1,6 @@
 //! Decides applications against what others engaged for the same works, and stores the decisions, in one transaction.
 //!
-//! The rules are [`crate::domain::engagement`]; the tables, the lock and why it cannot deadlock are
+//! The rules are [`crate::domain::commitment`]; the tables, the lock and why it cannot deadlock are
 //! [`hosho_schema::models::works`]. This is the row of steps between them, for the validate stage alone: what it decides is
 //! written before the works are free again, so two applications for the same works that come at the same time, on the
 //! same worker or on two, cannot both slip through.
@@ -14,13 +14,13 @@ use hosho_schema::{
     messages::ViolationV1,
     models::{
         application::{self, Decision, NewApplication},
-        works::{self, Engaged, Engagement},
+        works::{self, Commitment, OpenCommitment},
     },
     money::Yen,
     snapshots,
 };
 
-use crate::domain::{application::Judged, engagement, wareki};
+use crate::domain::{application::Judged, commitment, wareki};
 
 /// An application judged by itself, still to be decided.
 pub struct Candidate {
@@ -86,18 +86,18 @@ pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<S
 /// what it engages itself.
 fn decide(
     candidate: &Candidate,
-    others: Option<(&String, &mut Vec<Engaged>)>,
-) -> (NewApplication, Vec<Engagement>) {
+    others: Option<(&String, &mut Vec<OpenCommitment>)>,
+) -> (NewApplication, Vec<Commitment>) {
     let mut judged = candidate.judged.clone();
     let mut engages = Vec::new();
     if let Some((works_id, others)) = others {
-        judged.against(&others.iter().map(known).collect::<Vec<_>>());
-        if judged.is_kept() {
+        judged.check_against(&others.iter().map(known).collect::<Vec<_>>());
+        if judged.is_accepted() {
             engages.extend(
-                judged.engages().into_iter().map(|engagement| row_of(candidate, works_id, engagement)),
+                judged.commitments().into_iter().map(|commitment| row_of(candidate, works_id, commitment)),
             );
-            let new = |engagement: &Engagement| Engaged {
-                engagement: engagement.clone(),
+            let new = |commitment: &Commitment| OpenCommitment {
+                commitment: commitment.clone(),
                 source: candidate.source.clone(),
                 number: None,
                 arrived_at: None,
@@ -132,11 +132,11 @@ fn decide(
     (row, engages)
 }
 
-/// An engagement as it is stored.
-fn row_of(candidate: &Candidate, works_id: &str, engagement: engagement::Engagement) -> Engagement {
-    let engagement::Engagement { line, product, year, works_number, medium, amount, base, low_price } =
-        engagement;
-    Engagement {
+/// A commitment as it is stored.
+fn row_of(candidate: &Candidate, works_id: &str, commitment: commitment::Commitment) -> Commitment {
+    let commitment::Commitment { line, product, year, works_number, medium, amount, base, low_price } =
+        commitment;
+    Commitment {
         works_id: works_id.to_owned(),
         works_number,
         fiscal_year: i64::from(year),
@@ -151,10 +151,12 @@ fn row_of(candidate: &Candidate, works_id: &str, engagement: engagement::Engagem
     }
 }
 
-/// A stored engagement as the rules see it.
-pub fn known(Engaged { engagement: row, source, number, arrived_at }: &Engaged) -> engagement::Engaged {
-    engagement::Engaged {
-        engagement: engagement::Engagement {
+/// A stored commitment as the rules see it.
+pub fn known(
+    OpenCommitment { commitment: row, source, number, arrived_at }: &OpenCommitment,
+) -> commitment::OpenCommitment {
+    commitment::OpenCommitment {
+        commitment: commitment::Commitment {
             line: usize::try_from(row.line).unwrap_or(usize::MAX),
             product: row.product,
             year: i32::try_from(row.fiscal_year).unwrap_or(i32::MAX),

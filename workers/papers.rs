@@ -26,7 +26,7 @@ pub use cancellation::{Cancellation, CancellationContext};
 pub use certificate::{CertificateContext, PrincipalContext};
 pub use notice::NoticeContext;
 
-use crate::domain::wording;
+use crate::domain::labels;
 use crate::pdf::{self, Attachment, Fonts, Info, Materials, PdfError, Pictures, Review, Stock};
 use crate::proofs;
 use crate::surety::Surety;
@@ -115,7 +115,7 @@ impl Press {
     ) -> Result<Vec<u8>, PaperError> {
         self.require_seal(certificate)?;
         let context = CertificateContext::new(certificate);
-        let title = title(&format!("保証証書（{}）", wording::product(certificate.product)), certificate);
+        let title = title(&format!("保証証書（{}）", labels::product(certificate.product)), certificate);
         let data = Attachment {
             name: "certificate.json",
             description: "この証書の内容（データ）",
@@ -197,7 +197,7 @@ impl Press {
 /// What a document is called, with the number and the revision that tell it from others.
 fn title(name: &str, certificate: &Certificate) -> String {
     let revision =
-        wording::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();
+        labels::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();
     format!("{name} {}{revision}", certificate.number)
 }
 
@@ -210,7 +210,7 @@ fn info(
     Info {
         title,
         author: certificate.surety.name.clone(),
-        subject: wording::product(certificate.product).to_owned(),
+        subject: labels::product(certificate.product).to_owned(),
         created,
         number: certificate.number.clone(),
         revision: certificate.revision,

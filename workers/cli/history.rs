@@ -26,10 +26,10 @@ use super::{
 use crate::{
     config::Config,
     domain::{
-        changes::{self, Life},
+        guarantee_history::{self, GuaranteeHistory},
+        labels,
         number::GuaranteeNumber,
         wareki::{self, in_tokyo},
-        wording,
     },
 };
 
@@ -154,7 +154,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure>
         return Err(Failure::found(anyhow::anyhow!("there is no guarantee {number}"))
             .hint("`hosho status` looks for applications too"));
     };
-    let life = Life::read(&found.revisions).map_err(Failure::found)?;
+    let life = GuaranteeHistory::read(&found.revisions).map_err(Failure::found)?;
     let history = history(&found, &life, args.all);
     if args.json {
         print_json(&history)?;
@@ -179,8 +179,8 @@ fn find(db: &mut Connection, number: &str) -> Result<Option<Found>, DbError> {
     Ok(Some(Found { guarantee, revisions, changes, documents, runs }))
 }
 
-fn history(found: &Found, life: &Life, all: bool) -> History {
-    let mut certificates: Vec<_> = life.shown().into_iter().filter(|shown| shown.visible).collect();
+fn history(found: &Found, life: &GuaranteeHistory, all: bool) -> History {
+    let mut certificates: Vec<_> = life.certificates().into_iter().filter(|shown| shown.visible).collect();
     certificates.sort_by_key(|shown| shown.number);
     let arrived = |revision: i64| {
         found.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at)
@@ -197,7 +197,7 @@ fn history(found: &Found, life: &Life, all: bool) -> History {
             .enumerate()
             .map(|(place, shown)| Line {
                 no: place + 1,
-                target: wording::revision(shown.number),
+                target: labels::revision(shown.number),
                 arrived_at: arrived(shown.revision),
             })
             .collect(),
@@ -205,16 +205,16 @@ fn history(found: &Found, life: &Life, all: bool) -> History {
     }
 }
 
-fn everything(found: &Found, life: &Life) -> All {
+fn everything(found: &Found, life: &GuaranteeHistory) -> All {
     let holds = life.current().map(|(revision, _)| revision);
     let visible: Vec<i64> =
-        life.shown().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
+        life.certificates().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
     let revisions = found
         .revisions
         .iter()
         .map(|row| Step {
             revision: row.revision,
-            target: changes::name(row),
+            target: guarantee_history::revision_label(row),
             visible: visible.contains(&row.revision),
             holds: holds == Some(row.revision),
             drawn_at: row.drawn_at,
@@ -252,7 +252,7 @@ fn everything(found: &Found, life: &Life) -> All {
         .filter(|(_, document)| !document.run_id.is_empty())
         .map(|(row, document)| Redrawn {
             revision: row.revision,
-            target: changes::name(row),
+            target: guarantee_history::revision_label(row),
             document: document.kind.as_text(),
             stored_at: document.stored_at,
             run: document.run_id.clone(),
@@ -287,7 +287,11 @@ fn why(found: &Found, row: &Revision) -> String {
         }
     }
     if let Some(later) = found.revisions.iter().find(|later| later.target == Some(row.revision)) {
-        told.push(format!("hidden by {} (revision {})", changes::name(later), later.revision));
+        told.push(format!(
+            "hidden by {} (revision {})",
+            guarantee_history::revision_label(later),
+            later.revision
+        ));
     }
     told.join("; ")
 }
@@ -297,20 +301,20 @@ fn reason(change: &Change) -> Option<String> {
         snapshots::Change::Correction { reason, .. }
         | snapshots::Change::AmendmentReversal { reason, .. } => Some(reason),
         snapshots::Change::Cancellation { cause, evidence, .. } => {
-            let cause = wording::cancellation_cause(cause);
+            let cause = labels::cancellation_cause(cause);
             Some(evidence.map_or_else(|| cause.to_owned(), |evidence| format!("{cause}: {evidence}")))
         }
         snapshots::Change::Amendment { .. } => None,
     }
 }
 
-fn overview(found: &Found, life: &Life) {
+fn overview(found: &Found, life: &GuaranteeHistory) {
     let Some((_, held)) = life.current() else { return };
     let state = held_state(found, life);
     let rows = [
         ("保証契約番号", found.guarantee.number.clone()),
         ("状態", state),
-        ("商品名", format!("{}（{}）", wording::product(held.product), wording::medium(held.medium))),
+        ("商品名", format!("{}（{}）", labels::product(held.product), labels::medium(held.medium))),
         ("JV名", held.principal.joint_venture.clone().unwrap_or_default()),
         ("請負契約者", held.principal.company.name.clone()),
         ("工事名", held.works.name.clone()),
@@ -328,7 +332,7 @@ fn overview(found: &Found, life: &Life) {
     print("");
 }
 
-fn held_state(found: &Found, life: &Life) -> String {
+fn held_state(found: &Found, life: &GuaranteeHistory) -> String {
     match life.ended_on().filter(|_| found.guarantee.ended_on.is_some()) {
         Some(day) => format!("解約（{}）", wareki::format(day)),
         None => "有効".to_owned(),

@@ -20,7 +20,7 @@ use super::{Failure, existing, print, print_json, printable, printable_lines, se
 use crate::{
     assembly,
     config::Config,
-    domain::{changes, number::GuaranteeNumber, wareki::in_tokyo, wording},
+    domain::{guarantee_history, labels, number::GuaranteeNumber, wareki::in_tokyo},
 };
 
 /// Where a guarantee or an application stands, stage by stage, with times (Asia/Tokyo)
@@ -181,7 +181,7 @@ fn shown_guarantee(found: &GuaranteeStatus) -> Vec<ShownGuarantee> {
         product: guarantee.product,
         medium: guarantee.medium,
         revision: certificate.certificate.revision,
-        target: changes::name(&certificate.certificate),
+        target: guarantee_history::revision_label(&certificate.certificate),
         steps: steps(found, certificate),
     };
     found.certificates.iter().map(revision).collect()
@@ -238,8 +238,7 @@ fn tell(shown: &Shown) {
     add("", "", &shown.steps);
     for guarantee in &shown.guarantees {
         let number = format!("{} {}", guarantee.number, guarantee.target);
-        let product =
-            format!("{} {}", wording::product(guarantee.product), wording::medium(guarantee.medium));
+        let product = format!("{} {}", labels::product(guarantee.product), labels::medium(guarantee.medium));
         add(&number, &product, &guarantee.steps);
     }
     print(table);

@@ -18,7 +18,7 @@ use super::{Failure, print, print_json, selection::Place};
 use crate::{
     assembly,
     config::Config,
-    domain::{changes::Life, number::GuaranteeNumber},
+    domain::{guarantee_history::GuaranteeHistory, number::GuaranteeNumber},
     keys::KeyRing,
 };
 
@@ -197,7 +197,7 @@ fn faults(
         }
     }
     if faults.is_empty() {
-        match Life::read(revisions) {
+        match GuaranteeHistory::read(revisions) {
             Err(error) => faults.push(error.to_string()),
             Ok(life) => {
                 if life.current().map(|(revision, _)| revision) != Some(guarantee.current_revision)

@@ -16,21 +16,21 @@ use super::{
 use crate::{
     domain::limits::{
         Limits, Timeline,
-        figures::{Figure, Origins},
+        fields::{LimitField, Origins},
     },
     entries::Page,
 };
 
 /// What may not be more than what. An advance may reach the total and more: then there is nothing left for an interim one.
-const AT_MOST: [(Figure, Figure); 8] = [
-    (Figure::AdvanceLowPrice, Figure::AdvanceConstruction),
-    (Figure::AdvanceRoundingUnit, Figure::AdvanceMaximum),
-    (Figure::InterimRatio, Figure::InterimTotal),
-    (Figure::InterimLowPriceRatio, Figure::InterimRatio),
-    (Figure::InterimLowPriceRatio, Figure::InterimLowPriceTotal),
-    (Figure::InterimLowPriceTotal, Figure::InterimTotal),
-    (Figure::InterimRoundingUnit, Figure::InterimMaximum),
-    (Figure::PerformanceMinimum, Figure::PerformanceLowPriceMinimum),
+const AT_MOST: [(LimitField, LimitField); 8] = [
+    (LimitField::AdvanceLowPrice, LimitField::AdvanceConstruction),
+    (LimitField::AdvanceRoundingUnit, LimitField::AdvanceMaximum),
+    (LimitField::InterimRatio, LimitField::InterimTotal),
+    (LimitField::InterimLowPriceRatio, LimitField::InterimRatio),
+    (LimitField::InterimLowPriceRatio, LimitField::InterimLowPriceTotal),
+    (LimitField::InterimLowPriceTotal, LimitField::InterimTotal),
+    (LimitField::InterimRoundingUnit, LimitField::InterimMaximum),
+    (LimitField::PerformanceMinimum, LimitField::PerformanceLowPriceMinimum),
 ];
 
 /// What an obligee says of one period.
@@ -83,7 +83,7 @@ fn laid(
             limits.advance.ratios = national.disaster_area;
         }
         for (figure, placed) in &own.given.0 {
-            figure.put(&mut limits, placed.amount);
+            figure.set(&mut limits, placed.amount);
         }
         judge(
             page,

@@ -5,11 +5,12 @@
 //! have the key, and nobody needs to be given it again.
 
 use chrono::NaiveDate;
+use hosho_schema::messages::CancellationCauseV1;
 use hosho_schema::snapshots::{Branch, Certificate, Surety};
 use serde::Serialize;
 
 use super::samples;
-use crate::domain::{amendment::CancellationCause, wareki, wording};
+use crate::domain::{labels, wareki};
 use crate::templates::TemplateContext;
 
 /// Its template.
@@ -21,7 +22,7 @@ pub struct Cancellation {
     /// 解約日: the last day of the guarantee.
     pub cancelled_on: NaiveDate,
     /// 解約の事由.
-    pub cause: CancellationCause,
+    pub cause: CancellationCauseV1,
     /// The date of the letter.
     pub told_on: NaiveDate,
 }
@@ -66,8 +67,8 @@ impl CancellationContext {
         Self {
             told_on: wareki::format(cancellation.told_on),
             number: certificate.number.clone(),
-            product_name: wording::product(certificate.product).to_owned(),
-            revision: wording::amendment(certificate.revision),
+            product_name: labels::product(certificate.product).to_owned(),
+            revision: labels::amendment(certificate.revision),
             issued_on: wareki::format(certificate.issued_on),
             works_name: works.name.clone(),
             principal_name: principal.company.name.clone(),
@@ -75,7 +76,7 @@ impl CancellationContext {
             obligee_title: certificate.obligee.title.clone(),
             amount: certificate.amount.to_string(),
             cancelled_on: wareki::format(cancellation.cancelled_on),
-            cause: wording::cancellation_cause(cancellation.cause).to_owned(),
+            cause: labels::cancellation_cause(cancellation.cause).to_owned(),
             surety: certificate.surety.clone(),
             branch: certificate.branch.clone(),
         }

@@ -4,7 +4,7 @@ use hosho_schema::snapshots::{Certificate, Channel};
 use serde::Serialize;
 
 use super::samples;
-use crate::domain::{wareki, wording};
+use crate::domain::{labels, wareki};
 use crate::templates::TemplateContext;
 
 /// Its template.
@@ -66,8 +66,8 @@ impl NoticeContext {
             works_name: works.name.clone(),
             principal_name: principal.company.name.clone(),
             joint_venture: principal.joint_venture.clone(),
-            product_name: wording::product(certificate.product).to_owned(),
-            revision: wording::amendment(certificate.revision),
+            product_name: labels::product(certificate.product).to_owned(),
+            revision: labels::amendment(certificate.revision),
             number: certificate.number.clone(),
             authentication_key: authentication_key.to_owned(),
             obligee_name: obligee.name.clone(),

@@ -4,12 +4,11 @@
 //! documents: they are the names of files and what a person types.
 
 use chrono::NaiveDate;
-use hosho_schema::messages::{MediumV1, ProductV1, WorksKindV1};
+use hosho_schema::messages::{CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};
 use hosho_schema::money::Yen;
 use hosho_schema::snapshots::{Branch, Certificate, Channel, Company, Obligee, Principal, Submission, Works};
 
 use super::cancellation::Cancellation;
-use crate::domain::amendment::CancellationCause;
 use crate::surety::Surety;
 
 /// A key of the alphabet that keys are minted from, opening nothing.
@@ -270,10 +269,10 @@ pub(super) fn notices() -> Vec<(&'static str, Certificate)> {
 pub(super) fn cancellations() -> Vec<(&'static str, Certificate, Cancellation)> {
     let consent = Cancellation {
         cancelled_on: day(2027, 3, 1),
-        cause: CancellationCause::Consent,
+        cause: CancellationCauseV1::Consent,
         told_on: day(2027, 3, 4),
     };
-    let ended = Cancellation { cause: CancellationCause::ObligeeCause, ..consent };
+    let ended = Cancellation { cause: CancellationCauseV1::ObligeeCause, ..consent };
     vec![
         ("cancellation", single(), consent),
         ("cancellation-obligee-cause", performance(), ended),

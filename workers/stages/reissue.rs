@@ -34,7 +34,7 @@ use crate::{
     changes,
     clock::Clock,
     domain::{
-        changes::{Life, Outcome as Effect},
+        guarantee_history::{AppliedChange, GuaranteeHistory},
         violation::Violation,
         wareki,
     },
@@ -228,8 +228,8 @@ impl Reissue {
         let now = self.clock.now();
         let today = wareki::in_tokyo(now).date_naive();
         let Facts { guarantee, revisions, pending } = facts;
-        let mut life =
-            Life::read(revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        let mut life = GuaranteeHistory::read(revisions)
+            .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         let mut head = revisions.last().map(|last| last.content_sha256.clone());
         let (mut made, mut settlements, mut events): (Vec<Revision>, _, _) =
             (Vec::new(), Vec::new(), Vec::new());
@@ -242,7 +242,7 @@ impl Reissue {
             let settlement =
                 |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
             match effect {
-                Ok(Effect::Made(new)) => {
+                Ok(AppliedChange::Revised(new)) => {
                     let content_sha256 = chained_sha256(head.as_deref(), &new.content);
                     made.push(Revision {
                         id: ids::certificate(&guarantee.id, new.revision),
@@ -260,7 +260,7 @@ impl Reissue {
                     });
                     settlements.push(settlement(State::Effective, Some(new.revision), None));
                 }
-                Ok(Effect::Unchanged) => {
+                Ok(AppliedChange::Unchanged) => {
                     events.extend(unchanged(item, row)?);
                     settlements.push(settlement(State::Unchanged, None, None));
                 }

@@ -101,7 +101,7 @@ impl Validate {
     fn judge(&self, received: &Received, now: NaiveDateTime) -> Judged {
         match &received.content {
             Ok(application) => {
-                let facts = rules::Facts {
+                let facts = rules::RuleContext {
                     obligees: &self.data.obligees,
                     branches: &self.data.branches,
                     received_on: wareki::in_tokyo(now).date_naive(),

@@ -27,7 +27,7 @@ use serde::Serialize;
 use super::super::{Failure, input::Record, print, print_json, printable, table};
 use crate::{
     assembly::Services,
-    domain::{changes as domain_changes, violation::Violation, wording},
+    domain::{guarantee_history, labels, violation::Violation},
     mail,
     stages::{amend, validate},
 };
@@ -313,9 +313,9 @@ async fn changes(
                 (ChangeEffectV1::NoReissue, _) => "no re-issue needed".to_owned(),
                 (ChangeEffectV1::Cancellation, _) => "解約".to_owned(),
                 (ChangeEffectV1::Reversal, revision) => {
-                    format!("{}の取消", wording::revision(revision.unwrap_or_default()))
+                    format!("{}の取消", labels::revision(revision.unwrap_or_default()))
                 }
-                (ChangeEffectV1::Reissue, revision) => wording::revision(revision.unwrap_or_default()),
+                (ChangeEffectV1::Reissue, revision) => labels::revision(revision.unwrap_or_default()),
             })
         };
         let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
@@ -329,7 +329,7 @@ async fn changes(
             state: row.state.as_text(),
             what: made
                 .as_ref()
-                .map(|made| domain_changes::name(&made.certificate))
+                .map(|made| guarantee_history::revision_label(&made.certificate))
                 .or_else(foreseen)
                 .unwrap_or_default(),
             certificate: certificate.or(letter),
@@ -448,7 +448,7 @@ impl Report {
             for line in &self.guarantees {
                 let notice =
                     line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
-                let product = format!("{} {}", wording::product(line.product), wording::medium(line.medium));
+                let product = format!("{} {}", labels::product(line.product), labels::medium(line.medium));
                 table.add_row([
                     printable(&line.id),
                     product,

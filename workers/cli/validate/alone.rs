@@ -89,7 +89,7 @@ impl Judge {
         }
         match messages::decode::<ApplicationV1>(payload) {
             Ok(application) => {
-                let facts = rules::Facts {
+                let facts = rules::RuleContext {
                     obligees: &self.data.obligees,
                     branches: &self.data.branches,
                     received_on: self.received_on,

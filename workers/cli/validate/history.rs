@@ -23,7 +23,7 @@ use serde::{Serialize, Serializer};
 use super::alone::{About, Alone, Finding, Key};
 use crate::{
     decisions,
-    domain::{application::Judged, engagement::Engaged, violation::Violation},
+    domain::{application::Judged, commitment::OpenCommitment, violation::Violation},
 };
 
 /// Says why an application cannot be compared with what is stored under its id.
@@ -82,7 +82,7 @@ pub(super) struct History {
     today: NaiveDate,
     database: Option<Connection>,
     /// By works, oldest first.
-    engaged: HashMap<String, Vec<Engaged>>,
+    engaged: HashMap<String, Vec<OpenCommitment>>,
     seen: HashMap<String, Seen>,
 }
 
@@ -180,17 +180,17 @@ impl History {
     ) -> (Vec<ViolationV1>, Vec<CalculationV1>) {
         if let Some(works) = works {
             let engaged = self.engaged.entry(works.to_owned()).or_default();
-            judged.against(&engaged[..copy.unwrap_or(engaged.len())]);
-            if judged.is_kept() && copy.is_none() {
+            judged.check_against(&engaged[..copy.unwrap_or(engaged.len())]);
+            if judged.is_accepted() && copy.is_none() {
                 let (source, on) = (judged.source().to_owned(), self.today);
-                let asked = |engagement| Engaged {
-                    engagement,
+                let asked = |commitment| OpenCommitment {
+                    commitment,
                     source: source.clone(),
                     on,
                     number: None,
                     issued: false,
                 };
-                engaged.extend(judged.engages().into_iter().map(asked));
+                engaged.extend(judged.commitments().into_iter().map(asked));
             }
         }
         let (verdict, calculations) = judged.verdict();

@@ -16,7 +16,7 @@ use super::{
     super::{input, printable},
     report::{Checked, Verdict},
 };
-use crate::domain::violation::{Code, told::Told};
+use crate::domain::{bilingual::BilingualText, violation::Code};
 
 /// The language of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -38,7 +38,7 @@ impl Language {
         }
     }
 
-    fn say(self, figure: &impl Told) -> String {
+    fn say(self, figure: &impl BilingualText) -> String {
         match self {
             Self::Ja => figure.ja(),
             Self::En => figure.en(),

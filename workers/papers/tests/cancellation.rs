@@ -9,7 +9,7 @@ fn a_cancellation_says_what_it_must_on_one_page() {
         let (text, pages) = read_back(&press().cancellation(&content, &end, created()).unwrap());
         assert_eq!(pages, 1, "{name}");
         let Certificate { principal, surety, branch, .. } = &content;
-        let revision = wording::amendment(content.revision).unwrap_or_default();
+        let revision = labels::amendment(content.revision).unwrap_or_default();
         let contractor = match &principal.joint_venture {
             None => principal.company.name.clone(),
             Some(name) => format!("{name}代表者{}", principal.company.name),
@@ -21,14 +21,14 @@ fn a_cancellation_says_what_it_must_on_one_page() {
                 &format!("{}{contractor}御中", wareki(end.told_on)),
                 "保証契約の解約のお知らせ",
                 &format!("記保証契約番号{}", content.number),
-                &format!("商品（保証区分）{}{revision}", wording::product(content.product)),
+                &format!("商品（保証区分）{}{revision}", labels::product(content.product)),
                 &format!("発行日{}", wareki(content.issued_on)),
                 &format!("工事名{}", content.works.name),
                 &format!("請負契約者{contractor}"),
                 &format!("被保証者{}", content.obligee.title),
                 &format!("保証金額（総額）{}", content.amount),
                 &format!("解約日{}", wareki(end.cancelled_on)),
-                &format!("解約の事由{}以上", wording::cancellation_cause(end.cause)),
+                &format!("解約の事由{}以上", labels::cancellation_cause(end.cause)),
                 &format!("{}{}{}", surety.address, surety.name, surety.president),
                 &format!("取扱箇所{}{}TEL{}FAX{}", branch.name, branch.address, branch.telephone, branch.fax),
             ],

@@ -1,4 +1,4 @@
-//! Works (工事・業務委託), and what accepted applications have asked for them: the engagements.
+//! Works (工事・業務委託), and what accepted applications have asked for them: the commitments.
 //!
 //! Some rules look at other applications for the same works: a product is given once, an interim advance needs the advance,
 //! amounts are capped together. Two applications judged at the same time would each find the other missing. So every decision
@@ -32,7 +32,7 @@
 //!
 //! On SQLite a transaction holds the only write lock from its beginning; there the same statement just makes the rows.
 //!
-//! A row of `works` is never deleted while the program runs. An engagement is kept when it [`end`]s.
+//! A row of `works` is never deleted while the program runs. A commitment is kept when it [`end`]s.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -50,7 +50,7 @@ use crate::messages::{BaseV1, MediumV1, ProductV1};
 /// A row of `engagement`: one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = engagement, treat_none_as_default_value = false)]
-pub struct Engagement {
+pub struct Commitment {
     /// The works ([`ids::works`](crate::ids::works)).
     pub works_id: String,
     /// 工事番号 in the form it is compared in, where the application has one.
@@ -75,11 +75,11 @@ pub struct Engagement {
     pub engaged_at: NaiveDateTime,
 }
 
-/// An open engagement, and how far it has come.
+/// An open commitment, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Engaged {
-    /// The engagement.
-    pub engagement: Engagement,
+pub struct OpenCommitment {
+    /// The commitment.
+    pub commitment: Commitment,
     /// Name of the upstream system that asked.
     pub source: String,
     /// 保証契約番号, once its guarantee has one.
@@ -102,16 +102,16 @@ pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbErr
     .map_err(attempting("lock works"))
 }
 
-/// Reads the open engagements of works, oldest first; works without any are left out.
+/// Reads the open commitments of works, oldest first; works without any are left out.
 ///
 /// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals: issuing takes no such
 /// lock, so one that is not there yet may be there a moment later.
 pub fn engaged(
     connection: &mut Connection,
     works_ids: &[&str],
-) -> Result<HashMap<String, Vec<Engaged>>, DbError> {
+) -> Result<HashMap<String, Vec<OpenCommitment>>, DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let rows: Vec<(Engagement, String, Option<String>, Option<NaiveDateTime>)> = chunks::load(&ids, |ids| {
+    let rows: Vec<(Commitment, String, Option<String>, Option<NaiveDateTime>)> = chunks::load(&ids, |ids| {
         match_connection!(connection, c => {
             let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
             let first = revision::guarantee_id.nullable().eq(guarantee::id.nullable()).and(revision::place.eq(0));
@@ -123,7 +123,7 @@ pub fn engaged(
                 .filter(engagement::ended_at.is_null())
                 .order((engagement::engaged_at, engagement::application_id, engagement::line))
                 .select((
-                    Engagement::as_select(),
+                    Commitment::as_select(),
                     application::source,
                     guarantee::number.nullable(),
                     revision::arrived_at.nullable(),
@@ -131,11 +131,11 @@ pub fn engaged(
                 .load(c)
         })
     })
-    .map_err(attempting("read engagements"))?;
-    let mut by_works: HashMap<String, Vec<Engaged>> = HashMap::new();
-    for (engagement, source, number, arrived_at) in rows {
-        by_works.entry(engagement.works_id.clone()).or_default().push(Engaged {
-            engagement,
+    .map_err(attempting("read commitments"))?;
+    let mut by_works: HashMap<String, Vec<OpenCommitment>> = HashMap::new();
+    for (commitment, source, number, arrived_at) in rows {
+        by_works.entry(commitment.works_id.clone()).or_default().push(OpenCommitment {
+            commitment,
             source,
             number,
             arrived_at,
@@ -144,41 +144,41 @@ pub fn engaged(
     Ok(by_works)
 }
 
-/// Inserts the engagements of applications stored before in the same transaction, under the [`lock`] of their works.
+/// Inserts the commitments of applications stored before in the same transaction, under the [`lock`] of their works.
 ///
 /// A line that is engaged already, or a product that is open for its works, is an error: who holds the lock has seen it.
-pub fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
+pub fn engage(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
     let rows: Vec<_> =
-        rows.iter().map(|row| Engagement { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
+        rows.iter().map(|row| Commitment { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
     chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c)))
     .map(drop)
-    .map_err(attempting("insert engagements"))
+    .map_err(attempting("insert commitments"))
 }
 
-/// Reads the open engagements of lines, `(application id, line)`.
+/// Reads the open commitments of lines, `(application id, line)`.
 pub fn of_lines(
     connection: &mut Connection,
     lines: &[(&str, i64)],
-) -> Result<Vec<Option<Engagement>>, DbError> {
+) -> Result<Vec<Option<Commitment>>, DbError> {
     let ids: Vec<&str> =
         lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
-    let rows: Vec<Engagement> = chunks::load(&ids, |ids| {
+    let rows: Vec<Commitment> = chunks::load(&ids, |ids| {
         match_connection!(connection, c => {
             engagement::table
                 .filter(engagement::application_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
-                .select(Engagement::as_select())
+                .select(Commitment::as_select())
                 .load(c)
         })
     })
-    .map_err(attempting("read engagements"))?;
-    let by_line: HashMap<(&str, i64), &Engagement> =
+    .map_err(attempting("read commitments"))?;
+    let by_line: HashMap<(&str, i64), &Commitment> =
         rows.iter().map(|row| ((row.application_id.as_str(), row.line), row)).collect();
     Ok(lines.iter().map(|line| by_line.get(line).copied().cloned()).collect())
 }
 
-/// Writes what open engagements are now that their guarantees are changed, under the [`lock`] of the works they were and are for.
-pub fn re_engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
+/// Writes what open commitments are now that their guarantees are changed, under the [`lock`] of the works they were and are for.
+pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
     for row in rows {
         let open = engagement::table
             .filter(engagement::application_id.eq(&row.application_id))
@@ -196,12 +196,12 @@ pub fn re_engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(),
                 ))
                 .execute(c)
         })
-        .map_err(attempting("update engagements"))?;
+        .map_err(attempting("update commitments"))?;
     }
     Ok(())
 }
 
-/// Ends the engagements of lines, `(application id, line)`, so that their works are free for the product again, and returns how
+/// Ends the commitments of lines, `(application id, line)`, so that their works are free for the product again, and returns how
 /// many were open. One that has ended keeps its moment.
 ///
 /// Takes the [`lock`] of their works itself, so that nobody judges by what is just ending: the rule of one lock per transaction
@@ -227,7 +227,7 @@ pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime
                     diesel::update(open).set(engagement::ended_at.eq(micros(at))).execute(c)
                 })
             })
-            .map_err(attempting("end engagements"))?;
+            .map_err(attempting("end commitments"))?;
         }
         Ok(ended)
     })

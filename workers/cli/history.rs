@@ -16,8 +16,8 @@ use crate::{
     config::Config,
     db::Db,
     domain::{
+        labels,
         wareki::{self, in_tokyo},
-        wording,
     },
     operations::guarantees::{self, FullHistory, GuaranteeState, History},
 };
@@ -78,7 +78,7 @@ fn print_overview(history: &History, held: &Certificate) {
     let rows = [
         ("保証契約番号", history.number.clone()),
         ("状態", state),
-        ("商品名", format!("{}（{}）", wording::product(held.product), wording::medium(held.medium))),
+        ("商品名", format!("{}（{}）", labels::product(held.product), labels::medium(held.medium))),
         ("JV名", held.principal.joint_venture.clone().unwrap_or_default()),
         ("請負契約者", held.principal.company.name.clone()),
         ("工事名", held.works.name.clone()),

@@ -14,7 +14,7 @@ use super::{Error, print, print_json, printable, progress_bar, table};
 use crate::{
     broker::{Consumer, Lane, Source},
     config::Config,
-    domain::wording,
+    domain::labels,
     operations::{
         input,
         intake::{
@@ -126,7 +126,7 @@ fn print_report(report: &Report) {
         for line in &report.guarantees {
             let notice =
                 line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
-            let product = format!("{} {}", wording::product(line.product), wording::medium(line.medium));
+            let product = format!("{} {}", labels::product(line.product), labels::medium(line.medium));
             rows.add_row([
                 printable(&line.id),
                 product,

@@ -9,7 +9,7 @@ use crate::{
     app,
     config::Config,
     db::Db,
-    domain::wording,
+    domain::labels,
     operations::applications::{self, ApplicationProgress, Status, Step},
 };
 
@@ -68,8 +68,7 @@ fn print_progress(progress: &ApplicationProgress) {
     add("", "", &progress.steps);
     for guarantee in &progress.guarantees {
         let number = format!("{} {}", guarantee.number, guarantee.target);
-        let product =
-            format!("{} {}", wording::product(guarantee.product), wording::medium(guarantee.medium));
+        let product = format!("{} {}", labels::product(guarantee.product), labels::medium(guarantee.medium));
         add(&number, &product, &guarantee.steps);
     }
     print(rows);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::samples;
 use crate::documents::templates::TemplateContext;
-use crate::domain::{wareki, wording};
+use crate::domain::{labels, wareki};
 
 pub(super) const TEMPLATE: &str = "cancellation/cancellation";
 
@@ -51,8 +51,8 @@ impl CancellationContext {
         Self {
             dated: wareki::format(cancellation.told_on),
             number: certificate.number.clone(),
-            product_name: wording::product(certificate.product).to_owned(),
-            revision: wording::amendment(certificate.revision),
+            product_name: labels::product(certificate.product).to_owned(),
+            revision: labels::amendment(certificate.revision),
             issued_on: wareki::format(certificate.issued_on),
             works_name: works.name.clone(),
             principal_name: principal.company.name.clone(),
@@ -60,7 +60,7 @@ impl CancellationContext {
             obligee_title: certificate.obligee.title.clone(),
             amount: certificate.amount.to_string(),
             cancelled_on: wareki::format(cancellation.cancelled_on),
-            cause: wording::cancellation_cause(cancellation.cause).to_owned(),
+            cause: labels::cancellation_cause(cancellation.cause).to_owned(),
             surety: certificate.surety.clone(),
             branch: certificate.branch.clone(),
         }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::samples;
 use crate::documents::templates::TemplateContext;
-use crate::domain::{wareki, wording};
+use crate::domain::{labels, wareki};
 
 pub(super) fn template(product: ProductV1) -> &'static str {
     match product {
@@ -123,8 +123,8 @@ impl CertificateContext {
         Self {
             is_electronic: certificate.medium == MediumV1::Electronic,
             issued_on: wareki::format(certificate.issued_on),
-            product_name: wording::product(certificate.product).to_owned(),
-            revision: wording::amendment(certificate.revision),
+            product_name: labels::product(certificate.product).to_owned(),
+            revision: labels::amendment(certificate.revision),
             number: certificate.number.clone(),
             principal: PrincipalContext {
                 joint_venture: principal.joint_venture.clone(),
@@ -140,7 +140,7 @@ impl CertificateContext {
             from: wareki::format(works.from),
             to: wareki::format(works.to),
             contract_date: works.contract_date.map(wareki::format),
-            fiscal_year: works.fiscal_year.filter(|_| for_a_year).map(wording::fiscal_year),
+            fiscal_year: works.fiscal_year.filter(|_| for_a_year).map(labels::fiscal_year),
             this_year_base: certificate.this_year_base.filter(|_| for_a_year).map(|base| base.to_string()),
             bank: certificate.bank.clone(),
             surety: certificate.surety.clone(),

@@ -7,7 +7,7 @@ use hosho_schema::snapshots::Certificate;
 use serde::Serialize;
 
 use crate::documents::templates::TemplateContext;
-use crate::domain::{wareki, wording};
+use crate::domain::{labels, wareki};
 
 /// Values of the templates `mail/issued/…`, as they are printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -53,8 +53,8 @@ impl MailContext {
     pub fn new(certificate: &Certificate, attached: bool) -> Self {
         Self {
             number: certificate.number.clone(),
-            product: wording::product(certificate.product),
-            revision: wording::revision(certificate.revision),
+            product: labels::product(certificate.product),
+            revision: labels::revision(certificate.revision),
             amended: certificate.corrects.is_none() && certificate.revision > 0,
             corrected: certificate.corrects.is_some(),
             works: certificate.works.name.clone(),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::samples;
 use crate::documents::templates::TemplateContext;
-use crate::domain::{wareki, wording};
+use crate::domain::{labels, wareki};
 
 pub(super) const TEMPLATE: &str = "notice/notice";
 
@@ -58,8 +58,8 @@ impl NoticeContext {
             works_name: works.name.clone(),
             principal_name: principal.company.name.clone(),
             joint_venture: principal.joint_venture.clone(),
-            product_name: wording::product(certificate.product).to_owned(),
-            revision: wording::amendment(certificate.revision),
+            product_name: labels::product(certificate.product).to_owned(),
+            revision: labels::amendment(certificate.revision),
             number: certificate.number.clone(),
             authentication_key: authentication_key.to_owned(),
             obligee_name: obligee.name.clone(),

@@ -13,7 +13,7 @@ use super::notice::NoticeContext;
 
 use crate::documents::check;
 use crate::documents::templates::{TemplateError, Templates};
-use crate::domain::wording;
+use crate::domain::labels;
 use crate::pdf::{self, Attachment, Diagnostics, Fonts, GlyphCache, Info, Materials, PdfError, Pictures};
 use crate::reference::surety::Surety;
 
@@ -95,7 +95,7 @@ impl DocumentRenderer {
     ) -> Result<Vec<u8>, RenderError> {
         self.require_seal(certificate)?;
         let context = CertificateContext::new(certificate);
-        let title = title(&format!("保証証書（{}）", wording::product(certificate.product)), certificate);
+        let title = title(&format!("保証証書（{}）", labels::product(certificate.product)), certificate);
         let data = Attachment {
             name: "certificate.json",
             description: "この証書の内容（データ）",
@@ -179,7 +179,7 @@ impl DocumentRenderer {
 /// Title with number and revision, unique per document.
 fn title(name: &str, certificate: &Certificate) -> String {
     let revision =
-        wording::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();
+        labels::amendment(certificate.revision).map(|revision| format!(" {revision}")).unwrap_or_default();
     format!("{name} {}{revision}", certificate.number)
 }
 
@@ -192,7 +192,7 @@ fn info(
     Info {
         title,
         author: certificate.surety.name.clone(),
-        subject: wording::product(certificate.product).to_owned(),
+        subject: labels::product(certificate.product).to_owned(),
         created,
         number: certificate.number.clone(),
         revision: certificate.revision,

@@ -1,22 +1,24 @@
-//! What a change of the contract does to its guarantee (rules 2, 3 and 12).
+//! The effect of a contract change on its guarantee (rules 2, 3 and 12).
 
-pub use hosho_schema::messages::CancellationCauseV1 as CancellationCause;
-use hosho_schema::{messages::MediumV1, snapshots::Certificate};
+use hosho_schema::{
+    messages::{CancellationCauseV1, MediumV1},
+    snapshots::Certificate,
+};
 
-use super::violation::{Breach, told::Both};
+use crate::{bilingual::Bilingual, text, violation::Breach};
 
-/// What follows from a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// The guarantee stays as it is: nothing that it guarantees has changed (rule 3).
+    /// The guaranteed content is unchanged (rule 3).
     NoReissue,
-    /// A certificate with the whole content after the change.
+    /// A new certificate states the whole content after the change.
     Reissue,
 }
 
-/// Compares what a certificate says with what it would say after a change. A change of 請負金額 alone re-issues nothing.
+/// Compares a certificate with the one after a change. A change of 請負金額 alone re-issues nothing.
 ///
-/// Number, revision and day of issue are no content; nor are the surety, the branch and the obligee's mailbox, which change by themselves.
+/// Number, revision and day of issue are not content. Surety, branch and the obligee's mailbox are
+/// configuration, and change without a contract change.
 pub fn effect(before: &Certificate, after: &Certificate) -> Effect {
     let mut priced = before.works.clone();
     priced.contract_price = after.works.contract_price;
@@ -28,19 +30,20 @@ pub fn effect(before: &Certificate, after: &Certificate) -> Effect {
     if same { Effect::NoReissue } else { Effect::Reissue }
 }
 
-/// Rule 2: a guarantee keeps its medium for life.
-pub fn medium(before: &Certificate, asked: MediumV1) -> Option<Breach> {
-    (asked != before.medium).then(|| {
-        let number = &before.number;
-        let earlier = Both { ja: format!("保証契約番号{number}"), en: format!("guarantee {number}") };
-        Breach::MediumFixed { product: before.product, medium: before.medium, earlier }
+/// Rule 2: the medium of a guarantee never changes.
+pub fn check_medium(before: &Certificate, requested: MediumV1) -> Option<Breach> {
+    (requested != before.medium).then(|| Breach::MediumFixed {
+        product: before.product,
+        medium: before.medium,
+        earlier: Bilingual::guarantee(&before.number),
     })
 }
 
-/// Rule 12: the obligee's consent is shown by evidence, unless the works contract ended for causes on its side.
-pub fn cancellation(cause: CancellationCause, evidence: Option<&str>) -> Option<Breach> {
-    let shown = evidence.is_some_and(|evidence| !super::text::trim(evidence).is_empty());
-    (cause == CancellationCause::Consent && !shown).then_some(Breach::CancellationConsentRequired {})
+/// Rule 12: a cancellation needs evidence of consent, unless the contract ended for causes on the obligee's
+/// side.
+pub fn check_cancellation(cause: CancellationCauseV1, evidence: Option<&str>) -> Option<Breach> {
+    let has_evidence = evidence.is_some_and(|evidence| !text::trim(evidence).is_empty());
+    (cause == CancellationCauseV1::Consent && !has_evidence).then_some(Breach::CancellationConsentRequired {})
 }
 
 #[cfg(test)]
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_price_alone_re_issues_nothing() {
+    fn reissues_nothing_when_only_the_price_changes() {
         let before = crate::certificate::tests::sample();
         assert_eq!(effect(&before, &before), Effect::NoReissue);
         let mut after = before.clone();

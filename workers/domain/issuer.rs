@@ -1,35 +1,32 @@
-//! 保証会社 and 取扱箇所: who issues.
+//! The issuer: the surety (保証会社) and its branches (取扱箇所).
 //!
-//! The surety is dated: a new president or a new version of the 約款 is a new entry with its first day, and certificates
-//! drawn up before that day keep the old one (each holds its own snapshot). The files are read by `hosho::reference::surety`.
+//! Surety entries are dated. A new president or a new version of the 約款 is a new entry with its first day.
+//! Certificates issued before that day keep the old entry, because each holds its own snapshot.
+//! `hosho::surety` reads the files.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use hosho_schema::snapshots;
 
-/// The surety since a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuretyEntry {
-    /// The first day (発行日) it holds for.
+    /// The first day of issue (発行日) that the entry is for.
     pub from: NaiveDate,
-    /// What certificates show.
     pub surety: snapshots::Surety,
-    /// The letter or digit that ends its guarantee numbers.
+    /// Last character of the guarantee numbers.
     pub number_suffix: char,
 }
 
-/// No entry of the surety holds for a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no entry of the surety holds on {on}: the first one begins on {first}")]
 pub struct NoSurety {
-    /// The day asked for.
     pub on: NaiveDate,
     /// The first day of the first entry.
     pub first: NaiveDate,
 }
 
-/// The surety through time.
+/// All entries of the surety, at least one.
 #[derive(Debug, Clone)]
 pub struct Sureties {
     first: SuretyEntry,
@@ -37,43 +34,41 @@ pub struct Sureties {
 }
 
 impl Sureties {
-    /// Gathers the entries in any order; `None` without any.
+    /// Takes the entries in any order; returns `None` for an empty list.
     pub fn new(mut entries: Vec<SuretyEntry>) -> Option<Self> {
         entries.sort_by_key(|entry| entry.from);
         let mut entries = entries.into_iter();
         Some(Self { first: entries.next()?, later: entries.collect() })
     }
 
-    /// The entry that holds on a day of issue: the latest that has begun.
+    /// Returns the entry for a day of issue: the latest that has begun.
     pub fn on(&self, day: NaiveDate) -> Result<&SuretyEntry, NoSurety> {
         let begun = self.later.iter().rev().chain([&self.first]).find(|entry| entry.from <= day);
         begun.ok_or(NoSurety { on: day, first: self.first.from })
     }
 
-    /// Every entry, the oldest first.
+    /// Iterates from the oldest entry.
     pub fn iter(&self) -> impl Iterator<Item = &SuretyEntry> {
         [&self.first].into_iter().chain(&self.later)
     }
 }
 
-/// Every branch by its code.
 #[derive(Debug, Clone, Default)]
 pub struct Branches {
     branches: BTreeMap<String, snapshots::Branch>,
 }
 
 impl Branches {
-    /// Gathers branches; of two with the same code the later one stays.
+    /// Of two branches with the same code, the later one replaces the earlier one.
     pub fn new(branches: impl IntoIterator<Item = snapshots::Branch>) -> Self {
         Self { branches: branches.into_iter().map(|branch| (branch.code.clone(), branch)).collect() }
     }
 
-    /// The branch with this code.
     pub fn get(&self, code: &str) -> Option<&snapshots::Branch> {
         self.branches.get(code)
     }
 
-    /// Every branch, by code.
+    /// Iterates in the order of the codes.
     pub fn iter(&self) -> impl Iterator<Item = &snapshots::Branch> {
         self.branches.values()
     }
@@ -99,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_entry_that_has_begun_holds() {
+    fn returns_the_latest_entry_that_has_begun() {
         let sureties = Sureties::new(vec![
             entry(day(2026, 4, 1), "二"),
             entry(day(2020, 4, 1), "一"),

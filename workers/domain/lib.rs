@@ -1,27 +1,28 @@
-//! Pure rules of the business: no I/O, no clock, no vendor.
+//! The rules of electronic surety (電子保証): pure, without I/O, clock or vendor.
 //!
-//! What the rules need from outside comes in as a value or a function ([`application::Facts`]): the registry of
-//! obligees, the branches, today's date in Tokyo, what the fonts can print, what a mail address is. So every rule is a
-//! table-driven test, and a batch can be judged on all cores at once.
+//! Inputs from outside are values or functions of a [`RuleContext`](application::RuleContext): the registries
+//! of obligees and branches, the date in Tokyo, the characters that the fonts can print, and the normal form
+//! of a mail address. So every rule is covered by table-driven tests, and a batch can be judged on all cores.
 //!
-//! [`obligee`] and [`issuer`] hold the types and rules of the registries; reading their files is `hosho::obligees` and
-//! `hosho::surety`, which alone know TOML and folders.
+//! [`obligee`] and [`issuer`] contain the types and rules of the registries. `hosho::obligees` and
+//! `hosho::surety` read their files.
 
 pub mod amendment;
 pub mod application;
+pub mod bilingual;
 #[cfg(test)]
 mod cases;
 pub mod certificate;
-pub mod changes;
-pub mod engagement;
+pub mod change_request;
+pub mod commitment;
+pub mod guarantee_history;
 pub mod issuer;
+pub mod labels;
 pub mod limits;
-pub mod money;
+pub mod mail_subject;
 pub mod number;
 pub mod obligee;
 pub mod revisions;
-pub mod subject;
 pub mod text;
 pub mod violation;
 pub mod wareki;
-pub mod wording;

@@ -1,70 +1,51 @@
-//! 保証契約番号: guarantee numbers.
+//! Guarantee numbers (保証契約番号).
 //!
-//! A number is opaque text of a published shape (`^[0-9]{5}-[0-9]{5}[0-9A-Z]$`); nothing may be read out of one. How we
-//! build ours is a decision of our own: branch, fiscal term, sequence within both, suffix letter.
+//! A number is opaque text in the published format `^[0-9]{5}-[0-9]{5}[0-9A-Z]$`; no code extracts its parts.
+//! Our decision for new numbers: branch, fiscal term, sequence within both, suffix letter.
 
 use std::fmt;
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::{text, wareki};
+use crate::{text, wareki};
 
-/// The first sequence number of a branch and term.
 pub const FIRST_SEQUENCE: i64 = 1;
-/// The last sequence number of a branch and term; the one after it is [`NumberError::SequenceExhausted`].
+/// The last sequence number of a branch and term, before [`NumberError::SequenceExhausted`].
 pub const LAST_SEQUENCE: i64 = 99_999;
 
-/// The fiscal year before the surety's first term: term 74 is FY2025.
+/// Fiscal year minus term: term 74 is FY2025.
 const YEAR_OF_TERM_0: i32 = 1951;
 
-/// Says why there is no such guarantee number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
-    /// The text is not of the shape.
     #[error(
         "cannot read {quoted:?} as a guarantee number: five digits, a hyphen, five digits and a digit or letter, such as 31074-00001M"
     )]
-    Malformed {
-        /// The text, shortened and harmless.
-        quoted: String,
-    },
-    /// A branch code is two digits.
+    Malformed { quoted: String },
     #[error("cannot build a guarantee number for branch {quoted:?}: a branch code is two digits")]
-    Branch {
-        /// The code, shortened and harmless.
-        quoted: String,
-    },
-    /// A term is 1 to 999.
+    Branch { quoted: String },
     #[error("cannot build a guarantee number for term {0}: terms run from 1 (FY1952) to 999")]
     Term(i32),
-    /// A sequence number starts at 1.
     #[error("cannot build a guarantee number from sequence {0}: sequences start at 1")]
     Sequence(i64),
-    /// Branch and term have no number left.
     #[error(
         "branch {branch} has no guarantee number left in term {term}: {LAST_SEQUENCE} are issued; give the branch a second code"
     )]
-    SequenceExhausted {
-        /// The branch.
-        branch: String,
-        /// The term.
-        term: i32,
-    },
-    /// A suffix is a digit or an upper-case letter.
+    SequenceExhausted { branch: String, term: i32 },
     #[error("cannot build a guarantee number with suffix {0:?}: one of 0-9 or A-Z")]
     Suffix(char),
 }
 
-/// A guarantee number in its one normal form, such as `31074-00001M`.
+/// A guarantee number in its normal form, such as `31074-00001M`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GuaranteeNumber(String);
 
 impl GuaranteeNumber {
-    /// Reads a number as people type it: either width, any hyphen, either case of the last letter, spaces around it.
+    /// Parses a number in either width and case, with any hyphen and spaces around it.
     pub fn parse(value: &str) -> Result<Self, NumberError> {
-        let normal = text::ascii(text::trim(value)).to_ascii_uppercase();
+        let normal = text::to_ascii(text::trim(value)).to_ascii_uppercase();
         if is_number(&normal) {
             Ok(Self(normal))
         } else {
@@ -72,7 +53,6 @@ impl GuaranteeNumber {
         }
     }
 
-    /// Builds the number of a new guarantee from its branch (two digits), fiscal term, sequence (1 to 99999) and suffix.
     pub fn build(branch: &str, term: i32, sequence: i64, suffix: char) -> Result<Self, NumberError> {
         if !(branch.len() == 2 && branch.bytes().all(|byte| byte.is_ascii_digit())) {
             return Err(NumberError::Branch { quoted: text::quote(branch) });
@@ -92,7 +72,6 @@ impl GuaranteeNumber {
         Ok(Self(format!("{branch}{term:03}-{sequence:05}{suffix}")))
     }
 
-    /// The number as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -126,12 +105,11 @@ impl From<GuaranteeNumber> for String {
     }
 }
 
-/// The surety's fiscal term a day falls into: 75 for 2026-04-01 to 2027-03-31.
+/// Returns the fiscal term of a day: 75 for 2026-04-01 to 2027-03-31.
 pub fn term_of(date: NaiveDate) -> i32 {
     wareki::fiscal_year(date) - YEAR_OF_TERM_0
 }
 
-/// Whether the character may end a number.
 pub fn is_suffix(character: char) -> bool {
     character.is_ascii_digit() || character.is_ascii_uppercase()
 }
@@ -140,7 +118,7 @@ fn is_number(value: &str) -> bool {
     value.len() == 12
         && value.bytes().enumerate().all(|(index, byte)| match index {
             5 => byte == b'-',
-            11 => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
+            11 => is_suffix(byte.into()),
             _ => byte.is_ascii_digit(),
         })
 }
@@ -152,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn published_samples_are_numbers() {
+    fn parses_published_samples() {
         for (typed, number) in [
             ("31074-00001M", "31074-00001M"),
             ("35075-00000M", "35075-00000M"),
@@ -165,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn rejects_malformed_numbers() {
         for typed in [
             "",
             "31074-00001",
@@ -181,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_built_and_run_out() {
+    fn builds_numbers_until_the_sequence_is_exhausted() {
         assert_eq!(GuaranteeNumber::build("31", 74, 1, 'M').unwrap().to_string(), "31074-00001M");
         assert_eq!(GuaranteeNumber::build("07", 75, 99_999, '0').unwrap().to_string(), "07075-999990");
         for (branch, term, sequence, suffix, error) in [
@@ -200,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_begin_in_april() {
+    fn starts_a_term_in_april() {
         for ((year, month, day), term) in
             [((2026, 3, 31), 74), ((2026, 4, 1), 75), ((2025, 4, 1), 74), ((2027, 3, 31), 75)]
         {
@@ -209,20 +187,20 @@ mod tests {
     }
 
     #[test]
-    fn json_is_judged_too() {
+    fn validates_numbers_in_json() {
         assert!(serde_json::from_str::<GuaranteeNumber>("\"31074-00001M\"").is_ok());
         assert!(serde_json::from_str::<GuaranteeNumber>("\"31074\"").is_err());
     }
 
     proptest! {
         #[test]
-        fn what_is_built_is_read_back(branch in 0..100, term in 1..1000, sequence in 1..100_000_i64, suffix in "[0-9A-Z]") {
+        fn parses_what_it_builds(branch in 0..100, term in 1..1000, sequence in 1..100_000_i64, suffix in "[0-9A-Z]") {
             let number = GuaranteeNumber::build(&format!("{branch:02}"), term, sequence, suffix.chars().next().unwrap()).unwrap();
             prop_assert_eq!(GuaranteeNumber::parse(number.as_str()).unwrap(), number);
         }
 
         #[test]
-        fn no_text_panics(text in ".*") {
+        fn never_panics_on_any_text(text in ".*") {
             if let Ok(number) = GuaranteeNumber::parse(&text) {
                 prop_assert!(is_number(number.as_str()));
             }

@@ -1,7 +1,9 @@
-//! 発注者: where, for what and since when an obligee takes electronic guarantees, and how it wants the notice.
+//! The obligee (発注者): which electronic guarantees it accepts since when, its limits, and how notices are
+//! submitted.
 //!
-//! An obligee is data. What differs between obligees (rule 1: the day, and the date that is compared with it; rules 8 to 10: its
-//! limits; the mailbox; the subject) is a value of these types, never a branch in code. The files are read by `hosho::reference::obligees`.
+//! An obligee is data. The differences between obligees are values of these types, never branches in code:
+//! the start of electronic guarantees and the date compared with it (rule 1), the limits (rules 8 to 10), the
+//! mailbox and the subject. `hosho::obligees` reads the files.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +14,12 @@ use hosho_schema::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    limits::{Limits, Timeline, figures::Origins},
-    subject::Subject,
-    violation::told::Both,
+use crate::{
+    bilingual::{Bilingual, BilingualText},
+    limits::{Limits, Timeline, fields::Origins},
+    mail_subject::MailSubject,
 };
 
-/// Every obligee by its code, and the national limits.
 #[derive(Debug, Clone)]
 pub struct Registry {
     national: Timeline<Limits>,
@@ -27,18 +28,19 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Gathers obligees; of two with the same code the later one stays.
+    /// A registry of obligees under the default limits.
     #[cfg(test)]
     pub(crate) fn new(obligees: impl IntoIterator<Item = Obligee>) -> Self {
-        let national = Timeline::always(super::limits::usual());
-        Self::under(
+        let national = Timeline::always(crate::limits::default_limits());
+        Self::with_national(
             national,
             obligees.into_iter().map(|obligee| (obligee, Timeline::always(Origins::default()))),
         )
     }
 
-    /// Gathers obligees under national limits, each with who says its figures; of two with the same code the later one stays.
-    pub fn under(
+    /// Takes each obligee with the origins of its limits. Of two with the same code, the later one replaces
+    /// the earlier.
+    pub fn with_national(
         national: Timeline<Limits>,
         obligees: impl IntoIterator<Item = (Obligee, Timeline<Origins>)>,
     ) -> Self {
@@ -50,22 +52,20 @@ impl Registry {
         registry
     }
 
-    /// The limits where an obligee says nothing of its own.
+    /// The limits that an obligee's own values override.
     pub fn national(&self) -> &Timeline<Limits> {
         &self.national
     }
 
-    /// Who says the figures of the limits of the obligee with this code.
     pub fn origins(&self, code: &str) -> Option<&Timeline<Origins>> {
         self.origins.get(code)
     }
 
-    /// The obligee with this code.
     pub fn get(&self, code: &str) -> Option<&Obligee> {
         self.obligees.get(code)
     }
 
-    /// Every obligee, by code.
+    /// Iterates in the order of the codes.
     pub fn iter(&self) -> impl Iterator<Item = &Obligee> {
         self.obligees.values()
     }
@@ -74,58 +74,56 @@ impl Registry {
 /// An ordering party (発注者・被保証者).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obligee {
-    /// Code, as the name of its file.
+    /// Also the name of its file.
     pub code: String,
     /// Name of the body, such as 平川市.
     pub name: String,
     /// 職名 shown on the certificate, such as 平川市長.
     pub title: String,
-    /// What it takes electronically; a guarantee is taken when one entry fits. Empty: paper only.
+    /// An electronic guarantee needs one matching entry. Empty: paper only.
     pub electronic: Vec<Acceptance>,
-    /// What it allows and demands in figures, and since when.
     pub limits: Timeline<Limits>,
-    /// The date of the works that decides which limits hold.
+    /// The date of the works that selects the period of the limits.
     pub limits_basis: Basis,
-    /// How it wants the notice.
+    /// How notices are submitted.
     pub submission: SubmissionRule,
-    /// How it wants the notice of single products, in place of `submission`.
+    /// Replaces `submission` for single products.
     pub submission_of: BTreeMap<ProductV1, SubmissionRule>,
 }
 
-/// Products and kinds of works that are taken electronically since a day.
+/// Products and kinds of works that are accepted electronically from a day on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acceptance {
     /// 商品, at least one.
     pub products: Vec<ProductV1>,
     /// Kinds of works, at least one.
     pub kinds: Vec<WorksKindV1>,
-    /// Since when; `None`: no day is published, every contract counts.
+    /// `None`: no day is published, so every contract is accepted.
     pub start: Option<Start>,
 }
 
 /// The first day of electronic guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// The day itself counts.
+    /// The day itself is included.
     pub on: NaiveDate,
     /// The date of the works that is compared with it.
     pub basis: Basis,
-    /// What becomes of contracts older than the start.
     pub older_contracts: OlderContracts,
 }
 
-/// What becomes of contracts that are older than an obligee's start (経過措置).
+/// The transitional rule (経過措置) for contracts older than the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OlderContracts {
-    /// They stay on paper for good.
+    /// Always paper.
     #[default]
     Paper,
-    /// They may be electronic as well, from the day of the start on: then the day the application came in counts.
+    /// Electronic too, if the application is received on or after the start.
     Electronic,
 }
 
-/// The date of the works that decides (rule 1).
+/// The date of the works that is compared (rule 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
@@ -133,9 +131,9 @@ pub enum Basis {
     ContractDate,
     /// 公告日.
     Announced,
-    /// 公告又は指名日: the 公告日, or the 指名日 where tenderers were designated.
+    /// 公告又は指名日: the 公告日, or the 指名日 if tenderers were designated.
     AnnouncedOrDesignated,
-    /// 当初契約日; the 契約締結日 where the contract has not been changed since.
+    /// 当初契約日, or the 契約締結日 if the contract has not been changed.
     OriginalContract,
     /// 通知日.
     Notified,
@@ -144,7 +142,6 @@ pub enum Basis {
 }
 
 impl Basis {
-    /// What the date is called.
     pub fn ja(self) -> &'static str {
         match self {
             Self::ContractDate => "契約締結日",
@@ -156,7 +153,6 @@ impl Basis {
         }
     }
 
-    /// What the date is called in English.
     pub fn en(self) -> &'static str {
         match self {
             Self::ContractDate => "contract date",
@@ -168,7 +164,7 @@ impl Basis {
         }
     }
 
-    /// The field of an application that holds it.
+    /// The field of the application.
     pub fn field(self) -> &'static str {
         match self {
             Self::ContractDate => "contract_date",
@@ -180,7 +176,17 @@ impl Basis {
     }
 }
 
-/// The dates of the works that an obligee may look at.
+impl BilingualText for Basis {
+    fn ja(&self) -> String {
+        Self::ja(*self).to_owned()
+    }
+
+    fn en(&self) -> String {
+        Self::en(*self).to_owned()
+    }
+}
+
+/// The dates of the works, by which obligees decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dates {
     /// 請負契約日.
@@ -195,15 +201,14 @@ pub struct Dates {
     pub notified: Option<NaiveDate>,
     /// 落札決定日.
     pub awarded: Option<NaiveDate>,
-    /// The day the application came in, where the contract is still to be signed: it is signed that day at the
-    /// earliest, so this day is the lower bound of an absent 契約日 of a 契約保証 (a decision of ours).
+    /// The day of receipt, if the contract is not signed yet. The contract is signed that day at the
+    /// earliest, so this is the lower bound of an absent 契約日 of a 契約保証 (our decision).
     pub signed_not_before: Option<NaiveDate>,
-    /// The day the application came in.
     pub received: NaiveDate,
 }
 
 impl Dates {
-    /// The date that counts for a basis.
+    /// Returns the date for a basis.
     pub fn on(&self, basis: Basis) -> Option<NaiveDate> {
         match basis {
             Basis::ContractDate => self.contract.or(self.signed_not_before),
@@ -214,54 +219,40 @@ impl Dates {
             Basis::Awarded => self.awarded,
         }
     }
-}
 
-impl Dates {
-    /// What the date that counts for a basis is, in both languages: another one may stand in for it.
-    pub fn named(&self, basis: Basis) -> Both {
-        let both = |ja: &str, en: &str| Both { ja: ja.to_owned(), en: en.to_owned() };
-        let own = || both(Basis::ja(basis), Basis::en(basis));
-        match basis {
-            Basis::OriginalContract if self.original_contract.is_some() => own(),
+    /// Names the date that [`on`](Self::on) returns, which can be a substitute for the basis.
+    pub fn label(&self, basis: Basis) -> Bilingual {
+        let (ja, en) = match basis {
+            Basis::OriginalContract if self.original_contract.is_some() => (basis.ja(), basis.en()),
             Basis::ContractDate | Basis::OriginalContract if self.contract.is_some() => {
-                both("請負契約日", "contract date")
+                ("請負契約日", "contract date")
             }
             Basis::ContractDate | Basis::OriginalContract => {
-                both("受付日（契約締結前のため）", "day of receipt (the contract is not signed)")
+                ("受付日（契約締結前のため）", "day of receipt (the contract is not signed)")
             }
             Basis::AnnouncedOrDesignated if self.announced.is_some() => {
-                both("公告日", "date of the announcement")
+                ("公告日", "date of the announcement")
             }
-            Basis::AnnouncedOrDesignated => both("指名日", "date of the designation"),
-            _ => own(),
-        }
+            Basis::AnnouncedOrDesignated => ("指名日", "date of the designation"),
+            Basis::Announced | Basis::Notified | Basis::Awarded => (basis.ja(), basis.en()),
+        };
+        Bilingual::new(ja, en)
     }
 }
 
-/// Why an obligee does not take an electronic guarantee.
+/// Why an obligee does not accept an electronic guarantee, from the least to the most specific.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It takes none.
     PaperOnly,
-    /// Not of this product.
     Product,
-    /// Not for this kind of works.
     Kind,
-    /// The date that counts is absent.
     DateMissing(Start),
-    /// The date that counts is before the start.
-    TooEarly {
-        /// The start.
-        start: Start,
-        /// The date that counts.
-        counted: NaiveDate,
-    },
+    TooEarly { start: Start, counted: NaiveDate },
 }
 
 impl Obligee {
-    /// Whether the obligee takes an electronic guarantee of a product for a kind of works with these dates.
-    ///
-    /// Of several refusals the one nearest to acceptance is told, by the order of [`Refusal`].
+    /// Checks whether the obligee accepts an electronic guarantee. Of several refusals, returns the most
+    /// specific one.
     pub fn accepts(&self, product: ProductV1, kind: WorksKindV1, dates: &Dates) -> Result<(), Refusal> {
         let mut refusal = if self.electronic.is_empty() { Refusal::PaperOnly } else { Refusal::Product };
         for acceptance in self.electronic.iter().filter(|acceptance| acceptance.products.contains(&product)) {
@@ -279,14 +270,14 @@ impl Obligee {
                     Some(_) => return Ok(()),
                 },
             };
-            if found.nearness() > refusal.nearness() {
+            if found.specificity() > refusal.specificity() {
                 refusal = found;
             }
         }
         Err(refusal)
     }
 
-    /// The limits for works with these dates; the basis whose date is absent when they cannot be known.
+    /// Returns the limits for works with these dates. The error is the basis whose date is needed and absent.
     pub fn limits(&self, dates: &Dates) -> Result<&Limits, Basis> {
         match (self.limits.only(), dates.on(self.limits_basis)) {
             (Some(limits), _) => Ok(limits),
@@ -295,7 +286,7 @@ impl Obligee {
         }
     }
 
-    /// How the notice of one product is handed in, with the subject filled in for these works.
+    /// Returns how the notice of a product is submitted, with the subject filled in.
     pub fn submission(&self, product: ProductV1, works: &snapshots::Works) -> snapshots::Submission {
         let rule = self.submission_of.get(&product).unwrap_or(&self.submission);
         snapshots::Submission {
@@ -307,7 +298,7 @@ impl Obligee {
         }
     }
 
-    /// The obligee as a certificate keeps it.
+    /// The obligee as a certificate stores it.
     pub fn snapshot(&self, product: ProductV1, works: &snapshots::Works) -> snapshots::Obligee {
         snapshots::Obligee {
             code: self.code.clone(),
@@ -319,7 +310,7 @@ impl Obligee {
 }
 
 impl Refusal {
-    fn nearness(self) -> u8 {
+    fn specificity(self) -> u8 {
         match self {
             Self::PaperOnly => 0,
             Self::Product => 1,
@@ -330,25 +321,25 @@ impl Refusal {
     }
 }
 
-/// How an obligee wants the notice.
+/// How notices are submitted to an obligee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionRule {
-    /// By mail or by upload.
     pub channel: snapshots::Channel,
     /// 担当部署.
     pub department: Option<String>,
-    /// Its mail address; a mail channel without one names a department to ask.
+    /// A mail channel without an address names a department that gives one.
     pub mail_address: Option<String>,
-    /// Name of the system, for uploads.
+    /// The contract system, for uploads.
     pub system: Option<String>,
-    /// The subject it demands.
-    pub subject: Option<Subject>,
+    pub subject: Option<MailSubject>,
 }
 
 #[cfg(test)]
 mod tests {
+    use hosho_schema::money::Yen;
+
     use super::*;
-    use crate::{limits::usual, money::Yen};
+    use crate::limits::default_limits;
 
     fn day(year: i32, month: u32, day: u32) -> NaiveDate {
         NaiveDate::from_ymd_opt(year, month, day).unwrap()
@@ -367,7 +358,7 @@ mod tests {
             name: "X市".to_owned(),
             title: "X市長".to_owned(),
             electronic,
-            limits: Timeline::always(usual()),
+            limits: Timeline::always(default_limits()),
             limits_basis: Basis::OriginalContract,
             submission,
             submission_of: BTreeMap::new(),
@@ -397,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn each_basis_looks_at_its_own_date() {
+    fn compares_the_date_of_each_basis() {
         let before = Some(day(2026, 6, 30));
         let on = Some(day(2026, 7, 1));
         let all_before = Dates {
@@ -437,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn older_contracts_follow_when_the_obligee_lets_them() {
+    fn accepts_older_contracts_under_the_transitional_rule() {
         let start = Start {
             on: day(2026, 7, 1),
             basis: Basis::ContractDate,
@@ -457,28 +448,28 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_those_of_the_day_that_counts() {
+    fn returns_the_limits_of_the_basis_date() {
         let mut strict = obligee(vec![]);
-        assert_eq!(strict.limits(&Dates::default()), Ok(&usual()));
-        let mut later = usual();
+        assert_eq!(strict.limits(&Dates::default()), Ok(&default_limits()));
+        let mut later = default_limits();
         later.advance.maximum = Some(Yen(5));
-        strict.limits.then(day(2026, 4, 1), later.clone()).unwrap();
+        strict.limits.push(day(2026, 4, 1), later.clone()).unwrap();
         let on = |contract, original| Dates {
             contract: Some(contract),
             original_contract: original,
             ..Dates::default()
         };
         assert_eq!(strict.limits(&on(day(2026, 4, 1), None)), Ok(&later));
-        assert_eq!(strict.limits(&on(day(2026, 3, 31), None)), Ok(&usual()));
-        // A contract that was changed since keeps the limits of its first day.
-        assert_eq!(strict.limits(&on(day(2026, 4, 1), Some(day(2026, 3, 31)))), Ok(&usual()));
+        assert_eq!(strict.limits(&on(day(2026, 3, 31), None)), Ok(&default_limits()));
+        // A changed contract keeps the limits of its original day.
+        assert_eq!(strict.limits(&on(day(2026, 4, 1), Some(day(2026, 3, 31)))), Ok(&default_limits()));
         assert_eq!(strict.limits(&Dates::default()), Err(Basis::OriginalContract));
         strict.limits_basis = Basis::Announced;
         assert_eq!(strict.limits(&on(day(2026, 4, 1), None)), Err(Basis::Announced));
     }
 
     #[test]
-    fn one_fitting_entry_is_enough_and_the_nearest_refusal_is_told() {
+    fn returns_the_most_specific_refusal() {
         let both = obligee(vec![
             since(WorksKindV1::Construction, Basis::Awarded),
             since(WorksKindV1::Design, Basis::Notified),
@@ -503,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_may_have_its_own_submission() {
+    fn uses_the_submission_rule_of_the_product() {
         let mut obligee = obligee(vec![]);
         let own = SubmissionRule { department: Some("契約課".to_owned()), ..obligee.submission.clone() };
         obligee.submission_of.insert(ProductV1::Performance, own);

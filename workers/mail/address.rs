@@ -39,7 +39,7 @@ pub fn normal_mail_address(text: &str) -> Option<String> {
 /// Reads an address into the form in which it travels: ASCII only.
 pub(super) fn parse(text: &str) -> Option<Address> {
     let (user, domain) = text.rsplit_once('@')?;
-    if !user.is_ascii() || user.contains(['"', ' ']) || text::fault(text, Lines::One).is_some() {
+    if !user.is_ascii() || user.contains(['"', ' ']) || text::find_invalid(text, Lines::One).is_some() {
         return None;
     }
     let address = Address::new(user, ascii(domain)?).ok()?;

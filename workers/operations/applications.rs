@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::{Error, Page, PageRequest};
 use crate::{
     db::Db,
-    domain::{changes, number::GuaranteeNumber},
+    domain::{guarantee_history, number::GuaranteeNumber},
 };
 
 #[derive(Debug, Serialize)]
@@ -160,7 +160,7 @@ fn guarantee_progress(found: &GuaranteeStatus) -> Vec<GuaranteeProgress> {
         product: guarantee.product,
         medium: guarantee.medium,
         revision: certificate.revision.revision,
-        target: changes::name(&certificate.revision),
+        target: guarantee_history::revision_label(&certificate.revision),
         steps: steps(found, certificate),
     };
     found.revisions.iter().map(revision).collect()

@@ -20,9 +20,9 @@ use super::Error;
 use crate::{
     db::Db,
     domain::{
-        changes::{self, Life},
+        guarantee_history::{self, GuaranteeHistory},
+        labels,
         number::GuaranteeNumber,
-        wording,
     },
 };
 
@@ -130,7 +130,7 @@ pub async fn history(db: &Db, number: &str, full: bool) -> Result<GuaranteeView,
     let key = number.clone();
     let rows = db.call(move |db| find(db, &key)).await.map_err(Error::from)?;
     let rows = rows.ok_or_else(|| not_found(&number).hint("`hosho status` finds applications too"))?;
-    let life = Life::read(&rows.revisions).map_err(Error::conflict)?;
+    let life = GuaranteeHistory::read(&rows.revisions).map_err(Error::conflict)?;
     let current = life.current().map(|(_, certificate)| certificate.clone());
     Ok(GuaranteeView { history: build(&rows, &life, full), current })
 }
@@ -159,8 +159,8 @@ fn find(db: &mut Connection, number: &str) -> Result<Option<Rows>, DbError> {
     Ok(Some(Rows { guarantee, revisions, changes, documents, runs }))
 }
 
-fn build(rows: &Rows, life: &Life, full: bool) -> History {
-    let mut shown: Vec<_> = life.shown().into_iter().filter(|shown| shown.visible).collect();
+fn build(rows: &Rows, life: &GuaranteeHistory, full: bool) -> History {
+    let mut shown: Vec<_> = life.certificates().into_iter().filter(|shown| shown.visible).collect();
     shown.sort_by_key(|shown| shown.number);
     let arrived = |revision: i64| {
         rows.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at)
@@ -178,7 +178,7 @@ fn build(rows: &Rows, life: &Life, full: bool) -> History {
             .enumerate()
             .map(|(place, (shown, at))| CertificateLine {
                 no: place + 1,
-                target: wording::revision(shown.number),
+                target: labels::revision(shown.number),
                 arrived_at: Some(at.and_utc()),
             })
             .collect(),
@@ -186,14 +186,14 @@ fn build(rows: &Rows, life: &Life, full: bool) -> History {
     }
 }
 
-fn full_history(rows: &Rows, life: &Life) -> FullHistory {
+fn full_history(rows: &Rows, life: &GuaranteeHistory) -> FullHistory {
     let holds = life.current().map(|(revision, _)| revision);
     let visible: Vec<i64> =
-        life.shown().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
+        life.certificates().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
     let utc = |at: Option<NaiveDateTime>| at.map(|at| at.and_utc());
     let revision = |row: &Revision| RevisionLine {
         revision: row.revision,
-        target: changes::name(row),
+        target: guarantee_history::revision_label(row),
         visible: visible.contains(&row.revision),
         holds: holds == Some(row.revision),
         drawn_at: row.drawn_at.and_utc(),
@@ -215,7 +215,7 @@ fn full_history(rows: &Rows, life: &Life) -> FullHistory {
     };
     let redrawn = |(row, document): (&Revision, &Document)| RedrawnDocument {
         revision: row.revision,
-        target: changes::name(row),
+        target: guarantee_history::revision_label(row),
         document: document.kind.as_text(),
         stored_at: document.stored_at.and_utc(),
         run: document.run_id.clone(),
@@ -248,7 +248,11 @@ fn why(rows: &Rows, row: &Revision) -> String {
         parts.extend(reason(change));
     }
     if let Some(later) = rows.revisions.iter().find(|later| later.target == Some(row.revision)) {
-        parts.push(format!("hidden by {} (revision {})", changes::name(later), later.revision));
+        parts.push(format!(
+            "hidden by {} (revision {})",
+            guarantee_history::revision_label(later),
+            later.revision
+        ));
     }
     parts.join("; ")
 }
@@ -258,7 +262,7 @@ fn reason(change: &Change) -> Option<String> {
         snapshots::Change::Correction { reason, .. }
         | snapshots::Change::AmendmentReversal { reason, .. } => Some(reason),
         snapshots::Change::Cancellation { cause, evidence, .. } => {
-            let cause = wording::cancellation_cause(cause);
+            let cause = labels::cancellation_cause(cause);
             Some(evidence.map_or_else(|| cause.to_owned(), |evidence| format!("{cause}: {evidence}")))
         }
         snapshots::Change::Amendment { .. } => None,

@@ -15,7 +15,7 @@ use hosho_schema::{
 use serde::Serialize;
 
 use super::{Error, guarantees};
-use crate::{db::Db, domain::changes::Life, keys::KeyRing};
+use crate::{db::Db, domain::guarantee_history::GuaranteeHistory, keys::KeyRing};
 
 /// Guarantees read at a time.
 const PAGE: i64 = 1_000;
@@ -139,7 +139,7 @@ fn faults(
         }
     }
     if faults.is_empty() {
-        match Life::read(revisions) {
+        match GuaranteeHistory::read(revisions) {
             Err(error) => faults.push(error.to_string()),
             Ok(life) => {
                 if life.current().map(|(revision, _)| revision) != Some(guarantee.current_revision)

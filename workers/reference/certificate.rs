@@ -39,6 +39,6 @@ pub fn build(
     let obligee =
         data.obligees.get(&application.obligee).ok_or_else(|| missing("obligee", &application.obligee))?;
     let issuance = Issuance { number, revision, issued_on, surety: &entry.surety, branch, obligee };
-    certificate::content(application, line, &issuance)
+    certificate::build(application, line, &issuance)
         .map_err(|error| Fault::from_error(Reason::ReferenceMissing, &error))
 }

@@ -172,7 +172,7 @@ impl<'a> FileDiagnostics<'a> {
         let text = text::trim(value.get_ref());
         if text.is_empty() {
             self.problem(value.span(), format!("{name} is empty"));
-        } else if let Some(found) = text::fault(text, text::Lines::One) {
+        } else if let Some(found) = text::find_invalid(text, text::Lines::One) {
             let code_point = text::code_point(found.character);
             self.problem(
                 value.span(),

@@ -36,7 +36,7 @@ use crate::{
     broker::Outgoing,
     clock::Clock,
     domain::{
-        changes::{self, Life},
+        guarantee_history::{AppliedChange, GuaranteeHistory},
         wareki,
     },
     fault::{Fault, Reason},
@@ -233,8 +233,8 @@ impl Reissue {
         let now = self.clock.now();
         let today = wareki::in_tokyo(now).date_naive();
         let Facts { guarantee, revisions, pending } = facts;
-        let mut life =
-            Life::read(revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        let mut life = GuaranteeHistory::read(revisions)
+            .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         let mut head = revisions.last().map(|last| last.content_sha256.clone());
         let (mut made, mut settlements, mut events): (Vec<Revision>, _, _) =
             (Vec::new(), Vec::new(), Vec::new());
@@ -247,7 +247,7 @@ impl Reissue {
             let settlement =
                 |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
             match effect {
-                Ok(changes::Outcome::Made(new)) => {
+                Ok(AppliedChange::Revised(new)) => {
                     let content_sha256 = chained_sha256(head.as_deref(), &new.content);
                     made.push(Revision {
                         id: ids::revision(&guarantee.id, new.revision),
@@ -265,7 +265,7 @@ impl Reissue {
                     });
                     settlements.push(settlement(State::Effective, Some(new.revision), None));
                 }
-                Ok(changes::Outcome::Unchanged) => {
+                Ok(AppliedChange::Unchanged) => {
                     events.extend(unchanged(item, row)?);
                     settlements.push(settlement(State::Unchanged, None, None));
                 }

@@ -11,8 +11,8 @@ use std::{collections::BTreeSet, sync::LazyLock};
 use chrono::NaiveDate;
 use hosho::{
     domain::{
-        application::{Facts, Judged, expires_on, judge},
-        engagement::{Engaged, Engagement},
+        application::{Judged, RuleContext, expires_on, judge},
+        commitment::{Commitment, OpenCommitment},
         issuer::Branches,
         limits::Timeline,
         obligee::Registry,
@@ -56,9 +56,9 @@ pub fn hold(payload: &[u8]) -> BTreeSet<&'static str> {
             );
             one_content(payload, &wire);
             let alone = judged(&wire);
-            for engaged in engagements(&alone) {
+            for engaged in commitments(&alone) {
                 let mut judged = alone.clone();
-                judged.against(&engaged);
+                judged.check_against(&engaged);
                 outcomes.extend(decided(&wire, judged, &engaged));
             }
         }
@@ -92,7 +92,7 @@ fn obligees() -> Registry {
         .iter()
         .map(|obligee| (obligee.clone(), origins(&obligee.code)))
         .chain([(strict, origins("ryugasaki"))]);
-    Registry::under(built_in.national().clone(), all)
+    Registry::with_national(built_in.national().clone(), all)
 }
 
 fn judged(wire: &ApplicationV1) -> Judged {
@@ -102,7 +102,7 @@ fn judged(wire: &ApplicationV1) -> Judged {
         fonts: Fonts::load(&FontPaths::system().expect("fonts are installed")).expect("fonts can be read"),
     });
     let Surroundings { obligees, branches, fonts } = &*SURROUNDINGS;
-    let facts = Facts {
+    let facts = RuleContext {
         obligees,
         branches,
         received_on: day(2026, 12, 1),
@@ -118,13 +118,13 @@ fn day(year: i32, month: u32, day: u32) -> NaiveDate {
 
 /// What others may have engaged for the same works: nothing, an advance that is issued, one that is not, everything on paper, and
 /// more than any sum can hold.
-fn engagements(alone: &Judged) -> Vec<Vec<Engaged>> {
-    let asked = alone.engages();
+fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
+    let asked = alone.commitments();
     let engaged = |product, medium, amount, number: Option<&str>| {
         // As the application itself would: for its years, by its base.
         let own = asked.iter().find(|own| own.product == product).or(asked.first());
-        Engaged {
-            engagement: Engagement {
+        OpenCommitment {
+            commitment: Commitment {
                 line: 0,
                 product,
                 year: own.map_or(2026, |own| own.year),
@@ -176,8 +176,8 @@ fn one_content(payload: &[u8], wire: &ApplicationV1) {
 }
 
 /// Holds a decided application to what is promised of either answer.
-fn decided(wire: &ApplicationV1, judged: Judged, engaged: &[Engaged]) -> BTreeSet<&'static str> {
-    let (kept, key) = (judged.is_kept(), judged.works_key());
+fn decided(wire: &ApplicationV1, judged: Judged, engaged: &[OpenCommitment]) -> BTreeSet<&'static str> {
+    let (kept, key) = (judged.is_accepted(), judged.works_key());
     let (verdict, calculations) = judged.verdict();
     calculations.iter().for_each(sum);
     match verdict {
@@ -201,7 +201,7 @@ fn accepted(
     wire: &ApplicationV1,
     application: &Application,
     calculations: Vec<CalculationV1>,
-    engaged: &[Engaged],
+    engaged: &[OpenCommitment],
     key: Option<&String>,
 ) {
     for (line, product) in application.products.iter().enumerate() {
@@ -222,7 +222,7 @@ fn accepted(
 
     let normal = on_the_wire(application, wire);
     let mut again = judged(&normal);
-    again.against(engaged);
+    again.check_against(engaged);
     assert_eq!(again.works_key().as_ref(), key, "the normal form names other works");
     let (verdict, sums) = again.verdict();
     let verdict = verdict.unwrap_or_else(|violations| panic!("the normal form is rejected: {violations:?}"));

@@ -34,18 +34,18 @@ fn ask(text: &str) {
     let (length, code_points) = (text::length(text), text.chars().count());
     assert!(length <= code_points && code_points <= 3 * length, "{text:?} has {length} characters");
     for lines in [Lines::One, Lines::Many] {
-        if let Some(found) = text::fault(text, lines) {
+        if let Some(found) = text::find_invalid(text, lines) {
             assert!((1..=length).contains(&found.position) && text.contains(found.character), "{found:?}");
         }
     }
     quoted(&text::quote(text));
     let _ = text::lacks_postal_code(text);
-    assert_eq!(text::company(&text::company(text)), text::company(text), "{text:?}");
-    if let Some(figure) = text::ungrouped(text) {
-        assert_eq!(text::ungrouped(&figure).as_deref(), Some(figure.as_str()));
+    assert_eq!(text::company_key(&text::company_key(text)), text::company_key(text), "{text:?}");
+    if let Some(figure) = text::without_separators(text) {
+        assert_eq!(text::without_separators(&figure).as_deref(), Some(figure.as_str()));
     }
-    if let Some(number) = text::telephone_number(text) {
-        assert_eq!(text::telephone_number(&number).as_deref(), Some(number.as_str()), "{text:?}");
+    if let Some(number) = text::normal_telephone(text) {
+        assert_eq!(text::normal_telephone(&number).as_deref(), Some(number.as_str()), "{text:?}");
     }
     if let Some(address) = mail::normal_mail_address(text) {
         assert!(
@@ -62,11 +62,11 @@ type NormalForm = (&'static str, fn(&str) -> String);
 
 const NORMAL_FORMS: &[NormalForm] = &[
     ("trim", |text| text::trim(text).to_owned()),
-    ("digits", text::digits),
-    ("ascii", text::ascii),
+    ("narrow_digits", text::narrow_digits),
+    ("to_ascii", text::to_ascii),
     ("bank_name", text::bank_name),
-    ("telephone", text::telephone),
-    ("comparison", text::comparison),
+    ("narrow_telephone", text::narrow_telephone),
+    ("comparison_key", text::comparison_key),
 ];
 
 fn once(name: &str, text: &str, normal: fn(&str) -> String) {
@@ -121,7 +121,7 @@ pub fn harmless(message: &str) {
 
 /// Not only by the program's own list, which may be wrong: by one written down here as well.
 fn shows_itself(message: &str) {
-    assert_eq!(text::fault(message, Lines::One), None, "{message:?}");
+    assert_eq!(text::find_invalid(message, Lines::One), None, "{message:?}");
     let hostile = |character: char| {
         character.is_control()
             || matches!(

@@ -10,7 +10,7 @@ use crate::harness::postgres::Session;
 
 const ASKERS: usize = 16;
 
-/// The rule of these tests: engagements of the same works come to no more than this, so one of 40 and no second.
+/// The rule of these tests: commitments of the same works come to no more than this, so one of 40 and no second.
 const CAP: i64 = 60;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -41,26 +41,26 @@ fn decide(connection: &mut Connection, wishes: &[Wish], judged: impl FnOnce()) -
         works::lock(c, &works_ids)?;
         let known = application::by_ids(c, &application_ids.iter().map(String::as_str).collect::<Vec<_>>())?;
         let engaged = works::engaged(c, &works_ids)?;
-        let (mut applications, mut engagements) = (Vec::new(), Vec::new());
+        let (mut applications, mut commitments) = (Vec::new(), Vec::new());
         for ((wish, works), _) in
             wishes.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none())
         {
             let others = engaged.get(*works).map_or(&[][..], Vec::as_slice);
             let wanted = wants(&wish.id, 0, &wish.works, wish.product);
-            let sum: i64 = others.iter().map(|other| other.engagement.amount).sum();
+            let sum: i64 = others.iter().map(|other| other.commitment.amount).sum();
             let decision = if wish.broken || sum + wanted.amount > CAP {
                 let in_the_way: Vec<_> =
-                    others.iter().map(|other| other.engagement.application_id.as_str()).collect();
+                    others.iter().map(|other| other.commitment.application_id.as_str()).collect();
                 Decision::Rejected { violations: in_the_way.join(" ") }
             } else {
-                engagements.push(wanted);
+                commitments.push(wanted);
                 Decision::Accepted { snapshot: wish.works.clone(), lines: 1 }
             };
             applications.push(NewApplication { decision, ..accepted(&wish.id, 1) });
         }
         judged();
         application::insert_missing(c, &applications)?;
-        works::engage(c, &engagements)
+        works::engage(c, &commitments)
     })
 }
 

@@ -1,14 +1,14 @@
-//! Works and their engagements, one connection at a time.
+//! Works and their commitments, one connection at a time.
 
 use hosho_schema::{
     messages::BaseV1,
-    models::works::{self, Engaged, Engagement},
+    models::works::{self, Commitment, OpenCommitment},
 };
 
 use super::*;
 
-pub(super) fn wants(id: &str, line: i64, works: &str, product: ProductV1) -> Engagement {
-    Engagement {
+pub(super) fn wants(id: &str, line: i64, works: &str, product: ProductV1) -> Commitment {
+    Commitment {
         works_id: ids::works(works),
         works_number: None,
         fiscal_year: 2026,
@@ -24,19 +24,19 @@ pub(super) fn wants(id: &str, line: i64, works: &str, product: ProductV1) -> Eng
 }
 
 /// Locks the works and engages them, for applications stored before.
-fn engage(connection: &mut Connection, rows: &[Engagement]) -> Result<(), DbError> {
+fn engage(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
     connection.transaction(|c| {
         works::lock(c, &rows.iter().map(|row| row.works_id.as_str()).collect::<Vec<_>>())?;
         works::engage(c, rows)
     })
 }
 
-/// The open engagements of works, as (application id, line, number).
+/// The open commitments of works, as (application id, line, number).
 pub(super) fn open(connection: &mut Connection, works: &str) -> Vec<(String, i64, Option<String>)> {
     let id = ids::works(works);
     let rows = works::engaged(connection, &[&id]).unwrap().remove(&id).unwrap_or_default();
     rows.into_iter()
-        .map(|Engaged { engagement, number, .. }| (engagement.application_id, engagement.line, number))
+        .map(|OpenCommitment { commitment, number, .. }| (commitment.application_id, commitment.line, number))
         .collect()
 }
 
@@ -50,28 +50,28 @@ on_both_databases! {
     fn engagements_are_read_back_by_works_and_gain_their_number(database: &Database) {
         let c = &mut database.get();
         application::insert_missing(c, &[accepted("a", 2), accepted("b", 1)]).unwrap();
-        let advance = Engagement { medium: MediumV1::Paper, amount: i64::MAX, ..wants("a", 0, "bridge", ProductV1::AdvancePayment) };
+        let advance = Commitment { medium: MediumV1::Paper, amount: i64::MAX, ..wants("a", 0, "bridge", ProductV1::AdvancePayment) };
         let performance = wants("a", 1, "bridge", ProductV1::Performance);
-        let elsewhere = Engagement { engaged_at: at(0), ..wants("b", 0, "road", ProductV1::AdvancePayment) };
+        let elsewhere = Commitment { engaged_at: at(0), ..wants("b", 0, "road", ProductV1::AdvancePayment) };
         engage(c, &[performance.clone(), elsewhere.clone(), advance.clone()]).unwrap();
 
         let [bridge, road, tunnel] = ["bridge", "road", "tunnel"].map(ids::works);
         let look = |c: &mut Connection| works::engaged(c, &[&road, &bridge, &tunnel, &road]).unwrap();
-        let unissued = |row: &Engagement| Engaged {
-            engagement: Engagement { engaged_at: micros(row.engaged_at), ..row.clone() },
+        let unissued = |row: &Commitment| OpenCommitment {
+            commitment: Commitment { engaged_at: micros(row.engaged_at), ..row.clone() },
             source: "portal".to_owned(),
             number: None,
             arrived_at: None,
         };
         let rows = look(c);
-        assert_eq!(rows.len(), 2, "works without engagements are left out");
+        assert_eq!(rows.len(), 2, "works without commitments are left out");
         assert_eq!(rows[&bridge], [unissued(&advance), unissued(&performance)]);
         assert_eq!(rows[&road], [unissued(&elsewhere)]);
         assert!(works::engaged(c, &[]).unwrap().is_empty());
 
         issue(c, &[draft("a", 1)], at(2), build).unwrap();
         let rows = look(c);
-        assert_eq!(rows[&bridge], [unissued(&advance), Engaged { number: Some("31075-00001M".to_owned()), ..unissued(&performance) }]);
+        assert_eq!(rows[&bridge], [unissued(&advance), OpenCommitment { number: Some("31075-00001M".to_owned()), ..unissued(&performance) }]);
         assert_eq!(rows[&road], [unissued(&elsewhere)]);
         assert_eq!((count(c, "works"), count(c, "engagement")), (2, 3));
 
@@ -101,10 +101,10 @@ on_both_databases! {
         engage(c, &[wants("b", 0, "road", ProductV1::AdvancePayment), wants("b", 1, "bridge", ProductV1::Performance)]).unwrap();
         // Another year, and another number of the same name.
         application::insert_missing(c, &[accepted("c", 2)]).unwrap();
-        let later = Engagement { fiscal_year: 2027, ..advance("c", 0) };
-        let numbered = Engagement { works_number: Some("2".to_owned()), ..advance("c", 1) };
+        let later = Commitment { fiscal_year: 2027, ..advance("c", 0) };
+        let numbered = Commitment { works_number: Some("2".to_owned()), ..advance("c", 1) };
         engage(c, &[later, numbered.clone()]).unwrap();
-        assert!(is_refused(engage(c, &[Engagement { line: 0, ..numbered }]), "UniqueViolation"));
+        assert!(is_refused(engage(c, &[Commitment { line: 0, ..numbered }]), "UniqueViolation"));
         // A line is for one product of one works.
         assert!(is_refused(engage(c, &[wants("a", 0, "tunnel", ProductV1::Performance)]), "UniqueViolation"));
     }
@@ -142,11 +142,11 @@ on_both_databases! {
         assert!(is_refused(engage(c, &[wants("nobody", 0, "bridge", ProductV1::AdvancePayment)]), "ForeignKeyViolation"));
         assert!(is_refused(works::engage(c, std::slice::from_ref(&good)), "ForeignKeyViolation"), "works that nobody locked");
         for amount in [0, -1] {
-            assert!(is_refused(engage(c, &[Engagement { amount, ..good.clone() }]), "CheckViolation"));
+            assert!(is_refused(engage(c, &[Commitment { amount, ..good.clone() }]), "CheckViolation"));
         }
-        assert!(is_refused(engage(c, &[Engagement { line: -1, ..good.clone() }]), "CheckViolation"));
+        assert!(is_refused(engage(c, &[Commitment { line: -1, ..good.clone() }]), "CheckViolation"));
         assert_eq!(count(c, "engagement"), 0);
-        engage(c, &[Engagement { amount: 1, ..good }]).unwrap();
+        engage(c, &[Commitment { amount: 1, ..good }]).unwrap();
     }
 
     fn more_works_than_a_statement_takes(database: &Database) {

@@ -1,12 +1,12 @@
-//! Holds `examples/` to what it says: one file is all accepted, and each line of the other breaks the one rule its id names.
+//! Checks `examples/`: all applications are accepted, and each rejected line breaks exactly the rule that its id names.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use chrono::NaiveDate;
 use hosho::{
     domain::{
-        application::{self, Facts, Judged},
-        engagement::Engaged,
+        application::{self, Judged, RuleContext},
+        commitment::OpenCommitment,
         violation::{Code, Violation},
     },
     mail,
@@ -25,22 +25,22 @@ const REJECTED: &str = include_str!("../../../examples/rejected.jsonl");
 fn judged(line: &str) -> Result<Judged, Vec<Violation>> {
     let wire = decode::<ApplicationV1>(line.as_bytes())
         .map_err(|error| Violation::malformed::<ApplicationV1>(line.as_bytes(), &error))?;
-    let facts = Facts {
+    let context = RuleContext {
         obligees: &obligees::load(None).unwrap(),
         branches: &surety::load_branches(None).unwrap(),
         received_on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
-        // Cuneiform: what no font of the project has.
+        // Cuneiform: no font of the project has glyphs for it.
         unprintable: &|text| {
             text.chars().filter(|character| ('\u{12000}'..'\u{12550}').contains(character)).collect()
         },
         mail_address: &mail::normal_mail_address,
     };
-    Ok(application::judge(&wire, &facts))
+    Ok(application::judge(&wire, &context))
 }
 
-fn judge_after(line: &str, engaged: &[Engaged]) -> Result<Application, Vec<Violation>> {
+fn judge_after(line: &str, open: &[OpenCommitment]) -> Result<Application, Vec<Violation>> {
     let mut judged = judged(line)?;
-    judged.against(engaged);
+    judged.check_against(open);
     judged.verdict().0
 }
 
@@ -49,7 +49,7 @@ fn judge(line: &str) -> Result<Application, Vec<Violation>> {
 }
 
 #[test]
-fn every_application_is_accepted_with_its_names_intact() {
+fn accepts_every_application_with_unchanged_names() {
     for line in APPLICATIONS.lines() {
         let application = judge(line).unwrap_or_else(|violations| panic!("{line}\n{violations:#?}"));
         for company in application.principal.members.iter().chain([&application.principal.company]) {
@@ -62,7 +62,7 @@ fn every_application_is_accepted_with_its_names_intact() {
 }
 
 #[test]
-fn the_applications_show_what_they_promise() {
+fn applications_cover_products_media_obligees_and_names() {
     let applications: Vec<_> = APPLICATIONS.lines().map(|line| judge(line).unwrap()).collect();
     let ids: BTreeSet<_> = applications.iter().map(|application| &application.id).collect();
     assert_eq!(ids.len(), applications.len());
@@ -96,33 +96,33 @@ fn the_applications_show_what_they_promise() {
 }
 
 #[test]
-fn an_interim_advance_follows_its_advance() {
+fn interim_advances_need_their_own_advance() {
     let applications: Vec<_> = APPLICATIONS.lines().map(|line| judged(line).unwrap()).collect();
     for line in INTERIM.lines() {
         let interim = judged(line).unwrap();
-        let engaged: Vec<_> = applications
+        let advances: Vec<_> = applications
             .iter()
-            .filter(|earlier| judge_after(line, &engaged_by(earlier)).is_ok())
+            .filter(|earlier| judge_after(line, &commitments_of(earlier)).is_ok())
             .filter(|earlier| interim.works_key() == earlier.works_key())
             .collect();
-        assert_eq!(engaged.len(), 1, "{line}: an advance of the same works");
+        assert_eq!(advances.len(), 1, "{line}: an advance of the same works");
         assert!(judge(line).is_err(), "{line} alone");
     }
 }
 
-fn engaged_by(application: &Judged) -> Vec<Engaged> {
-    let engaged = |engagement| Engaged {
-        engagement,
+fn commitments_of(application: &Judged) -> Vec<OpenCommitment> {
+    let open = |commitment| OpenCommitment {
+        commitment,
         source: application.source().to_owned(),
         on: NaiveDate::from_ymd_opt(2026, 11, 20).unwrap(),
         number: Some("31075-00001M".to_owned()),
         issued: true,
     };
-    application.engages().into_iter().map(engaged).collect()
+    application.commitments().into_iter().map(open).collect()
 }
 
-/// The code that a line's id names: `rejected-obligee.unknown:detail` → `obligee.unknown`.
-fn named(line: &str) -> String {
+/// The code in a line's id: `rejected-obligee.unknown:detail` → `obligee.unknown`.
+fn code_of(line: &str) -> String {
     let value: Value = serde_json::from_str(line).unwrap();
     let id = value["id"].as_str().unwrap();
     let code = id.strip_prefix("rejected-").unwrap();
@@ -132,24 +132,24 @@ fn named(line: &str) -> String {
 }
 
 #[test]
-fn each_rejected_line_breaks_exactly_the_rule_it_names() {
+fn rejected_lines_break_exactly_their_named_rule() {
     for line in REJECTED.lines() {
         let violations = judge(line).expect_err(line);
         let codes: Vec<_> = violations.iter().map(|violation| violation.code.as_str()).collect();
-        assert_eq!(codes, [named(line)], "{line}\n{violations:#?}");
-        let told = format!("{} {}", violations[0].message_ja, violations[0].message_en);
-        assert!(!told.contains("example.jp") && !told.contains("example.com"), "{told}");
-        assert!(!told.chars().any(char::is_control), "{told:?}");
+        assert_eq!(codes, [code_of(line)], "{line}\n{violations:#?}");
+        let messages = format!("{} {}", violations[0].message_ja, violations[0].message_en);
+        assert!(!messages.contains("example.jp") && !messages.contains("example.com"), "{messages}");
+        assert!(!messages.chars().any(char::is_control), "{messages:?}");
     }
 }
 
 #[test]
-fn every_code_has_its_line() {
-    /// Codes that no single line can break, or none alone, against the built-in registry.
+fn every_code_has_a_rejected_line() {
+    /// Codes that no single line can break alone with the built-in registry.
     const ELSEWHERE: [Code; 22] = [
-        // No line of a file that names its id.
+        // Such a line has no id.
         Code::MessageNotJson,
-        // Only after an earlier application.
+        // These need an earlier application.
         Code::ApplicationIdReused,
         Code::ProductAlreadyApplied,
         Code::MediumFixed,
@@ -157,11 +157,11 @@ fn every_code_has_its_line() {
         Code::InterimDiffersFromAdvance,
         Code::InterimBeforeAdvanceIssued,
         Code::AmountExceedsTotal,
-        // No obligee built in takes paper only, makes advances from a price on, or up to a maximum.
+        // No built-in obligee accepts only paper, or has a minimum contract price or a maximum.
         Code::ObligeeNotElectronic,
         Code::ContractPriceBelowMinimum,
         Code::AmountExceedsMaximum,
-        // Of another message.
+        // These belong to other messages.
         Code::CancellationConsentRequired,
         Code::ChangeIdReused,
         Code::GuaranteeMalformed,
@@ -174,7 +174,7 @@ fn every_code_has_its_line() {
         Code::RevisionNotAnAmendment,
         Code::CancelledBeforeIssue,
     ];
-    let shown: BTreeSet<_> = REJECTED.lines().map(named).collect();
+    let shown: BTreeSet<_> = REJECTED.lines().map(code_of).collect();
     let expected: BTreeSet<_> = Code::ALL
         .iter()
         .filter(|code| !ELSEWHERE.contains(code))
@@ -183,18 +183,16 @@ fn every_code_has_its_line() {
     assert_eq!(shown, expected);
 }
 
-/// Every broken rule of the rejected examples.
 pub(super) fn rejected() -> impl Iterator<Item = Violation> {
     REJECTED.lines().flat_map(|line| judge(line).expect_err(line))
 }
 
-/// Every message as people read it, for review.
 #[test]
 fn messages_are_as_reviewed() {
-    let mut told = String::new();
+    let mut messages = String::new();
     for violation in rejected() {
         let Violation { code, path, message_ja, message_en } = violation;
-        writeln!(told, "{code} {path}\n  {message_ja}\n  {message_en}").unwrap();
+        writeln!(messages, "{code} {path}\n  {message_ja}\n  {message_en}").unwrap();
     }
-    insta::assert_snapshot!(told);
+    insta::assert_snapshot!(messages);
 }

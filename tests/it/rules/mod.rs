@@ -25,15 +25,15 @@ const RULES: [(&str, &str); 14] = [
     ),
     (
         "A change of the contract price alone leaves the guarantee as it is.",
-        "`amendment::effect`, when its turn comes: `changes::Life`.",
+        "`amendment::effect`, when its turn comes: `guarantee_history::GuaranteeHistory`.",
     ),
     (
         "An amended certificate restates the whole content after the change and shows 変更－n, counted per guarantee from 1.",
-        "`revisions`, `wording::amendment`, `certificate::content`.",
+        "`revisions`, `labels::amendment`, `certificate::content`.",
     ),
     (
         "The contractor's history hides revisions that were corrected and amendments that were reversed; they are kept. A correction takes its target's number; a reversal makes the visible revision before it the current one.",
-        "`revisions`, `changes::Life`.",
+        "`revisions`, `guarantee_history::GuaranteeHistory`.",
     ),
     (
         "A guarantee is issued (電子保証発行日時) at the moment its certificate arrives in the registry; notice and mail come after.",

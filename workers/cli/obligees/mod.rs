@@ -18,7 +18,7 @@ use super::{Error, print, print_json, printable, wording::counted};
 use crate::{
     app,
     config::Config,
-    domain::wording,
+    domain::labels,
     reference::obligees::{self, Acceptance, Basis, OlderContracts, Problem, RegistryError},
 };
 
@@ -159,14 +159,14 @@ impl ShownAcceptance {
 fn products(products: &[ProductV1], between: &str) -> String {
     const ALL: [ProductV1; 3] =
         [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
-    named(&ALL, products, wording::product, between)
+    named(&ALL, products, labels::product, between)
 }
 
 /// `all` when none is missing.
 fn kinds(kinds: &[WorksKindV1], between: &str) -> String {
     const ALL: [WorksKindV1; 4] =
         [WorksKindV1::Construction, WorksKindV1::Design, WorksKindV1::Surveying, WorksKindV1::Machinery];
-    named(&ALL, kinds, wording::kind, between)
+    named(&ALL, kinds, labels::kind, between)
 }
 
 fn named<T: PartialEq + Copy>(

@@ -15,7 +15,8 @@ use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
     reference::obligees::{
-        Amount, Basis, Figure, Limits, Obligee, OlderContracts, Origin, Origins, Registry, SubmissionRule,
+        Basis, LimitField, LimitValue, Limits, Obligee, OlderContracts, Origin, Origins, Registry,
+        SubmissionRule,
     },
 };
 
@@ -120,11 +121,11 @@ impl<'a> Shown<'a> {
     fn new(day: &Day<'a>) -> Self {
         let obligee = day.obligee;
         let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for figure in Figure::ALL {
+        for figure in LimitField::ALL {
             let (table, key) = figure.name();
             let value = figure.of(day.limits).map(|amount| match amount {
-                Amount::Ratio(ratio) => ratio.to_string().into(),
-                Amount::Yen(yen) => yen.0.into(),
+                LimitValue::Ratio(ratio) => ratio.to_string().into(),
+                LimitValue::Yen(yen) => yen.0.into(),
             });
             values
                 .entry(table)
@@ -261,11 +262,11 @@ fn print_electronic(obligee: &Obligee, on: NaiveDate) {
 fn print_limits(day: &Day<'_>) {
     let basis = day.obligee.limits_basis;
     print(format!("\nLimits where the {} ({}) is {}", basis.en(), basis.ja(), day.on));
-    let value = |figure: Figure, limits| {
+    let value = |figure: LimitField, limits| {
         figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
     };
     let mut rows = table(["limit", "日本語", "value", "set by"]);
-    for figure in Figure::ALL {
+    for figure in LimitField::ALL {
         let origin = match day.origins.of(figure) {
             Origin::National => "national",
             Origin::DisasterArea => "national, disaster area",
@@ -282,7 +283,7 @@ fn print_limits(day: &Day<'_>) {
     }
     let Some((from, next)) = day.next else { return print("No change is known.") };
     print(format!("They change on {from}:"));
-    for figure in Figure::ALL.into_iter().filter(|figure| figure.of(next) != figure.of(day.limits)) {
+    for figure in LimitField::ALL.into_iter().filter(|figure| figure.of(next) != figure.of(day.limits)) {
         print(format!("  {figure}  {} → {}", value(figure, day.limits), value(figure, next)));
     }
 }

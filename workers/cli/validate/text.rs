@@ -9,7 +9,7 @@ use hosho_schema::messages::{BoundV1, CalculationV1, ViolationV1};
 
 use super::super::{printable, wrap};
 use crate::{
-    domain::violation::{Code, told::Told},
+    domain::{bilingual::BilingualText, violation::Code},
     operations::{
         check::{Checked, Verdict},
         input,
@@ -35,7 +35,7 @@ impl Language {
         }
     }
 
-    fn text(self, figure: &impl Told) -> String {
+    fn text(self, figure: &impl BilingualText) -> String {
         match self {
             Self::Ja => figure.ja(),
             Self::En => figure.en(),

@@ -8,7 +8,7 @@ use crate::domain::wareki::format as wareki;
 /// What each certificate says of its content.
 fn expected(content: &Certificate) -> Vec<String> {
     let Certificate { works, principal, surety, branch, .. } = content;
-    let product = wording::product(content.product);
+    let product = labels::product(content.product);
     let mut expected = vec![
         format!("発行日{}", wareki(content.issued_on)),
         format!("保証証書（{product}）"),
@@ -50,7 +50,7 @@ fn expected(content: &Certificate) -> Vec<String> {
         expected.push(format!("預託金融機関{}", content.bank.as_deref().unwrap_or_default()));
         if let Some(base) = content.this_year_base {
             expected
-                .push(format!("今年度対象額{base}（{}）", wording::fiscal_year(works.fiscal_year.unwrap())));
+                .push(format!("今年度対象額{base}（{}）", labels::fiscal_year(works.fiscal_year.unwrap())));
         }
     }
     if content.revision > 0 {

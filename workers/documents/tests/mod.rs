@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::renderer::{DocumentRenderer, RenderError};
 use super::samples::{self, KEY, REGISTRY};
 use super::templates::Templates;
-use crate::domain::wording;
+use crate::domain::labels;
 use crate::pdf::{FontPaths, Fonts, Pictures};
 
 /// A renderer with the templates of the working tree.

@@ -21,7 +21,7 @@ fn a_notice_says_what_it_must_on_one_page() {
                 &certificate.number,
                 &certificate.works.name,
                 &format!("受注者名{}", certificate.principal.company.name),
-                wording::product(certificate.product),
+                labels::product(certificate.product),
                 &certificate.obligee.name,
                 &certificate.surety.name,
                 &certificate.branch.name,
@@ -50,10 +50,10 @@ fn a_notice_says_what_it_must_on_one_page() {
 fn an_amended_notice_names_its_revision_and_a_new_one_speaks_of_no_change() {
     for (name, certificate) in samples::notices() {
         let (text, _) = read_back(&notice_of(&certificate));
-        match wording::amendment(certificate.revision) {
+        match labels::amendment(certificate.revision) {
             None => assert!(!text.contains("変更"), "{name}: {text}"),
             Some(revision) => {
-                let row = format!("{}{revision}", wording::product(certificate.product));
+                let row = format!("{}{revision}", labels::product(certificate.product));
                 assert_contains(
                     name,
                     &text,

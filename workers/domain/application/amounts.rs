@@ -1,25 +1,26 @@
-//! Amounts and caps: what each product may or must be, as an exact sum that can be done again (rules 8, 9 and 10).
+//! Limits of amounts (rules 8, 9 and 10), each with a calculation that the recipient can repeat.
 //!
-//! Each rule is a pure function from figures to the [`CalculationV1`] that explains it and, when it is broken, the breach. The total of
-//! rule 9 needs what other applications got; [`total`] is its sum, and `super::super::engagement` knows the rest.
+//! Each rule is a pure function. It returns the [`CalculationV1`] that explains the result and, for a broken
+//! rule, the breach. The total of rule 9 depends on other applications: [`Total`] computes it,
+//! `crate::commitment` supplies them.
 
 use hosho_schema::{
     messages::{BaseV1, BoundV1, CalculationV1, ProductV1, WorksKindV1},
     money::{self, Ratio, Yen},
 };
 
-use super::super::{
+use crate::{
+    bilingual::Bilingual,
     limits::{AdvanceLimits, InterimLimits, PerformanceLimits},
-    violation::{Breach, Code, told::Both},
+    violation::{Breach, Code},
 };
 
-/// How an amount was judged, and what is wrong with it.
-pub(in super::super) type Finding = (CalculationV1, Option<Breach>);
+/// The calculation of an amount's limit, and the breach if the amount is outside it.
+pub(crate) type Finding = (CalculationV1, Option<Breach>);
 
-/// The figures of one product line and its works.
+/// The amounts of one product line and its works.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Figures {
-    /// 商品.
+pub(super) struct LineAmounts {
     pub(super) product: ProductV1,
     /// 保証金額.
     pub(super) amount: Yen,
@@ -27,21 +28,20 @@ pub(super) struct Figures {
     pub(super) this_year_base: Option<Yen>,
     /// 請負金額.
     pub(super) price: Yen,
-    /// Kind of works.
     pub(super) kind: WorksKindV1,
     /// 低入札.
     pub(super) low_price: bool,
 }
 
-impl Figures {
-    /// 今年度対象額 where there is one, else 請負金額.
-    pub(super) fn base(&self) -> (BaseV1, Yen) {
+impl LineAmounts {
+    /// Returns 今年度対象額 if there is one, else 請負金額.
+    fn base(&self) -> (BaseV1, Yen) {
         self.this_year_base.map_or((BaseV1::ContractPrice, self.price), |base| (BaseV1::ThisYearBase, base))
     }
 }
 
-/// A limit before an amount is held to it.
-struct Measure {
+/// A limit for one amount.
+struct Limit {
     code: Code,
     bound: BoundV1,
     limit: Yen,
@@ -51,13 +51,30 @@ struct Measure {
     rounding_unit: Option<Yen>,
 }
 
-impl Measure {
-    fn hold(self, path: String, amount: Yen) -> CalculationV1 {
+impl Limit {
+    fn absolute(code: Code, bound: BoundV1, limit: Yen, (base, base_amount): (BaseV1, Yen)) -> Self {
+        Self { code, bound, limit, base, base_amount, ratio: None, rounding_unit: None }
+    }
+
+    /// At most the contract price.
+    fn price(code: Code, price: Yen) -> Self {
+        let limit = Self::absolute(code, BoundV1::AtMost, price, (BaseV1::ContractPrice, price));
+        Self { ratio: Some(Ratio::WHOLE), ..limit }
+    }
+
+    /// At most a ratio of the base, rounded down to the unit.
+    fn share(code: Code, (base, base_amount): (BaseV1, Yen), ratio: Ratio, unit: Yen) -> Self {
+        let limit = base_amount.part_down(ratio, unit);
+        let limit = Self::absolute(code, BoundV1::AtMost, limit, (base, base_amount));
+        Self { ratio: Some(ratio), rounding_unit: Some(unit), ..limit }
+    }
+
+    fn check(self, path: String, amount: Yen, breach: impl FnOnce(&CalculationV1) -> Breach) -> Finding {
         let kept = match self.bound {
             BoundV1::AtMost => amount <= self.limit,
             BoundV1::AtLeast => amount >= self.limit,
         };
-        CalculationV1 {
+        let calculation = CalculationV1 {
             code: self.code.as_str().to_owned(),
             path,
             kept,
@@ -66,223 +83,151 @@ impl Measure {
             limit: self.limit,
             base: self.base,
             base_amount: self.base_amount,
-            percentage: percentage(amount, self.base_amount),
+            percentage: amount.share_of(self.base_amount).map(|share| share.to_string()).unwrap_or_default(),
             ratio: self.ratio,
             rounding_unit: self.rounding_unit,
-        }
+        };
+        let breach = (!kept).then(|| breach(&calculation));
+        (calculation, breach)
     }
-}
-
-/// The share that the form shows; amounts are positive where they are judged.
-fn percentage(amount: Yen, base: Yen) -> String {
-    amount.share_of(base).map(|share| share.to_string()).unwrap_or_default()
 }
 
 /// 保証金額 is at most 請負金額.
-pub(super) fn within_price(path: String, figures: &Figures) -> Finding {
-    let Figures { amount, price, .. } = *figures;
-    let calculation = of_price(Code::AmountExceedsContractPrice, price).hold(path, amount);
-    let breach = (!calculation.kept).then_some(Breach::AmountExceedsContractPrice { amount, price });
-    (calculation, breach)
+pub(super) fn check_price(path: String, amounts: &LineAmounts) -> Finding {
+    let LineAmounts { amount, price, .. } = *amounts;
+    let breach = |_: &_| Breach::AmountExceedsContractPrice { amount, price };
+    Limit::price(Code::AmountExceedsContractPrice, price).check(path, amount, breach)
 }
 
 /// 今年度対象額 is at most 請負金額.
-pub(super) fn base_within_price(path: String, base: Yen, price: Yen) -> Finding {
-    let calculation = of_price(Code::BaseExceedsContractPrice, price).hold(path, base);
-    let breach = (!calculation.kept).then_some(Breach::BaseExceedsContractPrice { base, price });
-    (calculation, breach)
+pub(super) fn check_base(path: String, base: Yen, price: Yen) -> Finding {
+    let breach = |_: &_| Breach::BaseExceedsContractPrice { base, price };
+    Limit::price(Code::BaseExceedsContractPrice, price).check(path, base, breach)
 }
 
-fn of_price(code: Code, price: Yen) -> Measure {
-    Measure {
-        code,
-        bound: BoundV1::AtMost,
-        limit: price,
-        base: BaseV1::ContractPrice,
-        base_amount: price,
-        ratio: Some(Ratio::WHOLE),
-        rounding_unit: None,
-    }
+/// Rule 8: the ratio of 前払金.
+pub(super) fn check_advance_cap(path: String, amounts: &LineAmounts, limits: &AdvanceLimits) -> Finding {
+    check_cap(path, amounts, limits.ratio(amounts.kind, amounts.low_price), limits.rounding_unit)
 }
 
-/// Rule 8: 前払金 by ratio.
-pub(super) fn advance_cap(path: String, figures: &Figures, limits: &AdvanceLimits) -> Finding {
-    cap(path, figures, limits.ratio(figures.kind, figures.low_price), limits.rounding_unit)
+/// Rule 9: the ratio of 中間前払金.
+pub(super) fn check_interim_cap(path: String, amounts: &LineAmounts, limits: &InterimLimits) -> Finding {
+    check_cap(path, amounts, limits.ratio(amounts.low_price), limits.rounding_unit)
 }
 
-/// Rule 9: 中間前払金 by ratio.
-pub(super) fn interim_cap(path: String, figures: &Figures, limits: &InterimLimits) -> Finding {
-    let ratio = if figures.low_price { limits.low_price_ratio } else { limits.ratio };
-    cap(path, figures, ratio, limits.rounding_unit)
-}
-
-fn cap(path: String, figures: &Figures, ratio: Ratio, unit: Yen) -> Finding {
-    let (base, base_amount) = figures.base();
-    let amount = figures.amount;
-    let limit = base_amount.part_down(ratio, unit);
-    let measure = Measure {
-        code: Code::AmountExceedsCap,
-        bound: BoundV1::AtMost,
-        limit,
-        base,
-        base_amount,
-        ratio: Some(ratio),
-        rounding_unit: Some(unit),
-    };
-    let calculation = measure.hold(path, amount);
-    let breach = (!calculation.kept).then(|| Breach::AmountExceedsCap {
-        amount,
+fn check_cap(path: String, amounts: &LineAmounts, ratio: Ratio, unit: Yen) -> Finding {
+    let cap = Limit::share(Code::AmountExceedsCap, amounts.base(), ratio, unit);
+    cap.check(path, amounts.amount, |calculation| Breach::AmountExceedsCap {
+        amount: calculation.amount,
         percentage: calculation.percentage.clone(),
-        base,
-        base_amount,
+        base: calculation.base,
+        base_amount: calculation.base_amount,
         ratio,
         unit,
-        limit,
-        remedy: remedy(limit),
-    });
-    (calculation, breach)
+        limit: calculation.limit,
+        remedy: remedy(calculation.limit),
+    })
 }
 
-/// What may be asked for instead.
-fn remedy(most: Yen) -> Both {
+/// The highest valid amount.
+fn remedy(most: Yen) -> Bilingual {
     if most > Yen(0) {
-        Both {
-            ja: format!("{most}以内の金額をご入力ください。"),
-            en: format!("at most {} yen", money::grouped(most.0)),
-        }
+        Bilingual::new(
+            format!("{most}以内の金額をご入力ください。"),
+            format!("at most {} yen", money::grouped(most.0)),
+        )
     } else {
-        Both {
-            ja: "この契約ではお申し込みいただけません。".to_owned(),
-            en: "nothing can be asked for".to_owned(),
-        }
+        Bilingual::new("この契約ではお申し込みいただけません。", "nothing can be asked for")
     }
 }
 
 /// Rules 8 and 9: the obligee's absolute maximum.
-pub(super) fn maximum(path: String, figures: &Figures, limit: Yen, obligee: &str) -> Finding {
-    let (base, base_amount) = figures.base();
-    let amount = figures.amount;
-    let measure = Measure {
-        code: Code::AmountExceedsMaximum,
-        bound: BoundV1::AtMost,
-        limit,
-        base,
-        base_amount,
-        ratio: None,
-        rounding_unit: None,
-    };
-    let calculation = measure.hold(path, amount);
-    let breach = (!calculation.kept).then(|| Breach::AmountExceedsMaximum {
+pub(super) fn check_maximum(path: String, amounts: &LineAmounts, limit: Yen, obligee: &str) -> Finding {
+    let LineAmounts { product, amount, .. } = *amounts;
+    let maximum = Limit::absolute(Code::AmountExceedsMaximum, BoundV1::AtMost, limit, amounts.base());
+    maximum.check(path, amount, |_| Breach::AmountExceedsMaximum {
         amount,
-        product: figures.product,
+        product,
         obligee: obligee.to_owned(),
         limit,
-    });
-    (calculation, breach)
+    })
 }
 
-/// Rule 8: the price from which the obligee makes advances.
-pub(super) fn minimum_price(figures: &Figures, minimum: Yen, obligee: &str) -> Finding {
-    let Figures { product, price, .. } = *figures;
-    let measure = Measure {
-        code: Code::ContractPriceBelowMinimum,
-        bound: BoundV1::AtLeast,
-        limit: minimum,
-        base: BaseV1::ContractPrice,
-        base_amount: price,
-        ratio: None,
-        rounding_unit: None,
-    };
-    let calculation = measure.hold("$.works.contract_price".to_owned(), price);
-    let breach = (!calculation.kept).then(|| Breach::ContractPriceBelowMinimum {
+/// Rule 8: the obligee's minimum contract price for advances.
+pub(super) fn check_minimum_price(amounts: &LineAmounts, minimum: Yen, obligee: &str) -> Finding {
+    let LineAmounts { product, price, .. } = *amounts;
+    let base = (BaseV1::ContractPrice, price);
+    let limit = Limit::absolute(Code::ContractPriceBelowMinimum, BoundV1::AtLeast, minimum, base);
+    limit.check("$.works.contract_price".to_owned(), price, |_| Breach::ContractPriceBelowMinimum {
         obligee: obligee.to_owned(),
         product,
         price,
         minimum,
-    });
-    (calculation, breach)
+    })
 }
 
-/// Rule 10: 契約保証 is a part of 請負金額 at least.
-pub(super) fn performance_minimum(path: String, figures: &Figures, limits: &PerformanceLimits) -> Finding {
-    let Figures { amount, price, .. } = *figures;
-    let ratio = if figures.low_price { limits.low_price_minimum } else { limits.minimum };
+/// Rule 10: the minimum ratio of 契約保証.
+pub(super) fn check_performance_minimum(
+    path: String,
+    amounts: &LineAmounts,
+    limits: &PerformanceLimits,
+) -> Finding {
+    let LineAmounts { amount, price, .. } = *amounts;
+    let ratio = if amounts.low_price { limits.low_price_minimum } else { limits.minimum };
     let limit = price.part_up(ratio);
-    let measure = Measure {
-        code: Code::AmountBelowMinimum,
-        bound: BoundV1::AtLeast,
-        limit,
-        base: BaseV1::ContractPrice,
-        base_amount: price,
-        ratio: Some(ratio),
-        rounding_unit: None,
-    };
-    let calculation = measure.hold(path, amount);
-    let percentage = || calculation.percentage.clone();
-    let breach = (!calculation.kept).then(|| Breach::AmountBelowMinimum {
+    let base = (BaseV1::ContractPrice, price);
+    let minimum = Limit::absolute(Code::AmountBelowMinimum, BoundV1::AtLeast, limit, base);
+    Limit { ratio: Some(ratio), ..minimum }.check(path, amount, |calculation| Breach::AmountBelowMinimum {
         amount,
-        percentage: percentage(),
+        percentage: calculation.percentage.clone(),
         price,
         ratio,
         limit,
-    });
-    (calculation, breach)
+    })
 }
 
-/// What rule 9 says of the total, as far as one application knows it.
+/// The total limit of rule 9, before the amount of the advance is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Total {
-    /// JSON path of the interim amount.
-    pub(in super::super) path: String,
+pub(crate) struct Total {
+    path: String,
     amount: Yen,
-    base: BaseV1,
-    base_amount: Yen,
+    base: (BaseV1, Yen),
     ratio: Ratio,
     unit: Yen,
-    /// The most by rule 9's other ratio: what is left of the total is no more than that.
+    /// The highest amount by the ratio and maximum of 中間前払金 alone.
     cap: Yen,
 }
 
 impl Total {
-    /// The total that an interim line has to keep.
-    pub(super) fn new(path: String, figures: &Figures, limits: &InterimLimits) -> Self {
-        let (base, base_amount) = figures.base();
-        let ratio = if figures.low_price { limits.low_price_total } else { limits.total };
-        let own = if figures.low_price { limits.low_price_ratio } else { limits.ratio };
-        let cap =
-            base_amount.part_down(own, limits.rounding_unit).min(limits.maximum.unwrap_or(Yen(i64::MAX)));
-        Self { path, amount: figures.amount, base, base_amount, ratio, unit: limits.rounding_unit, cap }
+    /// `path` is the one of the interim amount.
+    pub(super) fn new(path: String, amounts: &LineAmounts, limits: &InterimLimits) -> Self {
+        let (base, unit) = (amounts.base(), limits.rounding_unit);
+        let cap = base.1.part_down(limits.ratio(amounts.low_price), unit);
+        Self {
+            path,
+            amount: amounts.amount,
+            base,
+            ratio: limits.total(amounts.low_price),
+            unit,
+            cap: limits.maximum.map_or(cap, |maximum| cap.min(maximum)),
+        }
     }
 
-    /// Rule 9: 前払金 and 中間前払金 together. `earlier` is what is guaranteed as 前払金.
-    pub(in super::super) fn with(self, earlier: Yen) -> Finding {
-        let Self { path, amount, base, base_amount, ratio, unit, cap } = self;
-        let limit = base_amount.part_down(ratio, unit);
+    /// Checks the sum with `earlier`, the amount guaranteed as 前払金.
+    pub(crate) fn check(self, earlier: Yen) -> Finding {
+        let Self { path, amount, base, ratio, unit, cap } = self;
         let total = amount.plus(earlier).unwrap_or(Yen(i64::MAX));
-        let measure = Measure {
-            code: Code::AmountExceedsTotal,
-            bound: BoundV1::AtMost,
-            limit,
-            base,
-            base_amount,
-            ratio: Some(ratio),
-            rounding_unit: Some(unit),
-        };
-        let calculation = measure.hold(path, total);
-        let breach = (!calculation.kept).then(|| {
-            let left = Yen(limit.0.saturating_sub(earlier.0)).min(cap);
-            Breach::AmountExceedsTotal {
-                amount,
-                earlier,
-                total,
-                base,
-                base_amount,
-                ratio,
-                unit,
-                limit,
-                remedy: remedy(left),
-            }
-        });
-        (calculation, breach)
+        let limit = Limit::share(Code::AmountExceedsTotal, base, ratio, unit);
+        limit.check(path, total, |calculation| Breach::AmountExceedsTotal {
+            amount,
+            earlier,
+            total,
+            base: calculation.base,
+            base_amount: calculation.base_amount,
+            ratio,
+            unit,
+            limit: calculation.limit,
+            remedy: remedy(Yen(calculation.limit.0.saturating_sub(earlier.0)).min(cap)),
+        })
     }
 }

@@ -1,64 +1,59 @@
-//! Media and obligee: whether a product may be electronic here, for these works, on their day (rules 1 and 2).
+//! Whether a product may be electronic for these works at this obligee (rule 1).
 
-use hosho_schema::messages::{ProductV1, WorksKindV1};
+use hosho_schema::messages::ProductV1;
 
-use super::super::{
-    obligee::{Basis, Dates, Obligee, Refusal},
-    violation::{Breach, told::Both},
+use super::{form::Section, works::WorksSection};
+use crate::{
+    bilingual::Bilingual,
+    obligee::{Basis, Obligee, Refusal},
+    violation::Breach,
     wareki,
 };
 
-/// The field of the works that a breach points at, or the medium of the product itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum At {
-    Medium,
-    Works(&'static str),
-}
+/// The path of a field and the rule it breaks.
+pub(super) type FieldBreach = (String, Breach);
 
-/// Rule 1. Paper stays available everywhere, and the messages say so.
+/// Rule 1. The messages recommend paper, which every obligee accepts.
 ///
-/// An absent contract date is no breach here: an advance without one breaks a rule of its own. Where not all dates could be read, only
-/// what no date decides is told.
-pub(super) fn electronic(
+/// An absent contract date is reported by a rule of its own. If not all dates are valid, only the violations
+/// that no date decides are reported.
+pub(super) fn check_electronic(
+    section: Section,
     product: ProductV1,
-    kind: WorksKindV1,
     obligee: &Obligee,
-    dates: &Dates,
-    all_dates: bool,
-) -> Option<(At, Breach)> {
-    let name = obligee.name.clone();
-    Some(match obligee.accepts(product, kind, dates).err()? {
-        Refusal::DateMissing(_) | Refusal::TooEarly { .. } if !all_dates => return None,
-        Refusal::PaperOnly => (At::Medium, Breach::ObligeeNotElectronic { obligee: name }),
-        Refusal::Product => (At::Medium, Breach::ObligeeProductNotAccepted { obligee: name, product }),
-        Refusal::Kind => (At::Medium, Breach::ObligeeKindNotAccepted { obligee: name, kind }),
+    works: &WorksSection,
+) -> Option<FieldBreach> {
+    let (kind, name) = (works.works.kind, obligee.name.clone());
+    let breach = match obligee.accepts(product, kind, &works.dates).err()? {
+        Refusal::DateMissing(_) | Refusal::TooEarly { .. } if !works.dates_valid => return None,
+        Refusal::PaperOnly => Breach::ObligeeNotElectronic { obligee: name },
+        Refusal::Product => Breach::ObligeeProductNotAccepted { obligee: name, product },
+        Refusal::Kind => Breach::ObligeeKindNotAccepted { obligee: name, kind },
         Refusal::DateMissing(start) => {
             let (basis, on) = (start.basis.ja(), wareki::format(start.on));
-            let what = Both {
-                ja: format!("電子保証の対象（{basis}が{on}以後のもの）かどうか"),
-                en: format!("electronic guarantees (taken from {} on)", start.on),
-            };
+            let what = Bilingual::new(
+                format!("電子保証の対象（{basis}が{on}以後のもの）かどうか"),
+                format!("electronic guarantees (taken from {} on)", start.on),
+            );
             return date_missing(obligee, start.basis, what);
         }
-        Refusal::TooEarly { start, counted } => (
-            At::Medium,
-            Breach::ObligeeNotYetElectronic {
-                obligee: name,
-                basis: start.basis,
-                start: start.on,
-                date: dates.named(start.basis),
-                counted,
-            },
-        ),
-    })
+        Refusal::TooEarly { start, counted } => Breach::ObligeeNotYetElectronic {
+            obligee: name,
+            basis: start.basis,
+            start: start.on,
+            date: works.dates.label(start.basis),
+            counted,
+        },
+    };
+    Some((section.path_to("medium"), breach))
 }
 
-/// The date that decides about something at this obligee is absent.
-pub(super) fn date_missing(obligee: &Obligee, basis: Basis, what: Both) -> Option<(At, Breach)> {
+/// The absent date of a basis, unless the rule of the contract date reports it.
+pub(super) fn date_missing(obligee: &Obligee, basis: Basis, what: Bilingual) -> Option<FieldBreach> {
     match basis {
         Basis::ContractDate | Basis::OriginalContract => None,
         _ => Some((
-            At::Works(basis.field()),
+            Section::Works.path_to(basis.field()),
             Breach::ObligeeDateMissing { obligee: obligee.name.clone(), basis, what },
         )),
     }

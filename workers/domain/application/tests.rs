@@ -1,15 +1,15 @@
-use hosho_schema::messages::{MediumV1, ProductV1};
+use hosho_schema::{
+    messages::{MediumV1, ProductV1},
+    money::Yen,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    cases::{advance, base, codes, day, performance, today, verdict, with},
-    money::Yen,
-};
+use crate::cases::{advance, base, codes, day, performance, today, verdict, with};
 
 #[test]
-fn a_performance_guarantee_before_the_contract_counts_from_the_day_it_came_in() {
+fn unsigned_performance_guarantee_uses_the_day_of_receipt() {
     let early = with(
         base(),
         &[
@@ -20,13 +20,13 @@ fn a_performance_guarantee_before_the_contract_counts_from_the_day_it_came_in() 
     );
     assert_eq!(codes(verdict(&early, today())), [""; 0]);
     assert_eq!(codes(verdict(&early, day(2026, 11, 19))), ["obligee.not_yet_electronic"]);
-    // With an advance beside it the contract is signed already, and its date is what is missing.
+    // An advance needs a signed contract, so its date is missing.
     let both = with(early, &[("/products", json!([performance(), advance()]))]);
     assert_eq!(codes(verdict(&both, day(2026, 11, 19))), ["contract_date.required"]);
 }
 
 #[test]
-fn all_violations_are_told_in_the_order_of_the_form() {
+fn reports_all_violations_in_form_order() {
     let value = with(
         base(),
         &[
@@ -63,7 +63,7 @@ fn all_violations_are_told_in_the_order_of_the_form() {
 }
 
 #[test]
-fn what_is_accepted_is_normal() {
+fn normalises_accepted_applications() {
     let value = with(
         base(),
         &[
@@ -88,7 +88,7 @@ fn what_is_accepted_is_normal() {
 }
 
 #[test]
-fn what_does_not_belong_to_a_product_is_dropped() {
+fn drops_fields_of_other_products() {
     let mut line = performance();
     line["bank"] = json!("\u{0}");
     line["redeposit"] = json!(true);
@@ -105,7 +105,7 @@ fn what_does_not_belong_to_a_product_is_dropped() {
 }
 
 #[test]
-fn a_guarantee_ends_with_the_works_or_with_the_fiscal_year() {
+fn expires_with_the_term_or_fiscal_year() {
     let application = verdict(&base(), today()).unwrap();
     for (to, fiscal_year, expected) in [
         (day(2029, 2, 28), None, day(2029, 2, 28)),
@@ -121,7 +121,7 @@ fn a_guarantee_ends_with_the_works_or_with_the_fiscal_year() {
 }
 
 #[test]
-fn a_hostile_list_gets_a_short_answer() {
+fn answers_oversized_lists_briefly() {
     let many = with(base(), &[("/products", json!(vec![advance(); 5_000]))]);
     assert_eq!(codes(verdict(&many, today())), ["products.duplicate"]);
     let members = json!({
@@ -134,8 +134,8 @@ fn a_hostile_list_gets_a_short_answer() {
     assert_eq!(codes(verdict(&with(base(), &[("/works/name", name)]), today())), ["text.too_long"]);
 }
 
-/// The application on the wire again, as a careful upstream would have sent it.
-fn again(application: &snapshots::Application, mut value: Value) -> Value {
+/// The message with the values that were accepted.
+fn resend(application: &snapshots::Application, mut value: Value) -> Value {
     value["branch"] = json!(application.branch);
     value["works"]["name"] = json!(application.works.name);
     value["works"]["contract_price"] = json!(application.works.contract_price);
@@ -148,7 +148,7 @@ fn again(application: &snapshots::Application, mut value: Value) -> Value {
 
 proptest! {
     #[test]
-    fn no_text_panics_and_normalising_is_idempotent(
+    fn normalising_never_panics_and_is_idempotent(
         name in ".*|\\PC{1,20}", bank in "[ｦ-ﾟ \\-a-zカハ銀行]{1,20}|.*", price in "[0-9０-９,，]{1,16}|.*", telephone in "[0-9０-９ー－-]*|.*", date in ".*|2026-1[01]-[0-3][0-9]"
     ) {
         let value = with(base(), &[
@@ -158,7 +158,7 @@ proptest! {
             ("/notification/mail_address", json!(format!("{name}@example.jp"))),
         ]);
         match verdict(&value, today()) {
-            Ok(application) => prop_assert_eq!(verdict(&again(&application, value), today()), Ok(application)),
+            Ok(application) => prop_assert_eq!(verdict(&resend(&application, value), today()), Ok(application)),
             Err(violations) => {
                 prop_assert!(!violations.is_empty());
                 for violation in violations {

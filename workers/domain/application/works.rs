@@ -1,4 +1,4 @@
-//! 工事・業務委託.
+//! The works (工事・業務委託).
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -7,52 +7,49 @@ use hosho_schema::{
 };
 
 use super::{
-    super::{obligee::Dates, text, violation::Breach},
-    Field, Form, Limit,
     dates::{self, Years, needs_contract},
-    form::Place,
+    form::{Field, FormReader, Section, TextLimit},
 };
+use crate::{obligee::Dates, text, violation::Breach};
 
-/// The works as read, and what the rules of products ask of them.
-pub(super) struct Read {
+/// The works, and the values that the rules of products need.
+pub(super) struct WorksSection {
     pub(super) works: snapshots::Works,
-    /// The dates an obligee may look at.
     pub(super) dates: Dates,
-    /// Whether each date that was given could be read. Where one could not, another may stand in its place that does not count.
-    pub(super) all_dates: bool,
-    /// The fiscal years of 工期, where it could be read.
+    /// Whether every given date was valid. An invalid one must not be replaced by its substitute.
+    pub(super) dates_valid: bool,
+    /// The fiscal years of 工期; `None` if 工期 is invalid.
     pub(super) years: Option<Years>,
 }
 
-/// Reads the works.
 pub(super) fn read(
-    form: &mut Form<'_>,
+    form: &mut FormReader<'_>,
     wire: &WorksV1,
     products: &[ProductLineV1],
     received: NaiveDate,
-) -> Read {
-    let field = |name, ja| Field::new(Place::Works, name, ja);
-    let name = form.required(field("name", "工事名"), &wire.name, Limit::NAME);
-    let number = form.optional(field("number", "工事番号"), wire.number.as_deref(), Limit::NUMBER);
+) -> WorksSection {
+    let field = |name, ja| Field::new(Section::Works, name, ja);
+    let name = form.required(field("name", "工事名"), &wire.name, TextLimit::NAME);
+    let number = form.optional(field("number", "工事番号"), wire.number.as_deref(), TextLimit::NUMBER);
     let contract_price = form.amount(field("contract_price", "請負金額"), &wire.contract_price);
-    let from = required_date(form, Field::new(Place::Term, "from", "工期の始期"), &wire.term.from);
-    let to = required_date(form, Field::new(Place::Term, "to", "工期の終期"), &wire.term.to);
+    let from = required_date(form, Field::new(Section::Term, "from", "工期の始期"), &wire.term.from);
+    let to = required_date(form, Field::new(Section::Term, "to", "工期の終期"), &wire.term.to);
     let mut years = None;
     if let (Some(from), Some(to)) = (from, to) {
-        if let Some(breach) = dates::term(from, to) {
+        if let Some(breach) = dates::check_term(from, to) {
             form.report("$.works.term", &breach);
         } else {
             let of_term = dates::years(from, to);
-            let outside = wire.fiscal_year.and_then(|year| dates::fiscal_year(of_term, year));
+            let outside = wire.fiscal_year.and_then(|year| dates::check_fiscal_year(of_term, year));
             years = outside.is_none().then_some(of_term);
             if let Some(breach) = outside {
                 form.report("$.works.fiscal_year", &breach);
             }
         }
     }
-    let (dates, all_dates) = read_dates(form, wire, products, received);
-    if all_dates {
-        order(form, &dates, products);
+    let (dates, dates_valid) = read_dates(form, wire, products, received);
+    if dates_valid {
+        check_dates(form, &dates, products);
     }
     let works = snapshots::Works {
         name,
@@ -65,44 +62,44 @@ pub(super) fn read(
         low_price: wire.low_price,
         fiscal_year: wire.fiscal_year,
     };
-    Read { works, dates, all_dates, years }
+    WorksSection { works, dates, dates_valid, years }
 }
 
-/// Whether the contract is signed where it must be, and its dates follow each other.
-fn order(form: &mut Form<'_>, dates: &Dates, products: &[ProductLineV1]) {
+/// Reports a missing contract date, and contract dates in the wrong order.
+fn check_dates(form: &mut FormReader<'_>, dates: &Dates, products: &[ProductLineV1]) {
     let advance = products.iter().find(|line| needs_contract(line.product)).map(|line| line.product);
     let found = match (dates.contract, advance) {
         (None, Some(product)) => Some(Breach::ContractDateRequired { product }),
-        (Some(contract), Some(product)) => dates::signed(product, contract, dates.received),
+        (Some(contract), Some(product)) => dates::check_contract_date(product, contract, dates.received),
         _ => None,
     };
     if let Some(breach) = found {
         form.report("$.works.contract_date", &breach);
     }
     if let (Some(original), Some(contract)) = (dates.original_contract, dates.contract)
-        && let Some(breach) = dates::original_contract(original, contract)
+        && let Some(breach) = dates::check_original_contract(original, contract)
     {
         form.report("$.works.original_contract_date", &breach);
     }
 }
 
-fn required_date(form: &mut Form<'_>, field: Field, value: &str) -> Option<NaiveDate> {
-    form.present(field, value);
+fn required_date(form: &mut FormReader<'_>, field: Field, value: &str) -> Option<NaiveDate> {
+    form.require(field, value);
     form.date(field, Some(value))
 }
 
-/// The dates, and whether each that was given could be read.
+/// Returns the dates, and whether every given date was valid.
 fn read_dates(
-    form: &mut Form<'_>,
+    form: &mut FormReader<'_>,
     wire: &WorksV1,
     products: &[ProductLineV1],
     received: NaiveDate,
 ) -> (Dates, bool) {
-    let mut all_read = true;
+    let mut all_valid = true;
     let mut read = |name: &'static str, ja: &'static str, value: &Option<String>| {
-        let date = form.date(Field::new(Place::Works, name, ja), value.as_deref());
+        let date = form.date(Field::new(Section::Works, name, ja), value.as_deref());
         let given = value.as_deref().is_some_and(|value| !text::trim(value).is_empty());
-        all_read &= date.is_some() || !given;
+        all_valid &= date.is_some() || !given;
         date
     };
     let contract = read("contract_date", "請負契約日", &wire.contract_date);
@@ -117,5 +114,5 @@ fn read_dates(
             .then_some(received),
         received,
     };
-    (dates, all_read)
+    (dates, all_valid)
 }

@@ -1,21 +1,24 @@
-//! Amounts and caps (rules 8, 9, 10 and 13).
+//! Limits of amounts (rules 8, 9, 10 and 13).
 
-use hosho_schema::messages::{BaseV1, BoundV1};
-use serde_json::json;
-
-use super::{advance, advanced, after, calculation, cases, changed, interim, otherwise, performance, set};
-use crate::{
-    engagement::Engaged,
+use hosho_schema::{
+    messages::{BaseV1, BoundV1},
     money::{Ratio, Yen},
 };
+use serde_json::json;
+
+use super::{
+    advance, advanced, after, calculation, cases, changed, interim, otherwise, performance, set, with,
+    with_amount,
+};
+use crate::commitment::OpenCommitment;
 
 const AMOUNT: &str = "/products/0/amount";
 const PRICE: &str = "/works/contract_price";
 const BASE: &str = "/products/0/this_year_base";
 
-/// The same of a low-price tender.
-fn advanced_low_price(amount: i64) -> Engaged {
-    otherwise(advanced(amount), |engagement| engagement.low_price = true)
+/// As [`advanced`], for a low-price tender.
+fn advanced_low_price(amount: i64) -> OpenCommitment {
+    otherwise(advanced(amount), |commitment| commitment.low_price = true)
 }
 
 cases! {
@@ -64,8 +67,8 @@ cases! {
         broken "one year of several without": changed(&[("/works/term/to", json!("2028-03-31")), ("/works/fiscal_year", json!(2026))]);
     }
     amount_exceeds_contract_price = "amount.exceeds_contract_price" {
-        kept "a performance guarantee for all of it": set("/products/0", { let mut line = performance(); line["amount"] = json!(10_000_000); line });
-        broken "one yen over": set("/products/0", { let mut line = performance(); line["amount"] = json!(10_000_001); line });
+        kept "a performance guarantee for all of it": set("/products/0", with_amount(performance(), 10_000_000));
+        broken "one yen over": set("/products/0", with_amount(performance(), 10_000_001));
     }
     amount_exceeds_cap = "amount.exceeds_cap" {
         kept "40 % of the price": set(AMOUNT, json!(4_000_000));
@@ -91,9 +94,9 @@ cases! {
         broken "a cap of nothing": changed(&[(PRICE, json!(24_999)), (AMOUNT, json!(1))]);
         kept "20 % as an interim advance": after(&[advanced(4_000_000)], &[("/products/0", interim())]);
         broken "an interim advance, one yen over":
-            after(&[advanced(1_000_000)], &[("/products/0", { let mut line = interim(); line["amount"] = json!(2_000_001); line })]);
+            after(&[advanced(1_000_000)], &[("/products/0", with_amount(interim(), 2_000_001))]);
         broken "an interim advance of a low-price tender, one yen over 10 %":
-            after(&[advanced_low_price(1_000_000)], &[("/works/low_price", json!(true)), ("/products/0", { let mut line = interim(); line["amount"] = json!(1_000_001); line })]);
+            after(&[advanced_low_price(1_000_000)], &[("/works/low_price", json!(true)), ("/products/0", with_amount(interim(), 1_000_001))]);
         kept "the new ratio from its day on": changed(&[("/obligee", json!("changed")), ("/works/announced_on", json!("2026-11-20")), (AMOUNT, json!(4_500_000))]);
         broken "the new ratio the day before": changed(&[("/obligee", json!("changed")), ("/works/announced_on", json!("2026-11-19")), (AMOUNT, json!(4_500_000))]);
     }
@@ -102,7 +105,7 @@ cases! {
         broken "one yen over": changed(&[("/obligee", json!("at-most-3000000")), (AMOUNT, json!(3_000_001))]);
         broken "an interim advance, one yen over": after(&[advanced(1_000_000)], &[
             ("/obligee", json!("at-most-3000000")),
-            ("/products/0", { let mut line = interim(); line["amount"] = json!(1_000_001); line }),
+            ("/products/0", with_amount(interim(), 1_000_001)),
         ]);
     }
     amount_exceeds_total = "amount.exceeds_total" {
@@ -110,29 +113,29 @@ cases! {
         broken "one yen over together": after(&[advanced(4_000_001)], &[("/products/0", interim())]);
         kept "30 % together for a low-price tender": after(&[advanced_low_price(2_000_000)], &[
             ("/works/low_price", json!(true)),
-            ("/products/0", { let mut line = interim(); line["amount"] = json!(1_000_000); line }),
+            ("/products/0", with_amount(interim(), 1_000_000)),
         ]);
         broken "a low-price tender, one yen over": after(&[advanced_low_price(2_000_001)], &[
             ("/works/low_price", json!(true)),
-            ("/products/0", { let mut line = interim(); line["amount"] = json!(1_000_000); line }),
+            ("/products/0", with_amount(interim(), 1_000_000)),
         ]);
-        broken "of this year's base": after(&[otherwise(advanced(4_000_000), |engagement| engagement.base = BaseV1::ThisYearBase)], &[
-            ("/products/0", { let mut line = interim(); line["amount"] = json!(1_000_000); line["this_year_base"] = json!(8_000_000); line }),
+        broken "of this year's base": after(&[otherwise(advanced(4_000_000), |commitment| commitment.base = BaseV1::ThisYearBase)], &[
+            ("/products/0", with(interim(), &[("/amount", json!(1_000_000)), ("/this_year_base", json!(8_000_000))])),
         ]);
     }
     amount_below_minimum = "amount.below_minimum" {
         kept "10 % of the price": set("/products/0", performance());
-        broken "one yen less": set("/products/0", { let mut line = performance(); line["amount"] = json!(999_999); line });
+        broken "one yen less": set("/products/0", with_amount(performance(), 999_999));
         broken "10 % rounded down": changed(&[(PRICE, json!(10_000_001)), ("/products/0", performance())]);
         kept "30 % of a low-price tender":
-            changed(&[("/works/low_price", json!(true)), ("/products/0", { let mut line = performance(); line["amount"] = json!(3_000_000); line })]);
+            changed(&[("/works/low_price", json!(true)), ("/products/0", with_amount(performance(), 3_000_000))]);
         broken "a low-price tender, one yen less":
-            changed(&[("/works/low_price", json!(true)), ("/products/0", { let mut line = performance(); line["amount"] = json!(2_999_999); line })]);
+            changed(&[("/works/low_price", json!(true)), ("/products/0", with_amount(performance(), 2_999_999))]);
     }
 }
 
 #[test]
-fn every_figure_of_a_sum_is_told() {
+fn calculations_contain_every_operand() {
     let cap = calculation("amount.exceeds_cap", &[(BASE, json!(5_005_000)), (AMOUNT, json!(2_000_001))]);
     assert_eq!((cap.path.as_str(), cap.kept, cap.bound), ("$.products[0].amount", false, BoundV1::AtMost));
     assert_eq!(
@@ -154,12 +157,8 @@ fn every_figure_of_a_sum_is_told() {
 }
 
 #[test]
-fn an_amount_without_a_known_obligee_is_still_held_to_the_price() {
-    let over = {
-        let mut line = advance();
-        line["amount"] = json!(10_000_001);
-        line
-    };
+fn checks_the_price_without_a_known_obligee() {
+    let over = with_amount(advance(), 10_000_001);
     assert_eq!(
         changed(&[("/obligee", json!("closed")), ("/products/0", over)]),
         ["obligee.unknown", "amount.exceeds_contract_price"]

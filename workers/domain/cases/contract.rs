@@ -1,4 +1,4 @@
-//! The contract of the message itself.
+//! The message contract.
 
 use hosho_schema::messages::{ApplicationV1, decode};
 use serde_json::json;
@@ -6,7 +6,6 @@ use serde_json::json;
 use super::{Codes, base, cases, changed, set};
 use crate::violation::Violation;
 
-/// The codes of a payload as it comes over the wire.
 fn payload(payload: &str) -> Codes {
     match decode::<ApplicationV1>(payload.as_bytes()) {
         Ok(_) => vec![],
@@ -27,10 +26,10 @@ cases! {
     }
     message_malformed = "message.malformed" {
         kept "optional fields left out": payload(&base().to_string());
-        kept "a figure as text": payload(&base().to_string().replace("10000000", "\"１０，０００，０００\""));
+        kept "an amount as text": payload(&base().to_string().replace("10000000", "\"１０，０００，０００\""));
         broken "an unknown field": payload(&base().to_string().replace("\"branch\"", "\"brunch\":1,\"branch\""));
         broken "a missing field": payload(&base().to_string().replace("\"branch\":\"31\",", ""));
-        broken "a truth for a figure": payload(&base().to_string().replace("10000000", "true"));
+        broken "a boolean for an amount": payload(&base().to_string().replace("10000000", "true"));
         broken "an array for an object": payload("[]");
         broken "an unknown product": payload(&base().to_string().replace("advance_payment", "bid"));
     }
@@ -48,7 +47,7 @@ cases! {
     }
     application_id_reused = "application.id_reused" {
         kept "the first time": changed(&[]);
-        // Which content came first is known to the stage that stores applications, and tested there.
+        // The stage that stores applications compares the content, and tests it.
         broken "another content": vec![Violation::id_reused("portal", "a-1").code.as_str()];
     }
     branch_unknown = "branch.unknown" {

@@ -1,16 +1,12 @@
 //! Media and obligee (rules 1, 2 and 12).
 
-use hosho_schema::messages::MediumV1;
+use hosho_schema::messages::{CancellationCauseV1, MediumV1, ProductV1};
 use serde_json::{Value, json};
 
-use super::{Codes, alone, cases, changed, day, engaged, on, performance, set};
-use crate::{
-    amendment::{self, CancellationCause},
-    certificate,
-};
-use hosho_schema::messages::ProductV1;
+use super::{Codes, after, alone, cases, changed, committed, day, on, performance, set};
+use crate::{amendment, certificate};
 
-/// An obligee whose start is 2026-11-20, and one date of the works.
+/// The codes at an obligee whose start is 2026-11-20, with one date of the works.
 fn start(obligee: &str, field: &str, date: &str) -> Codes {
     changed(&[
         ("/obligee", json!(obligee)),
@@ -51,7 +47,7 @@ cases! {
             changed(&[("/obligee", json!("original")), ("/works/original_contract_date", json!("2026-11-20"))]);
         kept "通知日, the day": start("notified", "notified_on", "2026-11-20");
         kept "落札決定日, the day": start("awarded", "awarded_on", "2026-11-20");
-        kept "an older contract where they follow": start("lenient", "announced_on", "2026-11-01");
+        kept "an older contract under a transitional rule": start("transitional", "announced_on", "2026-11-01");
         kept "before the contract": changed(&[("/obligee", json!("signed")), ("/works/contract_date", Value::Null), ("/products/0", performance())]);
         broken "契約締結日, the day before": changed(&[("/obligee", json!("signed")), ("/works/contract_date", json!("2026-11-19"))]);
         broken "公告日, the day before": start("announced", "announced_on", "2026-11-19");
@@ -61,23 +57,23 @@ cases! {
             changed(&[("/obligee", json!("original")), ("/works/original_contract_date", json!("2026-11-19"))]);
         broken "通知日, the day before": start("notified", "notified_on", "2026-11-19");
         broken "落札決定日, the day before": start("awarded", "awarded_on", "2026-11-19");
-        broken "an older contract the day before they follow":
-            on(day(2026, 11, 19), &[("/obligee", json!("lenient")), ("/works/contract_date", json!("2026-11-01"))]);
+        broken "an older contract the day before the start":
+            on(day(2026, 11, 19), &[("/obligee", json!("transitional")), ("/works/contract_date", json!("2026-11-01"))]);
         broken "before the contract, the day before":
             on(day(2026, 11, 19), &[("/obligee", json!("signed")), ("/works/contract_date", Value::Null), ("/products/0", performance())]);
     }
     medium_fixed = "medium.fixed" {
-        kept "an amendment in the same medium": alone(amendment::medium(&certificate::tests::sample(), MediumV1::Electronic));
+        kept "an amendment in the same medium": alone(amendment::check_medium(&certificate::tests::sample(), MediumV1::Electronic));
         kept "another product in another medium":
-            super::after(&[engaged(ProductV1::Performance, MediumV1::Paper, 1_000_000, None)], &[]);
-        broken "an amendment in another medium": alone(amendment::medium(&certificate::tests::sample(), MediumV1::Paper));
+            after(&[committed(ProductV1::Performance, MediumV1::Paper, 1_000_000, None)], &[]);
+        broken "an amendment in another medium": alone(amendment::check_medium(&certificate::tests::sample(), MediumV1::Paper));
         broken "an application in another medium":
-            super::after(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 1_000_000, None)], &[]);
+            after(&[committed(ProductV1::AdvancePayment, MediumV1::Paper, 1_000_000, None)], &[]);
     }
     cancellation_consent_required = "cancellation.consent_required" {
-        kept "with evidence": alone(amendment::cancellation(CancellationCause::Consent, Some("同意書 令和8年11月20日")));
-        kept "a cause on the obligee's side": alone(amendment::cancellation(CancellationCause::ObligeeCause, None));
-        broken "without": alone(amendment::cancellation(CancellationCause::Consent, None));
-        broken "with a blank": alone(amendment::cancellation(CancellationCause::Consent, Some("　")));
+        kept "with evidence": alone(amendment::check_cancellation(CancellationCauseV1::Consent, Some("同意書 令和8年11月20日")));
+        kept "a cause on the obligee's side": alone(amendment::check_cancellation(CancellationCauseV1::ObligeeCause, None));
+        broken "without": alone(amendment::check_cancellation(CancellationCauseV1::Consent, None));
+        broken "with a blank": alone(amendment::check_cancellation(CancellationCauseV1::Consent, Some("　")));
     }
 }

@@ -1,13 +1,14 @@
-//! Every rule by its code: what keeps it and what breaks it, on both sides of each boundary.
+//! Cases of every rule that keep or break it, on both sides of each boundary.
 //!
-//! A rule is one test, named after its code; a case is what is changed in a good application, and the codes that come of it.
-//! What keeps a rule breaks no other one either. `every_code_has_its_cases` holds the table to the list of codes.
+//! Each rule has a test, named after its code. A case changes a valid application and compares the codes
+//! reported. A case that keeps its rule breaks no other rule either. `every_code_has_cases` compares the
+//! table with the list of codes.
 
 mod amounts;
-mod changes;
+mod commitment;
 mod contract;
 mod dates;
-mod engagement;
+mod guarantee_history;
 mod media;
 mod parties;
 mod text;
@@ -17,58 +18,56 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use hosho_schema::{
     messages::{ApplicationV1, BaseV1, CalculationV1, MediumV1, ProductV1, WorksKindV1, decode},
+    money::{Ratio, Yen},
     snapshots::{self, Branch, Channel},
 };
 use serde_json::{Value, json};
 
-use super::{
-    application::{self, Facts, Judged},
-    engagement::{Engaged, Engagement},
+use crate::{
+    application::{self, Judged, RuleContext},
+    commitment::{Commitment, OpenCommitment},
     issuer::Branches,
-    limits::{Limits, Timeline, usual},
-    money::{Ratio, Yen},
+    limits::{Limits, Timeline, default_limits},
     obligee::{Acceptance, Basis, Obligee, OlderContracts, Registry, Start, SubmissionRule},
     violation::{Breach, Code, Violation},
 };
 
-/// The codes that a case is answered with.
+/// The codes that a case reports.
 pub(super) type Codes = Vec<&'static str>;
 
-/// A rule with its cases: the code, and whether each of them keeps it.
 pub(super) struct Rule {
     code: &'static str,
     cases: &'static [Case],
 }
 
-/// One case.
 pub(super) struct Case {
-    what: &'static str,
+    name: &'static str,
     keeps: bool,
     run: fn() -> Codes,
 }
 
 impl Rule {
     fn check(&self) {
-        for Case { what, keeps, run } in self.cases {
+        for Case { name, keeps, run } in self.cases {
             let expected: Codes = if *keeps { vec![] } else { vec![self.code] };
-            assert_eq!(run(), expected, "{}: {what}", self.code);
+            assert_eq!(run(), expected, "{}: {name}", self.code);
         }
     }
 }
 
-/// Rules of one family: a test for each, and the list of them.
+/// Defines a test for each rule, and the list of the rules.
 macro_rules! cases {
     (@keeps kept) => { true };
     (@keeps broken) => { false };
-    ($($test:ident = $code:literal { $($verdict:ident $what:literal: $codes:expr;)* })*) => {
+    ($($test:ident = $code:literal { $($verdict:ident $name:literal: $codes:expr;)* })*) => {
         pub(super) const RULES: &[super::Rule] = &[$(super::Rule {
             code: $code,
-            cases: &[$(super::Case { what: $what, keeps: cases!(@keeps $verdict), run: || $codes }),*],
+            cases: &[$(super::Case { name: $name, keeps: cases!(@keeps $verdict), run: || $codes }),*],
         }),*];
 
         $(#[test]
         fn $test() {
-            assert_eq!($code.replace('.', "_"), stringify!($test), "a test is named after its code");
+            assert_eq!($code.replace('.', "_"), stringify!($test), "the test has the name of its code");
             RULES.iter().find(|rule| rule.code == $code).unwrap().check();
         })*
     };
@@ -76,18 +75,18 @@ macro_rules! cases {
 use cases;
 
 const FAMILIES: [&[Rule]; 8] = [
-    changes::RULES,
+    guarantee_history::RULES,
     contract::RULES,
     text::RULES,
     amounts::RULES,
     dates::RULES,
     parties::RULES,
     media::RULES,
-    engagement::RULES,
+    commitment::RULES,
 ];
 
 #[test]
-fn every_code_has_its_cases() {
+fn every_code_has_cases() {
     let mut missing = Vec::new();
     for code in Code::ALL {
         let rules: Vec<_> = FAMILIES
@@ -101,10 +100,10 @@ fn every_code_has_its_cases() {
         };
         assert!(
             [true, false].iter().all(|keeps| rule.cases.iter().any(|case| case.keeps == *keeps)),
-            "{code} needs both kinds"
+            "{code} needs a case that keeps it and one that breaks it"
         );
     }
-    assert!(missing.is_empty(), "codes without a rule in the table, or with two: {missing:?}");
+    assert!(missing.is_empty(), "codes without exactly one rule in the table: {missing:?}");
 }
 
 pub(super) fn day(year: i32, month: u32, day: u32) -> NaiveDate {
@@ -130,7 +129,7 @@ pub(super) fn obligee(code: &str, start: Option<Start>) -> Obligee {
             kinds: vec![WorksKindV1::Construction],
             start,
         }],
-        limits: Timeline::always(usual()),
+        limits: Timeline::always(default_limits()),
         limits_basis: Basis::OriginalContract,
         submission: SubmissionRule {
             channel: Channel::Mail,
@@ -144,29 +143,29 @@ pub(super) fn obligee(code: &str, start: Option<Start>) -> Obligee {
 }
 
 fn limited(code: &str, change: impl FnOnce(&mut Limits)) -> Obligee {
-    let mut limits = usual();
+    let mut limits = default_limits();
     change(&mut limits);
     Obligee { limits: Timeline::always(limits), ..obligee(code, None) }
 }
 
-/// Obligees that differ in one thing each.
+/// Obligees that differ in one setting each.
 pub(super) fn registry() -> Registry {
     let start = |on, basis| Some(Start { on, basis, older_contracts: OlderContracts::Paper });
     let paper = Obligee { electronic: vec![], ..obligee("paper", None) };
     let mut performance_only = obligee("performance-only", None);
     performance_only.electronic[0].products = vec![ProductV1::Performance];
-    let mut lenient = obligee("lenient", start(day(2026, 11, 20), Basis::ContractDate));
-    lenient.electronic[0].start.as_mut().unwrap().older_contracts = OlderContracts::Electronic;
-    // From 2026-11-20 on, by 公告日: 45 % in place of 40 %.
-    let mut raised = usual();
+    let mut transitional = obligee("transitional", start(day(2026, 11, 20), Basis::ContractDate));
+    transitional.electronic[0].start.as_mut().unwrap().older_contracts = OlderContracts::Electronic;
+    // From 2026-11-20 on, by 公告日: 45 % instead of 40 %.
+    let mut raised = default_limits();
     raised.advance.ratios.construction = Ratio::percent(45);
     let mut changed = Obligee { limits_basis: Basis::Announced, ..obligee("changed", None) };
-    changed.limits.then(day(2026, 11, 20), raised).unwrap();
+    changed.limits.push(day(2026, 11, 20), raised).unwrap();
     Registry::new([
         obligee("open", None),
         paper,
         performance_only,
-        lenient,
+        transitional,
         changed,
         obligee("signed", start(day(2026, 11, 20), Basis::ContractDate)),
         obligee("announced", start(day(2026, 11, 20), Basis::Announced)),
@@ -202,7 +201,7 @@ pub(super) fn branches() -> Branches {
     }])
 }
 
-/// A good application: 40 % of ten million yen.
+/// A valid application: 40 % of ten million yen.
 pub(super) fn base() -> Value {
     json!({
         "source": "portal", "id": "a-1", "branch": "31", "obligee": "open",
@@ -237,6 +236,10 @@ pub(super) fn performance() -> Value {
     })
 }
 
+fn with_amount(line: Value, amount: i64) -> Value {
+    with(line, &[("/amount", json!(amount))])
+}
+
 /// Replaces the value at each JSON pointer; `null` removes it.
 pub(super) fn with(mut value: Value, changes: &[(&str, Value)]) -> Value {
     for (pointer, new) in changes {
@@ -251,26 +254,25 @@ pub(super) fn with(mut value: Value, changes: &[(&str, Value)]) -> Value {
     value
 }
 
-/// A simple form of the rule of the mail system: one `@` after ASCII, and at most 254 characters.
+/// A simplified rule of the mail system: ASCII before the only `@`, and at most 254 characters.
 fn mail_address(text: &str) -> Option<String> {
     let (user, domain) = text.split_once('@')?;
     (user.is_ascii() && !domain.contains('@') && text.len() <= 254).then(|| text.to_owned())
 }
 
-/// Judges an application that came in on a day.
 pub(super) fn judged(value: &Value, received_on: NaiveDate) -> Judged {
     judged_wire(&decode(value.to_string().as_bytes()).unwrap(), received_on)
 }
 
 pub(super) fn judged_wire(wire: &ApplicationV1, received_on: NaiveDate) -> Judged {
-    let facts = Facts {
+    let context = RuleContext {
         obligees: &registry(),
         branches: &branches(),
         received_on,
         unprintable: &|text| text.chars().filter(|character| *character > '\u{2fa1f}').collect(),
         mail_address: &mail_address,
     };
-    application::judge(wire, &facts)
+    application::judge(wire, &context)
 }
 
 pub(super) fn verdict(
@@ -284,41 +286,40 @@ pub(super) fn codes(verdict: Result<snapshots::Application, Vec<Violation>>) -> 
     verdict.err().unwrap_or_default().iter().map(|violation| violation.code.as_str()).collect()
 }
 
-/// The codes of the good application with these changes.
+/// The codes for the valid application with these changes.
 fn changed(changes: &[(&str, Value)]) -> Codes {
     codes(verdict(&with(base(), changes), today()))
 }
 
-/// The same for one change.
 fn set(pointer: &str, value: Value) -> Codes {
     changed(&[(pointer, value)])
 }
 
-/// The same for an application that came in on another day.
+/// The codes for an application received on another day.
 fn on(received_on: NaiveDate, changes: &[(&str, Value)]) -> Codes {
     codes(verdict(&with(base(), changes), received_on))
 }
 
-/// The same after what earlier applications engaged for the same works.
-fn after(engaged: &[Engaged], changes: &[(&str, Value)]) -> Codes {
+/// The codes for an application after open commitments for the same works.
+fn after(open: &[OpenCommitment], changes: &[(&str, Value)]) -> Codes {
     let mut judged = judged(&with(base(), changes), today());
-    judged.against(engaged);
+    judged.check_against(open);
     codes(judged.verdict().0)
 }
 
-/// The code of a breach alone, for rules that no application can break.
+/// The code of a breach, for rules that no application can break.
 fn alone(breach: Option<Breach>) -> Codes {
     breach.map(|breach| breach.code().as_str()).into_iter().collect()
 }
 
-/// How the good application with these changes was judged by a rule.
+/// The calculation of a rule for the valid application with these changes.
 fn calculation(code: &str, changes: &[(&str, Value)]) -> CalculationV1 {
     let (_, calculations) = judged(&with(base(), changes), today()).verdict();
     calculations.into_iter().find(|calculation| calculation.code == code).unwrap()
 }
 
-fn engaged(product: ProductV1, medium: MediumV1, amount: i64, number: Option<&str>) -> Engaged {
-    let engagement = Engagement {
+fn committed(product: ProductV1, medium: MediumV1, amount: i64, number: Option<&str>) -> OpenCommitment {
+    let commitment = Commitment {
         line: 0,
         product,
         year: 2026,
@@ -329,8 +330,8 @@ fn engaged(product: ProductV1, medium: MediumV1, amount: i64, number: Option<&st
         low_price: false,
     };
     let number = number.map(str::to_owned);
-    Engaged {
-        engagement,
+    OpenCommitment {
+        commitment,
         source: "portal".to_owned(),
         on: day(2026, 11, 1),
         issued: number.is_some(),
@@ -339,12 +340,11 @@ fn engaged(product: ProductV1, medium: MediumV1, amount: i64, number: Option<&st
 }
 
 /// An advance that was issued for the same works.
-pub(super) fn advanced(amount: i64) -> Engaged {
-    engaged(ProductV1::AdvancePayment, MediumV1::Electronic, amount, Some("31075-00001M"))
+pub(super) fn advanced(amount: i64) -> OpenCommitment {
+    committed(ProductV1::AdvancePayment, MediumV1::Electronic, amount, Some("31075-00001M"))
 }
 
-/// The same engaged otherwise.
-fn otherwise(mut engaged: Engaged, change: impl FnOnce(&mut Engagement)) -> Engaged {
-    change(&mut engaged.engagement);
-    engaged
+fn otherwise(mut open: OpenCommitment, change: impl FnOnce(&mut Commitment)) -> OpenCommitment {
+    change(&mut open.commitment);
+    open
 }

@@ -1,4 +1,4 @@
-//! Parties, what a product needs beside its amount, and where the mail goes.
+//! Parties, deposit and mail address.
 
 use serde_json::{Value, json};
 

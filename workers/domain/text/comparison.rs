@@ -1,25 +1,27 @@
-//! Whether two texts say the same.
+//! Keys by which names of works and companies are compared.
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::{
-    faults::is_variation_selector,
+    characters::is_variation_selector,
     width::{is_hyphen, narrow},
 };
 
-/// The form in which two names of works or companies are compared. It is never stored as a name, nor shown.
+/// Returns the key of a name: two names with the same key are the same name. It is never stored as a name,
+/// nor shown.
 ///
-/// NFKC (㈱ is (株), widths do not matter), without case, without white space but between two digits (１ １工区 is not 11工区), with one
-/// hyphen for all that people type for one (ー too) and one wave dash. Variation selectors are left out as well: NFKC does the same to the compatibility
-/// ideographs, which are the older way to choose a glyph. 髙 and 﨑 are characters of their own and stay.
-pub fn comparison(value: &str) -> String {
-    let plain: Option<String> = value.chars().map(plain).collect();
-    plain.map_or_else(|| composed(value), |plain| spaced(&plain))
+/// The key is NFKC (㈱ becomes (株), widths do not matter) in lower case. White space is removed except
+/// between two digits (１ １工区 is not 11工区). All hyphens, ー included, become one, and so do both wave
+/// dashes. Variation selectors are removed, as NFKC replaces compatibility ideographs, the older way to
+/// select a glyph. 髙 and 﨑 are characters of their own and stay.
+pub fn comparison_key(value: &str) -> String {
+    let plain: Option<String> = value.chars().map(map_plain).collect();
+    plain.map_or_else(|| normalise(value), |plain| collapse_spaces(&plain))
 }
 
-/// [`comparison()`] of the name of a company: 株式会社 and its abbreviations are one, and those of the other forms.
-pub fn company(value: &str) -> String {
-    let mut name = comparison(value);
+/// As [`comparison_key`], with abbreviations such as ㈱ replaced by 株式会社.
+pub fn company_key(value: &str) -> String {
+    let mut name = comparison_key(value);
     for (short, long) in [
         ("(株)", "株式会社"),
         ("(有)", "有限会社"),
@@ -34,8 +36,8 @@ pub fn company(value: &str) -> String {
     name
 }
 
-/// Leaves out spaces but one between two digits.
-fn spaced(text: &str) -> String {
+/// Removes white space; between two digits, one space stays.
+fn collapse_spaces(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut space = false;
     for character in text.chars() {
@@ -52,22 +54,22 @@ fn spaced(text: &str) -> String {
     kept
 }
 
-/// What a character that neither composes nor falls apart becomes; nearly every name is made of these alone.
-fn plain(character: char) -> Option<char> {
+/// Maps a character that neither composes nor decomposes. Nearly every name contains only these.
+fn map_plain(character: char) -> Option<char> {
     match character {
         ' ' | '\u{3000}' => Some(' '),
-        '!'..='~' | '\u{ff01}'..='\u{ff5e}' => Some(unified(narrow(character)).to_ascii_lowercase()),
+        '!'..='~' | '\u{ff01}'..='\u{ff5e}' => Some(unify(narrow(character)).to_ascii_lowercase()),
         '\u{3041}'..='\u{3096}'
         | '\u{30a1}'..='\u{30fe}'
         | '\u{3400}'..='\u{4dbf}'
-        | '\u{4e00}'..='\u{9fff}' => Some(unified(character)),
+        | '\u{4e00}'..='\u{9fff}' => Some(unify(character)),
         _ => None,
     }
 }
 
-/// [`comparison()`] of any text whatever, many times slower.
-fn composed(value: &str) -> String {
-    // Capitals and back is what brings ß and ss together, and the two small sigmas.
+/// As [`comparison_key`] for any text, many times slower.
+fn normalise(value: &str) -> String {
+    // The way through upper case unifies ß with ss, and both small sigmas.
     let folded = value
         .nfkc()
         .flat_map(char::to_lowercase)
@@ -75,11 +77,11 @@ fn composed(value: &str) -> String {
         .flat_map(char::to_lowercase)
         .nfkc();
     let kept: String = folded.filter(|&character| !is_variation_selector(character)).collect();
-    // What was left out may have stood between a kana and its mark.
-    spaced(&kept).chars().map(unified).nfkc().collect()
+    // A removed character may have separated a kana and its mark.
+    collapse_spaces(&kept).chars().map(unify).nfkc().collect()
 }
 
-fn unified(character: char) -> char {
+fn unify(character: char) -> char {
     match character {
         '\u{301c}' => '~',
         _ if is_hyphen(character) => '-',
@@ -94,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_text_typed_otherwise_is_the_same() {
+    fn equal_names_have_equal_keys() {
         for (left, right) in [
             ("市道１号線改良工事", "市道1号線 改良工事"),
             ("市道１－２号線", "市道1‐2号線"),
@@ -110,12 +112,12 @@ mod tests {
             ("Straße", "STRASSE"),
             ("Ⅱ期", "II期"),
         ] {
-            assert_eq!(comparison(left), comparison(right));
+            assert_eq!(comparison_key(left), comparison_key(right));
         }
     }
 
     #[test]
-    fn other_texts_stay_others() {
+    fn different_names_have_different_keys() {
         for (left, right) in [
             ("髙橋", "高橋"),
             ("山﨑", "山崎"),
@@ -124,29 +126,29 @@ mod tests {
             ("はは", "ばば"),
             ("一丁目", "ー丁目"),
         ] {
-            assert_ne!(comparison(left), comparison(right));
+            assert_ne!(comparison_key(left), comparison_key(right));
         }
     }
 
     #[test]
-    fn every_character_is_settled_at_once() {
-        // Unified ideographs and syllables of Hangul have nothing to settle, and are most of Unicode.
-        let plain = |character| matches!(character, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{20000}'..='\u{2f7ff}' | '\u{30000}'..);
-        for character in (char::MIN..=char::MAX).filter(|&character| !plain(character)) {
+    fn keys_of_all_characters_are_idempotent() {
+        // Unified ideographs and Hangul syllables do not change, and are most of Unicode.
+        let unchanged = |character| matches!(character, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{20000}'..='\u{2f7ff}' | '\u{30000}'..);
+        for character in (char::MIN..=char::MAX).filter(|&character| !unchanged(character)) {
             for text in [
                 String::from(character),
                 format!("か{character}"),
                 format!("{character}\u{3099}"),
                 format!("a{character}\u{301}"),
             ] {
-                let once = comparison(&text);
-                assert_eq!(comparison(&once), once, "{text:?}");
+                let once = comparison_key(&text);
+                assert_eq!(comparison_key(&once), once, "{text:?}");
             }
         }
     }
 
     #[test]
-    fn a_space_counts_between_digits_alone() {
+    fn keeps_spaces_only_between_digits() {
         for (text, form) in [
             ("１ １工区", "1 1工区"),
             ("1　　1", "1 1"),
@@ -155,42 +157,42 @@ mod tests {
             ("1- 1", "1-1"),
             ("", ""),
         ] {
-            assert_eq!(comparison(text), form);
-            assert_eq!(composed(text), form);
+            assert_eq!(comparison_key(text), form);
+            assert_eq!(normalise(text), form);
         }
     }
 
     #[test]
-    fn forms_of_companies_are_one_with_their_abbreviations() {
+    fn unifies_company_forms_and_abbreviations() {
         for (left, right) in [
             ("㈱髙﨑土木", "株式会社 髙﨑土木"),
             ("髙﨑土木（株）", "髙﨑土木株式会社"),
             ("㈲若葉", "有限会社若葉"),
         ] {
-            assert_eq!(company(left), company(right));
+            assert_eq!(company_key(left), company_key(right));
         }
-        assert_ne!(company("㈱髙﨑土木"), company("髙﨑土木㈱"));
+        assert_ne!(company_key("㈱髙﨑土木"), company_key("髙﨑土木㈱"));
     }
 
     #[test]
-    fn plain_characters_take_no_other_way_than_all() {
+    fn both_paths_agree_on_plain_characters() {
         for (character, short) in
-            (char::MIN..=char::MAX).filter_map(|character| Some((character, plain(character)?)))
+            (char::MIN..=char::MAX).filter_map(|character| Some((character, map_plain(character)?)))
         {
-            assert_eq!(composed(&String::from(character)), spaced(&String::from(short)));
+            assert_eq!(normalise(&String::from(character)), collapse_spaces(&String::from(short)));
         }
     }
 
     proptest! {
         #[test]
-        fn plain_texts_take_no_other_way_than_all(text in "[ -~！-～　ぁ-ゖァ-ヾ㐀-鿿]*") {
-            prop_assert_eq!(comparison(&text), composed(&text));
+        fn both_paths_agree_on_plain_texts(text in "[ -~！-～　ぁ-ゖァ-ヾ㐀-鿿]*") {
+            prop_assert_eq!(comparison_key(&text), normalise(&text));
         }
 
         #[test]
-        fn comparing_twice_is_comparing_once(text in ".*|\\PC*|[ｦ-ﾟ゛か-ぽ \u{3099}\u{e0100}ー〜ßΣςİ]*") {
-            let once = comparison(&text);
-            prop_assert_eq!(comparison(&once), once);
+        fn comparison_keys_are_idempotent(text in ".*|\\PC*|[ｦ-ﾟ゛か-ぽ \u{3099}\u{e0100}ー〜ßΣςİ]*") {
+            let once = comparison_key(&text);
+            prop_assert_eq!(comparison_key(&once), once);
         }
     }
 }

@@ -1,22 +1,22 @@
-//! The postal code an address may begin with.
+//! The postal code at the beginning of an address.
 
-use super::{trim, width};
+use super::{characters::trim, width};
 
-/// How many characters of an address are looked at: seven digits, a hyphen, and what follows.
-const LOOKED_AT: usize = 9;
+/// Characters to inspect: seven digits, a hyphen and the next character.
+const INSPECTED: usize = 9;
 
-/// Whether an address begins with 〒 and no postal code stands behind it.
+/// Whether an address begins with 〒 that no postal code follows.
 ///
-/// A postal code is seven digits of either width, with a hyphen of any kind behind the third or none. The address itself
-/// is kept as it was typed, whatever the answer, and never quoted.
+/// A postal code is seven digits of either width, with any hyphen or none after the third. The address itself
+/// is never changed nor quoted.
 pub fn lacks_postal_code(address: &str) -> bool {
     trim(address).strip_prefix('〒').is_some_and(|rest| {
-        let code: String = trim(rest).chars().take(LOOKED_AT).collect();
-        !is_code(&width::digits(&code))
+        let code: String = trim(rest).chars().take(INSPECTED).collect();
+        !is_code(&width::narrow_digits(&code))
     })
 }
 
-/// Whether a text begins with a postal code and does not go on with an eighth digit.
+/// Whether a text begins with seven digits and no eighth.
 fn is_code(narrow: &str) -> bool {
     let is_figure = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let Some((area, rest)) = narrow.split_at_checked(3) else { return false };
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seven_digits_follow_the_mark() {
+    fn accepts_seven_digits_or_no_mark() {
         for address in [
             "〒100-0001 東京都千代田区",
             "〒１００－０００１東京都",
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_told() {
+    fn detects_missing_postal_codes() {
         for address in [
             "〒",
             "〒東京都千代田区",
@@ -67,7 +67,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_address_panics(address in "〒?[0-9０-９ー －-]{0,9}.*") {
+        fn never_panics_on_any_address(address in "〒?[0-9０-９ー －-]{0,9}.*") {
             let _ = lacks_postal_code(&address);
         }
     }

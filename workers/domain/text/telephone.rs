@@ -1,16 +1,18 @@
 //! Telephone numbers as people type them.
 //!
-//! A number is kept in the grouping it was typed in: where the area code ends is not said by its digits, and the numbering
-//! plan is not ours to keep. What is checked is that it can be a number at all. What people add to it (an extension, a
-//! department) stays with it, in one form.
+//! A number keeps its grouping, because its digits alone do not determine the area code and the numbering
+//! plan is not part of this program. Only plausibility is checked. An extension or a department after the
+//! number is kept, in one normal form.
 
 use super::{
-    Lines, fault, length, trim,
+    characters::trim,
+    invalid::{Lines, find_invalid},
+    length::length,
     width::{is_hyphen, narrow, narrow_digit},
 };
 
-/// Narrows a telephone number. A hyphen counts as one only beside a digit, so that `センター` keeps its ー.
-pub fn telephone(value: &str) -> String {
+/// Narrows digits, and hyphens between digits: `センター` keeps its ー.
+pub fn narrow_telephone(value: &str) -> String {
     let characters: Vec<char> = value.chars().map(narrow_digit).collect();
     let digit_at = |index: Option<usize>| {
         index.and_then(|index| characters.get(index)).is_some_and(char::is_ascii_digit)
@@ -28,16 +30,18 @@ pub fn telephone(value: &str) -> String {
         .collect()
 }
 
-/// Most characters of the words behind a number.
-const WORDS: usize = 20;
+/// Maximum characters of the words in parentheses.
+const LONGEST_REMARK: usize = 20;
 
-/// Reads a telephone number into its normal form: ASCII, with what follows it in full-width parentheses.
+/// Returns the normal form of a telephone number: the number in ASCII, then remarks in full-width
+/// parentheses.
 ///
-/// `０２９７（６４）１１１１　内線 12` becomes `0297(64)1111（内線12）`. Taken are Japanese numbers (9 to 11 digits from a 0) and
-/// international ones (from a `+`, up to 15 digits), separated by hyphens, spaces and parentheses, then an extension and
-/// words in parentheses, such as （代表）, each at most once. `None` for all else. Reading a normal form changes nothing.
-pub fn telephone_number(value: &str) -> Option<String> {
-    let narrowed = telephone(value);
+/// `０２９７（６４）１１１１　内線 12` becomes `0297(64)1111（内線12）`. Accepts Japanese numbers (0 and 9 to
+/// 11 digits in all) and international ones (`+` and up to 15 digits), with hyphens, spaces and parentheses.
+/// Up to two remarks may follow: extensions, or words in parentheses such as （代表）. Returns `None` for
+/// anything else. The function is idempotent.
+pub fn normal_telephone(value: &str) -> Option<String> {
+    let narrowed = narrow_telephone(value);
     let (mut normal, mut rest) = number(trim(&narrowed))?;
     for _ in 0..2 {
         if rest.is_empty() {
@@ -50,7 +54,7 @@ pub fn telephone_number(value: &str) -> Option<String> {
     rest.is_empty().then_some(normal)
 }
 
-/// Takes the number itself, and gives what follows it.
+/// Splits the number from the text after it.
 fn number(typed: &str) -> Option<(String, &str)> {
     let mut normal = String::new();
     let mut rest = typed;
@@ -96,8 +100,8 @@ fn is_digit(character: char) -> bool {
     narrow(character).is_ascii_digit()
 }
 
-/// Whether the digits can be a number. A Japanese one has 9 digits or more from its 0 on; abroad that 0 is left out, or
-/// written in parentheses.
+/// Whether the digits can be a number. A Japanese number has a 0 and at least 8 more digits. After +81 the 0
+/// is absent, or in parentheses.
 fn is_plausible(normal: &str) -> bool {
     let digits: String = normal.chars().filter(char::is_ascii_digit).collect();
     let fits = match normal.strip_prefix('+') {
@@ -110,25 +114,26 @@ fn is_plausible(normal: &str) -> bool {
     fits && normal.ends_with(|last: char| last.is_ascii_digit())
 }
 
-/// Takes what stands in the parentheses a text begins with, trimmed; it is not empty and has no parentheses within.
+/// Splits a text after its first parentheses, if it begins with them. The content is trimmed, not empty, and
+/// not nested.
 fn parenthesised(text: &str) -> Option<(&str, &str)> {
     let (inner, behind) = text.strip_prefix(['(', '（'])?.split_once([')', '）'])?;
     let inner = trim(inner);
     (!inner.is_empty() && !inner.contains(['(', '（'])).then_some((inner, behind))
 }
 
-/// Takes an extension, or words in parentheses, in the form it is kept in.
+/// Splits an extension, or words in parentheses, in normal form, from the text after it.
 fn remark(text: &str) -> Option<(String, &str)> {
     let Some((inner, behind)) = parenthesised(text) else { return extension(text) };
     match extension(inner) {
         Some((extension, "")) => Some((extension, behind)),
-        _ => {
-            (length(inner) <= WORDS && fault(inner, Lines::One).is_none()).then(|| (inner.to_owned(), behind))
-        }
+        _ => (length(inner) <= LONGEST_REMARK && find_invalid(inner, Lines::One).is_none())
+            .then(|| (inner.to_owned(), behind)),
     }
 }
 
-/// Takes an extension of up to six digits: `内線12`, `内線：12`, `内線番号 12`, `ext. 12`.
+/// Splits an extension of up to six digits from the text after it: `内線12`, `内線：12`, `内線番号 12`, `ext.
+/// 12`.
 fn extension(text: &str) -> Option<(String, &str)> {
     let word = |word: &str| {
         let end = text.char_indices().nth(word.chars().count()).map_or(text.len(), |(end, _)| end);
@@ -141,9 +146,9 @@ fn extension(text: &str) -> Option<(String, &str)> {
             .then_some(behind)
     };
     let behind = ["内線番号", "内線", "ext"].into_iter().find_map(word)?;
-    let figure = behind.trim_start_matches(|character| matches!(narrow(character), ' ' | ':' | '.'));
-    let end = figure.find(|character| !is_digit(character)).unwrap_or(figure.len());
-    let (digits, behind) = figure.split_at(end);
+    let number = behind.trim_start_matches(|character| matches!(narrow(character), ' ' | ':' | '.'));
+    let end = number.find(|character| !is_digit(character)).unwrap_or(number.len());
+    let (digits, behind) = number.split_at(end);
     let digits: String = digits.chars().map(narrow_digit).collect();
     (1..=6).contains(&digits.len()).then(|| (format!("内線{digits}"), behind))
 }
@@ -155,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_telephone_number_keeps_its_words() {
+    fn narrows_digits_but_keeps_words() {
         for (given, kept) in [
             ("０２９７－６４－１１１１（センター）", "0297-64-1111（センター）"),
             ("0297ー64ー1111", "0297-64-1111"),
@@ -163,12 +168,12 @@ mod tests {
             ("", ""),
             ("内線１２－", "内線12－"),
         ] {
-            assert_eq!(telephone(given), kept);
+            assert_eq!(narrow_telephone(given), kept);
         }
     }
 
     #[test]
-    fn numbers_are_read_into_their_normal_form() {
+    fn normalises_plausible_numbers() {
         for (given, normal) in [
             ("0297-64-1111", "0297-64-1111"),
             ("０２９７－６４－１１１１", "0297-64-1111"),
@@ -202,12 +207,12 @@ mod tests {
             ("0297-64-1111 内線12（総務課）", "0297-64-1111（内線12）（総務課）"),
             ("0297-64-1111（内線12か13）", "0297-64-1111（内線12か13）"),
         ] {
-            assert_eq!(telephone_number(given).as_deref(), Some(normal), "{given}");
+            assert_eq!(normal_telephone(given).as_deref(), Some(normal), "{given}");
         }
     }
 
     #[test]
-    fn what_holds_no_plausible_number_is_refused() {
+    fn rejects_implausible_numbers() {
         for given in [
             "",
             "なし",
@@ -246,18 +251,18 @@ mod tests {
             "２０２６年７月１日",
             "03.0000.1111",
         ] {
-            assert_eq!(telephone_number(given), None, "{given:?}");
+            assert_eq!(normal_telephone(given), None, "{given:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn a_normal_form_is_its_own(
+        fn normalising_is_idempotent(
             text in ".*|[+0]?[0-9０-９ー－ ()（）-]{8,16}|0[0-9]{2}-[0-9]{4}-[0-9]{3}[（( ]?(内線|ext|代表|ー|[0-9]){0,4}[)）]?(（.{0,6}）)?"
         ) {
-            if let Some(normal) = telephone_number(&text) {
-                prop_assert_eq!(telephone_number(&normal), Some(normal.clone()));
-                prop_assert_eq!(telephone(&normal), normal);
+            if let Some(normal) = normal_telephone(&text) {
+                prop_assert_eq!(normal_telephone(&normal), Some(normal.clone()));
+                prop_assert_eq!(narrow_telephone(&normal), normal);
             }
         }
     }

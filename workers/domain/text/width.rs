@@ -1,11 +1,11 @@
-//! Widths: full-width bank names, narrow figures and codes.
+//! Full-width bank names, and narrow numbers and codes.
 //!
-//! Composition of half-width kana is a table here and not NFKC of a part of the text, because NFKC would also change
-//! compatibility ideographs and circled figures next to the kana.
+//! Half-width kana are composed by a table and not by NFKC, because NFKC would also change compatibility
+//! ideographs and circled digits next to them.
 
-/// Widens a 預託金融機関: half-width kana (with their marks composed), ASCII and spaces become full-width.
+/// Widens a 預託金融機関: half-width kana (composed with their marks), ASCII and spaces become full-width.
 ///
-/// U+3000 and everything else is kept as it is. Applying it twice changes nothing more.
+/// Everything else stays. The function is idempotent.
 pub fn bank_name(value: &str) -> String {
     let mut wide = String::with_capacity(value.len() * 2);
     for character in value.chars() {
@@ -22,7 +22,7 @@ pub fn bank_name(value: &str) -> String {
             wide.push(character);
         }
     }
-    // A half-width mark that met no kana stands alone: the spacing form is its full-width twin.
+    // A half-width mark without a kana becomes its full-width spacing form.
     if value.contains(['ﾞ', 'ﾟ']) {
         wide.replace('\u{3099}', "゛").replace('\u{309a}', "゜")
     } else {
@@ -30,7 +30,7 @@ pub fn bank_name(value: &str) -> String {
     }
 }
 
-/// Half-width katakana U+FF61..U+FF9D in order, without the two marks that follow.
+/// The full-width forms of U+FF61..U+FF9D, in order.
 const WIDE_KANA: &str = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン";
 
 fn widened(character: char) -> char {
@@ -47,25 +47,25 @@ fn widened(character: char) -> char {
     }
 }
 
-/// The kana with dakuten: カ → ガ.
+/// Adds a dakuten: カ → ガ.
 fn voiced(kana: char) -> Option<char> {
     const PLAIN: &str =
         "カキクケコサシスセソタチツテトハヒフヘホウワヲかきくけこさしすせそたちつてとはひふへほう";
     const VOICED: &str =
         "ガギグゲゴザジズゼゾダヂヅデドバビブベボヴヷヺがぎぐげござじずぜぞだぢづでどばびぶべぼゔ";
-    twin(kana, PLAIN, VOICED)
+    translate(kana, PLAIN, VOICED)
 }
 
-/// The kana with handakuten: ハ → パ.
+/// Adds a handakuten: ハ → パ.
 fn half_voiced(kana: char) -> Option<char> {
-    twin(kana, "ハヒフヘホはひふへほ", "パピプペポぱぴぷぺぽ")
+    translate(kana, "ハヒフヘホはひふへほ", "パピプペポぱぴぷぺぽ")
 }
 
-fn twin(kana: char, from: &str, to: &str) -> Option<char> {
+fn translate(kana: char, from: &str, to: &str) -> Option<char> {
     from.chars().position(|candidate| candidate == kana).and_then(|index| to.chars().nth(index))
 }
 
-/// Whether the character is one of those that people type for a hyphen.
+/// Whether people type the character as a hyphen.
 pub(crate) fn is_hyphen(character: char) -> bool {
     matches!(
         character,
@@ -81,12 +81,11 @@ pub(crate) fn is_hyphen(character: char) -> bool {
     )
 }
 
-/// Narrows full-width digits and turns every kind of hyphen (`－ ‐ − ー – …`) into `-`; all else is kept.
-pub fn digits(value: &str) -> String {
+/// Narrows full-width digits and replaces every kind of hyphen (`－ ‐ − ー – …`) by `-`.
+pub fn narrow_digits(value: &str) -> String {
     value.chars().map(|character| if is_hyphen(character) { '-' } else { narrow_digit(character) }).collect()
 }
 
-/// The twin of a full-width digit in ASCII; all else is kept.
 pub(super) fn narrow_digit(character: char) -> char {
     match character {
         '０'..='９' => narrow(character),
@@ -94,7 +93,7 @@ pub(super) fn narrow_digit(character: char) -> char {
     }
 }
 
-/// The twin of a full-width character (digit, letter, sign, space) in ASCII; all else is kept.
+/// Returns the ASCII form of a full-width digit, letter, sign or space, and any other character unchanged.
 pub(crate) fn narrow(character: char) -> char {
     match character {
         '！'..='～' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
@@ -103,26 +102,26 @@ pub(crate) fn narrow(character: char) -> char {
     }
 }
 
-/// [`digits`], and full-width letters, signs and spaces too: for codes such as `３１０７４－００００１Ｍ`.
-pub fn ascii(value: &str) -> String {
-    digits(value).chars().map(narrow).collect()
+/// As [`narrow_digits`], and narrows letters, signs and spaces: for codes such as `３１０７４－００００１Ｍ`.
+pub fn to_ascii(value: &str) -> String {
+    narrow_digits(value).chars().map(narrow).collect()
 }
 
-/// Removes thousands separators (`, ， 、`) where they stand before groups of three digits; `None` where they do not.
+/// Removes thousands separators (`, ， 、`). Returns `None` unless each precedes a group of three digits.
 ///
-/// `12,00` is a slip of the hand and not twelve hundred.
-pub fn ungrouped(value: &str) -> Option<String> {
+/// `12,00` is a typing error, not twelve hundred.
+pub fn without_separators(value: &str) -> Option<String> {
     if !value.contains([',', '，', '、']) {
         return Some(value.to_owned());
     }
-    let (sign, figure) = value.strip_prefix('-').map_or(("", value), |figure| ("-", figure));
-    let mut groups = figure.split([',', '，', '、']);
+    let (sign, number) = value.strip_prefix('-').map_or(("", value), |number| ("-", number));
+    let mut groups = number.split([',', '，', '、']);
     let first = groups.next()?;
     let whole = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
     let fits = (1..=3).contains(&first.len())
         && whole(first)
         && groups.all(|group| group.len() == 3 && whole(group));
-    fits.then(|| format!("{sign}{}", figure.replace([',', '，', '、'], "")))
+    fits.then(|| format!("{sign}{}", number.replace([',', '，', '、'], "")))
 }
 
 #[cfg(test)]
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bank_is_widened() {
+    fn widens_bank_names() {
         for (narrow, wide) in [
             ("ﾐｽﾞﾎ銀行 龍ｹ崎支店", "ミズホ銀行　龍ケ崎支店"),
             ("ﾊﾞﾝﾄﾞｳ ﾊﾟｰｸ", "バンドウ　パーク"),
@@ -149,24 +148,24 @@ mod tests {
     }
 
     #[test]
-    fn the_kana_table_is_whole() {
+    fn kana_table_is_complete() {
         assert_eq!(WIDE_KANA.chars().count(), 0xff9d - 0xff61 + 1);
         assert_eq!(bank_name("ｱﾝﾘﾛ"), "アンリロ");
     }
 
     #[test]
-    fn digits_and_hyphens_are_narrowed() {
+    fn narrows_digits_and_hyphens() {
         for hyphen in "-－‐−ー–—―‑ｰ─﹣".chars() {
-            assert_eq!(digits(&format!("３１０７４{hyphen}００００１Ｍ")), "31074-00001Ｍ");
-            assert_eq!(ascii(&format!("３１０７４{hyphen}００００１Ｍ")), "31074-00001M");
+            assert_eq!(narrow_digits(&format!("３１０７４{hyphen}００００１Ｍ")), "31074-00001Ｍ");
+            assert_eq!(to_ascii(&format!("３１０７４{hyphen}００００１Ｍ")), "31074-00001M");
         }
-        assert_eq!(digits("髙﨑①"), "髙﨑①");
-        assert_eq!(ascii("ａ　ｂ～"), "a b~");
+        assert_eq!(narrow_digits("髙﨑①"), "髙﨑①");
+        assert_eq!(to_ascii("ａ　ｂ～"), "a b~");
     }
 
     #[test]
-    fn separators_stand_before_three_digits() {
-        for (given, figure) in [
+    fn removes_separators_before_three_digits() {
+        for (given, number) in [
             ("1,234,567", Some("1234567")),
             ("12，000、000", Some("12000000")),
             ("-1,000", Some("-1000")),
@@ -178,7 +177,7 @@ mod tests {
             ("a,000", None),
             ("1,0a0", None),
         ] {
-            assert_eq!(ungrouped(given).as_deref(), figure, "{given}");
+            assert_eq!(without_separators(given).as_deref(), number, "{given}");
         }
     }
 }

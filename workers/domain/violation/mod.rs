@@ -1,18 +1,17 @@
-//! Broken rules: their codes and how they are told.
+//! Broken rules: their codes and messages.
 //!
-//! [`rules`] is the closed list: a [`Code`] is stable text that programs of others compare with, a [`Breach`] is one broken rule with its
-//! figures, and a [`Violation`] is what goes out: told twice, in Japanese to the contractor or official, in English to an operator.
+//! [`rules`] is the closed list. A [`Code`] is stable text that upstream programs compare with. A [`Breach`]
+//! is one broken rule with the values of its message. A [`Violation`] is the published form, with a message
+//! in Japanese for the contractor or official and one in English for operators.
 
 pub mod rules;
-pub mod told;
 
 use std::fmt;
 
 use hosho_schema::messages::{self, DecodeError, Described, FieldError, FieldFault, ViolationV1};
 
 pub use self::rules::{Breach, Code};
-use self::told::Both;
-use super::text;
+use crate::{bilingual::Bilingual, text};
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,47 +19,42 @@ impl fmt::Display for Code {
     }
 }
 
-/// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The rule.
     pub code: Code,
     /// JSON path of the value, such as `$.products[0].amount`.
     pub path: String,
-    /// For the contractor or official (Japanese).
     pub message_ja: String,
-    /// For operators (English).
     pub message_en: String,
 }
 
 impl Violation {
-    /// Tells a broken rule of the value at a JSON path.
     pub fn new(path: impl Into<String>, breach: &Breach) -> Self {
         Self { code: breach.code(), path: path.into(), message_ja: breach.ja(), message_en: breach.en() }
     }
 
-    /// The payload is not a message of its type at all: says where, without repeating what stood there, and all at once.
+    /// All violations of a payload that cannot be decoded as its message type. No message repeats a value.
     pub fn malformed<M: Described>(payload: &[u8], error: &DecodeError) -> Vec<Self> {
         if let DecodeError::NotJson { problem, line, column } = error {
             return vec![Self::not_json(problem, *line, *column)];
         }
         let mut violations: Vec<Self> =
-            messages::decode_errors::<M>(payload, error).into_iter().map(Self::misfit).collect();
+            messages::decode_errors::<M>(payload, error).into_iter().map(Self::decode_error).collect();
         sort(&mut violations);
         violations
     }
 
-    /// The payload is not JSON, from this place on (line and column from 1).
+    /// The payload is not JSON; line and column count from 1.
     pub fn not_json(problem: &str, line: usize, column: usize) -> Self {
         Self::new("$", &Breach::MessageNotJson { problem: redacted(problem), line, column })
     }
 
-    fn misfit(misfit: FieldError) -> Self {
+    fn decode_error(misfit: FieldError) -> Self {
         let path = harmless_path(&misfit.path);
         let (ja, en) = match misfit.fault {
             FieldFault::Unknown => (
                 "この項目は定められていません。綴りをご確認ください。".to_owned(),
-                "the contract knows no such field".to_owned(),
+                "the message has no such field".to_owned(),
             ),
             FieldFault::Missing => {
                 ("必須の項目がありません。".to_owned(), "the field is required, and missing".to_owned())
@@ -84,21 +78,22 @@ impl Violation {
                 ("項目の過不足と値の型をご確認ください。".to_owned(), redacted(&problem))
             }
         };
-        Self::new(path.clone(), &Breach::MessageMalformed { path, problem: Both { ja, en } })
+        Self::new(path.clone(), &Breach::MessageMalformed { path, problem: Bilingual { ja, en } })
     }
 
-    /// The same `source` and `id` came before with another content. Known to the stage that stores applications.
+    /// The same `source` and `id` were used with another content. The stage that stores applications detects
+    /// this.
     pub fn id_reused(source: &str, id: &str) -> Self {
         Self::new("$.id", &Breach::ApplicationIdReused { origin: text::quote(source), id: text::quote(id) })
     }
 
-    /// The same for a change of a guarantee.
+    /// As [`id_reused`](Self::id_reused), for a change of a guarantee.
     pub fn change_id_reused(source: &str, id: &str) -> Self {
         Self::new("$.id", &Breach::ChangeIdReused { origin: text::quote(source), id: text::quote(id) })
     }
 }
 
-/// Brings violations into the order of the form: rules of products may point back at the works.
+/// Sorts violations by the order of the form, because rules of products can report fields of the works.
 pub fn sort(violations: &mut [Violation]) {
     const FAMILIES: [&str; 20] = [
         "$.source",
@@ -110,7 +105,7 @@ pub fn sort(violations: &mut [Violation]) {
         "$.products",
         "$.notification",
         "$.contact",
-        // Of a change.
+        // Fields of a change.
         "$.guarantee",
         "$.version",
         "$.urgent",
@@ -133,7 +128,6 @@ impl From<Violation> for ViolationV1 {
     }
 }
 
-/// A JSON type as a form's programmer calls it.
 fn type_ja(name: &str) -> &str {
     match name {
         "string" => "文字列",
@@ -146,7 +140,7 @@ fn type_ja(name: &str) -> &str {
     }
 }
 
-/// The decoder repeats values it does not want (`invalid type: string "…"`): whatever is not plainly a word of ours is dropped.
+/// Drops the values that the decoder quotes (`invalid type: string "…"`), except plain words.
 fn redacted(problem: &str) -> String {
     let mut text = problem.to_owned();
     if let (Some(first), Some(last)) = (text.find('"'), text.rfind('"'))
@@ -169,7 +163,7 @@ fn is_word(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// A path may end in an unknown field's name, which is text from outside: it is dropped unless it is a plain word.
+/// Drops the end of a path unless it is plain text: an unknown field's name comes from outside.
 fn harmless_path(path: &str) -> String {
     let plain = |character: char| {
         character.is_ascii_alphanumeric() || matches!(character, '$' | '.' | '_' | '-' | '[' | ']')
@@ -205,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_message_repeats_no_value() {
+    fn malformed_message_violations_repeat_no_value() {
         for payload in [
             r#"{"source":"a","notification":{"wanted":"taro@example.jp"}}"#,
             r#"{"source":"a","taro@example.jp":1}"#,
@@ -219,14 +213,14 @@ mod tests {
             assert!(!violations.is_empty());
             for violation in violations {
                 assert!(matches!(violation.code, Code::MessageMalformed | Code::MessageNotJson));
-                let told = format!("{violation:?}");
-                assert!(!told.contains("taro@example") && !told.contains("example.jp"), "{told}");
+                let printed = format!("{violation:?}");
+                assert!(!printed.contains("taro@example") && !printed.contains("example.jp"), "{printed}");
             }
         }
     }
 
     #[test]
-    fn a_malformed_message_names_its_path() {
+    fn malformed_message_violations_name_their_path() {
         let violations = malformed(br#"{"source":"a","id":"b","branch":31}"#);
         let branch = violations.iter().find(|violation| violation.path == "$.branch").unwrap();
         assert_eq!(branch.message_en, "the value is of the wrong type: string is right");
@@ -240,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_form_keeps_all() {
+    fn converts_to_the_wire_format() {
         let wire = ViolationV1::from(Violation::id_reused("portal", "a-1"));
         assert_eq!((wire.code.as_str(), wire.path.as_str()), ("application.id_reused", "$.id"));
         assert!(wire.message_ja.contains("a-1") && wire.message_en.contains("portal"));

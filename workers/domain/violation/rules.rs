@@ -1,8 +1,9 @@
-//! The one list of rules an application can break: code, source, and what is said in both languages.
+//! The only list of rules that an application or a change can break: code, source and both messages.
 //!
-//! The texts are checked by the compiler (each placeholder is a figure that the rule must be given) and printed as they stand in
-//! `docs/rules.md`. A message says what is wrong, why, and what would be right. It never holds a mail address; a bad character is
-//! quoted as U+hhhh with its position, every other value from outside through [`text::quote`](super::super::text::quote).
+//! The compiler checks the messages: each placeholder is a field of the [`Breach`]. `docs/rules.md` is
+//! generated from them. A message states the problem, its reason and a valid value. It never contains a mail
+//! address. A bad character is quoted as U+hhhh with its position; every other value from outside goes
+//! through [`text::quote`](crate::text::quote).
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -10,51 +11,46 @@ use hosho_schema::{
     money::{Ratio, Yen},
 };
 
-use super::{
-    super::obligee::Basis,
-    told::{Both, Label, Told},
+use crate::{
+    bilingual::{Bilingual, BilingualText, FieldLabel},
+    obligee::Basis,
 };
 
-/// Where a rule comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// A rule of the business, by its number in `docs/rules.md` (1 to 14).
+    /// A business rule, by its number in `docs/rules.md` (1 to 14).
     Rule(u8),
-    /// The form (保証申込): what must be filled in, and what exists.
+    /// The form (保証申込): required fields and existing codes.
     Form,
-    /// The contract of the message itself.
+    /// The message contract.
     Contract,
 }
 
-/// What documentation says of a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Documentation {
-    /// What the rule is, in English.
+    /// In English.
     pub rule: &'static str,
-    /// Where it comes from.
     pub source: Source,
-    /// The Japanese message with its placeholders.
+    /// With placeholders.
     pub message_ja: &'static str,
-    /// The English message with its placeholders.
+    /// With placeholders.
     pub message_en: &'static str,
 }
 
 macro_rules! rules {
     ($(#[doc = $doc:literal] $name:ident = $code:literal, $source:expr, { $($field:ident: $type:ty),* }, $ja:literal, $en:literal;)*) => {
-        /// A rule that an application can break. The code is part of the contract: never renamed, never given another meaning.
+        /// A rule. The code is part of the contract: it is never renamed and never gets another meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code { $(#[doc = $doc] $name),* }
 
         impl Code {
-            /// Every code, in the order of the form.
+            /// In the order of the form.
             pub const ALL: &'static [Code] = &[$(Code::$name),*];
 
-            /// The stable text of the code.
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$name => $code),* }
             }
 
-            /// What documentation says of it.
             pub fn documentation(self) -> Documentation {
                 match self {
                     $(Code::$name => Documentation { rule: $doc.trim_ascii(), source: $source, message_ja: $ja, message_en: $en }),*
@@ -62,17 +58,15 @@ macro_rules! rules {
             }
         }
 
-        /// One broken rule with the figures that its message needs.
+        /// One broken rule with the values of its message.
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Breach { $(#[doc = $doc] $name { $($field: $type),* }),* }
 
         impl Breach {
-            /// The rule.
             pub fn code(&self) -> Code {
                 match self { $(Breach::$name { .. } => Code::$name),* }
             }
 
-            /// The message in Japanese.
             pub fn ja(&self) -> String {
                 match self {
                     $(Breach::$name { $($field),* } => {
@@ -83,7 +77,6 @@ macro_rules! rules {
                 }
             }
 
-            /// The message in English.
             pub fn en(&self) -> String {
                 match self {
                     $(Breach::$name { $($field),* } => {
@@ -97,7 +90,7 @@ macro_rules! rules {
     };
 }
 
-/// Codes that were given out once and are not used any more: no new rule may take one of them.
+/// Codes of former rules. No new rule may use one of them.
 pub const RETIRED: &[&str] = &["product.not_offered"];
 
 rules! {
@@ -105,8 +98,8 @@ rules! {
     MessageNotJson = "message.not_json", Source::Contract, { problem: String, line: usize, column: usize },
         "申込データをJSONとして読み取れません（{line}行{column}文字目付近）。データが途中で切れていないかご確認ください。",
         "not JSON: {problem} (line {line}, column {column})";
-    /// The payload has the message's structure: no field is unknown, missing or of the wrong type.
-    MessageMalformed = "message.malformed", Source::Contract, { path: String, problem: Both },
+    /// The payload has the structure of its message: no field is unknown, missing or of the wrong type.
+    MessageMalformed = "message.malformed", Source::Contract, { path: String, problem: Bilingual },
         "申込データの項目（{path}）の構造が正しくありません。{problem}",
         "{problem}";
     /// `source` is 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
@@ -117,7 +110,7 @@ rules! {
     IdMalformed = "id.malformed", Source::Contract, { most: usize },
         "申込番号は半角の英数字と . _ : - からなる1文字以上{most}文字以内でご指定ください。",
         "must be 1 to {most} characters of A-Z a-z 0-9 . _ : -";
-    /// `source` and `id` name one content for ever.
+    /// `source` and `id` identify one content forever.
     ApplicationIdReused = "application.id_reused", Source::Contract, { origin: String, id: String },
         "申込番号「{id}」は、内容の異なる申込ですでに受け付けています。新しい申込であれば、別の番号を付けてください。",
         "id \"{id}\" of source \"{origin}\" was already used for an application with another content; a new application needs a new id";
@@ -131,63 +124,63 @@ rules! {
         "no obligee has the code \"{given}\"";
 
     /// A required field is filled in.
-    TextRequired = "text.required", Source::Form, { field: Label },
+    TextRequired = "text.required", Source::Form, { field: FieldLabel },
         "{field}が空欄です。必ずご入力ください。",
         "must not be empty";
-    /// A text holds no control character.
-    TextControlCharacter = "text.control_character", Source::Rule(14), { field: Label, position: usize, code_point: String },
+    /// A text contains no control character.
+    TextControlCharacter = "text.control_character", Source::Rule(14), { field: FieldLabel, position: usize, code_point: String },
         "{field}の{position}文字目に制御文字（{code_point}）があります。改行やタブなどを含めずにご入力ください。",
         "character {position} is a control character ({code_point}): take it out";
-    /// A text holds no character that changes the writing direction.
-    TextDirection = "text.direction_character", Source::Rule(14), { field: Label, position: usize, code_point: String },
+    /// A text contains no character that changes the writing direction.
+    TextDirection = "text.direction_character", Source::Rule(14), { field: FieldLabel, position: usize, code_point: String },
         "{field}の{position}文字目に文字の向きを変える制御文字（{code_point}）があります。取り除いてください。",
         "character {position} is a directional character ({code_point}): take it out";
-    /// A text holds no character that nobody sees.
-    TextInvisible = "text.invisible_character", Source::Rule(14), { field: Label, position: usize, code_point: String },
+    /// A text contains no invisible character.
+    TextInvisible = "text.invisible_character", Source::Rule(14), { field: FieldLabel, position: usize, code_point: String },
         "{field}の{position}文字目に目に見えない文字（{code_point}）があります。取り除いてください。",
         "character {position} is an invisible character ({code_point}): take it out";
-    /// A text holds no private use character (外字).
-    TextPrivateUse = "text.private_use", Source::Rule(14), { field: Label, position: usize, code_point: String },
+    /// A text contains no private use character (外字).
+    TextPrivateUse = "text.private_use", Source::Rule(14), { field: FieldLabel, position: usize, code_point: String },
         "{field}の{position}文字目に外字（{code_point}）があります。外字は証書に表せません。一般の文字でご入力ください。",
         "character {position} is a private use character ({code_point}): a character of Unicode is needed in its place";
-    /// A text holds no code point that is not a character.
-    TextNotACharacter = "text.not_a_character", Source::Rule(14), { field: Label, position: usize, code_point: String },
+    /// A text contains no code point that is not a character.
+    TextNotACharacter = "text.not_a_character", Source::Rule(14), { field: FieldLabel, position: usize, code_point: String },
         "{field}の{position}文字目に文字として扱えない符号（{code_point}）があります。文字化けしていないかご確認ください。",
         "character {position} is a code point that is no character ({code_point}): text was lost on the way";
-    /// A text holds no code point to which Unicode has assigned no character.
-    TextUnassigned = "text.unassigned", Source::Rule(14), { field: Label, position: usize, code_point: String },
+    /// A text contains no code point to which Unicode has assigned no character.
+    TextUnassigned = "text.unassigned", Source::Rule(14), { field: FieldLabel, position: usize, code_point: String },
         "{field}の{position}文字目の符号（{code_point}）には文字が割り当てられていません。文字化けしていないかご確認ください。",
         "character {position} is a code point without a character ({code_point})";
     /// Every character of a text that is printed has a glyph.
-    TextUnprintable = "text.unprintable", Source::Rule(14), { field: Label, characters: Both },
+    TextUnprintable = "text.unprintable", Source::Rule(14), { field: FieldLabel, characters: Bilingual },
         "{field}のうち{characters}は、証書に印刷できる書体がありません。別の字体でご入力ください。",
         "no font has a glyph for {characters}";
-    /// A text fits into its field; characters are counted as a form counts them.
-    TextTooLong = "text.too_long", Source::Rule(14), { field: Label, length: usize, most: usize },
+    /// A text is not longer than its field allows; visible characters count.
+    TextTooLong = "text.too_long", Source::Rule(14), { field: FieldLabel, length: usize, most: usize },
         "{field}は{most}文字以内でご入力ください（現在{length}文字）。",
         "has {length} characters, at most {most} fit";
     /// An address that begins with 〒 has seven digits after it.
-    PostalCodeMalformed = "postal_code.malformed", Source::Form, { field: Label },
+    PostalCodeMalformed = "postal_code.malformed", Source::Form, { field: FieldLabel },
         "{field}の〒の後の郵便番号を読み取れません。〒301-0000 のように7桁の数字でご入力ください。",
         "the postal code after 〒 is not seven digits such as 301-0000";
-    /// A telephone number holds a number that can be dialled.
-    TelephoneMalformed = "telephone.malformed", Source::Form, { field: Label },
+    /// A telephone number can be dialled.
+    TelephoneMalformed = "telephone.malformed", Source::Form, { field: FieldLabel },
         "{field}を電話番号として読み取れません。0297-00-0000 のように市外局番からご入力ください（内線は「内線12」のように続けられます）。",
         "is not a telephone number such as 0297-00-0000, with the area code";
 
-    /// An amount is a whole figure.
-    AmountMalformed = "amount.malformed", Source::Rule(13), { field: Label, given: String },
+    /// An amount is an integer.
+    AmountMalformed = "amount.malformed", Source::Rule(13), { field: FieldLabel, given: String },
         "{field}「{given}」を金額として読み取れません。12,000,000 のように円単位の整数でご入力ください。",
         "\"{given}\" is not a whole figure in yen, such as 12,000,000";
     /// An amount is at least 1 yen.
-    AmountNotPositive = "amount.not_positive", Source::Rule(13), { field: Label },
+    AmountNotPositive = "amount.not_positive", Source::Rule(13), { field: FieldLabel },
         "{field}が0円以下です。1円以上の金額をご入力ください。",
         "must be at least 1 yen";
-    /// An amount is not beyond any contract (a trillion yen).
-    AmountTooLarge = "amount.too_large", Source::Rule(13), { field: Label, most: Yen },
+    /// An amount is at most a trillion yen.
+    AmountTooLarge = "amount.too_large", Source::Rule(13), { field: FieldLabel, most: Yen },
         "{field}が大きすぎます。桁数をご確認ください（上限 {most}）。",
         "is more than {most}: look at the number of digits";
-    /// 請負金額 reaches what the obligee demands before it makes an advance.
+    /// 請負金額 is at least the obligee's minimum for advances.
     ContractPriceBelowMinimum = "contract_price.below_minimum", Source::Rule(8), { obligee: String, product: ProductV1, price: Yen, minimum: Yen },
         "{obligee}の前払金は請負金額が{minimum}以上の契約が対象ですが、この申込の請負金額は{price}です。{product}はお申し込みいただけません。",
         "the obligee makes advances on contracts of {minimum} or more, and the contract price is {price}: no {product} is possible";
@@ -199,8 +192,8 @@ rules! {
     AmountExceedsContractPrice = "amount.exceeds_contract_price", Source::Form, { amount: Yen, price: Yen },
         "保証金額（{amount}）が請負金額（{price}）を超えています。請負金額以内の金額をご入力ください。",
         "{amount} is more than the contract price of {price}";
-    /// The amount of an advance is at most the obligee's ratio of its base, rounded down to the obligee's unit.
-    AmountExceedsCap = "amount.exceeds_cap", Source::Rule(8), { amount: Yen, percentage: String, base: BaseV1, base_amount: Yen, ratio: Ratio, unit: Yen, limit: Yen, remedy: Both },
+    /// An advance is at most the obligee's ratio of its base, rounded down to the obligee's unit.
+    AmountExceedsCap = "amount.exceeds_cap", Source::Rule(8), { amount: Yen, percentage: String, base: BaseV1, base_amount: Yen, ratio: Ratio, unit: Yen, limit: Yen, remedy: Bilingual },
         "保証金額（{amount}、{base}の{percentage}%）が上限を超えています。上限は{base}{base_amount}の{ratio}（{unit}未満切捨て）で{limit}です。{remedy}",
         "{amount} ({percentage}% of the {base}) exceeds the cap: {ratio} of the {base} of {base_amount}, rounded down to {unit}, is {limit}; {remedy}";
     /// The amount of an advance is at most the obligee's absolute maximum.
@@ -208,7 +201,7 @@ rules! {
         "保証金額（{amount}）が{obligee}の{product}の限度額（{limit}）を超えています。{limit}以内の金額をご入力ください。",
         "{amount} exceeds the obligee's absolute maximum of {limit} for an {product}";
     /// Advance and interim advance together are at most the obligee's ratio of the base.
-    AmountExceedsTotal = "amount.exceeds_total", Source::Rule(9), { amount: Yen, earlier: Yen, total: Yen, base: BaseV1, base_amount: Yen, ratio: Ratio, unit: Yen, limit: Yen, remedy: Both },
+    AmountExceedsTotal = "amount.exceeds_total", Source::Rule(9), { amount: Yen, earlier: Yen, total: Yen, base: BaseV1, base_amount: Yen, ratio: Ratio, unit: Yen, limit: Yen, remedy: Bilingual },
         "保証金額（{amount}）と前払金保証の金額（{earlier}）の合計{total}が上限を超えています。合計の上限は{base}{base_amount}の{ratio}（{unit}未満切捨て）で{limit}です。{remedy}",
         "{amount} and the advance payment of {earlier} make {total} and exceed the total: {ratio} of the {base} of {base_amount}, rounded down to {unit}, is {limit}; {remedy}";
     /// The amount of a performance guarantee is at least the obligee's ratio of 請負金額.
@@ -216,20 +209,20 @@ rules! {
         "保証金額（{amount}、請負金額の{percentage}%）が契約保証に必要な額に足りません。請負金額{price}の{ratio}にあたる{limit}以上の金額をご入力ください。",
         "{amount} ({percentage}% of the contract price) is too little: at least {ratio} of the contract price of {price}, {limit}, is needed";
 
-    /// A date is written in one of the forms that are read.
-    DateMalformed = "date.malformed", Source::Rule(13), { field: Label, given: String },
+    /// A date has one of the accepted formats.
+    DateMalformed = "date.malformed", Source::Rule(13), { field: FieldLabel, given: String },
         "{field}「{given}」を日付として読み取れません。2026-11-20 又は 令和8年11月20日 のようにご入力ください。",
         "\"{given}\" is not a day such as 2026-11-20 or 令和8年11月20日";
     /// A date is a day of the calendar.
-    DateNoSuchDay = "date.no_such_day", Source::Rule(13), { field: Label, given: String, remedy: Both },
+    DateNoSuchDay = "date.no_such_day", Source::Rule(13), { field: FieldLabel, given: String, remedy: Bilingual },
         "{field}「{given}」は暦にない日付です。{remedy}",
         "\"{given}\" is no day of the calendar: {remedy}";
     /// A date written with an era lies within it.
-    DateOutsideEra = "date.outside_era", Source::Rule(13), { field: Label, given: String, remedy: Both },
+    DateOutsideEra = "date.outside_era", Source::Rule(13), { field: FieldLabel, given: String, remedy: Bilingual },
         "{field}「{given}」は元号の期間に含まれない日付です。{remedy}",
         "\"{given}\" is not within its era: {remedy}";
-    /// A date is one that works of our time can have.
-    DateImplausible = "date.implausible", Source::Form, { field: Label, given: String },
+    /// A date is plausible for works: 2000 to 2099.
+    DateImplausible = "date.implausible", Source::Form, { field: FieldLabel, given: String },
         "{field}（{given}）の年をご確認ください。2000年から2099年までの日付を受け付けます。",
         "{given} is not between 2000 and 2099";
     /// 工期 ends on or after the day it begins.
@@ -237,14 +230,14 @@ rules! {
         "工期の終期（{to}）が始期（{from}）より前です。始期と終期をご確認ください。",
         "ends on {to}, before it begins on {from}";
     /// The fiscal year of a multi-year contract is one of its 工期.
-    FiscalYearOutsideTerm = "fiscal_year.outside_term", Source::Rule(11), { year: i32, years: Both },
+    FiscalYearOutsideTerm = "fiscal_year.outside_term", Source::Rule(11), { year: i32, years: Bilingual },
         "対象年度（{year}年度）が工期の年度（{years}）に含まれません。対象年度をご確認ください。",
         "fiscal year {year} is not one of the term, {years}";
     /// An advance measured by 今年度対象額, of a term of several fiscal years, names its year.
-    FiscalYearRequired = "fiscal_year.required", Source::Rule(11), { years: Both },
+    FiscalYearRequired = "fiscal_year.required", Source::Rule(11), { years: Bilingual },
         "工期が複数の年度（{years}）にわたり、今年度対象額があるときは、対象年度が必要です。西暦の年度（例 2026）でご指定ください。",
         "is required where the term spans fiscal years ({years}) and there is a base of this year";
-    /// An advance for one year of a term of several fiscal years gives 今年度対象額.
+    /// An advance for one year of a term of several fiscal years has 今年度対象額.
     BaseRequired = "this_year_base.required", Source::Rule(8), { product: ProductV1, year: i32 },
         "{year}年度を対象とする複数年度契約の{product}には、今年度対象額（出来高予定額又は支払限度額）が必要です。",
         "is required for an {product} for fiscal year {year} of a contract of several years";
@@ -252,7 +245,7 @@ rules! {
     OriginalContractAfterContract = "original_contract_date.after_contract_date", Source::Form, { original: NaiveDate, contract: NaiveDate },
         "当初契約日（{original}）が請負契約日（{contract}）より後です。日付をご確認ください。",
         "the original contract of {original} is after the contract of {contract}";
-    /// An advance is asked for on a contract that is signed already.
+    /// An advance is applied for on a signed contract.
     ContractDateInFuture = "contract_date.in_future", Source::Rule(10), { product: ProductV1, contract: NaiveDate, received: NaiveDate },
         "請負契約日（{contract}）が受付日（{received}）より後です。{product}は契約締結後にお申し込みください。契約締結前にお申し込みいただけるのは契約保証だけです。",
         "{contract} is after the day of receipt, {received}: an {product} is applied for when the contract is signed";
@@ -269,20 +262,20 @@ rules! {
     MembersTooMany = "members.too_many", Source::Form, { members: usize, most: usize },
         "JVの構成員は代表者のほかに{most}社までです（現在{members}社）。",
         "has {members} members besides the representative, at most {most} fit";
-    /// At least one product is asked for.
+    /// At least one product is applied for.
     ProductsEmpty = "products.empty", Source::Form, {},
         "商品（保証区分）が選ばれていません。1つ以上お選びください。",
         "at least one product must be asked for";
-    /// One application asks for a product once.
+    /// An application contains each product once.
     ProductsDuplicate = "products.duplicate", Source::Form, { product: ProductV1, times: usize },
         "{product}が{times}回指定されています。1つの申込では同じ商品を1回だけご指定ください。",
         "the {product} is asked for {times} times; once per application";
-    /// No other application asks for the same product for the same works and fiscal year.
-    ProductAlreadyApplied = "product.already_applied", Source::Form, { product: ProductV1, earlier: Both },
+    /// No other application is for the same product, works and fiscal year.
+    ProductAlreadyApplied = "product.already_applied", Source::Form, { product: ProductV1, earlier: Bilingual },
         "この契約の{product}は、{earlier}ですでに受け付けています。同じ契約・年度に同じ商品を重ねてお申し込みいただけません。内容の変更や取消しは取扱箇所へご相談ください。",
         "the {product} for these works and this fiscal year was already asked for ({earlier}); ask the branch about changes";
-    /// The medium of a guarantee is fixed for life.
-    MediumFixed = "medium.fixed", Source::Rule(2), { product: ProductV1, medium: MediumV1, earlier: Both },
+    /// The medium of a guarantee never changes.
+    MediumFixed = "medium.fixed", Source::Rule(2), { product: ProductV1, medium: MediumV1, earlier: Bilingual },
         "この契約の{product}は、{earlier}で{medium}として受け付けています。証書の形式は後から変更できません。",
         "the {product} for these works was already asked for as {medium} ({earlier}); the medium of a guarantee is fixed for life";
     /// An interim advance is for works (工事) only.
@@ -294,11 +287,11 @@ rules! {
         "中間前払金保証のお申し込みには、同じ契約・年度の前払金保証が発行されている必要がありますが、見つかりません（同じ申込の前払金保証は数えません）。発注者・工事名・工事番号・工期の始期・対象年度・請負契約者が前払金保証のお申し込みと同じかご確認ください。",
         "no advance payment guarantee for these works and this fiscal year (one in the same application does not count): obligee, name and number of the works, first day of the term, fiscal year and contractor must be those of its application";
     /// The advance payment guarantee that an interim advance needs is issued, not only applied for.
-    InterimBeforeAdvanceIssued = "interim_advance.advance_payment_not_issued", Source::Rule(9), { earlier: Both },
+    InterimBeforeAdvanceIssued = "interim_advance.advance_payment_not_issued", Source::Rule(9), { earlier: Bilingual },
         "この契約の前払金保証（{earlier}）はまだ発行されていません。発行完了後に、新しい申込番号で中間前払金保証をお申し込みください。",
         "the advance payment guarantee for these works ({earlier}) is not issued yet; apply again, under a new id, when it is";
-    /// An interim advance is measured as its advance was: by the same kind of base, as a low-price tender or not.
-    InterimDiffersFromAdvance = "interim_advance.differs_from_advance", Source::Rule(9), { what: Both, earlier: Both },
+    /// An interim advance agrees with its advance in the kind of base and in being a low-price tender.
+    InterimDiffersFromAdvance = "interim_advance.differs_from_advance", Source::Rule(9), { what: Bilingual, earlier: Bilingual },
         "{what}が、この契約の前払金保証（{earlier}）のお申し込みと異なります。前払金保証と同じ内容でお申し込みください。",
         "{what}: not as for the advance payment ({earlier}), with which an interim advance is measured";
     /// 預託金融機関 is given for an advance.
@@ -310,24 +303,24 @@ rules! {
         "{product}のお申し込みには再預託利用区分が必要です。「利用する」又は「利用しない」をお選びください。",
         "whether the deposit is placed again must be said for an {product}";
 
-    /// The obligee takes electronic guarantees.
+    /// The obligee accepts electronic guarantees.
     ObligeeNotElectronic = "obligee.not_electronic", Source::Rule(1), { obligee: String },
         "{obligee}は電子保証を受け付けていません。証書（紙）でお申し込みください。",
         "the obligee takes no electronic guarantees: apply for paper";
-    /// The obligee takes electronic guarantees of this product.
+    /// The obligee accepts electronic guarantees of this product.
     ObligeeProductNotAccepted = "obligee.product_not_accepted", Source::Rule(1), { obligee: String, product: ProductV1 },
         "{obligee}は{product}の電子保証を受け付けていません。証書（紙）でお申し込みください。",
         "the obligee takes no electronic {product}: apply for paper";
-    /// The obligee takes electronic guarantees for this kind of works.
+    /// The obligee accepts electronic guarantees for this kind of works.
     ObligeeKindNotAccepted = "obligee.kind_not_accepted", Source::Rule(1), { obligee: String, kind: WorksKindV1 },
         "{obligee}は{kind}についての電子保証を受け付けていません。証書（紙）でお申し込みください。",
         "the obligee takes no electronic guarantees for {kind}: apply for paper";
-    /// The date that decides at this obligee is given.
-    ObligeeDateMissing = "obligee.date_missing", Source::Rule(1), { obligee: String, basis: Basis, what: Both },
+    /// The date by which this obligee decides is given.
+    ObligeeDateMissing = "obligee.date_missing", Source::Rule(1), { obligee: String, basis: Basis, what: Bilingual },
         "{obligee}では{what}が{basis}によって決まります。{basis}をご入力ください。",
         "the {basis} decides about {what} at this obligee: it is required";
-    /// The date that counts at this obligee is on or after the day from which it takes electronic guarantees.
-    ObligeeNotYetElectronic = "obligee.not_yet_electronic", Source::Rule(1), { obligee: String, basis: Basis, start: NaiveDate, date: Both, counted: NaiveDate },
+    /// The date by which this obligee decides is on or after its start of electronic guarantees.
+    ObligeeNotYetElectronic = "obligee.not_yet_electronic", Source::Rule(1), { obligee: String, basis: Basis, start: NaiveDate, date: Bilingual, counted: NaiveDate },
         "{obligee}の電子保証は{basis}が{start}以後のものが対象ですが、この申込の{date}は{counted}です。証書（紙）でお申し込みください。",
         "the obligee takes electronic guarantees where the {basis} is {start} or later, and the {date} is {counted}: apply for paper";
 
@@ -335,25 +328,25 @@ rules! {
     MailAddressRequired = "mail_address.required", Source::Rule(7), {},
         "電子保証発行完了のお知らせを希望される場合は、メールアドレスが必要です。",
         "is required when the notification is wanted";
-    /// A mail address is one that mail can be sent to.
+    /// Mail can be sent to a mail address.
     MailAddressMalformed = "mail_address.malformed", Source::Form, {},
         "メールアドレスの形式が正しくありません。「名前@ドメイン」の形で、@の前は半角でご入力ください。",
         "is not a mail address: the part before the @ is ASCII, the domain has a dot";
 
-    /// A cancellation shows the obligee's consent, unless the works contract ended for causes on the obligee's side.
+    /// A cancellation needs evidence of consent, unless the contract ended for causes on the obligee's side.
     CancellationConsentRequired = "cancellation.consent_required", Source::Rule(12), {},
         "解約には発注者の同意を確認できる書面が必要です。発注者の事由により工事請負契約が終了した場合を除き、同意書等を添えてください。",
         "evidence of the obligee's consent is required, unless the works contract ended for causes on its side";
 
-    /// `source` and `id` name one change for ever.
+    /// `source` and `id` identify one change forever.
     ChangeIdReused = "change.id_reused", Source::Contract, { origin: String, id: String },
         "変更等の番号「{id}」は、内容の異なるものですでに受け付けています。新しい変更等であれば、別の番号を付けてください。",
         "id \"{id}\" of source \"{origin}\" was already used for a change with another content; a new change needs a new id";
-    /// 保証契約番号 is of its shape.
+    /// 保証契約番号 has the published format.
     GuaranteeMalformed = "guarantee.malformed", Source::Rule(14), { given: String },
         "保証契約番号「{given}」を読み取れません。31074-00001M のようにご入力ください。",
         "\"{given}\" is not a guarantee number such as 31074-00001M";
-    /// The guarantee exists, was asked for by the same system, and its certificate is in the registry.
+    /// The guarantee exists, the same source applied for it, and its certificate is in the registry.
     GuaranteeUnknown = "guarantee.unknown", Source::Form, { given: String },
         "保証契約番号「{given}」の保証契約が見つかりません。番号と、発行が完了していることをご確認ください。",
         "there is no guarantee {given} that this source asked for and that is issued";
@@ -373,11 +366,11 @@ rules! {
     VersionOutdated = "version.outdated", Source::Contract, { version: i64, latest: i64 },
         "この保証契約には、順番（version）{latest}の変更等がすでに反映されています。それより古い順番（{version}）の変更等は反映できません。最新の内容でお送りください。",
         "version {version} is older than version {latest}, which took effect already: send what holds now, with a new version";
-    /// The certificate that is to be corrected or taken back is there, and is shown.
-    RevisionUnknown = "revision.unknown", Source::Rule(5), { asked: String, shown: Both },
+    /// The certificate to be corrected or reversed is visible.
+    RevisionUnknown = "revision.unknown", Source::Rule(5), { asked: String, shown: Bilingual },
         "この保証契約に、対象の「{asked}」がありません（現在の対象：{shown}）。",
         "the guarantee shows no {asked}; it shows {shown}";
-    /// Only an amendment can be taken back.
+    /// Only an amendment can be reversed.
     RevisionNotAnAmendment = "revision.not_an_amendment", Source::Rule(5), {},
         "新規の証書は変更取消の対象になりません。保証契約を終える場合は解約をお申し込みください。",
         "the first certificate is no amendment: what ends a guarantee is a cancellation";

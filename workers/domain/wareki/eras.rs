@@ -1,4 +1,4 @@
-//! The eras: when each begins and ends, from the Japanese calendar of ICU4X.
+//! The eras, with first and last days from the Japanese calendar of ICU4X.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use icu_calendar::{Date, cal::Japanese, types::EraYear};
 
 use crate::text;
 
-/// How an era is written. `code` is its name in the calendar.
+/// The spellings of an era. `code` is its identifier in the calendar.
 struct Spelling {
     code: &'static str,
     name: &'static str,
@@ -15,48 +15,45 @@ struct Spelling {
     square: char,
 }
 
-/// The eras a date may be written in. The calendar knows them by code only: the spellings are ours.
+/// The eras that dates are written in.
 const SPELLINGS: [Spelling; 3] = [
     Spelling { code: "showa", name: "昭和", letter: 'S', square: '㍼' },
     Spelling { code: "heisei", name: "平成", letter: 'H', square: '㍻' },
     Spelling { code: "reiwa", name: "令和", letter: 'R', square: '㋿' },
 ];
 
-/// An era and its days.
 pub(super) struct Era {
-    /// Its name, such as 令和.
+    /// Such as 令和.
     pub(super) name: &'static str,
-    /// Its first day.
     pub(super) first: NaiveDate,
-    /// Its last day; `None` for the current one.
+    /// `None` for the current era.
     pub(super) last: Option<NaiveDate>,
     letter: char,
     square: char,
 }
 
 impl Era {
-    /// The year of the era a western year is; 1 is 元年. Below 1 before the era.
+    /// Converts a western year; 1 is 元年, and years before the era are below 1.
     pub(super) fn year(&self, western: i32) -> i32 {
         western - self.first.year() + 1
     }
 
-    /// The western year a year of the era is.
+    /// Converts a year of the era to a western year.
     pub(super) fn western(&self, year: i32) -> i32 {
         self.first.year() + year - 1
     }
 
-    /// Whether the day is of this era.
-    pub(super) fn holds(&self, date: NaiveDate) -> bool {
+    pub(super) fn contains(&self, date: NaiveDate) -> bool {
         self.first <= date && self.last.is_none_or(|last| date <= last)
     }
 }
 
-/// The era of a day; `None` before 昭和, and in an era that has no spelling here.
+/// Returns `None` before 昭和, and in an era without a spelling.
 pub(super) fn of(date: NaiveDate) -> Option<&'static Era> {
-    ERAS.iter().rfind(|era| era.holds(date))
+    ERAS.iter().rfind(|era| era.contains(date))
 }
 
-/// Takes the era a text begins with: 令和, ㋿, or R in either case and width.
+/// Splits the era from the text after it: 令和, ㋿, or R in either case and width.
 pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
     ERAS.iter().find_map(|era| {
         let letter = |character: char| {
@@ -66,7 +63,7 @@ pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
     })
 }
 
-/// The eras in order. Found once: to ask the calendar for every day would cost more than all else that is done with a date.
+/// The eras in order. They are computed once, because a calendar look-up per date would dominate its cost.
 static ERAS: LazyLock<Vec<Era>> = LazyLock::new(|| {
     let changes = changes();
     let last =
@@ -86,10 +83,10 @@ static ERAS: LazyLock<Vec<Era>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The first year to search for changes of era, and the year after the last one.
+/// The years to search for changes of era.
 const SEARCHED: std::ops::Range<i32> = 1900..2200;
 
-/// The days on which an era begins, in order, whether it has a spelling here or not.
+/// The first days of all eras, in order, with or without a spelling.
 fn changes() -> Vec<(EraYear, NaiveDate)> {
     let new_year = |year| NaiveDate::from_ymd_opt(year, 1, 1);
     let mut changes = Vec::new();
@@ -116,16 +113,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_era_of_the_calendar_from_showa_on_has_a_spelling() {
+    fn every_era_since_showa_has_a_spelling() {
         let changes = changes();
         let codes: Vec<&str> =
             changes.iter().map(|(year, _)| year.era.as_str()).skip_while(|&code| code != "showa").collect();
-        assert_eq!(codes, SPELLINGS.map(|spelling| spelling.code), "the calendar has learned an era");
+        assert_eq!(codes, SPELLINGS.map(|spelling| spelling.code), "the calendar has a new era");
         assert_eq!(ERAS.len(), SPELLINGS.len());
     }
 
     #[test]
-    fn eras_follow_one_another_and_the_last_has_no_end() {
+    fn eras_are_contiguous_and_the_last_has_no_end() {
         let eras: Vec<String> =
             ERAS.iter().map(|era| format!("{} {} {:?}", era.name, era.first, era.last)).collect();
         assert_eq!(
@@ -135,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn years_are_those_of_the_calendar() {
+    fn years_agree_with_the_calendar() {
         for era in ERAS.iter() {
             let end = era.last.unwrap_or_else(|| NaiveDate::from_ymd_opt(2099, 12, 31).unwrap());
             for date in [era.first, end] {

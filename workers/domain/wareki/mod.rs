@@ -1,22 +1,23 @@
-//! Dates as certificates show them and people type them: 和暦, Asia/Tokyo.
+//! Japanese calendar dates (和暦), and the time zone Asia/Tokyo.
 //!
-//! When an era begins is knowledge of the library `icu_calendar`, which learns of a new era when Unicode does; how an era is
-//! written (令和, R, ㋿) is ours, because the library knows eras by code only. [`format()`] writes one form, [`parse`] reads
-//! many; what [`format()`] writes, [`parse`] reads. 大正 and before are of no use to a guarantee: such a day is written in the
-//! western calendar and read from it.
+//! The library `icu_calendar` defines when an era begins, and gains a new era with the next Unicode release.
+//! The spellings of an era (令和, R, ㋿) are defined here, because the library has only codes. [`format()`]
+//! writes one form; [`parse()`] reads that one and many others. Days before 昭和 do not occur in guarantees,
+//! and use the western calendar.
 //!
-//! A table of eras of our own was here before, and was rejected for the day on which an era ends: then the program
-//! would go on writing it until someone remembers the table.
+//! Rejected: a table of eras. When an era ends, the program would use the old one until the table is updated.
 
 mod eras;
-mod reading;
+mod parse;
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, TimeZone};
 
-pub use reading::{DateError, parse};
+pub use parse::{DateError, parse};
 
-/// Writes a date as `令和8年7月1日`; the first year is `令和元年`. Dates before 昭和, and those a thousand years into an era, are
-/// written in the western calendar, the year with four digits: neither is read in any other form.
+/// Formats a date as `令和8年7月1日`; the first year is `令和元年`.
+///
+/// Dates before 昭和, and from the year 1000 of an era on, are written in the western calendar with a
+/// four-digit year. [`parse()`] reads them in no other form.
 pub fn format(date: NaiveDate) -> String {
     let (month, day) = (date.month(), date.day());
     match eras::of(date).map(|era| (era.name, era.year(date.year()))) {
@@ -32,17 +33,17 @@ pub const TOKYO: FixedOffset = match FixedOffset::east_opt(9 * 3600) {
     None => panic!("nine hours are within a day"),
 };
 
-/// The moment `utc` on the clocks of Tokyo.
+/// Converts a UTC time to Tokyo time.
 pub fn in_tokyo(utc: NaiveDateTime) -> DateTime<FixedOffset> {
     TOKYO.from_utc_datetime(&utc)
 }
 
-/// The fiscal year a day belongs to: April to March, named after the year it begins in (2026 = 令和8年度).
+/// Returns the fiscal year of a day: April to March, named after its first calendar year (2026 is 令和8年度).
 pub fn fiscal_year(date: NaiveDate) -> i32 {
     if date.month() >= 4 { date.year() } else { date.year() - 1 }
 }
 
-/// The last day of a fiscal year: 31 March of the year after. `None` beyond the calendar.
+/// Returns 31 March of the next year. Returns `None` outside the range of [`NaiveDate`].
 pub fn fiscal_year_end(year: i32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year.checked_add(1)?, 3, 31)
 }
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn eras_begin_on_their_first_day() {
+    fn formats_dates_by_era() {
         for (date, text) in [
             (day(2026, 7, 1), "令和8年7月1日"),
             (day(2019, 5, 1), "令和元年5月1日"),
@@ -74,13 +75,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fiscal_year_begins_in_april() {
+    fn starts_a_fiscal_year_in_april() {
         assert_eq!(fiscal_year(day(2026, 3, 31)), 2025);
         assert_eq!(fiscal_year(day(2026, 4, 1)), 2026);
     }
 
     #[test]
-    fn a_fiscal_year_ends_with_march() {
+    fn ends_a_fiscal_year_in_march() {
         for date in [day(2026, 4, 1), day(2027, 3, 31), day(2024, 2, 29)] {
             let end = fiscal_year_end(fiscal_year(date)).unwrap();
             assert!(date <= end && end < date + chrono::Months::new(12), "{date}");
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn tokyo_is_nine_hours_ahead() {
+    fn tokyo_is_nine_hours_ahead_of_utc() {
         let midnight = day(2026, 3, 31).and_hms_opt(15, 0, 0).unwrap();
         for (utc, date, year) in [
             (midnight, day(2026, 4, 1), "令和8年4月1日"),

@@ -22,7 +22,7 @@ use serde::{Serialize, Serializer};
 
 use super::judge::{About, Alone, Finding, Key};
 use crate::{
-    domain::{application::Judged, engagement::Engaged, violation::Violation},
+    domain::{application::Judged, commitment::OpenCommitment, violation::Violation},
     stages::validate::decide,
 };
 
@@ -65,7 +65,7 @@ pub(super) struct Decided {
 struct Seen {
     sha256: String,
     place: Place,
-    /// The number of engagements for its works before it.
+    /// The number of commitments for its works before it.
     engaged: usize,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct History {
     today: NaiveDate,
     database: Option<Connection>,
     /// By works, oldest first.
-    engaged: HashMap<String, Vec<Engaged>>,
+    engaged: HashMap<String, Vec<OpenCommitment>>,
     seen: HashMap<String, Seen>,
 }
 
@@ -91,7 +91,7 @@ impl History {
         Self { today, database, engaged: HashMap::new(), seen: HashMap::new() }
     }
 
-    /// Reads stored applications, by our ids, and the engagements for their works.
+    /// Reads stored applications, by our ids, and the commitments for their works.
     pub(super) fn look_up(&mut self, alone: &[Alone]) -> Result<HashMap<String, Row>, DbError> {
         let Some(connection) = &mut self.database else { return Ok(HashMap::new()) };
         let ids: Vec<&str> = alone.iter().filter_map(|alone| Some(alone.key.as_ref()?.id.as_str())).collect();
@@ -147,7 +147,7 @@ impl History {
         }
     }
 
-    /// Stores an application; returns the first one with the same id, and the number of engagements before
+    /// Stores an application; returns the first one with the same id, and the number of commitments before
     /// it.
     fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> (Option<(String, Place)>, usize) {
         if let Some(seen) = self.seen.get(&key.id) {
@@ -158,7 +158,7 @@ impl History {
         (None, engaged)
     }
 
-    /// A copy is judged against the first `copy` engagements for its works, and engages nothing.
+    /// A copy is judged against the first `copy` commitments for its works, and engages nothing.
     fn judge(
         &mut self,
         judged: Judged,
@@ -170,8 +170,13 @@ impl History {
         let others = engaged.as_ref().map(|engaged| &engaged[..copy.unwrap_or(engaged.len())]);
         let decided = decide::against(judged, others);
         if let (Some(engaged), None) = (&mut engaged, copy) {
-            let new =
-                |engagement| Engaged { engagement, source: source.clone(), on, number: None, issued: false };
+            let new = |commitment| OpenCommitment {
+                commitment,
+                source: source.clone(),
+                on,
+                number: None,
+                issued: false,
+            };
             engaged.extend(decided.engages.into_iter().map(new));
         }
         (decided.verdict.err().unwrap_or_default(), decided.calculations)

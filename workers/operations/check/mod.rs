@@ -7,7 +7,7 @@
 //! reported as rejected, because the owner of the file can correct it.
 //!
 //! A file is checked in portions, so that memory holds the file, and of earlier portions only ids and
-//! engagements.
+//! commitments.
 //!
 //! Rejected: running the pipeline on a database in memory and rolling it back. It needs keys, a document
 //! store and a mail folder, and would judge on one core; and a check must not be one mistake away from an

@@ -26,7 +26,7 @@ use serde::Serialize;
 use super::super::{Error, input::Record, stored_violations};
 use crate::{
     app::App,
-    domain::{changes as domain_changes, violation::Violation, wording},
+    domain::{guarantee_history, labels, violation::Violation},
     mail,
     stages::{amend, validate},
 };
@@ -293,9 +293,9 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
                 (ChangeEffectV1::NoReissue, _) => "no re-issue needed".to_owned(),
                 (ChangeEffectV1::Cancellation, _) => "解約".to_owned(),
                 (ChangeEffectV1::Reversal, revision) => {
-                    format!("{}の取消", wording::revision(revision.unwrap_or_default()))
+                    format!("{}の取消", labels::revision(revision.unwrap_or_default()))
                 }
-                (ChangeEffectV1::Reissue, revision) => wording::revision(revision.unwrap_or_default()),
+                (ChangeEffectV1::Reissue, revision) => labels::revision(revision.unwrap_or_default()),
             })
         };
         let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
@@ -309,7 +309,7 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
             state: row.state.as_text(),
             what: made
                 .as_ref()
-                .map(|made| domain_changes::name(&made.revision))
+                .map(|made| guarantee_history::revision_label(&made.revision))
                 .or_else(foreseen)
                 .unwrap_or_default(),
             certificate: certificate.or(cancellation),

@@ -2,20 +2,20 @@
 
 use super::figures::Given;
 use crate::{
-    domain::limits::{Limits, figures::Figure},
+    domain::limits::{Limits, fields::LimitField},
     reference::toml_file::FileDiagnostics,
 };
 
 /// Pairs in which the first may not exceed the second. An advance may reach the total: then no interim one is possible.
-const AT_MOST: [(Figure, Figure); 8] = [
-    (Figure::AdvanceLowPrice, Figure::AdvanceConstruction),
-    (Figure::AdvanceRoundingUnit, Figure::AdvanceMaximum),
-    (Figure::InterimRatio, Figure::InterimTotal),
-    (Figure::InterimLowPriceRatio, Figure::InterimRatio),
-    (Figure::InterimLowPriceRatio, Figure::InterimLowPriceTotal),
-    (Figure::InterimLowPriceTotal, Figure::InterimTotal),
-    (Figure::InterimRoundingUnit, Figure::InterimMaximum),
-    (Figure::PerformanceMinimum, Figure::PerformanceLowPriceMinimum),
+const AT_MOST: [(LimitField, LimitField); 8] = [
+    (LimitField::AdvanceLowPrice, LimitField::AdvanceConstruction),
+    (LimitField::AdvanceRoundingUnit, LimitField::AdvanceMaximum),
+    (LimitField::InterimRatio, LimitField::InterimTotal),
+    (LimitField::InterimLowPriceRatio, LimitField::InterimRatio),
+    (LimitField::InterimLowPriceRatio, LimitField::InterimLowPriceTotal),
+    (LimitField::InterimLowPriceTotal, LimitField::InterimTotal),
+    (LimitField::InterimRoundingUnit, LimitField::InterimMaximum),
+    (LimitField::PerformanceMinimum, LimitField::PerformanceLowPriceMinimum),
 ];
 
 /// Reports impossible pairs of values at a file that sets one of them; `elsewhere` follows a value of another file.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::{Spanned, Value, value::Datetime};
 
 use crate::{
-    domain::limits::figures::{Amount, Figure},
+    domain::limits::fields::{LimitField, LimitValue},
     reference::toml_file::FileDiagnostics,
 };
 
@@ -34,27 +34,27 @@ pub(super) struct LimitsTable<D> {
 
 #[derive(Debug, Clone)]
 pub(super) struct Placed {
-    pub(super) amount: Amount,
+    pub(super) amount: LimitValue,
     /// Byte range in the file.
     pub(super) at: Range<usize>,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Given(pub(super) BTreeMap<Figure, Placed>);
+pub(super) struct Given(pub(super) BTreeMap<LimitField, Placed>);
 
 impl Given {
-    pub(super) fn ratio(&self, figure: Figure) -> Option<Ratio> {
+    pub(super) fn ratio(&self, figure: LimitField) -> Option<Ratio> {
         match self.0.get(&figure)?.amount {
-            Amount::Ratio(ratio) => Some(ratio),
-            Amount::Yen(_) => None,
+            LimitValue::Ratio(ratio) => Some(ratio),
+            LimitValue::Yen(_) => None,
         }
     }
 
     /// An amount in yen that is given.
-    pub(super) fn yen(&self, figure: Figure) -> Option<Yen> {
+    pub(super) fn yen(&self, figure: LimitField) -> Option<Yen> {
         match self.0.get(&figure)?.amount {
-            Amount::Yen(yen) => Some(yen),
-            Amount::Ratio(_) => None,
+            LimitValue::Yen(yen) => Some(yen),
+            LimitValue::Ratio(_) => None,
         }
     }
 }
@@ -72,7 +72,7 @@ impl<D> LimitsTable<D> {
         let mut given = Given::default();
         for (name, table) in self.tables() {
             if let Some(table) = table {
-                read(page, name, table.get_ref(), |key| Figure::named(name, key), &mut given);
+                read(page, name, table.get_ref(), |key| LimitField::find(name, key), &mut given);
             }
         }
         given
@@ -82,7 +82,7 @@ impl<D> LimitsTable<D> {
 /// Reads the figures of `[limits.disaster_area]`.
 pub(super) fn disaster_area(page: &mut FileDiagnostics<'_>, table: &Table) -> Given {
     let mut given = Given::default();
-    let known = |key: &str| Figure::named("advance_payment", key).filter(|figure| figure.is_of_kind());
+    let known = |key: &str| LimitField::find("advance_payment", key).filter(|figure| figure.is_by_kind());
     read(page, "disaster_area", table, known, &mut given);
     given
 }
@@ -91,13 +91,14 @@ fn read(
     page: &mut FileDiagnostics<'_>,
     name: &str,
     table: &Table,
-    known: impl Fn(&str) -> Option<Figure>,
+    known: impl Fn(&str) -> Option<LimitField>,
     given: &mut Given,
 ) {
     for (key, value) in table {
         match known(key.get_ref()) {
             None => {
-                let keys = Figure::ALL.into_iter().filter(|figure| known(figure.name().1) == Some(*figure));
+                let keys =
+                    LimitField::ALL.into_iter().filter(|figure| known(figure.name().1) == Some(*figure));
                 let keys = keys.map(|figure| figure.name().1).collect::<Vec<_>>().join(", ");
                 page.problem(key.span(), format!("{name}.{} is unknown: {keys} are known", key.get_ref()));
             }
@@ -115,14 +116,14 @@ fn read(
 }
 
 /// The value of a figure, or what it would have to be.
-fn amount(figure: Figure, value: &Value) -> Result<Amount, &'static str> {
+fn amount(figure: LimitField, value: &Value) -> Result<LimitValue, &'static str> {
     if figure.is_ratio() {
         let ratio: Ratio = value
             .as_str()
             .and_then(|text| text.parse().ok())
             .ok_or("a ratio is written \"40%\", \"12.5%\" or \"1/3\"")?;
         return if ratio.terms().0 > 0 && ratio <= Ratio::WHOLE {
-            Ok(Amount::Ratio(ratio))
+            Ok(LimitValue::Ratio(ratio))
         } else {
             Err("a ratio is more than 0% and at most 100%")
         };
@@ -130,13 +131,13 @@ fn amount(figure: Figure, value: &Value) -> Result<Amount, &'static str> {
     let yen = value.as_integer().ok_or("whole yen are written 10_000")?;
     if figure.is_rounding_unit() {
         return if ROUNDING_UNITS.contains(&yen) {
-            Ok(Amount::Yen(Yen(yen)))
+            Ok(LimitValue::Yen(Yen(yen)))
         } else {
             Err("a rounding unit is 1, 10, 100 and so on up to 10_000_000")
         };
     }
     if yen > 0 {
-        Ok(Amount::Yen(Yen(yen)))
+        Ok(LimitValue::Yen(Yen(yen)))
     } else {
         Err("it is more than 0; leave it out where there is no such bound")
     }

@@ -29,17 +29,17 @@ use toml::{Spanned, value::Datetime};
 
 use self::{figures::LimitsTable, national::National};
 use crate::{
-    domain::wording,
+    domain::labels,
     reference::toml_file::{self, FileDiagnostics},
 };
 pub use crate::{
     domain::{
         limits::{
             Limits, Timeline,
-            figures::{Amount, Figure, Origin, Origins},
+            fields::{LimitField, LimitValue, Origin, Origins},
         },
+        mail_subject::MailSubject,
         obligee::{Acceptance, Basis, Obligee, OlderContracts, Registry, Start, SubmissionRule},
-        subject::Subject,
     },
     reference::toml_file::{Problem, Problems, RegistryError},
 };
@@ -98,9 +98,8 @@ pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
         .filter_map(|source| toml_file::judge(source, &mut problems, |page| obligee(page, national.as_ref())))
         .collect();
     match national {
-        Some(national) => {
-            problems.none_or(Registry::under(national.map(|national| national.limits.clone()), obligees))
-        }
+        Some(national) => problems
+            .none_or(Registry::with_national(national.map(|national| national.limits.clone()), obligees)),
         None => Err(RegistryError::Invalid { problems }),
     }
 }
@@ -184,7 +183,7 @@ fn acceptances(page: &mut FileDiagnostics<'_>, tables: &[Electronic]) -> Vec<Acc
             .flat_map(|product| table.kinds.get_ref().iter().map(|kind| (*product, *kind)))
             .collect();
         if let Some(((product, kind), line)) = pairs.iter().find_map(|pair| Some((pair, lines.get(pair)?))) {
-            let (product, kind) = (wording::product(*product), wording::kind(*kind));
+            let (product, kind) = (labels::product(*product), labels::kind(*kind));
             page.problem(
                 table.products.span(),
                 format!("{product} for {kind} is in the [[electronic]] of line {line} already: one decides"),
@@ -238,7 +237,7 @@ fn submission(page: &mut FileDiagnostics<'_>, spanned: &Spanned<Submission>) -> 
     let mail_address = table.mail_address.as_ref().map(|address| page.mail_address("mail_address", address));
     let system = page.optional("system", table.system.as_ref());
     let subject = table.subject.as_ref().and_then(|template| {
-        Subject::parse(template.get_ref())
+        MailSubject::parse(template.get_ref())
             .map_err(|error| page.problem(template.span(), error.to_string()))
             .ok()
     });

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::limits::{
-        AdvanceLimits, InterimLimits, KindRatios, Limits, PerformanceLimits, Timeline, figures::Figure,
+        AdvanceLimits, InterimLimits, KindRatios, Limits, PerformanceLimits, Timeline, fields::LimitField,
     },
     reference::toml_file::{self, FileDiagnostics, RegistryError, Source},
 };
@@ -87,7 +87,7 @@ pub(super) fn read(page: &mut FileDiagnostics<'_>) -> Option<Timeline<National>>
 fn whole(page: &mut FileDiagnostics<'_>, table: &Spanned<LimitsTable<Spanned<Table>>>) -> Option<National> {
     let tables = table.get_ref();
     let given = tables.given(page);
-    for figure in Figure::ALL.into_iter().filter(|figure| !figure.may_be_absent()) {
+    for figure in LimitField::ALL.into_iter().filter(|figure| !figure.is_optional()) {
         let (name, key) = figure.name();
         let found =
             tables.tables().into_iter().find(|(known, _)| *known == name).and_then(|(_, table)| table);
@@ -98,7 +98,7 @@ fn whole(page: &mut FileDiagnostics<'_>, table: &Spanned<LimitsTable<Spanned<Tab
         .as_ref()
         .map(|table| figures::disaster_area(page, table.get_ref()))
         .unwrap_or_default();
-    for figure in Figure::ALL.into_iter().filter(|figure| figure.is_of_kind()) {
+    for figure in LimitField::ALL.into_iter().filter(|figure| figure.is_by_kind()) {
         missing(page, tables.disaster_area.as_ref(), table.span(), "disaster_area", figure.name().1);
     }
     let limits = limits(&given)?;
@@ -128,31 +128,31 @@ fn limits(given: &Given) -> Option<Limits> {
     Some(Limits {
         advance: AdvanceLimits {
             ratios: kinds(given)?,
-            low_price: given.ratio(Figure::AdvanceLowPrice)?,
-            rounding_unit: given.yen(Figure::AdvanceRoundingUnit)?,
-            minimum_contract_price: given.yen(Figure::AdvanceMinimumContractPrice),
-            maximum: given.yen(Figure::AdvanceMaximum),
+            low_price: given.ratio(LimitField::AdvanceLowPrice)?,
+            rounding_unit: given.yen(LimitField::AdvanceRoundingUnit)?,
+            minimum_contract_price: given.yen(LimitField::AdvanceMinimumContractPrice),
+            maximum: given.yen(LimitField::AdvanceMaximum),
         },
         interim: InterimLimits {
-            ratio: given.ratio(Figure::InterimRatio)?,
-            low_price_ratio: given.ratio(Figure::InterimLowPriceRatio)?,
-            total: given.ratio(Figure::InterimTotal)?,
-            low_price_total: given.ratio(Figure::InterimLowPriceTotal)?,
-            rounding_unit: given.yen(Figure::InterimRoundingUnit)?,
-            maximum: given.yen(Figure::InterimMaximum),
+            ratio: given.ratio(LimitField::InterimRatio)?,
+            low_price_ratio: given.ratio(LimitField::InterimLowPriceRatio)?,
+            total: given.ratio(LimitField::InterimTotal)?,
+            low_price_total: given.ratio(LimitField::InterimLowPriceTotal)?,
+            rounding_unit: given.yen(LimitField::InterimRoundingUnit)?,
+            maximum: given.yen(LimitField::InterimMaximum),
         },
         performance: PerformanceLimits {
-            minimum: given.ratio(Figure::PerformanceMinimum)?,
-            low_price_minimum: given.ratio(Figure::PerformanceLowPriceMinimum)?,
+            minimum: given.ratio(LimitField::PerformanceMinimum)?,
+            low_price_minimum: given.ratio(LimitField::PerformanceLowPriceMinimum)?,
         },
     })
 }
 
 fn kinds(given: &Given) -> Option<KindRatios> {
     Some(KindRatios {
-        construction: given.ratio(Figure::AdvanceConstruction)?,
-        design: given.ratio(Figure::AdvanceDesign)?,
-        surveying: given.ratio(Figure::AdvanceSurveying)?,
-        machinery: given.ratio(Figure::AdvanceMachinery)?,
+        construction: given.ratio(LimitField::AdvanceConstruction)?,
+        design: given.ratio(LimitField::AdvanceDesign)?,
+        surveying: given.ratio(LimitField::AdvanceSurveying)?,
+        machinery: given.ratio(LimitField::AdvanceMachinery)?,
     })
 }

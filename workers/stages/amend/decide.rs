@@ -1,8 +1,8 @@
 //! Decides changes of guarantees on receipt, and stores the decisions, in one transaction.
 //!
-//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. The decision is a *forecast*: the change takes
+//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is a *forecast*: the change takes
 //! effect later, when the [reissue stage](crate::stages::reissue) processes its guarantee. Two effects are immediate: its version is
-//! taken, and its engagement for the works is stored, so that two simultaneous changes or applications for the same works cannot
+//! taken, and its commitment for the works is stored, so that two simultaneous changes or applications for the same works cannot
 //! both pass.
 //!
 //! Locks, always in this order: the works before and after the changes, in one pass; then the guarantees.
@@ -19,7 +19,7 @@ use hosho_schema::{
         change::{self, Change as Row, State},
         guarantee::{self, Guarantee},
         revision::{self, Revision},
-        works::{self, Engaged, Engagement},
+        works::{self, Commitment, OpenCommitment},
     },
     snapshots::{self, Application, Change},
 };
@@ -27,11 +27,9 @@ use hosho_schema::{
 use crate::{
     domain::{
         amendment,
-        application::{
-            Facts,
-            change::{self as rules, Judged, Subject, Wire},
-        },
-        changes::{Life, Outcome, version},
+        application::RuleContext,
+        change_request::{self, ChangeRequest, ChangeTarget, JudgedChange},
+        guarantee_history::{AppliedChange, GuaranteeHistory, check_version},
         number::GuaranteeNumber,
         violation::{Breach, Violation},
     },
@@ -52,13 +50,13 @@ pub struct Candidate {
     pub traceparent: String,
     /// Time of receipt (UTC).
     pub at: NaiveDateTime,
-    pub content: Result<Box<Wire>, Vec<Violation>>,
+    pub content: Result<Box<ChangeRequest>, Vec<Violation>>,
 }
 
 impl Candidate {
     /// 保証契約番号, where it can be read.
     pub fn number(&self) -> Option<String> {
-        rules::number(self.content.as_ref().ok()?).ok()
+        self.content.as_ref().ok()?.number().ok()
     }
 }
 
@@ -104,40 +102,40 @@ pub fn known(
 pub struct Case {
     candidate: Candidate,
     known: Option<Known>,
-    judged: Option<Judged>,
+    judged: Option<JudgedChange>,
     /// Identifier of the works after the change, if they are readable.
     works: Option<String>,
 }
 
 impl Known {
-    fn subject(&self) -> Option<Subject<'_>> {
-        let line = rules::line(&self.application, self.guarantee.line)?;
-        Some(Subject { branch: &self.application.branch, obligee: &self.application.obligee, line })
+    fn subject(&self) -> Option<ChangeTarget<'_>> {
+        let line = change_request::product_line(&self.application, self.guarantee.line)?;
+        Some(ChangeTarget { branch: &self.application.branch, obligee: &self.application.obligee, line })
     }
 }
 
 /// Judges a change alone.
-pub fn judge(candidate: Candidate, known: Option<Known>, facts: &Facts<'_>) -> Result<Case, Fault> {
+pub fn judge(candidate: Candidate, known: Option<Known>, facts: &RuleContext<'_>) -> Result<Case, Fault> {
     let judged = match (&candidate.content, known.as_ref().and_then(Known::subject)) {
-        (Ok(wire), Some(subject)) => Some(rules::judge(wire, &subject, facts)),
+        (Ok(wire), Some(subject)) => Some(change_request::judge(wire, &subject, facts)),
         _ => None,
     };
-    if let Some(what) = judged.as_ref().and_then(Judged::gone) {
+    if let Some(what) = judged.as_ref().and_then(JudgedChange::missing_configuration) {
         return Err(Fault::new(Reason::DataMissing, format!("the {what} of a guarantee is not configured")));
     }
-    let works = judged.as_ref().and_then(Judged::works_key).map(|key| ids::works(&key));
+    let works = judged.as_ref().and_then(JudgedChange::works_key).map(|key| ids::works(&key));
     Ok(Case { candidate, known, judged, works })
 }
 
 /// The rows read under the locks, updated with each decided change of the batch.
 struct Ledger<'a> {
     data: &'a ReferenceData,
-    facts: &'a Facts<'a>,
+    facts: &'a RuleContext<'a>,
     today: NaiveDate,
     revisions: HashMap<String, Vec<Revision>>,
     changes: HashMap<String, Vec<Row>>,
-    engaged: HashMap<String, Vec<Engaged>>,
-    own: HashMap<(String, i64), Engagement>,
+    engaged: HashMap<String, Vec<OpenCommitment>>,
+    own: HashMap<(String, i64), Commitment>,
 }
 
 /// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock. Returns the ids
@@ -146,7 +144,7 @@ pub fn store(
     db: &mut Connection,
     cases: &[&Case],
     data: &ReferenceData,
-    facts: &Facts<'_>,
+    facts: &RuleContext<'_>,
 ) -> Result<(HashSet<String>, HashMap<String, Fault>), Fault> {
     let lines: Vec<(&str, i64)> = cases
         .iter()
@@ -155,7 +153,7 @@ pub fn store(
         .collect();
     let before = works::of_lines(db, &lines)?;
     let mut works_ids: Vec<&str> = cases.iter().filter_map(|case| case.works.as_deref()).collect();
-    works_ids.extend(before.iter().flatten().map(|engagement| engagement.works_id.as_str()));
+    works_ids.extend(before.iter().flatten().map(|commitment| commitment.works_id.as_str()));
     works::lock(db, &works_ids)?;
     let guarantees: Vec<&str> = cases
         .iter()
@@ -164,7 +162,7 @@ pub fn store(
         .collect();
     guarantee::lock(db, &guarantees)?;
     let own = works::of_lines(db, &lines)?;
-    if own.iter().flatten().any(|engagement| !works_ids.contains(&engagement.works_id.as_str())) {
+    if own.iter().flatten().any(|commitment| !works_ids.contains(&commitment.works_id.as_str())) {
         return Err(Fault::new(
             Reason::DatabaseContention,
             "the works of a guarantee were changed while they were being locked",
@@ -180,7 +178,7 @@ pub fn store(
     let own = own
         .into_iter()
         .flatten()
-        .map(|engagement| ((engagement.application_id.clone(), engagement.line), engagement))
+        .map(|commitment| ((commitment.application_id.clone(), commitment.line), commitment))
         .collect();
     let mut ledger = Ledger { data, facts, today: facts.received_on, revisions, changes, engaged, own };
 
@@ -193,8 +191,8 @@ pub fn store(
         match ledger.decide(case) {
             Ok(decided) => {
                 fresh.insert(case.candidate.id.clone());
-                if let Some(engagement) = decided.engages {
-                    moved.insert((engagement.application_id.clone(), engagement.line), engagement);
+                if let Some(commitment) = decided.engages {
+                    moved.insert((commitment.application_id.clone(), commitment.line), commitment);
                 }
                 ends.extend(decided.ends);
                 rows.push(decided.row);
@@ -205,7 +203,7 @@ pub fn store(
         }
     }
     change::insert_missing(db, &rows)?;
-    works::re_engage(db, &moved.into_values().collect::<Vec<_>>())?;
+    works::recommit(db, &moved.into_values().collect::<Vec<_>>())?;
     if let Some(at) = cases.first().map(|case| case.candidate.at) {
         let ends: Vec<(&str, i64)> =
             ends.iter().map(|(application, line): &(String, i64)| (application.as_str(), *line)).collect();
@@ -217,7 +215,7 @@ pub fn store(
 /// A decision.
 struct Decided {
     row: Row,
-    engages: Option<Engagement>,
+    engages: Option<Commitment>,
     ends: Option<(String, i64)>,
 }
 
@@ -240,7 +238,7 @@ impl Ledger<'_> {
             Ok(wire) => wire,
             Err(violations) => return Ok(rejected(candidate, None, violations.clone(), "[]".to_owned())),
         };
-        if let Err(violation) = rules::number(wire) {
+        if let Err(violation) = wire.number() {
             return Ok(rejected(candidate, None, vec![violation], "[]".to_owned()));
         }
         let number = candidate.number();
@@ -268,39 +266,39 @@ impl Ledger<'_> {
                 .filter_map(|row| row.version)
                 .collect()
         };
-        if let Some(violation) = version(wire.version(), &versions(true), &versions(false)) {
-            judged.report(violation);
+        if let Some(violation) = check_version(wire.version(), &versions(true), &versions(false)) {
+            judged.add_violation(violation);
         }
-        let mut life =
-            Life::read(&revisions).map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
+        let mut life = GuaranteeHistory::read(&revisions)
+            .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         if let (Some((_, held)), Some(after)) = (life.current(), wire.after())
-            && let Some(breach) = amendment::medium(held, after.product.medium)
+            && let Some(breach) = amendment::check_medium(held, after.product.medium)
         {
-            judged.report(Violation::new("$.after.product.medium", &breach));
+            judged.add_violation(Violation::new("$.after.product.medium", &breach));
         }
         // Pending changes before this one; an impossible one is reported when it is due.
         let waiting = |row: &&Row| row.state == State::Pending;
         for row in accepted.iter().filter(waiting).filter(|row| row.version < Some(wire.version())) {
             self.apply_pending(&mut life, known, row)?;
         }
-        let foreseen = match judged.kept().cloned() {
+        let foreseen = match judged.accepted().cloned() {
             None => {
                 // Reports also whether it could take effect.
                 if let Some(violation) = impossible(&life, wire) {
-                    judged.report(violation);
+                    judged.add_violation(violation);
                 }
                 None
             }
             Some(change) => match self.apply(&mut life, known, &change) {
                 Ok(outcome) => Some((change, outcome.foreseen())),
                 Err(ApplyError::Violation(violation)) => {
-                    judged.report(violation);
+                    judged.add_violation(violation);
                     None
                 }
                 Err(ApplyError::Fault(fault)) => return Err(fault),
             },
         };
-        let (violations, calculations) = judged.told();
+        let (violations, calculations) = judged.findings();
         let calculations = snapshots::canonical(&calculations);
         let Some((change, foreseen)) = foreseen else {
             return Ok(rejected(candidate, Some(known), violations, calculations));
@@ -324,15 +322,15 @@ impl Ledger<'_> {
         Ok(Decided { row, engages, ends })
     }
 
-    /// Judges the change against engagements of others for the same works.
-    fn against_others(&self, case: &Case, known: &Known, judged: &mut Judged) {
+    /// Judges the change against commitments of others for the same works.
+    fn against_others(&self, case: &Case, known: &Known, judged: &mut JudgedChange) {
         let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject())
         else {
             return;
         };
-        let own = |engaged: &&Engaged| {
-            engaged.engagement.application_id == known.guarantee.application_id
-                && engaged.engagement.line == known.guarantee.line
+        let own = |engaged: &&OpenCommitment| {
+            engaged.commitment.application_id == known.guarantee.application_id
+                && engaged.commitment.line == known.guarantee.line
         };
         let others: Vec<_> = self
             .engaged
@@ -342,32 +340,37 @@ impl Ledger<'_> {
             .filter(|engaged| !own(engaged))
             .map(decide::known)
             .collect();
-        let engages = judged.engages();
+        let engages = judged.commitment();
         if let Some(content) = judged.content() {
-            content.against(&others);
+            content.check_against(&others);
         }
         let interim = others.iter().find(|other| {
-            other.engagement.product == ProductV1::InterimAdvancePayment
+            other.commitment.product == ProductV1::InterimAdvancePayment
                 && engages.as_ref().is_some_and(|own| {
-                    own.product == ProductV1::AdvancePayment && own.year == other.engagement.year
+                    own.product == ProductV1::AdvancePayment && own.year == other.commitment.year
                 })
         });
         let total = interim.and_then(|interim| {
-            rules::total_with_interim(wire, &subject, interim.engagement.amount, self.facts)
+            change_request::check_total_with_interim(wire, &subject, interim.commitment.amount, self.facts)
         });
-        if let (Some((calculation, breach)), Some(content)) = (total, judged.content()) {
-            content.add(calculation, breach);
+        if let (Some(finding), Some(content)) = (total, judged.content()) {
+            content.add(finding);
         }
     }
 
-    fn apply(&self, life: &mut Life, known: &Known, change: &Change) -> Result<Outcome, ApplyError> {
+    fn apply(
+        &self,
+        life: &mut GuaranteeHistory,
+        known: &Known,
+        change: &Change,
+    ) -> Result<AppliedChange, ApplyError> {
         life.apply(change, self.today, |after, revision| {
             draw_up(self.data, &known.guarantee, after, revision, self.today).map_err(ApplyError::Fault)
         })
     }
 
     /// Applies a pending change, if it is possible.
-    fn apply_pending(&self, life: &mut Life, known: &Known, row: &Row) -> Result<(), Fault> {
+    fn apply_pending(&self, life: &mut GuaranteeHistory, known: &Known, row: &Row) -> Result<(), Fault> {
         let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
             .map_err(|error| Fault::unreadable("change", &error))?;
         match self.apply(life, known, &change) {
@@ -376,15 +379,19 @@ impl Ledger<'_> {
         }
     }
 
-    /// The engagement of the guarantee after all pending changes, if that differs from the present one; or its end.
-    fn engage(&mut self, known: &Known, life: &Life) -> (Option<Engagement>, Option<(String, i64)>) {
+    /// The commitment of the guarantee after all pending changes, if that differs from the present one; or its end.
+    fn engage(
+        &mut self,
+        known: &Known,
+        life: &GuaranteeHistory,
+    ) -> (Option<Commitment>, Option<(String, i64)>) {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
         let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
-        let forget = |engaged: &mut HashMap<String, Vec<Engaged>>| {
+        let forget = |engaged: &mut HashMap<String, Vec<OpenCommitment>>| {
             let mut gone = None;
             for others in engaged.values_mut() {
-                let own = |engaged: &Engaged| {
-                    (engaged.engagement.application_id.as_str(), engaged.engagement.line)
+                let own = |engaged: &OpenCommitment| {
+                    (engaged.commitment.application_id.as_str(), engaged.commitment.line)
                         == (key.0.as_str(), key.1)
                 };
                 if let Some(at) = others.iter().position(own) {
@@ -399,22 +406,25 @@ impl Ledger<'_> {
             return (None, Some(key));
         }
         let Some((_, held)) = life.current() else { return (None, None) };
-        let (name, engagement) = crate::domain::engagement::of_certificate(held);
+        let (name, commitment) = crate::domain::commitment::of_certificate(held);
         let works_id = ids::works(&name);
-        let then = Engagement {
+        let then = Commitment {
             works_id: works_id.clone(),
-            works_number: engagement.works_number,
-            fiscal_year: i64::from(engagement.year),
-            amount: engagement.amount.0,
-            base: engagement.base,
-            low_price: engagement.low_price,
+            works_number: commitment.works_number,
+            fiscal_year: i64::from(commitment.year),
+            amount: commitment.amount.0,
+            base: commitment.base,
+            low_price: commitment.low_price,
             ..now.clone()
         };
         if then == now {
             return (None, None);
         }
         if let Some(engaged) = forget(&mut self.engaged) {
-            self.engaged.entry(works_id).or_default().push(Engaged { engagement: then.clone(), ..engaged });
+            self.engaged
+                .entry(works_id)
+                .or_default()
+                .push(OpenCommitment { commitment: then.clone(), ..engaged });
         }
         self.own.insert(key, then.clone());
         (Some(then), None)
@@ -435,14 +445,14 @@ pub fn draw_up(
 }
 
 /// Why a change is impossible that has other violations too.
-fn impossible(life: &Life, wire: &Wire) -> Option<Violation> {
+fn impossible(life: &GuaranteeHistory, wire: &ChangeRequest) -> Option<Violation> {
     let (_, held) = life.current()?;
     let on = life.ended_on();
     on.map(|on| Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on }))
         .or_else(|| match wire {
-            Wire::Correction(message) => life.target(message.revision).err(),
-            Wire::AmendmentReversal(message) => life.target(message.revision).err(),
-            Wire::Amendment(_) | Wire::Cancellation(_) => None,
+            ChangeRequest::Correction(message) => life.find_visible(message.revision).err(),
+            ChangeRequest::AmendmentReversal(message) => life.find_visible(message.revision).err(),
+            ChangeRequest::Amendment(_) | ChangeRequest::Cancellation(_) => None,
         })
 }
 

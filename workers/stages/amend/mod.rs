@@ -32,11 +32,7 @@ use crate::{
     app::App,
     broker::Outgoing,
     clock::Clock,
-    domain::{
-        application::{self as rules, change::Wire},
-        violation::Violation,
-        wareki,
-    },
+    domain::{application as rules, change_request::ChangeRequest, violation::Violation, wareki},
     fault::{Fault, Reason},
     hex::hex,
     mail,
@@ -64,7 +60,7 @@ pub struct Received {
     upstream_id: String,
     kind: ChangeKindV1,
     sha256: String,
-    content: Result<Box<Wire>, Vec<Violation>>,
+    content: Result<Box<ChangeRequest>, Vec<Violation>>,
 }
 
 pub enum Facts {
@@ -89,8 +85,8 @@ impl Amend {
     }
 
     /// Calls `work` with the reference data that the rules need.
-    fn with_facts<T>(&self, work: impl FnOnce(&rules::Facts<'_>) -> T) -> T {
-        let facts = rules::Facts {
+    fn with_facts<T>(&self, work: impl FnOnce(&rules::RuleContext<'_>) -> T) -> T {
+        let facts = rules::RuleContext {
             obligees: &self.data.obligees,
             branches: &self.data.branches,
             received_on: wareki::in_tokyo(self.clock.now()).date_naive(),
@@ -185,10 +181,12 @@ struct Identity {
 fn receive(payload: &[u8]) -> Result<Received, Fault> {
     let kind = kind(payload)?;
     let content = match kind {
-        ChangeKindV1::Amendment => read::<AmendmentV1>(payload, Wire::Amendment),
-        ChangeKindV1::Correction => read::<CorrectionV1>(payload, Wire::Correction),
-        ChangeKindV1::AmendmentReversal => read::<AmendmentReversalV1>(payload, Wire::AmendmentReversal),
-        ChangeKindV1::Cancellation => read::<CancellationV1>(payload, Wire::Cancellation),
+        ChangeKindV1::Amendment => read::<AmendmentV1>(payload, ChangeRequest::Amendment),
+        ChangeKindV1::Correction => read::<CorrectionV1>(payload, ChangeRequest::Correction),
+        ChangeKindV1::AmendmentReversal => {
+            read::<AmendmentReversalV1>(payload, ChangeRequest::AmendmentReversal)
+        }
+        ChangeKindV1::Cancellation => read::<CancellationV1>(payload, ChangeRequest::Cancellation),
     }?;
     let identity: Identity = serde_json::from_slice(payload)
         .map_err(|error| undecodable(&DecodeError::not_json(&error), "a change"))?;
@@ -226,9 +224,9 @@ fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
     })
 }
 
-type Content = Result<Box<Wire>, Vec<Violation>>;
+type Content = Result<Box<ChangeRequest>, Vec<Violation>>;
 
-fn read<M: Described>(payload: &[u8], wire: fn(M) -> Wire) -> Result<Content, Fault> {
+fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content, Fault> {
     match messages::decode::<M>(payload) {
         Ok(message) => Ok(Ok(Box::new(wire(message)))),
         Err(error @ DecodeError::NotJson { .. }) => Err(undecodable(&error, M::TYPE)),

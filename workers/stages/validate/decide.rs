@@ -1,6 +1,6 @@
 //! Decides applications against others for the same works, and stores the decisions, in one transaction.
 //!
-//! The rules are [`crate::domain::engagement`]; the tables, the lock and why it cannot deadlock are
+//! The rules are [`crate::domain::commitment`]; the tables, the lock and why it cannot deadlock are
 //! [`hosho_schema::models::works`]. A decision is written before the works are unlocked, so that two simultaneous applications for the
 //! same works, on one worker or on two, cannot both pass.
 
@@ -13,7 +13,7 @@ use hosho_schema::{
     messages::{ApplicationV1, CalculationV1, ViolationV1},
     models::{
         application::{self, Decision, NewApplication},
-        works::{self, Engaged, Engagement},
+        works::{self, Commitment, OpenCommitment},
     },
     money::Yen,
     snapshots,
@@ -22,7 +22,7 @@ use hosho_schema::{
 use crate::{
     domain::{
         application::{self as rules, Judged},
-        engagement, wareki,
+        commitment, wareki,
     },
     mail,
     pdf::Fonts,
@@ -36,7 +36,7 @@ pub fn judge(
     fonts: &Fonts,
     received_on: NaiveDate,
 ) -> Judged {
-    let facts = rules::Facts {
+    let facts = rules::RuleContext {
         obligees: &data.obligees,
         branches: &data.branches,
         received_on,
@@ -51,16 +51,16 @@ pub struct Decided {
     pub verdict: Result<snapshots::Application, Vec<ViolationV1>>,
     pub calculations: Vec<CalculationV1>,
     /// Empty for a rejected application.
-    pub engages: Vec<engagement::Engagement>,
+    pub engages: Vec<commitment::Commitment>,
 }
 
 /// Decides against what earlier applications engaged for the same works; `None` when its works are unreadable.
-pub fn against(mut judged: Judged, others: Option<&[engagement::Engaged]>) -> Decided {
+pub fn against(mut judged: Judged, others: Option<&[commitment::OpenCommitment]>) -> Decided {
     let mut engages = Vec::new();
     if let Some(others) = others {
-        judged.against(others);
-        if judged.is_kept() {
-            engages = judged.engages();
+        judged.check_against(others);
+        if judged.is_accepted() {
+            engages = judged.commitments();
         }
     }
     let (verdict, calculations) = judged.verdict();
@@ -128,20 +128,20 @@ pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<S
     Ok(decided)
 }
 
-/// Decides one candidate, and returns its engagements. `others` are those of earlier applications for the same works; its own are
+/// Decides one candidate, and returns its commitments. `others` are those of earlier applications for the same works; its own are
 /// added.
 fn decide(
     candidate: &Candidate,
-    others: Option<(&String, &mut Vec<Engaged>)>,
-) -> (NewApplication, Vec<Engagement>) {
+    others: Option<(&String, &mut Vec<OpenCommitment>)>,
+) -> (NewApplication, Vec<Commitment>) {
     let engaged = others.as_ref().map(|(_, others)| others.iter().map(known).collect::<Vec<_>>());
     let Decided { verdict, calculations, engages: lines } =
         against(candidate.judged.clone(), engaged.as_deref());
     let mut engages = Vec::new();
     if let Some((works_id, others)) = others {
         engages.extend(lines.into_iter().map(|line| row_of(candidate, works_id, line)));
-        let new = |engagement: &Engagement| Engaged {
-            engagement: engagement.clone(),
+        let new = |commitment: &Commitment| OpenCommitment {
+            commitment: commitment.clone(),
             source: candidate.source.clone(),
             number: None,
             arrived_at: None,
@@ -171,11 +171,11 @@ fn decide(
     (row, engages)
 }
 
-/// An engagement as it is stored.
-fn row_of(candidate: &Candidate, works_id: &str, engagement: engagement::Engagement) -> Engagement {
-    let engagement::Engagement { line, product, year, works_number, medium, amount, base, low_price } =
-        engagement;
-    Engagement {
+/// A commitment as it is stored.
+fn row_of(candidate: &Candidate, works_id: &str, commitment: commitment::Commitment) -> Commitment {
+    let commitment::Commitment { line, product, year, works_number, medium, amount, base, low_price } =
+        commitment;
+    Commitment {
         works_id: works_id.to_owned(),
         works_number,
         fiscal_year: i64::from(year),
@@ -190,10 +190,12 @@ fn row_of(candidate: &Candidate, works_id: &str, engagement: engagement::Engagem
     }
 }
 
-/// A stored engagement as the rules see it.
-pub fn known(Engaged { engagement: row, source, number, arrived_at }: &Engaged) -> engagement::Engaged {
-    engagement::Engaged {
-        engagement: engagement::Engagement {
+/// A stored commitment as the rules see it.
+pub fn known(
+    OpenCommitment { commitment: row, source, number, arrived_at }: &OpenCommitment,
+) -> commitment::OpenCommitment {
+    commitment::OpenCommitment {
+        commitment: commitment::Commitment {
             line: usize::try_from(row.line).unwrap_or(usize::MAX),
             product: row.product,
             year: i32::try_from(row.fiscal_year).unwrap_or(i32::MAX),

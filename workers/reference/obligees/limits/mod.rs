@@ -15,7 +15,7 @@ use super::{
     periods::{self, Period},
 };
 use crate::{
-    domain::limits::{Limits, Timeline, figures::Origins},
+    domain::limits::{Limits, Timeline, fields::Origins},
     reference::toml_file::FileDiagnostics,
 };
 
@@ -69,7 +69,7 @@ fn laid(
             limits.advance.ratios = national.disaster_area;
         }
         for (figure, placed) in &own.given.0 {
-            figure.put(&mut limits, placed.amount);
+            figure.set(&mut limits, placed.amount);
         }
         contradictions::report(
             page,

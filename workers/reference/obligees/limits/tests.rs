@@ -4,7 +4,7 @@ use hosho_schema::money::{Ratio, Yen};
 
 use crate::reference::obligees::limits::*;
 use crate::{
-    domain::limits::figures::{Amount, Figure},
+    domain::limits::fields::{LimitField, LimitValue},
     reference::obligees::{self, Basis, OlderContracts, Origin, Registry, RegistryError},
 };
 
@@ -82,7 +82,7 @@ fn day(text: &str) -> NaiveDate {
 }
 
 /// Days on which a figure begins to have a value, with the value and who says it.
-fn history(registry: &Registry, figure: Figure) -> Vec<(String, String, Origin)> {
+fn history(registry: &Registry, figure: LimitField) -> Vec<(String, String, Origin)> {
     let (limits, origins) = (&registry.get("x").unwrap().limits, registry.origins("x").unwrap());
     let days: BTreeSet<_> =
         limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
@@ -119,25 +119,25 @@ fn the_national_limits_built_in_are_those_of_the_rules() {
 
 #[test]
 fn every_figure_of_a_file_arrives() {
-    for figure in Figure::ALL {
+    for figure in LimitField::ALL {
         let (table, key) = figure.name();
         // Impossible beside the other national figures are only the low-price ones, and these values are not.
         let (written, amount) = match figure {
-            Figure::AdvanceLowPrice | Figure::InterimLowPriceRatio => {
-                ("\"7.5%\"", Amount::Ratio(Ratio::new(3, 40).unwrap()))
+            LimitField::AdvanceLowPrice | LimitField::InterimLowPriceRatio => {
+                ("\"7.5%\"", LimitValue::Ratio(Ratio::new(3, 40).unwrap()))
             }
-            Figure::PerformanceMinimum | Figure::InterimRatio => {
-                ("\"1/8\"", Amount::Ratio(Ratio::new(1, 8).unwrap()))
+            LimitField::PerformanceMinimum | LimitField::InterimRatio => {
+                ("\"1/8\"", LimitValue::Ratio(Ratio::new(1, 8).unwrap()))
             }
-            Figure::InterimLowPriceTotal => ("\"60%\"", Amount::Ratio(Ratio::percent(60))),
-            _ if figure.is_ratio() => ("\"100%\"", Amount::Ratio(Ratio::WHOLE)),
-            _ if figure.is_rounding_unit() => ("1_000", Amount::Yen(Yen(1_000))),
-            _ => ("5_000_000", Amount::Yen(Yen(5_000_000))),
+            LimitField::InterimLowPriceTotal => ("\"60%\"", LimitValue::Ratio(Ratio::percent(60))),
+            _ if figure.is_ratio() => ("\"100%\"", LimitValue::Ratio(Ratio::WHOLE)),
+            _ if figure.is_rounding_unit() => ("1_000", LimitValue::Yen(Yen(1_000))),
+            _ => ("5_000_000", LimitValue::Yen(Yen(5_000_000))),
         };
         let registry =
             load(None, &format!("{OBLIGEE}[[limits]]\n[limits.{table}]\n{key} = {written}\n")).unwrap();
         let limits = registry.get("x").unwrap().limits.only().unwrap().clone();
-        for other in Figure::ALL {
+        for other in LimitField::ALL {
             let expected = if other == figure { Some(amount) } else { other.of(&usual()) };
             assert_eq!(other.of(&limits), expected, "{other} after {figure}");
             let origin = registry.origins("x").unwrap().only().unwrap().of(other);
@@ -173,7 +173,7 @@ fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
         ("2099-01-01", None),
     ] {
         assert_eq!(limits.on(day(on)).advance.maximum, maximum.map(Yen), "{on}");
-        let origin = registry.origins("x").unwrap().on(day(on)).of(Figure::AdvanceMaximum);
+        let origin = registry.origins("x").unwrap().on(day(on)).of(LimitField::AdvanceMaximum);
         assert_eq!(origin == Origin::Own, maximum.is_some(), "{on}");
     }
     // Open on both sides, and in another order than in time.
@@ -182,7 +182,7 @@ fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
     );
     let registry = load(None, &open).unwrap();
     assert_eq!(
-        history(&registry, Figure::PerformanceMinimum),
+        history(&registry, LimitField::PerformanceMinimum),
         expected(&[("", "20%", Origin::Own), ("2027-04-01", "10%", Origin::National)])
     );
 }
@@ -195,7 +195,7 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
     );
     let registry = load(Some(&two_periods()), &text).unwrap();
     assert_eq!(
-        history(&registry, Figure::AdvanceConstruction),
+        history(&registry, LimitField::AdvanceConstruction),
         expected(&[
             ("", "40%", Origin::National),
             ("2027-04-01", "50%", Origin::National),
@@ -204,7 +204,7 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
         ])
     );
     assert_eq!(
-        history(&registry, Figure::AdvanceDesign),
+        history(&registry, LimitField::AdvanceDesign),
         expected(&[
             ("", "30%", Origin::National),
             ("2026-10-01", "25%", Origin::Own),
@@ -217,7 +217,7 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
 
     let disaster = load(Some(&two_periods()), &format!("{OBLIGEE}[[limits]]\nfrom = 2026-10-01\nuntil = 2027-06-30\ndisaster_area = true\n[limits.advance_payment]\ndesign = \"33%\"\n[[limits]]\nfrom = 2027-07-01\ndisaster_area = false\n")).unwrap();
     assert_eq!(
-        history(&disaster, Figure::AdvanceConstruction),
+        history(&disaster, LimitField::AdvanceConstruction),
         expected(&[
             ("", "40%", Origin::National),
             ("2026-10-01", "45%", Origin::DisasterArea),
@@ -226,7 +226,7 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
         ])
     );
     assert_eq!(
-        history(&disaster, Figure::AdvanceDesign),
+        history(&disaster, LimitField::AdvanceDesign),
         expected(&[
             ("", "30%", Origin::National),
             ("2026-10-01", "33%", Origin::Own),
@@ -241,7 +241,7 @@ fn what_changes_nothing_needs_no_date() {
     let pinned = "[[limits]]\n[limits.advance_payment]\nconstruction = \"40%\"\nlow_price = \"20%\"\n";
     let registry = load(Some(&two_periods()), &format!("{OBLIGEE}{pinned}")).unwrap();
     assert_eq!(registry.get("x").unwrap().limits.only(), Some(&usual()));
-    assert_eq!(registry.origins("x").unwrap().only().unwrap().of(Figure::AdvanceLowPrice), Origin::Own);
+    assert_eq!(registry.origins("x").unwrap().only().unwrap().of(LimitField::AdvanceLowPrice), Origin::Own);
     assert_eq!(registry.get("x").unwrap().limits_basis, Basis::OriginalContract);
     let basis = load(None, &OBLIGEE.replace("title", "limits_basis = \"announced\"\ntitle")).unwrap();
     assert_eq!(basis.get("x").unwrap().limits_basis, Basis::Announced);

@@ -1,5 +1,7 @@
-//! Every figure of [`Limits`] by the name that files give it, so that reading, laying over, comparing and showing them are loops over
-//! one list. Rules name the fields themselves; this is for whoever treats all figures alike.
+//! The fields of [`Limits`] by the names that configuration files give them.
+//!
+//! Reading, overriding, comparing and printing limits are loops over [`LimitField::ALL`]. Rules use the
+//! struct's fields.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -8,9 +10,8 @@ use serde::Serialize;
 
 use super::Limits;
 
-/// A figure of [`Limits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Figure {
+pub enum LimitField {
     AdvanceConstruction,
     AdvanceDesign,
     AdvanceSurveying,
@@ -29,17 +30,14 @@ pub enum Figure {
     PerformanceLowPriceMinimum,
 }
 
-/// The value of a [`Figure`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Amount {
-    /// A part of something.
+pub enum LimitValue {
     Ratio(Ratio),
-    /// Whole yen.
     Yen(Yen),
 }
 
-/// Writes it as people read it: `45%`, `10,000円`.
-impl fmt::Display for Amount {
+/// Writes `45%` or `10,000円`.
+impl fmt::Display for LimitValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ratio(ratio) => ratio.fmt(f),
@@ -48,15 +46,14 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Where a figure stands in [`Limits`].
 enum Slot<'a> {
     Ratio(&'a mut Ratio),
     Yen(&'a mut Yen),
     MaybeYen(&'a mut Option<Yen>),
 }
 
-impl Figure {
-    /// Every figure, in the order of the files.
+impl LimitField {
+    /// In the order of the files.
     pub const ALL: [Self; 16] = [
         Self::AdvanceConstruction,
         Self::AdvanceDesign,
@@ -76,7 +73,7 @@ impl Figure {
         Self::PerformanceLowPriceMinimum,
     ];
 
-    /// Its table and its key there.
+    /// The TOML table and the key in it.
     pub const fn name(self) -> (&'static str, &'static str) {
         const ADVANCE: &str = "advance_payment";
         const INTERIM: &str = "interim_advance_payment";
@@ -101,7 +98,6 @@ impl Figure {
         }
     }
 
-    /// What it is called.
     pub const fn ja(self) -> &'static str {
         match self {
             Self::AdvanceConstruction => "前払金の上限（工事）",
@@ -123,50 +119,48 @@ impl Figure {
         }
     }
 
-    /// The figure of a table and key.
-    pub fn named(table: &str, key: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|figure| figure.name() == (table, key))
+    pub fn find(table: &str, key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| field.name() == (table, key))
     }
 
-    /// Whether it is a ratio; yen otherwise.
+    /// Whether the value is a ratio, not an amount in yen.
     pub const fn is_ratio(self) -> bool {
-        !self.may_be_absent() && !self.is_rounding_unit()
+        !self.is_optional() && !self.is_rounding_unit()
     }
 
-    /// Whether it is what amounts are rounded down to.
     pub const fn is_rounding_unit(self) -> bool {
         matches!(self, Self::AdvanceRoundingUnit | Self::InterimRoundingUnit)
     }
 
-    /// Whether limits may be without it: a bound in yen.
-    pub const fn may_be_absent(self) -> bool {
+    /// Whether limits can lack it.
+    pub const fn is_optional(self) -> bool {
         matches!(self, Self::AdvanceMinimumContractPrice | Self::AdvanceMaximum | Self::InterimMaximum)
     }
 
-    /// Whether it is the ratio of 前払金 for one kind of works: what a disaster area raises.
-    pub const fn is_of_kind(self) -> bool {
+    /// Whether it is a ratio for one kind of works; only these are raised in a disaster area.
+    pub const fn is_by_kind(self) -> bool {
         matches!(
             self,
             Self::AdvanceConstruction | Self::AdvanceDesign | Self::AdvanceSurveying | Self::AdvanceMachinery
         )
     }
 
-    /// Its value; `None` where there is no such bound.
-    pub fn of(self, limits: &Limits) -> Option<Amount> {
+    pub fn of(self, limits: &Limits) -> Option<LimitValue> {
         match self.slot(&mut limits.clone()) {
-            Slot::Ratio(ratio) => Some(Amount::Ratio(*ratio)),
-            Slot::Yen(yen) => Some(Amount::Yen(*yen)),
-            Slot::MaybeYen(yen) => yen.map(Amount::Yen),
+            Slot::Ratio(ratio) => Some(LimitValue::Ratio(*ratio)),
+            Slot::Yen(yen) => Some(LimitValue::Yen(*yen)),
+            Slot::MaybeYen(yen) => yen.map(LimitValue::Yen),
         }
     }
 
-    /// Gives it a value. A ratio where yen belong, or the reverse, changes nothing.
-    pub fn put(self, limits: &mut Limits, amount: Amount) {
-        match (self.slot(limits), amount) {
-            (Slot::Ratio(slot), Amount::Ratio(ratio)) => *slot = ratio,
-            (Slot::Yen(slot), Amount::Yen(yen)) => *slot = yen,
-            (Slot::MaybeYen(slot), Amount::Yen(yen)) => *slot = Some(yen),
-            (Slot::Ratio(_), Amount::Yen(_)) | (Slot::Yen(_) | Slot::MaybeYen(_), Amount::Ratio(_)) => {}
+    /// Sets the value. A value of the wrong kind is ignored.
+    pub fn set(self, limits: &mut Limits, value: LimitValue) {
+        match (self.slot(limits), value) {
+            (Slot::Ratio(slot), LimitValue::Ratio(ratio)) => *slot = ratio,
+            (Slot::Yen(slot), LimitValue::Yen(yen)) => *slot = yen,
+            (Slot::MaybeYen(slot), LimitValue::Yen(yen)) => *slot = Some(yen),
+            (Slot::Ratio(_), LimitValue::Yen(_))
+            | (Slot::Yen(_) | Slot::MaybeYen(_), LimitValue::Ratio(_)) => {}
         }
     }
 
@@ -194,40 +188,37 @@ impl Figure {
 }
 
 /// Writes `advance_payment.construction`.
-impl fmt::Display for Figure {
+impl fmt::Display for LimitField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (table, key) = self.name();
         f.pad(&format!("{table}.{key}"))
     }
 }
 
-/// Who says a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
-    /// The national limits.
     National,
-    /// The national limits of disaster areas.
+    /// The national limits for disaster areas.
     DisasterArea,
-    /// The obligee itself.
+    /// The obligee's own file.
     Own,
 }
 
-/// Who says each figure of an obligee's limits.
+/// The origin of each field of an obligee's limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// What the obligee says itself.
-    pub own: BTreeSet<Figure>,
-    /// Whether the rest is that of a disaster area.
+    /// The fields that the obligee's own file sets.
+    pub own: BTreeSet<LimitField>,
+    /// Whether the other fields are those of a disaster area.
     pub disaster_area: bool,
 }
 
 impl Origins {
-    /// Who says a figure.
-    pub fn of(&self, figure: Figure) -> Origin {
-        if self.own.contains(&figure) {
+    pub fn of(&self, field: LimitField) -> Origin {
+        if self.own.contains(&field) {
             Origin::Own
-        } else if self.disaster_area && figure.is_of_kind() {
+        } else if self.disaster_area && field.is_by_kind() {
             Origin::DisasterArea
         } else {
             Origin::National
@@ -237,37 +228,37 @@ impl Origins {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::usual, *};
+    use super::{super::default_limits, *};
 
     #[test]
-    fn every_figure_has_a_place_and_a_name_of_its_own() {
-        let names: BTreeSet<_> = Figure::ALL.map(Figure::name).into_iter().collect();
-        let labels: BTreeSet<_> = Figure::ALL.map(Figure::ja).into_iter().collect();
-        assert_eq!((names.len(), labels.len()), (Figure::ALL.len(), Figure::ALL.len()));
-        let before = usual();
-        for figure in Figure::ALL {
-            let (table, key) = figure.name();
-            assert_eq!(Figure::named(table, key), Some(figure));
-            let (fitting, other) = (Amount::Ratio(Ratio::percent(77)), Amount::Yen(Yen(77)));
-            let (fitting, other) = if figure.is_ratio() { (fitting, other) } else { (other, fitting) };
+    fn gets_and_sets_every_field_by_its_name() {
+        let names: BTreeSet<_> = LimitField::ALL.map(LimitField::name).into_iter().collect();
+        let labels: BTreeSet<_> = LimitField::ALL.map(LimitField::ja).into_iter().collect();
+        assert_eq!((names.len(), labels.len()), (LimitField::ALL.len(), LimitField::ALL.len()));
+        let before = default_limits();
+        for field in LimitField::ALL {
+            let (table, key) = field.name();
+            assert_eq!(LimitField::find(table, key), Some(field));
+            let (right, wrong) = (LimitValue::Ratio(Ratio::percent(77)), LimitValue::Yen(Yen(77)));
+            let (right, wrong) = if field.is_ratio() { (right, wrong) } else { (wrong, right) };
             let mut limits = before.clone();
-            figure.put(&mut limits, other);
-            assert_eq!(limits, before, "{figure}");
-            figure.put(&mut limits, fitting);
-            for seen in Figure::ALL {
-                let expected = if seen == figure { Some(fitting) } else { seen.of(&before) };
-                assert_eq!(seen.of(&limits), expected, "{seen} after {figure}");
+            field.set(&mut limits, wrong);
+            assert_eq!(limits, before, "{field}");
+            field.set(&mut limits, right);
+            for other in LimitField::ALL {
+                let expected = if other == field { Some(right) } else { other.of(&before) };
+                assert_eq!(other.of(&limits), expected, "{other} after {field}");
             }
-            assert_eq!(figure.of(&before).is_none(), figure.may_be_absent(), "{figure}");
+            assert_eq!(field.of(&before).is_none(), field.is_optional(), "{field}");
         }
     }
 
     #[test]
-    fn a_disaster_area_raises_the_ratios_by_kind_alone() {
-        let origins = Origins { own: BTreeSet::from([Figure::AdvanceDesign]), disaster_area: true };
-        assert_eq!(origins.of(Figure::AdvanceDesign), Origin::Own);
-        assert_eq!(origins.of(Figure::AdvanceConstruction), Origin::DisasterArea);
-        assert_eq!(origins.of(Figure::AdvanceLowPrice), Origin::National);
-        assert_eq!(Origins::default().of(Figure::AdvanceConstruction), Origin::National);
+    fn disaster_area_raises_only_ratios_by_kind() {
+        let origins = Origins { own: BTreeSet::from([LimitField::AdvanceDesign]), disaster_area: true };
+        assert_eq!(origins.of(LimitField::AdvanceDesign), Origin::Own);
+        assert_eq!(origins.of(LimitField::AdvanceConstruction), Origin::DisasterArea);
+        assert_eq!(origins.of(LimitField::AdvanceLowPrice), Origin::National);
+        assert_eq!(Origins::default().of(LimitField::AdvanceConstruction), Origin::National);
     }
 }

@@ -1,9 +1,9 @@
-//! How the business says it: the names of products, media and revisions, the same in documents, mails and tables.
+//! The names of products, media, kinds of works and revisions, the same in documents, mails and tables.
 
 use chrono::NaiveDate;
-use hosho_schema::messages::{BaseV1, MediumV1, ProductV1, WorksKindV1};
+use hosho_schema::messages::{BaseV1, CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};
 
-use super::{amendment::CancellationCause, wareki};
+use crate::wareki;
 
 /// 商品（保証区分）.
 pub const fn product(product: ProductV1) -> &'static str {
@@ -30,7 +30,6 @@ pub const fn medium_of_form(medium: MediumV1) -> &'static str {
     }
 }
 
-/// Kind of works.
 pub const fn kind(kind: WorksKindV1) -> &'static str {
     match kind {
         WorksKindV1::Construction => "工事",
@@ -40,7 +39,6 @@ pub const fn kind(kind: WorksKindV1) -> &'static str {
     }
 }
 
-/// What an amount is measured by.
 pub const fn base(base: BaseV1) -> &'static str {
     match base {
         BaseV1::ContractPrice => "請負金額",
@@ -48,7 +46,6 @@ pub const fn base(base: BaseV1) -> &'static str {
     }
 }
 
-/// [`product`] in English, for operators.
 pub const fn product_en(product: ProductV1) -> &'static str {
     match product {
         ProductV1::AdvancePayment => "advance payment guarantee",
@@ -57,7 +54,6 @@ pub const fn product_en(product: ProductV1) -> &'static str {
     }
 }
 
-/// [`medium`] in English, for operators.
 pub const fn medium_en(medium: MediumV1) -> &'static str {
     match medium {
         MediumV1::Electronic => "electronic",
@@ -65,7 +61,6 @@ pub const fn medium_en(medium: MediumV1) -> &'static str {
     }
 }
 
-/// [`kind`] in English, for operators.
 pub const fn kind_en(kind: WorksKindV1) -> &'static str {
     match kind {
         WorksKindV1::Construction => "construction",
@@ -75,7 +70,6 @@ pub const fn kind_en(kind: WorksKindV1) -> &'static str {
     }
 }
 
-/// [`base`] in English, for operators.
 pub const fn base_en(base: BaseV1) -> &'static str {
     match base {
         BaseV1::ContractPrice => "contract price",
@@ -83,15 +77,17 @@ pub const fn base_en(base: BaseV1) -> &'static str {
     }
 }
 
-/// Why a guarantee is cancelled (解約の事由).
-pub const fn cancellation_cause(cause: CancellationCause) -> &'static str {
+/// 解約の事由.
+pub const fn cancellation_cause(cause: CancellationCauseV1) -> &'static str {
     match cause {
-        CancellationCause::Consent => "発注者の承諾による解約",
-        CancellationCause::ObligeeCause => "発注者の責めに帰すべき事由による請負契約の終了",
+        CancellationCauseV1::Consent => "発注者の承諾による解約",
+        CancellationCauseV1::ObligeeCause => "発注者の責めに帰すべき事由による請負契約の終了",
     }
 }
 
-/// A fiscal year: `令和8年度`. One in which an era begins is named after the new era as a whole: 2019 is 令和元年度.
+/// Formats a fiscal year as `令和8年度`.
+///
+/// A year in which an era begins is named after the new era as a whole: 2019 is 令和元年度.
 pub fn fiscal_year(year: i32) -> String {
     let written = NaiveDate::from_ymd_opt(year, 12, 31).map(wareki::format);
     written
@@ -100,12 +96,12 @@ pub fn fiscal_year(year: i32) -> String {
         .map_or_else(|| format!("{year}年度"), |(year, _)| format!("{year}年度"))
 }
 
-/// `変更－n`, as it stands under the title of an amended certificate; nothing for 新規.
+/// Returns `変更－n`, the line under the title of an amended certificate; `None` for 新規.
 pub fn amendment(revision: i64) -> Option<String> {
     (revision >= 1).then(|| format!("変更－{revision}"))
 }
 
-/// 対象 of a history: `新規` or `変更－n`.
+/// Returns `新規` or `変更－n`, the 対象 of a history.
 pub fn revision(revision: i64) -> String {
     amendment(revision).unwrap_or_else(|| "新規".to_owned())
 }
@@ -115,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fiscal_years_are_named_after_the_era_of_their_december() {
+    fn names_fiscal_years_after_the_era_in_december() {
         let named = [2026, 2019, 2018, 1989, 1988].map(fiscal_year);
         assert_eq!(named, ["令和8年度", "令和元年度", "平成30年度", "平成元年度", "昭和63年度"]);
         assert_eq!(
@@ -125,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn revisions_are_numbered_from_the_first_amendment() {
+    fn numbers_revisions_from_the_first_amendment() {
         assert_eq!(revision(0), "新規");
         assert_eq!(revision(2), "変更－2");
         assert_eq!(amendment(0), None);

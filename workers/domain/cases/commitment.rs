@@ -1,10 +1,11 @@
-//! What applications for the same works may ask for together (rule 9, and no product twice).
+//! Applications for the same works (rule 9, and each product only once).
 
 use hosho_schema::messages::{BaseV1, MediumV1, ProductV1};
 use serde_json::json;
 
 use super::{
-    advanced, after, base, cases, changed, engaged, interim, judged, otherwise, performance, set, today, with,
+    OpenCommitment, advance, advanced, after, base, cases, changed, committed, interim, judged, otherwise,
+    performance, set, today, with, with_amount,
 };
 
 cases! {
@@ -13,59 +14,59 @@ cases! {
         broken "none": set("/products", json!([]));
     }
     products_duplicate = "products.duplicate" {
-        kept "two different ones": set("/products", json!([super::advance(), performance()]));
-        broken "the same twice": set("/products", json!([super::advance(), super::advance()]));
+        kept "two different ones": set("/products", json!([advance(), performance()]));
+        broken "the same twice": set("/products", json!([advance(), advance()]));
         broken "the same three times": set("/products", json!([performance(), performance(), performance()]));
     }
     product_already_applied = "product.already_applied" {
-        kept "another product": after(&[engaged(ProductV1::Performance, MediumV1::Electronic, 1, None)], &[]);
-        broken "applied for": after(&[engaged(ProductV1::AdvancePayment, MediumV1::Electronic, 1, None)], &[]);
+        kept "another product": after(&[committed(ProductV1::Performance, MediumV1::Electronic, 1, None)], &[]);
+        broken "applied for": after(&[committed(ProductV1::AdvancePayment, MediumV1::Electronic, 1, None)], &[]);
         broken "issued": after(&[advanced(1)], &[]);
-        kept "another number": after(&[otherwise(advanced(1), |engagement| engagement.works_number = Some("第2号".to_owned()))], &[]);
-        broken "no number there": after(&[otherwise(advanced(1), |engagement| engagement.works_number = None)], &[]);
+        kept "another number": after(&[otherwise(advanced(1), |commitment| commitment.works_number = Some("第2号".to_owned()))], &[]);
+        broken "no number there": after(&[otherwise(advanced(1), |commitment| commitment.works_number = None)], &[]);
         broken "no number here": after(&[advanced(1)], &[("/works/number", serde_json::Value::Null)]);
-        kept "another year": after(&[otherwise(advanced(1), |engagement| engagement.year = 2025)], &[]);
+        kept "another year": after(&[otherwise(advanced(1), |commitment| commitment.year = 2025)], &[]);
         broken "a performance guarantee for a later year of the contract": after(
-            &[engaged(ProductV1::Performance, MediumV1::Electronic, 1, None)],
+            &[committed(ProductV1::Performance, MediumV1::Electronic, 1, None)],
             &[("/products/0", performance()), ("/works/term/to", json!("2028-03-31")), ("/works/fiscal_year", json!(2027))],
         );
     }
     interim_advance_works_only = "interim_advance.works_only" {
-        kept "works": after(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
+        kept "works": after(&[committed(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
         broken "a design": after(
-            &[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))],
+            &[committed(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))],
             &[("/products/0", interim()), ("/products/0/medium", json!("paper")), ("/works/kind", json!("design"))],
         );
     }
     interim_advance_differs_from_advance = "interim_advance.differs_from_advance" {
         kept "the same": after(&[advanced(1)], &[("/products/0", interim())]);
         broken "a base of this year there alone":
-            after(&[otherwise(advanced(1), |engagement| engagement.base = BaseV1::ThisYearBase)], &[("/products/0", interim())]);
+            after(&[otherwise(advanced(1), |commitment| commitment.base = BaseV1::ThisYearBase)], &[("/products/0", interim())]);
         broken "a base of this year here alone":
-            after(&[advanced(1)], &[("/products/0", { let mut line = interim(); line["this_year_base"] = json!(10_000_000); line })]);
+            after(&[advanced(1)], &[("/products/0", with(interim(), &[("/this_year_base", json!(10_000_000))]))]);
         broken "a low-price tender there alone":
-            after(&[otherwise(advanced(1), |engagement| engagement.low_price = true)], &[("/products/0", interim())]);
+            after(&[otherwise(advanced(1), |commitment| commitment.low_price = true)], &[("/products/0", interim())]);
         broken "a low-price tender here alone": after(&[advanced(1)], &[
-            ("/products/0", { let mut line = interim(); line["amount"] = json!(1_000_000); line }),
+            ("/products/0", with_amount(interim(), 1_000_000)),
             ("/works/low_price", json!(true)),
         ]);
     }
     interim_advance_no_advance_payment = "interim_advance.no_advance_payment" {
-        kept "an issued advance": after(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
+        kept "an issued advance": after(&[committed(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
         broken "nothing": after(&[], &[("/products/0", interim())]);
-        broken "a performance guarantee": after(&[engaged(ProductV1::Performance, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
-        broken "an advance in the same application": after(&[], &[("/products", json!([super::advance(), interim()]))]);
+        broken "a performance guarantee": after(&[committed(ProductV1::Performance, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
+        broken "an advance in the same application": after(&[], &[("/products", json!([advance(), interim()]))]);
     }
     interim_advance_advance_payment_not_issued = "interim_advance.advance_payment_not_issued" {
-        kept "issued": after(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
-        broken "applied for": after(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 1, None)], &[("/products/0", interim())]);
-        broken "numbered, and not in the registry yet":
-            after(&[super::Engaged { issued: false, ..advanced(1) }], &[("/products/0", interim())]);
+        kept "issued": after(&[committed(ProductV1::AdvancePayment, MediumV1::Paper, 1, Some("31075-00001M"))], &[("/products/0", interim())]);
+        broken "applied for": after(&[committed(ProductV1::AdvancePayment, MediumV1::Paper, 1, None)], &[("/products/0", interim())]);
+        broken "numbered, but not in the registry yet":
+            after(&[OpenCommitment { issued: false, ..advanced(1) }], &[("/products/0", interim())]);
     }
 }
 
 #[test]
-fn the_same_works_are_found_however_they_are_written() {
+fn finds_the_same_works_in_every_spelling() {
     let key = |changes: &[(&str, serde_json::Value)]| judged(&with(base(), changes), today()).works_key();
     let same = key(&[]);
     assert!(same.is_some());
@@ -100,10 +101,15 @@ fn the_same_works_are_found_however_they_are_written() {
 }
 
 #[test]
-fn an_interim_sum_is_told_when_there_is_an_advance() {
-    let mut asked = judged(&with(base(), &[("/products/0", interim())]), today());
-    asked.against(&[engaged(ProductV1::AdvancePayment, MediumV1::Paper, 4_000_000, Some("31075-00001M"))]);
-    let (_, calculations) = asked.verdict();
+fn calculates_the_total_with_an_issued_advance() {
+    let mut application = judged(&with(base(), &[("/products/0", interim())]), today());
+    application.check_against(&[committed(
+        ProductV1::AdvancePayment,
+        MediumV1::Paper,
+        4_000_000,
+        Some("31075-00001M"),
+    )]);
+    let (_, calculations) = application.verdict();
     let total = calculations.iter().find(|calculation| calculation.code == "amount.exceeds_total").unwrap();
     assert_eq!(
         (total.kept, total.amount.0, total.limit.0, total.percentage.as_str()),
@@ -112,13 +118,13 @@ fn an_interim_sum_is_told_when_there_is_an_advance() {
 }
 
 #[test]
-fn a_number_is_told_to_the_system_that_asked_for_it_and_to_no_other() {
-    let told = |source: &str| {
-        let mut asked = judged(&with(base(), &[("/source", json!(source))]), today());
-        asked.against(&[advanced(1)]);
-        let violations = asked.verdict().0.unwrap_err();
+fn discloses_numbers_only_to_their_own_source() {
+    let message = |source: &str| {
+        let mut application = judged(&with(base(), &[("/source", json!(source))]), today());
+        application.check_against(&[advanced(1)]);
+        let violations = application.verdict().0.unwrap_err();
         format!("{} {}", violations[0].message_ja, violations[0].message_en)
     };
-    assert!(told("portal").contains("31075-00001M"));
-    assert!(!told("another").contains("31075") && told("another").contains("令和8年11月1日"));
+    assert!(message("portal").contains("31075-00001M"));
+    assert!(!message("another").contains("31075") && message("another").contains("令和8年11月1日"));
 }

@@ -1,10 +1,11 @@
-//! What an obligee allows and demands in figures (rules 8 to 10), and since when.
+//! The limits of an obligee's guarantees (rules 8 to 10), and their first days.
 //!
-//! A [`Timeline`] is a contiguous row of periods: which one holds is decided by one date of the works, so a contract keeps for life the
-//! limits of its day, whatever the obligee decides later. The national defaults are a timeline too; reading both files and laying an
-//! obligee's values over the defaults is `hosho::reference::obligees`, so that a rule meets whole [`Limits`] and never a gap.
+//! A [`Timeline`] is a contiguous list of periods. One date of the works selects the period, so a contract
+//! keeps the limits of its day whatever the obligee decides later. The national defaults are a timeline too.
+//! `hosho::obligees` reads both files and overrides the defaults with the obligee's values, so a rule always
+//! gets complete [`Limits`].
 
-pub mod figures;
+pub mod fields;
 
 use std::collections::BTreeMap;
 
@@ -25,18 +26,17 @@ pub struct Limits {
     pub performance: PerformanceLimits,
 }
 
-/// Limits of 前払金.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdvanceLimits {
-    /// Most of the base, by kind of works.
+    /// Maximum share of the base.
     pub ratios: KindRatios,
-    /// Most of the base for a low-price tender, where that is less.
+    /// Maximum share for a low-price tender, where it is less.
     pub low_price: Ratio,
-    /// What the most is rounded down to, such as 1万円.
+    /// The maximum is rounded down to a multiple of this, such as 1万円.
     pub rounding_unit: Yen,
-    /// 請負金額 from which advances are made.
+    /// The obligee makes no advance below this 請負金額.
     pub minimum_contract_price: Option<Yen>,
-    /// Most in yen, whatever the ratio gives.
+    /// Absolute maximum, whatever the ratio.
     pub maximum: Option<Yen>,
 }
 
@@ -54,7 +54,6 @@ pub struct KindRatios {
 }
 
 impl KindRatios {
-    /// The ratio of a kind.
     pub fn of(&self, kind: WorksKindV1) -> Ratio {
         match kind {
             WorksKindV1::Construction => self.construction,
@@ -66,40 +65,46 @@ impl KindRatios {
 }
 
 impl AdvanceLimits {
-    /// The ratio for a kind of works; a low-price tender gets the smaller one.
+    /// Returns the ratio for a kind of works; for a low-price tender the smaller one.
     pub fn ratio(&self, kind: WorksKindV1, low_price: bool) -> Ratio {
         let ratio = self.ratios.of(kind);
         if low_price { ratio.min(self.low_price) } else { ratio }
     }
 }
 
-/// Limits of 中間前払金.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterimLimits {
-    /// Most of the base.
+    /// Maximum share of the base.
     pub ratio: Ratio,
-    /// Most of the base for a low-price tender.
     pub low_price_ratio: Ratio,
-    /// Most of the base for 前払金 and 中間前払金 together.
+    /// Maximum share of the base for 前払金 and 中間前払金 together.
     pub total: Ratio,
-    /// The same for a low-price tender.
     pub low_price_total: Ratio,
-    /// What both are rounded down to.
+    /// Both maxima are rounded down to a multiple of this.
     pub rounding_unit: Yen,
-    /// Most in yen, whatever the ratio gives.
+    /// Absolute maximum, whatever the ratio.
     pub maximum: Option<Yen>,
 }
 
-/// Limits of 契約保証.
+impl InterimLimits {
+    pub fn ratio(&self, low_price: bool) -> Ratio {
+        if low_price { self.low_price_ratio } else { self.ratio }
+    }
+
+    pub fn total(&self, low_price: bool) -> Ratio {
+        if low_price { self.low_price_total } else { self.total }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PerformanceLimits {
-    /// Least of 請負金額.
+    /// Minimum share of 請負金額.
     pub minimum: Ratio,
-    /// The same for a low-price tender.
     pub low_price_minimum: Ratio,
 }
 
-/// Values that hold from a day on, until the next one's day; the first holds since ever.
+/// Dated values. Each is valid from its first day until the next value's first day; the first has no
+/// beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline<T> {
     first: T,
@@ -107,12 +112,12 @@ pub struct Timeline<T> {
 }
 
 impl<T> Timeline<T> {
-    /// One value for all time.
+    /// One value for all days.
     pub fn always(value: T) -> Self {
         Self { first: value, later: Vec::new() }
     }
 
-    /// Values by their first day. One that equals the value before it begins no period: nothing changes on its day.
+    /// Values by their first day. A value equal to the one before it begins no period.
     pub fn changing(first: T, later: BTreeMap<NaiveDate, T>) -> Self
     where
         T: PartialEq,
@@ -130,9 +135,8 @@ impl<T> Timeline<T> {
         self.later.last().map_or(&self.first, |(_, value)| value)
     }
 
-    /// Lets `value` hold from a day on. Days come in ascending order; what is not later than the last one replaces nothing
-    /// and is handed back.
-    pub fn then(&mut self, from: NaiveDate, value: T) -> Result<(), T> {
+    /// Adds a period. Returns the value as the error unless its first day is after all others.
+    pub fn push(&mut self, from: NaiveDate, value: T) -> Result<(), T> {
         if self.later.last().is_some_and(|(last, _)| *last >= from) {
             return Err(value);
         }
@@ -140,12 +144,12 @@ impl<T> Timeline<T> {
         Ok(())
     }
 
-    /// The value that holds on a day.
+    /// The value of a day.
     pub fn on(&self, day: NaiveDate) -> &T {
         self.period(day).1
     }
 
-    /// The first day (`None`: since ever) and the value of the period a day is in.
+    /// The period of a day: its first day (`None` for the first period) and its value.
     pub fn period(&self, day: NaiveDate) -> (Option<NaiveDate>, &T) {
         self.later
             .iter()
@@ -154,17 +158,16 @@ impl<T> Timeline<T> {
             .map_or((None, &self.first), |(from, value)| (Some(*from), value))
     }
 
-    /// The value before any period begins that has a first day.
+    /// The value of the first period.
     pub fn first(&self) -> &T {
         &self.first
     }
 
-    /// The first day and the value of the next period after a day.
+    /// The next period after a day: its first day and its value.
     pub fn next_after(&self, day: NaiveDate) -> Option<(NaiveDate, &T)> {
         self.later.iter().find(|(from, _)| *from > day).map(|(from, value)| (*from, value))
     }
 
-    /// The same periods with values made of these.
     pub fn map<U>(&self, make: impl Fn(&T) -> U) -> Timeline<U> {
         Timeline {
             first: make(&self.first),
@@ -172,20 +175,20 @@ impl<T> Timeline<T> {
         }
     }
 
-    /// The only value, where nothing ever changes: then no day is needed to know it.
+    /// The value, if it is the same on all days.
     pub fn only(&self) -> Option<&T> {
         self.later.is_empty().then_some(&self.first)
     }
 
-    /// Every period with its first day (`None`: since ever), the oldest first.
+    /// Iterates over the periods from the oldest, each with its first day (`None` for the first period).
     pub fn iter(&self) -> impl Iterator<Item = (Option<NaiveDate>, &T)> {
         [(None, &self.first)].into_iter().chain(self.later.iter().map(|(from, value)| (Some(*from), value)))
     }
 }
 
-/// Limits that no file had a say in, for tests of rules.
+/// The limits of the business rules without any obligee's own, for tests.
 #[cfg(test)]
-pub(crate) fn usual() -> Limits {
+pub(crate) fn default_limits() -> Limits {
     let percent = Ratio::percent;
     Limits {
         advance: AdvanceLimits {
@@ -221,12 +224,12 @@ mod tests {
     }
 
     #[test]
-    fn a_period_begins_on_its_first_day_and_ends_before_the_next() {
+    fn returns_the_period_of_each_day() {
         let mut timeline = Timeline::always("a");
         assert_eq!(timeline.only(), Some(&"a"));
-        timeline.then(day(2026, 4, 1), "b").unwrap();
-        timeline.then(day(2027, 4, 1), "c").unwrap();
-        assert_eq!(timeline.then(day(2027, 4, 1), "d"), Err("d"));
+        timeline.push(day(2026, 4, 1), "b").unwrap();
+        timeline.push(day(2027, 4, 1), "c").unwrap();
+        assert_eq!(timeline.push(day(2027, 4, 1), "d"), Err("d"));
         for (on, value) in [
             (day(2000, 1, 1), "a"),
             (day(2026, 3, 31), "a"),
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_equal_begins_no_period() {
+    fn equal_values_make_one_period() {
         let later = BTreeMap::from([
             (day(2026, 4, 1), "a"),
             (day(2027, 4, 1), "b"),
@@ -262,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn a_low_price_tender_gets_the_smaller_ratio() {
-        let mut limits = usual().advance;
+    fn low_price_tenders_get_the_smaller_ratio() {
+        let mut limits = default_limits().advance;
         assert_eq!(limits.ratio(WorksKindV1::Construction, false), Ratio::percent(40));
         assert_eq!(limits.ratio(WorksKindV1::Surveying, false), Ratio::percent(30));
         assert_eq!(limits.ratio(WorksKindV1::Construction, true), Ratio::percent(20));

@@ -1,4 +1,4 @@
-//! Reading dates as people and systems write them.
+//! Parses dates as people and systems write them.
 //!
 //! | form | examples |
 //! |---|---|
@@ -7,12 +7,13 @@
 //! | era, by sign | `R8.7.1` `r08/07/01` `S64-1-7` `㋿8.7.1` `R元.5.1` |
 //! | era, by word | `令和8年7月1日` `令和元年5月1日` `令和 8 年 7 月 1 日` `㍻31年4月30日` |
 //!
-//! Digits, letters and signs may be of either width, and any of the characters people type for a hyphen is one. White
-//! space may stand around a figure, never within it. Both signs of a date are the same: `2026-07/01` is a slip of the hand.
-//! A western year has four digits, and eight digits in a row are no date: `20260701` may as well be another field's number.
+//! Digits, letters and signs may have either width, and every character that people type as a hyphen is one.
+//! White space may surround a number, but not divide it. Both signs of a date must be equal: `2026-07/01` is
+//! a typing error. A western year has four digits. Eight digits in a row are not a date: `20260701` may be
+//! the number of another field.
 //!
-//! An era is held to its days. Elsewhere 平成31年5月1日 is commonly read as the day it must mean; in a guarantee a
-//! date that never was is a reason to ask, and the error says what would be right.
+//! A date must lie within its era. Other programs read 平成31年5月1日 as the day it must mean. In a guarantee
+//! such a date is rejected, and the error contains the correct one.
 
 use std::ops::RangeInclusive;
 
@@ -21,29 +22,23 @@ use chrono::NaiveDate;
 use super::eras::{self, Era};
 use crate::text;
 
-/// Says why a text is not a date.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DateError {
-    /// It is written in none of the forms that are read.
     #[error("not a day in any form that is read, such as 2026-07-01, 2026年7月1日, 令和8年7月1日 or R8.7.1")]
     Unreadable,
-    /// The form is right, but the calendar has no such day.
     #[error("the calendar has no such day{}", month_ends(*.last))]
     NoSuchDay {
-        /// The last day of the month; `None` when there is no such month or year either.
+        /// The last day of the month; `None` if the month or year does not exist either.
         last: Option<NaiveDate>,
     },
-    /// The day is not one of the era it is written in.
-    #[error("not a day of {era}, {}{}", era_lasts(*.first, *.last), would_be(.right.as_deref()))]
+    #[error("not a day of {era}, {}{}", era_lasts(*.first, *.last), correction(.corrected.as_deref()))]
     OutsideEra {
-        /// The era as written: 平成.
         era: &'static str,
-        /// The era's first day.
         first: NaiveDate,
-        /// The era's last day; `None` for the current era.
+        /// `None` for the current era.
         last: Option<NaiveDate>,
-        /// How the same day is rightly written: 令和元年5月1日. `None` for a year 0, which no day has.
-        right: Option<String>,
+        /// The same day in its own era: 令和元年5月1日. `None` for a year 0, which no day has.
+        corrected: Option<String>,
     },
 }
 
@@ -58,11 +53,11 @@ fn era_lasts(first: NaiveDate, last: Option<NaiveDate>) -> String {
     )
 }
 
-fn would_be(right: Option<&str>) -> String {
-    right.map(|right| format!(": {right} would be right")).unwrap_or_default()
+fn correction(corrected: Option<&str>) -> String {
+    corrected.map(|corrected| format!(": {corrected} would be right")).unwrap_or_default()
 }
 
-/// Reads a date in any of the forms of the table above. White space around it does not count.
+/// Parses a date in any form of the table above, ignoring white space around it.
 pub fn parse(text: &str) -> Result<NaiveDate, DateError> {
     if let Some((year, month, day)) = iso(text) {
         return western(i32::from(year), month, day);
@@ -71,9 +66,9 @@ pub fn parse(text: &str) -> Result<NaiveDate, DateError> {
     let era = reader.era();
     let year = reader.year(era.is_some())?;
     let first = reader.sign()?;
-    let month = reader.figure(1..=2)?;
+    let month = reader.number(1..=2)?;
     let second = reader.sign()?;
-    let day = reader.figure(1..=2)?;
+    let day = reader.number(1..=2)?;
     reader.end(first, second)?;
     match era {
         Some(era) => of_era(era, year, month, day),
@@ -81,16 +76,17 @@ pub fn parse(text: &str) -> Result<NaiveDate, DateError> {
     }
 }
 
-/// The figures of `YYYY-MM-DD` in plain ASCII: nearly every date comes in this form, and it costs a few nanoseconds only.
+/// Splits `YYYY-MM-DD` in plain ASCII. Nearly every date has this form, and this path takes only a few
+/// nanoseconds.
 fn iso(text: &str) -> Option<(u16, u16, u16)> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
-    let figure = |digits: &[u8]| {
+    let number = |digits: &[u8]| {
         digits
             .iter()
             .try_fold(0, |sum, &digit| digit.is_ascii_digit().then(|| sum * 10 + u16::from(digit - b'0')))
     };
     let [year @ .., b'-', _, _, b'-', _, _] = bytes else { return None };
-    Some((figure(year)?, figure(&bytes[5..7])?, figure(&bytes[8..])?))
+    Some((number(year)?, number(&bytes[5..7])?, number(&bytes[8..])?))
 }
 
 fn western(year: i32, month: u16, day: u16) -> Result<NaiveDate, DateError> {
@@ -102,15 +98,16 @@ fn western(year: i32, month: u16, day: u16) -> Result<NaiveDate, DateError> {
 }
 
 fn of_era(era: &Era, year: u16, month: u16, day: u16) -> Result<NaiveDate, DateError> {
-    let outside = |right| DateError::OutsideEra { era: era.name, first: era.first, last: era.last, right };
+    let outside =
+        |corrected| DateError::OutsideEra { era: era.name, first: era.first, last: era.last, corrected };
     if year == 0 {
         return Err(outside(None));
     }
     let date = western(era.western(i32::from(year)), month, day)?;
-    if era.holds(date) { Ok(date) } else { Err(outside(Some(super::format(date)))) }
+    if era.contains(date) { Ok(date) } else { Err(outside(Some(super::format(date)))) }
 }
 
-/// What stands behind a figure.
+/// The separator after a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sign {
     Hyphen,
@@ -121,16 +118,16 @@ enum Sign {
     Day,
 }
 
-/// Takes a date apart from its beginning. White space before each part is passed over.
+/// Consumes the parts of a date from its beginning, skipping white space before each part.
 struct Reader<'a> {
     rest: &'a str,
 }
 
 impl Reader<'_> {
-    /// Takes the next character if `wanted` has something for it, which sees it in ASCII where it has a twin there.
-    fn take<T>(&mut self, wanted: impl FnOnce(char) -> Option<T>) -> Option<T> {
+    /// Consumes the next character, narrowed to ASCII, if `convert` returns a value for it.
+    fn take<T>(&mut self, convert: impl FnOnce(char) -> Option<T>) -> Option<T> {
         let mut characters = self.rest.chars();
-        let found = characters.next().map(text::narrow).and_then(wanted)?;
+        let found = characters.next().map(text::narrow).and_then(convert)?;
         self.rest = characters.as_str();
         Some(found)
     }
@@ -145,30 +142,31 @@ impl Reader<'_> {
         Some(era)
     }
 
-    /// Four digits; of an era 元, or up to three: 昭和100年 has its right spelling told.
+    /// A western year has four digits; a year of an era is 元 or up to three. The error for 昭和100年
+    /// contains 令和7年.
     fn year(&mut self, of_era: bool) -> Result<u16, DateError> {
         if !of_era {
-            return self.figure(4..=4);
+            return self.number(4..=4);
         }
         self.space();
         match self.take(|character| (character == '元').then_some(1)) {
             Some(first) => Ok(first),
-            None => self.figure(1..=3),
+            None => self.number(1..=3),
         }
     }
 
-    /// A figure of so many digits, at most four.
-    fn figure(&mut self, digits: RangeInclusive<usize>) -> Result<u16, DateError> {
+    /// A number with this many digits, at most four.
+    fn number(&mut self, digits: RangeInclusive<usize>) -> Result<u16, DateError> {
         self.space();
-        let (mut figure, mut length) = (0, 0);
+        let (mut number, mut length) = (0, 0);
         while let Some(digit) = self.take(|character| u16::try_from(character.to_digit(10)?).ok()) {
             length += 1;
             if length > *digits.end() {
                 return Err(DateError::Unreadable);
             }
-            figure = figure * 10 + digit;
+            number = number * 10 + digit;
         }
-        if digits.contains(&length) { Ok(figure) } else { Err(DateError::Unreadable) }
+        if digits.contains(&length) { Ok(number) } else { Err(DateError::Unreadable) }
     }
 
     fn sign(&mut self) -> Result<Sign, DateError> {
@@ -184,14 +182,14 @@ impl Reader<'_> {
         self.take(sign).ok_or(DateError::Unreadable)
     }
 
-    /// Checks that the signs belong together, and that nothing follows but the 日 of a date in words.
+    /// Checks that both signs match, and that nothing but the 日 of a date in words follows.
     fn end(&mut self, first: Sign, second: Sign) -> Result<(), DateError> {
-        let whole = match (first, second) {
+        let matched = match (first, second) {
             (Sign::Year, Sign::Month) => self.sign()? == Sign::Day,
             (Sign::Hyphen | Sign::Slash | Sign::Dot, _) => first == second,
             _ => false,
         };
-        if whole && self.rest.is_empty() { Ok(()) } else { Err(DateError::Unreadable) }
+        if matched && self.rest.is_empty() { Ok(()) } else { Err(DateError::Unreadable) }
     }
 }
 
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_read() {
+    fn parses_every_form() {
         for text in [
             "2026-07-01",
             "2026-7-1",
@@ -244,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn eras_change_on_their_day() {
+    fn parses_eras_to_their_first_and_last_days() {
         for (text, date) in [
             ("令和元年5月1日", day(2019, 5, 1)),
             ("令和1年5月1日", day(2019, 5, 1)),
@@ -267,8 +265,8 @@ mod tests {
     }
 
     #[test]
-    fn a_day_outside_its_era_has_its_right_spelling_told() {
-        for (text, era, last, right) in [
+    fn corrects_days_outside_their_era() {
+        for (text, era, last, corrected) in [
             ("平成31年5月1日", "平成", Some(day(2019, 4, 30)), Some("令和元年5月1日")),
             ("H38.7.1", "平成", Some(day(2019, 4, 30)), Some("令和8年7月1日")),
             ("平成元年1月7日", "平成", Some(day(2019, 4, 30)), Some("昭和64年1月7日")),
@@ -281,8 +279,8 @@ mod tests {
             ("R00.13.41", "令和", None, None),
         ] {
             match parse(text) {
-                Err(DateError::OutsideEra { era: told, last: until, right: instead, .. }) => {
-                    assert_eq!((told, until, instead.as_deref()), (era, last, right), "{text}");
+                Err(DateError::OutsideEra { era: found, last: until, corrected: instead, .. }) => {
+                    assert_eq!((found, until, instead.as_deref()), (era, last, corrected), "{text}");
                 }
                 other => panic!("{text}: {other:?}"),
             }
@@ -290,8 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_would_be_right() {
-        for (text, told) in [
+    fn error_messages_contain_corrections() {
+        for (text, message) in [
             (
                 "平成31年5月1日",
                 "not a day of 平成, which lasted from 1989-01-08 to 2019-04-30: 令和元年5月1日 would be right",
@@ -304,12 +302,12 @@ mod tests {
                 "not a day in any form that is read, such as 2026-07-01, 2026年7月1日, 令和8年7月1日 or R8.7.1",
             ),
         ] {
-            assert_eq!(parse(text).unwrap_err().to_string(), told);
+            assert_eq!(parse(text).unwrap_err().to_string(), message);
         }
     }
 
     #[test]
-    fn days_that_never_come_are_no_days() {
+    fn rejects_days_outside_the_calendar() {
         for (text, last) in [
             ("2026-02-29", Some(day(2026, 2, 28))),
             ("2024-02-30", Some(day(2024, 2, 29))),
@@ -329,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn all_else_is_unreadable() {
+    fn rejects_every_other_form() {
         for text in [
             "",
             " ",
@@ -378,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_of_the_eras_comes_back() {
+    fn parses_every_formatted_day() {
         let mut days = day(1926, 12, 25).iter_days().take_while(|&date| date <= day(2099, 12, 31));
         assert_eq!(days.find(|&date| parse(&format(date)) != Ok(date)), None);
     }
@@ -394,7 +392,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn western_forms_come_back(date in a_day(day(1, 1, 1), day(9999, 12, 31))) {
+        fn parses_all_western_forms(date in a_day(day(1, 1, 1), day(9999, 12, 31))) {
             let (year, month, day) = (date.year(), date.month(), date.day());
             prop_assert_eq!(parse(&date.to_string()), Ok(date));
             prop_assert_eq!(parse(&wide(&date.to_string())), Ok(date));
@@ -405,7 +403,7 @@ mod tests {
         }
 
         #[test]
-        fn short_forms_come_back(date in a_day(day(1926, 12, 25), day(2099, 12, 31))) {
+        fn parses_all_short_forms(date in a_day(day(1926, 12, 25), day(2099, 12, 31))) {
             let era = eras::of(date).unwrap();
             let (year, month, day) = (era.year(date.year()), date.month(), date.day());
             let letter = match era.name { "昭和" => 'S', "平成" => 'H', _ => 'R' };
@@ -419,19 +417,19 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_a_day_of_its_figures(figures in (0..=999_u32, 0..=19_u32, 0..=39_u32), era in "令和|平成|昭和|[RHS]") {
-            let (year, month, day) = figures;
+        fn parsed_days_have_the_typed_numbers(numbers in (0..=999_u32, 0..=19_u32, 0..=39_u32), era in "令和|平成|昭和|[RHS]") {
+            let (year, month, day) = numbers;
             match parse(&format!("{era}{year}年{month}月{day}日")) {
                 Ok(date) => prop_assert_eq!((date.month(), date.day()), (month, day)),
-                Err(DateError::OutsideEra { right: Some(right), .. }) => {
-                    prop_assert!(parse(&right).is_ok_and(|date| (date.month(), date.day()) == (month, day)));
+                Err(DateError::OutsideEra { corrected: Some(corrected), .. }) => {
+                    prop_assert!(parse(&corrected).is_ok_and(|date| (date.month(), date.day()) == (month, day)));
                 }
                 Err(error) => prop_assert!(error != DateError::Unreadable),
             }
         }
 
         #[test]
-        fn no_text_panics(text in ".*|[0-9０-９年月日元令和RHS㋿./ー-]{0,14}|[0-9]{4}-[0-9]{2}-[0-9]{2}") {
+        fn never_panics_on_any_text(text in ".*|[0-9０-９年月日元令和RHS㋿./ー-]{0,14}|[0-9]{4}-[0-9]{2}-[0-9]{2}") {
             let _ = parse(&text).map_err(|error| error.to_string());
         }
     }

@@ -1,12 +1,12 @@
-//! Subjects that obligees demand of the mail that hands in a notice.
+//! Subjects that obligees require for the mail that submits a notice.
 
 use hosho_schema::snapshots;
 
-use super::text;
+use crate::text;
 
-/// A demanded subject: text with `{number}` for 工事番号 and `{name}` for 工事名.
+/// A subject template with `{number}` for 工事番号 and `{name}` for 工事名.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub struct MailSubject {
     parts: Vec<Part>,
 }
 
@@ -17,22 +17,19 @@ enum Part {
     Name,
 }
 
-/// Says why a subject is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SubjectError {
-    /// A brace opens something else than a placeholder.
+pub enum MailSubjectError {
+    /// Character position of a brace that opens no placeholder, from 1.
     #[error("unknown placeholder in the subject at character {0}: {{number}} and {{name}} are known")]
     Placeholder(usize),
-    /// The subject is empty or holds a character that a mail subject cannot.
     #[error("the subject is empty or holds a control character")]
     Text,
 }
 
-impl Subject {
-    /// Reads a subject with placeholders.
-    pub fn parse(template: &str) -> Result<Self, SubjectError> {
-        if template.trim().is_empty() || text::fault(template, text::Lines::One).is_some() {
-            return Err(SubjectError::Text);
+impl MailSubject {
+    pub fn parse(template: &str) -> Result<Self, MailSubjectError> {
+        if template.trim().is_empty() || text::find_invalid(template, text::Lines::One).is_some() {
+            return Err(MailSubjectError::Text);
         }
         let mut parts = Vec::new();
         let mut rest = template;
@@ -48,7 +45,7 @@ impl Subject {
                 parts.push(Part::Name);
                 rest = after;
             } else {
-                return Err(SubjectError::Placeholder(
+                return Err(MailSubjectError::Placeholder(
                     template[..template.len() - rest.len()].chars().count() + 1,
                 ));
             }
@@ -59,7 +56,8 @@ impl Subject {
         Ok(Self { parts })
     }
 
-    /// Fills the placeholders. An absent 工事番号 leaves no gap; values are never read as templates; control characters become spaces.
+    /// Fills the placeholders. Values are never parsed as templates, and their control characters become
+    /// spaces.
     pub fn fill(&self, works: &snapshots::Works) -> String {
         let mut subject = String::new();
         for part in &self.parts {
@@ -68,7 +66,7 @@ impl Subject {
                 Part::Number => works.number.as_deref().unwrap_or_default(),
                 Part::Name => &works.name,
             };
-            // The space after an absent 工事番号 would stand at the start or next to another one.
+            // An absent 工事番号 leaves no double or leading space.
             let text =
                 if subject.is_empty() || subject.ends_with([' ', '　']) { text.trim_start() } else { text };
             subject
@@ -102,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn subjects_are_filled() {
+    fn fills_placeholders() {
         for (template, number, name, subject) in [
             ("【電子保証】{number} {name}", Some("第12号"), "橋梁補修", "【電子保証】第12号 橋梁補修"),
             ("【電子保証】 {number} {name}", None, "橋梁補修", "【電子保証】 橋梁補修"),
@@ -111,27 +109,27 @@ mod tests {
             ("{name}", None, "a\r\nBcc: b", "a  Bcc: b"),
             ("固定", None, "a", "固定"),
         ] {
-            assert_eq!(Subject::parse(template).unwrap().fill(&works(number, name)), subject);
+            assert_eq!(MailSubject::parse(template).unwrap().fill(&works(number, name)), subject);
         }
     }
 
     #[test]
-    fn broken_subjects_are_refused() {
+    fn rejects_malformed_templates() {
         for (template, error) in [
-            ("件名{nmae}", SubjectError::Placeholder(3)),
-            ("{", SubjectError::Placeholder(1)),
-            ("a}", SubjectError::Placeholder(2)),
-            (" ", SubjectError::Text),
-            ("a\nb", SubjectError::Text),
+            ("件名{nmae}", MailSubjectError::Placeholder(3)),
+            ("{", MailSubjectError::Placeholder(1)),
+            ("a}", MailSubjectError::Placeholder(2)),
+            (" ", MailSubjectError::Text),
+            ("a\nb", MailSubjectError::Text),
         ] {
-            assert_eq!(Subject::parse(template).unwrap_err(), error);
+            assert_eq!(MailSubject::parse(template).unwrap_err(), error);
         }
     }
 
     proptest! {
         #[test]
-        fn no_subject_panics(template in ".*|[a{}number]*", name in ".*") {
-            if let Ok(subject) = Subject::parse(&template) {
+        fn never_panics_on_any_template(template in ".*|[a{}number]*", name in ".*") {
+            if let Ok(subject) = MailSubject::parse(&template) {
                 prop_assert!(!subject.fill(&works(None, &name)).chars().any(char::is_control));
             }
         }

@@ -15,21 +15,20 @@ mod history;
 mod input;
 mod mail;
 mod migrate;
-mod moment;
 mod obligees;
 mod process;
 mod recover;
 mod reissue;
 mod replay;
 mod selection;
-mod shared;
 mod stages;
 mod status;
 mod templates;
+mod text;
+mod time;
 mod topology;
 mod validate;
 mod verify_chain;
-mod wording;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -38,6 +37,13 @@ use clap::{Parser, Subcommand};
 use comfy_table::{LineStyle, Table, TableStyle};
 
 use crate::{config::Config, operations::Error, telemetry};
+
+/// Names by which other commands use these functions.
+use crate::operations::broker as shared;
+use text as wording;
+mod moment {
+    pub(super) use crate::operations::{local as shown, time::parse as moment};
+}
 
 /// What the exit codes mean; shown by `--help`.
 pub const EXIT_CODES: &str = "\

@@ -136,7 +136,7 @@ impl From<OperationError> for Error {
             OperationError::Database(error) => error.into(),
             OperationError::Edit(error) => error.into(),
             error @ OperationError::State { .. } => {
-                Self::conflict(error).hint("`hosho failed show` tells what became of it")
+                Self::conflict(error).hint("`hosho failed show` prints its state")
             }
         }
     }

@@ -6,8 +6,20 @@
 //! - Every function fails with the one [`Error`], whose kind is an exit code and an HTTP status.
 //! - Lists are [`Page`]s: they say how many rows there are in all, and where the next page begins.
 
+pub mod audit;
+pub mod broker;
+pub mod dead_letters;
+pub mod doctor;
 mod error;
+pub mod identifier;
+pub mod mails;
 mod page;
+pub mod recover;
+pub mod replays;
+pub mod stages;
+mod text;
+pub mod time;
 
 pub use error::{Error, ErrorKind};
 pub use page::{Page, PageRequest};
+pub use text::{counted, local};

@@ -33,9 +33,9 @@ fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     postgres.start();
     house.until_failed(45);
     assert!(house.drain(worker).is_empty());
-    let (_, groups) = house.json(&["failed", "groups"]);
+    let (_, groups) = house.items(&["failed", "groups"]);
     assert_eq!((groups.as_array().unwrap().len(), groups[0]["count"].as_u64()), (1, Some(45)), "{groups}");
-    let (_, rows) = house.json(&["failed", "list", "--limit", "100"]);
+    let (_, rows) = house.items(&["failed", "list", "--limit", "100"]);
     assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
 }
 
@@ -66,7 +66,7 @@ fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
     }
     let worker = house.work(&[]);
     house.until_failed(20);
-    let (_, rows) = house.json(&["failed", "list", "--limit", "100"]);
+    let (_, rows) = house.items(&["failed", "list", "--limit", "100"]);
     assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
     assert!(house.drain(worker).is_empty());
 }
@@ -84,7 +84,7 @@ fn what_somebody_else_rejects_is_told_apart() {
     client.publish(&format!("{}dead", house.prefix), "mint", b"{}", named);
     let worker = house.work(&[]);
     house.until_failed(2);
-    let (_, rows) = house.json(&["failed", "list"]);
+    let (_, rows) = house.items(&["failed", "list"]);
     let mut told: Vec<(&str, &str, &str)> = rows
         .as_array()
         .unwrap()

@@ -416,27 +416,45 @@ fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
     })
 }
 
-/// What an operator wants of a replay.
+/// What an operator does to a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Send nothing more for now.
     Pause,
-    /// Go on.
     Resume,
-    /// End it; what it has not settled can be replayed anew.
+    /// End it; messages that are not settled can be replayed again.
     Abort,
 }
 
-/// Does what an operator wants of a replay; `false` when its state does not allow it.
-pub fn steer(
+impl Action {
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+        }
+    }
+
+    /// Its name in the audit.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "replay.pause",
+            Self::Resume => "replay.resume",
+            Self::Abort => "replay.abort",
+        }
+    }
+}
+
+/// Changes the state of a replay; `false` when its state does not allow it.
+pub fn set_state(
     db: &mut Connection,
     operation: &Operation,
     id: &str,
-    wish: Action,
+    action: Action,
 ) -> Result<bool, OperationError> {
     db.transaction(|db| {
         let before = replay::by_id(db, id)?;
-        let done = match wish {
+        let done = match action {
             Action::Pause => replay::set_paused(db, id, true, Some(&operation.reason))?,
             Action::Resume => replay::set_paused(db, id, false, None)?,
             Action::Abort => {

@@ -18,8 +18,8 @@ pub enum Class {
 }
 
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $class:ident, $advice:literal;)*) => {
-        /// Why an item failed. Codes are stable and never reused: metric label, and code of the failure.
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $class:ident;)*) => {
+        /// Why an item failed. The code is stable: it is the metric label and the failure's code, and is never reused.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])* $name,)*
@@ -36,11 +36,7 @@ macro_rules! reasons {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// What an operator does about such dead letters.
-            pub const fn advice(self) -> &'static str {
-                match self { $(Self::$name => $advice,)* }
-            }
-
+            /// The reason that has a code.
             pub fn of_code(code: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.code() == code)
             }
@@ -50,49 +46,49 @@ macro_rules! reasons {
 
 reasons! {
     /// The body is larger than `work.max_message_bytes`.
-    TooLarge = "message.too_large", Permanent, "ask the sender to send less, or raise work.max_message_bytes; then replay";
-    /// The body is not JSON, or not the expected message.
-    Undecodable = "message.undecodable", Permanent, "the text tells where the body is wrong: `hosho failed edit` mends one message, the sender mends the rest; discard what is nobody's";
+    TooLarge = "message.too_large", Permanent;
+    /// The body is not JSON, or not of the message's shape.
+    Undecodable = "message.undecodable", Permanent;
     /// The message names a row that does not exist.
-    ReferenceMissing = "reference.missing", Permanent, "what the message names is not in the database: was a backup restored, or the message published by hand? `hosho status` tells what is known; discard it if nothing is missing";
+    ReferenceMissing = "reference.missing", Permanent;
     /// A stored snapshot cannot be read.
-    SnapshotUnreadable = "snapshot.unreadable", Permanent, "the stored row was written by another version or damaged: run the newest version, then replay";
-    /// The obligee, branch or surety of an accepted application is no longer configured.
-    DataMissing = "data.missing", Permanent, "put the file of the obligee, branch or surety back (`hosho config check`), restart the workers, then replay";
+    SnapshotUnreadable = "snapshot.unreadable", Permanent;
+    /// Obligee, branch or surety of an accepted application is no longer configured.
+    DataMissing = "data.missing", Permanent;
     /// The sequence of guarantee numbers of a branch and term is used up.
-    NumberExhausted = "number.exhausted", Permanent, "the numbers of this branch and term are used up: ask for another branch code, then replay";
-    /// The authentication key cannot be sealed or opened with the configured data keys.
-    KeyUnusable = "key.unusable", Permanent, "put the data key back that sealed it (keys.file, an old line), restart the workers, then replay";
+    NumberExhausted = "number.exhausted", Permanent;
+    /// The sealed authentication key cannot be made or opened with the data keys at hand.
+    KeyUnusable = "key.unusable", Permanent;
     /// Template, markup, glyph or layout failed.
-    DocumentFailed = "document.failed", Permanent, "the text names template or character: mend the template (`hosho templates check`) or the fonts, restart the workers, then replay";
+    DocumentFailed = "document.failed", Permanent;
     /// The mail cannot be built.
-    MailUnbuildable = "mail.unbuildable", Permanent, "mend the mail template or mail.from_address (`hosho config check`), restart the workers, then replay";
+    MailUnbuildable = "mail.unbuildable", Permanent;
     /// The mail server refused the mail for good (5xx).
-    MailRefused = "mail.refused", Permanent, "the guarantee is issued all the same. If the mail server was wrong: mend it, then replay, which sends the mail anew. If the address is wrong: tell the contractor another way, then discard";
+    MailRefused = "mail.refused", Permanent;
     /// The mail server refused the mail for now (4xx).
-    MailDeferred = "mail.deferred", Transient, "the mailbox was busy or full for over an hour: replay later";
-    /// Another worker is sending this mail.
-    MailClaimed = "mail.claimed", Transient, "another worker held this mail for too long: `hosho mail unknown` tells whether it is in doubt, then replay";
+    MailDeferred = "mail.deferred", Transient;
+    /// A worker stopped while it was sending this mail, or is still sending it.
+    MailClaimed = "mail.claimed", Transient;
     /// A document named in the database is not in the store.
-    DocumentMissing = "document.missing", Transient, "the document is gone from the store: restore it from the backup (`hosho documents verify`), then replay";
-    /// The document store accepts other documents, but not this one.
-    DocumentUnwritable = "document.unwritable", Transient, "look at the permissions and names below documents.url, then replay";
+    DocumentMissing = "document.missing", Transient;
+    /// The document store takes other documents, and not this one.
+    DocumentUnwritable = "document.unwritable", Transient;
     /// Lock timeout, deadlock or serialization failure.
-    DatabaseContention = "database.contention", Transient, "the database was overloaded for over an hour: look at its locks, then replay";
+    DatabaseContention = "database.contention", Transient;
     /// The database refused the statement.
-    DatabaseRefused = "database.refused", Permanent, "a fault of the program or of the tables (`hosho migrate --check`): the log tells the statement; after the update, replay";
+    DatabaseRefused = "database.refused", Permanent;
     /// The stage panicked on this item.
-    Panicked = "stage.panicked", Permanent, "a fault of the program: report the place told in the text; after the update, replay";
+    Panicked = "stage.panicked", Permanent;
     /// The database cannot be reached.
-    DatabaseUnavailable = "database.unavailable", Unavailable, "the stage waits by itself: bring the database back";
+    DatabaseUnavailable = "database.unavailable", Unavailable;
     /// The document store cannot be reached or written.
-    DocumentsUnavailable = "documents.unavailable", Unavailable, "the stage waits by itself: make documents.url writable";
+    DocumentsUnavailable = "documents.unavailable", Unavailable;
     /// The mail server cannot be reached, or refuses the login.
-    MailUnavailable = "mail.unavailable", Unavailable, "the stage waits by itself: bring the mail server back, or mend [mail]";
+    MailUnavailable = "mail.unavailable", Unavailable;
     /// The mail server may have taken the mail: its ledger row says `unknown`.
-    MailUnknown = "mail.unknown", Ambiguous, "it is sent once more by itself; after that `hosho mail unknown` lists it";
-    /// The process was requested to stop, or the stage was paused, before this item was begun.
-    Stopping = "stage.stopping", Unavailable, "nothing: another worker goes on";
+    MailUnknown = "mail.unknown", Ambiguous;
+    /// The process was asked to stop, or the stage was paused, before this item had its turn.
+    Stopping = "stage.stopping", Unavailable;
 }
 
 /// Why an item (or a whole batch) failed.
@@ -170,9 +166,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_advice_and_a_code() {
+    fn a_reason_is_found_by_its_code() {
         for reason in Reason::ALL {
-            assert!(reason.advice().len() > 10 && !reason.advice().ends_with('.'), "{}", reason.code());
             assert_eq!(Reason::of_code(reason.code()), Some(*reason));
         }
         assert_eq!(Reason::of_code("nothing"), None);

@@ -72,16 +72,11 @@ pub struct Filter {
 /// Characters of a whole identifier.
 const WHOLE: usize = 36;
 
-/// Reads a page of entries, the latest first.
-pub fn list(
-    connection: &mut Connection,
-    filter: &Filter,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<Entry>, DbError> {
-    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
-    match_connection!(connection, c: B => {
-        let mut query = audit::table.select(Entry::as_select()).into_boxed::<B>();
+/// Adds the conditions of a filter to a boxed query.
+macro_rules! narrowed {
+    ($query:expr, $filter:expr) => {{
+        use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
+        let (mut query, filter): (_, &Filter) = ($query, $filter);
         // Whole identifiers are looked up by the index.
         if let Some(subject) = filter.subject.as_ref().filter(|subject| subject.len() >= WHOLE) {
             query = query.filter(audit::subject.eq(subject));
@@ -100,7 +95,31 @@ pub fn list(
         if let Some(since) = filter.since {
             query = query.filter(audit::at.ge(micros(since)));
         }
-        query.order((audit::at.desc(), audit::id)).limit(limit).offset(offset).load(c)
+        query
+    }};
+}
+
+/// Reads a page of entries, the latest first.
+pub fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Entry>, DbError> {
+    match_connection!(connection, c: B => {
+        narrowed!(audit::table.select(Entry::as_select()).into_boxed::<B>(), filter)
+            .order((audit::at.desc(), audit::id))
+            .limit(limit)
+            .offset(offset)
+            .load(c)
+    })
+    .map_err(attempting("read audit entries"))
+}
+
+/// Counts the entries that a filter finds.
+pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbError> {
+    match_connection!(connection, c: B => {
+        narrowed!(audit::table.select(diesel::dsl::count_star()).into_boxed::<B>(), filter).first::<i64>(c)
     })
     .map_err(attempting("read audit entries"))
 }

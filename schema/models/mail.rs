@@ -418,6 +418,33 @@ pub fn list(
     .map_err(attempting("read mails"))
 }
 
+/// Counts the mails that a filter finds.
+pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbError> {
+    match_connection!(connection, c: B => {
+        let mut query = mail::table.select(diesel::dsl::count_star()).into_boxed::<B>();
+        if !filter.states.is_empty() {
+            query = query.filter(mail::state.eq_any(filter.states.iter().map(|state| state.as_text())));
+        }
+        if filter.given_up {
+            query = query.filter(mail::state.eq(State::Unknown)).filter(mail::attempts.ge(MAX_ATTEMPTS));
+        }
+        query.first::<i64>(c)
+    })
+    .map_err(attempting("count mails"))
+}
+
+/// Counts the unknown mails that are re-sent automatically, and finds since when the first of them is unknown (UTC).
+pub fn awaiting_resend(connection: &mut Connection) -> Result<(i64, Option<NaiveDateTime>), DbError> {
+    match_connection!(connection, c => {
+        mail::table
+            .filter(sql::<Bool>("state = 'unknown'"))
+            .filter(mail::attempts.lt(MAX_ATTEMPTS))
+            .select((diesel::dsl::count_star(), diesel::dsl::min(mail::settled_at)))
+            .first::<(i64, Option<NaiveDateTime>)>(c)
+    })
+    .map_err(attempting("count mails"))
+}
+
 /// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most `limit`.
 pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>, DbError> {
     use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};

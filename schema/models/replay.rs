@@ -230,6 +230,12 @@ pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<
     .map_err(attempting("read replays"))
 }
 
+/// Counts the replays.
+pub fn count(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => replay::table.count().get_result(c))
+        .map_err(attempting("count replays"))
+}
+
 /// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};

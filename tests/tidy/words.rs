@@ -22,7 +22,7 @@ const BANNED: &[(&str, &str)] = &[
     ("given back|gives back|give back|gave back", "requeue, return"),
     ("in the midst|midst", "during"),
     ("stand|stands|stood", "is, has; state"),
-    ("house|houses", "system, organisation, TestEnv"),
+    ("env|houses", "system, organisation, TestEnv"),
     ("turn|turns", "batch, run, round; become"),
     (
         "Leave|Leaves|leave_to|by leave|takes leave|a leave|the leave|its leave|without leave|let leave",
@@ -40,7 +40,7 @@ const ALLOWED: &[&str] = &[
     "dead letter|dead letters|cancellation letter|letter of a cancellation",
     "capital letter|capital letters|small letter|small letters|case letter|case letters|latin letter|latin letters",
     // A column, and the field of its name in JSON.
-    "row letters|letters row|letters i64|letters big int|letters bigint|letters integer|letters 0|letters 1",
+    "rename letters|row letters|letters row|letters i64|letters big int|letters bigint|letters integer|letters 0|letters 1",
     "turns out|turn out|turns into|turn into|turns on|turn on|turns off|turn off",
     "stand for|stands for",
 ];

@@ -21,10 +21,7 @@ use crate::{
     config::Config,
     db::Db,
     jobs::run::Order,
-    operations::{
-        PageRequest,
-        runs::{Action, RunProgress, Runs},
-    },
+    operations::runs::{Action, RunProgress, Runs},
     worker::{self, Embedded},
 };
 
@@ -159,7 +156,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 }
 
 async fn list(runs: &Runs, page: Page, json: bool) -> Result<ExitCode, Error> {
-    let found = runs.list(PageRequest { limit: page.limit(), offset: page.offset() }).await?;
+    let found = runs.list(page.request()).await?;
     if json {
         print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
@@ -185,7 +182,7 @@ async fn list(runs: &Runs, page: Page, json: bool) -> Result<ExitCode, Error> {
     }
     print(rows);
     print("Times are of Asia/Tokyo.");
-    if let Some(more) = page.told(found.items.len(), found.total) {
+    if let Some(more) = page.position(&found) {
         print(more);
     }
     Ok(ExitCode::SUCCESS)

@@ -14,21 +14,20 @@ mod failed;
 mod history;
 mod mail;
 mod migrate;
-mod moment;
 mod obligees;
 mod process;
 mod recover;
 mod reissue;
 mod replay;
 mod selection;
-mod shared;
 mod stages;
 mod status;
 mod templates;
+mod text;
+mod time;
 mod topology;
 mod validate;
 mod verify_chain;
-mod wording;
 mod work;
 mod wrap;
 
@@ -44,6 +43,13 @@ use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{config::Config, operations::Error, telemetry};
+
+/// Names by which other commands use these functions.
+use crate::operations::broker as shared;
+use text as wording;
+mod moment {
+    pub(super) use crate::operations::{local as shown, time::parse as moment};
+}
 
 /// Part of `--help`.
 pub const EXIT_CODES: &str = "\

@@ -1,51 +1,30 @@
-//! Mending a payload: values set at JSON paths, and what that changed.
+//! Edits of a payload: values at JSON paths, and the differences.
 
 use hosho_schema::messages::{FieldError, FieldFault};
 use serde_json::Value;
 
-/// Says why an edit was not accepted; nothing was changed.
+/// Why an edit was rejected; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// An assignment is not `path=value`.
     #[error("{0:?} is not an assignment such as works.contract_price=38500000")]
     Assignment(String),
-    /// A path is not one.
     #[error("{path:?} is not a path such as $.products[0].amount")]
-    Path {
-        /// As given.
-        path: String,
-    },
-    /// The payload has nothing at a path.
-    #[error("there is no {path} in the payload: its last part may be new, what leads to it must be there")]
-    NoSuchPlace {
-        /// The path.
-        path: String,
-    },
-    /// The payload is no JSON.
+    Path { path: String },
+    #[error("there is no {path} in the payload: only the last part of a path may be new")]
+    NoSuchPath { path: String },
     #[error(
         "the payload is not JSON ({problem}): single values cannot be set; edit it as a whole, without --set"
     )]
     NotJson {
-        /// What the parser found; repeats nothing of the payload.
+        /// The position of the error, without a part of the payload.
         problem: String,
     },
-    /// The result is no message of its stage.
     #[error("the edited payload is not {} {kind}: {}", article(kind), misfits.iter().map(misfit_text).collect::<Vec<_>>().join("; "))]
-    Misfits {
-        /// The message type.
-        kind: &'static str,
-        /// Everything that does not fit.
-        misfits: Vec<FieldError>,
-    },
-    /// Nothing was changed.
+    Misfits { kind: &'static str, misfits: Vec<FieldError> },
     #[error("the payload is the same as before")]
     Unchanged,
-    /// No stage has this name.
     #[error("there is no stage {stage:?}: name the one it is for with --stage")]
-    NoStage {
-        /// The name.
-        stage: String,
-    },
+    NoStage { stage: String },
 }
 
 /// `an application.v1`, `a correction.v1`.
@@ -53,7 +32,7 @@ fn article(kind: &str) -> &'static str {
     if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
-/// Where a payload does not fit, and why; repeats nothing of it but names of fields that are plain words.
+/// Where and why a payload cannot be decoded. Repeats none of its values.
 pub fn misfit_text(misfit: &FieldError) -> String {
     let fault = match &misfit.fault {
         FieldFault::Unknown => "no such field".to_owned(),
@@ -65,16 +44,15 @@ pub fn misfit_text(misfit: &FieldError) -> String {
     format!("{}: {fault}", misfit.path)
 }
 
-/// Values to be set and fields to be taken away.
+/// Values to set and fields to remove.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    /// Path and value.
+    /// Paths and values.
     pub set: Vec<(String, Value)>,
-    /// Paths.
     pub unset: Vec<String>,
 }
 
-/// Reads `path=value`; the value is JSON, or else text.
+/// Reads `path=value`. The value is JSON, or else text.
 pub fn assignment(text: &str) -> Result<(String, Value), EditError> {
     let (path, value) = text
         .split_once('=')
@@ -89,14 +67,12 @@ enum Part<'a> {
 }
 
 impl Edits {
-    /// Applies them to a payload.
     pub fn apply(&self, payload: &[u8]) -> Result<Vec<u8>, EditError> {
         let mut value: Value = serde_json::from_slice(payload).map_err(|error| EditError::NotJson {
             problem: format!("line {}, column {}", error.line(), error.column()),
         })?;
         for (path, new) in &self.set {
-            let place = place(&mut value, path)?;
-            match place {
+            match parent(&mut value, path)? {
                 (Value::Object(fields), Part::Field(name)) => {
                     drop(fields.insert(name.to_owned(), new.clone()))
                 }
@@ -104,11 +80,11 @@ impl Edits {
                     items[index] = new.clone()
                 }
                 (Value::Array(items), Part::Index(index)) if index == items.len() => items.push(new.clone()),
-                _ => return Err(EditError::NoSuchPlace { path: path.clone() }),
+                _ => return Err(EditError::NoSuchPath { path: path.clone() }),
             }
         }
         for path in &self.unset {
-            let removed = match place(&mut value, path)? {
+            let removed = match parent(&mut value, path)? {
                 (Value::Object(fields), Part::Field(name)) => fields.remove(name).is_some(),
                 (Value::Array(items), Part::Index(index)) if index < items.len() => {
                     items.remove(index);
@@ -117,15 +93,15 @@ impl Edits {
                 _ => false,
             };
             if !removed {
-                return Err(EditError::NoSuchPlace { path: path.clone() });
+                return Err(EditError::NoSuchPath { path: path.clone() });
             }
         }
         Ok(value.to_string().into_bytes())
     }
 }
 
-/// What holds the last part of a path, and that part.
-fn place<'v, 'p>(value: &'v mut Value, path: &'p str) -> Result<(&'v mut Value, Part<'p>), EditError> {
+/// The value that contains the last part of a path, and that part.
+fn parent<'v, 'p>(value: &'v mut Value, path: &'p str) -> Result<(&'v mut Value, Part<'p>), EditError> {
     let mut parts = parts(path).ok_or_else(|| EditError::Path { path: path.to_owned() })?;
     let last = parts.pop().ok_or_else(|| EditError::Path { path: path.to_owned() })?;
     let mut at = value;
@@ -134,7 +110,7 @@ fn place<'v, 'p>(value: &'v mut Value, path: &'p str) -> Result<(&'v mut Value, 
             Part::Field(name) => at.get_mut(name),
             Part::Index(index) => at.get_mut(index),
         };
-        at = next.ok_or_else(|| EditError::NoSuchPlace { path: path.to_owned() })?;
+        at = next.ok_or_else(|| EditError::NoSuchPath { path: path.to_owned() })?;
     }
     Ok((at, last))
 }
@@ -164,15 +140,15 @@ fn parts(path: &str) -> Option<Vec<Part<'_>>> {
 /// A value that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// JSON path.
+    /// A JSON path.
     pub path: String,
-    /// Before; `null` where there was none.
+    /// `null` where there was none.
     pub before: Value,
-    /// After; `null` where there is none.
+    /// `null` where there is none.
     pub after: Value,
 }
 
-/// What differs between two payloads. One that is not JSON counts as one text, at `$`.
+/// The differences between two payloads. One that is not JSON counts as one text, at `$`.
 pub fn diff(before: &[u8], after: &[u8]) -> Vec<Change> {
     let read = |payload: &[u8]| {
         serde_json::from_slice(payload).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(payload)))
@@ -215,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_set_and_taken_away() {
+    fn sets_and_removes_values() {
         let payload = json!({"works": {"name": "a"}, "products": [{"amount": 1}, {"amount": 2}]});
         let after = edited(
             &payload,
@@ -234,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_told() {
+    fn rejects_paths_that_do_not_exist() {
         let payload = json!({"products": []});
         for (set, says) in [
             ("amount", "not an assignment"),
@@ -253,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn a_diff_names_each_place() {
+    fn a_diff_names_each_path() {
         let changes =
             diff(br#"{"a":1,"b":[{"c":1},2],"d":{"e":1}}"#, br#"{"a":1,"b":[{"c":9},2],"d":{"f":"x"}}"#);
-        let told: Vec<_> = changes
+        let texts: Vec<_> = changes
             .iter()
             .map(|change| format!("{} {} {}", change.path, change.before, change.after))
             .collect();
-        assert_eq!(told, ["$.b[0].c 1 9", "$.d.e 1 null", "$.d.f null \"x\""]);
+        assert_eq!(texts, ["$.b[0].c 1 9", "$.d.e 1 null", "$.d.f null \"x\""]);
         assert_eq!(
             diff(b"{", b"{}")[0],
             Change { path: "$".to_owned(), before: "{".into(), after: json!({}) }

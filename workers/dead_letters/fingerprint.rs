@@ -1,10 +1,10 @@
-//! Which messages failed for the same reason: stage, code, and the text without what differs from one message to the next.
+//! The cause of a failure: stage, code, and the text without the parts that differ between messages.
 
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 
-/// Hexadecimal digits of a fingerprint: enough to tell causes apart, few enough to be typed.
+/// Hexadecimal digits of a fingerprint: enough to distinguish causes, few enough to type.
 const DIGITS: usize = 12;
 
 /// The cause of a failure, 12 hexadecimal digits.
@@ -14,7 +14,7 @@ pub fn fingerprint(stage: &str, code: &str, text: &str) -> String {
     digits
 }
 
-/// The text with `#` for identifiers, numbers and what is quoted. Reply codes of mail servers stay: they tell causes apart.
+/// The text with `#` for identifiers, numbers and quotations. Reply codes of mail servers distinguish causes and stay.
 fn normalised(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut rest = text;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_between_messages_does_not_count() {
+    fn ignores_identifiers_numbers_and_quotations() {
         for (one, other) in [
             (
                 "there is no guarantee 6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11",
@@ -82,8 +82,8 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_apart() {
-        let refused = "the mail server refused the letter for good, naming the recipient: 550 5.1.1 <***@***>: no such user";
+    fn distinguishes_stages_codes_and_replies() {
+        let refused = "the mail server refused the mail for good, naming the recipient: 550 5.1.1 <***@***>: no such user";
         assert!(normalised(refused).contains("550 5.1.1"), "{}", normalised(refused));
         let full = refused.replace("550 5.1.1", "552 5.2.2");
         let distinct: std::collections::BTreeSet<String> = [

@@ -1,8 +1,8 @@
-//! Letters become rows: what the queues `hosho.dead` and `hosho.unrouted` hold is written into `failed_message`.
+//! Records the dead letters of the queues `hosho.dead` and `hosho.unrouted` in the table `failed_message`.
 //!
-//! A dead letter is acknowledged when its row is committed, and not before: while the database is away it stays in its queue, whose
-//! delivery limit is never reached. A dead letter that comes twice is one row. Everything a database could refuse is replaced before
-//! it is asked (NUL characters, codes that are none of ours); if one of a batch is refused all the same, it holds up no other.
+//! A dead letter is acknowledged after its row is committed. While the database is unavailable, it stays in its queue,
+//! whose delivery limit is never reached. A dead letter that arrives twice is one row. Values that a database could
+//! reject are replaced first (NUL characters, foreign codes). If it rejects one of a batch, the others are recorded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,33 +24,29 @@ use crate::{
     redact::scrub,
 };
 
-/// Letters taken together at most.
+/// Dead letters recorded together at most.
 const BATCH: usize = 64;
 
-/// Bytes of bodies recorded together at most, unless one alone is larger.
+/// Bytes of bodies recorded together at most, unless a single one is larger.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long a batch is kept while the database is away; then it is given back and the database asked now and then. Far below
-/// the broker's limit for acknowledgements.
+/// How long a batch is kept while the database is unavailable, before it is requeued. Far below the acknowledgement
+/// timeout of the broker.
 const HOLD: Duration = Duration::from_mins(1);
 
-/// Longest name of a stage or routing key, in characters.
+/// Longest name of a stage or routing key in characters.
 const STAGE: usize = 100;
 
-/// Takes dead letters in.
+/// Records dead letters.
 #[derive(Clone)]
 pub struct Ingester {
-    /// The queue.
     pub broker: Arc<dyn Broker>,
-    /// The tables.
     pub pool: Pool,
-    /// The time.
     pub clock: Clock,
-    /// Becomes true when the process is asked to stop.
     pub stop: CancellationToken,
 }
 
-/// Why a session ended.
+/// Why a session with the broker ended.
 enum End {
     Stopped,
     Broken(BrokerError),
@@ -64,7 +60,7 @@ impl From<BrokerError> for End {
 }
 
 impl Ingester {
-    /// Takes in what a queue holds until the process is asked to stop. Survives every failure of broker and database.
+    /// Records the dead letters of a queue until the process stops. Survives every failure of broker and database.
     pub async fn run(mut self, source: Source) {
         let mut wait = Duration::from_secs(1);
         loop {
@@ -72,10 +68,10 @@ impl Ingester {
             match self.session(source).await {
                 Err(End::Stopped) | Ok(()) => return,
                 Err(End::Broken(failure)) => {
-                    warn!(source = ?source, error = chain(&failure), "The broker failed; dead letters are taken in anew");
+                    warn!(source = ?source, error = chain(&failure), "Broker failed; consumer of dead letters restarted");
                 }
                 Err(End::Away(failure)) => {
-                    warn!(source = ?source, error = chain(&failure), "The database is away; dead letters stay in their queue");
+                    warn!(source = ?source, error = chain(&failure), "Database unavailable; dead letters requeued");
                     if self.until_back().await {
                         return;
                     }
@@ -99,7 +95,7 @@ impl Ingester {
                 () = self.stop.cancelled() => break End::Stopped,
                 batch = consumer.next_batch(BATCH) => batch?,
             };
-            if let Err(end) = self.take_in(&mut consumer, source, deliveries).await {
+            if let Err(end) = self.record_batch(&mut consumer, source, deliveries).await {
                 break end;
             }
         };
@@ -107,7 +103,7 @@ impl Ingester {
         Err(end)
     }
 
-    async fn take_in(
+    async fn record_batch(
         &mut self,
         consumer: &mut Box<dyn Consumer>,
         source: Source,
@@ -125,13 +121,13 @@ impl Ingester {
                 dead_letters.new = recorded.new,
                 dead_letters.again = recorded.again,
                 dead_letters.known = recorded.known,
-                "Dead letters taken in"
+                "Dead letters recorded"
             );
         }
         Ok(())
     }
 
-    /// Records dead letters; waits for a database that is away or busy, for as long as a batch may be kept.
+    /// Records dead letters; waits for an unavailable or busy database, for as long as a batch may be kept.
     async fn record(&mut self, dead_letters: Vec<DeadLetter>) -> Result<Recorded, End> {
         let began = tokio::time::Instant::now();
         let dead_letters = Arc::new(dead_letters);
@@ -143,7 +139,7 @@ impl Ingester {
                 if together {
                     record(&pool, &dead_letters, now)
                 } else {
-                    record_apart(&pool, &dead_letters, now)
+                    record_one_by_one(&pool, &dead_letters, now)
                 }
             });
             let recorded = recorded.await;
@@ -152,7 +148,7 @@ impl Ingester {
                 Ok(Err(failure)) => failure,
                 Err(_) => DbError::Damaged { what: "recording dead letters panicked".to_owned() },
             };
-            // Whoever gives connections and takes no dead letter may be well, and die of what they are together, or of one of them.
+            // If connecting works but the batch insert fails, insert one by one.
             together = !failure.is_unavailable() || matches!(failure, DbError::Connect { .. });
             if began.elapsed() + wait > HOLD {
                 return Err(End::Away(failure));
@@ -164,7 +160,7 @@ impl Ingester {
         }
     }
 
-    /// Asks the database now and then; true when the process was asked to stop meanwhile.
+    /// Probes the database until it is available; true when the process stops first.
     async fn until_back(&mut self) -> bool {
         loop {
             if self.wait(Duration::from_secs(5)).await {
@@ -182,7 +178,7 @@ impl Ingester {
     }
 }
 
-/// Records all together; where the database refuses that, each alone, and what it still refuses without its texts.
+/// Records all together; if the database rejects that, one by one, and a rejected one without its texts.
 fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
     let mut db = pool.get()?;
     let refused = match failed_message::record(&mut db, dead_letters, now) {
@@ -192,7 +188,7 @@ fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Resul
     warn!(
         error = chain(&refused),
         dead_letters = dead_letters.len(),
-        "The database refused the dead letters together; each is recorded alone"
+        "Batch of dead letters rejected by the database; recorded one by one"
     );
     let mut sum = Recorded::default();
     for dead_letter in dead_letters {
@@ -201,7 +197,7 @@ fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Resul
                 error!(
                     error = chain(&error),
                     dead_letter.id = dead_letter.id(),
-                    "The database refused a dead letter; its body alone is recorded"
+                    "Dead letter rejected by the database; only its body recorded"
                 );
                 failed_message::record(&mut db, &[bare(dead_letter)], now)?
             }
@@ -212,9 +208,13 @@ fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Resul
     Ok(sum)
 }
 
-/// Records each alone, on a connection of its own. What is not taken holds up no other; then nothing is acknowledged, and those that
-/// are recorded are known when they come again.
-fn record_apart(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
+/// Records one by one, each on its own connection. If one fails, the others are recorded, and none is acknowledged; the
+/// recorded ones are known when they arrive again.
+fn record_one_by_one(
+    pool: &Pool,
+    dead_letters: &[DeadLetter],
+    now: NaiveDateTime,
+) -> Result<Recorded, DbError> {
     let mut sum = Recorded::default();
     let mut failure = None;
     for dead_letter in dead_letters {
@@ -225,7 +225,7 @@ fn record_apart(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) ->
                 warn!(
                     error = chain(&error),
                     dead_letter.id = dead_letter.id(),
-                    "A dead letter was not taken; the others of its batch are"
+                    "Dead letter not recorded; the others of its batch recorded"
                 );
                 failure = Some(error);
             }
@@ -238,7 +238,7 @@ fn add(one: Recorded, other: Recorded) -> Recorded {
     Recorded { new: one.new + other.new, again: one.again + other.again, known: one.known + other.known }
 }
 
-/// Cuts deliveries into runs of at most [`BATCH_BYTES`].
+/// Splits deliveries into portions of at most [`BATCH_BYTES`].
 fn portions(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     let mut portions: Vec<Vec<Delivery>> = Vec::new();
     let mut bytes = usize::MAX;
@@ -255,7 +255,7 @@ fn portions(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     portions
 }
 
-/// A dead letter with nothing of its own but its body.
+/// A dead letter with no value of its sender but the body.
 fn bare(dead_letter: &DeadLetter) -> DeadLetter {
     DeadLetter {
         message_id: format!("sha256:{}", dead_letter.payload_sha256),
@@ -269,21 +269,21 @@ fn bare(dead_letter: &DeadLetter) -> DeadLetter {
     }
 }
 
-/// What a delivery tells. `now` stands in where nobody who is believed tells when it failed.
+/// The dead letter of a delivery. It failed `now` unless the broker or a stage dated it.
 fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLetter {
     let Delivery { redelivered, routing_key, death, headers, envelope, .. } = delivery;
     let payload_sha256 = hex(&Sha256::digest(&envelope.payload));
     let stage: String = scrub(&routing_key).chars().take(STAGE).collect();
     let history = envelope.history;
-    let told = history.code.as_deref().filter(|code| is_code(code));
+    let code = history.code.as_deref().filter(|code| is_code(code));
     let (origin, code, text) = match (source, &death) {
         (Source::Unrouted, _) => (
             Origin::Unroutable,
             "message.unroutable".to_owned(),
             format!("no queue is bound to the routing key '{stage}'"),
         ),
-        (_, Some(death)) => died(&death.reason),
-        _ => match told {
+        (_, Some(death)) => dead_lettered(&death.reason),
+        _ => match code {
             Some(code) => {
                 let undecodable = [Reason::Undecodable.code(), Reason::TooLarge.code()].contains(&code);
                 let origin = if undecodable { Origin::Undecodable } else { Origin::Handler };
@@ -292,11 +292,11 @@ fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLe
             None => (
                 Origin::Rejected,
                 "message.foreign".to_owned(),
-                "published to the dead letters by no stage of ours".to_owned(),
+                "published to the dead letters by a foreign client".to_owned(),
             ),
         },
     };
-    // Senders date their messages as they like: believed are the broker and our stages, and nobody about times to come.
+    // Senders choose the dates of their messages: only those of broker and stages count, and none in the future.
     let dated = match (source, &death, origin) {
         (Source::Dead, Some(death), _) => death.at,
         (_, None, Origin::Handler | Origin::Undecodable) => history.failed_at,
@@ -325,22 +325,22 @@ fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLe
     }
 }
 
-/// What the broker did with a message, by its word for it.
-fn died(reason: &str) -> (Origin, String, String) {
+/// The origin, code and text of a message that the broker dead-lettered.
+fn dead_lettered(reason: &str) -> (Origin, String, String) {
     match reason {
         "delivery_limit" => (
             Origin::DeliveryLimit,
             "delivery.limit".to_owned(),
-            "delivered too often without an answer: its workers died, or the broker was restarted again and again".to_owned(),
+            "delivered too often without an acknowledgement: its workers crashed, or the broker was restarted repeatedly".to_owned(),
         ),
-        "rejected" => (Origin::Rejected, "delivery.rejected".to_owned(), "rejected by a consumer that is none of ours".to_owned()),
+        "rejected" => (Origin::Rejected, "delivery.rejected".to_owned(), "rejected by a foreign consumer".to_owned()),
         "expired" => (Origin::Rejected, "delivery.expired".to_owned(), "expired in its queue by a policy of the broker".to_owned()),
         "maxlen" => (Origin::Rejected, "delivery.overflow".to_owned(), "dropped from a full queue by a policy of the broker".to_owned()),
         _ => (Origin::Rejected, "delivery.dead_lettered".to_owned(), "dead-lettered by the broker".to_owned()),
     }
 }
 
-/// The attempts before the last one. Where the broker made it a dead letter, what the stage said last is one of them.
+/// The attempts before the last one. If the broker dead-lettered it, the last attempt of the stage is one of them.
 fn earlier(
     past: Vec<(NaiveDateTime, String)>,
     last: Option<(NaiveDateTime, String)>,
@@ -354,13 +354,13 @@ fn earlier(
         .collect()
 }
 
-/// Whether a header may be one of our codes; it may be anybody's.
+/// Whether a header has the form of a code; a foreign publisher may have written it.
 fn is_code(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'))
 }
 
-/// A text that every database takes.
+/// The text without characters that PostgreSQL rejects.
 pub(super) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_gave_up_is_believed() {
+    fn a_stage_dates_its_dead_letter() {
         let dead_letter = dead_letter(Source::Dead, delivery(failed("mail.refused"), None), at(5));
         assert_eq!(
             (dead_letter.origin, dead_letter.code.as_str(), dead_letter.attempts),
@@ -420,42 +420,45 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_is_told_apart() {
+    fn distinguishes_origins() {
         let origin = |source, history, death| {
             let dead_letter = dead_letter(source, delivery(history, death), at(5));
             (dead_letter.origin, dead_letter.code, dead_letter.failed_at)
         };
         let nothing = History::default;
-        let told = |origin, code: &str, at| (origin, code.to_owned(), at);
+        let expected = |origin, code: &str, at| (origin, code.to_owned(), at);
         assert_eq!(
             origin(Source::Dead, failed("message.undecodable"), None),
-            told(Origin::Undecodable, "message.undecodable", at(2))
+            expected(Origin::Undecodable, "message.undecodable", at(2))
         );
         assert_eq!(
             origin(Source::Dead, failed("x"), Some("delivery_limit")),
-            told(Origin::DeliveryLimit, "delivery.limit", at(4))
+            expected(Origin::DeliveryLimit, "delivery.limit", at(4))
         );
         assert_eq!(
             origin(Source::Dead, nothing(), Some("rejected")),
-            told(Origin::Rejected, "delivery.rejected", at(4))
+            expected(Origin::Rejected, "delivery.rejected", at(4))
         );
         assert_eq!(
             origin(Source::Dead, nothing(), Some("maxlen")),
-            told(Origin::Rejected, "delivery.overflow", at(4))
+            expected(Origin::Rejected, "delivery.overflow", at(4))
         );
-        assert_eq!(origin(Source::Dead, nothing(), None), told(Origin::Rejected, "message.foreign", at(5)));
+        assert_eq!(
+            origin(Source::Dead, nothing(), None),
+            expected(Origin::Rejected, "message.foreign", at(5))
+        );
         assert_eq!(
             origin(Source::Dead, failed("髙橋 太郎"), None),
-            told(Origin::Rejected, "message.foreign", at(5))
+            expected(Origin::Rejected, "message.foreign", at(5))
         );
         assert_eq!(
             origin(Source::Unrouted, nothing(), None),
-            told(Origin::Unroutable, "message.unroutable", at(5))
+            expected(Origin::Unroutable, "message.unroutable", at(5))
         );
     }
 
     #[test]
-    fn what_is_recorded_together_is_bounded_by_its_bytes_too() {
+    fn portions_are_bounded_by_their_bytes() {
         let sizes = [1, BATCH_BYTES - 1, 1, BATCH_BYTES + 1, 0, 2, 3];
         let mut deliveries = Vec::new();
         for size in sizes {
@@ -472,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_is_not_believed_about_time() {
+    fn a_sender_does_not_date_its_dead_letter() {
         let read = |source, history, published, redelivered| {
             let delivery = Delivery { published_at: published, redelivered, ..delivery(history, None) };
             let dead_letter = dead_letter(source, delivery, at(5));
@@ -485,7 +488,7 @@ mod tests {
             assert_eq!(read(Source::Dead, History::default(), published, true), (at(5), true));
             assert_eq!(read(Source::Dead, failed("mail.refused"), published, true), (at(2), false));
         }
-        // Nor is anybody about times to come.
+        // Nor does any date in the future count.
         let death = Some(Death { reason: "rejected".to_owned(), at: Some(at(9)) });
         let later = dead_letter(
             Source::Dead,

@@ -1,8 +1,7 @@
-//! What of a payload is shown to somebody who did not ask to see personal data.
+//! Hides personal data of payloads and headers.
 //!
-//! A list of what may be shown, not of what may not: a field that is new, misspelt or somebody else's is hidden. What is shown is
-//! codes, figures, days and identifiers; even there, whatever looks like a mail address is scrubbed, because a sender can type
-//! anything into any field.
+//! The list holds the fields that are shown, so that a new, misspelt or foreign field is hidden. Shown are codes, amounts,
+//! days and identifiers, without mail addresses: a sender can type anything into any field.
 
 use serde_json::{Map, Value};
 
@@ -45,7 +44,7 @@ const SHOWN: &[&str] = &[
     "wanted",
 ];
 
-/// Headers of ours and of the broker's: what they say is no sender's.
+/// Headers that hosho and the broker write.
 const SHOWN_HEADERS: &[&str] = &[
     "hosho-attempt",
     "hosho-failed-at",
@@ -64,19 +63,19 @@ const SHOWN_HEADERS: &[&str] = &[
     "x-last-death-reason",
 ];
 
-/// What stands for a hidden value.
+/// Replaces a hidden value.
 const HIDDEN: &str = "***";
 
-/// Longest shown text, in characters: a longer one is no code.
+/// Longest shown text in characters: a longer one is not a code.
 const LONGEST: usize = 100;
 
-/// A JSON value with everything hidden that may be personal data.
+/// A JSON value without personal data.
 pub fn masked(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let mut shown = Map::new();
             for (number, (key, value)) in fields.iter().enumerate() {
-                // A name of a field is as much the sender's as its value.
+                // The sender chooses the names of fields too.
                 let name = if is_plain(key) { key.clone() } else { format!("{HIDDEN}{number}") };
                 let value = match value {
                     Value::Object(_) | Value::Array(_) => masked(value),
@@ -97,14 +96,13 @@ pub fn masked_text(path: &str, value: &Value) -> Value {
     let field = path.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
     match value {
         Value::Object(_) | Value::Array(_) => masked(value),
-        // That there is nothing is nobody's secret.
         Value::Null => Value::Null,
         leaf if SHOWN.contains(&field) => plain(leaf),
         _ => HIDDEN.into(),
     }
 }
 
-/// A JSON path with every field's name hidden that is none of a message's form: a name is as much the sender's as a value.
+/// A JSON path without names of fields that no message has: the sender chooses them.
 pub fn masked_path(path: &str) -> String {
     let part = |part: &str| {
         let (name, index) = part.find('[').map_or((part, ""), |at| part.split_at(at));
@@ -114,7 +112,7 @@ pub fn masked_path(path: &str) -> String {
     path.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
-/// Headers with everything hidden that is neither ours nor the broker's, and even there without mail addresses.
+/// Headers without those of senders, and without mail addresses.
 pub fn masked_headers(headers: &Map<String, Value>) -> Map<String, Value> {
     let scrubbed = |value: &Value| match value {
         Value::String(text) => scrub(text).into(),
@@ -180,7 +178,7 @@ mod tests {
             Value::Object(object) => {
                 if let Some(Value::Object(properties)) = object.get("properties") {
                     for (name, property) in properties {
-                        // Objects and lists of them are looked into, wherever they stand.
+                        // The fields of objects and of lists of objects are visited.
                         let is_leaf =
                             !property.to_string().contains("$ref") || SHOWN.contains(&name.as_str());
                         if is_leaf && property["type"] != "array" {
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_every_message_is_decided_upon() {
+    fn every_field_is_either_shown_or_hidden() {
         let mut found = std::collections::BTreeSet::new();
         for message in hosho_schema::messages::contract::MESSAGES
             .iter()
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_hidden_does_not_come_in_by_another_door() {
+    fn hides_keys_paths_and_long_texts_too() {
         let value = serde_json::json!({
             "id": "taro@example.jp",
             "髙橋": 1,

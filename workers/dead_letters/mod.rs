@@ -1,19 +1,18 @@
-//! Dead letters: taken from the queues into a table, grouped by cause, looked into, mended, replayed.
+//! Dead letters: recorded in a table, grouped by cause, edited, discarded, replayed.
 //!
-//! - `ingest`: letters become rows of `failed_message`, as a queue is a poor place to look things up in.
+//! - `ingest`: dead letters become rows of `failed_message`, because a queue cannot be searched.
 //! - `fingerprint`: which of them failed for the same reason.
-//! - `mask`: what of a payload may be shown to whom.
-//! - `advice`: what to do about each code.
-//! - `edit`: how a payload is mended.
-//! - `operation`: what operators change, with the audit of it.
-//! - `replay`: working them off once more, a few first.
+//! - `mask`: which values of a payload are shown.
+//! - `advice`: what an operator does about each code.
+//! - `edit`: changes of a payload.
+//! - `operations`: changes by operators, each with its audit entry.
 //!
-//! What keeps a replay honest: its messages carry the id they had, so the stages find their own rows and do nothing twice; and no
-//! replay ever *says* that a message went through. The stage that works it off does, in the transaction that holds the result
-//! (`runner/batch.rs`), and the ingester says that it failed again.
+//! Replays are in `jobs/replay`. Their messages keep their ids, so that stages find their own rows and do nothing twice.
+//! No replay marks a message resolved: the stage does, in the transaction of the result. The ingester records that it
+//! failed again.
 //!
-//! Rejected: replaying straight from `hosho.dead` with a shovel. It needs a plugin, looks at nothing, keeps no record, and RabbitMQ
-//! drops a message silently that is published again with its `x-death`.
+//! Rejected: replaying from `hosho.dead` with a shovel. It needs a plugin, keeps no record, and RabbitMQ silently drops
+//! a message that is published again with its `x-death`.
 
 mod advice;
 mod edit;
@@ -29,5 +28,5 @@ pub use ingest::Ingester;
 pub use mask::{masked, masked_headers, masked_path, masked_text, masked_word};
 pub use operations::{
     Left, LeftOut, Moved, OperationError, check_edit, discard, edit, editable, entries, left_out, note,
-    planned, restore, reveal, set_stage, settle_mail, take_over,
+    planned, restore, reveal,
 };

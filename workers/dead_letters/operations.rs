@@ -1,6 +1,4 @@
-//! What operators change, each time with who, when and why.
-//!
-//! Every function here runs in one transaction that holds the change and its audit, or neither.
+//! Changes by operators. Each change and its audit entry are one transaction.
 
 use std::{collections::HashSet, fmt};
 
@@ -12,33 +10,24 @@ use hosho_schema::{
         audit::{self, Entry},
         failed_message::{self, FailedMessage, Filter, OPEN, Origin, State},
         failure_note::{self, FailureNote},
-        mail, replay,
-        stage_control::{self, StageControl},
     },
 };
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{EditError, diff, fingerprint};
 use crate::{audit::Operation, hex::hex};
 
-/// Says why an operation was not carried out; nothing was changed.
+/// Why an operation was not carried out; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperationError {
-    /// The database failed.
     #[error(transparent)]
     Database(#[from] DbError),
-    /// The edited payload is not what it should be.
     #[error(transparent)]
     Edit(#[from] EditError),
-    /// The message is in a state that does not allow it.
     #[error("the message is {}{}: only what failed can be edited", state.as_text(), held(replay.as_ref()))]
-    State {
-        /// Its state.
-        state: State,
-        /// The replay that holds it.
-        replay: Option<String>,
-    },
+    State { state: State, replay: Option<String> },
 }
 
 /// Says which replay holds a message.
@@ -58,21 +47,20 @@ pub fn entries(operation: &Operation, changed: &[(String, State)], after: State)
 /// The kind of a failed message in the audit.
 pub(super) const FAILED_MESSAGE: &str = "failed_message";
 
-/// What an operation moves, and what it leaves.
+/// The messages that an operation moves, and those it leaves out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Moved {
     /// The messages, with the state each was in.
     pub messages: Vec<(String, State)>,
-    /// Messages that were named, and are left out all the same.
+    /// Messages that were named and are left out.
     pub left: Vec<Left>,
 }
 
 /// A message that is left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Left {
-    /// Its identifier.
+    #[serde(rename = "message")]
     pub id: String,
-    /// Why.
     pub why: LeftOut,
 }
 
@@ -81,36 +69,42 @@ pub struct Left {
 pub enum LeftOut {
     /// Its state does not allow it.
     State(State),
-    /// An edited message stands in its place: taken up again, it would be worked off beside that.
+    /// An edited message superseded it: both would be processed.
     Superseded,
-    /// A replay holds it that may still go on.
+    /// A replay holds it that is not over.
     Held,
-    /// It was named, and another condition does not fit it.
+    /// It was named, and another condition does not match.
     Conditions,
+}
+
+impl Serialize for LeftOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::State(state) => write!(f, "it is {}", state.as_text()),
-            Self::Superseded => f.write_str("an edited message stands in its place"),
+            Self::Superseded => f.write_str("an edited message superseded it"),
             Self::Held => f.write_str("a replay holds it; `hosho replay list`"),
-            Self::Conditions => f.write_str("the other conditions do not fit it"),
+            Self::Conditions => f.write_str("the other conditions do not match"),
         }
     }
 }
 
-/// Gives messages up.
+/// Discards messages.
 pub fn discard(db: &mut Connection, operation: &Operation, filter: &Filter) -> Result<Moved, OperationError> {
     move_all(db, operation, filter, &OPEN, State::Discarded)
 }
 
-/// Takes up again what was given up, but for what was edited.
+/// Restores discarded messages, except those that an edited message superseded.
 pub fn restore(db: &mut Connection, operation: &Operation, filter: &Filter) -> Result<Moved, OperationError> {
     move_all(db, operation, filter, &[State::Discarded], State::Failed)
 }
 
-/// What of a selection would be moved from one of some states; changes nothing.
+/// The messages of a selection that would be moved from these states; changes nothing.
 pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<Moved, OperationError> {
     let filter = Filter { states: from.to_vec(), free: true, ..filter.clone() };
     let found = failed_message::select(db, &filter)?;
@@ -126,7 +120,7 @@ pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<M
     Ok(Moved { messages, left })
 }
 
-/// Which messages that a filter names are not among those `found` in one of some states, and why.
+/// The messages that a filter names and that are not among those `found` in these states, and why.
 pub fn left_out(
     db: &mut Connection,
     filter: &Filter,
@@ -164,7 +158,7 @@ fn move_all(
     db.transaction(|db| {
         let mut moved = planned(db, filter, from)?;
         let ids: Vec<&str> = moved.messages.iter().map(|(id, _)| id.as_str()).collect();
-        // What settled by itself between the two statements is left alone.
+        // A message may have been resolved between the two statements.
         let changed = failed_message::change(db, &ids, from, to, operation.at)?;
         moved.messages.retain(|(id, _)| changed.contains(id));
         audit::write(db, &entries(operation, &moved.messages, to))?;
@@ -172,64 +166,7 @@ fn move_all(
     })
 }
 
-/// Holds a stage, or lets it go on; `false` when it was so already.
-pub fn set_stage(
-    db: &mut Connection,
-    operation: &Operation,
-    stage: &str,
-    paused: bool,
-) -> Result<bool, OperationError> {
-    db.transaction(|db| {
-        let control = StageControl {
-            stage: stage.to_owned(),
-            paused,
-            reason: operation.reason.clone(),
-            actor: operation.actor.clone(),
-            changed_at: operation.at,
-        };
-        let changed = stage_control::set(db, &control)?;
-        if changed {
-            let text = |paused| Some(if paused { "paused" } else { "running" }.to_owned());
-            audit::write(db, &[operation.entry("stage", stage, text(!paused), text(paused))])?;
-        }
-        Ok(changed)
-    })
-}
-
-/// Settles a mail as an operator found out, or has it sent anew; `false` when it is in another state by now.
-pub fn settle_mail(
-    db: &mut Connection,
-    operation: &Operation,
-    id: &str,
-    before: mail::State,
-    to: mail::State,
-) -> Result<bool, OperationError> {
-    let reply = format!("by an operator: {}", operation.reason);
-    db.transaction(|db| {
-        let done = mail::resolve(db, id, before, to, &reply, operation.at)?;
-        if done {
-            let text = |state: mail::State| Some(state.as_text().to_owned());
-            audit::write(db, &[operation.entry("mail", id, text(before), text(to))])?;
-        }
-        Ok(done)
-    })
-}
-
-/// Writes down that somebody goes on with a replay that nobody drives any more; `false` when it is not running, or is driven.
-pub fn take_over(db: &mut Connection, operation: &Operation, id: &str) -> Result<bool, OperationError> {
-    db.transaction(|db| {
-        let is_free = |replay: &replay::Replay| {
-            replay.state == replay::State::Running
-                && (replay.driver.is_none() || replay.leased_until.is_none_or(|until| until < operation.at))
-        };
-        let Some(replay) = replay::by_id(db, id)?.filter(is_free) else { return Ok(false) };
-        let before = format!("running, driven by {}", replay.driver.as_deref().unwrap_or("nobody"));
-        audit::write(db, &[operation.entry("replay", id, Some(before), Some("running".to_owned()))])?;
-        Ok(true)
-    })
-}
-
-/// Writes down what is known of a cause.
+/// Writes a note about a cause.
 pub fn note(
     db: &mut Connection,
     operation: &Operation,
@@ -251,13 +188,13 @@ pub fn note(
     })
 }
 
-/// Writes down that personal data of messages was shown.
+/// Writes the audit entries that personal data of messages is shown.
 pub fn reveal(db: &mut Connection, operation: &Operation, ids: &[&str]) -> Result<(), OperationError> {
     let entries: Vec<Entry> = ids.iter().map(|id| operation.entry(FAILED_MESSAGE, id, None, None)).collect();
     Ok(audit::write(db, &entries)?)
 }
 
-/// Whether a message is in a state to be edited.
+/// Rejects an edit of a message that is not open.
 pub fn editable(row: &FailedMessage) -> Result<(), OperationError> {
     if OPEN.contains(&row.state) {
         Ok(())
@@ -266,8 +203,8 @@ pub fn editable(row: &FailedMessage) -> Result<(), OperationError> {
     }
 }
 
-/// The message that would stand in the place of one that failed, for `stage`: a new message id, the same correlation. It is judged
-/// against the schema of what the stage takes. Changes nothing.
+/// The message that would supersede one that failed: a new message id, the same correlation. Its payload must be a
+/// message of `stage`. Changes nothing.
 pub fn check_edit(
     row: &FailedMessage,
     stage: &str,
@@ -309,7 +246,7 @@ pub fn check_edit(
     })
 }
 
-/// Puts an edited message ([`check_edit`]) in the place of one that failed, and returns it.
+/// Supersedes a failed message by an edited one ([`check_edit`]), and returns that.
 pub fn edit(
     db: &mut Connection,
     operation: &Operation,

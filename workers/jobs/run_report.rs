@@ -11,8 +11,9 @@ use hosho_schema::{
 };
 
 use crate::{
+    dead_letters,
     domain::wareki::in_tokyo,
-    fault::{Reason, chain},
+    fault::chain,
     mail::{MailMessage, delivery::MailDelivery},
 };
 
@@ -106,7 +107,7 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     }
     let _ = writeln!(text, "\nFailures and what to do");
     for ((stage, code), all) in by_cause {
-        let advice = Reason::of_code(code).map_or("inspect the messages", Reason::advice);
+        let advice = dead_letters::advice(code).unwrap_or("run `hosho failed list`");
         let _ = writeln!(text, "\n{code} in {stage}: {} guarantees\n  {advice}", all.len());
         for one in all {
             let _ = writeln!(

@@ -505,7 +505,8 @@ fn state_of(mail: &Mail, orphan: bool) -> Result<MailStateV1, Fault> {
         State::Sending if orphan => Ok(MailStateV1::Unknown),
         State::Rejected => Err(Fault::new(Reason::MailRefused, "the mail server refused this mail before")),
         State::Pending | State::Sending => {
-            Err(Fault::new(Reason::MailClaimed, "another worker is sending this mail"))
+            let text = "a worker stopped while it was sending this mail, or is still sending it";
+            Err(Fault::new(Reason::MailClaimed, text))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The requested rows of a list.
+/// The rows of a list to return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     pub limit: i64,

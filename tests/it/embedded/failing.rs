@@ -23,7 +23,7 @@ fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
     assert_eq!((code, report["summary"]["failed"].as_u64()), (Some(1), Some(1)), "{report:#}");
     let id = report["failed"][0]["message"].as_str().unwrap().to_owned();
     let failed = |arguments: &[&str]| desk.run([&["failed"], arguments, &["--out", "out"]].concat());
-    assert_eq!(json(&failed(&["list", "--json"]))[0]["id"], id.as_str());
+    assert_eq!(json(&failed(&["list", "--json"]))["items"][0]["id"], id.as_str());
     assert!(failed(&["groups"]).out.contains("message.undecodable"));
 
     desk.file("whole.json", &whole);
@@ -50,7 +50,7 @@ fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
     assert_eq!(failed(&["replay", message, "--reason", "again", "--force"]).code, Some(0));
     assert_eq!((count(&desk, "out/documents", ".pdf"), count(&desk, "out/mail", ".eml")), (rows, files));
 
-    let audit = json(&desk.run(["audit", "--out", "out", "--subject", &id, "--json"]));
+    let audit = json(&desk.run(["audit", "--out", "out", "--subject", &id, "--json"]))["items"].take();
     assert_eq!(
         (audit[0]["action"].as_str(), audit[0]["actor"].as_str()),
         (Some("failed.edit"), Some("hanako"))

@@ -37,7 +37,7 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
 
     let failed = desk.run(["failed", "list", "--run", &id[..8], "--json", "--out", "out"]);
     let failed: Value = serde_json::from_str(&failed.out).unwrap();
-    let failed = failed.as_array().unwrap();
+    let failed = failed["items"].as_array().unwrap();
     assert_eq!(failed.len(), 12);
     assert!(failed.iter().all(|one| one["code"] == "key.unusable" && one["stage"] == "render"), "{failed:?}");
     let shown = desk.run(["batch", "show", &id[..8], "--out", "out"]);
@@ -81,7 +81,7 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
     ]);
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.out, replayed.err);
     let left = desk.run(["failed", "groups", "--json", "--out", "out"]);
-    assert_eq!(serde_json::from_str::<Value>(&left.out).unwrap(), serde_json::json!([]));
+    assert_eq!(serde_json::from_str::<Value>(&left.out).unwrap()["total"], 0);
     let shown = desk.run(["batch", "show", id, "--json", "--out", "out"]);
     let shown: Value = serde_json::from_str(&shown.out).unwrap();
     assert_eq!((shown["redrawn"].as_i64(), shown["failed"].as_i64()), (Some(16), Some(0)), "{shown}");

@@ -77,6 +77,10 @@ impl Equal {
                 (19, "2026-12-01 09:03:12".to_owned())
             } else if is_moment(rest, 27, "%Y-%m-%dT%H:%M:%S%.6fZ") {
                 (27, "2026-12-01T00:03:12.000000Z".to_owned())
+            } else if is_date(rest) {
+                (10, "2026-12-01".to_owned())
+            } else if is_time_of_day(rest) {
+                (8, "09:03:12".to_owned())
             } else if let Some(id) = operation(rest, &equal) {
                 let at =
                     self.operations.iter().position(|known| known.starts_with(id)).unwrap_or_else(|| {
@@ -101,6 +105,18 @@ fn is_moment(text: &str, length: usize, format: &str) -> bool {
     text.get(..length)
         .filter(|moment| moment.starts_with('2'))
         .is_some_and(|moment| chrono::NaiveDateTime::parse_from_str(moment, format).is_ok())
+}
+
+/// The day of a time that a narrow column shows on two lines.
+fn is_date(text: &str) -> bool {
+    let date = text.get(..10).filter(|date| date.starts_with('2'));
+    date.is_some_and(|date| chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok())
+}
+
+/// The time of day below it.
+fn is_time_of_day(text: &str) -> bool {
+    let time = text.get(..8).filter(|time| time.as_bytes()[2] == b':' && time.as_bytes()[5] == b':');
+    time.is_some_and(|time| chrono::NaiveTime::parse_from_str(time, "%H:%M:%S").is_ok())
 }
 
 /// The identifier of a replay or an operation, whole or its beginning, where one stands.
@@ -148,7 +164,7 @@ fn take(step: &str, env: &mut TestEnv, worker: &mut Option<Child>) {
             env.drain(worker.take().unwrap());
             *worker = Some(env.work(&[("MAIL__CONNECTIONS", "8")]));
         }
-        "walk: the mail server is mended" => env.smtp.script(&[]),
+        "walk: the mail server is corrected" => env.smtp.script(&[]),
         other => panic!("nobody knows how to walk: {other}"),
     }
 }
@@ -167,7 +183,7 @@ fn printed(env: &TestEnv, command: &str) -> String {
 fn the_guide_is_walked_through() {
     let (mut env, worker) = morning();
     let mut worker = Some(worker);
-    let (_, groups) = env.json(&["failed", "groups"]);
+    let (_, groups) = env.items(&["failed", "groups"]);
     let of: BTreeMap<String, Value> = groups
         .as_array()
         .unwrap()

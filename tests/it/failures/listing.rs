@@ -30,11 +30,11 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     client.publish(&format!("{}work", env.prefix), "validate", cut.as_bytes(), properties);
     env.until_failed(1);
 
-    let (_, rows) = env.json(&["failed", "list", "--code", "message.undecodable", "--since", "1h"]);
+    let (_, rows) = env.items(&["failed", "list", "--code", "message.undecodable", "--since", "1h"]);
     let id = rows[0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(env.json(&["failed", "list", "--until", "1h"]).1, Value::Array(Vec::new()));
-    assert_eq!(env.json(&["failed", "list", "--text", "not JSON"]).1.as_array().unwrap().len(), 1);
-    assert_eq!(env.json(&["failed", "list", "--text", "100%_"]).1, Value::Array(Vec::new()));
+    assert_eq!(env.items(&["failed", "list", "--until", "1h"]).1, Value::Array(Vec::new()));
+    assert_eq!(env.items(&["failed", "list", "--text", "not JSON"]).1.as_array().unwrap().len(), 1);
+    assert_eq!(env.items(&["failed", "list", "--text", "100%_"]).1, Value::Array(Vec::new()));
 
     // Nothing of it is shown, unless somebody asks, and then that is written down.
     let shown = env.succeed(&["failed", "show", &id[..8]]);
@@ -44,10 +44,10 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     );
     assert!(!shown.contains("CUT"), "{shown}");
     assert_eq!(env.run(&["failed", "show", &id, "--reveal"]).status.code(), Some(2), "a reason is asked for");
-    assert_eq!(env.json(&["audit", "--subject", &id]).1, Value::Array(Vec::new()));
+    assert_eq!(env.items(&["audit", "--subject", &id]).1, Value::Array(Vec::new()));
     let revealed = env.succeed(&[&["failed", "show", &id, "--reveal"][..], WHY].concat());
     assert!(revealed.contains("\"CUT\""), "{revealed}");
-    assert_eq!(env.json(&["audit", "--subject", &id]).1[0]["action"], "failed.reveal");
+    assert_eq!(env.items(&["audit", "--subject", &id]).1[0]["action"], "failed.reveal");
 
     // An editor that writes something else.
     let edit = |content: &str| {
@@ -87,7 +87,7 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     assert_eq!(code, Some(0), "{problem}");
     assert!(!told.contains("kanaria"), "personal data is shown: {told}");
 
-    let (_, rows) = env.json(&["failed", "list"]);
+    let (_, rows) = env.items(&["failed", "list"]);
     let edited = &rows[0];
     assert_eq!((rows.as_array().unwrap().len(), edited["code"].as_str()), (1, Some("message.edited")));
     assert_ne!(edited["message_id"], "cut-1");
@@ -98,7 +98,7 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     let raw = std::fs::read_to_string(&env.smtp.received()[0].file).unwrap();
     assert!(raw.contains("Trace-Id: 4bf92f3577b34da6a3ce929d0e0e4736"), "{raw}");
 
-    let (_, audit) = env.json(&["audit", "--subject", &id]);
+    let (_, audit) = env.items(&["audit", "--subject", &id]);
     let entry = audit.as_array().unwrap().iter().find(|entry| entry["action"] == "failed.edit").unwrap();
     assert_eq!((entry["actor"].as_str(), entry["reason"].as_str()), (Some("hanako"), Some("a test")));
     assert!(entry["at"].is_string() && entry["operation"].is_string());
@@ -128,14 +128,14 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
     let right = eventually("the application", LIMIT, || {
         Some(env.statuses(&[("portal".to_owned(), "RIGHT".to_owned())])).filter(|found| !found.is_empty())
     });
-    let (_, rows) = env.json(&["failed", "list", "--stage", "issue"]);
+    let (_, rows) = env.items(&["failed", "list", "--stage", "issue"]);
     let ids: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
 
     env.succeed(
         &[&["failed", "note", rows[0]["group"].as_str().unwrap(), "a script of the branch"][..], WHY]
             .concat(),
     );
-    let (_, groups) = env.json(&["failed", "groups"]);
+    let (_, groups) = env.items(&["failed", "groups"]);
     assert_eq!(
         (groups[0]["count"].as_u64(), groups[0]["note"].as_str()),
         (Some(3), Some("a script of the branch"))

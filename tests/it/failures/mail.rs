@@ -37,7 +37,7 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
         });
     }
     env.until_failed(1);
-    let (_, unknown) = env.json(&["mail", "unknown"]);
+    let (_, unknown) = env.items(&["mail", "unknown"]);
     assert_eq!(unknown.as_array().unwrap().len(), 2, "{unknown}");
     assert!(!unknown.to_string().contains("kanaria"), "an address is shown: {unknown}");
 
@@ -73,8 +73,8 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
         "the Message-ID changed: {lost:?}"
     );
     assert_eq!((copies("there@kanaria.example.jp").len(), copies("nobody@kanaria.example.jp").len()), (2, 1));
-    assert_eq!(env.json(&["mail", "unknown", "--all"]).1, Value::Array(Vec::new()));
-    let (_, audit) = env.json(&["audit", "--action", "mail."]);
+    assert_eq!(env.items(&["mail", "unknown", "--all"]).1, Value::Array(Vec::new()));
+    let (_, audit) = env.items(&["audit", "--action", "mail."]);
     let told: Vec<String> = audit
         .as_array()
         .unwrap()

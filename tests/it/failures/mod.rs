@@ -31,9 +31,15 @@ impl TestEnv {
         (output.status.code(), value)
     }
 
+    /// Runs `hosho` for the items of its JSON page, with the exit code.
+    fn items(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let (code, mut page) = self.json(arguments);
+        (code, page["items"].take())
+    }
+
     /// Failed messages by their state.
     fn failed(&self, arguments: &[&str]) -> BTreeMap<String, usize> {
-        let (_, rows) = self.json(&[&["failed", "list", "--all", "--limit", "100000"], arguments].concat());
+        let (_, rows) = self.items(&[&["failed", "list", "--all", "--limit", "100000"], arguments].concat());
         let mut counts = BTreeMap::new();
         for row in rows.as_array().unwrap() {
             *counts.entry(row["state"].as_str().unwrap().to_owned()).or_default() += 1;

@@ -33,9 +33,9 @@ fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     postgres.start();
     env.until_failed(45);
     assert!(env.drain(worker).is_empty());
-    let (_, groups) = env.json(&["failed", "groups"]);
+    let (_, groups) = env.items(&["failed", "groups"]);
     assert_eq!((groups.as_array().unwrap().len(), groups[0]["count"].as_u64()), (1, Some(45)), "{groups}");
-    let (_, rows) = env.json(&["failed", "list", "--limit", "100"]);
+    let (_, rows) = env.items(&["failed", "list", "--limit", "100"]);
     assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
 }
 
@@ -66,7 +66,7 @@ fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
     }
     let worker = env.work(&[]);
     env.until_failed(20);
-    let (_, rows) = env.json(&["failed", "list", "--limit", "100"]);
+    let (_, rows) = env.items(&["failed", "list", "--limit", "100"]);
     assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
     assert!(env.drain(worker).is_empty());
 }
@@ -84,7 +84,7 @@ fn what_somebody_else_rejects_is_told_apart() {
     client.publish(&format!("{}dead", env.prefix), "mint", b"{}", named);
     let worker = env.work(&[]);
     env.until_failed(2);
-    let (_, rows) = env.json(&["failed", "list"]);
+    let (_, rows) = env.items(&["failed", "list"]);
     let mut told: Vec<(&str, &str, &str)> = rows
         .as_array()
         .unwrap()

@@ -63,7 +63,7 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     env.until_failed(3 * each);
     env.until_idle();
 
-    let (code, groups) = env.json(&["failed", "groups"]);
+    let (code, groups) = env.items(&["failed", "groups"]);
     assert_eq!(code, Some(0));
     let groups = groups.as_array().unwrap();
     let mut told: Vec<(&str, &str, u64)> = groups
@@ -146,7 +146,7 @@ fn replay_and_die(env: &TestEnv, group: &str, each: usize) {
     let arguments = [&["failed", "replay", "--group", group, "--rate", &rate][..], WHY].concat();
     let mut driver = spawn(env.hosho(&arguments), &env.path("replay.log"));
     let replay = eventually("a replay half-way", LIMIT, || {
-        let (_, replays) = env.json(&["replay", "list"]);
+        let (_, replays) = env.items(&["replay", "list"]);
         let replay = replays.as_array()?.first()?.clone();
         let is_this = replay["state"] == "running" && replay["selection"]["group"][0] == group;
         (is_this && replay["resolved"].as_u64()? >= each as u64 / 4).then_some(replay)
@@ -170,7 +170,8 @@ fn replay_and_die(env: &TestEnv, group: &str, each: usize) {
         if output.status.success() {
             return serde_json::from_str(&told).ok();
         }
-        assert!(told.contains("another process drives it"), "{told}");
+        let problem = format!("{told}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(problem.contains("another process drives it"), "{problem}");
         None
     });
     assert_eq!(
@@ -194,7 +195,7 @@ fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
         properties,
     );
     env.until_failed(1);
-    let (_, rows) = env.json(&["failed", "list"]);
+    let (_, rows) = env.items(&["failed", "list"]);
     let (id, row) = (rows[0]["id"].as_str().unwrap(), &rows[0]);
     assert_eq!(
         (row["origin"].as_str(), row["code"].as_str(), row["stage"].as_str()),

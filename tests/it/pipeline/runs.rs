@@ -48,7 +48,8 @@ fn dead_letters_of_a_cancelled_run_belong_to_it() {
     });
     env.drain(worker);
     let failed = env.succeed(&["failed", "list", "--run", &run, "--json"]);
-    let failed: Vec<Value> = serde_json::from_str(&failed).unwrap();
+    let failed: Value = serde_json::from_str(&failed).unwrap();
+    let failed = failed["items"].as_array().unwrap();
     assert_eq!(failed.iter().filter(|one| one["code"] == "key.unusable").count(), 12, "{failed:?}");
     assert_eq!(shown(&env)["state"], "cancelled");
 }

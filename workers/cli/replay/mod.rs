@@ -1,34 +1,31 @@
-//! `hosho replay …`; what begins one is `hosho failed replay` (`begin`).
+//! `hosho replay …`; `hosho failed replay` begins one (`begin`).
 
 mod begin;
 mod drive;
-mod hold;
 
 use std::{path::Path, process::ExitCode};
 
-use chrono::NaiveDateTime;
 use clap::Subcommand;
-use hosho_schema::{
-    db::DbError,
-    models::{
-        failed_message::{self, Progress},
-        replay::{self, Replay},
-    },
-};
-use serde::Serialize;
 
 use super::{
-    Error,
-    moment::{local, utc},
-    print, print_json, printable,
-    selection::{AuditArgs, Database, DatabaseArgs, Page, beginning, complete_replay, short},
-    shared, table,
+    Error, print, print_json, printable,
+    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, beginning, short},
+    text::table,
+    time::stacked,
 };
-use crate::{config::Config, dead_letters, jobs::replay as replay_job, jobs::replay::Action};
+use crate::{
+    config::Config,
+    jobs::replay::Action,
+    operations::{
+        broker,
+        identifier::{self, Kind},
+        replays::{self, Replay},
+    },
+};
 pub(super) use begin::{BeginArgs, begin};
-use drive::{drive, driven};
+use drive::drive;
 
-/// Replays of failed messages: how they stand, and hold on, go on, give up
+/// List, pause, resume or abort replays
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho replay list
@@ -40,7 +37,7 @@ use drive::{drive, driven};
 `hosho failed replay` begins one.")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: DatabaseArgs,
+    database: DatabaseArgs,
     /// As JSON
     #[arg(long, global = true)]
     json: bool,
@@ -53,264 +50,161 @@ enum Sub {
     /// The latest replays
     List {
         #[command(flatten)]
-        page: Page,
+        page: PageArgs,
     },
-    /// How one stands, and what holds it up
+    /// The progress of a replay, and what delays it
     Status {
-        /// Its identifier; the first characters will do
+        /// Its identifier, or the beginning
         #[arg(value_parser = beginning)]
         id: String,
     },
-    /// Send nothing more for now; whoever drives it ends
-    Pause(SteerArgs),
-    /// Go on with one that was paused, or whose process died; drives it until it is over
-    Resume(SteerArgs),
-    /// End it; what is not settled can be replayed anew
-    Abort(SteerArgs),
+    /// Send nothing more for now; its driver ends
+    Pause(ActionArgs),
+    /// Continue a replay that was paused, or whose process was killed; drives it until it is over
+    Resume(ActionArgs),
+    /// End it; messages that are not settled can be replayed again
+    Abort(ActionArgs),
 }
 
 #[derive(Debug, clap::Args)]
-struct SteerArgs {
-    /// Its identifier; the first characters will do
+struct ActionArgs {
+    /// Its identifier, or the beginning
     #[arg(value_parser = beginning)]
     id: String,
     #[command(flatten)]
-    who: AuditArgs,
+    audit: AuditArgs,
 }
 
 impl Args {
     pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.place.overrides()
+        self.database.overrides()
     }
-}
-
-#[derive(Serialize)]
-struct Shown {
-    id: String,
-    state: &'static str,
-    total: i64,
-    waiting: i64,
-    under_way: i64,
-    resolved: i64,
-    failed_again: i64,
-    canary: i64,
-    rate: i64,
-    selection: serde_json::Value,
-    reason: String,
-    actor: String,
-    created_at: String,
-    finished_at: Option<String>,
-    note: Option<String>,
-    driven_by: Option<String>,
-    /// What holds it up: paused stages, missing workers.
-    held_up: Vec<String>,
-    /// Whether a process gives signs of life that it drives it.
-    #[serde(skip)]
-    is_driven: bool,
-}
-
-impl Shown {
-    fn of(replay: &Replay, progress: Progress, now: NaiveDateTime) -> Self {
-        let is_over = replay.finished_at.is_some();
-        Self {
-            id: replay.id.clone(),
-            state: replay.state.as_text(),
-            total: replay.total,
-            waiting: if is_over { 0 } else { progress.waiting },
-            under_way: if is_over { 0 } else { progress.under_way },
-            resolved: replay.resolved.unwrap_or(progress.resolved),
-            failed_again: replay.failed_again.unwrap_or(progress.failed_again),
-            canary: replay.canary,
-            rate: replay.rate,
-            selection: serde_json::from_str(&replay.selection).unwrap_or_default(),
-            reason: replay.reason.clone(),
-            actor: replay.actor.clone(),
-            created_at: utc(replay.created_at),
-            finished_at: replay.finished_at.map(utc),
-            note: replay.note.clone(),
-            driven_by: replay.driver.clone(),
-            held_up: Vec::new(),
-            is_driven: replay.driver.is_some() && replay.leased_until.is_some_and(|until| until >= now),
-        }
-    }
-
-    fn is(&self, state: replay::State) -> bool {
-        self.state == state.as_text()
-    }
-
-    fn tell(&self) {
-        let counts = format!(
-            "{} of {} resolved, {} failed again, {} under way, {} waiting",
-            self.resolved, self.total, self.failed_again, self.under_way, self.waiting
-        );
-        print(format!("replay {}: {}; {counts}", self.id, self.state));
-        print(format!("  by {}: {}", printable(&self.actor), printable(&self.reason)));
-        if let Some(note) = &self.note {
-            print(format!("  {}", printable(note)));
-        }
-        if let Some(driver) = &self.driven_by {
-            print(format!("  driven by {}", printable(driver)));
-        }
-        for hold in &self.held_up {
-            print(format!("  held up: {}", printable(hold)));
-        }
-    }
-}
-
-fn tell(shown: &Shown, json: bool) -> Result<(), Error> {
-    if json {
-        return print_json(shown);
-    }
-    shown.tell();
-    Ok(())
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let (out, json) = (args.place.out.clone(), args.json);
+    let (out, json) = (args.database.out.clone(), args.json);
     let database = DatabaseArgs::database(&config).await?;
-    let place = Where { database: &database, out: out.as_deref() };
+    let context = Context { database: &database, out: out.as_deref() };
     match args.command {
-        Sub::List { page } => list(&database, page, json).await,
+        Sub::List { page } => list(&database, page, json).await?,
         Sub::Status { id } => {
-            let id = complete_replay(&database, &id).await?;
-            tell(&place.look(&id).await?, json)?;
-            Ok(ExitCode::SUCCESS)
+            let id = context.complete(&id).await?;
+            print_replay(&context.show(&id).await?, json)?;
         }
-        Sub::Pause(args) => steer(&place, &args, Action::Pause, json).await,
-        Sub::Abort(args) => steer(&place, &args, Action::Abort, json).await,
-        Sub::Resume(args) => resume(&place, args, &config, json).await,
-    }
-}
-
-async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Error> {
-    let now = database.clock.now();
-    let mut replays = database
-        .ask(move |db| {
-            let replays = replay::list(db, page.probing(), page.offset())?;
-            replays
-                .iter()
-                .map(|replay| Ok(Shown::of(replay, failed_message::progress(db, &replay.id)?, now)))
-                .collect::<Result<Vec<_>, DbError>>()
-        })
-        .await?;
-    let more = page.trimmed(&mut replays);
-    if json {
-        print_json(&replays)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if replays.is_empty() {
-        print(if page.offset() == 0 { "Nothing was replayed yet." } else { "Nothing on this page." });
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut rows = table(["replay", "state", "total", "resolved", "failed again", "begun", "by", "reason"]);
-    for replay in &replays {
-        rows.add_row([
-            short(&replay.id).to_owned(),
-            replay.state.to_owned(),
-            replay.total.to_string(),
-            replay.resolved.to_string(),
-            replay.failed_again.to_string(),
-            local(&replay.created_at),
-            printable(&replay.actor),
-            printable(&replay.reason),
-        ]);
-    }
-    print(rows);
-    if let Some(more) = more {
-        print(more);
+        Sub::Pause(args) => set_state(&context, &args, Action::Pause, json).await?,
+        Sub::Abort(args) => set_state(&context, &args, Action::Abort, json).await?,
+        Sub::Resume(args) => return resume(&context, args, &config, json).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a replay is: its rows, and who works its messages off.
-struct Where<'a> {
+/// The rows of a replay, and who does its work.
+struct Context<'a> {
     database: &'a Database,
-    /// The folder in which this process works them off; otherwise workers do.
+    /// The folder in which this process does the work; otherwise workers do.
     out: Option<&'a Path>,
 }
 
-impl Where<'_> {
-    /// How a replay stands.
-    async fn look(&self, id: &str) -> Result<Shown, Error> {
-        let (id, now, has_workers) = (id.to_owned(), self.database.clock.now(), self.out.is_none());
-        let found = self
-            .database
-            .ask(move |db| {
-                let progress = failed_message::progress(db, &id)?;
-                let Some(replay) = replay::by_id(db, &id)? else { return Ok::<_, DbError>(None) };
-                let held_up = if has_workers && replay.finished_at.is_none() {
-                    hold::look(db, &id, now)?
-                } else {
-                    Vec::new()
-                };
-                Ok(Some(Shown { held_up, ..Shown::of(&replay, progress, now) }))
-            })
-            .await?;
-        found.ok_or_else(|| Error::conflict(anyhow::anyhow!("it is gone")))
+impl Context<'_> {
+    async fn complete(&self, beginning: &str) -> Result<String, Error> {
+        identifier::complete(&self.database.db(), Kind::Replay, beginning).await
+    }
+
+    async fn show(&self, id: &str) -> Result<Replay, Error> {
+        replays::show(&self.database.db(), id, self.database.clock.now(), self.out.is_none()).await
     }
 }
 
-async fn steer(place: &Where<'_>, args: &SteerArgs, wish: Action, json: bool) -> Result<ExitCode, Error> {
-    let (action, verb) = match wish {
-        Action::Pause => ("replay.pause", "pause"),
-        Action::Resume => ("replay.resume", "resume"),
-        Action::Abort => ("replay.abort", "abort"),
-    };
-    let operation = args.who.operation(&place.database.clock, action)?;
-    let id = complete_replay(place.database, &args.id).await?;
-    let done = if args.who.dry_run {
-        let now = place.look(&id).await?;
-        now.is(replay::State::Running) || (wish == Action::Abort && now.is(replay::State::Paused))
-    } else {
-        let steered = id.clone();
-        place.database.ask(move |db| replay_job::steer(db, &operation, &steered, wish)).await?
-    };
-    let now = place.look(&id).await?;
-    tell(&now, json)?;
-    if !done {
-        return Err(Error::conflict(anyhow::anyhow!("it is {}: there is nothing to {verb}", now.state)));
+fn print_replay(replay: &Replay, json: bool) -> Result<(), Error> {
+    if json {
+        return print_json(replay);
     }
-    if args.who.dry_run && !json {
-        print(format!("It would be asked to {verb}. Nothing was changed."));
+    print(format!(
+        "replay {}: {}; {} of {} resolved, {} failed again, {} under way, {} waiting",
+        replay.id,
+        replay.state.as_text(),
+        replay.resolved,
+        replay.total,
+        replay.failed_again,
+        replay.in_flight,
+        replay.waiting
+    ));
+    print(format!("  by {}: {}", printable(&replay.actor), printable(&replay.reason)));
+    if let Some(note) = &replay.note {
+        print(format!("  {}", printable(note)));
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(driver) = &replay.driven_by {
+        print(format!("  driven by {}", printable(driver)));
+    }
+    for delay in &replay.held_up {
+        print(format!("  held up: {}", printable(delay)));
+    }
+    Ok(())
 }
 
-async fn resume(place: &Where<'_>, args: SteerArgs, config: &Config, json: bool) -> Result<ExitCode, Error> {
-    let operation = args.who.operation(&place.database.clock, "replay.resume")?;
-    let id = complete_replay(place.database, &args.id).await?;
-    let now = place.look(&id).await?;
-    if !now.is(replay::State::Paused) && !now.is(replay::State::Running) {
-        tell(&now, json)?;
-        return Err(
-            Error::conflict(anyhow::anyhow!("it is over")).hint("`hosho failed replay` begins a new one")
-        );
+async fn list(database: &Database, page: PageArgs, json: bool) -> Result<(), Error> {
+    let replays = replays::list(&database.db(), database.clock.now(), page.request()).await?;
+    if json {
+        return print_json(&replays);
     }
-    shared::require(place.out, config)?;
-    if now.is(replay::State::Running) && now.is_driven {
-        return Err(driven());
+    if replays.total == 0 {
+        print("No replays.");
     }
-    if args.who.dry_run {
-        tell(&now, json)?;
+    if !replays.items.is_empty() {
+        let mut rows = table(["replay", "state", "resolved", "failed\nagain", "begun", "by, reason"]);
+        for replay in &replays.items {
+            rows.add_row([
+                short(&replay.id).to_owned(),
+                replay.state.as_text().to_owned(),
+                format!("{}/{}", replay.resolved, replay.total),
+                replay.failed_again.to_string(),
+                stacked(Some(replay.created_at)),
+                format!("{}\n{}", printable(&replay.actor), printable(&replay.reason)),
+            ]);
+        }
+        print(rows);
+    }
+    if let Some(position) = page.position(&replays) {
+        print(position);
+    }
+    Ok(())
+}
+
+async fn set_state(
+    context: &Context<'_>,
+    args: &ActionArgs,
+    action: Action,
+    json: bool,
+) -> Result<(), Error> {
+    let operation = args.audit.operation(&context.database.clock, action.name())?;
+    let id = context.complete(&args.id).await?;
+    let dry_run = args.audit.dry_run;
+    replays::set_state(&context.database.db(), operation, &id, action, dry_run).await?;
+    print_replay(&context.show(&id).await?, json)?;
+    if dry_run && !json {
+        print(format!("It would {}. Nothing was changed.", action.verb()));
+    }
+    Ok(())
+}
+
+async fn resume(
+    context: &Context<'_>,
+    args: ActionArgs,
+    config: &Config,
+    json: bool,
+) -> Result<ExitCode, Error> {
+    let operation = args.audit.operation(&context.database.clock, Action::Resume.name())?;
+    let id = context.complete(&args.id).await?;
+    let replay = context.show(&id).await?;
+    replays::check_resume(&replay)?;
+    broker::require(context.out, config)?;
+    if args.audit.dry_run {
+        print_replay(&replay, json)?;
         if !json {
-            print("It would go on. Nothing was changed.");
+            print("It would resume. Nothing was changed.");
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let (of, is_paused) = (id.clone(), now.is(replay::State::Paused));
-    let done = place
-        .database
-        .ask(move |db| {
-            if is_paused {
-                replay_job::steer(db, &operation, &of, Action::Resume)
-            } else {
-                dead_letters::take_over(db, &operation, &of)
-            }
-        })
-        .await?;
-    if !done {
-        return Err(Error::conflict(anyhow::anyhow!("somebody else steered it just now"))
-            .hint("`hosho replay status` tells how it stands"));
-    }
-    drive(id, place, config, json).await
+    replays::resume(&context.database.db(), operation, &replay).await?;
+    drive(id, context, config, json).await
 }

@@ -399,16 +399,36 @@ fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
     })
 }
 
+/// What an operator does to a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Pause,
     Resume,
-    /// Unsettled messages can be replayed again.
+    /// End it; messages that are not settled can be replayed again.
     Abort,
 }
 
-/// Pauses, resumes or aborts a replay; `false` if its state does not permit it.
-pub fn steer(
+impl Action {
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Abort => "abort",
+        }
+    }
+
+    /// Its name in the audit.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "replay.pause",
+            Self::Resume => "replay.resume",
+            Self::Abort => "replay.abort",
+        }
+    }
+}
+
+/// Changes the state of a replay; `false` when its state does not allow it.
+pub fn set_state(
     db: &mut Connection,
     operation: &Operation,
     id: &str,

@@ -1,0 +1,70 @@
+//! `hosho doctor`
+
+use std::process::ExitCode;
+
+use super::{Error, print, print_json, printable, selection::DatabaseArgs, text::counted};
+use crate::{
+    config::Config,
+    operations::doctor::{self, Finding, Severity},
+};
+
+/// Examine everything that hosho needs, and print what to do about each problem
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  hosho doctor
+  hosho doctor --json
+  hosho doctor --out demo-out        a folder of `hosho process`
+
+Changes nothing but one small file in the document store.
+Exit codes: 0 no problem, 1 warnings, 4 failures.")]
+pub(super) struct Args {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
+        self.database.overrides()
+    }
+}
+
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let mut findings: Vec<Finding> = Vec::new();
+    let database = super::existing(&config).map_err(|error| error.message());
+    doctor::run(&config, database, |found| {
+        if !args.json {
+            found.iter().for_each(print_finding);
+        }
+        findings.extend(found);
+    })
+    .await;
+    if args.json {
+        print_json(&findings)?;
+    } else {
+        let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+        let (warnings, failures) =
+            (counted(count(Severity::Warning), "warning"), counted(count(Severity::Failure), "failure"));
+        print(format!("{} ok, {warnings}, {failures}", count(Severity::Ok)));
+    }
+    let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+    Ok(ExitCode::from(match worst {
+        Severity::Ok => 0,
+        Severity::Warning => 1,
+        Severity::Failure => 4,
+    }))
+}
+
+fn print_finding(finding: &Finding) {
+    let word = match finding.severity {
+        Severity::Ok => "ok     ",
+        Severity::Warning => "warning",
+        Severity::Failure => "failure",
+    };
+    print(format!("{word}  {:<18}  {}", finding.code, printable(&finding.text)));
+    if let Some(hint) = &finding.hint {
+        print(format!("         {:<18}  → {}", "", printable(hint)));
+    }
+}

@@ -82,8 +82,8 @@ impl RevisionRenderer {
     fn letter(&self, revision: &Revision) -> Result<Vec<u8>, Fault> {
         let content: snapshots::Cancellation =
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("cancellation", &error))?;
-        let snapshots::Cancellation { cancelled_on, cause, told_on, certificate } = content;
-        let end = Cancellation { cancelled_on, cause, told_on };
+        let snapshots::Cancellation { cancelled_on, cause, notified_on, certificate } = content;
+        let end = Cancellation { cancelled_on, cause, told_on: notified_on };
         self.press.cancellation(&certificate, &end, revision.drawn_at).map_err(|error| failed(&error))
     }
 

@@ -299,7 +299,7 @@ impl Life {
                 let content = Cancellation {
                     cancelled_on: *cancelled_on,
                     cause: *cause,
-                    told_on: today,
+                    notified_on: today,
                     certificate: held.clone(),
                 };
                 (Step::Cancellation, Kind::Cancellation, None, number, None, snapshots::canonical(&content))

@@ -1,8 +1,8 @@
 //! Errors of the database, classified by what a caller does about them.
 //!
-//! A worker distinguishes three classes: the database is unavailable (stop consuming, probe, resume), contention (retry
-//! soon), and a fault of the item. diesel exposes the SQLSTATE of few codes, so the others are recognised by the server's
-//! primary message, in English and in Japanese (`lc_messages`).
+//! A worker distinguishes three classes: the database is unavailable (stop consuming, probe, resume),
+//! contention (retry soon), and a fault of the item. diesel exposes the SQLSTATE of few codes, so the others
+//! are recognised by the server's primary message, in English and in Japanese (`lc_messages`).
 
 use std::path::PathBuf;
 

@@ -1,21 +1,23 @@
 //! Connections to the two databases, as one type.
 //!
-//! A [`Connection`] is either PostgreSQL or SQLite. Every query is written once, inside `match_connection!`, which puts the
-//! same body into both arms of a `match`; the compiler then checks and plans it for each database by itself. diesel's own
-//! `MultiConnection` derive was rejected: it refuses multi-row inserts, `on_conflict` and row locks. Traits over a generic
-//! backend were rejected: their bounds are longer than the queries.
+//! A [`Connection`] is either PostgreSQL or SQLite. Every query is written once, inside `match_connection!`,
+//! which puts the same body into both arms of a `match`; the compiler checks it for each database. Rejected:
+//! diesel's `MultiConnection` derive, which refuses multi-row inserts, `on_conflict` and row locks; traits
+//! over a generic backend, whose bounds are longer than the queries.
 //!
-//! What the bodies keep to, so that both databases answer alike:
-//! - columns are text, whole numbers, bytes and UTC timestamps; timestamps are cut to microseconds on the way in ([`micros`]),
-//!   because SQLite would keep nanoseconds and PostgreSQL would not;
-//! - JSON is stored as text, not as `jsonb`: the text itself is hashed, and `jsonb` would reorder and reformat it;
-//! - `like` tells upper from lower case (SQLite is told to);
-//! - a statement over many rows or keys is split ([`chunks`](crate::models::chunks)): SQLite binds at most 32,766 values;
-//! - an absent value is inserted as NULL, never as DEFAULT (`treat_none_as_default_value = false`), else SQLite falls back to a
-//!   statement per row.
+//! Rules for the bodies, so that both databases give the same results:
+//! - Columns are text, whole numbers, bytes and UTC timestamps. Timestamps are truncated to microseconds on
+//!   write ([`micros`]), because SQLite would keep nanoseconds and PostgreSQL would not.
+//! - JSON is stored as text, not as `jsonb`: the text itself is hashed, and `jsonb` would reorder and
+//!   reformat it.
+//! - `like` is case-sensitive (a pragma in SQLite).
+//! - A statement over many rows or keys is split ([`chunks`](crate::models::chunks)): SQLite binds at most
+//!   32,766 values.
+//! - An absent value is inserted as NULL, never as DEFAULT (`treat_none_as_default_value = false`); otherwise
+//!   SQLite falls back to a statement per row.
 //!
-//! SQLite runs with a write-ahead log, `synchronous=FULL` (a commit survives a power cut) and one connection: SQLite has one
-//! writer anyway, and a queue in the pool is fair where its lock is not.
+//! SQLite runs with a write-ahead log, `synchronous=FULL` (a commit survives a power cut) and one connection:
+//! SQLite has one writer anyway, and the queue of the pool is fair where the lock of SQLite is not.
 
 mod error;
 mod migrations;
@@ -41,25 +43,22 @@ const POSTGRES_WAIT: Duration = Duration::from_secs(5);
 /// How long a caller waits for the one SQLite connection: a batch of another thread may hold it.
 const SQLITE_WAIT: Duration = Duration::from_mins(1);
 
-/// A database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// PostgreSQL 14 or later.
     Postgres,
-    /// The SQLite built into the program.
     Sqlite,
 }
 
 /// A pooled connection to one of the two databases.
 pub enum Connection {
-    /// PostgreSQL.
     Postgres(PooledConnection<ConnectionManager<PgConnection>>),
-    /// SQLite.
     Sqlite(PooledConnection<ConnectionManager<SqliteConnection>>),
 }
 
-/// Runs one diesel body on whichever connection it is: `match_connection!(connection, c => query.load(c))`. A body that boxes
-/// a query names the type of the database too: `match_connection!(connection, c: B => table.into_boxed::<B>()…)`.
+/// Runs one diesel body on either connection: `match_connection!(connection, c => query.load(c))`. A body
+/// that boxes a query names the backend type too: `match_connection!(connection, c: B =>
+/// table.into_boxed::<B>()…)`.
 macro_rules! match_connection {
     ($connection:expr, $c:ident => $body:expr) => {
         match $connection {
@@ -91,7 +90,6 @@ macro_rules! match_connection {
 pub(crate) use match_connection;
 
 impl Connection {
-    /// Which database it is.
     pub fn backend(&self) -> Backend {
         match self {
             Self::Postgres(_) => Backend::Postgres,
@@ -101,8 +99,8 @@ impl Connection {
 
     /// Runs `work` in a transaction: committed when it returns `Ok`, rolled back when it returns `Err`.
     ///
-    /// On SQLite it takes the write lock at once, so that it cannot fail half-way for want of it. Inside another transaction
-    /// it is a savepoint.
+    /// On SQLite it takes the write lock at the beginning, so that it cannot fail halfway for lack of it.
+    /// Inside another transaction it is a savepoint.
     pub fn transaction<T, E: From<DbError>>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -115,8 +113,8 @@ impl Connection {
                 Ok(value)
             }
             Err(error) => {
-                // When the rollback fails too, the first error is the cause, and diesel marks the connection as broken, so that
-                // the pool drops it and the server rolls back.
+                // When the rollback fails too, the first error is the cause. diesel marks the connection as
+                // broken; the pool drops it, and the server rolls back.
                 let _ = match_connection!(self, c => AnsiTransactionManager::rollback_transaction(c));
                 Err(error)
             }
@@ -143,7 +141,7 @@ impl Connection {
 pub fn check_url(url: &str) -> Result<(), DbError> {
     let problem = match sqlite_path(url) {
         Some(path) if path.is_empty() || path.contains(":memory:") || path.contains('\0') => {
-            "after `sqlite:` stands the path of a file"
+            "`sqlite:` is followed by the path of a file"
         }
         None if !url.starts_with("postgres://") && !url.starts_with("postgresql://") => {
             "it starts with neither `postgres://`, `postgresql://` nor `sqlite:`"
@@ -173,11 +171,12 @@ enum Inner {
 }
 
 impl Pool {
-    /// Opens the database `url` names: `postgres://…` or `postgresql://…` (all of libpq's parameters, such as `sslmode`), or
-    /// `sqlite:path`.
+    /// Opens the database `url` names: `postgres://…` or `postgresql://…` (all of libpq's parameters, such as
+    /// `sslmode`), or `sqlite:path`.
     ///
-    /// PostgreSQL is connected to at the first [`get`](Self::get), with at most `size` connections: a server that is down is no
-    /// reason not to start. A SQLite file is created when missing, readable by its owner only, and has one connection.
+    /// PostgreSQL is connected to at the first [`get`](Self::get), with at most `size` connections: a server
+    /// that is down is no reason not to start. A SQLite file is created when missing, readable by its owner
+    /// only, and has one connection.
     pub fn open(url: &str, size: u32) -> Result<Self, DbError> {
         check_url(url)?;
         if let Some(path) = sqlite_path(url) {
@@ -193,7 +192,6 @@ impl Pool {
         Ok(Self { inner: Inner::Postgres(pool), secrets: secrets(url) })
     }
 
-    /// Which database it is.
     pub fn backend(&self) -> Backend {
         match self.inner {
             Inner::Postgres(_) => Backend::Postgres,
@@ -201,7 +199,8 @@ impl Pool {
         }
     }
 
-    /// Takes a connection that has just answered, waiting for a free one: also the probe whether the database is back.
+    /// Takes a connection that has just answered, waiting for a free one. Also the probe whether the database
+    /// is available.
     pub fn get(&self) -> Result<Connection, DbError> {
         match &self.inner {
             Inner::Postgres(pool) => pool.get().map(Connection::Postgres),
@@ -229,7 +228,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// The texts of a PostgreSQL URL that may stand in no message: itself and its password, longest first.
+/// The texts of a PostgreSQL URL that no message may contain: the URL and its password, longest first.
 fn secrets(url: &str) -> Vec<String> {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let in_authority =
@@ -263,11 +262,11 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A lock is waited for at most 10 s; a worker that hangs inside a transaction does not hold its locks for ever.
+/// Waits at most 10 s for a lock; the transaction of a hung worker ends after 60 s.
 ///
-/// Rows are looked up by keys, and a plan may be older than the rows: a table that was empty when a statement was prepared is read
-/// whole each time, until it is analyzed. So no plan reads a table whole that has an index for the question, and none joins but by keys.
-/// In a new database the lookups of 6,000 applications took 10 s of PostgreSQL's time without this.
+/// A plan may be older than the rows: a table that was empty when a statement was prepared is scanned in full
+/// each time, until it is analyzed. So plans use an index where one fits, and join by keys. Without these
+/// settings the lookups of 6,000 applications in a new database took 10 s of PostgreSQL time.
 const POSTGRES_SETUP: &str = "set lock_timeout = '10s'; set idle_in_transaction_session_timeout = '60s'; set time zone 'UTC'; \
     set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off";
 
@@ -287,19 +286,19 @@ impl<C: SimpleConnection> CustomizeConnection<C, diesel::r2d2::Error> for Setup 
 }
 
 fn open_sqlite(path: &Path) -> Result<diesel::r2d2::Pool<ConnectionManager<SqliteConnection>>, DbError> {
-    // SQLite would create the file readable by everyone; the log beside it takes over the file's mode.
+    // SQLite would create the file readable by all users; the write-ahead log takes the mode of the file.
     let mut file = std::fs::OpenOptions::new();
     file.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
     file.open(path).map_err(|source| DbError::OpenFile { path: path.to_owned(), source })?;
-    // An absolute path, so that no beginning of a name means something else to SQLite (`file:`).
+    // An absolute path: SQLite gives some prefixes of a name (`file:`) another meaning.
     let path =
         std::path::absolute(path).map_err(|source| DbError::OpenFile { path: path.to_owned(), source })?;
     let Some(url) = path.to_str() else {
         return Err(DbError::Url { problem: "the path of the SQLite file is not UTF-8" });
     };
-    // The pool would retry a hopeless file for a minute before it says so.
+    // The pool would retry an unusable file for a minute before it reports it.
     let refused = |path: PathBuf| move |source: diesel::result::Error| DbError::OpenSqlite { path, source };
     <SqliteConnection as diesel::Connection>::establish(url)
         .map_err(|error| DbError::Connect { problem: error.to_string() })?

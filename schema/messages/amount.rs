@@ -1,10 +1,11 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// A whole number as upstream systems send it: a JSON integer, or text such as `"12,000,000"` or `"１２００００"`.
+/// An amount in yen as upstream systems send it: a JSON integer, or text such as `"12,000,000"` or
+/// `"１２００００"`.
 ///
-/// Forms hand figures over as text, often full-width and with separators. The text is kept as it came; the
-/// validate stage normalises and judges it, and so it does with other JSON numbers (`1.5`, `1e30`): they become text here.
+/// Forms send amounts as text, often full-width and with separators. The text is kept as received; the
+/// validate stage normalises and checks it. Other JSON numbers (`1.5`, `1e30`) become text here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Amount {
@@ -39,7 +40,7 @@ impl<'de> Deserialize<'de> for Amount {
                 Ok(i64::try_from(value).map_or_else(|_| Amount::Text(value.to_string()), Amount::Integer))
             }
 
-            // Programs write 12000000.0 too. Whatever is no whole amount then is told as any text that is none.
+            // Programs write 12000000.0 too. Validation rejects every text that is no whole amount.
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Amount, E> {
                 Ok(Amount::Text(value.to_string()))
             }

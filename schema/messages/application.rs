@@ -1,7 +1,7 @@
 //! `application.v1`: what an upstream system sends, field by field of the form (保証申込).
 //!
-//! Structure and presence are checked while decoding; widths, dates, amounts and every rule of the business are
-//! checked by the validate stage, which reports all violations at once.
+//! Decoding checks structure and presence. The validate stage checks widths, dates, amounts and the business
+//! rules, and reports all violations at once.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct ApplicationV1 {
     pub works: WorksV1,
     /// 請負契約者.
     pub principal: PrincipalV1,
-    /// 商品: what is asked for, at least one.
+    /// 商品: the requested products, at least one.
     pub products: Vec<ProductLineV1>,
     /// 電子保証発行完了のお知らせ.
     pub notification: NotificationV1,
@@ -165,7 +165,7 @@ pub enum MediumV1 {
     Paper,
 }
 
-/// One product asked for.
+/// One requested product.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductLineV1 {

@@ -2,8 +2,8 @@
 //!
 //! Decoding stops at the first value that does not fit. A sender who gets one error at a time sends a message
 //! ten times, so a payload that did not decode is checked against the JSON Schema of the message, which is
-//! generated from the same types. Where the schema finds nothing (a field given twice, which JSON Schema cannot
-//! see), the decode error is the only one.
+//! generated from the same types. Where the schema finds nothing (a field given twice, which JSON Schema
+//! cannot see), the decode error is the only one.
 //!
 //! The check covers the keywords that `schemars` generates for our types; a test compares it with the crate
 //! `jsonschema`. Rejected: that crate in the program; it brings 29 crates and an eighth of the build time.
@@ -26,11 +26,9 @@ use super::{DecodeError, Message};
 pub struct FieldError {
     /// JSON path of the value, such as `$.products[0].amount`; of a field, also where there is none.
     pub path: String,
-    /// What is wrong.
     pub fault: FieldFault,
 }
 
-/// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FieldFault {
     /// The contract has no such field.

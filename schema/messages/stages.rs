@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Message, StageMessage};
 
-/// Asks the issue stage for one guarantee: one product line of an accepted application.
+/// Work for the issue stage: one guarantee, for one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssueV1 {
     /// Our identifier of the application (UUID).
@@ -52,17 +52,17 @@ macro_rules! revision_message {
 }
 
 revision_message! {
-    /// Asks the mint stage for the authentication key of a guarantee.
+    /// Work for the mint stage: the authentication key of a guarantee.
     MintV1, "mint.v1", "mint"
 }
-/// Asks the render stage for the documents of one revision.
+/// Work for the render stage: the documents of one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenderV1 {
     /// Our identifier of the guarantee (UUID).
     pub guarantee: String,
     /// Revision of the certificate: its place in the chain, 0 is 新規.
     pub revision: i64,
-    /// The run that has documents drawn again which are there already.
+    /// The run that draws existing documents again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
 }
@@ -80,7 +80,7 @@ impl StageMessage for RenderV1 {
     }
 }
 
-/// Asks the reissue stage to bring about what waits for a guarantee.
+/// Work for the reissue stage: the pending changes of a guarantee.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReissueV1 {
     /// Our identifier of the guarantee (UUID).
@@ -88,7 +88,7 @@ pub struct ReissueV1 {
     /// The run it is part of; none for an urgent change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// Whether the documents are drawn again where nothing waits.
+    /// Whether the documents are drawn again where no change is pending.
     #[serde(default, skip_serializing_if = "is_false")]
     pub redraw: bool,
 }
@@ -106,12 +106,12 @@ impl StageMessage for ReissueV1 {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
 revision_message! {
-    /// Asks the dispatch stage for the mail and the result event of one revision.
+    /// Work for the dispatch stage: the mail and the result event of one revision.
     DispatchV1, "dispatch.v1", "dispatch"
 }

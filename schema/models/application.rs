@@ -1,4 +1,4 @@
-//! 保証申込: what came in, and what was decided about it.
+//! 保証申込: the received applications and the decisions on them.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,6 @@ use super::{aligned, chunks};
 use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
-/// Whether an application keeps every rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// It does: one guarantee per product line follows.
@@ -29,18 +28,15 @@ stored_as_text!(Status { Accepted = "accepted", Rejected = "rejected" });
 pub struct Application {
     /// Our identifier ([`ids::application`]).
     pub id: String,
-    /// Name of the upstream system.
     pub source: String,
     /// The upstream's own id, unique within `source`.
     pub upstream_id: String,
-    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal: tells a redelivery from another
-    /// content under the same id.
+    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal: distinguishes
+    /// a redelivery from other content under the same id.
     pub payload_sha256: String,
-    /// The decision.
     pub status: Status,
     /// Number of product lines; 0 when rejected.
     pub lines: i64,
-    /// How many of them have their guarantee.
     pub issued_lines: i64,
     /// Canonical [`snapshots::Application`](crate::snapshots::Application); none when rejected.
     pub snapshot: Option<String>,
@@ -48,11 +44,8 @@ pub struct Application {
     pub violations: Option<String>,
     /// JSON array of the calculations behind the decision; `[]` when nothing was calculated.
     pub calculations: String,
-    /// The upstream's W3C trace context.
     pub traceparent: Option<String>,
-    /// When the message was taken from the queue (UTC).
     pub received_at: NaiveDateTime,
-    /// When the decision was made (UTC).
     pub decided_at: NaiveDateTime,
 }
 
@@ -65,41 +58,31 @@ impl std::fmt::Debug for Application {
     }
 }
 
-/// What the validate stage decided.
 #[derive(Clone)]
 pub enum Decision {
-    /// Every rule is kept.
     Accepted {
         /// Canonical [`snapshots::Application`](crate::snapshots::Application).
         snapshot: String,
         /// Number of product lines, at least 1.
         lines: i64,
     },
-    /// Rules are broken.
     Rejected {
         /// JSON array of [`ViolationV1`](crate::messages::ViolationV1).
         violations: String,
     },
 }
 
-/// An application to be stored.
 #[derive(Clone)]
 pub struct NewApplication {
-    /// Name of the upstream system.
     pub source: String,
-    /// The upstream's own id.
     pub upstream_id: String,
     /// SHA-256 of the payload, lower-case hexadecimal.
     pub payload_sha256: String,
-    /// The decision.
     pub decision: Decision,
     /// JSON array of the calculations behind the decision, whichever it is; `[]` when nothing was calculated.
     pub calculations: String,
-    /// The upstream's W3C trace context.
     pub traceparent: Option<String>,
-    /// When the message was taken from the queue (UTC).
     pub received_at: NaiveDateTime,
-    /// When the decision was made (UTC).
     pub decided_at: NaiveDateTime,
 }
 
@@ -133,7 +116,7 @@ impl NewApplication {
     }
 }
 
-/// Stores the applications not yet there and returns how many those were. The first decision on an application stands.
+/// Inserts missing applications and returns how many were new. The first decision on an application is final.
 pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result<usize, DbError> {
     let mut rows: Vec<_> = new.iter().map(NewApplication::row).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
@@ -145,11 +128,12 @@ pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result
     .map_err(attempting("insert applications"))
 }
 
-/// Stores applications of which the caller's transaction has found none, and writes more on the strength of it.
+/// Inserts applications that the caller's transaction did not find.
 ///
-/// One that another transaction has stored since is [contention](DbError::is_contention): the whole transaction is to be rolled
-/// back and run again, and will find it. The works alone do not keep two such transactions apart, because another content under
-/// the same id may be about other works. One given twice is refused for good: only one decision on it can stand.
+/// An application that another transaction has inserted since is [contention](DbError::is_contention): the
+/// whole transaction is rolled back and retried, and finds it. The lock of the works does not prevent this,
+/// because other content under the same id may be about other works. A duplicate in `new` is a permanent
+/// error.
 pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Result<(), DbError> {
     let refused = |kind, why: &str| {
         attempting("insert applications")(Error::DatabaseError(kind, Box::new(why.to_owned())))
@@ -167,15 +151,14 @@ pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Re
     Ok(())
 }
 
-/// Reads applications by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Application>>, DbError> {
-    let rows: Vec<Application> = chunks::load(&ids, |ids| {
+    let rows: Vec<Application> = chunks::load(ids, |ids| {
         match_connection!(connection, c => {
             application::table.filter(application::id.eq_any(ids)).select(Application::as_select()).load(c)
         })
     })
     .map_err(attempting("read applications"))?;
-    Ok(aligned(&ids, rows, |row| &row.id))
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads applications by their idempotency keys, `(source, upstream id)`.
@@ -187,7 +170,8 @@ pub fn by_upstream_ids(
     by_ids(connection, &ids.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most 100, latest first.
+/// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most
+/// 100, latest first.
 pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, DbError> {
     use diesel::BoolExpressionMethods;
     match_connection!(connection, c => {

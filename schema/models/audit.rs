@@ -1,4 +1,5 @@
-//! Who changed what, when and why. Entries are written in the transaction of the change, and never changed.
+//! Audit: actor, action, time and reason. Entries are written in the transaction of the change and never
+//! updated.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
@@ -13,23 +14,16 @@ use crate::db::{Connection, DbError, attempting, match_connection, micros};
 pub struct Entry {
     /// Our identifier ([`ids::audit`](crate::ids::audit)).
     pub id: String,
-    /// What was done in one go.
     pub operation_id: String,
-    /// When (UTC).
     pub at: NaiveDateTime,
-    /// Who.
     pub actor: String,
-    /// What was done, such as `failed.discard`.
+    /// Such as `failed.discard`.
     pub action: String,
     /// Kind of the subject, such as `failed_message`.
     pub kind: String,
-    /// Identifier of the subject.
     pub subject: String,
-    /// Why.
     pub reason: String,
-    /// What it was before.
     pub before: Option<String>,
-    /// What it is now.
     pub after: Option<String>,
 }
 
@@ -42,7 +36,6 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// Writes entries.
 pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbError> {
     let rows: Vec<Entry> =
         entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
@@ -57,19 +50,14 @@ pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbErr
 /// Which entries are meant; `None` leaves a condition out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Beginning of the subject's identifier.
     pub subject: Option<String>,
-    /// Beginning of the operation's identifier.
     pub operation_id: Option<String>,
     /// Beginning of the action, such as `failed.`.
     pub action: Option<String>,
-    /// Who.
     pub actor: Option<String>,
-    /// At or after (UTC).
     pub since: Option<NaiveDateTime>,
 }
 
-/// Characters of a whole identifier.
 const WHOLE: usize = 36;
 
 /// Adds the conditions of a filter to a boxed query.

@@ -16,13 +16,11 @@ use crate::db::{Connection, DbError, attempting, match_connection, micros};
 pub struct AuthenticationKey {
     /// The guarantee; all its revisions share the key.
     pub guarantee_id: String,
-    /// Which data key it is sealed with.
     pub data_key_id: String,
     /// Nonce and ciphertext.
     pub sealed: Vec<u8>,
     /// Keyed hash of the key, lower-case hexadecimal: finds and verifies a key that is shown to us.
     pub lookup_hash: String,
-    /// When it was minted (UTC).
     pub minted_at: NaiveDateTime,
 }
 
@@ -36,10 +34,10 @@ impl std::fmt::Debug for AuthenticationKey {
     }
 }
 
-/// Stores the keys of guarantees that have none and returns how many those were.
+/// Inserts the keys of guarantees that have none and returns how many were new.
 ///
-/// Read back what holds: a guarantee that had a key keeps it, and a key whose hash another guarantee already has is not
-/// stored (then none is read back, and another has to be minted).
+/// Read the keys back: a guarantee keeps an existing key, and a key whose hash another guarantee has is not
+/// stored, so that a new one has to be minted.
 pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Result<usize, DbError> {
     let mut rows: Vec<_> =
         new.iter().map(|row| AuthenticationKey { minted_at: micros(row.minted_at), ..row.clone() }).collect();
@@ -52,12 +50,11 @@ pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Res
     .map_err(attempting("insert authentication keys"))
 }
 
-/// Reads the keys of guarantees.
 pub fn by_guarantees(
     connection: &mut Connection,
     guarantee_ids: &[&str],
 ) -> Result<Vec<Option<AuthenticationKey>>, DbError> {
-    let rows: Vec<AuthenticationKey> = chunks::load(&guarantee_ids, |ids| {
+    let rows: Vec<AuthenticationKey> = chunks::load(guarantee_ids, |ids| {
         match_connection!(connection, c => {
             authentication_key::table
                 .filter(authentication_key::guarantee_id.eq_any(ids))
@@ -66,10 +63,9 @@ pub fn by_guarantees(
         })
     })
     .map_err(attempting("read authentication keys"))?;
-    Ok(aligned(&guarantee_ids, rows, |row| &row.guarantee_id))
+    Ok(aligned(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
-/// Finds a key by its keyed hash.
 pub fn by_lookup_hash(
     connection: &mut Connection,
     lookup_hash: &str,
@@ -84,7 +80,6 @@ pub fn by_lookup_hash(
     .map_err(attempting("read authentication keys"))
 }
 
-/// The data keys that seal any authentication key.
 pub fn data_keys(connection: &mut Connection) -> Result<Vec<String>, DbError> {
     match_connection!(connection, c => {
         authentication_key::table.select(authentication_key::data_key_id).distinct().order(authentication_key::data_key_id).load(c)

@@ -1,7 +1,8 @@
-//! How long each guarantee's chain of revisions is and where it ends, so that none can be taken off its end unseen.
+//! Length and last hash of the revision chain of each guarantee, so that the removal of its last revisions is
+//! detected.
 //!
-//! The seal is made with a key that is not in the database (the key ring of the workers): who can write rows cannot
-//! make one.
+//! The seal needs a key that is not in the database (the key ring of the workers): write access to the tables
+//! does not suffice to forge it.
 
 use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
@@ -14,7 +15,6 @@ use crate::db::{Connection, DbError, attempting, match_connection};
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = chain_head, treat_none_as_default_value = false)]
 pub struct ChainHead {
-    /// The guarantee.
     pub guarantee_id: String,
     /// Revisions in the chain, at least 1.
     pub revisions: i64,
@@ -24,7 +24,7 @@ pub struct ChainHead {
     pub seal: String,
 }
 
-/// Writes where chains end now; to be called under the lock of their guarantees, or with guarantees that are new.
+/// Call under the lock of the guarantees, or for new guarantees.
 pub fn write(connection: &mut Connection, heads: &[ChainHead]) -> Result<(), DbError> {
     let mut rows = heads.to_vec();
     rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
@@ -46,14 +46,15 @@ pub fn write(connection: &mut Connection, heads: &[ChainHead]) -> Result<(), DbE
     .map_err(attempting("update chain heads"))
 }
 
-/// Reads where the chains of guarantees end.
 pub fn by_guarantees(
     connection: &mut Connection,
     guarantee_ids: &[&str],
 ) -> Result<Vec<Option<ChainHead>>, DbError> {
-    let rows: Vec<ChainHead> = chunks::load(&guarantee_ids, |ids| match_connection!(connection, c => {
+    let rows: Vec<ChainHead> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
             chain_head::table.filter(chain_head::guarantee_id.eq_any(ids)).select(ChainHead::as_select()).load(c)
-        }))
+        })
+    })
     .map_err(attempting("read chain heads"))?;
-    Ok(aligned(&guarantee_ids, rows, |row| &row.guarantee_id))
+    Ok(aligned(guarantee_ids, rows, |row| &row.guarantee_id))
 }

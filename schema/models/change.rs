@@ -1,7 +1,8 @@
-//! Changes of guarantees: amendments, corrections, reversals and cancellations, as they came and what became of them.
+//! Changes of guarantees: amendments, corrections, reversals and cancellations, and their outcomes.
 //!
-//! A change is decided once, when it comes ([`insert_missing`]), and takes effect later, with the others of its guarantee and in the
-//! order of their versions ([`settle`]). Both happen under the [`lock`](super::guarantee::lock) of the guarantee.
+//! A change is decided on arrival ([`insert_missing`]). It takes effect later, with the other changes of its
+//! guarantee and in the order of their versions ([`settle`]). Both happen under the
+//! [`lock`](super::guarantee::lock) of the guarantee.
 
 use std::collections::HashMap;
 
@@ -21,18 +22,15 @@ stored_as_text!(ChangeKindV1 {
     Cancellation = "cancellation",
 });
 
-/// What became of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// It breaks a rule: answered, and never took effect.
+    /// It breaks a rule and never took effect.
     Rejected,
     /// Accepted; takes effect with the next batch.
     Pending,
-    /// It made a revision.
     Effective,
-    /// It changes nothing that the guarantee says.
     Unchanged,
-    /// Accepted, and impossible when its turn came, because of a change that came later and goes before it.
+    /// Accepted, but could not take effect, because a change with a smaller version arrived after it.
     Refused,
 }
 
@@ -52,21 +50,15 @@ pub struct Change {
     pub id: String,
     /// `source` of the message.
     pub source: String,
-    /// The upstream's own id.
     pub upstream_id: String,
-    /// Hash of the content.
     pub payload_sha256: String,
-    /// What it is.
     pub kind: ChangeKindV1,
     /// 保証契約番号, where it could be read.
     pub number: Option<String>,
-    /// The guarantee, where it is known.
     pub guarantee_id: Option<String>,
     /// Its place among the changes of the guarantee, more than 0.
     pub version: Option<i64>,
-    /// Takes effect at once.
     pub urgent: bool,
-    /// What became of it.
     pub state: State,
     /// Canonical [`snapshots::Change`](crate::snapshots::Change) of one that was accepted.
     pub snapshot: Option<String>,
@@ -76,13 +68,10 @@ pub struct Change {
     pub violations: Option<String>,
     /// How amounts were judged, as JSON.
     pub calculations: String,
-    /// Its trace.
     pub traceparent: Option<String>,
-    /// When it came (UTC).
     pub received_at: NaiveDateTime,
     /// When it took effect, or was found to have none (UTC).
     pub settled_at: Option<NaiveDateTime>,
-    /// The revision it made.
     pub revision: Option<i64>,
 }
 
@@ -98,7 +87,7 @@ impl std::fmt::Debug for Change {
     }
 }
 
-/// Stores changes that are not known; any that is known already is an error.
+/// Inserts changes; an existing one is an error.
 pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(), DbError> {
     let mut rows: Vec<Change> =
         new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
@@ -111,15 +100,14 @@ pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(),
     .map_err(attempting("insert changes"))
 }
 
-/// Reads changes by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>, DbError> {
-    let rows: Vec<Change> = chunks::load(&ids, |ids| {
+    let rows: Vec<Change> = chunks::load(ids, |ids| {
         match_connection!(connection, c => {
             change::table.filter(change::id.eq_any(ids)).select(Change::as_select()).load(c)
         })
     })
     .map_err(attempting("read changes"))?;
-    Ok(aligned(&ids, rows, |row| &row.id))
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads the changes of guarantees that were accepted, in the order of their versions.
@@ -175,26 +163,24 @@ pub fn find(connection: &mut Connection, upstream_id: &str) -> Result<Vec<Change
     .map_err(attempting("read changes"))
 }
 
-/// What became of a change when its turn came.
+/// The outcome of a pending change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The change.
     pub id: String,
     /// [`State::Effective`], [`State::Unchanged`] or [`State::Refused`].
     pub state: State,
-    /// The revision it made.
     pub revision: Option<i64>,
     /// Why it was refused, as for [`Change::violations`].
     pub violations: Option<String>,
 }
 
-/// Writes down what became of pending changes. An error when one of them is pending no more.
+/// Records the outcomes of pending changes. Fails when one of them is no longer pending.
 pub fn settle(
     connection: &mut Connection,
     settlements: &[Settlement],
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
-    // Those of one outcome share a statement: nearly all of a night made their guarantee's next revision.
+    // Changes with one outcome share a statement: nearly all changes of a night create the next revision.
     type Became<'a> = (State, Option<i64>, Option<&'a str>);
     let mut alike: HashMap<Became<'_>, Vec<&str>> = HashMap::new();
     for settlement in settlements {

@@ -1,4 +1,4 @@
-//! Finished documents: where each is stored and what its bytes must hash to. The bytes are in the document store.
+//! Finished documents: location and hash of each. The bytes are in the document store.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
@@ -8,7 +8,6 @@ use super::tables::document;
 use super::{chunks, grouped};
 use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
-/// Which document of a certificate it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// 保証証書.
@@ -25,11 +24,8 @@ stored_as_text!(Kind { Certificate = "certificate", Notice = "notice", Cancellat
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = document, treat_none_as_default_value = false)]
 pub struct Document {
-    /// The certificate.
     pub revision_id: String,
-    /// Which document.
     pub kind: Kind,
-    /// Path in the document store.
     pub location: String,
     /// SHA-256 of the bytes, lower-case hexadecimal.
     pub sha256: String,
@@ -37,13 +33,13 @@ pub struct Document {
     pub size: i64,
     /// What it was drawn with: fonts and templates.
     pub identity: String,
-    /// When it was stored (UTC).
     pub stored_at: NaiveDateTime,
     /// The run that drew it again; empty for the first one drawn.
     pub run_id: String,
 }
 
-/// Records the documents not yet there and returns how many those were. Of those drawn by one run, or first, the first stands.
+/// Inserts missing documents and returns how many were new. A document drawn twice by one run keeps its first
+/// row.
 pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
     let mut rows: Vec<_> =
         new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
@@ -56,7 +52,7 @@ pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize
     .map_err(attempting("insert documents"))
 }
 
-/// Reads the documents of certificates that count, the ones drawn last: the certificate, then the notice.
+/// The documents of revisions that were drawn last: the certificate, then the notice.
 pub fn by_revisions(
     connection: &mut Connection,
     revision_ids: &[&str],
@@ -70,7 +66,7 @@ pub fn by_revisions(
     Ok(all)
 }
 
-/// Reads all documents of certificates, also those that were drawn again since: by kind, in the order they were stored.
+/// All documents of revisions, also those redrawn since: by kind, in the order they were stored.
 pub fn every(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
     let rows: Vec<Document> = chunks::load(revision_ids, |ids| {
         match_connection!(connection, c => {

@@ -1,4 +1,4 @@
-//! What operators know of a cause: one note per fingerprint.
+//! Notes of operators on a cause, one per fingerprint.
 
 use std::collections::HashMap;
 
@@ -13,17 +13,13 @@ use crate::db::{Connection, DbError, attempting, match_connection, micros};
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = failure_note)]
 pub struct FailureNote {
-    /// The cause.
     pub fingerprint: String,
-    /// What is known of it.
     pub note: String,
-    /// Who wrote it.
     pub actor: String,
-    /// When (UTC).
     pub noted_at: NaiveDateTime,
 }
 
-/// Writes a note; it takes the place of an earlier one.
+/// Writes a note, replacing an earlier one.
 pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbError> {
     let row = FailureNote { noted_at: micros(note.noted_at), ..note.clone() };
     match_connection!(connection, c => {
@@ -42,14 +38,15 @@ pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbEr
     .map_err(attempting("write a failure note"))
 }
 
-/// Reads the notes on causes.
 pub fn by_fingerprints(
     connection: &mut Connection,
     fingerprints: &[&str],
 ) -> Result<HashMap<String, FailureNote>, DbError> {
-    let notes: Vec<FailureNote> = chunks::load(fingerprints, |some| match_connection!(connection, c => {
-        failure_note::table.filter(failure_note::fingerprint.eq_any(some)).select(FailureNote::as_select()).load(c)
-    }))
+    let notes: Vec<FailureNote> = chunks::load(fingerprints, |some| {
+        match_connection!(connection, c => {
+            failure_note::table.filter(failure_note::fingerprint.eq_any(some)).select(FailureNote::as_select()).load(c)
+        })
+    })
     .map_err(attempting("read failure notes"))?;
     Ok(notes.into_iter().map(|note| (note.fingerprint.clone(), note)).collect())
 }

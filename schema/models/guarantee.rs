@@ -1,4 +1,5 @@
-//! 保証契約: one product line of an application, once issued. Written by [`issue`](crate::queries::issue), and moved on by [`set_standing`].
+//! 保証契約: one issued product line of an application. Created by [`issue`](crate::queries::issue), updated by
+//! [`set_standing`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,6 @@ use crate::messages::{MediumV1, ProductV1};
 pub struct Guarantee {
     /// Our identifier ([`ids::guarantee`](crate::ids::guarantee)).
     pub id: String,
-    /// The application.
     pub application_id: String,
     /// Index of the product line within the application, from 0.
     pub line: i64,
@@ -35,9 +35,7 @@ pub struct Guarantee {
     pub term: String,
     /// Sequence within branch and term, from 1 without gaps.
     pub sequence: i64,
-    /// Code of the obligee.
     pub obligee: String,
-    /// When the number was given (UTC).
     pub issued_at: NaiveDateTime,
     /// The revision that holds: its place in the chain.
     pub current_revision: i64,
@@ -47,20 +45,21 @@ pub struct Guarantee {
 
 /// Inserts guarantees; any that is there already is an error.
 pub(crate) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
-    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c)))
+    chunks::insert(rows, |rows| {
+        match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c))
+    })
     .map(drop)
     .map_err(attempting("insert guarantees"))
 }
 
-/// Reads guarantees by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Guarantee>>, DbError> {
-    let rows: Vec<Guarantee> = chunks::load(&ids, |ids| {
+    let rows: Vec<Guarantee> = chunks::load(ids, |ids| {
         match_connection!(connection, c => {
             guarantee::table.filter(guarantee::id.eq_any(ids)).select(Guarantee::as_select()).load(c)
         })
     })
     .map_err(attempting("read guarantees"))?;
-    Ok(aligned(&ids, rows, |row| &row.id))
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads the guarantees of applications, in the order of their lines.
@@ -91,17 +90,18 @@ pub fn by_number(connection: &mut Connection, number: &str) -> Result<Option<Gua
 
 /// Finds guarantees by their 保証契約番号, written exactly.
 pub fn by_numbers(connection: &mut Connection, numbers: &[&str]) -> Result<Vec<Option<Guarantee>>, DbError> {
-    let rows: Vec<Guarantee> = chunks::load(&numbers, |numbers| {
+    let rows: Vec<Guarantee> = chunks::load(numbers, |numbers| {
         match_connection!(connection, c => {
             guarantee::table.filter(guarantee::number.eq_any(numbers)).select(Guarantee::as_select()).load(c)
         })
     })
     .map_err(attempting("read guarantees"))?;
-    Ok(aligned(&numbers, rows, |row| &row.number))
+    Ok(aligned(numbers, rows, |row| &row.number))
 }
 
-/// Locks guarantees until the end of the caller's transaction, in the order of their identifiers: whoever changes what belongs to one
-/// holds it. To be called once in a transaction; after the [lock of works](super::works::lock), where that is needed too.
+/// Locks guarantees until the end of the transaction, in the order of their identifiers. Every change of a
+/// guarantee needs the lock. Call once in a transaction, after the [lock of works](super::works::lock) where
+/// that is needed too.
 pub fn lock(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
     let ids: BTreeSet<&str> = ids.iter().copied().collect();
     match connection {
@@ -120,18 +120,15 @@ pub fn lock(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
     }
 }
 
-/// Where a guarantee stands after a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The guarantee.
     pub id: String,
-    /// The revision that holds.
     pub current_revision: i64,
     /// 解約日 of one that has ended, `YYYY-MM-DD`.
     pub ended_on: Option<String>,
 }
 
-/// Writes down where guarantees stand, under their [`lock`].
+/// Updates guarantees, under their [`lock`].
 pub fn set_standing(connection: &mut Connection, standings: &[Standing]) -> Result<(), DbError> {
     let mut alike: BTreeMap<(i64, Option<&str>), Vec<&str>> = BTreeMap::new();
     for standing in standings {
@@ -153,7 +150,8 @@ pub fn set_standing(connection: &mut Connection, standings: &[Standing]) -> Resu
     Ok(())
 }
 
-/// Reads guarantees in the order of their identifiers, from the one after `after` on: a page of at most `limit`.
+/// Reads guarantees in the order of their identifiers, from the one after `after` on: a page of at most
+/// `limit`.
 pub fn after(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<Guarantee>, DbError> {
     match_connection!(connection, c => {
         guarantee::table.filter(guarantee::id.gt(after)).order(guarantee::id).limit(limit).select(Guarantee::as_select()).load(c)

@@ -20,9 +20,10 @@ struct Counter<'a> {
 /// `(branch, term)` and the last sequence given out, in the order of the keys.
 pub(crate) type Counters = BTreeMap<(String, String), i64>;
 
-/// Locks the counters until the end of the transaction, making those that are missing, and fills in where they stand.
+/// Locks the counters until the end of the transaction, creating missing ones, and fills in their values.
 ///
-/// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the other's.
+/// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the
+/// other's.
 pub(crate) fn lock(connection: &mut Connection, counters: &mut Counters) -> Result<(), DbError> {
     let rows: Vec<_> = counters.keys().map(|(branch, term)| Counter { branch, term, last: 0 }).collect();
     let locked: Vec<(String, String, i64)> = chunks::load(&rows, |rows| {
@@ -42,7 +43,7 @@ pub(crate) fn lock(connection: &mut Connection, counters: &mut Counters) -> Resu
     Ok(())
 }
 
-/// Writes where the counters, locked before, stand now.
+/// Updates locked counters.
 pub(crate) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
     let rows: Vec<_> =
         counters.iter().map(|((branch, term), last)| Counter { branch, term, last: *last }).collect();

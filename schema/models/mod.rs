@@ -1,16 +1,18 @@
-//! Tables: one file each, with its row and its queries.
+//! Rows and the queries on one table, a file per entity. [`tables`] declares all tables to diesel;
+//! [`queries`](crate::queries) join several.
 //!
-//! Functions take slices and answer in the order asked, with one query for the whole batch (more only where SQLite's limit
-//! of bound values is passed). A row is looked up by its identifier, which is derived from its business key
-//! ([`ids`](crate::ids)), so `by_keys` and the like need no further index.
+//! Functions take slices and return rows in the order of the keys, with one query for the whole batch
+//! ([`chunks`]). Identifiers are derived from business keys ([`ids`](crate::ids)), so a lookup by business
+//! key needs no other index.
 //!
-//! Writing is idempotent: `insert_new` leaves what is there and says how many rows were new; read back to see what holds.
-//! Batches are inserted in the order of their primary keys, so that two transactions with the same rows wait for each other
-//! instead of blocking each other for ever.
+//! Writing is idempotent: `insert_new` keeps existing rows and returns how many rows were new. Batches are
+//! inserted in the order of their primary keys, so that two transactions with the same rows wait for each
+//! other instead of deadlocking.
 //!
-//! Rows with personal data or key material print none of it with `{:?}`.
+//! `Debug` of rows with personal data or key material omits these.
 //!
-//! Add a table: a migration for each database, a `table!` in `tables`, a file here, and a word in [`counts`].
+//! To add a table: a migration for each database, a `table!` in `tables`, a file here, and a name in
+//! [`counts`].
 
 pub mod application;
 pub mod audit;
@@ -43,11 +45,11 @@ use diesel::{Expression, QueryDsl, RunQueryDsl};
 
 use crate::db::{Connection, DbError, attempting, match_connection};
 
-/// A condition on rows that are looked up by their ids, in words that no partial index answers. Not to be negated: it is
+/// A condition on rows found by their ids, in a form that no partial index matches. Not to be negated: it is
 /// true or null.
 ///
-/// Such an index leads to every row that ever met its condition since the last vacuum, and PostgreSQL reads all of that for each lookup,
-/// because next to none meet it now: of 19,000 mails the ledger read 26 million entries so.
+/// Such an index contains every row that ever met its condition since the last vacuum, and PostgreSQL reads
+/// all of these for each lookup: for 19,000 mails the ledger read 26 million entries.
 fn of_found<C>(condition: C) -> dsl::case_when<C, bool, Bool>
 where
     C: Expression<SqlType: BoolOrNullableBool>,
@@ -60,7 +62,7 @@ fn beginning_with(text: &str) -> String {
     format!("{}%", literal(text))
 }
 
-/// A text without the characters that mean something to `like … escape '!'`.
+/// Escapes the wildcards of `like … escape '!'`.
 fn literal(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }

@@ -1,7 +1,8 @@
 //! The outbox: messages that were decided on where no delivery is held open to remind of them.
 //!
-//! They are written in the transaction that decides on them, published in their order, and deleted once the broker has them. A
-//! process that dies in between leaves them to the next, which publishes some of them again: their ids are the same.
+//! Messages of a run, written in the transaction that decided on them. The driver publishes them in order and
+//! deletes them after the confirm. When it exits in between, the next driver publishes some of them again,
+//! with the same ids.
 
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
@@ -13,25 +14,21 @@ use crate::db::{Connection, DbError, attempting, match_connection};
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
 pub struct Outbound {
-    /// The run it is of.
     pub run_id: String,
-    /// Its place among the messages of the run.
     pub seq: i64,
-    /// The stage it is for.
     pub stage: String,
     /// AMQP `message_id`.
     pub message_id: String,
-    /// Our identifier of the application.
     pub correlation_id: Option<String>,
-    /// Its trace.
     pub traceparent: Option<String>,
-    /// The body.
     pub payload: String,
 }
 
 /// Adds messages; those that are there already stay.
 pub fn add(connection: &mut Connection, rows: &[Outbound]) -> Result<(), DbError> {
-    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c)))
+    chunks::insert(rows, |rows| {
+        match_connection!(connection, c => diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c))
+    })
     .map(drop)
     .map_err(attempting("add messages to the outbox"))
 }

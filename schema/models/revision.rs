@@ -1,4 +1,4 @@
-//! 保証証書: one revision of a guarantee, with its whole content and where it stands.
+//! Revisions of a guarantee: certificates (保証証書), reversals and cancellations, in a hash chain.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,6 @@ use super::{aligned, chunks, of_found};
 use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
-/// What made a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// 新規.
@@ -24,7 +23,7 @@ pub enum Kind {
     Correction,
     /// 変更取消: has no certificate of its own.
     Reversal,
-    /// 解約: has a letter instead of a certificate.
+    /// 解約: has a cancellation letter instead of a certificate.
     Cancellation,
 }
 
@@ -37,7 +36,6 @@ stored_as_text!(Kind {
 });
 
 impl Kind {
-    /// Whether it is a certificate that can hold.
     pub fn is_certificate(self) -> bool {
         matches!(self, Self::New | Self::Amendment | Self::Correction)
     }
@@ -49,29 +47,27 @@ impl Kind {
 pub struct Revision {
     /// Our identifier ([`ids::revision`]).
     pub id: String,
-    /// The guarantee.
     pub guarantee_id: String,
     /// Its place in the chain of the guarantee, from 0. (The 変更 number that people see is in the content.)
     #[diesel(column_name = place)]
     pub revision: i64,
     /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate), of a reversal
-    /// [`snapshots::Reversal`](crate::snapshots::Reversal), of a cancellation [`snapshots::Cancellation`](crate::snapshots::Cancellation).
+    /// [`snapshots::Reversal`](crate::snapshots::Reversal), of a cancellation
+    /// [`snapshots::Cancellation`](crate::snapshots::Cancellation).
     pub content: String,
     /// [`chained_sha256`] of the previous revision's hash and the content.
     pub content_sha256: String,
     /// `content_sha256` of the previous revision; none for 新規.
     pub previous_sha256: Option<String>,
-    /// When it was drawn up (UTC).
     pub drawn_at: NaiveDateTime,
     /// 電子保証発行日時: when it arrived in the registry (UTC).
     pub arrived_at: Option<NaiveDateTime>,
     /// When its mail and its result event were done (UTC).
     pub completed_at: Option<NaiveDateTime>,
-    /// What made it.
     pub kind: Kind,
     /// The revision that a correction replaces or a reversal takes back.
     pub target: Option<i64>,
-    /// The change that asked for it; none for 新規.
+    /// The change that caused it; none for 新規.
     pub change_id: Option<String>,
 }
 
@@ -88,8 +84,8 @@ impl std::fmt::Debug for Revision {
     }
 }
 
-/// Hashes a revision's content together with the hash before it, so that no revision can be changed without changing all
-/// that follow: SHA-256 of the previous hash as hexadecimal text (nothing for 新規) followed by the content, as lower-case
+/// Hashes a content together with the hash before it, so that a changed revision invalidates all that follow:
+/// SHA-256 of the previous hash as hexadecimal text (empty for 新規) and the content, as lower-case
 /// hexadecimal.
 pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
     use std::fmt::Write as _;
@@ -102,9 +98,11 @@ pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
     })
 }
 
-/// Inserts certificates; any that is there already is an error.
+/// Inserts revisions; an existing one is an error.
 pub fn insert(connection: &mut Connection, rows: &[Revision]) -> Result<(), DbError> {
-    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c)))
+    chunks::insert(rows, |rows| {
+        match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c))
+    })
     .map(drop)
     .map_err(attempting("insert revisions"))
 }
@@ -164,8 +162,8 @@ pub fn targets(
     Ok(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))).collect())
 }
 
-/// Reads the certificates that arrived in the registry, in the order of their identifiers, from the one after `after` on: a
-/// page of at most `limit`, with their guarantees.
+/// A page of at most `limit` revisions that arrived in the registry, behind `after`, in the order of their
+/// identifiers.
 pub fn arrived_after(
     connection: &mut Connection,
     after: &str,
@@ -184,30 +182,33 @@ pub fn arrived_after(
     .map_err(attempting("read revisions"))
 }
 
-/// How many certificates arrived in the registry.
 pub fn arrived(connection: &mut Connection) -> Result<i64, DbError> {
     match_connection!(connection, c => revision::table.filter(revision::arrived_at.is_not_null()).count().get_result(c))
         .map_err(attempting("read revisions"))
 }
 
-/// Marks certificates as arrived in the registry; one that has arrived keeps its first moment. Returns how many were marked.
+/// Marks revisions as arrived in the registry and returns how many were marked; one keeps its first time.
 pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
-    chunks::update(&ids, |ids| match_connection!(connection, c => {
+    chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
                 .set(revision::arrived_at.eq(micros(at)))
                 .execute(c)
-        }))
+        })
+    })
     .map_err(attempting("mark revisions as arrived"))
 }
 
-/// Marks certificates as completed (mail and result event done); one that is completed keeps its first moment. Returns how
-/// many were marked.
+/// Marks revisions as completed (mail and result event done) and returns how many were marked; one keeps its
+/// first time.
 pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
-    chunks::update(&ids, |ids| match_connection!(connection, c => {
+    chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))
                 .set(revision::completed_at.eq(micros(at)))
                 .execute(c)
-        }))
+        })
+    })
     .map_err(attempting("mark revisions as completed"))
 }
 
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_is_plain_sha256() {
+    fn chains_plain_sha256() {
         // printf '{"a":1}' | sha256sum, and of that hash followed by the text.
         let first = chained_sha256(None, r#"{"a":1}"#);
         assert_eq!(first, "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862");

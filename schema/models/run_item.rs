@@ -1,8 +1,8 @@
-//! The guarantees of a run, and what became of each.
+//! The guarantees of a run and their outcomes.
 //!
-//! The reissue stage writes down what it made of one ([`set_outcome`]); a redrawn one is done when its documents are stored
-//! ([`redrawn`]); a reissued one when its revisions are complete, which the driver of the run looks up ([`settle_completed`]),
-//! as it does with dead letters ([`set_failed`]).
+//! The reissue stage records its outcome ([`set_outcome`]). A redrawn guarantee is done when its documents
+//! are stored ([`redrawn`]), a reissued one when its revisions are complete; the driver of the run looks that
+//! up ([`settle_completed`]), and dead letters ([`set_failed`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,29 +16,20 @@ use super::tables::{failed_message, guarantee, revision, run_item};
 use super::{chunks, of_found};
 use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
-/// What stands with a guarantee of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Under way.
     Queued,
-    /// Done.
     Done,
-    /// A dead letter.
     Failed,
 }
 
 stored_as_text!(State { Queued = "queued", Done = "done", Failed = "failed" });
 
-/// What the reissue stage made of a guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It has not had it.
     Awaited,
-    /// One revision or more.
     Reissued,
-    /// Its documents are drawn again.
     Redrawn,
-    /// Nothing was due.
     Unchanged,
 }
 
@@ -48,21 +39,14 @@ stored_as_text!(Outcome { Awaited = "awaited", Reissued = "reissued", Redrawn = 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = run_item, treat_none_as_default_value = false)]
 pub struct RunItem {
-    /// The run.
     pub run_id: String,
-    /// The guarantee.
     pub guarantee_id: String,
-    /// What stands with it.
     pub state: State,
-    /// What the reissue stage made of it.
     pub outcome: Outcome,
-    /// The first and the last revision it made.
     pub first_revision: Option<i64>,
     /// See `first_revision`.
     pub last_revision: Option<i64>,
-    /// The dead letter.
     pub failed_id: Option<String>,
-    /// When it was done or failed (UTC).
     pub settled_at: Option<NaiveDateTime>,
 }
 
@@ -81,7 +65,9 @@ pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&s
             settled_at: None,
         })
         .collect();
-    chunks::insert(&rows, |rows| match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c)))
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c))
+    })
     .map(drop)
     .map_err(attempting("add guarantees to a run"))
 }
@@ -89,17 +75,14 @@ pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&s
 /// What the reissue stage made of guarantees of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// The run.
     pub run_id: String,
-    /// The guarantee.
     pub guarantee_id: String,
-    /// What was made of it.
     pub outcome: Outcome,
-    /// The first and the last revision.
     pub revisions: Option<(i64, i64)>,
 }
 
-/// Writes down what the reissue stage made of guarantees; the first word stands. Where nothing was due they are done.
+/// Records outcomes of the reissue stage; the first outcome of a guarantee is final. Where nothing was due,
+/// it is done.
 pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<(), DbError> {
     type Became<'a> = (&'a str, Outcome, Option<(i64, i64)>);
     let mut alike: BTreeMap<Became<'_>, Vec<&str>> = BTreeMap::new();
@@ -145,22 +128,24 @@ pub fn redrawn(
         by_run.entry(run).or_default().push(guarantee);
     }
     for (run, ids) in by_run {
-        chunks::update(&ids, |ids| match_connection!(connection, c => {
+        chunks::update(&ids, |ids| {
+            match_connection!(connection, c => {
                 let open = run_item::table
                     .filter(run_item::run_id.eq(run))
                     .filter(run_item::guarantee_id.eq_any(ids))
                     .filter(run_item::state.ne(State::Done));
                 diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
-            }))
-.map_err(attempting("mark guarantees of a run as redrawn"))?;
+            })
+        })
+        .map_err(attempting("mark guarantees of a run as redrawn"))?;
     }
     Ok(())
 }
 
 /// The reissued guarantees of a run, under way or failed, whose revisions are all complete.
 ///
-/// Two plain questions instead of one that joins the tables: of the certificates that are not complete there are none when the planner
-/// counts them and thousands by night, and the plan for none takes seconds for thousands.
+/// Two simple queries instead of a join: when the planner counts incomplete revisions there are none, at
+/// night there are thousands, and the plan for none takes seconds for thousands.
 fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<Vec<String>, DbError> {
     // Literals: the partial index is found by them.
     let state = match state {
@@ -199,8 +184,8 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
     Ok(made.into_iter().filter(is_complete).map(|(guarantee, ..)| guarantee).collect())
 }
 
-/// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they were: of those that are
-/// under way, or of those that had failed and were replayed since.
+/// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they
+/// were: of those that are under way, or of those that had failed and were replayed since.
 pub fn settle_completed(
     connection: &mut Connection,
     run_id: &str,
@@ -246,11 +231,8 @@ pub fn set_failed(
 /// How many guarantees of a run are in each state, and with each outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Under way.
     pub queued: i64,
-    /// Done.
     pub done: i64,
-    /// Dead letters.
     pub failed: i64,
     /// Of those done: with one revision or more.
     pub reissued: i64,
@@ -260,7 +242,7 @@ pub struct Counts {
     pub unchanged: i64,
 }
 
-/// Counts the guarantees of a run. One whose revisions are complete is done, though nobody may have looked since: its dead letter was
+/// Counts the guarantees of a run. One with complete revisions counts as done, also when its dead letter was
 /// replayed after the end of the run.
 pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbError> {
     let rows: Vec<(State, Outcome, i64)> = match_connection!(connection, c => {
@@ -306,8 +288,8 @@ pub fn queued(connection: &mut Connection, run_id: &str) -> Result<i64, DbError>
     .map_err(attempting("read guarantees of a run"))
 }
 
-/// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the reissue stage has not
-/// had, each with its application.
+/// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the
+/// reissue stage has not had, each with its application.
 pub fn untouched(
     connection: &mut Connection,
     run_id: &str,
@@ -329,7 +311,7 @@ pub fn untouched(
     .map_err(attempting("read guarantees of a run"))
 }
 
-/// Of these guarantees, those under way in a run, with the revisions made of each.
+/// Of these guarantees, the queued ones of a run, with their revisions.
 pub fn under_way(
     connection: &mut Connection,
     run_id: &str,
@@ -354,17 +336,13 @@ pub fn under_way(
 pub struct Failed {
     /// 保証契約番号.
     pub number: String,
-    /// The dead letter.
     pub failed_id: String,
-    /// The stage that gave up.
     pub stage: String,
-    /// The code.
     pub code: String,
-    /// The fault's text.
     pub text: String,
 }
 
-/// Reads guarantees of a run that failed and did not go through since, at most `limit`, in the order of their numbers.
+/// The failed guarantees of a run, at most `limit`, by number; without those that a replay completed.
 pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>, DbError> {
     let late: HashSet<String> = completed(connection, run_id, State::Failed)?.into_iter().collect();
     let rows: Vec<(String, Failed)> = match_connection!(connection, c => {

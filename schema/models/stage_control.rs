@@ -1,4 +1,4 @@
-//! Whether a stage may work. Every worker process looks every second; a stage without a row may.
+//! Paused stages. Every worker process reads them every second; a stage without a row runs.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
@@ -10,19 +10,13 @@ use crate::db::{Connection, DbError, attempting, match_connection, micros};
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = stage_control)]
 pub struct StageControl {
-    /// The stage.
     pub stage: String,
-    /// Whether nobody may take its messages.
     pub paused: bool,
-    /// Why it is as it is.
     pub reason: String,
-    /// Who made it so.
     pub actor: String,
-    /// When (UTC).
     pub changed_at: NaiveDateTime,
 }
 
-/// Reads every row.
 pub fn all(connection: &mut Connection) -> Result<Vec<StageControl>, DbError> {
     match_connection!(connection, c => {
         stage_control::table.order(stage_control::stage).select(StageControl::as_select()).load(c)
@@ -30,7 +24,7 @@ pub fn all(connection: &mut Connection) -> Result<Vec<StageControl>, DbError> {
     .map_err(attempting("read stage controls"))
 }
 
-/// Sets a stage, and returns whether that changed anything. A stage that is so already keeps its reason.
+/// Pauses or resumes a stage and returns whether that changed anything. An unchanged stage keeps its reason.
 pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, DbError> {
     let row = StageControl { changed_at: micros(wanted.changed_at), ..wanted.clone() };
     connection.transaction(|connection| {
@@ -51,7 +45,7 @@ pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, D
         })
         .map_err(attempting("update a stage control"))?;
         if inserted == 1 && changed == 0 {
-            // It was never paused: no row is needed to say so.
+            // It was not paused: the row is not needed.
             match_connection!(connection, c => {
                 diesel::delete(stage_control::table.filter(stage_control::stage.eq(&row.stage))).execute(c)
             })

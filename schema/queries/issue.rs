@@ -1,14 +1,15 @@
-//! Issuing: numbers without gaps or duplicates, with the guarantee and its first revision, in one transaction.
+//! Issuing in one transaction: numbers without gaps or duplicates, guarantees and their first revisions.
 //!
-//! A number is only ever given together with its row. The counter is a row that is locked, not a database sequence: a sequence
-//! does not roll back and leaves gaps. The order of steps matters:
+//! A number is only ever given together with its row. The counter is a row that is locked, not a database
+//! sequence: a sequence does not roll back and leaves gaps. The order of steps matters:
 //!
 //! 1. lock the counters that are needed, in the order of their keys;
-//! 2. look (again) which lines have their guarantee: who held the lock before may just have issued them;
+//! 2. look (again) which lines have their guarantee: the previous holder of the lock may have issued them;
 //! 3. count up by exactly what is missing, and insert guarantees and revisions.
 //!
-//! Two transactions that issue the same line under different counters (a redelivery across the turn of the fiscal term) meet
-//! at the unique key instead; the second is rolled back whole, counter included, and run again: then it finds the first's rows.
+//! Two transactions that issue the same line under different counters (a redelivery across the end of the
+//! fiscal term) meet at the unique key instead; the second is rolled back whole, counter included, and run
+//! again: then it finds the first's rows.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
@@ -25,13 +26,12 @@ use crate::models::guarantee_sequence::{self, Counters};
 use crate::models::revision::{self, Kind, Revision, chained_sha256};
 use crate::models::tables::application;
 
-/// How often a transaction that met another at a unique key is run.
+/// Attempts of a transaction that collides with another at a unique key.
 const ATTEMPTS: usize = 3;
 
 /// A guarantee to be issued for one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuaranteeDraft {
-    /// Our identifier of the application.
     pub application_id: String,
     /// Index of the product line, from 0.
     pub line: i64,
@@ -39,30 +39,27 @@ pub struct GuaranteeDraft {
     pub product: ProductV1,
     /// 証書の形式.
     pub medium: MediumV1,
-    /// Code of the obligee.
     pub obligee: String,
-    /// Code of the branch.
     pub branch: String,
-    /// The surety's fiscal term.
     pub term: String,
 }
 
 /// A guarantee with its certificate 新規.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
-    /// The guarantee.
     pub guarantee: Guarantee,
     /// Its certificate 新規.
     pub revision: Revision,
-    /// False when it was there already; then nothing was changed.
+    /// False when it existed already.
     pub fresh: bool,
 }
 
-/// Issues guarantees and returns them in the order of the drafts; those that exist are returned as they are.
+/// Issues guarantees and returns them in the order of the drafts; existing ones are returned unchanged.
 ///
-/// `build` returns the 保証契約番号 and the content (canonical [`snapshots::Certificate`](crate::snapshots::Certificate))
-/// of a draft with its sequence. It runs for missing guarantees only, once more with another sequence where two
-/// transactions collide. When it fails, nothing is issued.
+/// `build` returns the 保証契約番号 and the content (canonical
+/// [`snapshots::Certificate`](crate::snapshots::Certificate)) of a draft with its sequence. It runs for
+/// missing guarantees only, once more with another sequence where two transactions collide. When it fails,
+/// nothing is issued.
 pub fn issue<D: Borrow<GuaranteeDraft>, E: From<DbError>>(
     connection: &mut Connection,
     drafts: &[D],

@@ -1,5 +1,3 @@
-//! Queries over several tables: issuing, the state of an application, unfinished work, the selection of a run.
-
 pub mod issue;
 pub mod run_selection;
 pub mod status;

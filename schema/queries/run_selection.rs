@@ -1,6 +1,6 @@
-//! Which guarantees a run is about, page by page, in the order of their identifiers.
+//! The guarantees of a run, page by page, in the order of their identifiers.
 //!
-//! Pages by key and not by offset: each costs the same, however many came before, and one that was read stays read.
+//! Pages by key, not by offset: each page costs the same, and no guarantee is skipped or repeated.
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{exists, not, sql};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::tables::{change, document, guarantee, revision};
 
-/// What a run is about. Stored with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Selection {
@@ -24,20 +23,16 @@ pub enum Selection {
     },
     /// Those of one obligee that are in force.
     Obligee {
-        /// Its code.
         obligee: String,
     },
     /// Those in force whose number was given at or after a moment.
     Since {
-        /// The moment (UTC).
         since: NaiveDateTime,
     },
     /// Those in force whose current documents were drawn with something else than `identity`.
     TemplateChanged {
-        /// What documents are drawn with now.
         identity: String,
     },
-    /// All that are in force.
     All,
 }
 
@@ -82,8 +77,8 @@ macro_rules! narrowed {
     }};
 }
 
-/// Reads the guarantees of a selection behind `after`, in the order of their identifiers, at most `limit`. Nothing that came after
-/// `cutoff` is among them.
+/// Reads the guarantees of a selection behind `after`, in the order of their identifiers, at most `limit`.
+/// Nothing that came after `cutoff` is among them.
 pub fn page(
     connection: &mut Connection,
     selection: &Selection,
@@ -117,7 +112,6 @@ pub fn page(
     .map_err(attempting("read guarantees"))
 }
 
-/// Counts the guarantees of a selection.
 pub fn count(
     connection: &mut Connection,
     selection: &Selection,

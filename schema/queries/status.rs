@@ -1,4 +1,4 @@
-//! Where applications stand, with everything that was written about them.
+//! The state of applications, with all their rows.
 
 use chrono::NaiveDateTime;
 
@@ -10,7 +10,6 @@ use crate::models::guarantee::{self, Guarantee};
 use crate::models::mail::{self, Mail};
 use crate::models::revision::{self, Revision};
 
-/// An application and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApplicationStatus {
     /// The application; its `lines` says how many guarantees there will be.
@@ -19,30 +18,23 @@ pub struct ApplicationStatus {
     pub guarantees: Vec<GuaranteeStatus>,
 }
 
-/// A guarantee and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuaranteeStatus {
-    /// The guarantee.
     pub guarantee: Guarantee,
-    /// When its key was minted (UTC).
     pub key_minted_at: Option<NaiveDateTime>,
     /// Its revisions, from 新規 on.
     pub revisions: Vec<RevisionStatus>,
 }
 
-/// A revision and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevisionStatus {
-    /// The revision.
     pub revision: Revision,
-    /// Its documents: the certificate, then the notice.
     pub documents: Vec<Document>,
-    /// The mails about it.
     pub mails: Vec<Mail>,
 }
 
-/// Finds the applications meant by a 保証契約番号, our identifier or an upstream's id (several sources may use the same), and
-/// returns our identifiers.
+/// Finds the applications meant by a 保証契約番号, our identifier or an upstream's id (several sources may use the
+/// same), and returns our identifiers.
 pub fn locate(connection: &mut Connection, key: &str) -> Result<Vec<String>, DbError> {
     if let Some(guarantee) = guarantee::by_number(connection, key)? {
         return Ok(vec![guarantee.application_id]);
@@ -50,7 +42,7 @@ pub fn locate(connection: &mut Connection, key: &str) -> Result<Vec<String>, DbE
     Ok(application::find(connection, key)?.into_iter().map(|application| application.id).collect())
 }
 
-/// Reads where applications stand, by our identifiers; with six queries for all of them.
+/// Reads applications with all their rows, in six queries.
 pub fn status(
     connection: &mut Connection,
     application_ids: &[&str],

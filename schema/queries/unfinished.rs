@@ -1,7 +1,7 @@
-//! What is left undone: the rows are the queue's memory.
+//! Unfinished work, derived from the rows.
 //!
-//! A worker that restarts without a queue (embedded), and `recover` after a queue was lost, put these back at the stage named.
-//! Naming a stage too early does no harm: every stage that finds its work done passes it on.
+//! A restarted embedded worker, and `recover` after the loss of a queue, requeue it at the stage named. An
+//! earlier stage is harmless: a stage that finds its work done passes it on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -15,12 +15,9 @@ use crate::models::chunks;
 use crate::models::document::Kind;
 use crate::models::tables::{application, authentication_key, document, guarantee, requeued, revision};
 
-/// The stage a piece of work waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Awaits {
-    /// No guarantee for the line yet.
     Issue,
-    /// An electronic guarantee without a key.
     Mint,
     /// Documents are missing, or the certificate has not arrived in the registry.
     Render,
@@ -28,18 +25,12 @@ pub enum Awaits {
     Dispatch,
 }
 
-/// A piece of work that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Our identifier of the application.
     pub application_id: String,
-    /// Index of the product line.
     pub line: i64,
-    /// The guarantee, once issued.
     pub guarantee_id: Option<String>,
-    /// The revision of its certificate, once issued.
     pub revision: Option<i64>,
-    /// The stage it waits for.
     pub at: Awaits,
     /// When it was begun (UTC): the application received, or the certificate drawn up.
     pub since: NaiveDateTime,
@@ -51,8 +42,8 @@ const FAR: NaiveDateTime = match NaiveDate::from_ymd_opt(9999, 12, 31) {
     None => panic!("a day of the calendar"),
 };
 
-/// Finds what was begun before `older_than` and is not finished, oldest first: the lines of at most `limit` accepted
-/// applications, then at most `limit` certificates.
+/// Finds unfinished work begun before `older_than`, oldest first: the lines of at most `limit` accepted
+/// applications, then at most `limit` revisions.
 pub fn unfinished(
     connection: &mut Connection,
     older_than: NaiveDateTime,
@@ -61,8 +52,8 @@ pub fn unfinished(
     find(connection, older_than, FAR, limit)
 }
 
-/// Takes what was begun more than `after` ago, is not finished, and was not taken for a while: twice as long each time, from
-/// `after` to a day. What is returned is the caller's to queue again; another caller at the same time gets none of it.
+/// Takes unfinished work that is older than `after` and was not taken for a while: twice as long each time,
+/// from `after` to a day. The caller requeues it; a concurrent caller gets none of it.
 pub fn take_unfinished(
     connection: &mut Connection,
     now: NaiveDateTime,
@@ -78,7 +69,7 @@ pub fn take_unfinished(
     })
 }
 
-/// Writes down when each is next due, and returns those that were due now.
+/// Sets the next due time of each and returns those that were due.
 fn take(
     connection: &mut Connection,
     ids: &[String],
@@ -112,12 +103,14 @@ fn take(
     let mut taken = HashSet::new();
     for (times, ids) in by_times {
         // A second caller finds another count and takes nothing.
-        let rows: Vec<String> = chunks::load(&ids, |ids| match_connection!(connection, c => {
-            diesel::update(requeued::table.filter(requeued::id.eq_any(ids)).filter(requeued::times.eq(times)))
-                .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
-                .returning(requeued::id)
-                .get_results(c)
-        }))
+        let rows: Vec<String> = chunks::load(&ids, |ids| {
+            match_connection!(connection, c => {
+                diesel::update(requeued::table.filter(requeued::id.eq_any(ids)).filter(requeued::times.eq(times)))
+                    .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
+                    .returning(requeued::id)
+                    .get_results(c)
+            })
+        })
         .map_err(attempting("take requeued work"))?;
         taken.extend(rows);
     }
@@ -142,7 +135,7 @@ fn find(
 }
 
 impl Unfinished {
-    /// The row it hangs on: the certificate, or the application before there is one.
+    /// The revision, or the application before there is one.
     fn id(&self) -> String {
         match (&self.guarantee_id, self.revision) {
             (Some(guarantee), Some(revision)) => ids::revision(guarantee, revision),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hosho_schema::{
-    db::{Connection, DbError, Pool},
+    db::Pool,
     models::failed_message::{Filter, State},
 };
 

@@ -49,7 +49,7 @@ impl CancellationContext {
         let certificate = &cancellation.certificate;
         let Certificate { works, principal, .. } = certificate;
         Self {
-            dated: wareki::format(cancellation.told_on),
+            dated: wareki::format(cancellation.notified_on),
             number: certificate.number.clone(),
             product_name: labels::product(certificate.product).to_owned(),
             revision: labels::amendment(certificate.revision),

@@ -266,7 +266,7 @@ pub(super) fn cancellations() -> Vec<(&'static str, Cancellation)> {
     let cancelled = |certificate, cause| Cancellation {
         cancelled_on: day(2027, 3, 1),
         cause,
-        told_on: day(2027, 3, 4),
+        notified_on: day(2027, 3, 4),
         certificate,
     };
     let (consent, ended) = (CancellationCauseV1::Consent, CancellationCauseV1::ObligeeCause);

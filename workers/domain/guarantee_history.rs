@@ -278,7 +278,7 @@ impl GuaranteeHistory {
                 let cancellation = Cancellation {
                     cancelled_on: cancelled,
                     cause: *cause,
-                    told_on: today,
+                    notified_on: today,
                     certificate: held.clone(),
                 };
                 (entry.step, entry.ended_on) = (Step::Cancellation, Some(cancelled));

@@ -1,18 +1,18 @@
-//! Messages that failed for good: the dead letters, and what became of each.
+//! Messages that failed permanently (dead letters) and their states.
 //!
 //! ```text
-//! (letter) ──record──▶ failed ──select──▶ replaying ──resolve──▶ resolved
-//!                       ▲  │ ▲               │  │
-//!                       │  │ └───release─────┘  └──record──▶ failed_again ──select──▶ replaying
-//!                       │  └─discard─▶ discarded ──restore──▶ failed
-//!                       └────────────record (a later letter)──── resolved, discarded
+//! ──record──▶ failed ──select──▶ replaying ──resolve──▶ resolved
+//!              ▲  │ ▲               │  │
+//!              │  │ └───release─────┘  └──record──▶ failed_again ──select──▶ replaying
+//!              │  └─discard─▶ discarded ──restore──▶ failed
+//!              └────────────record (a later dead letter)──── resolved, discarded
 //! ```
 //!
-//! - [`record`] is what the ingester does with letters. It may be given a letter any number of times: an attempt that is known is
-//!   passed over, because the ingester may die between its commit and its acknowledgement.
-//! - [`resolve`] belongs to the stages: whoever works a message off says so in the transaction that holds the result. So `resolved`
-//!   is a proof, whichever way the message went through: by a replay, by `recover`, or because the sender sent it again.
-//! - Everything else is an operator's, and changes a row only from a state that allows it.
+//! - [`record`] is called by the ingester with dead letters. It ignores known attempts, because the ingester
+//!   may exit between its commit and its acknowledgement.
+//! - [`resolve`] is called by the stages, in the transaction that holds the result. So `resolved` is
+//!   reliable, whether a replay, `recover` or the sender delivered the message again.
+//! - All other functions are for operators; each changes a row only from certain states.
 
 mod record;
 mod replaying;
@@ -43,18 +43,13 @@ use super::{aligned, chunks};
 use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
-/// What stands with a failed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Nobody has done anything about it yet.
     Failed,
     /// Part of a replay that has not settled it.
     Replaying,
-    /// Its stage has worked it off.
     Resolved,
-    /// It was replayed, and failed.
     FailedAgain,
-    /// An operator gave it up.
     Discarded,
 }
 
@@ -66,30 +61,25 @@ stored_as_text!(State {
     Discarded = "discarded",
 });
 
-/// The states that wait for an operator.
 pub const OPEN: [State; 2] = [State::Failed, State::FailedAgain];
 
-/// What no replay holds that may still go on. It says of its messages what became of them, so nobody may take one away.
+/// Not part of a replay that is running or paused: the replay reports the outcome of its messages.
 const FREE: &str =
     "(replay_id is null or replay_id not in (select id from replay where state in ('running', 'paused')))";
 
-/// States as they are stored: diesel takes a list of texts, and none of what is stored as one.
+/// diesel binds a list of texts, but not a list of `State`.
 fn texts(states: &[State]) -> Vec<&'static str> {
     states.iter().map(|state| state.as_text()).collect()
 }
 
-/// How a message became a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
-    /// Its stage gave up on it.
     Handler,
-    /// It was delivered too often without an answer: a worker dies of it, or the broker was restarted often.
+    /// Delivered too often without an acknowledgement: a worker crashes on it, or the broker restarted often.
     DeliveryLimit,
-    /// Somebody refused it, or the broker took it away for another reason.
+    /// Rejected by a consumer, or removed by the broker for another reason.
     Rejected,
-    /// No queue wanted it.
     Unroutable,
-    /// It is no message of its stage.
     Undecodable,
 }
 
@@ -101,60 +91,49 @@ stored_as_text!(Origin {
     Undecodable = "undecodable",
 });
 
-/// A failed attempt.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Queryable)]
 pub struct Attempt {
-    /// When (UTC).
     pub at: NaiveDateTime,
-    /// Stable code of the fault.
     pub code: String,
-    /// Its text, where the letter told it: that of the last attempt.
+    /// Text of the fault; the dead letter contains that of the last attempt only.
     pub text: Option<String>,
 }
 
 /// A dead letter as it came from the queue. Prints no personal data.
 #[derive(Clone)]
 pub struct DeadLetter {
-    /// The stage that gave up, or the routing key that no queue wanted.
+    /// The stage that gave up, or the routing key without a queue.
     pub stage: String,
-    /// AMQP `message-id`, or what stands in for it.
+    /// AMQP `message-id`, or a substitute.
     pub message_id: String,
     /// AMQP `type`.
     pub message_type: Option<String>,
     /// AMQP `correlation-id`.
     pub correlation_id: Option<String>,
-    /// W3C trace context.
     pub traceparent: Option<String>,
-    /// The body, byte for byte.
     pub payload: Vec<u8>,
     /// SHA-256 of the body, lower-case hexadecimal.
     pub payload_sha256: String,
     /// JSON object of the headers.
     pub headers: String,
-    /// How it became a dead letter.
     pub origin: Origin,
-    /// Stable code of the last fault.
     pub code: String,
     /// Text of the last fault, English, without personal data.
     pub text: String,
     /// Cause: equal for messages that failed for the same reason.
     pub fingerprint: String,
-    /// Attempts that were counted.
     pub attempts: i64,
-    /// When it failed first (UTC).
     pub first_failed_at: NaiveDateTime,
-    /// When it failed last (UTC).
     pub failed_at: NaiveDateTime,
-    /// The attempts it tells of before the last one.
+    /// The attempts before the last one.
     pub earlier: Vec<Attempt>,
-    /// The replay it was sent by.
     pub replay_id: Option<String>,
-    /// Whether it was delivered before, and nobody but the ingester dates it: then time does not tell it from that delivery.
+    /// Whether it is a redelivery that only the ingester dates: its time does not distinguish it from the
+    /// first delivery.
     pub is_copy: bool,
 }
 
 impl DeadLetter {
-    /// Identifier of the failed message.
     pub fn id(&self) -> String {
         ids::failed_message(&self.stage, &self.message_id, &self.payload_sha256)
     }
@@ -166,49 +145,34 @@ impl DeadLetter {
 pub struct FailedMessage {
     /// Our identifier ([`ids::failed_message`]).
     pub id: String,
-    /// The stage that gave up, or the routing key that no queue wanted.
+    /// The stage that gave up, or the routing key without a queue.
     pub stage: String,
-    /// AMQP `message-id`, or what stands in for it.
+    /// AMQP `message-id`, or a substitute.
     pub message_id: String,
     /// AMQP `type`.
     pub message_type: Option<String>,
     /// AMQP `correlation-id`.
     pub correlation_id: Option<String>,
-    /// W3C trace context.
     pub traceparent: Option<String>,
-    /// The body, byte for byte.
     pub payload: Vec<u8>,
     /// SHA-256 of the body, lower-case hexadecimal.
     pub payload_sha256: String,
-    /// JSON object of the newest letter's headers.
+    /// JSON object of the newest dead letter's headers.
     pub headers: String,
-    /// How it became a dead letter, last.
     pub origin: Origin,
-    /// Stable code of the last fault.
     pub code: String,
-    /// Text of the last fault.
     pub text: String,
-    /// Cause.
     pub fingerprint: String,
-    /// Attempts counted by the newest letter.
     pub attempts: i64,
-    /// Letters that came.
     pub letters: i64,
-    /// When it failed first (UTC).
     pub first_failed_at: NaiveDateTime,
-    /// When it failed last (UTC).
     pub last_failed_at: NaiveDateTime,
-    /// What stands with it.
     pub state: State,
-    /// Since when (UTC).
     pub changed_at: NaiveDateTime,
-    /// The replay it is, or was last, part of.
+    /// The last replay that contained it.
     pub replay_id: Option<String>,
-    /// The cause it had when it was selected.
     pub replay_fingerprint: Option<String>,
-    /// When that replay sent it (UTC).
     pub sent_at: Option<NaiveDateTime>,
-    /// The edited message that took its place.
     pub superseded_by: Option<String>,
 }
 
@@ -223,7 +187,7 @@ impl std::fmt::Debug for FailedMessage {
     }
 }
 
-/// Marks messages as worked off, and returns how many had failed before. Belongs into the transaction that holds the result.
+/// Marks messages as resolved and returns how many had failed before. Call in the transaction of the result.
 pub fn resolve(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize, DbError> {
     let resolved: Vec<String> = chunks::load(ids, |ids| {
         match_connection!(connection, c => {
@@ -239,23 +203,25 @@ pub fn resolve(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) ->
     Ok(resolved.len())
 }
 
-/// Reads failed messages by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<FailedMessage>>, DbError> {
-    let rows: Vec<FailedMessage> = chunks::load(&ids, |ids| match_connection!(connection, c => {
+    let rows: Vec<FailedMessage> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             failed_message::table.filter(failed_message::id.eq_any(ids)).select(FailedMessage::as_select()).load(c)
-        }))
+        })
+    })
     .map_err(attempting("read failed messages"))?;
-    Ok(aligned(&ids, rows, |row| &row.id))
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
-/// Of these identifiers, those that an operator or a replay has or had to deal with: known, and not worked off. Not what a replay
-/// sent before `sent_before`: that may be lost.
+/// The known, unresolved messages of these identifiers. Without messages that a replay sent before
+/// `sent_before`: those may be lost.
 pub fn unsettled(
     connection: &mut Connection,
     ids: &[&str],
     sent_before: NaiveDateTime,
 ) -> Result<HashSet<String>, DbError> {
-    let rows: Vec<String> = chunks::load(ids, |ids| match_connection!(connection, c => {
+    let rows: Vec<String> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             let sent_since = failed_message::sent_at.ge(micros(sent_before));
             failed_message::table
                 .filter(failed_message::id.eq_any(ids))
@@ -263,12 +229,14 @@ pub fn unsettled(
                 .filter(failed_message::state.ne(State::Replaying).or(failed_message::sent_at.is_null()).or(sent_since))
                 .select(failed_message::id)
                 .load(c)
-        }))
-.map_err(attempting("read failed messages"))?;
+        })
+    })
+    .map_err(attempting("read failed messages"))?;
     Ok(rows.into_iter().collect())
 }
 
-/// Moves messages from one of some states to another, and returns those that were moved. What a replay holds stays as it is.
+/// Moves messages from one of the states `from` to `to` and returns those moved. Messages of an active replay
+/// stay.
 pub fn change(
     connection: &mut Connection,
     ids: &[&str],
@@ -276,19 +244,21 @@ pub fn change(
     to: State,
     now: NaiveDateTime,
 ) -> Result<HashSet<String>, DbError> {
-    let rows: Vec<String> = chunks::load(ids, |ids| match_connection!(connection, c => {
+    let rows: Vec<String> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
                 .filter(sql::<Bool>(FREE))
                 .set((failed_message::state.eq(to), failed_message::changed_at.eq(micros(now))))
                 .returning(failed_message::id)
                 .get_results(c)
-        }))
-.map_err(attempting("change the state of failed messages"))?;
+        })
+    })
+    .map_err(attempting("change the state of failed messages"))?;
     Ok(rows.into_iter().collect())
 }
 
-/// Puts an edited message in the place of one that failed. `false` when that one is in no state to be edited any more, or a replay
-/// holds it.
+/// Replaces a failed message by its edited version. `false` when its state allows no edit, or an active
+/// replay contains it.
 pub fn supersede(
     connection: &mut Connection,
     id: &str,
@@ -312,7 +282,7 @@ pub fn supersede(
             return Ok(false);
         }
         let row = FailedMessage { changed_at: now, ..edited.clone() };
-        // Edited to this before, and given up: it is taken up again.
+        // The same edit may exist, discarded: it becomes `failed` again.
         match_connection!(connection, c => {
             diesel::insert_into(failed_message::table).values(&row).on_conflict_do_nothing().execute(c)
         })

@@ -1,4 +1,4 @@
-//! What the ingester does with dead letters.
+//! Recording dead letters.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,15 @@ use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::tables::{failed_attempt, failed_message};
 use crate::models::{chunks, grouped};
 
-/// What was recorded of a batch of dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Messages not known before.
     pub new: usize,
-    /// Messages that failed once more.
     pub again: usize,
-    /// Letters that told nothing new.
     pub known: usize,
 }
 
-/// Records dead letters. One transaction; contention when another ingester has just recorded the same message.
+/// Records dead letters in one transaction. Contention when another ingester has just recorded the same
+/// message.
 pub fn record(
     connection: &mut Connection,
     dead_letters: &[DeadLetter],
@@ -56,11 +53,11 @@ fn record_round(
     let ids: Vec<&str> = dead_letters.keys().map(String::as_str).collect();
     let known = by_ids(connection, &ids)?;
     let attempts = attempts(connection, &ids)?;
-    let (mut fresh, mut told) = (Vec::new(), Vec::new());
+    let (mut fresh, mut found) = (Vec::new(), Vec::new());
     for (((id, dead_letter), row), attempts) in dead_letters.iter().zip(known).zip(attempts) {
         let failed_at = micros(dead_letter.failed_at);
-        told.extend(dead_letter.earlier.iter().map(|attempt| (id, attempt.clone())));
-        told.push((
+        found.extend(dead_letter.earlier.iter().map(|attempt| (id, attempt.clone())));
+        found.push((
             id,
             Attempt { at: failed_at, code: dead_letter.code.clone(), text: Some(dead_letter.text.clone()) },
         ));
@@ -68,18 +65,18 @@ fn record_round(
             fresh.push(first(id, dead_letter, now));
             continue;
         };
-        // Of what nobody waits for any more, a copy may be news as well; and news is better told twice.
+        // Once the row is closed a copy may be a new failure; recording it twice is better than losing it.
         let is_open = !matches!(row.state, State::Resolved | State::Discarded);
-        let told_before = |attempt: &Attempt| {
+        let is_known = |attempt: &Attempt| {
             attempt.code == dead_letter.code && (attempt.at == failed_at || dead_letter.is_copy && is_open)
         };
-        if attempts.iter().any(told_before) {
+        if attempts.iter().any(is_known) {
             recorded.known += 1;
             continue;
         }
         let updated = again(&row, dead_letter, now);
         let changed = match_connection!(connection, c => {
-            // Whoever comes second finds another count.
+            // A second ingester finds another count.
             diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::letters.eq(row.letters)))
                 .filter(failed_message::state.eq(row.state))
                 .set((
@@ -115,7 +112,7 @@ fn record_round(
         return Err(overtaken());
     }
     recorded.new += inserted;
-    insert_attempts(connection, &told)
+    insert_attempts(connection, &found)
 }
 
 /// The row of a message that was not known.
@@ -147,14 +144,14 @@ fn first(id: &str, dead_letter: &DeadLetter, now: NaiveDateTime) -> FailedMessag
     }
 }
 
-/// What a dead letter makes of a message that is known.
+/// Applies a dead letter to a known message.
 fn again(row: &FailedMessage, dead_letter: &DeadLetter, now: NaiveDateTime) -> FailedMessage {
     let failed_at = micros(dead_letter.failed_at);
     let state = match row.state {
         State::Replaying if dead_letter.replay_id.is_some() && dead_letter.replay_id == row.replay_id => {
             State::FailedAgain
         }
-        // A dead letter from before it was worked off, on its way for long.
+        // The dead letter is older than the result and was delayed.
         State::Resolved if failed_at <= row.changed_at => State::Resolved,
         State::Resolved => State::Failed,
         State::Discarded if row.superseded_by.is_none() && failed_at > row.changed_at => State::Failed,
@@ -175,10 +172,10 @@ fn again(row: &FailedMessage, dead_letter: &DeadLetter, now: NaiveDateTime) -> F
     }
 }
 
-fn insert_attempts(connection: &mut Connection, told: &[(&String, Attempt)]) -> Result<(), DbError> {
+fn insert_attempts(connection: &mut Connection, found: &[(&String, Attempt)]) -> Result<(), DbError> {
     let mut rows: Vec<_> =
-        told.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
-    // The last attempt comes with its text; it wins over the same one told without.
+        found.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
+    // Of equal attempts the one with a text wins.
     rows.sort_by(|a, b| (a.0, a.1, a.2, a.3.is_none()).cmp(&(b.0, b.1, b.2, b.3.is_none())));
     rows.dedup_by(|later, first| (later.0, later.1, later.2) == (first.0, first.1, first.2));
     let rows: Vec<_> = rows
@@ -203,13 +200,15 @@ fn insert_attempts(connection: &mut Connection, told: &[(&String, Attempt)]) -> 
 
 /// Reads the attempts of failed messages, oldest first.
 pub fn attempts(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Vec<Attempt>>, DbError> {
-    let rows: Vec<(String, Attempt)> = chunks::load(ids, |ids| match_connection!(connection, c => {
-        failed_attempt::table
-            .filter(failed_attempt::failed_id.eq_any(ids))
-            .order((failed_attempt::at, failed_attempt::code))
-            .select((failed_attempt::failed_id, (failed_attempt::at, failed_attempt::code, failed_attempt::text)))
-            .load(c)
-    }))
+    let rows: Vec<(String, Attempt)> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
+            failed_attempt::table
+                .filter(failed_attempt::failed_id.eq_any(ids))
+                .order((failed_attempt::at, failed_attempt::code))
+                .select((failed_attempt::failed_id, (failed_attempt::at, failed_attempt::code, failed_attempt::text)))
+                .load(c)
+        })
+    })
     .map_err(attempting("read failed attempts"))?;
     let groups = grouped(ids, rows, |(id, _)| id);
     Ok(groups.into_iter().map(|group| group.into_iter().map(|(_, attempt)| attempt).collect()).collect())

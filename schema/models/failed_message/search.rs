@@ -1,4 +1,4 @@
-//! What operators look for.
+//! Searches for operators.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,32 +16,23 @@ use crate::models::beginning_with;
 use crate::models::chunks;
 use crate::models::tables::{failed_message, run_item};
 
-/// Which failed messages are meant; an empty list or `None` leaves a condition out.
+/// An empty list or `None` omits a condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Identifiers.
     pub ids: Vec<String>,
-    /// Stages.
     pub stages: Vec<String>,
-    /// Codes.
     pub codes: Vec<String>,
-    /// Fingerprints.
     pub groups: Vec<String>,
-    /// States.
     pub states: Vec<State>,
-    /// Failed last at or after (UTC).
     pub since: Option<NaiveDateTime>,
-    /// Failed last before (UTC).
     pub until: Option<NaiveDateTime>,
     /// Part of the fault's text; upper and lower case count.
     pub text: Option<String>,
-    /// Our identifier of an application.
     pub correlation_id: Option<String>,
-    /// A replay.
     pub replay_id: Option<String>,
     /// A run of the nightly batch, or one by hand: the guarantees of it that failed.
     pub run_id: Option<String>,
-    /// Only what no replay holds that may still go on.
+    /// Only messages in no active replay.
     pub free: bool,
 }
 
@@ -97,29 +88,19 @@ fn containing(text: &str) -> String {
     format!("%{}", beginning_with(text))
 }
 
-/// What failed for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The cause.
     pub fingerprint: String,
-    /// The stage.
     pub stage: String,
-    /// The code.
     pub code: String,
-    /// The text of one of them.
     pub text: String,
-    /// One of them.
     pub sample: String,
-    /// When the first of them failed first (UTC).
     pub first_failed_at: NaiveDateTime,
-    /// When the last of them failed last (UTC).
     pub last_failed_at: NaiveDateTime,
-    /// How many there are in each state.
     pub states: BTreeMap<State, i64>,
 }
 
 impl Group {
-    /// How many there are.
     pub fn count(&self) -> i64 {
         self.states.values().sum()
     }
@@ -227,11 +208,8 @@ pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(Strin
 /// A message that failed, and what it was about.
 #[derive(Clone, PartialEq, Eq, diesel::Queryable)]
 pub struct Latest {
-    /// Its identifier.
     pub id: String,
-    /// When it failed last (UTC).
     pub last_failed_at: NaiveDateTime,
-    /// The body.
     pub payload: Vec<u8>,
 }
 
@@ -249,7 +227,7 @@ pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> R
     .map_err(attempting("read failed messages"))
 }
 
-/// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
+/// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     match_connection!(connection, c => {
         failed_message::table
@@ -276,7 +254,7 @@ pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec
     .map_err(attempting("read failed messages"))
 }
 
-/// Of these identifiers, those in whose place an edited message stands.
+/// Of these identifiers, those that an edited message replaced.
 pub fn superseded(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
     let rows: Vec<String> = chunks::load(ids, |ids| {
         match_connection!(connection, c => {
@@ -293,9 +271,11 @@ pub fn superseded(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<S
 
 /// The states of these identifiers, where they are known.
 pub fn states(connection: &mut Connection, ids: &[&str]) -> Result<BTreeMap<String, State>, DbError> {
-    let rows: Vec<(String, State)> = chunks::load(ids, |ids| match_connection!(connection, c => {
+    let rows: Vec<(String, State)> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             failed_message::table.filter(failed_message::id.eq_any(ids)).select((failed_message::id, failed_message::state)).load(c)
-        }))
-.map_err(attempting("read failed messages"))?;
+        })
+    })
+    .map_err(attempting("read failed messages"))?;
     Ok(rows.into_iter().collect())
 }

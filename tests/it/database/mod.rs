@@ -60,6 +60,20 @@ impl Database {
         self.pool.get().unwrap()
     }
 
+    /// Runs statements that the program has no function for.
+    fn execute(&self, sql: &str) {
+        match self.pool.backend() {
+            Backend::Postgres => drop(postgres::Session::connect(&self.url).query(sql)),
+            Backend::Sqlite => {
+                let script = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript(sys.argv[2])";
+                let file = self.url.trim_start_matches("sqlite:");
+                let status =
+                    std::process::Command::new("/usr/bin/python3").args(["-c", script, file, sql]).status();
+                assert!(status.unwrap().success(), "{sql}");
+            }
+        }
+    }
+
     /// A connection beside those of other threads; SQLite has one per pool, so this one is of a pool of its own.
     fn get_when_free(&self) -> Connection {
         match self.pool.backend() {
@@ -205,6 +219,31 @@ on_both_databases! {
             migrating.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(applied, 4);
+    }
+
+    fn migration_renames_certificate_and_keeps_rows(database: &Database) {
+        let c = &mut database.get();
+        let guarantee = issued(c, "a", 1).remove(0).guarantee.id;
+        let first = ids::revision(&guarantee, 0);
+        document::insert_new(c, &[paper(&first, Kind::Certificate)]).unwrap();
+        mail::insert_new(c, &[letter(&first, "a@example.jp")]).unwrap();
+        let rows = |c: &mut Connection| {
+            (
+                revision::by_guarantees(c, &[&guarantee]).unwrap(),
+                document::by_revisions(c, &[&first]).unwrap(),
+                mail::by_revisions(c, &[&first]).unwrap(),
+            )
+        };
+        let before = rows(c);
+        let down = match database.pool.backend() {
+            Backend::Postgres => include_str!("../../../schema/migrations/postgres/0004_revision/down.sql"),
+            Backend::Sqlite => include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql"),
+        };
+        database.execute(&format!("{down} delete from __diesel_schema_migrations where version = '0004';"));
+        database.execute("update certificate set completed_at = null; update document set certificate_id = certificate_id;");
+        assert_eq!(db::migrate(c).unwrap(), ["0004_revision"]);
+        assert_eq!(rows(c), before);
+        assert_eq!(before.0[0][0].content_sha256, chained_sha256(None, &before.0[0][0].content));
     }
 
     fn transactions_roll_back_on_an_error_and_nest(database: &Database) {

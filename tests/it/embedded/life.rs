@@ -462,6 +462,23 @@ fn what_was_altered_or_removed_is_found() {
 }
 
 #[test]
+fn chain_holds_after_the_table_is_renamed() {
+    let mut life = Life::new();
+    let change = life.change(
+        "amendment",
+        &json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }),
+    );
+    life.lives(&change);
+    let down = include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql");
+    let unapplied = "delete from __diesel_schema_migrations where version = '0004';";
+    super::alter(&life.desk, &format!("{down} {unapplied}"));
+    let applied = hosho_schema::db::migrate(&mut life.desk.database().get().unwrap()).unwrap();
+    assert_eq!(applied, ["0004_revision"]);
+    let (code, out) = life.verified();
+    assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
 fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
     let life = Life::new();
     let pending = |desk: &CliEnv| -> Value {

@@ -19,7 +19,7 @@ fn cancellation_fills_one_page() {
             name,
             &text,
             &[
-                &format!("{}{contractor}御中", wareki(cancellation.told_on)),
+                &format!("{}{contractor}御中", wareki(cancellation.notified_on)),
                 "保証契約の解約のお知らせ",
                 &format!("記保証契約番号{}", content.number),
                 &format!("商品（保証区分）{}{revision}", labels::product(content.product)),

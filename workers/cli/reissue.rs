@@ -15,7 +15,9 @@ use crate::{
 
 /// Re-issue guarantees: apply pending changes, or draw documents again
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "hosho reissue [OPTIONS] <SELECTION>",
+    after_help = "Examples:
   hosho reissue --template-changed --dry-run
   hosho reissue --template-changed --reason \"new head office\" --rate 200
   hosho reissue --guarantee 31075-00001M --reason \"the PDF was damaged\"
@@ -23,7 +25,8 @@ use crate::{
 
 Documents drawn again keep their revision and content. The contractor gets no
 mail; upstream systems get the event guarantee.redrawn; `hosho history --all`
-shows them. Workers continue an interrupted run.")]
+shows them. Workers continue an interrupted run."
+)]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
@@ -36,6 +39,7 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Selection (exactly one)")]
 #[group(required = true, multiple = false)]
 struct Which {
     /// This guarantee (保証契約番号, in either width); may be given several times

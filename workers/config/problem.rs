@@ -21,7 +21,7 @@ pub(super) fn of(error: &LayerError) -> ConfigError {
             let key = key.clone().unwrap_or_default();
             let text = error.to_string();
             let Some((unknown, known)) = names(&text, "unknown field ") else {
-                return ConfigError::Value { problem: message(&text, &key), key };
+                return ConfigError::Value { problem: message(&text), key };
             };
             (format!("{key}.{unknown}"), format!("unknown key; use one of {}", known.join(", ")))
         }
@@ -39,7 +39,7 @@ pub(super) fn of(error: &LayerError) -> ConfigError {
 }
 
 /// A message of `serde` about one value.
-fn message(text: &str, key: &str) -> String {
+fn message(text: &str) -> String {
     if let Some((value, choices)) = names(text, "unknown variant ") {
         let choices = match choices.as_slice() {
             [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
@@ -47,11 +47,7 @@ fn message(text: &str, key: &str) -> String {
         };
         return not_allowed(&format!("{value:?}"), &choices);
     }
-    let value = text.strip_prefix("invalid value: integer ").and_then(|rest| rest.split_once(", expected "));
-    match value {
-        Some((value, expected)) => not_allowed(value.trim_matches('`'), &allowed(expected, key)),
-        None => text.to_owned(),
-    }
+    text.to_owned()
 }
 
 fn not_allowed(value: &str, allowed: &str) -> String {
@@ -63,9 +59,10 @@ fn allowed(expected: &str, key: &str) -> String {
         return "a whole number of seconds".to_owned();
     }
     match expected {
-        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "an unsigned 16 bit integer" => "a whole number from 0 to 65535".to_owned(),
+        expected if expected.contains("unsigned") => "a whole number of 0 or more".to_owned(),
         expected if expected.contains("bool") => "true or false".to_owned(),
-        expected if expected.contains("integer") || expected.starts_with('u') => "a whole number".to_owned(),
+        expected if expected.contains("integer") => "a whole number".to_owned(),
         expected if expected.contains("string") => "text".to_owned(),
         expected => expected.to_owned(),
     }

@@ -1,8 +1,8 @@
 //! The application layer: the queries and commands of the command line, and later of the pages.
 //!
-//! - Functions take values (never parsed arguments) and return types that serialise with serde. Nothing prints here.
+//! - Functions take values, never parsed arguments, and return types that serialise. Nothing prints here.
 //! - Returned times are [`DateTime<Utc>`](chrono::DateTime): RFC 3339 with `Z` in JSON.
-//! - A change and its audit entry are one transaction; the actor is in an [`Operation`](crate::audit::Operation).
+//! - A change and its audit entry are one transaction. [`Operation`](crate::audit::Operation) is the actor.
 //! - Every function fails with the one [`Error`], whose kind is an exit code and an HTTP status.
 //! - Lists that can be cut are [`Page`]s, with the total and the offset of the next page.
 

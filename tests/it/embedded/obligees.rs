@@ -243,7 +243,7 @@ fn show_prints_tables_that_are_aligned() {
     let electronic = rows(electronic, "products");
     assert_eq!(electronic[0], ["前払金保証", "工事", "2026-07-01", "通知日", "electronic", "not begun"]);
     assert_eq!(electronic[1][0], "契約保証");
-    assert_eq!(electronic[2], ["all", "設計・調査", "no first day", "", "", "taken"]);
+    assert_eq!(electronic[2], ["all", "設計・調査", "no first day", "", "", "accepted"]);
     assert!(
         obligees(&desk, &["show", "yamabuki", "--on", "2026-07-01"]).out.contains(" begun "),
         "{}",

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::fingerprint;
 use crate::{
+    backoff::Backoff,
     broker::{Broker, BrokerError, Consumer, Delivery, Source},
     clock::Clock,
     fault::{Reason, chain},
@@ -66,7 +67,7 @@ impl From<BrokerError> for End {
 impl Ingester {
     /// Takes in what a queue holds until the process is asked to stop. Survives every failure of broker and database.
     pub async fn run(mut self, source: Source) {
-        let mut wait = Duration::from_secs(1);
+        let mut backoff = Backoff::default();
         loop {
             let began = tokio::time::Instant::now();
             match self.session(source).await {
@@ -82,12 +83,11 @@ impl Ingester {
                 }
             }
             if began.elapsed() > HOLD {
-                wait = Duration::from_secs(1);
+                backoff.reset();
             }
-            if self.wait(wait).await {
+            if self.wait(backoff.next_pause()).await {
                 return;
             }
-            wait = (wait * 2).min(Duration::from_secs(30));
         }
     }
 

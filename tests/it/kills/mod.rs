@@ -349,13 +349,13 @@ fn workers_wait_for_a_database_that_is_away() {
         if outage == 1 {
             hold_answers(&mut crew);
         }
-        let before = crew.says("it waits and tries again");
+        let before = crew.says("batch held");
         cut(&mut postgres);
         let began = Instant::now();
         // The mail server answers while nobody can write it down.
         crew.house.smtp.script(&[]);
         eprintln!("outage {}: the database was cut when {mark:?} reached {at}", outage + 1);
-        crew.until_said("it waits and tries again", before + 4);
+        crew.until_said("batch held", before + 4);
         outlast(&mut crew, began, "DATABASE_AWAY");
         postgres.start();
         crew.sql = crate::harness::postgres::Session::connect(&crew.house.database);

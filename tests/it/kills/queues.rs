@@ -130,7 +130,7 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
             crew.enqueue(&applications, 1);
         }
         let began = Instant::now();
-        let (before, said) = (given_up(&rabbit), crew.says("The broker failed; the consumer starts anew"));
+        let (before, said) = (given_up(&rabbit), crew.says("Broker failed; consumer restarts"));
         eventually("consumers of both workers that are given up", LIMIT, || {
             crew.assert_alive();
             (given_up(&rabbit) >= before + 2).then_some(())
@@ -139,7 +139,7 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
         assert!(crew.progress(Mark::Completed) < totals.guarantees, "everything was done before");
         crew.house.smtp.script(&[]);
         // They find out when they acknowledge.
-        crew.until_said("The broker failed; the consumer starts anew", said + 2);
+        crew.until_said("Broker failed; consumer restarts", said + 2);
     }
     crew.finish(&totals);
     assert_eq!(

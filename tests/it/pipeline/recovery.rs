@@ -108,7 +108,7 @@ fn a_stage_alone_does_its_own_work_only() {
     assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
     assert_eq!(house.keys(&statuses).len(), 12);
     assert_eq!(tap.events("guarantee.issued").len(), lines.len());
-    let consuming = house.until_logged("Consuming", 0);
+    let consuming = house.until_logged("Consumer started", 0);
     let of_render: Vec<_> = consuming.iter().filter(|line| line["stage"] == "render").collect();
     assert_eq!(
         of_render.len(),
@@ -139,7 +139,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
         let before = table.map(|table| (table, house.rows(table)));
         let mut worker = house.work(&[]);
         match before {
-            None => drop(house.until_logged("Everything is set up", 1)),
+            None => drop(house.until_logged("Application opened", 1)),
             Some((table, before)) => {
                 eventually(&format!("rows of {table}"), LIMIT, || {
                     (house.rows(table) > before || house.rows("mail") == 60).then_some(())

@@ -1,9 +1,9 @@
-//! Decides changes of guarantees on receipt, and stores the decisions, in one transaction.
+//! Decides changes on receipt, and stores the decisions in one transaction.
 //!
-//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. The decision is a *forecast*: the change takes
-//! effect later, when the [reissue stage](crate::stages::reissue) processes its guarantee. Two effects are immediate: its version is
-//! taken, and its engagement for the works is stored, so that two simultaneous changes or applications for the same works cannot
-//! both pass.
+//! The rules are [`crate::domain::changes`] and [`crate::domain::application::change`]. The decision is a
+//! *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes its
+//! guarantee. Two effects are immediate: its version is taken, and its engagement for the works is stored, so
+//! that two simultaneous changes or applications for the same works cannot both pass.
 //!
 //! Locks, always in this order: the works before and after the changes, in one pass; then the guarantees.
 
@@ -69,7 +69,8 @@ pub struct Known {
     application: Application,
 }
 
-/// Reads the guarantees that the senders of these changes may change. An unreadable row is the fault of that change alone.
+/// Reads the guarantees that the senders of these changes may change.
+/// An unreadable row is the fault of that change alone.
 pub fn known(
     db: &mut Connection,
     candidates: &[&Candidate],
@@ -140,8 +141,8 @@ struct Ledger<'a> {
     own: HashMap<(String, i64), Engagement>,
 }
 
-/// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock. Returns the ids
-/// decided here, and the faults of the others.
+/// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock.
+/// Returns the ids decided here, and the faults of the others.
 pub fn store(
     db: &mut Connection,
     cases: &[&Case],
@@ -193,10 +194,13 @@ pub fn store(
         match ledger.decide(case) {
             Ok(decided) => {
                 fresh.insert(case.candidate.id.clone());
-                if let Some(engagement) = decided.engages {
-                    moved.insert((engagement.application_id.clone(), engagement.line), engagement);
+                match decided.works {
+                    WorksChange::None => {}
+                    WorksChange::Moved(engagement) => {
+                        moved.insert((engagement.application_id.clone(), engagement.line), engagement);
+                    }
+                    WorksChange::Ended { application_id, line } => ends.push((application_id, line)),
                 }
-                ends.extend(decided.ends);
                 rows.push(decided.row);
             }
             Err(fault) => {
@@ -217,8 +221,14 @@ pub fn store(
 /// A decision.
 struct Decided {
     row: Row,
-    engages: Option<Engagement>,
-    ends: Option<(String, i64)>,
+    works: WorksChange,
+}
+
+/// How a change moves the engagement of its guarantee.
+enum WorksChange {
+    None,
+    Moved(Engagement),
+    Ended { application_id: String, line: i64 },
 }
 
 /// Why a change was not applied: it is impossible, or we are at fault.
@@ -320,8 +330,8 @@ impl Ledger<'_> {
         let changes = self.changes.entry(id.clone()).or_default();
         let place = changes.partition_point(|other| other.version < row.version);
         changes.insert(place, row.clone());
-        let (engages, ends) = self.engage(known, &life);
-        Ok(Decided { row, engages, ends })
+        let works = self.engage(known, &life);
+        Ok(Decided { row, works })
     }
 
     /// Judges the change against engagements of others for the same works.
@@ -376,10 +386,11 @@ impl Ledger<'_> {
         }
     }
 
-    /// The engagement of the guarantee after all pending changes, if that differs from the present one; or its end.
-    fn engage(&mut self, known: &Known, life: &Life) -> (Option<Engagement>, Option<(String, i64)>) {
+    /// The engagement of the guarantee after all pending changes, if that differs from the present one; or
+    /// its end.
+    fn engage(&mut self, known: &Known, life: &Life) -> WorksChange {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
-        let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
+        let Some(now) = self.own.get(&key).cloned() else { return WorksChange::None };
         let forget = |engaged: &mut HashMap<String, Vec<Engaged>>| {
             let mut gone = None;
             for others in engaged.values_mut() {
@@ -396,9 +407,10 @@ impl Ledger<'_> {
         if life.ended_on().is_some() {
             forget(&mut self.engaged);
             self.own.remove(&key);
-            return (None, Some(key));
+            let (application_id, line) = key;
+            return WorksChange::Ended { application_id, line };
         }
-        let Some((_, held)) = life.current() else { return (None, None) };
+        let Some((_, held)) = life.current() else { return WorksChange::None };
         let (name, engagement) = crate::domain::engagement::of_certificate(held);
         let works_id = ids::works(&name);
         let then = Engagement {
@@ -411,13 +423,13 @@ impl Ledger<'_> {
             ..now.clone()
         };
         if then == now {
-            return (None, None);
+            return WorksChange::None;
         }
         if let Some(engaged) = forget(&mut self.engaged) {
             self.engaged.entry(works_id).or_default().push(Engaged { engagement: then.clone(), ..engaged });
         }
         self.own.insert(key, then.clone());
-        (Some(then), None)
+        WorksChange::Moved(then)
     }
 }
 
@@ -478,5 +490,5 @@ fn rejected(
     let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
     let row =
         Row { violations: Some(snapshots::canonical(&violations)), calculations, ..row(candidate, known) };
-    Decided { row, engages: None, ends: None }
+    Decided { row, works: WorksChange::None }
 }

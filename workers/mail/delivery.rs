@@ -15,7 +15,7 @@
 //! before, so a killed worker leaves at most one mail per lane in doubt. Rejected: claiming a whole batch at
 //! once, which left a hundred mails unknown that had never been sent. Rows are inserted for the whole batch
 //! at once, and lanes that settle a mail while the ledger is being written share the next transaction
-//! ([`LedgerWriter`]): a transaction for each mail took 3.5 ms of it. Mails of the bulk lane use half of the
+//! (`LedgerWriter`): a transaction for each mail took 3.5 ms of it. Mails of the bulk lane use half of the
 //! connections, so that a live one finds a free connection.
 //!
 //! Each mail is begun with a [`Permit`]: pausing a stage waits for the mails in flight, not for the batch. A
@@ -36,8 +36,7 @@ use hosho_schema::{
     db::{Connection, DbError},
     ids,
     messages::MailStateV1,
-    models::mail as ledger,
-    models::mail::{Mail, NewMail, Outcome, Settlement, State},
+    models::mail::{self as ledger, Mail, NewMail, Outcome, Settlement, State},
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;

@@ -29,7 +29,11 @@
 //! A batch never waits to fill up: it takes the deliveries at hand. Under load batches grow; a lone message
 //! is not delayed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, sync::Mutex, time::Duration, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use tracing::{error, info, warn};

@@ -1,4 +1,4 @@
-//! issue: turns an accepted product line into a guarantee with its number.
+//! issue: makes a guarantee, with its number, of an accepted product line.
 //!
 //! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
 //!

@@ -1,5 +1,6 @@
-//! Opens everything the program needs from its configuration. Chooses the broker; `hosho_schema::db` and the document store choose
-//! the database and the storage from their URLs.
+//! Opens everything the program needs from its configuration.
+//! Chooses the broker; `hosho_schema::db` and the document store choose the database and the storage from
+//! their URLs.
 
 use std::{
     path::{Path, PathBuf},
@@ -100,7 +101,8 @@ pub struct App {
 }
 
 impl App {
-    /// Checks everything that can be checked first, then opens. `stop` ends the delivery of mails.
+    /// Checks everything that can be checked first, then opens.
+    /// `stop` ends the delivery of mails.
     pub fn open(config: &Config, stop: CancellationToken) -> Result<Self, AppError> {
         let data = Arc::new(data(config)?);
         let renderer = Arc::new(proved_press(config)?);

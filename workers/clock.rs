@@ -1,7 +1,8 @@
-//! The clock. Code that needs the time takes a [`Clock`] or a moment, so that tests can set it.
+//! The clock.
+//! Code that needs the time takes a [`Clock`] or a moment, so that tests can set it.
 //!
-//! Moments are UTC and whole microseconds: PostgreSQL keeps no more, SQLite would keep nanoseconds, and a moment must
-//! compare equal to itself after a round trip through either.
+//! Moments are UTC and whole microseconds: PostgreSQL keeps no more, SQLite would keep nanoseconds, and a
+//! moment must compare equal to itself after a round trip through either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -29,7 +30,8 @@ impl Clock {
         Self(Source::Fixed(Arc::new(AtomicI64::new(moment.and_utc().timestamp_micros()))))
     }
 
-    /// Moves a fixed clock and all its clones, backwards for a negative `step`. Does nothing to the system clock.
+    /// Moves a fixed clock and all its clones, backwards for a negative `step`.
+    /// Does nothing to the system clock.
     pub fn advance(&self, step: TimeDelta) {
         if let Source::Fixed(micros) = &self.0 {
             micros.fetch_add(step.num_microseconds().unwrap_or(0), Ordering::SeqCst);

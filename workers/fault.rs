@@ -109,7 +109,8 @@ impl Fault {
         Self::new(reason, chain(error))
     }
 
-    /// A stored text that cannot be read. With the category only: the text of a data error quotes the value.
+    /// A stored text that cannot be read.
+    /// With the category only: the text of a data error quotes the value.
     pub fn unreadable(what: &str, error: &serde_json::Error) -> Self {
         Self::new(
             Reason::SnapshotUnreadable,
@@ -121,7 +122,8 @@ impl Fault {
         )
     }
 
-    /// A row that a message names and that does not exist. The sender chooses the name: only a UUID is repeated.
+    /// A row that a message names and that does not exist.
+    /// The sender chooses the name: only a UUID is repeated.
     pub fn missing(what: &str, id: &str) -> Self {
         let id = if uuid::Uuid::try_parse(id).is_ok() { id } else { "under the name given" };
         Self::new(Reason::ReferenceMissing, format!("there is no {what} {id}"))

@@ -1,16 +1,17 @@
-//! Authentication keys (認証キー), and the data keys that seal them. The only module that names the ciphers.
+//! Authentication keys (認証キー), and the data keys that seal them.
+//! The only module that names the ciphers.
 //!
-//! **The key** is 12 characters of [`ALPHABET`], drawn from the operating system's random source by rejection sampling:
-//! 33 symbols, 12 × log2 33 = 60.5 bits. An obligee types it from paper, so no two symbols look alike: the groups
-//! `0Oo`, `1lIij`, `2Zz`, `5S`, `8B`, `4A`, `UVv` and `69` (which `b`, `G` and `g` resemble) are left out, and of the
-//! characters whose capital differs only in size (`Cc`, `Kk`, `Pp`, `Ww` …) only one case is used. A key has no check digit: the
-//! registry refuses a wrong one anyway.
+//! **The key** is 12 characters of [`ALPHABET`], drawn from the operating system's random source by rejection
+//! sampling: 33 symbols, 12 × log2 33 = 60.5 bits. An obligee types it from paper, so no two symbols look
+//! alike: the groups `0Oo`, `1lIij`, `2Zz`, `5S`, `8B`, `4A`, `UVv` and `69` (which `b`, `G` and `g`
+//! resemble) are left out, and of the characters whose capital differs only in size (`Cc`, `Kk`, `Pp`, `Ww`
+//! …) only one case is used. A key has no check digit: the registry refuses a wrong one anyway.
 //!
-//! **At rest** a key is sealed with XChaCha20-Poly1305 under a data key, as `nonce ‖ ciphertext ‖ tag`. The associated data names
-//! the guarantee and the data key, so that a sealed key copied into another guarantee's row does not open. The 192-bit nonce
-//! may be random without counting messages, which AES-GCM's 96 bits would require. For verification a keyed hash
-//! (HMAC-SHA256 over number and key) is kept beside it: it can be looked up without opening anything, and without its key
-//! 60 bits cannot be tried from a stolen database.
+//! **At rest** a key is sealed with XChaCha20-Poly1305 under a data key, as `nonce ‖ ciphertext ‖ tag`. The
+//! associated data names the guarantee and the data key, so that a sealed key copied into another guarantee's
+//! row does not open. The 192-bit nonce may be random without counting messages, which AES-GCM's 96 bits
+//! would require. For verification a keyed hash (HMAC-SHA256 over number and key) is kept beside it: it can
+//! be looked up without opening anything, and without its key 60 bits cannot be tried from a stolen database.
 //!
 //! **The key ring** is a text of lines (`#` begins a comment):
 //!
@@ -20,8 +21,8 @@
 //! lookup <64 hexadecimal digits>         the key of the keyed hash
 //! ```
 //!
-//! To rotate, put a new line on top and keep the old ones. In an environment variable `;` may replace the line break.
-//! TOML was rejected: a parser would hold copies of the keys that are never wiped.
+//! To rotate, put a new line on top and keep the old ones. In an environment variable `;` may replace the
+//! line break. TOML was rejected: a parser would hold copies of the keys that are never wiped.
 //!
 //! Nothing secret here has `Debug`, `Display` or serde; errors name the source and the line, never the value.
 
@@ -116,7 +117,8 @@ pub struct AuthenticationKey(Zeroizing<String>);
 impl AuthenticationKey {
     /// Draws a new key.
     pub fn mint() -> Result<Self, KeyError> {
-        // The largest multiple of the alphabet's size that a byte can hold: what is above would favour the first symbols.
+        // The largest multiple of the alphabet's size that a byte can hold: what is above would favour the
+        // first symbols.
         const FAIR: usize = 256 - 256 % ALPHABET.len();
         let mut key = Zeroizing::new(String::with_capacity(KEY_LENGTH));
         let mut bytes = Zeroizing::new([0_u8; 2 * KEY_LENGTH]);
@@ -215,7 +217,8 @@ impl KeyRing {
         Self::parse(&text, &format!("key ring {}", path.display()))
     }
 
-    /// Reads the key ring, or writes a new one (mode 0600) where there is none: the first start of the embedded mode.
+    /// Reads the key ring, or writes a new one (mode 0600) where there is none: the first start of the
+    /// embedded mode.
     ///
     /// Processes that start at once agree on one ring: the file is linked into place and the later one loses.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
@@ -275,13 +278,14 @@ impl KeyRing {
         AuthenticationKey::parse(std::str::from_utf8(&opened).map_err(|_| refused())?)
     }
 
-    /// The keyed hash of number and key, 64 lower-case hexadecimal digits: HMAC-SHA256 over `number ‖ 0 ‖ key`.
+    /// The keyed hash of number and key, 64 lower-case hexadecimal digits: HMAC-SHA256 over `number ‖ 0 ‖
+    /// key`.
     pub fn lookup_hash(&self, number: &str, key: &AuthenticationKey) -> String {
         self.keyed_hash(&[number, key.expose()])
     }
 
-    /// Where a guarantee's chain of revisions ends, sealed: HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖ revisions ‖ 0 ‖ head`. No
-    /// guarantee number is `chain`, so that a seal is never the hash of a key.
+    /// Where a guarantee's chain of revisions ends, sealed: HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖
+    /// revisions ‖ 0 ‖ head`. No guarantee number is `chain`, so that a seal is never the hash of a key.
     pub fn chain_head(&self, guarantee: &str, revisions: i64, head_sha256: &str) -> ChainHead {
         let seal = self.keyed_hash(&["chain", guarantee, &revisions.to_string(), head_sha256]);
         ChainHead { guarantee_id: guarantee.to_owned(), revisions, head_sha256: head_sha256.to_owned(), seal }
@@ -321,7 +325,8 @@ impl DataKey {
     }
 }
 
-/// What a sealed key is bound to. Ids hold no zero byte, so no two pairs give the same bytes.
+/// What a sealed key is bound to.
+/// Ids hold no zero byte, so no two pairs give the same bytes.
 fn associated(guarantee: &str, data_key_id: &str) -> Vec<u8> {
     [b"hosho authentication key v1", guarantee.as_bytes(), data_key_id.as_bytes()].join(&0)
 }
@@ -391,7 +396,8 @@ mod tests {
             key.expose().bytes().for_each(|symbol| counts[usize::from(symbol)] += 1);
             assert!(seen.insert(key.expose().to_owned()));
         }
-        // 60,000 draws, 1,818 a symbol expected, deviation 42: a bias by one missing rejection (13 %) is far outside.
+        // 60,000 draws, 1,818 a symbol expected, deviation 42: a bias by one missing rejection (13 %) is far
+        // outside.
         assert!(
             ALPHABET.iter().all(|symbol| (1_600..2_040).contains(&counts[usize::from(*symbol)])),
             "{counts:?}"
@@ -437,7 +443,8 @@ mod tests {
     fn the_lookup_hash_is_hmac_sha256_over_number_zero_key() {
         let ring = ring(&format!("k1 {B}\nlookup {A}"));
         let key = AuthenticationKey::parse("37CDEFGHJKLM").ok().unwrap();
-        // Computed with Python: hmac.new(bytes(range(32)), b"31074-00001M\0" b"37CDEFGHJKLM", "sha256").hexdigest()
+        // Computed with Python: hmac.new(bytes(range(32)), b"31074-00001M\0" b"37CDEFGHJKLM",
+        // "sha256").hexdigest()
         assert_eq!(
             ring.lookup_hash("31074-00001M", &key),
             "2482c663a268b5469fac7296248fc2068ef04516c2bac119a0be3dbf2c7fe8c3"

@@ -1,11 +1,12 @@
 //! Personal data that formats as a mask, so that it cannot reach a log.
 //!
-//! Only [`MailAddress::expose`] returns the address; `Display` and `Debug` write a mask, and there is no serde support on
-//! purpose: a masked value is never part of a message, an event or a snapshot. The mask keeps one character, to distinguish
-//! log lines without naming a person. It drops the domain too: most contractors are small firms with their own domain, so
-//! the domain *is* the name.
+//! Only [`MailAddress::expose`] returns the address; `Display` and `Debug` write a mask, and there is no
+//! serde support on purpose: a masked value is never part of a message, an event or a snapshot. The mask
+//! keeps one character, to distinguish log lines without naming a person. It drops the domain too: most
+//! contractors are small firms with their own domain, so the domain *is* the name.
 //!
-//! Names and postal addresses travel inside the messages and snapshots of `hosho-schema`, whose `Debug` omits them.
+//! Names and postal addresses travel inside the messages and snapshots of `hosho-schema`, whose `Debug` omits
+//! them.
 //!
 //! [`scrub`] is for foreign text that may quote an address, such as the reply of a mail server.
 

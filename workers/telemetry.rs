@@ -1,18 +1,19 @@
 //! Logging (`tracing`), and the W3C trace context that travels with every message.
 //!
-//! A log line is a sentence that reads alone plus dotted fields (`guarantee.number`, `batch.size`, `duration_ms`), to
-//! standard error. Names, addresses, mail addresses, keys and bodies are never fields: types that hold them print
-//! masked or not at all.
+//! A log line is a sentence that reads alone plus dotted fields (`guarantee.number`, `batch.size`,
+//! `duration_ms`), to standard error. Names, addresses, mail addresses, keys and bodies are never fields:
+//! types that hold them print masked or not at all.
 //!
-//! The trace of an application is that of its `traceparent` header. If the sender sets none, it is derived from the message
-//! id (or from the body, without an id), so that a redelivery joins the same trace. Span ids are derived from the message id
-//! for the same reason. That keeps every republished message identical to the first.
+//! The trace of an application is that of its `traceparent` header. If the sender sets none, it is derived
+//! from the message id (or from the body, without an id), so that a redelivery joins the same trace. Span ids
+//! are derived from the message id for the same reason. That keeps every republished message identical to the
+//! first.
 //!
 //! The text of a panic may quote personal data, so only its place in the source is logged.
 //!
-//! Below `info` only our own crates log, whatever the filter says: at `debug` the template engine logs every value it renders,
-//! authentication keys included, and the mail and queue clients log their dialogues. A list of the crates that do so was
-//! rejected: it would be right until the next update.
+//! Below `info` only our own crates log, whatever the filter says: at `debug` the template engine logs every
+//! value it renders, authentication keys included, and the mail and queue clients log their dialogues. A list
+//! of the crates that do so was rejected: it would be right until the next update.
 
 use std::{cell::RefCell, fmt, panic};
 

@@ -35,7 +35,7 @@ const BATCH: usize = 256;
 const ROUND: usize = 2_048;
 
 /// Items that are decided and have their effects together: finished documents are kept that long.
-const TOGETHER: usize = 128;
+const CHUNK_SIZE: usize = 128;
 
 /// The stages of an application.
 pub(crate) const STAGES: [&str; 5] = ["validate", "issue", "mint", "render", "dispatch"];
@@ -151,7 +151,7 @@ impl Visitor for Walk<'_> {
             let permit = Permit::unlimited();
             let (mut deciding, mut acting) = (0.0, 0.0);
             // The mails of several batches go out together, as from several processes.
-            for items in items.chunks(if is_dispatch { ROUND } else { TOGETHER }) {
+            for items in items.chunks(if is_dispatch { ROUND } else { CHUNK_SIZE }) {
                 let began = Instant::now();
                 let facts: Vec<S::Facts> = facts.by_ref().take(items.len()).collect();
                 let decided =

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use super::fingerprint;
 use crate::{
+    backoff::Backoff,
     broker::{Broker, BrokerError, Consumer, Delivery, Source},
     clock::Clock,
     fault::{Reason, chain},
@@ -62,7 +63,7 @@ impl From<BrokerError> for End {
 impl Ingester {
     /// Records the dead letters of a queue until the process stops. Survives every failure of broker and database.
     pub async fn run(mut self, source: Source) {
-        let mut wait = Duration::from_secs(1);
+        let mut backoff = Backoff::default();
         loop {
             let began = tokio::time::Instant::now();
             match self.session(source).await {
@@ -78,12 +79,11 @@ impl Ingester {
                 }
             }
             if began.elapsed() > HOLD {
-                wait = Duration::from_secs(1);
+                backoff.reset();
             }
-            if self.wait(wait).await {
+            if self.wait(backoff.next_pause()).await {
                 return;
             }
-            wait = (wait * 2).min(Duration::from_secs(30));
         }
     }
 

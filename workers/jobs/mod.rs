@@ -1,9 +1,10 @@
 //! Jobs that a clock starts instead of a message.
 //!
-//! Every worker process runs the whole schedule. The jobs of this file need no lease: they publish messages of idempotent stages, and
-//! one instance skips what another has taken (`recover`) or claimed (`resend`).
+//! Every worker process runs the whole schedule. The jobs of this file need no lease: they publish messages
+//! of idempotent stages, and one instance skips what another has taken (`recover`) or claimed (`resend`).
 //!
-//! The nightly run ([`run`], driven by [`run_driver`]) is different: one at a time, on one instance, with a lease.
+//! The nightly run ([`run`], driven by [`run_driver`]) is different: one at a time, on one instance, with a
+//! lease.
 //!
 //! The zone is always Asia/Tokyo, never that of the host.
 
@@ -73,9 +74,12 @@ pub async fn run(
         let found = found.await.unwrap_or_else(|error| Err(Fault::from_error(Reason::Panicked, &error)));
         match found {
             Ok(messages) => publish(broker.as_ref(), job, messages).await,
-            Err(fault) => {
-                warn!(job = ?job, fault.code = fault.reason.code(), error = fault.text, "Scheduled job failed; retried at its next time");
-            }
+            Err(fault) => warn!(
+                job = ?job,
+                fault.code = fault.reason.code(),
+                error = fault.text,
+                "Scheduled job failed; retried at its next time"
+            ),
         }
     }
 }
@@ -94,8 +98,8 @@ async fn publish(broker: &dyn Broker, job: Job, messages: Vec<Outgoing>) {
     }
 }
 
-/// Waits for a moment; true when the process was requested to stop first. Reads the clock at least once a minute, so that
-/// setting the clock does not stall the schedule.
+/// Waits for a moment; true when the process was requested to stop first.
+/// Reads the clock at least once a minute, so that setting the clock does not stall the schedule.
 async fn sleep_until(moment: NaiveDateTime, clock: &Clock, stop: &CancellationToken) -> bool {
     loop {
         let left = (moment - clock.now()).to_std().unwrap_or(Duration::ZERO);

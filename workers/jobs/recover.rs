@@ -1,7 +1,8 @@
 //! Publishes again the messages of unfinished work, found in the database.
 //!
-//! The last safety net. Rows record everything an application still lacks, so a queue that was lost, purged or restored from a
-//! backup costs time and nothing else. The embedded mode, whose queue is in memory, restarts this way.
+//! The last safety net. Rows record everything an application still lacks, so a queue that was lost, purged
+//! or restored from a backup costs time and nothing else. The embedded mode, whose queue is in memory,
+//! restarts this way.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -27,15 +28,17 @@ use crate::{
 /// Applications and certificates per call; the next call takes others.
 const LIMIT: i64 = 10_000;
 
-/// The messages for all unfinished work. For the start of the embedded mode, where no other process works on it.
+/// The messages for all unfinished work.
+/// For the start of the embedded mode, where no other process works on it.
 pub fn everything(services: &App) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now(), LIMIT)?;
     messages(&mut db, &found)
 }
 
-/// The messages for unfinished work that was begun more than `after` ago. Other instances skip what is taken here, and it is due
-/// again after twice the time, so that an unresolved dead letter does not multiply.
+/// The messages for unfinished work that was begun more than `after` ago.
+/// Other instances skip what is taken here, and it is due again after twice the time, so that an unresolved
+/// dead letter does not multiply.
 pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>, Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::take_unfinished(&mut db, services.clock.now(), after, LIMIT)?;
@@ -43,8 +46,9 @@ pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>, Fault>
     without_failed(&mut db, messages, services.clock.now() - after)
 }
 
-/// The messages for all unfinished work that was begun more than `after` ago, however often it was queued before, and the number
-/// of those omitted because they are failed messages. For an operator who has lost the queues.
+/// The messages for all unfinished work that was begun more than `after` ago, however often it was queued
+/// before, and the number of those omitted because they are failed messages. For an operator who has lost the
+/// queues.
 pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize), Fault> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
@@ -77,8 +81,8 @@ pub fn oldest(db: &mut Connection, now: NaiveDateTime, limit: i64) -> Result<Old
     Ok(Oldest { by_stage, is_all: i64::try_from(found.len()).unwrap_or(i64::MAX) < limit })
 }
 
-/// Omits dead letters: they wait for an operator, and would only fail again. Messages that a replay sent before `sent_before` may
-/// have been lost like all others.
+/// Omits dead letters: they wait for an operator, and would only fail again.
+/// Messages that a replay sent before `sent_before` may have been lost like all others.
 fn without_failed(
     db: &mut Connection,
     messages: Vec<Outgoing>,

@@ -1,7 +1,8 @@
 //! Sends mails once more whose delivery is `unknown`: the mail server may have taken them.
 //!
-//! They carry the same Message-ID, so that a mailbox with the first copy can detect the second. After the second attempt an operator
-//! handles them. The messages pass the dispatch stage like all others, and its ledger decides.
+//! They carry the same Message-ID, so that a mailbox with the first copy can detect the second. After the
+//! second attempt an operator handles them. The messages pass the dispatch stage like all others, and its
+//! ledger decides.
 
 use hosho_schema::{messages::DispatchV1, models::mail};
 use tracing::warn;

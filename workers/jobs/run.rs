@@ -1,6 +1,8 @@
-//! Runs: the nightly one and those an operator starts. How a run begins, and its messages.
+//! Runs: the nightly one and those an operator starts.
+//! How a run begins, and its messages.
 //!
-//! A slot of the schedule is taken once, and at most one run is active; the tables ensure both. [`super::run_driver`] drives a run.
+//! A slot of the schedule is taken once, and at most one run is active; the tables ensure both.
+//! [`super::run_driver`] drives a run.
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hosho_schema::{
@@ -110,7 +112,8 @@ pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Resul
     })
 }
 
-/// Takes the due slots of the schedule: begins one run, and records the skipped slots. Returns the run that began here.
+/// Takes the due slots of the schedule: begins one run, and records the skipped slots. Returns the run that
+/// began here.
 pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<Option<Run>, DbError> {
     let now = clock.now();
     let local = Slot::text(settings.timetable.local(now));

@@ -1,14 +1,17 @@
-//! Drives runs: publishes guarantees, page by page, to the [reissue stage](crate::stages::reissue).
+//! Drives runs: publishes guarantees to the reissue stage, page by page.
 //!
 //! Every worker process starts [scheduled runs](super::run); the one that holds the lease of a run drives it:
 //!
 //! - *select*: a page of guarantees by key, their outbox rows and the checkpoint in one transaction;
-//! - *relay*: the outbox rows go to the bulk queue, confirmed, no faster than the rate; then they are deleted;
-//! - *settle*: records which guarantees are done and which became dead letters; for a day also those of a cancelled run.
+//! - *relay*: the outbox rows go to the bulk queue, confirmed, no faster than the rate; then they are
+//!   deleted;
+//! - *settle*: records which guarantees are done and which became dead letters; for a day also those of a
+//!   cancelled run.
 //!
-//! All state is in the tables. If a process is killed, another takes over the expired lease, publishes the rest of the outbox (some
-//! of it again: stages are idempotent), and continues behind the checkpoint. No more guarantees are in flight than the window allows,
-//! so that settling stays cheap and a harmful run can be stopped.
+//! All state is in the tables. If a process is killed, another takes over the expired lease, publishes the
+//! rest of the outbox (some of it again: stages are idempotent), and continues behind the checkpoint. No more
+//! guarantees are in flight than the window allows, so that settling stays cheap and a harmful run can be
+//! stopped.
 
 use std::{
     collections::HashMap,
@@ -57,14 +60,16 @@ const SETTLED_EVERY: Duration = Duration::from_secs(3);
 /// Pause before an undelivered report is retried.
 const REPORT_AGAIN: Duration = Duration::from_mins(5);
 
-/// How often, and how long, the messages of a cancelled run are still settled: they pass the stages and their retries.
+/// How often, and how long, the messages of a cancelled run are still settled: they pass the stages and their
+/// retries.
 const CANCELLED_EVERY: Duration = Duration::from_mins(1);
 const CANCELLED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// Dead letters per query.
 const DEAD_LETTERS: i64 = 1_000;
 
-/// A run without progress for this long publishes its messages again: longer than all retries of a message take.
+/// A run without progress for this long publishes its messages again: longer than all retries of a message
+/// take.
 const STALLED: TimeDelta = TimeDelta::hours(2);
 
 /// Starts scheduled runs, and drives runs whose lease it gets.
@@ -127,7 +132,8 @@ impl RunDriver {
         }
     }
 
-    /// Drives one run until it is over. `false` when the process was requested to stop, or the run was paused.
+    /// Drives one run until it is over.
+    /// `false` when the process was requested to stop, or the run was paused.
     pub async fn until_done(&mut self, id: &str) -> bool {
         loop {
             match self.tick().await {
@@ -216,7 +222,8 @@ impl RunDriver {
             }
             let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000)
                 / u64::try_from(run.rate).unwrap_or(1).max(1);
-            // Driving a run takes a tenth of the time at most, also if a full window admits few guarantees at a time.
+            // Driving a run takes a tenth of the time at most, also if a full window admits few guarantees at
+            // a time.
             let pause = (began.elapsed() * 10).min(TICK);
             let due = Duration::from_millis(millis).max(if sent == 0 { TICK } else { pause });
             if self.pause(due.saturating_sub(began.elapsed())).await {
@@ -311,7 +318,8 @@ impl RunDriver {
         self.report().await
     }
 
-    /// Publishes messages again that the reissue stage has not processed for long: a queue may have been lost.
+    /// Publishes messages again that the reissue stage has not processed for long: a queue may have been
+    /// lost.
     async fn queue_again(
         &self,
         run: &Run,

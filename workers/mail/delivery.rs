@@ -2,23 +2,28 @@
 //!
 //! Each row holds a fixed Message-ID, date and text:
 //!
-//! - it becomes `sending` by update-where, committed before the first byte, so two workers never send one mail at once;
+//! - it becomes `sending` by update-where, committed before the first byte, so two workers never send one
+//!   mail at once;
 //! - a failure before the final dot makes it `pending` again: it was not sent;
-//! - a failure after it makes it `unknown`; later it is sent once more under the same Message-ID, then an operator handles it;
-//! - a row that is `sending` for too long belongs to a worker that was killed with the mail in flight: `unknown` as well.
-//!   In a folder a mail is a file that a second write replaces, so there it is written again.
+//! - a failure after it makes it `unknown`; later it is sent once more under the same Message-ID, then an
+//!   operator handles it;
+//! - a row that is `sending` for too long belongs to a worker that was killed with the mail in flight:
+//!   `unknown` as well. In a folder a mail is a file that a second write replaces, so there it is written
+//!   again.
 //!
-//! Several lanes send at the same time. Each claims its next mail in the transaction that settles the one before, so a killed worker
-//! leaves at most one mail per lane in doubt. Rejected: claiming a whole batch at once, which left a hundred mails unknown that had
-//! never been sent. Rows are inserted for the whole batch at once, and lanes that settle a mail while the ledger is being written share
-//! the next transaction ([`LedgerWriter`]): a transaction for each mail took 3.5 ms of it. Mails of the bulk lane use half of the
+//! Several lanes send at the same time. Each claims its next mail in the transaction that settles the one
+//! before, so a killed worker leaves at most one mail per lane in doubt. Rejected: claiming a whole batch at
+//! once, which left a hundred mails unknown that had never been sent. Rows are inserted for the whole batch
+//! at once, and lanes that settle a mail while the ledger is being written share the next transaction
+//! (`LedgerWriter`): a transaction for each mail took 3.5 ms of it. Mails of the bulk lane use half of the
 //! connections, so that a live one finds a free connection.
 //!
-//! Each mail is begun with a [`Permit`]: pausing a stage waits for the mails in flight, not for the batch. A mail server that does not
-//! answer after a complete mail ends the batch, because each further mail would be in doubt too.
+//! Each mail is begun with a [`Permit`]: pausing a stage waits for the mails in flight, not for the batch. A
+//! mail server that does not answer after a complete mail ends the batch, because each further mail would be
+//! in doubt too.
 //!
-//! A mail server that refuses one mail in a way that sounds general (421 to one recipient) is probed: if the probe succeeds, only
-//! that mail is retried later, and the stage continues.
+//! A mail server that refuses one mail in a way that sounds general (421 to one recipient) is probed: if the
+//! probe succeeds, only that mail is retried later, and the stage continues.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -31,8 +36,7 @@ use hosho_schema::{
     db::{Connection, DbError},
     ids,
     messages::MailStateV1,
-    models::mail as ledger,
-    models::mail::{Mail, NewMail, Outcome, Settlement, State},
+    models::mail::{self as ledger, Mail, NewMail, Outcome, Settlement, State},
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -296,7 +300,8 @@ impl MailDelivery {
         permit.check()
     }
 
-    /// Inserts missing rows, reads the state of each mail, and settles the rows of killed workers; in one transaction.
+    /// Inserts missing rows, reads the state of each mail, and settles the rows of killed workers; in one
+    /// transaction.
     async fn prepare(&self, due: &[OutgoingMail]) -> Result<Prepared, Fault> {
         let now = self.clock.now();
         let orphan_before = now - self.orphan_after;
@@ -332,8 +337,8 @@ impl MailDelivery {
         self.db.transaction(work).await
     }
 
-    /// Writes entries and claims mails, in one transaction with the requests of other lanes that arrived meanwhile. Returns the
-    /// mails that this lane may send.
+    /// Writes entries and claims mails, in one transaction with the requests of other lanes that arrived
+    /// meanwhile. Returns the mails that this lane may send.
     async fn settle_and_claim(
         &self,
         ledger: &LedgerWriter,
@@ -423,7 +428,8 @@ impl MailDelivery {
                     trace.id = due.trace_id,
                     "Mail delivery unknown"
                 );
-                // A server that does not answer this mail would not answer the next, and each would be in doubt.
+                // A server that does not answer this mail would not answer the next, and each would be in
+                // doubt.
                 let halt = error.is_silence().then(|| Fault::from_error(Reason::MailUnavailable, &error));
                 Sent { halt, ..settled(Ok(MailStateV1::Unknown), Outcome::Unknown, None) }
             }
@@ -446,7 +452,9 @@ impl MailDelivery {
         }
     }
 
-    /// Reads a notice. If reading fails but the store answers a probe, reads once more: the store may have recovered in between.
+    /// Reads a notice.
+    /// If reading fails but the store answers a probe, reads once more: the store may have recovered in
+    /// between.
     async fn notice(&self, location: &str) -> Result<Vec<u8>, Fault> {
         let error = match self.documents.get(location).await {
             Ok(bytes) => return Ok(bytes),

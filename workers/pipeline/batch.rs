@@ -31,8 +31,8 @@ use crate::{
     telemetry::Traceparent,
 };
 
-/// Pauses before a contended transaction is retried in this process; then each of its messages is retried alone, and waits in
-/// the broker.
+/// Pauses before a contended transaction is retried in this process; then each of its messages is retried
+/// alone, and waits in the broker.
 const QUICK_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// The result of a step for each of its items, in order.
@@ -58,7 +58,8 @@ struct Attempt<O> {
 }
 
 impl ConsumerTask {
-    /// Processes a batch. After `Ok` everything that follows from the batch is confirmed; after an error nothing of it may be
+    /// Processes a batch.
+    /// After `Ok` everything that follows from the batch is confirmed; after an error nothing of it may be
     /// acknowledged.
     pub(super) async fn batch<S: Stage>(
         &mut self,
@@ -127,7 +128,8 @@ impl ConsumerTask {
             if self.stop.is_cancelled() {
                 return Err(End::Stopped);
             }
-            // Also effects not begun because the batch was held too long: they follow in other, smaller batches.
+            // Also effects not begun because the batch was held too long: they follow in other, smaller
+            // batches.
             if self.is_paused() || fault.reason == Reason::Stopping {
                 return Err(End::Paused);
             }
@@ -153,7 +155,8 @@ impl ConsumerTask {
 
     fn decode<S: Stage>(&self, stage: &Arc<S>, delivery: &mut Delivery) -> Result<Item<S::Job>, Fault> {
         let envelope = &mut delivery.envelope;
-        // A foreign client may omit the message id; the hash of the body replaces it, the same on every redelivery.
+        // A foreign client may omit the message id; the hash of the body replaces it, the same on every
+        // redelivery.
         let seed = envelope
             .message_id
             .get_or_insert_with(|| format!("sha256:{}", hex(&Sha256::digest(&envelope.payload))));
@@ -205,7 +208,7 @@ impl ConsumerTask {
         verdicts
     }
 
-    /// Decides and acts on items in chunks ([`Stage::CHUNK_SIZE`]); the next chunk is decided while one acts.
+    /// Decides and acts on items in chunks. The next chunk is decided while one acts.
     async fn decide_and_act<S: Stage>(
         &self,
         stage: &Arc<S>,
@@ -265,7 +268,7 @@ impl ConsumerTask {
         task.await.unwrap_or_else(|_| each(count, &panicked()))
     }
 
-    /// Marks a live batch as in flight until the guard is dropped; a bulk batch lets live ones go first.
+    /// A live batch is in flight until the guard is dropped. A bulk batch gives way.
     async fn begin_live_batch(&self) -> Option<LiveBatch> {
         if self.lane == Lane::Live {
             return Some(self.priority.begin_live_batch());
@@ -299,9 +302,10 @@ impl ConsumerTask {
         }
     }
 
-    /// Records outcomes. While the database is unavailable they are kept as long as the batch may be held; contended ones are
-    /// retried quickly, then one by one, and then wait in the broker. An outcome that [must be recorded](Stage::must_record) is
-    /// retried until the process is requested to stop.
+    /// Records outcomes.
+    /// While the database is unavailable they are kept as long as the batch may be held; contended ones are
+    /// retried quickly, then one by one, and then wait in the broker. An outcome that [must be
+    /// recorded](Stage::must_record) is retried until the process is requested to stop.
     async fn record<S: Stage>(
         &mut self,
         stage: &Arc<S>,
@@ -347,7 +351,7 @@ impl ConsumerTask {
                         error = fault.text,
                         batch.size = pending.len(),
                         retry_in_ms = pause.as_millis(),
-                        "Results not recorded; retry scheduled"
+                        "Results not recorded; batch held"
                     );
                     self.stats.circuit_opened(&fault, pause);
                     let ended =
@@ -399,8 +403,8 @@ impl ConsumerTask {
         indexes.into_iter().map(attempt).collect()
     }
 
-    /// Runs database work on a blocking thread, and returns `input` also without a connection; only a panic outside the stage
-    /// loses it.
+    /// Runs database work on a blocking thread.
+    /// Returns `input` also without a connection; only a panic outside the stage loses it.
     async fn with_connection<I: Send + 'static, T: Send + 'static>(
         &self,
         input: I,
@@ -421,8 +425,9 @@ impl ConsumerTask {
     }
 }
 
-/// Whether a rolled back outcome is recorded again here. Not after a fault that would repeat, nor for an item that is contended
-/// even alone, unless it must be recorded.
+/// Whether a rolled back outcome is recorded again here.
+/// Not after a fault that would repeat, nor for an item that is contended even alone, unless it must be
+/// recorded.
 fn is_retried(fault: &Fault, one_by_one: bool, must_record: bool) -> bool {
     match fault.reason.class() {
         Class::Unavailable => true,
@@ -431,10 +436,12 @@ fn is_retried(fault: &Fault, one_by_one: bool, must_record: bool) -> bool {
     }
 }
 
-/// Runs one transaction for all rows. If it is refused or panics, or if `one_by_one`, runs one for each row. An unavailable
-/// database is not retried one by one: that would not help.
+/// Runs one transaction for all rows.
+/// If it is refused or panics, or if `one_by_one`, runs one for each row. An unavailable database is not
+/// retried one by one: that would not help.
 ///
-/// Returns the result of each row, or why its own transaction was rolled back; a single fault if only the common one was tried.
+/// Returns the result of each row, or why its own transaction was rolled back; a single fault if only the
+/// common one was tried.
 fn transact<R, T>(
     db: &mut Connection,
     rows: &[R],
@@ -468,7 +475,7 @@ fn transact<R, T>(
     Ok(rows.chunks(1).map(alone).collect())
 }
 
-/// Marks earlier failures of finished messages as resolved, in the transaction that records their results.
+/// Resolves earlier failures of finished messages, in the same transaction.
 fn resolve<'a, J: 'a>(
     db: &mut Connection,
     items: impl Iterator<Item = (&'a Item<J>, &'a Verdict)>,

@@ -24,7 +24,8 @@ use crate::{
     permit::Permit,
 };
 
-/// How long confirms may take after the process was requested to stop: far less than `work.drain_seconds`.
+/// How long confirms may take after a stop request.
+/// Far less than `work.drain_seconds`.
 const LAST_CONFIRMS: Duration = Duration::from_secs(5);
 
 /// Settings of every runner of a process.
@@ -99,9 +100,10 @@ impl std::ops::Deref for ConsumerTask {
 }
 
 impl ConsumerTask {
-    /// Publishes all, and returns when the broker has confirmed all. What it does not confirm (a full queue, an alarm, a lost
-    /// connection) is published again through a new publisher: requeuing the deliveries instead would count one more delivery of
-    /// each, and in the end dead-letter innocent messages.
+    /// Publishes all, and returns when the broker has confirmed all.
+    /// What it does not confirm (a full queue, an alarm, a lost connection) is published again through a new
+    /// publisher: requeuing the deliveries instead would count one more delivery of each, and in the end
+    /// dead-letter innocent messages.
     pub(super) async fn publish(
         &mut self,
         publisher: &mut Box<dyn Publisher>,
@@ -137,8 +139,9 @@ impl ConsumerTask {
         Ok(())
     }
 
-    /// Opens a publisher after a pause, with unlimited retries: a broker short of memory opens no channel on a connection that
-    /// publishes, which is no reason to requeue the deliveries.
+    /// Opens a publisher after a pause, with unlimited retries.
+    /// A broker short of memory opens no channel on a connection that publishes, which is no reason to
+    /// requeue the deliveries.
     pub(super) async fn publisher_after(
         &mut self,
         mut pause: Duration,

@@ -1,4 +1,5 @@
-//! Decodes bodies. A fault names fields of our own schema only: a payload may hold anything.
+//! Decodes bodies.
+//! A fault names fields of our own schema only: a payload may hold anything.
 
 use hosho_schema::messages::{self, DecodeError, Message};
 

@@ -1,8 +1,9 @@
-//! Reports this process to the database every two seconds, and reads which stages are paused.
+//! Reports the state of this process every two seconds, and reads pauses.
 //!
-//! Operators run commands on other hosts, so the state of a runner must be where they can read it: the tables `worker` and
-//! `worker_stage`. Nothing waits for this report: a process without a database keeps the last known pauses and disappears from the
-//! list. The counters of RabbitMQ did not suffice: without plugins it reports only the ready messages and consumers of a queue.
+//! Operators run commands on other hosts, so the state of a runner must be where they can read it: the tables
+//! `worker` and `worker_stage`. Nothing waits for this report: a process without a database keeps the last
+//! known pauses and disappears from the list. The counters of RabbitMQ did not suffice: without plugins it
+//! reports only the ready messages and consumers of a queue.
 //!
 //! Each runner has a [`ConsumerStats`], which it alone writes. It costs a message one uncontended lock.
 
@@ -35,7 +36,8 @@ use crate::{
 /// Pause between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// A process without a heartbeat for this long counts as gone. Its rows are deleted after a day.
+/// A process without a heartbeat for this long counts as gone.
+/// Its rows are deleted after a day.
 pub const GONE_AFTER: TimeDelta = TimeDelta::seconds(20);
 
 /// The name of a lane in the tables.
@@ -196,7 +198,8 @@ impl Heartbeat {
         self.inner.paused.subscribe()
     }
 
-    /// Reads which stages are paused. Called before the first message is consumed, so that pauses survive a restart.
+    /// Reads which stages are paused.
+    /// Called before the first message is consumed, so that pauses survive a restart.
     pub fn refresh_paused(&self, pool: &Pool) -> Result<(), DbError> {
         let controls = stage_control::all(&mut pool.get()?)?;
         let now: BTreeSet<String> =
@@ -221,7 +224,7 @@ impl Heartbeat {
         worker::heartbeat(&mut pool.get()?, &process, &self.rows(now), now - TimeDelta::days(1))
     }
 
-    /// Sends heartbeats until the process is requested to stop; then removes it from the list.
+    /// Sends heartbeats until a stop request, then removes the process from the list.
     pub async fn run(self, pool: Pool, stop: CancellationToken) {
         let on_thread = async |work: fn(&Self, &Pool) -> Result<(), DbError>| {
             let (heartbeat, pool) = (self.clone(), pool.clone());
@@ -311,8 +314,8 @@ fn empty(worker_id: &str, (stage, lane): (&str, &str)) -> WorkerStage {
     }
 }
 
-/// Messages in wait queues, by delay and by the second (since 1970) they are due. RabbitMQ has one queue per delay for all
-/// stages, and does not count per stage.
+/// Messages in wait queues, by delay and by the second (since 1970) they are due.
+/// RabbitMQ has one queue per delay for all stages, and does not count per stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiting(pub BTreeMap<(RetryDelay, i64), u64>);
 

@@ -1,11 +1,13 @@
 //! Live work goes first.
 //!
-//! The lanes have separate queues and consumers, and share the processor: a nightly run faster than the machine keeps it busy, and a
-//! live application would wait at every stage. So a runner lets the live batches in flight in its process go first before each chunk
-//! of a bulk batch; with a limit, so that a busy day does not stop a run. It does not see live batches of other processes, nor the
-//! database and broker that work for them. So a worker process has separate threads for bulk work ([`Priority::with_threads`]): the
-//! operating system schedules them last (but not never, because others may wait for what they hold), they keep every other core free
-//! while live work is in flight, and they pause under load ([`super::throttle`]). Without live work, bulk work uses the whole machine.
+//! The lanes have separate queues and consumers, and share the processor: a nightly run faster than the
+//! machine keeps it busy, and a live application would wait at every stage. So a runner lets the live batches
+//! in flight in its process go first before each chunk of a bulk batch; with a limit, so that a busy day does
+//! not stop a run. It does not see live batches of other processes, nor the database and broker that work for
+//! them. So a worker process has separate threads for bulk work ([`Priority::with_threads`]): the operating
+//! system schedules them last (but not never, because others may wait for what they hold), they keep every
+//! other core free while live work is in flight, and they pause under load ([`super::throttle`]). Without
+//! live work, bulk work uses the whole machine.
 
 use std::{
     future::Future,
@@ -67,8 +69,8 @@ impl Drop for Threads {
     }
 }
 
-/// Sets the nice value of the calling thread: the same for all threads of a pool, because a thread inherits that of its parent.
-/// Does nothing where a single thread has no nice value.
+/// Sets the nice value of the calling thread: the same for all threads of a pool, because a thread inherits
+/// that of its parent. Does nothing where a single thread has no nice value.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "the value is the process's there"))]
 fn set_nice(nice: i32) {
     #[cfg(target_os = "linux")]
@@ -156,8 +158,8 @@ impl Priority {
         LiveBatch(self.live.clone())
     }
 
-    /// Pauses after bulk work of this duration, depending on the load; then waits until no live batch is in flight, or for
-    /// [`MAX_WAIT`].
+    /// Pauses after bulk work of this duration, depending on the load; then waits until no live batch is in
+    /// flight, or for [`MAX_WAIT`].
     pub(super) async fn give_way(&self, worked: Duration) {
         let pause = self
             .threads

@@ -15,7 +15,8 @@ use crate::{
 const FAULT_TEXT: usize = 1_000;
 
 impl ConsumerTask {
-    /// The message that replaces a failed delivery. Takes the payload out of the delivery.
+    /// The message that replaces a failed delivery.
+    /// Takes the payload out of the delivery.
     pub(super) fn reroute(&self, delivery: &mut Delivery, fault: &Fault) -> Outgoing {
         let (stage, lane) = (self.stage, self.lane);
         let payload = std::mem::take(&mut delivery.envelope.payload);
@@ -64,8 +65,8 @@ impl ConsumerTask {
     }
 }
 
-/// The delay after attempt `attempt` (from 1), or the next longer one: messages that failed together are spread out.
-/// `None` after the last attempt.
+/// The delay after attempt `attempt` (from 1), or the next longer one: messages that failed together are
+/// spread out. `None` after the last attempt.
 fn retry_delay(delays: &[RetryDelay], attempt: u32, message_id: &str) -> Option<RetryDelay> {
     let delay = *delays.get(usize::try_from(attempt).ok()?.checked_sub(1)?)?;
     let at = RetryDelay::ALL.iter().position(|each| *each == delay)?;

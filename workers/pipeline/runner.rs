@@ -1,28 +1,39 @@
-//! Runs a stage on a queue: collect a batch → decode → load → decide → act → record → publish → confirm → acknowledge.
+//! Runs a stage on a queue.
+//! A batch passes decode → load → decide → act → record → publish → confirm → acknowledge.
 //!
-//! A delivery is acknowledged when the broker has confirmed everything that follows from it, and not before; if the process is
-//! killed earlier, another worker gets the delivery. The class of a fault's reason decides what happens to its message:
+//! A delivery is acknowledged when the broker has confirmed everything that follows from it, and not before;
+//! if the process is killed earlier, another worker gets the delivery. The class of a fault's reason decides
+//! what happens to its message:
 //!
 //! - permanent: a dead letter at once;
 //! - transient: to the next wait queue, after the last attempt a dead letter;
-//! - unavailable: nowhere. No attempt is counted. The batch is held and retried after 1, 2, 4 … seconds. After [`Settings::hold`] the
-//!   circuit opens: the batch is requeued, the consumer closed, and the dependency probed every 5 to 30 seconds ([`Probe`]). Holding a
-//!   batch for longer would exceed the broker's limit for acknowledgements (half an hour), and each time that counts as one more
-//!   delivery of innocent messages.
+//! - unavailable: nowhere. No attempt is counted. The batch is held and retried after 1, 2, 4 … seconds.
+//!   After [`Settings::hold`] the circuit opens: the batch is requeued, the consumer closed, and the
+//!   dependency probed every 5 to 30 seconds ([`Probe`]). Holding a batch for longer would exceed the
+//!   broker's limit for acknowledgements (half an hour), and each time that counts as one more delivery of
+//!   innocent messages.
 //!
-//! A [verdict](super::stage::Verdict) in doubt is neither retried nor a dead letter: the stage has recorded it.
+//! A [verdict](super::stage::Verdict) in doubt is neither retried nor a dead letter: the stage has recorded
+//! it.
 //!
-//! A stage says "unavailable" only for a dependency that fails for all messages: one odd message must not block the others.
+//! A stage says "unavailable" only for a dependency that fails for all messages: one odd message must not
+//! block the others.
 //!
-//! An operator may pause a stage: its runners finish the batch in flight, requeue the rest and consume nothing until the stage is
-//! resumed ([`Heartbeat`](super::heartbeat::Heartbeat)).
+//! An operator may pause a stage: its runners finish the batch in flight, requeue the rest and consume
+//! nothing until the stage is resumed ([`Heartbeat`](super::heartbeat::Heartbeat)).
 //!
-//! A probe counts as right until the stage opens the circuit again without having acknowledged anything: then the dependency answers
-//! probes and does no work. Each such round is one more delivery of innocent messages, so the probes become rare (`probe_backoff`).
+//! A probe counts as right until the stage opens the circuit again without having acknowledged anything: then
+//! the dependency answers probes and does no work. Each such round is one more delivery of innocent messages,
+//! so the probes become rare (`probe_backoff`).
 //!
-//! A batch never waits to fill up: it takes the deliveries at hand. Under load batches grow; a lone message is not delayed.
+//! A batch never waits to fill up: it takes the deliveries at hand. Under load batches grow; a lone message
+//! is not delayed.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, sync::Mutex, time::Duration, time::Instant};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use tracing::{error, info, warn};
@@ -43,8 +54,9 @@ use crate::{
 const BULK: u16 = 4;
 
 impl Runner {
-    /// Runs one consumer of a stage until the process is requested to stop. After a failure of the broker, or a panic, the
-    /// deliveries in flight are requeued and a new session begins.
+    /// Runs one consumer of a stage until the process is requested to stop.
+    /// After a failure of the broker, or a panic, the deliveries in flight are requeued and a new session
+    /// begins.
     pub async fn run<S: Stage>(self, stage: Arc<S>, lane: Lane) {
         let (stats, paused) = (self.heartbeat.stats(S::NAME, lane), self.heartbeat.paused());
         let task = ConsumerTask {
@@ -118,8 +130,9 @@ impl ConsumerTask {
         };
         let prefetch = batch.saturating_mul(2);
         let batch = usize::from(batch);
-        // Before the consumer, and with retries: a broker short of memory opens no channel on a connection that publishes, and a consumer
-        // closed for want of a publisher would requeue what was delivered already.
+        // Before the consumer, and with retries: a broker short of memory opens no channel on a connection
+        // that publishes, and a consumer closed for want of a publisher would requeue what was delivered
+        // already.
         let mut publisher = self.publisher_after(Duration::ZERO, backoff).await?;
         let mut consumer = self.broker.consume(Source::Stage(S::NAME, lane), prefetch).await?;
         self.stats.set_consuming(true);
@@ -151,7 +164,7 @@ impl ConsumerTask {
         Ok(end)
     }
 
-    /// Waits while the stage is paused; true when the process was requested to stop meanwhile.
+    /// Waits while the stage is paused; true after a stop request.
     async fn until_resumed(&mut self) -> bool {
         if self.is_paused() {
             info!(stage = self.stage, "Stage paused");
@@ -165,7 +178,7 @@ impl ConsumerTask {
         }
     }
 
-    /// Probes the dependency until it recovers; true when the process was requested to stop meanwhile.
+    /// Probes the dependency until it recovers; true after a stop request.
     async fn until_recovered(&mut self, mut fault: Fault) -> bool {
         warn!(
             stage = self.stage,
@@ -189,13 +202,18 @@ impl ConsumerTask {
         }
         self.unproved = true;
         self.stats.circuit_closed();
-        info!(stage = self.stage, lane = ?self.lane, fault.code = fault.reason.code(), "Dependency recovered; stage resumed");
+        info!(
+            stage = self.stage,
+            lane = ?self.lane,
+            fault.code = fault.reason.code(),
+            "Dependency recovered; stage resumed"
+        );
         false
     }
 }
 
-/// The least pause after so many wrong probes in a row: 30 s, 1, 2, 4, 8, 15, 15 … minutes. So the broker's limit of deliveries
-/// lasts for hours.
+/// The least pause after so many wrong probes in a row: 30 s, 1, 2, 4, 8, 15, 15 … minutes. So the broker's
+/// limit of deliveries lasts for hours.
 pub(super) fn probe_backoff(wrong_probes: u32) -> Duration {
     let doublings = wrong_probes.checked_sub(1);
     let pause = doublings.map_or(0, |doublings| 30_u64.checked_shl(doublings.min(10)).unwrap_or(u64::MAX));

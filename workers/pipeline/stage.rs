@@ -1,19 +1,21 @@
 //! The contract of a stage. Names no vendor.
 //!
-//! A stage is batch-shaped, because one transaction for 256 messages costs little more than one for a single message:
+//! A stage is batch-shaped, because one transaction for 256 messages costs little more than one for a single
+//! message:
 //!
 //! 1. [`Stage::decode`]: bytes → job, one at a time.
 //! 2. [`Stage::load`]: the rows that the whole batch needs, in one transaction.
-//! 3. [`Stage::decide`]: CPU work without database, network or files; one item at a time, in parallel. A panic fails that item alone.
+//! 3. [`Stage::decide`]: CPU work without database, network or files; one item at a time, in parallel. A
+//!    panic fails that item alone.
 //! 4. [`Stage::act`]: effects outside the database (store a file, send a mail), with no transaction open.
 //! 5. [`Stage::record`]: all rows of the batch in one transaction; returns the messages to publish.
 //!
-//! The [runner](crate::pipeline::runner) then publishes every message, waits for every confirm, and acknowledges. Every step must be
-//! idempotent: a second run finds its own row and publishes the successor *again*, because the first run may have been killed
-//! between commit and publish.
+//! The [runner](crate::pipeline::runner) then publishes every message, waits for every confirm, and
+//! acknowledges. Every step must be idempotent: a second run finds its own row and publishes the successor
+//! *again*, because the first run may have been killed between commit and publish.
 //!
-//! The [`Reason`](crate::fault::Reason) of a [`Fault`] alone decides what happens to a failed item. A broken business rule is no
-//! fault: it is an answer, and [`Verdict::Done`].
+//! The [`Reason`](crate::fault::Reason) of a [`Fault`] alone decides what happens to a failed item. A broken
+//! business rule is no fault: it is an answer, and [`Verdict::Done`].
 
 use std::future::Future;
 
@@ -62,7 +64,8 @@ impl<J> Item<J> {
         )
     }
 
-    /// A result event for upstream systems. `key` is the business key: the same on retry, redelivery and replay.
+    /// A result event for upstream systems.
+    /// `key` is the business key: the same on retry, redelivery and replay.
     pub fn event<M: Message>(&self, key: &str, message: &M) -> Outgoing {
         let routing_key = M::TYPE.rsplit_once('.').map_or(M::TYPE, |(name, _version)| name);
         outgoing(
@@ -102,7 +105,8 @@ pub enum Verdict {
     Done {
         publish: Vec<Outgoing>,
     },
-    /// The effect may have happened; its state is recorded. Neither retried nor a dead letter.
+    /// The effect may have happened; its state is recorded.
+    /// Neither retried nor a dead letter.
     InDoubt {
         fault: Fault,
         publish: Vec<Outgoing>,
@@ -141,7 +145,8 @@ impl From<Result<Vec<Outgoing>, Fault>> for Verdict {
 pub trait Stage: Send + Sync + 'static {
     /// The wire name: queue, routing key, metric label.
     const NAME: &'static str;
-    /// Items decided and acted on together. All their outcomes are in memory at the same time.
+    /// Items decided and acted on together.
+    /// All their outcomes are in memory at the same time.
     const CHUNK_SIZE: usize = 1_024;
     /// The decoded message.
     type Job: Send + Sync;
@@ -160,11 +165,12 @@ pub trait Stage: Send + Sync + 'static {
         items: &[&Item<Self::Job>],
     ) -> Result<Vec<Result<Self::Facts, Fault>>, Fault>;
 
-    /// Decides one item, without I/O. May draw random bytes (`mint`), so a second call need not return the same outcome.
+    /// Decides one item, without I/O.
+    /// May draw random bytes (`mint`), so a second call need not return the same outcome.
     fn decide(&self, item: &Item<Self::Job>, facts: Self::Facts) -> Result<Self::Outcome, Fault>;
 
-    /// Has effects outside the database. One result per outcome, in order. Must be idempotent. Slow effects check `permit` before
-    /// each one.
+    /// Has effects outside the database. One result per outcome, in order.
+    /// Must be idempotent. Slow effects check `permit` before each one.
     fn act(
         &self,
         outcomes: Vec<Self::Outcome>,
@@ -174,15 +180,16 @@ pub trait Stage: Send + Sync + 'static {
         std::future::ready(outcomes.into_iter().map(Ok).collect())
     }
 
-    /// Whether an outcome is the only trace of an effect that cannot be repeated: recording it is then retried without limit.
+    /// Whether an outcome is the only trace of an effect that cannot be repeated: recording it is then
+    /// retried without limit.
     fn must_record(&self, outcome: &Self::Outcome) -> bool {
         let _ = outcome;
         false
     }
 
     /// Writes all rows in one transaction. One verdict per item, in order.
-    /// A fault of the whole call rolls back. After a refused statement, or after the quick retries, each item is recorded alone;
-    /// while the database is unavailable, recording the same outcomes is retried.
+    /// A fault of the whole call rolls back. After a refused statement, or after the quick retries, each item
+    /// is recorded alone; while the database is unavailable, recording the same outcomes is retried.
     fn record(
         &self,
         db: &mut Connection,

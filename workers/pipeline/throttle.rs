@@ -1,22 +1,27 @@
-//! Measures the load of the processor as live batches experience it, and limits the share of time that bulk work takes.
+//! Measures the load of the processor as live batches experience it, and limits the share of time that bulk
+//! work takes.
 //!
-//! A thread that sleeps for a moment, over and over, wakes late when the processor is busy, whether with bulk work of this process or of
-//! another, with the database, or with the broker. A live application sleeps and wakes dozens of times on its way. So the later that
-//! thread wakes, the longer bulk work pauses: as in congestion control, the share falls fast when it is late and grows slowly when not.
+//! A thread that sleeps for a moment, over and over, wakes late when the processor is busy, whether with bulk
+//! work of this process or of another, with the database, or with the broker. A live application sleeps and
+//! wakes dozens of times on its way. So the later that thread wakes, the longer bulk work pauses: as in
+//! congestion control, the share falls fast when it is late and grows slowly when not.
 //!
-//! Measured: a nightly run with mails by two workers, everything on two cores, live p95 against that of an idle system: 3.7 times without
-//! this, 2.6 times with one permit for bulk work ([`super::priority`]) and more guarantees a second, 2.0 times with pauses from 220 µs
-//! of lateness on, 1.5 times from 150 µs on. Rejected: threads of low priority alone, because the database and the broker are in
-//! scheduler groups of their own, nor with the policy for idle times (1.8 and 2.1 times, and 1.6 to 2.3 without, at 250 guarantees a
-//! second); batches of a quarter of the size, which cost a fifth more; a fixed rate, which is right for one machine at one time of the
-//! day; and, instead of the pauses, 40 ms after each live batch for the next stage of the same application (with two live applications a
-//! second: 138 guarantees a second and 2.1 times the p95 with bulk work on half of the cores, 170 and 3.2 times with it on all of them,
-//! where the pauses had 157 and 1.8 times).
+//! Measured: a nightly run with mails by two workers, everything on two cores, live p95 against that of an
+//! idle system: 3.7 times without this, 2.6 times with one permit for bulk work ([`super::priority`]) and
+//! more guarantees a second, 2.0 times with pauses from 220 µs of lateness on, 1.5 times from 150 µs on.
+//! Rejected: threads of low priority alone, because the database and the broker are in scheduler groups of
+//! their own, nor with the policy for idle times (1.8 and 2.1 times, and 1.6 to 2.3 without, at 250
+//! guarantees a second); batches of a quarter of the size, which cost a fifth more; a fixed rate, which is
+//! right for one machine at one time of the day; and, instead of the pauses, 40 ms after each live batch for
+//! the next stage of the same application (with two live applications a second: 138 guarantees a second and
+//! 2.1 times the p95 with bulk work on half of the cores, 170 and 3.2 times with it on all of them, where the
+//! pauses had 157 and 1.8 times).
 //!
-//! Bulk work pauses at three times the lateness of a quiet machine: with one worker and 8,000 guarantees without mails, 1.8 to 2.3 times
-//! the p95, whether 100 or 300 of them were re-issued a second. The rest of it is live applications that meet a batch in the database or
-//! the broker. Of a million guarantees 108 a second were re-issued at twice the lateness, for 1.1 times the p95, 222 at three times for
-//! 2.1, and 263 at four times for 2.2.
+//! Bulk work pauses at three times the lateness of a quiet machine: with one worker and 8,000 guarantees
+//! without mails, 1.8 to 2.3 times the p95, whether 100 or 300 of them were re-issued a second. The rest of
+//! it is live applications that meet a batch in the database or the broker. Of a million guarantees 108 a
+//! second were re-issued at twice the lateness, for 1.1 times the p95, 222 at three times for 2.1, and 263 at
+//! four times for 2.2.
 
 use std::{
     io,

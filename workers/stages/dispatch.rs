@@ -1,12 +1,14 @@
-//! dispatch: mails a finished certificate to the contractor, and publishes its result event to the upstream system.
+//! dispatch: mails a finished certificate, and publishes its result event.
 //!
-//! In: [`DispatchV1`]. Out: the event `guarantee.issued`, or `guarantee.changed` for a revision made by a change. A mail goes out for
-//! an electronic certificate whose applicant wants one, unless a later revision has replaced it.
+//! In: [`DispatchV1`]. Out: the event `guarantee.issued`, or `guarantee.changed` for a revision made by a
+//! change. A mail goes out for an electronic certificate whose applicant wants one, unless a later revision
+//! has replaced it.
 //!
-//! Idempotent, as far as SMTP allows: the [mail ledger](crate::mail::delivery) has one row per mail and records whether the mail
-//! server has it. An `unknown` mail does not delay the guarantee: its event says so, and the [schedule](crate::jobs) sends it once
-//! more. Neither does a refused one: the event says so, and the refusal is a dead letter; a replay sends the mail again. An
-//! unavailable mail server costs no attempt: the runner holds the batch and waits.
+//! Idempotent, as far as SMTP allows: the [mail ledger](crate::mail::delivery) has one row per mail and
+//! records whether the mail server has it. An `unknown` mail does not delay the guarantee: its event says so,
+//! and the [schedule](crate::jobs) sends it once more. Neither does a refused one: the event says so, and the
+//! refusal is a dead letter; a replay sends the mail again. An unavailable mail server costs no attempt: the
+//! runner holds the batch and waits.
 
 use std::{collections::HashMap, sync::Arc};
 

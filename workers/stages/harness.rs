@@ -1,4 +1,4 @@
-//! For the tests of the stages: every dependency of a stage, on SQLite and temporary folders, at a fixed time.
+//! Dependencies for tests of stages: SQLite, temporary folders, a fixed time.
 
 use std::{
     collections::BTreeMap,

@@ -1,10 +1,11 @@
-//! issue: makes a guarantee, with its number and first certificate, of one product line of an accepted application.
+//! issue: makes a guarantee, with its number, of an accepted product line.
 //!
 //! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
 //!
-//! Idempotent: (application, line) identifies the guarantee; a second run finds it and publishes the successor again. Numbers have
-//! neither gaps nor duplicates: the counter of (branch, term) is locked first, existing rows are read again under that lock, and the
-//! counter advances by exactly the missing ones (`schema/models/guarantee.rs`).
+//! Idempotent: (application, line) identifies the guarantee; a second run finds it and publishes the
+//! successor again. Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first,
+//! existing rows are read again under that lock, and the counter advances by exactly the missing ones
+//! (`schema/models/guarantee.rs`).
 
 use std::{borrow::Borrow, sync::Arc};
 

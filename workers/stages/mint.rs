@@ -1,10 +1,11 @@
 //! mint: creates the authentication key of an electronic guarantee.
 //!
-//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). A paper guarantee has no key and passes through.
+//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). A paper guarantee has no key and
+//! passes through.
 //!
-//! Idempotent: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys minted at the same time
-//! the one inserted first stays; the other was never published. The key leaves this stage sealed, or as a keyed hash that the
-//! registry compares with; it is in no message, log or error.
+//! Idempotent: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys
+//! minted at the same time the one inserted first stays; the other was never published. The key leaves this
+//! stage sealed, or as a keyed hash that the registry compares with; it is in no message, log or error.
 
 use std::{collections::HashSet, sync::Arc};
 

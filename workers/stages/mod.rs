@@ -1,8 +1,9 @@
-//! The stages: `validate → issue → mint → render → dispatch` for applications, and `amend`, then (at night, or at once)
-//! `reissue → mint → render → dispatch` for changes.
+//! The stages: `validate → issue → mint → render → dispatch` for applications, and `amend`, then (at night,
+//! or at once) `reissue → mint → render → dispatch` for changes.
 //!
-//! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: its file with a line in the list
-//! (and the `mod` line above it), and the message that leads to it in `schema/messages/stages.rs`.
+//! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: its file
+//! with a line in the list (and the `mod` line above it), and the message that leads to it in
+//! `schema/messages/stages.rs`.
 
 pub mod amend;
 pub mod dispatch;
@@ -56,7 +57,8 @@ pub trait Visitor {
     fn visit<S: Stage>(self, stage: S) -> Self::Output;
 }
 
-/// Starts `concurrency` consumers per lane for one stage. False if there is no such stage.
+/// Starts `concurrency` consumers per lane for one stage.
+/// False if there is no such stage.
 pub fn start(
     name: &str,
     services: &App,

@@ -1,11 +1,11 @@
-//! render: draws the PDFs of a certificate, stores them, and sets its arrival in the registry.
+//! render: draws and stores the PDFs of a certificate, which then arrives.
 //!
-//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper: the certificate
-//! for printing; a cancellation has its notification, a reversal no document. 電子保証発行日時 is set here, when the documents are stored, not
-//! when they were drawn.
+//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and
+//! notice; paper: the certificate for printing; a cancellation has its notification, a reversal no document.
+//! 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
 //!
-//! Idempotent: documents are drawn from the stored content, so a second run draws the same bytes, which have the same name in the
-//! store; existing rows stay, and so does the arrival time.
+//! Idempotent: documents are drawn from the stored content, so a second run draws the same bytes, which have
+//! the same name in the store; existing rows stay, and so does the arrival time.
 
 use std::collections::HashMap;
 

@@ -348,13 +348,13 @@ fn workers_wait_for_a_database_that_is_away() {
         if outage == 1 {
             hold_answers(&mut pool);
         }
-        let before = pool.says("it waits and tries again");
+        let before = pool.says("batch held");
         cut(&mut postgres);
         let began = Instant::now();
         // The mail server answers while nobody can write it down.
         pool.env.smtp.script(&[]);
         eprintln!("outage {}: the database was cut when {mark:?} reached {at}", outage + 1);
-        pool.until_said("it waits and tries again", before + 4);
+        pool.until_said("batch held", before + 4);
         outlast(&mut pool, began, "DATABASE_AWAY");
         postgres.start();
         pool.sql = crate::harness::postgres::Session::connect(&pool.env.database);

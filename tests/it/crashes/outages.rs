@@ -48,7 +48,7 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
     pool.env.smtp.kill();
     let began = Instant::now();
     eprintln!("the mail server was killed when it had {at} mails");
-    pool.until_said("Something the stage needs is down for long", 1);
+    pool.until_said("Dependency unavailable; batch requeued", 1);
     outlast(&mut pool, began, "MAIL_AWAY");
     assert!(pool.progress(Mark::Completed) < totals.guarantees, "everything was done before");
     misbehave(&pool, &[("greeting", "421 4.3.0 too many connections")]);
@@ -161,13 +161,13 @@ fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
     pool.pause(stage, false);
     eprintln!("the alarm came when all work waited for {stage}");
     let began = Instant::now();
-    let given_back = "The broker failed; the consumer starts anew";
+    let given_back = "Broker failed; consumer restarts";
     // Long enough for a new channel to be asked for in vain, too.
     eventually("publishers that are held up", LIMIT, || {
         pool.assert_alive();
         let held_up = |log: &String| {
-            log.contains("The broker has not taken all")
-                && log.contains("The broker gives no channel to publish on")
+            log.contains("Messages not confirmed; publishing them again")
+                && log.contains("Publisher channel refused")
         };
         (pool.says(given_back) > 0 || pool.logs().iter().all(held_up)).then_some(())
     });

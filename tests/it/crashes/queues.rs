@@ -130,7 +130,7 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
             pool.enqueue(&applications, 1);
         }
         let began = Instant::now();
-        let (before, said) = (given_up(&rabbit), pool.says("The broker failed; the consumer starts anew"));
+        let (before, said) = (given_up(&rabbit), pool.says("Broker failed; consumer restarts"));
         eventually("consumers of both workers that are given up", LIMIT, || {
             pool.assert_alive();
             (given_up(&rabbit) >= before + 2).then_some(())
@@ -139,7 +139,7 @@ fn a_consumer_that_the_broker_gives_up_starts_anew() {
         assert!(pool.progress(Mark::Completed) < totals.guarantees, "everything was done before");
         pool.env.smtp.script(&[]);
         // They find out when they acknowledge.
-        pool.until_said("The broker failed; the consumer starts anew", said + 2);
+        pool.until_said("Broker failed; consumer restarts", said + 2);
     }
     pool.finish(&totals);
     assert_eq!(

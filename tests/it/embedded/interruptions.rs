@@ -261,9 +261,7 @@ fn a_folder_that_goes_away_is_waited_for_and_it_is_said() {
     eventually("the mail folder", LIMIT, || {
         std::fs::rename(desk.path("out/mail"), desk.path("elsewhere")).ok()
     });
-    eventually("a word about it", LIMIT, || {
-        child.output().contains("it waits and tries again").then_some(())
-    });
+    eventually("a word about it", LIMIT, || child.output().contains("batch held").then_some(()));
     assert!(child.is_alive());
     assert!(!child.output().contains("example.jp"), "{}", child.output());
     std::fs::rename(desk.path("elsewhere"), desk.path("out/mail")).unwrap();

@@ -58,7 +58,7 @@ fn a_log_of_everything_names_nobody_and_holds_no_key() {
             command.args(&examples).env("HOSHO__LOG__FORMAT", format).env("HOSHO__LOG__LEVEL", level);
             let answer = super::answer(command);
             assert_eq!(answer.code, Some(1));
-            assert!(answer.err.contains("The certificate arrived in the registry"), "{}", answer.err);
+            assert!(answer.err.contains("Certificate arrived in the registry"), "{}", answer.err);
             assert!(level == "info" || answer.err.contains("Batch done"), "{}", answer.err);
             for text in &personal {
                 let found = answer.err.lines().find(|line| line.contains(text.as_str()));

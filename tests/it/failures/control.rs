@@ -86,9 +86,9 @@ fn what_is_down_for_long_is_waited_for_without_the_messages() {
     assert_eq!(circuit["code"], "mail.unavailable");
     assert!(circuit["since"].is_string() && circuit["next_probe"].is_string(), "{circuit}");
     assert_eq!(stage(&report, "render")["circuit"]["state"], "closed");
-    env.until_logged("Something the stage needs is down for long; the messages are given back, and it is asked now and then", 1);
+    env.until_logged("Dependency unavailable; batch requeued, probing until it recovers", 1);
     let shown = String::from_utf8(env.run(&["stages"]).stdout).unwrap();
-    assert!(shown.contains("dispatch waits since"), "{shown}");
+    assert!(shown.contains("open: mail.unavailable") && shown.contains("dispatch waits since"), "{shown}");
 
     env.smtp.restart();
     for id in ["OPEN-1", "OPEN-2", "OPEN-3"] {

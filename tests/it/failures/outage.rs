@@ -25,7 +25,7 @@ fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     // A body that cannot be read needs no database to become a dead letter.
     postgres.stop();
     publish(5, 45);
-    let tap = "A message failed for good and is a dead letter";
+    let tap = "Message failed for good; dead letter published";
     env.until_logged(tap, 45);
     eventually("the queue of the stage to be empty", LIMIT, || {
         (env.depths()["stage.validate"] == 0).then_some(())

@@ -68,7 +68,7 @@ fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right()
 
     let wrong = settings("wrong");
     let worker = env.work(&wrong.each_ref().map(|(key, value)| (*key, value.as_str())));
-    let waits = env.until_logged("Something the stage needs is down; it waits and tries again", 2);
+    let waits = env.until_logged("Dependency unavailable; batch held", 2);
     assert!(waits.iter().all(|line| line["fault.code"] == "mail.unavailable"), "{waits:?}");
     let error = waits[0]["error"].as_str().unwrap();
     assert!(error.contains("535"), "{error}");

@@ -107,7 +107,7 @@ fn a_stage_alone_does_its_own_work_only() {
     assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
     assert_eq!(env.keys(&statuses).len(), 12);
     assert_eq!(tap.events("guarantee.issued").len(), lines.len());
-    let consuming = env.until_logged("Consuming", 0);
+    let consuming = env.until_logged("Consumer started", 0);
     let of_render: Vec<_> = consuming.iter().filter(|line| line["stage"] == "render").collect();
     assert_eq!(
         of_render.len(),
@@ -138,7 +138,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
         let before = table.map(|table| (table, env.rows(table)));
         let mut worker = env.work(&[]);
         match before {
-            None => drop(env.until_logged("Configuration loaded", 1)),
+            None => drop(env.until_logged("Application opened", 1)),
             Some((table, before)) => {
                 eventually(&format!("rows of {table}"), LIMIT, || {
                     (env.rows(table) > before || env.rows("mail") == 60).then_some(())

@@ -135,7 +135,7 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
 
         let number = env.status_of(id).guarantees[0].guarantee.number.clone();
         let sent: Vec<Value> = env
-            .until_logged("Mail accepted by the mail server", cases.len())
+            .until_logged("Mail accepted", cases.len())
             .into_iter()
             .filter(|line| line["guarantee.number"] == number.as_str())
             .collect();

@@ -1,17 +1,18 @@
-//! Replays dead letters: a few first, then more, with a rate limit and an automatic stop.
+//! Replays dead letters: a canary, a ramp, a rate limit, an automatic stop.
 //!
 //! - The selection is frozen when it is made, with its exact count; later failures are not part of it.
 //! - The canary: its messages must all be resolved before any other is sent.
-//! - The ramp: at most ten in flight beyond the number resolved since, and at most a second's worth of the rate. So a harmful
-//!   replay has done little, and a good one reaches its rate after a few hundred messages.
+//! - The ramp: at most ten in flight beyond the number resolved since, and at most a second's worth of the
+//!   rate. So a harmful replay has done little, and a good one reaches its rate after a few hundred messages.
 //! - It stops automatically when more than a tenth of the last 50 failed again for one reason.
 //!
-//! Messages go to the bulk queues, so that live work is not delayed, under their former ids. A [`Driver`] holds no state that matters:
-//! sent messages and their results are recorded with the messages. It publishes first and records afterwards: if it is killed in
-//! between, some are sent twice, and stages are idempotent.
+//! Messages go to the bulk queues, so that live work is not delayed, under their former ids. A [`Driver`]
+//! holds no state that matters: sent messages and their results are recorded with the messages. It publishes
+//! first and records afterwards: if it is killed in between, some are sent twice, and stages are idempotent.
 //!
-//! A sent message may be lost all the same: its queue purged or, in the embedded mode, lost with its process. The broker does not report
-//! that, so a message that has not settled for longer than all its retries take ([`lost_after`]) is sent once more.
+//! A sent message may be lost all the same: its queue purged or, in the embedded mode, lost with its process.
+//! The broker does not report that, so a message that has not settled for longer than all its retries take
+//! ([`lost_after`]) is sent once more.
 
 use std::{
     sync::Arc,
@@ -66,15 +67,15 @@ const RENEWAL: Duration = Duration::from_secs(5);
 /// How long a message may wait beyond its retry delays: in the bulk queue, or held by a stage.
 const QUEUEING: TimeDelta = TimeDelta::minutes(30);
 
-/// How long after sending an unsettled message counts as lost: all retry delays and the time in queues. One that waits longer (its
-/// stage is paused) is sent twice, without a second effect.
-pub fn lost_after(rungs: &[RetryDelay]) -> TimeDelta {
-    let ladder = rungs.iter().map(|rung| {
+/// How long after sending an unsettled message counts as lost: all retry delays and the time in queues. One
+/// that waits longer (its stage is paused) is sent twice, without a second effect.
+pub fn lost_after(delays: &[RetryDelay]) -> TimeDelta {
+    let delays = delays.iter().map(|delay| {
         // Or the next longer one: the runner spreads messages that failed together.
-        let longer = RetryDelay::ALL.into_iter().find(|other| other > rung).unwrap_or(*rung);
+        let longer = RetryDelay::ALL.into_iter().find(|other| other > delay).unwrap_or(*delay);
         TimeDelta::from_std(longer.delay()).unwrap_or(TimeDelta::MAX)
     });
-    ladder.fold(QUEUEING, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
+    delays.fold(QUEUEING, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
 }
 
 /// The parameters of a replay.
@@ -172,7 +173,8 @@ struct Sent {
 }
 
 impl Driver {
-    /// Drives until the replay is over or this process is requested to stop. Calls `progress` in every step.
+    /// Drives until the replay is over or this process is requested to stop.
+    /// Calls `progress` in every step.
     pub async fn drive(mut self, mut progress: impl FnMut(&Replay, &Progress)) -> Ended {
         let mut publisher: Option<Box<dyn Publisher>> = None;
         let (mut allowance, mut sent_at) = (0.0_f64, Instant::now());
@@ -295,7 +297,8 @@ impl Driver {
         let problem = match self.publish(publisher, messages).await {
             Ok(()) => None,
             Err(error) => {
-                // Confirmed messages are sent: publishing them again with the rest would never end while one is refused.
+                // Confirmed messages are sent: publishing them again with the rest would never end while one
+                // is refused.
                 let BrokerError::NotConfirmed { unconfirmed, .. } = &error else {
                     return none(chain(&error));
                 };

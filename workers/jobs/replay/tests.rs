@@ -86,12 +86,13 @@ fn messages_taken_out_prove_nothing() {
 
 #[test]
 fn messages_with_retries_left_are_not_lost() {
-    let minutes = |rungs: &[RetryDelay]| lost_after(rungs).num_minutes();
+    let minutes = |delays: &[RetryDelay]| lost_after(delays).num_minutes();
     assert_eq!(minutes(&[]), 30);
     assert_eq!(minutes(&[RetryDelay::M2, RetryDelay::M60]), 30 + 5 + 60);
 }
 
-/// A queue in this process that may pass for one that is not, and whose publisher refuses, or waits for permission.
+/// A queue in this process that may pass for one that is not, and whose publisher refuses, or waits for
+/// permission.
 #[derive(Debug, Clone)]
 struct Stub {
     memory: Memory,

@@ -1,9 +1,9 @@
-//! Decides changes of guarantees on receipt, and stores the decisions, in one transaction.
+//! Decides changes on receipt, and stores the decisions in one transaction.
 //!
-//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is a *forecast*: the change takes
-//! effect later, when the [reissue stage](crate::stages::reissue) processes its guarantee. Two effects are immediate: its version is
-//! taken, and its commitment for the works is stored, so that two simultaneous changes or applications for the same works cannot
-//! both pass.
+//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is a
+//! *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes its
+//! guarantee. Two effects are immediate: its version is taken, and its commitment for the works is stored, so
+//! that two simultaneous changes or applications for the same works cannot both pass.
 //!
 //! Locks, always in this order: the works before and after the changes, in one pass; then the guarantees.
 
@@ -67,7 +67,8 @@ pub struct Known {
     application: Application,
 }
 
-/// Reads the guarantees that the senders of these changes may change. An unreadable row is the fault of that change alone.
+/// Reads the guarantees that the senders of these changes may change.
+/// An unreadable row is the fault of that change alone.
 pub fn known(
     db: &mut Connection,
     candidates: &[&Candidate],
@@ -138,8 +139,8 @@ struct Ledger<'a> {
     own: HashMap<(String, i64), Commitment>,
 }
 
-/// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock. Returns the ids
-/// decided here, and the faults of the others.
+/// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock.
+/// Returns the ids decided here, and the faults of the others.
 pub fn store(
     db: &mut Connection,
     cases: &[&Case],
@@ -191,10 +192,13 @@ pub fn store(
         match ledger.decide(case) {
             Ok(decided) => {
                 fresh.insert(case.candidate.id.clone());
-                if let Some(commitment) = decided.engages {
-                    moved.insert((commitment.application_id.clone(), commitment.line), commitment);
+                match decided.works {
+                    WorksChange::None => {}
+                    WorksChange::Moved(commitment) => {
+                        moved.insert((commitment.application_id.clone(), commitment.line), commitment);
+                    }
+                    WorksChange::Ended { application_id, line } => ends.push((application_id, line)),
                 }
-                ends.extend(decided.ends);
                 rows.push(decided.row);
             }
             Err(fault) => {
@@ -215,8 +219,14 @@ pub fn store(
 /// A decision.
 struct Decided {
     row: Row,
-    engages: Option<Commitment>,
-    ends: Option<(String, i64)>,
+    works: WorksChange,
+}
+
+/// How a change moves the commitment of its guarantee.
+enum WorksChange {
+    None,
+    Moved(Commitment),
+    Ended { application_id: String, line: i64 },
 }
 
 /// Why a change was not applied: it is impossible, or we are at fault.
@@ -318,8 +328,8 @@ impl Ledger<'_> {
         let changes = self.changes.entry(id.clone()).or_default();
         let place = changes.partition_point(|other| other.version < row.version);
         changes.insert(place, row.clone());
-        let (engages, ends) = self.engage(known, &life);
-        Ok(Decided { row, engages, ends })
+        let works = self.engage(known, &life);
+        Ok(Decided { row, works })
     }
 
     /// Judges the change against commitments of others for the same works.
@@ -379,14 +389,11 @@ impl Ledger<'_> {
         }
     }
 
-    /// The commitment of the guarantee after all pending changes, if that differs from the present one; or its end.
-    fn engage(
-        &mut self,
-        known: &Known,
-        life: &GuaranteeHistory,
-    ) -> (Option<Commitment>, Option<(String, i64)>) {
+    /// The commitment of the guarantee after all pending changes, if that differs from the present one; or
+    /// its end.
+    fn engage(&mut self, known: &Known, life: &GuaranteeHistory) -> WorksChange {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
-        let Some(now) = self.own.get(&key).cloned() else { return (None, None) };
+        let Some(now) = self.own.get(&key).cloned() else { return WorksChange::None };
         let forget = |engaged: &mut HashMap<String, Vec<OpenCommitment>>| {
             let mut gone = None;
             for others in engaged.values_mut() {
@@ -403,9 +410,10 @@ impl Ledger<'_> {
         if life.ended_on().is_some() {
             forget(&mut self.engaged);
             self.own.remove(&key);
-            return (None, Some(key));
+            let (application_id, line) = key;
+            return WorksChange::Ended { application_id, line };
         }
-        let Some((_, held)) = life.current() else { return (None, None) };
+        let Some((_, held)) = life.current() else { return WorksChange::None };
         let (name, commitment) = crate::domain::commitment::of_certificate(held);
         let works_id = ids::works(&name);
         let then = Commitment {
@@ -418,7 +426,7 @@ impl Ledger<'_> {
             ..now.clone()
         };
         if then == now {
-            return (None, None);
+            return WorksChange::None;
         }
         if let Some(engaged) = forget(&mut self.engaged) {
             self.engaged
@@ -427,7 +435,7 @@ impl Ledger<'_> {
                 .push(OpenCommitment { commitment: then.clone(), ..engaged });
         }
         self.own.insert(key, then.clone());
-        (Some(then), None)
+        WorksChange::Moved(then)
     }
 }
 
@@ -488,5 +496,5 @@ fn rejected(
     let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
     let row =
         Row { violations: Some(snapshots::canonical(&violations)), calculations, ..row(candidate, known) };
-    Decided { row, engages: None, ends: None }
+    Decided { row, works: WorksChange::None }
 }

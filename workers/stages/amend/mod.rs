@@ -1,13 +1,15 @@
 //! amend: decides a change of a guarantee, stores the decision and publishes it.
 //!
-//! In: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1` from an upstream system, distinguished by their
-//! `kind`. Out: the event `change.accepted` or `change.rejected`; for an urgent change also
-//! [`ReissueV1`](hosho_schema::messages::ReissueV1), the others wait for the nightly run. A broken rule is an answer, not a failure.
+//! In: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1` from an upstream
+//! system, distinguished by their `kind`. Out: the event `change.accepted` or `change.rejected`; for an
+//! urgent change also [`ReissueV1`](hosho_schema::messages::ReissueV1), the others wait for the nightly run.
+//! A broken rule is an answer, not a failure.
 //!
 //! Changes are judged while their guarantee and its works are locked ([`crate::stages::amend::decide`]).
 //!
-//! Idempotent: `source` and `id` identify the change. The copy that is stored first decides; every copy publishes the messages that
-//! follow from the stored row. A misshapen payload with a readable sender is answered, as in the [validate stage](super::validate).
+//! Idempotent: `source` and `id` identify the change. The copy that is stored first decides; every copy
+//! publishes the messages that follow from the stored row. A misshapen payload with a readable sender is
+//! answered, as in the [validate stage](super::validate).
 
 pub mod decide;
 
@@ -234,7 +236,8 @@ fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Co
     }
 }
 
-/// The hash under which the content of a change is stored, and our identifier of it; `None` for a payload that cannot be answered.
+/// The hash under which the content of a change is stored, and our identifier of it; `None` for a payload
+/// that cannot be answered.
 pub fn identity(payload: &[u8]) -> Option<(String, String)> {
     receive(payload).ok().map(|received| (received.id, received.sha256))
 }

@@ -1,8 +1,9 @@
-//! Decides applications against others for the same works, and stores the decisions, in one transaction.
+//! Decides applications against others for the same works, in one transaction.
 //!
-//! The rules are [`crate::domain::commitment`]; the tables, the lock and why it cannot deadlock are
-//! [`hosho_schema::models::works`]. A decision is written before the works are unlocked, so that two simultaneous applications for the
-//! same works, on one worker or on two, cannot both pass.
+//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is a
+//! *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes its
+//! guarantee. Two effects are immediate: its version is taken, and its commitment for the works is stored, so
+//! that two simultaneous changes or applications for the same works cannot both pass.
 
 use std::collections::HashSet;
 
@@ -105,8 +106,9 @@ impl Candidate {
     }
 }
 
-/// Decides candidates in their order and stores the decisions; must run in a transaction, before its first lock. Returns the ids
-/// decided here: an application that is known, or occurs twice, keeps its first decision.
+/// Decides candidates in their order and stores the decisions; must run in a transaction, before its first
+/// lock. Returns the ids decided here: an application that is known, or occurs twice, keeps its first
+/// decision.
 pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<String>, DbError> {
     let works_ids: Vec<&str> = candidates.iter().filter_map(|candidate| candidate.works.as_deref()).collect();
     works::lock(db, &works_ids)?;
@@ -128,8 +130,8 @@ pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<S
     Ok(decided)
 }
 
-/// Decides one candidate, and returns its commitments. `others` are those of earlier applications for the same works; its own are
-/// added.
+/// Decides one candidate, and returns its commitments.
+/// `others` are those of earlier applications for the same works; its own are added.
 fn decide(
     candidate: &Candidate,
     others: Option<(&String, &mut Vec<OpenCommitment>)>,

@@ -1,18 +1,21 @@
 //! validate: decides an application, stores the decision and publishes it.
 //!
-//! In: `application.v1` from an upstream system. Out: for a valid one, [`IssueV1`](hosho_schema::messages::IssueV1) per product line and
-//! the event `application.accepted`; for one that breaks rules, the event `application.rejected` with every violation. A broken rule
-//! is an answer, not a failure.
+//! In: `application.v1` from an upstream system. Out: for a valid one,
+//! [`IssueV1`](hosho_schema::messages::IssueV1) per product line and the event `application.accepted`; for
+//! one that breaks rules, the event `application.rejected` with every violation. A broken rule is an answer,
+//! not a failure.
 //!
-//! Some rules compare applications for the same works (no product twice, an interim advance after its advance). They are applied while
-//! the works are locked, in the transaction that stores the decision: of two simultaneous applications only one can pass.
+//! Some rules compare applications for the same works (no product twice, an interim advance after its
+//! advance). They are applied while the works are locked, in the transaction that stores the decision: of two
+//! simultaneous applications only one can pass.
 //!
-//! Idempotent: `source` and `id` identify the application. The copy that is stored first decides; every copy publishes the messages that
-//! follow from the stored row. The same `source` and `id` with other content gets `application.id_reused` and changes no row.
+//! Idempotent: `source` and `id` identify the application. The copy that is stored first decides; every copy
+//! publishes the messages that follow from the stored row. The same `source` and `id` with other content gets
+//! `application.id_reused` and changes no row.
 //!
-//! A payload that is JSON with a readable `source` and `id`, but otherwise misshapen, is answered too (code `message.malformed`, with the
-//! JSON path): an answer helps the sender more than a dead letter helps an operator. A less readable one is a dead letter, because no
-//! sender can be answered.
+//! A payload that is JSON with a readable `source` and `id`, but otherwise misshapen, is answered too (code
+//! `message.malformed`, with the JSON path): an answer helps the sender more than a dead letter helps an
+//! operator. A less readable one is a dead letter, because no sender can be answered.
 
 pub mod decide;
 
@@ -166,7 +169,8 @@ impl Stage for Validate {
     }
 }
 
-/// The hash under which the content of an application is stored; `None` for a payload that cannot be answered.
+/// The hash under which the content of an application is stored; `None` for a payload that cannot be
+/// answered.
 pub fn content_sha256(payload: &[u8]) -> Option<String> {
     receive(payload).ok().map(|received| received.sha256)
 }
@@ -199,8 +203,8 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))
         }
     };
-    // A payload that did not decode is hashed as bytes: a field that occurs twice has two contents. So is one nested too deeply for
-    // the canonical form.
+    // A payload that did not decode is hashed as bytes: a field that occurs twice has two contents. So is one
+    // nested too deeply for the canonical form.
     let written = match &content {
         Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
         Err(_) => payload.to_vec(),
@@ -215,13 +219,14 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
     })
 }
 
-/// Whether the database accepts a text as a key. The rules refuse more, with an answer.
+/// Whether the database accepts a text as a key.
+/// The rules refuse more, with an answer.
 fn is_storable(key: &str) -> bool {
     key.len() <= 256 && !key.contains('\0')
 }
 
-/// The messages that follow from the stored row: the same for every copy of the message. (The product lines of a rejection are read
-/// from the copy, which has the same content.)
+/// The messages that follow from the stored row: the same for every copy of the message. (The product lines
+/// of a rejection are read from the copy, which has the same content.)
 fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
     let item = Item {
         job: &item.job,

@@ -8,12 +8,11 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error,
-    moment::shown,
-    print, print_json, printable, progress_bar,
+    Error, print, print_json, printable, progress_bar,
     selection::{AuditArgs, DatabaseArgs, Page, beginning, complete_run, short},
-    shared, table,
-    wording::counted,
+    table,
+    text::counted,
+    time,
 };
 use crate::{
     audit::Operation,
@@ -21,6 +20,7 @@ use crate::{
     config::Config,
     db::Db,
     jobs::run::Order,
+    operations::broker,
     operations::runs::{Action, RunProgress, Runs},
     worker::{self, Embedded},
 };
@@ -207,7 +207,7 @@ pub(super) async fn begin(
         }
         return Ok(ExitCode::SUCCESS);
     }
-    shared::require(out, config)?;
+    broker::require(out, config)?;
     if count == 0 {
         print(if args.json { "null" } else { "There is nothing to do." });
         return Ok(ExitCode::SUCCESS);
@@ -303,7 +303,7 @@ async fn end(runs: &Runs, id: &str, args: &RunArgs) -> Result<ExitCode, Error> {
 }
 
 fn tokyo(at: DateTime<Utc>) -> String {
-    shown(at.naive_utc())
+    time::shown(at)
 }
 
 async fn print_run(runs: &Runs, id: &str, json: bool) -> Result<RunProgress, Error> {

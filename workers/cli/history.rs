@@ -6,11 +6,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use hosho_schema::{models::change::State, snapshots::Certificate};
 
 use super::{
-    Error,
-    moment::shown,
-    print, print_json, printable,
+    Error, print, print_json, printable,
     selection::{DatabaseArgs, short},
-    table,
+    table, time,
 };
 use crate::{
     config::Config,
@@ -97,7 +95,7 @@ fn print_overview(history: &History, held: &Certificate) {
 }
 
 fn tokyo(at: DateTime<Utc>) -> String {
-    shown(at.naive_utc())
+    time::shown(at)
 }
 
 fn print_certificates(history: &History) {

@@ -44,13 +44,6 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{config::Config, operations::Error, telemetry};
 
-/// Names by which other commands use these functions.
-use crate::operations::broker as shared;
-use text as wording;
-mod moment {
-    pub(super) use crate::operations::{local as shown, time::parse as moment};
-}
-
 /// Part of `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:

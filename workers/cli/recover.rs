@@ -13,9 +13,10 @@ use crate::{
 
 /// Queue the unfinished work in the database again
 ///
-/// For queues that were lost, purged or restored from a backup. Every stage finds its own rows, so that nothing is done
-/// twice. Dead letters are left out: see `hosho failed`. Applications that were lost before they were validated are in no
-/// database: their senders send them again. Workers do the same on a schedule (schedule.recover).
+/// For queues that were lost, purged or restored from a backup. Every stage finds its own rows, so that
+/// nothing is done twice. Dead letters are left out: see `hosho failed`. Applications that were lost before
+/// they were validated are in no database: their senders send them again. Workers do the same on a schedule
+/// (schedule.recover).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho recover --dry-run

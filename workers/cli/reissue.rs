@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use super::{
     Error, batch,
-    moment::moment,
     selection::{AuditArgs, DatabaseArgs},
 };
 use crate::{
     config::Config,
     db::Db,
     operations::runs::{self, Criterion, Runs},
+    operations::time,
 };
 
 /// Re-issue guarantees: apply pending changes, or draw documents again
@@ -74,7 +74,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let criterion = match (obligee, since) {
         _ if !guarantee.is_empty() => Criterion::Numbers(guarantee),
         (Some(obligee), _) => Criterion::Obligee(obligee),
-        (_, Some(since)) => Criterion::Since(moment("--since", &since, database.clock.now())?),
+        (_, Some(since)) => Criterion::Since(time::parse("--since", &since, database.clock.now())?),
         _ if template_changed => Criterion::TemplateChanged,
         _ if pending => Criterion::Pending,
         _ => {

@@ -1,4 +1,5 @@
-//! What an operator does about each code of a dead letter: imperative and command. docs/operations.md lists it.
+//! What an operator does about each code of a dead letter: imperative and command. docs/operations.md lists
+//! it.
 
 use crate::fault::Reason;
 

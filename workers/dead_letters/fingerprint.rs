@@ -14,7 +14,8 @@ pub fn fingerprint(stage: &str, code: &str, text: &str) -> String {
     digits
 }
 
-/// The text with `#` for identifiers, numbers and quotations. Reply codes of mail servers distinguish causes and stay.
+/// The text with `#` for identifiers, numbers and quotations. Reply codes of mail servers distinguish causes
+/// and stay.
 fn normalised(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut rest = text;

@@ -1,8 +1,9 @@
 //! Records the dead letters of the queues `hosho.dead` and `hosho.unrouted` in the table `failed_message`.
 //!
-//! A dead letter is acknowledged after its row is committed. While the database is unavailable, it stays in its queue,
-//! whose delivery limit is never reached. A dead letter that arrives twice is one row. Values that a database could
-//! reject are replaced first (NUL characters, foreign codes). If it rejects one of a batch, the others are recorded.
+//! A dead letter is acknowledged after its row is committed. While the database is unavailable, it stays in
+//! its queue, whose delivery limit is never reached. A dead letter that arrives twice is one row. Values that
+//! a database could reject are replaced first (NUL characters, foreign codes). If it rejects one of a batch,
+//! the others are recorded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,8 +32,8 @@ const BATCH: usize = 64;
 /// Bytes of bodies recorded together at most, unless a single one is larger.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long a batch is kept while the database is unavailable, before it is requeued. Far below the acknowledgement
-/// timeout of the broker.
+/// How long a batch is kept while the database is unavailable, before it is requeued. Far below the
+/// acknowledgement timeout of the broker.
 const HOLD: Duration = Duration::from_mins(1);
 
 /// Longest name of a stage or routing key in characters.
@@ -61,7 +62,8 @@ impl From<BrokerError> for End {
 }
 
 impl Ingester {
-    /// Records the dead letters of a queue until the process stops. Survives every failure of broker and database.
+    /// Records the dead letters of a queue until the process stops. Survives every failure of broker and
+    /// database.
     pub async fn run(mut self, source: Source) {
         let mut backoff = Backoff::default();
         loop {
@@ -208,8 +210,8 @@ fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Resul
     Ok(sum)
 }
 
-/// Records one by one, each on its own connection. If one fails, the others are recorded, and none is acknowledged; the
-/// recorded ones are known when they arrive again.
+/// Records one by one, each on its own connection. If one fails, the others are recorded, and none is
+/// acknowledged; the recorded ones are known when they arrive again.
 fn record_one_by_one(
     pool: &Pool,
     dead_letters: &[DeadLetter],
@@ -296,7 +298,8 @@ fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLe
             ),
         },
     };
-    // Senders choose the dates of their messages: only those of broker and stages count, and none in the future.
+    // Senders choose the dates of their messages: only those of broker and stages count, and none in the
+    // future.
     let dated = match (source, &death, origin) {
         (Source::Dead, Some(death), _) => death.at,
         (_, None, Origin::Handler | Origin::Undecodable) => history.failed_at,
@@ -340,7 +343,8 @@ fn dead_lettered(reason: &str) -> (Origin, String, String) {
     }
 }
 
-/// The attempts before the last one. If the broker dead-lettered it, the last attempt of the stage is one of them.
+/// The attempts before the last one. If the broker dead-lettered it, the last attempt of the stage is one of
+/// them.
 fn earlier(
     past: Vec<(NaiveDateTime, String)>,
     last: Option<(NaiveDateTime, String)>,

@@ -1,7 +1,7 @@
 //! Hides personal data of payloads and headers.
 //!
-//! The list holds the fields that are shown, so that a new, misspelt or foreign field is hidden. Shown are codes, amounts,
-//! days and identifiers, without mail addresses: a sender can type anything into any field.
+//! The list holds the fields that are shown, so that a new, misspelt or foreign field is hidden. Shown are
+//! codes, amounts, days and identifiers, without mail addresses: a sender can type anything into any field.
 
 use serde_json::{Map, Value};
 

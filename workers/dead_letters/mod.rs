@@ -7,12 +7,12 @@
 //! - `edit`: changes of a payload.
 //! - `operations`: changes by operators, each with its audit entry.
 //!
-//! Replays are in `jobs/replay`. Their messages keep their ids, so that stages find their own rows and do nothing twice.
-//! No replay marks a message resolved: the stage does, in the transaction of the result. The ingester records that it
-//! failed again.
+//! Replays are in `jobs/replay`. Their messages keep their ids, so that stages find their own rows and do
+//! nothing twice. No replay marks a message resolved: the stage does, in the transaction of the result. The
+//! ingester records that it failed again.
 //!
-//! Rejected: replaying from `hosho.dead` with a shovel. It needs a plugin, keeps no record, and RabbitMQ silently drops
-//! a message that is published again with its `x-death`.
+//! Rejected: replaying from `hosho.dead` with a shovel. It needs a plugin, keeps no record, and RabbitMQ
+//! silently drops a message that is published again with its `x-death`.
 
 mod advice;
 mod edit;

@@ -203,8 +203,8 @@ pub fn editable(row: &FailedMessage) -> Result<(), OperationError> {
     }
 }
 
-/// The message that would supersede one that failed: a new message id, the same correlation. Its payload must be a
-/// message of `stage`. Changes nothing.
+/// The message that would supersede one that failed: a new message id, the same correlation. Its payload must
+/// be a message of `stage`. Changes nothing.
 pub fn check_edit(
     row: &FailedMessage,
     stage: &str,

@@ -21,9 +21,9 @@ use crate::{
 
 /// Correct the payload of a failed message; then replay it
 ///
-/// Opens the payload in $VISUAL or $EDITOR, or sets single values. The result must be a message of its stage. It becomes
-/// a new message, with an id of its own, that supersedes the old one, which is kept. The editor shows personal data,
-/// which requires --reason and is kept in the audit, with --dry-run too.
+/// Opens the payload in $VISUAL or $EDITOR, or sets single values. The result must be a message of its stage.
+/// It becomes a new message, with an id of its own, that supersedes the old one, which is kept. The editor
+/// shows personal data, which requires --reason and is kept in the audit, with --dry-run too.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Its identifier, or the beginning
@@ -89,8 +89,8 @@ fn side(value: &Value) -> String {
     }
 }
 
-/// Opens the editor until the payload is a message of the stage, or the operator gives up. The audit entry that the
-/// operator sees all of it is written first.
+/// Opens the editor until the payload is a message of the stage, or the operator gives up. The audit entry
+/// that the operator sees all of it is written first.
 async fn in_editor(
     row: &FailedMessage,
     stage: &str,
@@ -120,7 +120,8 @@ async fn in_editor(
     }
 }
 
-/// A payload in an editor; JSON is indented. Only its operator can read the file, which is removed unless it is kept.
+/// A payload in an editor; JSON is indented. Only its operator can read the file, which is removed unless it
+/// is kept.
 struct Draft {
     editor: String,
     file: NamedTempFile,

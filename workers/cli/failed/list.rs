@@ -63,8 +63,8 @@ const TEXT: usize = 60;
 
 /// Failed messages with their payloads, one JSON object a line
 ///
-/// Personal data is masked in payloads and headers. --reveal shows it, which is kept in the audit. A payload that is not
-/// JSON is printed as hexadecimal digits.
+/// Personal data is masked in payloads and headers. --reveal shows it, which is kept in the audit. A payload
+/// that is not JSON is printed as hexadecimal digits.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]

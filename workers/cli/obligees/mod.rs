@@ -14,7 +14,7 @@ use clap::Subcommand;
 use hosho_schema::messages::{ProductV1, WorksKindV1};
 use serde::Serialize;
 
-use super::{Error, print, print_json, printable, wording::counted};
+use super::{Error, print, print_json, printable, text::counted};
 use crate::{
     app,
     config::Config,

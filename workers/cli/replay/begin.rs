@@ -20,8 +20,8 @@ use crate::{
 
 /// Replay failed messages: a few first, then faster; stops when they fail again
 ///
-/// The selection is frozen: later failures are not part of it. The stage that processes a message marks it resolved.
-/// Ctrl-C interrupts the replay; `hosho replay resume` continues it.
+/// The selection is frozen: later failures are not part of it. The stage that processes a message marks it
+/// resolved. Ctrl-C interrupts the replay; `hosho replay resume` continues it.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct BeginArgs {
     #[command(flatten)]

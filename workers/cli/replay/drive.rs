@@ -75,8 +75,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Pause between two looks at what delays the replay.
 const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what delays the
-/// workers in other processes.
+/// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what
+/// delays the workers in other processes.
 async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
     let delays = Arc::new(Mutex::new(Vec::new()));
     let watching = workers.map(|database| {

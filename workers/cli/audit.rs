@@ -84,6 +84,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     }
     if entries.total == 0 {
         print("No entries.");
+        return Ok(ExitCode::SUCCESS);
     }
     for entry in &entries.items {
         print(lines(entry));

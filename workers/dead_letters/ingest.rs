@@ -71,7 +71,7 @@ impl Ingester {
             match self.session(source).await {
                 Err(End::Stopped) | Ok(()) => return,
                 Err(End::Broken(failure)) => {
-                    warn!(source = ?source, error = chain(&failure), "Broker failed; consumer of dead letters restarted");
+                    warn!(source = ?source, error = chain(&failure), "The broker failed; consumer of dead letters restarted");
                 }
                 Err(End::Away(failure)) => {
                     warn!(source = ?source, error = chain(&failure), "Database unavailable; dead letters requeued");

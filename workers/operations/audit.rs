@@ -76,8 +76,9 @@ mod tests {
     #[test]
     fn masks_values_of_payloads_only() {
         let values = r#"{"$.contact.name":"髙橋","$.branch":"31"}"#;
-        assert_eq!(side(values, false).to_string(), r#"{"$.branch":"31","$.contact.name":"***"}"#);
-        assert!(side(values, true).to_string().contains("髙橋"));
+        let (masked, revealed) = (side(values, false), side(values, true));
+        assert_eq!((&masked["$.branch"], &masked["$.contact.name"]), (&"31".into(), &"***".into()));
+        assert_eq!(revealed["$.contact.name"], "髙橋");
         assert_eq!(side("failed", false), "failed");
         assert_eq!(side(r#"{"queued":1}"#, false)["queued"], 1);
     }

@@ -149,6 +149,7 @@ async fn list(database: &Database, page: PageArgs, json: bool) -> Result<(), Err
     }
     if replays.total == 0 {
         print("No replays.");
+        return Ok(());
     }
     if !replays.items.is_empty() {
         let mut rows = table(["replay", "state", "resolved", "failed\nagain", "begun", "by, reason"]);

@@ -11,7 +11,7 @@ HOSHO := $(or $(CARGO_TARGET_DIR),target)/release/hosho
 # To build, and fonts that hold every character a Japanese name may need (the second has 𠮷 and 槗).
 FOR_DEMO := cc=build-essential pkg-config=pkg-config libpq-dev fonts-ipaexfont fonts-vlgothic
 # Servers for tests (private instances are started, the system's are not), readers of what came out, and fonts of all kinds.
-FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika openssl=openssl pdftotext=poppler-utils qpdf=qpdf zbarimg=zbar-tools \
+FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika python3-venv git=git openssl=openssl pdftotext=poppler-utils qpdf=qpdf zbarimg=zbar-tools \
     fonts-noto-cjk fonts-morisawa-bizud-gothic fonts-morisawa-bizud-mincho
 
 .PHONY: help
@@ -55,11 +55,7 @@ test: cargo
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 	cargo test --locked -p hosho-tidy
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then \
-	    echo "cargo deny --offline check licenses bans sources"; cargo deny --offline check licenses bans sources; \
-	else \
-	    echo "SKIPPED: cargo deny (licences, bans, sources): cargo-deny is not installed" >&2; \
-	fi
+	.ci/deny
 	cargo test --release --locked --workspace --lib $(UNIT_TESTS)
 	$(INTEGRATION_TESTS) --test-threads=4
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps

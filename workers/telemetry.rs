@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    filter::{Targets, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::hex::hex;
@@ -41,17 +43,17 @@ pub enum LogFormat {
 /// # Errors
 /// `level` is not a filter; the text names the wrong directive.
 pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|error| format!("log.level: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter: Targets = level.parse().map_err(|error| format!("log.level: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Json => {
             let builder = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            builder.finish().with(filter_fn(may_be_logged)).try_init()
+            builder.finish().with(filter).with(filter_fn(may_be_logged)).try_init()
         }
         LogFormat::Text => {
             let builder =
                 builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_target(false);
-            builder.finish().with(filter_fn(may_be_logged)).try_init()
+            builder.finish().with(filter).with(filter_fn(may_be_logged)).try_init()
         }
     };
     drop(started); // the only failure is a logger set before, as in tests

@@ -8,15 +8,17 @@
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime};
-use futures_util::{AsyncReadExt, AsyncWriteExt};
 use lapin::{
     BasicProperties, Channel, Confirmation,
     options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString, parsing::parse_field_table},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep, timeout},
+};
 
-use super::{ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, guard, short, unavailable, within};
+use super::{ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, dial::dial, short, unavailable, within};
 use crate::broker::BrokerError;
 
 /// Time limit for the probe message.
@@ -100,7 +102,7 @@ async fn greeting(rabbit: &Rabbit) -> std::io::Result<FieldTable> {
     const METHOD_HEAD: usize = 6;
     const LONGEST: u32 = 64 << 10;
     let malformed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "this is no AMQP 0-9-1 server");
-    let mut stream = guard::dial(&rabbit.inner.uri, &rabbit.tls()).await?;
+    let mut stream = dial(&rabbit.inner.uri, rabbit.inner.tls.as_ref()).await?;
     stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
     stream.flush().await?;
     let mut head = [0; FRAME_HEAD];

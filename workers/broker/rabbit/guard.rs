@@ -24,11 +24,11 @@ use std::{
 use async_rs::{Runtime, Tokio, traits::Reactor, util::RuntimeParts};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::Stream as FutureStream;
-use lapin::{
-    Connection, ConnectionProperties,
-    tcp::{AsyncTcpStream, OwnedTLSConfig},
-    uri::{AMQPScheme, AMQPUri},
-};
+use lapin::{Connection, ConnectionProperties, tcp::AsyncTcpStream, uri::AMQPUri};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio_rustls::TlsConnector;
+
+use super::dial::{Stream, dial};
 
 /// Levels of tables and arrays that headers may have; `x-death` of RabbitMQ has two.
 const MAX_DEPTH: u8 = 16;
@@ -53,27 +53,14 @@ const DELIVER: [u8; 4] = [0, 60, 0, 60];
 pub(super) async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
-    tls: OwnedTLSConfig,
+    tls: Option<TlsConnector>,
 ) -> Result<Connection, lapin::Error> {
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Guarded(Tokio::current())));
     let open = async move |uri: AMQPUri, _: Runtime<RuntimeParts<Tokio, Guarded>>| {
         // Plain to lapin: the encryption is inside, so that the guard reads clear text.
-        Ok(AsyncTcpStream::Plain(Guard { stream: dial(&uri, &tls).await?, filter: Filter::default() }))
+        Ok(AsyncTcpStream::Plain(Guard::new(dial(&uri, tls.as_ref()).await?)))
     };
     Connection::connector(uri, runtime, open, properties).await
-}
-
-type Stream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
-
-/// Opens a stream to the broker, encrypted where its URL asks for it. Nothing is said yet.
-pub(super) async fn dial(uri: &AMQPUri, tls: &OwnedTLSConfig) -> io::Result<Stream> {
-    let runtime = Runtime::tokio_current();
-    let address = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
-    let plain = AsyncTcpStream::connect(&runtime, address).await?;
-    match uri.scheme {
-        AMQPScheme::AMQP => Ok(plain),
-        AMQPScheme::AMQPS => plain.into_tls(&uri.authority.host, tls.as_ref()).await,
-    }
 }
 
 /// Tokio with guarded streams.
@@ -104,14 +91,20 @@ impl Reactor for Guarded {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Guard { stream: AsyncTcpStream::Plain(connecting.await?), filter: Filter::default() }) }
+        async move { Ok(Guard::new(Box::new(connecting.await?.into_inner()))) }
     }
 }
 
 /// A stream whose incoming frames are checked.
 pub(super) struct Guard {
-    stream: Stream,
+    stream: Box<dyn Stream>,
     filter: Filter,
+}
+
+impl Guard {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, filter: Filter::default() }
+    }
 }
 
 impl AsyncRead for Guard {
@@ -127,11 +120,12 @@ impl AsyncRead for Guard {
             if given > 0 || buffer.is_empty() {
                 return Poll::Ready(Ok(given));
             }
-            let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut chunk))?;
-            if read == 0 {
+            let mut read = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            this.filter.take(&chunk[..read]);
+            this.filter.take(read.filled());
         }
     }
 }
@@ -158,7 +152,7 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -17,6 +17,7 @@
 //! - [`examine`](mod@examine): what the broker tells of itself, for `hosho doctor`.
 
 mod consumer;
+mod dial;
 pub mod examine;
 mod guard;
 mod publisher;
@@ -38,11 +39,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use lapin::{
     Channel, Connection, ConnectionProperties, ErrorKind,
-    tcp::OwnedTLSConfig,
     types::{FieldTable, ShortString},
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::{sync::Mutex, time::timeout};
+use tokio_rustls::TlsConnector;
 use url::Url;
 
 use self::{consumer::RabbitConsumer, publisher::RabbitPublisher};
@@ -115,7 +116,8 @@ pub struct Rabbit {
 
 struct Inner {
     uri: AMQPUri,
-    authority: Option<String>,
+    /// For `amqps` only.
+    tls: Option<TlsConnector>,
     names: Arc<Names>,
     confirm_timeout: Duration,
     connection_name: String,
@@ -163,27 +165,19 @@ impl Rabbit {
                 problem: "a CA file is configured, but the scheme is not amqps".to_owned(),
             });
         }
-        let authority = options
-            .ca_file
-            .map(|path| {
-                let read = std::fs::read_to_string(&path).and_then(|pem| {
-                    // lapin skips what it cannot parse; an empty list would only show as a failed handshake.
-                    if pem.contains("-----BEGIN CERTIFICATE-----") {
-                        Ok(pem)
-                    } else {
-                        Err(std::io::Error::new(
-                            std::io::ErrorKind::InvalidData,
-                            "the file holds no PEM certificate",
-                        ))
-                    }
-                });
-                read.map_err(|source| unavailable(format!("read the CA file {}", path.display()), source))
-            })
-            .transpose()?;
+        let tls =
+            (uri.scheme == AMQPScheme::AMQPS).then(|| dial::tls(options.ca_file.as_deref())).transpose();
+        let tls = tls.map_err(|source| {
+            let operation = match &options.ca_file {
+                Some(path) => format!("read the CA file {}", path.display()),
+                None => "read the certificates of the system".to_owned(),
+            };
+            unavailable(operation, source)
+        })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 uri,
-                authority,
+                tls,
                 names: Arc::new(Names::new(&options.prefix, &options.stages)),
                 confirm_timeout: options.confirm_timeout,
                 connection_name: options.connection_name,
@@ -229,12 +223,8 @@ impl Rabbit {
             format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("{} {purpose}", inner.connection_name).into());
-        let connecting = guard::connect(inner.uri.clone(), properties, self.tls());
+        let connecting = guard::connect(inner.uri.clone(), properties, inner.tls.clone());
         within(CONNECT_LIMIT, operation, connecting).await
-    }
-
-    fn tls(&self) -> OwnedTLSConfig {
-        OwnedTLSConfig { identity: None, cert_chain: self.inner.authority.clone() }
     }
 
     async fn channel(&self, slot: &Slot, operation: &str) -> Result<Channel, BrokerError> {
@@ -474,7 +464,11 @@ mod tests {
             with("amqps://mq.example.com", &folder.path().join("none")),
             Err(BrokerError::Unavailable { .. })
         ));
-        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
-        assert!(with("amqps://mq.example.com", &file).is_ok());
+        for text in
+            ["-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"]
+        {
+            std::fs::write(&file, text).unwrap();
+            assert!(with("amqps://mq.example.com", &file).is_err(), "{text}");
+        }
     }
 }

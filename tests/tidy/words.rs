@@ -22,7 +22,7 @@ const BANNED: &[(&str, &str)] = &[
     ("given back|gives back|give back|gave back", "requeue, return"),
     ("in the midst|midst", "during"),
     ("stand|stands|stood", "is, has; state"),
-    ("env|houses", "system, organisation, TestEnv"),
+    ("house|houses", "system, organisation, TestEnv"),
     ("turn|turns", "batch, run, round; become"),
     (
         "Leave|Leaves|leave_to|by leave|takes leave|a leave|the leave|its leave|without leave|let leave",

@@ -18,7 +18,7 @@ FOR_TEST := $(FOR_DEMO) rabbitmq-server postgresql python3-aiosmtpd python3-pika
 help:
 	@echo "make demo   process the example applications: PDFs and mails appear in demo-out/"
 	@echo "make test   format, lints, all tests on private RabbitMQ, PostgreSQL and SMTP servers, documentation"
-	@echo "make soak   the drills at full size: workers, broker, database and mail server die in the midst of the work (docs/soak.md)"
+	@echo "make soak   the drills at full size: workers, broker, database and mail server fail during the work (docs/soak.md)"
 	@echo "make bench  how fast the parts are on one core, and the whole system on private servers (docs/bench.md)"
 	@echo "make fuzz   hostile input for decoding and judging, ten minutes of it (docs/fuzz.md)"
 
@@ -74,7 +74,7 @@ soak: cargo
 	HOSHO_DRILL_APPLICATIONS=10000 HOSHO_DRILL_KILLS=20 $(SOAK) crashes::workers_that_are_killed
 	HOSHO_DRILL_NIGHT=36000 HOSHO_DRILL_NIGHT_KILLS=5 HOSHO_DRILL_NIGHT_LIVE=200 $(SOAK) crashes::nights
 	HOSHO_DRILL_STORED=1000000 HOSHO_DRILL_REISSUED=1000,10000,100000 $(SOAK) crashes::growth
-	HOSHO_DRILL_LETTERS=5001 $(SOAK) failures::replaying
+	HOSHO_DRILL_DEAD=5001 $(SOAK) failures::replaying
 	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
 
@@ -93,7 +93,7 @@ bench: cargo
 	cargo bench --locked --bench system
 
 # Built with counters by the stable compiler (tests/fuzz/.cargo/config.toml). The corpus grows from run to run; a finding is a file
-# in target/fuzz/findings/, and becomes one in tests/fuzz/regressions/ with what mends it.
+# in target/fuzz/findings/, and becomes one in tests/fuzz/regressions/ with its fix.
 FUZZ := target/fuzz
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 3

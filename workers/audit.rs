@@ -13,7 +13,7 @@ pub struct Operation {
     /// UTC.
     pub at: NaiveDateTime,
     pub reason: String,
-    /// What is done, such as `failed.discard`.
+    /// Such as `failed.discard`.
     pub action: &'static str,
 }
 

@@ -87,7 +87,7 @@ reasons! {
     MailUnavailable = "mail.unavailable", Unavailable;
     /// The mail server may have taken the mail: its ledger row says `unknown`.
     MailUnknown = "mail.unknown", Ambiguous;
-    /// The process was asked to stop, or the stage was paused, before this item had its turn.
+    /// The process stopped, or the stage was paused, before this item was processed.
     Stopping = "stage.stopping", Unavailable;
 }
 

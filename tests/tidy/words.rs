@@ -40,7 +40,7 @@ const ALLOWED: &[&str] = &[
     "dead letter|dead letters|cancellation letter|letter of a cancellation",
     "capital letter|capital letters|small letter|small letters|case letter|case letters|latin letter|latin letters",
     // A column, and the field of its name in JSON.
-    "rename letters|row letters|letters row|letters i64|letters big int|letters bigint|letters integer|letters 0|letters 1",
+    "rename letters|row letters|failed message letters|updated letters|letters row|letters i64|letters big int|letters bigint|letters integer|letters 0|letters 1",
     "turns out|turn out|turns into|turn into|turns on|turn on|turns off|turn off",
     "stand for|stands for",
 ];

@@ -298,9 +298,9 @@ fn find_visible(certificates: &[HistoryCertificate], number: i64) -> Result<i64,
     let mut numbers: Vec<i64> = visible().map(|certificate| certificate.number).collect();
     numbers.sort_unstable();
     let names: Vec<String> = numbers.into_iter().map(labels::revision).collect();
-    let asked = if number < 0 { number.to_string() } else { labels::revision(number) };
+    let given = if number < 0 { number.to_string() } else { labels::revision(number) };
     let shown = Bilingual::new(names.join("、"), names.join(", "));
-    Err(Violation::new("$.revision", &Breach::RevisionUnknown { asked, shown }))
+    Err(Violation::new("$.revision", &Breach::RevisionUnknown { given, shown }))
 }
 
 #[cfg(test)]

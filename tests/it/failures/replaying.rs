@@ -11,9 +11,9 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv},
 };
 
-/// Letters in all: `HOSHO_DRILL_LETTERS`.
+/// Letters in all: `HOSHO_DRILL_DEAD`.
 fn letters() -> usize {
-    std::env::var("HOSHO_DRILL_LETTERS").map_or(300, |count| count.parse().unwrap())
+    std::env::var("HOSHO_DRILL_DEAD").map_or(300, |count| count.parse().unwrap())
 }
 
 /// The tables that hold effects: what a replay of something done may not change.

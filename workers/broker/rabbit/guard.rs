@@ -1,12 +1,12 @@
 //! A guard in front of lapin's parser, for what a hostile client may put into the properties of a message.
 //!
-//! RabbitMQ passes properties on as it got them. lapin parses them recursively, in a thread with a small stack: headers
+//! RabbitMQ forwards properties unchanged. lapin parses them recursively, in a thread with a small stack: headers
 //! nested a few hundred levels deep overflow it, which aborts the whole process; a name that is not UTF-8 breaks the
-//! connection. Such a message would take down one worker after the other until the delivery limit moved it to the dead
-//! letters, and from then on whoever reads those.
+//! connection. Such a message would kill one worker after the other until the delivery limit dead-lettered it, and then
+//! every ingester of dead letters.
 //!
-//! So every content header is checked on its way in, and one that lapin would not survive is replaced by an empty one: the
-//! message arrives with its body and without properties, like that of any careless client. A routing key that is not UTF-8
+//! So every content header is checked on its way in, and one that lapin cannot parse safely is replaced by an empty one:
+//! the message arrives with its body and without properties. A routing key that is not UTF-8
 //! arrives with `?` in place of what is not ASCII. Everything else passes untouched.
 //!
 //! A larger stack was rejected: it cannot be set for lapin's thread alone, and it does not help with UTF-8.
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_amqp_passes() {
+    fn passes_bytes_that_are_not_amqp() {
         for stream in [&b"AMQP\x00\x00\x09\x01"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff"] {
             let passed = filtered(stream, 3);
             assert!(

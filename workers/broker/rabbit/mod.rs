@@ -2,19 +2,19 @@
 //!
 //! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole connections
 //! that publish, and with them the acknowledgements they carry. Each is made at first use and shared; every consumer and
-//! every publisher has a channel of its own. Whoever meets an error drops what it holds and asks again: [`Rabbit`] hands
-//! out a channel of a living connection, replacing a dead one, and then declares the topology anew, provided that
-//! [`topology::apply`] was called on it before: a client that only publishes needs no right to declare.
+//! every publisher has a channel of its own. On an error, drop the consumer or publisher and request a new one: [`Rabbit`]
+//! opens a channel of an open connection, replacing a broken one, and then declares the topology again, provided that
+//! [`topology::apply`] was called on it before: a client that only publishes needs no permission to declare.
 //!
 //! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection that looks
-//! alive. Every question to the broker has a time limit here, for the same reason.
+//! alive. Every request to the broker has a time limit, for the same reason.
 //!
-//! - [`topology`]: what exists on the broker, declared and compared.
-//! - `consumer`: taking deliveries, the slow start, giving back.
+//! - [`topology`]: exchanges, queues and bindings, declared and compared.
+//! - `consumer`: deliveries, slow start, requeueing.
 //! - `publisher`: publishing with confirms.
-//! - `guard`: what keeps hostile properties from lapin.
+//! - `guard`: protects lapin from hostile properties.
 //! - `wire`: our envelope as AMQP properties and back.
-//! - [`examine`](mod@examine): what the broker tells of itself, for `hosho doctor`.
+//! - [`examine`](mod@examine): version, health and clock of the broker, for `hosho doctor`.
 
 mod consumer;
 mod dial;
@@ -191,7 +191,7 @@ impl Rabbit {
         })
     }
 
-    /// Gives the connection of a slot, made anew when there is none that lives.
+    /// The connection of a slot, replaced if it is broken.
     async fn connection(&self, slot: &Slot) -> Result<Arc<Connection>, BrokerError> {
         // Held while connecting: the others wait for this connection instead of making their own.
         let mut held = slot.connection.lock().await;
@@ -250,7 +250,7 @@ impl Broker for Rabbit {
             let channel = self.channel(&self.inner.consuming, &operation).await?;
             let first = RabbitConsumer::open(channel, &self.inner.names, source, prefetch).await;
             let consumer = match first {
-                // Somebody deleted the queue while we ran: put it back, as a new connection would.
+                // The queue was deleted meanwhile: declare it again, as a new connection would.
                 Err(BrokerError::Topology(_)) if self.note_missing() => {
                     let channel = self.channel(&self.inner.consuming, &operation).await?;
                     RabbitConsumer::open(channel, &self.inner.names, source, prefetch).await?
@@ -275,8 +275,8 @@ impl Broker for Rabbit {
             let mut depths = Vec::new();
             for name in self.inner.names.queues() {
                 let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
-                let asked = channel.queue_declare(short(&name), options, FieldTable::default());
-                let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), asked).await?;
+                let declared = channel.queue_declare(short(&name), options, FieldTable::default());
+                let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), declared).await?;
                 depths.push(Depth {
                     queue: name,
                     ready: u64::from(queue.message_count()),

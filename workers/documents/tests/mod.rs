@@ -225,7 +225,7 @@ fn same_document_has_the_same_bytes() {
 
 /// `HOSHO_PAPERS=<folder> cargo test --lib documents::tests` writes all samples there.
 #[test]
-fn writes_samples_where_asked() {
+fn writes_samples_to_a_folder() {
     let Some(folder) = std::env::var_os("HOSHO_PAPERS") else { return };
     for Drawn { name, pdf } in all() {
         std::fs::write(Path::new(&folder).join(format!("{name}.pdf")), pdf).unwrap();

@@ -384,7 +384,7 @@ fn keeps_the_space_before_the_first_block_of_an_item() {
 }
 
 #[test]
-fn names_a_remedy_for_what_is_taller_than_a_page() {
+fn names_a_remedy_for_content_taller_than_a_page() {
     let tall = lines_of(60);
     for (markup, expected) in [
         (

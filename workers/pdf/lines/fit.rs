@@ -1,4 +1,4 @@
-//! How much of a text goes on a line.
+//! How much of a text fits on a line.
 
 use super::class::Class;
 use super::glyph::LineGlyph;

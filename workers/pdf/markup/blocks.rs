@@ -236,10 +236,10 @@ impl ColumnWidth {
             Self::Rest => 0.0,
         };
         let taken: f64 = widths.iter().map(fixed).sum();
-        let rests = widths.iter().filter(|width| **width == Self::Rest).fold(0.0, |count, _| count + 1.0);
+        let shares = widths.iter().filter(|width| **width == Self::Rest).fold(0.0, |count, _| count + 1.0);
         widths
             .iter()
-            .map(|width| if *width == Self::Rest { (room - taken) / rests } else { fixed(width) })
+            .map(|width| if *width == Self::Rest { (room - taken) / shares } else { fixed(width) })
             .collect()
     }
 }

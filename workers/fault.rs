@@ -19,7 +19,8 @@ pub enum Class {
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $class:ident;)*) => {
-        /// Why an item failed. The code is stable: it is the metric label and the failure's code, and is never reused.
+        /// Why an item failed. The code is stable: it is the metric label and the failure's code, and is
+        /// never reused.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])* $name,)*

@@ -78,7 +78,8 @@ pub struct WorksV1 {
     /// 低入札: the contract was won below the investigation price.
     #[serde(default)]
     pub low_price: bool,
-    /// 複数年度契約: the guarantee covers one fiscal year of a multi-year contract. The year (2026 = 令和8年度).
+    /// 複数年度契約: the guarantee covers one fiscal year of a multi-year contract. The year (2026 =
+    /// 令和8年度).
     #[serde(default)]
     pub fiscal_year: Option<i32>,
 }

@@ -2,8 +2,8 @@
 //! `cancellation.v1`.
 //!
 //! All four use one queue, so that the broker keeps the order in which they were sent; `kind` distinguishes
-//! the bodies. Each is about one guarantee, by its 保証契約番号. `version` orders the changes of a guarantee, in
-//! whatever order they arrive.
+//! the bodies. Each is about one guarantee, by its 保証契約番号. `version` orders the changes of a guarantee,
+//! in whatever order they arrive.
 //!
 //! Decoding checks structure and presence. The amend stage checks everything else and reports all violations
 //! at once.

@@ -255,8 +255,8 @@ pub struct GuaranteeChangedV1 {
     pub number: String,
     /// The version of the change.
     pub version: i64,
-    /// The 変更 number of the certificate that was created, replaced or reversed (0 is 新規); of a cancellation,
-    /// of the certificate that was valid.
+    /// The 変更 number of the certificate that was created, replaced or reversed (0 is 新規); of a
+    /// cancellation, of the certificate that was valid.
     pub revision: i64,
     /// When it arrived in the registry (UTC).
     pub arrived_at: DateTime<Utc>,

@@ -1,5 +1,5 @@
-//! 保証契約: one issued product line of an application. Created by [`issue`](crate::queries::issue), updated by
-//! [`set_standing`].
+//! 保証契約: one issued product line of an application. Created by [`issue`](crate::queries::issue), updated
+//! by [`set_standing`].
 
 use std::collections::{BTreeMap, BTreeSet};
 

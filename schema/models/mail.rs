@@ -1,9 +1,9 @@
 //! The ledger of mails, for delivery as close to exactly once as SMTP allows.
 //!
 //! ```text
-//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending
-//!    ▲                  │ │
-//!    └─────release──────┘ └─settle, adopt_orphans, mark_unknown──▶ unknown ──claim, once, after a while──▶ sending
+//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending ▲                  │ │
+//! └─────release──────┘ └─settle, adopt_orphans, mark_unknown──▶ unknown ──claim, once, after a while──▶
+//! sending
 //! ```
 //!
 //! - `sending` is committed before the first byte goes out, by an update that only one worker can win.
@@ -403,7 +403,8 @@ pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbErro
     .map_err(attempting("count mails"))
 }
 
-/// Counts the unknown mails that are re-sent automatically, and finds since when the first of them is unknown (UTC).
+/// Counts the unknown mails that are re-sent automatically, and finds since when the first of them is unknown
+/// (UTC).
 pub fn awaiting_resend(connection: &mut Connection) -> Result<(i64, Option<NaiveDateTime>), DbError> {
     match_connection!(connection, c => {
         mail::table

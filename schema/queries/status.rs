@@ -33,8 +33,8 @@ pub struct RevisionStatus {
     pub mails: Vec<Mail>,
 }
 
-/// Finds the applications meant by a 保証契約番号, our identifier or an upstream's id (several sources may use the
-/// same), and returns our identifiers.
+/// Finds the applications meant by a 保証契約番号, our identifier or an upstream's id (several sources may
+/// use the same), and returns our identifiers.
 pub fn locate(connection: &mut Connection, key: &str) -> Result<Vec<String>, DbError> {
     if let Some(guarantee) = guarantee::by_number(connection, key)? {
         return Ok(vec![guarantee.application_id]);

@@ -40,7 +40,7 @@ const ALLOWED: &[&str] = &[
     "dead letter|dead letters|cancellation letter|letter of a cancellation",
     "capital letter|capital letters|small letter|small letters|case letter|case letters|latin letter|latin letters",
     // A column, and the field of its name in JSON.
-    "rename letters|row letters|failed message letters|updated letters|letters row|letters i64|letters big int|letters bigint|letters integer|letters 0|letters 1",
+    "rename told on|rename letters|row letters|failed message letters|updated letters|letters row|letters i64|letters big int|letters bigint|letters integer|letters 0|letters 1",
     "turns out|turn out|turns into|turn into|turns on|turn on|turns off|turn off",
     "stand for|stands for",
 ];
@@ -51,6 +51,9 @@ const TYPOGRAPHY: &[&str] = &["workers/pdf/", "workers/domain/", "templates/"];
 /// This list, and what is generated from texts that are checked at their source.
 const UNCHECKED: &[&str] =
     &["tests/tidy/words.rs", "docs/rules.md", "benches/RESULTS.md", "benches/full-size/"];
+
+/// Folders whose texts are not yet plain English. Delete a row when its folder is.
+const PENDING: &[&str] = &["tests/it/", "tests/fuzz/", "benches/"];
 
 #[derive(Debug)]
 struct Word<'a> {
@@ -130,12 +133,24 @@ impl Phrases {
 }
 
 pub fn banned(tree: &Tree) -> Vec<Finding> {
+    find(tree, |path| !is_pending(path))
+}
+
+/// Findings in the folders that are not checked yet.
+pub fn pending(tree: &Tree) -> Vec<Finding> {
+    find(tree, is_pending)
+}
+
+fn is_pending(path: &str) -> bool {
+    PENDING.iter().any(|folder| path.starts_with(folder))
+}
+
+fn find(tree: &Tree, is_checked: impl Fn(&str) -> bool) -> Vec<Finding> {
     let (banned, allowed) =
         (Phrases::new(BANNED.iter().map(|(phrases, _)| *phrases)), Phrases::new(ALLOWED.iter().copied()));
     let mut findings = Vec::new();
-    for (path, text) in
-        tree.0.iter().filter(|(path, _)| !UNCHECKED.iter().any(|place| path.starts_with(place)))
-    {
+    let is_checked = |path: &str| is_checked(path) && !UNCHECKED.iter().any(|place| path.starts_with(place));
+    for (path, text) in tree.0.iter().filter(|(path, _)| is_checked(path)) {
         // Released versions are history.
         let end =
             if path == "CHANGELOG.md" { text.find("\n## [0").unwrap_or(text.len()) } else { text.len() };

@@ -1,15 +1,16 @@
 //! The broker as a runner sees it, with two implementations.
 //!
-//! [`rabbit`] speaks AMQP 0-9-1 to RabbitMQ; [`memory`] runs in this process for the embedded mode with the same
-//! guarantees: at-least-once delivery, redelivery of unacknowledged messages, delays, dead letters. One conformance suite
-//! (`tests/it/broker/`) runs against both.
+//! [`rabbit`] speaks AMQP 0-9-1 to RabbitMQ; [`memory`] runs in this process for the embedded mode with the
+//! same guarantees: at-least-once delivery, redelivery of unacknowledged messages, delays, dead letters. One
+//! conformance suite (`tests/it/broker/`) runs against both.
 //!
 //! Stages need no outbox: a runner commits its rows, publishes every successor, waits for every confirm, then
-//! acknowledges. The unacknowledged delivery is the reminder. So there is no "send and forget": [`Publisher::publish`]
-//! returns when the broker has confirmed all messages, or names those that it has not.
+//! acknowledges. The unacknowledged delivery is the reminder. So there is no "send and forget":
+//! [`Publisher::publish`] returns when the broker has confirmed all messages, or names those that it has not.
 //!
-//! On any error of a [`Consumer`] or [`Publisher`], drop it, back off, and request a new one from the [`Broker`]. Rejected:
-//! automatic recovery within the client; after a channel error its stream can hang for ever while "connected".
+//! On any error of a [`Consumer`] or [`Publisher`], drop it, back off, and request a new one from the
+//! [`Broker`]. Rejected: automatic recovery within the client; after a channel error its stream can hang for
+//! ever while "connected".
 
 pub mod memory;
 mod names;
@@ -120,8 +121,9 @@ pub enum Destination {
     Event(&'static str),
 }
 
-/// The failed attempts of a message, kept in our own headers (`hosho-attempt`, `hosho-first-failed-at`, `hosho-failed-at`,
-/// `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB together. `x-*` headers are never copied.
+/// The failed attempts of a message, kept in our own headers (`hosho-attempt`, `hosho-first-failed-at`,
+/// `hosho-failed-at`, `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB
+/// together. `x-*` headers are never copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     pub attempts: u32,
@@ -290,7 +292,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
 
 /// A stream of deliveries in order of arrival. Dropping it requeues all unacknowledged deliveries.
 pub trait Consumer: Send {
-    /// Waits for a delivery, then takes all that are ready, up to `max`. Never empty. Dropping the future loses no delivery.
+    /// Waits for a delivery, then takes all that are ready, up to `max`. Never empty. Dropping the future
+    /// loses no delivery.
     fn next_batch(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>>;
 
     /// Acknowledges every delivery up to and including `last`.
@@ -304,7 +307,7 @@ pub trait Consumer: Send {
 }
 
 pub trait Publisher: Send {
-    /// Publishes all, and returns when the broker has confirmed every message. [`BrokerError::NotConfirmed`] names the
-    /// others; publishing them again is always safe.
+    /// Publishes all, and returns when the broker has confirmed every message. [`BrokerError::NotConfirmed`]
+    /// names the others; publishing them again is always safe.
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>>;
 }

@@ -1,7 +1,8 @@
 //! The PDF about the end of a guarantee (解約のお知らせ).
 //!
-//! It repeats the subject of the guarantee and states when and why it ended: the certificate in force and three facts.
-//! It has no authentication key: the registry still shows the certificate to those who have the key.
+//! It repeats the subject of the guarantee and states when and why it ended: the certificate in force and
+//! three facts. It has no authentication key: the registry still shows the certificate to those who have the
+//! key.
 
 use hosho_schema::snapshots::{Branch, Cancellation, Certificate, Surety};
 use serde::Serialize;

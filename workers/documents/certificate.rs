@@ -1,12 +1,14 @@
 //! The certificate: 前払金保証, 中間前払金保証 and 契約保証, electronic and on paper.
 //!
-//! For one year of a multi-year contract 保証期限 is the end of that fiscal year; the certificate then says which year it is
-//! and the base of the amount (今年度対象額). No published rule requires it, but without it an official who compares
-//! 保証金額 with 請負金額 would find the amount too small, and the end of March without a reason.
+//! For one year of a multi-year contract 保証期限 is the end of that fiscal year; the certificate then says
+//! which year it is and the base of the amount (今年度対象額). No published rule requires it, but without it
+//! an official who compares 保証金額 with 請負金額 would find the amount too small, and the end of March
+//! without a reason.
 //!
-//! A page is set wide or dense ([`CertificateContext::is_dense`]): a plain certificate must not leave a third of its page
-//! empty, and a full one must not put its notes alone on a second page. Two settings chosen by counting lines were
-//! preferred to a stretching layout: the same certificate looks the same in every version of the layout.
+//! A page is set wide or dense ([`CertificateContext::is_dense`]): a plain certificate must not leave a third
+//! of its page empty, and a full one must not put its notes alone on a second page. Two settings chosen by
+//! counting lines were preferred to a stretching layout: the same certificate looks the same in every version
+//! of the layout.
 
 use hosho_schema::messages::{MediumV1, ProductV1};
 use hosho_schema::snapshots::{Branch, Certificate, Company, Surety};
@@ -87,7 +89,8 @@ pub struct CertificateContext {
     pub to: String,
     /// 請負契約日 in 和暦; blank before the contract is signed.
     pub contract_date: Option<String>,
-    /// The fiscal year of a multi-year contract, such as 令和8年度; none for a 契約保証, which is for the whole contract.
+    /// The fiscal year of a multi-year contract, such as 令和8年度; none for a 契約保証, which is for the
+    /// whole contract.
     pub fiscal_year: Option<String>,
     /// 今年度対象額.
     pub this_year_base: Option<String>,

@@ -1,9 +1,10 @@
 //! Renders every template with every sample that fits it.
 //!
-//! Runs at start, before any connection is opened, and in `hosho templates check`. It finds a template that names a value
-//! which its context lacks, breaks the markup, or needs a glyph that no font has.
+//! Runs at start, before any connection is opened, and in `hosho templates check`. It finds a template that
+//! names a value which its context lacks, breaks the markup, or needs a glyph that no font has.
 //!
-//! Problems quote the line of the markup: samples are invented, so it is no secret. An error in production has no quote.
+//! Problems quote the line of the markup: samples are invented, so it is no secret. An error in production
+//! has no quote.
 
 use serde::Serialize;
 

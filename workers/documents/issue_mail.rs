@@ -1,7 +1,7 @@
 //! The context of the mail 電子保証（認証キー）発行完了のお知らせ.
 //!
-//! It names works, obligee and product, and the place of the notice. It cannot have the authentication key, which is no
-//! part of a [`Certificate`].
+//! It names works, obligee and product, and the place of the notice. It cannot have the authentication key,
+//! which is no part of a [`Certificate`].
 
 use hosho_schema::snapshots::Certificate;
 use serde::Serialize;

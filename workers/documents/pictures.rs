@@ -1,12 +1,13 @@
 //! Every page of every document as it was reviewed, against the page as it is drawn now.
 //!
-//! `HOSHO_BLESS=1 cargo test --lib documents::pictures` takes what is drawn now as reviewed: look at every file that changed in
-//! `workers/documents/pictures/` before it is committed. A failure leaves the page as it is and a picture of the difference
-//! (red on the pale page) in `target/pictures/`.
+//! `HOSHO_BLESS=1 cargo test --lib documents::pictures` takes what is drawn now as reviewed: look at every
+//! file that changed in `workers/documents/pictures/` before it is committed. A failure leaves the page as it
+//! is and a picture of the difference (red on the pale page) in `target/pictures/`.
 //!
-//! Pages are kept small, 75 dots per inch in 16 greys. Rasterisers smooth edges in slightly different ways, so a dot may be
-//! off by [`SHADES`], and a few may be off by more; the smallest digit of the smallest print, changed, is more than that,
-//! which a test shows. Comparing text and geometry alone was rejected: it sees no seal, no border, and no glyph of a wrong face.
+//! Pages are kept small, 75 dots per inch in 16 greys. Rasterisers smooth edges in slightly different ways,
+//! so a dot may be off by [`SHADES`], and a few may be off by more; the smallest digit of the smallest print,
+//! changed, is more than that, which a test shows. Comparing text and geometry alone was rejected: it sees no
+//! seal, no border, and no glyph of a wrong face.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -206,7 +207,8 @@ fn pages_look_as_they_were_reviewed() {
     assert!(size <= MOST_BYTES, "the pictures take {size} bytes");
 }
 
-/// The telephone number at the foot of a notice is the smallest print: any digit in place of another is seen there.
+/// The telephone number at the foot of a notice is the smallest print: any digit in place of another is seen
+/// there.
 #[test]
 fn a_changed_digit_is_seen() {
     let of = |digit: char| {

@@ -37,8 +37,8 @@ pub enum RenderError {
 
 /// Templates, fonts and pictures, and for each template the glyphs that its copies share.
 ///
-/// Prepared once per process; share it behind an `Arc`. A document takes about a millisecond of CPU: render it on a
-/// blocking thread.
+/// Prepared once per process; share it behind an `Arc`. A document takes about a millisecond of CPU: render
+/// it on a blocking thread.
 pub struct DocumentRenderer {
     templates: Arc<Templates>,
     fonts: Arc<Fonts>,
@@ -69,8 +69,8 @@ impl DocumentRenderer {
 
     /// Draws the notice (電子保証にかかる「認証キー」のお知らせ) of an electronic certificate.
     ///
-    /// `registry_url` is the page where obligees enter number and key; `created` (UTC) is the date in the file. The same
-    /// arguments give the same bytes.
+    /// `registry_url` is the page where obligees enter number and key; `created` (UTC) is the date in the
+    /// file. The same arguments give the same bytes.
     pub fn notice(
         &self,
         certificate: &Certificate,
@@ -85,8 +85,8 @@ impl DocumentRenderer {
 
     /// Draws the certificate (保証証書). A paper one is the same document without the electronic caption.
     ///
-    /// `data` is the content as it is stored, which the file carries along; `created` (UTC) is the date in the file. The same
-    /// arguments give the same bytes.
+    /// `data` is the content as it is stored, which the file carries along; `created` (UTC) is the date in
+    /// the file. The same arguments give the same bytes.
     pub fn certificate(
         &self,
         certificate: &Certificate,

@@ -1,7 +1,7 @@
 //! Renders the documents of a stored revision.
 //!
-//! The render stage stores them; `hosho documents verify` renders again and compares. The same content, program, fonts,
-//! templates and settings give the same bytes, so a difference is an unwanted change.
+//! The render stage stores them; `hosho documents verify` renders again and compares. The same content,
+//! program, fonts, templates and settings give the same bytes, so a difference is an unwanted change.
 
 use std::sync::Arc;
 
@@ -48,7 +48,8 @@ impl RevisionRenderer {
         Self { renderer, keys, registry_url }
     }
 
-    /// Certificate and, if electronic, notice; of a cancellation its PDF, of a reversal none. Takes about 2 ms of CPU.
+    /// Certificate and, if electronic, notice; of a cancellation its PDF, of a reversal none. Takes about 2
+    /// ms of CPU.
     pub fn documents(
         &self,
         revision: &Revision,

@@ -1,7 +1,7 @@
 //! Invented certificates for templates: every variant of every document, and difficult texts.
 //!
-//! Each is [`single`] with one change, so that two pictures show that change. Names are unique over all documents: they are
-//! names of files and arguments of commands.
+//! Each is [`single`] with one change, so that two pictures show that change. Names are unique over all
+//! documents: they are names of files and arguments of commands.
 
 use chrono::NaiveDate;
 use hosho_schema::messages::{CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};

@@ -1,12 +1,13 @@
 //! Finished documents: PDFs under content-addressed names, in a folder that all workers share.
 //!
-//! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writes are idempotent, so a stage that runs
-//! again stores nothing new, and each read verifies the hash. Rejected: names by number and revision, which a correction
-//! would have to overwrite.
+//! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writes are idempotent, so a stage
+//! that runs again stores nothing new, and each read verifies the hash. Rejected: names by number and
+//! revision, which a correction would have to overwrite.
 //!
-//! A document appears whole or not at all (temporary file, sync, rename). Notices hold authentication keys, so only the
-//! owner can read them: every folder below the root is 0700 before a file is put there, and each file 0600. The root, which
-//! an operator or user chose, is created 0700 where it is missing and otherwise keeps its mode.
+//! A document appears whole or not at all (temporary file, sync, rename). Notices hold authentication keys,
+//! so only the owner can read them: every folder below the root is 0700 before a file is put there, and each
+//! file 0600. The root, which an operator or user chose, is created 0700 where it is missing and otherwise
+//! keeps its mode.
 
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -77,9 +78,9 @@ pub struct DocumentStore {
     permits: Arc<Semaphore>,
 }
 
-/// Most documents written or read at the same time: enough for a disk that syncs many files together. Each uses a thread,
-/// and threads keep memory: with one per document of a batch, hundreds, a worker had 2 GB and spent a fifth of its time
-/// allocating it.
+/// Most documents written or read at the same time: enough for a disk that syncs many files together. Each
+/// uses a thread, and threads keep memory: with one per document of a batch, hundreds, a worker had 2 GB and
+/// spent a fifth of its time allocating it.
 const CONCURRENCY: usize = 16;
 
 impl DocumentStore {
@@ -185,7 +186,8 @@ fn write_whole(root: &Path, stored: &Stored, bytes: &[u8]) -> std::io::Result<()
     let path = root.join(&stored.location);
     let folder = path.parent().unwrap_or(root);
     match std::fs::metadata(&path) {
-        // Renaming is atomic, so a file of this name and length is the document. Its mode may have been changed.
+        // Renaming is atomic, so a file of this name and length is the document. Its mode may have been
+        // changed.
         Ok(found) if found.len() == stored.size => return private_file(&path, &found),
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {}

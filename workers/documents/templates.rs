@@ -1,11 +1,13 @@
-//! Templates: handlebars, strict, embedded in the binary or read from a folder. The only module that names handlebars.
+//! Templates: handlebars, strict, embedded in the binary or read from a folder. The only module that names
+//! handlebars.
 //!
-//! A template is named by its path under `templates/` without `.hbs`, such as `mail/issued/body.html`. [`TEMPLATES`] is
-//! the one list. Text templates (`subject`, `body.txt`) are not escaped; every other output is HTML/XML-escaped, so
-//! that `<b>` or `{{ }}` in a name is printed, never interpreted: a context's values are data and are not compiled.
+//! A template is named by its path under `templates/` without `.hbs`, such as `mail/issued/body.html`.
+//! [`TEMPLATES`] is the one list. Text templates (`subject`, `body.txt`) are not escaped; every other output
+//! is HTML/XML-escaped, so that `<b>` or `{{ }}` in a name is printed, never interpreted: a context's values
+//! are data and are not compiled.
 //!
-//! A value that a template names and the context lacks is an error (strict mode), found by `hosho templates check`
-//! and by [`Templates::load`]'s callers before anything is opened.
+//! A value that a template names and the context lacks is an error (strict mode), found by `hosho templates
+//! check` and by [`Templates::load`]'s callers before anything is opened.
 
 use std::path::Path;
 
@@ -20,7 +22,8 @@ pub trait TemplateContext: Serialize + Sized {
     /// Names of the templates rendered with this context.
     const TEMPLATES: &'static [&'static str];
 
-    /// Named examples: every template is rendered with every sample that fits it by tests, `templates check` and at start.
+    /// Named examples: every template is rendered with every sample that fits it by tests, `templates check`
+    /// and at start.
     fn samples() -> Vec<(&'static str, Self)>;
 
     /// Whether the value is one for this template of [`Self::TEMPLATES`].

@@ -1,22 +1,25 @@
 //! Accepted mail addresses and their normal form.
 //!
-//! - The part before the `@` is ASCII and needs no quotes: Japanese characters there need SMTPUTF8, which hardly any relay in
-//!   Japan offers. Full-width characters there are typing errors and are rejected: no standard maps them, as UTS 46 maps a
-//!   domain. Two consecutive dots, or a dot before the `@`, which mobile carriers once allowed, are rejected too: they need
-//!   quotes, which relays treat in different ways.
-//! - The domain may be internationalised (`例え.jp`), in any form that UTS 46 maps to one: full width, with `。` for a dot, in
-//!   capitals. The normal form is `xn--…`, which every relay accepts. A label that begins with `xn--` must decode. Otherwise
-//!   the domain is a host name: ASCII alphanumerics and hyphens, labels of at most 63 characters, no dot at its end.
-//! - Characters of several scripts in one domain (`exаmple.jp` with a Cyrillic а) are accepted. Look-alikes deceive a reader
-//!   of an address; this one is typed by the contractor who wants the mail, and later readers see `xn--…`. Rejecting them
-//!   would need the registries' tables of scripts, and would reject real domains.
+//! - The part before the `@` is ASCII and needs no quotes: Japanese characters there need SMTPUTF8, which
+//!   hardly any relay in Japan offers. Full-width characters there are typing errors and are rejected: no
+//!   standard maps them, as UTS 46 maps a domain. Two consecutive dots, or a dot before the `@`, which mobile
+//!   carriers once allowed, are rejected too: they need quotes, which relays treat in different ways.
+//! - The domain may be internationalised (`例え.jp`), in any form that UTS 46 maps to one: full width, with
+//!   `。` for a dot, in capitals. The normal form is `xn--…`, which every relay accepts. A label that begins
+//!   with `xn--` must decode. Otherwise the domain is a host name: ASCII alphanumerics and hyphens, labels of
+//!   at most 63 characters, no dot at its end.
+//! - Characters of several scripts in one domain (`exаmple.jp` with a Cyrillic а) are accepted. Look-alikes
+//!   deceive a reader of an address; this one is typed by the contractor who wants the mail, and later
+//!   readers see `xn--…`. Rejecting them would need the registries' tables of scripts, and would reject real
+//!   domains.
 //! - The domain has a dot and is not an IP address: no contractor has a mailbox at `localhost`.
 //! - The address has one `@`, no comment and no display name, and no character that a form field cannot hold.
 //!
-//! The grammar is that of the crate `email_address`, which lettre's `Address` uses (the local part of at most 64 characters,
-//! dot-atoms); the mapping is that of the crate `idna`, through `url`. This module decides the rest: `email_address` alone
-//! accepts `a@ex!ample.jp`, IP literals, quotes, and any character before the `@`. [`normal_mail_address`] returns the form to
-//! store; [`is_mail_address`] says whether there is one. A form may be stricter, such as ASCII only.
+//! The grammar is that of the crate `email_address`, which lettre's `Address` uses (the local part of at most
+//! 64 characters, dot-atoms); the mapping is that of the crate `idna`, through `url`. This module decides the
+//! rest: `email_address` alone accepts `a@ex!ample.jp`, IP literals, quotes, and any character before the
+//! `@`. [`normal_mail_address`] returns the form to store; [`is_mail_address`] says whether there is one. A
+//! form may be stricter, such as ASCII only.
 
 use lettre::Address;
 
@@ -30,8 +33,9 @@ pub fn is_mail_address(text: &str) -> bool {
     parse(text).is_some()
 }
 
-/// The form in which an address travels and is kept: ASCII, the domain in small letters and as `xn--` where it is
-/// internationalised. `None` when no notice can be sent there. The normal form of a normal form is itself.
+/// The form in which an address travels and is kept: ASCII, the domain in small letters and as `xn--` where
+/// it is internationalised. `None` when no notice can be sent there. The normal form of a normal form is
+/// itself.
 pub fn normal_mail_address(text: &str) -> Option<String> {
     parse(text).map(|address| address.to_string())
 }

@@ -1,7 +1,8 @@
 //! Mails as `.eml` files, for the embedded mode.
 //!
-//! A file appears whole or not at all (temporary file, sync, rename) and is named after the Message-ID, so a mail sent
-//! again leaves one file. Attached notices hold authentication keys: files are 0600, and a missing folder is created 0700.
+//! A file appears whole or not at all (temporary file, sync, rename) and is named after the Message-ID, so a
+//! mail sent again leaves one file. Attached notices hold authentication keys: files are 0600, and a missing
+//! folder is created 0700.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

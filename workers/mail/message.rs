@@ -1,9 +1,9 @@
 //! From a [`MailMessage`] to the bytes of a message, the same bytes every time.
 //!
-//! Shape: `multipart/alternative` (text, HTML), inside `multipart/mixed` when something is attached. Everything is ASCII on the wire
-//! (base64 bodies, RFC 2047 subject, RFC 2231 file names), so no server needs 8BITMIME. Message-ID and Date are the
-//! mail's; the MIME boundaries, which lettre would draw at random, are derived from the Message-ID and hold `=_`, which
-//! base64 cannot contain.
+//! Shape: `multipart/alternative` (text, HTML), inside `multipart/mixed` when something is attached.
+//! Everything is ASCII on the wire (base64 bodies, RFC 2047 subject, RFC 2231 file names), so no server needs
+//! 8BITMIME. Message-ID and Date are the mail's; the MIME boundaries, which lettre would draw at random, are
+//! derived from the Message-ID and hold `=_`, which base64 cannot contain.
 //!
 //! A control character in anything that becomes a header is an error naming the field, before lettre sees it.
 

@@ -1,26 +1,27 @@
-//! Mail: a [`MailMessage`] goes to a mail server or into a folder; a failure says how far it came. The only module that names
-//! lettre.
+//! Mail: a [`MailMessage`] goes to a mail server or into a folder; a failure says how far it came. The only
+//! module that names lettre.
 //!
-//! [`delivery`] keeps a ledger row per mail, for which one fact decides: *was the final dot written?* Before it the mail was
-//! not sent and a retry is safe; after it, without a reply, the mail server may have accepted the mail. Rejected: lettre's own
-//! transport. Its errors do not distinguish the two (a timeout is a timeout), and its pool sends again on a connection error.
-//! So `smtp.rs` drives lettre's `AsyncSmtpConnection` command by command:
+//! [`delivery`] keeps a ledger row per mail, for which one fact decides: *was the final dot written?* Before
+//! it the mail was not sent and a retry is safe; after it, without a reply, the mail server may have accepted
+//! the mail. Rejected: lettre's own transport. Its errors do not distinguish the two (a timeout is a
+//! timeout), and its pool sends again on a connection error. So `smtp.rs` drives lettre's
+//! `AsyncSmtpConnection` command by command:
 //!
 //! | event | [`SendError`] | for the stage |
 //! |---|---|---|
-//! | no connection, TLS, greeting, login; 421, 454, 530, 534, 535, 538 at any step | `Unavailable` | no attempt counted, wait and probe |
-//! | our sender refused (any 4xx, 5xx to MAIL) | `Unavailable` | the same for every mail: the operator must act; no dead letters |
+//! | no connection, TLS, greeting, login; 421, 454, 530, 534, 535, 538 | `Unavailable` | wait and probe |
+//! | our sender refused (any 4xx, 5xx to MAIL) | `Unavailable` | the same; an operator must act |
 //! | 4xx to RCPT, DATA or the final dot | `Deferred` | try again later |
 //! | 5xx to RCPT, DATA or the final dot | `Refused` | permanent |
 //! | broke or timed out before the final dot | `Unavailable` | not sent |
 //! | broke or timed out from the final dot on | `Unknown` | ledger state `unknown` |
 //! | the mail itself is invalid (a line break in a header field) | `Unsendable` | permanent |
 //!
-//! A pooled connection that is broken, or that the server ends with 421, is replaced once before an error is reported, as long
-//! as the final dot was not written.
+//! A pooled connection that is broken, or that the server ends with 421, is replaced once before an error is
+//! reported, as long as the final dot was not written.
 //!
-//! The same mail has the same bytes every time (`message.rs`): a mail sent again after `Unknown` has the same Message-ID, and the
-//! `.eml` file of a mail is overwritten by the same content.
+//! The same mail has the same bytes every time (`message.rs`): a mail sent again after `Unknown` has the same
+//! Message-ID, and the `.eml` file of a mail is overwritten by the same content.
 //!
 //! Replies of servers quote addresses; these are redacted before a reply is logged or stored.
 
@@ -187,7 +188,8 @@ impl Mailer {
         Ok(Self(Way::Folder(Arc::new(folder::Folder::open(folder.into())?))))
     }
 
-    /// Sends one mail and returns the server's reply to the final dot (for a folder: 250 and the name of the file).
+    /// Sends one mail and returns the server's reply to the final dot (for a folder: 250 and the name of the
+    /// file).
     pub async fn send(&self, mail: &MailMessage) -> Result<Reply, SendError> {
         let parcel = message::Parcel::pack(mail).map_err(SendError::Unsendable)?;
         match &self.0 {
@@ -201,7 +203,8 @@ impl Mailer {
         matches!(self.0, Way::Folder(_))
     }
 
-    /// Tests whether mails can be sent now: connects, logs in, names our sender and resets; or writes to the folder.
+    /// Tests whether mails can be sent now: connects, logs in, names our sender and resets; or writes to the
+    /// folder.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.0 {
             Way::Smtp(relay) => relay.probe().await,

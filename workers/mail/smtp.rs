@@ -1,7 +1,7 @@
 //! SMTP command by command, and the pool of connections.
 //!
-//! lettre's connection has no read timeout: every step here has one. A flag distinguishes `Unknown` from `Unavailable`: the iterator
-//! that feeds the content sets it at its end, because lettre writes the dot next.
+//! lettre's connection has no read timeout: every step here has one. A flag distinguishes `Unknown` from
+//! `Unavailable`: the iterator that feeds the content sets it at its end, because lettre writes the dot next.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -26,8 +26,8 @@ use crate::secret::Secret;
 /// Idle time before a connection is closed: servers commonly close after one to five minutes.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Time after its last mail for which a connection is used without a test. A connection that broke meanwhile costs a second
-/// attempt, as one that breaks during a mail does.
+/// Time after its last mail for which a connection is used without a test. A connection that broke meanwhile
+/// costs a second attempt, as one that breaks during a mail does.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Time limit for QUIT.
@@ -69,10 +69,11 @@ pub struct SmtpSettings {
     pub hello_name: Option<String>,
     /// Sender address of a probe.
     pub sender: Option<String>,
-    /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each command.
+    /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each
+    /// command.
     pub timeout: Duration,
-    /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321 (4.5.3.2.6)
-    /// requires ten minutes.
+    /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321
+    /// (4.5.3.2.6) requires ten minutes.
     pub reply_timeout: Duration,
     /// Connections at the same time, at least one.
     pub pool_size: usize,
@@ -154,7 +155,8 @@ impl Relay {
         let _permit = self.permit().await?;
         let mut connection = self.connect().await?;
         let result = match self.settings.sender.as_deref().and_then(|sender| sender.parse::<Address>().ok()) {
-            // Many servers greet every client and still accept no mail: no space left, or our sender is not allowed.
+            // Many servers greet every client and still accept no mail: no space left, or our sender is not
+            // allowed.
             Some(sender) => match self
                 .command(Step::Sender, connection.command(Mail::new(Some(sender), Vec::new())), None)
                 .await
@@ -325,8 +327,9 @@ impl Relay {
     }
 }
 
-/// A connection with `TCP_NODELAY`. lettre writes content and dot separately, and without it the dot would wait for the delayed
-/// acknowledgement of the content, 40 ms. (A connection with TLS from the start is lettre's own.)
+/// A connection with `TCP_NODELAY`. lettre writes content and dot separately, and without it the dot would
+/// wait for the delayed acknowledgement of the content, 40 ms. (A connection with TLS from the start is
+/// lettre's own.)
 async fn connect_tcp(address: (&str, u16)) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;

@@ -1,10 +1,12 @@
-//! Who issues: `config/surety.toml` (the surety, dated) and `config/branches/<code>.toml` (取扱箇所, one file each).
+//! Who issues: `config/surety.toml` (the surety, dated) and `config/branches/<code>.toml` (取扱箇所, one file
+//! each).
 //!
-//! The types and rules are `crate::domain::issuer`. Both are embedded in the binary and can be replaced by a file and a folder of an operator.
+//! The types and rules are `crate::domain::issuer`. Both are embedded in the binary and can be replaced by a
+//! file and a folder of an operator.
 //!
-//! A seal (印影) is a PNG beside the file of the surety. A certificate names it by the SHA-256 of its bytes and not by the
-//! name of its file: what is drawn years later shows the seal of its day, or is refused, but never another seal. So the
-//! file of an old entry must stay where it is, as the entry itself.
+//! A seal (印影) is a PNG beside the file of the surety. A certificate names it by the SHA-256 of its bytes
+//! and not by the name of its file: what is drawn years later shows the seal of its day, or is refused, but
+//! never another seal. So the file of an old entry must stay where it is, as the entry itself.
 
 use std::{
     collections::BTreeSet,
@@ -74,7 +76,8 @@ pub struct Surety {
 }
 
 impl Surety {
-    /// Reads the surety's entries and their seals: those built in, or those of `file` and the PNG files beside it.
+    /// Reads the surety's entries and their seals: those built in, or those of `file` and the PNG files
+    /// beside it.
     pub fn load(file: Option<&Path>) -> Result<Self, RegistryError> {
         let source = match file {
             None => Source {
@@ -99,7 +102,8 @@ impl Surety {
 
     /// The seal that is built in, by its SHA-256: that of the samples.
     pub fn sample_seal() -> Option<(String, Arc<Picture>)> {
-        // Each sample needs it: reading a picture takes 25 ms, and took most of the time before the first certificate.
+        // Each sample needs it: reading a picture takes 25 ms, and took most of the time before the first
+        // certificate.
         static READ: LazyLock<Option<(String, Arc<Picture>)>> = LazyLock::new(|| picture(SEAL.1).ok());
         READ.clone()
     }

@@ -1,8 +1,8 @@
 //! Reads folders of TOML files that an operator edits, and reports every problem with file and line.
 //!
-//! Obligees, branches and the surety are data of the same kind: small files, embedded in the binary or read from a
-//! configured place, all of them judged before anything is opened. A problem names what is wrong and what would be right,
-//! and no file hides the problems of the next one.
+//! Obligees, branches and the surety are data of the same kind: small files, embedded in the binary or read
+//! from a configured place, all of them judged before anything is opened. A problem names what is wrong and
+//! what would be right, and no file hides the problems of the next one.
 
 use std::{fmt, fs, io, ops::Range, path::Path};
 

@@ -1,12 +1,15 @@
 //! The broker of the embedded mode: in this process, with the guarantees of RabbitMQ.
 //!
-//! It has order, at-least-once delivery, redelivery of unacknowledged messages (in order, flagged, at the front), the
-//! delivery limit, retry delays, dead letters, unrouted messages, and events for the consumers of the moment.
+//! It has order, at-least-once delivery, redelivery of unacknowledged messages (in order, flagged, at the
+//! front), the delivery limit, retry delays, dead letters, unrouted messages, and events for the consumers of
+//! the moment.
 //!
 //! It differs on purpose:
-//! - Messages are lost when the process ends. At the next start, unfinished rows of the database are queued again.
+//! - Messages are lost when the process ends. At the next start, unfinished rows of the database are queued
+//!   again.
 //! - No slow start, which protects from messages that kill the process: here the queue is lost with it.
-//! - A consumer takes messages on request, not ahead; a message that no consumer took does not count as delivered.
+//! - A consumer takes messages on request, not ahead; a message that no consumer took does not count as
+//!   delivered.
 //! - Queues are not bounded. The embedded mode reads a file of applications at the pace of its first stage.
 //! - A confirm is immediate, so a publish fails only after the broker is closed.
 //!
@@ -125,13 +128,14 @@ impl Memory {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted messages and
-    /// events do not count.
+    /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted
+    /// messages and events do not count.
     pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
         self.at_most(0)
     }
 
-    /// Resolves when at most `most` messages are ready, unacknowledged or waiting for any stage, counted as by [`Memory::idle`].
+    /// Resolves when at most `most` messages are ready, unacknowledged or waiting for any stage, counted as
+    /// by [`Memory::idle`].
     pub fn at_most(&self, most: usize) -> impl Future<Output = ()> + Send + 'static {
         let mut under_way = self.shared.under_way.subscribe();
         async move {

@@ -1,17 +1,18 @@
 //! One channel with one consumer on it.
 //!
-//! **Slow start.** The prefetch is the blast radius of a poison message: when a worker is killed, every prefetched message
-//! counts as delivered once more, and innocent messages reach the delivery limit together with the poison message. So a
-//! consumer begins with a prefetch of 1, and doubles it with each acknowledgement up to the requested one. Measured on
-//! 3.10.8: a larger `basic.qos` leaves a running consumer of a quorum queue at its old prefetch, and the channel-wide kind
-//! is ignored by a running one and refused for a new one (540, which closes the connection). Holding back in the client
-//! would limit nothing, since a delivery counts when it is sent. So growing means: cancel, acknowledge, set the prefetch,
-//! consume again, on the same channel, where delivery tags continue and unacknowledged deliveries remain with the consumer.
-//! The cancel comes first: no message is sent to the old consumer in between, and order is kept. Nine steps lead to 512 and
-//! took 45 to 170 ms together (unoptimised build, 2 cores).
+//! **Slow start.** The prefetch is the blast radius of a poison message: when a worker is killed, every
+//! prefetched message counts as delivered once more, and innocent messages reach the delivery limit together
+//! with the poison message. So a consumer begins with a prefetch of 1, and doubles it with each
+//! acknowledgement up to the requested one. Measured on 3.10.8: a larger `basic.qos` leaves a running
+//! consumer of a quorum queue at its old prefetch, and the channel-wide kind is ignored by a running one and
+//! refused for a new one (540, which closes the connection). Holding back in the client would limit nothing,
+//! since a delivery counts when it is sent. So growing means: cancel, acknowledge, set the prefetch, consume
+//! again, on the same channel, where delivery tags continue and unacknowledged deliveries remain with the
+//! consumer. The cancel comes first: no message is sent to the old consumer in between, and order is kept.
+//! Nine steps lead to 512 and took 45 to 170 ms together (unoptimised build, 2 cores).
 //!
-//! Adding a second consumer instead of replacing the first would save the pause, but the two overtake each other: 205 of
-//! 400 deliveries of a channel with two consumers came out of order.
+//! Adding a second consumer instead of replacing the first would save the pause, but the two overtake each
+//! other: 205 of 400 deliveries of a channel with two consumers came out of order.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -103,7 +104,8 @@ impl RabbitConsumer {
         )
         .await?;
         self.generation += 1;
-        // Tags that sort by age: when the channel closes, a quorum queue requeues consumer by consumer in this order.
+        // Tags that sort by age: when the channel closes, a quorum queue requeues consumer by consumer in
+        // this order.
         let tag = short(&format!("hosho-{:05}", self.generation));
         let consuming = self.channel.basic_consume(
             self.queue.clone(),
@@ -178,8 +180,9 @@ impl Consumer for RabbitConsumer {
         Box::pin(async move {
             let Some(stream) = self.stream.as_mut() else { return Err(self.lost(Lost::Cancelled)) };
             loop {
-                // The only wait, and only while no delivery is buffered: dropping this future loses none. Deliveries beyond
-                // `max` are buffered here rather than within the stream, so that they can be counted.
+                // The only wait, and only while no delivery is buffered: dropping this future loses none.
+                // Deliveries beyond `max` are buffered here rather than within the stream, so that they can
+                // be counted.
                 let next = if self.kept.is_empty() {
                     stream.next().await
                 } else {

@@ -1,9 +1,10 @@
 //! The broker's version, health and clock, for `hosho doctor`.
 //!
-//! Without plugins AMQP is the only interface. The greeting of the broker names product and version; lapin does not expose
-//! it, so it is read on a connection of its own. The broker announces an alarm only to publishers, so a message is published
-//! to a temporary queue; its way from there through a dead-letter exchange returns the broker's clock, which no other answer
-//! has. Feature flags cannot be queried: that the queues exist with their arguments proves the flags that are needed.
+//! Without plugins AMQP is the only interface. The greeting of the broker names product and version; lapin
+//! does not expose it, so it is read on a connection of its own. The broker announces an alarm only to
+//! publishers, so a message is published to a temporary queue; its way from there through a dead-letter
+//! exchange returns the broker's clock, which no other answer has. Feature flags cannot be queried: that the
+//! queues exist with their arguments proves the flags that are needed.
 
 use std::time::Duration;
 

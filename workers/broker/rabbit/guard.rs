@@ -1,12 +1,12 @@
 //! A guard in front of lapin's parser, for what a hostile client may put into the properties of a message.
 //!
-//! RabbitMQ forwards properties unchanged. lapin parses them recursively, in a thread with a small stack: headers
-//! nested a few hundred levels deep overflow it, which aborts the whole process; a name that is not UTF-8 breaks the
-//! connection. Such a message would kill one worker after the other until the delivery limit dead-lettered it, and then
-//! every ingester of dead letters.
+//! RabbitMQ forwards properties unchanged. lapin parses them recursively, in a thread with a small stack:
+//! headers nested a few hundred levels deep overflow it, which aborts the whole process; a name that is not
+//! UTF-8 breaks the connection. Such a message would kill one worker after the other until the delivery limit
+//! dead-lettered it, and then every ingester of dead letters.
 //!
-//! So every content header is checked on its way in, and one that lapin cannot parse safely is replaced by an empty one:
-//! the message arrives with its body and without properties. A routing key that is not UTF-8
+//! So every content header is checked on its way in, and one that lapin cannot parse safely is replaced by an
+//! empty one: the message arrives with its body and without properties. A routing key that is not UTF-8
 //! arrives with `?` in place of what is not ASCII. Everything else passes untouched.
 //!
 //! A larger stack was rejected: it cannot be set for lapin's thread alone, and it does not help with UTF-8.
@@ -33,7 +33,8 @@ use super::dial::{Stream, dial};
 /// Levels of tables and arrays that headers may have; `x-death` of RabbitMQ has two.
 const MAX_DEPTH: u8 = 16;
 
-/// The longest frame that is looked at as a whole. Frames are at most 128 KiB unless an operator chose otherwise.
+/// The longest frame that is looked at as a whole. Frames are at most 128 KiB unless an operator chose
+/// otherwise.
 const MAX_FRAME: usize = 16 << 20;
 
 /// Type, channel and size in front of a frame.

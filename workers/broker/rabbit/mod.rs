@@ -1,13 +1,14 @@
 //! RabbitMQ (3.10 to 4.x, no plugins), spoken through lapin, which nothing outside this folder names.
 //!
-//! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole connections
-//! that publish, and with them the acknowledgements they carry. Each is made at first use and shared; every consumer and
-//! every publisher has a channel of its own. On an error, drop the consumer or publisher and request a new one: [`Rabbit`]
-//! opens a channel of an open connection, replacing a broken one, and then declares the topology again, provided that
-//! [`topology::apply`] was called on it before: a client that only publishes needs no permission to declare.
+//! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole
+//! connections that publish, and with them the acknowledgements they carry. Each is made at first use and
+//! shared; every consumer and every publisher has a channel of its own. On an error, drop the consumer or
+//! publisher and request a new one: [`Rabbit`] opens a channel of an open connection, replacing a broken one,
+//! and then declares the topology again, provided that [`topology::apply`] was called on it before: a client
+//! that only publishes needs no permission to declare.
 //!
-//! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection that looks
-//! alive. Every request to the broker has a time limit, for the same reason.
+//! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection
+//! that looks alive. Every request to the broker has a time limit, for the same reason.
 //!
 //! - [`topology`]: exchanges, queues and bindings, declared and compared.
 //! - `consumer`: deliveries, slow start, requeueing.
@@ -68,7 +69,8 @@ const PRECONDITION_FAILED: u16 = 406;
 pub struct RabbitOptions {
     /// `amqp://user:password@host:port/vhost` or `amqps://…`. Secret: it holds the password.
     pub url: String,
-    /// PEM file of the private authority that signed the broker's certificate; `amqps` only. Added to the system's.
+    /// PEM file of the private authority that signed the broker's certificate; `amqps` only. Added to the
+    /// system's.
     pub ca_file: Option<PathBuf>,
     /// Start of the name of every queue and exchange.
     pub prefix: String,
@@ -155,7 +157,8 @@ impl fmt::Debug for Rabbit {
 impl Rabbit {
     /// Checks the options; does not connect.
     ///
-    /// [`BrokerError::Url`] for a URL that is not one of AMQP, [`BrokerError::Unavailable`] for an unreadable CA file.
+    /// [`BrokerError::Url`] for a URL that is not one of AMQP, [`BrokerError::Unavailable`] for an unreadable
+    /// CA file.
     pub fn new(options: RabbitOptions) -> Result<Self, BrokerError> {
         let mut uri = parse(&options.url)?;
         uri.query.heartbeat = Some(u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX));
@@ -294,7 +297,8 @@ impl Broker for Rabbit {
             self.inner.closed.store(true, Ordering::Release);
             for slot in [&self.inner.consuming, &self.inner.publishing] {
                 if let Some(connection) = slot.connection.lock().await.take() {
-                    // A connection that does not answer is as good as closed: the broker drops it by its heartbeat.
+                    // A connection that does not answer is as good as closed: the broker drops it by its
+                    // heartbeat.
                     let _ = timeout(ANSWER_LIMIT, connection.close(200, short("OK"))).await;
                 }
             }
@@ -302,8 +306,8 @@ impl Broker for Rabbit {
     }
 }
 
-/// Parses the URL, more forgiving than lapin in two places: `amqp://host/` means the virtual host `/` (lapin: the empty
-/// one, which never exists), and an IPv6 address is an address (lapin: silently `localhost`).
+/// Parses the URL, more forgiving than lapin in two places: `amqp://host/` means the virtual host `/` (lapin:
+/// the empty one, which never exists), and an IPv6 address is an address (lapin: silently `localhost`).
 fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
     let wrong = |problem: &str| BrokerError::Url { url: masked(text), problem: problem.to_owned() };
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
@@ -366,7 +370,8 @@ fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
     }
 }
 
-/// The text of the broker when it refused the login or denied a permission (AMQP 403): it names permission and object.
+/// The text of the broker when it refused the login or denied a permission (AMQP 403): it names permission
+/// and object.
 fn denied(error: &lapin::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::ProtocolError(fault) if fault.get_id() == ACCESS_REFUSED => {
@@ -386,8 +391,8 @@ fn unavailable(operation: impl Into<String>, source: impl StdError + Send + Sync
 #[error("no answer within {} s", .0.as_secs())]
 struct Silent(Duration);
 
-/// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then refused by
-/// the broker as unknown; a longer one would be a panic in lapin.
+/// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then
+/// refused by the broker as unknown; a longer one would be a panic in lapin.
 fn short(name: &str) -> ShortString {
     ShortString::from(cut(name, lapin::types::MAX_SHORT_STRING_LENGTH))
 }

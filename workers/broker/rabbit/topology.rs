@@ -1,15 +1,18 @@
 //! Every exchange, queue and binding, as a list that is declared, compared and tested.
 //!
-//! All queues are quorum queues. Safety settings are queue arguments: a queue that exists with others is refused (406) at
-//! start instead of losing messages later. Capacities (lengths, sizes) are the operator's, by policies.
+//! All queues are quorum queues. Safety settings are queue arguments: a queue that exists with others is
+//! refused (406) at start instead of losing messages later. Capacities (lengths, sizes) are the operator's,
+//! by policies.
 //!
 //! Every move by the broker (delivery limit, waiting time) dead-letters *at least once*, which needs
-//! `x-overflow=reject-publish`: the broker keeps the message until its next queue has it. The default, at most once, may
-//! lose it when the broker is killed in between, and with it retries that were already acknowledged.
+//! `x-overflow=reject-publish`: the broker keeps the message until its next queue has it. The default, at
+//! most once, may lose it when the broker is killed in between, and with it retries that were already
+//! acknowledged.
 //!
-//! The delivery limit of 30 on stage queues is only a brake against crash loops: kills of workers and restarts of the
-//! broker count for every prefetched message, not only for the poison message. Dead letters and unrouted messages get a limit
-//! that is never reached: RabbitMQ 4 would otherwise apply 20 and drop them.
+//! The delivery limit of 30 on stage queues is only a brake against crash loops: kills of workers and
+//! restarts of the broker count for every prefetched message, not only for the poison message. Dead letters
+//! and unrouted messages get a limit that is never reached: RabbitMQ 4 would otherwise apply 20 and drop
+//! them.
 
 use std::{fmt, time::Duration};
 
@@ -28,8 +31,8 @@ use crate::broker::{
 
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
-/// How long to leave a new queue alone: RabbitMQ 3.10 loses a quorum queue for good when it is killed within about a
-/// second of its first declaration.
+/// How long to leave a new queue alone: RabbitMQ 3.10 loses a quorum queue for good when it is killed within
+/// about a second of its first declaration.
 const SETTLING: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +192,8 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> Result<Re
     Ok(report)
 }
 
-/// Declares everything passively, then actively those that exist (to compare their settings) or all (`create`).
+/// Declares everything passively, then actively those that exist (to compare their settings) or all
+/// (`create`).
 async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Report, BrokerError> {
     let mut report = Report::default();
     let mut channel = open(connection).await?;
@@ -220,8 +224,8 @@ async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Re
     Ok(report)
 }
 
-/// Declares one item, actively or passively; returns the text of the broker when it is missing or different. Such an
-/// answer closes the channel, so it is replaced.
+/// Declares one item, actively or passively; returns the text of the broker when it is missing or different.
+/// Such an answer closes the channel, so it is replaced.
 async fn declare_one(
     connection: &Connection,
     channel: &mut Channel,

@@ -1,8 +1,8 @@
 //! Our envelope as AMQP properties and headers, and back.
 //!
-//! Writing is exact; reading is tolerant, because any client may publish: a property may be missing and a header may have
-//! any type, and then it counts as absent. Only headers of our own are written: RabbitMQ 3.10 silently drops a message
-//! that is published again with its `x-death`.
+//! Writing is exact; reading is tolerant, because any client may publish: a property may be missing and a
+//! header may have any type, and then it counts as absent. Only headers of our own are written: RabbitMQ 3.10
+//! silently drops a message that is published again with its `x-death`.
 
 use chrono::{DateTime, Datelike, NaiveDateTime};
 use lapin::{
@@ -26,7 +26,8 @@ const FAULT: &str = "hosho-fault";
 /// Microseconds and a `Z`: sorts as text, and survives both databases.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
-/// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a short value.
+/// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a
+/// short value.
 const TEXT_CHARS: usize = 1_000;
 const TEXT_BYTES: usize = 2_400;
 const VALUE_BYTES: usize = 128;
@@ -37,7 +38,8 @@ const PAST_CODE_BYTES: usize = 48;
 
 const PERSISTENT: u8 = 2;
 
-/// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can carry (255 bytes).
+/// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can
+/// carry (255 bytes).
 pub(super) fn properties(
     envelope: &Envelope,
     now: NaiveDateTime,
@@ -150,8 +152,8 @@ fn earlier(past: &str) -> Vec<(NaiveDateTime, String)> {
     past.split(',').filter_map(attempt).take(History::REMEMBERED).collect()
 }
 
-/// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its next attempt
-/// (`expired`) was not made a dead letter by that.
+/// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its
+/// next attempt (`expired`) was not made a dead letter by that.
 fn death(headers: &FieldTable) -> Option<Death> {
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
     let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };

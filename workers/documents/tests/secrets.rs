@@ -17,8 +17,9 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A certificate carries its content as data to the obligee. Before a field is added to this list, ask whether the obligee
-/// may have it: no key, no address for mail of the contractor, no 連絡事項, nothing of 保証料 and 再預託.
+/// A certificate carries its content as data to the obligee. Before a field is added to this list, ask
+/// whether the obligee may have it: no key, no address for mail of the contractor, no 連絡事項, nothing of
+/// 保証料 and 再預託.
 #[test]
 fn the_data_of_a_certificate_is_what_an_obligee_may_have() {
     let mut found = BTreeSet::new();

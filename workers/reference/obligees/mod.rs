@@ -1,13 +1,14 @@
 //! The registry of obligees: one TOML file each, embedded in the binary or read from a configured folder.
 //!
-//! An obligee is data and never code: the folder `config/obligees/` is the only list, and adding an obligee is adding a
-//! file. The types and rules are in `crate::domain::obligee`; this module reads the files and rejects, with file and line,
-//! everything that would otherwise fail when a guarantee is due. It reads every file before it reports a problem.
+//! An obligee is data and never code: the folder `config/obligees/` is the only list, and adding an obligee
+//! is adding a file. The types and rules are in `crate::domain::obligee`; this module reads the files and
+//! rejects, with file and line, everything that would otherwise fail when a guarantee is due. It reads every
+//! file before it reports a problem.
 //!
-//! The common values of nearly all obligees are in `config/national.toml` (`national`). An obligee's file has only the
-//! differences (`limits`); an omitted value is the national one of the same day, also after a national change. Rejected:
-//! copying the national values into every file. A change of the law would be an edit of every file, and the files would not
-//! show the obligee's own decisions.
+//! The common values of nearly all obligees are in `config/national.toml` (`national`). An obligee's file has
+//! only the differences (`limits`); an omitted value is the national one of the same day, also after a
+//! national change. Rejected: copying the national values into every file. A change of the law would be an
+//! edit of every file, and the files would not show the obligee's own decisions.
 
 mod contradictions;
 mod figures;
@@ -82,8 +83,8 @@ struct Submission {
     subject: Option<Spanned<String>>,
 }
 
-/// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of `folder` (the national limits
-/// built in where it has none). Reports all problems of all files together.
+/// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of
+/// `folder` (the national limits built in where it has none). Reports all problems of all files together.
 pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
     let sources = toml_file::read_folder(
         folder.map(|folder| folder.join("obligees")).as_deref(),
@@ -103,7 +104,8 @@ pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
         None => Err(RegistryError::Invalid { problems }),
     }
 }
-/// Reads an obligee, and the origin of each of its limits. Without valid national limits it only reports problems.
+/// Reads an obligee, and the origin of each of its limits. Without valid national limits it only reports
+/// problems.
 fn obligee(
     page: &mut FileDiagnostics<'_>,
     national: Option<&Timeline<National>>,

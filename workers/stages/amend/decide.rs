@@ -1,9 +1,9 @@
 //! Decides changes on receipt, and stores the decisions in one transaction.
 //!
-//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is a
-//! *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes its
-//! guarantee. Two effects are immediate: its version is taken, and its commitment for the works is stored, so
-//! that two simultaneous changes or applications for the same works cannot both pass.
+//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is
+//! a *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes
+//! its guarantee. Two effects are immediate: its version is taken, and its commitment for the works is
+//! stored, so that two simultaneous changes or applications for the same works cannot both pass.
 //!
 //! Locks, always in this order: the works before and after the changes, in one pass; then the guarantees.
 

@@ -1,9 +1,9 @@
 //! Decides applications against others for the same works, in one transaction.
 //!
-//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is a
-//! *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes its
-//! guarantee. Two effects are immediate: its version is taken, and its commitment for the works is stored, so
-//! that two simultaneous changes or applications for the same works cannot both pass.
+//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is
+//! a *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes
+//! its guarantee. Two effects are immediate: its version is taken, and its commitment for the works is
+//! stored, so that two simultaneous changes or applications for the same works cannot both pass.
 
 use std::collections::HashSet;
 
@@ -55,7 +55,8 @@ pub struct Decided {
     pub engages: Vec<commitment::Commitment>,
 }
 
-/// Decides against what earlier applications engaged for the same works; `None` when its works are unreadable.
+/// Decides against what earlier applications engaged for the same works; `None` when its works are
+/// unreadable.
 pub fn against(mut judged: Judged, others: Option<&[commitment::OpenCommitment]>) -> Decided {
     let mut engages = Vec::new();
     if let Some(others) = others {

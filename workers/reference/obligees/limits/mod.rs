@@ -1,8 +1,8 @@
 //! Merges the limits of an obligee over the national limits of the same day, and checks the result.
 //!
-//! The result is split wherever either of the two changes, so a rule has complete limits on any day. A contradiction that only
-//! the result has (an obligee's low-price ratio against the national ordinary one) is reported at the obligee's line, which
-//! can be edited for this obligee alone.
+//! The result is split wherever either of the two changes, so a rule has complete limits on any day. A
+//! contradiction that only the result has (an obligee's low-price ratio against the national ordinary one) is
+//! reported at the obligee's line, which can be edited for this obligee alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -260,7 +260,8 @@ fn older_contracts_are_read() {
     }
 }
 
-/// Each text after [`OBLIGEE`], so that its first line is line 7, has one problem: its line and a part of its text.
+/// Each text after [`OBLIGEE`], so that its first line is line 7, has one problem: its line and a part of its
+/// text.
 #[track_caller]
 fn assert_problem(cases: &[(&str, usize, &str)]) {
     let mut wrong = Vec::new();

@@ -24,7 +24,7 @@ pub enum PdfError {
         "markup line {line}, column {column}: cannot encode the data of <qr> ({length} bytes) as a QR code"
     )]
     QrCode { line: u32, column: u32, length: usize, source: qrcodegen::DataTooLong },
-    /// printpdf reports a broken document as a warning and goes on.
+    /// printpdf reports a broken document as a warning and continues.
     #[error("printpdf reported a warning: {0}")]
     Warning(String),
     /// printpdf's document is not built as expected.

@@ -1,11 +1,12 @@
 //! Where lines may break: UAX 14 in its strict form, with additional rules.
 //!
-//! `icu_segmenter` in strict mode keeps 、。」 and small kana off line starts and 「（ off line ends. The rules
-//! added for business documents:
+//! `icu_segmenter` in strict mode keeps 、。」 and small kana off line starts and 「（ off line ends. The
+//! rules added for business documents:
 //!
 //! - the characters of [`Class::NEVER_FIRST`] and [`Class::NEVER_LAST`] that UAX 14 omits, also across
 //!   spaces;
-//! - a number is not divided, nor separated from its counter (12,345,000円, ３工区, 3か月, 3億5,000万円) or its 第;
+//! - a number is not divided, nor separated from its counter (12,345,000円, ３工区, 3か月, 3億5,000万円) or
+//!   its 第;
 //! - a date has at most two pieces: 令和8年 and 7月1日;
 //! - a word in full-width letters (ＪＲ, Ｗａｋａｂａ) is not divided, nor are …… ―― ‥‥ and 〳〵;
 //! - a web or mail address breaks after / . @ _ & ? = and gets no hyphen: readers would type it.

@@ -2,14 +2,15 @@
 //!
 //! Numbers take no Latin gap before what they count: 8年, 12,345,000円, 3工区, 3か月 and 第34号 are Japanese
 //! expressions written with digits, and a gap would divide them. Every ideograph after a digit counts as a
-//! unit, because a list of units is never complete. Other digits (3の, 図3) and all words take the gap. Nothing
-//! is added beside punctuation or a space: those have their own.
+//! unit, because a list of units is never complete. Other digits (3の, 図3) and all words take the gap.
+//! Nothing is added beside punctuation or a space: those have their own.
 
 use super::class::Class;
 use super::glyph::{BLANK, LineGlyph};
 
-/// Between Japanese and Latin letters. A quarter of an em looks too wide in forms, where most words are
-/// codes.
+/// Between Japanese and Latin letters.
+///
+/// A quarter of an em looks too wide in forms, where most words are codes.
 const LATIN: i16 = 175;
 
 /// How far the Latin gap shrinks, and grows (to a quarter of an em).

@@ -3,8 +3,9 @@
 //! All widths are whole thousandths of an em, the unit in which a PDF states advances, so layout and viewer
 //! add up the same integers. The steps, each linear in the text:
 //!
-//! 1. **Gaps** ([`gaps`]): the space between two neighbours. Adjacent punctuation shares its blank (」（ and 。」
-//!    are half an em narrower), and between Japanese and Latin letters there is a sixth of an em (和欧間).
+//! 1. **Gaps** ([`gaps`]): the space between two neighbours. Adjacent punctuation shares its blank (」（ and
+//!    。」 are half an em narrower), and between Japanese and Latin letters there is a sixth of an em
+//!    (和欧間).
 //! 2. **Breaks** ([`breaks`]): UAX 14 in its strict form, with additional rules for business documents.
 //! 3. **Fitting** ([`fit`]): the longest line that fits. If the next glyph may not begin a line, punctuation
 //!    is squeezed to take it in (追い込み) before glyphs are pushed out (追い出し).

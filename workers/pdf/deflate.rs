@@ -11,13 +11,15 @@ use std::cell::RefCell;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Level for bytes of one document. Level 6 saves 10 % and takes twice as long; higher levels gain nothing.
+/// Level for bytes of one document.
+///
+/// Level 6 saves 10 % and takes twice as long; higher levels gain nothing.
 const FAST: u32 = 1;
 
 /// Level for bytes that are compressed once per process.
 const SMALL: u32 = 9;
 
-/// First two bytes of a zlib stream: deflate, window of 32 KiB, no preset dictionary.
+/// Header of a zlib stream: deflate, window of 32 KiB, no preset dictionary.
 const HEADER: [u8; 2] = [0x78, 0x01];
 
 /// An empty last block of a deflate stream.
@@ -84,7 +86,7 @@ pub(crate) fn fast(bytes: &[u8]) -> Vec<u8> {
     COMPRESS.with_borrow_mut(|compress| whole(compress, bytes))
 }
 
-/// Compresses bytes that are kept for the life of the process to a zlib stream, slowly.
+/// Compresses bytes that the process keeps to a zlib stream, slowly.
 pub(crate) fn small(bytes: &[u8]) -> Vec<u8> {
     whole(&mut Compress::new(Compression::new(SMALL), true), bytes)
 }
@@ -114,7 +116,7 @@ fn run(compress: &mut Compress, bytes: &[u8], flush: FlushCompress, into: &mut V
     }
 }
 
-/// The Adler-32 of two byte strings from those of each; the second is `length` bytes long.
+/// The Adler-32 of a concatenation; the second part is `length` bytes long.
 fn adler32_combine(first: u32, second: u32, length: usize) -> u32 {
     const BASE: u64 = 65521;
     let low = |sum: u32| u64::from(sum & 0xFFFF);

@@ -15,7 +15,7 @@ pub struct Diagnostics {
     pub fallbacks: Vec<Fallback>,
 }
 
-/// A character drawn by a fallback face: it looks a little different from its neighbours.
+/// A character drawn by a fallback face, which looks slightly different.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fallback {
     pub character: char,

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use crate::picture::Picture;
 
-/// A character of one face, with the mark that its outline includes and extra space.
+/// A character of one face, with the mark in its outline and extra space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Glyph {
     pub(crate) character: char,
-    /// A variation selector or combining mark that shares one outline with the character.
+    /// A variation selector or combining mark in the outline of the character.
     pub(crate) mark: Option<char>,
-    /// Added to the advance, in 1/1000 em. Negative where the glyph's own blank is squeezed.
+    /// Added to the advance, in 1/1000 em.
+    ///
+    /// Negative where the glyph's own blank is squeezed.
     pub(crate) pad: i16,
 }
 
@@ -188,14 +190,15 @@ pub(crate) struct Run {
     pub(crate) face: u8,
     /// Font size.
     pub(crate) size: f64,
-    /// Left end on the baseline. The blank of an opening bracket at a line start lies to the left of its
-    /// column.
+    /// Left end on the baseline.
+    ///
+    /// The blank of an opening bracket at a line start lies to the left of its column.
     pub(crate) at: (f64, f64),
     /// Space added after every glyph of a justified line.
     pub(crate) spacing: f64,
     pub(crate) ink: Ink,
     pub(crate) glyphs: Vec<Glyph>,
-    /// Width from `at` to the end of the ink, spacing and pads included, without the blank of the last glyph.
+    /// Width from `at` to the end of the ink, spacing and pads included.
     pub(crate) width: f64,
     pub(crate) owner: Owner,
 }

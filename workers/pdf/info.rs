@@ -6,7 +6,7 @@ pub struct Info {
     /// Shown in the title bar of the viewer.
     pub title: String,
     pub author: String,
-    /// Never holds an authentication key: metadata is readable without opening the page.
+    /// Never an authentication key: any viewer shows the metadata.
     pub subject: String,
     /// Date of creation, UTC.
     pub created: NaiveDateTime,

@@ -32,7 +32,7 @@ pub(crate) fn pdf_date(info: &Info) -> String {
 /// Longest value, in characters: a string of PDF/A has at most 32,767 bytes.
 const MAX_LENGTH: usize = 8000;
 
-/// The characters that both forms of metadata can hold: XML has no controls and no noncharacters.
+/// The characters that XMP can hold too: no controls and no noncharacters.
 fn storable(text: &str) -> impl Iterator<Item = char> {
     text.chars()
         .filter(|&character| !character.is_control() && !matches!(character, '\u{FFFE}' | '\u{FFFF}'))
@@ -49,7 +49,9 @@ pub(crate) fn text_string(text: &str) -> Object {
     Object::String(units.flat_map(u16::to_be_bytes).collect(), StringFormat::Hexadecimal)
 }
 
-/// The XMP packet. It claims PDF/A-3a for a file with an attachment, otherwise PDF/A-2a.
+/// The XMP packet.
+///
+/// It claims PDF/A-3a for a file with an attachment, otherwise PDF/A-2a.
 pub(crate) fn xmp(info: &Info) -> String {
     let date = info.created.format("%Y-%m-%dT%H:%M:%SZ");
     let part = if info.attachment.is_some() { 3 } else { 2 };

@@ -43,7 +43,7 @@ fn is_dropped(character: char) -> bool {
     is_ignorable(character) && !is_variation_selector(character)
 }
 
-/// Composes sequences; keeps characters that NFC would replace by a single other one.
+/// Composes sequences; keeps characters that NFC would replace by a single one.
 pub(crate) fn compose(text: &str) -> Cow<'_, str> {
     if is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);
@@ -68,8 +68,9 @@ pub(crate) fn is_composed(character: char) -> bool {
     canonical_combining_class(character) == 0 && is_nfc_quick(std::iter::once(character)) == IsNormalized::Yes
 }
 
-/// Whether NFC replaces the character by a single other one: compatibility ideographs, Å of ångström, Ω of
-/// ohm.
+/// Whether NFC replaces the character by a single other one.
+///
+/// Compatibility ideographs, Å of ångström, Ω of ohm.
 fn is_replaced(character: char) -> bool {
     let mut composed = std::iter::once(character).nfc();
     is_nfc_quick(std::iter::once(character)) != IsNormalized::Yes
@@ -96,7 +97,7 @@ pub(crate) fn is_mark(character: char) -> bool {
     }
 }
 
-/// Controls, line and paragraph separators, bidirectional embeddings, overrides and isolates, noncharacters.
+/// Controls, separators, bidirectional controls and noncharacters.
 pub(crate) fn is_forbidden(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FDD0}'..='\u{FDEF}')

@@ -18,7 +18,9 @@ enum Entry {
     Compressed(usize),
 }
 
-/// The bytes of a document. All objects must have generation 0; streams are written as they are.
+/// The bytes of a document.
+///
+/// All objects must have generation 0; streams are written as they are.
 pub(crate) fn serialize(document: &Document) -> io::Result<Vec<u8>> {
     let mut file = Vec::with_capacity(64 * 1024);
     writeln!(file, "%PDF-{}", document.version)?;
@@ -54,7 +56,7 @@ pub(crate) fn serialize(document: &Document) -> io::Result<Vec<u8>> {
     Ok(file)
 }
 
-/// The cross-reference stream: for each object its type, its offset or container, and its index.
+/// The cross-reference stream: type, position and index of each object.
 fn cross_references(
     document: &Document,
     entries: &[(u32, Entry)],

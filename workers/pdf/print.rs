@@ -131,7 +131,7 @@ struct Printer<'d, 'a> {
     marked_content: MarkedContent,
 }
 
-/// The operators of a page, and the graphics state after them, so that no operator is repeated.
+/// The operators of a page, and the graphics state after them.
 #[derive(Default)]
 struct Canvas {
     ops: Vec<Op>,
@@ -338,7 +338,7 @@ impl Canvas {
     }
 }
 
-/// Reserves a resource for a picture. [`write`](crate::write) replaces it with the compressed one.
+/// Reserves a resource that [`write`](crate::write) replaces with the picture.
 fn placeholder() -> XObject {
     let stream = ExternalStream { dict: BTreeMap::new(), content: Vec::new(), compress: false };
     XObject::External(ExternalXObject { stream, width: None, height: None, dpi: None })

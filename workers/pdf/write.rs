@@ -53,7 +53,7 @@ pub(crate) fn write(
     object_stream::serialize(&document).map_err(|source| PdfError::Write { source })
 }
 
-/// Sixteen bytes that depend on the content alone: pages, fonts, pictures and metadata.
+/// Sixteen bytes that depend on pages, fonts, pictures and metadata alone.
 fn file_id(
     document: &Document,
     fonts: &[PrintedFont],
@@ -95,23 +95,25 @@ fn file_id(
     hash.finalize().iter().take(16).copied().collect()
 }
 
-/// Adds the fonts to the resources that all pages share.
+/// The resources of a page; all pages share them.
+fn resources(document: &Document, page: ObjectId) -> lopdf::Result<&Dictionary> {
+    document
+        .get_dictionary(page)
+        .and_then(|page| page.get_deref(b"Resources", document))
+        .and_then(Object::as_dict)
+}
+
+/// Adds the fonts to the resources.
 fn add_fonts(
     document: &mut Document,
     page: ObjectId,
     fonts: &[PrintedFont],
     materials: Materials<'_>,
 ) -> Result<(), PdfError> {
-    let lost = |_| PdfError::Structure("font resources");
-    let resources = document
-        .get_dictionary(page)
-        .and_then(|page| page.get_deref(b"Resources", document))
-        .map_err(lost)?;
-    let id = resources
-        .as_dict()
+    let id = resources(document, page)
         .and_then(|resources| resources.get(b"Font"))
         .and_then(Object::as_reference)
-        .map_err(lost)?;
+        .map_err(|_| PdfError::Structure("font resources"))?;
     let mut ours = Dictionary::new();
     for font in fonts {
         ours.set(font_resource(font.face).0, add_font(document, font, materials));
@@ -167,7 +169,9 @@ fn add_font(document: &mut Document, font: &PrintedFont, materials: Materials<'_
     })
 }
 
-/// `/W`: the advances, from glyph 1, that differ from one em. Equal neighbours share an entry.
+/// `/W`: the advances, from glyph 1, that differ from one em.
+///
+/// Equal neighbours share an entry.
 fn widths(advances: impl Iterator<Item = u16>) -> Object {
     let mut entries = Vec::new();
     let mut flush = |first: i64, last: i64, width: u16| {
@@ -232,14 +236,12 @@ fn add_picture(
     name: &[u8],
     picture: &Picture,
 ) -> Result<(), PdfError> {
-    let lost = |_| PdfError::Structure("picture");
-    let resources = document
-        .get_dictionary(page)
-        .and_then(|page| page.get_deref(b"Resources", document))
+    let id = resources(document, page)
+        .and_then(|resources| resources.get_deref(b"XObject", document))
         .and_then(Object::as_dict)
-        .map_err(lost)?;
-    let objects = resources.get_deref(b"XObject", document).and_then(Object::as_dict).map_err(lost)?;
-    let id = objects.get(name).and_then(Object::as_reference).map_err(lost)?;
+        .and_then(|objects| objects.get(name))
+        .and_then(Object::as_reference)
+        .map_err(|_| PdfError::Structure("picture"))?;
     let image = |space: &'static str| {
         dictionary! {
             "Type" => "XObject",
@@ -260,7 +262,7 @@ fn add_picture(
     Ok(())
 }
 
-/// Adds the information dictionary, XMP, language, structure, output intent and attachment.
+/// Adds all metadata, the structure, the output intent and the attachment.
 fn add_metadata(document: &mut Document, structure: ObjectId, info: &Info) -> Result<(), PdfError> {
     let id = document
         .trailer

@@ -1,4 +1,4 @@
-//! Texts that somebody sends on purpose: escaped, refused or wrapped, and the file stays what it is.
+//! Hostile texts of a sender: escaped, rejected or wrapped, and the file stays valid.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -8,18 +8,18 @@ use hosho_schema::snapshots::Certificate;
 
 use super::{KEY, REGISTRY, certificate, is_sound, press};
 
-/// Longer than any document takes: it only keeps a hang from hanging the tests.
-const LONGEST: Duration = Duration::from_mins(1);
+/// Longer than any document takes: a document that never ends must not block the tests.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Does something on a thread of its own and fails when it never ends.
+/// Runs a task on another thread and fails if it does not end.
 #[track_caller]
 fn within<T: Send + 'static>(name: &str, task: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(task()));
-    receiver.recv_timeout(LONGEST).unwrap_or_else(|_| panic!("{name} does not come to an end, or panics"))
+    receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{name} does not end, or panics"))
 }
 
-/// Certificates with a text in one field that others fill in, each.
+/// Certificates with a text in one of the fields that senders fill.
 fn filled(text: &str) -> Vec<Certificate> {
     let places: [fn(&mut Certificate) -> &mut String; 5] = [
         |certificate| &mut certificate.works.name,
@@ -36,7 +36,7 @@ fn filled(text: &str) -> Vec<Certificate> {
     places.into_iter().map(filled).collect()
 }
 
-/// Draws notice and certificate of a content: what becomes of each, once it is clean.
+/// Notice and certificate of a content, each checked, or the error.
 fn drawn(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
     let papers = within(name, move || {
         let created = NaiveDateTime::default();
@@ -45,18 +45,18 @@ fn drawn(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
             press().certificate(&content, &hosho_schema::snapshots::canonical(&content), created),
         ]
     });
-    let judged = papers.map(|paper| match paper {
+    let checked = papers.map(|paper| match paper {
         Ok(bytes) => {
             assert_clean(name, &bytes);
             Ok(bytes)
         }
         Err(error) => Err(hosho::fault::chain(&error)),
     });
-    judged.into()
+    checked.into()
 }
 
 #[test]
-fn what_means_something_to_a_machine_is_printed() {
+fn prints_markup_and_control_sequences_as_text() {
     let texts = [
         "<b>太字</b>&amp;&#x41;<!-- -->]]>",
         "<page margin=\"0mm\"><qr data=\"x\"/></page>",
@@ -77,7 +77,7 @@ fn what_means_something_to_a_machine_is_printed() {
 }
 
 #[test]
-fn what_would_show_one_thing_and_mean_another_is_refused() {
+fn rejects_deceptive_characters() {
     let forbidden = [
         "山\u{202E}田",
         "\u{2066}山",
@@ -99,17 +99,17 @@ fn what_would_show_one_thing_and_mean_another_is_refused() {
         "👨\u{200D}👩\u{200D}👧",
         "\u{1F1EF}\u{1F1F5}",
     ];
-    let mut refused = 0;
+    let mut rejected = 0;
     for text in forbidden {
         let missing = press().fonts().missing(text);
         for content in filled(text) {
             for paper in drawn(text, content.clone()) {
                 match paper {
-                    // A field may not stand in a document of this kind, or a face has the letters after all.
+                    // The document does not print the field, or a face has the characters.
                     Ok(bytes) => assert!(is_sound(&bytes), "{text}"),
                     Err(error) => {
-                        refused += 1;
-                        assert!(!missing.is_empty(), "{text:?} was to be drawn: {error}");
+                        rejected += 1;
+                        assert!(!missing.is_empty(), "{text:?} should be drawn: {error}");
                         let named = error.contains("U+") || error.contains("not well-formed");
                         assert!(named && !error.contains("若葉"), "{error}");
                     }
@@ -117,11 +117,11 @@ fn what_would_show_one_thing_and_mean_another_is_refused() {
             }
         }
     }
-    assert!(refused > 50, "{refused}");
+    assert!(rejected > 50, "{rejected}");
 }
 
 #[test]
-fn letters_that_join_others_are_composed_dropped_or_refused() {
+fn composes_drops_or_rejects_joining_characters() {
     for text in [
         "\u{3099}",
         "か\u{3099}\u{3099}",
@@ -141,13 +141,13 @@ fn letters_that_join_others_are_composed_dropped_or_refused() {
 }
 
 #[test]
-fn ten_thousand_letters_are_wrapped_or_told_to_be_too_many() {
+fn wraps_or_rejects_ten_thousand_characters() {
     for text in ["あ", "漢字", "A", "ｱ", "W W", "、", "「", "々ー", "１", "𠮷"] {
         let text = text.repeat(10_000 / text.chars().count());
         for content in filled(&text) {
-            for paper in drawn("ten thousand letters", content) {
+            for paper in drawn("ten thousand characters", content) {
                 match paper {
-                    Ok(bytes) => assert!(is_sound(&bytes), "ten thousand letters"),
+                    Ok(bytes) => assert!(is_sound(&bytes), "ten thousand characters"),
                     Err(error) => assert!(error.contains("line") && !error.contains(&text), "{error:.200}"),
                 }
             }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-/// The clauses that the checks name, so that a test can prove that each check fails when it should.
+/// The clauses that the checks name. A test proves that each check can fail.
 pub fn clauses() -> BTreeSet<&'static str> {
     let checks = [
         include_str!("lib.rs"),

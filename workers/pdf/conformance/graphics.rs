@@ -131,8 +131,9 @@ fn form(about: &Dictionary, report: &mut Report) {
     report.require(about.has(b"BBox"), "8.10.2", "a form has no BBox");
 }
 
-/// Forbidden keys of graphics states. Blend modes are checked in any dictionary: `Type` is optional in a
-/// graphics state.
+/// Forbidden keys of graphics states.
+///
+/// Blend modes are checked in any dictionary: `Type` is optional in a graphics state.
 fn state(file: &File, about: &Dictionary, report: &mut Report) {
     if about.has_type(b"ExtGState") {
         report.require(!about.has(b"TR"), "6.2.5-1", "a graphics state has a transfer function");

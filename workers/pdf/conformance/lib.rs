@@ -34,7 +34,7 @@ pub use file::{decoded, dictionary};
 pub use report::Finding;
 use report::Report;
 
-/// Everything that keeps a file from being PDF/A of the part and level that it claims.
+/// The clauses of its PDF/A part and level that a file breaks.
 pub fn findings(bytes: &[u8]) -> Vec<Finding> {
     let mut report = Report::default();
     match Document::load_mem(bytes) {

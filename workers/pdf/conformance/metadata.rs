@@ -17,7 +17,7 @@ const SCHEMA: &str = "http://www.aiim.org/pdfa/ns/schema#";
 const PROPERTY: &str = "http://www.aiim.org/pdfa/ns/property#";
 const OURS: &str = "urn:hosho:document:1";
 
-/// Standard properties that our documents may have, with the container of their values.
+/// Standard properties of our documents, with the container of their values.
 const KNOWN: [(&str, &str, &str); 10] = [
     (DC, "format", ""),
     (DC, "language", "Bag"),
@@ -103,7 +103,7 @@ fn words(node: Node) -> String {
         .to_owned()
 }
 
-/// Every property must be standard or described in the file, with a value of its type.
+/// Requires that every property is standard or described, and of its type.
 fn check_properties(properties: &[Node], described: &BTreeSet<String>, report: &mut Report) {
     let mut seen = BTreeSet::new();
     for node in properties {
@@ -154,7 +154,7 @@ fn check_properties(properties: &[Node], described: &BTreeSet<String>, report: &
     }
 }
 
-/// Checks the description of our schema; returns the names of the described properties.
+/// Checks the description of our schema; returns the described properties.
 fn described_properties(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
     let child = |node: Node, space: &str, name: &str| {
         node.children().find(|child| child.has_tag_name((space, name))).map(words)

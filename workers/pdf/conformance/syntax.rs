@@ -95,8 +95,7 @@ fn trailer(file: &File, report: &mut Report) {
     report.require(trailer.has(b"Root") && trailer.has(b"Info"), "6.1.3", "the trailer lacks Root or Info");
 }
 
-/// Checks offset and framing of every object, and length of every stream; returns the bytes outside of
-/// streams.
+/// Checks the framing of every object; returns the bytes outside of streams.
 fn objects(file: &File, report: &mut Report) -> Vec<Vec<u8>> {
     let bytes = file.bytes;
     let mut texts = Vec::new();
@@ -160,7 +159,9 @@ fn objects(file: &File, report: &mut Report) -> Vec<Vec<u8>> {
     texts
 }
 
-/// `/Length` as written in the file: lopdf decompresses some streams when it reads them.
+/// `/Length` as written in the file.
+///
+/// lopdf decompresses some streams when it reads them.
 fn length(about: &[u8]) -> Option<usize> {
     let words = tokens(about);
     let at = words.iter().position(|word| *word == Token::Name(b"Length".to_vec()))?;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::bytes::{size_at, u16_at, u32_at};
 
-/// Most characters read from one face over all subtables: four times the size of Unicode.
+/// Most characters read from one face: four times the size of Unicode.
 const MAX_CHARACTERS: u32 = 0x44_0000;
 
 pub(super) struct CharacterMap {
@@ -21,7 +21,9 @@ pub(super) struct CharacterMap {
 }
 
 impl CharacterMap {
-    /// Reads a `cmap` table of a face with `glyphs` glyphs. If subtables differ, the first one applies.
+    /// Reads a `cmap` table of a face with `glyphs` glyphs.
+    ///
+    /// If subtables differ, the first one applies.
     pub(super) fn read(cmap: &[u8], glyphs: u16) -> Result<Self, String> {
         let mut characters =
             Self { basic: vec![0; 0x1_0000], supplementary: HashMap::new(), glyphs, left: MAX_CHARACTERS };

@@ -5,7 +5,9 @@ use ttf_parser::{GlyphId, head::IndexToLocationFormat};
 use super::bytes::{size_at, u16_at};
 use super::outline::{Extent, Outline};
 
-/// Most parts of a composite glyph, nested parts included. Real ones have about three.
+/// Most parts of a composite glyph, nested parts included.
+///
+/// Real ones have about three.
 const MAX_PARTS: u32 = 1000;
 
 /// The programs of all glyphs, concatenated.
@@ -96,9 +98,10 @@ impl Table<'_> {
         self.glyf.get(location(at)?..location(at + 1)?)
     }
 
-    /// Subtracts the parts of a glyph from `left`; `None` if there are more, or if a part contains itself.
+    /// Subtracts the parts of a glyph from `left`; `None` if there are more.
     ///
-    /// ttf-parser bounds the depth of parts (32), but a thousand parts of a thousand parts would never end.
+    /// Also `None` if a part contains itself. ttf-parser bounds the depth of parts (32), but a thousand parts
+    /// of a thousand parts would never end.
     fn count_parts(&self, glyph: u16, depth: u32, left: &mut u32) -> Option<()> {
         let Some(program) =
             self.program(glyph).filter(|program| contours(program).is_some_and(i16::is_negative))

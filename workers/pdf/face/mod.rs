@@ -62,7 +62,9 @@ pub(super) struct Face {
 pub(super) struct Metric {
     /// Advance in font units.
     pub(super) advance: u16,
-    /// Left side bearing in font units. It must be exact: renderers shift an outline by `xMin - lsb`.
+    /// Left side bearing in font units.
+    ///
+    /// It must be exact: renderers shift an outline by `xMin - lsb`.
     pub(super) bearing: i16,
     /// Advance in 1/1000 em.
     pub(super) thousandths: u16,
@@ -152,9 +154,10 @@ impl Face {
         })
     }
 
-    /// The glyph of a character, or of a character with a mark (variation selector or combining mark).
+    /// The glyph of a character, or of a character with a mark.
     ///
-    /// `None` if the face has none, or one with a broken outline.
+    /// A mark is a variation selector or combining mark. `None` if the face has no glyph, or one with a
+    /// broken outline.
     pub(super) fn glyph_id(&self, character: char, mark: Option<char>) -> Option<u16> {
         let glyph = match mark {
             None => self.characters.glyph_id(character),
@@ -223,7 +226,9 @@ fn post_script_name(face: &ttf_parser::Face) -> String {
     if name.is_empty() { "Unnamed".to_owned() } else { name }
 }
 
-/// Fails if the file is truncated: it could lack tables that only some documents need.
+/// Fails if the file is truncated.
+///
+/// It could lack tables that only some documents need.
 fn check_complete(face: &ttf_parser::Face, bytes: &[u8]) -> Result<(), String> {
     let end = |record: &TableRecord| u64::from(record.offset) + u64::from(record.length);
     match face.raw_face().table_records.into_iter().find(|record| end(record) > bytes.len() as u64) {
@@ -232,7 +237,9 @@ fn check_complete(face: &ttf_parser::Face, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Fails if the licence bits (OS/2 `fsType`) forbid to embed a subset. A face without them may be embedded.
+/// Fails if the licence bits (OS/2 `fsType`) forbid to embed a subset.
+///
+/// A face without them may be embedded.
 fn check_embedding(face: &ttf_parser::Face) -> Result<(), String> {
     let Some(os2) = face.tables().os2 else { return Ok(()) };
     let forbids = match os2.permissions() {
@@ -249,7 +256,7 @@ fn check_embedding(face: &ttf_parser::Face) -> Result<(), String> {
     Err(forbids.to_owned())
 }
 
-/// Raises the limits of `maxp` to those of flattened glyphs and sets those of hinting to zero.
+/// `maxp` with the limits of flattened glyphs, and no resources for hinting.
 fn maxp_of_glyf(maxp: &[u8], extent: Extent) -> Result<Vec<u8>, String> {
     if maxp.len() < 32 {
         return Err("the maxp table is truncated".to_owned());
@@ -266,7 +273,9 @@ fn maxp_of_glyf(maxp: &[u8], extent: Extent) -> Result<Vec<u8>, String> {
     Ok(maxp)
 }
 
-/// A `maxp` of version 1.0. That of a face with CFF outlines has version 0.5, without limits.
+/// A `maxp` of version 1.0.
+///
+/// That of a face with CFF outlines has version 0.5, without limits.
 fn maxp_of_cff(glyphs: u16) -> Vec<u8> {
     let mut maxp = vec![0; 32];
     for (at, value) in

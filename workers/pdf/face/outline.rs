@@ -7,7 +7,9 @@
 use kurbo::{CubicBez, Point};
 use ttf_parser::OutlineBuilder;
 
-/// Largest error of a fitted curve, in 1/1000 em. Rounding to whole units adds half a unit.
+/// Largest error of a fitted curve, in 1/1000 em.
+///
+/// Rounding to whole units adds half a unit.
 const TOLERANCE: f64 = 0.4;
 
 /// Most points of an outline that `maxp` can state.
@@ -58,7 +60,9 @@ impl Outline {
         self
     }
 
-    /// Appends the outline as a simple glyph of even length without instructions. A blank appends nothing.
+    /// Appends the outline as a simple glyph of even length without instructions.
+    ///
+    /// A blank appends nothing.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<Extent, &'static str> {
         const TOO_MANY: &str = "an outline has too many points";
         if let Some(problem) = self.problem {

@@ -8,8 +8,7 @@ use crate::FontPaths;
 const NOTO: [&str; 2] = ["Noto Serif CJK JP", "Noto Sans CJK JP"];
 const BIZ: [&str; 2] = ["BIZ UDMincho", "BIZ UDGothic"];
 
-/// Bytes and number of a font by its name. If its package is not installed: `None`, and a line on standard
-/// error.
+/// Bytes and number of a font; `None` if its package is not installed.
 fn installed(test: &str, name: &str, package: &str) -> Option<(Vec<u8>, u32)> {
     let wanted = [name.to_owned()];
     let Ok(paths) = FontPaths::find(&wanted, &wanted) else {
@@ -300,9 +299,8 @@ fn variation_sequences_agree_with_ttf_parser() {
 }
 
 #[test]
-fn requires_the_number_of_a_face_in_a_collection() {
-    let Some((bytes, _)) =
-        installed("requires_the_number_of_a_face_in_a_collection", NOTO[1], "fonts-noto-cjk")
+fn requires_a_face_number_for_collections() {
+    let Some((bytes, _)) = installed("requires_a_face_number_for_collections", NOTO[1], "fonts-noto-cjk")
     else {
         return;
     };

@@ -14,8 +14,11 @@ use unicode_normalization::char::compose;
 
 use super::bytes::{size_at, u16_at, u24_at};
 use super::cmap::{CharacterMap, subtables};
+use crate::normalize::is_variation_selector;
 
-/// Most entries read from one face. The whole family register has about sixty thousand.
+/// Most entries read from one face.
+///
+/// The whole family register has about sixty thousand.
 const MAX_ENTRIES: u32 = 400_000;
 
 /// Features that every shaper applies by default.
@@ -76,7 +79,7 @@ impl Variations {
     }
 }
 
-/// Its methods return `None` if a table is truncated or has more than [`MAX_ENTRIES`].
+/// Its methods return `None` for a table that is truncated or too long.
 struct Reader<'a> {
     characters: &'a CharacterMap,
     found: Vec<((char, char), u16)>,
@@ -99,15 +102,18 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Format 14: for each selector, the characters that keep their glyph, and those that get another one.
+    /// Format 14: the characters of each selector.
+    ///
+    /// Some keep their glyph, others get another one.
     fn variations(&mut self, table: &[u8]) -> Option<()> {
         if u16_at(table, 0)? != 14 {
             return Some(());
         }
         for record in (0..size_at(table, 6)?).map(|at| 10 + 11 * at) {
             self.step()?;
+            // A sequence with any other character would remove that character from the text.
             let Some(selector) =
-                char::from_u32(u24_at(table, record)?).filter(|character| is_selector(*character))
+                char::from_u32(u24_at(table, record)?).filter(|character| is_variation_selector(*character))
             else {
                 continue;
             };
@@ -192,11 +198,6 @@ impl Reader<'_> {
     }
 }
 
-/// Any other "selector" would remove a character from the text.
-fn is_selector(character: char) -> bool {
-    matches!(character, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
-}
-
 /// Each glyph of a coverage with its index.
 fn covered(coverage: Coverage) -> Box<dyn Iterator<Item = (GlyphId, u16)> + '_> {
     match coverage {
@@ -212,7 +213,7 @@ fn covered(coverage: Coverage) -> Box<dyn Iterator<Item = (GlyphId, u16)> + '_> 
 mod tests {
     use super::*;
 
-    /// A format 14 subtable with one selector, under which full ranges of characters keep their glyph.
+    /// A format 14 subtable with one selector and full ranges of characters.
     fn table(ranges: u32) -> Vec<u8> {
         let mut table = vec![0, 14, 0, 0, 0, 0, 0, 0, 0, 1, 0x0E, 0x01, 0x00, 0, 0, 0, 21, 0, 0, 0, 0];
         table.extend(ranges.to_be_bytes());

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use super::file::FontFile;
+
 /// Why fonts cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FontError {
@@ -21,7 +23,7 @@ pub enum FontError {
     },
     /// The file is not a font that may be embedded.
     #[error("cannot use font {file}: {problem}")]
-    Parse { file: String, problem: String },
+    Parse { file: FontFile, problem: String },
     #[error("more than 255 font files are configured")]
     TooMany,
 }

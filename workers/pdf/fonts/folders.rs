@@ -17,7 +17,7 @@ pub(super) fn is_font(path: &Path) -> bool {
         .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
 }
 
-/// The folders in which names are looked up: the user's before the administrator's before the system's.
+/// The folders that are searched for names: those of user, administrator, system.
 pub(super) fn by_precedence() -> Vec<PathBuf> {
     let own = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share/fonts"));
     own.into_iter().chain(SYSTEM.iter().rev().map(PathBuf::from)).collect()
@@ -40,8 +40,9 @@ pub(super) fn find_file(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Visits every file of a folder, then those of nested folders, in the order of names, until `visit` returns
-/// false.
+/// Visits the files of a folder, then of nested ones, until `visit` returns false.
+///
+/// The order is that of names.
 pub(super) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> bool) {
     walk_to(folder, MAX_DEPTH, visit);
 }

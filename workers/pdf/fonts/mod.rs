@@ -9,6 +9,7 @@ mod file;
 mod folders;
 mod names;
 mod paths;
+mod read;
 
 use sha2::{Digest, Sha256};
 
@@ -36,8 +37,9 @@ pub struct Fonts {
     identity: String,
     /// The marks that have a common glyph with some character, ascending.
     marks: Vec<char>,
-    /// A bit per code point of the first three planes: set if any text that contains the character can draw
-    /// it.
+    /// A bit per code point of the first three planes.
+    ///
+    /// Set if the character can be drawn in any text.
     plain: Vec<u64>,
 }
 
@@ -68,11 +70,11 @@ impl Fonts {
                 let at = if let Some(at) = files.iter().position(|other| other == file) {
                     at
                 } else {
-                    let bytes = file.read()?;
+                    let bytes = read::read(file)?;
                     let face = file
                         .face
                         .map_or_else(|| Face::parse(&bytes), |face| Face::parse_member(&bytes, face));
-                    faces.push(face.map_err(|problem| FontError::Parse { file: file.to_string(), problem })?);
+                    faces.push(face.map_err(|problem| FontError::Parse { file: file.clone(), problem })?);
                     files.push(file.clone());
                     files.len() - 1
                 };
@@ -100,7 +102,7 @@ impl Fonts {
         Ok(fonts)
     }
 
-    /// PostScript name, file, and SHA-256 of the file in lower-case hexadecimal, of each face.
+    /// PostScript name, file, and SHA-256 of the file (hexadecimal) of each face.
     pub fn loaded(&self) -> impl Iterator<Item = (&str, &FontFile, String)> {
         self.faces
             .iter()
@@ -108,12 +110,14 @@ impl Fonts {
             .map(|(face, file)| (face.name.as_str(), file, hex::encode(face.digest)))
     }
 
-    /// SHA-256 over all faces in their order, in lower-case hexadecimal. It is part of a document's identity.
+    /// SHA-256 over all faces in their order, in lower-case hexadecimal.
+    ///
+    /// It is part of the identity of a document.
     pub fn sha256(&self) -> &str {
         &self.identity
     }
 
-    /// The characters of `text` that cannot be drawn, each once, in order of appearance.
+    /// The characters of `text` that cannot be drawn, each once, in their order.
     ///
     /// They are looked up as drawing does it: after composition, with their mark if a face has a glyph for
     /// the two, otherwise one by one, without default-ignorable characters (a variation selector without a
@@ -173,7 +177,7 @@ impl Fonts {
         !matches!(mark, '\0'..'\u{2E5}' | '\u{3100}'..'\u{FE00}') && self.marks.binary_search(&mark).is_ok()
     }
 
-    /// The first face in the chain of the typeface that has the character, and its glyph.
+    /// The first face in the chain of a typeface with the character, and its glyph.
     ///
     /// With a mark (variation selector or combining mark): the first face that has a common glyph for the
     /// two.

@@ -37,7 +37,9 @@ struct InstalledFace {
 }
 
 impl InstalledFonts {
-    /// Reads the names of all font files in folders. Files that are not fonts are skipped.
+    /// Reads the names of all font files in folders.
+    ///
+    /// Files that are not fonts are skipped.
     pub(super) fn scan(folders: &[PathBuf]) -> Self {
         let mut faces = Vec::new();
         for folder in folders {

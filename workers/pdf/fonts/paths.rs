@@ -35,7 +35,9 @@ impl FontPaths {
         Ok(Self { mincho: vec![find(MINCHO)?, fallback.clone()], gothic: vec![find(GOTHIC)?, fallback] })
     }
 
-    /// Finds the configured files and font names. An empty list means the default of [`Self::system`].
+    /// Finds the configured files and font names.
+    ///
+    /// An empty list means the default of [`Self::system`].
     pub fn find(mincho: &[String], gothic: &[String]) -> Result<Self, FontError> {
         Self::find_in(mincho, gothic, &folders::by_precedence())
     }

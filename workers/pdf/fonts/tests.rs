@@ -112,7 +112,7 @@ fn missing_agrees_with_drawing() {
     assert_eq!(missing("\u{10FFFD}\u{309A}\u{FE00}"), "\u{10FFFD}");
 }
 
-/// A face may have a glyph for a character with a selector, but none for the character alone.
+/// A face may have a glyph for a character with a selector, but not for it alone.
 #[test]
 fn character_drawn_only_with_its_mark_is_present() {
     let system = FontPaths::system().unwrap();

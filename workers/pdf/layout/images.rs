@@ -52,8 +52,7 @@ impl Layout<'_> {
         Ok(Piece::new(position, size, elements))
     }
 
-    /// A picture. Its overlap is negative space before it, at most its height: the next block follows below
-    /// the piece that the picture extends over.
+    /// A picture. Its overlap is negative space before it, at most its height.
     pub(super) fn image(&mut self, position: Position, image: &Image, width: f64) -> Result<Piece, PdfError> {
         let Position { line, column, .. } = position;
         let picture = self.pictures.get(&image.name).ok_or(PdfError::NoPicture { line, column })?;

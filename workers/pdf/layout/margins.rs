@@ -8,8 +8,7 @@ use crate::error::PdfError;
 use crate::fonts::Typeface;
 use crate::markup::{Align, Document, MarginText, PAGE_NUMBER, Position, Span, Text, TextStyle};
 
-/// The part of the top margin between the edge of the paper and the header, and of the bottom margin below
-/// the footer.
+/// Where the header ends and the footer begins: part of the margin, from the edge.
 const OUTSIDE: f64 = 0.62;
 
 /// Style of a page number that neither header nor footer contains.

@@ -136,7 +136,9 @@ fn points_of(thousandths: i64, size: f64) -> f64 {
     thousandths as f64 * size / 1000.0
 }
 
-/// Groups glyphs of one face into runs. On a line with spacing, a word is a run of its own, without spacing.
+/// Groups glyphs of one face into runs.
+///
+/// On a line with spacing, a word is a run of its own, without spacing.
 fn runs(
     line: &[LineGlyph],
     (mut x, y): (f64, f64),
@@ -206,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_a_mark_if_a_face_has_a_common_glyph() {
+    fn joins_marks_that_have_a_common_glyph() {
         let fonts = test_fonts();
         for (base, mark) in [
             ('葛', '\u{E0100}'),
@@ -236,7 +238,7 @@ mod tests {
         ));
     }
 
-    /// The lines of a paragraph on a page of `width` mm: text, left and right edge of the ink.
+    /// Text, left and right edge of the lines of a paragraph of `width` mm.
     fn lay_out(text: &str, attributes: &str, width: u32) -> Vec<(String, f64, f64)> {
         let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
         let markup =

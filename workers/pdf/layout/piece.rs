@@ -11,16 +11,22 @@ use crate::picture::Pictures;
 /// Tolerance for sums of rounded lengths, in points.
 pub(super) const EPSILON: f64 = 1e-6;
 
-/// A part of a column that a page break never divides. Elements are relative to its top left corner.
+/// A part of a column that a page break never divides.
+///
+/// Elements are relative to its top left corner.
 pub(super) struct Piece {
     pub(super) position: Position,
-    /// Space above it, unless it begins a page. Negative if it extends over the piece above.
+    /// Space above it, unless it begins a page.
+    ///
+    /// Negative if it extends over the piece above.
     pub(super) before: f64,
     pub(super) height: f64,
     /// Stays on the page of the next piece.
     pub(super) keep: bool,
     pub(super) elements: Vec<Element>,
-    /// Drawn above the piece if it begins a page: the repeated head of a table. Shared by the rows.
+    /// Drawn above the piece if it begins a page: the repeated head of a table.
+    ///
+    /// Shared by the rows.
     pub(super) at_top: Vec<Rc<Top>>,
 }
 

@@ -177,8 +177,9 @@ fn tied(rows: &[Row], from: usize) -> usize {
     to.min(rows.len())
 }
 
-/// Where rows begin, and where the last one ends. A row is as tall as its cells need; a cell of several rows
-/// makes the last of them taller if necessary.
+/// Where rows begin, and where the last one ends.
+///
+/// A row is as tall as its cells need; a cell of several rows makes the last of them taller if necessary.
 fn lines(laid: &[LaidOut], rows: usize) -> Vec<f64> {
     let mut lines = vec![0.0_f64; rows + 1];
     let mut by_end: Vec<&LaidOut> = laid.iter().collect();

@@ -101,7 +101,7 @@ fn header_and_footer_number_the_pages() {
 }
 
 #[test]
-fn rejects_a_header_or_footer_that_does_not_fit() {
+fn rejects_header_and_footer_that_overflow() {
     let tall = "甲<br/>".repeat(5);
     assert_eq!(
         error(&format!("\n<header>{tall}</header>")),
@@ -296,7 +296,7 @@ fn spreads_glyphs_over_a_width() {
 }
 
 #[test]
-fn seal_overlaps_the_block_above_and_stays_with_it() {
+fn seal_overlaps_and_stays_with_block_above() {
     let image = |page: &Page| {
         page.elements.iter().find_map(|element| {
             if let Element::Picture { at, size, .. } = element { Some((*at, *size)) } else { None }
@@ -367,7 +367,7 @@ fn nests_lists_with_hanging_labels() {
 }
 
 #[test]
-fn keeps_the_space_before_the_first_block_of_an_item() {
+fn keeps_space_before_first_block_of_item() {
     let y = |markup: &str| {
         let found = shown(markup);
         let all = runs(&found.pages[0]).into_iter().map(|run| (run.text(), run.at.1)).collect::<Vec<_>>();
@@ -384,7 +384,7 @@ fn keeps_the_space_before_the_first_block_of_an_item() {
 }
 
 #[test]
-fn names_a_remedy_for_content_taller_than_a_page() {
+fn names_a_remedy_for_too_tall_pieces() {
     let tall = lines_of(60);
     for (markup, expected) in [
         (

@@ -40,7 +40,7 @@ impl Class {
     pub(super) const WIDE_DIGIT: Self = Self(1 << 11);
     /// Ａ to ｚ.
     pub(super) const WIDE_LATIN: Self = Self(1 << 12);
-    /// Part of a word that is not divided: letters, digits and marks of proportional width.
+    /// Part of a word: letters, digits and marks of proportional width.
     pub(super) const NARROW: Self = Self(1 << 13);
     pub(super) const MARK: Self = Self(1 << 14);
     /// Belongs to the number before it, as every ideograph does: ％ ℃ ヶ か つ.

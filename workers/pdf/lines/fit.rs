@@ -7,7 +7,7 @@ use super::glyph::LineGlyph;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooNarrow;
 
-/// A name breaks between its parts if the line is then at least this full, in percent.
+/// Least percentage of a line that is filled if a name breaks between its parts.
 const MIN_FULL: i64 = 70;
 
 /// Width of a line by its ink, without squeeze or stretch.
@@ -82,7 +82,7 @@ fn squeezed(
     }
 }
 
-/// Where to cut an unbreakable piece of which `start..end` fits: as late as the rules allow.
+/// The latest place to cut an unbreakable piece of which `start..end` fits.
 fn emergency(glyphs: &[LineGlyph], start: usize, end: usize) -> usize {
     let may_cut = |at: &usize| {
         let (before, after) = (glyphs[*at - 1].class, glyphs[*at].class);

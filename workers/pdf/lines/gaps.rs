@@ -8,8 +8,9 @@
 use super::class::Class;
 use super::glyph::{BLANK, LineGlyph};
 
-/// Between Japanese and Latin letters. A quarter of an em looks too wide in forms, where most words are
-/// codes.
+/// Between Japanese and Latin letters.
+///
+/// A quarter of an em looks too wide in forms, where most words are codes.
 const LATIN: i16 = 175;
 
 /// How far the Latin gap shrinks, and grows (to a quarter of an em).

@@ -58,7 +58,7 @@ pub(crate) fn justify(line: &mut [LineGlyph], room: i64, fills: bool) -> Line {
     Line { lead, trail, width, spacing }
 }
 
-/// Whether a glyph is part of a word or number, so that no space may be added after it.
+/// Whether a glyph is part of a word or number: no space may follow it.
 pub(crate) fn in_word(line: &[LineGlyph], at: usize) -> bool {
     let is_narrow =
         |at: Option<usize>| at.and_then(|at| line.get(at)).is_some_and(|glyph| glyph.class.is(Class::NARROW));
@@ -70,7 +70,7 @@ fn inner(line: &[LineGlyph]) -> impl Iterator<Item = &LineGlyph> {
     line.split_last().into_iter().flat_map(|(_, rest)| rest)
 }
 
-/// Distributes steps over the glyphs in proportion to the capacity of each; returns their sum.
+/// Distributes steps by the capacity of each glyph; returns their sum.
 fn spread(line: &mut [LineGlyph], capacity: fn(&LineGlyph) -> i16, steps: i64, sign: i16) -> i64 {
     let total: i64 = inner(line).map(|glyph| i64::from(capacity(glyph) / STEP)).sum();
     let steps = steps.min(total);

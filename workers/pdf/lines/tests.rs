@@ -6,7 +6,7 @@ use super::glyph::STEP;
 use super::*;
 use crate::display_list;
 
-/// Glyphs of a face with half-width ASCII and kana, marks without width, and punctuation with a blank half.
+/// Glyphs of a face with half-width ASCII and kana, and marks without width.
 fn glyphs(text: &str) -> Vec<LineGlyph> {
     let advance = |character: char| match character {
         '\u{301}' | '\u{3099}' => 0,

@@ -3,8 +3,9 @@
 use crate::display_list::{Ink, Numbering, Scope, Tag};
 use crate::fonts::Typeface;
 
-/// Placeholder for the page number in running text. It is a noncharacter, which no text of a document
-/// contains.
+/// Placeholder for the page number in running text.
+///
+/// It is a noncharacter, which no text of a document contains.
 pub(crate) const PAGE_NUMBER: char = '\u{FFFF}';
 
 /// Where an element begins in the markup.
@@ -28,7 +29,7 @@ pub(crate) struct Document {
     pub(crate) blocks: Vec<Block>,
 }
 
-/// Text in the margin of every page. [`PAGE_NUMBER`] in it is replaced by the number of the page.
+/// Text in the margin of every page, in which [`PAGE_NUMBER`] is replaced.
 pub(crate) struct MarginText {
     pub(crate) position: Position,
     /// Shown on the first page as well.

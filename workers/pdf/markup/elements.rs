@@ -17,7 +17,9 @@ const fn element(name: &'static str, attributes: &'static [&'static str]) -> Ele
     ElementSpec { name, attributes }
 }
 
-/// Every element. Names are searched from the front, so the frequent ones come first.
+/// Every element.
+///
+/// Names are searched from the front, so the frequent ones come first.
 pub(super) const ELEMENTS: &[ElementSpec] = &[
     element(
         "p",
@@ -67,7 +69,9 @@ fn unknown(node: Node) -> PdfError {
     error_at(node, format!("unknown element <{name}>{hint}"))
 }
 
-/// The known word most similar to an unknown one. Words of two letters are similar to anything.
+/// The known word most similar to an unknown one.
+///
+/// Words of two letters are similar to anything.
 pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |word: &'a str| (strsim::jaro_winkler(unknown, word), word);
     let like = known.map(likeness).filter(|(like, _)| *like > 0.8 && unknown.len() > 2);

@@ -170,7 +170,7 @@ fn read_ppm(bytes: &[u8]) -> Raster {
     (width.parse().unwrap(), height.parse().unwrap(), head.next().unwrap().as_chunks::<3>().0.to_vec())
 }
 
-/// Writes pages side by side, with rounded colours and a palette to keep the files small.
+/// Writes pages side by side, with few colours to keep the files small.
 fn write_png(pages: &[Raster], are_framed: bool, path: &Path) {
     const FRAME: [u8; 3] = [170, 170, 170];
     let height = pages.iter().map(|page| page.1).max().unwrap();

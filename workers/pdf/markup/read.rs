@@ -57,8 +57,10 @@ pub(crate) fn read(markup: &str) -> Result<Document, PdfError> {
 
 pub(super) struct Reader<'a> {
     markup: &'a str,
-    /// Offset, line and column found last. Each position is counted from the one before: counted from the
-    /// start, the positions of a long document would take as long as everything else.
+    /// Offset, line and column found last.
+    ///
+    /// Each position is counted from the one before: counted from the start, the positions of a long document
+    /// would take as long as everything else.
     last: Cell<(usize, u32, u32)>,
 }
 

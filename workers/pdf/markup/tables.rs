@@ -16,7 +16,7 @@ use crate::display_list::Scope;
 use crate::error::PdfError;
 use crate::fonts::Typeface;
 
-/// For each column, the number of rows from the present one that cells already occupy.
+/// The number of rows, from the present one, that cells occupy in each column.
 struct Grid<'a> {
     occupied: Vec<u16>,
     /// The cell that extends furthest down, and its rows from the present one.

@@ -247,9 +247,9 @@ fn list_labels_count_from_the_start_attribute() {
     assert_eq!(labels("", 2), ["・", "・"]);
 }
 
-/// Counted from the start of the markup for every row, the positions would take minutes.
+/// Counted from the start of the markup for every row, they would take minutes.
 #[test]
-fn positions_of_ten_thousand_rows_are_found_in_linear_time() {
+fn finds_ten_thousand_positions_in_linear_time() {
     let row = "<row><label>工事名</label><value>橋梁補修工事</value></row>";
     let found = table(&format!("<table>{}</table>", row.repeat(10_000)));
     let last = found.rows.last().unwrap().position;

@@ -45,7 +45,7 @@ fn hostile_metadata_keeps_the_file_valid() {
     }
 }
 
-/// No sample has empty rows beside a cell that spans them, but a template may produce them.
+/// No sample has empty rows beside a cell that spans them; a template may.
 #[test]
 fn table_with_empty_rows_stays_regular() {
     let rows =

@@ -41,7 +41,9 @@ fn drawn(content: &str) -> Vec<u8> {
     made(&page(content), &info()).unwrap()
 }
 
-/// The standard output of a program that reads a document. Fails if the program fails.
+/// The standard output of a program that reads a document.
+///
+/// Fails if the program fails.
 fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("document.pdf");

@@ -65,7 +65,7 @@ fn broken(bytes: &[u8], fault: impl Fn(&mut Document)) -> Vec<u8> {
     object_stream::serialize(&document).unwrap()
 }
 
-/// Faults of bytes: the clause, and the replacement of the first occurrence of a byte string.
+/// Faults of bytes: the clause, a byte string, and its replacement.
 const BYTES: [(&str, &[u8], &[u8]); 11] = [
     ("6.1.1", b"%PDF-1.7", b"%PS-1.7 "),
     ("6.1.2-1", b"%PDF-1.7", b"%PDF-1.8"),

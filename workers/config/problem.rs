@@ -59,7 +59,7 @@ fn allowed(expected: &str, key: &str) -> String {
         return "a whole number of seconds".to_owned();
     }
     match expected {
-        "an unsigned 16 bit integer" => "a whole number from 0 to 65535".to_owned(),
+        "u16" | "an unsigned 16 bit integer" => "a whole number from 0 to 65535".to_owned(),
         expected if expected.contains("unsigned") => "a whole number of 0 or more".to_owned(),
         expected if expected.contains("bool") => "true or false".to_owned(),
         expected if expected.contains("integer") => "a whole number".to_owned(),

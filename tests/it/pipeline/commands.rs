@@ -95,7 +95,10 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
     let (code, out, err) = on_empty(&["migrate", "--check"]);
     assert_eq!(
         (code, out.as_str()),
-        (Some(1), "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\npending  0004_revision\n"),
+        (
+            Some(1),
+            "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\npending  0004_revision\n"
+        ),
         "{err}"
     );
     let (code, _, err) = on_empty(&["work"]);

@@ -11,17 +11,17 @@ const MAX_KEYS: usize = 32_000;
 /// Inserts rows and returns how many were new.
 pub(crate) fn insert<R>(
     rows: &[R],
-    mut insert: impl FnMut(&[R]) -> QueryResult<usize>,
+    insert: impl FnMut(&[R]) -> QueryResult<usize>,
 ) -> QueryResult<usize> {
-    rows.chunks(MAX_ROWS).map(|rows| insert(rows)).sum()
+    rows.chunks(MAX_ROWS).map(insert).sum()
 }
 
 /// Changes the rows of some keys and returns how many changed.
 pub(crate) fn update<K>(
     keys: &[K],
-    mut update: impl FnMut(&[K]) -> QueryResult<usize>,
+    update: impl FnMut(&[K]) -> QueryResult<usize>,
 ) -> QueryResult<usize> {
-    keys.chunks(MAX_KEYS).map(|keys| update(keys)).sum()
+    keys.chunks(MAX_KEYS).map(update).sum()
 }
 
 /// Loads the rows of some keys, in no order across chunks.

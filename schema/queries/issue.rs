@@ -83,7 +83,7 @@ pub fn issue<D: Borrow<GuaranteeDraft>, E: From<DbError>>(
         {
             Ok(issued) => return Ok(issued),
             Err(IssueError::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
-                attempt += 1
+                attempt += 1;
             }
             Err(IssueError::Database(error)) => return Err(error.into()),
             Err(IssueError::Build(error)) => return Err(error),

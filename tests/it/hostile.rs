@@ -202,16 +202,16 @@ fn wrong() -> Vec<Case> {
     let long = "長".repeat(10_000);
     let mut cases = vec![
         Case::rejected("unknown-obligee", "obligee.unknown", "$.obligee", |a| {
-            a["obligee"] = "atlantis".into()
+            a["obligee"] = "atlantis".into();
         }),
         Case::rejected("obligee-path", "obligee.unknown", "$.obligee", |a| {
-            a["obligee"] = "../../etc/passwd".into()
+            a["obligee"] = "../../etc/passwd".into();
         }),
         Case::rejected("not-yet", "obligee.not_yet_electronic", "$.products[0].medium", |a| {
             a["works"]["contract_date"] = "2025-11-30".into();
         }),
         Case::rejected("crlf-name", "text.control_character", "$.principal.name", |a| {
-            a["principal"]["name"] = "株式会社\r\n架空".into()
+            a["principal"]["name"] = "株式会社\r\n架空".into();
         }),
         Case::rejected("crlf-mail", "text.control_character", "$.notification.mail_address", |a| {
             a["notification"]["mail_address"] =
@@ -221,30 +221,30 @@ fn wrong() -> Vec<Case> {
             a["notification"]["mail_address"] = format!("{CANARY}@example.jp\n").into();
         }),
         Case::rejected("bidi", "text.direction_character", "$.principal.name", |a| {
-            a["principal"]["name"] = "株式会社\u{202e}木土".into()
+            a["principal"]["name"] = "株式会社\u{202e}木土".into();
         }),
         Case::rejected("nul", "text.control_character", "$.works.name", |a| {
-            a["works"]["name"] = "架空\0工事".into()
+            a["works"]["name"] = "架空\0工事".into();
         }),
         Case::rejected("vertical-tab", "text.control_character", "$.works.name", |a| {
-            a["works"]["name"] = "架空\u{b}工事".into()
+            a["works"]["name"] = "架空\u{b}工事".into();
         }),
         Case::rejected("line-separator", "text.control_character", "$.works.name", |a| {
-            a["works"]["name"] = "架空\u{2028}工事".into()
+            a["works"]["name"] = "架空\u{2028}工事".into();
         }),
         Case::rejected("long-name", "text.too_long", "$.principal.name", |a| {
-            a["principal"]["name"] = long.as_str().into()
+            a["principal"]["name"] = long.as_str().into();
         }),
         Case::rejected("long-mail", "mail_address.malformed", "$.notification.mail_address", |a| {
             a["notification"]["mail_address"] = format!("{}@example.jp", "a".repeat(10_000)).into();
         }),
         Case::rejected("unknown-field", "message.malformed", "$.colour", |a| a["colour"] = CANARY.into()),
         Case::rejected("odd-field", "message.malformed", "$.…", |a| {
-            a[format!("<{CANARY}@example.jp>")] = 1.into()
+            a[format!("<{CANARY}@example.jp>")] = 1.into();
         }),
         Case::rejected("wrong-type", "message.malformed", "$.products", |a| a["products"] = CANARY.into()),
         Case::rejected("wrong-number", "amount.malformed", "$.products[0].amount", |a| {
-            a["products"][0]["amount"] = 1.5.into()
+            a["products"][0]["amount"] = 1.5.into();
         }),
         Case::rejected("no-products", "products.empty", "$.products", |a| a["products"] = json!([])),
         Case::rejected("nested-field", "message.malformed", "$.contact.department", |a| {
@@ -345,7 +345,7 @@ fn assert_answered(case: &Case, answers: &[Message]) {
     let [answer] = answers else { panic!("{name} has {} answers: {answers:?}", answers.len()) };
     match &case.answer {
         Answer::Issued(_) => {
-            assert_eq!(answer.routing_key, "guarantee.issued", "{name}: {}", answer.all_text())
+            assert_eq!(answer.routing_key, "guarantee.issued", "{name}: {}", answer.all_text());
         }
         Answer::Rejected(_, code, path) => {
             assert_eq!(answer.routing_key, "application.rejected", "{name}");

@@ -58,7 +58,7 @@ fn print_progress(progress: &ApplicationProgress) {
     let mut rows = table(["guarantee", "product", "stage", "at (Asia/Tokyo)", "what"]);
     let mut add = |guarantee: &str, product: &str, steps: &[Step]| {
         for (index, step) in steps.iter().enumerate() {
-            let at = step.at.map_or_else(|| "waiting".to_owned(), |at| time::shown(at));
+            let at = step.at.map_or_else(|| "waiting".to_owned(), time::shown);
             let (guarantee, product) = if index == 0 { (guarantee, product) } else { ("", "") };
             rows.add_row([guarantee, product, step.stage, &at, &printable_lines(&step.what)]);
         }

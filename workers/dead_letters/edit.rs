@@ -74,10 +74,10 @@ impl Edits {
         for (path, new) in &self.set {
             match parent(&mut value, path)? {
                 (Value::Object(fields), Part::Field(name)) => {
-                    drop(fields.insert(name.to_owned(), new.clone()))
+                    drop(fields.insert(name.to_owned(), new.clone()));
                 }
                 (Value::Array(items), Part::Index(index)) if index < items.len() => {
-                    items[index] = new.clone()
+                    items[index] = new.clone();
                 }
                 (Value::Array(items), Part::Index(index)) if index == items.len() => items.push(new.clone()),
                 _ => return Err(EditError::NoSuchPath { path: path.clone() }),

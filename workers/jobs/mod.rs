@@ -93,7 +93,7 @@ async fn publish(broker: &dyn Broker, job: Job, messages: Vec<Outgoing>) {
     match published.await {
         Ok(()) => info!(job = ?job, messages = count, "Unfinished work queued again"),
         Err(error) => {
-            warn!(job = ?job, error = chain(&error), "Unfinished work not queued; retried at the next time")
+            warn!(job = ?job, error = chain(&error), "Unfinished work not queued; retried at the next time");
         }
     }
 }

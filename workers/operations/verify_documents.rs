@@ -138,7 +138,7 @@ pub async fn verify_documents(
             verify(found, &store, &renderer, &mut report, true).await?;
         }
         Which::All => {
-            let total = db.call(|db| revision::arrived(db)).await.map_err(Error::unavailable)?;
+            let total = db.call(revision::arrived).await.map_err(Error::unavailable)?;
             let mut after = String::new();
             loop {
                 let from = after.clone();

@@ -123,7 +123,7 @@ fn race(database: &Database, product: impl Fn(usize) -> ProductV1 + Sync) {
             match stored.status {
                 Status::Accepted => assert_eq!(stored.id, *winner, "{id}"),
                 Status::Rejected => {
-                    assert_eq!(stored.violations.as_ref(), Some(winner), "{id} has seen something else")
+                    assert_eq!(stored.violations.as_ref(), Some(winner), "{id} has seen something else");
                 }
             }
         }

@@ -179,7 +179,7 @@ fn cells(pdf: &[u8]) -> BTreeMap<String, String> {
             (Some(text), Some((_, false))) => cells.entry(head.clone()).or_default().push_str(text),
             (Some(_), None) => {}
             (None, _) if words.starts_with("TH") || words.starts_with("TD") => {
-                open = Some((indent, words.starts_with("TH")))
+                open = Some((indent, words.starts_with("TH")));
             }
             (None, _) => open = open.filter(|(cell, _)| indent > *cell),
         }

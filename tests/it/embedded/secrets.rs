@@ -20,7 +20,7 @@ fn personal(applications: &[Value]) -> BTreeSet<String> {
             }
             Value::Array(values) => values.iter().for_each(|value| gather(value, texts)),
             Value::Object(fields) => {
-                fields.iter().filter(|(name, _)| *name != "kind").for_each(|(_, value)| gather(value, texts))
+                fields.iter().filter(|(name, _)| *name != "kind").for_each(|(_, value)| gather(value, texts));
             }
             _ => {}
         }

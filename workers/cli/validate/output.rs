@@ -63,7 +63,7 @@ impl Report {
         }
         match self.format {
             Format::Table => {
-                print_lines(&checked.par_iter().map(|checked| self.text.block(checked)).collect::<Vec<_>>())
+                print_lines(&checked.par_iter().map(|checked| self.text.block(checked)).collect::<Vec<_>>());
             }
             Format::Lines => print_lines(
                 &checked.par_iter().map(|checked| lines(checked, self.text.language())).collect::<Vec<_>>(),

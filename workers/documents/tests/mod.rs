@@ -132,7 +132,7 @@ fn samples_cover_every_variant() {
             .filter(|it| it.product == product)
             .collect();
         let has = |what: &str, fits: &dyn Fn(&Certificate) -> bool| {
-            assert!(of_product.iter().any(fits), "{product:?}: {what}")
+            assert!(of_product.iter().any(fits), "{product:?}: {what}");
         };
         for medium in [Electronic, Paper] {
             has("new", &|it| it.medium == medium && it.revision == 0);

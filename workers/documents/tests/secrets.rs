@@ -10,7 +10,7 @@ use crate::documents::tests::*;
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| paths(value, &format!("{path}.{name}"), found))
+            fields.iter().for_each(|(name, value)| paths(value, &format!("{path}.{name}"), found));
         }
         Value::Array(values) => values.iter().for_each(|value| paths(value, &format!("{path}[]"), found)),
         _ => _ = found.insert(path.trim_start_matches('.').to_owned()),

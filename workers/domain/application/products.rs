@@ -63,7 +63,7 @@ pub(super) fn read(
             let (year, has_base) = (works.works.fiscal_year, is_given(wire.this_year_base.as_ref()));
             match dates::check_year_and_base(years, product, year, has_base) {
                 Some(breach @ Breach::BaseRequired { .. }) => {
-                    form.report(section.path_to("this_year_base"), &breach)
+                    form.report(section.path_to("this_year_base"), &breach);
                 }
                 Some(breach) => form.report("$.works.fiscal_year", &breach),
                 None => {}

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use hosho_schema::{
-    db::DbError,
     messages::{FieldError, FieldFault, contract},
     models::{
         audit,
@@ -149,7 +148,7 @@ pub async fn export_ids(db: &Db, filter: Filter, reveal: Option<Operation>) -> R
 pub async fn export(db: &Db, ids: Vec<String>, reveal: bool) -> Result<Vec<Exported>, Error> {
     let rows = db.call(move |db| {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        Ok::<_, DbError>(failed_message::by_ids(db, &ids)?)
+        failed_message::by_ids(db, &ids)
     });
     Ok(rows.await?.into_iter().flatten().map(|row| exported(&row, reveal)).collect())
 }

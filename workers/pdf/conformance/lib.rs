@@ -54,7 +54,11 @@ pub fn findings(bytes: &[u8]) -> Vec<Finding> {
     report.0
 }
 
-/// Panics with all findings, if there are any.
+/// Asserts that a file conforms.
+///
+/// # Panics
+///
+/// With all findings, if there are any.
 #[track_caller]
 pub fn assert_clean(name: &str, bytes: &[u8]) {
     let findings: Vec<String> = findings(bytes).iter().map(ToString::to_string).collect();

@@ -206,7 +206,7 @@ impl Element<'_> {
                 );
             }
             "Lbl" | "LBody" => {
-                report.require(parent == "LI", "14.8.4.3.3", "a label or body is not in a list item")
+                report.require(parent == "LI", "14.8.4.3.3", "a label or body is not in a list item");
             }
             "Figure" => {
                 let alternative = file.text(self.about, "Alt").is_some_and(|text| !text.trim().is_empty());

@@ -176,7 +176,7 @@ fn word(token: &Token<'_>, report: &mut Report) {
             report.require(name.len() <= 127, "6.1.13-4", "a name is longer than 127 bytes");
         }
         Token::Literal(text) => {
-            report.require(text.len() < 32_768, "6.1.13-3", "a string is longer than 32,767 bytes")
+            report.require(text.len() < 32_768, "6.1.13-3", "a string is longer than 32,767 bytes");
         }
         Token::Hexadecimal(text) => {
             report.require(

@@ -104,10 +104,10 @@ pub(super) const SYNTAX: &[Fault] = &[
     ("6.1.13-5", |document| append(document, &format!("0.{}1 w", "0".repeat(38)))),
     ("6.1.13-8", |document| append(document, &("q ".repeat(29) + &"Q ".repeat(29)))),
     ("6.1.13-11", |document| {
-        page(document).set("MediaBox", vec![0.into(), 0.into(), 2.into(), Object::Integer(2)])
+        page(document).set("MediaBox", vec![0.into(), 0.into(), 2.into(), Object::Integer(2)]);
     }),
     ("14.11.2", |document| {
-        page(document).set("CropBox", vec![0.into(), 0.into(), 700.into(), Object::Integer(900)])
+        page(document).set("CropBox", vec![0.into(), 0.into(), 700.into(), Object::Integer(900)]);
     }),
     ("14.11.2", |document| drop(page(document).remove(b"MediaBox"))),
     ("7.7.3", |document| {
@@ -140,7 +140,7 @@ pub(super) const CONTENT: &[Fault] = &[
         append(document, "/Artifact BMC /One Do EMC");
     }),
     ("9.3.1", |document| {
-        content(document, |content| "/Artifact BMC BT <0001> Tj ET EMC ".to_owned() + &content)
+        content(document, |content| "/Artifact BMC BT <0001> Tj ET EMC ".to_owned() + &content);
     }),
     ("9.4.1", |document| append(document, "ET")),
     ("9.7.6.2", |document| append(document, "/Artifact BMC BT (a) Tj ET EMC")),
@@ -168,10 +168,10 @@ pub(super) const GRAPHICS: &[Fault] = &[
     ("6.2.4.3-2", |document| drop(intent(document).remove(b"DestOutputProfile"))),
     ("6.2.4.3-3", |document| picture(document, |about| about.set("ColorSpace", "DeviceCMYK"))),
     ("6.2.5-1", |document| {
-        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR" => "Identity" })
+        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR" => "Identity" });
     }),
     ("6.2.5-2", |document| {
-        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR2" => "Identity" })
+        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "TR2" => "Identity" });
     }),
     ("6.2.5-3", |document| catalog(document).set("G", dictionary! { "Type" => "ExtGState", "HTP" => 1 })),
     ("6.2.8-1", |document| picture(document, |about| about.set("Alternates", Object::Array(Vec::new())))),
@@ -182,7 +182,7 @@ pub(super) const GRAPHICS: &[Fault] = &[
     ("6.2.9-2", |document| form(document, |about| about.set("Ref", Dictionary::new()))),
     ("6.2.9-3", |document| form(document, |about| about.set("Subtype", "PS"))),
     ("6.2.10-1", |document| {
-        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "BM" => "Sparkle" })
+        catalog(document).set("G", dictionary! { "Type" => "ExtGState", "BM" => "Sparkle" });
     }),
     ("8.9.5", |document| picture(document, |about| about.set("Width", 3))),
     ("8.9.5", |document| picture(document, |about| drop(about.remove(b"Height")))),
@@ -199,7 +199,7 @@ pub(super) const GRAPHICS: &[Fault] = &[
 pub(super) const INTERACTIVE: &[Fault] = &[
     ("6.3.1-1", |document| page(document).set("Annots", Object::Array(Vec::new()))),
     ("6.3.1-1", |document| {
-        catalog(document).set("Hidden", dictionary! { "Type" => "Annot", "Subtype" => "Movie" })
+        catalog(document).set("Hidden", dictionary! { "Type" => "Annot", "Subtype" => "Movie" });
     }),
     ("6.4.1-1", |document| catalog(document).set("Hidden", dictionary! { "FT" => "Tx" })),
     ("6.4.1-3", |document| catalog(document).set("AcroForm", Dictionary::new())),
@@ -208,13 +208,13 @@ pub(super) const INTERACTIVE: &[Fault] = &[
     ("6.5.1-1", |document| catalog(document).set("Names", dictionary! { "JavaScript" => Dictionary::new() })),
     ("6.5.1-1", |document| {
         catalog(document)
-            .set("Hidden", dictionary! { "S" => "JavaScript", "JS" => Object::string_literal("1") })
+            .set("Hidden", dictionary! { "S" => "JavaScript", "JS" => Object::string_literal("1") });
     }),
     ("6.5.2-1", |document| page(document).set("AA", Dictionary::new())),
     ("6.8", |document| catalog(document).set("Collection", Dictionary::new())),
     ("6.9-1", |document| catalog(document).set("OCProperties", Dictionary::new())),
     ("6.10-1", |document| {
-        catalog(document).set("Names", dictionary! { "AlternatePresentations" => Dictionary::new() })
+        catalog(document).set("Names", dictionary! { "AlternatePresentations" => Dictionary::new() });
     }),
     ("6.10-2", |document| page(document).set("PresSteps", Dictionary::new())),
     ("6.11-1", |document| catalog(document).set("Requirements", Object::Array(Vec::new()))),

@@ -126,7 +126,7 @@ pub(super) const METADATA: &[Fault] = &[
     }),
     ("6.6.2.3.1-1", |document| xmp(document, "<pdfaProperty:name>revision<", "<pdfaProperty:name>other<")),
     ("6.6.2.3.1-1", |document| {
-        xmp(document, "<dc:format>application/pdf</dc:format>", "<dc:colour>blue</dc:colour>")
+        xmp(document, "<dc:format>application/pdf</dc:format>", "<dc:colour>blue</dc:colour>");
     }),
     ("6.6.2.3.1-2", |document| xmp(document, "<hosho:revision>", "<hosho:revision>x")),
     ("6.6.2.3.1-2", |document| xmp(document, "x-default", "ja")),
@@ -151,7 +151,7 @@ pub(super) const METADATA: &[Fault] = &[
     ("6.6.2.3.3-10", |document| xmp(document, "Number of the guarantee", "")),
     ("6.6.3", |document| information(document).set("Title", Object::string_literal("other"))),
     ("6.6.3", |document| {
-        information(document).set("ModDate", Object::string_literal("D:20200101000000+00'00'"))
+        information(document).set("ModDate", Object::string_literal("D:20200101000000+00'00'"));
     }),
     ("6.6.3", |document| information(document).set("Mood", Object::string_literal("good"))),
     ("7.18.1", |document| information(document).set("Title", Object::string_literal(""))),
@@ -171,7 +171,7 @@ pub(super) const METADATA: &[Fault] = &[
 pub(super) const STRUCTURE: &[Fault] = &[
     ("6.7.2.2-1", |document| drop(catalog(document).remove(b"MarkInfo"))),
     ("6.7.2.2", |document| {
-        catalog(document).set("MarkInfo", dictionary! { "Marked" => true, "Suspects" => true })
+        catalog(document).set("MarkInfo", dictionary! { "Marked" => true, "Suspects" => true });
     }),
     ("6.7.3", |document| drop(page(document).remove(b"Tabs"))),
     ("6.7.3.3-1", |document| drop(catalog(document).remove(b"StructTreeRoot"))),

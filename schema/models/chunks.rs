@@ -9,18 +9,12 @@ const MAX_ROWS: usize = 1_000;
 const MAX_KEYS: usize = 32_000;
 
 /// Inserts rows and returns how many were new.
-pub(crate) fn insert<R>(
-    rows: &[R],
-    insert: impl FnMut(&[R]) -> QueryResult<usize>,
-) -> QueryResult<usize> {
+pub(crate) fn insert<R>(rows: &[R], insert: impl FnMut(&[R]) -> QueryResult<usize>) -> QueryResult<usize> {
     rows.chunks(MAX_ROWS).map(insert).sum()
 }
 
 /// Changes the rows of some keys and returns how many changed.
-pub(crate) fn update<K>(
-    keys: &[K],
-    update: impl FnMut(&[K]) -> QueryResult<usize>,
-) -> QueryResult<usize> {
+pub(crate) fn update<K>(keys: &[K], update: impl FnMut(&[K]) -> QueryResult<usize>) -> QueryResult<usize> {
     keys.chunks(MAX_KEYS).map(update).sum()
 }
 

@@ -122,9 +122,9 @@ pub fn judge(request: &ChangeRequest, target: &ChangeTarget<'_>, context: &RuleC
     let mut form = FormReader::new(context.unprintable);
     let (source, id) = request.identity();
     check_identity(&mut form, source, id);
-    let content =
+    let judged =
         request.after().map(|after| judge_content(&application(request, after, target, None), context));
-    let after = || content.as_ref().and_then(|judged| judged.application.clone()).map(Box::new);
+    let after = || judged.as_ref().and_then(|after| after.application.clone()).map(Box::new);
     let read_reason = |form: &mut FormReader<'_>, reason: &str| {
         form.required(Field::new(Section::Change, "reason", "理由"), reason, TextLimit::NOTE)
     };
@@ -152,7 +152,7 @@ pub fn judge(request: &ChangeRequest, target: &ChangeTarget<'_>, context: &RuleC
         }
     };
     let (own, _) = form.finish();
-    JudgedChange { content, own, change }
+    JudgedChange { content: judged, own, change }
 }
 
 /// Builds an application for the content after a change, or for an interim advance of the amount `interim`

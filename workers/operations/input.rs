@@ -68,6 +68,7 @@ impl Position {
     const START: Self = Self { line: 1, column: 1 };
 
     /// The position after a text that begins here. Invalid UTF-8 is counted somehow.
+    #[must_use]
     pub fn after(self, text: &[u8]) -> Self {
         let characters = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
         match text.iter().rposition(|byte| *byte == b'\n') {

@@ -57,6 +57,7 @@ pub struct Replay {
     pub is_driven: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "`serialize_with` passes a reference")]
 fn as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(state.as_text())
 }

@@ -175,7 +175,7 @@ impl Runs {
             let runs = job_run::list(db, page.limit, page.offset)?;
             let items = runs
                 .into_iter()
-                .map(|run| Ok(this.progress(run_item::counts(db, &run.id)?, run)))
+                .map(|run| Ok(this.progress(&run_item::counts(db, &run.id)?, run)))
                 .collect::<Result<Vec<_>, DbError>>()?;
             Ok::<_, DbError>(Page::new(items, job_run::count(db)?, page))
         });
@@ -188,7 +188,7 @@ impl Runs {
         let found = self.db.call(move |db| {
             let Some(run) = job_run::by_id(db, &id)? else { return Ok::<_, DbError>(None) };
             let counts = run_item::counts(db, &id)?;
-            Ok(Some((this.progress(counts, run), run_item::failed(db, &id, FAILED)?)))
+            Ok(Some((this.progress(&counts, run), run_item::failed(db, &id, FAILED)?)))
         });
         found.await?.ok_or_else(|| Error::not_found("there is no such run"))
     }
@@ -230,7 +230,7 @@ impl Runs {
         clippy::cast_possible_truncation,
         reason = "a pace and an estimate for people"
     )]
-    fn progress(&self, counts: Counts, run: Run) -> RunProgress {
+    fn progress(&self, counts: &Counts, run: Run) -> RunProgress {
         let settled = counts.done + counts.failed;
         let ended = run.finished_at.unwrap_or_else(|| self.clock.now());
         let pace = settled as f64 / ((ended - run.created_at).num_milliseconds().max(1) as f64 / 1_000.0);

@@ -44,7 +44,7 @@ impl LineAmounts {
 struct Limit {
     code: Code,
     bound: BoundV1,
-    limit: Yen,
+    amount: Yen,
     base: BaseV1,
     base_amount: Yen,
     ratio: Option<Ratio>,
@@ -52,8 +52,8 @@ struct Limit {
 }
 
 impl Limit {
-    fn absolute(code: Code, bound: BoundV1, limit: Yen, (base, base_amount): (BaseV1, Yen)) -> Self {
-        Self { code, bound, limit, base, base_amount, ratio: None, rounding_unit: None }
+    fn absolute(code: Code, bound: BoundV1, amount: Yen, (base, base_amount): (BaseV1, Yen)) -> Self {
+        Self { code, bound, amount, base, base_amount, ratio: None, rounding_unit: None }
     }
 
     /// At most the contract price.
@@ -71,8 +71,8 @@ impl Limit {
 
     fn check(self, path: String, amount: Yen, breach: impl FnOnce(&CalculationV1) -> Breach) -> Finding {
         let kept = match self.bound {
-            BoundV1::AtMost => amount <= self.limit,
-            BoundV1::AtLeast => amount >= self.limit,
+            BoundV1::AtMost => amount <= self.amount,
+            BoundV1::AtLeast => amount >= self.amount,
         };
         let calculation = CalculationV1 {
             code: self.code.as_str().to_owned(),
@@ -80,7 +80,7 @@ impl Limit {
             kept,
             amount,
             bound: self.bound,
-            limit: self.limit,
+            limit: self.amount,
             base: self.base,
             base_amount: self.base_amount,
             percentage: amount.share_of(self.base_amount).map(|share| share.to_string()).unwrap_or_default(),

@@ -107,7 +107,10 @@ fn read(
                 match amount(figure, value.get_ref()) {
                     Ok(amount) => _ = given.0.insert(figure, Placed { amount, at: value.span() }),
                     Err(wanted) => {
-                        page.problem(value.span(), format!("{named} is {}: {wanted}", shown(value.get_ref())));
+                        page.problem(
+                            value.span(),
+                            format!("{named} is {}: {wanted}", shown(value.get_ref())),
+                        );
                     }
                 }
             }

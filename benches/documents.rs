@@ -140,13 +140,13 @@ fn documents(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(VARIANTS as u64));
     group.sample_size(10);
     group.bench_function("notice", |bencher| {
-        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(notice(content))))
+        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(notice(content))));
     });
     group.bench_function("certificate", |bencher| {
-        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(certificate(content))))
+        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(certificate(content))));
     });
     group.bench_function("markup", |bencher| {
-        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(markup(content))))
+        bencher.iter(|| contents.iter().for_each(|content| _ = black_box(markup(content))));
     });
     let font = ParsedFont::from_bytes(&std::fs::read(&paths.mincho[0]).unwrap(), 0, &mut Vec::new()).unwrap();
     let words = lines(&markup(&contents[0]));

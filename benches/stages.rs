@@ -178,7 +178,7 @@ fn layout(group: &mut BenchmarkGroup<'_, WallTime>) {
     let markup = Templates::load(None).unwrap().render("notice/notice", &context).unwrap();
     let pictures = Pictures::new();
     group.bench_function("layout", |bencher| {
-        bencher.iter(|| black_box(pdf::page_count(&markup, &fonts, &pictures).unwrap()))
+        bencher.iter(|| black_box(pdf::page_count(&markup, &fonts, &pictures).unwrap()));
     });
 }
 

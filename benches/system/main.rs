@@ -56,6 +56,7 @@ fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     text.parse().unwrap_or_else(|_| panic!("BENCH_{name}={text:?} cannot be used"))
 }
 
+#[expect(clippy::too_many_lines, reason = "one section after the other")]
 fn main() {
     // `cargo test --benches` and `cargo bench -- --list` run this too.
     if !std::env::args().any(|argument| argument == "--bench") {

@@ -11,7 +11,7 @@
 //! - JSON is stored as text, not as `jsonb`: the text itself is hashed, and `jsonb` would reorder and
 //!   reformat it.
 //! - `like` is case-sensitive (a pragma in SQLite).
-//! - A statement over many rows or keys is split ([`chunks`](crate::models::chunks)): SQLite binds at most
+//! - A statement over many rows or keys is split (`models::chunks`): SQLite binds at most
 //!   32,766 values.
 //! - An absent value is inserted as NULL, never as DEFAULT (`treat_none_as_default_value = false`); otherwise
 //!   SQLite falls back to a statement per row.

@@ -1,8 +1,8 @@
-//! Rows and the queries on one table, a file per entity. [`tables`] declares all tables to diesel;
+//! Rows and the queries on one table, a file per entity. `tables` declares all tables to diesel;
 //! [`queries`](crate::queries) join several.
 //!
 //! Functions take slices and return rows in the order of the keys, with one query for the whole batch
-//! ([`chunks`]). Identifiers are derived from business keys ([`ids`](crate::ids)), so a lookup by business
+//! (`chunks`). Identifiers are derived from business keys ([`ids`](crate::ids)), so a lookup by business
 //! key needs no other index.
 //!
 //! Writing is idempotent: `insert_new` keeps existing rows and returns how many rows were new. Batches are

@@ -47,7 +47,7 @@ pub struct DocumentRenderer {
 }
 
 impl DocumentRenderer {
-    /// Prepares all templates. [`check`](crate::documents::check) reports those that do not render.
+    /// Prepares all templates. [`check`] reports those that do not render.
     ///
     /// `pictures` are the seals of the surety by SHA-256; the seal of the samples is added.
     pub fn new(templates: Arc<Templates>, fonts: Arc<Fonts>, mut pictures: Pictures) -> Self {

@@ -1,6 +1,6 @@
 //! Invented certificates for templates: every variant of every document, and difficult texts.
 //!
-//! Each is [`single`] with one change, so that two pictures show that change. Names are unique over all
+//! Each is `single` with one change, so that two pictures show that change. Names are unique over all
 //! documents: they are names of files and arguments of commands.
 
 use chrono::NaiveDate;

@@ -6,7 +6,7 @@
 //! not stop a run. It does not see live batches of other processes, nor the database and broker that work for
 //! them. So a worker process has separate threads for bulk work ([`Priority::with_threads`]): the operating
 //! system schedules them last (but not never, because others may wait for what they hold), they keep every
-//! other core free while live work is in flight, and they pause under load ([`super::throttle`]). Without
+//! other core free while live work is in flight, and they pause under load (`super::throttle`). Without
 //! live work, bulk work uses the whole machine.
 
 use std::{

@@ -1,6 +1,6 @@
 //! issue: makes a guarantee, with its number, of an accepted product line.
 //!
-//! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
+//! In: [`IssueV1`]. Out: [`MintV1`] for revision 0.
 //!
 //! Idempotent: (application, line) identifies the guarantee; a second run finds it and publishes the
 //! successor again. Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first,

@@ -1,6 +1,6 @@
 //! mint: creates the authentication key of an electronic guarantee.
 //!
-//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). A paper guarantee has no key and
+//! In: [`MintV1`]. Out: [`RenderV1`]. A paper guarantee has no key and
 //! passes through.
 //!
 //! Idempotent: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys

@@ -1,16 +1,16 @@
 //! reissue: applies the pending changes of a guarantee.
 //!
 //! In: [`ReissueV1`], from the nightly run, an operator's run, or the [amend stage](super::amend) for an
-//! urgent change. Out: [`MintV1`](hosho_schema::messages::MintV1) for each new revision, which then passes
+//! urgent change. Out: [`MintV1`] for each new revision, which then passes
 //! the stages of every certificate; if nothing is pending and a run requests it,
-//! [`RenderV1`](hosho_schema::messages::RenderV1) for the documents of the certificate in force.
+//! [`RenderV1`] for the documents of the certificate in force.
 //!
 //! Changes take effect in the order of their versions: a run applies all pending ones, an urgent change all
 //! up to itself. Each makes one revision, chained to the one before it; one without effect, or an impossible
 //! one, is settled as such and reported by an event.
 //!
 //! Idempotent: a change is settled in the transaction that inserts its revision. A second run finds nothing
-//! pending, and publishes [`MintV1`](hosho_schema::messages::MintV1) again for every incomplete revision.
+//! pending, and publishes [`MintV1`] again for every incomplete revision.
 
 use std::{
     collections::{HashMap, HashSet},

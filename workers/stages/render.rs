@@ -1,6 +1,6 @@
 //! render: draws and stores the PDFs of a certificate, which then arrives.
 //!
-//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and
+//! In: [`RenderV1`]. Out: [`DispatchV1`]. Electronic: certificate and
 //! notice; paper: the certificate for printing; a cancellation has its notification, a reversal no document.
 //! 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
 //!

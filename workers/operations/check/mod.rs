@@ -1,7 +1,7 @@
 //! Checks files of applications; issues nothing and writes nothing.
 //!
 //! The answer is that of the validate stage if it received the applications one after the other, in the order
-//! of the files. Each is judged alone ([`judge`], on all cores), then decided in order ([`history`]) by the
+//! of the files. Each is judged alone (`judge`, on all cores), then decided in order (`history`) by the
 //! function of the stage. The difference is the store of earlier applications: memory here, and the database
 //! only on request. An application that would be a dead letter (no JSON, too large, no readable `source`) is
 //! reported as rejected, because the owner of the file can correct it.

@@ -2,7 +2,7 @@
 //!
 //! In: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1` from an upstream
 //! system, distinguished by their `kind`. Out: the event `change.accepted` or `change.rejected`; for an
-//! urgent change also [`ReissueV1`](hosho_schema::messages::ReissueV1), the others wait for the nightly run.
+//! urgent change also [`ReissueV1`], the others wait for the nightly run.
 //! A broken rule is an answer, not a failure.
 //!
 //! Changes are judged while their guarantee and its works are locked ([`crate::stages::amend::decide`]).

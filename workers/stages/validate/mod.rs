@@ -1,7 +1,7 @@
 //! validate: decides an application, stores the decision and publishes it.
 //!
 //! In: `application.v1` from an upstream system. Out: for a valid one,
-//! [`IssueV1`](hosho_schema::messages::IssueV1) per product line and the event `application.accepted`; for
+//! [`IssueV1`] per product line and the event `application.accepted`; for
 //! one that breaks rules, the event `application.rejected` with every violation. A broken rule is an answer,
 //! not a failure.
 //!

@@ -3,7 +3,7 @@
 //! Every worker process runs the whole schedule. The jobs of this file need no lease: they publish messages
 //! of idempotent stages, and one instance skips what another has taken (`recover`) or claimed (`resend`).
 //!
-//! The nightly run ([`mod@run`], driven by [`run_driver`]) is different: one at a time, on one instance, with a
+//! The nightly run ([`mod@run`], driven by [`run_driver`]) differs: one at a time, on one instance, with a
 //! lease.
 //!
 //! The zone is always Asia/Tokyo, never that of the host.

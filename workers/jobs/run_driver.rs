@@ -1,6 +1,6 @@
 //! Drives runs: publishes guarantees to the reissue stage, page by page.
 //!
-//! Every worker process starts [scheduled runs](mod@super::run); the one that holds the lease of a run drives it:
+//! Each worker starts [scheduled runs](mod@super::run); the one that holds the lease of a run drives it:
 //!
 //! - *select*: a page of guarantees by key, their outbox rows and the checkpoint in one transaction;
 //! - *relay*: the outbox rows go to the bulk queue, confirmed, no faster than the rate; then they are

@@ -1,6 +1,6 @@
 //! Generates `docs/rules.md` (for people) and `docs/rules.json` (for programs) from the list of codes.
 //!
-//! Both are committed and compared by a test; `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A code that has once been written
+//! Both are committed and compared by a test; `HOSHO_BLESS=1 cargo test --test it the_documents` rewrites them. A code that has once been written
 //! there can leave the list only by being retired, so it is never given another meaning.
 
 mod examples;
@@ -181,7 +181,7 @@ fn the_documents_are_what_the_list_says() {
         let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(
             text == committed,
-            "docs/{name} has drifted: run `HOSHO_BLESS=1 cargo test rulebook` and review the change"
+            "docs/{name} has drifted: run `HOSHO_BLESS=1 cargo test --test it the_documents` and review the change"
         );
     }
 }

@@ -22,7 +22,6 @@ pub struct SuretyEntry {
 #[error("no entry of the surety holds on {on}: the first one begins on {first}")]
 pub struct NoSurety {
     pub on: NaiveDate,
-    /// The first day of the first entry.
     pub first: NaiveDate,
 }
 

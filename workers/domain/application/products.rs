@@ -81,8 +81,9 @@ pub(super) fn read(
     products
 }
 
-/// Returns the limits for these works, and the obligee's name. Returns `None` if their date is absent or
-/// invalid.
+/// Returns the limits for these works, and the obligee's name.
+///
+/// Returns `None` if their date is absent or invalid.
 fn limits<'a>(
     form: &mut FormReader<'_>,
     obligee: &'a Obligee,

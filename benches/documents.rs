@@ -20,10 +20,9 @@ use choices::{Choices, FAMILIES, OBJECTS, PLACES, WORKS};
 use chrono::{Days, NaiveDate, NaiveDateTime};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hosho::{
-    papers::{NoticeContext, Press},
+    documents::{notice::NoticeContext, renderer::DocumentRenderer, templates::Templates},
     pdf::{FontPaths, Fonts, Pictures},
-    surety::Surety,
-    templates::Templates,
+    reference::surety::Surety,
 };
 use hosho_schema::{
     money::Yen,
@@ -111,7 +110,7 @@ fn lines(markup: &str) -> Vec<String> {
 fn documents(criterion: &mut Criterion) {
     let paths = FontPaths::system().unwrap();
     let fonts = Arc::new(Fonts::load(&paths).unwrap());
-    let press = Press::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
+    let press = DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
     let created = NaiveDateTime::default();
     let (seal, _) = Surety::sample_seal().unwrap();
     let mut contents = contents();

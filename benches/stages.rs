@@ -21,27 +21,28 @@ use criterion::{
     BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
 use hosho::{
-    assembly::Services,
+    app::App,
     broker::Lane,
     config::Config,
+    documents::{notice::NoticeContext, templates::Templates},
+    fault::Fault,
     keys::{AuthenticationKey, KeyRing},
-    mail::{Attachment, Letter, Sender},
-    papers::NoticeContext,
+    mail::{Attachment, MailMessage, Sender},
     pdf::{self, FontPaths, Fonts, Pictures},
-    stage::{Fault, Item, Stage},
+    pipeline::stage::{Item, Stage, Verdict},
     stages::{self, Visitor},
     telemetry::Traceparent,
-    templates::Templates,
 };
 use hosho_schema::{ids, snapshots::Certificate};
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
 /// Applications of a batch.
 const BATCH: usize = 256;
 
 /// Takes a batch of bodies through a stage, and keeps what it led to.
 struct Through<'a> {
-    services: &'a Services,
+    services: &'a App,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -67,7 +68,11 @@ fn work<S: Stage>(stage: &S, db: &mut hosho_schema::db::Connection, items: &[Ite
         .map(|(item, facts)| (item, stage.decide(item, facts.unwrap()).unwrap()))
         .collect();
     let verdicts = stage.record(db, &rows).unwrap_or_else(|fault| panic!("{}", fault.text));
-    verdicts.into_iter().flat_map(Result::unwrap).map(|outgoing| outgoing.envelope.payload).collect()
+    let publish = |verdict| match verdict {
+        Verdict::Done { publish } => publish,
+        other => panic!("{other:?}"),
+    };
+    verdicts.into_iter().flat_map(publish).map(|outgoing| outgoing.envelope.payload).collect()
 }
 
 impl Visitor for Through<'_> {
@@ -81,7 +86,7 @@ impl Visitor for Through<'_> {
 
 /// Measures a stage with the same batch again and again.
 struct Measured<'a, 'c> {
-    services: &'a Services,
+    services: &'a App,
     bodies: Vec<Vec<u8>>,
     group: &'a mut BenchmarkGroup<'c, WallTime>,
 }
@@ -134,10 +139,10 @@ fn issue(group: &mut BenchmarkGroup<'_, WallTime>) {
         ("keys.create", "true".to_owned()),
         ("mail.folder", below("mail")),
     ];
-    let (_keep, stop) = watch::channel(false);
     let runtime = Runtime::new().unwrap();
-    let services =
-        runtime.block_on(async { Services::open(&Config::load(None, &settings).unwrap(), stop).unwrap() });
+    let services = runtime.block_on(async {
+        App::open(&Config::load(None, &settings).unwrap(), CancellationToken::new()).unwrap()
+    });
     runtime.block_on(services.migrate()).unwrap();
     let bodies = Applications::new(&["07", "31", "35"])
         .next(BATCH)
@@ -173,12 +178,12 @@ fn layout(group: &mut BenchmarkGroup<'_, WallTime>) {
     let markup = Templates::load(None).unwrap().render("notice/notice", &context).unwrap();
     let pictures = Pictures::new();
     group.bench_function("layout", |bencher| {
-        bencher.iter(|| black_box(pdf::pages(&markup, &fonts, &pictures).unwrap()))
+        bencher.iter(|| black_box(pdf::page_count(&markup, &fonts, &pictures).unwrap()))
     });
 }
 
 fn mail(group: &mut BenchmarkGroup<'_, WallTime>) {
-    let letter = Letter {
+    let letter = MailMessage {
         message_id: "bench@surety.example.jp".to_owned(),
         date: NaiveDateTime::default(),
         from: Sender {

@@ -28,10 +28,10 @@ use hosho::{
         application::{Judged, RuleContext, judge},
         violation::Violation,
     },
-    mail, obligees,
+    mail,
     pdf::{FontPaths, Fonts},
+    reference::{obligees, surety},
     stages::validate::content_sha256,
-    surety,
 };
 use hosho_schema::messages::{ApplicationV1, decode};
 use serde_json::Value;

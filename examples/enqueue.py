@@ -4,7 +4,7 @@
     enqueue.py applications.jsonl --url amqp://user:password@mq.example.com/ --listen 10
 
 Each line of the file is one application (`application.v1`, see schema/) or one change of a guarantee, which has a `kind`
-(`amendment.v1` and so on). Sending a line twice is safe: hosho knows it by the identifier that is in it. Needs Python 3 and pika (Debian: python3-pika).
+(`amendment.v1` and so on). Sending a line twice is safe: its identifier makes it the same. Needs Python 3 and pika (Debian: python3-pika).
 
 Exit code: 0 all accepted; 1 the broker did not accept some lines (they are named); 2 nothing could be sent.
 """

@@ -1,14 +1,15 @@
-//! Data that outlives a process: the queue contract, the snapshots kept in the database, and the tables.
+//! Data that outlives a process: the queue contract, the stored snapshots, and the tables.
 //!
-//! Three rooms:
 //!
-//! - [`messages`]: what travels through queues. Upstream systems code against it, so it grows only additively.
-//! - [`snapshots`]: what is written once and read years later (the normalised application, the content of a certificate).
-//! - [`models`] and [`db`]: tables, queries and connections for PostgreSQL and SQLite. The only code that names diesel.
-//!   [`ids`] derives the primary keys.
+//! - [`messages`]: the messages of the queues. Upstream systems code against them, so they grow only by
+//!   optional fields.
+//! - [`snapshots`]: JSON that is written once and read years later.
+//! - [`models`], [`queries`] and [`db`]: tables, queries and connections for PostgreSQL and SQLite. No other
+//!   code names diesel.
+//! - [`ids`]: primary keys, derived from business keys.
 //! - [`money`]: whole yen and exact ratios.
 //!
-//! Nothing here knows the workers: arrows point from `hosho` to `hosho-schema`, never back.
+//! This crate does not depend on the workers.
 
 pub mod db;
 pub mod ids;
@@ -16,4 +17,5 @@ pub mod messages;
 pub mod models;
 pub mod money;
 mod personal;
+pub mod queries;
 pub mod snapshots;

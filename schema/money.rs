@@ -1,4 +1,4 @@
-//! Whole yen and exact ratios: no rule about money knows a floating point.
+//! Whole yen and exact ratios, without floating point.
 
 use std::{fmt, str::FromStr};
 
@@ -34,7 +34,7 @@ impl Yen {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// What share of `base` this is, as a percentage with one decimal, rounded half up: the figure of the form.
+    /// The share of `base` as a percentage with one decimal, rounded half up, as on the form.
     ///
     /// `None` unless the base is positive and the amount is not negative.
     pub fn share_of(self, base: Self) -> Option<Share> {
@@ -97,7 +97,7 @@ pub struct Ratio {
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Ratio")]
 struct Fraction {
-    /// Counter.
+    /// Numerator.
     numerator: u32,
     /// Denominator, at least 1.
     #[schemars(range(min = 1))]
@@ -112,19 +112,15 @@ impl TryFrom<Fraction> for Ratio {
     }
 }
 
-/// Says why a text or a pair of numbers is no ratio.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RatioError {
-    /// The denominator is 0.
     #[error("a ratio has a denominator of at least 1")]
     Denominator,
-    /// The text is neither a percentage nor a fraction.
     #[error("a ratio is written \"40%\", \"12.5%\" or \"1/3\"")]
     Malformed,
 }
 
 impl Ratio {
-    /// The whole: 100 %.
     pub const WHOLE: Self = Self { numerator: 1, denominator: 1 };
 
     /// A fraction, reduced to lowest terms.
@@ -136,13 +132,12 @@ impl Ratio {
         Ok(Self { numerator: numerator / divisor, denominator: denominator / divisor })
     }
 
-    /// Whole percents.
     pub const fn percent(percent: u32) -> Self {
         let divisor = greatest_common_divisor(percent, 100);
         Self { numerator: percent / divisor, denominator: 100 / divisor }
     }
 
-    /// Counter and denominator in lowest terms.
+    /// Numerator and denominator in lowest terms.
     pub fn terms(self) -> (u32, u32) {
         (self.numerator, self.denominator)
     }
@@ -225,8 +220,8 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// A share as the form shows it: a percentage with one decimal. Text on the wire (`"40.0"`), so that no reader makes a
-/// floating point of it.
+/// A share as on the form: a percentage with one decimal. Text on the wire (`"40.0"`), so that no reader
+/// converts it to floating point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share {
     tenths: u64,
@@ -244,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yen_is_written_with_separators() {
+    fn writes_yen_with_separators() {
         for (yen, text) in [
             (0, "0円"),
             (999, "999円"),
@@ -258,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_exact() {
+    fn computes_exact_parts() {
         for (base, ratio, unit, down) in [
             (10_000_000, Ratio::percent(40), 10_000, 4_000_000),
             (12_345_678, Ratio::percent(40), 10_000, 4_930_000),
@@ -282,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_have_one_decimal_rounded_half_up() {
+    fn rounds_shares_half_up_to_one_decimal() {
         for (amount, base, share) in [
             (4_000_000, 10_000_000, "40.0"),
             (4_004_999, 10_000_000, "40.0"),
@@ -299,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_read_and_written() {
+    fn parses_and_writes_ratios() {
         for (text, terms, shown) in [
             ("40%", (2, 5), "40%"),
             ("45%", (9, 20), "45%"),
@@ -320,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_form_is_judged() {
+    fn rejects_invalid_ratios_on_the_wire() {
         assert_eq!(
             serde_json::to_string(&Ratio::percent(45)).unwrap(),
             r#"{"numerator":9,"denominator":20}"#

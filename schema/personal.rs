@@ -1,7 +1,7 @@
-//! Types that hold personal data print none of it.
+//! `Debug` for types with personal data.
 
-/// Gives types a `Debug` that writes their name and nothing they hold, so that a log line or a panic cannot quote a name, an
-/// address or a mail address by formatting what contains it.
+/// Gives types a `Debug` that writes only their name, so that no log line or panic quotes a name or an
+/// address.
 macro_rules! prints_its_name_only {
     ($($type:ident),* $(,)?) => {$(
         impl std::fmt::Debug for $type {

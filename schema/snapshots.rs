@@ -1,7 +1,7 @@
-//! What is written once and read years later: the normalised application and the content of a certificate.
+//! JSON that is written once and read years later: normalised applications and the contents of revisions.
 //!
-//! Both are kept as canonical JSON text ([`canonical`]), because the text itself is hashed. They grow only by
-//! optional fields, which are left out when they are empty: a text that was stored before reads and writes as it did.
+//! Kept as canonical JSON text ([`canonical`]), because the text is hashed. The types grow only by optional
+//! fields that are omitted when empty: a stored text is written again as it was.
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,7 +10,7 @@ use crate::messages::{CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};
 use crate::money::Yen;
 use crate::personal::prints_its_name_only;
 
-/// Writes a snapshot as the text that is stored and hashed: compact JSON, fields in the order of the type.
+/// The stored and hashed text: compact JSON, fields in the order of the type.
 ///
 /// # Panics
 /// Never for the types of this module: they hold no map with keys that are not text.
@@ -19,21 +19,17 @@ pub fn canonical<T: Serialize>(snapshot: &T) -> String {
     serde_json::to_string(snapshot).expect("snapshots serialise")
 }
 
-/// Reads a stored snapshot back.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-/// An accepted application after normalisation: dates are dates, figures are yen, widths are settled.
+/// An accepted application after normalisation of dates, amounts and character widths.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
     /// `source` of the application.
     pub source: String,
-    /// The upstream's own id.
     pub id: String,
-    /// Code of the branch, two digits.
     pub branch: String,
-    /// Code of the obligee.
     pub obligee: String,
     /// 工事.
     pub works: Works,
@@ -54,7 +50,6 @@ pub struct Works {
     pub name: String,
     /// 工事番号.
     pub number: Option<String>,
-    /// Kind.
     pub kind: WorksKindV1,
     /// 請負金額.
     pub contract_price: Yen,
@@ -70,7 +65,6 @@ pub struct Works {
     pub fiscal_year: Option<i32>,
 }
 
-/// A company as it is printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Company {
     /// 商号.
@@ -92,7 +86,6 @@ pub struct Principal {
     pub members: Vec<Company>,
 }
 
-/// One product asked for.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductLine {
     /// 商品.
@@ -149,17 +142,12 @@ pub struct Surety {
 /// 取扱箇所 at the time of issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Branch {
-    /// Code, two digits.
     pub code: String,
-    /// Name.
     pub name: String,
     /// 住所.
     pub address: String,
-    /// TEL.
     pub telephone: String,
-    /// FAX.
     pub fax: String,
-    /// Mail address.
     pub mail_address: String,
 }
 
@@ -183,15 +171,12 @@ pub struct Submission {
     pub channel: Channel,
     /// 担当部署.
     pub department: Option<String>,
-    /// Mail address, for the mail channel.
     pub mail_address: Option<String>,
-    /// Name of the system, for the upload channel.
     pub system: Option<String>,
     /// The subject it demands, with 工事番号 and 工事名 filled in.
     pub subject: Option<String>,
 }
 
-/// A channel of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
@@ -238,7 +223,7 @@ pub struct Certificate {
     pub corrects: Option<i64>,
 }
 
-/// What a reversal (変更取消) says; it has no document.
+/// Content of a reversal (変更取消), which has no document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reversal {
     /// 保証契約番号.
@@ -247,26 +232,25 @@ pub struct Reversal {
     pub revision: i64,
     /// The revision that is taken back, by its place in the chain.
     pub reverses: i64,
-    /// The revision that holds again, by its place in the chain.
+    /// The revision that is valid again, by its place in the chain.
     pub restores: i64,
-    /// The day it took effect (Asia/Tokyo).
     pub reversed_on: NaiveDate,
 }
 
-/// What a cancellation (解約) says: the letter is drawn from it.
+/// Content of a cancellation (解約): the cancellation letter is drawn from it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cancellation {
     /// 解約日: the last day of the guarantee.
     pub cancelled_on: NaiveDate,
     /// 解約の事由.
     pub cause: CancellationCauseV1,
-    /// The date of the letter (Asia/Tokyo).
-    pub told_on: NaiveDate,
-    /// The certificate that held.
+    /// Date of the cancellation letter (Asia/Tokyo).
+    #[serde(rename = "told_on")]
+    pub notified_on: NaiveDate,
     pub certificate: Certificate,
 }
 
-/// A change that was accepted: what it needs when its turn comes, after normalisation.
+/// An accepted change after normalisation.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Change {
@@ -279,7 +263,6 @@ pub enum Change {
     Correction {
         /// The 変更 number that is corrected.
         revision: i64,
-        /// Why.
         reason: String,
         /// The content as it should have been: an application for one product.
         after: Box<Application>,
@@ -288,7 +271,6 @@ pub enum Change {
     AmendmentReversal {
         /// The 変更 number that is taken back.
         revision: i64,
-        /// Why.
         reason: String,
     },
     /// 解約.
@@ -297,7 +279,6 @@ pub enum Change {
         cancelled_on: NaiveDate,
         /// 解約の事由.
         cause: CancellationCauseV1,
-        /// What shows the obligee's consent.
         evidence: Option<String>,
     },
 }

@@ -1,8 +1,8 @@
 //! Lists the files of `config/obligees/` and `config/branches/` for embedding.
 //!
-//! The folder is the list: adding an obligee is adding a file, and nothing else is edited. A macro that reads the folder
-//! (`include_dir` and its like) cannot tell cargo on stable Rust that a new file matters, so the next build would not
-//! see it; a build script can.
+//! The folder is the list: adding an obligee is adding a file, and nothing else is edited. A macro that reads
+//! the folder (`include_dir` and its like) cannot make cargo on stable Rust watch for new files, so the next
+//! build would not see it; a build script can.
 
 use std::{env, fmt::Write as _, fs, io, path::Path};
 

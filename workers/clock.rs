@@ -1,14 +1,15 @@
-//! The one clock. Everything that needs to know the time is given a [`Clock`] or a moment, so that tests decide what time it is.
+//! The clock.
+//! Code that needs the time takes a [`Clock`] or a moment, so that tests can set it.
 //!
-//! Moments are UTC and whole microseconds: PostgreSQL keeps no more, SQLite would keep nanoseconds, and a moment must
-//! compare equal to itself after a trip through either.
+//! Moments are UTC and whole microseconds: PostgreSQL keeps no more, SQLite would keep nanoseconds, and a
+//! moment must compare equal to itself after a round trip through either.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 
-/// Tells the time. Cheap to clone; clones of a fixed clock move together.
+/// Cheap to clone; clones of a fixed clock move together.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
@@ -20,24 +21,24 @@ enum Source {
 }
 
 impl Clock {
-    /// The system's clock.
     pub fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock that stands still at `moment` (UTC) until it is advanced.
+    /// A clock that shows `moment` (UTC) until it is advanced.
     pub fn fixed(moment: NaiveDateTime) -> Self {
         Self(Source::Fixed(Arc::new(AtomicI64::new(moment.and_utc().timestamp_micros()))))
     }
 
-    /// Moves a fixed clock and all its clones, backwards for a negative `step`. The system's clock is not moved.
+    /// Moves a fixed clock and all its clones, backwards for a negative `step`.
+    /// Does nothing to the system clock.
     pub fn advance(&self, step: TimeDelta) {
         if let Source::Fixed(micros) = &self.0 {
             micros.fetch_add(step.num_microseconds().unwrap_or(0), Ordering::SeqCst);
         }
     }
 
-    /// The moment now: UTC, whole microseconds.
+    /// UTC, whole microseconds.
     pub fn now(&self) -> NaiveDateTime {
         let micros = match &self.0 {
             Source::System => {
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fixed_clock_moves_only_when_told_and_its_clones_with_it() {
+    fn clones_of_a_fixed_clock_advance_together() {
         let start = DateTime::from_timestamp(1_782_864_000, 123_456_789).unwrap().naive_utc();
         let clock = Clock::fixed(start);
         let clone = clock.clone();
@@ -68,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_clock_runs_in_whole_microseconds() {
+    fn the_system_clock_returns_whole_microseconds() {
         let clock = Clock::system();
         let first = clock.now();
         clock.advance(TimeDelta::days(365));

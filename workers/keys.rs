@@ -1,16 +1,17 @@
-//! Authentication keys (認証キー) and the data keys they are sealed with. The only module that names the ciphers.
+//! Authentication keys (認証キー), and the data keys that seal them.
+//! The only module that names the ciphers.
 //!
-//! **The key** is 12 characters of [`ALPHABET`], drawn from the operating system's random source by rejection sampling:
-//! 33 symbols, 12 × log2 33 = 60.5 bits. Someone reads it from paper and types it, so no two symbols look alike: the groups
-//! `0Oo`, `1lIij`, `2Zz`, `5S`, `8B`, `4A`, `UVv` and `69` (which `b`, `G` and `g` resemble) are left out, and of the
-//! letters whose capital differs only in size (`Cc`, `Kk`, `Pp`, `Ww` …) only one case is used. A key carries no check digit: the
-//! registry refuses a wrong one anyway.
+//! **The key** is 12 characters of [`ALPHABET`], drawn from the operating system's random source by rejection
+//! sampling: 33 symbols, 12 × log2 33 = 60.5 bits. An obligee types it from paper, so no two symbols look
+//! alike: the groups `0Oo`, `1lIij`, `2Zz`, `5S`, `8B`, `4A`, `UVv` and `69` (which `b`, `G` and `g`
+//! resemble) are left out, and of the characters whose capital differs only in size (`Cc`, `Kk`, `Pp`, `Ww`
+//! …) only one case is used. A key has no check digit: the registry refuses a wrong one anyway.
 //!
-//! **At rest** a key is sealed with XChaCha20-Poly1305 under a data key, as `nonce ‖ ciphertext ‖ tag`. The associated data names
-//! the guarantee and the data key, so that a sealed key copied into another guarantee's row does not open. The 192-bit nonce
-//! may be random without counting messages, which AES-GCM's 96 bits would ask for. For verification a keyed hash
-//! (HMAC-SHA256 over number and key) is kept beside it: it can be looked up without opening anything, and without its key
-//! 60 bits cannot be tried from a stolen database.
+//! **At rest** a key is sealed with XChaCha20-Poly1305 under a data key, as `nonce ‖ ciphertext ‖ tag`. The
+//! associated data names the guarantee and the data key, so that a sealed key copied into another guarantee's
+//! row does not open. The 192-bit nonce may be random without counting messages, which AES-GCM's 96 bits
+//! would require. For verification a keyed hash (HMAC-SHA256 over number and key) is kept beside it: it can
+//! be looked up without opening anything, and without its key 60 bits cannot be tried from a stolen database.
 //!
 //! **The key ring** is a text of lines (`#` begins a comment):
 //!
@@ -20,8 +21,8 @@
 //! lookup <64 hexadecimal digits>         the key of the keyed hash
 //! ```
 //!
-//! To rotate, put a new line on top and keep the old ones. In an environment variable `;` may stand for the line break.
-//! TOML was considered: a parser would hold copies of the keys that nobody wipes.
+//! To rotate, put a new line on top and keep the old ones. In an environment variable `;` may replace the
+//! line break. TOML was rejected: a parser would hold copies of the keys that are never wiped.
 //!
 //! Nothing secret here has `Debug`, `Display` or serde; errors name the source and the line, never the value.
 
@@ -44,7 +45,7 @@ pub const KEY_LENGTH: usize = 12;
 
 const NONCE_LENGTH: usize = 24;
 
-/// Says what went wrong with keys. Never holds a secret.
+/// Never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The operating system gives no random bytes.
@@ -81,7 +82,6 @@ pub enum KeyError {
         origin: String,
         /// From 1.
         line: usize,
-        /// What is wrong, without the value.
         problem: &'static str,
     },
     /// The key ring lacks a data key or the lookup key.
@@ -89,7 +89,6 @@ pub enum KeyError {
     Incomplete {
         /// File or environment variable.
         origin: String,
-        /// What is missing.
         missing: &'static str,
     },
     /// The data key that sealed is not in the ring.
@@ -108,7 +107,7 @@ pub enum KeyError {
         data_key_id: String,
     },
     /// The text is not an authentication key.
-    #[error("not an authentication key: {KEY_LENGTH} letters and digits are expected")]
+    #[error("not an authentication key: {KEY_LENGTH} characters A-Z, a-z and 0-9 are expected")]
     Malformed,
 }
 
@@ -118,7 +117,8 @@ pub struct AuthenticationKey(Zeroizing<String>);
 impl AuthenticationKey {
     /// Draws a new key.
     pub fn mint() -> Result<Self, KeyError> {
-        // The largest multiple of the alphabet's size that a byte can hold: what is above would favour the first symbols.
+        // The largest multiple of the alphabet's size that a byte can hold: what is above would favour the
+        // first symbols.
         const FAIR: usize = 256 - 256 % ALPHABET.len();
         let mut key = Zeroizing::new(String::with_capacity(KEY_LENGTH));
         let mut bytes = Zeroizing::new([0_u8; 2 * KEY_LENGTH]);
@@ -132,7 +132,7 @@ impl AuthenticationKey {
         Ok(Self(key))
     }
 
-    /// Takes a key that someone typed or that was opened: 12 ASCII letters and digits, of any alphabet we ever used.
+    /// Parses a typed or opened key: 12 characters A-Z, a-z and 0-9, of any alphabet we ever used.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.len() == KEY_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             Ok(Self(Zeroizing::new(text.to_owned())))
@@ -191,9 +191,9 @@ impl KeyRing {
             } else if id.len() > 32
                 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             {
-                return Err(problem("an id has up to 32 letters, digits, - and _"));
+                return Err(problem("an id has up to 32 characters A-Z, a-z, 0-9, - and _"));
             } else if data_keys.iter().any(|key| key.id == id) {
-                return Err(problem("an id stands twice"));
+                return Err(problem("an id occurs twice"));
             } else {
                 data_keys.push(DataKey { id: id.to_owned(), secret });
             }
@@ -217,7 +217,8 @@ impl KeyRing {
         Self::parse(&text, &format!("key ring {}", path.display()))
     }
 
-    /// Reads the key ring, or writes a new one (mode 0600) where there is none: the first start of the embedded mode.
+    /// Reads the key ring, or writes a new one (mode 0600) where there is none: the first start of the
+    /// embedded mode.
     ///
     /// Processes that start at once agree on one ring: the file is linked into place and the later one loses.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
@@ -277,13 +278,14 @@ impl KeyRing {
         AuthenticationKey::parse(std::str::from_utf8(&opened).map_err(|_| refused())?)
     }
 
-    /// The keyed hash of number and key, 64 lower-case hexadecimal digits: HMAC-SHA256 over `number ‖ 0 ‖ key`.
+    /// The keyed hash of number and key, 64 lower-case hexadecimal digits: HMAC-SHA256 over `number ‖ 0 ‖
+    /// key`.
     pub fn lookup_hash(&self, number: &str, key: &AuthenticationKey) -> String {
         self.keyed_hash(&[number, key.expose()])
     }
 
-    /// Where a guarantee's chain of revisions ends, sealed: HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖ revisions ‖ 0 ‖ head`. No
-    /// guarantee number is `chain`, so that a seal is never the hash of a key.
+    /// Where a guarantee's chain of revisions ends, sealed: HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖
+    /// revisions ‖ 0 ‖ head`. No guarantee number is `chain`, so that a seal is never the hash of a key.
     pub fn chain_head(&self, guarantee: &str, revisions: i64, head_sha256: &str) -> ChainHead {
         let seal = self.keyed_hash(&["chain", guarantee, &revisions.to_string(), head_sha256]);
         ChainHead { guarantee_id: guarantee.to_owned(), revisions, head_sha256: head_sha256.to_owned(), seal }
@@ -323,7 +325,8 @@ impl DataKey {
     }
 }
 
-/// What a sealed key is bound to. Ids hold no zero byte, so no two pairs give the same bytes.
+/// What a sealed key is bound to.
+/// Ids hold no zero byte, so no two pairs give the same bytes.
 fn associated(guarantee: &str, data_key_id: &str) -> Vec<u8> {
     [b"hosho authentication key v1", guarantee.as_bytes(), data_key_id.as_bytes()].join(&0)
 }
@@ -381,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_twelve_unmistakable_symbols_and_use_them_all() {
+    fn keys_use_every_unmistakable_symbol_evenly() {
         assert!(f64::from(u32::try_from(KEY_LENGTH).unwrap()) * 33_f64.log2() >= 60.0);
         assert_eq!(ALPHABET.iter().collect::<BTreeSet<_>>().len(), 33);
         assert!(!ALPHABET.iter().any(|symbol| b"0Oo1lIi2Zz5S8B4AUV".contains(symbol)));
@@ -393,7 +396,8 @@ mod tests {
             key.expose().bytes().for_each(|symbol| counts[usize::from(symbol)] += 1);
             assert!(seen.insert(key.expose().to_owned()));
         }
-        // 60,000 draws, 1,818 a symbol expected, deviation 42: a bias by one missing rejection (13 %) is far outside.
+        // 60,000 draws, 1,818 a symbol expected, deviation 42: a bias by one missing rejection (13 %) is far
+        // outside.
         assert!(
             ALPHABET.iter().all(|symbol| (1_600..2_040).contains(&counts[usize::from(*symbol)])),
             "{counts:?}"
@@ -421,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_is_rotated_by_a_new_first_line() {
+    fn a_new_first_line_rotates_the_ring() {
         let key = AuthenticationKey::mint().unwrap();
         let sealed = ring(&format!("old {A};lookup {B}")).seal(&key, "g").unwrap();
         let rotated = ring(&format!("# rotated; see above\nnew {B}\nold {A}\nlookup {B}\n"));
@@ -439,7 +443,8 @@ mod tests {
     fn the_lookup_hash_is_hmac_sha256_over_number_zero_key() {
         let ring = ring(&format!("k1 {B}\nlookup {A}"));
         let key = AuthenticationKey::parse("37CDEFGHJKLM").ok().unwrap();
-        // Computed with Python: hmac.new(bytes(range(32)), b"31074-00001M\0" b"37CDEFGHJKLM", "sha256").hexdigest()
+        // Computed with Python: hmac.new(bytes(range(32)), b"31074-00001M\0" b"37CDEFGHJKLM",
+        // "sha256").hexdigest()
         assert_eq!(
             ring.lookup_hash("31074-00001M", &key),
             "2482c663a268b5469fac7296248fc2068ef04516c2bac119a0be3dbf2c7fe8c3"
@@ -448,15 +453,15 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_a_ring_are_named_without_its_values() {
+    fn reports_faults_of_a_ring_without_values() {
         let short = &A[1..];
         for (text, says) in [
             (format!("k1 {A}"), "test ring has no lookup key"),
             (format!("\nlookup {A}"), "test ring has no data key"),
             (format!("k1 {short}\nlookup {A}"), "test ring, line 1: the key is not 64 hexadecimal digits"),
-            (format!("k1 {A}\nk1 {B}"), "test ring, line 2: an id stands twice"),
+            (format!("k1 {A}\nk1 {B}"), "test ring, line 2: an id occurs twice"),
             (format!("k1 {A}\nlookup {A}\nlookup {A}"), "test ring, line 3: a second lookup key"),
-            (format!("k/1 {A}"), "test ring, line 1: an id has up to 32 letters, digits, - and _"),
+            (format!("k/1 {A}"), "test ring, line 1: an id has up to 32 characters A-Z, a-z, 0-9, - and _"),
             (A.to_owned(), "test ring, line 1: expected an id, a space and 64 hexadecimal digits"),
         ] {
             assert_eq!(refusal(&text), says);
@@ -464,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_writes_a_ring_that_stays() {
+    fn the_first_start_creates_a_lasting_ring() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/key-ring");
         let rings: Vec<_> = std::thread::scope(|scope| {
@@ -485,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_others_can_read_is_refused_with_a_hint() {
+    fn rejects_a_ring_that_others_can_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key-ring");
         KeyRing::load_or_create(&path).ok().unwrap();

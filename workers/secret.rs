@@ -1,11 +1,11 @@
-//! Secrets of the configuration: printed and serialised as `***`, whatever prints them.
+//! Secrets of the configuration: printed and serialised as `***`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroize;
 
-/// A password or other secret from the configuration: printed and serialised as `***`, and wiped when dropped.
+/// A password or similar secret; wiped when dropped.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Secret(String);
 
@@ -22,7 +22,6 @@ impl Serialize for Secret {
 }
 
 impl Secret {
-    /// Wraps a secret.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -44,7 +43,6 @@ impl Drop for Secret {
 pub struct SecretUrl(String);
 
 impl SecretUrl {
-    /// Wraps a URL.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_might_be_a_password_is_shown() {
+    fn masks_every_possible_password() {
         for (url, shown) in [
             ("postgres://u:hunter2@h/d?sslpassword=hunter2", "postgres://u:***@h/d?***"),
             ("amqp://u:hunter2@h:5672/v", "amqp://u:***@h:5672/v"),

@@ -1,63 +1,71 @@
-//! Logs and traces: one place that sets up `tracing`, and the W3C trace context that travels with every message.
+//! Logging (`tracing`), and the W3C trace context that travels with every message.
 //!
-//! A log line is a sentence that reads alone plus dotted fields (`guarantee.number`, `batch.size`, `duration_ms`), to
-//! standard error. Names, addresses, mail addresses, keys and bodies are never fields: types that hold them print
-//! masked or not at all.
+//! A log line is a sentence that reads alone plus dotted fields (`guarantee.number`, `batch.size`,
+//! `duration_ms`), to standard error. Names, addresses, mail addresses, keys and bodies are never fields:
+//! types that hold them print masked or not at all.
 //!
-//! The trace of an application is the one its `traceparent` header names. Where an upstream system sends none, it is
-//! derived from the message id (or from the body, where there is none), so that a redelivery joins the same trace. Span ids are derived
-//! from the message id for the same reason. That keeps every republished message identical to the first.
+//! The trace of an application is that of its `traceparent` header. If the sender sets none, it is derived
+//! from the message id (or from the body, without an id), so that a redelivery joins the same trace. Span ids
+//! are derived from the message id for the same reason. That keeps every republished message identical to the
+//! first.
 //!
-//! A panic's text may quote what it choked on, so only its place in the source is logged.
+//! The text of a panic may quote personal data, so only its place in the source is logged.
 //!
-//! Below `info` only our own code is heard, whatever the filter says: at `debug` the template engine logs every value it
-//! renders, authentication keys included, and the mail and queue clients log their dialogues. A list of the crates that do
-//! so was rejected: it would be right until the next update.
+//! Below `info` only our own crates log, whatever the filter says: at `debug` the template engine logs every
+//! value it renders, authentication keys included, and the mail and queue clients log their dialogues. A list
+//! of the crates that do so was rejected: it would be right until the next update.
 
 use std::{cell::RefCell, fmt, panic};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    filter::{Targets, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
-use crate::{
-    config::{Log, LogFormat},
-    hex::hex,
-};
+use crate::hex::hex;
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
 /// Starts logging for this process. A second call changes nothing.
 ///
 /// # Errors
-/// The filter is not one; the text names the wrong directive.
-pub fn start(log: &Log) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| format!("log.level: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match log.format {
+/// `level` is not a filter; the text names the wrong directive.
+pub fn start(level: &str, format: LogFormat) -> Result<(), String> {
+    let filter: Targets = level.parse().map_err(|error| format!("log.level: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(std::io::stderr);
+    let started = match format {
         LogFormat::Json => {
             let builder = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            builder.finish().with(filter_fn(may_be_logged)).try_init()
+            builder.finish().with(filter).with(filter_fn(may_be_logged)).try_init()
         }
         LogFormat::Text => {
             let builder =
                 builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_target(false);
-            builder.finish().with(filter_fn(may_be_logged)).try_init()
+            builder.finish().with(filter).with(filter_fn(may_be_logged)).try_init()
         }
     };
-    drop(started); // the only failure is a logger already set, as in tests
+    drop(started); // the only failure is a logger set before, as in tests
     panic::set_hook(Box::new(|info| {
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        tracing::error!(
-            panic.place = place,
-            "The program panicked; its text is withheld because it may hold personal data"
-        );
+        tracing::error!(panic.place = place, "Panic; text withheld because it may hold personal data");
         PLACE_OF_PANIC.set(Some(place));
     }));
     Ok(())
 }
 
-/// Whether something may be logged at all; the filter of the configuration narrows it further.
+/// Whether an event may be logged at all; the configured filter narrows it further.
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= Level::INFO
         || matches!(metadata.target().split("::").next(), Some("hosho" | "hosho_schema"))
@@ -67,7 +75,7 @@ thread_local! {
     static PLACE_OF_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Where this thread panicked last (`file:line:column`); asked by whoever caught the panic.
+/// Where this thread panicked last (`file:line:column`). Reading it resets it.
 pub fn place_of_panic() -> Option<String> {
     PLACE_OF_PANIC.take()
 }
@@ -81,7 +89,7 @@ pub struct Traceparent {
 }
 
 impl Traceparent {
-    /// Reads a `traceparent` header; `None` when it is malformed, as the standard asks.
+    /// Parses a `traceparent` header; `None` if it is malformed, as the standard requires.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -94,7 +102,7 @@ impl Traceparent {
             .then(|| Self { trace: trace.to_owned(), span: span.to_owned(), flags: flags.to_owned() })
     }
 
-    /// The context of something that arrived without one, derived from `seed`.
+    /// A context for a message without one, derived from `seed`.
     pub fn derived(seed: &str) -> Self {
         Self {
             trace: hex(&Sha256::digest(format!("trace:{seed}"))[..16]),
@@ -103,7 +111,7 @@ impl Traceparent {
         }
     }
 
-    /// The same trace, one span further: that of the message `message_id`.
+    /// The same trace, with the span of the message `message_id`.
     #[must_use]
     pub fn child(&self, message_id: &str) -> Self {
         Self { trace: self.trace.clone(), span: span_of(message_id), flags: self.flags.clone() }
@@ -132,7 +140,7 @@ mod tests {
     const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_header_survives_and_a_child_keeps_the_trace() {
+    fn a_child_keeps_the_trace_of_its_header() {
         let parent = Traceparent::parse(HEADER).unwrap();
         assert_eq!(parent.to_string(), HEADER);
         let child = parent.child("message");
@@ -142,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_headers_are_ignored() {
+    fn rejects_malformed_headers() {
         for header in [
             "",
             "00",
@@ -157,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_derived_context_is_the_same_every_time() {
+    fn derives_the_same_context_every_time() {
         assert_eq!(Traceparent::derived("a"), Traceparent::derived("a"));
         assert_ne!(Traceparent::derived("a"), Traceparent::derived("b"));
         assert!(Traceparent::parse(&Traceparent::derived("a").to_string()).is_some());

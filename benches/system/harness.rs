@@ -2,8 +2,8 @@
 
 #![allow(dead_code, unused_imports, reason = "tests need more of it")]
 
-#[path = "../../tests/it/harness/book.rs"]
-pub mod book;
+#[path = "../../tests/it/harness/dataset.rs"]
+pub mod dataset;
 #[path = "../../tests/it/harness/postgres.rs"]
 pub mod postgres;
 #[path = "../../tests/it/harness/process.rs"]

@@ -15,10 +15,10 @@
 #![allow(unreachable_pub, reason = "nothing outside of a program can reach anything")]
 
 mod applications;
-mod book;
 #[path = "../choices.rs"]
 mod choices;
 mod embedded;
+mod growth;
 mod harness;
 mod parts;
 mod pipeline;
@@ -83,24 +83,24 @@ fn main() {
 
     if wanted("parts") {
         eprintln!("the parts alone, {} applications …", sizes.applications);
-        let house = servers.house();
+        let env = servers.env();
         let batch = made.next(sizes.applications);
-        results.parts = Some((batch.len(), parts::measure(&house, &batch)));
-        results.keep();
+        results.parts = Some((batch.len(), parts::measure(&env, &batch)));
+        keep(&results);
     }
     if wanted("pipeline") {
         eprintln!("the pipeline, {} applications …", sizes.applications);
-        let mut house = servers.house();
-        house.workers(1);
-        pipeline::warm_up(&mut house, &mut made, 1_000);
-        let run = pipeline::run(&servers, &mut house, &mut made, sizes.applications, 1);
+        let mut env = servers.env();
+        env.workers(1);
+        pipeline::warm_up(&mut env, &mut made, 1_000);
+        let run = pipeline::run(&servers, &mut env, &mut made, sizes.applications, 1);
         let reached = run.per_second;
         results.pipeline.push(run);
         if wanted("latency") {
             for load in [0.25, 0.5, 0.8] {
                 eprintln!("latency at {:.0} % of that …", 100.0 * load);
                 results.latency.push(pipeline::latency(
-                    &mut house,
+                    &mut env,
                     &mut made,
                     load,
                     load * reached,
@@ -108,28 +108,28 @@ fn main() {
                 ));
             }
         }
-        house.rest();
-        results.keep();
+        env.rest();
+        keep(&results);
     }
     if wanted("workers") {
         for count in [2, 4] {
             eprintln!("{count} worker processes …");
-            let mut house = servers.house();
-            house.workers(count);
-            pipeline::warm_up(&mut house, &mut made, 1_000);
-            results.pipeline.push(pipeline::run(&servers, &mut house, &mut made, sizes.applications, count));
-            house.rest();
+            let mut env = servers.env();
+            env.workers(count);
+            pipeline::warm_up(&mut env, &mut made, 1_000);
+            results.pipeline.push(pipeline::run(&servers, &mut env, &mut made, sizes.applications, count));
+            env.rest();
         }
-        results.keep();
+        keep(&results);
     }
     if wanted("growth") || wanted("night") {
-        let mut many = servers.house();
+        let mut many = servers.env();
         many.workers(1);
         pipeline::warm_up(&mut many, &mut made, 1_000);
         eprintln!("{} guarantees are stored …", sizes.stored);
-        let application = book::store(&mut many, sizes.stored);
+        let application = growth::store(&mut many, sizes.stored);
         if wanted("growth") {
-            let mut few = servers.house();
+            let mut few = servers.env();
             few.workers(1);
             pipeline::warm_up(&mut few, &mut made, 1_000);
             let turns = sizes.growth.iter().flat_map(|size| (0..repeats(*size)).map(move |_| *size));
@@ -140,11 +140,11 @@ fn main() {
                 if turn % 2 == 1 {
                     houses.reverse();
                 }
-                for (is_among_many, house) in houses {
-                    let run = pipeline::run(&servers, house, &mut made, size, 1);
+                for (is_among_many, env) in houses {
+                    let run = pipeline::run(&servers, env, &mut made, size, 1);
                     results.growth.push(Grown { is_among_many, run });
                 }
-                results.keep();
+                keep(&results);
             }
             few.rest();
             let applications: usize = sizes.growth.iter().map(|size| 2 * size * repeats(*size)).sum();
@@ -158,7 +158,7 @@ fn main() {
                 [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
             for (among, live) in nights {
                 eprintln!("the night, {} guarantees, {live} live applications a second …", among.len());
-                results.nights.push(book::night(
+                results.nights.push(growth::night(
                     &servers,
                     &mut many,
                     &mut made,
@@ -167,7 +167,7 @@ fn main() {
                     sizes.rate,
                     live,
                 ));
-                results.keep();
+                keep(&results);
             }
         }
         many.rest();
@@ -176,7 +176,8 @@ fn main() {
         eprintln!("embedded, {} applications …", sizes.applications);
         results.embedded = Some(embedded::run(&mut made, sizes.applications));
     }
-    results.tell();
+    keep(&results);
+    results.print();
 }
 
 /// Applications whose documents are some gigabytes.
@@ -185,4 +186,10 @@ const MANY: usize = 100_000;
 /// How often so many applications are taken through: the fewer, the more a run differs from the next.
 fn repeats(applications: usize) -> usize {
     (30_000 / applications).clamp(1, 5)
+}
+
+/// Writes tables, figures and plot after each section, so that an aborted run keeps its results.
+fn keep(results: &Results) {
+    results.write();
+    plot::draw(results, &report::folder().join("results.svg"));
 }

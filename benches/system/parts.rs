@@ -11,19 +11,22 @@ use std::{
 };
 
 use hosho::{
-    assembly::Services,
+    app::App,
     broker::{
         Broker, Destination, Envelope, Lane, Outgoing, Source,
         rabbit::{Rabbit, RabbitOptions},
     },
-    stage::{Fault, Item, Leave, Stage, Verdicts},
+    fault::Fault,
+    permit::Permit,
+    pipeline::stage::{Item, Stage, Verdict},
     stages::{self, Visitor},
     telemetry::Traceparent,
 };
 use rayon::prelude::*;
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 
-use crate::{applications::Application, harness::upstream, servers::House};
+use crate::{applications::Application, harness::upstream, servers::TestEnv};
 
 /// Items of a batch, as `work.batch`.
 const BATCH: usize = 256;
@@ -32,7 +35,7 @@ const BATCH: usize = 256;
 const ROUND: usize = 2_048;
 
 /// Items that are decided and have their effects together: finished documents are kept that long.
-const TOGETHER: usize = 128;
+const CHUNK_SIZE: usize = 128;
 
 /// The stages of an application.
 pub(crate) const STAGES: [&str; 5] = ["validate", "issue", "mint", "render", "dispatch"];
@@ -58,17 +61,16 @@ pub(crate) fn message(application: &Application) -> Outgoing {
     upstream::application(&application.id, application.payload.clone())
 }
 
-/// The broker of a house.
-pub(crate) fn rabbit(house: &House) -> Rabbit {
-    let options = RabbitOptions::new(house.broker.clone(), stages::NAMES.to_vec());
-    Rabbit::new(RabbitOptions { prefix: house.prefix.clone(), ..options }).unwrap()
+/// The broker of a env.
+pub(crate) fn rabbit(env: &TestEnv) -> Rabbit {
+    let options = RabbitOptions::new(env.broker.clone(), stages::NAMES.to_vec());
+    Rabbit::new(RabbitOptions { prefix: env.prefix.clone(), ..options }).unwrap()
 }
 
 /// Measures every part with these applications.
-pub(crate) fn measure(house: &House, applications: &[Application]) -> Spent {
+pub(crate) fn measure(env: &TestEnv, applications: &[Application]) -> Spent {
     let runtime = Runtime::new().unwrap();
-    let (_keep, stop) = watch::channel(false);
-    let services = runtime.block_on(async { Services::open(&house.config(), stop).unwrap() });
+    let services = runtime.block_on(async { App::open(&env.config(), CancellationToken::new()).unwrap() });
     let mut spent = Spent::default();
     let first: Vec<Outgoing> = applications.iter().map(message).collect();
     let mut flow: Flow = Vec::new();
@@ -82,14 +84,14 @@ pub(crate) fn measure(house: &House, applications: &[Application]) -> Spent {
         flow.push(led_to);
     }
     assert!(incoming.is_empty(), "the last stage has a successor");
-    spent.messages = relay(house, &runtime, &first, flow).as_secs_f64();
-    runtime.block_on(services.post.mailer.close());
+    spent.messages = relay(env, &runtime, &first, flow).as_secs_f64();
+    runtime.block_on(services.mail_delivery.mailer.close());
     spent
 }
 
 /// Takes messages through one stage, and notes what took how long.
 struct Walk<'a> {
-    services: &'a Services,
+    services: &'a App,
     runtime: &'a Runtime,
     incoming: &'a [Outgoing],
     spent: &'a mut Spent,
@@ -97,7 +99,7 @@ struct Walk<'a> {
 
 /// Runs work on batches of the database, on several connections at once.
 fn on_connections<I: Send, O: Send>(
-    services: &Services,
+    services: &App,
     batches: Vec<I>,
     work: impl Fn(&mut hosho_schema::db::Connection, I) -> O + Sync,
 ) -> Vec<O> {
@@ -146,10 +148,10 @@ impl Visitor for Walk<'_> {
             let began = Instant::now();
             let mut facts = facts.into_iter().flatten().map(Result::unwrap);
             let mut outcomes: Vec<S::Outcome> = Vec::with_capacity(items.len());
-            let leave = Leave::unlimited();
+            let permit = Permit::unlimited();
             let (mut deciding, mut acting) = (0.0, 0.0);
             // The mails of several batches go out together, as from several processes.
-            for items in items.chunks(if is_dispatch { ROUND } else { TOGETHER }) {
+            for items in items.chunks(if is_dispatch { ROUND } else { CHUNK_SIZE }) {
                 let began = Instant::now();
                 let facts: Vec<S::Facts> = facts.by_ref().take(items.len()).collect();
                 let decided =
@@ -157,7 +159,7 @@ impl Visitor for Walk<'_> {
                 let decided: Vec<S::Outcome> = decided.collect();
                 deciding += began.elapsed().as_secs_f64();
                 let began = Instant::now();
-                let acted = runtime.block_on(stage.act(decided, &leave));
+                let acted = runtime.block_on(stage.act(decided, &permit));
                 outcomes.extend(acted.into_iter().map(Result::unwrap));
                 acting += began.elapsed().as_secs_f64();
             }
@@ -174,11 +176,14 @@ impl Visitor for Walk<'_> {
             while let Some(first) = rows.next() {
                 batches.push(std::iter::once(first).chain(rows.by_ref().take(BATCH - 1)).collect());
             }
-            let verdicts: Vec<Verdicts> = on_connections(services, batches, |db, rows| {
+            let verdicts: Vec<Vec<Verdict>> = on_connections(services, batches, |db, rows| {
                 db.transaction(|db| stage.record(db, &rows))
                     .unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
             });
-            led_to.extend(verdicts.into_iter().flatten().map(Result::unwrap));
+            led_to.extend(verdicts.into_iter().flatten().map(|verdict| match verdict {
+                Verdict::Done { publish } => publish,
+                other => panic!("{}: {other:?}", S::NAME),
+            }));
             spent.rows += began.elapsed().as_secs_f64();
         }
         led_to
@@ -202,8 +207,8 @@ fn item<S: Stage>(stage: &S, envelope: &Envelope) -> Item<S::Job> {
 }
 
 /// Lets messages pass through the queues of all stages, as the runner does, without any work.
-fn relay(house: &House, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
-    let rabbit = Arc::new(rabbit(house));
+fn relay(env: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
+    let rabbit = Arc::new(rabbit(env));
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
         for (stage, led_to) in STAGES.into_iter().zip(flow) {

@@ -14,7 +14,7 @@ use crate::{
     applications::{Application, Applications},
     parts,
     processes::{self, Watch},
-    servers::{House, Servers},
+    servers::{Servers, TestEnv},
 };
 
 /// A run of applications, from the first that was enqueued to the last mail that was accepted.
@@ -55,38 +55,36 @@ pub(crate) fn limit(applications: usize) -> Duration {
 }
 
 /// Guarantees issued so far: the sum of a few rows, because a question that reads a table would be part of what is measured.
-pub(crate) fn issued(house: &mut House) -> i64 {
-    house.number("select coalesce(sum(last), 0)::bigint from guarantee_sequence")
+pub(crate) fn issued(env: &mut TestEnv) -> i64 {
+    env.number("select coalesce(sum(last), 0)::bigint from guarantee_sequence")
 }
 
 /// Waits until so many guarantees are issued and all of them complete, looking twice a second.
-pub(crate) fn until(house: &mut House, count: i64, longest: Duration) {
+pub(crate) fn until(env: &mut TestEnv, count: i64, longest: Duration) {
     let began = Instant::now();
     // Answered by a partial index.
-    while issued(house) < count
-        || house.number("select count(*) from certificate where completed_at is null") > 0
-    {
-        house.assert_alive();
+    while issued(env) < count || env.number("select count(*) from revision where completed_at is null") > 0 {
+        env.assert_alive();
         assert!(began.elapsed() < longest, "not within {longest:?}: {count} guarantees");
         std::thread::sleep(Duration::from_millis(500));
     }
 }
 
 /// Takes some applications through, so that everything is open and warm.
-pub(crate) fn warm_up(house: &mut House, applications: &mut Applications, count: usize) {
-    let before = issued(house);
+pub(crate) fn warm_up(env: &mut TestEnv, applications: &mut Applications, count: usize) {
+    let before = issued(env);
     let batch = applications.next(count);
-    enqueue(house, &batch);
-    until(house, before + guarantees(&batch), limit(count));
+    enqueue(env, &batch);
+    until(env, before + guarantees(&batch), limit(count));
 }
 
 pub(crate) fn guarantees(applications: &[Application]) -> i64 {
     i64::try_from(applications.iter().map(|application| application.guarantees).sum::<usize>()).unwrap()
 }
 
-fn enqueue(house: &House, applications: &[Application]) {
+fn enqueue(env: &TestEnv, applications: &[Application]) {
     let runtime = Runtime::new().unwrap();
-    let rabbit = parts::rabbit(house);
+    let rabbit = parts::rabbit(env);
     runtime.block_on(async {
         let mut publisher = rabbit.publisher().await.unwrap();
         for batch in applications.chunks(256) {
@@ -100,33 +98,33 @@ fn enqueue(house: &House, applications: &[Application]) {
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 pub(crate) fn run(
     servers: &Servers,
-    house: &mut House,
+    env: &mut TestEnv,
     applications: &mut Applications,
     count: usize,
     workers: usize,
 ) -> Run {
-    let groups = servers.groups(&house.workers(workers));
+    let groups = servers.groups(&env.workers(workers));
     let batch = applications.next(count);
-    let stored = house.number("select count(*) from guarantee");
-    let before = issued(house);
-    let (tables, documents) = house.bytes();
+    let stored = env.number("select count(*) from guarantee");
+    let before = issued(env);
+    let (tables, documents) = env.bytes();
     let cpu = processes::seconds(&groups);
     let watch = Watch::begin(&groups);
     let first = Clock::system().now();
-    enqueue(house, &batch);
-    until(house, before + guarantees(&batch), limit(count));
+    enqueue(env, &batch);
+    until(env, before + guarantees(&batch), limit(count));
     let cpu_after = processes::seconds(&groups);
     let memory = watch.end();
     let memory_after = processes::memory(&groups[0].1);
     let sql = format!("select extract(epoch from max(settled_at) - timestamp '{first}')::text from mail");
-    let seconds: f64 = house.sql.query(&sql)[0][0].as_deref().unwrap().parse().unwrap();
-    assert_eq!(house.number("select count(*) from failed_message"), 0, "messages failed");
+    let seconds: f64 = env.sql.query(&sql)[0][0].as_deref().unwrap().parse().unwrap();
+    assert_eq!(env.number("select count(*) from failed_message"), 0, "messages failed");
     assert_eq!(
-        house.number("select count(*) from mail where state <> 'accepted'"),
+        env.number("select count(*) from mail where state <> 'accepted'"),
         0,
         "mails were not accepted"
     );
-    let (tables_after, documents_after) = house.bytes();
+    let (tables_after, documents_after) = env.bytes();
     let each = count as f64;
     Run {
         applications: count,
@@ -148,7 +146,7 @@ pub(crate) fn run(
 
 /// Lets applications come at a rate for a while, one by one, whatever becomes of them.
 pub(crate) fn latency(
-    house: &mut House,
+    env: &mut TestEnv,
     applications: &mut Applications,
     load: f64,
     per_second: f64,
@@ -157,22 +155,22 @@ pub(crate) fn latency(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of applications")]
     let count = (per_second * seconds).ceil() as usize;
     let batch = applications.next(count);
-    let before = issued(house);
-    let sent = trickle(house, &batch, per_second);
-    until(house, before + guarantees(&batch), limit(count));
-    Latency { load, per_second, applications: count, stages: times(house, &sent) }
+    let before = issued(env);
+    let sent = trickle(env, &batch, per_second);
+    until(env, before + guarantees(&batch), limit(count));
+    Latency { load, per_second, applications: count, stages: times(env, &sent) }
 }
 
 /// When each application was sent, by its id.
 pub(crate) type Sent = BTreeMap<String, NaiveDateTime>;
 
 /// Sends applications at a rate.
-pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f64) -> Sent {
+pub(crate) fn trickle(env: &TestEnv, applications: &[Application], per_second: f64) -> Sent {
     if applications.is_empty() {
         return Sent::new();
     }
     let runtime = Runtime::new().unwrap();
-    let rabbit = parts::rabbit(house);
+    let rabbit = parts::rabbit(env);
     runtime.block_on(async {
         let mut publisher = rabbit.publisher().await.unwrap();
         let mut sent = Sent::new();
@@ -201,12 +199,12 @@ pub(crate) fn trickle(house: &House, applications: &[Application], per_second: f
 }
 
 /// How long each stage took, and the whole way, of applications that were sent; p50, p95 and p99 in milliseconds.
-pub(crate) fn times(house: &mut House, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
+pub(crate) fn times(env: &mut TestEnv, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
     let Some(first) = sent.values().min() else { return BTreeMap::new() };
-    let rows = house.sql.query(&format!(
+    let rows = env.sql.query(&format!(
         "select a.upstream_id, a.decided_at, g.issued_at, k.minted_at, c.arrived_at, m.settled_at, c.completed_at
-         from application a join guarantee g on g.application_id = a.id join certificate c on c.guarantee_id = g.id and c.revision = 0
-         join authentication_key k on k.guarantee_id = g.id join mail m on m.certificate_id = c.id
+         from application a join guarantee g on g.application_id = a.id join revision c on c.guarantee_id = g.id and c.revision = 0
+         join authentication_key k on k.guarantee_id = g.id join mail m on m.revision_id = c.id
          where a.decided_at >= timestamp '{first}'"
     ));
     let mut found: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();

@@ -1,15 +1,19 @@
 //! What was measured, for people and for machines.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde::Serialize;
 
 use crate::{
-    book::Night,
     embedded::Embedded,
+    growth::Night,
     parts::{STAGES, Spent},
     pipeline::{Latency, Run},
-    plot,
     servers::program,
 };
 
@@ -43,7 +47,7 @@ pub(crate) struct Grown {
     pub(crate) run: Run,
 }
 
-/// Runs of as many applications in one house, the cheapest first; there is one at least.
+/// Runs of as many applications in one env, the cheapest first; there is one at least.
 pub(crate) struct OfSize<'a> {
     pub(crate) is_among_many: bool,
     pub(crate) applications: usize,
@@ -69,25 +73,28 @@ fn cost(run: &Run) -> f64 {
 
 const MIB: f64 = 1_048_576.0;
 
+/// The folder of the results.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench")
+}
+
 impl Results {
     pub(crate) fn new() -> Self {
         Self { machine: machine(), ..Self::default() }
     }
 
-    /// Writes the tables, the figures as JSON and a plot into `target/bench`: after each section, so that what breaks off is not lost.
-    pub(crate) fn keep(&self) {
+    /// Writes the tables, and the figures as JSON, into `target/bench`.
+    pub(crate) fn write(&self) {
         let text = self.markdown();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
+        let folder = folder();
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("RESULTS.md"), text).unwrap();
         std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(self).unwrap() + "\n")
             .unwrap();
-        plot::draw(self, &folder.join("results.svg"));
     }
 
-    /// Prints the tables, and says where they are written.
-    pub(crate) fn tell(&self) {
-        self.keep();
+    /// Prints the tables.
+    pub(crate) fn print(&self) {
         println!("{}", self.markdown());
         eprintln!("written: target/bench/RESULTS.md, results.json, results.svg");
     }

@@ -32,7 +32,7 @@ pub(crate) struct Servers {
 }
 
 /// A database, a queue prefix and a document store of their own on the servers.
-pub(crate) struct House {
+pub(crate) struct TestEnv {
     pub(crate) settings: Vec<(&'static str, String)>,
     pub(crate) prefix: String,
     pub(crate) broker: String,
@@ -99,10 +99,10 @@ impl Servers {
         ]
     }
 
-    /// A house with empty tables and queues.
-    pub(crate) fn house(&mut self) -> House {
+    /// A env with empty tables and queues.
+    pub(crate) fn env(&mut self) -> TestEnv {
         self.houses += 1;
-        let folder = self.folder.path().join(format!("house-{}", self.houses));
+        let folder = self.folder.path().join(format!("env-{}", self.houses));
         std::fs::create_dir(&folder).unwrap();
         let prefix = format!("bench{}.", self.houses);
         let (broker, database) = (self.rabbit.url(), self.postgres.database("bench"));
@@ -125,14 +125,14 @@ impl Servers {
         // What is open is asked twice a second. A bitmap of a partial index leads to every row that was ever open since the last vacuum; a
         // plain scan of the index leaves dead entries out once they have been met.
         sql.query("set enable_bitmapscan = off");
-        let house = House { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
-        house.succeed(&["migrate"]);
-        house.succeed(&["topology", "apply"]);
-        house
+        let env = TestEnv { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
+        env.succeed(&["migrate"]);
+        env.succeed(&["topology", "apply"]);
+        env
     }
 }
 
-impl House {
+impl TestEnv {
     /// The configuration, for what runs in this process.
     pub(crate) fn config(&self) -> Config {
         Config::load(None, &self.settings).unwrap()
@@ -207,7 +207,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for TestEnv {
     fn drop(&mut self) {
         // What it stored goes with the servers' folder.
         self.workers.clear();
@@ -215,9 +215,9 @@ impl Drop for House {
 }
 
 /// Deletes the documents of houses, of which a hundred thousand are some gigabytes, and waits until the file system has forgotten them.
-pub(crate) fn make_room(houses: &[&House]) {
-    for house in houses {
-        std::fs::remove_dir_all(&house.documents).unwrap();
+pub(crate) fn make_room(houses: &[&TestEnv]) {
+    for env in houses {
+        std::fs::remove_dir_all(&env.documents).unwrap();
     }
     std::thread::sleep(FORGETS);
 }

@@ -1,86 +1,48 @@
-//! What can go wrong with a database, and what a caller does about it.
+//! Errors of the database, classified by what a caller does about them.
 //!
-//! A worker asks one question of an error: is the database away (stop consuming, probe, resume), is it contention (try
-//! again soon), or is this item at fault? diesel keeps the SQLSTATE to itself for most codes, so the rest is told by the
-//! server's primary message, in English and in the Japanese of a server whose `lc_messages` says so.
+//! A worker distinguishes three classes: the database is unavailable (stop consuming, probe, resume),
+//! contention (retry soon), and a fault of the item. diesel exposes the SQLSTATE of few codes, so the others
+//! are recognised by the server's primary message, in English and in Japanese (`lc_messages`).
 
 use std::path::PathBuf;
 
 use diesel::result::{DatabaseErrorKind, Error};
 
-/// Says which operation on the database failed. No text holds a row's content, a URL or a password.
+/// A failed operation on the database. No text contains a row's content, a URL or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    /// The configured URL names no database.
     #[error("the database URL is not usable: {problem}")]
-    Url {
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The SQLite file cannot be created or opened.
+    Url { problem: &'static str },
     #[error("cannot open database file {path}", path = path.display())]
-    OpenFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is there, but SQLite cannot work with it.
+    OpenFile { path: PathBuf, source: std::io::Error },
+    /// The file opens, but is no SQLite database or is locked.
     #[error("cannot set up SQLite database {path}", path = path.display())]
-    OpenSqlite {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Error,
-    },
-    /// No connection could be made, or none became free in time.
+    OpenSqlite { path: PathBuf, source: Error },
+    /// The server refused, or no connection of the pool became free in time.
     #[error("cannot get a database connection: {problem}")]
     Connect {
-        /// What the server or the pool said, without passwords.
+        /// Message of the server or the pool, without passwords.
         problem: String,
     },
-    /// A transaction could not be begun.
     #[error("cannot begin a transaction")]
-    Begin {
-        /// Why.
-        source: Error,
-    },
-    /// A transaction could not be committed.
+    Begin { source: Error },
     #[error("cannot commit a transaction")]
-    Commit {
-        /// Why.
-        source: Error,
-    },
-    /// The migrations could not be read, or one of them could not be applied or reverted.
+    Commit { source: Error },
     #[error("cannot migrate the database ({step})")]
     Migrate {
-        /// Name of the migration, or what was attempted.
+        /// Name of the migration, or the step around it.
         step: String,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Rows could not be read.
-    #[error("cannot read {what}")]
-    Read {
-        /// Which rows.
-        what: &'static str,
-        /// Why.
-        source: Error,
-    },
-    /// Rows could not be written.
-    #[error("cannot write {what}")]
-    Write {
-        /// Which rows.
-        what: &'static str,
-        /// Why.
+    #[error("cannot {attempt}")]
+    Statement {
+        /// Verb and rows, such as `claim mails`.
+        attempt: &'static str,
         source: Error,
     },
     /// Rows contradict each other in a way this program never writes.
     #[error("the database is damaged: {what}")]
-    Damaged {
-        /// Where.
-        what: String,
-    },
+    Damaged { what: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,17 +54,16 @@ enum Class {
 }
 
 impl DbError {
-    /// Whether the database is away, full or refuses connections: nothing is wrong with the item at hand.
+    /// Whether the database is down, full or refuses connections: the item is not at fault.
     pub fn is_unavailable(&self) -> bool {
         self.class() == Class::Unavailable
     }
 
-    /// Whether other transactions were in the way: the same work may succeed at once.
+    /// Whether other transactions were in the way: a retry may succeed at once.
     pub fn is_contention(&self) -> bool {
         self.class() == Class::Contention
     }
 
-    /// Whether a unique key was already there.
     pub(crate) fn is_unique_violation(&self) -> bool {
         self.class() == Class::Unique
     }
@@ -114,8 +75,7 @@ impl DbError {
             Self::OpenSqlite { source, .. }
             | Self::Begin { source }
             | Self::Commit { source }
-            | Self::Read { source, .. }
-            | Self::Write { source, .. } => class_of(source),
+            | Self::Statement { source, .. } => class_of(source),
             Self::Migrate { source, .. } => {
                 let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**source);
                 while let Some(error) = cause {
@@ -132,11 +92,11 @@ impl DbError {
 
 fn class_of(error: &Error) -> Class {
     match error {
-        // A lost connection leaves its transaction in a state diesel will not continue.
+        // After a lost connection diesel refuses to continue the transaction.
         Error::BrokenTransactionManager => Class::Unavailable,
         Error::RollbackErrorOnCommit { commit_error, .. } => class_of(commit_error),
         Error::DatabaseError(kind, information) => match kind {
-            // Read-only: a standby, where a failover has not finished.
+            // Read-only: a standby whose failover has not finished.
             DatabaseErrorKind::ClosedConnection
             | DatabaseErrorKind::UnableToSendCommand
             | DatabaseErrorKind::ReadOnlyTransaction => Class::Unavailable,
@@ -149,7 +109,7 @@ fn class_of(error: &Error) -> Class {
     }
 }
 
-/// Parts of messages. The first of each group are PostgreSQL's and the C library's, then their Japanese, then SQLite's.
+/// In each group: PostgreSQL and the C library, then their Japanese, then SQLite.
 fn class_of_message(message: &str) -> Class {
     const CONTENTION: &[&str] = &[
         "deadlock detected",
@@ -193,14 +153,9 @@ fn class_of_message(message: &str) -> Class {
     }
 }
 
-/// Names the rows a failed query wanted to read.
-pub(crate) fn reading(what: &'static str) -> impl FnOnce(Error) -> DbError {
-    move |source| DbError::Read { what, source }
-}
-
-/// Names the rows a failed statement wanted to write.
-pub(crate) fn writing(what: &'static str) -> impl FnOnce(Error) -> DbError {
-    move |source| DbError::Write { what, source }
+/// Says what a failed statement attempted: verb and rows, never their content.
+pub(crate) fn attempting(attempt: &'static str) -> impl FnOnce(Error) -> DbError {
+    move |source| DbError::Statement { attempt, source }
 }
 
 #[cfg(test)]
@@ -208,12 +163,11 @@ mod tests {
     use super::*;
 
     fn class(kind: DatabaseErrorKind, message: &str) -> Class {
-        DbError::Write { what: "rows", source: Error::DatabaseError(kind, Box::new(message.to_owned())) }
-            .class()
+        attempting("claim mails")(Error::DatabaseError(kind, Box::new(message.to_owned()))).class()
     }
 
     #[test]
-    fn errors_are_told_apart() {
+    fn classifies_errors_by_kind_and_message() {
         use DatabaseErrorKind::{
             CheckViolation, ClosedConnection, SerializationFailure, UniqueViolation, Unknown,
         };
@@ -232,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn the_text_names_the_operation_and_leaves_the_cause_to_the_source() {
-        let error = DbError::Read { what: "applications", source: Error::NotFound };
+    fn text_names_the_attempt_and_source_the_cause() {
+        let error = attempting("read applications")(Error::NotFound);
         assert_eq!(error.to_string(), "cannot read applications");
         assert!(std::error::Error::source(&error).is_some());
     }

@@ -1,4 +1,5 @@
-//! Changes of the tables, embedded in the program: `migrations/postgres` and `migrations/sqlite`, under the same names.
+//! Changes of the tables, embedded in the program: `migrations/postgres` and `migrations/sqlite`, under the
+//! same names.
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
@@ -13,7 +14,8 @@ const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Key of the advisory lock that keeps two migrating programs apart on PostgreSQL.
 const LOCK: i64 = 0x686f_7368_6f00;
 
-/// Applies every migration not yet applied, and returns their names in order. Safe to run in several programs at once.
+/// Applies every migration not yet applied, and returns their names in order. Safe to run in several programs
+/// at once.
 pub fn migrate(connection: &mut Connection) -> Result<Vec<String>, DbError> {
     alone(connection, |connection| match connection {
         Connection::Postgres(c) => apply(&mut **c, POSTGRES),

@@ -1,32 +1,28 @@
-//! What a database server tells of itself.
+//! Facts that a database server reports about itself.
 
 use chrono::NaiveDateTime;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
 use diesel::{QueryableByName, RunQueryDsl};
 
-use super::{Connection, DbError, reading};
+use super::{Connection, DbError, attempting};
 
-/// A database server.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Server {
     /// Its version, such as `15.18` or `3.50.2`.
     #[diesel(sql_type = Text)]
     pub version: String,
-    /// Its clock (UTC); none where it has no clock of its own.
+    /// Its clock; `None` for SQLite.
     #[diesel(sql_type = Nullable<Timestamp>)]
     pub clock: Option<NaiveDateTime>,
-    /// Whether it takes no writes.
     #[diesel(sql_type = Bool)]
     pub is_read_only: bool,
-    /// Connections it allows in total, and those there are now; 0 where nobody counts them.
+    /// Limit of connections; 0 for SQLite.
     #[diesel(sql_type = BigInt)]
     pub connections_allowed: i64,
-    /// Connections there are now.
     #[diesel(sql_type = BigInt)]
     pub connections: i64,
 }
 
-/// Asks the server.
 pub fn server(connection: &mut Connection) -> Result<Server, DbError> {
     match connection {
         Connection::Postgres(c) => diesel::sql_query(
@@ -41,5 +37,5 @@ pub fn server(connection: &mut Connection) -> Result<Server, DbError> {
         )
         .get_result(&mut **c),
     }
-    .map_err(reading("the version of the database"))
+    .map_err(attempting("read the version of the database"))
 }

@@ -1,12 +1,12 @@
 //! `application.v1`: what an upstream system sends, field by field of the form (保証申込).
 //!
-//! Structure and presence are checked while decoding; widths, dates, amounts and every rule of the business are
-//! checked by the validate stage, which reports all violations at once.
+//! Decoding checks structure and presence. The validate stage checks widths, dates, amounts and the business
+//! rules, and reports all violations at once.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, Message};
+use super::{Amount, Message};
 use crate::personal::prints_its_name_only;
 
 /// An application (保証申込) for one or more guarantees on the same works.
@@ -25,7 +25,7 @@ pub struct ApplicationV1 {
     pub works: WorksV1,
     /// 請負契約者.
     pub principal: PrincipalV1,
-    /// 商品: what is asked for, at least one.
+    /// 商品: the requested products, at least one.
     pub products: Vec<ProductLineV1>,
     /// 電子保証発行完了のお知らせ.
     pub notification: NotificationV1,
@@ -54,7 +54,7 @@ pub struct WorksV1 {
     /// Kind of the works.
     pub kind: WorksKindV1,
     /// 請負金額 in yen, tax included.
-    pub contract_price: Figure,
+    pub contract_price: Amount,
     /// 工期.
     pub term: TermV1,
     /// 請負契約日 `YYYY-MM-DD`. May be absent for a performance guarantee (契約前の申込).
@@ -78,7 +78,8 @@ pub struct WorksV1 {
     /// 低入札: the contract was won below the investigation price.
     #[serde(default)]
     pub low_price: bool,
-    /// 複数年度契約: the guarantee covers one fiscal year of a multi-year contract. The year (2026 = 令和8年度).
+    /// 複数年度契約: the guarantee covers one fiscal year of a multi-year contract. The year (2026 =
+    /// 令和8年度).
     #[serde(default)]
     pub fiscal_year: Option<i32>,
 }
@@ -165,7 +166,7 @@ pub enum MediumV1 {
     Paper,
 }
 
-/// One product asked for.
+/// One requested product.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductLineV1 {
@@ -174,10 +175,10 @@ pub struct ProductLineV1 {
     /// 証書の形式.
     pub medium: MediumV1,
     /// 保証金額 in yen.
-    pub amount: Figure,
+    pub amount: Amount,
     /// 今年度対象額 in yen (出来高予定額 or 支払限度額 of a multi-year contract).
     #[serde(default)]
-    pub this_year_base: Option<Figure>,
+    pub this_year_base: Option<Amount>,
     /// 預託金融機関; required for 前払金 and 中間前払金.
     #[serde(default)]
     pub bank: Option<String>,

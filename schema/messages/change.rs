@@ -1,15 +1,17 @@
-//! What an upstream system sends when a contract changes: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and
+//! Messages about a changed contract: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and
 //! `cancellation.v1`.
 //!
-//! All four come on one queue, so that the broker keeps the order in which they were sent; `kind` says which one a body is. They are
-//! about one guarantee, by its 保証契約番号, and `version` orders them among each other, however they arrive.
+//! All four use one queue, so that the broker keeps the order in which they were sent; `kind` distinguishes
+//! the bodies. Each is about one guarantee, by its 保証契約番号. `version` orders the changes of a guarantee,
+//! in whatever order they arrive.
 //!
-//! Structure and presence are checked while decoding, everything else by the amend stage, which reports all violations at once.
+//! Decoding checks structure and presence. The amend stage checks everything else and reports all violations
+//! at once.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Figure, MediumV1, Message, PrincipalV1, WorksV1};
+use super::{Amount, MediumV1, Message, PrincipalV1, WorksV1};
 use crate::personal::prints_its_name_only;
 
 /// Which change it is.
@@ -61,17 +63,17 @@ kind! {
     CancellationKindV1, Cancellation
 }
 
-/// The product after a change. What an application says besides stays as it was.
+/// The product after a change. The other fields of the application stay as they were.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangedProductV1 {
     /// 証書の形式; that of the guarantee, which never changes.
     pub medium: MediumV1,
     /// 保証金額 in yen.
-    pub amount: Figure,
+    pub amount: Amount,
     /// 今年度対象額 in yen.
     #[serde(default)]
-    pub this_year_base: Option<Figure>,
+    pub this_year_base: Option<Amount>,
     /// 預託金融機関; required for 前払金 and 中間前払金.
     #[serde(default)]
     pub bank: Option<String>,
@@ -80,7 +82,7 @@ pub struct ChangedProductV1 {
     pub redeposit: Option<bool>,
 }
 
-/// The whole content after a change, not only what is different (変更後の内容).
+/// The whole content after a change, not only the differences (変更後の内容).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContentV1 {
@@ -104,16 +106,16 @@ pub struct AmendmentV1 {
     pub id: String,
     /// 保証契約番号.
     pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
     pub version: i64,
-    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
     #[serde(default)]
     pub urgent: bool,
     /// The whole content after the change.
     pub after: ContentV1,
 }
 
-/// 訂正: a certificate says something wrong, and is replaced under the same 変更 number.
+/// 訂正: a certificate contains an error and is replaced under the same 変更 number.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CorrectionV1 {
@@ -125,12 +127,12 @@ pub struct CorrectionV1 {
     pub id: String,
     /// 保証契約番号.
     pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
     pub version: i64,
-    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
     #[serde(default)]
     pub urgent: bool,
-    /// What is corrected: 0 is 新規, n is 変更－n.
+    /// The corrected revision: 0 is 新規, n is 変更－n.
     pub revision: i64,
     /// Why.
     pub reason: String,
@@ -138,7 +140,7 @@ pub struct CorrectionV1 {
     pub after: ContentV1,
 }
 
-/// 変更取消: an amendment is taken back; the certificate before it holds again.
+/// 変更取消: an amendment is reversed; the certificate before it is valid again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AmendmentReversalV1 {
@@ -150,12 +152,12 @@ pub struct AmendmentReversalV1 {
     pub id: String,
     /// 保証契約番号.
     pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
     pub version: i64,
-    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
     #[serde(default)]
     pub urgent: bool,
-    /// What is taken back: n is 変更－n.
+    /// The reversed amendment: n is 変更－n.
     pub revision: i64,
     /// Why.
     pub reason: String,
@@ -183,16 +185,16 @@ pub struct CancellationV1 {
     pub id: String,
     /// 保証契約番号.
     pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps do no harm.
+    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
     pub version: i64,
-    /// true: takes effect at once, with all that wait before it; false: with the nightly batch.
+    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
     #[serde(default)]
     pub urgent: bool,
     /// 解約日 `YYYY-MM-DD`: the last day of the guarantee.
     pub cancelled_on: String,
     /// 解約の事由.
     pub cause: CancellationCauseV1,
-    /// What shows the obligee's consent (同意書), such as its file number and date; required for `consent`.
+    /// Evidence of the obligee's consent (同意書), such as its file number and date; required for `consent`.
     #[serde(default)]
     pub evidence: Option<String>,
 }

@@ -1,11 +1,12 @@
 //! The one list of messages, and the documents generated from it.
 //!
-//! `generated/<type>.json` is the JSON Schema (draft 2020-12) of each payload, `generated/asyncapi.json` an AsyncAPI 3 document
-//! with exchanges, routing keys and headers. They are made from the Rust types, committed, and compared by a test: the types
-//! are the source, because an older message must decode with them, and a schema written by hand would drift.
+//! `generated/<type>.json` is the JSON Schema (draft 2020-12) of each payload, `generated/asyncapi.json` an
+//! AsyncAPI 3 document with exchanges, routing keys and headers. They are made from the Rust types,
+//! committed, and compared by a test: the types are the source, because an older message must decode with
+//! them, and a schema written by hand would drift.
 //!
-//! AsyncAPI tools read the older JSON Schema draft 7 unless told otherwise, and not all can be told; so the AsyncAPI document
-//! holds the schemas in that draft. The two differ in form only.
+//! AsyncAPI tools read JSON Schema draft 7 by default, and some read no other draft; so the AsyncAPI document
+//! contains the schemas in draft 7. The two differ in form only.
 //!
 //! Exchange names are given with the default prefix `hosho.`.
 
@@ -15,9 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AmendmentReversalV1, AmendmentV1, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1,
-    CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, GuaranteeChangedV1,
-    GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, Misfit, ReissueV1, RenderV1, decode,
-    misfits,
+    CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, FieldError,
+    GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, ReissueV1, RenderV1,
+    decode, decode_errors,
 };
 
 /// Direct exchange that work is published to; the routing key is the stage.
@@ -39,7 +40,7 @@ pub enum Route {
         /// The stage it is for.
         stage: &'static str,
     },
-    /// From us to whoever listens.
+    /// From hosho to any subscriber.
     Event,
 }
 
@@ -54,7 +55,7 @@ pub struct MessageType {
     pub route: Route,
     schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     root_schema: fn(SchemaGenerator) -> schemars::Schema,
-    check: fn(&[u8]) -> Vec<Misfit>,
+    check: fn(&[u8]) -> Vec<FieldError>,
 }
 
 impl MessageType {
@@ -70,7 +71,7 @@ impl MessageType {
     }
 
     /// Everything that keeps a payload from being a message of this type; nothing when it is one.
-    pub fn misfits(&self, payload: &[u8]) -> Vec<Misfit> {
+    pub fn decode_errors(&self, payload: &[u8]) -> Vec<FieldError> {
         (self.check)(payload)
     }
 
@@ -101,12 +102,12 @@ impl MessageType {
     }
 }
 
-fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<Misfit> {
-    decode::<M>(payload).err().map(|error| misfits::<M>(payload, &error)).unwrap_or_default()
+fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<FieldError> {
+    decode::<M>(payload).err().map(|error| decode_errors::<M>(payload, &error)).unwrap_or_default()
 }
 
-/// The type of a message to a stage. Where a stage takes several, their `kind` is the first word of their type; a body without one of
-/// them is held to be the first.
+/// The type of a message to a stage. Where a stage takes several, their `kind` is their type without the
+/// version; a body without a known `kind` counts as the first.
 pub fn of_stage(stage: &str, payload: &[u8]) -> Option<&'static MessageType> {
     #[derive(serde::Deserialize)]
     struct Kind {
@@ -144,12 +145,15 @@ pub const MESSAGES: &[MessageType] = &[
         Route::Inbound { stage: "amend" },
     ),
     MessageType::new::<AmendmentReversalV1>(
-        "An amendment is taken back (変更取消)",
+        "The reversal of an amendment (変更取消)",
         Route::Inbound { stage: "amend" },
     ),
-    MessageType::new::<CancellationV1>("A guarantee is cancelled (解約)", Route::Inbound { stage: "amend" }),
+    MessageType::new::<CancellationV1>(
+        "The cancellation of a guarantee (解約)",
+        Route::Inbound { stage: "amend" },
+    ),
     MessageType::new::<ReissueV1>(
-        "Bring about what waits for a guarantee",
+        "Apply the pending changes of a guarantee",
         Route::Internal { stage: "reissue" },
     ),
     MessageType::new::<ApplicationAcceptedV1>("An application was accepted", Route::Event),
@@ -259,8 +263,8 @@ fn channel_of(alike: &[&MessageType]) -> Value {
     let kind = if exchange == EVENTS_EXCHANGE { "topic" } else { "direct" };
     let description = match message.route {
         Route::Inbound { .. } => {
-            "Publish persistent and mandatory, with publisher confirms, and count a message as handed over when its confirm \
-             has come. Publishing it again does no harm: `source` and `id` make it the same message."
+            "Publish persistent and mandatory, with publisher confirms, and count a message as delivered when its confirm \
+             arrives. Publishing it again is harmless: `source` and `id` identify the message."
         }
         Route::Internal { .. } => "Between the stages. Not for other systems.",
         Route::Event => {
@@ -343,7 +347,7 @@ mod tests {
 
     /// `HOSHO_BLESS=1` rewrites the committed documents instead.
     #[test]
-    fn committed_documents_are_what_the_types_say() {
+    fn committed_documents_match_the_types() {
         let generated = folder().join("generated");
         let documents = documents();
         if std::env::var_os("HOSHO_BLESS").is_some() {
@@ -366,9 +370,9 @@ mod tests {
         assert_eq!(listed, on_disk);
     }
 
-    /// Wire names stand in the sources next to their types; every one is in the list, and none twice.
+    /// Wire names are in the sources next to their types; every one is in the list, and none twice.
     #[test]
-    fn the_list_is_what_is_in_the_sources() {
+    fn lists_every_wire_name_of_the_sources() {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder()).unwrap() {
             let path = entry.unwrap().path();
@@ -393,14 +397,14 @@ mod tests {
     }
 
     #[test]
-    fn routes_are_distinct_and_events_lose_their_version() {
+    fn routes_are_distinct_and_drop_the_version() {
         let routes = |route: fn(&Route) -> bool| {
             let of: Vec<_> = MESSAGES.iter().filter(|message| route(&message.route)).collect();
             let distinct: BTreeSet<_> =
                 of.iter().map(|message| (message.exchange(), message.routing_key())).collect();
             (distinct.len(), of.len())
         };
-        // What comes from upstream for one stage is told apart by its kind; everything else by its address.
+        // Inbound messages of one stage differ by `kind`; all others by address.
         let (distinct, all) = routes(|route| !matches!(route, Route::Inbound { .. }));
         assert_eq!(distinct, all);
         for message in MESSAGES.iter().filter(|message| message.route != Route::Event) {
@@ -414,7 +418,7 @@ mod tests {
 
     /// Unknown fields of an application are an error, those of other messages are not: they grow.
     #[test]
-    fn schemas_say_what_decoding_does() {
+    fn schemas_agree_with_decoding() {
         let schema = |name: &str| MESSAGES.iter().find(|message| message.name == name).unwrap().json_schema();
         assert_eq!(schema("application.v1")["additionalProperties"], false);
         assert_eq!(schema("application.v1")["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -426,7 +430,7 @@ mod tests {
 
     /// Every `$ref` of the AsyncAPI document leads somewhere.
     #[test]
-    fn references_resolve() {
+    fn every_reference_resolves() {
         fn walk(value: &Value, document: &Value, seen: &mut usize) {
             match value {
                 Value::Object(fields) => {

@@ -1,26 +1,26 @@
-//! What upstream systems hear back, on the topic exchange. The routing key is the type without its version.
+//! Result events on the topic exchange. The routing key is the type without its version.
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ChangeKindV1, MediumV1, Message, ProductV1};
 use crate::money::{Ratio, Yen};
 
-/// One broken rule, for people of both languages and for programs.
+/// One broken rule, in both languages and for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ViolationV1 {
     /// Stable code of the rule, such as `obligee.not_yet_electronic`. Never reused.
     pub code: String,
     /// JSON path of the value, such as `$.products[0].amount`.
     pub path: String,
-    /// For the contractor or official: what is wrong, why, and what would be right (Japanese).
+    /// For the contractor or official: the error, its reason and the correct value (Japanese).
     pub message_ja: String,
     /// The same for operators (English).
     pub message_en: String,
 }
 
-/// What an amount is measured by.
+/// The base of an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseV1 {
@@ -40,9 +40,10 @@ pub enum BoundV1 {
     AtLeast,
 }
 
-/// How one amount was judged by one rule, kept or broken: every figure needed to do the sum again.
+/// How one rule judged one amount, kept or broken, with every number needed to repeat the calculation.
 ///
-/// Where the rule has a ratio, `limit` is `base × ratio`, rounded down to whole `rounding_unit`s (at most) or up to a whole yen (at least).
+/// Where the rule has a ratio, `limit` is `base × ratio`, rounded down to whole `rounding_unit`s (at most) or
+/// up to a whole yen (at least).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalculationV1 {
     /// Code of the rule, such as `amount.exceeds_cap`; a broken one is among the violations too.
@@ -51,22 +52,22 @@ pub struct CalculationV1 {
     pub path: String,
     /// Whether the rule is kept.
     pub kept: bool,
-    /// The amount that was judged. For a total: the guarantees there are and the one asked for.
+    /// The judged amount. For a total: the existing guarantees and the requested one.
     pub amount: Yen,
     /// Whether `limit` is the most or the least.
     pub bound: BoundV1,
     /// The limit itself.
     pub limit: Yen,
-    /// What the base is.
+    /// Kind of the base.
     pub base: BaseV1,
     /// The base.
     pub base_amount: Yen,
     /// `amount` ÷ `base_amount` as the form shows it: a percentage with one decimal, such as `"40.0"`.
     pub percentage: String,
-    /// The ratio of the rule; absent where the limit is an absolute figure of the obligee.
+    /// The ratio of the rule; absent where the limit is an absolute amount of the obligee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Ratio>,
-    /// The unit that the limit is rounded down to; absent where it is not.
+    /// The unit that the limit is rounded down to; absent where it is not rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounding_unit: Option<Yen>,
 }
@@ -82,7 +83,7 @@ pub struct ApplicationAcceptedV1 {
     pub application: String,
     /// The accepted product lines, in order.
     pub products: Vec<ProductV1>,
-    /// How each amount was judged.
+    /// The judgement of each amount.
     #[serde(default)]
     pub calculations: Vec<CalculationV1>,
 }
@@ -94,9 +95,9 @@ impl Message for ApplicationAcceptedV1 {
 /// A product line of a rejected application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RejectedLineV1 {
-    /// The product asked for.
+    /// The requested product.
     pub product: ProductV1,
-    /// The medium asked for.
+    /// The requested medium.
     pub medium: MediumV1,
 }
 
@@ -112,7 +113,7 @@ pub struct ApplicationRejectedV1 {
     pub products: Vec<RejectedLineV1>,
     /// Every broken rule, in the order of the form.
     pub violations: Vec<ViolationV1>,
-    /// How each amount was judged that could be.
+    /// The judgement of each amount that could be judged.
     #[serde(default)]
     pub calculations: Vec<CalculationV1>,
 }
@@ -121,17 +122,17 @@ impl Message for ApplicationRejectedV1 {
     const TYPE: &'static str = "application.rejected.v1";
 }
 
-/// How the mail stands when the guarantee is complete.
+/// State of the mail when the guarantee is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MailStateV1 {
     /// 希望しない, or a paper certificate: no mail is due.
     NotWanted,
-    /// The mail server took it.
+    /// The mail server accepted it.
     Accepted,
-    /// The mail server refused it for good; the certificate is issued all the same.
+    /// The mail server rejected it permanently; the certificate is issued all the same.
     Refused,
-    /// The connection broke after the final dot: it may or may not have been taken.
+    /// The connection broke after the final dot: the mail server may or may not have accepted it.
     Unknown,
 }
 
@@ -153,10 +154,10 @@ pub struct GuaranteeIssuedV1 {
     /// Revision of the certificate: 0 is 新規.
     pub revision: i64,
     /// When the certificate arrived in the registry (UTC).
-    pub arrived_at: NaiveDateTime,
+    pub arrived_at: DateTime<Utc>,
     /// SHA-256 of the certificate PDF, lower-case hexadecimal.
     pub certificate_sha256: String,
-    /// How the mail stands.
+    /// State of the mail.
     pub mail: MailStateV1,
 }
 
@@ -164,26 +165,26 @@ impl Message for GuaranteeIssuedV1 {
     const TYPE: &'static str = "guarantee.issued.v1";
 }
 
-/// What a change will do.
+/// Effect of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeEffectV1 {
-    /// A certificate with the whole content after the change.
+    /// A new certificate with the whole content after the change.
     Reissue,
-    /// Nothing that the guarantee says changes (the contract price alone): no re-issue is needed.
+    /// The content of the guarantee does not change (the contract price alone): no re-issue is needed.
     NoReissue,
-    /// The certificate before the amendment holds again.
+    /// The certificate before the amendment is valid again.
     Reversal,
     /// The guarantee ends.
     Cancellation,
 }
 
-/// What a change will do, as things stood when it came.
+/// The expected effect of a change, as of its arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ForeseenV1 {
-    /// What it will do.
+    /// The effect.
     pub effect: ChangeEffectV1,
-    /// The 変更 number of the certificate that is made or taken back (0 is 新規).
+    /// The 変更 number of the certificate that is created or reversed (0 is 新規).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
 }
@@ -197,7 +198,7 @@ pub struct ChangeAcceptedV1 {
     pub id: String,
     /// Our identifier of the change (UUID).
     pub change: String,
-    /// What it is.
+    /// Kind of the change.
     pub kind: ChangeKindV1,
     /// 保証契約番号.
     pub guarantee: String,
@@ -205,9 +206,9 @@ pub struct ChangeAcceptedV1 {
     pub version: i64,
     /// Whether it takes effect at once.
     pub urgent: bool,
-    /// What it will do.
+    /// The expected effect.
     pub foreseen: ForeseenV1,
-    /// How each amount was judged.
+    /// The judgement of each amount.
     #[serde(default)]
     pub calculations: Vec<CalculationV1>,
 }
@@ -216,22 +217,22 @@ impl Message for ChangeAcceptedV1 {
     const TYPE: &'static str = "change.accepted.v1";
 }
 
-/// A change breaks one or more rules; nothing changes. Comes a second time for one that was accepted and is impossible when its turn
-/// comes, because of a change with a smaller version that arrived after it.
+/// A change breaks one or more rules and has no effect. Published again for an accepted change that cannot
+/// take effect, because a change with a smaller version arrived after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeRejectedV1 {
     /// `source` of the change.
     pub source: String,
     /// The upstream's own id of the change.
     pub id: String,
-    /// What it is.
+    /// Kind of the change.
     pub kind: ChangeKindV1,
     /// 保証契約番号, where it could be read.
     #[serde(default)]
     pub guarantee: Option<String>,
     /// Every broken rule.
     pub violations: Vec<ViolationV1>,
-    /// How each amount was judged that could be.
+    /// The judgement of each amount that could be judged.
     #[serde(default)]
     pub calculations: Vec<CalculationV1>,
 }
@@ -240,30 +241,33 @@ impl Message for ChangeRejectedV1 {
     const TYPE: &'static str = "change.rejected.v1";
 }
 
-/// A change took effect: its certificate or letter is in the registry, or an earlier certificate holds again.
+/// A change took effect: its certificate or cancellation letter is in the registry, or an earlier certificate
+/// is valid again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuaranteeChangedV1 {
     /// `source` of the change.
     pub source: String,
     /// The upstream's own id of the change.
     pub id: String,
-    /// What it was.
+    /// Kind of the change.
     pub kind: ChangeKindV1,
     /// 保証契約番号.
     pub number: String,
     /// The version of the change.
     pub version: i64,
-    /// The 変更 number of the certificate that was made, replaced or taken back (0 is 新規); of a cancellation, the one that held.
+    /// The 変更 number of the certificate that was created, replaced or reversed (0 is 新規); of a
+    /// cancellation, of the certificate that was valid.
     pub revision: i64,
     /// When it arrived in the registry (UTC).
-    pub arrived_at: NaiveDateTime,
-    /// SHA-256 of the certificate PDF, or of the letter of a cancellation, lower-case hexadecimal; none for a reversal.
+    pub arrived_at: DateTime<Utc>,
+    /// SHA-256 of the certificate PDF, or of the letter of a cancellation, lower-case hexadecimal; none for a
+    /// reversal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_sha256: Option<String>,
     /// 解約日 `YYYY-MM-DD` of a cancellation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_on: Option<String>,
-    /// How the mail stands.
+    /// State of the mail.
     pub mail: MailStateV1,
 }
 
@@ -271,7 +275,8 @@ impl Message for GuaranteeChangedV1 {
     const TYPE: &'static str = "guarantee.changed.v1";
 }
 
-/// The documents of a revision were drawn again, because what they are drawn with has changed; the certificate says what it said.
+/// The documents of a revision were drawn again, because templates or fonts changed; their content is the
+/// same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuaranteeRedrawnV1 {
     /// 保証契約番号.
@@ -284,4 +289,24 @@ pub struct GuaranteeRedrawnV1 {
 
 impl Message for GuaranteeRedrawnV1 {
     const TYPE: &'static str = "guarantee.redrawn.v1";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_times_in_utc() {
+        let event = serde_json::json!({
+            "source": "portal", "id": "1", "line": 0, "product": "performance", "medium": "paper",
+            "number": "31075-00001M", "revision": 0, "arrived_at": "2026-11-30T14:18:58.290472+09:00",
+            "certificate_sha256": "ab", "mail": "not_wanted",
+        });
+        let event: GuaranteeIssuedV1 = serde_json::from_value(event).unwrap();
+        assert_eq!(serde_json::to_value(&event).unwrap()["arrived_at"], "2026-11-30T05:18:58.290472Z");
+        assert_eq!(
+            serde_json::to_value(schemars::schema_for!(DateTime<Utc>)).unwrap()["format"],
+            "date-time"
+        );
+    }
 }

@@ -8,14 +8,15 @@
 //! [`contract::MESSAGES`]. `HOSHO_BLESS=1 cargo test -p hosho-schema` rewrites the committed JSON Schema and
 //! AsyncAPI documents; without it the same test fails when they drift.
 
+mod amount;
 mod application;
 mod change;
 pub mod contract;
+mod decode_errors;
 mod events;
-mod figure;
-mod misfits;
 mod stages;
 
+pub use amount::Amount;
 pub use application::{
     ApplicationV1, CompanyV1, ContactV1, MediumV1, NotificationV1, PrincipalV1, ProductLineV1, ProductV1,
     TermV1, WorksKindV1, WorksV1,
@@ -24,13 +25,12 @@ pub use change::{
     AmendmentReversalV1, AmendmentV1, CancellationCauseV1, CancellationV1, ChangeKindV1, ChangedProductV1,
     ContentV1, CorrectionV1,
 };
+pub use decode_errors::{FieldError, FieldFault, decode_errors};
 pub use events::{
     ApplicationAcceptedV1, ApplicationRejectedV1, BaseV1, BoundV1, CalculationV1, ChangeAcceptedV1,
     ChangeEffectV1, ChangeRejectedV1, ForeseenV1, GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1,
     MailStateV1, RejectedLineV1, ViolationV1,
 };
-pub use figure::Figure;
-pub use misfits::{Misfit, MisfitFault, misfits};
 pub use stages::{DispatchV1, IssueV1, MintV1, ReissueV1, RenderV1};
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -41,10 +41,24 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The AMQP `type` property, such as `application.v1`. Never reused.
     const TYPE: &'static str;
 
-    /// How many JSON arrays its payload has. A payload with another number of them is looked at more closely (an array may stand
-    /// where an object should), which costs time and nothing else.
+    /// Number of JSON arrays in the payload. A payload with another number is checked more closely, because
+    /// an array may be in the place of an object.
     fn arrays(&self) -> usize {
         0
+    }
+}
+
+/// A message between stages.
+pub trait StageMessage: Message {
+    /// The stage that consumes it: queue, routing key, metric label. Never reused.
+    const STAGE: &'static str;
+
+    /// The business key: the same on retry, redelivery and replay.
+    fn key(&self) -> String;
+
+    /// AMQP `message_id`, derived from stage and business key.
+    fn message_id(&self) -> String {
+        crate::ids::message(Self::STAGE, &self.key())
     }
 }
 
@@ -53,13 +67,12 @@ pub trait Described: Message + schemars::JsonSchema {}
 
 impl<M: Message + schemars::JsonSchema> Described for M {}
 
-/// Says why a payload is not the message it should be.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum DecodeError {
     /// The bytes are not JSON at all.
     #[error("not JSON: {problem} (line {line}, column {column})")]
     NotJson {
-        /// What the parser found.
+        /// Message of the parser.
         problem: String,
         /// Line of the payload, from 1.
         line: usize,
@@ -71,13 +84,12 @@ pub enum DecodeError {
     Shape {
         /// JSON path of the value, such as `$.products[0].amount`.
         path: String,
-        /// What is wrong and what would be right.
+        /// The error and the correct form.
         problem: String,
     },
 }
 
 impl DecodeError {
-    /// What a parser said of bytes that are not JSON.
     pub fn not_json(error: &serde_json::Error) -> Self {
         Self::NotJson { problem: bare(error), line: error.line(), column: error.column() }
     }
@@ -87,7 +99,7 @@ impl DecodeError {
 ///
 /// A payload that fits is read once; paths, which cost as much as the reading, are found on a second one.
 pub fn decode<M: Message>(payload: &[u8]) -> Result<M, DecodeError> {
-    let Ok(message) = read::<M>(payload) else { return Err(misfit::<M>(payload)) };
+    let Ok(message) = read::<M>(payload) else { return Err(error::<M>(payload)) };
     if has_other_arrays(payload, message.arrays()) {
         let written = serde_json::from_slice(payload).map_err(|error| DecodeError::not_json(&error))?;
         let understood = serde_json::to_value(&message).map_err(|error| DecodeError::not_json(&error))?;
@@ -96,14 +108,13 @@ pub fn decode<M: Message>(payload: &[u8]) -> Result<M, DecodeError> {
     Ok(message)
 }
 
-/// Reads JSON. Text that is known to be UTF-8 is not checked again piece by piece; what is not may still be read, where what is
-/// no text stands in fields that nobody reads.
+/// Reads JSON. A payload that is not UTF-8 may still be read, where the invalid bytes are in ignored fields.
 fn read<T: DeserializeOwned>(payload: &[u8]) -> serde_json::Result<T> {
     std::str::from_utf8(payload).map_or_else(|_| serde_json::from_slice(payload), serde_json::from_str)
 }
 
-/// What is wrong with a payload that does not fit.
-fn misfit<M: Message>(payload: &[u8]) -> DecodeError {
+/// The error of a payload that did not decode.
+fn error<M: Message>(payload: &[u8]) -> DecodeError {
     let mut reader = serde_json::Deserializer::from_slice(payload);
     match serde_path_to_error::deserialize::<_, M>(&mut reader) {
         Ok(_) => match reader.end() {
@@ -126,20 +137,20 @@ fn misfit<M: Message>(payload: &[u8]) -> DecodeError {
     }
 }
 
-/// Whether a JSON text that has been read without an error has another number of arrays than the message it was read as. Mostly all
-/// brackets are arrays, and to count these alone takes a twentieth of the time; those in texts are told apart only where it differs.
+/// Whether valid JSON has another number of arrays than its message. Brackets within texts are rare, so all
+/// brackets are counted first: that takes a twentieth of the time.
 fn has_other_arrays(json: &[u8], expected: usize) -> bool {
     brackets(json) != expected && arrays(json) != expected
 }
 
-/// Counts `[`, wherever it stands. In pieces that a byte can count, and wrapping, so that the compiler counts many at once.
+/// Counts `[`, also within texts. In pieces that a byte can count, so that the compiler vectorises it.
 fn brackets(json: &[u8]) -> usize {
     let of_piece =
         |piece: &[u8]| piece.iter().fold(0_u8, |count, &byte| count.wrapping_add(u8::from(byte == b'[')));
     json.chunks(u8::MAX.into()).map(|piece| usize::from(of_piece(piece))).sum()
 }
 
-/// Counts the arrays of a JSON text that has been read without an error.
+/// Counts the arrays of valid JSON.
 fn arrays(json: &[u8]) -> usize {
     let (mut count, mut within, mut escaped) = (0, false, false);
     for &byte in json {
@@ -154,8 +165,8 @@ fn arrays(json: &[u8]) -> usize {
     count
 }
 
-/// Refuses an array that was read as an object: serde's derived types take a struct's fields by position too, which is no
-/// part of the contract and would let a payload through that its JSON Schema refuses.
+/// Rejects an array that was read as an object. The types that serde derives accept the fields of a struct by
+/// position too; the contract and its JSON Schema do not.
 fn objects_are_objects(written: &Value, understood: &Value, path: &str) -> Result<(), DecodeError> {
     match (written, understood) {
         (Value::Object(written), Value::Object(understood)) => understood
@@ -177,14 +188,14 @@ fn objects_are_objects(written: &Value, understood: &Value, path: &str) -> Resul
     }
 }
 
-/// Writes the content of a payload in one way only: sorted keys, no white space, and no field whose value is `null`, which is
-/// the same as leaving it out. So the text depends on the payload alone, not on the version of the program that reads it.
+/// Writes a payload in canonical form: sorted keys, no white space, no `null` fields (the same as absent
+/// ones). The text depends on the payload alone, not on the version of the program that reads it.
 pub fn content(payload: &[u8]) -> Result<String, DecodeError> {
     fn without_nulls(value: &mut Value) {
         match value {
             Value::Object(fields) => {
                 fields.retain(|_, value| !value.is_null());
-                // They are sorted, unless another crate asks serde_json to keep them as they came.
+                // Already sorted, unless another crate enables `preserve_order` of serde_json.
                 fields.sort_keys();
                 fields.values_mut().for_each(without_nulls);
             }
@@ -197,7 +208,7 @@ pub fn content(payload: &[u8]) -> Result<String, DecodeError> {
     Ok(value.to_string())
 }
 
-/// `serde_json` appends " at line 1 column 2" to every message; the position is told apart.
+/// `serde_json` appends " at line 1 column 2" to every message; `DecodeError` has fields for the position.
 fn bare(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
@@ -211,13 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn decode_names_the_path_of_a_wrong_type() {
+    fn decode_names_the_path_of_the_error() {
         let error = decode::<IssueV1>(br#"{"application": 3, "line": 0}"#).unwrap_err();
         assert_eq!(error.to_string(), "$.application: invalid type: integer `3`, expected a string");
     }
 
     #[test]
-    fn decode_refuses_trailing_text_and_half_an_object() {
+    fn decode_rejects_trailing_text_and_half_objects() {
         assert!(matches!(
             decode::<IssueV1>(br#"{"application": "a", "line": 0} x"#),
             Err(DecodeError::NotJson { .. })
@@ -227,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_no_object() {
+    fn decode_rejects_an_array_as_object() {
         let error = decode::<IssueV1>(br#"["a", 0]"#).unwrap_err();
         assert_eq!(error.to_string(), "$: invalid type: sequence, expected an object");
         let application = include_str!("../../examples/applications.jsonl").lines().next().unwrap();
@@ -239,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_are_counted_outside_of_text() {
+    fn counts_arrays_outside_of_texts() {
         for (json, count) in
             [("[]", 1), (r#"{"a": "[\"["}"#, 0), (r#"{"a\\": [[], "["]}"#, 2), (r#""\\\"[""#, 0)]
         {
@@ -255,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn content_is_written_in_one_way_only() {
+    fn content_is_canonical() {
         let one = content(br#"{"b": {"y": null, "x": [1, null]}, "a": "1"}"#).unwrap();
         assert_eq!(one, content(br#"{"a":"1","b":{"x":[1,null]},"c":null}"#).unwrap());
         assert_eq!(one, r#"{"a":"1","b":{"x":[1,null]}}"#);

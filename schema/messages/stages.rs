@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Message;
+use super::{Message, StageMessage};
 
-/// Asks the issue stage for one guarantee: one product line of an accepted application.
+/// Work for the issue stage: one guarantee, for one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssueV1 {
     /// Our identifier of the application (UUID).
@@ -18,8 +18,16 @@ impl Message for IssueV1 {
     const TYPE: &'static str = "issue.v1";
 }
 
+impl StageMessage for IssueV1 {
+    const STAGE: &'static str = "issue";
+
+    fn key(&self) -> String {
+        format!("{}:{}", self.application, self.line)
+    }
+}
+
 macro_rules! revision_message {
-    ($(#[$doc:meta])* $name:ident, $wire:literal) => {
+    ($(#[$doc:meta])* $name:ident, $wire:literal, $stage:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         pub struct $name {
@@ -32,21 +40,29 @@ macro_rules! revision_message {
         impl Message for $name {
             const TYPE: &'static str = $wire;
         }
+
+        impl StageMessage for $name {
+            const STAGE: &'static str = $stage;
+
+            fn key(&self) -> String {
+                format!("{}:{}", self.guarantee, self.revision)
+            }
+        }
     };
 }
 
 revision_message! {
-    /// Asks the mint stage for the authentication key of a guarantee.
-    MintV1, "mint.v1"
+    /// Work for the mint stage: the authentication key of a guarantee.
+    MintV1, "mint.v1", "mint"
 }
-/// Asks the render stage for the documents of one revision.
+/// Work for the render stage: the documents of one revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenderV1 {
     /// Our identifier of the guarantee (UUID).
     pub guarantee: String,
     /// Revision of the certificate: its place in the chain, 0 is 新規.
     pub revision: i64,
-    /// The run that has documents drawn again which are there already.
+    /// The run that draws existing documents again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
 }
@@ -55,7 +71,16 @@ impl Message for RenderV1 {
     const TYPE: &'static str = "render.v1";
 }
 
-/// Asks the reissue stage to bring about what waits for a guarantee.
+impl StageMessage for RenderV1 {
+    const STAGE: &'static str = "render";
+
+    fn key(&self) -> String {
+        let run = self.run.as_ref().map(|run| format!(":{run}")).unwrap_or_default();
+        format!("{}:{}{run}", self.guarantee, self.revision)
+    }
+}
+
+/// Work for the reissue stage: the pending changes of a guarantee.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReissueV1 {
     /// Our identifier of the guarantee (UUID).
@@ -63,7 +88,7 @@ pub struct ReissueV1 {
     /// The run it is part of; none for an urgent change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
-    /// Whether the documents are drawn again where nothing waits.
+    /// Whether the documents are drawn again where no change is pending.
     #[serde(default, skip_serializing_if = "is_false")]
     pub redraw: bool,
 }
@@ -72,12 +97,21 @@ impl Message for ReissueV1 {
     const TYPE: &'static str = "reissue.v1";
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+impl StageMessage for ReissueV1 {
+    const STAGE: &'static str = "reissue";
+
+    /// Of a run. An urgent change gives its own id as the key.
+    fn key(&self) -> String {
+        format!("{}:{}", self.run.as_deref().unwrap_or_default(), self.guarantee)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
 revision_message! {
-    /// Asks the dispatch stage for the mail and the result event of one revision.
-    DispatchV1, "dispatch.v1"
+    /// Work for the dispatch stage: the mail and the result event of one revision.
+    DispatchV1, "dispatch.v1", "dispatch"
 }

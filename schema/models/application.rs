@@ -1,6 +1,6 @@
-//! 保証申込: what came in, and what was decided about it.
+//! 保証申込: the received applications and the decisions on them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
 use diesel::result::{DatabaseErrorKind, Error};
@@ -8,11 +8,10 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 
 use super::stored_text::stored_as_text;
 use super::tables::application;
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
-/// Whether an application keeps every rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// It does: one guarantee per product line follows.
@@ -29,18 +28,15 @@ stored_as_text!(Status { Accepted = "accepted", Rejected = "rejected" });
 pub struct Application {
     /// Our identifier ([`ids::application`]).
     pub id: String,
-    /// Name of the upstream system.
     pub source: String,
     /// The upstream's own id, unique within `source`.
     pub upstream_id: String,
-    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal: tells a redelivery from another
-    /// content under the same id.
+    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal: distinguishes
+    /// a redelivery from other content under the same id.
     pub payload_sha256: String,
-    /// The decision.
     pub status: Status,
     /// Number of product lines; 0 when rejected.
     pub lines: i64,
-    /// How many of them have their guarantee.
     pub issued_lines: i64,
     /// Canonical [`snapshots::Application`](crate::snapshots::Application); none when rejected.
     pub snapshot: Option<String>,
@@ -48,11 +44,8 @@ pub struct Application {
     pub violations: Option<String>,
     /// JSON array of the calculations behind the decision; `[]` when nothing was calculated.
     pub calculations: String,
-    /// The upstream's W3C trace context.
     pub traceparent: Option<String>,
-    /// When the message was taken from the queue (UTC).
     pub received_at: NaiveDateTime,
-    /// When the decision was made (UTC).
     pub decided_at: NaiveDateTime,
 }
 
@@ -65,43 +58,31 @@ impl std::fmt::Debug for Application {
     }
 }
 
-const COLUMNS: usize = 13;
-
-/// What the validate stage decided.
 #[derive(Clone)]
 pub enum Decision {
-    /// Every rule is kept.
     Accepted {
         /// Canonical [`snapshots::Application`](crate::snapshots::Application).
         snapshot: String,
         /// Number of product lines, at least 1.
         lines: i64,
     },
-    /// Rules are broken.
     Rejected {
         /// JSON array of [`ViolationV1`](crate::messages::ViolationV1).
         violations: String,
     },
 }
 
-/// An application to be stored.
 #[derive(Clone)]
 pub struct NewApplication {
-    /// Name of the upstream system.
     pub source: String,
-    /// The upstream's own id.
     pub upstream_id: String,
     /// SHA-256 of the payload, lower-case hexadecimal.
     pub payload_sha256: String,
-    /// The decision.
     pub decision: Decision,
     /// JSON array of the calculations behind the decision, whichever it is; `[]` when nothing was calculated.
     pub calculations: String,
-    /// The upstream's W3C trace context.
     pub traceparent: Option<String>,
-    /// When the message was taken from the queue (UTC).
     pub received_at: NaiveDateTime,
-    /// When the decision was made (UTC).
     pub decided_at: NaiveDateTime,
 }
 
@@ -135,29 +116,27 @@ impl NewApplication {
     }
 }
 
-/// Stores the applications not yet there and returns how many those were. The first decision on an application stands.
+/// Inserts missing applications and returns how many were new. The first decision on an application is final.
 pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result<usize, DbError> {
     let mut rows: Vec<_> = new.iter().map(NewApplication::row).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(application::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("applications"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert applications"))
 }
 
-/// Stores applications of which the caller's transaction has found none, and writes more on the strength of it.
+/// Inserts applications that the caller's transaction did not find.
 ///
-/// One that another transaction has stored since is [contention](DbError::is_contention): the whole transaction is to be rolled
-/// back and run again, and will find it. The works alone do not keep two such transactions apart, because another content under
-/// the same id may be about other works. One given twice is refused for good: only one decision on it can stand.
+/// An application that another transaction has inserted since is [contention](DbError::is_contention): the
+/// whole transaction is rolled back and retried, and finds it. The lock of the works does not prevent this,
+/// because other content under the same id may be about other works. A duplicate in `new` is a permanent
+/// error.
 pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Result<(), DbError> {
-    let refused = |kind, why: &str| DbError::Write {
-        what: "applications",
-        source: Error::DatabaseError(kind, Box::new(why.to_owned())),
+    let refused = |kind, why: &str| {
+        attempting("insert applications")(Error::DatabaseError(kind, Box::new(why.to_owned())))
     };
     let ids: HashSet<_> = new.iter().map(NewApplication::id).collect();
     if ids.len() < new.len() {
@@ -172,17 +151,14 @@ pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Re
     Ok(())
 }
 
-/// Reads applications by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Application>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<Application> = match_connection!(connection, c => {
+    let rows: Vec<Application> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             application::table.filter(application::id.eq_any(ids)).select(Application::as_select()).load(c)
         })
-        .map_err(reading("applications"))?;
-        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
-    }
-    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read applications"))?;
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads applications by their idempotency keys, `(source, upstream id)`.
@@ -194,7 +170,8 @@ pub fn by_upstream_ids(
     by_ids(connection, &ids.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most 100, latest first.
+/// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most
+/// 100, latest first.
 pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, DbError> {
     use diesel::BoolExpressionMethods;
     match_connection!(connection, c => {
@@ -205,5 +182,5 @@ pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, D
             .select(Application::as_select())
             .load(c)
     })
-    .map_err(reading("applications"))
+    .map_err(attempting("read applications"))
 }

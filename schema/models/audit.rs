@@ -1,11 +1,12 @@
-//! Who changed what, when and why. Entries are written in the transaction of the change, and never changed.
+//! Audit: actor, action, time and reason. Entries are written in the transaction of the change and never
+//! updated.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::tables::audit;
-use super::{beginning_with, rows_per_statement};
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use super::{beginning_with, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `audit`. Prints no personal data: `before` and `after` may hold some.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -13,23 +14,16 @@ use crate::db::{Connection, DbError, match_connection, micros, reading, writing}
 pub struct Entry {
     /// Our identifier ([`ids::audit`](crate::ids::audit)).
     pub id: String,
-    /// What was done in one go.
     pub operation_id: String,
-    /// When (UTC).
     pub at: NaiveDateTime,
-    /// Who.
     pub actor: String,
-    /// What was done, such as `failed.discard`.
+    /// Such as `failed.discard`.
     pub action: String,
     /// Kind of the subject, such as `failed_message`.
     pub kind: String,
-    /// Identifier of the subject.
     pub subject: String,
-    /// Why.
     pub reason: String,
-    /// What it was before.
     pub before: Option<String>,
-    /// What it is now.
     pub after: Option<String>,
 }
 
@@ -42,47 +36,35 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-const COLUMNS: usize = 10;
-
-/// Writes entries.
 pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbError> {
     let rows: Vec<Entry> =
         entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c))
-            .map_err(writing("entries of the audit"))?;
-    }
-    Ok(())
+    chunks::insert(
+        &rows,
+        |rows| match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c)),
+    )
+    .map(drop)
+    .map_err(attempting("insert audit entries"))
 }
 
 /// Which entries are meant; `None` leaves a condition out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Beginning of the subject's identifier.
     pub subject: Option<String>,
-    /// Beginning of the operation's identifier.
     pub operation_id: Option<String>,
     /// Beginning of the action, such as `failed.`.
     pub action: Option<String>,
-    /// Who.
     pub actor: Option<String>,
-    /// At or after (UTC).
     pub since: Option<NaiveDateTime>,
 }
 
-/// Characters of a whole identifier.
 const WHOLE: usize = 36;
 
-/// Reads a page of entries, the latest first.
-pub fn list(
-    connection: &mut Connection,
-    filter: &Filter,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<Entry>, DbError> {
-    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
-    match_connection!(connection, c: B => {
-        let mut query = audit::table.select(Entry::as_select()).into_boxed::<B>();
+/// Adds the conditions of a filter to a boxed query.
+macro_rules! narrowed {
+    ($query:expr, $filter:expr) => {{
+        use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
+        let (mut query, filter): (_, &Filter) = ($query, $filter);
         // Whole identifiers are looked up by the index.
         if let Some(subject) = filter.subject.as_ref().filter(|subject| subject.len() >= WHOLE) {
             query = query.filter(audit::subject.eq(subject));
@@ -101,7 +83,31 @@ pub fn list(
         if let Some(since) = filter.since {
             query = query.filter(audit::at.ge(micros(since)));
         }
-        query.order((audit::at.desc(), audit::id)).limit(limit).offset(offset).load(c)
+        query
+    }};
+}
+
+/// Reads a page of entries, the latest first.
+pub fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Entry>, DbError> {
+    match_connection!(connection, c: B => {
+        narrowed!(audit::table.select(Entry::as_select()).into_boxed::<B>(), filter)
+            .order((audit::at.desc(), audit::id))
+            .limit(limit)
+            .offset(offset)
+            .load(c)
     })
-    .map_err(reading("entries of the audit"))
+    .map_err(attempting("read audit entries"))
+}
+
+/// Counts the entries that a filter finds.
+pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbError> {
+    match_connection!(connection, c: B => {
+        narrowed!(audit::table.select(diesel::dsl::count_star()).into_boxed::<B>(), filter).first::<i64>(c)
+    })
+    .map_err(attempting("read audit entries"))
 }

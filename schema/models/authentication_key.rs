@@ -1,7 +1,5 @@
 //! 認証キー: one per electronic guarantee, sealed. The key in the clear is never in the database.
 
-use std::collections::HashMap;
-
 use chrono::NaiveDateTime;
 use diesel::{
     ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable,
@@ -9,8 +7,8 @@ use diesel::{
 };
 
 use super::tables::authentication_key;
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `authentication_key`. Prints neither the sealed key nor its hash.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -18,13 +16,11 @@ use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, readin
 pub struct AuthenticationKey {
     /// The guarantee; all its revisions share the key.
     pub guarantee_id: String,
-    /// Which data key it is sealed with.
     pub data_key_id: String,
     /// Nonce and ciphertext.
     pub sealed: Vec<u8>,
     /// Keyed hash of the key, lower-case hexadecimal: finds and verifies a key that is shown to us.
     pub lookup_hash: String,
-    /// When it was minted (UTC).
     pub minted_at: NaiveDateTime,
 }
 
@@ -38,46 +34,38 @@ impl std::fmt::Debug for AuthenticationKey {
     }
 }
 
-const COLUMNS: usize = 5;
-
-/// Stores the keys of guarantees that have none and returns how many those were.
+/// Inserts the keys of guarantees that have none and returns how many were new.
 ///
-/// Read back what holds: a guarantee that had a key keeps it, and a key whose hash another guarantee already has is not
-/// stored (then none is read back, and another has to be minted).
+/// Read the keys back: a guarantee keeps an existing key, and a key whose hash another guarantee has is not
+/// stored, so that a new one has to be minted.
 pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Result<usize, DbError> {
     let mut rows: Vec<_> =
         new.iter().map(|row| AuthenticationKey { minted_at: micros(row.minted_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(authentication_key::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("authentication keys"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert authentication keys"))
 }
 
-/// Reads the keys of guarantees.
 pub fn by_guarantees(
     connection: &mut Connection,
     guarantee_ids: &[&str],
 ) -> Result<Vec<Option<AuthenticationKey>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS) {
-        let found: Vec<AuthenticationKey> = match_connection!(connection, c => {
+    let rows: Vec<AuthenticationKey> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
             authentication_key::table
                 .filter(authentication_key::guarantee_id.eq_any(ids))
                 .select(AuthenticationKey::as_select())
                 .load(c)
         })
-        .map_err(reading("authentication keys"))?;
-        rows.extend(found.into_iter().map(|row| (row.guarantee_id.clone(), row)));
-    }
-    Ok(aligned(guarantee_ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read authentication keys"))?;
+    Ok(aligned(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
-/// Finds a key by its keyed hash.
 pub fn by_lookup_hash(
     connection: &mut Connection,
     lookup_hash: &str,
@@ -89,13 +77,12 @@ pub fn by_lookup_hash(
             .first(c)
             .optional()
     })
-    .map_err(reading("authentication keys"))
+    .map_err(attempting("read authentication keys"))
 }
 
-/// The data keys that seal any authentication key.
 pub fn data_keys(connection: &mut Connection) -> Result<Vec<String>, DbError> {
     match_connection!(connection, c => {
         authentication_key::table.select(authentication_key::data_key_id).distinct().order(authentication_key::data_key_id).load(c)
     })
-    .map_err(reading("authentication keys"))
+    .map_err(attempting("read authentication keys"))
 }

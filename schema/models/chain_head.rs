@@ -1,22 +1,20 @@
-//! How long each guarantee's chain of revisions is and where it ends, so that none can be taken off its end unseen.
+//! Length and last hash of the revision chain of each guarantee, so that the removal of its last revisions is
+//! detected.
 //!
-//! The seal is made with a key that is not in the database (the key ring of the workers): who can write rows cannot
-//! make one.
-
-use std::collections::HashMap;
+//! The seal needs a key that is not in the database (the key ring of the workers): write access to the tables
+//! does not suffice to forge it.
 
 use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::tables::chain_head;
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading, writing};
+use super::{aligned, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection};
 
 /// A row of `chain_head`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = chain_head, treat_none_as_default_value = false)]
 pub struct ChainHead {
-    /// The guarantee.
     pub guarantee_id: String,
     /// Revisions in the chain, at least 1.
     pub revisions: i64,
@@ -26,14 +24,11 @@ pub struct ChainHead {
     pub seal: String,
 }
 
-const COLUMNS: usize = 4;
-
-/// Writes where chains end now; to be called under the lock of their guarantees, or with guarantees that are new.
+/// Call under the lock of the guarantees, or for new guarantees.
 pub fn write(connection: &mut Connection, heads: &[ChainHead]) -> Result<(), DbError> {
-    let mut rows: Vec<&ChainHead> = heads.iter().collect();
+    let mut rows = heads.to_vec();
     rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        let rows: Vec<ChainHead> = rows.iter().map(|row| (*row).clone()).collect();
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => {
             diesel::insert_into(chain_head::table)
                 .values(rows)
@@ -46,23 +41,20 @@ pub fn write(connection: &mut Connection, heads: &[ChainHead]) -> Result<(), DbE
                 ))
                 .execute(c)
         })
-        .map_err(writing("ends of chains"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("update chain heads"))
 }
 
-/// Reads where the chains of guarantees end.
 pub fn by_guarantees(
     connection: &mut Connection,
     guarantee_ids: &[&str],
 ) -> Result<Vec<Option<ChainHead>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS) {
-        let found: Vec<ChainHead> = match_connection!(connection, c => {
+    let rows: Vec<ChainHead> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
             chain_head::table.filter(chain_head::guarantee_id.eq_any(ids)).select(ChainHead::as_select()).load(c)
         })
-        .map_err(reading("ends of chains"))?;
-        rows.extend(found.into_iter().map(|row| (row.guarantee_id.clone(), row)));
-    }
-    Ok(aligned(guarantee_ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read chain heads"))?;
+    Ok(aligned(guarantee_ids, rows, |row| &row.guarantee_id))
 }

@@ -1,7 +1,8 @@
-//! Changes of guarantees: amendments, corrections, reversals and cancellations, as they came and what became of them.
+//! Changes of guarantees: amendments, corrections, reversals and cancellations, and their outcomes.
 //!
-//! A change is decided once, when it comes ([`insert_missing`]), and takes effect later, with the others of its guarantee and in the
-//! order of their versions ([`settle`]). Both happen under the [`lock`](super::guarantee::lock) of the guarantee.
+//! A change is decided on arrival ([`insert_missing`]). It takes effect later, with the other changes of its
+//! guarantee and in the order of their versions ([`settle`]). Both happen under the
+//! [`lock`](super::guarantee::lock) of the guarantee.
 
 use std::collections::HashMap;
 
@@ -10,8 +11,8 @@ use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Se
 
 use super::stored_text::stored_as_text;
 use super::tables::change;
-use super::{aligned, grouped, of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{aligned, chunks, grouped, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::messages::ChangeKindV1;
 
 stored_as_text!(ChangeKindV1 {
@@ -21,18 +22,15 @@ stored_as_text!(ChangeKindV1 {
     Cancellation = "cancellation",
 });
 
-/// What became of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// It breaks a rule: answered, and never took effect.
+    /// It breaks a rule and never took effect.
     Rejected,
     /// Accepted; takes effect with the next batch.
     Pending,
-    /// It made a revision.
     Effective,
-    /// It changes nothing that the guarantee says.
     Unchanged,
-    /// Accepted, and impossible when its turn came, because of a change that came later and goes before it.
+    /// Accepted, but could not take effect, because a change with a smaller version arrived after it.
     Refused,
 }
 
@@ -52,21 +50,15 @@ pub struct Change {
     pub id: String,
     /// `source` of the message.
     pub source: String,
-    /// The upstream's own id.
     pub upstream_id: String,
-    /// Hash of the content.
     pub payload_sha256: String,
-    /// What it is.
     pub kind: ChangeKindV1,
     /// 保証契約番号, where it could be read.
     pub number: Option<String>,
-    /// The guarantee, where it is known.
     pub guarantee_id: Option<String>,
     /// Its place among the changes of the guarantee, more than 0.
     pub version: Option<i64>,
-    /// Takes effect at once.
     pub urgent: bool,
-    /// What became of it.
     pub state: State,
     /// Canonical [`snapshots::Change`](crate::snapshots::Change) of one that was accepted.
     pub snapshot: Option<String>,
@@ -76,13 +68,10 @@ pub struct Change {
     pub violations: Option<String>,
     /// How amounts were judged, as JSON.
     pub calculations: String,
-    /// Its trace.
     pub traceparent: Option<String>,
-    /// When it came (UTC).
     pub received_at: NaiveDateTime,
     /// When it took effect, or was found to have none (UTC).
     pub settled_at: Option<NaiveDateTime>,
-    /// The revision it made.
     pub revision: Option<i64>,
 }
 
@@ -98,69 +87,59 @@ impl std::fmt::Debug for Change {
     }
 }
 
-const COLUMNS: usize = 18;
-
-/// Stores changes that are not known; any that is known already is an error.
+/// Inserts changes; an existing one is an error.
 pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(), DbError> {
     let mut rows: Vec<Change> =
         new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c))
-            .map_err(writing("changes"))?;
-    }
-    Ok(())
+    chunks::insert(
+        &rows,
+        |rows| match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c)),
+    )
+    .map(drop)
+    .map_err(attempting("insert changes"))
 }
 
-/// Reads changes by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<Change> = match_connection!(connection, c => {
+    let rows: Vec<Change> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             change::table.filter(change::id.eq_any(ids)).select(Change::as_select()).load(c)
         })
-        .map_err(reading("changes"))?;
-        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
-    }
-    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read changes"))?;
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads the changes of guarantees that were accepted, in the order of their versions.
 pub fn accepted(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
-    let mut rows: Vec<Change> = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS - 1) {
-        rows.extend(
-            match_connection!(connection, c => {
-                change::table
-                    .filter(change::guarantee_id.eq_any(ids))
-                    .filter(change::state.ne(State::Rejected))
-                    .order(change::version)
-                    .select(Change::as_select())
-                    .load::<Change>(c)
-            })
-            .map_err(reading("changes"))?,
-        );
-    }
+    let rows: Vec<Change> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            change::table
+                .filter(change::guarantee_id.eq_any(ids))
+                .filter(change::state.ne(State::Rejected))
+                .order(change::version)
+                .select(Change::as_select())
+                .load::<Change>(c)
+        })
+    })
+    .map_err(attempting("read changes"))?;
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
 /// Reads the changes of guarantees that wait to take effect, in the order of their versions.
 pub fn pending(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
-    let mut rows: Vec<Change> = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                change::table
-                    .filter(change::guarantee_id.eq_any(ids))
-                    // A literal: the partial index is found by it.
-                    .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
-                    .order(change::version)
-                    .select(Change::as_select())
-                    .load::<Change>(c)
-            })
-            .map_err(reading("changes"))?,
-        );
-    }
+    let rows: Vec<Change> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            change::table
+                .filter(change::guarantee_id.eq_any(ids))
+                // A literal: the partial index is found by it.
+                .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
+                .order(change::version)
+                .select(Change::as_select())
+                .load::<Change>(c)
+        })
+    })
+    .map_err(attempting("read changes"))?;
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
@@ -173,7 +152,7 @@ pub fn by_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<V
             .select(Change::as_select())
             .load(c)
     })
-    .map_err(reading("changes"))
+    .map_err(attempting("read changes"))
 }
 
 /// Finds the changes with an upstream's id; several sources may use the same.
@@ -181,29 +160,27 @@ pub fn find(connection: &mut Connection, upstream_id: &str) -> Result<Vec<Change
     match_connection!(connection, c => {
         change::table.filter(change::upstream_id.eq(upstream_id)).order(change::source).select(Change::as_select()).load(c)
     })
-    .map_err(reading("changes"))
+    .map_err(attempting("read changes"))
 }
 
-/// What became of a change when its turn came.
+/// The outcome of a pending change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The change.
     pub id: String,
     /// [`State::Effective`], [`State::Unchanged`] or [`State::Refused`].
     pub state: State,
-    /// The revision it made.
     pub revision: Option<i64>,
     /// Why it was refused, as for [`Change::violations`].
     pub violations: Option<String>,
 }
 
-/// Writes down what became of pending changes. An error when one of them is pending no more.
+/// Records the outcomes of pending changes. Fails when one of them is no longer pending.
 pub fn settle(
     connection: &mut Connection,
     settlements: &[Settlement],
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
-    // Those of one outcome share a statement: nearly all of a night made their guarantee's next revision.
+    // Changes with one outcome share a statement: nearly all changes of a night create the next revision.
     type Became<'a> = (State, Option<i64>, Option<&'a str>);
     let mut alike: HashMap<Became<'_>, Vec<&str>> = HashMap::new();
     for settlement in settlements {
@@ -211,8 +188,8 @@ pub fn settle(
         alike.entry(key).or_default().push(&settlement.id);
     }
     for ((state, revision, violations), ids) in alike {
-        for ids in ids.chunks(MAX_BINDS - 8) {
-            let changed = match_connection!(connection, c => {
+        let changed = chunks::update(&ids, |ids| {
+            match_connection!(connection, c => {
                 diesel::update(change::table.filter(change::id.eq_any(ids)).filter(of_found(change::state.eq(State::Pending))))
                     .set((
                         change::state.eq(state),
@@ -222,12 +199,12 @@ pub fn settle(
                     ))
                     .execute(c)
             })
-            .map_err(writing("changes"))?;
-            if changed != ids.len() {
-                return Err(DbError::Damaged {
-                    what: "a change was settled by somebody else under the lock of its guarantee".to_owned(),
-                });
-            }
+        })
+        .map_err(attempting("settle changes"))?;
+        if changed != ids.len() {
+            return Err(DbError::Damaged {
+                what: "a change was settled by another process under the lock of its guarantee".to_owned(),
+            });
         }
     }
     Ok(())

@@ -1,14 +1,13 @@
-//! Finished documents: where each is stored and what its bytes must hash to. The bytes are in the document store.
+//! Finished documents: location and hash of each. The bytes are in the document store.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
 use super::tables::document;
-use super::{grouped, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{chunks, grouped};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
-/// Which document of a certificate it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// 保証証書.
@@ -25,11 +24,8 @@ stored_as_text!(Kind { Certificate = "certificate", Notice = "notice", Cancellat
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = document, treat_none_as_default_value = false)]
 pub struct Document {
-    /// The certificate.
-    pub certificate_id: String,
-    /// Which document.
+    pub revision_id: String,
     pub kind: Kind,
-    /// Path in the document store.
     pub location: String,
     /// SHA-256 of the bytes, lower-case hexadecimal.
     pub sha256: String,
@@ -37,35 +33,31 @@ pub struct Document {
     pub size: i64,
     /// What it was drawn with: fonts and templates.
     pub identity: String,
-    /// When it was stored (UTC).
     pub stored_at: NaiveDateTime,
     /// The run that drew it again; empty for the first one drawn.
     pub run_id: String,
 }
 
-const COLUMNS: usize = 8;
-
-/// Records the documents not yet there and returns how many those were. Of those drawn by one run, or first, the first stands.
+/// Inserts missing documents and returns how many were new. A document drawn twice by one run keeps its first
+/// row.
 pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
     let mut rows: Vec<_> =
         new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
-    rows.sort_by(|a, b| (&a.certificate_id, a.kind, &a.run_id).cmp(&(&b.certificate_id, b.kind, &b.run_id)));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    rows.sort_by(|a, b| (&a.revision_id, a.kind, &a.run_id).cmp(&(&b.revision_id, b.kind, &b.run_id)));
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(document::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("documents"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert documents"))
 }
 
-/// Reads the documents of certificates that count, the ones drawn last: the certificate, then the notice.
-pub fn by_certificates(
+/// The documents of revisions that were drawn last: the certificate, then the notice.
+pub fn by_revisions(
     connection: &mut Connection,
-    certificate_ids: &[&str],
+    revision_ids: &[&str],
 ) -> Result<Vec<Vec<Document>>, DbError> {
-    let mut all = every(connection, certificate_ids)?;
+    let mut all = every(connection, revision_ids)?;
     for documents in &mut all {
         // In the order they were stored: the last of each kind counts.
         let last = |at: usize| documents.get(at + 1).is_none_or(|next| next.kind != documents[at].kind);
@@ -74,20 +66,17 @@ pub fn by_certificates(
     Ok(all)
 }
 
-/// Reads all documents of certificates, also those that were drawn again since: by kind, in the order they were stored.
-pub fn every(connection: &mut Connection, certificate_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
-    let mut rows: Vec<Document> = Vec::new();
-    for ids in certificate_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                document::table
-                    .filter(document::certificate_id.eq_any(ids))
-                    .order((document::kind, document::stored_at, document::run_id))
-                    .select(Document::as_select())
-                    .load::<Document>(c)
-            })
-            .map_err(reading("documents"))?,
-        );
-    }
-    Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
+/// All documents of revisions, also those redrawn since: by kind, in the order they were stored.
+pub fn every(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
+    let rows: Vec<Document> = chunks::load(revision_ids, |ids| {
+        match_connection!(connection, c => {
+            document::table
+                .filter(document::revision_id.eq_any(ids))
+                .order((document::kind, document::stored_at, document::run_id))
+                .select(Document::as_select())
+                .load::<Document>(c)
+        })
+    })
+    .map_err(attempting("read documents"))?;
+    Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }

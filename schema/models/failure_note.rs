@@ -1,28 +1,25 @@
-//! What operators know of a cause: one note per fingerprint.
+//! Notes of operators on a cause, one per fingerprint.
 
 use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
+use super::chunks;
 use super::tables::failure_note;
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `failure_note`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = failure_note)]
 pub struct FailureNote {
-    /// The cause.
     pub fingerprint: String,
-    /// What is known of it.
     pub note: String,
-    /// Who wrote it.
     pub actor: String,
-    /// When (UTC).
     pub noted_at: NaiveDateTime,
 }
 
-/// Writes a note; it takes the place of an earlier one.
+/// Writes a note, replacing an earlier one.
 pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbError> {
     let row = FailureNote { noted_at: micros(note.noted_at), ..note.clone() };
     match_connection!(connection, c => {
@@ -38,21 +35,18 @@ pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbEr
             .execute(c)
     })
     .map(drop)
-    .map_err(writing("failure notes"))
+    .map_err(attempting("write a failure note"))
 }
 
-/// Reads the notes on causes.
 pub fn by_fingerprints(
     connection: &mut Connection,
     fingerprints: &[&str],
 ) -> Result<HashMap<String, FailureNote>, DbError> {
-    let mut notes = HashMap::new();
-    for some in fingerprints.chunks(MAX_BINDS) {
-        let found: Vec<FailureNote> = match_connection!(connection, c => {
+    let notes: Vec<FailureNote> = chunks::load(fingerprints, |some| {
+        match_connection!(connection, c => {
             failure_note::table.filter(failure_note::fingerprint.eq_any(some)).select(FailureNote::as_select()).load(c)
         })
-        .map_err(reading("failure notes"))?;
-        notes.extend(found.into_iter().map(|note| (note.fingerprint.clone(), note)));
-    }
-    Ok(notes)
+    })
+    .map_err(attempting("read failure notes"))?;
+    Ok(notes.into_iter().map(|note| (note.fingerprint.clone(), note)).collect())
 }

@@ -1,6 +1,7 @@
-//! 保証契約: one product line of an application, once issued. Written by [`issue`](super::issue), and moved on by [`set_standing`].
+//! 保証契約: one issued product line of an application. Created by [`issue`](crate::queries::issue), updated
+//! by [`set_standing`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -9,8 +10,8 @@ use diesel::{
 };
 
 use super::tables::guarantee;
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading, writing};
+use super::{aligned, chunks};
+use crate::db::{Connection, DbError, attempting, match_connection};
 use crate::messages::{MediumV1, ProductV1};
 
 /// A row of `guarantee`.
@@ -19,7 +20,6 @@ use crate::messages::{MediumV1, ProductV1};
 pub struct Guarantee {
     /// Our identifier ([`ids::guarantee`](crate::ids::guarantee)).
     pub id: String,
-    /// The application.
     pub application_id: String,
     /// Index of the product line within the application, from 0.
     pub line: i64,
@@ -35,9 +35,7 @@ pub struct Guarantee {
     pub term: String,
     /// Sequence within branch and term, from 1 without gaps.
     pub sequence: i64,
-    /// Code of the obligee.
     pub obligee: String,
-    /// When the number was given (UTC).
     pub issued_at: NaiveDateTime,
     /// The revision that holds: its place in the chain.
     pub current_revision: i64,
@@ -45,28 +43,23 @@ pub struct Guarantee {
     pub ended_on: Option<String>,
 }
 
-const COLUMNS: usize = 13;
-
 /// Inserts guarantees; any that is there already is an error.
-pub(super) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+pub(crate) fn insert(connection: &mut Connection, rows: &[Guarantee]) -> Result<(), DbError> {
+    chunks::insert(rows, |rows| {
         match_connection!(connection, c => diesel::insert_into(guarantee::table).values(rows).execute(c))
-            .map_err(writing("guarantees"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("insert guarantees"))
 }
 
-/// Reads guarantees by our identifiers.
 pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Guarantee>>, DbError> {
-    let mut rows = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<Guarantee> = match_connection!(connection, c => {
+    let rows: Vec<Guarantee> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             guarantee::table.filter(guarantee::id.eq_any(ids)).select(Guarantee::as_select()).load(c)
         })
-        .map_err(reading("guarantees"))?;
-        rows.extend(found.into_iter().map(|row| (row.id.clone(), row)));
-    }
-    Ok(aligned(ids.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read guarantees"))?;
+    Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads the guarantees of applications, in the order of their lines.
@@ -74,19 +67,16 @@ pub fn by_applications(
     connection: &mut Connection,
     application_ids: &[&str],
 ) -> Result<Vec<Vec<Guarantee>>, DbError> {
-    let mut rows: Vec<Guarantee> = Vec::new();
-    for ids in application_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                guarantee::table
-                    .filter(guarantee::application_id.eq_any(ids))
-                    .order(guarantee::line)
-                    .select(Guarantee::as_select())
-                    .load::<Guarantee>(c)
-            })
-            .map_err(reading("guarantees"))?,
-        );
-    }
+    let rows: Vec<Guarantee> = chunks::load(application_ids, |ids| {
+        match_connection!(connection, c => {
+            guarantee::table
+                .filter(guarantee::application_id.eq_any(ids))
+                .order(guarantee::line)
+                .select(Guarantee::as_select())
+                .load::<Guarantee>(c)
+        })
+    })
+    .map_err(attempting("read guarantees"))?;
     Ok(super::grouped(application_ids, rows, |row| &row.application_id))
 }
 
@@ -95,55 +85,50 @@ pub fn by_number(connection: &mut Connection, number: &str) -> Result<Option<Gua
     match_connection!(connection, c => {
         guarantee::table.filter(guarantee::number.eq(number)).select(Guarantee::as_select()).first(c).optional()
     })
-    .map_err(reading("guarantees"))
+    .map_err(attempting("read guarantees"))
 }
 
 /// Finds guarantees by their 保証契約番号, written exactly.
 pub fn by_numbers(connection: &mut Connection, numbers: &[&str]) -> Result<Vec<Option<Guarantee>>, DbError> {
-    let mut rows = HashMap::new();
-    for numbers in numbers.chunks(MAX_BINDS) {
-        let found: Vec<Guarantee> = match_connection!(connection, c => {
+    let rows: Vec<Guarantee> = chunks::load(numbers, |numbers| {
+        match_connection!(connection, c => {
             guarantee::table.filter(guarantee::number.eq_any(numbers)).select(Guarantee::as_select()).load(c)
         })
-        .map_err(reading("guarantees"))?;
-        rows.extend(found.into_iter().map(|row| (row.number.clone(), row)));
-    }
-    Ok(aligned(numbers.iter().map(ToString::to_string), &rows))
+    })
+    .map_err(attempting("read guarantees"))?;
+    Ok(aligned(numbers, rows, |row| &row.number))
 }
 
-/// Locks guarantees until the end of the caller's transaction, in the order of their identifiers: whoever changes what belongs to one
-/// holds it. To be called once in a transaction; after the [lock of works](super::works::lock), where that is needed too.
+/// Locks guarantees until the end of the transaction, in the order of their identifiers. Every change of a
+/// guarantee needs the lock. Call once in a transaction, after the [lock of works](super::works::lock) where
+/// that is needed too.
 pub fn lock(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
     let ids: BTreeSet<&str> = ids.iter().copied().collect();
     match connection {
         // A transaction holds the only write lock from its beginning.
         Connection::Sqlite(_) => Ok(()),
-        Connection::Postgres(c) => {
-            for ids in ids.into_iter().collect::<Vec<_>>().chunks(MAX_BINDS) {
-                let query = guarantee::table
-                    .filter(guarantee::id.eq_any(ids))
-                    .order(guarantee::id)
-                    .select(guarantee::id)
-                    .for_no_key_update();
-                query.load::<String>(&mut **c).map_err(reading("guarantees"))?;
-            }
-            Ok(())
-        }
+        Connection::Postgres(c) => chunks::load(&ids.into_iter().collect::<Vec<_>>(), |ids| {
+            let query = guarantee::table
+                .filter(guarantee::id.eq_any(ids))
+                .order(guarantee::id)
+                .select(guarantee::id)
+                .for_no_key_update();
+            query.load::<String>(&mut **c)
+        })
+        .map(drop)
+        .map_err(attempting("read guarantees")),
     }
 }
 
-/// Where a guarantee stands after a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The guarantee.
     pub id: String,
-    /// The revision that holds.
     pub current_revision: i64,
     /// 解約日 of one that has ended, `YYYY-MM-DD`.
     pub ended_on: Option<String>,
 }
 
-/// Writes down where guarantees stand, under their [`lock`].
+/// Updates guarantees, under their [`lock`].
 pub fn set_standing(connection: &mut Connection, standings: &[Standing]) -> Result<(), DbError> {
     let mut alike: BTreeMap<(i64, Option<&str>), Vec<&str>> = BTreeMap::new();
     for standing in standings {
@@ -153,22 +138,23 @@ pub fn set_standing(connection: &mut Connection, standings: &[Standing]) -> Resu
             .push(&standing.id);
     }
     for ((revision, ended_on), ids) in alike {
-        for ids in ids.chunks(MAX_BINDS - 2) {
+        chunks::update(&ids, |ids| {
             match_connection!(connection, c => {
                 diesel::update(guarantee::table.filter(guarantee::id.eq_any(ids)))
                     .set((guarantee::current_revision.eq(revision), guarantee::ended_on.eq(ended_on)))
                     .execute(c)
             })
-            .map_err(writing("guarantees"))?;
-        }
+        })
+        .map_err(attempting("update the standing of guarantees"))?;
     }
     Ok(())
 }
 
-/// Reads guarantees in the order of their identifiers, from the one after `after` on: a page of at most `limit`.
+/// Reads guarantees in the order of their identifiers, from the one after `after` on: a page of at most
+/// `limit`.
 pub fn after(connection: &mut Connection, after: &str, limit: i64) -> Result<Vec<Guarantee>, DbError> {
     match_connection!(connection, c => {
         guarantee::table.filter(guarantee::id.gt(after)).order(guarantee::id).limit(limit).select(Guarantee::as_select()).load(c)
     })
-    .map_err(reading("guarantees"))
+    .map_err(attempting("read guarantees"))
 }

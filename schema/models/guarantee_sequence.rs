@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use diesel::upsert::excluded;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, RunQueryDsl};
 
-use super::rows_per_statement;
+use super::chunks;
 use super::tables::guarantee_sequence;
-use crate::db::{Connection, DbError, match_connection, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection};
 
 #[derive(Insertable)]
 #[diesel(table_name = guarantee_sequence, treat_none_as_default_value = false)]
@@ -17,19 +17,17 @@ struct Counter<'a> {
     last: i64,
 }
 
-const COLUMNS: usize = 3;
-
 /// `(branch, term)` and the last sequence given out, in the order of the keys.
-pub(super) type Counters = BTreeMap<(String, String), i64>;
+pub(crate) type Counters = BTreeMap<(String, String), i64>;
 
-/// Locks the counters until the end of the transaction, making those that are missing, and fills in where they stand.
+/// Locks the counters until the end of the transaction, creating missing ones, and fills in their values.
 ///
-/// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the other's.
-pub(super) fn lock(connection: &mut Connection, counters: &mut Counters) -> Result<(), DbError> {
+/// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the
+/// other's.
+pub(crate) fn lock(connection: &mut Connection, counters: &mut Counters) -> Result<(), DbError> {
     let rows: Vec<_> = counters.keys().map(|(branch, term)| Counter { branch, term, last: 0 }).collect();
-    let mut locked = Counters::new();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        let found: Vec<(String, String, i64)> = match_connection!(connection, c => {
+    let locked: Vec<(String, String, i64)> = chunks::load(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(guarantee_sequence::table)
                 .values(rows)
                 .on_conflict((guarantee_sequence::branch, guarantee_sequence::term))
@@ -39,18 +37,17 @@ pub(super) fn lock(connection: &mut Connection, counters: &mut Counters) -> Resu
                 .returning((guarantee_sequence::branch, guarantee_sequence::term, guarantee_sequence::last))
                 .get_results(c)
         })
-        .map_err(writing("guarantee sequences"))?;
-        locked.extend(found.into_iter().map(|(branch, term, last)| ((branch, term), last)));
-    }
-    *counters = locked;
+    })
+    .map_err(attempting("lock guarantee sequences"))?;
+    *counters = locked.into_iter().map(|(branch, term, last)| ((branch, term), last)).collect();
     Ok(())
 }
 
-/// Writes where the counters, locked before, stand now.
-pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
+/// Updates locked counters.
+pub(crate) fn advance(connection: &mut Connection, counters: &Counters) -> Result<(), DbError> {
     let rows: Vec<_> =
         counters.iter().map(|((branch, term), last)| Counter { branch, term, last: *last }).collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => {
             diesel::insert_into(guarantee_sequence::table)
                 .values(rows)
@@ -59,9 +56,9 @@ pub(super) fn advance(connection: &mut Connection, counters: &Counters) -> Resul
                 .set(guarantee_sequence::last.eq(excluded(guarantee_sequence::last)))
                 .execute(c)
         })
-        .map_err(writing("guarantee sequences"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("advance guarantee sequences"))
 }
 
 /// Reads all counters: branch and term, and the last sequence given out.
@@ -69,6 +66,6 @@ pub fn all(connection: &mut Connection) -> Result<BTreeMap<(String, String), i64
     let rows: Vec<(String, String, i64)> = match_connection!(connection, c => {
         guarantee_sequence::table.order((guarantee_sequence::branch, guarantee_sequence::term)).load(c)
     })
-    .map_err(reading("guarantee sequences"))?;
+    .map_err(attempting("read guarantee sequences"))?;
     Ok(rows.into_iter().map(|(branch, term, last)| ((branch, term), last)).collect())
 }

@@ -1,8 +1,8 @@
 //! Runs of the jobs on the schedule, and of those an operator starts by hand.
 //!
-//! A slot of the schedule is a row that can be inserted once ([`begin`]), whoever comes first, and at most one run of a job is under
-//! way at a time; the tables see to both. A run is driven by one process under a lease ([`lease`]) and goes on from its checkpoint
-//! when that process dies.
+//! A slot of the schedule is a row that can be inserted once ([`begin`]), and at most one run of a job is
+//! active at a time; the tables enforce both. One process drives a run under a lease ([`lease`]). When it
+//! exits, another process continues from the checkpoint.
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -15,22 +15,16 @@ use super::outbox::{self, Outbound};
 use super::run_item;
 use super::stored_text::stored_as_text;
 use super::tables::{job, job_run, outbox as outbox_table};
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
-/// What stands with a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Whoever holds the lease drives it.
     Running,
-    /// An operator holds it back.
     Paused,
-    /// Every guarantee of it is done.
     Complete,
     /// Every guarantee of it is done or a dead letter.
     CompleteWithFailures,
-    /// An operator ended it.
     Cancelled,
-    /// The slot passed without a run.
     Skipped,
 }
 
@@ -44,7 +38,6 @@ stored_as_text!(State {
 });
 
 impl State {
-    /// Whether nothing happens any more.
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Running | Self::Paused)
     }
@@ -54,67 +47,50 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = job_run, treat_none_as_default_value = false)]
 pub struct Run {
-    /// Our identifier.
     pub id: String,
     /// The job, such as `reissue`.
     pub job: String,
     /// The slot on the clocks of the schedule's zone, such as `2026-12-01T01:30:00`; none for a run by hand.
     pub scheduled_for: Option<String>,
-    /// What is in it, as JSON.
     pub selection: String,
-    /// Why.
     pub reason: String,
-    /// Who.
     pub actor: String,
-    /// What stands with it.
     pub state: State,
     /// Messages a second, at most.
     pub rate: i64,
     /// Guarantees in it, counted when it began.
     pub total: i64,
-    /// Nothing that came later is in it (UTC).
     pub cutoff: NaiveDateTime,
-    /// Guarantees selected so far.
     pub selected: i64,
     /// The last of them; empty before the first.
     pub checkpoint: String,
-    /// Whether there are no more to select.
     pub exhausted: bool,
-    /// Which process drives it.
     pub driver: Option<String>,
-    /// Until when nobody else may (UTC).
     pub leased_until: Option<NaiveDateTime>,
     /// How often it was taken over from a process that was gone.
     pub takeovers: i64,
-    /// Why it was paused, cancelled or skipped.
     pub note: Option<String>,
-    /// When it was made (UTC).
     pub created_at: NaiveDateTime,
-    /// When it was over (UTC).
     pub finished_at: Option<NaiveDateTime>,
-    /// When the operators were told (UTC).
     pub reported_at: Option<NaiveDateTime>,
 }
 
-/// Why a run was not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// It is this one.
     Ours(Box<Run>),
-    /// Somebody has this slot already.
     Taken,
     /// Another run of the job is under way.
     Busy(Box<Run>),
 }
 
-/// Begins a run: gives it its slot, if it has one, unless another has it or another run of the job is under way.
+/// Begins a run and takes its slot, unless the slot is taken or another run of the job is active.
 pub fn begin(connection: &mut Connection, new: &Run) -> Result<Begun, DbError> {
     let row = Run { created_at: micros(new.created_at), cutoff: micros(new.cutoff), ..new.clone() };
     connection.transaction(|connection| {
         let inserted = match_connection!(connection, c => {
             diesel::insert_into(job_run::table).values(&row).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("runs"))?;
+        .map_err(attempting("insert a run"))?;
         if inserted > 0 {
             return Ok(Begun::Ours(Box::new(row)));
         }
@@ -125,12 +101,12 @@ pub fn begin(connection: &mut Connection, new: &Run) -> Result<Begun, DbError> {
         if taken {
             return Ok(Begun::Taken);
         }
-        // Whoever was under way may have ended since; then the next look begins it.
+        // The active run may have ended since; then the next tick begins this one.
         Ok(active(connection, &row.job)?.map_or(Begun::Taken, |run| Begun::Busy(Box::new(run))))
     })
 }
 
-/// Whether a slot was given out, to a run or as skipped.
+/// Whether a slot is taken, by a run or as skipped.
 pub fn has_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<bool, DbError> {
     let found: Option<String> = match_connection!(connection, c => {
         job_run::table
@@ -140,11 +116,11 @@ pub fn has_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<bo
             .first(c)
             .optional()
     })
-    .map_err(reading("runs"))?;
+    .map_err(attempting("read runs"))?;
     Ok(found.is_some())
 }
 
-/// The latest slot of a job at or before `slot` that was given out.
+/// The latest taken slot of a job at or before `slot`.
 pub fn last_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<Option<String>, DbError> {
     let found: Option<Option<String>> = match_connection!(connection, c => {
         job_run::table
@@ -155,25 +131,25 @@ pub fn last_slot(connection: &mut Connection, job: &str, slot: &str) -> Result<O
             .first(c)
             .optional()
     })
-    .map_err(reading("runs"))?;
+    .map_err(attempting("read runs"))?;
     Ok(found.flatten())
 }
 
-/// Since which slot a job is known: `now` where this is the first time anybody asks.
+/// The first slot of a job; `now` on the first call.
 pub fn known_since(connection: &mut Connection, name: &str, now: &str) -> Result<String, DbError> {
     let known: Option<String> = match_connection!(connection, c => {
         job::table.filter(job::name.eq(name)).select(job::since).first(c).optional()
     })
-    .map_err(reading("jobs"))?;
+    .map_err(attempting("read jobs"))?;
     if let Some(since) = known {
         return Ok(since);
     }
     match_connection!(connection, c => {
         diesel::insert_into(job::table).values((job::name.eq(name), job::since.eq(now))).on_conflict_do_nothing().execute(c)
     })
-    .map_err(writing("jobs"))?;
+    .map_err(attempting("insert a job"))?;
     match_connection!(connection, c => job::table.filter(job::name.eq(name)).select(job::since).first(c))
-        .map_err(reading("jobs"))
+        .map_err(attempting("read jobs"))
 }
 
 /// The run of a job that is under way or paused.
@@ -186,10 +162,10 @@ pub fn active(connection: &mut Connection, job: &str) -> Result<Option<Run>, DbE
             .first(c)
             .optional()
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }
 
-/// The runs of a job that are over and of which the operators were not told.
+/// The finished runs of a job that are not reported to the operators.
 pub fn unreported(connection: &mut Connection, job: &str) -> Result<Vec<Run>, DbError> {
     match_connection!(connection, c => {
         job_run::table
@@ -200,7 +176,7 @@ pub fn unreported(connection: &mut Connection, job: &str) -> Result<Vec<Run>, Db
             .select(Run::as_select())
             .load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }
 
 /// Runs of a job that were cancelled since then, oldest first.
@@ -214,10 +190,11 @@ pub fn cancelled(connection: &mut Connection, job: &str, since: NaiveDateTime) -
             .select(Run::as_select())
             .load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }
 
-/// Takes or keeps the right to drive a run until `until`. `None` when it is not running, or another process drives it.
+/// Takes or renews the lease of a run until `until`. `None` when it is not running, or another process has
+/// the lease.
 pub fn lease(
     connection: &mut Connection,
     id: &str,
@@ -229,7 +206,7 @@ pub fn lease(
         let run = job_run::table.filter(job_run::id.eq(id)).filter(job_run::state.eq(State::Running)).filter(job_run::driver.eq(driver));
         diesel::update(run).set(job_run::leased_until.eq(micros(until))).returning(Run::as_returning()).get_results::<Run>(c)
     })
-    .map_err(writing("runs"))?;
+    .map_err(attempting("renew the lease of a run"))?;
     if let Some(run) = kept.into_iter().next() {
         return Ok(Some(run));
     }
@@ -244,11 +221,10 @@ pub fn lease(
             .returning(Run::as_returning())
             .get_results(c)
     })
-    .map_err(writing("runs"))?;
+    .map_err(attempting("lease a run"))?;
     Ok(taken.into_iter().next())
 }
 
-/// Gives the right to drive back.
 pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<(), DbError> {
     match_connection!(connection, c => {
         diesel::update(job_run::table.filter(job_run::id.eq(id)).filter(job_run::driver.eq(driver)))
@@ -256,11 +232,11 @@ pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<()
             .execute(c)
     })
     .map(drop)
-    .map_err(writing("runs"))
+    .map_err(attempting("end the lease of a run"))
 }
 
-/// Adds a page to a run: its guarantees, what is to be published for them, and the checkpoint behind them, all or nothing. `false`
-/// when the process does not drive the run any more, or another page came first; then nothing was done.
+/// Adds a page to a run in one transaction: its guarantees, their messages, and the checkpoint. `false`,
+/// without any effect, when the process has lost the lease or another page came first.
 pub fn advance(
     connection: &mut Connection,
     run: &Run,
@@ -286,7 +262,7 @@ pub fn advance(
                 ))
                 .execute(c)
         })
-        .map_err(writing("runs"))?;
+        .map_err(attempting("advance a run"))?;
         if changed == 0 {
             return Ok(false);
         }
@@ -296,7 +272,7 @@ pub fn advance(
     })
 }
 
-/// Pauses a run that is running, or lets one go on that is paused; returns whether that changed anything.
+/// Pauses a running run or resumes a paused one; returns whether that changed anything.
 pub fn set_paused(
     connection: &mut Connection,
     id: &str,
@@ -310,10 +286,10 @@ pub fn set_paused(
             .execute(c)
     })
     .map(|changed| changed > 0)
-    .map_err(writing("runs"))
+    .map_err(attempting("pause or resume a run"))
 }
 
-/// Ends a run. What it has not published is dropped. `false` when it was over already.
+/// Ends a run and drops its unpublished messages. `false` when it was over already.
 pub fn finish(
     connection: &mut Connection,
     id: &str,
@@ -334,19 +310,19 @@ pub fn finish(
                 ))
                 .execute(c)
         })
-        .map_err(writing("runs"))?;
+        .map_err(attempting("finish a run"))?;
         if changed > 0 {
             match_connection!(connection, c => {
                 diesel::delete(outbox_table::table.filter(outbox_table::run_id.eq(id))).execute(c)
             })
-            .map_err(writing("the outbox"))?;
+            .map_err(attempting("delete the messages of a finished run"))?;
         }
         Ok(changed > 0)
     })
 }
 
-/// Writes down that the operators are being told; `false` when somebody else does. The report may be lost with the process, which
-/// is better than one every second.
+/// Marks a run as reported; `false` when another process has. The report may be lost with this process, which
+/// is better than repeating it every second.
 pub fn set_reported(connection: &mut Connection, id: &str, now: NaiveDateTime) -> Result<bool, DbError> {
     match_connection!(connection, c => {
         diesel::update(job_run::table.filter(job_run::id.eq(id)).filter(job_run::reported_at.is_null()))
@@ -354,25 +330,24 @@ pub fn set_reported(connection: &mut Connection, id: &str, now: NaiveDateTime) -
             .execute(c)
     })
     .map(|changed| changed > 0)
-    .map_err(writing("runs"))
+    .map_err(attempting("mark a run as reported"))
 }
 
-/// Takes that back: they could not be told.
+/// Undoes [`set_reported`] after a failed report.
 pub fn unset_reported(connection: &mut Connection, id: &str) -> Result<(), DbError> {
     match_connection!(connection, c => {
         diesel::update(job_run::table.filter(job_run::id.eq(id))).set(job_run::reported_at.eq(None::<NaiveDateTime>)).execute(c)
     })
     .map(drop)
-    .map_err(writing("runs"))
+    .map_err(attempting("mark a run as not reported"))
 }
 
-/// Reads a run.
 pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Run>, DbError> {
     match_connection!(connection, c => job_run::table.filter(job_run::id.eq(id)).select(Run::as_select()).first(c).optional())
-        .map_err(reading("runs"))
+        .map_err(attempting("read runs"))
 }
 
-/// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
+/// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
     match_connection!(connection, c => {
@@ -383,7 +358,12 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
             .select(job_run::id)
             .load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
+}
+
+/// Counts all runs.
+pub fn count(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => job_run::table.count().get_result(c)).map_err(attempting("count runs"))
 }
 
 /// Reads a page of the runs, the latest first.
@@ -391,5 +371,5 @@ pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<
     match_connection!(connection, c => {
         job_run::table.order((job_run::created_at.desc(), job_run::id)).limit(limit).offset(offset).select(Run::as_select()).load(c)
     })
-    .map_err(reading("runs"))
+    .map_err(attempting("read runs"))
 }

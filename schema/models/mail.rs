@@ -1,18 +1,20 @@
-//! The ledger of mails: what was sent to whom, as close to exactly once as SMTP allows.
+//! The ledger of mails, for delivery as close to exactly once as SMTP allows.
 //!
 //! ```text
-//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending
-//!    ▲                  │ │
-//!    └─────release──────┘ └─settle, adopt_orphans, strand──▶ unknown ──claim, once, after a while──▶ sending
+//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending ▲                  │ │
+//! └─────release──────┘ └─settle, adopt_orphans, mark_unknown──▶ unknown ──claim, once, after a while──▶
+//! sending
 //! ```
 //!
 //! - `sending` is committed before the first byte goes out, by an update that only one worker can win.
-//! - [`release`] is for what surely did not arrive (the connection broke before the final dot).
-//! - `unknown` is for what may have arrived: the connection broke after the final dot, or the worker died in between. It is
-//!   re-sent once, with the same Message-ID, when [`resend_due`] says so; after that it waits for an operator.
-//! - A row found `sending` by a redelivery belongs to a worker that died, or lost its broker and is still talking to the mail
-//!   server. Sending at once could send twice: it becomes `unknown` ([`adopt_orphans`]). Should that worker be alive, it may
-//!   still settle the row, because what it heard from the server is better than `unknown`.
+//! - [`release`] is for mails that surely did not arrive (the connection broke before the final dot).
+//! - `unknown` is for mails that may have arrived: the connection broke after the final dot, or the worker
+//!   exited. Such a mail is sent again once, with the same Message-ID, when [`resend_due`] selects it; after
+//!   that it waits for an operator.
+//! - A redelivery that finds a row `sending` belongs to a worker that exited, or that lost its broker and is
+//!   still connected to the mail server. Sending at once could send twice, so the row becomes `unknown`
+//!   ([`adopt_orphans`]). A worker that is still running may settle the row, because the reply of the server
+//!   is better than `unknown`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,21 +27,17 @@ use diesel::{
 };
 
 use super::stored_text::stored_as_text;
-use super::tables::{application, certificate, guarantee, mail};
-use super::{beginning_with, grouped, of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::tables::{application, guarantee, mail, revision};
+use super::{beginning_with, chunks, grouped, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::ids;
 
-/// Where a mail stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// To be sent.
     Pending,
-    /// A worker is talking to the mail server about it, or died doing so.
+    /// A worker is sending it, or exited while sending.
     Sending,
-    /// The mail server took it.
     Accepted,
-    /// The mail server refused it for good.
     Rejected,
     /// It may or may not have been taken.
     Unknown,
@@ -47,7 +45,7 @@ pub enum State {
 
 stored_as_text!(State { Pending = "pending", Sending = "sending", Accepted = "accepted", Rejected = "rejected", Unknown = "unknown" });
 
-/// How often a mail may be handed to the mail server: once, and once more when the first outcome is unknown.
+/// Attempts of a mail: one, and a second when the first outcome is unknown.
 pub const MAX_ATTEMPTS: i64 = 2;
 
 /// A row of `mail`. Prints no personal data.
@@ -56,31 +54,23 @@ pub const MAX_ATTEMPTS: i64 = 2;
 pub struct Mail {
     /// Our identifier ([`ids::mail`]).
     pub id: String,
-    /// The certificate it tells about.
-    pub certificate_id: String,
-    /// Mail address.
+    pub revision_id: String,
     pub recipient: String,
     /// `Message-ID` header, the same at every attempt.
     pub message_id: String,
     /// `Date` header (UTC), the same at every attempt.
     pub date: NaiveDateTime,
-    /// Subject.
     pub subject: String,
-    /// Plain text.
     pub text_body: String,
-    /// HTML.
     pub html_body: String,
-    /// Where it stands.
     pub state: State,
-    /// Attempts that reached, or may have reached, the mail server: counted when claimed, taken back when released.
+    /// Attempts that reached, or may have reached, the mail server: counted when claimed, taken back when
+    /// released.
     pub attempts: i64,
-    /// What the mail server said last.
     pub reply: Option<String>,
     /// When it was last claimed (UTC); none while pending.
     pub claimed_at: Option<NaiveDateTime>,
-    /// When it became accepted, rejected or unknown (UTC).
     pub settled_at: Option<NaiveDateTime>,
-    /// When it was written (UTC).
     pub created_at: NaiveDateTime,
 }
 
@@ -94,36 +84,27 @@ impl std::fmt::Debug for Mail {
     }
 }
 
-const COLUMNS: usize = 14;
-
-/// A mail to be sent.
 #[derive(Clone)]
 pub struct NewMail {
-    /// The certificate it tells about.
-    pub certificate_id: String,
-    /// Mail address.
+    pub revision_id: String,
     pub recipient: String,
     /// `Message-ID` header.
     pub message_id: String,
     /// `Date` header (UTC).
     pub date: NaiveDateTime,
-    /// Subject.
     pub subject: String,
-    /// Plain text.
     pub text_body: String,
-    /// HTML.
     pub html_body: String,
-    /// When it is written (UTC).
     pub created_at: NaiveDateTime,
 }
 
-/// Writes the mails not yet there, as pending, and returns how many those were. The first text of a mail stands.
+/// Inserts missing mails as pending and returns how many were new. The first text of a mail is final.
 pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize, DbError> {
     let mut rows: Vec<_> = new
         .iter()
         .map(|new| Mail {
-            id: ids::mail(&new.certificate_id, &new.recipient),
-            certificate_id: new.certificate_id.clone(),
+            id: ids::mail(&new.revision_id, &new.recipient),
+            revision_id: new.revision_id.clone(),
             recipient: new.recipient.clone(),
             message_id: new.message_id.clone(),
             date: micros(new.date),
@@ -139,101 +120,82 @@ pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize,
         })
         .collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut inserted = 0;
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
-        inserted += match_connection!(connection, c => {
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(mail::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("mails"))?;
-    }
-    Ok(inserted)
+    })
+    .map_err(attempting("insert mails"))
 }
 
-/// Reads the mails about certificates.
-pub fn by_certificates(
-    connection: &mut Connection,
-    certificate_ids: &[&str],
-) -> Result<Vec<Vec<Mail>>, DbError> {
-    let mut rows: Vec<Mail> = Vec::new();
-    for ids in certificate_ids.chunks(MAX_BINDS) {
-        rows.extend(
-            match_connection!(connection, c => {
-                mail::table
-                    .filter(mail::certificate_id.eq_any(ids))
-                    .order((mail::created_at, mail::id))
-                    .select(Mail::as_select())
-                    .load::<Mail>(c)
-            })
-            .map_err(reading("mails"))?,
-        );
-    }
-    Ok(grouped(certificate_ids, rows, |row| &row.certificate_id))
+pub fn by_revisions(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Mail>>, DbError> {
+    let rows: Vec<Mail> = chunks::load(revision_ids, |ids| {
+        match_connection!(connection, c => {
+            mail::table
+                .filter(mail::revision_id.eq_any(ids))
+                .order((mail::created_at, mail::id))
+                .select(Mail::as_select())
+                .load::<Mail>(c)
+        })
+    })
+    .map_err(attempting("read mails"))?;
+    Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }
 
-/// Claims mails for sending, and returns those that are now the caller's to send, in the order asked.
+/// Claims mails for sending and returns those claimed, in the order of `ids`.
 ///
-/// Claimed are pending ones, and unknown ones that became so before `unknown_before` and may be sent once more. Commit before the
-/// first byte is sent, and then [`settle`] or [`release`] each.
+/// Claims pending mails, and unknown ones that became so before `unknown_before` and may be sent once more.
+/// Commit before the first byte is sent, then [`settle`] or [`release`] each.
 pub fn claim(
     connection: &mut Connection,
     ids: &[&str],
     now: NaiveDateTime,
     unknown_before: NaiveDateTime,
 ) -> Result<Vec<Mail>, DbError> {
-    let mut claimed = Vec::new();
-    for ids in ids.chunks(MAX_BINDS - 10) {
-        claimed.extend(
-            match_connection!(connection, c => {
-                let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
-                let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
-                    .set((
-                        mail::state.eq(State::Sending),
-                        mail::attempts.eq(mail::attempts + 1),
-                        mail::claimed_at.eq(micros(now)),
-                        mail::settled_at.eq(None::<NaiveDateTime>),
-                    ))
-                    .returning(Mail::as_returning())
-                    .get_results::<Mail>(c)
-            })
-            .map_err(writing("mails"))?,
-        );
-    }
+    let claimed = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
+            let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
+            let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
+                .set((
+                    mail::state.eq(State::Sending),
+                    mail::attempts.eq(mail::attempts + 1),
+                    mail::claimed_at.eq(micros(now)),
+                    mail::settled_at.eq(None::<NaiveDateTime>),
+                ))
+                .returning(Mail::as_returning())
+                .get_results::<Mail>(c)
+        })
+    })
+    .map_err(attempting("claim mails"))?;
     Ok(in_order(ids, claimed))
 }
 
-/// How sending a mail ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The mail.
     pub id: String,
-    /// The outcome.
     pub outcome: Outcome,
-    /// What the mail server said.
     pub reply: Option<String>,
 }
 
-/// An outcome of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
-    /// The mail server took it.
     Accepted,
-    /// The mail server refused it for good.
     Rejected,
-    /// The connection broke after the final dot.
     Unknown,
 }
 
-/// Writes how sending ended, and returns how many rows that changed; all of it where the caller has begun a transaction.
+/// Records how sending ended and returns how many rows that changed; atomic only in a transaction of the
+/// caller.
 ///
-/// A row that another worker has declared unknown meanwhile is still accepted or rejected; one that is accepted or rejected
-/// is left alone.
+/// A row that another worker has set to unknown meanwhile is still accepted or rejected; an accepted or
+/// rejected one stays.
 pub fn settle(
     connection: &mut Connection,
     settlements: &[Settlement],
     at: NaiveDateTime,
 ) -> Result<usize, DbError> {
-    // Those of one outcome with the same words together; a mail server that gives each mail a name leaves one each.
+    // Mails with the same outcome and reply share a statement; some mail servers name each mail in the reply.
     let mut alike: BTreeMap<(Outcome, Option<&str>), Vec<&str>> = BTreeMap::new();
     for settlement in settlements {
         alike.entry((settlement.outcome, settlement.reply.as_deref())).or_default().push(&settlement.id);
@@ -245,34 +207,35 @@ pub fn settle(
             Outcome::Rejected => (State::Rejected, State::Unknown),
             Outcome::Unknown => (State::Unknown, State::Sending),
         };
-        for ids in ids.chunks(MAX_BINDS - 10) {
-            settled += match_connection!(connection, c => {
+        settled += chunks::update(&ids, |ids| {
+            match_connection!(connection, c => {
                 let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
                 diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(open)))
                     .set((mail::state.eq(state), mail::reply.eq(reply), mail::settled_at.eq(micros(at))))
                     .execute(c)
             })
-            .map_err(writing("mails"))?;
-        }
+        })
+        .map_err(attempting("settle mails"))?;
     }
     Ok(settled)
 }
 
-/// Gives back claimed mails that were surely not sent, and returns how many those were; all of them where the caller has begun a
-/// transaction.
+/// Releases claimed mails that were surely not sent and returns how many; atomic only in a transaction of the
+/// caller.
 ///
-/// A first attempt is pending again; a re-send is unknown again, and due after the same while.
+/// A first attempt becomes pending again; a second one becomes unknown again and is due after the same delay.
 pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    let mut released = 0;
-    for ids in ids.chunks(MAX_BINDS - 6) {
-        released += match_connection!(connection, c => {
+    let re_sent = chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(re_sent)))
                 .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
                 .execute(c)
         })
-        .map_err(writing("mails"))?;
-        released += match_connection!(connection, c => {
+    })
+    .map_err(attempting("release mails sent again"))?;
+    let first = chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
                 .set((
                     mail::state.eq(State::Pending),
@@ -281,19 +244,18 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
                 ))
                 .execute(c)
         })
-        .map_err(writing("mails"))?;
-    }
-    Ok(released)
+    })
+    .map_err(attempting("release mails"))?;
+    Ok(re_sent + first)
 }
 
-/// Makes mails pending again that were refused for good, and returns how many those were: an operator wants them tried anew.
+/// Sets rejected mails to pending, at the request of an operator, and returns how many.
 ///
-/// One that was refused at once was surely not sent, and begins anew. One that was unknown before keeps that attempt counted, which may
-/// have arrived: should it become unknown once more, it is left to an operator, and not sent by itself.
+/// A mail rejected at its first attempt was surely not sent and starts over. One that was unknown before may
+/// have arrived and keeps that attempt counted: if it becomes unknown again, it is left to an operator.
 pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    let mut reopened = 0;
-    for ids in ids.chunks(MAX_BINDS - 6) {
-        reopened += match_connection!(connection, c => {
+    chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Rejected))))
                 .set((
                     mail::state.eq(State::Pending),
@@ -303,36 +265,33 @@ pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErro
                 ))
                 .execute(c)
         })
-        .map_err(writing("mails"))?;
-    }
-    Ok(reopened)
+    })
+    .map_err(attempting("reopen rejected mails"))
 }
 
-/// Declares mails unknown that are `sending` in another's hands, and returns those, in the order asked.
+/// Sets mails to unknown that another worker has claimed, and returns them in the order of `ids`.
 ///
-/// For a redelivered message whose mail this worker has not claimed itself.
+/// For a redelivered message whose mail this worker has not claimed.
 pub fn adopt_orphans(
     connection: &mut Connection,
     ids: &[&str],
     now: NaiveDateTime,
 ) -> Result<Vec<Mail>, DbError> {
-    let mut adopted = Vec::new();
-    for ids in ids.chunks(MAX_BINDS - 6) {
-        adopted.extend(
-            match_connection!(connection, c => {
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
-                    .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
-                    .returning(Mail::as_returning())
-                    .get_results::<Mail>(c)
-            })
-            .map_err(writing("mails"))?,
-        );
-    }
+    let adopted = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
+                .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
+                .returning(Mail::as_returning())
+                .get_results::<Mail>(c)
+        })
+    })
+    .map_err(attempting("mark mails of another worker as unknown"))?;
     Ok(in_order(ids, adopted))
 }
 
-/// Declares every mail unknown that has been `sending` since before `claimed_before`, and returns those: their worker is dead.
-pub fn strand(
+/// Sets mails to unknown that were claimed before `claimed_before`, and returns them: their worker has
+/// exited.
+pub fn mark_unknown(
     connection: &mut Connection,
     claimed_before: NaiveDateTime,
     now: NaiveDateTime,
@@ -344,21 +303,17 @@ pub fn strand(
             .returning(Mail::as_returning())
             .get_results(c)
     })
-    .map_err(writing("mails"))
+    .map_err(attempting("mark abandoned mails as unknown"))
 }
 
 /// An unknown mail that is to be sent once more, with what its dispatch message needs.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct ResendDue {
-    /// The mail.
     pub mail_id: String,
-    /// The guarantee.
     pub guarantee_id: String,
     /// Revision of the certificate.
     pub revision: i64,
-    /// Our identifier of the application.
     pub application_id: String,
-    /// The application's W3C trace context.
     pub traceparent: Option<String>,
 }
 
@@ -370,42 +325,36 @@ pub fn resend_due(
 ) -> Result<Vec<ResendDue>, DbError> {
     match_connection!(connection, c => {
         mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             // A literal, so that the partial index is used.
             .filter(sql::<Bool>("mail.state = 'unknown'"))
             .filter(mail::attempts.lt(MAX_ATTEMPTS))
             .filter(mail::settled_at.lt(micros(unknown_before)))
             .order((mail::settled_at, mail::id))
             .limit(limit)
-            .select((mail::id, certificate::guarantee_id, certificate::revision, application::id, application::traceparent))
+            .select((mail::id, revision::guarantee_id, revision::place, application::id, application::traceparent))
             .load(c)
     })
-    .map_err(reading("mails"))
+    .map_err(attempting("read mails"))
 }
 
 /// Which mails are meant; an empty list leaves a condition out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// States.
     pub states: Vec<State>,
-    /// Only unknown mails that have been sent twice: nobody but an operator does anything about them.
+    /// Only unknown mails that were sent twice: they wait for an operator.
     pub given_up: bool,
 }
 
-/// A mail with what an operator asks about it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct Listed {
-    /// The mail.
     pub mail: Mail,
     /// 保証契約番号.
     pub number: String,
-    /// The guarantee.
     pub guarantee_id: String,
     /// Revision of the certificate.
     pub revision: i64,
-    /// Our identifier of the application.
     pub application_id: String,
-    /// The application's W3C trace context.
     pub traceparent: Option<String>,
 }
 
@@ -418,12 +367,12 @@ pub fn list(
 ) -> Result<Vec<Listed>, DbError> {
     match_connection!(connection, c: B => {
         let mut query = mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .select((
                 Mail::as_select(),
                 guarantee::number,
                 guarantee::id,
-                certificate::revision,
+                revision::place,
                 application::id,
                 application::traceparent,
             ))
@@ -436,16 +385,45 @@ pub fn list(
         }
         query.order((mail::created_at, mail::id)).limit(limit).offset(offset).load(c)
     })
-    .map_err(reading("mails"))
+    .map_err(attempting("read mails"))
 }
 
-/// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most `limit`.
+/// Counts the mails that a filter finds.
+pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbError> {
+    match_connection!(connection, c: B => {
+        let mut query = mail::table.select(diesel::dsl::count_star()).into_boxed::<B>();
+        if !filter.states.is_empty() {
+            query = query.filter(mail::state.eq_any(filter.states.iter().map(|state| state.as_text())));
+        }
+        if filter.given_up {
+            query = query.filter(mail::state.eq(State::Unknown)).filter(mail::attempts.ge(MAX_ATTEMPTS));
+        }
+        query.first::<i64>(c)
+    })
+    .map_err(attempting("count mails"))
+}
+
+/// Counts the unknown mails that are re-sent automatically, and finds since when the first of them is unknown
+/// (UTC).
+pub fn awaiting_resend(connection: &mut Connection) -> Result<(i64, Option<NaiveDateTime>), DbError> {
+    match_connection!(connection, c => {
+        mail::table
+            .filter(sql::<Bool>("state = 'unknown'"))
+            .filter(mail::attempts.lt(MAX_ATTEMPTS))
+            .select((diesel::dsl::count_star(), diesel::dsl::min(mail::settled_at)))
+            .first::<(i64, Option<NaiveDateTime>)>(c)
+    })
+    .map_err(attempting("count mails"))
+}
+
+/// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most
+/// `limit`.
 pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>, DbError> {
     use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
     let prefix = beginning_with(key);
     match_connection!(connection, c => {
         mail::table
-            .inner_join(certificate::table.inner_join(guarantee::table.inner_join(application::table)))
+            .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .filter(mail::id.like(&prefix).escape('!').or(mail::message_id.like(&prefix).escape('!')).or(guarantee::number.eq(key)))
             .order((mail::created_at, mail::id))
             .limit(limit)
@@ -453,17 +431,17 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
                 Mail::as_select(),
                 guarantee::number,
                 guarantee::id,
-                certificate::revision,
+                revision::place,
                 application::id,
                 application::traceparent,
             ))
             .load(c)
     })
-    .map_err(reading("mails"))
+    .map_err(attempting("read mails"))
 }
 
-/// Settles a mail as an operator found out: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`, or back to
-/// `pending`, to be sent as if for the first time. `false` when it is in another state by now.
+/// Records the finding of an operator: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`,
+/// or to `pending`, to be sent as if for the first time. `false` when its state is no longer `from`.
 pub fn resolve(
     connection: &mut Connection,
     id: &str,
@@ -474,18 +452,18 @@ pub fn resolve(
 ) -> Result<bool, DbError> {
     let now = micros(now);
     let unchanged = mail::table.filter(mail::id.eq(id)).filter(of_found(mail::state.eq(from)));
-    let told = (mail::state.eq(to), mail::reply.eq(reply));
+    let outcome = (mail::state.eq(to), mail::reply.eq(reply));
     let nothing = None::<NaiveDateTime>;
     match_connection!(connection, c => match (from, to) {
         (_, State::Pending) => diesel::update(unchanged)
-            .set((told, mail::attempts.eq(0), mail::claimed_at.eq(nothing), mail::settled_at.eq(nothing)))
+            .set((outcome, mail::attempts.eq(0), mail::claimed_at.eq(nothing), mail::settled_at.eq(nothing)))
             .execute(c),
-        // Nobody had claimed it; settled, it counts as claimed by whoever says so.
-        (State::Pending, _) => diesel::update(unchanged).set((told, mail::claimed_at.eq(now), mail::settled_at.eq(now))).execute(c),
-        _ => diesel::update(unchanged).set((told, mail::settled_at.eq(now))).execute(c),
+        // Was not claimed; a settled mail counts as claimed.
+        (State::Pending, _) => diesel::update(unchanged).set((outcome, mail::claimed_at.eq(now), mail::settled_at.eq(now))).execute(c),
+        _ => diesel::update(unchanged).set((outcome, mail::settled_at.eq(now))).execute(c),
     })
     .map(|changed| changed > 0)
-    .map_err(writing("mails"))
+    .map_err(attempting("resolve a mail"))
 }
 
 fn in_order(ids: &[&str], rows: Vec<Mail>) -> Vec<Mail> {

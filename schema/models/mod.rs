@@ -1,40 +1,39 @@
-//! Tables: one file each, with its row and its queries.
+//! Rows and the queries on one table, a file per entity. [`tables`] declares all tables to diesel;
+//! [`queries`](crate::queries) join several.
 //!
-//! Functions take slices and answer in the order asked, with one query for the whole batch (more only where SQLite's limit
-//! of bound values is passed). A row is looked up by its identifier, which is derived from its business key
-//! ([`ids`](crate::ids)), so `by_keys` and the like need no further index.
+//! Functions take slices and return rows in the order of the keys, with one query for the whole batch
+//! ([`chunks`]). Identifiers are derived from business keys ([`ids`](crate::ids)), so a lookup by business
+//! key needs no other index.
 //!
-//! Writing is idempotent: `insert_new` leaves what is there and says how many rows were new; read back to see what holds.
-//! Batches are inserted in the order of their primary keys, so that two transactions with the same rows wait for each other
-//! instead of blocking each other for ever.
+//! Writing is idempotent: `insert_new` keeps existing rows and returns how many rows were new. Batches are
+//! inserted in the order of their primary keys, so that two transactions with the same rows wait for each
+//! other instead of deadlocking.
 //!
-//! Rows with personal data or key material print none of it with `{:?}`.
+//! `Debug` of rows with personal data or key material omits these.
 //!
-//! Add a table: a migration for each database, a `table!` in `tables`, a file here, and a word in [`counts`].
+//! To add a table: a migration for each database, a `table!` in `tables`, a file here, and a name in
+//! [`counts`].
 
 pub mod application;
 pub mod audit;
 pub mod authentication_key;
-pub mod certificate;
 pub mod chain_head;
 pub mod change;
+pub(crate) mod chunks;
 pub mod document;
 pub mod failed_message;
 pub mod failure_note;
 pub mod guarantee;
 pub mod guarantee_sequence;
-pub mod issue;
 pub mod job_run;
 pub mod mail;
 pub mod outbox;
-pub mod reissue;
 pub mod replay;
+pub mod revision;
 pub mod run_item;
 pub mod stage_control;
-pub mod status;
-mod stored_text;
-mod tables;
-pub mod unfinished;
+pub(crate) mod stored_text;
+pub(crate) mod tables;
 pub mod worker;
 pub mod works;
 
@@ -44,18 +43,13 @@ use diesel::dsl;
 use diesel::sql_types::{Bool, BoolOrNullableBool};
 use diesel::{Expression, QueryDsl, RunQueryDsl};
 
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, reading};
+use crate::db::{Connection, DbError, attempting, match_connection};
 
-/// Rows of so many columns that fit into one statement.
-const fn rows_per_statement(columns: usize) -> usize {
-    MAX_BINDS / columns
-}
-
-/// A condition on rows that are looked up by their ids, in words that no partial index answers. Not to be negated: it is
+/// A condition on rows found by their ids, in a form that no partial index matches. Not to be negated: it is
 /// true or null.
 ///
-/// Such an index leads to every row that ever met its condition since the last vacuum, and PostgreSQL reads all of that for each lookup,
-/// because next to none meet it now: of 19,000 mails the ledger read 26 million entries so.
+/// Such an index contains every row that ever met its condition since the last vacuum, and PostgreSQL reads
+/// all of these for each lookup: for 19,000 mails the ledger read 26 million entries.
 fn of_found<C>(condition: C) -> dsl::case_when<C, bool, Bool>
 where
     C: Expression<SqlType: BoolOrNullableBool>,
@@ -68,26 +62,23 @@ fn beginning_with(text: &str) -> String {
     format!("{}%", literal(text))
 }
 
-/// A text without the characters that mean something to `like … escape '!'`.
+/// Escapes the wildcards of `like … escape '!'`.
 fn literal(text: &str) -> String {
     text.replace('!', "!!").replace('%', "!%").replace('_', "!_")
 }
 
-/// Puts rows into the order of the keys they were asked for by; a key may be asked for twice.
-fn aligned<K: std::hash::Hash + Eq, R: Clone>(
-    keys: impl IntoIterator<Item = K>,
-    rows: &HashMap<K, R>,
-) -> Vec<Option<R>> {
-    keys.into_iter().map(|key| rows.get(&key).cloned()).collect()
+/// The row of each key, in the order of the keys; a key may occur twice.
+fn aligned<R: Clone>(keys: &[impl AsRef<str>], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Option<R>> {
+    grouped(keys, rows, key).into_iter().map(|mut rows| rows.pop()).collect()
 }
 
-/// Puts rows into the order of the keys they belong to, any number to a key.
-fn grouped<R: Clone>(keys: &[&str], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Vec<R>> {
+/// The rows of each key, in the order of the keys; a key may occur twice.
+fn grouped<R: Clone>(keys: &[impl AsRef<str>], rows: Vec<R>, key: impl Fn(&R) -> &str) -> Vec<Vec<R>> {
     let mut groups: HashMap<String, Vec<R>> = HashMap::new();
     for row in rows {
         groups.entry(key(&row).to_owned()).or_default().push(row);
     }
-    keys.iter().map(|key| groups.get(*key).cloned().unwrap_or_default()).collect()
+    keys.iter().map(|key| groups.get(key.as_ref()).cloned().unwrap_or_default()).collect()
 }
 
 /// Counts the rows of every table, by name.
@@ -96,7 +87,7 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
         ($($table:ident),*) => {
             vec![$((
                 stringify!($table),
-                match_connection!(connection, c => tables::$table::table.count().get_result::<i64>(c)).map_err(reading("row counts"))?,
+                match_connection!(connection, c => tables::$table::table.count().get_result::<i64>(c)).map_err(attempting("read row counts"))?,
             )),*]
         };
     }
@@ -106,7 +97,7 @@ pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, D
         engagement,
         guarantee_sequence,
         guarantee,
-        certificate,
+        revision,
         authentication_key,
         document,
         mail,

@@ -1,43 +1,36 @@
 //! The outbox: messages that were decided on where no delivery is held open to remind of them.
 //!
-//! They are written in the transaction that decides on them, published in their order, and deleted once the broker has them. A
-//! process that dies in between leaves them to the next, which publishes some of them again: their ids are the same.
+//! Messages of a run, written in the transaction that decided on them. The driver publishes them in order and
+//! deletes them after the confirm. When it exits in between, the next driver publishes some of them again,
+//! with the same ids.
 
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
-use super::rows_per_statement;
+use super::chunks;
 use super::tables::outbox;
-use crate::db::{Connection, DbError, match_connection, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection};
 
 /// A row of `outbox`: identifiers only.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
 pub struct Outbound {
-    /// The run it is of.
     pub run_id: String,
-    /// Its place among the messages of the run.
     pub seq: i64,
-    /// The stage it is for.
     pub stage: String,
     /// AMQP `message_id`.
     pub message_id: String,
-    /// Our identifier of the application.
     pub correlation_id: Option<String>,
-    /// Its trace.
     pub traceparent: Option<String>,
-    /// The body.
     pub payload: String,
 }
 
-const COLUMNS: usize = 7;
-
 /// Adds messages; those that are there already stay.
 pub fn add(connection: &mut Connection, rows: &[Outbound]) -> Result<(), DbError> {
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+    chunks::insert(rows, |rows| {
         match_connection!(connection, c => diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c))
-            .map_err(writing("the outbox"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("add messages to the outbox"))
 }
 
 /// Reads the next messages of a run, in their order.
@@ -45,7 +38,7 @@ pub fn next(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec
     match_connection!(connection, c => {
         outbox::table.filter(outbox::run_id.eq(run_id)).order(outbox::seq).limit(limit).select(Outbound::as_select()).load(c)
     })
-    .map_err(reading("the outbox"))
+    .map_err(attempting("read the outbox"))
 }
 
 /// Deletes the messages of a run up to `seq`: the broker has them.
@@ -53,5 +46,5 @@ pub fn sent(connection: &mut Connection, run_id: &str, seq: i64) -> Result<usize
     match_connection!(connection, c => {
         diesel::delete(outbox::table.filter(outbox::run_id.eq(run_id)).filter(outbox::seq.le(seq))).execute(c)
     })
-    .map_err(writing("the outbox"))
+    .map_err(attempting("delete sent messages from the outbox"))
 }

@@ -1,8 +1,8 @@
-//! Replays: dead letters that are worked off once more, a few first, then faster, under somebody's eyes.
+//! Replays: failed messages that are sent again, a few first, then faster, watched by an operator.
 //!
-//! A replay is a frozen selection: [`create`] marks the messages themselves, so that no message is part of two replays at a time,
-//! and the count is exact. One process drives it, by a lease ([`lease`]): when that dies, another goes on where it stopped, because
-//! the messages say what was sent and what became of them.
+//! A replay is a frozen selection: [`create`] marks the messages, so that no message is part of two replays
+//! at a time, and the count is exact. One process drives it under a lease ([`lease`]). When it exits, another
+//! continues, because the messages record what was sent and settled.
 
 use chrono::NaiveDateTime;
 use diesel::{
@@ -14,20 +14,15 @@ use super::beginning_with;
 use super::failed_message::{self, Filter};
 use super::stored_text::stored_as_text;
 use super::tables::replay;
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
-/// What stands with a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Whoever holds the lease sends.
     Running,
-    /// An operator holds it back.
     Paused,
-    /// Every message of it is settled.
     Complete,
-    /// It stopped by itself: too many failed again.
+    /// Stopped automatically: too many messages failed again.
     Stopped,
-    /// An operator ended it.
     Aborted,
 }
 
@@ -37,64 +32,47 @@ stored_as_text!(State { Running = "running", Paused = "paused", Complete = "comp
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = replay, treat_none_as_default_value = false)]
 pub struct Replay {
-    /// Our identifier.
     pub id: String,
-    /// What stands with it.
     pub state: State,
-    /// What was asked for, as JSON.
     pub selection: String,
-    /// Messages in it.
     pub total: i64,
-    /// Nothing that failed later is in it (UTC).
     pub cutoff: NaiveDateTime,
     /// Messages that must succeed before any other is sent.
     pub canary: i64,
     /// Messages a second, at most.
     pub rate: i64,
-    /// Why.
     pub reason: String,
-    /// Who began it.
     pub actor: String,
-    /// When (UTC).
     pub created_at: NaiveDateTime,
-    /// Which process drives it.
     pub driver: Option<String>,
-    /// Until when nobody else may (UTC).
     pub leased_until: Option<NaiveDateTime>,
-    /// Why it was paused, stopped or aborted.
     pub note: Option<String>,
     /// Messages that were worked off; once it is over.
     pub resolved: Option<i64>,
     /// Messages that failed again; once it is over.
     pub failed_again: Option<i64>,
-    /// When it was over (UTC).
     pub finished_at: Option<NaiveDateTime>,
 }
 
-/// A replay to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReplay {
-    /// Our identifier.
     pub id: String,
-    /// What was asked for, as JSON.
     pub selection: String,
     /// Messages that must succeed before any other is sent.
     pub canary: i64,
     /// Messages a second, at most.
     pub rate: i64,
-    /// Why.
     pub reason: String,
-    /// Who.
     pub actor: String,
-    /// When (UTC): nothing that fails later is in it.
     pub at: NaiveDateTime,
 }
 
 /// A replay with its messages, and the state each was in before.
 pub type Frozen = (Replay, Vec<(String, failed_message::State)>);
 
-/// Makes a replay of what a filter finds in one of the states `from`, and returns it with the messages of it and the state each
-/// was in; `None` when there is nothing. What another replay holds is in none. Contention when another process has changed one of them meanwhile.
+/// Creates a replay of the messages that match a filter in one of the states `from`, and returns it with the
+/// previous state of each; `None` when no message matches. Messages of another active replay are excluded.
+/// Contention when another process has changed one of them meanwhile.
 pub fn create(
     connection: &mut Connection,
     new: &NewReplay,
@@ -128,14 +106,15 @@ pub fn create(
             finished_at: None,
         };
         match_connection!(connection, c => diesel::insert_into(replay::table).values(&row).execute(c))
-            .map_err(writing("replays"))?;
+            .map_err(attempting("insert a replay"))?;
         let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
         failed_message::freeze(connection, &ids, from, &row.id, now)?;
         Ok(Some((row, found)))
     })
 }
 
-/// Takes or keeps the right to drive a replay until `until`. `None` when it is not running, or another process drives it.
+/// Takes or renews the lease of a replay until `until`. `None` when it is not running, or another process has
+/// the lease.
 pub fn lease(
     connection: &mut Connection,
     id: &str,
@@ -150,11 +129,10 @@ pub fn lease(
             .returning(Replay::as_returning())
             .get_results(c)
     })
-    .map_err(writing("replays"))?;
+    .map_err(attempting("lease a replay"))?;
     Ok(taken.into_iter().next())
 }
 
-/// Gives the right to drive back.
 pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<(), DbError> {
     match_connection!(connection, c => {
         diesel::update(replay::table.filter(replay::id.eq(id)).filter(replay::driver.eq(driver)))
@@ -162,10 +140,10 @@ pub fn unlease(connection: &mut Connection, id: &str, driver: &str) -> Result<()
             .execute(c)
     })
     .map(drop)
-    .map_err(writing("replays"))
+    .map_err(attempting("end the lease of a replay"))
 }
 
-/// Pauses a replay that is running, or lets one go on that is paused; returns whether that changed anything.
+/// Pauses a running replay or resumes a paused one; returns whether that changed anything.
 pub fn set_paused(
     connection: &mut Connection,
     id: &str,
@@ -179,10 +157,10 @@ pub fn set_paused(
             .execute(c)
     })
     .map(|changed| changed > 0)
-    .map_err(writing("replays"))
+    .map_err(attempting("pause or resume a replay"))
 }
 
-/// Ends a replay: writes down what became of it, and lets go of what it has not settled. `false` when it was over already.
+/// Ends a replay: records its outcome and releases its unsettled messages. `false` when it was over already.
 pub fn finish(
     connection: &mut Connection,
     id: &str,
@@ -205,7 +183,7 @@ pub fn finish(
                 ))
                 .execute(c)
         })
-        .map_err(writing("replays"))?;
+        .map_err(attempting("finish a replay"))?;
         if changed > 0 {
             failed_message::release(connection, id, now)?;
         }
@@ -213,12 +191,11 @@ pub fn finish(
     })
 }
 
-/// Reads a replay.
 pub fn by_id(connection: &mut Connection, id: &str) -> Result<Option<Replay>, DbError> {
     let found: Vec<Replay> = match_connection!(connection, c => {
         replay::table.filter(replay::id.eq(id)).select(Replay::as_select()).load(c)
     })
-    .map_err(reading("replays"))?;
+    .map_err(attempting("read replays"))?;
     Ok(found.into_iter().next())
 }
 
@@ -227,10 +204,16 @@ pub fn list(connection: &mut Connection, limit: i64, offset: i64) -> Result<Vec<
     match_connection!(connection, c => {
         replay::table.order((replay::created_at.desc(), replay::id)).limit(limit).offset(offset).select(Replay::as_select()).load(c)
     })
-    .map_err(reading("replays"))
+    .map_err(attempting("read replays"))
 }
 
-/// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
+/// Counts the replays.
+pub fn count(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => replay::table.count().get_result(c))
+        .map_err(attempting("count replays"))
+}
+
+/// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
     match_connection!(connection, c => {
@@ -241,5 +224,5 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
             .select(replay::id)
             .load(c)
     })
-    .map_err(reading("replays"))
+    .map_err(attempting("read replays"))
 }

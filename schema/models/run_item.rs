@@ -1,8 +1,8 @@
-//! The guarantees of a run, and what became of each.
+//! The guarantees of a run and their outcomes.
 //!
-//! The reissue stage writes down what it made of one ([`set_outcome`]); a redrawn one is done when its documents are stored
-//! ([`redrawn`]); a reissued one when its revisions are complete, which the driver of the run looks up ([`settle_completed`]),
-//! as it does with dead letters ([`set_failed`]).
+//! The reissue stage records its outcome ([`set_outcome`]). A redrawn guarantee is done when its documents
+//! are stored ([`redrawn`]), a reissued one when its revisions are complete; the driver of the run looks that
+//! up ([`settle_completed`]), and dead letters ([`set_failed`]).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,33 +12,24 @@ use diesel::sql_types::Bool;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
-use super::tables::{certificate, failed_message, guarantee, run_item};
-use super::{of_found, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::tables::{failed_message, guarantee, revision, run_item};
+use super::{chunks, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
-/// What stands with a guarantee of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
-    /// Under way.
     Queued,
-    /// Done.
     Done,
-    /// A dead letter.
     Failed,
 }
 
 stored_as_text!(State { Queued = "queued", Done = "done", Failed = "failed" });
 
-/// What the reissue stage made of a guarantee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
-    /// It has not had it.
     Awaited,
-    /// One revision or more.
     Reissued,
-    /// Its documents are drawn again.
     Redrawn,
-    /// Nothing was due.
     Unchanged,
 }
 
@@ -48,25 +39,16 @@ stored_as_text!(Outcome { Awaited = "awaited", Reissued = "reissued", Redrawn = 
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = run_item, treat_none_as_default_value = false)]
 pub struct RunItem {
-    /// The run.
     pub run_id: String,
-    /// The guarantee.
     pub guarantee_id: String,
-    /// What stands with it.
     pub state: State,
-    /// What the reissue stage made of it.
     pub outcome: Outcome,
-    /// The first and the last revision it made.
     pub first_revision: Option<i64>,
     /// See `first_revision`.
     pub last_revision: Option<i64>,
-    /// The dead letter.
     pub failed_id: Option<String>,
-    /// When it was done or failed (UTC).
     pub settled_at: Option<NaiveDateTime>,
 }
-
-const COLUMNS: usize = 8;
 
 /// Adds guarantees to a run; those that are in it stay.
 pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<(), DbError> {
@@ -83,27 +65,24 @@ pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&s
             settled_at: None,
         })
         .collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c))
-            .map_err(writing("guarantees of a run"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("add guarantees to a run"))
 }
 
 /// What the reissue stage made of guarantees of runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// The run.
     pub run_id: String,
-    /// The guarantee.
     pub guarantee_id: String,
-    /// What was made of it.
     pub outcome: Outcome,
-    /// The first and the last revision.
     pub revisions: Option<(i64, i64)>,
 }
 
-/// Writes down what the reissue stage made of guarantees; the first word stands. Where nothing was due they are done.
+/// Records outcomes of the reissue stage; the first outcome of a guarantee is final. Where nothing was due,
+/// it is done.
 pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<(), DbError> {
     type Became<'a> = (&'a str, Outcome, Option<(i64, i64)>);
     let mut alike: BTreeMap<Became<'_>, Vec<&str>> = BTreeMap::new();
@@ -115,7 +94,7 @@ pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTim
             Outcome::Unchanged => (State::Done, Some(micros(now))),
             Outcome::Awaited | Outcome::Reissued | Outcome::Redrawn => (State::Queued, None),
         };
-        for ids in ids.chunks(MAX_BINDS - 8) {
+        chunks::update(&ids, |ids| {
             match_connection!(connection, c => {
                 let open = run_item::table
                     .filter(run_item::run_id.eq(run))
@@ -132,8 +111,8 @@ pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTim
                     ))
                     .execute(c)
             })
-            .map_err(writing("guarantees of a run"))?;
-        }
+        })
+        .map_err(attempting("record the outcome of guarantees of a run"))?;
     }
     Ok(())
 }
@@ -149,7 +128,7 @@ pub fn redrawn(
         by_run.entry(run).or_default().push(guarantee);
     }
     for (run, ids) in by_run {
-        for ids in ids.chunks(MAX_BINDS - 4) {
+        chunks::update(&ids, |ids| {
             match_connection!(connection, c => {
                 let open = run_item::table
                     .filter(run_item::run_id.eq(run))
@@ -157,16 +136,16 @@ pub fn redrawn(
                     .filter(run_item::state.ne(State::Done));
                 diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
             })
-            .map_err(writing("guarantees of a run"))?;
-        }
+        })
+        .map_err(attempting("mark guarantees of a run as redrawn"))?;
     }
     Ok(())
 }
 
 /// The reissued guarantees of a run, under way or failed, whose revisions are all complete.
 ///
-/// Two plain questions instead of one that joins the tables: of the certificates that are not complete there are none when the planner
-/// counts them and thousands by night, and the plan for none takes seconds for thousands.
+/// Two simple queries instead of a join: when the planner counts incomplete revisions there are none, at
+/// night there are thousands, and the plan for none takes seconds for thousands.
 fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<Vec<String>, DbError> {
     // Literals: the partial index is found by them.
     let state = match state {
@@ -183,20 +162,20 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
             .select((run_item::guarantee_id, run_item::first_revision, run_item::last_revision))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))?;
-    let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
-    for some in made.chunks(MAX_BINDS - 1) {
-        let found: Vec<(String, i64)> = match_connection!(connection, c => {
-            certificate::table
-                .filter(certificate::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
-                .filter(of_found(certificate::completed_at.is_null()))
-                .select((certificate::guarantee_id, certificate::revision))
+    .map_err(attempting("read guarantees of a run"))?;
+    let open: Vec<(String, i64)> = chunks::load(&made, |some| {
+        match_connection!(connection, c => {
+            revision::table
+                .filter(revision::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
+                .filter(of_found(revision::completed_at.is_null()))
+                .select((revision::guarantee_id, revision::place))
                 .load(c)
         })
-        .map_err(reading("certificates of a run"))?;
-        for (guarantee, revision) in found {
-            incomplete.entry(guarantee).or_default().push(Some(revision));
-        }
+    })
+    .map_err(attempting("read revisions of a run"))?;
+    let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
+    for (guarantee, revision) in open {
+        incomplete.entry(guarantee).or_default().push(Some(revision));
     }
     let is_complete = |(guarantee, first, last): &(String, Option<i64>, Option<i64>)| {
         let open = incomplete.get(guarantee).map_or(&[][..], Vec::as_slice);
@@ -205,8 +184,8 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
     Ok(made.into_iter().filter(is_complete).map(|(guarantee, ..)| guarantee).collect())
 }
 
-/// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they were: of those that are
-/// under way, or of those that had failed and were replayed since.
+/// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they
+/// were: of those that are under way, or of those that had failed and were replayed since.
 pub fn settle_completed(
     connection: &mut Connection,
     run_id: &str,
@@ -214,18 +193,16 @@ pub fn settle_completed(
     now: NaiveDateTime,
 ) -> Result<usize, DbError> {
     let state = if failed { State::Failed } else { State::Queued };
-    let mut settled = 0;
-    for ids in completed(connection, run_id, state)?.chunks(MAX_BINDS - 8) {
-        settled += match_connection!(connection, c => {
+    chunks::update(&completed(connection, run_id, state)?, |ids| {
+        match_connection!(connection, c => {
             let open = run_item::table
                 .filter(run_item::run_id.eq(run_id))
                 .filter(run_item::guarantee_id.eq_any(ids))
                 .filter(of_found(run_item::state.eq(state)));
             diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
         })
-        .map_err(writing("guarantees of a run"))?;
-    }
-    Ok(settled)
+    })
+    .map_err(attempting("settle guarantees of a run"))
 }
 
 /// Marks guarantees of a run as failed: `(guarantee, dead letter)`. One that is done stays so.
@@ -246,7 +223,7 @@ pub fn set_failed(
                 .set((run_item::state.eq(State::Failed), run_item::failed_id.eq(failed), run_item::settled_at.eq(micros(now))))
                 .execute(c)
         })
-        .map_err(writing("guarantees of a run"))?;
+        .map_err(attempting("mark guarantees of a run as failed"))?;
     }
     Ok(marked)
 }
@@ -254,11 +231,8 @@ pub fn set_failed(
 /// How many guarantees of a run are in each state, and with each outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Under way.
     pub queued: i64,
-    /// Done.
     pub done: i64,
-    /// Dead letters.
     pub failed: i64,
     /// Of those done: with one revision or more.
     pub reissued: i64,
@@ -268,7 +242,7 @@ pub struct Counts {
     pub unchanged: i64,
 }
 
-/// Counts the guarantees of a run. One whose revisions are complete is done, though nobody may have looked since: its dead letter was
+/// Counts the guarantees of a run. One with complete revisions counts as done, also when its dead letter was
 /// replayed after the end of the run.
 pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbError> {
     let rows: Vec<(State, Outcome, i64)> = match_connection!(connection, c => {
@@ -278,7 +252,7 @@ pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbErr
             .select((run_item::state, run_item::outcome, count_star()))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))?;
+    .map_err(attempting("read guarantees of a run"))?;
     let mut counts = Counts::default();
     for (state, outcome, count) in rows {
         match state {
@@ -311,11 +285,11 @@ pub fn queued(connection: &mut Connection, run_id: &str) -> Result<i64, DbError>
     match_connection!(connection, c => {
         run_item::table.filter(run_item::run_id.eq(run_id)).filter(sql::<Bool>("state = 'queued'")).count().get_result(c)
     })
-    .map_err(reading("guarantees of a run"))
+    .map_err(attempting("read guarantees of a run"))
 }
 
-/// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the reissue stage has not
-/// had, each with its application.
+/// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the
+/// reissue stage has not had, each with its application.
 pub fn untouched(
     connection: &mut Connection,
     run_id: &str,
@@ -334,29 +308,26 @@ pub fn untouched(
             .select((run_item::guarantee_id, guarantee::application_id))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))
+    .map_err(attempting("read guarantees of a run"))
 }
 
-/// Of these guarantees, those under way in a run, with the revisions made of each.
+/// Of these guarantees, the queued ones of a run, with their revisions.
 pub fn under_way(
     connection: &mut Connection,
     run_id: &str,
     guarantee_ids: &[&str],
 ) -> Result<Vec<RunItem>, DbError> {
-    let mut rows = Vec::new();
-    for ids in guarantee_ids.chunks(MAX_BINDS - 3) {
-        rows.extend(
-            match_connection!(connection, c => {
-                run_item::table
-                    .filter(run_item::run_id.eq(run_id))
-                    .filter(run_item::guarantee_id.eq_any(ids))
-                    .filter(of_found(run_item::state.eq(State::Queued)))
-                    .select(RunItem::as_select())
-                    .load::<RunItem>(c)
-            })
-            .map_err(reading("guarantees of a run"))?,
-        );
-    }
+    let rows = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            run_item::table
+                .filter(run_item::run_id.eq(run_id))
+                .filter(run_item::guarantee_id.eq_any(ids))
+                .filter(of_found(run_item::state.eq(State::Queued)))
+                .select(RunItem::as_select())
+                .load::<RunItem>(c)
+        })
+    })
+    .map_err(attempting("read guarantees of a run"))?;
     Ok(rows)
 }
 
@@ -365,17 +336,13 @@ pub fn under_way(
 pub struct Failed {
     /// 保証契約番号.
     pub number: String,
-    /// The dead letter.
     pub failed_id: String,
-    /// The stage that gave up.
     pub stage: String,
-    /// The code.
     pub code: String,
-    /// The fault's text.
     pub text: String,
 }
 
-/// Reads guarantees of a run that failed and did not go through since, at most `limit`, in the order of their numbers.
+/// The failed guarantees of a run, at most `limit`, by number; without those that a replay completed.
 pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>, DbError> {
     let late: HashSet<String> = completed(connection, run_id, State::Failed)?.into_iter().collect();
     let rows: Vec<(String, Failed)> = match_connection!(connection, c => {
@@ -393,7 +360,7 @@ pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<V
             ))
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))?;
+    .map_err(attempting("read guarantees of a run"))?;
     let failed =
         rows.into_iter().filter(|(guarantee, _)| !late.contains(guarantee)).map(|(_, failed)| failed);
     Ok(failed.take(usize::try_from(limit).unwrap_or_default()).collect())
@@ -408,5 +375,5 @@ pub fn of_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<V
             .select(RunItem::as_select())
             .load(c)
     })
-    .map_err(reading("guarantees of a run"))
+    .map_err(attempting("read guarantees of a run"))
 }

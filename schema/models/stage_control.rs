@@ -1,36 +1,30 @@
-//! Whether a stage may work. Every worker process looks every second; a stage without a row may.
+//! Paused stages. Every worker process reads them every second; a stage without a row runs.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::tables::stage_control;
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `stage_control`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = stage_control)]
 pub struct StageControl {
-    /// The stage.
     pub stage: String,
-    /// Whether nobody may take its messages.
     pub paused: bool,
-    /// Why it is as it is.
     pub reason: String,
-    /// Who made it so.
     pub actor: String,
-    /// When (UTC).
     pub changed_at: NaiveDateTime,
 }
 
-/// Reads every row.
 pub fn all(connection: &mut Connection) -> Result<Vec<StageControl>, DbError> {
     match_connection!(connection, c => {
         stage_control::table.order(stage_control::stage).select(StageControl::as_select()).load(c)
     })
-    .map_err(reading("stage controls"))
+    .map_err(attempting("read stage controls"))
 }
 
-/// Sets a stage, and returns whether that changed anything. A stage that is so already keeps its reason.
+/// Pauses or resumes a stage and returns whether that changed anything. An unchanged stage keeps its reason.
 pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, DbError> {
     let row = StageControl { changed_at: micros(wanted.changed_at), ..wanted.clone() };
     connection.transaction(|connection| {
@@ -38,7 +32,7 @@ pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, D
             let initial = StageControl { paused: false, ..row.clone() };
             diesel::insert_into(stage_control::table).values(&initial).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("stage controls"))?;
+        .map_err(attempting("insert a stage control"))?;
         let changed = match_connection!(connection, c => {
             diesel::update(stage_control::table.filter(stage_control::stage.eq(&row.stage)).filter(stage_control::paused.ne(row.paused)))
                 .set((
@@ -49,13 +43,13 @@ pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, D
                 ))
                 .execute(c)
         })
-        .map_err(writing("stage controls"))?;
+        .map_err(attempting("update a stage control"))?;
         if inserted == 1 && changed == 0 {
-            // It was never paused: no row is needed to say so.
+            // It was not paused: the row is not needed.
             match_connection!(connection, c => {
                 diesel::delete(stage_control::table.filter(stage_control::stage.eq(&row.stage))).execute(c)
             })
-            .map_err(writing("stage controls"))?;
+            .map_err(attempting("delete a stage control"))?;
         }
         Ok(changed > 0)
     })

@@ -6,10 +6,8 @@
 macro_rules! stored_as_text {
     ($type:ty { $($variant:ident = $text:literal),* $(,)? }) => {
         impl $type {
-            /// Every one, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The text it is stored as.
             pub const fn as_text(self) -> &'static str {
                 match self { $(Self::$variant => $text),* }
             }

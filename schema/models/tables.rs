@@ -68,10 +68,12 @@ diesel::table! {
 }
 
 diesel::table! {
-    certificate (id) {
+    revision (id) {
         id -> Text,
         guarantee_id -> Text,
-        revision -> BigInt,
+        // Diesel allows no column with the name of its table.
+        #[sql_name = "revision"]
+        place -> BigInt,
         content -> Text,
         content_sha256 -> Text,
         previous_sha256 -> Nullable<Text>,
@@ -95,8 +97,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    document (certificate_id, kind, run_id) {
-        certificate_id -> Text,
+    document (revision_id, kind, run_id) {
+        revision_id -> Text,
         kind -> Text,
         location -> Text,
         sha256 -> Text,
@@ -110,7 +112,7 @@ diesel::table! {
 diesel::table! {
     mail (id) {
         id -> Text,
-        certificate_id -> Text,
+        revision_id -> Text,
         recipient -> Text,
         message_id -> Text,
         date -> Timestamp,
@@ -349,17 +351,17 @@ diesel::table! {
 diesel::joinable!(engagement -> works (works_id));
 diesel::joinable!(engagement -> application (application_id));
 diesel::joinable!(guarantee -> application (application_id));
-diesel::joinable!(certificate -> guarantee (guarantee_id));
+diesel::joinable!(revision -> guarantee (guarantee_id));
 diesel::joinable!(authentication_key -> guarantee (guarantee_id));
-diesel::joinable!(document -> certificate (certificate_id));
-diesel::joinable!(mail -> certificate (certificate_id));
+diesel::joinable!(document -> revision (revision_id));
+diesel::joinable!(mail -> revision (revision_id));
 diesel::joinable!(worker_stage -> worker (worker_id));
 diesel::allow_tables_to_appear_in_same_query!(
     application,
     works,
     engagement,
     guarantee,
-    certificate,
+    revision,
     authentication_key,
     document,
     mail,

@@ -1,13 +1,13 @@
-//! Worker processes, as they tell of themselves every few seconds: who is there, what each stage does, why it waits.
+//! Worker processes: a heartbeat every few seconds, with the state of each stage.
 //!
-//! It is a report and nothing depends on it: a process that cannot reach the database goes on working, and is not seen.
+//! Nothing depends on it: a process that cannot reach the database continues and is missing from the list.
 
 use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
-use super::rows_per_statement;
+use super::chunks;
 use super::tables::{worker, worker_stage};
-use crate::db::{Connection, DbError, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 
 /// A row of `worker`: a process.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -15,15 +15,10 @@ use crate::db::{Connection, DbError, match_connection, micros, reading, writing}
 pub struct Worker {
     /// Our identifier ([`ids::worker`](crate::ids::worker)).
     pub id: String,
-    /// Name of its host.
     pub host: String,
-    /// Its process id there.
     pub pid: i64,
-    /// Version of the program.
     pub version: String,
-    /// When it began (UTC).
     pub started_at: NaiveDateTime,
-    /// When it gave its last sign of life (UTC).
     pub seen_at: NaiveDateTime,
 }
 
@@ -31,40 +26,28 @@ pub struct Worker {
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = worker_stage, treat_none_as_default_value = false)]
 pub struct WorkerStage {
-    /// The process.
     pub worker_id: String,
-    /// The stage.
     pub stage: String,
     /// `live` or `bulk`.
     pub lane: String,
-    /// Consumers that are open.
     pub consumers: i64,
-    /// Deliveries received and not yet acknowledged.
     pub held: i64,
-    /// Messages worked off since it began.
     pub done: i64,
-    /// Messages worked off in the last minute.
     pub per_minute: i64,
-    /// When the oldest batch in hand began (UTC).
     pub busy_since: Option<NaiveDateTime>,
-    /// When the message taken last was published (UTC), where it says so.
+    /// When the latest message was published, where it has a timestamp.
     pub taken_from: Option<NaiveDateTime>,
     /// Why it waits: the stable code of the fault.
     pub fault_code: Option<String>,
-    /// Its text.
     pub fault_text: Option<String>,
-    /// Since when it waits (UTC).
     pub open_since: Option<NaiveDateTime>,
-    /// When it looks again (UTC).
     pub next_probe: Option<NaiveDateTime>,
-    /// JSON: the messages it has sent to wait, by rung.
+    /// JSON: the messages it has sent to a retry queue, by delay.
     pub waiting: String,
 }
 
-const COLUMNS: usize = 14;
-
-/// Writes a sign of life, with everything the process does; takes away processes that gave none since `gone_before`.
-pub fn beat(
+/// Records a heartbeat with the state of each stage; deletes processes without one since `gone_before`.
+pub fn heartbeat(
     connection: &mut Connection,
     process: &Worker,
     stages: &[WorkerStage],
@@ -95,28 +78,27 @@ pub fn beat(
                 .set(worker::seen_at.eq(process.seen_at))
                 .execute(c)
         })
-        .map_err(writing("workers"))?;
+        .map_err(attempting("insert a worker"))?;
         match_connection!(connection, c => {
             diesel::delete(worker_stage::table.filter(worker_stage::worker_id.eq(&process.id))).execute(c)
         })
-        .map_err(writing("workers"))?;
-        for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+        .map_err(attempting("delete the stages of a worker"))?;
+        chunks::insert(&rows, |rows| {
             match_connection!(connection, c => diesel::insert_into(worker_stage::table).values(rows).execute(c))
-                .map_err(writing("workers"))?;
-        }
+        })
+        .map_err(attempting("insert the stages of a worker"))?;
         match_connection!(connection, c => {
             diesel::delete(worker::table.filter(worker::seen_at.lt(micros(gone_before)))).execute(c)
         })
         .map(drop)
-        .map_err(writing("workers"))
+        .map_err(attempting("delete silent workers"))
     })
 }
 
-/// Takes a process away that has stopped.
-pub fn leave(connection: &mut Connection, id: &str) -> Result<(), DbError> {
+pub fn remove(connection: &mut Connection, id: &str) -> Result<(), DbError> {
     match_connection!(connection, c => diesel::delete(worker::table.filter(worker::id.eq(id))).execute(c))
         .map(drop)
-        .map_err(writing("workers"))
+        .map_err(attempting("delete a worker"))
 }
 
 /// Reads every process with what it does, the longest running first.
@@ -124,11 +106,11 @@ pub fn all(connection: &mut Connection) -> Result<Vec<(Worker, Vec<WorkerStage>)
     let workers: Vec<Worker> = match_connection!(connection, c => {
         worker::table.order((worker::started_at, worker::id)).select(Worker::as_select()).load(c)
     })
-    .map_err(reading("workers"))?;
+    .map_err(attempting("read workers"))?;
     let stages: Vec<WorkerStage> = match_connection!(connection, c => {
         worker_stage::table.order((worker_stage::stage, worker_stage::lane)).select(WorkerStage::as_select()).load(c)
     })
-    .map_err(reading("workers"))?;
+    .map_err(attempting("read workers"))?;
     Ok(workers
         .into_iter()
         .map(|worker| {

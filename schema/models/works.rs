@@ -1,36 +1,42 @@
-//! Works (工事・業務委託), and what accepted applications have asked for them: the commitments.
+//! Works (工事・業務委託) and the commitments of accepted applications for them.
 //!
-//! Some rules look at other applications for the same works: a product is given once, an interim advance needs the advance,
-//! amounts are capped together. Two applications judged at the same time would each find the other missing. So every decision
-//! is made in one transaction, in this order:
+//! Some rules look at other applications for the same works: a product is given once, an interim advance
+//! needs the advance, amounts are capped together. Two applications judged at the same time would each find
+//! the other missing. So every decision is made in one transaction, in this order:
 //!
 //! 1. [`lock`] the works of all applications of the batch that may be accepted;
-//! 2. read the applications again by id ([`application::by_ids`](super::application::by_ids)): whoever held the lock before may
-//!    have decided on the same ones; those are answered as stored, and drop out, as does the second of an id in the batch;
+//! 2. read the applications again by id ([`application::by_ids`](super::application::by_ids)): the previous
+//!    holder of the lock may have decided on the same ones; those keep the stored answer and drop out, as
+//!    does the second of an id in the batch;
 //! 3. read what is [`engaged`];
 //! 4. judge, one application after the other, each with what the ones before it in the batch will engage;
-//! 5. store the applications ([`application::insert_missing`](super::application::insert_missing)): one that came in between
-//!    under the same id with other content, hence about other works, sends the whole transaction back to 1;
+//! 5. store the applications ([`application::insert_missing`](super::application::insert_missing)): one that
+//!    came in between under the same id with other content, hence about other works, sends the whole
+//!    transaction back to 1;
 //! 6. [`engage`] every line of the accepted ones.
 //!
-//! Why no two such transactions wait for each other for ever: each locks works in one pass in the order of their ids, before it
-//! touches anything else that another could wait for, and then inserts applications in the order of theirs. Whoever waits for
-//! works holds only works with smaller ids; whoever waits for an application holds works, for which the other no longer waits,
-//! and applications with smaller ids. Engagements meet only under the same works or the same application. So: one [`lock`] per
-//! transaction, and first.
+//! Why no two such transactions wait for each other for ever: each locks works in one pass in the order of
+//! their ids, before it touches anything else that another could wait for, and then inserts applications in
+//! the order of theirs. A transaction that waits for works holds only works with smaller ids; one that waits
+//! for an application holds works, for which the other no longer waits, and applications with smaller ids.
+//! Engagements meet only under the same works or the same application. So: one [`lock`] per transaction, and
+//! first.
 //!
-//! The lock is an insert that, on a conflict, updates the row to what it is. It makes and locks rows in one pass, so that there
-//! is one order to keep; and what is read afterwards is never older than the lock: PostgreSQL's READ COMMITTED takes a new
-//! snapshot for every statement, and under a stricter isolation the second writer of a row gets a serialization failure, which
-//! is contention and is tried again. Rejected:
+//! The lock is an insert that, on a conflict, updates the row to what it is. It makes and locks rows in one
+//! pass, so that there is one order to keep; and what is read afterwards is never older than the lock:
+//! PostgreSQL's READ COMMITTED takes a new snapshot for every statement, and under a stricter isolation the
+//! second writer of a row gets a serialization failure, which is contention and is tried again. Rejected:
 //! - `on conflict do nothing` alone locks no row that is there already;
-//! - followed by `select … for update`, it writes no new version of known rows (a decision leaves one dead row of some 60 bytes,
-//!   unindexed and pruned with its page), but makes two passes, which must not be mixed chunk by chunk or they deadlock, and under
-//!   a stricter isolation a row that was locked but not changed lets the second reader in with its old snapshot;
+//! - followed by `select … for update`, it writes no new version of known rows (a decision leaves one dead
+//!   row of some 60 bytes, unindexed and pruned with its page), but makes two passes, which must not be mixed
+//!   chunk by chunk or they deadlock, and under a stricter isolation a row that was locked but not changed
+//!   lets the second reader in with its old snapshot;
 //! - advisory locks are a second space of names, hashed, and SQLite has none;
-//! - the unique index alone knows "twice", but not a sum over several products. It stays, as the last word on "twice".
+//! - the unique index alone detects a product given twice, but no sum over several products. It stays as a
+//!   safeguard.
 //!
-//! On SQLite a transaction holds the only write lock from its beginning; there the same statement just makes the rows.
+//! On SQLite a transaction holds the only write lock from its beginning; there the same statement just makes
+//! the rows.
 //!
 //! A row of `works` is never deleted while the program runs. A commitment is kept when it [`end`]s.
 
@@ -42,9 +48,9 @@ use diesel::{
     Queryable, RunQueryDsl, Selectable, SelectableHelper,
 };
 
-use super::tables::{application, certificate, engagement, guarantee, works};
-use super::{aligned, rows_per_statement};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::chunks;
+use super::tables::{application, engagement, guarantee, revision, works};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::messages::{BaseV1, MediumV1, ProductV1};
 
 /// A row of `engagement`: one product line of an accepted application.
@@ -55,11 +61,9 @@ pub struct Commitment {
     pub works_id: String,
     /// 工事番号 in the form it is compared in, where the application has one.
     pub works_number: Option<String>,
-    /// The fiscal year it is for.
     pub fiscal_year: i64,
     /// 商品: open once per works and year.
     pub product: ProductV1,
-    /// Our identifier of the application.
     pub application_id: String,
     /// Index of the product line within the application, from 0.
     pub line: i64,
@@ -67,22 +71,16 @@ pub struct Commitment {
     pub medium: MediumV1,
     /// 保証金額 in yen, more than 0.
     pub amount: i64,
-    /// What the amount was measured by.
     pub base: BaseV1,
     /// 低入札.
     pub low_price: bool,
-    /// When the application was accepted (UTC).
     pub engaged_at: NaiveDateTime,
 }
-
-const COLUMNS: usize = 11;
 
 /// An open commitment, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenCommitment {
-    /// The commitment.
     pub commitment: Commitment,
-    /// Name of the upstream system that asked.
     pub source: String,
     /// 保証契約番号, once its guarantee has one.
     pub number: Option<String>,
@@ -90,40 +88,40 @@ pub struct OpenCommitment {
     pub arrived_at: Option<NaiveDateTime>,
 }
 
-/// Locks works until the end of the caller's transaction, making those that are missing. Outside of a transaction it locks nothing.
+/// Locks works until the end of the caller's transaction, making those that are missing. Outside of a
+/// transaction it locks nothing.
 ///
 /// To be called once in a transaction, first, with all works it is about.
 pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<_> = ids.iter().map(|id| works::id.eq(*id)).collect();
+    let rows: Vec<_> = ids.into_iter().map(|id| works::id.eq(id)).collect();
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => {
             // Changes nothing, but locks the row.
             diesel::insert_into(works::table).values(rows).on_conflict(works::id).do_update().set(works::id.eq(works::id)).execute(c)
         })
-        .map_err(writing("works"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("lock works"))
 }
 
 /// Reads the open commitments of works, oldest first; works without any are left out.
 ///
-/// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals: issuing takes no such
-/// lock, so one that is not there yet may be there a moment later.
+/// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals:
+/// issuing takes no such lock, so one that is not there yet may be there a moment later.
 pub fn engaged(
     connection: &mut Connection,
     works_ids: &[&str],
 ) -> Result<HashMap<String, Vec<OpenCommitment>>, DbError> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let mut by_works: HashMap<String, Vec<OpenCommitment>> = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<(Commitment, String, Option<String>, Option<NaiveDateTime>)> = match_connection!(connection, c => {
+    let rows: Vec<(Commitment, String, Option<String>, Option<NaiveDateTime>)> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
-            let first = certificate::guarantee_id.nullable().eq(guarantee::id.nullable()).and(certificate::revision.eq(0));
+            let first = revision::guarantee_id.nullable().eq(guarantee::id.nullable()).and(revision::place.eq(0));
             engagement::table
                 .inner_join(application::table)
                 .left_join(guarantee::table.on(same_line))
-                .left_join(certificate::table.on(first))
+                .left_join(revision::table.on(first))
                 .filter(engagement::works_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
                 .order((engagement::engaged_at, engagement::application_id, engagement::line))
@@ -131,34 +129,37 @@ pub fn engaged(
                     Commitment::as_select(),
                     application::source,
                     guarantee::number.nullable(),
-                    certificate::arrived_at.nullable(),
+                    revision::arrived_at.nullable(),
                 ))
                 .load(c)
         })
-        .map_err(reading("engagements"))?;
-        for (commitment, source, number, arrived_at) in rows {
-            by_works.entry(commitment.works_id.clone()).or_default().push(OpenCommitment {
-                commitment,
-                source,
-                number,
-                arrived_at,
-            });
-        }
+    })
+    .map_err(attempting("read commitments"))?;
+    let mut by_works: HashMap<String, Vec<OpenCommitment>> = HashMap::new();
+    for (commitment, source, number, arrived_at) in rows {
+        by_works.entry(commitment.works_id.clone()).or_default().push(OpenCommitment {
+            commitment,
+            source,
+            number,
+            arrived_at,
+        });
     }
     Ok(by_works)
 }
 
-/// Inserts the commitments of applications stored before in the same transaction, under the [`lock`] of their works.
+/// Inserts the commitments of applications stored before in the same transaction, under the [`lock`] of their
+/// works.
 ///
-/// A line that is engaged already, or a product that is open for its works, is an error: who holds the lock has seen it.
+/// A line that is engaged already, or a product that is open for its works, is an error: who holds the lock
+/// has seen it.
 pub fn engage(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
     let rows: Vec<_> =
         rows.iter().map(|row| Commitment { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
-    for rows in rows.chunks(rows_per_statement(COLUMNS)) {
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c))
-            .map_err(writing("engagements"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("insert commitments"))
 }
 
 /// Reads the open commitments of lines, `(application id, line)`.
@@ -168,22 +169,23 @@ pub fn of_lines(
 ) -> Result<Vec<Option<Commitment>>, DbError> {
     let ids: Vec<&str> =
         lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
-    let mut found: HashMap<(String, i64), Commitment> = HashMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<Commitment> = match_connection!(connection, c => {
+    let rows: Vec<Commitment> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
             engagement::table
                 .filter(engagement::application_id.eq_any(ids))
                 .filter(engagement::ended_at.is_null())
                 .select(Commitment::as_select())
                 .load(c)
         })
-        .map_err(reading("engagements"))?;
-        found.extend(rows.into_iter().map(|row| ((row.application_id.clone(), row.line), row)));
-    }
-    Ok(aligned(lines.iter().map(|(application, line)| ((*application).to_owned(), *line)), &found))
+    })
+    .map_err(attempting("read commitments"))?;
+    let by_line: HashMap<(&str, i64), &Commitment> =
+        rows.iter().map(|row| ((row.application_id.as_str(), row.line), row)).collect();
+    Ok(lines.iter().map(|line| by_line.get(line).copied().cloned()).collect())
 }
 
-/// Writes what open commitments are now that their guarantees are changed, under the [`lock`] of the works they were and are for.
+/// Updates open commitments after a change of their guarantees, under the [`lock`] of their old and new
+/// works.
 pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
     for row in rows {
         let open = engagement::table
@@ -202,53 +204,38 @@ pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), 
                 ))
                 .execute(c)
         })
-        .map_err(writing("engagements"))?;
+        .map_err(attempting("update commitments"))?;
     }
     Ok(())
 }
 
-/// Ends the commitments of lines, `(application id, line)`, so that their works are free for the product again, and returns how
-/// many were open. One that has ended keeps its moment.
+/// Ends the commitments of lines, `(application id, line)`, so that their works are free for the product
+/// again, and returns how many were open. One that has ended keeps its time.
 ///
-/// Takes the [`lock`] of their works itself, so that nobody judges by what is just ending: the rule of one lock per transaction
-/// counts for it too.
+/// Takes the [`lock`] of their works, so that no other transaction judges by engagements that are just
+/// ending: the rule of one lock per transaction applies.
 pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize, DbError> {
-    let asked: HashSet<(&str, i64)> = lines.iter().copied().collect();
-    let ids: Vec<&str> =
-        lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
+    let distinct: HashSet<(&str, i64)> = lines.iter().copied().collect();
     let mut by_line: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
-    for (application, line) in &asked {
+    for (application, line) in &distinct {
         by_line.entry(*line).or_default().push(application);
     }
     connection.transaction(|connection| {
-        let mut touched: BTreeSet<String> = BTreeSet::new();
-        for ids in ids.chunks(MAX_BINDS) {
-            let rows: Vec<(String, i64, String)> = match_connection!(connection, c => {
-                engagement::table
-                    .filter(engagement::application_id.eq_any(ids))
-                    .filter(engagement::ended_at.is_null())
-                    .select((engagement::application_id, engagement::line, engagement::works_id))
-                    .load(c)
-            })
-            .map_err(reading("engagements"))?;
-            let meant = rows
-                .into_iter()
-                .filter(|(application, line, _)| asked.contains(&(application.as_str(), *line)));
-            touched.extend(meant.map(|(_, _, works)| works));
-        }
-        lock(connection, &touched.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let open = of_lines(connection, lines)?;
+        let works: Vec<&str> = open.iter().flatten().map(|row| row.works_id.as_str()).collect();
+        lock(connection, &works)?;
         let mut ended = 0;
         for (line, ids) in &by_line {
-            for ids in ids.chunks(MAX_BINDS - 2) {
+            ended += chunks::update(ids, |ids| {
                 let open = engagement::table
                     .filter(engagement::application_id.eq_any(ids))
                     .filter(engagement::line.eq(line))
                     .filter(engagement::ended_at.is_null());
-                ended += match_connection!(connection, c => {
+                match_connection!(connection, c => {
                     diesel::update(open).set(engagement::ended_at.eq(micros(at))).execute(c)
                 })
-                .map_err(writing("engagements"))?;
-            }
+            })
+            .map_err(attempting("end commitments"))?;
         }
         Ok(ended)
     })

@@ -18,10 +18,10 @@ use sha2::{Digest as _, Sha256};
 use crate::harness::{
     amqp::{Client, Message, properties, text},
     evidence::{application, assert_events_keep_the_contract, squeezed},
-    house::{House, LIMIT},
     process::{eventually, run, within},
     secrets::Needles,
     smtp,
+    test_env::{LIMIT, TestEnv},
 };
 
 /// Stands in payloads; may stand nowhere else.
@@ -93,15 +93,15 @@ impl Case {
         given.unwrap_or_else(|| format!("sha256:{}", hex(&Sha256::digest(&self.body))))
     }
 
-    fn publish(&self, house: &House, client: &Client) {
-        let exchange = format!("{}work", house.prefix);
+    fn publish(&self, env: &TestEnv, client: &Client) {
+        let exchange = format!("{}work", env.prefix);
         if self.nested == 0 {
             client.publish(&exchange, self.stage, &self.body, self.properties.clone());
             return;
         }
         let mut python = std::process::Command::new("/usr/bin/python3");
         let body = std::str::from_utf8(&self.body).unwrap();
-        python.args(["-c", NESTING, house.broker(), &exchange, self.stage, &self.nested.to_string(), body]);
+        python.args(["-c", NESTING, env.broker(), &exchange, self.stage, &self.nested.to_string(), body]);
         let output = run(python);
         assert!(output.status.success(), "{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
     }
@@ -393,12 +393,12 @@ fn assert_answered(case: &Case, answers: &[Message]) {
 
 #[test]
 fn each_hostile_message_gets_one_answer_and_harms_nobody() {
-    let mut house = House::new("hostility");
+    let mut env = TestEnv::new("hostility");
     // Not what comes to the first stage: a test's client would not survive all of it.
-    let tap = house.tap_without("validate");
-    let mut worker = house.work(&[]);
+    let tap = env.tap_without("validate");
+    let mut worker = env.work(&[]);
     let pid = worker.pid();
-    let client = house.client();
+    let client = env.client();
     let mut cases: Vec<Case> =
         [unreadable(), wrong(), oddly_wrapped(), dead_and_oddly_wrapped()].into_iter().flatten().collect();
     // One neighbour after every tenth.
@@ -408,7 +408,7 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
         cases.insert(at, Case::issued(&id, properties(&id, &[])));
     }
     for case in &cases {
-        case.publish(&house, &client);
+        case.publish(&env, &client);
     }
     let key = |case: &Case| match &case.answer {
         Answer::Rejected(id, ..) | Answer::Issued(id) => id.clone(),
@@ -429,7 +429,7 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     assert!(answered.is_some(), "no answer to {:?}", unanswered());
 
     // Jobs for what exists, but not like this.
-    let status = house.status_of("neighbour-0");
+    let status = env.status_of("neighbour-0");
     let (application, guarantee) = (&status.application.id, &status.guarantees[0].guarantee.id);
     for (stage, job) in [
         ("issue", json!({"application": application, "line": -1})),
@@ -440,7 +440,7 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     ] {
         let case =
             Case::new(&format!("{stage} {job}"), stage, job.to_string(), Answer::Dead("reference.missing"));
-        case.publish(&house, &client);
+        case.publish(&env, &client);
         eventually("a dead letter", LIMIT, || {
             answers(&tap.messages()).contains_key(&case.message_id()).then_some(())
         });
@@ -449,7 +449,7 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     assert!(worker.is_alive() && worker.pid() == pid);
 
     let dead = cases.iter().filter(|case| matches!(case.answer, Answer::Dead(_))).count();
-    let buried = house.settle_and_drain(&tap, worker, 0);
+    let buried = env.settle_and_drain(&tap, worker, 0);
     let mut answered = answers(&tap.messages());
     let wrong: Vec<_> = cases
         .iter()
@@ -462,15 +462,12 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     assert!(answered.is_empty(), "answers to nothing: {answered:?}");
     assert_eq!(buried, u64::try_from(dead).unwrap());
     let good = cases.iter().filter(|case| matches!(case.answer, Answer::Issued(_))).count();
-    assert_eq!(
-        (usize::try_from(house.rows("guarantee")).unwrap(), house.smtp.received().len()),
-        (good, good)
-    );
+    assert_eq!((usize::try_from(env.rows("guarantee")).unwrap(), env.smtp.received().len()), (good, good));
     assert_events_keep_the_contract(&tap);
 
-    let logs = house.logs();
+    let logs = env.logs();
     Needles::new([CANARY.to_owned()]).assert_absent("the log", &logs);
-    let panics: Vec<Value> = house
+    let panics: Vec<Value> = env
         .log_lines()
         .into_iter()
         .filter(|line| line["message"].as_str().unwrap_or("").contains("panicked"))
@@ -483,10 +480,10 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
 /// Text that is markup or a template elsewhere is a name here: it is printed, as it is.
 #[test]
 fn names_that_look_like_markup_are_legal_text() {
-    let mut house = House::new("markup");
-    let tap = house.tap();
-    let worker = house.work(&[]);
-    let client = house.client();
+    let mut env = TestEnv::new("markup");
+    let tap = env.tap();
+    let worker = env.work(&[]);
+    let client = env.client();
     let works = "{{#each works}}<工事 a=\"1\">]]></工事><!-- --> &#x3042;&amp;{{{key}}}";
     let company = "{{number}}<b>株式会社</b>&lt;架空&gt;\"'`=\\n\\u3042%s$1";
     let representative = "代表取締役 <script>alert('x')</script>{{../key}}";
@@ -497,13 +494,13 @@ fn names_that_look_like_markup_are_legal_text() {
     odd["principal"]["representative"] = representative.into();
     odd["principal"]["address"] = "青森県<br/>平川市{{address}}".into();
     odd["products"][0]["bank"] = "<銀行>&{{bank}}".into();
-    house.publish(&client, &odd);
+    env.publish(&client, &odd);
     tap.until_events("guarantee.issued", 1);
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
 
-    let status = house.status_of("MARKUP");
-    let revision = &status.guarantees[0].certificates[0];
-    let [certificate, notice] = [0, 1].map(|index| house.pdf_text(&revision.documents[index].location));
+    let status = env.status_of("MARKUP");
+    let revision = &status.guarantees[0].revisions[0];
+    let [certificate, notice] = [0, 1].map(|index| env.pdf_text(&revision.documents[index].location));
     for (what, text) in [("certificate", &certificate), ("notice", &notice)] {
         for name in [works, company] {
             assert!(text.contains(&squeezed(name)), "{name} is not in the {what}: {text}");
@@ -515,7 +512,7 @@ fn names_that_look_like_markup_are_legal_text() {
     }
 
     assert_eq!(revision.mails.iter().map(|mail| mail.state).collect::<Vec<_>>(), [State::Accepted]);
-    let received = house.smtp.received();
+    let received = env.smtp.received();
     let mail = smtp::parse(&received[0].file);
     assert_eq!(
         mail.shape,

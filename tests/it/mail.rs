@@ -5,12 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use hosho::mail::{
-    Attachment, Credentials, Letter, LetterError, MailContext, Mailer, Outcome, Security, SendError, Sender,
-    SmtpSettings, Step, file_name,
-};
+use hosho::documents::templates::{TemplateContext as _, Templates};
 use hosho::secret::Secret;
-use hosho::templates::{TemplateContext as _, Templates};
+use hosho::{
+    documents::issue_mail::MailContext,
+    mail::{
+        Attachment, Credentials, MailMessage, MailMessageError, Mailer, Outcome, Security, SendError, Sender,
+        SmtpSettings, Step, file_name,
+    },
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::harness::process::{eventually, free_port};
@@ -18,10 +21,10 @@ use crate::harness::smtp::{Mode, SmtpServer, ca_file, parse};
 
 const LOGIN: (&str, &str) = ("hosho@example.jp", "a password: 秘密");
 
-fn letter(id: &str) -> Letter {
+fn letter(id: &str) -> MailMessage {
     let templates = Templates::load(None).unwrap();
     let (_, context) = MailContext::samples().swap_remove(1);
-    Letter {
+    MailMessage {
         message_id: format!("{id}@hosho.example.jp"),
         date: chrono::NaiveDate::from_ymd_opt(2026, 7, 1).unwrap().and_hms_opt(1, 2, 3).unwrap(),
         from: Sender {
@@ -71,7 +74,7 @@ fn chain(error: &SendError) -> String {
     text
 }
 
-fn assert_arrived_whole(path: &Path, sent: &Letter) {
+fn assert_arrived_whole(path: &Path, sent: &MailMessage) {
     let mail = parse(path);
     assert_eq!(mail.defects, Vec::<String>::new());
     assert_eq!(mail.header("Subject"), sent.subject);
@@ -127,7 +130,7 @@ async fn a_letter_arrives_whole_and_a_resend_is_the_same_bytes() {
 async fn a_letter_without_attachment_is_just_the_two_alternatives() {
     let folder = tempfile::tempdir().unwrap();
     let mailer = Mailer::folder(folder.path()).unwrap();
-    mailer.send(&Letter { attachments: Vec::new(), ..letter("bare") }).await.unwrap();
+    mailer.send(&MailMessage { attachments: Vec::new(), ..letter("bare") }).await.unwrap();
     let mail = parse(&folder.path().join("bare@hosho.example.jp.eml"));
     assert_eq!(mail.shape, ["multipart/alternative", "text/plain", "text/html"]);
     assert_eq!(mail.attachments, []);
@@ -323,12 +326,13 @@ async fn a_server_that_never_answers_is_unavailable_in_time() {
 async fn headers_cannot_be_smuggled_in() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
-    let smuggler = Letter { subject: "工事\r\nBcc: victim@example.com".to_owned(), ..letter("smuggler") };
+    let smuggler =
+        MailMessage { subject: "工事\r\nBcc: victim@example.com".to_owned(), ..letter("smuggler") };
     let error = mailer.send(&smuggler).await.unwrap_err();
-    assert!(matches!(error, SendError::Unsendable(LetterError::ControlCharacter { field: "subject" })));
+    assert!(matches!(error, SendError::Unsendable(MailMessageError::ControlCharacter { field: "subject" })));
     assert_eq!(error.outcome(), Outcome::Permanent);
     // A dot alone on a line does not end the content, and markup stays text.
-    let dots = Letter {
+    let dots = MailMessage {
         text: "前\n.\nQUIT\n後\n".to_owned(),
         html: "<p>&lt;b&gt;</p>\n.\n".to_owned(),
         ..letter("dots")

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "nothing outside a test binary can reach anything")]
 
 mod broker;
+mod crashes;
 mod database;
 mod documents;
 mod embedded;
@@ -11,9 +12,7 @@ mod failures;
 mod fuzz;
 mod harness;
 mod hostile;
-mod kills;
 mod mail;
 mod pipeline;
 mod rules;
 mod schedules;
-mod tidy;

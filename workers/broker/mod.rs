@@ -1,15 +1,16 @@
-//! The queue: what a runner needs of it, and the two that provide it.
+//! The broker as a runner sees it, with two implementations.
 //!
-//! [`rabbit`] speaks AMQP 0-9-1 to RabbitMQ; [`memory`] runs in this process for the embedded mode and keeps the same
-//! promises: at-least-once delivery, redelivery of what was not acknowledged, delays, dead letters. One conformance
-//! suite (`tests/it/broker.rs`) runs against both.
+//! [`rabbit`] speaks AMQP 0-9-1 to RabbitMQ; [`memory`] runs in this process for the embedded mode with the
+//! same guarantees: at-least-once delivery, redelivery of unacknowledged messages, delays, dead letters. One
+//! conformance suite (`tests/it/broker/`) runs against both.
 //!
-//! The promise between stages needs no outbox: a runner commits its rows, publishes every successor, waits for every
-//! confirm, then acknowledges. The unacknowledged delivery is the reminder. So this interface has no "send and forget":
-//! [`Publisher::publish`] returns when the broker has taken responsibility for all, or says which ones it has not.
+//! Stages need no outbox: a runner commits its rows, publishes every successor, waits for every confirm, then
+//! acknowledges. The unacknowledged delivery is the reminder. So there is no "send and forget":
+//! [`Publisher::publish`] returns when the broker has confirmed all messages, or names those that it has not.
 //!
-//! Any error of a [`Consumer`] or [`Publisher`] means: drop it, back off, ask the [`Broker`] for a new one. Automatic
-//! recovery within the client was rejected: after a channel error its stream can hang for ever while "connected".
+//! On any error of a [`Consumer`] or [`Publisher`], drop it, back off, and request a new one from the
+//! [`Broker`]. Rejected: automatic recovery within the client; after a channel error its stream can hang for
+//! ever while "connected".
 
 pub mod memory;
 mod names;
@@ -20,31 +21,26 @@ use std::{fmt, time::Duration};
 use chrono::NaiveDateTime;
 use futures_util::future::BoxFuture;
 
-/// The lane of a stage: live work is never starved by nightly batches and replays.
+/// The lane of a stage: nightly runs and replays never starve live work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Work that somebody waits for.
+    /// Applications and urgent changes.
     Live,
-    /// Nightly batches and replays.
     Bulk,
 }
 
-/// A queue to consume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// The queue of a stage.
     Stage(&'static str, Lane),
-    /// Dead letters of every stage.
     Dead,
-    /// Messages that no queue wanted.
     Unrouted,
     /// A queue of our own that receives every result event while it is open; it is gone afterwards.
     Events,
 }
 
-/// A rung of the retry ladder: how long a message waits before its stage sees it again.
+/// The time that a failed message waits before its next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Rung {
+pub enum RetryDelay {
     /// 1 second.
     S1,
     /// 3 seconds.
@@ -67,8 +63,8 @@ pub enum Rung {
     M60,
 }
 
-impl Rung {
-    /// Every rung, shortest first.
+impl RetryDelay {
+    /// Shortest first.
     pub const ALL: [Self; 10] = [
         Self::S1,
         Self::S3,
@@ -98,7 +94,6 @@ impl Rung {
         }
     }
 
-    /// How long a message waits.
     pub const fn delay(self) -> Duration {
         Duration::from_secs(match self {
             Self::S1 => 1,
@@ -115,51 +110,46 @@ impl Rung {
     }
 }
 
-/// Where a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// The queue of a stage.
     Stage(&'static str, Lane),
-    /// Back to its stage after the delay of a rung.
-    Wait(&'static str, Lane, Rung),
+    /// Back to its stage after a delay.
+    Wait(&'static str, Lane, RetryDelay),
     /// Dead letters, under the name of the stage that gave up.
     Dead(&'static str),
     /// Result events for upstream systems, under a routing key such as `guarantee.issued`.
     Event(&'static str),
 }
 
-/// What a message has been through: kept in headers of our own (`hosho-attempt`, `hosho-first-failed-at`, `hosho-failed-at`,
-/// `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB together. `x-*` headers are never copied.
+/// The failed attempts of a message, kept in our own headers (`hosho-attempt`, `hosho-first-failed-at`,
+/// `hosho-failed-at`, `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB
+/// together. `x-*` headers are never copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// Failed attempts so far.
     pub attempts: u32,
     /// When it failed first (UTC).
     pub first_failed_at: Option<NaiveDateTime>,
     /// When it failed last (UTC).
     pub failed_at: Option<NaiveDateTime>,
-    /// Stable code of the newest fault.
     pub code: Option<String>,
     /// Text of the newest fault, English, without personal data, shortened to 1,000 characters.
     pub text: Option<String>,
-    /// When it failed before that, and the code, oldest first; the latest [`History::REMEMBERED`] of them.
+    /// Time and code of the attempts before that, oldest first; the latest [`History::REMEMBERED`].
     pub earlier: Vec<(NaiveDateTime, String)>,
-    /// The replay that sent it.
     pub replay: Option<String>,
 }
 
 impl History {
-    /// How many earlier attempts a message remembers.
+    /// Most earlier attempts kept.
     pub const REMEMBERED: usize = 12;
 
-    /// Counts one more failed attempt.
     pub fn add(&mut self, at: NaiveDateTime, code: &str, text: String) {
         if let (Some(before), Some(code)) = (self.failed_at, self.code.take()) {
             self.earlier.push((before, code));
             let surplus = self.earlier.len().saturating_sub(Self::REMEMBERED);
             self.earlier.drain(..surplus);
         }
-        // The header may be anybody's: a foreign client can write any number into it.
+        // A foreign client can write any number into the header.
         self.attempts = self.attempts.saturating_add(1);
         self.first_failed_at.get_or_insert(at);
         self.failed_at = Some(at);
@@ -168,7 +158,6 @@ impl History {
     }
 }
 
-/// A message with its properties.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// AMQP `message-id`; a message of a foreign client may lack it.
@@ -179,9 +168,7 @@ pub struct Envelope {
     pub correlation_id: Option<String>,
     /// W3C `traceparent` header.
     pub traceparent: Option<String>,
-    /// What it has been through.
     pub history: History,
-    /// The body.
     pub payload: Vec<u8>,
 }
 
@@ -197,12 +184,9 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// A message to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where to.
     pub destination: Destination,
-    /// What.
     pub envelope: Envelope,
 }
 
@@ -213,7 +197,7 @@ pub struct Tag(pub u64);
 /// Why the broker itself made a message a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
-    /// RabbitMQ's word for it: `delivery_limit`, `rejected`, `expired`, `maxlen`.
+    /// RabbitMQ's reason: `delivery_limit`, `rejected`, `expired`, `maxlen`.
     pub reason: String,
     /// When (UTC), by the broker's clock, in whole seconds.
     pub at: Option<NaiveDateTime>,
@@ -224,66 +208,65 @@ pub struct Death {
 pub struct Delivery {
     /// For [`Consumer::ack`].
     pub tag: Tag,
-    /// Whether it was delivered before (to anybody).
+    /// Whether it was delivered before, to any consumer.
     pub redelivered: bool,
     /// The stage named by the routing key, for dead letters and unrouted messages.
     pub routing_key: String,
-    /// When it was published (UTC, whole seconds), where its sender told.
+    /// Time of publication (UTC, whole seconds), if the sender set it.
     pub published_at: Option<NaiveDateTime>,
-    /// Of a dead letter: what the broker says of it, unless a stage made it one.
+    /// Of a message that the broker itself dead-lettered.
     pub death: Option<Death>,
-    /// Of a dead letter or an unrouted message: its headers as JSON, as far as they are text or numbers.
+    /// Of a dead letter or an unrouted message: its headers that are text or numbers, as JSON.
     pub headers: serde_json::Map<String, serde_json::Value>,
-    /// The message.
     pub envelope: Envelope,
 }
 
-/// What a queue holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Depth {
-    /// Name of the queue.
     pub queue: String,
-    /// Messages ready to be delivered.
     pub ready: u64,
-    /// Consumers attached.
     pub consumers: u64,
 }
 
-/// Says what could not be done with the broker.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The URL is not one of a broker; holds no password.
+    /// The text has no password.
     #[error("broker URL {url} is not usable: {problem}")]
     Url {
-        /// The URL with its password masked.
         url: String,
-        /// What is wrong and what would be right.
+        /// The fault and the expected form.
         problem: String,
     },
     /// The broker cannot be reached, refuses the login, or the connection or channel broke.
     #[error("cannot {operation}: the broker is not available")]
     Unavailable {
-        /// What was attempted, such as `consume hosho.stage.issue`.
+        /// The operation, such as `consume hosho.stage.issue`.
         operation: String,
-        /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The broker refused the login, or denied a permission (AMQP 403); the problem is its own text.
+    #[error("cannot {operation}: the broker denied it: {problem}")]
+    Denied { operation: String, problem: String },
     /// A queue or exchange exists with other settings (AMQP 406), or is missing.
     #[error("topology differs: {0}")]
     Topology(String),
-    /// The broker did not take responsibility for some of the messages within the time limit.
+    /// The broker did not confirm some of the messages within the time limit.
     #[error("{} of {total} messages were not confirmed: {problem}", unconfirmed.len())]
     NotConfirmed {
         /// Indexes into the messages of the call.
         unconfirmed: Vec<usize>,
-        /// How many the call had.
         total: usize,
-        /// Why, for the first of them.
+        /// The reason of the first.
         problem: String,
     },
-    /// The consumer was closed.
     #[error("the consumer is closed")]
     Closed,
+}
+
+impl BrokerError {
+    pub const fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
 }
 
 /// A message broker.
@@ -300,32 +283,31 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// Opens a publisher. One task uses it at a time.
     fn publisher(&self) -> BoxFuture<'_, Result<Box<dyn Publisher>, BrokerError>>;
 
-    /// What every queue holds, in the order of the topology.
+    /// In the order of the topology.
     fn depths(&self) -> BoxFuture<'_, Result<Vec<Depth>, BrokerError>>;
 
-    /// Closes all connections; consumers give back what they hold.
+    /// Closes all connections, which requeues all unacknowledged deliveries.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A stream of deliveries in order of arrival. Dropping it gives back everything unacknowledged.
+/// A stream of deliveries in order of arrival. Dropping it requeues all unacknowledged deliveries.
 pub trait Consumer: Send {
-    /// Waits for a delivery, then takes what is there already, up to `max`, without lingering for more. Never empty.
-    /// Dropping the future loses no delivery.
+    /// Waits for a delivery, then takes all that are ready, up to `max`. Never empty. Dropping the future
+    /// loses no delivery.
     fn next_batch(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>>;
 
     /// Acknowledges every delivery up to and including `last`.
     fn ack(&mut self, last: Tag) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// How many deliveries were received and are not acknowledged, handed out or not.
+    /// Number of received and unacknowledged deliveries.
     fn held(&self) -> usize;
 
-    /// Stops consuming and gives back everything unacknowledged, in order.
+    /// Stops consuming and requeues all unacknowledged deliveries, in order.
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>>;
 }
 
-/// A way to publish.
 pub trait Publisher: Send {
-    /// Publishes all, and returns when the broker has taken responsibility for every one.
-    /// [`BrokerError::NotConfirmed`] names those it has not; publishing them again is always safe.
+    /// Publishes all, and returns when the broker has confirmed every message. [`BrokerError::NotConfirmed`]
+    /// names the others; publishing them again is always safe.
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>>;
 }

@@ -1,11 +1,10 @@
 //! The names and limits of our queues and exchanges, the same for every broker.
 
-use super::{Destination, Lane, Rung, Source};
+use super::{Destination, Lane, RetryDelay, Source};
 
-/// How often a message of a stage may be given back before it goes to the dead letters.
+/// Deliveries of a stage's message before the broker dead-letters it.
 pub(super) const DELIVERY_LIMIT: u32 = 30;
 
-/// The names of our queues and exchanges.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: String,
@@ -29,7 +28,6 @@ impl Names {
         format!("{}{name}", self.prefix)
     }
 
-    /// The exchange of result events.
     pub(super) fn events(&self) -> String {
         self.with("events")
     }
@@ -54,8 +52,8 @@ impl Names {
         }
     }
 
-    /// The exchange and the queue of a rung.
-    pub(super) fn wait(&self, rung: Rung) -> String {
+    /// The exchange and the queue of a delay.
+    pub(super) fn wait(&self, rung: RetryDelay) -> String {
         format!("{}wait.{}", self.prefix, rung.name())
     }
 
@@ -65,7 +63,7 @@ impl Names {
             .stages
             .iter()
             .flat_map(|stage| [Lane::Live, Lane::Bulk].map(|lane| self.source(Source::Stage(stage, lane))));
-        let waiting = Rung::ALL.iter().map(|rung| self.wait(*rung));
+        let waiting = RetryDelay::ALL.iter().map(|rung| self.wait(*rung));
         stages.chain(waiting).chain([self.source(Source::Dead), self.source(Source::Unrouted)]).collect()
     }
 }

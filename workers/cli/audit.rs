@@ -2,23 +2,24 @@
 
 use std::process::ExitCode;
 
-use hosho_schema::models::audit::{self, Entry, Filter};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use hosho_schema::models::audit::Filter;
+use serde_json::Value;
 
 use super::{
-    Failure, harmless_json,
-    moment::{moment, shown, utc},
-    print, print_json, printable,
-    selection::{Page, Place, filled},
-    wording::cut,
+    Error, harmless_json, print, print_json, printable,
+    selection::{DatabaseArgs, PageArgs, filled},
+    text::cut,
+    time::shown,
 };
 use crate::{
     config::Config,
-    failures::{masked_path, masked_text},
+    operations::{
+        audit::{self, Entry},
+        time,
+    },
 };
 
-/// Who changed what, when and why, the latest first
+/// List who changed what, when and why, the latest first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho audit --since 1d
@@ -26,32 +27,32 @@ use crate::{
   hosho audit --action failed. --json")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
-    /// About this subject: a failed message, a replay, a stage, a mail; the first characters will do
+    database: DatabaseArgs,
+    /// About this subject (a failed message, a replay, a stage, a mail), or the beginning of its identifier
     #[arg(long, value_name = "ID", value_parser = subject)]
     subject: Option<String>,
-    /// Of this operation; the first characters will do
+    /// Of this operation, or the beginning of its identifier
     #[arg(long, value_name = "ID", value_parser = super::selection::beginning)]
     operation: Option<String>,
     /// Beginning of the action, such as failed. or stage.pause
     #[arg(long, value_name = "ACTION", value_parser = filled)]
     action: Option<String>,
-    /// By whom
+    /// By this actor
     #[arg(long, value_name = "NAME", value_parser = filled)]
     by: Option<String>,
-    /// At or after this moment
+    /// At or after this time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     #[command(flatten)]
-    page: Page,
+    page: PageArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        self.place.overrides()
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
+        self.database.overrides()
     }
 }
 
@@ -66,104 +67,59 @@ fn subject(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
     let now = database.clock.now();
     let filter = Filter {
         subject: args.subject,
         operation_id: args.operation,
         action: args.action,
         actor: args.by,
-        since: args.since.as_deref().map(|text| moment("--since", text, now)).transpose()?,
+        since: args.since.as_deref().map(|text| time::parse("--since", text, now)).transpose()?,
     };
-    let page = args.page;
-    let mut entries = database.ask(move |db| audit::list(db, &filter, page.probing(), page.offset())).await?;
-    let more = page.trimmed(&mut entries);
-    let shown: Vec<Shown> = entries.iter().map(|entry| Shown::of(entry, false)).collect();
+    let entries = audit::list(&database.db(), filter, args.page.request()).await?;
     if args.json {
-        print_json(&shown)?;
-    } else if shown.is_empty() {
-        print("Nothing.");
-    } else {
-        for entry in &shown {
-            print(entry.line());
-        }
-        if let Some(more) = more {
-            print(more);
-        }
+        print_json(&entries)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if entries.total == 0 {
+        print("No entries.");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for entry in &entries.items {
+        print(lines(entry));
+    }
+    if let Some(position) = args.page.position(&entries) {
+        print(position);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// An entry as it is shown.
-#[derive(Serialize)]
-pub(super) struct Shown {
-    at: String,
-    #[serde(skip)]
-    local: String,
-    actor: String,
-    action: String,
-    kind: String,
-    subject: String,
-    operation: String,
-    reason: String,
-    before: Option<Value>,
-    after: Option<Value>,
+/// Two lines for an entry.
+pub(super) fn lines(entry: &Entry) -> String {
+    let change = match (&entry.before, &entry.after) {
+        (None, None) => String::new(),
+        (before, after) => format!(": {} → {}", side(before.as_ref()), side(after.as_ref())),
+    };
+    let reason =
+        if entry.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&entry.reason)) };
+    let (actor, subject) = (printable(&entry.actor), printable(&entry.subject));
+    format!(
+        "  {}  {actor}  {}  {} {subject}{reason}\n    operation {}{change}",
+        shown(entry.at),
+        entry.action,
+        entry.kind,
+        entry.operation
+    )
 }
 
-impl Shown {
-    /// What may be shown of an entry.
-    pub(super) fn of(entry: &Entry, reveal: bool) -> Self {
-        let side = |text: &Option<String>| text.as_deref().map(|text| side(text, reveal));
-        Self {
-            at: utc(entry.at),
-            local: shown(entry.at),
-            actor: entry.actor.clone(),
-            action: entry.action.clone(),
-            kind: entry.kind.clone(),
-            subject: entry.subject.clone(),
-            operation: entry.operation_id.clone(),
-            reason: entry.reason.clone(),
-            before: side(&entry.before),
-            after: side(&entry.after),
-        }
-    }
-
-    /// Two lines for people.
-    pub(super) fn line(&self) -> String {
-        let what = match (&self.before, &self.after) {
-            (None, None) => String::new(),
-            (before, after) => {
-                let text = |side: &Option<Value>| match side {
-                    Some(Value::String(text)) => cut(&printable(text), LONGEST),
-                    Some(value) => cut(&harmless_json(&value.to_string()), LONGEST),
-                    None => "-".to_owned(),
-                };
-                format!(": {} → {}", text(before), text(after))
-            }
-        };
-        let reason =
-            if self.reason.is_empty() { String::new() } else { format!("  \"{}\"", printable(&self.reason)) };
-        let (actor, subject) = (printable(&self.actor), printable(&self.subject));
-        format!(
-            "  {}  {actor}  {}  {} {subject}{reason}\n    operation {}{what}",
-            self.local, self.action, self.kind, self.operation
-        )
-    }
-}
-
-/// Characters of one side of a change that a line holds; `--json` gives all of it.
+/// Characters of one side of a change; `--json` prints all of it.
 const LONGEST: usize = 200;
 
-/// One side of a change: values by their JSON paths are masked, plain words are not.
-fn side(text: &str, reveal: bool) -> Value {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(values)) if !reveal && values.keys().all(|path| path.starts_with('$')) => {
-            let masked: Map<String, Value> =
-                values.iter().map(|(path, value)| (masked_path(path), masked_text(path, value))).collect();
-            Value::Object(masked)
-        }
-        Ok(value @ Value::Object(_)) => value,
-        _ => text.into(),
+fn side(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => cut(&printable(text), LONGEST),
+        Some(value) => cut(&harmless_json(&value.to_string()), LONGEST),
+        None => "-".to_owned(),
     }
 }

@@ -1,52 +1,46 @@
-//! `hosho batch`: runs of the nightly batch and those started by hand.
+//! `hosho batch`
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
-use chrono::NaiveDateTime;
-use hosho_schema::{
-    db::{Connection, DbError},
-    models::{
-        audit,
-        job_run::{self, Begun, Run, State},
-        reissue::Selection,
-        run_item::{self, Counts, Failed},
-    },
-};
-use serde::Serialize;
-use tokio::sync::watch;
+use chrono::{DateTime, Utc};
+use hosho_schema::{models::run_item::Failed, queries::run_selection::Selection};
+use indicatif::ProgressBar;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure,
-    embedded::Embedded,
-    moment::shown,
-    print, print_json, printable, process,
-    selection::{Database, Page, Place, Who, beginning, complete_run, short},
-    shared, table,
-    wording::counted,
-    work,
+    Error, print, print_json, printable, progress_bar,
+    selection::{AuditArgs, DatabaseArgs, Page, beginning, complete_run, short},
+    table,
+    text::counted,
+    time,
 };
 use crate::{
-    batches::reissue::{self, Order},
+    audit::Operation,
     broker::Lane,
     config::Config,
-    failures::Operation,
+    db::Db,
+    jobs::run::Order,
+    operations::broker,
+    operations::runs::{Action, RunProgress, Runs},
+    worker::{self, Embedded},
 };
 
-/// Look at runs of the nightly batch and those by hand, start, hold and end them
+/// List, start, pause and cancel runs that re-issue guarantees
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho batch list
   hosho batch show 3f9c01aa
-  hosho batch start --reason \"the night was missed\"     what waits takes effect now
+  hosho batch start --reason \"the night was missed\"
   hosho batch pause 3f9c01aa --reason \"the relay is slow\"
-  hosho failed list --run 3f9c01aa                      what failed in it
+  hosho failed list --run 3f9c01aa    the failed messages of a run
 
-Workers drive a run: `hosho work` must run somewhere, or --out names a folder of `hosho process`. RUN may be the first characters.")]
+Workers drive a run: `hosho work` must run somewhere, or --out names a folder
+of `hosho process`. RUN may be the first characters.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -59,7 +53,7 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
-    /// One run: how far it is, who drives it, what failed
+    /// One run: its progress, its driver and its failures
     Show {
         /// The run
         #[arg(value_name = "RUN", value_parser = beginning)]
@@ -68,31 +62,30 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
-    /// Let everything that waits take effect now, as the night would
+    /// Let every pending change take effect now
     Start(StartArgs),
-    /// Hold a run back; what is queued is still worked off
-    Pause(SteerArgs),
-    /// Let a run that was paused go on
-    Resume(SteerArgs),
-    /// End a run; what is queued is still worked off, the rest waits for the next
-    Cancel(SteerArgs),
+    /// Pause a run; queued guarantees are still processed
+    Pause(ActionArgs),
+    /// Resume a paused run
+    Resume(ActionArgs),
+    /// Cancel a run; queued guarantees are still processed
+    Cancel(ActionArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct StartArgs {
     #[command(flatten)]
-    how: How,
+    run: RunArgs,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
 }
 
-/// How a run is made.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct How {
+pub(super) struct RunArgs {
     /// Guarantees a second at most; batch.rate when left out
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: Option<u32>,
-    /// Start it, and do not wait for its end
+    /// Start it without waiting for its end
     #[arg(long)]
     detach: bool,
     /// As JSON
@@ -101,453 +94,269 @@ pub(super) struct How {
 }
 
 #[derive(Debug, clap::Args)]
-struct SteerArgs {
+struct ActionArgs {
     /// The run
     #[arg(value_name = "RUN", value_parser = beginning)]
     run: String,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
 
-/// A run as operators see it.
-#[derive(Debug, Serialize)]
-pub(super) struct Shown {
-    run: String,
-    job: String,
-    /// The slot of the schedule.
-    scheduled_for: Option<String>,
-    pub(super) state: &'static str,
-    selection: serde_json::Value,
-    reason: String,
-    actor: String,
-    total: i64,
-    selected: i64,
-    queued: i64,
-    done: i64,
-    failed: i64,
-    reissued: i64,
-    redrawn: i64,
-    unchanged: i64,
-    /// Guarantees a second at most.
-    rate: i64,
-    /// Guarantees a second so far.
-    pace: f64,
-    /// Seconds left at that pace.
-    left_seconds: Option<i64>,
-    checkpoint: String,
-    driver: Option<String>,
-    takeovers: i64,
-    created_at: NaiveDateTime,
-    finished_at: Option<NaiveDateTime>,
-    note: Option<String>,
-}
+const POLL: Duration = Duration::from_millis(500);
 
-impl Shown {
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "a pace and an estimate for people"
-    )]
-    fn of(run: Run, counts: &Counts, now: NaiveDateTime) -> Self {
-        let settled = counts.done + counts.failed;
-        let seconds =
-            (run.finished_at.unwrap_or(now) - run.created_at).num_milliseconds().max(1) as f64 / 1_000.0;
-        let pace = settled as f64 / seconds;
-        let left = run.total.max(run.selected) - settled;
-        Self {
-            run: run.id,
-            job: run.job,
-            scheduled_for: run.scheduled_for,
-            state: run.state.as_text(),
-            selection: serde_json::from_str(&run.selection).unwrap_or_default(),
-            reason: run.reason,
-            actor: run.actor,
-            total: run.total,
-            selected: run.selected,
-            queued: counts.queued,
-            done: counts.done,
-            failed: counts.failed,
-            reissued: counts.reissued,
-            redrawn: counts.redrawn,
-            unchanged: counts.unchanged,
-            rate: run.rate,
-            pace: (pace * 10.0).round() / 10.0,
-            left_seconds: (run.state == State::Running && settled > 0).then(|| (left as f64 / pace) as i64),
-            checkpoint: run.checkpoint,
-            driver: run.driver,
-            takeovers: (run.takeovers - 1).max(0),
-            created_at: run.created_at,
-            finished_at: run.finished_at,
-            note: run.note,
-        }
-    }
-
-    fn tell(&self, failed: &[Failed]) {
-        let what = self
-            .scheduled_for
-            .as_ref()
-            .map_or_else(|| "by hand".to_owned(), |slot| format!("turn of {slot}"));
-        print(format!("run {}  {} {what}: {}", self.run, self.job, self.state.replace('_', " ")));
-        print(format!("  {} ({})", printable(&self.reason), printable(&self.actor)));
-        print(format!("  began      {} (Asia/Tokyo)", shown(self.created_at)));
-        if let Some(finished_at) = self.finished_at {
-            print(format!("  ended      {}", shown(finished_at)));
-        }
-        print(format!("  selection  {}", printable(&self.selection.to_string())));
-        print(format!("  total      {}, selected {}, under way {}", self.total, self.selected, self.queued));
-        print(format!(
-            "  done       {} ({} re-issued, {} drawn again, {} with nothing to do)",
-            self.done, self.reissued, self.redrawn, self.unchanged
-        ));
-        print(format!("  failed     {}", self.failed));
-        let left = self
-            .left_seconds
-            .map(|left| format!(", about {}:{:02}:{:02} left", left / 3_600, left / 60 % 60, left % 60));
-        print(format!(
-            "  pace       {} a second, at most {}{}",
-            self.pace,
-            self.rate,
-            left.unwrap_or_default()
-        ));
-        print(format!("  checkpoint {}", if self.checkpoint.is_empty() { "-" } else { &self.checkpoint }));
-        print(format!(
-            "  driven by  {}, taken over {}",
-            self.driver.as_deref().map_or_else(|| "nobody".to_owned(), printable),
-            counted(self.takeovers, "time")
-        ));
-        if let Some(note) = &self.note {
-            print(format!("  note       {}", printable(note)));
-        }
-        if failed.is_empty() {
-            return;
-        }
-        let mut rows = table(["number", "stage", "code", "message", "text"]);
-        for one in failed {
-            rows.add_row([
-                one.number.clone(),
-                one.stage.clone(),
-                one.code.clone(),
-                short(&one.failed_id).to_owned(),
-                printable(&one.text),
-            ]);
-        }
-        print(rows);
-    }
-}
-
-/// Failures shown one by one at most.
-const NAMED: i64 = 20;
-
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let out = args.place.out.clone();
-    let database = Place::database(&config).await?;
-    match args.command {
-        Sub::List { page, json } => list(&database, page, json).await,
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
+    let runs = Runs::new(Db::new(database.pool.clone()), database.clock.clone(), &config)?;
+    let (action, args) = match args.command {
+        Sub::List { page, json } => return list(&runs, page, json).await,
         Sub::Show { run, json } => {
             let id = complete_run(&database, &run).await?;
-            let (shown, failed) = look(&database, &id).await?;
-            if json {
-                print_json(&shown)?;
-            } else {
-                shown.tell(&failed);
-            }
-            Ok(ExitCode::SUCCESS)
+            print_run(&runs, &id, json).await?;
+            return Ok(ExitCode::SUCCESS);
         }
         Sub::Start(start) => {
-            begin(
+            let operation = start.audit.operation(&database.clock, "batch.start")?;
+            let out = args.place.out.as_deref();
+            return begin(
+                &runs,
                 Selection::Pending,
-                "batch.start",
-                &start.how,
-                &start.who,
-                &database,
-                out.as_deref(),
+                operation,
+                start.audit.dry_run,
+                &start.run,
+                out,
                 &config,
             )
-            .await
+            .await;
         }
-        Sub::Pause(steer) => steered(&database, steer, Wish::Pause).await,
-        Sub::Resume(steer) => steered(&database, steer, Wish::Resume).await,
-        Sub::Cancel(steer) => steered(&database, steer, Wish::Cancel).await,
+        Sub::Pause(args) => (Action::Pause, args),
+        Sub::Resume(args) => (Action::Resume, args),
+        Sub::Cancel(args) => (Action::Cancel, args),
+    };
+    let operation = args.audit.operation(&database.clock, action.audited_as())?;
+    let id = complete_run(&database, &args.run).await?;
+    if args.audit.dry_run {
+        print_run(&runs, &id, args.json).await?;
+        if !args.json {
+            print(format!("Dry run of {}: nothing was changed.", action.verb()));
+        }
+        return Ok(ExitCode::SUCCESS);
     }
+    runs.set_state(operation, &id, action).await?;
+    print_run(&runs, &id, args.json).await?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn list(database: &Database, page: Page, json: bool) -> Result<ExitCode, Failure> {
-    let now = database.clock.now();
-    let mut runs = database
-        .ask(move |db| {
-            let runs = job_run::list(db, page.probing(), page.offset())?;
-            runs.into_iter()
-                .map(|run| Ok(Shown::of(run.clone(), &run_item::counts(db, &run.id)?, now)))
-                .collect::<Result<Vec<_>, DbError>>()
-        })
-        .await?;
-    let more = page.trimmed(&mut runs);
+async fn list(runs: &Runs, page: Page, json: bool) -> Result<ExitCode, Error> {
+    let found = runs.list(page.request()).await?;
     if json {
-        print_json(&runs)?;
+        print_json(&found)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if runs.is_empty() {
-        print(if page.offset() == 0 { "There was no run yet." } else { "Nothing on this page." });
+    if found.items.is_empty() {
+        print(if found.total == 0 { "There was no run yet." } else { "Nothing on this page." });
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = table([
-        "run",
-        "turn",
-        "state",
-        "total",
-        "done",
-        "failed",
-        "a second",
-        "began (Asia/Tokyo)",
-        "reason",
-    ]);
-    for run in &runs {
+    let mut rows =
+        table(["run", "scheduled", "state", "total", "done", "failed", "a second", "began", "reason"]);
+    for run in &found.items {
         rows.add_row([
             short(&run.run).to_owned(),
-            run.scheduled_for.clone().unwrap_or_else(|| "by hand".to_owned()),
+            run.scheduled_for.map_or_else(|| "by hand".to_owned(), tokyo),
             run.state.replace('_', " "),
             run.total.to_string(),
             run.done.to_string(),
             run.failed.to_string(),
             run.pace.to_string(),
-            shown(run.created_at),
+            tokyo(run.created_at),
             printable(run.note.as_ref().unwrap_or(&run.reason)),
         ]);
     }
     print(rows);
-    if let Some(more) = more {
+    print("Times are of Asia/Tokyo.");
+    if let Some(more) = page.position(&found) {
         print(more);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(database: &Database, id: &str) -> Result<(Shown, Vec<Failed>), Failure> {
-    let (id, now) = (id.to_owned(), database.clock.now());
-    let found = database
-        .ask(move |db| {
-            let Some(run) = job_run::by_id(db, &id)? else { return Ok::<_, DbError>(None) };
-            let counts = run_item::counts(db, &id)?;
-            Ok(Some((Shown::of(run, &counts, now), run_item::failed(db, &id, NAMED)?)))
-        })
-        .await?;
-    found.ok_or_else(|| Failure::found(anyhow::anyhow!("the run is gone")))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Pause,
-    Resume,
-    Cancel,
-}
-
-async fn steered(database: &Database, args: SteerArgs, wish: Wish) -> Result<ExitCode, Failure> {
-    let (action, verb) = match wish {
-        Wish::Pause => ("batch.pause", "pause"),
-        Wish::Resume => ("batch.resume", "resume"),
-        Wish::Cancel => ("batch.cancel", "cancel"),
-    };
-    let operation = args.who.operation(&database.clock, action)?;
-    let id = complete_run(database, &args.run).await?;
-    if args.who.dry_run {
-        let (shown, failed) = look(database, &id).await?;
-        if args.json {
-            print_json(&shown)?;
-        } else {
-            shown.tell(&failed);
-            print(format!("It would be asked to {verb}. Nothing was changed."));
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let of = id.clone();
-    let done = database.ask(move |db| steer(db, &operation, &of, wish)).await?;
-    let (shown, failed) = look(database, &id).await?;
-    if args.json {
-        print_json(&shown)?;
-    } else {
-        shown.tell(&failed);
-    }
-    if !done {
-        return Err(Failure::found(anyhow::anyhow!(
-            "it is {}: there is nothing to {verb}",
-            shown.state.replace('_', " ")
-        )));
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn steer(db: &mut Connection, operation: &Operation, id: &str, wish: Wish) -> Result<bool, DbError> {
-    db.transaction(|db| {
-        let before = job_run::by_id(db, id)?.map(|run| run.state.as_text().to_owned());
-        let note = Some(operation.reason.as_str());
-        let (done, after) = match wish {
-            Wish::Pause => (job_run::set_paused(db, id, true, note)?, State::Paused),
-            Wish::Resume => (job_run::set_paused(db, id, false, None)?, State::Running),
-            Wish::Cancel => {
-                (job_run::finish(db, id, State::Cancelled, note, operation.at)?, State::Cancelled)
-            }
-        };
-        if done {
-            audit::write(db, &[operation.entry("job_run", id, before, Some(after.as_text().to_owned()))])?;
-        }
-        Ok(done)
-    })
-}
-
-/// Begins a run and waits for its end, as asked.
+/// Begins a run and waits for its end, unless it is a dry run or detached.
 pub(super) async fn begin(
+    runs: &Runs,
     selection: Selection,
-    action: &'static str,
-    how: &How,
-    who: &Who,
-    database: &Database,
+    operation: Operation,
+    dry_run: bool,
+    args: &RunArgs,
     out: Option<&Path>,
     config: &Config,
-) -> Result<ExitCode, Failure> {
-    let operation = who.operation(&database.clock, action)?;
-    let (of, cutoff) = (selection.clone(), operation.at);
-    let count = database.ask(move |db| hosho_schema::models::reissue::count(db, &of, cutoff)).await?;
-    if who.dry_run {
-        if how.json {
+) -> Result<ExitCode, Error> {
+    let count = runs.count(&selection, operation.at).await?;
+    if dry_run {
+        if args.json {
             print_json(&serde_json::json!({ "guarantees": count }))?;
         } else {
             print(format!("{}. Nothing was changed.", counted(count, "guarantee")));
         }
         return Ok(ExitCode::SUCCESS);
     }
-    shared::require(out, config)?;
+    broker::require(out, config)?;
     if count == 0 {
-        print(if how.json { "null" } else { "There is nothing to do." });
+        print(if args.json { "null" } else { "There is nothing to do." });
         return Ok(ExitCode::SUCCESS);
     }
-    let order = Order { selection, rate: how.rate.unwrap_or(config.batch.rate), slot: None };
-    let begun = match out {
-        Some(_) => None,
-        None => Some(start(database, &operation, &order).await?),
-    };
-    match (out, begun) {
-        (Some(out), _) => here(out, &operation, &order, how, config).await,
-        (None, Some(run)) if how.detach => {
-            print(if how.json {
-                format!("{:?}", run.id)
-            } else {
-                format!("run {} has begun; `hosho batch show {}`", run.id, short(&run.id))
-            });
-            Ok(ExitCode::SUCCESS)
-        }
-        (None, Some(run)) => {
-            let (ask, stop) = watch::channel(false);
-            work::stop_on_signal(ask)?;
-            follow(database, &run.id, how, stop).await
-        }
-        (None, None) => Ok(ExitCode::SUCCESS),
+    let order = Order { selection, rate: args.rate.unwrap_or(config.batch.rate), slot: None };
+    if let Some(out) = out {
+        return drive(runs, out, &operation, &order, args, config).await;
     }
-}
-
-async fn start(database: &Database, operation: &Operation, order: &Order) -> Result<Run, Failure> {
-    let (operation, order) = (operation.clone(), order.clone());
-    match database.ask(move |db| reissue::begin(db, &operation, &order)).await? {
-        Begun::Ours(run) => Ok(*run),
-        Begun::Busy(other) => {
-            Err(Failure::found(anyhow::anyhow!("the run {} is under way", short(&other.id)))
-                .hint("one at a time: wait for it, or `hosho batch cancel` it"))
-        }
-        Begun::Taken => Err(Failure::found(anyhow::anyhow!("another run has just ended: try again"))),
+    let run = runs.begin(&operation, &order).await?;
+    if args.detach {
+        print(if args.json {
+            format!("{:?}", run.id)
+        } else {
+            format!("run {} has begun; `hosho batch show {}`", run.id, short(&run.id))
+        });
+        return Ok(ExitCode::SUCCESS);
     }
+    follow(runs, &run.id, args, worker::stop_on_signal().map_err(Error::unavailable)?).await
 }
 
 /// Drives a run in this process, on the folder of `hosho process`.
-async fn here(
+async fn drive(
+    runs: &Runs,
     out: &Path,
     operation: &Operation,
     order: &Order,
-    how: &How,
+    args: &RunArgs,
     config: &Config,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let mut embedded = Embedded::open(out, config).await?;
-    let services = std::sync::Arc::clone(&embedded.services);
-    let database = Database { pool: services.pool.clone(), clock: services.clock.clone() };
-    let run = match start(&database, operation, order).await {
+    let run = match runs.begin(operation, order).await {
         Ok(run) => run,
-        Err(failure) => {
+        Err(error) => {
             embedded.end().await;
-            return Err(failure);
+            return Err(error);
         }
     };
     embedded.start(config, &[Lane::Live, Lane::Bulk]);
-    let mut driver = work::nightly(
-        config,
-        &services,
-        std::sync::Arc::clone(&embedded.broker),
-        embedded.stop.clone(),
-        false,
-    )?;
-    let bar = process::bar(run.total.try_into().unwrap_or_default(), "guarantees");
-    let done = {
-        let (drawing, watched, id) = (bar.clone(), database.clone(), run.id.clone());
-        let drawn = tokio::spawn(async move {
+    let mut driver = embedded.run_driver(config)?;
+    let bar = progress_bar(run.total.try_into().unwrap_or_default(), "guarantees");
+    let drawing = {
+        let (bar, runs, id) = (bar.clone(), runs.clone(), run.id.clone());
+        tokio::spawn(async move {
             loop {
-                if let Ok((shown, _)) = look(&watched, &id).await {
-                    drawing.set_position((shown.done + shown.failed).try_into().unwrap_or_default());
+                if let Ok((progress, _)) = runs.show(&id).await {
+                    set_position(&bar, &progress);
                 }
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(POLL).await;
             }
-        });
-        let done = driver.until_done(&run.id).await && !embedded.until_idle().await;
-        drawn.abort();
-        done
+        })
     };
+    let done = driver.until_done(&run.id).await && !embedded.until_idle().await;
+    drawing.abort();
     bar.finish_and_clear();
     embedded.end().await;
     if !done {
-        return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
-            .hint("`hosho batch start` or the same command goes on"));
+        return Err(Error::conflict(anyhow::anyhow!("interrupted; finished work is kept"))
+            .hint("`hosho batch start` or the same command continues it"));
     }
-    end(&database, &run.id, how).await
+    end(runs, &run.id, args).await
 }
 
-/// Watches a run that the workers drive. Being interrupted ends the watching, not the run.
-async fn follow(
-    database: &Database,
-    id: &str,
-    how: &How,
-    mut stop: watch::Receiver<bool>,
-) -> Result<ExitCode, Failure> {
-    let (first, _) = look(database, id).await?;
-    let bar = process::bar(first.total.try_into().unwrap_or_default(), "guarantees");
+/// Watches a run that workers drive. An interrupt ends the watching, not the run.
+async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) -> Result<ExitCode, Error> {
+    let (first, _) = runs.show(id).await?;
+    let bar = progress_bar(first.total.try_into().unwrap_or_default(), "guarantees");
     loop {
-        let (shown, _) = look(database, id).await?;
-        bar.set_position((shown.done + shown.failed).try_into().unwrap_or_default());
-        if shown.finished_at.is_some() || shown.state == State::Paused.as_text() {
+        let (progress, _) = runs.show(id).await?;
+        set_position(&bar, &progress);
+        if progress.is_halted() {
             break;
         }
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {
+            () = stop.cancelled() => {
                 bar.finish_and_clear();
-                print(format!("The run goes on; `hosho batch show {}`", short(id)));
+                print(format!("The run continues; `hosho batch show {}`", short(id)));
                 return Ok(ExitCode::SUCCESS);
             }
-            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            () = tokio::time::sleep(POLL) => {}
         }
     }
     bar.finish_and_clear();
-    end(database, id, how).await
+    end(runs, id, args).await
 }
 
-async fn end(database: &Database, id: &str, how: &How) -> Result<ExitCode, Failure> {
-    let (shown, failed) = look(database, id).await?;
-    if how.json {
-        print_json(&shown)?;
+fn set_position(bar: &ProgressBar, progress: &RunProgress) {
+    bar.set_position(progress.settled().try_into().unwrap_or_default());
+}
+
+async fn end(runs: &Runs, id: &str, args: &RunArgs) -> Result<ExitCode, Error> {
+    let progress = print_run(runs, id, args.json).await?;
+    Ok(ExitCode::from(u8::from(!progress.is_complete())))
+}
+
+fn tokyo(at: DateTime<Utc>) -> String {
+    time::shown(at)
+}
+
+async fn print_run(runs: &Runs, id: &str, json: bool) -> Result<RunProgress, Error> {
+    let (progress, failed) = runs.show(id).await?;
+    if json {
+        print_json(&progress)?;
     } else {
-        shown.tell(&failed);
+        print_progress(&progress, &failed);
     }
-    Ok(ExitCode::from(u8::from(shown.state != State::Complete.as_text())))
+    Ok(progress)
+}
+
+fn print_progress(run: &RunProgress, failed: &[Failed]) {
+    let origin =
+        run.scheduled_for.map_or_else(|| "by hand".to_owned(), |at| format!("scheduled for {}", tokyo(at)));
+    print(format!("run {}  {} {origin}: {}", run.run, run.job, run.state.replace('_', " ")));
+    print(format!("  {} ({})", printable(&run.reason), printable(&run.actor)));
+    print(format!("  began      {} (Asia/Tokyo)", tokyo(run.created_at)));
+    if let Some(finished_at) = run.finished_at {
+        print(format!("  ended      {}", tokyo(finished_at)));
+    }
+    print(format!("  selection  {}", printable(&run.selection.to_string())));
+    print(format!("  total      {}, selected {}, in progress {}", run.total, run.selected, run.queued));
+    print(format!(
+        "  done       {} ({} re-issued, {} drawn again, {} with nothing to do)",
+        run.done, run.reissued, run.redrawn, run.unchanged
+    ));
+    print(format!("  failed     {}", run.failed));
+    let left = run
+        .left_seconds
+        .map(|left| format!(", about {}:{:02}:{:02} left", left / 3_600, left / 60 % 60, left % 60));
+    print(format!("  pace       {} a second, at most {}{}", run.pace, run.rate, left.unwrap_or_default()));
+    print(format!("  checkpoint {}", if run.checkpoint.is_empty() { "-" } else { &run.checkpoint }));
+    print(format!(
+        "  driver     {}, taken over {}",
+        run.driver.as_deref().map_or_else(|| "-".to_owned(), printable),
+        counted(run.takeovers, "time")
+    ));
+    if let Some(note) = &run.note {
+        print(format!("  note       {}", printable(note)));
+    }
+    if failed.is_empty() {
+        return;
+    }
+    let mut rows = table(["number", "stage", "code", "message", "text"]);
+    for one in failed {
+        rows.add_row([
+            one.number.clone(),
+            one.stage.clone(),
+            one.code.clone(),
+            short(&one.failed_id).to_owned(),
+            printable(&one.text),
+        ]);
+    }
+    print(rows);
 }

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, print, print_json};
-use crate::{assembly, config::Config};
+use super::{Error, print, print_json};
+use crate::{app, config::Config, documents::templates::TEMPLATES, stages};
 
-/// Check the configuration, or show what is in force
+/// Check or show the configuration
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho config check --config /etc/hosho/hosho.toml
@@ -19,9 +19,13 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Check every setting, obligee, branch, template, font and key; open no connection and create nothing
-    Check,
-    /// Print every setting in force, secrets masked
+    /// Check every setting and file it names; open no connection, create nothing
+    Check {
+        /// Counts as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every setting, secrets masked
     Show {
         /// JSON instead of TOML
         #[arg(long)]
@@ -29,19 +33,24 @@ enum Sub {
     },
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     match args.command {
-        Sub::Check => {
-            let data = assembly::check(config)?;
-            print(format!(
-                "The configuration is valid: {} obligees, {} branches, {} templates.",
-                data.obligees.iter().count(),
-                data.branches.iter().count(),
-                crate::templates::TEMPLATES.len()
-            ));
+        Sub::Check { json } => {
+            let data = app::check(config, stages::NAMES)?;
+            let (obligees, branches) = (data.obligees.iter().count(), data.branches.iter().count());
+            let templates = TEMPLATES.len();
+            if json {
+                print_json(&serde_json::json!({
+                    "obligees": obligees, "branches": branches, "templates": templates,
+                }))?;
+            } else {
+                print(format!(
+                    "The configuration is valid: {obligees} obligees, {branches} branches, {templates} templates."
+                ));
+            }
         }
         Sub::Show { json: true } => print_json(config)?,
-        Sub::Show { json: false } => print(toml::to_string(config).map_err(Failure::internal)?.trim_end()),
+        Sub::Show { json: false } => print(toml::to_string(config).map_err(Error::unavailable)?.trim_end()),
     }
     Ok(ExitCode::SUCCESS)
 }

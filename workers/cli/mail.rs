@@ -2,66 +2,67 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
+use chrono::TimeDelta;
 use clap::Subcommand;
-use hosho_schema::models::mail::{self, Filter, Listed, State};
-use serde::Serialize;
+use hosho_schema::models::mail::{Filter, State};
 
 use super::{
-    Failure,
-    embedded::Embedded,
-    moment::{shown, utc},
-    print, print_json, printable,
-    selection::{Database, Page, Place, Who, short},
-    shared, table,
+    Error, print, print_json, printable,
+    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, short},
+    text::{counted, table},
+    time::{shown, stacked},
 };
 use crate::{
     broker::{Broker, Lane, Outgoing, Publisher},
     config::Config,
-    failures,
-    stage::Item,
-    stages::dispatch,
-    telemetry::Traceparent,
+    operations::{
+        Page, broker,
+        mails::{self, Mail, Outcome, Resend, Resolution},
+    },
+    worker::Embedded,
 };
 
-/// The ledger of mails: what is in doubt or was refused, and what is to become of it
+/// The mail ledger: list mails, and settle those in doubt or rejected
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  hosho mail unknown                     mails that were sent twice without an answer: only you can tell
+  hosho mail unknown                 mails that were sent twice without a reply
   hosho mail list --state rejected
-  hosho mail resolve 31075-00001M --outcome accepted --reason \"queue id 4F3A in the relay's log\"
-  hosho mail resolve 31075-00002M --outcome resend --reason \"the relay's log has no trace of it\"")]
+  hosho mail resolve 31075-00001M --outcome accepted \\
+    --reason \"queue id 4F3A in the relay's log\"
+  hosho mail resolve 31075-00002M --outcome resend \\
+    --reason \"the relay's log has no trace of it\"")]
 pub(super) struct Args {
     #[command(flatten)]
-    place: Place,
+    database: DatabaseArgs,
     #[command(subcommand)]
     command: Sub,
 }
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Mails that may or may not have been sent, and that nobody will send again by themselves
+    /// Mails that may have been sent, and are not re-sent automatically
     Unknown {
-        /// Also those that the schedule will send once more
+        /// Also those that are re-sent automatically
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        page: Page,
+        page: PageArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
     },
     /// Mails by their state
     List {
-        /// In this state; every state when left out
+        /// In this state; by default in every state
         #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_text())))]
         state: Vec<String>,
         #[command(flatten)]
-        page: Page,
+        page: PageArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Say what became of a mail that is unknown or was rejected, or have it sent again
+    /// Settle a mail that is unknown or was rejected, or send it again
     Resolve(ResolveArgs),
 }
 
@@ -70,18 +71,18 @@ struct ResolveArgs {
     /// Beginning of its identifier or Message-ID, or the 保証契約番号
     #[arg(value_parser = key)]
     mail: String,
-    /// accepted: the contractor has it; rejected: it is not to be sent; resend: send it as if for the first time, under the same
-    /// Message-ID
+    /// accepted: the contractor has it; rejected: do not send it; resend: send it as if for the first time,
+    /// under the same Message-ID
     #[arg(long, value_name = "OUTCOME", value_parser = ["accepted", "rejected", "resend"])]
     outcome: String,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Reads what names a mail; an empty one, or a pattern, would mean any.
+/// Reads the name of a mail. An empty one, or a pattern, would mean any.
 fn key(text: &str) -> Result<String, String> {
     let is_one = !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'@'));
@@ -93,104 +94,71 @@ fn key(text: &str) -> Result<String, String> {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        self.place.overrides()
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
+        self.database.overrides()
     }
 }
 
-#[derive(Serialize)]
-struct Shown {
-    id: String,
-    message_id: String,
-    number: String,
-    revision: i64,
-    state: &'static str,
-    attempts: i64,
-    reply: Option<String>,
-    created_at: String,
-    last_sent_at: Option<String>,
-    settled_at: Option<String>,
-}
-
-impl Shown {
-    fn of(listed: &Listed) -> Self {
-        let mail = &listed.mail;
-        Self {
-            id: mail.id.clone(),
-            message_id: mail.message_id.clone(),
-            number: listed.number.clone(),
-            revision: listed.revision,
-            state: mail.state.as_text(),
-            attempts: mail.attempts,
-            reply: mail.reply.clone(),
-            created_at: utc(mail.created_at),
-            last_sent_at: mail.claimed_at.map(utc),
-            settled_at: mail.settled_at.map(utc),
-        }
-    }
-}
-
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
+    let db = database.db();
     match args.command {
         Sub::Unknown { all, page, json } => {
-            let filter = Filter { states: vec![State::Unknown], given_up: !all };
-            list(&database, filter, page, json).await
+            let seconds = i64::try_from(config.work.mail_resend_seconds).unwrap_or(i64::from(u32::MAX));
+            let unknown = mails::unknown(&db, all, TimeDelta::seconds(seconds), page.request()).await?;
+            if json {
+                print_json(&unknown)?;
+            } else {
+                print_list(&unknown.page, page, "Nothing to decide.");
+                print_resend(&unknown.resend);
+            }
         }
         Sub::List { state, page, json } => {
-            let states = State::ALL
-                .iter()
-                .copied()
-                .filter(|one| state.iter().any(|wanted| wanted == one.as_text()))
-                .collect();
-            list(&database, Filter { states, given_up: false }, page, json).await
+            let is_wanted = |one: &State| state.iter().any(|wanted| wanted == one.as_text());
+            let states = State::ALL.iter().copied().filter(is_wanted).collect();
+            let mails = mails::list(&db, Filter { states, given_up: false }, page.request()).await?;
+            if json {
+                print_json(&mails)?;
+            } else {
+                print_list(&mails, page, "No mails.");
+            }
         }
         Sub::Resolve(resolve_args) => {
-            resolve(resolve_args, args.place.out.as_deref(), &database, &config).await
+            resolve(resolve_args, args.database.out.as_deref(), &database, &config).await?;
         }
-    }
-}
-
-async fn list(database: &Database, filter: Filter, page: Page, json: bool) -> Result<ExitCode, Failure> {
-    let mut mails = database.ask(move |db| mail::list(db, &filter, page.probing(), page.offset())).await?;
-    let more = page.trimmed(&mut mails);
-    if json {
-        print_json(&mails.iter().map(Shown::of).collect::<Vec<_>>())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if mails.is_empty() {
-        print("None.");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut rows = table(["mail", "number", "state", "sent", "last sent", "Message-ID", "reply"]);
-    for listed in &mails {
-        let mail = &listed.mail;
-        rows.add_row([
-            short(&mail.id).to_owned(),
-            listed.number.clone(),
-            mail.state.as_text().to_owned(),
-            mail.attempts.to_string(),
-            mail.claimed_at.map_or_else(|| "-".to_owned(), shown),
-            mail.message_id.clone(),
-            mail.reply.as_deref().map(printable).unwrap_or_default(),
-        ]);
-    }
-    print(rows);
-    if let Some(more) = more {
-        print(more);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was settled, or would be.
-#[derive(Serialize)]
-struct Resolved {
-    mail: String,
-    number: String,
-    before: &'static str,
-    after: &'static str,
-    /// `null` when nothing was changed.
-    operation: Option<String>,
+fn print_list(mails: &Page<Mail>, page: PageArgs, none: &str) {
+    if mails.total == 0 {
+        print(none);
+        return;
+    }
+    if !mails.items.is_empty() {
+        let mut rows = table(["mail", "number", "state", "sent", "last sent", "Message-ID, reply"]);
+        for mail in &mails.items {
+            rows.add_row([
+                short(&mail.id).to_owned(),
+                mail.number.clone(),
+                mail.state.to_owned(),
+                mail.attempts.to_string(),
+                stacked(mail.last_sent_at),
+                format!("{}\n{}", mail.message_id, printable(mail.reply.as_deref().unwrap_or_default())),
+            ]);
+        }
+        print(rows);
+    }
+    if let Some(position) = page.position(mails) {
+        print(position);
+    }
+}
+
+fn print_resend(resend: &Resend) {
+    if let Some(first) = resend.first_due_at {
+        let mails = counted(resend.count, "unknown mail");
+        print(format!("{mails} re-sent automatically, the first after {}.", shown(first)));
+    }
 }
 
 async fn resolve(
@@ -198,129 +166,83 @@ async fn resolve(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, Failure> {
-    let operation = args.who.operation(&database.clock, "mail.resolve")?;
-    let key = args.mail.clone();
-    let mut found = database.ask(move |db| mail::find(db, &key, 2)).await?;
-    let listed = match (found.pop(), found.is_empty()) {
-        (Some(listed), true) => listed,
-        (None, _) => {
-            return Err(Failure::usage(format!("there is no mail {:?}", args.mail))
-                .hint("`hosho mail list` shows them"));
-        }
-        _ => {
-            return Err(Failure::usage(format!(
-                "{:?} means several mails: give the beginning of an identifier",
-                args.mail
-            )));
-        }
+) -> Result<(), Error> {
+    let operation = args.audit.operation(&database.clock, "mail.resolve")?;
+    let outcome = match args.outcome.as_str() {
+        "accepted" => Outcome::Accepted,
+        "rejected" => Outcome::Rejected,
+        _ => Outcome::Resend,
     };
-    let (before, to) = (
-        listed.mail.state,
-        match args.outcome.as_str() {
-            "accepted" => State::Accepted,
-            "rejected" => State::Rejected,
-            _ => State::Pending,
-        },
-    );
-    // A mail that is pending already may be waiting for nobody: asking again queues it again.
-    let allowed = matches!(before, State::Unknown | State::Rejected | State::Pending)
-        && (before != to || to == State::Pending);
-    if !allowed {
-        return Err(Failure::found(anyhow::anyhow!(
-            "the mail is {}: it cannot become {}",
-            before.as_text(),
-            args.outcome
-        )));
+    let db = database.db();
+    let resolution = Resolution::of(&db, &args.mail, outcome).await?;
+    // If the mail cannot be sent, the ledger must not say that it will be.
+    if outcome == Outcome::Resend {
+        broker::require(out, config)?;
     }
-    // Nobody may find out that it cannot be sent after the ledger says that it is to be.
-    if to == State::Pending {
-        shared::require(out, config)?;
-    }
-    let mut told = Resolved {
-        mail: listed.mail.id.clone(),
-        number: listed.number.clone(),
-        before: before.as_text(),
-        after: to.as_text(),
-        operation: None,
-    };
-    if args.who.dry_run {
+    if args.audit.dry_run {
+        let planned = resolution.result(None);
         if args.json {
-            print_json(&told)?;
+            print_json(&planned)?;
         } else {
-            print(format!("mail {}: {} → {}. Nothing was changed.", told.mail, told.before, told.after));
+            let (mail, before, after) = (&planned.mail, planned.before, planned.after);
+            print(format!("mail {mail}: {before} → {after}. Nothing was changed."));
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
-    let way = if to == State::Pending { Some(Way::open(out, config).await?) } else { None };
-    told.operation = Some(operation.id.clone());
-    let id = listed.mail.id.clone();
-    let done = database.ask(move |db| failures::settle_mail(db, &operation, &id, before, to)).await;
-    let sent = match (&done, way) {
+    let connection =
+        if outcome == Outcome::Resend { Some(Connection::open(out, config).await?) } else { None };
+    let resolved = resolution.apply(&db, operation).await;
+    let sent = match (&resolved, connection) {
         (_, None) => Ok(()),
-        (Ok(true), Some(way)) => way.send(request(&listed), config).await,
-        (_, Some(way)) => {
-            way.close().await;
+        (Ok(_), Some(connection)) => connection.send(resolution.request(), config).await,
+        (Err(_), Some(connection)) => {
+            connection.close().await;
             Ok(())
         }
     };
-    if !done? {
-        return Err(Failure::found(anyhow::anyhow!("the mail changed just now")).hint("look at it again"));
-    }
+    let resolved = resolved?;
     sent?;
     if args.json {
-        print_json(&told)?;
-    } else {
-        print(format!("mail {} about {}: {} → {}", told.mail, told.number, told.before, told.after));
-        if to == State::Pending {
-            print("It is queued; `hosho mail list` tells how it went.");
-        }
+        return print_json(&resolved);
     }
-    Ok(ExitCode::SUCCESS)
+    print(format!(
+        "mail {} about {}: {} → {}",
+        resolved.mail, resolved.number, resolved.before, resolved.after
+    ));
+    if outcome == Outcome::Resend {
+        print("It is queued; `hosho mail list` shows its state.");
+    }
+    Ok(())
 }
 
-/// What asks the dispatch stage for a mail.
-fn request(listed: &Listed) -> Outgoing {
-    let trace = listed.traceparent.as_deref().and_then(Traceparent::parse);
-    let item = Item {
-        job: (),
-        lane: Lane::Live,
-        correlation_id: Some(listed.application_id.clone()),
-        trace: trace.unwrap_or_else(|| Traceparent::derived(&listed.application_id)),
-        failed_id: None,
-        replayed: false,
-    };
-    dispatch::job(&item, &listed.guarantee_id, listed.revision)
-}
-
-/// The way to the dispatch stage, opened before anything is changed.
-enum Way {
-    /// It works in this process, on the folder of `hosho process`.
+/// The connection to the dispatch stage, opened before anything is changed.
+enum Connection {
+    /// The stage runs in this process, on the folder of `hosho process`.
     Here(Box<Embedded>),
-    /// Workers take it from the broker.
+    /// Workers consume from the broker.
     Workers(Arc<dyn Broker>, Box<dyn Publisher>),
 }
 
-impl Way {
-    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Failure> {
+impl Connection {
+    async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Error> {
         if let Some(out) = out {
             return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
         }
-        let queue = shared::queue(config)?.queue();
-        match queue.publisher().await {
-            Ok(publisher) => Ok(Self::Workers(queue, publisher)),
+        let broker = broker::shared(config)?.broker();
+        match broker.publisher().await {
+            Ok(publisher) => Ok(Self::Workers(broker, publisher)),
             Err(error) => {
-                queue.close().await;
-                Err(Failure::unavailable(error)
-                    .hint("nothing was changed: try again once the broker is there"))
+                broker.close().await;
+                Err(Error::unavailable(error)
+                    .hint("nothing was changed: try again when the broker is available"))
             }
         }
     }
 
-    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Failure> {
+    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Error> {
         let unsent = |error| {
-            Failure::unavailable(error)
-                .hint("the mail is pending: run the same command again once the broker is there")
+            Error::unavailable(error)
+                .hint("the mail is pending: run the same command again when the broker is available")
         };
         match self {
             Self::Here(mut embedded) => {
@@ -336,9 +258,9 @@ impl Way {
                 embedded.end().await;
                 Ok(())
             }
-            Self::Workers(queue, mut publisher) => {
+            Self::Workers(broker, mut publisher) => {
                 let sent = publisher.publish(vec![message]).await;
-                queue.close().await;
+                broker.close().await;
                 sent.map_err(unsent)
             }
         }
@@ -347,7 +269,7 @@ impl Way {
     async fn close(self) {
         match self {
             Self::Here(embedded) => drop(embedded.end().await),
-            Self::Workers(queue, _) => queue.close().await,
+            Self::Workers(broker, _) => broker.close().await,
         }
     }
 }

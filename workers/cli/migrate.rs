@@ -4,16 +4,16 @@ use std::process::ExitCode;
 
 use hosho_schema::db;
 
-use super::{Failure, existing, print, print_json};
-use crate::{assembly, config::Config};
+use super::{Error, existing, print, print_json};
+use crate::{app, config::Config, db::Db};
 
-/// Bring the database's tables up to date
+/// Migrate the database to this version
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   HOSHO__DATABASE__URL=postgres://hosho@localhost/hosho hosho migrate
-  hosho migrate --check        exit code 1 when migrations are pending")]
+  hosho migrate --check    exit code 1 when migrations are pending")]
 pub(super) struct Args {
-    /// Change nothing; list what is pending
+    /// List pending migrations; change nothing
     #[arg(long)]
     check: bool,
     /// Names as JSON
@@ -27,20 +27,16 @@ struct Report {
     pending: Vec<String>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     if args.check {
         existing(&config)?;
     }
-    let pool = assembly::pool(&config)?;
-    let work = move || {
-        let mut connection = pool.get()?;
-        let applied = if args.check { Vec::new() } else { db::migrate(&mut connection)? };
-        Ok::<_, db::DbError>(Report { applied, pending: db::pending(&mut connection)? })
-    };
-    let report = tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Failure::internal)?
-        .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
+    let database = Db::new(app::pool(&config)?);
+    let migrated = database.call(move |connection| {
+        let applied = if args.check { Vec::new() } else { db::migrate(connection)? };
+        Ok::<_, db::DbError>(Report { applied, pending: db::pending(connection)? })
+    });
+    let report = migrated.await?;
     if args.json {
         print_json(&report)?;
     } else {

@@ -1,59 +1,68 @@
-//! The command line: one file per command. The only part of the program that prints.
+//! The command line: arguments and printing; the decisions are in [`operations`](crate::operations).
 //!
-//! Data goes to standard output, everything else (progress, logs, errors) to standard error. Exit codes are part of
-//! the interface: [`EXIT_CODES`].
+//! Data goes to standard output, everything else (progress, logs, errors) to standard error. With `--json`,
+//! standard output is exactly one JSON document, also for an error. Exit codes are part of the interface:
+//! [`EXIT_CODES`].
 
 mod audit;
 mod batch;
 mod config;
 mod doctor;
 mod documents;
-mod embedded;
 mod enqueue;
 mod failed;
-mod failure;
 mod history;
-mod input;
 mod mail;
 mod migrate;
-mod moment;
 mod obligees;
 mod process;
 mod recover;
 mod reissue;
 mod replay;
 mod selection;
-mod shared;
 mod stages;
 mod status;
 mod templates;
+mod text;
+mod time;
 mod topology;
 mod validate;
 mod verify_chain;
-mod wording;
 mod work;
+mod wrap;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::{Parser, Subcommand};
-use comfy_table::{LineStyle, Table, TableStyle};
+use comfy_table::{ContentArrangement, LineStyle, Table, TableStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{config::Config, telemetry};
-pub use failure::Failure;
+use crate::{config::Config, operations::Error, telemetry};
 
-/// What the exit codes mean; shown by `--help`.
+/// Part of `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  done, but something was rejected, failed, differs or was not accepted (told above)
+  1  not found, or a conflict, or done with something rejected or failed
   2  wrong usage
   3  the configuration is not valid
-  4  something needed is not available (database, broker, document store, fonts)";
+  4  database, broker, document store or fonts are not available";
 
 #[derive(Debug, Parser)]
-#[command(name = "hosho", version, about = "Electronic surety (電子保証) for public works: applications in, certificates out", after_help = EXIT_CODES)]
+#[command(
+    name = "hosho",
+    version,
+    about = "Electronic surety (電子保証) for public works: from application to certificate",
+    after_help = EXIT_CODES,
+    max_term_width = 80
+)]
 struct Cli {
-    /// Configuration file; later than config/default.toml, earlier than HOSHO__… variables
+    /// Configuration file; overrides config/default.toml, HOSHO__… override it
     #[arg(long, global = true, env = "HOSHO_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -86,30 +95,48 @@ enum Command {
     Doctor(doctor::Args),
 }
 
-/// Parses the command line, runs the command, and tells what went wrong.
-#[expect(clippy::print_stderr, reason = "errors are for the person at the terminal")]
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let json = std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|one| one == "--json");
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if json && error.use_stderr() => return print_error(&usage_error(&error), true),
+        Err(error) => error.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start threads: {error}");
-            return ExitCode::from(4);
-        }
+        Err(error) => return print_error(&Error::unavailable(error), json),
     };
     let result = runtime.block_on(run(cli));
-    // Database work that hangs does not hold up the end: it is repeated by whoever gets its messages.
+    // Hanging database work does not delay the end: its messages are redelivered.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    match result {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("{}", printable_lines(&failure.to_string()));
-            failure.exit_code()
-        }
-    }
+    result.unwrap_or_else(|error| print_error(&error, json))
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+/// Prints on standard output with `--json`, unless data is there already; otherwise on standard error.
+fn print_error(error: &Error, json: bool) -> ExitCode {
+    if !json || HAS_PRINTED.load(Ordering::Relaxed) || print_json(&error.to_json()).is_err() {
+        let text = error.to_string();
+        if std::io::stderr().is_terminal() {
+            let width = wrap::width();
+            text.lines().flat_map(|line| wrap::wrapped(line, width)).for_each(remark);
+        } else {
+            remark(text);
+        }
+    }
+    error.exit_code()
+}
+
+/// The message of clap without its usage, which becomes the hint.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let (message, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = words(message.trim_start_matches("error: "));
+    Error::invalid(message).hint(words(rest))
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let overrides = match &cli.command {
         Command::Process(args) => args.overrides()?,
         Command::Status(args) => args.overrides()?,
@@ -128,10 +155,11 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
-        Failure::configuration(error)
-            .hint("`hosho config show` prints every setting; config/default.toml tells what each means")
+        Error::configuration(error)
+            .hint("`hosho config show` prints every setting; config/default.toml explains each")
     })?;
-    telemetry::start(&loaded.log).map_err(|problem| Failure::configuration(anyhow::anyhow!(problem)))?;
+    telemetry::start(&loaded.log.level, loaded.log.format)
+        .map_err(|problem| Error::configuration(anyhow::anyhow!(problem)))?;
     match cli.command {
         Command::Process(args) => process::run(args, loaded).await,
         Command::Validate(args) => validate::run(args, loaded).await,
@@ -158,17 +186,17 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Prints a value as JSON, for programs; safe for a terminal all the same.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(Failure::internal)?;
+/// Prints a value as JSON, safe for a terminal.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::unavailable)?;
     print(harmless_json(&text));
     Ok(())
 }
 
-/// JSON whose strings hold no raw character a terminal would obey: the serialiser escapes those of ASCII only, up to U+001F.
+/// Escapes control characters in JSON; the serialiser escapes those up to U+001F only.
 fn harmless_json(text: &str) -> String {
     let escaped = |character| {
-        if character != '\n' && is_obeyed(character) {
+        if character != '\n' && is_control(character) {
             format!("\\u{:04x}", u32::from(character))
         } else {
             character.to_string()
@@ -177,12 +205,16 @@ fn harmless_json(text: &str) -> String {
     text.chars().map(escaped).collect()
 }
 
+/// Whether standard output has data.
+static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
+
 /// Prints a line of data. Text from outside passes [`printable`] first.
 ///
-/// A reader that has seen enough (`hosho … | head`) is no error; the work is done.
-#[expect(clippy::print_stderr, reason = "there is no other way left to tell it")]
+/// A closed pipe (`hosho … | head`) is not an error: the work is done.
+#[expect(clippy::print_stderr, reason = "standard output is broken")]
 fn print(line: impl std::fmt::Display) {
     use std::io::Write as _;
+    HAS_PRINTED.store(true, Ordering::Relaxed);
     match writeln!(std::io::stdout().lock(), "{line}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("error: cannot write to standard output: {error}");
@@ -192,8 +224,8 @@ fn print(line: impl std::fmt::Display) {
     }
 }
 
-/// Tells something beside the data, on standard error.
-#[expect(clippy::print_stderr, reason = "it is no data")]
+/// Prints to standard error: not data.
+#[expect(clippy::print_stderr, reason = "not data")]
 fn remark(line: impl AsRef<str>) {
     eprintln!("{}", printable_lines(line.as_ref()));
 }
@@ -201,7 +233,11 @@ fn remark(line: impl AsRef<str>) {
 /// Text from outside, safe for a terminal: control and bidi characters become `U+…`.
 fn printable(text: &str) -> String {
     let shown = |character| {
-        if is_obeyed(character) { format!("<U+{:04X}>", u32::from(character)) } else { character.to_string() }
+        if is_control(character) {
+            format!("<U+{:04X}>", u32::from(character))
+        } else {
+            character.to_string()
+        }
     };
     text.chars().map(shown).collect()
 }
@@ -211,21 +247,21 @@ fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a terminal obeys the character instead of showing it: control characters and those of writing direction.
-fn is_obeyed(character: char) -> bool {
+/// Whether a terminal executes the character: control characters and those of writing direction.
+fn is_control(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || character.is_control()
 }
 
-/// The settings that read the database in a folder of `hosho process`, and what belongs to it.
-fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Failure> {
+/// The settings for a folder of `hosho process`.
+fn database_of(out: &Path) -> Result<Vec<(&'static str, String)>, Error> {
     let file = out.join("hosho.sqlite");
     if !file.is_file() {
-        return Err(Failure::usage(format!(
+        return Err(Error::invalid(format!(
             "{} is not a folder of `hosho process`: it has no hosho.sqlite",
             out.display()
         ))
-        .hint("give the folder that was --out of `hosho process`"));
+        .hint("give the --out folder of `hosho process`"));
     }
     Ok(vec![
         ("database.url", format!("sqlite:{}", file.display())),
@@ -234,8 +270,8 @@ fn database_of(out: &std::path::Path) -> Result<Vec<(&'static str, String)>, Fai
     ])
 }
 
-/// Refuses a SQLite file that is not there: opening would make an empty one, and this command only looks.
-fn existing(config: &Config) -> Result<(), Failure> {
+/// Rejects a missing SQLite file: opening would create an empty one.
+fn existing(config: &Config) -> Result<(), Error> {
     match config
         .database
         .url
@@ -243,21 +279,39 @@ fn existing(config: &Config) -> Result<(), Failure> {
         .strip_prefix("sqlite:")
         .map(|path| path.strip_prefix("//").unwrap_or(path))
     {
-        Some(path) if !std::path::Path::new(path).exists() => {
-            Err(Failure::unavailable(anyhow::anyhow!("there is no database {path}"))
+        Some(path) if !Path::new(path).exists() => {
+            Err(Error::unavailable(anyhow::anyhow!("there is no database {path}"))
                 .hint("is database.url right? `hosho process` keeps its database in --out"))
         }
         _ => Ok(()),
     }
 }
 
-/// A table for people: no borders, a rule under the head.
+/// A table that fits the terminal: no borders, a rule under the head.
 fn table<const N: usize>(head: [&str; N]) -> Table {
     const RULE_UNDER_HEAD: TableStyle =
         TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
     let mut table = Table::new();
-    table.load_style(RULE_UNDER_HEAD).set_header(head);
     table
+        .load_style(RULE_UNDER_HEAD)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(u16::try_from(wrap::width()).unwrap_or(u16::MAX))
+        .set_header(head);
+    table
+}
+
+/// A progress bar on standard error; hidden when that is not a terminal.
+fn progress_bar(total: u64, what: &'static str) -> ProgressBar {
+    let target = if std::io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(10)
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
 }
 
 #[cfg(test)]
@@ -265,15 +319,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn defines_a_consistent_command_line() {
         <Cli as clap::CommandFactory>::command().debug_assert();
     }
 
     #[test]
-    fn hostile_text_is_shown_not_obeyed() {
+    fn escapes_control_characters() {
         assert_eq!(printable("a\u{1b}[2Jb\u{202e}髙\n"), "a<U+001B>[2Jb<U+202E>髙<U+000A>");
         assert_eq!(printable_lines("a\u{9b}\nb"), "a<U+009B>\nb");
         let json = harmless_json(&serde_json::to_string_pretty(&["\u{1b}\u{7f}\u{9b}\u{202e}髙\n"]).unwrap());
         assert_eq!(json, "[\n  \"\\u001b\\u007f\\u009b\\u202e髙\\n\"\n]");
+    }
+
+    fn walk(command: &clap::Command, visit: &mut impl FnMut(&clap::Command)) {
+        visit(command);
+        command.get_subcommands().for_each(|command| walk(command, visit));
+    }
+
+    #[test]
+    fn prints_help_in_80_columns() {
+        use unicode_width::UnicodeWidthStr as _;
+        let mut command = <Cli as clap::CommandFactory>::command();
+        command.build();
+        let mut wide = Vec::new();
+        walk(&command, &mut |command| {
+            for help in [command.clone().render_help(), command.clone().render_long_help()] {
+                let help = help.to_string();
+                let lines = help.lines().filter(|line| line.width() > 80);
+                wide.extend(lines.map(|line| format!("{}: {line}", command.get_name())));
+            }
+        });
+        assert!(wide.is_empty(), "{}", wide.join("\n"));
+    }
+
+    #[test]
+    fn fits_tables_into_the_width() {
+        use unicode_width::UnicodeWidthStr as _;
+        let mut rows = table(["number", "text"]);
+        rows.set_width(80).add_row(["31075-00001M", &"髙 保証契約 ".repeat(40)]);
+        assert!(rows.to_string().lines().all(|line| line.width() <= 80), "{rows}");
+    }
+
+    #[test]
+    fn converts_usage_errors() {
+        let error = Cli::try_parse_from(["hosho", "status"]).unwrap_err();
+        let json = usage_error(&error).to_json();
+        assert_eq!(json["error"]["code"], "invalid");
+        let message = json["error"]["message"].as_str().unwrap();
+        assert!(message.contains("NUMBER|APPLICATION-ID") && !message.contains("Usage"), "{message}");
+        assert!(json["error"]["hint"].as_str().unwrap().contains("Usage: hosho status"), "{json}");
     }
 }

@@ -1,28 +1,31 @@
-//! `hosho process`: the whole pipeline in this process, on SQLite, the in-process queue and folders.
-
-mod report;
+//! `hosho process`
 
 use std::{
-    io::IsTerminal,
+    fmt::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
 
 use hosho_schema::messages::{self, ApplicationAcceptedV1};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tokio::sync::watch;
+use indicatif::ProgressBar;
 
-use super::{Failure, embedded::Embedded, enqueue, input};
+use super::{Error, print, print_json, printable, progress_bar, table};
 use crate::{
-    assembly::Services,
-    batches::recover,
-    broker::{Broker, Consumer, Lane, Source, memory::Memory},
+    broker::{Consumer, Lane, Source},
     config::Config,
+    domain::labels,
+    operations::{
+        input,
+        intake::{
+            self,
+            report::{self, Report, Summary},
+        },
+    },
+    worker::Embedded,
 };
 
-/// Take applications and changes through all stages in this process; no server needed
+/// Take applications and changes through all stages in this process
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho process examples/applications.jsonl
@@ -30,8 +33,10 @@ use crate::{
   generate | hosho process - --json
   hosho process examples/applications.jsonl examples/changes.jsonl
 
-Changes that are not urgent wait for the night; `hosho batch start --out FOLDER` brings it about.
-Running it again on the same file changes nothing. Interrupted and run again, it finishes what was left.")]
+It needs no server. Changes that are not urgent are pending until the night;
+`hosho batch start --out FOLDER` applies them now.
+Running it again on the same file changes nothing. After an interrupt, running
+it again finishes the rest.")]
 pub(super) struct Args {
     /// JSON Lines, a JSON array, or JSON objects; - for standard input
     #[arg(required = true, value_name = "FILE")]
@@ -47,26 +52,15 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-/// Applications given to the pipeline at a time, at most.
-const PART: usize = 2_000;
-
-/// Applications given to it at first. The stages take what is there as one batch, and a large one is long in each of them: so few go
-/// first, and somebody has a result at once; then twice as many each time.
-const FIRST: usize = 16;
-
-/// How long messages that get nowhere, such as those that wait to be tried again, hold up the next.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 impl Args {
-    /// The settings of the embedded mode.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         embedded(&self.out, self.verbose)
     }
 }
 
 /// The settings of the embedded mode, on a folder.
-pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Failure> {
-    let out = out.to_str().ok_or_else(|| Failure::usage("--out must be valid UTF-8"))?;
+pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Error> {
+    let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
     let mut overrides = vec![
         ("broker.url", "memory:".to_owned()),
         ("database.url", format!("sqlite:{out}/hosho.sqlite")),
@@ -77,79 +71,40 @@ pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, S
         ("mail.folder", format!("{out}/mail")),
     ];
     if !verbose {
-        // Warnings too: a full disk is waited for, and whoever waits must know.
+        // Not only errors: with a full disk the stages wait, and the reason is a warning.
         overrides.push(("log.level", "warn".to_owned()));
     }
     Ok(overrides)
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let records = input::read(&args.files)?;
     let mut embedded = Embedded::open(&args.out, &config).await?;
-    let services = Arc::clone(&embedded.services);
-    let (before, began) = (report::known(&services, &records).await?, services.clock.now());
+    let app = Arc::clone(&embedded.app);
+    let (before, began) = (report::known(&app, &records).await?, app.clock.now());
 
     embedded.start(&config, &[Lane::Live]);
-    let broker = Arc::clone(&embedded.broker);
-    let events = broker.consume(Source::Events, u16::MAX).await.map_err(Failure::internal)?;
-    let bar = bar(records.len() as u64, "answers and guarantees");
+    let events = embedded.broker.consume(Source::Events, u16::MAX).await?;
+    let bar = progress_bar(records.len() as u64, "answers and guarantees");
     let counter = tokio::spawn(count(events, bar.clone()));
-
-    let resumed = resume(&services, broker.as_ref()).await?;
-    let (changes, applications): (Vec<input::Record>, Vec<input::Record>) =
-        records.iter().cloned().partition(input::Record::is_change);
-    let interrupted = tokio::select! {
-        fed = feed(&applications, &embedded.memory) => { fed?; false }
-        () = stopped(embedded.stop.clone()) => true,
-    };
-    let mut interrupted = interrupted || embedded.until_idle().await;
-    if !changes.is_empty() && !interrupted {
-        // A guarantee is issued before it is changed.
-        interrupted = tokio::select! {
-            fed = feed(&changes, &embedded.memory) => { fed?; false }
-            () = stopped(embedded.stop.clone()) => true,
-        };
-        interrupted = interrupted || embedded.until_idle().await;
-    }
+    let resumed = intake::process(&embedded, &records).await?;
     embedded.end().await;
     counter.abort();
     bar.finish_and_clear();
-    if interrupted {
-        return Err(Failure::found(anyhow::anyhow!("interrupted; what was begun is kept"))
-            .hint("run the same command again to finish what is left"));
+    let Some(resumed) = resumed else {
+        return Err(Error::conflict(anyhow::anyhow!("interrupted; finished work is kept"))
+            .hint("run the same command again to finish the rest"));
+    };
+    let report = report::gather(&app, &records, &before, began, resumed, &args.out).await?;
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print_report(&report);
     }
-    let report = report::gather(&services, &records, &before, began, resumed, &args.out).await?;
-    report.print(args.json)
+    Ok(ExitCode::from(u8::from(!report.is_good())))
 }
 
-/// Queues what an earlier run left between two stages; the database remembers it.
-async fn resume(services: &Arc<Services>, broker: &dyn Broker) -> Result<usize, Failure> {
-    let from = Arc::clone(services);
-    let messages = tokio::task::spawn_blocking(move || recover::everything(&from))
-        .await
-        .map_err(Failure::internal)?
-        .map_err(|fault| Failure::unavailable(anyhow::anyhow!(fault.to_string())))?;
-    let count = messages.len();
-    let mut publisher = broker.publisher().await.map_err(Failure::internal)?;
-    publisher.publish(messages).await.map_err(Failure::internal)?;
-    Ok(count)
-}
-
-/// Gives all records to the pipeline, a part at a time: the next when half of what is under way is done.
-async fn feed(records: &[input::Record], memory: &Memory) -> Result<(), Failure> {
-    let mut publisher = memory.publisher().await.map_err(Failure::internal)?;
-    let (mut left, mut part) = (records, FIRST);
-    while !left.is_empty() {
-        let (next, rest) = left.split_at(left.len().min(part));
-        publisher.publish(next.iter().map(enqueue::message).collect()).await.map_err(Failure::internal)?;
-        // A brake, not a barrier.
-        let _ = tokio::time::timeout(PATIENCE, memory.at_most(part / 2)).await;
-        (left, part) = (rest, PART.min(part * 2));
-    }
-    Ok(())
-}
-
-/// Counts answers. The bar grows by every guarantee that an accepted application promises.
+/// Advances the bar by every answer. An accepted application adds its guarantees to the length.
 async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
     while let Ok(batch) = events.next_batch(1_000).await {
         for event in &batch {
@@ -165,44 +120,80 @@ async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
     }
 }
 
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// A progress bar on standard error; silent when that is not a terminal.
-pub(super) fn bar(total: u64, what: &'static str) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr_with_hz(10)
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(Some(total), target);
-    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos}/{len} {msg} {per_sec} {eta}") {
-        bar.set_style(style);
-    }
-    bar.with_message(what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stages::validate;
-
-    #[tokio::test]
-    async fn few_applications_go_first_and_then_twice_as_many_each_time() {
-        let memory = Memory::new(&[validate::NAME]);
-        let mut stage = memory.consume(Source::Stage(validate::NAME, Lane::Live), u16::MAX).await.unwrap();
-        let record =
-            |number: usize| input::Record { place: format!("some.jsonl:{number}"), payload: b"{}".to_vec() };
-        let records: Vec<input::Record> = (0..100).map(record).collect();
-        let feeding = tokio::spawn(async move { feed(&records, &memory).await.is_ok() });
-        let mut parts = Vec::new();
-        while parts.iter().sum::<usize>() < 100 {
-            let part = stage.next_batch(1_000).await.unwrap();
-            parts.push(part.len());
-            stage.ack(part.last().unwrap().tag).await.unwrap();
+fn print_report(report: &Report) {
+    if !report.guarantees.is_empty() {
+        let mut rows = table(["application", "product", "number", "notice", "mail", ""]);
+        for line in &report.guarantees {
+            let notice =
+                line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+            let product = format!("{} {}", labels::product(line.product), labels::medium(line.medium));
+            rows.add_row([
+                printable(&line.id),
+                product,
+                line.number.clone(),
+                notice,
+                line.mail.to_owned(),
+                line.result.to_owned(),
+            ]);
         }
-        assert_eq!(parts, [16, 32, 52]);
-        assert!(feeding.await.unwrap());
+        print(rows);
     }
+    if !report.changes.is_empty() {
+        let mut rows = table(["change", "number", "version", "what", "state", "certificate"]);
+        for line in &report.changes {
+            let certificate =
+                line.certificate.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
+            let state = if line.state == "pending" { "pending until the night" } else { line.state };
+            rows.add_row([
+                printable(&line.id),
+                line.number.clone(),
+                line.version.to_string(),
+                line.what.clone(),
+                state.to_owned(),
+                certificate,
+            ]);
+        }
+        print(rows);
+    }
+    for rejected in &report.rejected {
+        print(format!("\nrejected  {} ({})", printable(&rejected.id), printable(&rejected.place)));
+        for violation in &rejected.violations {
+            print(format!("  {}  {}", violation.code, printable(&violation.path)));
+            print(format!("    {}", printable(&violation.message_ja)));
+            print(format!("    {}", printable(&violation.message_en)));
+        }
+    }
+    for failed in &report.failed {
+        print(format!(
+            "\nfailed in {}  {}  {}\n  {}",
+            failed.stage,
+            printable(&failed.what),
+            failed.code,
+            printable(&failed.text)
+        ));
+    }
+    print(summary_line(&report.summary));
+}
+
+fn summary_line(summary: &Summary) -> String {
+    let what = if summary.changes > 0 { "messages" } else { "applications" };
+    let mut line = format!(
+        "\n{} {what} read: {} guarantees issued, {} unchanged, {} rejected, {} failed",
+        summary.read, summary.issued, summary.unchanged, summary.rejected, summary.failed
+    );
+    if summary.changes > 0 {
+        let _ = write!(line, ", {} changes accepted", summary.changes);
+    }
+    if summary.unfinished > 0 {
+        let _ = write!(line, ", {} unfinished (run again)", summary.unfinished);
+    }
+    if summary.resumed > 0 {
+        let _ = write!(line, "; {} messages left by an earlier run were processed", summary.resumed);
+    }
+    let is_stored = summary.unchanged + summary.rejected > 0
+        && summary.issued + summary.unfinished + summary.resumed == 0;
+    if is_stored && !summary.fresh {
+        line.push_str(". Nothing was changed: all of it was stored before.");
+    }
+    line
 }

@@ -1,38 +1,45 @@
-//! `hosho reissue`: guarantees issued again by hand.
+//! `hosho reissue`
 
-use std::{process::ExitCode, sync::Arc};
-
-use hosho_schema::models::reissue::Selection;
+use std::process::ExitCode;
 
 use super::{
-    Failure, batch,
-    moment::moment,
-    selection::{Place, Who},
+    Error, batch,
+    selection::{AuditArgs, DatabaseArgs},
 };
-use crate::{assembly, config::Config, domain::number::GuaranteeNumber, drawing::Drawing};
+use crate::{
+    config::Config,
+    db::Db,
+    operations::runs::{self, Criterion, Runs},
+    operations::time,
+};
 
-/// Issue guarantees again: what waits takes effect, else documents are drawn again
+/// Re-issue guarantees: apply pending changes, or draw documents again
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "hosho reissue [OPTIONS] <SELECTION>",
+    after_help = "Examples:
   hosho reissue --template-changed --dry-run
-  hosho reissue --template-changed --reason \"new address of the head office in the notice\" --rate 200
-  hosho reissue --guarantee 31075-00001M --guarantee 31075-00002M --reason \"the PDF was damaged\"
+  hosho reissue --template-changed --reason \"new head office\" --rate 200
+  hosho reissue --guarantee 31075-00001M --reason \"the PDF was damaged\"
   hosho reissue --all --reason \"new fonts\" --detach
 
-Documents that are drawn again keep their revision, and say what they said; the contractor is sent no mail, upstream systems get
-the event guarantee.redrawn, and `hosho history --all` shows it. A run that was interrupted is gone on with by the workers.")]
+Documents drawn again keep their revision and content. The contractor gets no
+mail; upstream systems get the event guarantee.redrawn; `hosho history --all`
+shows them. Workers continue an interrupted run."
+)]
 pub(super) struct Args {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    how: batch::How,
+    run: batch::RunArgs,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
     #[command(flatten)]
-    place: Place,
+    place: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Selection (exactly one)")]
 #[group(required = true, multiple = false)]
 struct Which {
     /// This guarantee (保証契約番号, in either width); may be given several times
@@ -41,13 +48,13 @@ struct Which {
     /// Those of this obligee, by its code
     #[arg(long, value_name = "CODE")]
     obligee: Option<String>,
-    /// Those whose number was given at or after this: 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 3d ago
+    /// Those numbered at or after this: 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 3d ago
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Those whose documents were drawn with other templates, fonts or another version of the program than there are now
+    /// Those drawn with other templates, fonts or another version of the program
     #[arg(long)]
     template_changed: bool,
-    /// Those for which a change waits, as the night would
+    /// Those with a pending change
     #[arg(long)]
     pending: bool,
     /// All that are in force
@@ -56,47 +63,28 @@ struct Which {
 }
 
 impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         self.place.overrides()
     }
 }
 
-/// Numbers of guarantees taken at most.
-const NUMBERS: usize = 10_000;
-
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
     let Which { guarantee, obligee, since, template_changed, pending, all } = args.which;
-    let selection = if !guarantee.is_empty() {
-        if guarantee.len() > NUMBERS {
-            return Err(Failure::usage(format!("at most {NUMBERS} guarantees can be named")));
+    let criterion = match (obligee, since) {
+        _ if !guarantee.is_empty() => Criterion::Numbers(guarantee),
+        (Some(obligee), _) => Criterion::Obligee(obligee),
+        (_, Some(since)) => Criterion::Since(time::parse("--since", &since, database.clock.now())?),
+        _ if template_changed => Criterion::TemplateChanged,
+        _ if pending => Criterion::Pending,
+        _ => {
+            debug_assert!(all, "clap requires one of the group");
+            Criterion::All
         }
-        let numbers =
-            guarantee.iter().map(|number| GuaranteeNumber::parse(number).map(|number| number.to_string()));
-        Selection::Numbers {
-            numbers: numbers.collect::<Result<_, _>>().map_err(|error| Failure::usage(error.to_string()))?,
-        }
-    } else if let Some(obligee) = obligee {
-        if assembly::obligees(&config)?.get(&obligee).is_none() {
-            return Err(Failure::usage(format!("there is no obligee {obligee:?}"))
-                .hint("`hosho obligees list` shows their codes"));
-        }
-        Selection::Obligee { obligee }
-    } else if let Some(since) = since {
-        Selection::Since { since: moment("--since", &since, database.clock.now())? }
-    } else if template_changed {
-        let drawing = Drawing::new(
-            Arc::new(assembly::press(&config)?),
-            Arc::new(assembly::keys(&config.keys)?),
-            config.registry.url.clone(),
-        );
-        Selection::TemplateChanged { identity: drawing.identity() }
-    } else if pending {
-        Selection::Pending
-    } else {
-        debug_assert!(all, "the group asks for one of them");
-        Selection::All
     };
-    batch::begin(selection, "reissue", &args.how, &args.who, &database, args.place.out.as_deref(), &config)
-        .await
+    let selection = runs::selection(criterion, &config)?;
+    let operation = args.audit.operation(&database.clock, "reissue")?;
+    let runs = Runs::new(Db::new(database.pool), database.clock, &config)?;
+    let out = args.place.out.as_deref();
+    batch::begin(&runs, selection, operation, args.audit.dry_run, &args.run, out, &config).await
 }

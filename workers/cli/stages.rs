@@ -2,45 +2,30 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use chrono::NaiveDateTime;
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
-use hosho_schema::{
-    db::DbError,
-    models::{
-        failed_message::{self, Filter, OPEN},
-        stage_control::{self, StageControl},
-        worker::{self, Worker, WorkerStage},
-    },
-};
-use serde::Serialize;
 
 use super::{
-    Failure,
-    moment::{local, utc},
-    print, print_json, printable,
-    selection::{Database, Place, Who},
-    shared, table,
-    wording::counted,
+    Error, print, print_json, printable,
+    selection::{AuditArgs, Database, DatabaseArgs},
+    text::{counted, table},
+    time::shown,
 };
 use crate::{
-    assembly,
-    batches::recover,
-    broker::{Depth, Rung},
     config::Config,
-    failures,
-    pulse::{GONE_AFTER, Waiting},
-    stage::chain,
+    operations::stages::{self, Circuit, Report, Stage},
     stages::NAMES,
 };
 
-/// How every stage stands: what waits, who works, what holds it up; and hold one
+/// List the state of every stage; pause or resume one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho stages
   hosho stages pause dispatch --reason \"the mail server is being replaced\"
   hosho stages resume dispatch --reason \"done\"
 
-Exit code 1 when a stage waits for something that is down, is paused, or has work and nobody to do it.")]
+Exit code 1 when the circuit of a stage is open, a stage is paused,
+or messages are ready and no consumer takes them.")]
 pub(super) struct Args {
     /// As JSON
     #[arg(long, global = true)]
@@ -51,9 +36,9 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Let every worker finish what it has in hand and take nothing more; holds until it is resumed, restarts included
+    /// Finish the batches in flight and take no more, until it is resumed; also after restarts
     Pause(SetArgs),
-    /// Let the workers go on
+    /// Take messages again
     Resume(SetArgs),
 }
 
@@ -63,355 +48,137 @@ struct SetArgs {
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     stage: String,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let database = Place::database(&config).await?;
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let database = DatabaseArgs::database(&config).await?;
     match args.command {
-        Some(Sub::Pause(wanted)) => steer(wanted, &database, true, args.json).await,
-        Some(Sub::Resume(wanted)) => steer(wanted, &database, false, args.json).await,
+        Some(Sub::Pause(set)) => set_paused(set, &database, true, args.json).await,
+        Some(Sub::Resume(set)) => set_paused(set, &database, false, args.json).await,
         None => show(&database, &config, args.json).await,
     }
 }
 
-/// What was asked of a stage, and whether that changed, or would change, anything.
-#[derive(Serialize)]
-struct Set {
-    stage: String,
-    paused: bool,
-    changed: bool,
-    /// `null` when nothing was changed.
-    operation: Option<String>,
-}
-
-async fn steer(wanted: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Failure> {
+async fn set_paused(args: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Error> {
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
-    let operation = wanted.who.operation(&database.clock, action)?;
-    let (stage, id) = (wanted.stage.clone(), operation.id.clone());
-    let dry_run = wanted.who.dry_run;
-    let changed = database
-        .ask(move |db| {
-            if dry_run {
-                let is_paused =
-                    stage_control::all(db)?.iter().any(|control| control.stage == stage && control.paused);
-                return Ok(is_paused != paused);
-            }
-            failures::set_stage(db, &operation, &stage, paused)
-        })
-        .await?;
+    let operation = args.audit.operation(&database.clock, action)?;
+    let dry_run = args.audit.dry_run;
+    let change = stages::set_paused(&database.db(), operation, &args.stage, paused, dry_run).await?;
+    let stage = &change.stage;
     if json {
-        print_json(&Set {
-            stage: wanted.stage,
-            paused,
-            changed,
-            operation: (changed && !dry_run).then_some(id),
-        })?;
+        print_json(&change)?;
     } else if dry_run {
-        print(format!(
-            "{} {} {outcome}. Nothing was changed.",
-            wanted.stage,
-            if changed { "would be" } else { "is already" }
-        ));
-    } else if changed {
-        print(format!("{} is {outcome}; every worker obeys within seconds.", wanted.stage));
+        let would = if change.changed { "would be" } else { "is already" };
+        print(format!("{stage} {would} {outcome}. Nothing was changed."));
+    } else if change.changed {
+        print(format!("{stage} is {outcome}; every worker applies it within seconds."));
     } else {
-        print(format!("{} was {outcome} already.", wanted.stage));
+        print(format!("{stage} was {outcome} already."));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-#[derive(Serialize)]
-struct Report {
-    stages: Vec<Stage>,
-    /// Messages waiting for their next attempt, of all stages, by rung, as the broker tells.
-    waiting: BTreeMap<&'static str, u64>,
-    /// Letters not taken in yet.
-    dead: Option<u64>,
-    unrouted: Option<u64>,
-    workers: Vec<Process>,
-    /// Why the broker could not be asked.
-    broker: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Stage {
-    #[serde(rename = "stage")]
-    name: &'static str,
-    ready: Option<u64>,
-    bulk: Option<u64>,
-    unacked: i64,
-    /// By rung, as the workers tell that sent them there.
-    waiting: BTreeMap<&'static str, u64>,
-    failed: i64,
-    consumers: i64,
-    per_minute: i64,
-    oldest: Option<String>,
-    /// Whether `oldest` could be found out.
-    oldest_is_known: bool,
-    #[serde(skip)]
-    oldest_at: Option<NaiveDateTime>,
-    circuit: Circuit,
-    paused: Option<Paused>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-enum Circuit {
-    /// No worker of the stage is there to tell.
-    Unknown,
-    Closed,
-    Open {
-        code: String,
-        text: String,
-        since: String,
-        next_probe: Option<String>,
-    },
-}
-
-#[derive(Serialize)]
-struct Paused {
-    reason: String,
-    actor: String,
-    since: String,
-}
-
-#[derive(Serialize)]
-struct Process {
-    host: String,
-    pid: i64,
-    version: String,
-    started_at: String,
-    seen_at: String,
-    is_gone: bool,
-}
-
-/// Everything the database tells.
-struct Told {
-    workers: Vec<(Worker, Vec<WorkerStage>)>,
-    controls: Vec<StageControl>,
-    failed: BTreeMap<String, i64>,
-    oldest: recover::Oldest,
-}
-
-/// Pieces of unfinished work looked at, the oldest, to find out since when each stage has had work.
-const UNFINISHED: i64 = 5_000;
-
-async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Failure> {
+async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
-    let told = database.ask(move |db| tell_from(db, now)).await?;
-    let queue = assembly::broker(config)?;
-    let depths = if queue.in_process() {
-        Err(shared::IN_PROCESS.to_owned())
-    } else {
-        let depths = queue.queue().depths().await.map_err(|error| chain(&error));
-        queue.queue().close().await;
-        depths
-    };
-    let report = report(&told, &depths, &config.broker.prefix, now);
-    let troubled = report.stages.iter().any(Stage::is_troubled) || report.broker.is_some();
+    let report = stages::report(&database.db(), config, now).await?;
     if json {
         print_json(&report)?;
     } else {
-        report.tell(now);
+        print_report(&report, now.and_utc());
     }
-    Ok(ExitCode::from(u8::from(troubled)))
+    Ok(ExitCode::from(u8::from(report.is_troubled())))
 }
 
-fn tell_from(db: &mut hosho_schema::db::Connection, now: NaiveDateTime) -> Result<Told, DbError> {
-    let mut failed: BTreeMap<String, i64> = BTreeMap::new();
-    for ((stage, _), count) in
-        failed_message::counts(db, &Filter { states: OPEN.to_vec(), ..Filter::default() })?
-    {
-        *failed.entry(stage).or_default() += count;
-    }
-    let oldest = recover::oldest(db, now, UNFINISHED)?;
-    Ok(Told { workers: worker::all(db)?, controls: stage_control::all(db)?, failed, oldest })
-}
-
-fn report(told: &Told, depths: &Result<Vec<Depth>, String>, prefix: &str, now: NaiveDateTime) -> Report {
-    let ready = |name: &str| {
-        let queue = format!("{prefix}{name}");
-        depths.as_ref().ok()?.iter().find(|depth| depth.queue == queue).map(|depth| depth.ready)
-    };
-    let living: Vec<&WorkerStage> = told
-        .workers
-        .iter()
-        .filter(|(worker, _)| worker.seen_at >= now - GONE_AFTER)
-        .flat_map(|(_, stages)| stages)
-        .collect();
-    let stages = NAMES.iter().map(|stage| {
-        let own: Vec<&&WorkerStage> = living.iter().filter(|row| row.stage == *stage).collect();
-        let mut waiting: BTreeMap<&'static str, u64> = BTreeMap::new();
-        // What a dead worker sent to wait waits all the same.
-        for row in told.workers.iter().flat_map(|(_, stages)| stages).filter(|row| row.stage == *stage) {
-            for (rung, count) in Waiting::parse(&row.waiting).at(now) {
-                *waiting.entry(rung.name()).or_default() += count;
-            }
-        }
-        let open = own.iter().filter(|row| row.open_since.is_some()).min_by_key(|row| row.open_since);
-        // The oldest that the rows know of; before there are rows, what the workers took last.
-        let has_work = ready(&format!("stage.{stage}")).is_some_and(|ready| ready > 0)
-            || own.iter().any(|row| row.held > 0);
-        let taken = own.iter().filter(|_| has_work).filter_map(|row| row.taken_from).min();
-        let oldest_at = told.oldest.by_stage.get(stage).copied().or(taken);
-        let waits = [ready(&format!("stage.{stage}")), ready(&format!("stage.{stage}.bulk"))];
-        let oldest_is_known =
-            oldest_at.is_some() || (told.oldest.is_all && waits.iter().all(|waits| *waits == Some(0)));
-        Stage {
-            name: stage,
-            ready: ready(&format!("stage.{stage}")),
-            bulk: ready(&format!("stage.{stage}.bulk")),
-            unacked: own.iter().map(|row| row.held).sum(),
-            waiting,
-            failed: told.failed.get(*stage).copied().unwrap_or(0),
-            consumers: own.iter().map(|row| row.consumers).sum(),
-            per_minute: own.iter().map(|row| row.per_minute).sum(),
-            oldest: oldest_at.map(utc),
-            oldest_is_known,
-            oldest_at,
-            circuit: open.map_or(if own.is_empty() { Circuit::Unknown } else { Circuit::Closed }, |row| {
-                Circuit::Open {
-                    code: row.fault_code.clone().unwrap_or_default(),
-                    text: row.fault_text.clone().unwrap_or_default(),
-                    since: row.open_since.map(utc).unwrap_or_default(),
-                    next_probe: row.next_probe.map(utc),
-                }
-            }),
-            paused: told.controls.iter().find(|control| control.stage == *stage && control.paused).map(
-                |control| Paused {
-                    reason: control.reason.clone(),
-                    actor: control.actor.clone(),
-                    since: utc(control.changed_at),
-                },
-            ),
-        }
-    });
-    Report {
-        stages: stages.collect(),
-        waiting: Rung::ALL
-            .iter()
-            .filter_map(|rung| Some((rung.name(), ready(&format!("wait.{}", rung.name()))?)))
-            .collect(),
-        dead: ready("dead"),
-        unrouted: ready("unrouted"),
-        workers: told
-            .workers
-            .iter()
-            .map(|(worker, _)| Process {
-                host: worker.host.clone(),
-                pid: worker.pid,
-                version: worker.version.clone(),
-                started_at: utc(worker.started_at),
-                seen_at: utc(worker.seen_at),
-                is_gone: worker.seen_at < now - GONE_AFTER,
-            })
-            .collect(),
-        broker: depths.as_ref().err().cloned(),
-    }
-}
-
-impl Stage {
-    fn is_troubled(&self) -> bool {
-        let idle_with_work = self.consumers == 0 && self.ready.unwrap_or(0) + self.bulk.unwrap_or(0) > 0;
-        matches!(self.circuit, Circuit::Open { .. }) || self.paused.is_some() || idle_with_work
-    }
-}
-
-impl Report {
-    fn tell(&self, now: NaiveDateTime) {
-        let number = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
-        let mut rows = table([
-            "stage",
-            "ready",
-            "unacked",
-            "bulk",
-            "waiting",
-            "failed",
-            "consumers",
-            "a minute",
-            "oldest",
-            "circuit",
+fn print_report(report: &Report, now: DateTime<Utc>) {
+    let number = |count: Option<u64>| count.map_or_else(|| "?".to_owned(), |count| count.to_string());
+    let mut rows = table([
+        "stage",
+        "ready\nbulk",
+        "unacked\nwaiting",
+        "failed",
+        "consumers\na minute",
+        "oldest",
+        "circuit",
+    ]);
+    for stage in &report.stages {
+        let health = &stage.health;
+        let circuit = match (&health.paused, &health.circuit) {
+            (Some(_), _) => "paused".to_owned(),
+            (None, Circuit::Open { code, .. }) => format!("open: {code}"),
+            (None, Circuit::Closed) => "closed".to_owned(),
+            (None, Circuit::Unknown) => "?".to_owned(),
+        };
+        rows.add_row([
+            health.name.to_owned(),
+            format!("{}\n{}", number(stage.ready), number(stage.bulk)),
+            format!("{}\n{}", health.held, delays(&stage.waiting).unwrap_or_else(|| "0".to_owned())),
+            stage.failed.to_string(),
+            format!("{}\n{}", health.consumers, health.per_minute),
+            oldest(stage, now),
+            circuit,
         ]);
-        for stage in &self.stages {
-            let waiting: Vec<String> =
-                stage.waiting.iter().map(|(rung, count)| format!("{rung}:{count}")).collect();
-            let circuit = match (&stage.paused, &stage.circuit) {
-                (Some(_), _) => "paused".to_owned(),
-                (None, Circuit::Open { code, .. }) => format!("open: {code}"),
-                (None, Circuit::Closed) => "closed".to_owned(),
-                (None, Circuit::Unknown) => "?".to_owned(),
-            };
-            rows.add_row([
-                stage.name.to_owned(),
-                number(stage.ready),
-                stage.unacked.to_string(),
-                number(stage.bulk),
-                if waiting.is_empty() { "0".to_owned() } else { waiting.join(" ") },
-                stage.failed.to_string(),
-                stage.consumers.to_string(),
-                stage.per_minute.to_string(),
-                stage.oldest_at.map_or_else(
-                    || if stage.oldest_is_known { "-" } else { "?" }.to_owned(),
-                    |at| age(now, at),
-                ),
-                circuit,
-            ]);
+    }
+    print(rows);
+    for stage in &report.stages {
+        print_troubles(stage);
+    }
+    if let Some(waiting) = delays(&report.waiting) {
+        print(format!("waiting for their next attempt, all stages together: {waiting}"));
+    }
+    for (what, count) in [("dead letter", report.dead), ("unrouted message", report.unrouted)] {
+        if let Some(count) = count.filter(|count| *count > 0) {
+            print(format!("{} not recorded yet", counted(count, what)));
         }
-        print(rows);
-        for stage in &self.stages {
-            if let Some(paused) = &stage.paused {
-                print(format!(
-                    "{} is paused since {} by {}: {}",
-                    stage.name,
-                    local(&paused.since),
-                    printable(&paused.actor),
-                    printable(&paused.reason)
-                ));
-            }
-            if let Circuit::Open { text, since, next_probe, .. } = &stage.circuit {
-                let next = next_probe
-                    .as_deref()
-                    .map(|at| format!("; it looks again at {}", local(at)))
-                    .unwrap_or_default();
-                print(format!("{} waits since {}: {}{next}", stage.name, local(since), printable(text)));
-            }
-            if stage.consumers == 0
-                && stage.ready.unwrap_or(0) + stage.bulk.unwrap_or(0) > 0
-                && stage.paused.is_none()
-            {
-                print(format!("{} has work and no consumer: is a worker running?", stage.name));
-            }
-        }
-        let waiting: Vec<String> = self
-            .waiting
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(rung, count)| format!("{rung}:{count}"))
-            .collect();
-        if !waiting.is_empty() {
-            print(format!("waiting for their next attempt, all stages together: {}", waiting.join(" ")));
-        }
-        for (what, count) in [("dead letter", self.dead), ("unrouted message", self.unrouted)] {
-            if let Some(count) = count.filter(|count| *count > 0) {
-                print(format!("{} not taken in yet", counted(count, what)));
-            }
-        }
-        if let Some(problem) = &self.broker {
-            print(format!("the broker could not be asked: {}", printable(problem)));
-        }
-        let gone = self.workers.iter().filter(|worker| worker.is_gone).count();
+    }
+    if let Some(problem) = &report.broker {
+        print(format!("the queues could not be counted: {}", printable(problem)));
+    }
+    let running = report.workers.iter().filter(|worker| !worker.is_gone).count();
+    print(counted(running, "worker"));
+    for worker in report.workers.iter().filter(|worker| worker.is_gone) {
         print(format!(
-            "{}{}",
-            counted(self.workers.len() - gone, "worker"),
-            if gone > 0 { format!(", {gone} more gave no sign of life lately") } else { String::new() }
+            "process {} on {}: no heartbeat since {}{}",
+            worker.pid,
+            printable(&worker.host),
+            shown(worker.seen_at),
+            worker.removed_at.map(|at| format!("; listed until {}", shown(at))).unwrap_or_default()
         ));
     }
 }
 
-/// How long ago, in the largest unit that fits.
-fn age(now: NaiveDateTime, at: NaiveDateTime) -> String {
-    let seconds = (now - at).num_seconds().max(0);
+fn print_troubles(stage: &Stage) {
+    let name = stage.health.name;
+    if let Some(paused) = &stage.health.paused {
+        print(format!(
+            "{name} is paused since {} by {}: {}",
+            shown(paused.since),
+            printable(&paused.actor),
+            printable(&paused.reason)
+        ));
+    }
+    if let Circuit::Open { text, since, next_probe, .. } = &stage.health.circuit {
+        let next = next_probe.map(|at| format!("; next probe at {}", shown(at))).unwrap_or_default();
+        print(format!("{name} waits since {}: {}{next}", shown(*since), printable(text)));
+    }
+    if stage.lacks_consumers() && stage.health.paused.is_none() {
+        print(format!("{name} has messages and no consumer: is a worker running?"));
+    }
+}
+
+/// The delays at which messages wait; `None` where none does.
+fn delays(waiting: &BTreeMap<&'static str, u64>) -> Option<String> {
+    let waiting = waiting.iter().filter(|(_, count)| **count > 0);
+    let texts: Vec<String> = waiting.map(|(delay, count)| format!("{delay}:{count}")).collect();
+    (!texts.is_empty()).then(|| texts.join(" "))
+}
+
+/// The age of the oldest piece of work, in the largest unit that fits.
+fn oldest(stage: &Stage, now: DateTime<Utc>) -> String {
+    let Some(oldest) = stage.oldest else {
+        return if stage.oldest_is_known { "-" } else { "?" }.to_owned();
+    };
+    let seconds = (now - oldest).num_seconds().max(0);
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

@@ -1,4 +1,4 @@
-//! `hosho templates`: for the person who edits a template. Check all, list them, look at one.
+//! `hosho templates`
 
 use std::{
     io::Write as _,
@@ -9,84 +9,91 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Failure, print, print_json, printable_lines};
+use super::{Error, print, print_json, printable_lines};
 use crate::{
-    assembly,
+    app,
     config::Config,
-    proofs::{self, Family, Pull},
+    documents::{
+        catalog::Family,
+        check::{self, Preview},
+    },
 };
 
-/// Least likeness (Jaro-Winkler, 0 to 1) of a name that is suggested.
-const ALIKE: f64 = 0.7;
+/// Minimum similarity (Jaro-Winkler, 0 to 1) of a suggested name.
+const SIMILAR: f64 = 0.7;
 
-/// Check the templates of notices, certificates and mails, and look at them
+/// Check, list and preview the templates of notices, certificates and mails
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hosho templates list
   hosho templates check --folder templates
   hosho templates preview notice/notice --out notice.pdf --folder templates
-  hosho templates preview certificate/performance --sample performance-joint-venture-paper-amended --out - | pdftotext - -
+  hosho templates preview certificate/performance --out - | pdftotext - -
   hosho templates preview mail/issued/body.txt
   HOSHO__TEMPLATES__FOLDER=./templates hosho templates check --json
 
---folder (like templates.folder and HOSHO__TEMPLATES__FOLDER) reads the templates from a folder; without it those that
-are built in are meant. What the elements of a document are: templates/README.md")]
+--folder (like templates.folder and HOSHO__TEMPLATES__FOLDER) replaces the
+built-in templates. templates/README.md documents the elements of a document.")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
-    /// Folder of the templates to use instead of those built in
+    /// Folder of templates that replace the built-in ones
     #[arg(long, global = true, value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Render every template with every sample, and draw every document; exit code 1 when one fails
+    /// Render every template with every sample; exit code 1 when one fails
     Check {
         /// The results as JSON
         #[arg(long)]
         json: bool,
     },
-    /// List the templates and the samples they are rendered with
+    /// List the templates and their samples
     List {
         /// The list as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Draw a template with a sample; a mail is written as text
+    /// Draw a template with a sample; a mail as text
     Preview {
         /// Name of the template, such as notice/notice
         name: String,
-        /// File to write, an existing one too; - for standard output, where text goes anyway
+        /// File to write or overwrite; - for standard output, the default for text
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Name of the sample; the first one if not given
+        /// Name of the sample; the first when left out
         #[arg(long)]
         sample: Option<String>,
+        /// File, pages and warnings as JSON
+        #[arg(long, requires = "out")]
+        json: bool,
     },
 }
 
 impl Args {
-    /// Settings that the arguments stand for.
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Failure> {
+    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(folder) = &self.folder else { return Ok(Vec::new()) };
         if !folder.is_dir() {
-            return Err(Failure::usage(format!("there is no folder {}", folder.display())));
+            return Err(Error::invalid(format!("there is no folder {}", folder.display())));
         }
         Ok(vec![("templates.folder", folder.display().to_string())])
     }
 }
 
-pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     match &args.command {
         Sub::Check { json } => check(config, *json),
         Sub::List { json } => list(*json),
-        Sub::Preview { name, out, sample } => preview(config, name, out.as_deref(), sample.as_deref()),
+        Sub::Preview { name, out, sample, json } => {
+            preview(config, name, out.as_deref(), sample.as_deref(), *json)
+        }
     }
 }
 
-fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
-    let results = proofs::all(&assembly::press(config)?);
+fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
+    let results = check::check_all(&app::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
     if json {
         print_json(&results)?;
@@ -94,14 +101,10 @@ fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
         let mut table = super::table(["template", "sample", "pages", "result"]);
         for result in &results {
             let pages = result.pages.map_or_else(String::new, |pages| pages.to_string());
-            let told = result
-                .problem
-                .iter()
-                .cloned()
-                .chain(result.warnings.iter().map(|warning| format!("note: {warning}")));
-            let told = told.collect::<Vec<_>>().join("\n");
-            let told = if told.is_empty() { "ok".to_owned() } else { printable_lines(&told) };
-            table.add_row([result.template, result.sample, &pages, &told]);
+            let notes = result.warnings.iter().map(|warning| format!("note: {warning}"));
+            let text = result.problem.iter().cloned().chain(notes).collect::<Vec<_>>().join("\n");
+            let text = if text.is_empty() { "ok".to_owned() } else { printable_lines(&text) };
+            table.add_row([result.template, result.sample, &pages, &text]);
         }
         print(table);
         print(format!("\n{} rendered, {failed} failed", results.len()));
@@ -109,7 +112,7 @@ fn check(config: &Config, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-/// A template as `list --json` shows it.
+/// A template of `list --json`.
 #[derive(Serialize)]
 struct Listed {
     template: &'static str,
@@ -117,9 +120,9 @@ struct Listed {
     samples: Vec<&'static str>,
 }
 
-fn list(json: bool) -> Result<ExitCode, Failure> {
+fn list(json: bool) -> Result<ExitCode, Error> {
     let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
-    let listed: Vec<Listed> = proofs::templates()
+    let listed: Vec<Listed> = check::templates()
         .map(|(family, template)| Listed {
             template,
             becomes: becomes(&family),
@@ -143,7 +146,8 @@ fn preview(
     name: &str,
     out: Option<&Path>,
     sample: Option<&str>,
-) -> Result<ExitCode, Failure> {
+    json: bool,
+) -> Result<ExitCode, Error> {
     let (family, template) = template(name)?;
     let samples = family.samples(template);
     let sample = match sample {
@@ -153,29 +157,36 @@ fn preview(
     let out = match out {
         Some(out) => Some(out).filter(|out| *out != Path::new("-")),
         None if family.is_document => {
-            return Err(Failure::usage(format!("{template} becomes a PDF file"))
-                .hint("say where to: --out x.pdf, or --out - for a pipe"));
+            return Err(Error::invalid(format!("{template} becomes a PDF file"))
+                .hint("give --out x.pdf, or --out - for a pipe"));
         }
         None => None,
     };
-    let press = assembly::press(config)?;
-    let pull = proofs::pull(&press, family, template, sample);
-    let pull = pull.ok_or_else(|| Failure::usage(format!("{template} has no sample {sample}")))?;
-    let Pull { mut bytes, pages, warnings } = pull
-        .map_err(|problem| Failure::found(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
+    let press = app::press(config)?;
+    let pull = check::preview(&press, family, template, sample);
+    let pull = pull.ok_or_else(|| Error::invalid(format!("{template} has no sample {sample}")))?;
+    let Preview { mut bytes, pages, warnings } = pull
+        .map_err(|problem| Error::conflict(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
     let Some(out) = out else {
         if !family.is_document && !bytes.ends_with(b"\n") {
             bytes.push(b'\n');
         }
         let written = std::io::stdout().lock().write_all(&bytes);
         return match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::internal(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::unavailable(error)),
             _ => Ok(ExitCode::SUCCESS),
         };
     };
     std::fs::write(out, &bytes).map_err(|error| {
-        Failure::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
+        Error::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
     })?;
+    if json {
+        let file = out.display().to_string();
+        let preview =
+            serde_json::json!({ "file": file, "pages": pages, "sample": sample, "warnings": warnings });
+        print_json(&preview)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let pages = match pages {
         None => "text".to_owned(),
         Some(1) => "1 page".to_owned(),
@@ -188,37 +199,33 @@ fn preview(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The template of a name, or of the path of its file.
-fn template(typed: &str) -> Result<(Family, &'static str), Failure> {
+/// Finds a template by its name or the path of its file.
+fn template(typed: &str) -> Result<(Family, &'static str), Error> {
     let name = typed.strip_suffix(".hbs").unwrap_or(typed);
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix("templates/").unwrap_or(name);
-    let name = known("template", name, proofs::templates().map(|(_, template)| template))?;
-    proofs::templates()
+    let name = known("template", name, check::templates().map(|(_, template)| template))?;
+    check::templates()
         .find(|(_, template)| *template == name)
-        .ok_or_else(|| Failure::usage(format!("there is no template {name}")))
+        .ok_or_else(|| Error::invalid(format!("there is no template {name}")))
 }
 
-/// The known name that was typed; or what there is, the nearest first in mind.
-fn known(
-    kind: &str,
-    typed: &str,
-    names: impl Iterator<Item = &'static str>,
-) -> Result<&'static str, Failure> {
+/// Finds a name; an error suggests the most similar one and lists all.
+fn known(kind: &str, typed: &str, names: impl Iterator<Item = &'static str>) -> Result<&'static str, Error> {
     let names: Vec<_> = names.collect();
     if let Some(name) = names.iter().find(|name| **name == typed) {
         return Ok(name);
     }
-    let likeness = |name: &'static str| (strsim::jaro_winkler(typed, name), name);
+    let similarity = |name: &'static str| (strsim::jaro_winkler(typed, name), name);
     let like = names
         .iter()
         .copied()
-        .map(likeness)
-        .filter(|(like, _)| *like >= ALIKE)
+        .map(similarity)
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|one, other| one.0.total_cmp(&other.0));
-    let meant = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-    Err(Failure::usage(format!("there is no {kind} {}", printable_lines(typed)))
-        .hint(format!("{meant}there are: {}", names.join(", "))))
+    let suggestion = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
+    Err(Error::invalid(format!("there is no {kind} {}", printable_lines(typed)))
+        .hint(format!("{suggestion}there are: {}", names.join(", "))))
 }
 
 #[cfg(test)]
@@ -226,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_known_by_name_and_by_file() {
+    fn finds_templates_by_name_and_file() {
         for typed in [
             "notice/notice",
             "notice/notice.hbs",
@@ -245,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_are_known_by_name() {
+    fn finds_samples_by_name() {
         let (family, template) = template("certificate/performance").ok().unwrap();
         let samples = family.samples(template);
         let last = *samples.last().unwrap();
@@ -256,36 +263,39 @@ mod tests {
     }
 
     #[test]
-    fn a_preview_is_written_over_the_one_before() {
+    fn overwrites_an_earlier_preview() {
         let config = Config::load(None, &[]).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.pdf");
-        std::fs::write(&file, "the one before").unwrap();
-        assert!(preview(&config, "notice/notice", Some(&file), None).is_ok());
+        std::fs::write(&file, "an earlier preview").unwrap();
+        assert!(preview(&config, "notice/notice", Some(&file), None, false).is_ok());
         let first = std::fs::read(&file).unwrap();
         let (family, template) = template("notice/notice").unwrap();
         let samples = family.samples(template);
         assert!(first.starts_with(b"%PDF-"));
-        assert!(preview(&config, "notice/notice", Some(&file), Some(samples[1])).is_ok());
+        assert!(preview(&config, "notice/notice", Some(&file), Some(samples[1]), true).is_ok());
         assert_ne!(std::fs::read(&file).unwrap(), first);
         let text = folder.path().join("x.txt");
-        assert!(preview(&config, "mail/issued/body.txt", Some(&text), None).is_ok());
+        assert!(preview(&config, "mail/issued/body.txt", Some(&text), None, false).is_ok());
         assert!(std::fs::read_to_string(&text).unwrap().contains("電子保証"));
-        let said = |name, out: Option<&Path>, sample| {
-            preview(&config, name, out, sample).err().map(|failure| failure.to_string()).unwrap_or_default()
+        let problem = |name, out: Option<&Path>, sample| {
+            preview(&config, name, out, sample, false)
+                .err()
+                .map(|failure| failure.to_string())
+                .unwrap_or_default()
         };
-        assert!(said("notice/notice", None, None).contains("--out x.pdf"));
+        assert!(problem("notice/notice", None, None).contains("--out x.pdf"));
         assert!(
-            said("notice/notice", Some(&file), Some("nobody"))
+            problem("notice/notice", Some(&file), Some("unknown"))
                 .contains(&format!("there are: {}", samples[0]))
         );
         assert!(
-            said("notice/notice", Some(&folder.path().join("none/x.pdf")), None).contains("cannot write")
+            problem("notice/notice", Some(&folder.path().join("none/x.pdf")), None).contains("cannot write")
         );
     }
 
     #[test]
-    fn a_folder_of_templates_must_exist() {
+    fn rejects_a_missing_folder() {
         let args =
             |folder: &Path| Args { command: Sub::List { json: false }, folder: Some(folder.to_owned()) };
         let folder = tempfile::tempdir().unwrap();

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Failure, print, print_json};
-use crate::{assembly, broker::BrokerError, config::Config};
+use super::{Error, print, print_json};
+use crate::{app, broker::BrokerError, config::Config, stages};
 
-/// Compare exchanges and queues of RabbitMQ with what they should be, or declare them
+/// Check or declare the exchanges and queues of RabbitMQ
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   HOSHO__BROKER__URL=amqp://localhost hosho topology apply
-  hosho topology check --json        exit code 1 when something is missing or differs")]
+  hosho topology check --json    exit code 1 when one is missing or differs")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
@@ -19,13 +19,13 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Change nothing; tell what is missing or differs
+    /// Report missing and different ones; change nothing
     Check {
         /// The report as JSON
         #[arg(long)]
         json: bool,
     },
-    /// Declare what is missing; a queue that differs is told, never replaced
+    /// Declare missing ones; a different queue is reported, never replaced
     Apply {
         /// The report as JSON
         #[arg(long)]
@@ -33,22 +33,22 @@ enum Sub {
     },
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let broker = assembly::broker(&config)?;
-    if broker.in_process() {
-        return Err(Failure::usage("broker.url is memory: it has no topology")
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
+    let client = app::broker_client(&config, stages::NAMES)?;
+    if client.in_process() {
+        return Err(Error::invalid("broker.url is memory: it has no topology")
             .hint("set HOSHO__BROKER__URL=amqp://…"));
     }
     let (result, json) = match args.command {
-        Sub::Check { json } => (broker.check_topology().await, json),
-        Sub::Apply { json } => (broker.apply_topology().await, json),
+        Sub::Check { json } => (client.check_topology().await, json),
+        Sub::Apply { json } => (client.apply_topology().await, json),
     };
-    broker.queue().close().await;
+    client.broker().close().await;
     let report = result.map_err(|error| match error {
-        BrokerError::Topology(_) => Failure::found(error).hint(
+        BrokerError::Topology(_) => Error::conflict(error).hint(
             "the settings of a queue cannot be changed: drain it, delete it, and run `hosho topology apply`",
         ),
-        error => Failure::unavailable(error).hint("is broker.url right and the broker up?"),
+        error => error.into(),
     })?;
     if json {
         print_json(&report)?;

@@ -1,28 +1,12 @@
 //! `hosho work`
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::process::ExitCode;
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    task::JoinSet,
-};
-use tracing::{info, warn};
-
-use super::Failure;
+use super::Error;
 use crate::{
-    assembly::{self, Services},
-    batches::{
-        self,
-        nightly::{Beside, Nightly},
-        reissue::Settings,
-    },
-    broker::{Broker, Lane, Source},
     config::Config,
-    failures::Ingester,
-    pulse::{self, Pulse},
-    runner::{self, Runner},
     stages,
+    worker::{self, Ended},
 };
 
 /// Run the workers until SIGTERM or Ctrl-C
@@ -31,8 +15,8 @@ use crate::{
   hosho work                                 all stages
   hosho work --stage render --concurrency 2  a host that draws documents only
 
-SIGTERM stops consuming, finishes the batches in hand, gives back the rest and exits with 0; with 1 when that was
-not done within work.drain_seconds.")]
+SIGTERM stops consuming, finishes the batches in flight, requeues the rest and
+exits with 0; with 1 when that took longer than work.drain_seconds.")]
 pub(super) struct Args {
     /// Stages to run; all when left out
     #[arg(long = "stage", value_name = "STAGE", value_parser = clap::builder::PossibleValuesParser::new(stages::NAMES))]
@@ -42,173 +26,8 @@ pub(super) struct Args {
     concurrency: Option<u16>,
 }
 
-pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Failure> {
-    let broker = assembly::broker(&config)?;
-    if broker.in_process() {
-        return Err(Failure::usage("broker.url is memory: no other process could give these workers work")
-            .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
-    }
-    // First of all: a process that is stopped while it starts ends as cleanly as one that is at work.
-    let (ask, stop) = watch::channel(false);
-    stop_on_signal(ask)?;
-    let services = Arc::new(Services::open(&config, stop.clone())?);
-    services.require_migrated().await?;
-    let mut stop_early = stop.clone();
-    tokio::select! {
-        () = connect(&broker) => {}
-        _ = stop_early.wait_for(|stop| *stop) => return Ok(ExitCode::SUCCESS),
-    }
-
-    let pulse = Pulse::new(&services.clock);
-    // A stage that is paused is so from the first message on.
-    let (learning, pool) = (pulse.clone(), services.pool.clone());
-    tokio::task::spawn_blocking(move || learning.learn(&pool))
-        .await
-        .map_err(Failure::internal)?
-        .map_err(|error| Failure::unavailable(error).hint("is database.url right and the server up?"))?;
-    let precedence = runner::Precedence::with_threads().map_err(Failure::internal)?;
-    let runner = runner(&config, &services, broker.queue(), stop.clone(), pulse.clone(), precedence);
+pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let concurrency = args.concurrency.map_or(config.work.concurrency, usize::from);
-    let mut tasks = JoinSet::new();
-    for name in stages::NAMES
-        .iter()
-        .filter(|name| args.stages.is_empty() || args.stages.iter().any(|asked| asked == *name))
-    {
-        stages::start(name, &services, &runner, &[Lane::Live, Lane::Bulk], concurrency, &mut tasks);
-    }
-    ingest(&services, &broker.queue(), &stop, &mut tasks);
-    tasks.spawn(pulse.run(services.pool.clone(), stop.clone()));
-    tasks.spawn(nightly(&config, &services, broker.queue(), stop.clone(), true)?.run());
-    tasks.spawn(batches::run(Arc::clone(&services), broker.queue(), config.schedule.clone(), stop.clone()));
-    info!(
-        stages = if args.stages.is_empty() { "all".to_owned() } else { args.stages.join(" ") },
-        concurrency, "The workers run"
-    );
-
-    let mut stopping = stop.clone();
-    let ended_early = tokio::select! {
-        biased;
-        _ = stopping.wait_for(|stop| *stop) => false,
-        // Asked to stop a moment ago, runners may have ended already.
-        _ = tasks.join_next() => !*stop.borrow(),
-    };
-    if ended_early {
-        // Runners end only when they are asked to. A process that goes on without one looks healthy and is not.
-        return Err(Failure::internal(anyhow::anyhow!("a worker ended by itself"))
-            .hint("the log tells why; start the process again"));
-    }
-    info!("Asked to stop: finishing what is in hand");
-    let drained = tokio::time::timeout(Duration::from_secs(config.work.drain_seconds), async {
-        while let Some(ended) = tasks.join_next().await {
-            if ended.is_err() {
-                warn!("A worker ended by panic");
-            }
-        }
-        broker.queue().close().await;
-    });
-    if drained.await.is_err() {
-        warn!(
-            seconds = config.work.drain_seconds,
-            "Not everything was finished in time; the broker gives the rest to others"
-        );
-        return Ok(ExitCode::from(1));
-    }
-    services.post.mailer.close().await;
-    info!("Stopped");
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Takes in dead letters and unrouted messages.
-pub(super) fn ingest(
-    services: &Services,
-    broker: &Arc<dyn Broker>,
-    stop: &watch::Receiver<bool>,
-    tasks: &mut JoinSet<()>,
-) {
-    let ingester = Ingester {
-        broker: Arc::clone(broker),
-        pool: services.pool.clone(),
-        clock: services.clock.clone(),
-        stop: stop.clone(),
-    };
-    for source in [Source::Dead, Source::Unrouted] {
-        tasks.spawn(ingester.clone().run(source));
-    }
-}
-
-/// Looks after the nightly batch, or only after runs that are there.
-pub(super) fn nightly(
-    config: &Config,
-    services: &Services,
-    broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
-    scheduled: bool,
-) -> Result<Nightly, Failure> {
-    Ok(Nightly {
-        pool: services.pool.clone(),
-        broker,
-        clock: services.clock.clone(),
-        post: services.post.clone(),
-        settings: Settings::new(config).map_err(Failure::configuration)?,
-        name: format!("{}:{}:{}", pulse::host(), std::process::id(), services.clock.now()),
-        scheduled,
-        stop,
-        beside: Beside::default(),
-    })
-}
-
-/// The runner every consumer of this process is a clone of.
-pub(super) fn runner(
-    config: &Config,
-    services: &Services,
-    broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
-    pulse: Pulse,
-    precedence: runner::Precedence,
-) -> Runner {
-    Runner {
-        broker,
-        pool: services.pool.clone(),
-        clock: services.clock.clone(),
-        settings: runner::Settings {
-            batch: config.work.batch,
-            max_message_bytes: config.work.max_message_bytes,
-            rungs: config.rungs(),
-            hold: Duration::from_secs(config.work.hold_seconds),
-        },
-        stop,
-        pulse,
-        probe: services.probe(),
-        precedence,
-    }
-}
-
-/// Declares the topology; waits for a broker that is not up yet.
-async fn connect(broker: &assembly::Queue) {
-    let mut wait = Duration::from_secs(1);
-    while let Err(error) = broker.apply_topology().await {
-        warn!(error = crate::stage::chain(&error), retry_in_ms = wait.as_millis(), "The broker is not ready");
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(30));
-    }
-}
-
-/// SIGTERM and SIGINT ask once; a second one ends the process at once.
-pub(super) fn stop_on_signal(ask: watch::Sender<bool>) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::internal)?;
-    tokio::spawn(async move {
-        for asked in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if asked {
-                ask.send_replace(true);
-            } else {
-                std::process::exit(130);
-            }
-        }
-    });
-    Ok(())
+    let ended = worker::run(&config, &args.stages, concurrency).await?;
+    Ok(ExitCode::from(u8::from(ended == Ended::TimedOut)))
 }

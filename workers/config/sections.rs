@@ -1,11 +1,14 @@
 //! The settings, section by section, as `config/default.toml` has them.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, IntoDeserializer as _, value::StringDeserializer},
+};
 
 use crate::{
-    batches::timetable::Misfire,
+    schedule::MissedRun,
     secret::{Secret, SecretUrl},
 };
 
@@ -21,33 +24,20 @@ macro_rules! section {
 }
 
 section! {
-    /// Every setting. The meaning of each is told in `config/default.toml`.
+    /// Every setting; `config/default.toml` explains each.
     Config {
-        /// The queue.
         broker: Broker,
-        /// The tables.
         database: Database,
-        /// The finished PDFs.
         documents: Documents,
-        /// The data keys.
         keys: Keys,
-        /// The registry's page.
         registry: Registry,
-        /// Mail.
         mail: Mail,
-        /// Fonts.
         fonts: Fonts,
-        /// Templates.
         templates: Folder,
-        /// Obligees, branches and the surety.
         data: Folder,
-        /// The workers.
         work: Work,
-        /// What runs on a clock.
         schedule: Schedule,
-        /// Runs of the nightly batch.
         batch: Batch,
-        /// Logs.
         log: Log,
     }
 }
@@ -61,9 +51,8 @@ section! {
         url_file: Option<PathBuf>,
         /// PEM file of a private authority.
         ca_file: Option<PathBuf>,
-        /// Put before every name.
+        /// Of every name.
         prefix: String,
-        /// Seconds.
         confirm_timeout_seconds: u64,
     }
 }
@@ -75,7 +64,6 @@ section! {
         url: SecretUrl,
         /// File that holds the URL instead.
         url_file: Option<PathBuf>,
-        /// Connections per process.
         connections: u32,
     }
 }
@@ -93,9 +81,8 @@ section! {
     Keys {
         /// The keys themselves, from the environment.
         ring: Option<Secret>,
-        /// The key file.
         file: PathBuf,
-        /// Makes it when it is missing.
+        /// Creates a missing file.
         create: bool,
     }
 }
@@ -122,9 +109,9 @@ pub enum MailTransport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailSecurity {
-    /// In the clear.
+    /// Unencrypted.
     None,
-    /// STARTTLS, demanded.
+    /// STARTTLS, required.
     Starttls,
     /// TLS from the first byte.
     Tls,
@@ -133,27 +120,19 @@ pub enum MailSecurity {
 section! {
     /// `[mail]`
     Mail {
-        /// Folder or SMTP.
+        #[serde(deserialize_with = "choice")]
         transport: MailTransport,
-        /// Folder of the `.eml` files.
         folder: PathBuf,
-        /// Display name of the sender.
         from_name: String,
-        /// Address of the sender.
         from_address: String,
-        /// Whether the notice is attached.
         attach_notice: bool,
-        /// Host of the relay.
         host: String,
-        /// Port of the relay.
         port: u16,
-        /// TLS.
+        #[serde(deserialize_with = "choice")]
         security: MailSecurity,
         /// PEM file of a private authority.
         ca_file: Option<PathBuf>,
-        /// User for AUTH.
         user: Option<String>,
-        /// Password for AUTH.
         password: Option<Secret>,
         /// File that holds the password instead.
         password_file: Option<PathBuf>,
@@ -161,7 +140,6 @@ section! {
         timeout_seconds: u64,
         /// Seconds for the last reply.
         reply_timeout_seconds: u64,
-        /// Connections at the same time.
         connections: usize,
     }
 }
@@ -189,22 +167,14 @@ section! {
 section! {
     /// `[work]`
     Work {
-        /// Deliveries per batch at most.
         batch: u16,
-        /// Consumers per stage and lane.
         concurrency: usize,
-        /// Bytes.
         max_message_bytes: usize,
-        /// The ladder, seconds.
         #[serde(deserialize_with = "list")]
         retry_seconds: Vec<u64>,
-        /// Seconds.
         hold_seconds: u64,
-        /// Seconds.
         mail_orphan_seconds: u64,
-        /// Seconds.
         mail_resend_seconds: u64,
-        /// Seconds.
         drain_seconds: u64,
     }
 }
@@ -212,19 +182,14 @@ section! {
 section! {
     /// `[schedule]`
     Schedule {
-        /// Cron expression.
         resend: String,
-        /// Cron expression.
         recover: String,
-        /// Seconds.
         recover_after_seconds: u64,
-        /// Name of the zone of `reissue`.
+        /// Of `reissue`.
         zone: String,
-        /// Cron expression.
         reissue: String,
-        /// What becomes of nights that were missed.
-        reissue_misfire: Misfire,
-        /// Seconds.
+        #[serde(deserialize_with = "choice")]
+        reissue_misfire: MissedRun,
         reissue_max_lateness_seconds: u64,
     }
 }
@@ -232,54 +197,61 @@ section! {
 section! {
     /// `[batch]`
     Batch {
-        /// Guarantees a second.
         rate: u32,
-        /// Guarantees.
         in_flight: u32,
-        /// Seconds.
         lease_seconds: u64,
-        /// Folder of reports.
         report_folder: Option<PathBuf>,
-        /// Mail addresses.
         #[serde(deserialize_with = "list")]
         report_to: Vec<String>,
     }
 }
 
-/// `log.format`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
+pub use crate::telemetry::LogFormat;
 
 section! {
     /// `[log]`
     Log {
-        /// Text or JSON.
+        #[serde(deserialize_with = "choice")]
         format: LogFormat,
-        /// A filter of `tracing`.
         level: String,
     }
 }
 
-/// A list, or text with commas as a variable gives it.
-fn list<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display> + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
+/// One of the names of an enum; an error lists them.
+fn choice<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let names: StringDeserializer<serde::de::value::Error> = text.into_deserializer();
+    T::deserialize(names).map_err(D::Error::custom)
+}
+
+/// A list, or text with commas as in a variable.
+fn list<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum ListOrText<T> {
-        List(Vec<T>),
+    enum Item {
+        Number(u64),
         Text(String),
     }
-    match ListOrText::deserialize(deserializer)? {
-        ListOrText::List(list) => Ok(list),
-        ListOrText::Text(text) => {
-            text.split(',').map(|item| item.trim().parse().map_err(serde::de::Error::custom)).collect()
-        }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum ListOrText {
+        List(Vec<Item>),
+        Text(String),
     }
+    let items = match ListOrText::deserialize(deserializer) {
+        Ok(ListOrText::List(items)) => items
+            .into_iter()
+            .map(|item| match item {
+                Item::Number(number) => number.to_string(),
+                Item::Text(text) => text,
+            })
+            .collect(),
+        Ok(ListOrText::Text(text)) => text.split(',').map(|item| item.trim().to_owned()).collect(),
+        Err(_) => Vec::from([String::new()]),
+    };
+    let parse = |item: String| {
+        item.parse()
+            .map_err(|_| D::Error::custom(format!("{item:?} is not allowed; use a list of whole numbers")))
+    };
+    items.into_iter().map(parse).collect()
 }

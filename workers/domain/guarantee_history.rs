@@ -14,7 +14,7 @@
 use chrono::NaiveDate;
 use hosho_schema::{
     messages::{ChangeEffectV1, ForeseenV1},
-    models::certificate::{self, Kind},
+    models::revision::{self, Kind},
     snapshots::{self, Application, Cancellation, Certificate, Change, Reversal},
 };
 
@@ -100,7 +100,7 @@ pub fn check_version(version: i64, pending: &[i64], settled: &[i64]) -> Option<V
 }
 
 /// Names a stored revision: 新規, 変更－n, 変更－n（訂正）, 変更－nの取消 or 解約.
-pub fn revision_label(row: &certificate::Certificate) -> String {
+pub fn revision_label(row: &revision::Revision) -> String {
     let number =
         || snapshots::read::<Certificate>(&row.content).map_or(row.revision, |content| content.revision);
     match row.kind {
@@ -129,7 +129,7 @@ pub struct HistoryCertificate {
 
 impl GuaranteeHistory {
     /// Reads the stored revisions of one guarantee, in the order of the chain.
-    pub fn read(rows: &[certificate::Certificate]) -> Result<Self, HistoryError> {
+    pub fn read(rows: &[revision::Revision]) -> Result<Self, HistoryError> {
         let mut entries = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             let unreadable = |source| HistoryError::Unreadable { revision: row.revision, source };
@@ -277,7 +277,7 @@ impl GuaranteeHistory {
                 let cancellation = Cancellation {
                     cancelled_on: cancelled,
                     cause: *cause,
-                    told_on: today,
+                    notified_on: today,
                     certificate: held.clone(),
                 };
                 (entry.step, entry.ended_on) = (Step::Cancellation, Some(cancelled));
@@ -297,16 +297,16 @@ fn find_visible(certificates: &[HistoryCertificate], number: i64) -> Result<i64,
     let mut numbers: Vec<i64> = visible().map(|certificate| certificate.number).collect();
     numbers.sort_unstable();
     let names: Vec<String> = numbers.into_iter().map(labels::revision).collect();
-    let asked = if number < 0 { number.to_string() } else { labels::revision(number) };
+    let given = if number < 0 { number.to_string() } else { labels::revision(number) };
     let shown = Bilingual::new(names.join("、"), names.join(", "));
-    Err(Violation::new("$.revision", &Breach::RevisionUnknown { asked, shown }))
+    Err(Violation::new("$.revision", &Breach::RevisionUnknown { given, shown }))
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use hosho_schema::{
         messages::CancellationCauseV1,
-        models::certificate::chained_sha256,
+        models::revision::chained_sha256,
         money::Yen,
         snapshots::{Contact, ProductLine},
     };
@@ -364,8 +364,8 @@ pub(crate) mod tests {
         GuaranteeHistory::read(&[row(0, Kind::New, None, snapshots::canonical(&sample()))]).unwrap()
     }
 
-    fn row(revision: i64, kind: Kind, target: Option<i64>, content: String) -> certificate::Certificate {
-        certificate::Certificate {
+    fn row(revision: i64, kind: Kind, target: Option<i64>, content: String) -> revision::Revision {
+        revision::Revision {
             id: revision.to_string(),
             guarantee_id: "g".to_owned(),
             revision,

@@ -1,23 +1,25 @@
-//! Which mail addresses are taken, and in which form they travel.
+//! Accepted mail addresses and their normal form.
 //!
-//! - The part before the `@` is ASCII and needs no quotes: an address with Japanese letters before the `@` needs SMTPUTF8,
-//!   which hardly any relay in Japan offers. Letters of full width there are a slip of the hand, and are refused rather than
-//!   guessed at: nothing maps them as UTS 46 maps a domain. Two dots in a row, or a dot before the `@`, which mobile carriers
-//!   once gave out, are refused too: they would need quotes, which relays take in different ways.
-//! - The domain may be internationalised (`例え.jp` is a real kind of domain), in any form that UTS 46 maps to one: of full
-//!   width, with `。` for a dot, in capitals. It travels as `xn--…`, which every relay takes and which is how it is kept. A
-//!   label that claims to be `xn--` must decode. Beyond that the domain is a host name: letters, digits and hyphens, labels of
+//! - The part before the `@` is ASCII and needs no quotes: Japanese characters there need SMTPUTF8, which
+//!   hardly any relay in Japan offers. Full-width characters there are typing errors and are rejected: no
+//!   standard maps them, as UTS 46 maps a domain. Two consecutive dots, or a dot before the `@`, which mobile
+//!   carriers once allowed, are rejected too: they need quotes, which relays treat in different ways.
+//! - The domain may be internationalised (`例え.jp`), in any form that UTS 46 maps to one: full width, with
+//!   `。` for a dot, in capitals. The normal form is `xn--…`, which every relay accepts. A label that begins
+//!   with `xn--` must decode. Otherwise the domain is a host name: ASCII alphanumerics and hyphens, labels of
 //!   at most 63 characters, no dot at its end.
-//! - Letters of several scripts in one domain (`exаmple.jp` with a Cyrillic а) are taken. Look-alikes deceive a reader who is
-//!   shown an address to trust; this one is typed by the contractor who wants the mail, and whoever reads it later sees
-//!   `xn--…`. To refuse them would need the registries' tables of scripts, and refuse real domains.
-//! - The domain has a dot and is not an IP address: nobody is told about a guarantee at `localhost`.
-//! - The address has one `@`, no comment and no name beside it, and no character that a form field cannot hold.
+//! - Characters of several scripts in one domain (`exаmple.jp` with a Cyrillic а) are accepted. Look-alikes
+//!   deceive a reader of an address; this one is typed by the contractor who wants the mail, and later
+//!   readers see `xn--…`. Rejecting them would need the registries' tables of scripts, and would reject real
+//!   domains.
+//! - The domain has a dot and is not an IP address: no contractor has a mailbox at `localhost`.
+//! - The address has one `@`, no comment and no display name, and no character that a form field cannot hold.
 //!
-//! The grammar is that of the crate `email_address`, which lettre's `Address` asks (the local part of at most 64 characters,
-//! dot-atoms); the mapping is that of the crate `idna`, through `url`. What both leave open is decided here: `email_address`
-//! alone takes `a@ex!ample.jp`, IP literals, quotes, and any letter before the `@`. [`normal_mail_address`] gives the form to
-//! keep, [`is_mail_address`] only says whether there is one. The form an applicant fills in may ask for more, such as ASCII.
+//! The grammar is that of the crate `email_address`, which lettre's `Address` uses (the local part of at most
+//! 64 characters, dot-atoms); the mapping is that of the crate `idna`, through `url`. This module decides the
+//! rest: `email_address` alone accepts `a@ex!ample.jp`, IP literals, quotes, and any character before the
+//! `@`. [`normal_mail_address`] returns the form to store; [`is_mail_address`] says whether there is one. A
+//! form may be stricter, such as ASCII only.
 
 use lettre::Address;
 
@@ -31,8 +33,9 @@ pub fn is_mail_address(text: &str) -> bool {
     parse(text).is_some()
 }
 
-/// The form in which an address travels and is kept: ASCII, the domain in small letters and as `xn--` where it is
-/// internationalised. `None` when no notice can be sent there. The normal form of a normal form is itself.
+/// The form in which an address travels and is kept: ASCII, the domain in small letters and as `xn--` where
+/// it is internationalised. `None` when no notice can be sent there. The normal form of a normal form is
+/// itself.
 pub fn normal_mail_address(text: &str) -> Option<String> {
     parse(text).map(|address| address.to_string())
 }
@@ -50,7 +53,7 @@ pub(super) fn parse(text: &str) -> Option<Address> {
 
 /// The ASCII form of a domain: in small letters, internationalised labels as `xn--`.
 fn ascii(domain: &str) -> Option<String> {
-    // A URL's host is percent-decoded first; a domain is not, and `%` stands in none.
+    // A URL's host is percent-decoded first; a domain is not, and none has a `%`.
     let ascii = match url::Host::parse(domain) {
         Ok(url::Host::Domain(ascii)) if !domain.contains('%') => ascii,
         _ => return None,
@@ -93,7 +96,7 @@ mod tests {
             ("taro@ｅｘａｍｐｌｅ．ｊｐ", "taro@example.jp"),
             ("taro@XN--R8JZ45G.jp", "taro@xn--r8jz45g.jp"),
             ("taro@メール。例え.jp", "taro@xn--4dkua4c.xn--r8jz45g.jp"),
-            // Two scripts in one label, and a letter that only looks Latin.
+            // Two scripts in one label, and a character that only looks Latin.
             ("taro@exаmple.jp", "taro@xn--exmple-4nf.jp"),
             ("taro@hosho例え.jp", "taro@xn--hosho-c63dw88r.jp"),
         ] {

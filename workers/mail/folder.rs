@@ -1,25 +1,24 @@
-//! Letters as `.eml` files: the embedded mode's way.
+//! Mails as `.eml` files, for the embedded mode.
 //!
-//! A file appears whole or not at all (written beside, synchronised, renamed) and is named after the Message-ID, so that sending a
-//! letter again leaves one file. Notices that are attached hold authentication keys: files are 0600, and the folder is made
-//! 0700 where it is missing.
+//! A file appears whole or not at all (temporary file, sync, rename) and is named after the Message-ID, so a
+//! mail sent again leaves one file. Attached notices hold authentication keys: files are 0600, and a missing
+//! folder is created 0700.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::letter::Parcel;
+use super::message::Parcel;
 use super::{MailerError, Reply, SendError};
 
-/// A folder that takes letters.
 pub(super) struct Folder {
     path: PathBuf,
-    /// Tells apart the drafts that this process writes at the same time.
+    /// Makes the temporary files of this process unique.
     drafts: AtomicU64,
 }
 
-/// Name of the file that holds the letter with this Message-ID: the id (which is safe as a name) and `.eml`.
+/// Name of the file that holds the mail with this Message-ID: the id (which is safe as a name) and `.eml`.
 pub fn file_name(message_id: &str) -> String {
     format!("{message_id}.eml")
 }

@@ -1,33 +1,34 @@
-//! Mail: a [`Letter`] goes to a mail server or into a folder, and the caller learns exactly how far it came. The only room
-//! that names lettre.
+//! Mail: a [`MailMessage`] goes to a mail server or into a folder; a failure says how far it came. The only
+//! module that names lettre.
 //!
-//! The dispatch stage keeps a ledger row per mail and must know one thing above all: *was the final dot written?* Before it
-//! nothing was sent and trying again is safe; after it, without a reply, the mail may have been taken. lettre's own
-//! transport was rejected for that reason: its errors do not tell the two apart (a timeout is a timeout), and its pool
-//! sends again by itself on a connection error. So `smtp.rs` drives lettre's `AsyncSmtpConnection` command by command:
+//! [`delivery`] keeps a ledger row per mail, for which one fact decides: *was the final dot written?* Before
+//! it the mail was not sent and a retry is safe; after it, without a reply, the mail server may have accepted
+//! the mail. Rejected: lettre's own transport. Its errors do not distinguish the two (a timeout is a
+//! timeout), and its pool sends again on a connection error. So `smtp.rs` drives lettre's
+//! `AsyncSmtpConnection` command by command:
 //!
-//! | what happened | [`SendError`] | for the stage |
+//! | event | [`SendError`] | for the stage |
 //! |---|---|---|
-//! | no connection, TLS, greeting, login; 421, 454, 530, 534, 535, 538 anywhere | `Unavailable` | no attempt counted, wait and probe |
-//! | our sender refused (any 4xx, 5xx to MAIL) | `Unavailable` | the same for every letter: a matter for the operator, not a dead letter each |
+//! | no connection, TLS, greeting, login; 421, 454, 530, 534, 535, 538 | `Unavailable` | wait and probe |
+//! | our sender refused (any 4xx, 5xx to MAIL) | `Unavailable` | the same; an operator must act |
 //! | 4xx to RCPT, DATA or the final dot | `Deferred` | try again later |
 //! | 5xx to RCPT, DATA or the final dot | `Refused` | permanent |
 //! | broke or timed out before the final dot | `Unavailable` | not sent |
 //! | broke or timed out from the final dot on | `Unknown` | ledger state `unknown` |
-//! | the letter itself is wrong (a line break in a header field) | `Unsendable` | permanent |
+//! | the mail itself is invalid (a line break in a header field) | `Unsendable` | permanent |
 //!
-//! A connection from the pool that turns out dead, or that the server ends with 421, is replaced by a new one once before
-//! anything is reported, as long as the final dot was not written.
+//! A pooled connection that is broken, or that the server ends with 421, is replaced once before an error is
+//! reported, as long as the final dot was not written.
 //!
-//! The same letter is the same bytes every time (`letter.rs`): a mail that is sent again after `Unknown` can be recognised as the
-//! same by its Message-ID, and the `.eml` file of a letter is overwritten by itself.
+//! The same mail has the same bytes every time (`message.rs`): a mail sent again after `Unknown` has the same
+//! Message-ID, and the `.eml` file of a mail is overwritten by the same content.
 //!
-//! Replies of servers quote addresses; they are scrubbed before anyone can log or store them.
+//! Replies of servers quote addresses; these are redacted before a reply is logged or stored.
 
 mod address;
-mod context;
+pub mod delivery;
 mod folder;
-mod letter;
+mod message;
 mod smtp;
 
 use std::fmt;
@@ -35,9 +36,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use address::{is_mail_address, normal_mail_address};
-pub use context::MailContext;
 pub use folder::file_name;
-pub use letter::{Attachment, Letter, LetterError, Sender};
+pub use message::{Attachment, MailMessage, MailMessageError, Sender};
 pub use smtp::{Credentials, Security, SmtpSettings};
 
 /// What a mail server answered, without mail addresses: at most 400 characters on one line.
@@ -45,7 +45,6 @@ pub use smtp::{Credentials, Security, SmtpSettings};
 pub struct Reply {
     /// SMTP reply code, such as 250.
     pub code: u16,
-    /// Its text.
     pub text: String,
 }
 
@@ -60,17 +59,13 @@ impl std::error::Error for Reply {}
 /// Where in the dialogue with a mail server something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Connecting, greeting, TLS.
     Connect,
-    /// Logging in.
     Login,
     /// MAIL: our own address.
     Sender,
     /// RCPT: the recipient's address.
     Recipient,
-    /// DATA, up to the final dot.
     Data,
-    /// The final dot.
     FinalDot,
 }
 
@@ -89,67 +84,45 @@ impl fmt::Display for Step {
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// How a letter failed to be sent. No variant holds a mail address.
+/// Why a mail was not sent. No variant holds a mail address.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// Not sent: the letter itself is wrong. Permanent.
-    #[error("the letter cannot be sent as it is")]
-    Unsendable(#[source] LetterError),
-    /// Not sent: the server refuses this letter for good (5xx).
-    #[error("the mail server refused the letter for good, {step}")]
-    Refused {
-        /// Where.
-        step: Step,
-        /// What it said.
-        source: Reply,
-    },
-    /// Not sent: the server refuses this letter for now (4xx).
-    #[error("the mail server refused the letter for now, {step}")]
-    Deferred {
-        /// Where.
-        step: Step,
-        /// What it said.
-        source: Reply,
-    },
-    /// Not sent: the server cannot be used, neither for this letter nor for others.
+    /// Not sent: the mail itself is invalid. Permanent.
+    #[error("the mail is invalid")]
+    Unsendable(#[source] MailMessageError),
+    /// Not sent: the server refused this mail permanently (5xx).
+    #[error("the mail server refused the mail permanently, {step}")]
+    Refused { step: Step, source: Reply },
+    /// Not sent: the server deferred this mail (4xx).
+    #[error("the mail server deferred the mail, {step}")]
+    Deferred { step: Step, source: Reply },
+    /// Not sent: the server cannot be used for any mail.
     #[error("the mail server cannot be used, {step}")]
     Unavailable {
-        /// Where.
         step: Step,
         /// Why: a [`Reply`], or the connection's error.
         source: Cause,
     },
     /// Not written: the folder cannot be used.
     #[error("the mail folder {folder} cannot be used", folder = folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Folder { folder: PathBuf, source: std::io::Error },
     /// Perhaps sent: the connection broke or timed out after the final dot.
-    #[error("the mail server may have taken the letter: no reply, {}", Step::FinalDot)]
-    Unknown {
-        /// What broke.
-        source: Cause,
-    },
+    #[error("the mail server may have accepted the mail: no reply, {}", Step::FinalDot)]
+    Unknown { source: Cause },
 }
 
-/// The four answers a ledger needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Not sent, and never will be.
     Permanent,
-    /// Not sent; this letter may go later.
+    /// Not sent; a later attempt may succeed.
     Transient,
     /// Not sent; nothing can be sent now.
     Unavailable,
-    /// Perhaps sent.
     Unknown,
 }
 
 impl SendError {
-    /// Which of the four it is.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Unsendable(_) | Self::Refused { .. } => Outcome::Permanent,
@@ -159,7 +132,7 @@ impl SendError {
         }
     }
 
-    /// Whether the server had the whole letter and said nothing for as long as it may take.
+    /// Whether the server had the whole mail and the reply timed out.
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Unknown { source } if source.is::<tokio::time::error::Elapsed>())
     }
@@ -179,43 +152,22 @@ impl SendError {
 pub enum MailerError {
     /// The file with the private CA cannot be read.
     #[error("cannot read the CA certificates {path}", path = path.display())]
-    ReadCa {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    ReadCa { path: PathBuf, source: std::io::Error },
     /// The file with the private CA holds no certificate.
     #[error("{path} holds no CA certificate in PEM form", path = path.display())]
-    NoCa {
-        /// The file.
-        path: PathBuf,
-    },
+    NoCa { path: PathBuf },
     /// TLS cannot be set up for this host.
     #[error("cannot set up TLS for the mail server {host}")]
-    Tls {
-        /// The host as configured.
-        host: String,
-        /// Why.
-        source: Cause,
-    },
+    Tls { host: String, source: Cause },
     /// A password would travel in the clear.
     #[error("a password for {host} would travel in the clear; set security to starttls or tls")]
-    PasswordInClear {
-        /// The host as configured.
-        host: String,
-    },
+    PasswordInClear { host: String },
     /// The folder cannot be created.
     #[error("cannot create the mail folder {folder}", folder = folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Folder { folder: PathBuf, source: std::io::Error },
 }
 
-/// Sends letters. Cheap to clone; clones share the connections.
+/// Sends mails. Cheap to clone; clones share the connections.
 #[derive(Clone)]
 pub struct Mailer(Way);
 
@@ -231,26 +183,28 @@ impl Mailer {
         Ok(Self(Way::Smtp(Arc::new(smtp::Relay::new(settings)?))))
     }
 
-    /// Writes each letter to a file of `folder`, named by [`file_name`]. The folder is made where it is missing.
+    /// Writes each mail to a file of `folder`, named by [`file_name`]. Creates a missing folder.
     pub fn folder(folder: impl Into<PathBuf>) -> Result<Self, MailerError> {
         Ok(Self(Way::Folder(Arc::new(folder::Folder::open(folder.into())?))))
     }
 
-    /// Sends one letter and returns the server's reply to the final dot (for a folder: 250 and the file's name).
-    pub async fn send(&self, letter: &Letter) -> Result<Reply, SendError> {
-        let parcel = letter::Parcel::pack(letter).map_err(SendError::Unsendable)?;
+    /// Sends one mail and returns the server's reply to the final dot (for a folder: 250 and the name of the
+    /// file).
+    pub async fn send(&self, mail: &MailMessage) -> Result<Reply, SendError> {
+        let parcel = message::Parcel::pack(mail).map_err(SendError::Unsendable)?;
         match &self.0 {
             Way::Smtp(relay) => relay.send(&parcel).await,
             Way::Folder(folder) => folder.write(parcel).await,
         }
     }
 
-    /// Whether sending a letter twice is the same as sending it once: in a folder the second file replaces the first.
+    /// Whether sending is idempotent: in a folder the second file replaces the first.
     pub fn is_repeatable(&self) -> bool {
         matches!(self.0, Way::Folder(_))
     }
 
-    /// Finds out whether letters could be sent now: connects, logs in, names our sender and takes that back, or writes to the folder.
+    /// Tests whether mails can be sent now: connects, logs in, names our sender and resets; or writes to the
+    /// folder.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.0 {
             Way::Smtp(relay) => relay.probe().await,
@@ -258,7 +212,7 @@ impl Mailer {
         }
     }
 
-    /// Takes leave of the mail server on all connections that are not in use.
+    /// Sends QUIT on all idle connections.
     pub async fn close(&self) {
         if let Way::Smtp(relay) = &self.0 {
             relay.close().await;

@@ -1,7 +1,7 @@
-//! The dialogue with a mail server, command by command, and the connections it is held on.
+//! SMTP command by command, and the pool of connections.
 //!
-//! lettre's connection has no read timeout: every step here has one. What tells `Unknown` from `Unavailable` is a flag that is set by
-//! the iterator which feeds the content, at the moment it has nothing more to give: the next thing lettre writes is the dot.
+//! lettre's connection has no read timeout: every step here has one. A flag distinguishes `Unknown` from
+//! `Unavailable`: the iterator that feeds the content sets it at its end, because lettre writes the dot next.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -18,19 +18,19 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use super::letter::Parcel;
+use super::message::Parcel;
 use super::{Cause, MailerError, Reply, SendError, Step};
-use crate::personal::scrub;
+use crate::redact::scrub;
 use crate::secret::Secret;
 
-/// How long an unused connection is kept: servers commonly close after one to five minutes.
+/// Idle time before a connection is closed: servers commonly close after one to five minutes.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How long a connection counts as alive after its last mail. One that died meanwhile costs a second attempt, as one that dies in the
-/// midst of a mail does.
+/// Time after its last mail for which a connection is used without a test. A connection that broke meanwhile
+/// costs a second attempt, as one that breaks during a mail does.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long a parting QUIT may take.
+/// Time limit for QUIT.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Content is written in pieces of this size, bytes.
@@ -41,7 +41,7 @@ const PIECE: usize = 64 * 1024;
 pub enum Security {
     /// Not at all: for a relay on the same machine.
     None,
-    /// Begins in the clear and must be raised to TLS before anything is said (port 587).
+    /// STARTTLS, required before any other command (port 587).
     StartTls,
     /// TLS from the first byte (port 465).
     Tls,
@@ -50,38 +50,35 @@ pub enum Security {
 /// Who we are to the mail server. Not `Debug`.
 #[derive(Clone)]
 pub struct Credentials {
-    /// User name.
     pub username: String,
-    /// Password.
     pub password: Secret,
 }
 
-/// A mail server and how to talk to it. Not `Debug`: it holds a password.
+/// Not `Debug`: it holds a password.
 #[derive(Clone)]
 pub struct SmtpSettings {
     /// Host name or address; with TLS the name its certificate must carry.
     pub host: String,
-    /// Port.
     pub port: u16,
-    /// Protection.
     pub security: Security,
     /// PEM file of the certificate authorities to trust *instead of* the system's.
     pub ca_file: Option<PathBuf>,
-    /// Login (PLAIN, else LOGIN), where the server asks for one.
+    /// Login (PLAIN, else LOGIN).
     pub credentials: Option<Credentials>,
     /// Name given in EHLO; without one, this machine's.
     pub hello_name: Option<String>,
-    /// Address named as the sender when the server is only asked whether it takes mail.
+    /// Sender address of a probe.
     pub sender: Option<String>,
-    /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each command.
+    /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each
+    /// command.
     pub timeout: Duration,
-    /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321 (4.5.3.2.6) asks for ten minutes.
+    /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321
+    /// (4.5.3.2.6) requires ten minutes.
     pub reply_timeout: Duration,
     /// Connections at the same time, at least one.
     pub pool_size: usize,
 }
 
-/// A mail server with its connections.
 pub(super) struct Relay {
     settings: SmtpSettings,
     tls: Option<TlsParameters>,
@@ -90,18 +87,16 @@ pub(super) struct Relay {
     idle: Mutex<Vec<Idle>>,
 }
 
-/// A connection that nobody uses.
 struct Idle {
     connection: AsyncSmtpConnection,
     since: Instant,
-    /// Whether its last mail was taken.
     is_clean: bool,
 }
 
 /// How one attempt on one connection failed.
 struct Failure {
     error: SendError,
-    /// Not the letter's fault: another connection may do.
+    /// The connection broke: another one may work.
     connection_lost: bool,
 }
 
@@ -137,7 +132,7 @@ impl Relay {
                     return Err(failure.error);
                 }
                 Err(Failure { error: error @ SendError::Unknown { .. }, .. }) => return Err(error),
-                // The connection had died in the pool, or the server ends it: not this letter's fault.
+                // The connection broke in the pool, or the server ends it.
                 Err(_) => {}
             }
         }
@@ -159,18 +154,19 @@ impl Relay {
     pub(super) async fn probe(&self) -> Result<(), SendError> {
         let _permit = self.permit().await?;
         let mut connection = self.connect().await?;
-        let asked = match self.settings.sender.as_deref().and_then(|sender| sender.parse::<Address>().ok()) {
-            // Many a server greets everybody, and takes mail from nobody: for want of space, or because the sender is not allowed.
+        let result = match self.settings.sender.as_deref().and_then(|sender| sender.parse::<Address>().ok()) {
+            // Many servers greet every client and still accept no mail: no space left, or our sender is not
+            // allowed.
             Some(sender) => match self
-                .ask(Step::Sender, connection.command(Mail::new(Some(sender), Vec::new())), None)
+                .command(Step::Sender, connection.command(Mail::new(Some(sender), Vec::new())), None)
                 .await
             {
-                Ok(_) => self.ask(Step::Connect, connection.command(Rset), None).await,
+                Ok(_) => self.command(Step::Connect, connection.command(Rset), None).await,
                 refused => refused,
             },
-            None => self.ask(Step::Connect, connection.command(Noop), None).await,
+            None => self.command(Step::Connect, connection.command(Noop), None).await,
         };
-        asked.map_err(|failure| failure.error)?;
+        result.map_err(|failure| failure.error)?;
         self.keep(connection, false);
         Ok(())
     }
@@ -190,11 +186,11 @@ impl Relay {
             .map_err(|source| SendError::Unavailable { step: Step::Connect, source: source.into() })
     }
 
-    /// A connection from the pool: one on which a mail was taken a moment ago, or one that still answers.
+    /// A pooled connection that was used a moment ago, or that still answers.
     async fn pooled(&self) -> Option<AsyncSmtpConnection> {
         loop {
             let Idle { mut connection, since, is_clean } = self.lock().pop()?;
-            // Taking a mail ends all that was said about it (RFC 5321, 4.1.1.4): RSET would only ask whether the server is there.
+            // An accepted mail ends its transaction (RFC 5321, 4.1.1.4): RSET would only test the connection.
             if is_clean && since.elapsed() < FRESH {
                 return Some(connection);
             }
@@ -214,7 +210,7 @@ impl Relay {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Connects, protects the connection and logs in. Whatever fails here is the server's matter, not a letter's.
+    /// Connects, starts TLS and logs in. A failure concerns the server, not one mail.
     async fn connect(&self) -> Result<AsyncSmtpConnection, SendError> {
         let settings = &self.settings;
         let wrapped = if settings.security == Security::Tls { self.tls.clone() } else { None };
@@ -226,7 +222,7 @@ impl Relay {
                         .await
                 }
                 None => {
-                    let stream = prompt(address).await.map_err(|error| (Step::Connect, error.into()))?;
+                    let stream = connect_tcp(address).await.map_err(|error| (Step::Connect, error.into()))?;
                     AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello_name).await
                 }
             }
@@ -254,23 +250,22 @@ impl Relay {
         }
     }
 
-    /// One letter on one connection.
     async fn deliver(&self, connection: &mut AsyncSmtpConnection, parcel: &Parcel) -> Result<Reply, Failure> {
         let to = Some(parcel);
-        self.ask(
+        self.command(
             Step::Sender,
             connection.command(Mail::new(parcel.envelope.from().cloned(), Vec::new())),
             to,
         )
         .await?;
         for recipient in parcel.envelope.to() {
-            self.ask(Step::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new())), to)
+            self.command(Step::Recipient, connection.command(Rcpt::new(recipient.clone(), Vec::new())), to)
                 .await?;
         }
-        let go_on = self.ask(Step::Data, connection.command(Data), to).await?;
-        if !go_on.has_code(354) {
-            // Whatever that is, it would take the content for commands.
-            let source = Reply { code: go_on.code().into(), text: "is no reply to DATA".to_owned() }.into();
+        let ready = self.command(Step::Data, connection.command(Data), to).await?;
+        if !ready.has_code(354) {
+            // Such a server would read the content as commands.
+            let source = Reply { code: ready.code().into(), text: "is no reply to DATA".to_owned() }.into();
             return Err(Failure {
                 error: SendError::Unavailable { step: Step::Data, source },
                 connection_lost: true,
@@ -313,7 +308,7 @@ impl Relay {
     }
 
     /// Waits for the reply to a command before the content.
-    async fn ask(
+    async fn command(
         &self,
         step: Step,
         command: impl Future<Output = Result<Response, smtp::Error>>,
@@ -332,15 +327,16 @@ impl Relay {
     }
 }
 
-/// A connection that sends whatever it is given at once. lettre writes the content and the dot apart, and the dot would wait until the
-/// server's system acknowledges the content, which it puts off by 40 ms. (A connection that is TLS from the start is lettre's own.)
-async fn prompt(address: (&str, u16)) -> std::io::Result<TcpStream> {
+/// A connection with `TCP_NODELAY`. lettre writes content and dot separately, and without it the dot would
+/// wait for the delayed acknowledgement of the content, 40 ms. (A connection with TLS from the start is
+/// lettre's own.)
+async fn connect_tcp(address: (&str, u16)) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// What a 4xx or 5xx means; see the table of the module.
+/// The error of a 4xx or 5xx; see the table of the module.
 fn refused(step: Step, reply: Reply) -> Failure {
     let code = reply.code;
     let error = match (code, step) {
@@ -365,7 +361,7 @@ fn reply_of(response: &Response, to: Option<&Parcel>) -> Reply {
     Reply { code: response.code().into(), text: presentable(&text, to) }
 }
 
-/// An error that may be logged: lettre quotes what it could not read, which may be anything.
+/// An error that may be logged: lettre quotes unreadable replies, which may have any content.
 fn cause(error: smtp::Error, to: Option<&Parcel>) -> Cause {
     match refusal(&error, to) {
         Some(reply) => reply.into(),
@@ -386,7 +382,7 @@ fn presentable(text: &str, to: Option<&Parcel>) -> String {
     text.chars().take(400).collect()
 }
 
-/// The text with every occurrence of a part replaced, whatever its case. A part of one or two letters stands in every text.
+/// Replaces every occurrence of a part, in any case. A part of one or two characters occurs in every text.
 fn masked(text: &str, part: &str) -> String {
     let (lower, part) = (text.to_ascii_lowercase(), part.to_ascii_lowercase());
     if part.len() <= 2 {
@@ -445,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_classified_by_its_code_and_its_place() {
+    fn classifies_replies_by_code_and_step() {
         for (code, step, outcome, lost) in [
             (550, Step::Recipient, Outcome::Permanent, false),
             (554, Step::Data, Outcome::Permanent, false),
@@ -467,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_never_leaves_the_machine_in_the_clear() {
+    fn never_sends_a_password_in_clear() {
         let credentials = Some(Credentials { username: "hosho".to_owned(), password: Secret::new("secret") });
         let refused = Mailer::smtp(SmtpSettings { credentials: credentials.clone(), ..settings() }).err();
         assert!(matches!(refused, Some(MailerError::PasswordInClear { .. })));
@@ -487,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_without_certificates_is_refused() {
+    fn rejects_a_ca_file_without_certificates() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let start = || {

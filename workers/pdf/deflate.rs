@@ -1,50 +1,51 @@
-//! zlib streams, whole and glued from pieces.
+//! zlib streams, whole or joined from pieces.
 //!
-//! A deflate stream may be cut at any byte boundary (a sync flush), and pieces that were compressed apart can be put
-//! one behind the other: only the Adler-32 of the whole has to be reckoned, and it follows from those of the pieces. So
-//! what every document repeats is compressed once and thoroughly ([`Piece::shared`]), and what is a document's own is
-//! compressed quickly.
+//! A deflate stream can be cut at a byte boundary (a sync flush), and pieces that were compressed apart can
+//! be joined: only the Adler-32 of the whole has to be computed, and it follows from those of the pieces. So
+//! what every document repeats is compressed once, slowly ([`Piece::small`]), and what belongs to one
+//! document is compressed fast.
 //!
-//! A compressor is a quarter of a megabyte of state: each thread keeps one.
+//! A compressor has 256 KB of state, so each thread keeps one.
 
 use std::cell::RefCell;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Compression of what is a document's own. 6 is 10 % smaller and takes twice as long; nothing is gained above that.
-const LEVEL: u32 = 1;
+/// Level for bytes of one document.
+///
+/// Level 6 saves 10 % and takes twice as long; higher levels gain nothing.
+const FAST: u32 = 1;
 
-/// Compression of what is done once per process.
-const THOROUGH: u32 = 9;
+/// Level for bytes that are compressed once per process.
+const SMALL: u32 = 9;
 
-/// The first two bytes of a zlib stream: deflate, 32 KiB window, no preset dictionary.
+/// Header of a zlib stream: deflate, window of 32 KiB, no preset dictionary.
 const HEADER: [u8; 2] = [0x78, 0x01];
 
-/// The last block of a deflate stream, empty.
+/// An empty last block of a deflate stream.
 const END: [u8; 2] = [0x03, 0x00];
 
 thread_local! {
-    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(LEVEL), true));
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(FAST), true));
 }
 
-/// Bytes, compressed up to a byte boundary.
+/// Bytes compressed up to a byte boundary.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     deflated: Vec<u8>,
-    /// Adler-32 of the bytes.
+    /// Adler-32 of the uncompressed bytes.
     adler: u32,
-    /// Number of bytes before compression.
-    length: usize,
+    uncompressed_len: usize,
 }
 
 impl Piece {
-    /// Compresses what many documents share.
-    pub(super) fn shared(bytes: &[u8]) -> Self {
-        Self::compressed(&mut Compress::new(Compression::new(THOROUGH), true), bytes)
+    /// Compresses slowly, for bytes that many documents share.
+    pub(crate) fn small(bytes: &[u8]) -> Self {
+        Self::compressed(&mut Compress::new(Compression::new(SMALL), true), bytes)
     }
 
-    /// Compresses what is a document's own.
-    pub(super) fn own(bytes: &[u8]) -> Self {
+    /// Compresses fast, for bytes of one document.
+    pub(crate) fn fast(bytes: &[u8]) -> Self {
         COMPRESS.with_borrow_mut(|compress| Self::compressed(compress, bytes))
     }
 
@@ -54,41 +55,40 @@ impl Piece {
         run(compress, bytes, FlushCompress::Sync, &mut deflated);
         let end = deflated.len();
         run(compress, &[], FlushCompress::Finish, &mut deflated);
-        // The compressor reckons the Adler-32 and puts it behind the last block.
+        // The compressor writes the Adler-32 after the last block.
         let adler = deflated.last_chunk::<4>().map_or(1, |bytes| u32::from_be_bytes(*bytes));
         deflated.truncate(end);
         deflated.drain(..HEADER.len().min(end));
-        Self { deflated, adler, length: bytes.len() }
+        Self { deflated, adler, uncompressed_len: bytes.len() }
     }
 
-    /// Bytes before compression.
-    pub(super) fn length(&self) -> usize {
-        self.length
+    pub(crate) fn uncompressed_len(&self) -> usize {
+        self.uncompressed_len
     }
 }
 
-/// Puts pieces into one zlib stream.
-pub(super) fn glued(pieces: &[&Piece]) -> Vec<u8> {
+/// Joins pieces to one zlib stream.
+pub(crate) fn join(pieces: &[&Piece]) -> Vec<u8> {
     let mut stream = Vec::with_capacity(pieces.iter().map(|piece| piece.deflated.len()).sum::<usize>() + 8);
     stream.extend_from_slice(&HEADER);
     let mut adler = 1;
     for piece in pieces {
         stream.extend_from_slice(&piece.deflated);
-        adler = joined(adler, piece.adler, piece.length);
+        adler = adler32_combine(adler, piece.adler, piece.uncompressed_len);
     }
     stream.extend_from_slice(&END);
     stream.extend_from_slice(&adler.to_be_bytes());
     stream
 }
 
-/// Compresses what is a document's own into one zlib stream.
-pub(super) fn own(bytes: &[u8]) -> Vec<u8> {
+/// Compresses bytes of one document to a zlib stream, fast.
+pub(crate) fn fast(bytes: &[u8]) -> Vec<u8> {
     COMPRESS.with_borrow_mut(|compress| whole(compress, bytes))
 }
 
-/// Compresses what is done once per process into one zlib stream.
-pub(super) fn shared(bytes: &[u8]) -> Vec<u8> {
-    whole(&mut Compress::new(Compression::new(THOROUGH), true), bytes)
+/// Compresses bytes that the process keeps to a zlib stream, slowly.
+pub(crate) fn small(bytes: &[u8]) -> Vec<u8> {
+    whole(&mut Compress::new(Compression::new(SMALL), true), bytes)
 }
 
 fn whole(compress: &mut Compress, bytes: &[u8]) -> Vec<u8> {
@@ -105,19 +105,19 @@ fn run(compress: &mut Compress, bytes: &[u8], flush: FlushCompress, into: &mut V
             into.reserve(into.capacity());
         }
         let before = compress.total_in();
-        // Cannot fail: there is no dictionary, and there is room in the output.
+        // Cannot fail: there is no dictionary, and the output has room.
         let _ = compress.compress_vec(rest, into, flush);
         let taken = usize::try_from(compress.total_in() - before).unwrap_or(rest.len());
         rest = &rest[taken.min(rest.len())..];
-        // It is done when it leaves room unused.
+        // Finished once room is left over.
         if rest.is_empty() && into.len() < into.capacity() {
             break;
         }
     }
 }
 
-/// Adler-32 of two stretches of bytes, the second one `length` bytes long, from those of each.
-fn joined(first: u32, second: u32, length: usize) -> u32 {
+/// The Adler-32 of a concatenation; the second part is `length` bytes long.
+fn adler32_combine(first: u32, second: u32, length: usize) -> u32 {
     const BASE: u64 = 65521;
     let low = |sum: u32| u64::from(sum & 0xFFFF);
     let high = |sum: u32| u64::from(sum >> 16);
@@ -150,30 +150,30 @@ mod tests {
     }
 
     #[test]
-    fn glued_pieces_are_one_stream_with_the_right_checksum() {
+    fn joined_pieces_form_one_valid_stream() {
         for lengths in [[0, 0, 0], [1, 0, 5], [108, 30_000, 70_000], [65_521, 65_520, 1], [3, 200_000, 0]] {
             let parts = [noise(lengths[0], 1), noise(lengths[1], 2), noise(lengths[2], 3)];
-            let pieces = [Piece::own(&parts[0]), Piece::shared(&parts[1]), Piece::own(&parts[2])];
-            let stream = glued(&[&pieces[0], &pieces[1], &pieces[2]]);
-            // The decoder compares the Adler-32 and fails where it differs.
+            let pieces = [Piece::fast(&parts[0]), Piece::small(&parts[1]), Piece::fast(&parts[2])];
+            let stream = join(&[&pieces[0], &pieces[1], &pieces[2]]);
+            // The decoder fails if the Adler-32 differs.
             assert_eq!(inflated(&stream), parts.concat(), "{lengths:?}");
-            assert_eq!(pieces[1].length(), lengths[1]);
+            assert_eq!(pieces[1].uncompressed_len(), lengths[1]);
         }
     }
 
     #[test]
-    fn whole_streams_come_back_and_do_not_depend_on_what_was_compressed_before() {
+    fn stream_depends_on_its_bytes_alone() {
         for length in [0, 1, 63, 64, 65, 1_000, 100_000] {
             let bytes = noise(length, 7);
-            let first = own(&bytes);
-            own(&noise(5_000, 9));
-            assert_eq!(first, own(&bytes));
+            let first = fast(&bytes);
+            fast(&noise(5_000, 9));
+            assert_eq!(first, fast(&bytes));
             assert_eq!(inflated(&first), bytes);
-            assert_eq!(inflated(&shared(&bytes)), bytes);
+            assert_eq!(inflated(&small(&bytes)), bytes);
         }
-        // Bytes that do not shrink.
+        // Bytes that cannot be compressed.
         let random: Vec<u8> =
             (0..50_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
-        assert_eq!(inflated(&own(&random)), random);
+        assert_eq!(inflated(&fast(&random)), random);
     }
 }

@@ -1,21 +1,18 @@
-//! What a file says about itself: XMP, and the same in the older information dictionary.
+//! The metadata of a file: XMP, and the same values in the older information dictionary.
 //!
-//! Guarantee number, revision and the hash of an attached file are properties of a schema of our own, which PDF/A wants
-//! described in the file (ISO 19005-2, 6.6.2.3).
+//! Guarantee number, revision and the hash of an attachment belong to a schema of our own. PDF/A requires
+//! that the file describes such a schema (ISO 19005-2, 6.6.2.3).
 
 use std::fmt::Write as _;
 
 use lopdf::{Dictionary, Object, StringFormat, dictionary};
 use sha2::{Digest, Sha256};
 
-use super::Info;
-use crate::hex::hex;
+use crate::info::Info;
 
-/// What wrote the file.
-pub(super) const PRODUCER: &str = concat!("hosho ", env!("CARGO_PKG_VERSION"));
+pub(crate) const PRODUCER: &str = concat!("hosho ", env!("CARGO_PKG_VERSION"));
 
-/// The information dictionary.
-pub(super) fn dictionary(info: &Info) -> Dictionary {
+pub(crate) fn dictionary(info: &Info) -> Dictionary {
     let date = Object::string_literal(pdf_date(info));
     dictionary! {
         "Title" => text_string(&info.title),
@@ -27,24 +24,24 @@ pub(super) fn dictionary(info: &Info) -> Dictionary {
     }
 }
 
-/// A date as PDF writes it.
-pub(super) fn pdf_date(info: &Info) -> String {
+/// The creation date in the syntax of PDF strings.
+pub(crate) fn pdf_date(info: &Info) -> String {
     info.created.format("D:%Y%m%d%H%M%S+00'00'").to_string()
 }
 
-/// Characters of the longest text that a file says about itself: a string of PDF/A has at most 32,767 bytes.
-const LONGEST: usize = 8000;
+/// Longest value, in characters: a string of PDF/A has at most 32,767 bytes.
+const MAX_LENGTH: usize = 8000;
 
-/// The characters of a text that both forms of metadata can hold: XML has no controls and no noncharacters.
-fn said(text: &str) -> impl Iterator<Item = char> {
+/// The characters that XMP can hold too: no controls and no noncharacters.
+fn storable(text: &str) -> impl Iterator<Item = char> {
     text.chars()
         .filter(|&character| !character.is_control() && !matches!(character, '\u{FFFE}' | '\u{FFFF}'))
-        .take(LONGEST)
+        .take(MAX_LENGTH)
 }
 
-/// A text string: ASCII as it is, everything else as UTF-16.
-pub(super) fn text_string(text: &str) -> Object {
-    let text: String = said(text).collect();
+/// A text string: ASCII unchanged, anything else as UTF-16.
+pub(crate) fn text_string(text: &str) -> Object {
+    let text: String = storable(text).collect();
     if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return Object::string_literal(text);
     }
@@ -52,8 +49,10 @@ pub(super) fn text_string(text: &str) -> Object {
     Object::String(units.flat_map(u16::to_be_bytes).collect(), StringFormat::Hexadecimal)
 }
 
-/// The XMP packet. A file with an attachment is PDF/A-3a, which is PDF/A-2a that may carry any file; others are PDF/A-2a.
-pub(super) fn xmp(info: &Info) -> String {
+/// The XMP packet.
+///
+/// It claims PDF/A-3a for a file with an attachment, otherwise PDF/A-2a.
+pub(crate) fn xmp(info: &Info) -> String {
     let date = info.created.format("%Y-%m-%dT%H:%M:%SZ");
     let part = if info.attachment.is_some() { 3 } else { 2 };
     let mut xmp = String::with_capacity(3072);
@@ -81,7 +80,7 @@ pub(super) fn xmp(info: &Info) -> String {
         "</rdf:li></rdf:Alt></dc:description>\n",
     );
     property("<hosho:guaranteeNumber>", &info.number, "</hosho:guaranteeNumber>");
-    // Writing to a string cannot fail.
+    // Writing to a String cannot fail.
     let _ = write!(
         xmp,
         "<hosho:revision>{}</hosho:revision>\n\
@@ -93,7 +92,7 @@ pub(super) fn xmp(info: &Info) -> String {
         let _ = writeln!(
             xmp,
             "<hosho:dataSha256>{}</hosho:dataSha256>",
-            hex(&Sha256::digest(&attachment.content))
+            hex::encode(Sha256::digest(&attachment.content))
         );
     }
     xmp.push_str("</rdf:Description>\n");
@@ -118,7 +117,6 @@ macro_rules! schema {
     };
 }
 
-/// Our own properties.
 const SCHEMA: &str = schema! {
     "guaranteeNumber", "Text", "Number of the guarantee";
     "revision", "Integer", "Number of the revision, 0 for the first";
@@ -126,7 +124,7 @@ const SCHEMA: &str = schema! {
 };
 
 fn escape(text: &str, into: &mut String) {
-    for character in said(text) {
+    for character in storable(text) {
         match character {
             '&' => into.push_str("&amp;"),
             '<' => into.push_str("&lt;"),

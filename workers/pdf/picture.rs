@@ -1,12 +1,12 @@
-//! Pictures: a seal, as a PNG of the surety's.
+//! Reads pictures: the seal of the surety, a PNG.
 //!
-//! Read once per process and kept in the form it has in every document: planes of colour and of transparency,
-//! compressed. The header is judged before anything is unpacked, so that a small file that unfolds to gigabytes
-//! costs nothing. Whatever the file says of itself (profiles, dates, texts) is left behind: a document says which
-//! colours it means once, and the seal's history is nobody's business.
+//! A picture is read once per process and kept as every document stores it: compressed planes of colour and
+//! opacity. The header is checked before any pixel is decoded, so a small file that expands to gigabytes
+//! costs nothing. Profiles, dates and texts of the file are dropped: the document has one output intent, and
+//! the seal's history is private.
 //!
-//! Rejected: handing the PNG's own data to the PDF with its row filters. It spares unpacking, but not for pictures
-//! with transparency, palettes or interlacing, so every seal would take another road.
+//! Rejected: passing the compressed rows of the PNG on to the PDF. It saves decoding, but not for pictures
+//! with transparency, a palette or interlacing, so seals would need a second code path.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,52 +16,47 @@ use std::sync::Arc;
 use png::{ColorType, Decoder, Limits, Transformations};
 use sha2::{Digest, Sha256};
 
-use super::deflate;
-use crate::hex::hex;
+use crate::deflate;
 
-/// Says why a picture cannot be used.
+/// Why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// The bytes are no PNG.
-    #[error("the picture is not a PNG file that can be read: {0}")]
+    #[error("cannot read the picture as a PNG file: {0}")]
     Unreadable(String),
-    /// It would make every document that much larger.
-    #[error("the picture takes {bytes} bytes of every document; at most {most} are taken: fewer pixels, or no shades", most = Picture::MOST_BYTES)]
+    #[error(
+        "the picture adds {bytes} bytes to every document; the limit is {limit}: use fewer pixels or fewer shades",
+        limit = Picture::MAX_BYTES
+    )]
     TooHeavy {
-        /// Bytes within a document.
+        /// Compressed size.
         bytes: usize,
     },
-    /// More pixels than a seal needs.
-    #[error("the picture has {width} × {height} pixels; at most {most} × {most} are taken", most = Picture::MOST_PIXELS)]
-    TooLarge {
-        /// Pixels across.
-        width: u32,
-        /// Pixels down.
-        height: u32,
-    },
+    #[error(
+        "the picture has {width} × {height} pixels; the limit is {limit} × {limit}",
+        limit = Picture::MAX_EDGE
+    )]
+    TooLarge { width: u32, height: u32 },
 }
 
-/// A picture, ready to be put into documents.
+/// A picture, encoded as documents store it.
 #[derive(PartialEq, Eq)]
 pub struct Picture {
-    /// Pixels across.
-    pub(super) width: u32,
-    /// Pixels down.
-    pub(super) height: u32,
-    /// Numbers of a pixel in `color`: 1 (grey) or 3 (red, green, blue).
-    pub(super) channels: u8,
-    /// Eight bits a number, rows from the top, as a zlib stream.
-    pub(super) color: Vec<u8>,
-    /// Opacity, eight bits a pixel, as a zlib stream; none when all is opaque.
-    pub(super) alpha: Option<Vec<u8>>,
-    /// SHA-256 of the PNG file, as lower-case hex.
-    pub(super) sha256: String,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Values per pixel in `color`: 1 (grey) or 3 (red, green, blue).
+    pub(crate) channels: u8,
+    /// Eight bits per value, rows from the top, as a zlib stream.
+    pub(crate) color: Vec<u8>,
+    /// Eight bits per pixel, as a zlib stream; `None` if all pixels are opaque.
+    pub(crate) alpha: Option<Vec<u8>>,
+    /// SHA-256 of the PNG file, lower-case hexadecimal.
+    pub(crate) sha256: String,
 }
 
-/// Pictures by the name that markup calls them by.
+/// Pictures by the name that markup uses.
 pub type Pictures = HashMap<String, Arc<Picture>>;
 
-/// Shows what it is, not its pixels.
+/// Without the pixels.
 impl fmt::Debug for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Picture")
@@ -72,37 +67,37 @@ impl fmt::Debug for Picture {
 }
 
 impl Picture {
-    /// Edge of the largest picture, pixels.
-    pub const MOST_PIXELS: u32 = 2000;
+    /// Largest width and height, in pixels.
+    pub const MAX_EDGE: u32 = 2000;
 
-    /// What the largest picture takes in a document, compressed, bytes.
-    pub const MOST_BYTES: usize = 64 * 1024;
+    /// Largest compressed size.
+    pub const MAX_BYTES: usize = 64 * 1024;
 
-    /// Pixels across and down.
+    /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
         (self.width, self.height)
     }
 
-    /// Reads a PNG file of any kind.
+    /// Reads a PNG file of any colour type.
     pub fn png(bytes: &[u8]) -> Result<Self, PictureError> {
         let unreadable = |error: png::DecodingError| PictureError::Unreadable(error.to_string());
-        // Four bytes a pixel of the largest picture, and room for a row on the way.
-        let most = Self::MOST_PIXELS as usize;
+        // Four bytes per pixel of the largest picture, and space for a row being decoded.
+        let edge = Self::MAX_EDGE as usize;
         let mut decoder =
-            Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: most * (most + 64) * 8 });
+            Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: edge * (edge + 64) * 8 });
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);
         decoder.set_transformations(Transformations::normalize_to_color8());
         let header = decoder.read_header_info().map_err(unreadable)?;
         let (width, height) = (header.width, header.height);
-        if width > Self::MOST_PIXELS || height > Self::MOST_PIXELS {
+        if width > Self::MAX_EDGE || height > Self::MAX_EDGE {
             return Err(PictureError::TooLarge { width, height });
         }
         let mut reader = decoder.read_info().map_err(unreadable)?;
         let size = reader.output_buffer_size().ok_or(PictureError::TooLarge { width, height })?;
         let mut pixels = vec![0; size];
         let frame = reader.next_frame(&mut pixels).map_err(unreadable)?;
-        // Also what follows the pixels must be whole: a file that was cut short is not the seal that was approved.
+        // The rest of the file must be intact too: a truncated file is not the seal that was approved.
         reader.finish().map_err(unreadable)?;
         pixels.truncate(frame.buffer_size());
         let (colors, has_alpha) = match frame.color_type {
@@ -125,10 +120,10 @@ impl Picture {
             Vec::new()
         };
         let is_opaque = alpha.iter().all(|&opacity| opacity == u8::MAX);
-        let color = deflate::shared(&color);
-        let alpha = if is_opaque { None } else { Some(deflate::shared(&alpha)) };
+        let color = deflate::small(&color);
+        let alpha = if is_opaque { None } else { Some(deflate::small(&alpha)) };
         let heavy = color.len() + alpha.as_ref().map_or(0, Vec::len);
-        if heavy > Self::MOST_BYTES {
+        if heavy > Self::MAX_BYTES {
             return Err(PictureError::TooHeavy { bytes: heavy });
         }
         Ok(Self {
@@ -137,13 +132,13 @@ impl Picture {
             channels: if is_grey { 1 } else { 3 },
             color,
             alpha,
-            sha256: hex(&Sha256::digest(bytes)),
+            sha256: hex::encode(Sha256::digest(bytes)),
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Read as _;
 
     use flate2::read::ZlibDecoder;
@@ -180,13 +175,13 @@ mod tests {
         bytes
     }
 
-    /// Colour and opacity of a picture, and how many numbers a colour has.
+    /// Channels, colour and opacity of a picture.
     fn planes(picture: &Picture) -> (u8, Vec<u8>, Option<Vec<u8>>) {
         (picture.channels, unpacked(&picture.color), picture.alpha.as_deref().map(unpacked))
     }
 
     #[test]
-    fn every_kind_of_png_becomes_eight_bits_a_number() {
+    fn converts_every_color_type_to_eight_bits() {
         use BitDepth::{Eight, One, Sixteen};
         use ColorType::{Grayscale, GrayscaleAlpha, Indexed, Rgb, Rgba};
         assert_eq!(
@@ -222,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn one_pixel_is_a_picture() {
+    fn accepts_a_single_pixel() {
         let picture =
             Picture::png(&encoded(1, 1, ColorType::Rgb, BitDepth::Eight, &[255, 0, 0], |_| {})).unwrap();
         assert_eq!((picture.width, picture.height), (1, 1));
@@ -230,7 +225,6 @@ mod tests {
         assert!(!format!("{picture:?}").contains("color"), "{picture:?}");
     }
 
-    /// A PNG chunk.
     fn chunk(name: [u8; 4], data: &[u8]) -> Vec<u8> {
         let mut check = flate2::Crc::new();
         check.update(&name);
@@ -239,11 +233,12 @@ mod tests {
             .concat()
     }
 
-    /// A file with the header of a picture that size, grey or with interlaced rows, and `data` for pixels.
-    fn handmade(width: u32, height: u32, interlaced: bool, data: &[u8]) -> Vec<u8> {
+    /// A PNG of eight bits per value. The data may contradict the header.
+    pub(crate) fn handmade(width: u32, height: u32, color: u8, interlaced: bool, data: &[u8]) -> Vec<u8> {
         let header =
-            [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 0, 0, 0, u8::from(interlaced)]].concat();
-        let image = deflate::shared(data);
+            [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, color, 0, 0, u8::from(interlaced)]]
+                .concat();
+        let image = deflate::small(data);
         [
             &b"\x89PNG\r\n\x1a\n"[..],
             &chunk(*b"IHDR", &header),
@@ -254,14 +249,14 @@ mod tests {
     }
 
     #[test]
-    fn interlaced_rows_are_put_in_order() {
-        // Passes of a 2 × 2 picture: the first pixel, then its right neighbour, then the row below.
-        let file = handmade(2, 2, true, &[0, 10, 0, 20, 0, 30, 40]);
+    fn reorders_interlaced_rows() {
+        // The passes of a 2 × 2 picture: first pixel, its right neighbour, the row below.
+        let file = handmade(2, 2, 0, true, &[0, 10, 0, 20, 0, 30, 40]);
         assert_eq!(planes(&Picture::png(&file).unwrap()), (1, vec![10, 20, 30, 40], None));
     }
 
     #[test]
-    fn a_picture_that_would_swell_every_document_is_refused() {
+    fn rejects_a_picture_that_compresses_badly() {
         let mut state = 1_u32;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -286,15 +281,18 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_too_large_is_refused_by_its_header() {
-        let error = Picture::png(&handmade(20_000, 20_000, false, &[])).unwrap_err();
-        assert_eq!(error.to_string(), "the picture has 20000 × 20000 pixels; at most 2000 × 2000 are taken");
-        assert!(matches!(Picture::png(&handmade(1, 2001, false, &[])), Err(PictureError::TooLarge { .. })));
-        assert!(matches!(Picture::png(&handmade(0, 1, false, &[])), Err(PictureError::Unreadable(_))));
+    fn rejects_a_large_picture_by_its_header() {
+        let error = Picture::png(&handmade(20_000, 20_000, 0, false, &[])).unwrap_err();
+        assert_eq!(error.to_string(), "the picture has 20000 × 20000 pixels; the limit is 2000 × 2000");
+        assert!(matches!(
+            Picture::png(&handmade(1, 2001, 0, false, &[])),
+            Err(PictureError::TooLarge { .. })
+        ));
+        assert!(matches!(Picture::png(&handmade(0, 1, 0, false, &[])), Err(PictureError::Unreadable(_))));
     }
 
     #[test]
-    fn what_is_broken_or_cut_short_is_refused() {
+    fn rejects_broken_and_truncated_files() {
         let whole = encoded(40, 40, ColorType::Rgb, BitDepth::Eight, &[90; 4800], |_| {});
         assert!(Picture::png(&whole).is_ok());
         for length in 0..whole.len() {
@@ -309,9 +307,9 @@ mod tests {
             assert!(Picture::png(&broken).is_err(), "byte {at}");
         }
         assert!(Picture::png(b"GIF89a").is_err());
-        // Fewer rows than the header says, and far more.
-        assert!(Picture::png(&handmade(2, 2, false, &[0, 1, 2])).is_err());
-        let bomb = handmade(2, 2, false, &vec![0; 50_000_000]);
+        // Fewer rows than the header states, and far more.
+        assert!(Picture::png(&handmade(2, 2, 0, false, &[0, 1, 2])).is_err());
+        let bomb = handmade(2, 2, 0, false, &vec![0; 50_000_000]);
         assert!(bomb.len() < 100_000, "{}", bomb.len());
         if let Ok(picture) = Picture::png(&bomb) {
             assert_eq!(unpacked(&picture.color).len(), 4);

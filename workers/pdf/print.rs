@@ -1,11 +1,13 @@
-//! From the display list to a `lopdf` document, by way of printpdf: pages, content streams and graphic objects.
+//! Writes the pages of a display list through printpdf, as a `lopdf` document without fonts.
 //!
-//! printpdf is told nothing of faces: text is written as the numbers of its glyphs, by an operator of its own, because several letters may
-//! be drawn with one character. Faces go in at the end ([`super::finish`]): printpdf would copy a program four times and
-//! write it whole. Telling it of each as a stub was tried: a fifth of the time of a document went into maps of glyphs, widths and
-//! characters that were thrown away. Its warnings (text outside a text section) are errors here.
+//! printpdf does not see the faces: text is written as glyph numbers by a custom operator, because
+//! several glyphs may show one character. [`write`](crate::write) adds the fonts; printpdf
+//! would copy a font program four times and write all of it. Registering each face as a stub was tried: a
+//! fifth of the time per document went into maps of glyphs, widths and characters that were thrown away.
+//! printpdf's warnings are errors here.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use printpdf::{
@@ -15,90 +17,92 @@ use printpdf::{
 };
 use sha2::{Digest, Sha256};
 
-use super::display::{Display, Element, Ink, Modules, NodeId, Page, Place, Run};
-use super::picture::Picture;
-use super::structure::{self, Marks};
-use super::subset::Subset;
-use super::{Materials, PdfError, stock};
+use crate::display_list::{DisplayList, Element, Ink, NodeId, Owner, Page, QrModules, Run};
+use crate::error::PdfError;
+use crate::glyph_cache::glyphs_by_face;
+use crate::materials::Materials;
+use crate::picture::Picture;
+use crate::structure::{self, MarkedContent};
+use crate::subset::Subset;
 
-/// A document of printpdf, and what it still lacks.
-pub(super) struct Printed<'a> {
-    /// Pages, and resources but for fonts.
-    pub(super) document: lopdf::Document,
-    /// The faces it uses.
-    pub(super) fonts: Vec<PrintedFont<'a>>,
-    /// The pictures it uses: names of the resources in its pages.
-    pub(super) pictures: Vec<Arc<Picture>>,
-    /// What the content of its pages belongs to.
-    pub(super) marks: Marks,
+/// The output of printpdf, and everything that is still to be added to it.
+pub(crate) struct Printed<'a> {
+    /// Pages and resources, without fonts.
+    pub(crate) document: lopdf::Document,
+    pub(crate) fonts: Vec<PrintedFont<'a>>,
+    /// Each picture of the document once; its index is in [`picture_resource`].
+    pub(crate) pictures: Vec<Arc<Picture>>,
+    pub(crate) marked_content: MarkedContent,
 }
 
-/// A face as this document uses it.
-pub(super) struct PrintedFont<'a> {
+/// The part of a face that this document uses.
+pub(crate) struct PrintedFont<'a> {
     /// `/BaseFont`, such as `ABCDEF+IPAexMincho`.
-    pub(super) name: String,
-    /// Number of the face.
-    pub(super) face: u8,
-    /// Its letters.
-    pub(super) subset: Subset<'a>,
+    pub(crate) name: String,
+    pub(crate) face: u8,
+    pub(crate) subset: Subset<'a>,
 }
 
-/// Writes pages through printpdf.
-pub(super) fn printed<'a>(display: &Display, materials: Materials<'a>) -> Result<Printed<'a>, PdfError> {
+pub(crate) fn print<'a>(list: &DisplayList, materials: Materials<'a>) -> Result<Printed<'a>, PdfError> {
     let mut document = PdfDocument::default();
     let mut fonts = BTreeMap::new();
-    for (face, letters) in stock::letters(display) {
-        let subset = Subset::new(materials.stock.shelf(face), letters);
+    for (face, glyphs) in glyphs_by_face(list) {
+        let subset = Subset::new(materials.glyph_cache.face(face), glyphs);
         let name = format!("{}+{}", tag(face, &subset), materials.fonts.face(face).name);
         fonts.insert(face, PrintedFont { name, face, subset });
     }
-    let mut writer =
-        Writer { display, fonts: &fonts, codes: Vec::new(), pictures: Vec::new(), marks: Marks::default() };
-    document.pages = display.pages.iter().map(|page| writer.page(page)).collect();
-    let Writer { codes, pictures, marks, .. } = writer;
-    for (number, modules) in codes.into_iter().enumerate() {
-        document.resources.xobjects.map.insert(code_resource(number), form(&modules));
+    let mut printer = Printer {
+        list,
+        fonts: &fonts,
+        qr_codes: Vec::new(),
+        pictures: Vec::new(),
+        marked_content: MarkedContent::default(),
+    };
+    document.pages = list.pages.iter().map(|page| printer.page(page)).collect();
+    let Printer { qr_codes, pictures, marked_content, .. } = printer;
+    for (number, modules) in qr_codes.into_iter().enumerate() {
+        document.resources.xobjects.map.insert(qr_code_resource(number), qr_code_form(&modules));
     }
     for (number, _) in pictures.iter().enumerate() {
         document.resources.xobjects.map.insert(picture_resource(number), placeholder());
     }
-    // "Secure" would leave out the operator of our own.
+    // The secure mode would drop our text operator.
     let options =
         PdfSaveOptions { optimize: false, subset_fonts: false, secure: false, image_optimization: None };
     let mut warnings = Vec::new();
     let document = document.to_lopdf_document(&options, &mut warnings);
     match warnings.into_iter().next() {
         Some(warning) => Err(PdfError::Warning(warning.msg)),
-        None => Ok(Printed { document, fonts: fonts.into_values().collect(), pictures, marks }),
+        None => Ok(Printed { document, fonts: fonts.into_values().collect(), pictures, marked_content }),
     }
 }
 
-/// Name of a face among the resources of pages.
-pub(super) fn font_resource(face: u8) -> FontId {
+/// The name of a face in the resources of pages.
+pub(crate) fn font_resource(face: u8) -> FontId {
     FontId(format!("J{face}"))
 }
 
-fn code_resource(number: usize) -> XObjectId {
+fn qr_code_resource(number: usize) -> XObjectId {
     XObjectId(format!("Q{number}"))
 }
 
-/// Name of a picture among the resources of pages.
-pub(super) fn picture_resource(number: usize) -> XObjectId {
+/// The name of a picture in the resources of pages.
+pub(crate) fn picture_resource(number: usize) -> XObjectId {
     XObjectId(format!("P{number}"))
 }
 
-/// Six letters that name a subset: they differ where its letters differ.
+/// Six letters that differ if the glyphs of two subsets differ.
 fn tag(face: u8, subset: &Subset) -> String {
     let mut bytes = vec![face];
-    for (_, letter) in subset.numbered() {
-        bytes.extend_from_slice(&u32::from(letter.character).to_be_bytes());
-        bytes.extend_from_slice(&letter.mark.map_or(0, u32::from).to_be_bytes());
-        bytes.extend_from_slice(&letter.pad.to_be_bytes());
+    for (_, glyph) in subset.numbered() {
+        bytes.extend_from_slice(&u32::from(glyph.character).to_be_bytes());
+        bytes.extend_from_slice(&glyph.mark.map_or(0, u32::from).to_be_bytes());
+        bytes.extend_from_slice(&glyph.pad.to_be_bytes());
     }
     Sha256::digest(&bytes).iter().take(6).map(|byte| char::from(b'A' + byte % 26)).collect()
 }
 
-/// Points as a PDF says them: three decimals are finer than any printer.
+/// Points with three decimals: finer than any printer.
 #[expect(clippy::cast_possible_truncation, reason = "coordinates of a page")]
 fn rounded(value: f64) -> f32 {
     ((value * 1000.0).round() / 1000.0) as f32
@@ -118,18 +122,18 @@ fn color(ink: Ink) -> Color {
     Color::Rgb(Rgb { r, g, b, icc_profile: None })
 }
 
-/// Writes the pages of one document.
-struct Writer<'d, 'a> {
-    display: &'d Display,
+/// Prints the pages of one document.
+struct Printer<'d, 'a> {
+    list: &'d DisplayList,
     fonts: &'d BTreeMap<u8, PrintedFont<'a>>,
-    codes: Vec<std::rc::Rc<Modules>>,
+    qr_codes: Vec<Rc<QrModules>>,
     pictures: Vec<Arc<Picture>>,
-    marks: Marks,
+    marked_content: MarkedContent,
 }
 
-/// A page being written, and what it was last told, so that it is told once.
+/// The operators of a page, and the graphics state after them.
 #[derive(Default)]
-struct Sheet {
+struct Canvas {
     ops: Vec<Op>,
     height: f64,
     font: Option<(u8, f64)>,
@@ -137,50 +141,52 @@ struct Sheet {
     stroke: Option<(Ink, f64)>,
     spacing: f64,
     in_text: bool,
-    open: Option<Place>,
+    /// The owner of the marked content that is open.
+    open: Option<Owner>,
+    /// The node of each marked-content number.
     marked: Vec<NodeId>,
 }
 
-impl Writer<'_, '_> {
+impl Printer<'_, '_> {
     fn page(&mut self, page: &Page) -> PdfPage {
-        let mut sheet = Sheet { height: page.size.1, ..Sheet::default() };
-        // Backgrounds first: the tint of a row must not cover the line of the row above.
+        let mut canvas = Canvas { height: page.size.1, ..Canvas::default() };
+        // Fills first: the tint of a row must not cover the line of the row above.
         let is_fill = |element: &&Element| matches!(element, Element::Fill { .. });
         let is_line = |element: &&Element| matches!(element, Element::Line { .. });
         for element in page.elements.iter().filter(is_fill).chain(page.elements.iter().filter(is_line)) {
-            sheet.enter(Place::Ornament, self.display);
-            sheet.shape(element);
+            canvas.enter(Owner::Decoration, self.list);
+            canvas.shape(element);
         }
         for element in &page.elements {
             match element {
                 Element::Text(run) => {
-                    sheet.enter(run.place, self.display);
+                    canvas.enter(run.owner, self.list);
                     if let Some(font) = self.fonts.get(&run.face) {
-                        sheet.show(run, &font.subset);
+                        canvas.show(run, &font.subset);
                     }
                 }
-                Element::Code { at, size, modules, place } => {
-                    sheet.enter(*place, self.display);
-                    sheet.place(code_resource(self.codes.len()), *at, (*size, *size));
-                    self.codes.push(std::rc::Rc::clone(modules));
-                    self.figure(*place, *at, (*size, *size), page.size.1);
+                Element::QrCode { at, size, modules, owner } => {
+                    canvas.enter(*owner, self.list);
+                    canvas.paint(qr_code_resource(self.qr_codes.len()), *at, (*size, *size));
+                    self.qr_codes.push(Rc::clone(modules));
+                    self.figure(*owner, *at, (*size, *size), page.size.1);
                 }
-                Element::Picture { at, size, picture, place } => {
-                    sheet.enter(*place, self.display);
+                Element::Picture { at, size, picture, owner } => {
+                    canvas.enter(*owner, self.list);
                     let known = self.pictures.iter().position(|known| Arc::ptr_eq(known, picture));
                     let number = known.unwrap_or_else(|| {
                         self.pictures.push(Arc::clone(picture));
                         self.pictures.len() - 1
                     });
-                    sheet.place(picture_resource(number), *at, *size);
-                    self.figure(*place, *at, *size, page.size.1);
+                    canvas.paint(picture_resource(number), *at, *size);
+                    self.figure(*owner, *at, *size, page.size.1);
                 }
                 Element::Line { .. } | Element::Fill { .. } => {}
             }
         }
-        sheet.leave();
-        self.marks.pages.push(sheet.marked);
-        let mut paper = PdfPage::new(printpdf::Mm(0.0), printpdf::Mm(0.0), sheet.ops);
+        canvas.leave();
+        self.marked_content.pages.push(canvas.marked);
+        let mut paper = PdfPage::new(printpdf::Mm(0.0), printpdf::Mm(0.0), canvas.ops);
         let edges = Rect {
             x: Pt(0.0),
             y: Pt(0.0),
@@ -195,38 +201,38 @@ impl Writer<'_, '_> {
         paper
     }
 
-    fn figure(&mut self, place: Place, at: (f64, f64), size: (f64, f64), height: f64) {
-        if let Place::Node(node) = place {
+    fn figure(&mut self, owner: Owner, at: (f64, f64), size: (f64, f64), height: f64) {
+        if let Owner::Node(node) = owner {
             let [left, top, right, bottom] =
                 [at.0, height - at.1, at.0 + size.0, height - at.1 - size.1].map(rounded);
-            self.marks.figures.insert(node, [left, bottom, right, top]);
+            self.marked_content.figures.insert(node, [left, bottom, right, top]);
         }
     }
 }
 
-impl Sheet {
-    /// Goes on with content of a place.
-    fn enter(&mut self, place: Place, display: &Display) {
-        if self.open == Some(place) {
+impl Canvas {
+    /// Makes the following operators content of `owner`.
+    fn enter(&mut self, owner: Owner, list: &DisplayList) {
+        if self.open == Some(owner) {
             return;
         }
         self.leave();
-        self.ops.push(match place {
-            Place::Node(node) => {
+        self.ops.push(match owner {
+            Owner::Node(node) => {
                 let number = i64::try_from(self.marked.len()).unwrap_or(i64::MAX);
                 self.marked.push(node);
                 let tag =
-                    display.tree.nodes().get(node.0 as usize).map_or("P", |node| structure::name(&node.tag));
+                    list.tree.nodes().get(node.0 as usize).map_or("P", |node| structure::name(&node.tag));
                 let properties = BTreeMap::from([("MCID".to_owned(), DictItem::Int(number))]);
                 Op::BeginMarkedContentWithProperties {
                     tag: tag.to_owned(),
                     properties: DictItem::Dict { map: properties },
                 }
             }
-            Place::Ornament => Op::BeginMarkedContent { tag: "Artifact".to_owned() },
-            Place::Header | Place::Footer => {
+            Owner::Decoration => Op::BeginMarkedContent { tag: "Artifact".to_owned() },
+            Owner::Header | Owner::Footer => {
                 let name = |name: &str| DictItem::Name(name.as_bytes().to_vec());
-                let kind = name(if place == Place::Header { "Header" } else { "Footer" });
+                let kind = name(if owner == Owner::Header { "Header" } else { "Footer" });
                 let map =
                     BTreeMap::from([("Type".to_owned(), name("Pagination")), ("Subtype".to_owned(), kind)]);
                 Op::BeginMarkedContentWithProperties {
@@ -235,18 +241,18 @@ impl Sheet {
                 }
             }
         });
-        self.open = Some(place);
+        self.open = Some(owner);
     }
 
-    /// Ends the content of the place it is in.
+    /// Closes the marked content that is open.
     fn leave(&mut self) {
-        self.text(false);
+        self.text_section(false);
         if self.open.take().is_some() {
             self.ops.push(Op::EndMarkedContent);
         }
     }
 
-    fn text(&mut self, wanted: bool) {
+    fn text_section(&mut self, wanted: bool) {
         if self.in_text != wanted {
             self.ops.push(if wanted { Op::StartTextSection } else { Op::EndTextSection });
             self.in_text = wanted;
@@ -268,12 +274,12 @@ impl Sheet {
                     self.ops.push(Op::SetOutlineThickness { pt: pt(*width) });
                     self.stroke = Some((*ink, *width));
                 }
-                let place = |point: &(f64, f64)| LinePoint {
+                let line_point = |point: &(f64, f64)| LinePoint {
                     p: Point { x: pt(point.0), y: pt(self.height - point.1) },
                     bezier: false,
                 };
                 self.ops.push(Op::DrawLine {
-                    line: Line { points: vec![place(from), place(to)], is_closed: false },
+                    line: Line { points: vec![line_point(from), line_point(to)], is_closed: false },
                 });
             }
             Element::Fill { at, size, ink } => {
@@ -289,13 +295,13 @@ impl Sheet {
                     },
                 });
             }
-            Element::Text(_) | Element::Code { .. } | Element::Picture { .. } => {}
+            Element::Text(_) | Element::QrCode { .. } | Element::Picture { .. } => {}
         }
     }
 
-    #[expect(clippy::float_cmp, reason = "compares what was written with what is to be written")]
+    #[expect(clippy::float_cmp, reason = "compares with the value written last")]
     fn show(&mut self, run: &Run, subset: &Subset) {
-        self.text(true);
+        self.text_section(true);
         self.fill(run.ink);
         if self.font != Some((run.face, run.size)) {
             self.ops.push(Op::SetFont {
@@ -311,13 +317,13 @@ impl Sheet {
         self.ops.push(Op::SetTextMatrix {
             matrix: TextMatrix::Translate(pt(run.at.0), pt(self.height - run.at.1)),
         });
-        let text = run.letters.iter().flat_map(|letter| subset.number(*letter).to_be_bytes()).collect();
+        let text = run.glyphs.iter().flat_map(|glyph| subset.number(*glyph).to_be_bytes()).collect();
         self.ops.push(Op::Unknown { key: "Tj".to_owned(), value: vec![DictItem::Bytes(text)] });
     }
 
-    /// Places a graphic object of the resources.
-    fn place(&mut self, id: XObjectId, at: (f64, f64), size: (f64, f64)) {
-        self.text(false);
+    /// Paints a form or picture of the resources.
+    fn paint(&mut self, id: XObjectId, at: (f64, f64), size: (f64, f64)) {
+        self.text_section(false);
         self.ops.push(Op::UseXobject {
             id,
             transform: XObjectTransform {
@@ -332,18 +338,18 @@ impl Sheet {
     }
 }
 
-/// Keeps a place among the resources for a picture, which is put in at the end: it is compressed already.
+/// Reserves a resource that [`write`](crate::write) replaces with the picture.
 fn placeholder() -> XObject {
     let stream = ExternalStream { dict: BTreeMap::new(), content: Vec::new(), compress: false };
     XObject::External(ExternalXObject { stream, width: None, height: None, dpi: None })
 }
 
 /// A QR code in a unit square: one rectangle per run of dark modules.
-fn form(modules: &Modules) -> XObject {
-    use std::fmt::Write;
+fn qr_code_form(modules: &QrModules) -> XObject {
+    use std::fmt::Write as _;
     let size = modules.size;
     let mut content = String::with_capacity(8 * size * size);
-    // Writing to a string cannot fail.
+    // Writing to a String cannot fail.
     let _ = writeln!(content, "0 0 0 rg\n{:.7} 0 0 {:.7} 0 0 cm", 1.0 / whole(size), 1.0 / whole(size));
     for (y, row) in modules.dark.chunks(size).enumerate() {
         let mut x = 0;

@@ -1,29 +1,35 @@
-//! The structure tree: what a screen reader reads, over lopdf.
+//! The structure tree that screen readers read, built over lopdf.
 //!
-//! Standard structure types only, so that no role map is needed. A paragraph that goes on over a page break is one
-//! element with content on two pages. Nodes without content are left out, empty rows and cells excepted: a table stays regular.
+//! It has standard structure types only, so no role map is needed. A paragraph that continues on the next
+//! page is one element with content on two pages. Nodes without content are left out, except empty rows and
+//! cells: every row of a table must fill its columns.
 
 use std::collections::BTreeMap;
 
 use lopdf::{Dictionary, Document, Object, ObjectId, dictionary};
 
-use super::display::{NodeId, Numbering, Scope, Tag, Tree};
-use super::metadata::text_string;
+use crate::display_list::{NodeId, Numbering, Scope, Tag, Tree};
+use crate::metadata::text_string;
 
-/// Marked content as the pages were written.
+/// The marked content of the pages.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
+pub(crate) struct MarkedContent {
     /// For each page, the node of each marked-content number.
-    pub(super) pages: Vec<Vec<NodeId>>,
-    /// Left, bottom, right, top of figures, in the page's own coordinates.
-    pub(super) figures: BTreeMap<NodeId, [f32; 4]>,
+    pub(crate) pages: Vec<Vec<NodeId>>,
+    /// Left, bottom, right and top of each figure, in PDF coordinates.
+    pub(crate) figures: BTreeMap<NodeId, [f32; 4]>,
 }
 
-/// Adds the tree to a document and returns its root.
-pub(super) fn add(document: &mut Document, pages: &[ObjectId], tree: &Tree, marks: &Marks) -> ObjectId {
+/// Adds the tree to a document and returns the id of its root.
+pub(crate) fn add(
+    document: &mut Document,
+    pages: &[ObjectId],
+    tree: &Tree,
+    marked_content: &MarkedContent,
+) -> ObjectId {
     let nodes = tree.nodes();
     let mut contents: Vec<Vec<(usize, i64)>> = vec![Vec::new(); nodes.len()];
-    for (page, marked) in marks.pages.iter().enumerate() {
+    for (page, marked) in marked_content.pages.iter().enumerate() {
         for (number, node) in (0_i64..).zip(marked) {
             if let Some(content) = contents.get_mut(node.0 as usize) {
                 content.push((page, number));
@@ -66,7 +72,8 @@ pub(super) fn add(document: &mut Document, pages: &[ObjectId], tree: &Tree, mark
         if let Tag::Figure { alternative } = &node.tag {
             element.set("Alt", text_string(alternative));
         }
-        let bounds = u32::try_from(number).ok().and_then(|number| marks.figures.get(&NodeId(number)));
+        let bounds =
+            u32::try_from(number).ok().and_then(|number| marked_content.figures.get(&NodeId(number)));
         if let Some(attributes) = attributes(&node.tag, bounds) {
             element.set("A", Object::Dictionary(attributes));
         }
@@ -79,8 +86,9 @@ pub(super) fn add(document: &mut Document, pages: &[ObjectId], tree: &Tree, mark
             .map(|node| ids.get(node.0 as usize).copied().flatten().map_or(Object::Null, Object::Reference));
         Object::Array(owners.collect())
     };
-    let numbers =
-        (0_i64..).zip(&marks.pages).flat_map(|(page, marked)| [Object::Integer(page), page_of(marked)]);
+    let numbers = (0_i64..)
+        .zip(&marked_content.pages)
+        .flat_map(|(page, marked)| [Object::Integer(page), page_of(marked)]);
     let parents = document.add_object(dictionary! { "Nums" => Object::Array(numbers.collect()) });
     let whole = ids.first().copied().flatten().map_or(Object::Null, Object::Reference);
     document.set_object(
@@ -89,13 +97,13 @@ pub(super) fn add(document: &mut Document, pages: &[ObjectId], tree: &Tree, mark
             "Type" => "StructTreeRoot",
             "K" => whole,
             "ParentTree" => Object::Reference(parents),
-            "ParentTreeNextKey" => i64::try_from(marks.pages.len()).unwrap_or(i64::MAX),
+            "ParentTreeNextKey" => i64::try_from(marked_content.pages.len()).unwrap_or(i64::MAX),
         },
     );
     root
 }
 
-/// Which nodes have content, or are rows and cells of a table that has.
+/// The nodes that have content, or are rows and cells of a table that has content.
 fn kept(tree: &Tree, contents: &[Vec<(usize, i64)>]) -> Vec<bool> {
     let nodes = tree.nodes();
     let mut kept: Vec<bool> = contents.iter().map(|content| !content.is_empty()).collect();
@@ -104,7 +112,7 @@ fn kept(tree: &Tree, contents: &[Vec<(usize, i64)>]) -> Vec<bool> {
             kept[node.parent.0 as usize] = true;
         }
     }
-    // Parents come before their children: a table keeps its rows, and a row its cells.
+    // Parents precede their children, so a kept table keeps its rows, and these keep their cells.
     for (number, node) in nodes.iter().enumerate() {
         if matches!(node.tag, Tag::Row | Tag::Head { .. } | Tag::Cell { .. }) && kept[node.parent.0 as usize]
         {
@@ -117,8 +125,8 @@ fn kept(tree: &Tree, contents: &[Vec<(usize, i64)>]) -> Vec<bool> {
     kept
 }
 
-/// The standard structure type.
-pub(super) fn name(tag: &Tag) -> &'static str {
+/// The name of the standard structure type.
+pub(crate) fn name(tag: &Tag) -> &'static str {
     match tag {
         Tag::Document => "Document",
         Tag::Division => "Div",

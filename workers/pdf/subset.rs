@@ -1,148 +1,148 @@
-//! A font program with only what one document needs.
+//! Builds a font program that holds only the glyphs of one document.
 //!
-//! Every *character* gets a glyph number of its own, even where the face draws two characters with one glyph
-//! (IPAex does so 290 times: 〜 and ～, 長 and ⻑). Numbers then translate back to text exactly, and what a reader
-//! copies is what was written. A character may also appear with another advance ([`Letter::pad`]): space that
-//! belongs to the glyph is not mistaken for a space character when text is copied. Such a glyph costs 16 bytes: it
-//! refers to the character's own.
+//! Every *character* gets its own glyph number, even if the face draws two characters with one glyph (IPAex
+//! does so 290 times: 〜 and ～, 長 and ⻑). So a number maps back to one text, and readers copy what was
+//! written. A character may occur with different advances ([`Glyph::pad`]): space inside a glyph is not read
+//! as a space character when text is copied. Such a glyph costs 16 bytes, because it refers to the outline of
+//! the plain one.
 //!
-//! The letters that the documents of a template have in common come first ([`Shelf`], numbers and outlines settled
-//! once per process, compressed once), then those that are this document's own. The program is a TrueType file,
-//! compressed, with its tables in this order:
+//! The glyphs that the documents of a template share come first ([`SharedGlyphs`]: numbered and compressed
+//! once per process), then the document's own. The program is a TrueType file, compressed, with its tables in
+//! this order:
 //!
 //! ```text
 //! directory | glyf: shared outlines | glyf: own outlines | head hhea hmtx loca maxp
 //!    own               shared                         own
 //! ```
 
-use super::deflate::{self, Piece};
-use super::display::Letter;
-use super::face::Face;
+use crate::deflate::{self, Piece};
+use crate::display_list::Glyph;
+use crate::face::Face;
 
-/// The letters of one face that the documents of a template share.
+/// The glyphs of one face that all documents of a template share.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(crate) struct SharedGlyphs {
     /// Sorted.
-    letters: Vec<Letter>,
+    glyphs: Vec<Glyph>,
     outlines: Option<Outlines>,
     piece: Option<Piece>,
 }
 
-impl Shelf {
-    /// Nothing is ready.
-    pub(super) const EMPTY: Self = Self { letters: Vec::new(), outlines: None, piece: None };
+impl SharedGlyphs {
+    pub(crate) const EMPTY: Self = Self { glyphs: Vec::new(), outlines: None, piece: None };
 
-    /// Prepares letters; order and repetition do not matter.
-    pub(super) fn new(face: &Face, letters: Vec<Letter>) -> Self {
-        let letters = settled(letters);
+    /// Numbers and compresses glyphs, given in any order.
+    pub(crate) fn new(face: &Face, glyphs: Vec<Glyph>) -> Self {
+        let glyphs = sorted_with_bases(glyphs);
         let mut outlines = Outlines::default();
         outlines.push(face, NOTDEF, 0, None);
-        for &letter in &letters {
-            let base = base(letter).and_then(|base| number_in(&letters, base));
-            outlines.push(face, glyph(face, letter), letter.pad, base);
+        for &glyph in &glyphs {
+            let base = base(glyph).and_then(|base| number_in(&glyphs, base));
+            outlines.push(face, glyph_id(face, glyph), glyph.pad, base);
         }
         outlines.align();
-        let piece = Piece::shared(&outlines.glyf);
-        Self { letters, outlines: Some(outlines), piece: Some(piece) }
+        let piece = Piece::small(&outlines.glyf);
+        Self { glyphs, outlines: Some(outlines), piece: Some(piece) }
     }
 }
 
-/// The letters one face contributes to a document: those of the shelf are numbered from 1, then come its own.
-pub(super) struct Subset<'a> {
-    shelf: &'a Shelf,
-    /// Sorted, none of them on the shelf.
-    own: Vec<Letter>,
+/// The glyphs of one face in a document.
+///
+/// Shared ones are numbered from 1, then follow the own ones.
+pub(crate) struct Subset<'a> {
+    shared: &'a SharedGlyphs,
+    /// Sorted, without the shared ones.
+    own: Vec<Glyph>,
 }
 
 impl<'a> Subset<'a> {
-    /// Numbers the letters; order and repetition of `letters` do not matter.
-    pub(super) fn new(shelf: &'a Shelf, letters: Vec<Letter>) -> Self {
-        let mut own = settled(letters);
-        own.retain(|letter| shelf.letters.binary_search(letter).is_err());
-        Self { shelf, own }
+    /// Numbers glyphs, given in any order.
+    pub(crate) fn new(shared: &'a SharedGlyphs, glyphs: Vec<Glyph>) -> Self {
+        let mut own = sorted_with_bases(glyphs);
+        own.retain(|glyph| shared.glyphs.binary_search(glyph).is_err());
+        Self { shared, own }
     }
 
-    /// Letters with their numbers; 0 is `.notdef`.
-    pub(super) fn numbered(&self) -> impl Iterator<Item = (u16, Letter)> {
-        (1..).zip(self.shelf.letters.iter().chain(&self.own).copied())
+    /// Glyphs with their numbers, from 1; 0 is `.notdef`.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u16, Glyph)> {
+        (1..).zip(self.shared.glyphs.iter().chain(&self.own).copied())
     }
 
-    /// The number of a letter of this subset.
-    pub(super) fn number(&self, letter: Letter) -> u16 {
-        number_in(&self.shelf.letters, letter).unwrap_or_else(|| self.own_number(letter).unwrap_or(0))
+    pub(crate) fn number(&self, glyph: Glyph) -> u16 {
+        number_in(&self.shared.glyphs, glyph).unwrap_or_else(|| self.own_number(glyph).unwrap_or(0))
     }
 
-    fn own_number(&self, letter: Letter) -> Option<u16> {
-        let first = u16::try_from(self.shelf.letters.len()).ok()?;
-        number_in(&self.own, letter).and_then(|number| number.checked_add(first))
+    fn own_number(&self, glyph: Glyph) -> Option<u16> {
+        let first = u16::try_from(self.shared.glyphs.len()).ok()?;
+        number_in(&self.own, glyph).and_then(|number| number.checked_add(first))
     }
 
-    /// Advances in 1/1000 em by number, from number 1.
-    pub(super) fn advances<'f>(&'f self, face: &'f Face) -> impl Iterator<Item = u16> + 'f {
+    /// Advances in 1/1000 em, in the order of numbers.
+    pub(crate) fn advances<'f>(&'f self, face: &'f Face) -> impl Iterator<Item = u16> + 'f {
         self.numbered()
-            .map(|(_, letter)| face.metric(glyph(face, letter)).thousandths.saturating_add_signed(letter.pad))
+            .map(|(_, glyph)| face.metric(glyph_id(face, glyph)).thousandths.saturating_add_signed(glyph.pad))
     }
 
-    /// The font program as a zlib stream, and its length before compression.
-    pub(super) fn program(&self, face: &Face) -> (Vec<u8>, usize) {
+    /// The font program as a zlib stream, and its uncompressed length.
+    pub(crate) fn program(&self, face: &Face) -> (Vec<u8>, usize) {
         let empty = Outlines::notdef(face);
-        let shared = self.shelf.outlines.as_ref().unwrap_or(&empty);
+        let shared = self.shared.outlines.as_ref().unwrap_or(&empty);
         let mut own = Outlines { offset: shared.end(), ..Outlines::default() };
-        for &letter in &self.own {
-            own.push(face, glyph(face, letter), letter.pad, base(letter).map(|base| self.number(base)));
+        for &glyph in &self.own {
+            own.push(face, glyph_id(face, glyph), glyph.pad, base(glyph).map(|base| self.number(base)));
         }
         own.align();
 
-        let count = u16::try_from(1 + self.shelf.letters.len() + self.own.len()).unwrap_or(u16::MAX);
+        let count = u16::try_from(1 + self.shared.glyphs.len() + self.own.len()).unwrap_or(u16::MAX);
         let hmtx = [shared.hmtx.as_slice(), &own.hmtx].concat();
         let mut loca = [shared.loca.as_slice(), &own.loca].concat();
         loca.extend_from_slice(&own.end().to_be_bytes());
         let mut head = face.head.clone();
-        set(&mut head, 8, &[0; 4]); // checkSumAdjustment, known at the end
+        set(&mut head, 8, &[0; 4]); // checkSumAdjustment, computed at the end
         if let Some(flags) = head.get_mut(17) {
-            *flags &= !0b0001_1100; // nothing depends on hinting instructions any more
+            *flags &= !0b0001_1100; // no flag depends on hinting instructions
         }
         set(&mut head, 50, &1_u16.to_be_bytes()); // long offsets
         let mut hhea = face.hhea.clone();
         set(&mut hhea, 34, &count.to_be_bytes());
         let mut maxp = face.maxp.clone();
         set(&mut maxp, 4, &count.to_be_bytes());
-        // A padded letter is a composite of one component: maxCompositePoints and -Contours, maxComponentElements, -Depth.
+        // A padded glyph is a composite of one component: maxCompositePoints, maxCompositeContours,
+        // maxComponentElements, maxComponentDepth.
         maxp.copy_within(6..10, 10);
         set(&mut maxp, 28, &[0, 1, 0, 1]);
 
         let glyf = (shared.sum.wrapping_add(own.sum), own.end());
         let tail: [(&[u8; 4], Vec<u8>); 5] =
             [(b"head", head), (b"hhea", hhea), (b"hmtx", hmtx), (b"loca", loca), (b"maxp", maxp)];
-        let (directory, rest) = assembled(glyf, own.glyf, tail);
-        let directory = Piece::own(&directory);
-        let rest = Piece::own(&rest);
+        let (directory, rest) = assemble(glyf, own.glyf, tail);
+        let directory = Piece::fast(&directory);
+        let rest = Piece::fast(&rest);
         let unprepared;
-        let middle = if let Some(piece) = &self.shelf.piece {
+        let middle = if let Some(piece) = &self.shared.piece {
             piece
         } else {
-            unprepared = Piece::own(&shared.glyf);
+            unprepared = Piece::fast(&shared.glyf);
             &unprepared
         };
-        let length = directory.length() + middle.length() + rest.length();
-        (deflate::glued(&[&directory, middle, &rest]), length)
+        let length = directory.uncompressed_len() + middle.uncompressed_len() + rest.uncompressed_len();
+        (deflate::join(&[&directory, middle, &rest]), length)
     }
 }
 
-/// Outlines in the order of their numbers, and the tables that go with them.
+/// Outlines in the order of their numbers, with their part of the other tables.
 #[derive(Debug, Default)]
 struct Outlines {
-    /// Where `glyf` begins in the whole table.
+    /// Offset of `glyf` in the whole table.
     offset: u32,
     glyf: Vec<u8>,
     loca: Vec<u8>,
     hmtx: Vec<u8>,
-    /// Checksum of `glyf`, once aligned.
+    /// Checksum of `glyf`, set by [`Self::align`].
     sum: u32,
 }
 
 impl Outlines {
-    /// The outline of `.notdef` alone.
     fn notdef(face: &Face) -> Self {
         let mut outlines = Self::default();
         outlines.push(face, NOTDEF, 0, None);
@@ -150,7 +150,9 @@ impl Outlines {
         outlines
     }
 
-    /// Adds the glyph `source` of the face; one that differs from `base` by its advance alone refers to it.
+    /// Adds the glyph `source` of the face.
+    ///
+    /// With `base`, it refers to the outline of that glyph of the subset.
     fn push(&mut self, face: &Face, source: u16, pad: i16, base: Option<u16>) {
         self.loca.extend_from_slice(&self.end().to_be_bytes());
         let program = face.program(source);
@@ -158,7 +160,7 @@ impl Outlines {
             (Some(base), Some(bounds)) => {
                 self.glyf.extend_from_slice(&(-1_i16).to_be_bytes());
                 self.glyf.extend_from_slice(&bounds[2..]);
-                self.glyf.extend_from_slice(&0x0002_u16.to_be_bytes()); // the arguments are offsets: 0, 0
+                self.glyf.extend_from_slice(&0x0002_u16.to_be_bytes()); // the arguments are offsets, both 0
                 self.glyf.extend_from_slice(&base.to_be_bytes());
                 self.glyf.extend_from_slice(&[0, 0]);
             }
@@ -181,30 +183,30 @@ impl Outlines {
     }
 }
 
-fn settled(mut letters: Vec<Letter>) -> Vec<Letter> {
-    letters.sort_unstable();
-    letters.dedup();
-    // A padded letter refers to the plain one.
-    let plain: Vec<Letter> = letters.iter().copied().filter_map(base).collect();
+fn sorted_with_bases(mut glyphs: Vec<Glyph>) -> Vec<Glyph> {
+    glyphs.sort_unstable();
+    glyphs.dedup();
+    // A padded glyph refers to the outline of the plain one.
+    let plain: Vec<Glyph> = glyphs.iter().copied().filter_map(base).collect();
     if !plain.is_empty() {
-        letters.extend(plain);
-        letters.sort_unstable();
-        letters.dedup();
+        glyphs.extend(plain);
+        glyphs.sort_unstable();
+        glyphs.dedup();
     }
-    letters
+    glyphs
 }
 
-/// The letter without its pad, when it has one.
-fn base(letter: Letter) -> Option<Letter> {
-    (letter.pad != 0).then_some(Letter { pad: 0, ..letter })
+/// The glyph without its pad; `None` if it has none.
+fn base(glyph: Glyph) -> Option<Glyph> {
+    (glyph.pad != 0).then_some(Glyph { pad: 0, ..glyph })
 }
 
-fn number_in(letters: &[Letter], letter: Letter) -> Option<u16> {
-    letters.binary_search(&letter).ok().and_then(|at| u16::try_from(at + 1).ok())
+fn number_in(glyphs: &[Glyph], glyph: Glyph) -> Option<u16> {
+    glyphs.binary_search(&glyph).ok().and_then(|at| u16::try_from(at + 1).ok())
 }
 
-fn glyph(face: &Face, letter: Letter) -> u16 {
-    face.glyph(letter.character, letter.mark).unwrap_or(0)
+fn glyph_id(face: &Face, glyph: Glyph) -> u16 {
+    face.glyph_id(glyph.character, glyph.mark).unwrap_or(0)
 }
 
 fn set(table: &mut [u8], at: usize, bytes: &[u8]) {
@@ -213,18 +215,20 @@ fn set(table: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// The glyph of a face for what it has no glyph for.
+/// The glyph of every face for characters that it lacks.
 const NOTDEF: u16 = 0;
 
-/// Bytes of the directory of six tables.
-const DIRECTORY: usize = 12 + 6 * 16;
+/// Length of a directory of six tables.
+const DIRECTORY_LEN: usize = 12 + 6 * 16;
 
-/// The directory, and everything behind the shared outlines. `glyf` is checksum and length of the whole table.
-fn assembled(glyf: (u32, u32), own: Vec<u8>, mut tail: [(&[u8; 4], Vec<u8>); 5]) -> (Vec<u8>, Vec<u8>) {
-    let mut directory = Vec::with_capacity(DIRECTORY);
-    // Version 1.0, six tables, and the binary search fields that follow from six.
+/// The directory, and everything after the shared outlines.
+///
+/// `glyf` is checksum and length of the whole table.
+fn assemble(glyf: (u32, u32), own: Vec<u8>, mut tail: [(&[u8; 4], Vec<u8>); 5]) -> (Vec<u8>, Vec<u8>) {
+    let mut directory = Vec::with_capacity(DIRECTORY_LEN);
+    // Version 1.0, six tables, and the binary search fields for six tables.
     directory.extend_from_slice(&[0, 1, 0, 0, 0, 6, 0, 64, 0, 2, 0, 32]);
-    let mut offset = as_u32(DIRECTORY);
+    let mut offset = as_u32(DIRECTORY_LEN);
     let mut sum = glyf.0;
     let mut entry = |tag: &[u8; 4], checksum: u32, length: u32| {
         directory.extend_from_slice(tag);
@@ -266,7 +270,7 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
-    use crate::pdf::fonts::{Style, tests::fonts};
+    use crate::fonts::{Typeface, tests::fonts};
 
     fn program(subset: &Subset, face: &Face) -> Vec<u8> {
         let (stream, length) = subset.program(face);
@@ -277,36 +281,36 @@ mod tests {
     }
 
     #[test]
-    fn a_subset_is_a_font_with_a_glyph_per_character() {
-        let (face, _) = fonts().find(Style::Mincho, '長', None).unwrap();
+    fn subset_has_one_glyph_per_character() {
+        let (face, _) = fonts().find(Typeface::Mincho, '長', None).unwrap();
         let face = fonts().face(face);
-        assert_eq!(face.glyph('長', None), face.glyph('⻑', None), "the face shares the glyph");
-        let letters = ['長', '⻑', '永', 'A', ' '].map(Letter::plain);
-        let (wide, narrow) = (Letter { pad: 400, ..letters[3] }, Letter { pad: -250, ..Letter::plain('。') });
-        let all = [&letters[..], &[wide, narrow]].concat();
-        let shelves = [
-            Shelf::default(),
-            Shelf::new(face, all[..3].to_vec()),
-            Shelf::new(face, vec![wide]),
-            Shelf::new(face, all.clone()),
+        assert_eq!(face.glyph_id('長', None), face.glyph_id('⻑', None), "the face shares the glyph");
+        let glyphs = ['長', '⻑', '永', 'A', ' '].map(Glyph::plain);
+        let (wide, narrow) = (Glyph { pad: 400, ..glyphs[3] }, Glyph { pad: -250, ..Glyph::plain('。') });
+        let all = [&glyphs[..], &[wide, narrow]].concat();
+        let shared = [
+            SharedGlyphs::default(),
+            SharedGlyphs::new(face, all[..3].to_vec()),
+            SharedGlyphs::new(face, vec![wide]),
+            SharedGlyphs::new(face, all.clone()),
         ];
-        for shelf in &shelves {
-            let subset = Subset::new(shelf, all.clone());
-            assert_ne!(subset.number(letters[0]), subset.number(letters[1]));
+        for shared in &shared {
+            let subset = Subset::new(shared, all.clone());
+            assert_ne!(subset.number(glyphs[0]), subset.number(glyphs[1]));
             let program = program(&subset, face);
             assert_eq!(checksum(&program), 0xB1B0_AFBA);
             let parsed = ttf_parser::Face::parse(&program, 0).unwrap();
-            // 。 without its squeeze comes along.
+            // `.notdef` and the plain 。 that the squeezed one refers to.
             assert_eq!(usize::from(parsed.number_of_glyphs()), all.len() + 2);
-            for (number, letter) in subset.numbered() {
+            for (number, glyph) in subset.numbered() {
                 let id = ttf_parser::GlyphId(number);
-                assert_eq!(subset.number(letter), number);
-                assert_eq!(parsed.glyph_bounding_box(id).is_some(), letter.character != ' ', "{letter:?}");
-                let original = face.metric(glyph(face, letter)).advance;
-                let expected = i32::from(original) + (i32::from(letter.pad) * 2048 + 500).div_euclid(1000);
-                assert_eq!(i32::from(parsed.glyph_hor_advance(id).unwrap()), expected, "{letter:?}");
+                assert_eq!(subset.number(glyph), number);
+                assert_eq!(parsed.glyph_bounding_box(id).is_some(), glyph.character != ' ', "{glyph:?}");
+                let original = face.metric(glyph_id(face, glyph)).advance;
+                let expected = i32::from(original) + (i32::from(glyph.pad) * 2048 + 500).div_euclid(1000);
+                assert_eq!(i32::from(parsed.glyph_hor_advance(id).unwrap()), expected, "{glyph:?}");
             }
-            // A table's checksum is what its directory says.
+            // The directory states the checksum of each table.
             for record in parsed.raw_face().table_records {
                 let (from, to) = (record.offset as usize, (record.offset + record.length) as usize);
                 assert_eq!(
@@ -321,25 +325,25 @@ mod tests {
         }
     }
 
-    /// The adjustment is no part of the checksum of `head`.
+    /// The checksum of `head` is computed without the adjustment.
     fn adjustment(program: &[u8], head: usize) -> u32 {
         u32::from_be_bytes(program[head + 8..head + 12].try_into().unwrap())
     }
 
     #[test]
-    fn composite_glyphs_are_flattened_to_the_same_shape() {
-        let path = crate::pdf::FontPaths::system().unwrap().gothic[1].clone();
+    fn flattened_composites_keep_their_bounds() {
+        let path = crate::FontPaths::system().unwrap().gothic[1].clone();
         let bytes = std::fs::read(path).unwrap();
         let original = ttf_parser::Face::parse(&bytes, 0).unwrap();
         let face = Face::parse(&bytes).unwrap();
         let mut composites = 0;
         for character in (0x20..0x3000)
             .filter_map(char::from_u32)
-            .filter(|character| face.glyph(*character, None).is_some())
+            .filter(|character| face.glyph_id(*character, None).is_some())
         {
-            let id = ttf_parser::GlyphId(face.glyph(character, None).unwrap());
-            let letter = Letter::plain(character);
-            let program = program(&Subset::new(&Shelf::default(), vec![letter]), &face);
+            let id = ttf_parser::GlyphId(face.glyph_id(character, None).unwrap());
+            let glyph = Glyph::plain(character);
+            let program = program(&Subset::new(&SharedGlyphs::default(), vec![glyph]), &face);
             let parsed = ttf_parser::Face::parse(&program, 0).unwrap();
             assert_eq!(
                 parsed.glyph_bounding_box(ttf_parser::GlyphId(1)),

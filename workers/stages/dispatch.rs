@@ -1,107 +1,96 @@
-//! dispatch: a finished certificate is told to the contractor by mail, and to the upstream system by event.
+//! dispatch: mails a finished certificate, and publishes its result event.
 //!
-//! In: [`DispatchV1`]. Out: the event `guarantee.issued`, or `guarantee.changed` for what a change has made. A mail goes out for an
-//! electronic certificate whose applicant wants one, unless a later revision has replaced it; everything else is only told.
+//! In: [`DispatchV1`]. Out: the event `guarantee.issued`, or `guarantee.changed` for a revision made by a
+//! change. A mail goes out for an electronic certificate whose applicant wants one, unless a later revision
+//! has replaced it.
 //!
-//! Safe to run twice, as far as SMTP allows: the [post room](crate::post) keeps a ledger with one row per mail, and knows
-//! for each whether the mail server has it. An `unknown` mail does not hold the guarantee back: its event says so, and
-//! the [schedule](crate::batches) sends it once more. Neither does a refused one: the event says so, and the refusal is a
-//! dead letter; an operator who replays it has the mail sent anew. A mail server that cannot be used at all costs no attempt: the runner keeps the batch and waits.
+//! Idempotent, as far as SMTP allows: the [mail ledger](crate::mail::delivery) has one row per mail and
+//! records whether the mail server has it. An `unknown` mail does not delay the guarantee: its event says so,
+//! and the [schedule](crate::jobs) sends it once more. Neither does a refused one: the event says so, and the
+//! refusal is a dead letter; a replay sends the mail again. An unavailable mail server costs no attempt: the
+//! runner holds the batch and waits.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1},
+    messages::{DispatchV1, GuaranteeChangedV1, GuaranteeIssuedV1, MailStateV1, MediumV1, StageMessage as _},
     models::{
         application::{self, Application},
-        certificate::{self, Certificate, Kind as Made},
         change::{self, Change},
         document::{self, Document, Kind},
         guarantee::Guarantee,
         mail::{self as ledger, Mail, NewMail, State},
+        revision::{self, Kind as Made, Revision},
     },
     snapshots,
 };
 
-use super::{missing, unreadable};
 use crate::{
-    assembly::Services,
-    broker::Outgoing,
+    app::App,
     clock::Clock,
-    mail::MailContext,
-    post::{self, Due, Post, Told},
-    stage::{Fault, Item, Leave, Reason, Stage, Verdicts},
+    documents::{issue_mail::MailContext, templates::Templates},
+    fault::{Fault, Reason},
+    mail::delivery::{self, DeliveryResult, MailDelivery, OutgoingMail},
+    permit::Permit,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
     telemetry::Traceparent,
-    templates::Templates,
 };
 
-/// The wire name.
-pub const NAME: &str = "dispatch";
+pub const NAME: &str = DispatchV1::STAGE;
 
-/// The stage.
 pub struct Dispatch {
     clock: Clock,
     templates: Arc<Templates>,
-    post: Post,
+    mail_delivery: MailDelivery,
 }
 
-/// A finished certificate with everything about it.
+/// A finished certificate with its rows.
 pub struct Facts {
     application: Application,
     guarantee: Guarantee,
-    certificate: Certificate,
-    /// The change that asked for it; none for 新規.
+    revision: Revision,
+    /// The change that made it; none for 新規.
     change: Option<Change>,
-    /// Whether a later revision replaces it or takes it back.
+    /// Whether a later revision replaces or reverses it.
     replaced: bool,
     documents: Vec<Document>,
     mails: Vec<Mail>,
 }
 
-/// What is told of a revision.
+/// The event of a revision, with the mail state to be filled in.
 enum Event {
     Issued(GuaranteeIssuedV1),
     Changed(GuaranteeChangedV1),
 }
 
-/// A certificate to be told of.
 pub struct Outcome {
     event: Event,
-    certificate_id: String,
+    revision_id: String,
     mail: Mailing,
 }
 
-/// How the mail of one certificate stands.
+/// The mail of one certificate.
 enum Mailing {
-    /// None is wanted.
     NotWanted,
-    /// It was accepted in an earlier run.
+    /// In an earlier run.
     Accepted,
-    /// It is to be sent unless the ledger says otherwise.
-    Due(Box<Due>),
-    /// The post room had it.
-    Told(Told),
+    Due(Box<OutgoingMail>),
+    Delivered(DeliveryResult),
 }
 
 impl Dispatch {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
             templates: Arc::clone(&services.templates),
-            post: services.post.clone(),
+            mail_delivery: services.mail_delivery.clone(),
         }
     }
-}
-
-/// The message that asks for the mail and the event of one revision.
-pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{guarantee}:{revision}"),
-        &DispatchV1 { guarantee: guarantee.to_owned(), revision },
-    )
 }
 
 impl Stage for Dispatch {
@@ -111,7 +100,7 @@ impl Stage for Dispatch {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<DispatchV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -121,48 +110,54 @@ impl Stage for Dispatch {
     ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let found = certificate::by_keys(db, &keys)?;
-        let certificates: Vec<&str> =
-            found.iter().flatten().map(|(certificate, _)| certificate.id.as_str()).collect();
-        let applications: Vec<&str> =
-            found.iter().flatten().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
-        let mut documents = document::by_certificates(db, &certificates)?.into_iter();
-        let mut mails = ledger::by_certificates(db, &certificates)?.into_iter();
-        let mut applications = application::by_ids(db, &applications)?.into_iter();
-        let later = found.iter().flatten().filter(|(certificate, _)| certificate.change_id.is_some());
-        let moved: Vec<&str> =
-            later.clone().map(|(certificate, _)| certificate.guarantee_id.as_str()).collect();
-        let targets = certificate::targets(db, &moved)?;
-        let asked: Vec<&str> =
-            later.filter_map(|(certificate, _)| certificate.change_id.as_deref()).collect();
-        let mut changes = change::by_ids(db, &asked)?.into_iter();
-        Ok(items
-            .iter()
-            .zip(found)
-            .map(|(item, found)| {
-                let (certificate, guarantee) =
-                    found.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
-                let (documents, mails) =
-                    (documents.next().unwrap_or_default(), mails.next().unwrap_or_default());
-                let application = applications
-                    .next()
-                    .flatten()
-                    .ok_or_else(|| missing("application", &guarantee.application_id))?;
-                let change = match &certificate.change_id {
-                    Some(id) => Some(changes.next().flatten().ok_or_else(|| missing("change", id))?),
-                    None => None,
-                };
-                let replaced = targets.contains(&(guarantee.id.clone(), certificate.revision));
-                Ok(Facts { application, guarantee, certificate, change, replaced, documents, mails })
+        let found = revision::by_keys(db, &keys)?;
+        let revisions = || found.iter().flatten();
+        let ids: Vec<&str> = revisions().map(|(revision, _)| revision.id.as_str()).collect();
+        let documents: HashMap<_, _> = ids.iter().zip(document::by_revisions(db, &ids)?).collect();
+        let mails: HashMap<_, _> = ids.iter().zip(ledger::by_revisions(db, &ids)?).collect();
+        let of: Vec<&str> = revisions().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
+        let applications: HashMap<String, Application> =
+            application::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
+        let changed = || revisions().filter(|(revision, _)| revision.change_id.is_some());
+        let of: Vec<&str> = changed().map(|(revision, _)| revision.guarantee_id.as_str()).collect();
+        let targets = revision::targets(db, &of)?;
+        let of: Vec<&str> = revisions().filter_map(|(revision, _)| revision.change_id.as_deref()).collect();
+        let changes: HashMap<String, Change> =
+            change::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
+        let facts = |item: &Item<DispatchV1>, found: &Option<(Revision, Guarantee)>| {
+            let (revision, guarantee) = found
+                .clone()
+                .ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
+            let application = applications
+                .get(&guarantee.application_id)
+                .cloned()
+                .ok_or_else(|| Fault::missing("application", &guarantee.application_id))?;
+            let change = revision
+                .change_id
+                .as_ref()
+                .map(|id| changes.get(id).cloned().ok_or_else(|| Fault::missing("change", id)))
+                .transpose()?;
+            Ok(Facts {
+                application,
+                change,
+                replaced: targets.contains(&(guarantee.id.clone(), revision.revision)),
+                documents: documents.get(&revision.id.as_str()).cloned().unwrap_or_default(),
+                mails: mails.get(&revision.id.as_str()).cloned().unwrap_or_default(),
+                revision,
+                guarantee,
             })
-            .collect())
+        };
+        Ok(items.iter().zip(&found).map(|(item, found)| facts(item, found)).collect())
     }
 
     fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let certificate_id = facts.certificate.id.clone();
-        let arrived_at =
-            facts.certificate.arrived_at.ok_or_else(|| missing("arrival of certificate", &certificate_id))?;
-        let drawn = match facts.certificate.kind {
+        let revision_id = facts.revision.id.clone();
+        let arrived_at = facts
+            .revision
+            .arrived_at
+            .ok_or_else(|| Fault::missing("arrival of certificate", &revision_id))?
+            .and_utc();
+        let drawn = match facts.revision.kind {
             Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
             Made::Cancellation => Some(Kind::Cancellation),
             Made::Reversal => None,
@@ -175,9 +170,9 @@ impl Stage for Dispatch {
                 .map(|document| document.sha256.clone())
         };
         let document_sha256 = drawn
-            .map(|kind| found(kind).ok_or_else(|| missing("document of certificate", &certificate_id)))
+            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &revision_id)))
             .transpose()?;
-        // The application's own trace, also when recovery or a re-send made this message.
+        // The trace of the application, also if recovery or a re-send published this message.
         let trace = facts
             .application
             .traceparent
@@ -199,7 +194,7 @@ impl Stage for Dispatch {
                 mail: MailStateV1::NotWanted,
             }),
             Some(change) => {
-                let (revision, ended_on) = said(&facts.certificate)?;
+                let Effect { revision, ended_on } = effect(&facts.revision)?;
                 Event::Changed(GuaranteeChangedV1 {
                     source: change.source,
                     id: change.upstream_id,
@@ -214,10 +209,10 @@ impl Stage for Dispatch {
                 })
             }
         };
-        Ok(Outcome { event, certificate_id, mail })
+        Ok(Outcome { event, revision_id, mail })
     }
 
-    async fn act(&self, mut outcomes: Vec<Outcome>, leave: &Leave) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, mut outcomes: Vec<Outcome>, permit: &Permit) -> Vec<Result<Outcome, Fault>> {
         let (mut places, mut due) = (Vec::new(), Vec::new());
         for (place, outcome) in outcomes.iter().enumerate() {
             if let Mailing::Due(mail) = &outcome.mail {
@@ -225,17 +220,21 @@ impl Stage for Dispatch {
                 due.push(mail.as_ref().clone());
             }
         }
-        for (place, told) in places.into_iter().zip(self.post.deliver(due, leave).await) {
-            outcomes[place].mail = Mailing::Told(told);
+        for (place, result) in places.into_iter().zip(self.mail_delivery.deliver(due, permit).await) {
+            outcomes[place].mail = Mailing::Delivered(result);
         }
         outcomes.into_iter().map(Ok).collect()
     }
 
-    fn is_only_memory(&self, outcome: &Outcome) -> bool {
-        matches!(&outcome.mail, Mailing::Told(Told { unwritten: Some(_), .. }))
+    fn must_record(&self, outcome: &Outcome) -> bool {
+        matches!(&outcome.mail, Mailing::Delivered(DeliveryResult { unwritten: Some(_), .. }))
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<DispatchV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<DispatchV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let (mut entries, mut completed) = (Vec::new(), Vec::new());
         let mut verdicts = Vec::with_capacity(items.len());
@@ -243,16 +242,14 @@ impl Stage for Dispatch {
             let state = match &outcome.mail {
                 Mailing::NotWanted => Ok(MailStateV1::NotWanted),
                 Mailing::Accepted => Ok(MailStateV1::Accepted),
-                Mailing::Due(_) => {
-                    Err(Fault::new(Reason::MailClaimed, "the post room has not had this mail"))
-                }
-                Mailing::Told(told) => {
-                    entries.extend(told.unwritten.clone());
-                    told.verdict.clone()
+                Mailing::Due(_) => Err(Fault::new(Reason::MailClaimed, "the mail was not delivered")),
+                Mailing::Delivered(result) => {
+                    entries.extend(result.unwritten.clone());
+                    result.verdict.clone()
                 }
             };
             let mut complete = |mail: MailStateV1| {
-                completed.push(outcome.certificate_id.as_str());
+                completed.push(outcome.revision_id.as_str());
                 let key = format!("{}:{}:{mail:?}", item.job.guarantee, item.job.revision);
                 vec![match &outcome.event {
                     Event::Issued(event) => item.event(&key, &GuaranteeIssuedV1 { mail, ..event.clone() }),
@@ -260,75 +257,88 @@ impl Stage for Dispatch {
                 }]
             };
             verdicts.push(match state {
-                // It is in the ledger, and the schedule's from here on.
-                Ok(MailStateV1::Unknown) => {
-                    let fault =
-                        Fault::new(Reason::MailUnknown, "the mail server may or may not have taken the mail");
-                    Err(fault.with(complete(MailStateV1::Unknown)))
-                }
-                Ok(mail) => Ok(complete(mail)),
-                // The guarantee is issued, whatever the mailbox says; the refusal is an operator's.
+                // The ledger holds it; the schedule sends it again.
+                Ok(mail @ MailStateV1::Unknown) => Verdict::InDoubt {
+                    fault: Fault::new(
+                        Reason::MailUnknown,
+                        "the mail server may or may not have taken the mail",
+                    ),
+                    publish: complete(mail),
+                },
+                Ok(mail) => Verdict::done(complete(mail)),
+                // The guarantee is issued all the same; an operator handles the refusal.
                 Err(fault) if fault.reason == Reason::MailRefused => {
-                    Err(fault.with(complete(MailStateV1::Refused)))
+                    Verdict::Failed { fault, publish: complete(MailStateV1::Refused) }
                 }
-                Err(fault) => Err(fault),
+                Err(fault) => fault.into(),
             });
         }
-        post::write(db, &entries, now)?;
-        certificate::set_completed(db, &completed, now)?;
+        delivery::write(db, &entries, now)?;
+        revision::set_completed(db, &completed, now)?;
         Ok(verdicts)
     }
 }
 
-/// The 変更 number that a revision made by a change is about, and 解約日 of a cancellation.
-fn said(revision: &Certificate) -> Result<(i64, Option<String>), Fault> {
-    let read = |error| unreadable("certificate", &error);
+/// The effect of a revision made by a change.
+struct Effect {
+    /// 変更 number.
+    revision: i64,
+    /// 解約日 of a cancellation.
+    ended_on: Option<String>,
+}
+
+fn effect(revision: &Revision) -> Result<Effect, Fault> {
+    let read = |error| Fault::unreadable("certificate", &error);
+    let content = &revision.content;
     Ok(match revision.kind {
         Made::New | Made::Amendment | Made::Correction => {
-            (snapshots::read::<snapshots::Certificate>(&revision.content).map_err(read)?.revision, None)
+            let content: snapshots::Certificate = snapshots::read(content).map_err(read)?;
+            Effect { revision: content.revision, ended_on: None }
         }
         Made::Reversal => {
-            (snapshots::read::<snapshots::Reversal>(&revision.content).map_err(read)?.revision, None)
+            let content: snapshots::Reversal = snapshots::read(content).map_err(read)?;
+            Effect { revision: content.revision, ended_on: None }
         }
         Made::Cancellation => {
-            let end: snapshots::Cancellation = snapshots::read(&revision.content).map_err(read)?;
-            (end.certificate.revision, Some(end.cancelled_on.to_string()))
+            let content: snapshots::Cancellation = snapshots::read(content).map_err(read)?;
+            let ended_on = Some(content.cancelled_on.to_string());
+            Effect { revision: content.certificate.revision, ended_on }
         }
     })
 }
 
 impl Dispatch {
-    /// The mail as it is to be written, when one is due. The ledger's own row wins over it.
+    /// The mail to send, if one is due. An existing row of the ledger wins over it.
     fn mailing<J>(&self, facts: &Facts, trace_id: String, item: &Item<J>) -> Result<Mailing, Fault> {
-        let Facts { application, guarantee, certificate, documents, mails, .. } = facts;
-        if facts.replaced || !certificate.kind.is_certificate() {
+        let Facts { application, guarantee, revision, documents, mails, .. } = facts;
+        if facts.replaced || !revision.kind.is_certificate() {
             return Ok(Mailing::NotWanted);
         }
         let snapshot = application
             .snapshot
             .as_deref()
-            .ok_or_else(|| missing("accepted application", &application.id))?;
+            .ok_or_else(|| Fault::missing("accepted application", &application.id))?;
         let snapshot: snapshots::Application =
-            snapshots::read(snapshot).map_err(|error| unreadable("application", &error))?;
+            snapshots::read(snapshot).map_err(|error| Fault::unreadable("application", &error))?;
         let wanted = snapshot.mail_address.filter(|_| guarantee.medium == MediumV1::Electronic);
         let Some(recipient) = wanted else { return Ok(Mailing::NotWanted) };
         if mails.iter().any(|mail| mail.recipient == recipient && mail.state == State::Accepted) {
             return Ok(Mailing::Accepted);
         }
         let issued: snapshots::Certificate =
-            snapshots::read(&certificate.content).map_err(|error| unreadable("certificate", &error))?;
-        let values = MailContext::new(&issued, self.post.attach_notice);
+            snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
+        let values = MailContext::new(&issued, self.mail_delivery.attach_notice);
         let render = |name: &str| {
             self.templates
                 .render(name, &values)
                 .map_err(|error| Fault::from_error(Reason::MailUnbuildable, &error))
         };
-        let domain = self.post.from.address.expose().rsplit('@').next().unwrap_or_default();
+        let domain = self.mail_delivery.from.address.expose().rsplit('@').next().unwrap_or_default();
         let mail = NewMail {
-            message_id: format!("{}@{domain}", ids::mail(&certificate.id, &recipient)),
-            certificate_id: certificate.id.clone(),
+            message_id: format!("{}@{domain}", ids::mail(&revision.id, &recipient)),
+            revision_id: revision.id.clone(),
             recipient,
-            date: certificate.arrived_at.unwrap_or(certificate.drawn_at),
+            date: revision.arrived_at.unwrap_or(revision.drawn_at),
             subject: render("mail/issued/subject")?.trim().to_owned(),
             text_body: render("mail/issued/body.txt")?,
             html_body: render("mail/issued/body.html")?,
@@ -338,7 +348,7 @@ impl Dispatch {
             .iter()
             .find(|document| document.kind == Kind::Notice)
             .map(|document| document.location.clone());
-        Ok(Mailing::Due(Box::new(Due {
+        Ok(Mailing::Due(Box::new(OutgoingMail {
             mail,
             notice,
             number: guarantee.number.clone(),
@@ -362,13 +372,13 @@ mod tests {
     use crate::{
         broker::Lane,
         mail::{Mailer, Security, SmtpSettings},
-        stages::trial::{Trial, event, example, paper},
+        stages::harness::{Harness, event, example, paper},
     };
     use hosho_schema::models::mail as ledger;
 
     #[tokio::test]
-    async fn each_certificate_is_told_once_by_mail_and_every_time_by_event() {
-        let trial = Trial::new();
+    async fn sends_one_mail_but_repeats_the_event() {
+        let trial = Harness::new();
         let stage = Dispatch::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let first = trial.run(&stage, &jobs).await;
@@ -381,8 +391,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_message_twice_in_a_batch_is_one_mail() {
-        let trial = Trial::new();
+    async fn sends_one_mail_for_a_duplicate_message() {
+        let trial = Harness::new();
         let job = trial.up_to(NAME, &example()).await.remove(0);
         let verdicts = trial.run(&Dispatch::new(&trial.services), &[job.clone(), job]).await;
         assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
@@ -391,8 +401,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_mail_for_paper() {
-        let trial = Trial::new();
+    async fn sends_no_mail_for_paper() {
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         let issued: GuaranteeIssuedV1 =
             event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
@@ -401,40 +411,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mail_that_cannot_be_built_is_not_called_refused() {
-        let mut trial = Trial::new();
-        trial.services.post.from.address = "nobody".into();
+    async fn an_unbuildable_mail_is_not_refused() {
+        let mut trial = Harness::new();
+        trial.services.mail_delivery.from.address = "no address".into();
         let jobs = trial.up_to(NAME, &example()).await;
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::MailUnbuildable);
-        // Once the sender is mended, the same message goes through.
-        trial.services.post.from.address = "hosho@example.jp".into();
+        // With a valid sender the same message succeeds.
+        trial.services.mail_delivery.from.address = "hosho@example.jp".into();
         let issued: GuaranteeIssuedV1 =
             event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::Accepted);
     }
 
     #[tokio::test]
-    async fn nothing_is_begun_after_the_process_was_asked_to_stop() {
-        let mut trial = Trial::new();
+    async fn sends_nothing_after_a_stop_request() {
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
-        trial.services.post.stop = tokio::sync::watch::channel(true).1;
+        trial.services.mail_delivery.stop.cancel();
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Stopping);
         assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
     }
 
     #[tokio::test]
-    async fn nothing_is_begun_without_leave() {
-        let mut trial = Trial::new();
+    async fn sends_nothing_without_a_permit() {
+        let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
-        trial.leave = Leave::until(|| Some("the stage is paused"));
+        trial.permit = Permit::until(|| Some("the stage is paused"));
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!((fault.reason, fault.text.as_str()), (Reason::Stopping, "the stage is paused"));
         assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
     }
 
-    /// A mail server that takes every letter and says nothing to it.
+    /// A mail server that reads every mail and never answers it.
     async fn silent_server() -> u16 {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -453,34 +463,34 @@ mod tests {
             connection.write_all(reply.as_bytes()).await?;
             connection.flush().await?;
             if line.starts_with("DATA") {
-                // Until its sender has waited for long enough.
+                // Until the client times out.
                 return tokio::io::copy(&mut connection, &mut tokio::io::sink()).await.map(drop);
             }
             line.clear();
             if connection.read_line(&mut line).await? == 0 {
                 return Ok(());
             }
-            reply = if line.starts_with("DATA") { "354 go on\r\n" } else { "250 fine\r\n" };
+            reply = if line.starts_with("DATA") { "354 continue\r\n" } else { "250 fine\r\n" };
         }
     }
 
     #[tokio::test]
-    async fn a_server_that_is_silent_after_a_letter_gets_no_other() {
-        one_of_two_letters_goes_out(Lane::Live, 1).await;
+    async fn sends_no_second_mail_to_a_silent_server() {
+        sends_one_of_two_mails(Lane::Live, 1).await;
     }
 
     #[tokio::test]
-    async fn bulk_mails_leave_half_of_the_connections_to_live_ones() {
-        one_of_two_letters_goes_out(Lane::Bulk, 2).await;
+    async fn bulk_mails_use_half_of_the_connections() {
+        sends_one_of_two_mails(Lane::Bulk, 2).await;
     }
 
-    /// Sends two letters to a server that is silent after each: one goes out where there is a single way.
-    async fn one_of_two_letters_goes_out(lane: Lane, connections: usize) {
-        let mut trial = Trial::new();
+    /// Sends two mails over one connection to a server that answers neither: only one goes out.
+    async fn sends_one_of_two_mails(lane: Lane, connections: usize) {
+        let mut trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.lane = lane;
-        trial.services.post.connections = connections;
-        trial.services.post.mailer = Mailer::smtp(SmtpSettings {
+        trial.services.mail_delivery.connections = connections;
+        trial.services.mail_delivery.mailer = Mailer::smtp(SmtpSettings {
             host: "127.0.0.1".to_owned(),
             port: silent_server().await,
             security: Security::None,

@@ -1,75 +1,71 @@
-//! issue: one product line of an accepted application becomes a guarantee with its number and first certificate.
+//! issue: makes a guarantee, with its number, of an accepted product line.
 //!
 //! In: [`IssueV1`]. Out: [`MintV1`](hosho_schema::messages::MintV1) for revision 0.
 //!
-//! Safe to run twice: (application, line) names the guarantee; the second run finds it and asks for its key again.
-//! Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first, what exists is read again
-//! under that lock, and the counter advances by exactly what is missing (`schema/models/guarantee.rs`).
+//! Idempotent: (application, line) identifies the guarantee; a second run finds it and publishes the
+//! successor again. Numbers have neither gaps nor duplicates: the counter of (branch, term) is locked first,
+//! existing rows are read again under that lock, and the counter advances by exactly the missing ones
+//! (`schema/models/guarantee.rs`).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Borrow, sync::Arc};
 
 use chrono::NaiveDate;
 use hosho_schema::{
     db::Connection,
-    messages::IssueV1,
-    models::{
-        application, chain_head,
-        issue::{self, GuaranteeDraft},
-    },
+    messages::{IssueV1, MintV1, StageMessage as _},
+    models::{application, chain_head},
+    queries::issue::{self, GuaranteeDraft},
     snapshots::{self, Application},
 };
 use tracing::info;
 
-use super::{mint, missing, unreadable};
 use crate::{
-    assembly::{Data, Services},
-    broker::Outgoing,
+    app::App,
     clock::Clock,
     domain::{
         number::{self, GuaranteeNumber, NumberError},
         wareki,
     },
-    issuance::draw_up,
+    fault::{Fault, Reason},
     keys::KeyRing,
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
+    reference::{ReferenceData, certificate},
 };
 
-/// The wire name.
-pub const NAME: &str = "issue";
+pub const NAME: &str = IssueV1::STAGE;
 
-/// The stage.
 pub struct Issue {
     clock: Clock,
-    data: Arc<Data>,
+    data: Arc<ReferenceData>,
     keys: Arc<KeyRing>,
 }
 
-/// A guarantee to be issued, with everything its certificate will say but the number.
+/// A guarantee to issue, with all content of its certificate except the number.
 pub struct Outcome {
     draft: GuaranteeDraft,
     application: Application,
     line: usize,
-    /// 発行日 in Tokyo; the term of the number is that of this day.
+    /// 発行日 in Tokyo; decides the term of the number.
     issued_on: NaiveDate,
 }
 
+impl Borrow<GuaranteeDraft> for &Outcome {
+    fn borrow(&self) -> &GuaranteeDraft {
+        &self.draft
+    }
+}
+
 impl Issue {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
             data: Arc::clone(&services.data),
             keys: Arc::clone(&services.keys),
         }
     }
-}
-
-/// The message that asks for one guarantee.
-pub(crate) fn job<J>(item: &Item<J>, application: &str, line: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{application}:{line}"),
-        &IssueV1 { application: application.to_owned(), line },
-    )
 }
 
 impl Stage for Issue {
@@ -79,7 +75,7 @@ impl Stage for Issue {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<IssueV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -95,24 +91,25 @@ impl Stage for Issue {
             .map(|(item, row)| {
                 let snapshot = row
                     .and_then(|row| row.snapshot)
-                    .ok_or_else(|| missing("accepted application", &item.job.application))?;
-                snapshots::read(&snapshot).map_err(|error| unreadable("application", &error))
+                    .ok_or_else(|| Fault::missing("accepted application", &item.job.application))?;
+                snapshots::read(&snapshot).map_err(|error| Fault::unreadable("application", &error))
             })
             .collect())
     }
 
     fn decide(&self, item: &Item<IssueV1>, application: Application) -> Result<Outcome, Fault> {
         // The application exists, so its name is one of ours.
-        let no_line =
-            || missing(&format!("product line {} of application", item.job.line), &item.job.application);
+        let no_line = || {
+            Fault::missing(&format!("product line {} of application", item.job.line), &item.job.application)
+        };
         let line = usize::try_from(item.job.line).map_err(|_| no_line())?;
-        let asked = application.products.get(line).ok_or_else(no_line)?;
+        let product = application.products.get(line).ok_or_else(no_line)?;
         let issued_on = wareki::in_tokyo(self.clock.now()).date_naive();
         let draft = GuaranteeDraft {
             application_id: item.job.application.clone(),
             line: item.job.line,
-            product: asked.product,
-            medium: asked.medium,
+            product: product.product,
+            medium: product.medium,
             obligee: application.obligee.clone(),
             branch: application.branch.clone(),
             term: format!("{:03}", number::term_of(issued_on)),
@@ -120,22 +117,17 @@ impl Stage for Issue {
         Ok(Outcome { draft, application, line, issued_on })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<IssueV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
-        let drafts: Vec<GuaranteeDraft> = items.iter().map(|(_, outcome)| outcome.draft.clone()).collect();
-        let outcomes: HashMap<(&str, i64), &Outcome> = items
-            .iter()
-            .map(|(_, outcome)| ((outcome.draft.application_id.as_str(), outcome.draft.line), outcome))
-            .collect();
-        let issued = issue::issue(db, &drafts, now, |draft, sequence| {
-            let outcome = outcomes
-                .get(&(draft.application_id.as_str(), draft.line))
-                .ok_or_else(|| missing("draft of guarantee", &draft.application_id))?;
-            self.draw_up(outcome, sequence)
-        })?;
+        let outcomes: Vec<&Outcome> = items.iter().map(|(_, outcome)| outcome).collect();
+        let issued = issue::issue(db, &outcomes, now, |outcome, sequence| self.content(outcome, sequence))?;
         let fresh = issued.iter().filter(|issued| issued.fresh);
         let heads: Vec<_> = fresh
-            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.certificate.content_sha256))
+            .map(|issued| self.keys.chain_head(&issued.guarantee.id, 1, &issued.revision.content_sha256))
             .collect();
         chain_head::write(db, &heads)?;
         Ok(items
@@ -151,7 +143,10 @@ impl Stage for Issue {
                         "Guarantee issued"
                     );
                 }
-                Ok(vec![mint::job(item, &issued.guarantee.id, issued.certificate.revision)])
+                Verdict::done(vec![item.successor(&MintV1 {
+                    guarantee: issued.guarantee.id,
+                    revision: issued.revision.revision,
+                })])
             })
             .collect())
     }
@@ -159,7 +154,7 @@ impl Stage for Issue {
 
 impl Issue {
     /// The number and the content of the first certificate.
-    fn draw_up(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
+    fn content(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
         let entry = self
             .data
             .sureties
@@ -171,7 +166,14 @@ impl Issue {
             })?;
         let number = GuaranteeNumber::build(&outcome.application.branch, term, sequence, entry.number_suffix)
             .map_err(|error: NumberError| Fault::from_error(Reason::NumberExhausted, &error))?;
-        let content = draw_up(&self.data, &outcome.application, outcome.line, &number, 0, outcome.issued_on)?;
+        let content = certificate::build(
+            &self.data,
+            &outcome.application,
+            outcome.line,
+            &number,
+            0,
+            outcome.issued_on,
+        )?;
         Ok((number.to_string(), snapshots::canonical(&content)))
     }
 }
@@ -179,11 +181,11 @@ impl Issue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::trial::{Trial, example};
+    use crate::stages::harness::{Harness, example};
 
     #[tokio::test]
-    async fn each_line_gets_the_next_number_once() {
-        let trial = Trial::new();
+    async fn allocates_one_number_per_line() {
+        let trial = Harness::new();
         let stage = Issue::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let doubled: Vec<_> = jobs.iter().chain(&jobs).cloned().collect();
@@ -193,19 +195,19 @@ mod tests {
         assert_eq!(first[..2], again[..]);
         assert!(first.iter().all(Result::is_ok));
         let rows = trial.rows();
-        assert_eq!((rows["guarantee"], rows["certificate"]), (2, 2));
+        assert_eq!((rows["guarantee"], rows["revision"]), (2, 2));
     }
 
     #[tokio::test]
-    async fn the_certificate_tells_everything_by_itself() {
-        let trial = Trial::new();
+    async fn the_certificate_is_a_full_snapshot() {
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &example()).await;
         trial.run(&Issue::new(&trial.services), &jobs).await;
         let mut db = trial.services.pool.get().unwrap();
         let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M")
             .unwrap()
             .expect("the first number of the term");
-        let certificates = hosho_schema::models::certificate::by_guarantees(&mut db, &[&found.id]).unwrap();
+        let certificates = hosho_schema::models::revision::by_guarantees(&mut db, &[&found.id]).unwrap();
         let content: snapshots::Certificate = snapshots::read(&certificates[0][0].content).unwrap();
         assert_eq!(
             (content.number.as_str(), content.revision, content.issued_on.to_string().as_str()),
@@ -219,8 +221,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_does_not_exist_is_a_dead_letter_and_harms_no_neighbour() {
-        let trial = Trial::new();
+    async fn a_missing_row_fails_that_item_alone() {
+        let trial = Harness::new();
         let good = trial.up_to(NAME, &example()).await.remove(0);
         let beyond =
             String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();

@@ -1,65 +1,53 @@
-//! mint: an electronic guarantee gets its authentication key.
+//! mint: creates the authentication key of an electronic guarantee.
 //!
-//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). Paper passes through: it has no key.
+//! In: [`MintV1`]. Out: [`RenderV1`](hosho_schema::messages::RenderV1). A paper guarantee has no key and
+//! passes through.
 //!
-//! Safe to run twice: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys
-//! minted at the same time the one inserted first stays, and nobody has seen the other. The key leaves this stage
-//! sealed, or as a keyed hash that the registry compares with; it is in no message, log or error.
+//! Idempotent: a key is stored once per guarantee and never replaced, so an amendment keeps it. Of two keys
+//! minted at the same time the one inserted first stays; the other was never published. The key leaves this
+//! stage sealed, or as a keyed hash that the registry compares with; it is in no message, log or error.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use hosho_schema::{
     db::Connection,
-    messages::{MediumV1, MintV1},
-    models::{
-        authentication_key::{self, AuthenticationKey as Row},
-        certificate,
-    },
+    messages::{MediumV1, MintV1, RenderV1, StageMessage as _},
+    models::{authentication_key, revision},
 };
 use tracing::info;
 
-use super::{missing, render};
 use crate::{
-    assembly::Services,
-    broker::Outgoing,
+    app::App,
     clock::Clock,
+    fault::{Fault, Reason},
     keys::{AuthenticationKey, KeyError, KeyRing},
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
 };
 
-/// The wire name.
-pub const NAME: &str = "mint";
+pub const NAME: &str = MintV1::STAGE;
 
-/// The stage.
 pub struct Mint {
     clock: Clock,
     keys: Arc<KeyRing>,
 }
 
-/// Whether a key is due, and for which number.
 pub struct Facts {
     number: String,
     due: bool,
 }
 
-/// The sealed key to be stored, if one is due.
+/// The sealed key to store, if one is due.
 pub struct Outcome {
-    row: Option<Row>,
+    row: Option<authentication_key::AuthenticationKey>,
 }
 
 impl Mint {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self { clock: services.clock.clone(), keys: Arc::clone(&services.keys) }
     }
-}
-
-/// The message that asks for the key of a guarantee.
-pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{guarantee}:{revision}"),
-        &MintV1 { guarantee: guarantee.to_owned(), revision },
-    )
 }
 
 impl Stage for Mint {
@@ -69,23 +57,23 @@ impl Stage for Mint {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<MintV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let certificates = certificate::by_keys(db, &keys)?;
+        let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
-        let minted = authentication_key::by_guarantees(db, &guarantees)?;
+        let minted = authentication_key::by_guarantees(db, &guarantees)?.into_iter().flatten();
+        let minted: HashSet<String> = minted.map(|key| key.guarantee_id).collect();
         Ok(items
             .iter()
             .zip(certificates)
-            .zip(minted)
-            .map(|((item, certificate), minted)| {
-                let (_, guarantee) =
-                    certificate.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
-                let due = guarantee.medium == MediumV1::Electronic && minted.is_none();
+            .map(|(item, certificate)| {
+                let (_, guarantee) = certificate
+                    .ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
+                let due = guarantee.medium == MediumV1::Electronic && !minted.contains(&guarantee.id);
                 Ok(Facts { number: guarantee.number, due })
             })
             .collect())
@@ -99,7 +87,7 @@ impl Stage for Mint {
         let key = AuthenticationKey::mint().map_err(unusable)?;
         let sealed = self.keys.seal(&key, &item.job.guarantee).map_err(unusable)?;
         Ok(Outcome {
-            row: Some(Row {
+            row: Some(authentication_key::AuthenticationKey {
                 guarantee_id: item.job.guarantee.clone(),
                 data_key_id: sealed.data_key_id,
                 sealed: sealed.bytes,
@@ -109,8 +97,8 @@ impl Stage for Mint {
         })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Verdicts, Fault> {
-        let rows: Vec<Row> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
+    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Vec<Verdict>, Fault> {
+        let rows: Vec<_> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
         authentication_key::insert_new(db, &rows)?;
         Ok(items
             .iter()
@@ -122,7 +110,11 @@ impl Stage for Mint {
                         "Authentication key minted"
                     );
                 }
-                Ok(vec![render::job(item, &item.job.guarantee, item.job.revision)])
+                Verdict::done(vec![item.successor(&RenderV1 {
+                    guarantee: item.job.guarantee.clone(),
+                    revision: item.job.revision,
+                    run: None,
+                })])
             })
             .collect())
     }
@@ -131,11 +123,11 @@ impl Stage for Mint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::trial::{Trial, example, paper};
+    use crate::stages::harness::{Harness, example, paper};
 
     #[tokio::test]
-    async fn a_key_is_minted_once_and_opens_to_what_its_hash_says() {
-        let trial = Trial::new();
+    async fn mints_one_key_that_matches_its_hash() {
+        let trial = Harness::new();
         let stage = Mint::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let first = trial.run(&stage, &jobs).await;
@@ -148,7 +140,7 @@ mod tests {
 
         let row = before[0].clone().expect("an electronic guarantee has a key");
         let key = trial.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
-        let number = certificate::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
+        let number = revision::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
             .unwrap()
             .remove(0)
             .unwrap()
@@ -162,8 +154,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn paper_passes_without_a_key() {
-        let trial = Trial::new();
+    async fn mints_no_key_for_paper() {
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         let messages = trial.run_one(&Mint::new(&trial.services), &jobs[0]).await.unwrap();
         assert_eq!(messages[0].envelope.message_type.as_deref(), Some("render.v1"));
@@ -172,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_guarantee_is_a_dead_letter() {
-        let trial = Trial::new();
+        let trial = Harness::new();
         let fault = trial
             .run_one(&Mint::new(&trial.services), br#"{"guarantee":"nowhere","revision":0}"#)
             .await

@@ -1,106 +1,106 @@
-//! reissue: what waits for a guarantee takes effect.
+//! reissue: applies the pending changes of a guarantee.
 //!
-//! In: [`ReissueV1`], from the nightly batch, an operator's run, or the [amend stage](super::amend) for an urgent change. Out:
-//! [`MintV1`](hosho_schema::messages::MintV1) for each revision that is made, which goes the way of every certificate from there; where
-//! nothing waits and a run asks for it, [`RenderV1`](hosho_schema::messages::RenderV1) for the documents of the certificate that holds.
+//! In: [`ReissueV1`], from the nightly run, an operator's run, or the [amend stage](super::amend) for an
+//! urgent change. Out: [`MintV1`](hosho_schema::messages::MintV1) for each new revision, which then passes
+//! the stages of every certificate; if nothing is pending and a run requests it,
+//! [`RenderV1`](hosho_schema::messages::RenderV1) for the documents of the certificate in force.
 //!
-//! Changes take effect in the order of their versions: by a run all that wait, by an urgent one all up to it. Each makes one revision,
-//! chained to the one before it; one that turns out to change nothing, or to be impossible, is settled as such and told.
+//! Changes take effect in the order of their versions: a run applies all pending ones, an urgent change all
+//! up to itself. Each makes one revision, chained to the one before it; one without effect, or an impossible
+//! one, is settled as such and reported by an event.
 //!
-//! Safe to run twice: a change is settled in the transaction that inserts its revision. A second run finds nothing waiting, and asks
-//! again for every revision that is not complete.
+//! Idempotent: a change is settled in the transaction that inserts its revision. A second run finds nothing
+//! pending, and publishes [`MintV1`](hosho_schema::messages::MintV1) again for every incomplete revision.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{ChangeEffectV1, ForeseenV1, ReissueV1, ViolationV1},
+    messages::{ChangeEffectV1, ForeseenV1, MintV1, ReissueV1, RenderV1, StageMessage as _, ViolationV1},
     models::{
-        certificate::{self, Certificate as Revision, chained_sha256},
         chain_head::{self, ChainHead},
         change::{self, Change as Row, Settlement, State},
         guarantee::{self, Guarantee, Standing},
+        revision::{self, Revision, chained_sha256},
         run_item::{self, Made, Outcome as ItemOutcome},
     },
     snapshots::{self, Change},
 };
 use tracing::info;
 
-use super::{amend, mint, missing, render, unreadable};
+use super::amend;
 use crate::{
-    assembly::{Data, Services},
+    app::App,
     broker::Outgoing,
-    changes,
     clock::Clock,
     domain::{
         guarantee_history::{AppliedChange, GuaranteeHistory},
-        violation::Violation,
         wareki,
     },
+    fault::{Fault, Reason},
     keys::KeyRing,
-    stage::{Fault, Item, Reason, Stage, Verdicts},
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
+    reference::ReferenceData,
+    stages::amend::decide::{self, ApplyError},
 };
 
-/// The wire name.
-pub const NAME: &str = "reissue";
+pub const NAME: &str = ReissueV1::STAGE;
 
-/// The stage.
 pub struct Reissue {
     clock: Clock,
-    data: Arc<Data>,
+    data: Arc<ReferenceData>,
     keys: Arc<KeyRing>,
 }
 
-/// A guarantee and what waits for it.
+/// A guarantee with its revisions and pending changes.
 pub struct Facts {
     guarantee: Guarantee,
     revisions: Vec<Revision>,
     pending: Vec<Row>,
 }
 
-/// What becomes of a guarantee.
+/// The rows and messages that result from the due changes of a guarantee.
 #[derive(Clone)]
 pub struct Outcome {
-    /// Of the facts it follows from: how many revisions there were, and which changes waited. It holds as long as they do.
-    seen: (usize, Vec<String>),
+    /// The outcome is valid while the guarantee is in this state.
+    seen: Seen,
     made: Vec<Revision>,
     settlements: Vec<Settlement>,
     head: Option<ChainHead>,
     standing: Option<Standing>,
-    /// What is told of changes that came to nothing.
+    /// Events of changes without effect.
     events: Vec<Outgoing>,
-    /// Every revision that is not complete, the new ones too.
+    /// Every incomplete revision, including new ones.
     incomplete: Vec<i64>,
-    /// The certificate that holds.
+    /// The revision in force.
     current: i64,
     /// Our identifier of the application.
     application: String,
 }
 
+/// The state of a guarantee when its facts were loaded.
+#[derive(Clone, PartialEq, Eq)]
+struct Seen {
+    revisions: usize,
+    /// Ids of the pending changes.
+    pending: Vec<String>,
+}
+
 impl Reissue {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
             data: Arc::clone(&services.data),
             keys: Arc::clone(&services.keys),
         }
     }
-}
-
-/// The message that asks for what waits up to an urgent change.
-pub(super) fn urgent<J>(item: &Item<J>, guarantee: &str, change: &str) -> Outgoing {
-    item.successor(NAME, change, &ReissueV1 { guarantee: guarantee.to_owned(), run: None, redraw: false })
-}
-
-/// The business key of the message that a run sends for a guarantee.
-pub(crate) fn key(run: &str, guarantee: &str) -> String {
-    format!("{run}:{guarantee}")
-}
-
-/// AMQP `message_id` of that message.
-pub(crate) fn message_id(run: &str, guarantee: &str) -> String {
-    ids::message(NAME, &key(run, guarantee))
 }
 
 impl Stage for Reissue {
@@ -110,7 +110,7 @@ impl Stage for Reissue {
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<ReissueV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -122,14 +122,18 @@ impl Stage for Reissue {
     }
 
     fn decide(&self, item: &Item<ReissueV1>, facts: Facts) -> Result<Outcome, Fault> {
-        self.work_out(item, &facts)
+        self.apply_due(item, &facts)
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<ReissueV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<ReissueV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         guarantee::lock(db, &guarantees)?;
-        let mut verdicts: Vec<Option<Result<Vec<Outgoing>, Fault>>> = items.iter().map(|_| None).collect();
-        // A guarantee that comes twice has a round for each time: the second finds what the first has made.
+        let mut verdicts: Vec<Option<Verdict>> = items.iter().map(|_| None).collect();
+        // A guarantee that occurs twice in the batch has two rounds: the second sees the rows of the first.
         loop {
             let mut now: HashSet<&str> = HashSet::new();
             let round: Vec<usize> = (0..items.len())
@@ -150,20 +154,20 @@ impl Stage for Reissue {
 
 fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
     let guarantees = guarantee::by_ids(db, guarantee_ids)?;
-    let revisions = certificate::by_guarantees(db, guarantee_ids)?;
-    let pending = change::pending(db, guarantee_ids)?;
-    Ok(guarantee_ids
-        .iter()
-        .zip(guarantees)
-        .zip(revisions.into_iter().zip(pending))
-        .map(|((id, guarantee), (revisions, pending))| {
-            let guarantee = guarantee.ok_or_else(|| missing("guarantee", id))?;
-            Ok(Facts { guarantee, revisions, pending })
+    let revisions = revision::by_guarantees(db, guarantee_ids)?;
+    let revisions: HashMap<_, _> = guarantee_ids.iter().zip(revisions).collect();
+    let pending: HashMap<_, _> = guarantee_ids.iter().zip(change::pending(db, guarantee_ids)?).collect();
+    let facts = |(id, guarantee): (&&str, Option<Guarantee>)| {
+        Ok(Facts {
+            guarantee: guarantee.ok_or_else(|| Fault::missing("guarantee", id))?,
+            revisions: revisions.get(id).cloned().unwrap_or_default(),
+            pending: pending.get(id).cloned().unwrap_or_default(),
         })
-        .collect())
+    };
+    Ok(guarantee_ids.iter().zip(guarantees).map(facts).collect())
 }
 
-/// The changes of facts whose turn it is.
+/// The pending changes that take effect now.
 fn due<'a>(item: &Item<ReissueV1>, pending: &'a [Row]) -> &'a [Row] {
     if item.job.run.is_some() {
         return pending;
@@ -172,26 +176,29 @@ fn due<'a>(item: &Item<ReissueV1>, pending: &'a [Row]) -> &'a [Row] {
     last.map_or(&[], |last| &pending[..=last])
 }
 
-fn seen(facts: &Facts) -> (usize, Vec<String>) {
-    (facts.revisions.len(), facts.pending.iter().map(|row| row.id.clone()).collect())
+fn seen(facts: &Facts) -> Seen {
+    Seen {
+        revisions: facts.revisions.len(),
+        pending: facts.pending.iter().map(|row| row.id.clone()).collect(),
+    }
 }
 
 impl Reissue {
-    /// Records guarantees that are locked, each of them once.
+    /// Records guarantees that are locked, each once.
     fn record_round(
         &self,
         db: &mut Connection,
         items: &[&(&Item<ReissueV1>, Outcome)],
-    ) -> Result<Verdicts, Fault> {
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
-        let mut outcomes = self.still_holding(db, items)?;
+        let mut outcomes = self.still_valid(db, items)?;
         let done = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
         let made: Vec<Revision> = done.clone().flat_map(|outcome| outcome.made.clone()).collect();
         let settlements: Vec<Settlement> =
             done.clone().flat_map(|outcome| outcome.settlements.clone()).collect();
         let heads: Vec<ChainHead> = done.clone().filter_map(|outcome| outcome.head.clone()).collect();
         let standings: Vec<Standing> = done.filter_map(|outcome| outcome.standing.clone()).collect();
-        certificate::insert(db, &made)?;
+        revision::insert(db, &made)?;
         change::settle(db, &settlements, now)?;
         chain_head::write(db, &heads)?;
         guarantee::set_standing(db, &standings)?;
@@ -200,31 +207,31 @@ impl Reissue {
             .iter()
             .zip(&mut outcomes)
             .map(|((item, _), outcome)| match outcome {
-                Ok(outcome) => Ok(follow(item, outcome, &mut of_runs)),
-                Err(fault) => Err(fault.clone()),
+                Ok(outcome) => Verdict::done(follow(item, outcome, &mut of_runs)),
+                Err(fault) => fault.clone().into(),
             })
             .collect();
         run_item::set_outcome(db, &of_runs, now)?;
         Ok(verdicts)
     }
 
-    /// The outcomes, each worked out anew where its guarantee has moved on between reading and locking it.
-    fn still_holding(
+    /// The outcomes, each computed again if its guarantee has changed between reading and locking it.
+    fn still_valid(
         &self,
         db: &mut Connection,
         items: &[&(&Item<ReissueV1>, Outcome)],
     ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         let now = load(db, &guarantees)?;
-        let holding = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts, Fault>)| {
+        let valid = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts, Fault>)| {
             let facts = facts?;
-            if seen(&facts) == outcome.seen { Ok(outcome.clone()) } else { self.work_out(item, &facts) }
+            if seen(&facts) == outcome.seen { Ok(outcome.clone()) } else { self.apply_due(item, &facts) }
         };
-        Ok(items.iter().zip(now).map(|(item, facts)| holding((*item, facts))).collect())
+        Ok(items.iter().zip(now).map(|(item, facts)| valid((*item, facts))).collect())
     }
 
-    /// Lets everything that is due take effect.
-    fn work_out(&self, item: &Item<ReissueV1>, facts: &Facts) -> Result<Outcome, Fault> {
+    /// Applies the due changes.
+    fn apply_due(&self, item: &Item<ReissueV1>, facts: &Facts) -> Result<Outcome, Fault> {
         let now = self.clock.now();
         let today = wareki::in_tokyo(now).date_naive();
         let Facts { guarantee, revisions, pending } = facts;
@@ -235,9 +242,9 @@ impl Reissue {
             (Vec::new(), Vec::new(), Vec::new());
         for row in due(item, pending) {
             let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
-                .map_err(|error| unreadable("change", &error))?;
+                .map_err(|error| Fault::unreadable("change", &error))?;
             let effect = life.apply(&change, today, |after, revision| {
-                changes::draw_up(&self.data, guarantee, after, revision, today).map_err(Trouble::Fault)
+                decide::draw_up(&self.data, guarantee, after, revision, today).map_err(ApplyError::Fault)
             });
             let settlement =
                 |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
@@ -245,7 +252,7 @@ impl Reissue {
                 Ok(AppliedChange::Revised(new)) => {
                     let content_sha256 = chained_sha256(head.as_deref(), &new.content);
                     made.push(Revision {
-                        id: ids::certificate(&guarantee.id, new.revision),
+                        id: ids::revision(&guarantee.id, new.revision),
                         guarantee_id: guarantee.id.clone(),
                         revision: new.revision,
                         content: new.content,
@@ -264,15 +271,15 @@ impl Reissue {
                     events.extend(unchanged(item, row)?);
                     settlements.push(settlement(State::Unchanged, None, None));
                 }
-                Err(Trouble::Violation(violation)) => {
+                Err(ApplyError::Violation(violation)) => {
                     let violations = vec![ViolationV1::from(violation)];
-                    let told = snapshots::canonical(&violations);
+                    let stored = snapshots::canonical(&violations);
                     events.push(
                         item.event(&format!("{}:refused", row.id), &amend::rejection(row, violations)?),
                     );
-                    settlements.push(settlement(State::Refused, None, Some(told)));
+                    settlements.push(settlement(State::Refused, None, Some(stored)));
                 }
-                Err(Trouble::Fault(fault)) => return Err(fault),
+                Err(ApplyError::Fault(fault)) => return Err(fault),
             }
         }
         let current = life.current().map_or(0, |(revision, _)| revision);
@@ -302,19 +309,7 @@ impl Reissue {
     }
 }
 
-/// What can go wrong while a change takes effect: it is impossible, or we are at fault.
-enum Trouble {
-    Violation(Violation),
-    Fault(Fault),
-}
-
-impl From<Violation> for Trouble {
-    fn from(violation: Violation) -> Self {
-        Self::Violation(violation)
-    }
-}
-
-/// Tells the sender of a change that changes nothing, where something else was foreseen.
+/// The event of a change without effect, if another effect was foreseen.
 fn unchanged(item: &Item<ReissueV1>, row: &Row) -> Result<Option<Outgoing>, Fault> {
     let mut accepted = amend::accepted(row)?;
     if accepted.foreseen.effect == ChangeEffectV1::NoReissue {
@@ -324,7 +319,7 @@ fn unchanged(item: &Item<ReissueV1>, row: &Row) -> Result<Option<Outgoing>, Faul
     Ok(Some(item.event(&format!("{}:unchanged", row.id), &accepted)))
 }
 
-/// What is to be published, and what a run is told.
+/// The messages to publish; adds the result for the run.
 fn follow(item: &Item<ReissueV1>, outcome: &mut Outcome, of_runs: &mut Vec<Made>) -> Vec<Outgoing> {
     let guarantee = &item.job.guarantee;
     if !outcome.made.is_empty() {
@@ -333,19 +328,28 @@ fn follow(item: &Item<ReissueV1>, outcome: &mut Outcome, of_runs: &mut Vec<Made>
             guarantee.revision = outcome.current,
             revisions = outcome.made.len(),
             trace.id = item.trace.trace_id(),
-            "Changes took effect"
+            "Changes applied"
         );
     }
     let mut messages = std::mem::take(&mut outcome.events);
-    // What follows is found under the application, as everything of its guarantee.
+    // Successors carry the id of the application, like every message of its guarantee.
     let item = &Item { correlation_id: Some(outcome.application.clone()), ..item.clone() };
-    messages.extend(outcome.incomplete.iter().map(|revision| mint::job(item, guarantee, *revision)));
+    messages.extend(
+        outcome
+            .incomplete
+            .iter()
+            .map(|revision| item.successor(&MintV1 { guarantee: guarantee.clone(), revision: *revision })),
+    );
     let Some(run) = &item.job.run else { return messages };
     let (first, last) = (outcome.incomplete.first().copied(), outcome.incomplete.last().copied());
     let (made, revisions) = match first.zip(last) {
         Some(revisions) => (ItemOutcome::Reissued, Some(revisions)),
         None if item.job.redraw => {
-            messages.push(render::again(item, guarantee, outcome.current, run));
+            messages.push(item.successor(&RenderV1 {
+                guarantee: guarantee.clone(),
+                revision: outcome.current,
+                run: Some(run.clone()),
+            }));
             (ItemOutcome::Redrawn, None)
         }
         None => (ItemOutcome::Unchanged, None),

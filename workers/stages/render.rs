@@ -1,72 +1,76 @@
-//! render: a certificate becomes its PDFs, and arrives in the registry.
+//! render: draws and stores the PDFs of a certificate, which then arrives.
 //!
-//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and notice; paper:
-//! the certificate for printing; a cancellation has a letter, a reversal nothing. 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
+//! In: [`RenderV1`]. Out: [`DispatchV1`](hosho_schema::messages::DispatchV1). Electronic: certificate and
+//! notice; paper: the certificate for printing; a cancellation has its notification, a reversal no document.
+//! 電子保証発行日時 is set here, when the documents are stored, not when they were drawn.
 //!
-//! Safe to run twice: documents are drawn from the stored content, so a second run draws the same bytes, which have the
-//! same name in the store; rows that exist stay, and so does the arrival time.
+//! Idempotent: documents are drawn from the stored content, so a second run draws the same bytes, which have
+//! the same name in the store; existing rows stay, and so does the arrival time.
 
 use std::collections::HashMap;
 
 use hosho_schema::{
     db::Connection,
-    messages::{GuaranteeRedrawnV1, RenderV1},
+    messages::{DispatchV1, GuaranteeRedrawnV1, RenderV1, StageMessage as _},
     models::{
         authentication_key,
-        certificate::{self, Certificate as Revision},
         document::{self, Document, Kind},
         guarantee::Guarantee,
+        revision::{self, Revision},
         run_item,
     },
     snapshots::{self, Certificate},
 };
 use tracing::info;
 
-use super::{dispatch, missing, unreadable};
 use crate::{
-    assembly::Services,
-    broker::Outgoing,
+    app::App,
     clock::Clock,
-    documents::{DocumentError, Documents, Stored},
-    drawing::Drawing,
-    stage::{Fault, Item, Leave, Reason, Stage, Verdicts},
+    documents::{
+        revision::RevisionRenderer,
+        store::{DocumentStore, StoreError, Stored},
+    },
+    fault::{Fault, Reason},
+    permit::Permit,
+    pipeline::{
+        decode::decode,
+        stage::{Item, Stage, Verdict},
+    },
 };
 
-/// The wire name.
-pub const NAME: &str = "render";
+pub const NAME: &str = RenderV1::STAGE;
 
-/// The stage.
 pub struct Render {
     clock: Clock,
-    drawing: Drawing,
-    documents: Documents,
+    renderer: RevisionRenderer,
+    documents: DocumentStore,
 }
 
-/// A certificate, and what it still lacks.
+/// A certificate with its rows.
 pub struct Facts {
     revision: Revision,
     guarantee: Guarantee,
     sealed: Option<(String, Vec<u8>)>,
-    /// Hash of the certificate that the run has drawn again before; nothing where it has not.
-    again: Option<String>,
+    /// Hash of the certificate that the same run has redrawn before.
+    redrawn_before: Option<String>,
 }
 
 /// The documents of one certificate.
 pub struct Outcome {
-    certificate_id: String,
+    revision_id: String,
     /// Whether it arrives now.
     arrives: bool,
     drawn: Vec<(Kind, Vec<u8>)>,
     stored: Vec<(Kind, Stored)>,
-    /// What is told of documents that are drawn again.
+    /// The event of redrawn documents.
     redrawn: Option<GuaranteeRedrawnV1>,
 }
 
 impl Render {
-    pub(super) fn new(services: &Services) -> Self {
+    pub(super) fn new(services: &App) -> Self {
         Self {
             clock: services.clock.clone(),
-            drawing: Drawing::of(services),
+            renderer: services.revision_renderer(),
             documents: services.documents.clone(),
         }
     }
@@ -74,7 +78,7 @@ impl Render {
     async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
         for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
             let stored = match self.documents.put(prefix(kind), &bytes).await {
-                // The store may have come back in between: then nothing is the matter with this document.
+                // The store may have recovered in between: then the document itself is fine.
                 Err(error)
                     if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() =>
                 {
@@ -90,8 +94,8 @@ impl Render {
         Ok(outcome)
     }
 
-    /// Whether the store is away for all, or has something against this document.
-    async fn unstored(&self, error: &DocumentError) -> Fault {
+    /// Whether the store is unavailable for all documents, or refuses this one.
+    async fn unstored(&self, error: &StoreError) -> Fault {
         let reason = match error.is_unavailable() {
             false => Reason::DocumentFailed,
             true if !error.is_full() && self.documents.probe().await.is_ok() => Reason::DocumentUnwritable,
@@ -101,31 +105,16 @@ impl Render {
     }
 }
 
-/// The message that asks for the documents of one revision.
-pub(crate) fn job<J>(item: &Item<J>, guarantee: &str, revision: i64) -> Outgoing {
-    item.successor(
-        NAME,
-        &format!("{guarantee}:{revision}"),
-        &RenderV1 { guarantee: guarantee.to_owned(), revision, run: None },
-    )
-}
-
-/// The message that asks for documents that are there already to be drawn again, by a run.
-pub(super) fn again<J>(item: &Item<J>, guarantee: &str, revision: i64, run: &str) -> Outgoing {
-    let message = RenderV1 { guarantee: guarantee.to_owned(), revision, run: Some(run.to_owned()) };
-    item.successor(NAME, &format!("{guarantee}:{revision}:{run}"), &message)
-}
-
 impl Stage for Render {
     const NAME: &'static str = NAME;
     // A certificate and its notice have 110 KB, and take four times as much while they are drawn.
-    const TOGETHER: usize = 16;
+    const CHUNK_SIZE: usize = 16;
     type Job = RenderV1;
     type Facts = Facts;
     type Outcome = Outcome;
 
     fn decode(&self, payload: &[u8]) -> Result<RenderV1, Fault> {
-        super::decode::<Self>(payload)
+        decode(payload)
     }
 
     fn load(
@@ -135,47 +124,54 @@ impl Stage for Render {
     ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
-        let certificates = certificate::by_keys(db, &keys)?;
+        let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
-        let sealed = authentication_key::by_guarantees(db, &guarantees)?;
-        let mut again = drawn_again(db, items, &certificates)?;
+        let keys = authentication_key::by_guarantees(db, &guarantees)?;
+        let keys: HashMap<_, _> = guarantees.iter().zip(keys).collect();
+        let redrawn = redrawn_before(db, items, &certificates)?;
         Ok(items
             .iter()
             .zip(certificates)
-            .zip(sealed)
-            .map(|((item, issued), sealed)| {
+            .map(|(item, found)| {
                 let (revision, guarantee) =
-                    issued.ok_or_else(|| missing("certificate of guarantee", &item.job.guarantee))?;
-                let again =
-                    item.job.run.as_ref().and_then(|run| again.remove(&(revision.id.clone(), run.clone())));
+                    found.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
+                let run = item.job.run.clone();
+                let redrawn_before =
+                    run.and_then(|run_id| redrawn.get(&Redrawn { revision_id: revision.id.clone(), run_id }));
+                let key = keys.get(&item.job.guarantee.as_str()).cloned().flatten();
                 Ok(Facts {
                     revision,
                     guarantee,
-                    sealed: sealed.map(|row| (row.data_key_id, row.sealed)),
-                    again,
+                    sealed: key.map(|row| (row.data_key_id, row.sealed)),
+                    redrawn_before: redrawn_before.cloned(),
                 })
             })
             .collect())
     }
 
     fn decide(&self, item: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
-        let Facts { revision, guarantee, sealed, again } = facts;
+        let Facts { revision, guarantee, sealed, redrawn_before } = facts;
         let arrives = revision.arrived_at.is_none();
         let redraws = item.job.run.is_some();
         if redraws && arrives {
-            return Err(missing("arrival of certificate", &revision.id));
+            return Err(Fault::missing("arrival of certificate", &revision.id));
         }
-        let due = if redraws { again.is_none() } else { arrives };
-        let drawn = if due { self.drawing.documents(&revision, sealed.as_ref())? } else { Vec::new() };
-        let told = redraws.then(|| redrawn(&revision, guarantee, again.unwrap_or_default())).transpose()?;
-        Ok(Outcome { certificate_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn: told })
+        let due = if redraws { redrawn_before.is_none() } else { arrives };
+        let drawn = if due { self.renderer.documents(&revision, sealed.as_ref())? } else { Vec::new() };
+        let redrawn =
+            redraws.then(|| redrawn(&revision, guarantee, redrawn_before.unwrap_or_default())).transpose()?;
+        Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
     }
 
-    async fn act(&self, outcomes: Vec<Outcome>, _: &Leave) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome, Fault>> {
         futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<RenderV1>, Outcome)]) -> Result<Verdicts, Fault> {
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<RenderV1>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
         let now = self.clock.now();
         let rows: Vec<Document> = items
             .iter()
@@ -184,12 +180,12 @@ impl Stage for Render {
                 outcome.stored.iter().map(move |(kind, stored)| (outcome, run.clone(), *kind, stored))
             })
             .map(|(outcome, run, kind, stored)| Document {
-                certificate_id: outcome.certificate_id.clone(),
+                revision_id: outcome.revision_id.clone(),
                 kind,
                 location: stored.location.clone(),
                 sha256: stored.sha256.clone(),
                 size: i64::try_from(stored.size).unwrap_or(i64::MAX),
-                identity: self.drawing.identity(),
+                identity: self.renderer.identity(),
                 stored_at: now,
                 run_id: run.clone(),
             })
@@ -198,55 +194,71 @@ impl Stage for Render {
         let arrived: Vec<&str> = items
             .iter()
             .filter(|(_, outcome)| outcome.arrives)
-            .map(|(_, outcome)| outcome.certificate_id.as_str())
+            .map(|(_, outcome)| outcome.revision_id.as_str())
             .collect();
-        certificate::set_arrived(db, &arrived, now)?;
-        let again = items
+        revision::set_arrived(db, &arrived, now)?;
+        let redrawn = items
             .iter()
             .filter_map(|(item, _)| Some((item.job.run.as_deref()?, item.job.guarantee.as_str())));
-        run_item::redrawn(db, &again.collect::<Vec<_>>(), now)?;
+        run_item::redrawn(db, &redrawn.collect::<Vec<_>>(), now)?;
         Ok(items
             .iter()
             .map(|(item, outcome)| {
-                if let Some(told) = &outcome.redrawn {
+                if let Some(event) = &outcome.redrawn {
                     let drawn = outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate);
-                    let sha256 = drawn
-                        .map_or_else(|| told.certificate_sha256.clone(), |(_, stored)| stored.sha256.clone());
-                    let told = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..told.clone() };
+                    let sha256 = drawn.map_or_else(
+                        || event.certificate_sha256.clone(),
+                        |(_, stored)| stored.sha256.clone(),
+                    );
+                    let event = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..event.clone() };
                     let key = format!(
                         "{}:{}:{}",
                         item.job.guarantee,
                         item.job.revision,
                         item.job.run.as_deref().unwrap_or_default()
                     );
-                    return Ok(vec![item.event(&key, &told)]);
+                    return Verdict::done(vec![item.event(&key, &event)]);
                 }
                 if outcome.arrives {
                     info!(
                         guarantee.id = item.job.guarantee,
                         guarantee.revision = item.job.revision,
                         trace.id = item.trace.trace_id(),
-                        "The certificate arrived in the registry"
+                        "Certificate arrived in the registry"
                     );
                 }
-                Ok(vec![dispatch::job(item, &item.job.guarantee, item.job.revision)])
+                Verdict::done(vec![item.successor(&DispatchV1 {
+                    guarantee: item.job.guarantee.clone(),
+                    revision: item.job.revision,
+                })])
             })
             .collect())
     }
 }
 
-/// The hashes of the certificates that runs have drawn again before, by certificate and run.
-fn drawn_again(
+/// A revision that a run has redrawn.
+#[derive(PartialEq, Eq, Hash)]
+struct Redrawn {
+    revision_id: String,
+    run_id: String,
+}
+
+/// The hashes of certificates that the runs of these items have redrawn before.
+fn redrawn_before(
     db: &mut Connection,
     items: &[&Item<RenderV1>],
     certificates: &[Option<(Revision, Guarantee)>],
-) -> Result<HashMap<(String, String), String>, Fault> {
-    let asked = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
+) -> Result<HashMap<Redrawn, String>, Fault> {
+    let of_runs = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
     let ids: Vec<&str> =
-        asked.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
+        of_runs.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
     let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
-    Ok(certificates.map(|document| ((document.certificate_id, document.run_id), document.sha256)).collect())
+    let entry = |document: Document| {
+        let key = Redrawn { revision_id: document.revision_id, run_id: document.run_id };
+        (key, document.sha256)
+    };
+    Ok(certificates.map(entry).collect())
 }
 
 fn redrawn(
@@ -255,7 +267,7 @@ fn redrawn(
     certificate_sha256: String,
 ) -> Result<GuaranteeRedrawnV1, Fault> {
     let content: Certificate =
-        snapshots::read(&revision.content).map_err(|error| unreadable("certificate", &error))?;
+        snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
     Ok(GuaranteeRedrawnV1 { number: guarantee.number, revision: content.revision, certificate_sha256 })
 }
 
@@ -271,11 +283,11 @@ const fn prefix(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stages::trial::{Trial, example, now, paper};
+    use crate::stages::harness::{Harness, example, now, paper};
 
     #[tokio::test]
-    async fn documents_are_drawn_once_and_the_arrival_stays() {
-        let trial = Trial::new();
+    async fn draws_documents_once_and_keeps_the_arrival() {
+        let trial = Harness::new();
         let stage = Render::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let first = trial.run(&stage, &jobs).await;
@@ -283,8 +295,8 @@ mod tests {
         let stored = || {
             let mut db = trial.services.pool.get().unwrap();
             let (certificate, _) =
-                certificate::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
-            let documents = document::by_certificates(&mut db, &[&certificate.id]).unwrap().remove(0);
+                revision::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
+            let documents = document::by_revisions(&mut db, &[&certificate.id]).unwrap().remove(0);
             (certificate.arrived_at, documents)
         };
         let before = stored();
@@ -303,8 +315,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn drawing_again_gives_the_same_bytes() {
-        let trial = Trial::new();
+    async fn redrawing_returns_the_same_bytes() {
+        let trial = Harness::new();
         let stage = Render::new(&trial.services);
         let jobs = trial.up_to(NAME, &example()).await;
         let item = Item {
@@ -326,17 +338,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn paper_has_a_certificate_and_no_notice() {
-        let trial = Trial::new();
+    async fn paper_has_no_notice() {
+        let trial = Harness::new();
         let jobs = trial.up_to(NAME, &paper()).await;
         trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap();
         assert_eq!(trial.rows()["document"], 1);
     }
 
     #[tokio::test]
-    async fn a_certificate_without_its_key_is_a_dead_letter() {
-        let trial = Trial::new();
-        // The mint stage was passed over: its payload is of the same shape.
+    async fn a_certificate_without_a_key_is_a_dead_letter() {
+        let trial = Harness::new();
+        // Skips the mint stage, whose payload has the same shape.
         let jobs = trial.up_to("mint", &example()).await;
         let fault = trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);

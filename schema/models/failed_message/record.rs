@@ -1,4 +1,4 @@
-//! What the ingester does with letters.
+//! Recording dead letters.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,35 @@ use chrono::NaiveDateTime;
 use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 
 use super::replaying::settle;
-use super::{Attempt, COLUMNS, FailedMessage, Letter, State, by_ids, overtaken};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use super::{Attempt, DeadLetter, FailedMessage, State, by_ids, overtaken};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::tables::{failed_attempt, failed_message};
-use crate::models::{grouped, rows_per_statement};
+use crate::models::{chunks, grouped};
 
-/// What was recorded of a batch of letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recorded {
-    /// Messages not known before.
     pub new: usize,
-    /// Messages that failed once more.
     pub again: usize,
-    /// Letters that told nothing new.
     pub known: usize,
 }
 
-/// Records letters. One transaction; contention when another ingester has just recorded the same message.
+/// Records dead letters in one transaction. Contention when another ingester has just recorded the same
+/// message.
 pub fn record(
     connection: &mut Connection,
-    letters: &[Letter],
+    dead_letters: &[DeadLetter],
     now: NaiveDateTime,
 ) -> Result<Recorded, DbError> {
     connection.transaction(|connection| {
         let now = micros(now);
         let mut recorded = Recorded::default();
         // The same message twice in a batch: one after the other.
-        let mut rounds: Vec<BTreeMap<String, &Letter>> = Vec::new();
-        for letter in letters {
-            let id = letter.id();
+        let mut rounds: Vec<BTreeMap<String, &DeadLetter>> = Vec::new();
+        for dead_letter in dead_letters {
+            let id = dead_letter.id();
             match rounds.iter_mut().find(|round| !round.contains_key(&id)) {
-                Some(round) => drop(round.insert(id, letter)),
-                None => rounds.push(BTreeMap::from([(id, letter)])),
+                Some(round) => drop(round.insert(id, dead_letter)),
+                None => rounds.push(BTreeMap::from([(id, dead_letter)])),
             }
         }
         for round in rounds {
@@ -49,37 +46,37 @@ pub fn record(
 
 fn record_round(
     connection: &mut Connection,
-    letters: &BTreeMap<String, &Letter>,
+    dead_letters: &BTreeMap<String, &DeadLetter>,
     now: NaiveDateTime,
     recorded: &mut Recorded,
 ) -> Result<(), DbError> {
-    let ids: Vec<&str> = letters.keys().map(String::as_str).collect();
+    let ids: Vec<&str> = dead_letters.keys().map(String::as_str).collect();
     let known = by_ids(connection, &ids)?;
     let attempts = attempts(connection, &ids)?;
-    let (mut fresh, mut told) = (Vec::new(), Vec::new());
-    for (((id, letter), row), attempts) in letters.iter().zip(known).zip(attempts) {
-        let failed_at = micros(letter.failed_at);
-        told.extend(letter.earlier.iter().map(|attempt| (id, attempt.clone())));
-        told.push((
+    let (mut fresh, mut found) = (Vec::new(), Vec::new());
+    for (((id, dead_letter), row), attempts) in dead_letters.iter().zip(known).zip(attempts) {
+        let failed_at = micros(dead_letter.failed_at);
+        found.extend(dead_letter.earlier.iter().map(|attempt| (id, attempt.clone())));
+        found.push((
             id,
-            Attempt { at: failed_at, code: letter.code.clone(), text: Some(letter.text.clone()) },
+            Attempt { at: failed_at, code: dead_letter.code.clone(), text: Some(dead_letter.text.clone()) },
         ));
         let Some(row) = row else {
-            fresh.push(first(id, letter, now));
+            fresh.push(first(id, dead_letter, now));
             continue;
         };
-        // Of what nobody waits for any more, a copy may be news as well; and news is better told twice.
+        // Once the row is closed a copy may be a new failure; recording it twice is better than losing it.
         let is_open = !matches!(row.state, State::Resolved | State::Discarded);
-        let told_before = |attempt: &Attempt| {
-            attempt.code == letter.code && (attempt.at == failed_at || letter.is_copy && is_open)
+        let is_known = |attempt: &Attempt| {
+            attempt.code == dead_letter.code && (attempt.at == failed_at || dead_letter.is_copy && is_open)
         };
-        if attempts.iter().any(told_before) {
+        if attempts.iter().any(is_known) {
             recorded.known += 1;
             continue;
         }
-        let updated = again(&row, letter, now);
+        let updated = again(&row, dead_letter, now);
         let changed = match_connection!(connection, c => {
-            // Whoever comes second finds another count.
+            // A second ingester finds another count.
             diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::letters.eq(row.letters)))
                 .filter(failed_message::state.eq(row.state))
                 .set((
@@ -96,7 +93,7 @@ fn record_round(
                 ))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
+        .map_err(attempting("update a failed message"))?;
         if changed == 0 {
             return Err(overtaken());
         }
@@ -105,39 +102,39 @@ fn record_round(
             settle(connection, &[id])?;
         }
     }
-    for rows in fresh.chunks(rows_per_statement(COLUMNS)) {
-        let inserted = match_connection!(connection, c => {
+    let inserted = chunks::insert(&fresh, |rows| {
+        match_connection!(connection, c => {
             diesel::insert_into(failed_message::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("failed messages"))?;
-        if inserted < rows.len() {
-            return Err(overtaken());
-        }
-        recorded.new += inserted;
+    })
+    .map_err(attempting("insert failed messages"))?;
+    if inserted < fresh.len() {
+        return Err(overtaken());
     }
-    insert_attempts(connection, &told)
+    recorded.new += inserted;
+    insert_attempts(connection, &found)
 }
 
 /// The row of a message that was not known.
-fn first(id: &str, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
+fn first(id: &str, dead_letter: &DeadLetter, now: NaiveDateTime) -> FailedMessage {
     FailedMessage {
         id: id.to_owned(),
-        stage: letter.stage.clone(),
-        message_id: letter.message_id.clone(),
-        message_type: letter.message_type.clone(),
-        correlation_id: letter.correlation_id.clone(),
-        traceparent: letter.traceparent.clone(),
-        payload: letter.payload.clone(),
-        payload_sha256: letter.payload_sha256.clone(),
-        headers: letter.headers.clone(),
-        origin: letter.origin,
-        code: letter.code.clone(),
-        text: letter.text.clone(),
-        fingerprint: letter.fingerprint.clone(),
-        attempts: letter.attempts,
+        stage: dead_letter.stage.clone(),
+        message_id: dead_letter.message_id.clone(),
+        message_type: dead_letter.message_type.clone(),
+        correlation_id: dead_letter.correlation_id.clone(),
+        traceparent: dead_letter.traceparent.clone(),
+        payload: dead_letter.payload.clone(),
+        payload_sha256: dead_letter.payload_sha256.clone(),
+        headers: dead_letter.headers.clone(),
+        origin: dead_letter.origin,
+        code: dead_letter.code.clone(),
+        text: dead_letter.text.clone(),
+        fingerprint: dead_letter.fingerprint.clone(),
+        attempts: dead_letter.attempts,
         letters: 1,
-        first_failed_at: micros(letter.first_failed_at),
-        last_failed_at: micros(letter.failed_at),
+        first_failed_at: micros(dead_letter.first_failed_at),
+        last_failed_at: micros(dead_letter.failed_at),
         state: State::Failed,
         changed_at: now,
         replay_id: None,
@@ -147,26 +144,26 @@ fn first(id: &str, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
     }
 }
 
-/// What a letter makes of a message that is known.
-fn again(row: &FailedMessage, letter: &Letter, now: NaiveDateTime) -> FailedMessage {
-    let failed_at = micros(letter.failed_at);
+/// Applies a dead letter to a known message.
+fn again(row: &FailedMessage, dead_letter: &DeadLetter, now: NaiveDateTime) -> FailedMessage {
+    let failed_at = micros(dead_letter.failed_at);
     let state = match row.state {
-        State::Replaying if letter.replay_id.is_some() && letter.replay_id == row.replay_id => {
+        State::Replaying if dead_letter.replay_id.is_some() && dead_letter.replay_id == row.replay_id => {
             State::FailedAgain
         }
-        // A letter from before it was worked off, on its way for long.
+        // The dead letter is older than the result and was delayed.
         State::Resolved if failed_at <= row.changed_at => State::Resolved,
         State::Resolved => State::Failed,
         State::Discarded if row.superseded_by.is_none() && failed_at > row.changed_at => State::Failed,
         state => state,
     };
     FailedMessage {
-        headers: letter.headers.clone(),
-        origin: letter.origin,
-        code: letter.code.clone(),
-        text: letter.text.clone(),
-        fingerprint: letter.fingerprint.clone(),
-        attempts: letter.attempts,
+        headers: dead_letter.headers.clone(),
+        origin: dead_letter.origin,
+        code: dead_letter.code.clone(),
+        text: dead_letter.text.clone(),
+        fingerprint: dead_letter.fingerprint.clone(),
+        attempts: dead_letter.attempts,
         letters: row.letters + 1,
         last_failed_at: failed_at.max(row.last_failed_at),
         state,
@@ -175,46 +172,44 @@ fn again(row: &FailedMessage, letter: &Letter, now: NaiveDateTime) -> FailedMess
     }
 }
 
-fn insert_attempts(connection: &mut Connection, told: &[(&String, Attempt)]) -> Result<(), DbError> {
+fn insert_attempts(connection: &mut Connection, found: &[(&String, Attempt)]) -> Result<(), DbError> {
     let mut rows: Vec<_> =
-        told.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
-    // The last attempt comes with its text; it wins over the same one told without.
+        found.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
+    // Of equal attempts the one with a text wins.
     rows.sort_by(|a, b| (a.0, a.1, a.2, a.3.is_none()).cmp(&(b.0, b.1, b.2, b.3.is_none())));
     rows.dedup_by(|later, first| (later.0, later.1, later.2) == (first.0, first.1, first.2));
-    for rows in rows.chunks(rows_per_statement(4)) {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(id, at, code, text)| {
-                (
-                    failed_attempt::failed_id.eq(*id),
-                    failed_attempt::at.eq(*at),
-                    failed_attempt::code.eq(*code),
-                    failed_attempt::text.eq(*text),
-                )
-            })
-            .collect();
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|(id, at, code, text)| {
+            (
+                failed_attempt::failed_id.eq(id),
+                failed_attempt::at.eq(at),
+                failed_attempt::code.eq(code),
+                failed_attempt::text.eq(text),
+            )
+        })
+        .collect();
+    chunks::insert(&rows, |rows| {
         match_connection!(connection, c => {
             diesel::insert_into(failed_attempt::table).values(rows).on_conflict_do_nothing().execute(c)
         })
-        .map_err(writing("failed attempts"))?;
-    }
-    Ok(())
+    })
+    .map(drop)
+    .map_err(attempting("insert failed attempts"))
 }
 
 /// Reads the attempts of failed messages, oldest first.
 pub fn attempts(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Vec<Attempt>>, DbError> {
-    let mut rows: Vec<(String, Attempt)> = Vec::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let found: Vec<(String, NaiveDateTime, String, Option<String>)> = match_connection!(connection, c => {
+    let rows: Vec<(String, Attempt)> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             failed_attempt::table
                 .filter(failed_attempt::failed_id.eq_any(ids))
                 .order((failed_attempt::at, failed_attempt::code))
-                .select((failed_attempt::failed_id, failed_attempt::at, failed_attempt::code, failed_attempt::text))
+                .select((failed_attempt::failed_id, (failed_attempt::at, failed_attempt::code, failed_attempt::text)))
                 .load(c)
         })
-        .map_err(reading("failed attempts"))?;
-        rows.extend(found.into_iter().map(|(id, at, code, text)| (id, Attempt { at, code, text })));
-    }
+    })
+    .map_err(attempting("read failed attempts"))?;
     let groups = grouped(ids, rows, |(id, _)| id);
     Ok(groups.into_iter().map(|group| group.into_iter().map(|(_, attempt)| attempt).collect()).collect())
 }

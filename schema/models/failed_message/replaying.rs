@@ -1,4 +1,4 @@
-//! What a replay does with the messages it holds.
+//! The messages of a replay.
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, sql};
@@ -6,14 +6,14 @@ use diesel::sql_types::{BigInt, Bool, Nullable};
 use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::{FREE, FailedMessage, State, overtaken, texts};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading, writing};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::models::chunks;
 use crate::models::tables::failed_message;
 
-/// The outcomes of a message of a replay.
 const SETTLED: [State; 2] = [State::Resolved, State::FailedAgain];
 
-/// Freezes messages into a replay: `replaying` from now on. Contention when another process has changed one of them, or taken it
-/// into a replay of its own, meanwhile.
+/// Adds messages to a replay. Contention when another process has changed one of them, or added it to another
+/// replay.
 pub(in crate::models) fn freeze(
     connection: &mut Connection,
     ids: &[&str],
@@ -21,8 +21,8 @@ pub(in crate::models) fn freeze(
     replay_id: &str,
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
-    for ids in ids.chunks(MAX_BINDS - 16) {
-        let frozen = match_connection!(connection, c => {
+    let frozen = chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
                 .filter(sql::<Bool>(FREE))
                 .set((
@@ -35,12 +35,9 @@ pub(in crate::models) fn freeze(
                 ))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
-        if frozen < ids.len() {
-            return Err(overtaken());
-        }
-    }
-    Ok(())
+    })
+    .map_err(attempting("select failed messages for a replay"))?;
+    if frozen < ids.len() { Err(overtaken()) } else { Ok(()) }
 }
 
 /// The next messages a replay has not sent, the earliest failure first.
@@ -59,17 +56,17 @@ pub fn unsent(
             .select(FailedMessage::as_select())
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
-/// Writes down that a replay has sent messages. What it does not hold any more is left alone.
+/// Marks messages as sent by a replay. Messages that left the replay stay.
 pub fn mark_sent(
     connection: &mut Connection,
     replay_id: &str,
     ids: &[&str],
     now: NaiveDateTime,
 ) -> Result<(), DbError> {
-    for ids in ids.chunks(MAX_BINDS - 8) {
+    chunks::update(ids, |ids| {
         match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
                 .filter(failed_message::replay_id.eq(replay_id))
@@ -77,12 +74,12 @@ pub fn mark_sent(
                 .set(failed_message::sent_at.eq(micros(now)))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
-    }
+    })
+    .map_err(attempting("mark replayed messages as sent"))?;
     Ok(())
 }
 
-/// Takes what a replay sent before a moment, and what nobody has settled since, for lost: it waits to be sent once more.
+/// Marks messages as unsent that the replay sent before `sent_before` and that are not settled.
 pub fn mark_lost(
     connection: &mut Connection,
     replay_id: &str,
@@ -95,15 +92,15 @@ pub fn mark_lost(
             .set(failed_message::sent_at.eq(None::<NaiveDateTime>))
             .execute(c)
     })
-    .map_err(writing("failed messages"))
+    .map_err(attempting("mark replayed messages as lost"))
 }
 
-/// Gives messages that a replay holds, and that were settled, their place in the order of settling. Ties are of one transaction, or of
-/// two at the same time.
+/// Gives messages that a replay holds, and that were settled, their place in the order of settling. Ties are
+/// of one transaction, or of two at the same time.
 pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
     const NEXT: &str = "(select coalesce(max(other.settled_seq), 0) + 1 from failed_message as other \
         where other.replay_id = failed_message.replay_id)";
-    for ids in ids.chunks(MAX_BINDS - 8) {
+    chunks::update(ids, |ids| {
         match_connection!(connection, c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
                 .filter(failed_message::replay_id.is_not_null())
@@ -111,12 +108,12 @@ pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), Db
                 .set(failed_message::settled_seq.eq(sql::<Nullable<BigInt>>(NEXT)))
                 .execute(c)
         })
-        .map_err(writing("failed messages"))?;
-    }
+    })
+    .map_err(attempting("settle replayed messages"))?;
     Ok(())
 }
 
-/// Lets go of what a replay has not settled: `failed` again, for another to take. What is under way may still settle.
+/// Sets the unsettled messages of a replay to `failed`. Messages in flight may still settle.
 pub(in crate::models) fn release(
     connection: &mut Connection,
     replay_id: &str,
@@ -128,25 +125,19 @@ pub(in crate::models) fn release(
             .set((failed_message::state.eq(State::Failed), failed_message::changed_at.eq(micros(now))))
             .execute(c)
     })
-    .map_err(writing("failed messages"))
+    .map_err(attempting("release replayed messages"))
 }
 
 /// How far a replay has come, in messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Not sent yet.
     pub waiting: i64,
-    /// Sent, and neither worked off nor failed.
     pub under_way: i64,
-    /// Worked off.
     pub resolved: i64,
-    /// Failed once more.
     pub failed_again: i64,
-    /// Taken out of it by an operator.
     pub taken_out: i64,
 }
 
-/// Counts how far a replay has come.
 pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress, DbError> {
     let rows: Vec<(State, i64, i64)> = match_connection!(connection, c => {
         failed_message::table
@@ -155,7 +146,7 @@ pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress
             .select((failed_message::state, count_star(), sql::<BigInt>("count(*) filter (where sent_at is null)")))
             .load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     let mut progress = Progress::default();
     for (state, count, unsent) in rows {
         match state {
@@ -171,7 +162,7 @@ pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress
     Ok(progress)
 }
 
-/// The outcomes of a replay that came last, the newest first: the cause of a failure, `None` where it was worked off.
+/// The latest outcomes of a replay, newest first: the fingerprint of a failure, `None` where it was resolved.
 pub fn last_settled(
     connection: &mut Connection,
     replay_id: &str,
@@ -186,7 +177,7 @@ pub fn last_settled(
             .select((failed_message::state, failed_message::fingerprint))
             .load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     Ok(rows
         .into_iter()
         .map(|(state, fingerprint)| (state == State::FailedAgain).then_some(fingerprint))

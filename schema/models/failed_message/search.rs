@@ -1,4 +1,4 @@
-//! What operators look for.
+//! Searches for operators.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,36 +11,28 @@ use diesel::{
 };
 
 use super::{FREE, FailedMessage, State, texts};
-use crate::db::{Connection, DbError, MAX_BINDS, match_connection, micros, reading};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
 use crate::models::beginning_with;
+use crate::models::chunks;
 use crate::models::tables::{failed_message, run_item};
 
-/// Which failed messages are meant; an empty list or `None` leaves a condition out.
+/// An empty list or `None` omits a condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Identifiers.
     pub ids: Vec<String>,
-    /// Stages.
     pub stages: Vec<String>,
-    /// Codes.
     pub codes: Vec<String>,
-    /// Fingerprints.
     pub groups: Vec<String>,
-    /// States.
     pub states: Vec<State>,
-    /// Failed last at or after (UTC).
     pub since: Option<NaiveDateTime>,
-    /// Failed last before (UTC).
     pub until: Option<NaiveDateTime>,
     /// Part of the fault's text; upper and lower case count.
     pub text: Option<String>,
-    /// Our identifier of an application.
     pub correlation_id: Option<String>,
-    /// A replay.
     pub replay_id: Option<String>,
     /// A run of the nightly batch, or one by hand: the guarantees of it that failed.
     pub run_id: Option<String>,
-    /// Only what no replay holds that may still go on.
+    /// Only messages in no active replay.
     pub free: bool,
 }
 
@@ -96,29 +88,19 @@ fn containing(text: &str) -> String {
     format!("%{}", beginning_with(text))
 }
 
-/// What failed for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The cause.
     pub fingerprint: String,
-    /// The stage.
     pub stage: String,
-    /// The code.
     pub code: String,
-    /// The text of one of them.
     pub text: String,
-    /// One of them.
     pub sample: String,
-    /// When the first of them failed first (UTC).
     pub first_failed_at: NaiveDateTime,
-    /// When the last of them failed last (UTC).
     pub last_failed_at: NaiveDateTime,
-    /// How many there are in each state.
     pub states: BTreeMap<State, i64>,
 }
 
 impl Group {
-    /// How many there are.
     pub fn count(&self) -> i64 {
         self.states.values().sum()
     }
@@ -154,7 +136,7 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
             .into_boxed::<B>();
         narrowed!(query, filter).load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     let mut groups: BTreeMap<(String, String, String), Group> = BTreeMap::new();
     for (fingerprint, stage, code, state, count, first, last, text, sample) in rows {
         let (Some(first), Some(last), Some(text), Some(sample)) = (first, last, text, sample) else {
@@ -192,7 +174,7 @@ pub fn counts(
             .into_boxed::<B>();
         narrowed!(query, filter).load(c)
     })
-    .map_err(reading("failed messages"))?;
+    .map_err(attempting("read failed messages"))?;
     Ok(rows.into_iter().map(|(stage, state, count)| ((stage, state), count)).collect())
 }
 
@@ -210,7 +192,7 @@ pub fn list(
             .offset(offset)
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// The identifiers and states of everything a filter finds, the earliest failure first.
@@ -220,17 +202,14 @@ pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(Strin
             .order((failed_message::first_failed_at, failed_message::id))
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// A message that failed, and what it was about.
 #[derive(Clone, PartialEq, Eq, diesel::Queryable)]
 pub struct Latest {
-    /// Its identifier.
     pub id: String,
-    /// When it failed last (UTC).
     pub last_failed_at: NaiveDateTime,
-    /// The body.
     pub payload: Vec<u8>,
 }
 
@@ -245,10 +224,10 @@ pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> R
             .select((failed_message::id, failed_message::last_failed_at, failed_message::payload))
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
-/// The identifiers that begin with `prefix`, at most two: enough to tell whether it means one.
+/// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
 pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
     match_connection!(connection, c => {
         failed_message::table
@@ -258,7 +237,7 @@ pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String
             .select(failed_message::id)
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
 /// The fingerprints that begin with `prefix`, at most two.
@@ -272,35 +251,31 @@ pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec
             .distinct()
             .load(c)
     })
-    .map_err(reading("failed messages"))
+    .map_err(attempting("read failed messages"))
 }
 
-/// Of these identifiers, those in whose place an edited message stands.
+/// Of these identifiers, those that an edited message replaced.
 pub fn superseded(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
-    let mut found = HashSet::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<String> = match_connection!(connection, c => {
+    let rows: Vec<String> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             failed_message::table
                 .filter(failed_message::id.eq_any(ids))
                 .filter(failed_message::superseded_by.is_not_null())
                 .select(failed_message::id)
                 .load(c)
         })
-        .map_err(reading("failed messages"))?;
-        found.extend(rows);
-    }
-    Ok(found)
+    })
+    .map_err(attempting("read failed messages"))?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The states of these identifiers, where they are known.
 pub fn states(connection: &mut Connection, ids: &[&str]) -> Result<BTreeMap<String, State>, DbError> {
-    let mut found = BTreeMap::new();
-    for ids in ids.chunks(MAX_BINDS) {
-        let rows: Vec<(String, State)> = match_connection!(connection, c => {
+    let rows: Vec<(String, State)> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
             failed_message::table.filter(failed_message::id.eq_any(ids)).select((failed_message::id, failed_message::state)).load(c)
         })
-        .map_err(reading("failed messages"))?;
-        found.extend(rows);
-    }
-    Ok(found)
+    })
+    .map_err(attempting("read failed messages"))?;
+    Ok(rows.into_iter().collect())
 }

@@ -20,15 +20,15 @@ use hosho::{
     },
     mail,
     pdf::{FontPaths, Fonts},
+    reference::surety,
     stages::validate::content_sha256,
-    surety,
 };
 use hosho_schema::{
     ids,
     messages::{
-        ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, BaseV1, BoundV1, CalculationV1,
-        DecodeError, Figure, MediumV1, Message, NotificationV1, PrincipalV1, ProductV1, RejectedLineV1,
-        ViolationV1, decode,
+        Amount, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, BaseV1, BoundV1, CalculationV1,
+        DecodeError, MediumV1, Message, NotificationV1, PrincipalV1, ProductV1, RejectedLineV1, ViolationV1,
+        decode,
     },
     money::Yen,
     snapshots::{self, Application, Company},
@@ -78,7 +78,7 @@ struct Surroundings {
 
 /// The obligees built in, and one for the rules that none of them has: `strict` takes paper only, from a price and up to a maximum.
 fn obligees() -> Registry {
-    let built_in = hosho::obligees::load(None).expect("the obligees built in are valid");
+    let built_in = hosho::reference::obligees::load(None).expect("the obligees built in are valid");
     let origins = |code: &str| built_in.origins(code).expect("an obligee built in").clone();
     let mut strict = built_in.get("ryugasaki").expect("an obligee built in").clone();
     "strict".clone_into(&mut strict.code);
@@ -326,7 +326,7 @@ fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1
         application.clone();
     (wire.source, wire.id, wire.branch, wire.obligee) = (source, id, branch, obligee);
     (wire.works.name, wire.works.number, wire.works.kind) = (works.name, works.number, works.kind);
-    wire.works.contract_price = Figure::Integer(works.contract_price.0);
+    wire.works.contract_price = Amount::Integer(works.contract_price.0);
     (wire.works.term.from, wire.works.term.to) = (works.from.to_string(), works.to.to_string());
     wire.works.contract_date = works.contract_date.map(|date| date.to_string());
     (wire.works.low_price, wire.works.fiscal_year) = (works.low_price, works.fiscal_year);
@@ -349,8 +349,8 @@ fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1
     assert_eq!(wire.products.len(), products.len(), "an accepted application keeps its products");
     for (wire, line) in wire.products.iter_mut().zip(products) {
         (wire.product, wire.medium, wire.amount) =
-            (line.product, line.medium, Figure::Integer(line.amount.0));
-        wire.this_year_base = line.this_year_base.map(|base| Figure::Integer(base.0));
+            (line.product, line.medium, Amount::Integer(line.amount.0));
+        wire.this_year_base = line.this_year_base.map(|base| Amount::Integer(base.0));
         (wire.bank, wire.redeposit, wire.calculation_sheet) =
             (line.bank, line.redeposit, line.calculation_sheet);
         (wire.premium_payment, wire.bill_to) = (line.premium_payment, line.bill_to);

@@ -54,13 +54,13 @@ on_both_databases! {
     fn a_certificate_arrives_and_completes_once(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 2);
-        let (first, second) = (issued[0].certificate.id.as_str(), issued[1].certificate.id.as_str());
-        assert_eq!(certificate::set_arrived(c, &[first], at(10)).unwrap(), 1);
-        assert_eq!(certificate::set_arrived(c, &[first, second, "no such"], at(20)).unwrap(), 1);
-        assert_eq!(certificate::set_completed(c, &[second], at(30)).unwrap(), 1);
-        assert_eq!(certificate::set_completed(c, &[second], at(40)).unwrap(), 0);
+        let (first, second) = (issued[0].revision.id.as_str(), issued[1].revision.id.as_str());
+        assert_eq!(revision::set_arrived(c, &[first], at(10)).unwrap(), 1);
+        assert_eq!(revision::set_arrived(c, &[first, second, "no such"], at(20)).unwrap(), 1);
+        assert_eq!(revision::set_completed(c, &[second], at(30)).unwrap(), 1);
+        assert_eq!(revision::set_completed(c, &[second], at(40)).unwrap(), 0);
         let keys = [(issued[1].guarantee.id.as_str(), 0), (issued[0].guarantee.id.as_str(), 1), (issued[0].guarantee.id.as_str(), 0)];
-        let rows = certificate::by_keys(c, &keys).unwrap();
+        let rows = revision::by_keys(c, &keys).unwrap();
         let [Some((second, guarantee)), None, Some((first, _))] = &rows[..] else { panic!("{rows:?}") };
         assert_eq!(guarantee, &issued[1].guarantee);
         assert_eq!((first.arrived_at, first.completed_at), (Some(micros(at(10))), None));
@@ -85,10 +85,10 @@ on_both_databases! {
     fn the_first_document_of_a_kind_stands(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 2);
-        let (first, second) = (issued[0].certificate.id.as_str(), issued[1].certificate.id.as_str());
+        let (first, second) = (issued[0].revision.id.as_str(), issued[1].revision.id.as_str());
         assert_eq!(document::insert_new(c, &[paper(first, Kind::Notice), paper(first, Kind::Certificate)]).unwrap(), 2);
         assert_eq!(document::insert_new(c, &[Document { size: 1, ..paper(first, Kind::Notice) }]).unwrap(), 0);
-        let rows = document::by_certificates(c, &[second, first]).unwrap();
+        let rows = document::by_revisions(c, &[second, first]).unwrap();
         assert_eq!(rows[0], []);
         assert_eq!(rows[1].iter().map(|row| (row.kind, row.size)).collect::<Vec<_>>(), [(Kind::Certificate, 12_345), (Kind::Notice, 12_345)]);
     }

@@ -1,26 +1,27 @@
 //! The schedule and the runs of the nightly batch: slots are given out once, pages are added whole, leases change hands.
 
 use hosho::{
-    batches::{
-        reissue::{self, Order, Settings, turn},
-        report::Addresses,
-        timetable::{Misfire, Timetable},
-    },
+    audit::Operation,
     clock::Clock,
-    failures::Operation,
+    jobs::{
+        run::{self, Order, Settings, begin_due},
+        run_report::Addresses,
+    },
+    schedule::{CronSchedule, MissedRun},
 };
-use hosho_schema::models::{
-    job_run::{self, Begun, Run, State as RunState},
-    outbox,
-    reissue::{Selection, page},
-    run_item,
+use hosho_schema::{
+    models::{
+        job_run::{self, Begun, Run, State as RunState},
+        outbox, run_item,
+    },
+    queries::run_selection::{Selection, page},
 };
 
 use super::*;
 
-fn settings(zone: &str, misfire: Misfire, max_lateness: TimeDelta) -> Settings {
+fn settings(zone: &str, misfire: MissedRun, max_lateness: TimeDelta) -> Settings {
     Settings {
-        timetable: Timetable::new("0 30 1 * * *", zone).unwrap(),
+        timetable: CronSchedule::new("0 30 1 * * *", zone).unwrap(),
         misfire,
         max_lateness,
         rate: 100,
@@ -30,7 +31,7 @@ fn settings(zone: &str, misfire: Misfire, max_lateness: TimeDelta) -> Settings {
     }
 }
 
-fn tokyo(misfire: Misfire) -> Settings {
+fn tokyo(misfire: MissedRun) -> Settings {
     settings("Asia/Tokyo", misfire, TimeDelta::hours(12))
 }
 
@@ -55,13 +56,13 @@ fn ended(c: &mut Connection, run: &Run) {
 
 fn by_hand(c: &mut Connection, clock: &Clock) -> Begun {
     let operation = Operation::new(clock, "reissue", "hanako", "a test");
-    reissue::begin(c, &operation, &Order { selection: Selection::All, rate: 10, slot: None }).unwrap()
+    run::begin(c, &operation, &Order { selection: Selection::All, rate: 10, slot: None }).unwrap()
 }
 
 on_both_databases! {
     fn of_many_instances_one_wins_each_slot(database: &Database) {
         let clock = Clock::fixed(moment("2026-12-01T16:29:00"));
-        turn(&mut database.get(), &tokyo(Misfire::Once), &clock).unwrap();
+        begin_due(&mut database.get(), &tokyo(MissedRun::Once), &clock).unwrap();
         for night in 0..5 {
             clock.advance(TimeDelta::minutes(2));
             let gate = Barrier::new(4);
@@ -71,7 +72,7 @@ on_both_databases! {
                         scope.spawn(|| {
                             let mut c = database.get_when_free();
                             gate.wait();
-                            turn(&mut c, &tokyo(Misfire::Once), &clock).unwrap()
+                            begin_due(&mut c, &tokyo(MissedRun::Once), &clock).unwrap()
                         })
                     })
                     .collect();
@@ -89,14 +90,14 @@ on_both_databases! {
         let c = &mut database.get();
         // Two instances with clocks of their own.
         let (one, other) = (Clock::fixed(moment("2026-12-01T12:00:00")), Clock::fixed(moment("2026-12-01T12:00:00")));
-        let settings = tokyo(Misfire::Once);
-        assert_eq!(turn(c, &settings, &one).unwrap(), None);
+        let settings = tokyo(MissedRun::Once);
+        assert_eq!(begin_due(c, &settings, &one).unwrap(), None);
         let mut won = Vec::new();
         for hours in [5, -5, 5, -1, 1, 24, -24, 24] {
             for clock in [&one, &other] {
                 clock.advance(TimeDelta::hours(hours));
                 for _ in 0..3 {
-                    if let Some(run) = turn(c, &settings, clock).unwrap() {
+                    if let Some(run) = begin_due(c, &settings, clock).unwrap() {
                         ended(c, &run);
                         won.push(run.scheduled_for.unwrap());
                     }
@@ -108,13 +109,13 @@ on_both_databases! {
 
     fn a_night_that_comes_twice_or_not_at_all_is_one(database: &Database) {
         let c = &mut database.get();
-        let settings = settings("America/New_York", Misfire::Once, TimeDelta::hours(12));
+        let settings = settings("America/New_York", MissedRun::Once, TimeDelta::hours(12));
         let clock = Clock::fixed(moment("2026-10-31T12:00:00"));
-        turn(c, &settings, &clock).unwrap();
+        begin_due(c, &settings, &clock).unwrap();
         let mut won = Vec::new();
         for _ in 0..(3 * 24 * 4) {
             clock.advance(TimeDelta::minutes(15));
-            if let Some(run) = turn(c, &settings, &clock).unwrap() {
+            if let Some(run) = begin_due(c, &settings, &clock).unwrap() {
                 ended(c, &run);
                 won.push((run.scheduled_for.unwrap(), run.created_at.to_string()));
             }
@@ -125,25 +126,25 @@ on_both_databases! {
 
     fn three_missed_nights_are_made_up_for_as_the_policy_says(database: &Database) {
         for (misfire, lateness, run, skipped) in [
-            (Misfire::Once, 12, vec!["2026-12-05T01:30:00"], 2),
-            (Misfire::Once, 1, vec![], 3),
-            (Misfire::Skip, 12, vec![], 3),
-            (Misfire::All, 24 * 7, vec!["2026-12-03T01:30:00", "2026-12-04T01:30:00", "2026-12-05T01:30:00"], 0),
-            (Misfire::All, 40, vec!["2026-12-04T01:30:00", "2026-12-05T01:30:00"], 1),
+            (MissedRun::Once, 12, vec!["2026-12-05T01:30:00"], 2),
+            (MissedRun::Once, 1, vec![], 3),
+            (MissedRun::Skip, 12, vec![], 3),
+            (MissedRun::All, 24 * 7, vec!["2026-12-03T01:30:00", "2026-12-04T01:30:00", "2026-12-05T01:30:00"], 0),
+            (MissedRun::All, 40, vec!["2026-12-04T01:30:00", "2026-12-05T01:30:00"], 1),
         ] {
             db::revert_all(&mut database.get()).unwrap();
             let c = &mut database.get();
             db::migrate(c).unwrap();
             let settings = settings("Asia/Tokyo", misfire, TimeDelta::hours(lateness));
             let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
-            turn(c, &settings, &clock).unwrap();
+            begin_due(c, &settings, &clock).unwrap();
             // Back at 09:00 on the 5th in Tokyo.
             clock.advance(TimeDelta::days(3));
             let mut won = Vec::new();
             for _ in 0..5 {
-                if let Some(begun) = turn(c, &settings, &clock).unwrap() {
+                if let Some(begun) = begin_due(c, &settings, &clock).unwrap() {
                     // Never two at a time: the next turn waits for the end of this one.
-                    assert_eq!(turn(c, &settings, &clock).unwrap(), None);
+                    assert_eq!(begin_due(c, &settings, &clock).unwrap(), None);
                     ended(c, &begun);
                     won.push(begun.scheduled_for.unwrap());
                 }
@@ -157,20 +158,20 @@ on_both_databases! {
     fn what_was_due_before_the_job_was_known_is_not_made_up_for(database: &Database) {
         let c = &mut database.get();
         let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
-        assert_eq!(turn(c, &tokyo(Misfire::All), &clock).unwrap(), None);
+        assert_eq!(begin_due(c, &tokyo(MissedRun::All), &clock).unwrap(), None);
         assert_eq!(turns_of(c), []);
     }
 
     fn a_run_by_hand_and_the_night_wait_for_each_other(database: &Database) {
         let c = &mut database.get();
         let clock = Clock::fixed(moment("2026-12-01T16:00:00"));
-        turn(c, &tokyo(Misfire::Once), &clock).unwrap();
+        begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap();
         let Begun::Ours(hand) = by_hand(c, &clock) else { panic!("nothing else is under way") };
         clock.advance(TimeDelta::hours(1));
-        assert_eq!(turn(c, &tokyo(Misfire::Once), &clock).unwrap(), None);
+        assert_eq!(begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap(), None);
         assert!(matches!(by_hand(c, &clock), Begun::Busy(other) if other.id == hand.id));
         ended(c, &hand);
-        let night = turn(c, &tokyo(Misfire::Once), &clock).unwrap().unwrap();
+        let night = begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap().unwrap();
         assert_eq!(night.scheduled_for.as_deref(), Some("2026-12-02T01:30:00"));
     }
 
@@ -223,7 +224,7 @@ on_both_databases! {
     fn selections_find_what_they_are_about(database: &Database) {
         let c = &mut database.get();
         let all = issued(c, "a", 3);
-        let count = |c: &mut Connection, selection: &Selection| hosho_schema::models::reissue::count(c, selection, at(100)).unwrap();
+        let count = |c: &mut Connection, selection: &Selection| hosho_schema::queries::run_selection::count(c, selection, at(100)).unwrap();
         let found = |c: &mut Connection, selection: &Selection| -> i64 {
             let (mut found, mut after) = (0, String::new());
             loop {
@@ -246,8 +247,8 @@ on_both_databases! {
         ] {
             assert_eq!((count(c, &selection), found(c, &selection)), (expected, expected), "{selection:?}");
         }
-        let certificates: Vec<&str> = all.iter().map(|issued| issued.certificate.id.as_str()).collect();
-        certificate::set_arrived(c, &certificates, at(4)).unwrap();
+        let certificates: Vec<&str> = all.iter().map(|issued| issued.revision.id.as_str()).collect();
+        revision::set_arrived(c, &certificates, at(4)).unwrap();
         document::insert_new(c, &[paper(certificates[0], Kind::Certificate)]).unwrap();
         assert_eq!(count(c, &Selection::TemplateChanged { identity: "fonts-1".to_owned() }), 2);
         assert_eq!(count(c, &Selection::TemplateChanged { identity: "fonts-2".to_owned() }), 3);

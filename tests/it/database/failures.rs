@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hosho::failures::{Left, LeftOut, planned};
+use hosho::dead_letters::{Left, LeftOut, planned};
 use hosho_schema::models::audit::{self, Entry};
 use hosho_schema::models::failed_message::{
-    self, Attempt, Filter, Letter, OPEN, Origin, Progress, Recorded, State, record,
+    self, Attempt, DeadLetter, Filter, OPEN, Origin, Progress, Recorded, State, record,
 };
 use hosho_schema::models::failure_note::{self, FailureNote};
 use hosho_schema::models::replay::{self, NewReplay, Replay};
@@ -15,8 +15,8 @@ use hosho_schema::models::worker::{self, Worker, WorkerStage};
 use super::{Connection, Database, TimeDelta, at, micros, on_both_databases};
 
 /// A letter about a message that failed at a second; the cause is its fingerprint.
-fn letter(message: &str, cause: &str, failed: i64) -> Letter {
-    Letter {
+fn letter(message: &str, cause: &str, failed: i64) -> DeadLetter {
+    DeadLetter {
         stage: "issue".to_owned(),
         message_id: message.to_owned(),
         message_type: Some("issue.v1".to_owned()),
@@ -38,7 +38,7 @@ fn letter(message: &str, cause: &str, failed: i64) -> Letter {
     }
 }
 
-fn state(c: &mut Connection, letter: &Letter) -> (State, i64) {
+fn state(c: &mut Connection, letter: &DeadLetter) -> (State, i64) {
     let row = failed_message::by_ids(c, &[&letter.id()]).unwrap().remove(0).unwrap();
     (row.state, row.letters)
 }
@@ -63,10 +63,10 @@ on_both_databases! {
         let told = |new, again, known| Recorded { new, again, known };
         assert_eq!(record(c, &[first.clone(), letter("b", "x", 1)], at(2)).unwrap(), told(2, 0, 0));
         assert_eq!(record(c, &[first.clone(), first.clone()], at(3)).unwrap(), told(0, 0, 2));
-        let later = Letter { failed_at: at(5), text: "other".to_owned(), ..first.clone() };
+        let later = DeadLetter { failed_at: at(5), text: "other".to_owned(), ..first.clone() };
         assert_eq!(record(c, &[later.clone(), first.clone(), later.clone()], at(6)).unwrap(), told(0, 1, 2));
         // Other content under the same message id is another message.
-        let other = Letter { payload: b"{}".to_vec(), payload_sha256: "cd".to_owned(), ..first.clone() };
+        let other = DeadLetter { payload: b"{}".to_vec(), payload_sha256: "cd".to_owned(), ..first.clone() };
         assert_eq!(record(c, &[other], at(6)).unwrap(), told(1, 0, 0));
         let row = failed_message::by_ids(c, &[&first.id()]).unwrap().remove(0).unwrap();
         assert_eq!((row.letters, row.text.as_str(), row.payload.as_slice()), (2, "other", &b"\x00\xff{}"[..]));
@@ -85,9 +85,9 @@ on_both_databases! {
         assert_eq!(failed_message::resolve(c, &[&a.id(), &b.id(), "unknown"], at(10)).unwrap(), 1);
         assert_eq!((state(c, &a).0, state(c, &b).0), (State::Resolved, State::Discarded));
         // A letter from before that, and one from after.
-        record(c, &[Letter { failed_at: at(9), ..a.clone() }], at(11)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(9), ..a.clone() }], at(11)).unwrap();
         assert_eq!(state(c, &a), (State::Resolved, 2));
-        record(c, &[Letter { failed_at: at(12), ..a.clone() }, Letter { failed_at: at(12), ..b.clone() }], at(13)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(12), ..a.clone() }, DeadLetter { failed_at: at(12), ..b.clone() }], at(13)).unwrap();
         assert_eq!((state(c, &a).0, state(c, &b).0), (State::Failed, State::Failed));
         assert_eq!(failed_message::unsettled(c, &[&a.id(), &b.id(), "unknown"], at(20)).unwrap().len(), 2);
     }
@@ -95,7 +95,7 @@ on_both_databases! {
     fn what_nobody_dates_is_known_only_as_a_copy_of_what_is_open(database: &Database) {
         let c = &mut database.get();
         let a = letter("a", "x", 1);
-        let copy = |failed_at: i64, is_copy| Letter { failed_at: at(failed_at), is_copy, ..a.clone() };
+        let copy = |failed_at: i64, is_copy| DeadLetter { failed_at: at(failed_at), is_copy, ..a.clone() };
         record(c, std::slice::from_ref(&a), at(2)).unwrap();
         assert_eq!(record(c, &[copy(3, true)], at(3)).unwrap().known, 1);
         assert_eq!(record(c, &[copy(4, false)], at(4)).unwrap().again, 1);
@@ -106,7 +106,7 @@ on_both_databases! {
 
     fn filters_find_what_they_say(database: &Database) {
         let c = &mut database.get();
-        let letters = [letter("a", "x", 1), letter("b", "x", 2), Letter { stage: "mint".to_owned(), ..letter("c", "y", 3) }];
+        let letters = [letter("a", "x", 1), letter("b", "x", 2), DeadLetter { stage: "mint".to_owned(), ..letter("c", "y", 3) }];
         record(c, &letters, at(9)).unwrap();
         let ids = |c: &mut Connection, filter: Filter| -> Vec<String> {
             let rows = failed_message::list(c, &filter, 10, 0).unwrap();
@@ -132,7 +132,7 @@ on_both_databases! {
 
     fn a_replay_holds_its_messages_alone(database: &Database) {
         let c = &mut database.get();
-        let begun = |second, letter| Letter { first_failed_at: at(second), ..letter };
+        let begun = |second, letter| DeadLetter { first_failed_at: at(second), ..letter };
         let letters = [begun(0, letter("a", "x", 1)), begun(1, letter("b", "x", 2)), letter("late", "x", 200)];
         record(c, &letters, at(9)).unwrap();
         let replay = begin(c, "r1", &OPEN).unwrap();
@@ -144,9 +144,9 @@ on_both_databases! {
         let progress = |waiting, under_way, resolved, failed_again| Progress { waiting, under_way, resolved, failed_again, taken_out: 0 };
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 1, 0, 0));
         // A copy that was under way before fails: that is no verdict on the replay. Its own one is.
-        record(c, &[Letter { failed_at: at(102), ..letters[0].clone() }], at(103)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(102), ..letters[0].clone() }], at(103)).unwrap();
         assert_eq!(state(c, &letters[0]).0, State::Replaying);
-        record(c, &[Letter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..letters[0].clone() }], at(105)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..letters[0].clone() }], at(105)).unwrap();
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 0, 0, 1));
         failed_message::resolve(c, &[&letters[1].id()], at(106)).unwrap();
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(0, 0, 1, 1));
@@ -170,7 +170,7 @@ on_both_databases! {
         let [a, b, d] = ["a", "b", "d"].map(|message| letter(message, "x", 1));
         record(c, &[a.clone(), b.clone(), d.clone()], at(9)).unwrap();
         assert_eq!(begin(c, "r1", &OPEN).unwrap().total, 3);
-        record(c, &[Letter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..a.clone() }], at(105)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..a.clone() }], at(105)).unwrap();
         failed_message::resolve(c, &[&b.id()], at(106)).unwrap();
         assert_eq!((state(c, &a).0, state(c, &b).0), (State::FailedAgain, State::Resolved));
         for paused in [false, true] {
@@ -225,8 +225,8 @@ on_both_databases! {
         begin(c, "r1", &OPEN).unwrap();
         // Three hosts, each behind the one before.
         failed_message::resolve(c, &[&letters[0].id()], at(190)).unwrap();
-        record(c, &[Letter { failed_at: at(160), replay_id: Some("r1".to_owned()), ..letters[1].clone() }], at(160)).unwrap();
-        record(c, &[Letter { failed_at: at(130), replay_id: Some("r1".to_owned()), ..letters[2].clone() }], at(130)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(160), replay_id: Some("r1".to_owned()), ..letters[1].clone() }], at(160)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(130), replay_id: Some("r1".to_owned()), ..letters[2].clone() }], at(130)).unwrap();
         let last = |c: &mut Connection, limit| failed_message::last_settled(c, "r1", limit).unwrap();
         assert_eq!(last(c, 50), [Some("d".to_owned()), Some("b".to_owned()), None]);
         assert_eq!(last(c, 1), [Some("d".to_owned())]);
@@ -281,7 +281,7 @@ on_both_databases! {
         assert!(!failed_message::supersede(c, &row.id, &edited, at(4)).unwrap(), "it is superseded already");
         assert_eq!(state(c, &old).0, State::Discarded);
         // Another copy of the old one: somebody has dealt with it.
-        record(c, &[Letter { failed_at: at(9), ..old.clone() }], at(10)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(9), ..old.clone() }], at(10)).unwrap();
         assert_eq!(state(c, &old), (State::Discarded, 2));
     }
 
@@ -325,15 +325,15 @@ on_both_databases! {
             waiting: "[]".to_owned(),
         };
         let long_ago = at(0) - TimeDelta::days(1);
-        worker::beat(c, &process("p", 1), &[row("p", 1)], long_ago).unwrap();
-        worker::beat(c, &process("q", 50), &[], long_ago).unwrap();
-        worker::beat(c, &process("p", 60), &[row("p", 2)], long_ago).unwrap();
+        worker::heartbeat(c, &process("p", 1), &[row("p", 1)], long_ago).unwrap();
+        worker::heartbeat(c, &process("q", 50), &[], long_ago).unwrap();
+        worker::heartbeat(c, &process("p", 60), &[row("p", 2)], long_ago).unwrap();
         let all = worker::all(c).unwrap();
         assert_eq!(all.iter().map(|(worker, stages)| (worker.id.as_str(), stages.len())).collect::<Vec<_>>(), [("p", 1), ("q", 0)]);
         assert_eq!((all[0].1[0].done, all[0].0.seen_at), (2, micros(at(60))));
         // A process that nobody has seen for long, and one that leaves.
-        worker::beat(c, &process("p", 70), &[row("p", 2)], at(55)).unwrap();
-        worker::leave(c, "p").unwrap();
+        worker::heartbeat(c, &process("p", 70), &[row("p", 2)], at(55)).unwrap();
+        worker::remove(c, "p").unwrap();
         assert_eq!(worker::all(c).unwrap(), []);
     }
 }

@@ -11,7 +11,7 @@ on_both_databases! {
         let first = issue(c, &drafts, at(2), build).unwrap();
         assert_eq!(first.iter().map(|issued| issued.guarantee.number.as_str()).collect::<Vec<_>>(), ["31075-00001M", "31075-00002M", "31075-00001M"]);
         assert_eq!(first.iter().map(|issued| issued.fresh).collect::<Vec<_>>(), [true, true, false]);
-        assert_eq!(first[0].certificate.content_sha256, chained_sha256(None, "{\"number\":\"31075-00001M\"}"));
+        assert_eq!(first[0].revision.content_sha256, chained_sha256(None, "{\"number\":\"31075-00001M\"}"));
         assert_eq!(first[0].guarantee.issued_at, micros(at(2)));
         let counted = counts(c).unwrap();
 
@@ -43,12 +43,12 @@ on_both_databases! {
         });
         assert!(matches!(refused, Err(DbError::Damaged { .. })));
         let same = issue(c, &drafts, at(2), |_, _| Ok::<_, DbError>(("31075-00001M".to_owned(), String::new()))).unwrap_err();
-        assert!(matches!(same, DbError::Write { .. }) && !same.is_contention() && !same.is_unavailable(), "{same:?}");
+        assert!(matches!(same, DbError::Statement { .. }) && !same.is_contention() && !same.is_unavailable(), "{same:?}");
         let orphan = issue(c, &[draft("nobody", 0)], at(2), build).unwrap_err();
         assert!(!orphan.is_contention(), "{orphan:?}");
         // One line more than the application has.
         assert!(issue(c, &(0..4).map(|line| draft("a", line)).collect::<Vec<_>>(), at(2), build).is_err());
-        assert_eq!(count(c, "guarantee") + count(c, "certificate") + count(c, "guarantee_sequence"), 0);
+        assert_eq!(count(c, "guarantee") + count(c, "revision") + count(c, "guarantee_sequence"), 0);
         assert_eq!(issue(c, &drafts, at(2), build).unwrap()[1].guarantee.sequence, 2);
     }
 
@@ -98,7 +98,7 @@ on_both_databases! {
             assert_eq!(sequences, (1..=lines).collect(), "branch {branch}");
         }
         let c = &mut database.get();
-        assert_eq!((count(c, "guarantee"), count(c, "certificate"), count(c, "guarantee_sequence")), (300, 300, 2));
+        assert_eq!((count(c, "guarantee"), count(c, "revision"), count(c, "guarantee_sequence")), (300, 300, 2));
         assert!(unfinished(c, at(1_000), 1_000).unwrap().iter().all(|work| work.at != Awaits::Issue), "issued_lines miscounted");
     }
 

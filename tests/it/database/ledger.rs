@@ -5,7 +5,7 @@ use super::*;
 on_both_databases! {
     fn a_mail_is_claimed_sent_and_settled(database: &Database) {
         let c = &mut database.get();
-        let certificate = issued(c, "a", 1).remove(0).certificate.id;
+        let certificate = issued(c, "a", 1).remove(0).revision.id;
         let new = [letter(&certificate, "b@example.jp"), letter(&certificate, "a@example.jp"), letter(&certificate, "c@example.jp")];
         assert_eq!(mail::insert_new(c, &new).unwrap(), 3);
         assert_eq!(mail::insert_new(c, &new).unwrap(), 0);
@@ -29,7 +29,7 @@ on_both_databases! {
         // What the server said once stands.
         assert_eq!(mail::settle(c, &[settle(ids[0], Outcome::Unknown, ""), settle(ids[1], Outcome::Accepted, "")], at(14)).unwrap(), 0);
         assert_eq!(mail::release(c, &ids).unwrap(), 0);
-        let rows = mail::by_certificates(c, &[&certificate]).unwrap().remove(0);
+        let rows = mail::by_revisions(c, &[&certificate]).unwrap().remove(0);
         let states: BTreeMap<_, _> = rows.iter().map(|row| (row.id.as_str(), (row.state, row.settled_at))).collect();
         assert_eq!(states[ids[0]], (State::Accepted, Some(micros(at(13)))));
         assert_eq!(states[ids[1]], (State::Rejected, Some(micros(at(13)))));
@@ -39,8 +39,8 @@ on_both_databases! {
     fn an_unknown_mail_is_sent_once_more_after_a_while(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 1).remove(0);
-        mail::insert_new(c, &[letter(&issued.certificate.id, "a@example.jp")]).unwrap();
-        let id = ids::mail(&issued.certificate.id, "a@example.jp");
+        mail::insert_new(c, &[letter(&issued.revision.id, "a@example.jp")]).unwrap();
+        let id = ids::mail(&issued.revision.id, "a@example.jp");
         mail::claim(c, &[&id], at(10), at(0)).unwrap();
 
         // A redelivery finds it in another's hands.
@@ -60,8 +60,8 @@ on_both_databases! {
         // The worker dies in the second attempt too: it is left to an operator.
         let claimed = mail::claim(c, &[&id], at(40), at(31)).unwrap();
         assert_eq!((claimed[0].attempts, claimed[0].settled_at), (2, None));
-        assert!(mail::strand(c, at(40), at(50)).unwrap().is_empty());
-        assert_eq!(mail::strand(c, at(41), at(50)).unwrap().len(), 1);
+        assert!(mail::mark_unknown(c, at(40), at(50)).unwrap().is_empty());
+        assert_eq!(mail::mark_unknown(c, at(41), at(50)).unwrap().len(), 1);
         assert!(mail::resend_due(c, at(1_000), 10).unwrap().is_empty());
         assert!(mail::claim(c, &[&id], at(1_000), at(1_000)).unwrap().is_empty());
 
@@ -72,7 +72,7 @@ on_both_databases! {
 
     fn a_refused_mail_that_was_unknown_before_is_not_sent_as_if_it_never_was(database: &Database) {
         let c = &mut database.get();
-        let certificate = issued(c, "a", 1).remove(0).certificate.id;
+        let certificate = issued(c, "a", 1).remove(0).revision.id;
         mail::insert_new(c, &[letter(&certificate, "a@example.jp"), letter(&certificate, "b@example.jp")]).unwrap();
         let (doubtful, certain) = (ids::mail(&certificate, "a@example.jp"), ids::mail(&certificate, "b@example.jp"));
         let settle = |c: &mut Connection, id: &str, outcome, second| {
@@ -97,7 +97,7 @@ on_both_databases! {
 
     fn one_of_many_workers_claims_a_mail(database: &Database) {
         let c = &mut database.get_when_free();
-        let certificate = issued(c, "a", 1).remove(0).certificate.id;
+        let certificate = issued(c, "a", 1).remove(0).revision.id;
         let new: Vec<_> = (0..50).map(|n| letter(&certificate, &format!("{n}@example.jp"))).collect();
         mail::insert_new(c, &new).unwrap();
         let ids: Vec<_> = new.iter().map(|new| ids::mail(&certificate, &new.recipient)).collect();

@@ -1,16 +1,18 @@
 //! What is looked up by its ids is found by them, whatever else is asked of it.
 
 use hosho::{
-    batches::reissue::{self, Order},
+    audit::Operation,
     clock::Clock,
-    failures::Operation,
+    jobs::run::{self, Order},
 };
 use hosho_schema::messages::ChangeKindV1;
-use hosho_schema::models::{
-    change::{self, Change},
-    job_run::{self, Begun, Run},
-    reissue::Selection,
-    run_item,
+use hosho_schema::{
+    models::{
+        change::{self, Change},
+        job_run::{self, Begun, Run},
+        run_item,
+    },
+    queries::run_selection::Selection,
 };
 
 use super::*;
@@ -30,7 +32,7 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
     let changes: Vec<Change> = guarantees.iter().map(|guarantee| amendment(guarantee)).collect();
     change::insert_missing(c, &changes).unwrap();
     for issued in issued.chunks(PORTION) {
-        let certificates: Vec<&str> = issued.iter().map(|issued| issued.certificate.id.as_str()).collect();
+        let certificates: Vec<&str> = issued.iter().map(|issued| issued.revision.id.as_str()).collect();
         let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
         let letters: Vec<NewMail> =
             certificates.iter().map(|certificate| letter(certificate, "a@example.jp")).collect();
@@ -47,7 +49,7 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
         assert_eq!(mail::adopt_orphans(c, &ids, at(8)).unwrap().len(), 0);
         assert_eq!(mail::release(c, &ids).unwrap() + mail::reopen(c, &ids).unwrap(), 0);
         assert!(!mail::resolve(c, ids[0], State::Unknown, State::Accepted, "250 ok", at(8)).unwrap());
-        assert_eq!(certificate::set_completed(c, &certificates, at(8)).unwrap(), certificates.len());
+        assert_eq!(revision::set_completed(c, &certificates, at(8)).unwrap(), certificates.len());
 
         let settlements: Vec<change::Settlement> =
             guarantees.iter().map(|guarantee| without_effect(guarantee)).collect();
@@ -123,7 +125,7 @@ fn no_row_is_looked_up_by_what_holds_of_few() {
     let clock = Clock::fixed(at(3));
     let operation = Operation::new(&clock, "reissue", "hanako", "a test");
     let order = Order { selection: Selection::All, rate: 10, slot: None };
-    let Begun::Ours(run) = reissue::begin(&mut connect(), &operation, &order).unwrap() else {
+    let Begun::Ours(run) = run::begin(&mut connect(), &operation, &order).unwrap() else {
         panic!("another run is there")
     };
     let go_through = |id: &str| {

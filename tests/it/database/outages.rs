@@ -14,9 +14,9 @@ fn a_deadlock_is_contention() {
                 let (issued, start, database) = (&issued, &start, &database);
                 scope.spawn(move || {
                     database.get().transaction(|c| {
-                        certificate::set_arrived(c, &[&issued[first].certificate.id], at(1))?;
+                        revision::set_arrived(c, &[&issued[first].revision.id], at(1))?;
                         start.wait();
-                        certificate::set_arrived(c, &[&issued[second].certificate.id], at(1)).map(|_| ())
+                        revision::set_arrived(c, &[&issued[second].revision.id], at(1)).map(|_| ())
                     })
                 })
             })

@@ -76,7 +76,7 @@ on_both_databases! {
         assert_eq!((count(c, "works"), count(c, "engagement")), (2, 3));
 
         let guarantee = ids::guarantee(&ids::application("portal", "a"), 1);
-        certificate::set_arrived(c, &[&ids::certificate(&guarantee, 0)], at(3)).unwrap();
+        revision::set_arrived(c, &[&ids::revision(&guarantee, 0)], at(3)).unwrap();
         assert_eq!(look(c)[&bridge].iter().map(|row| row.arrived_at).collect::<Vec<_>>(), [None, Some(micros(at(3)))]);
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
-use hosho::documents::Documents;
+use hosho::documents::store::DocumentStore;
 
 /// A file system of its own, gone with this value.
 struct Disk(tempfile::TempDir);
@@ -34,7 +34,7 @@ async fn a_full_disk_is_away_for_all_documents() {
         eprintln!("skipped: only root may mount a small disk");
         return;
     };
-    let documents = Documents::open(&format!("file://{}", disk.path().display())).unwrap();
+    let documents = DocumentStore::open(&format!("file://{}", disk.path().display())).unwrap();
     documents.probe().await.unwrap();
     let document = vec![b'x'; 100_000];
     let mut filler = fs::File::create(disk.path().join("filler")).unwrap();

@@ -1,6 +1,9 @@
 //! Documents, judged from outside: by the tools that others read them with, and by their bytes.
 
+mod conformance;
+mod faces;
 mod full_disk;
+mod hostile;
 mod memory;
 mod round_trip;
 mod same_bytes;
@@ -14,9 +17,8 @@ use std::{
 
 use chrono::{NaiveDate, NaiveDateTime};
 use hosho::{
-    papers::Press,
+    documents::{renderer::DocumentRenderer, templates::Templates},
     pdf::{FontPaths, Fonts, Pictures},
-    templates::Templates,
 };
 use hosho_schema::snapshots::Certificate;
 
@@ -29,14 +31,14 @@ const REGISTRY: &str = "https://registry.example.jp/certificates";
 const KEY: &str = "Hk7mPq3RwXy9";
 
 /// Templates, fonts, and what documents share, prepared once.
-fn press() -> &'static Press {
-    static PRESS: LazyLock<Press> = LazyLock::new(new_press);
+fn press() -> &'static DocumentRenderer {
+    static PRESS: LazyLock<DocumentRenderer> = LazyLock::new(new_press);
     &PRESS
 }
 
-fn new_press() -> Press {
+fn new_press() -> DocumentRenderer {
     let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
-    Press::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
+    DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
 }
 
 /// The date in documents.
@@ -60,6 +62,15 @@ fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && complaint.is_empty(), "{program}: {complaint}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether qpdf reads a document without an error or a warning.
+fn is_sound(pdf: &[u8]) -> bool {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pdf).unwrap();
+    let mut command = Command::new("qpdf");
+    command.arg("--check").arg(file.path());
+    run(command).status.success()
 }
 
 /// How many cases or documents a test takes, unless the environment says.

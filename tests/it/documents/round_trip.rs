@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosho::{papers::PaperError, templates::TEMPLATES};
+use hosho::documents::{renderer::RenderError, templates::TEMPLATES};
 use hosho_schema::snapshots::{Certificate, Channel};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rayon::prelude::*;
@@ -294,7 +294,7 @@ fn refused(text: &str) -> bool {
     content.works.name = format!("工{text}地");
     match press().notice(&content, KEY, REGISTRY, created()) {
         Ok(_) => false,
-        Err(PaperError::Draw { .. }) => true,
+        Err(RenderError::Draw { .. }) => true,
         Err(error) => panic!("{error}"),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     process::Command,
 };
 
-use hosho::{clock::Clock, hex::hex, papers::Press};
+use hosho::{clock::Clock, documents::renderer::DocumentRenderer, hex::hex};
 use hosho_schema::{messages::ProductV1, snapshots::Certificate};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -37,14 +37,14 @@ fn contents() -> Vec<Certificate> {
 }
 
 /// Digests of the documents of a content.
-fn digests(press: &Press, content: &Certificate) -> [String; 2] {
+fn digests(press: &DocumentRenderer, content: &Certificate) -> [String; 2] {
     let notice = press.notice(content, KEY, REGISTRY, created()).unwrap();
     let certificate =
         press.certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
     [notice, certificate].map(|bytes| hex(&Sha256::digest(&bytes)))
 }
 
-fn in_order(press: &Press) -> Vec<[String; 2]> {
+fn in_order(press: &DocumentRenderer) -> Vec<[String; 2]> {
     contents().iter().map(|content| digests(press, content)).collect()
 }
 

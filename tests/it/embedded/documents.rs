@@ -6,7 +6,7 @@ use hosho::keys::{AuthenticationKey, KeyRing};
 use hosho_schema::models::{authentication_key, document::Kind};
 
 use super::{Product, applications, files_below, key_in, processed, products, sha256, squeezed, text_of};
-use crate::harness::{house::example, process::run};
+use crate::harness::{process::run, test_env::example};
 
 /// The digits of a figure in either width.
 fn digits(text: &str) -> String {
@@ -202,7 +202,7 @@ fn paper_products_have_a_certificate_and_nothing_else() {
         assert_eq!(kinds, [Kind::Certificate]);
         assert_eq!(product.stored.key_minted_at, None);
         assert!(product.revision().mails.is_empty());
-        assert!(product.revision().certificate.completed_at.is_some());
+        assert!(product.revision().revision.completed_at.is_some());
         assert!(!desk.path(format!("out/notices/{}.pdf", product.number())).exists());
     }
 }
@@ -214,7 +214,7 @@ fn every_pdf_is_sound_private_and_brings_its_fonts() {
     let documents = statuses.iter().flat_map(|status| &status.guarantees).flat_map(|guarantee| {
         let number = &guarantee.guarantee.number;
         guarantee
-            .certificates
+            .revisions
             .iter()
             .flat_map(|revision| &revision.documents)
             .map(move |document| (number, document))

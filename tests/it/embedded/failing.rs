@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use super::{Answer, Desk, applications, files_below};
+use super::{Answer, CliEnv, applications, files_below};
 
-fn count(desk: &Desk, folder: &str, end: &str) -> usize {
+fn count(desk: &CliEnv, folder: &str, end: &str) -> usize {
     files_below(&desk.path(folder)).iter().filter(|path| path.to_string_lossy().ends_with(end)).count()
 }
 
@@ -16,14 +16,14 @@ fn json(answer: &Answer) -> Value {
 
 #[test]
 fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let whole = applications()[5].to_string();
     let file = desk.file("half.jsonl", format!("{}\n{}\n", applications()[1], &whole[..40]));
     let (code, report) = desk.report(&file);
     assert_eq!((code, report["summary"]["failed"].as_u64()), (Some(1), Some(1)), "{report:#}");
     let id = report["failed"][0]["message"].as_str().unwrap().to_owned();
     let failed = |arguments: &[&str]| desk.run([&["failed"], arguments, &["--out", "out"]].concat());
-    assert_eq!(json(&failed(&["list", "--json"]))[0]["id"], id.as_str());
+    assert_eq!(json(&failed(&["list", "--json"]))["items"][0]["id"], id.as_str());
     assert!(failed(&["groups"]).out.contains("message.undecodable"));
 
     desk.file("whole.json", &whole);
@@ -50,7 +50,7 @@ fn a_broken_line_is_mended_in_its_folder_and_replayed_there() {
     assert_eq!(failed(&["replay", message, "--reason", "again", "--force"]).code, Some(0));
     assert_eq!((count(&desk, "out/documents", ".pdf"), count(&desk, "out/mail", ".eml")), (rows, files));
 
-    let audit = json(&desk.run(["audit", "--out", "out", "--subject", &id, "--json"]));
+    let audit = json(&desk.run(["audit", "--out", "out", "--subject", &id, "--json"]))["items"].take();
     assert_eq!(
         (audit[0]["action"].as_str(), audit[0]["actor"].as_str()),
         (Some("failed.edit"), Some("hanako"))

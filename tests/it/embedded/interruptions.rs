@@ -12,13 +12,13 @@ use hosho_schema::{
     models::{self, document::Kind, mail::State},
 };
 
-use super::{Desk, applications, files_below, key_in, sha256};
+use super::{CliEnv, applications, files_below, key_in, sha256};
 use crate::harness::process::{Child, eventually, spawn};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
 /// Writes `count` applications made of the examples, each with an id and works of its own.
-fn many(desk: &Desk, count: usize) -> PathBuf {
+fn many(desk: &CliEnv, count: usize) -> PathBuf {
     let examples = applications();
     let lines = (0..count).map(|number| {
         let mut application = examples[number % examples.len()].clone();
@@ -31,23 +31,23 @@ fn many(desk: &Desk, count: usize) -> PathBuf {
 }
 
 /// Starts `hosho process`; small batches give more moments to die at.
-fn start(desk: &Desk, file: &Path) -> Child {
+fn start(desk: &CliEnv, file: &Path) -> Child {
     start_with(desk, file, "16")
 }
 
 /// The same with batches of another size, and one mail written at a time.
-fn start_with(desk: &Desk, file: &Path, batch: &str) -> Child {
+fn start_with(desk: &CliEnv, file: &Path, batch: &str) -> Child {
     let mut command = desk.hosho(["process", file.to_str().unwrap(), "--out", "out"]);
     command.env("HOSHO__WORK__BATCH", batch).env("HOSHO__MAIL__CONNECTIONS", "1");
     spawn(command, &desk.path("log"))
 }
 
-fn count(desk: &Desk, folder: &str, end: &str) -> usize {
+fn count(desk: &CliEnv, folder: &str, end: &str) -> usize {
     files_below(&desk.path(folder)).iter().filter(|path| path.to_string_lossy().ends_with(end)).count()
 }
 
 /// Rows of a table; none while there is no database yet.
-fn rows(desk: &Desk, table: &str) -> usize {
+fn rows(desk: &CliEnv, table: &str) -> usize {
     let file = desk.path("out/hosho.sqlite");
     let read = || {
         let counts =
@@ -59,7 +59,7 @@ fn rows(desk: &Desk, table: &str) -> usize {
 }
 
 /// Exactly one of everything, and the numbers without gaps.
-fn assert_complete(desk: &Desk, file: &Path) {
+fn assert_complete(desk: &CliEnv, file: &Path) {
     let statuses = desk.statuses(file);
     let mut sequences: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
     let mut documents: BTreeMap<PathBuf, String> = BTreeMap::new();
@@ -74,8 +74,8 @@ fn assert_complete(desk: &Desk, file: &Path) {
                 sequences.entry(place).or_default().insert(guarantee.guarantee.sequence),
                 "{number} was given twice"
             );
-            let [revision] = &guarantee.certificates[..] else { panic!("{number} has not one certificate") };
-            assert!(revision.certificate.completed_at.is_some(), "{number} is not complete");
+            let [revision] = &guarantee.revisions[..] else { panic!("{number} has not one certificate") };
+            assert!(revision.revision.completed_at.is_some(), "{number} is not complete");
             let electronic = guarantee.guarantee.medium == MediumV1::Electronic;
             assert_eq!(guarantee.key_minted_at.is_some(), electronic);
             keys += i64::from(electronic);
@@ -110,7 +110,7 @@ fn assert_complete(desk: &Desk, file: &Path) {
         models::counts(&mut desk.database().get().unwrap()).unwrap().into_iter().collect();
     assert_eq!(counts["application"], i64::try_from(statuses.len()).unwrap());
     assert_eq!(
-        (counts["guarantee"], counts["certificate"], counts["authentication_key"]),
+        (counts["guarantee"], counts["revision"], counts["authentication_key"]),
         (guarantees, guarantees, keys)
     );
     assert_eq!(
@@ -137,7 +137,7 @@ fn assert_complete(desk: &Desk, file: &Path) {
 
 #[test]
 fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = many(&desk, 300);
     let mails = || count(&desk, "out/mail", ".eml");
     // A draft is there while a mail is being written: a large batch then has many more in the state `sending`.
@@ -171,7 +171,7 @@ fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
 
     let answer = desk.process(&file);
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
-    assert!(answer.out.contains("pieces of work of an earlier run were taken up"), "{}", answer.out);
+    assert!(answer.out.contains("messages left by an earlier run were processed"), "{}", answer.out);
     assert_complete(&desk, &file);
 
     // A dead process leaves its database as it was in that moment: there too no key stood in the clear.
@@ -194,7 +194,7 @@ fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
 
 #[test]
 fn what_was_left_is_finished_by_a_run_with_another_file() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = many(&desk, 60);
     let mut child = start(&desk, &file);
     eventually("some guarantees have a number", LIMIT, || (rows(&desk, "guarantee") >= 48).then_some(()));
@@ -210,7 +210,7 @@ fn what_was_left_is_finished_by_a_run_with_another_file() {
 
 #[test]
 fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = many(&desk, 120);
     for signal in [libc::SIGINT, libc::SIGTERM] {
         let before = count(&desk, "out/documents", ".pdf");
@@ -223,7 +223,8 @@ fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
         assert_eq!(status.code(), Some(1), "{}", child.output());
     }
     let told = std::fs::read_to_string(desk.path("log")).unwrap();
-    let words = "error: interrupted; what was begun is kept\n hint: run the same command again to finish what is left\n";
+    let words =
+        "error: interrupted; finished work is kept\n hint: run the same command again to finish the rest\n";
     assert_eq!(told, words.repeat(2));
     assert!(
         count(&desk, "out/documents", ".pdf") < 120 * 28 / 10,
@@ -235,7 +236,7 @@ fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
 
 #[test]
 fn two_processes_do_not_share_a_folder() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = many(&desk, 60);
     let mut first = start(&desk, &file);
     eventually("the first is at work", LIMIT, || (count(&desk, "out/documents", ".pdf") > 0).then_some(()));
@@ -254,15 +255,13 @@ fn two_processes_do_not_share_a_folder() {
 
 #[test]
 fn a_folder_that_goes_away_is_waited_for_and_it_is_said() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = many(&desk, 30);
     let mut child = start(&desk, &file);
     eventually("the mail folder", LIMIT, || {
         std::fs::rename(desk.path("out/mail"), desk.path("elsewhere")).ok()
     });
-    eventually("a word about it", LIMIT, || {
-        child.output().contains("it waits and tries again").then_some(())
-    });
+    eventually("a word about it", LIMIT, || child.output().contains("batch held").then_some(()));
     assert!(child.is_alive());
     assert!(!child.output().contains("example.jp"), "{}", child.output());
     std::fs::rename(desk.path("elsewhere"), desk.path("out/mail")).unwrap();

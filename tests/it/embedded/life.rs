@@ -2,25 +2,25 @@
 
 use std::path::PathBuf;
 
-use hosho_schema::models::{authentication_key, certificate, guarantee};
+use hosho_schema::models::{authentication_key, guarantee, revision};
 use serde_json::{Value, json};
 
-use super::{Desk, applications, key_in, squeezed, text_of};
-use crate::harness::house::example;
+use super::{CliEnv, applications, key_in, squeezed, text_of};
+use crate::harness::test_env::example;
 
 /// The guarantee that is changed: 前払金保証 of the first example.
 const NUMBER_OF: (&str, i64) = ("2026-0001", 0);
 
 /// A desk with the examples processed, and the guarantee that is to be changed.
 struct Life {
-    desk: Desk,
+    desk: CliEnv,
     number: String,
     version: i64,
 }
 
 impl Life {
     fn new() -> Self {
-        let desk = Desk::new();
+        let desk = CliEnv::new();
         let answer = desk.process(&example("applications.jsonl"));
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
         let statuses = desk.statuses(&example("applications.jsonl"));
@@ -419,35 +419,35 @@ fn what_was_altered_or_removed_is_found() {
     };
     let certificate_of = |revision: i64| {
         let mut db = life.desk.database().get().unwrap();
-        certificate::by_keys(&mut db, &[(&id, revision)]).unwrap().remove(0).unwrap().0.id
+        revision::by_keys(&mut db, &[(&id, revision)]).unwrap().remove(0).unwrap().0.id
     };
     let whole = std::fs::read(life.desk.path("out/hosho.sqlite")).unwrap();
     let last = certificate_of(2);
     for (statement, fault) in [
         (
             format!(
-                "update certificate set content = replace(content, '16900000', '26900000') where id = '{}'",
+                "update revision set content = replace(content, '16900000', '26900000') where id = '{}'",
                 certificate_of(1)
             ),
             "revision 1 was altered",
         ),
         (
-            format!("update certificate set kind = 'amendment', target = null where id = '{last}'"),
-            "is not what its content says",
+            format!("update revision set kind = 'amendment', target = null where id = '{last}'"),
+            "does not match its content",
         ),
-        (format!("delete from certificate where id = '{last}'"), "revisions 2 to 2 were removed"),
+        (format!("delete from revision where id = '{last}'"), "revisions 2 to 2 were removed"),
         (
             format!(
-                "delete from certificate where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
-                 (select content_sha256 from certificate where id = '{}') where guarantee_id = '{id}'",
+                "delete from revision where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
+                 (select content_sha256 from revision where id = '{}') where guarantee_id = '{id}'",
                 certificate_of(1)
             ),
-            "the seal of its chain is not ours",
+            "its chain is sealed with a key that is not in keys.file",
         ),
         (format!("delete from chain_head where guarantee_id = '{id}'"), "the end of its chain was removed"),
         (
             format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"),
-            "what is said to hold is not what the chain says",
+            "the stored state of the guarantee does not match its chain",
         ),
     ] {
         super::alter(&life.desk, &statement);
@@ -462,9 +462,26 @@ fn what_was_altered_or_removed_is_found() {
 }
 
 #[test]
+fn chain_holds_after_the_table_is_renamed() {
+    let mut life = Life::new();
+    let change = life.change(
+        "amendment",
+        &json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }),
+    );
+    life.lives(&change);
+    let down = include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql");
+    let unapplied = "delete from __diesel_schema_migrations where version = '0004';";
+    super::alter(&life.desk, &format!("{down} {unapplied}"));
+    let applied = hosho_schema::db::migrate(&mut life.desk.database().get().unwrap()).unwrap();
+    assert_eq!(applied, ["0004_revision"]);
+    let (code, out) = life.verified();
+    assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
 fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
     let life = Life::new();
-    let pending = |desk: &Desk| -> Value {
+    let pending = |desk: &CliEnv| -> Value {
         let answer = desk.run(["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
         assert_eq!(answer.code, Some(0), "{}{}", answer.out, answer.err);
         serde_json::from_str::<Value>(&answer.out).unwrap()["guarantees"].clone()

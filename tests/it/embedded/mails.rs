@@ -3,7 +3,7 @@
 use hosho_schema::models::{document::Kind, mail::State};
 
 use super::{applications, files_below, keys, processed, products, squeezed};
-use crate::harness::{house::example, smtp::parse};
+use crate::harness::{smtp::parse, test_env::example};
 
 #[test]
 fn whoever_wants_a_mail_gets_one_and_nobody_else() {

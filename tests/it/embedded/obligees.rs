@@ -5,7 +5,7 @@ use std::{ffi::OsStr, path::PathBuf};
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Answer, Desk, answer};
+use super::{Answer, CliEnv, answer};
 
 /// An obligee with everything that differs from the others, over the national limits built in.
 const OBLIGEE: &str = r#"code = "yamabuki"
@@ -46,7 +46,7 @@ system = "電子契約システム"
 "#;
 
 /// A folder of data with these files of obligees.
-fn data(desk: &Desk, files: &[(&str, &str)]) -> PathBuf {
+fn data(desk: &CliEnv, files: &[(&str, &str)]) -> PathBuf {
     std::fs::create_dir_all(desk.path("data/obligees")).unwrap();
     for (name, text) in files {
         desk.file(&format!("data/{name}"), text);
@@ -55,7 +55,7 @@ fn data(desk: &Desk, files: &[(&str, &str)]) -> PathBuf {
 }
 
 /// Runs `hosho obligees` with that folder in force.
-fn obligees(desk: &Desk, arguments: &[&str]) -> Answer {
+fn obligees(desk: &CliEnv, arguments: &[&str]) -> Answer {
     let mut command = desk.hosho([&["obligees"], arguments].concat());
     command.env("HOSHO__DATA__FOLDER", desk.path("data"));
     answer(command)
@@ -103,7 +103,7 @@ fn rows(out: &str, first_column: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn list_shows_every_obligee_by_code() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let listed = json_of(&desk.run(["obligees", "list", "--json"]));
     let codes: Vec<&str> =
         listed.as_array().unwrap().iter().map(|obligee| obligee["code"].as_str().unwrap()).collect();
@@ -135,7 +135,7 @@ fn list_shows_every_obligee_by_code() {
 
 #[test]
 fn show_tells_what_holds_on_a_day() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     data(&desk, &[("obligees/yamabuki.toml", OBLIGEE)]);
     let show = |on: &str| json_of(&obligees(&desk, &["show", "yamabuki", "--on", on, "--json"]));
     for (on, begun, construction, design, maximum, since, next) in [
@@ -233,7 +233,7 @@ fn show_tells_what_holds_on_a_day() {
 
 #[test]
 fn show_prints_tables_that_are_aligned() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     data(&desk, &[("obligees/yamabuki.toml", OBLIGEE)]);
     let shown = obligees(&desk, &["show", "yamabuki", "--on", "2026-06-30"]);
     assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""));
@@ -243,7 +243,7 @@ fn show_prints_tables_that_are_aligned() {
     let electronic = rows(electronic, "products");
     assert_eq!(electronic[0], ["前払金保証", "工事", "2026-07-01", "通知日", "electronic", "not begun"]);
     assert_eq!(electronic[1][0], "契約保証");
-    assert_eq!(electronic[2], ["all", "設計・調査", "no first day", "", "", "taken"]);
+    assert_eq!(electronic[2], ["all", "設計・調査", "no first day", "", "", "accepted"]);
     assert!(
         obligees(&desk, &["show", "yamabuki", "--on", "2026-07-01"]).out.contains(" begun "),
         "{}",
@@ -284,7 +284,7 @@ fn show_prints_tables_that_are_aligned() {
 
 #[test]
 fn the_day_is_today_in_tokyo_unless_given() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let today = || (hosho::clock::Clock::system().now() + chrono::TimeDelta::hours(9)).date().to_string();
     let before = today();
     let shown = json_of(&desk.run(["obligees", "show", "mlit", "--json"]));
@@ -302,7 +302,7 @@ fn the_day_is_today_in_tokyo_unless_given() {
 
 #[test]
 fn an_unknown_code_is_told_with_those_like_it() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     for (typed, meant) in [
         ("hirakwa", Some("hirakawa (平川市)")),
         ("MLIT", Some("mlit (国土交通省)")),
@@ -331,7 +331,7 @@ fn an_unknown_code_is_told_with_those_like_it() {
 
 #[test]
 fn check_prints_every_problem_with_its_place_and_ends_with_code_1() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let good = desk.run(["obligees", "check"]);
     assert_eq!(
         (good.code, good.out.as_str(), good.err.as_str()),
@@ -388,7 +388,7 @@ fn check_prints_every_problem_with_its_place_and_ends_with_code_1() {
 
 #[test]
 fn check_of_what_is_no_folder_of_data_says_so() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let usage = desk.run(["obligees", "check", "missing"]);
     assert_eq!((usage.code, usage.out.as_str()), (Some(2), ""));
     assert!(usage.err.contains("missing/obligees") && usage.err.contains("\n hint: "), "{}", usage.err);

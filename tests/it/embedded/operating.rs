@@ -8,30 +8,30 @@ use hosho_schema::{
 };
 use serde_json::Value;
 
-use super::{Answer, Desk, answer, applications};
+use super::{Answer, CliEnv, answer, applications};
 use crate::harness::process::{at_exit, run};
 
 const WHY: &[&str] = &["--reason", "a test", "--actor", "hanako"];
 
 /// A desk with one application done and its mail sent, and three failed messages: two that are cut off, and one of the wrong shape,
 /// the last.
-fn troubled() -> (Desk, Vec<String>) {
-    static MADE: OnceLock<(Desk, Vec<String>)> = OnceLock::new();
+fn troubled() -> (CliEnv, Vec<String>) {
+    static MADE: OnceLock<(CliEnv, Vec<String>)> = OnceLock::new();
     let (made, ids) = MADE.get_or_init(|| {
-        let desk = Desk::new();
+        let desk = CliEnv::new();
         let folder = desk.folder.clone();
-        at_exit(move || drop(Desk { folder }));
+        at_exit(move || drop(CliEnv { folder }));
         let ids = make_trouble(&desk);
         (desk, ids)
     });
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let mut copy = Command::new("cp");
     copy.arg("-r").arg(made.path("out")).arg(&desk.folder);
     assert!(run(copy).status.success());
     (desk, ids.clone())
 }
 
-fn make_trouble(desk: &Desk) -> Vec<String> {
+fn make_trouble(desk: &CliEnv) -> Vec<String> {
     let applications = applications();
     let whole = applications[5].to_string();
     let mailed = applications
@@ -46,7 +46,7 @@ fn make_trouble(desk: &Desk) -> Vec<String> {
     let file = desk.file("half.jsonl", lines.join("\n") + "\n");
     let (code, report) = desk.report(&file);
     assert_eq!((code, report["summary"]["failed"].as_u64()), (Some(1), Some(3)), "{report:#}");
-    let rows = desk.json(&["failed", "list"]);
+    let rows = desk.items(&["failed", "list"]);
     let (mut shaped, mut cut): (Vec<&Value>, Vec<&Value>) =
         rows.as_array().unwrap().iter().partition(|row| !row["text"].as_str().unwrap().contains("not JSON"));
     cut.append(&mut shaped);
@@ -55,7 +55,7 @@ fn make_trouble(desk: &Desk) -> Vec<String> {
     ids
 }
 
-impl Desk {
+impl CliEnv {
     /// Runs a command on the folder.
     fn on_out(&self, arguments: &[&str]) -> Answer {
         self.run([arguments, &["--out", "out"]].concat())
@@ -67,6 +67,11 @@ impl Desk {
         assert_eq!(answer.code, Some(0), "{arguments:?}: {}{}", answer.out, answer.err);
         serde_json::from_str(&answer.out)
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", answer.out))
+    }
+
+    /// The items of the JSON page that a command on the folder answers with.
+    fn items(&self, arguments: &[&str]) -> Value {
+        self.json(arguments)["items"].take()
     }
 
     /// A program that is put in the place of an editor.
@@ -85,7 +90,7 @@ impl Desk {
 
     /// The actions written down about a subject, the latest first.
     fn audited(&self, subject: &str) -> Vec<String> {
-        let entries = self.json(&["audit", "--subject", subject]);
+        let entries = self.items(&["audit", "--subject", subject]);
         entries.as_array().unwrap().iter().map(|entry| entry["action"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -100,7 +105,7 @@ impl Desk {
     }
 
     fn states(&self) -> Vec<String> {
-        let rows = self.json(&["failed", "list", "--all"]);
+        let rows = self.items(&["failed", "list", "--all"]);
         let mut states: Vec<String> =
             rows.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect();
         states.sort_unstable();
@@ -250,7 +255,7 @@ fn a_new_field_of_an_edit_came_from_nothing() {
     let editor = desk.editor("cp right.json \"$1\"");
     assert_eq!(desk.edit(&ids[0], &editor, WHY).code, Some(0));
     let edited =
-        desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
+        desk.items(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
     let told = desk.on_out(&["failed", "edit", &edited, "--set", "contact.remarks=急ぎ", "--dry-run"]);
     assert_eq!(told.out, "  $.contact.remarks: nothing → \"***\"\nNothing was changed.\n", "{}", told.err);
 }
@@ -279,7 +284,7 @@ fn what_was_named_and_left_out_is_told() {
     );
     // Conditions are joined by "and".
     let json = desk.json(&["failed", "restore", &ids[0], "--code", "mail.refused", "--dry-run"]);
-    assert_eq!(json["left_out"][0]["why"], "the other conditions do not fit it");
+    assert_eq!(json["left_out"][0]["why"], "the other conditions do not match");
     let replay = desk.on_out(&[&["failed", "replay", &ids[0]], WHY].concat());
     assert!(replay.err.contains("left out, it is discarded"), "{}", replay.err);
 }
@@ -294,11 +299,7 @@ fn what_was_edited_is_not_taken_up_again_beside_its_edit() {
     for arguments in [&["--dry-run"][..], &[]] {
         let told = desk.on_out(&[&["failed", "restore", "--since", "1d"], arguments, WHY].concat());
         assert!(told.out.starts_with("1 message: restore."), "{}{}", told.out, told.err);
-        assert!(
-            told.err.contains("1 message left out, an edited message stands in its place"),
-            "{}",
-            told.err
-        );
+        assert!(told.err.contains("1 message left out, an edited message superseded it"), "{}", told.err);
     }
     assert_eq!(desk.states(), ["discarded", "failed", "failed", "failed"]);
 }
@@ -308,32 +309,35 @@ fn a_typing_error_is_no_good_news() {
     let (desk, _) = troubled();
     for command in ["groups", "list"] {
         let told = desk.on_out(&["failed", command, "--stage", "isue"]);
-        assert_eq!(told.out, "Nothing matches; 3 wait in all.\n");
+        assert_eq!(told.out, "No failed message matches; 3 open in all.\n");
         assert!(told.err.contains("there is no stage \"isue\""), "{}", told.err);
         let told = desk.on_out(&["failed", command, "--code", "mail.refsued"]);
         assert!(told.err.contains("there is no code \"mail.refsued\""), "{}", told.err);
         let told = desk.on_out(&["failed", command, "--stage", "issue", "--code", "mail.refused"]);
-        assert_eq!((told.out.as_str(), told.err.as_str()), ("Nothing matches; 3 wait in all.\n", ""));
+        assert_eq!(
+            (told.out.as_str(), told.err.as_str()),
+            ("No failed message matches; 3 open in all.\n", "")
+        );
     }
     desk.on_out(&[&["failed", "discard", "--since", "1d"], WHY].concat());
-    assert_eq!(desk.on_out(&["failed", "groups"]).out, "Nothing: no message waits for anybody.\n");
+    assert_eq!(desk.on_out(&["failed", "groups"]).out, "No failed messages.\n");
 }
 
 #[test]
 fn every_command_answers_in_json() {
     let (desk, ids) = troubled();
-    let group = desk.json(&["failed", "groups", "--limit", "1"])[0]["group"].as_str().unwrap().to_owned();
+    let group = desk.items(&["failed", "groups", "--limit", "1"])[0]["group"].as_str().unwrap().to_owned();
     desk.file("right.json", applications()[5].to_string());
     let editor = desk.editor("cp right.json \"$1\"");
     assert_eq!(desk.edit(&ids[0], &editor, WHY).code, Some(0));
     let edited =
-        desk.json(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
+        desk.items(&["failed", "list", "--code", "message.edited"])[0]["id"].as_str().unwrap().to_owned();
     let dry = desk.json(&["failed", "edit", &edited, "--set", "id=\"OTHER\"", "--dry-run"]);
     assert_eq!((dry["message"].is_null(), dry["changes"][0]["path"].as_str()), (true, Some("$.id")));
     let detached = desk.json(&[&["failed", "replay", &edited, "--detach"], WHY].concat());
     let replay = detached["id"].as_str().unwrap();
-    let number = desk.json(&["mail", "list"])[0]["number"].as_str().unwrap().to_owned();
-    desk.refuse_mail(desk.json(&["mail", "list"])[0]["id"].as_str().unwrap());
+    let number = desk.items(&["mail", "list"])[0]["number"].as_str().unwrap().to_owned();
+    desk.refuse_mail(desk.items(&["mail", "list"])[0]["id"].as_str().unwrap());
     for arguments in [
         &["failed", "groups", "--page", "1"][..],
         &["failed", "list"],
@@ -412,10 +416,10 @@ fn whoever_goes_on_with_a_replay_that_nobody_drives_is_written_down() {
     let id = replay["id"].as_str().unwrap();
     let told = desk.on_out(&[&["replay", "resume", id], WHY].concat());
     assert_eq!(told.code, Some(1), "it is as broken as before: {}{}", told.out, told.err);
-    let entries = desk.json(&["audit", "--subject", id, "--action", "replay.resume"]);
+    let entries = desk.items(&["audit", "--subject", id, "--action", "replay.resume"]);
     assert_eq!(
         (entries[0]["actor"].as_str(), entries[0]["before"].as_str()),
-        (Some("hanako"), Some("running, driven by nobody"))
+        (Some("hanako"), Some("running, without a driver"))
     );
 }
 
@@ -433,13 +437,13 @@ fn the_audit_is_found_by_beginnings_and_names_the_operation() {
             told.out
         );
     }
-    assert_eq!(desk.on_out(&["audit", "--subject", "ffffffff"]).out, "Nothing.\n");
+    assert_eq!(desk.on_out(&["audit", "--subject", "ffffffff"]).out, "No entries.\n");
 }
 
 #[test]
 fn a_mail_that_cannot_be_sent_stays_as_it_is() {
     let (desk, _) = troubled();
-    let listed = desk.json(&["mail", "list"]);
+    let listed = desk.items(&["mail", "list"]);
     let id = listed[0]["id"].as_str().unwrap();
     desk.refuse_mail(id);
     let resend = |broker: &str| {
@@ -453,13 +457,13 @@ fn a_mail_that_cannot_be_sent_stays_as_it_is() {
         let refused = resend(broker);
         assert_eq!(refused.code, Some(code), "{}", refused.err);
         assert!(refused.err.contains(says), "{}", refused.err);
-        assert_eq!(desk.json(&["mail", "list"])[0]["state"], "rejected");
+        assert_eq!(desk.items(&["mail", "list"])[0]["state"], "rejected");
         assert_eq!(desk.audited(id), Vec::<String>::new());
     }
     // In its folder it can.
     let sent = desk.on_out(&[&["mail", "resolve", id, "--outcome", "resend"], WHY].concat());
     assert_eq!(sent.code, Some(0), "{}", sent.err);
-    assert_eq!(desk.json(&["mail", "list"])[0]["state"], "accepted");
+    assert_eq!(desk.items(&["mail", "list"])[0]["state"], "accepted");
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Desk, applications, squeezed, text_of};
-use crate::harness::{house::example, smtp::parse};
+use super::{CliEnv, applications, squeezed, text_of};
+use crate::harness::{smtp::parse, test_env::example};
 
 /// The codes of every rejected application, by its id.
 fn codes(report: &Value) -> BTreeMap<String, Vec<String>> {
@@ -19,7 +19,7 @@ fn codes(report: &Value) -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn every_rejected_example_is_answered_with_the_code_its_id_names() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let examples = example("rejected.jsonl");
     let (code, report) = desk.report(&examples);
     assert_eq!(code, Some(1));
@@ -65,7 +65,7 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
         );
     }
     assert!(
-        again.out.trim_end().ends_with("Nothing was changed: all of it was known before."),
+        again.out.trim_end().ends_with("Nothing was changed: all of it was stored before."),
         "{}",
         again.out
     );
@@ -74,7 +74,7 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
 
 #[test]
 fn neighbours_of_broken_lines_are_unharmed() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let good = applications();
     let rejected = std::fs::read_to_string(example("rejected.jsonl")).unwrap();
     let mut lines: Vec<Vec<u8>> = Vec::new();
@@ -140,7 +140,7 @@ fn assert_harmless(output: &str) {
 
 #[test]
 fn no_output_holds_a_character_that_a_terminal_would_obey() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let mut hostile = applications().swap_remove(1);
     for field in ["id", "source", "branch", "obligee"] {
         hostile[field] = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200f}\r".into();
@@ -172,7 +172,7 @@ fn no_output_holds_a_character_that_a_terminal_would_obey() {
 #[test]
 fn markup_in_names_is_text_everywhere() {
     const NAME: &str = "{{authentication_key}}<b>&amp;{{#each}}\"'工事";
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let mut application = applications().swap_remove(5);
     application["works"]["name"] = NAME.into();
     application["principal"]["name"] = format!("株式会社{NAME}").into();

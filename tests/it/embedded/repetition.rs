@@ -4,14 +4,14 @@ use std::{os::unix::fs::MetadataExt as _, process::Command};
 
 use serde_json::Value;
 
-use super::{Desk, answer, applications};
-use crate::harness::house::example;
+use super::{CliEnv, answer, applications};
+use crate::harness::test_env::example;
 
-const NOTHING: &str = "Nothing was changed: all of it was known before.";
+const NOTHING: &str = "Nothing was changed: all of it was stored before.";
 
 #[test]
 fn the_same_applications_again_change_nothing_and_it_is_said() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let examples = example("applications.jsonl");
     let first = desk.process(&examples);
     assert_eq!(first.code, Some(0), "{}{}", first.out, first.err);
@@ -65,7 +65,7 @@ fn the_same_applications_again_change_nothing_and_it_is_said() {
 
 #[test]
 fn other_content_under_a_used_id_is_refused_and_changes_nothing() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let mut applications = applications();
     applications.truncate(2);
     let good = desk.file("good.json", serde_json::to_string(&applications).unwrap());
@@ -93,7 +93,7 @@ fn other_content_under_a_used_id_is_refused_and_changes_nothing() {
     assert!(desk.process(&changed).out.contains("application.id_reused"));
 
     // In one file as well, where neither was known before: the first one stands.
-    let one_file = Desk::new();
+    let one_file = CliEnv::new();
     let both = [&applications[1], &applications[0], &applications[1]].map(ToString::to_string);
     let other = both[2].replace("2200000", "2300000").replace("2,200,000", "2,300,000");
     let twice = one_file.file("twice.jsonl", format!("{}\n{}\n{}\n", both[0], both[1], other));
@@ -108,7 +108,7 @@ fn other_content_under_a_used_id_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_database_whose_key_file_is_gone_is_not_gone_on_with() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let examples = example("applications.jsonl");
     assert_eq!(desk.process(&examples).code, Some(0));
     let away = desk.path("hosho.keys.away");

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::{Desk, answer, files_below};
-use crate::harness::{house::example, process::run};
+use super::{CliEnv, answer, files_below};
+use crate::harness::{process::run, test_env::example};
 
 /// The examples with guarantees that fail to be drawn again: their authentication keys cannot be opened for a while.
 #[test]
 fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let first = desk.process(&example("applications.jsonl"));
     assert_eq!((first.code, first.err.as_str()), (Some(0), ""));
     let mails = files_below(&desk.path("out/mail")).len();
@@ -37,7 +37,7 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
 
     let failed = desk.run(["failed", "list", "--run", &id[..8], "--json", "--out", "out"]);
     let failed: Value = serde_json::from_str(&failed.out).unwrap();
-    let failed = failed.as_array().unwrap();
+    let failed = failed["items"].as_array().unwrap();
     assert_eq!(failed.len(), 12);
     assert!(failed.iter().all(|one| one["code"] == "key.unusable" && one["stage"] == "render"), "{failed:?}");
     let shown = desk.run(["batch", "show", &id[..8], "--out", "out"]);
@@ -81,7 +81,7 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
     ]);
     assert_eq!(replayed.code, Some(0), "{}{}", replayed.out, replayed.err);
     let left = desk.run(["failed", "groups", "--json", "--out", "out"]);
-    assert_eq!(serde_json::from_str::<Value>(&left.out).unwrap(), serde_json::json!([]));
+    assert_eq!(serde_json::from_str::<Value>(&left.out).unwrap()["total"], 0);
     let shown = desk.run(["batch", "show", id, "--json", "--out", "out"]);
     let shown: Value = serde_json::from_str(&shown.out).unwrap();
     assert_eq!((shown["redrawn"].as_i64(), shown["failed"].as_i64()), (Some(16), Some(0)), "{shown}");
@@ -91,7 +91,7 @@ fn what_fails_is_a_dead_letter_of_the_run_and_the_rest_is_done() {
 
 #[test]
 fn a_run_is_asked_for_in_words_that_mean_something() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     for (arguments, words) in [
         (vec!["reissue", "--reason", "x"], "--guarantee"),
@@ -133,7 +133,8 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
     }
     // Nothing of that changed anything.
     let runs = desk.run(["batch", "list", "--json", "--out", "out"]);
-    assert_eq!(serde_json::from_str::<Value>(&runs.out).unwrap(), serde_json::json!([]));
+    let none = serde_json::json!({ "items": [], "total": 0, "next": null });
+    assert_eq!(serde_json::from_str::<Value>(&runs.out).unwrap(), none);
     let mut without = desk.hosho(["reissue", "--all", "--reason", "x"]);
     without.env("HOSHO__DATABASE__URL", format!("sqlite:{}", desk.path("out/hosho.sqlite").display()));
     let told = String::from_utf8(run(without).stderr).unwrap();
@@ -143,7 +144,7 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
 /// A night whose changes fail: the authentication keys cannot be opened while it runs.
 #[test]
 fn what_went_through_after_the_end_of_a_run_counts_as_done() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     assert_eq!(desk.process(&example("changes.jsonl")).code, Some(0));
     let ring = std::fs::read(desk.path("out/hosho.keys")).unwrap();

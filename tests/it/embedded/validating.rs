@@ -14,8 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Answer, Desk, answer, applications, files_below};
-use crate::harness::house::example;
+use super::{Answer, CliEnv, answer, applications, files_below};
+use crate::harness::test_env::example;
 
 /// A line for editors, taken apart.
 #[derive(Debug, PartialEq)]
@@ -88,11 +88,11 @@ fn lines(values: &[Value]) -> String {
 }
 
 /// `hosho validate` in the folder of the desk.
-fn validate(desk: &Desk, arguments: &[&str]) -> Answer {
+fn validate(desk: &CliEnv, arguments: &[&str]) -> Answer {
     desk.run([&["validate"], arguments].concat())
 }
 
-fn document(desk: &Desk, arguments: &[&str]) -> Value {
+fn document(desk: &CliEnv, arguments: &[&str]) -> Value {
     let answer = validate(desk, &[arguments, &["--format", "json"]].concat());
     serde_json::from_str(&answer.out).unwrap_or_else(|error| panic!("{error}: {}{}", answer.out, answer.err))
 }
@@ -133,7 +133,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 
 #[test]
 fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_laid_out() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let examples = rejected();
     let pretty: Vec<String> = examples.iter().map(|value| format!("{value:#}")).collect();
     let layouts = [
@@ -186,7 +186,7 @@ fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_lai
 
 #[test]
 fn the_answers_are_those_of_the_pipeline() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = example("rejected.jsonl");
     let (_, report) = desk.report(&file);
     let document = document(&desk, &[file.to_str().unwrap()]);
@@ -232,7 +232,7 @@ fn the_answers_are_those_of_the_pipeline() {
 
 #[test]
 fn people_read_a_block_for_each_application_and_a_summary() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let (good, bad) = (example("applications.jsonl"), example("rejected.jsonl"));
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
     let accepted = validate(&desk, &[good]);
@@ -290,7 +290,7 @@ fn people_read_a_block_for_each_application_and_a_summary() {
 
 #[test]
 fn standard_input_is_a_file_like_any_other() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let application = format!("{:#}\n", rejected()[0]);
     desk.file("one.json", &application);
     let mut command = Command::new("sh");
@@ -306,7 +306,7 @@ fn standard_input_is_a_file_like_any_other() {
 
 #[test]
 fn what_is_not_json_is_told_at_its_place_and_harms_no_neighbour() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let good = applications();
     let mut broken_utf8 = good[1].to_string().into_bytes();
     let at = broken_utf8.windows(9).position(|bytes| bytes == "平川市".as_bytes()).unwrap();
@@ -358,7 +358,7 @@ fn what_is_not_json_is_told_at_its_place_and_harms_no_neighbour() {
 
 #[test]
 fn what_no_queue_takes_is_told() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     desk.file("large.jsonl", lines(&applications()));
     let mut command = desk.hosho(["validate", "large.jsonl", "--format", "json"]);
     command.env("HOSHO__WORK__MAX_MESSAGE_BYTES", "1200");
@@ -375,7 +375,7 @@ fn what_no_queue_takes_is_told() {
 
 #[test]
 fn hostile_text_never_reaches_a_terminal() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let mut hostile = applications().swap_remove(1);
     for field in ["id", "source", "branch", "obligee"] {
         hostile[field] = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200f}\r".into();
@@ -411,7 +411,7 @@ fn hostile_text_never_reaches_a_terminal() {
 
 #[test]
 fn applications_of_the_same_files_are_judged_in_their_order() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let first = applications().swap_remove(0);
     let with_id = |id: &str| {
         let mut application = first.clone();
@@ -477,7 +477,7 @@ fn applications_of_the_same_files_are_judged_in_their_order() {
 
 #[test]
 fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     let status = desk.statuses(&example("applications.jsonl")).remove(0);
     let interim = example("interim.jsonl");
@@ -515,7 +515,7 @@ fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
     assert_eq!((known.code, known.err.as_str()), (Some(0), ""));
     assert!(
         known.out.contains("accepted  ")
-            && known.out.ends_with("10 accepted, 0 rejected; 10 known to the database\n"),
+            && known.out.ends_with("10 accepted, 0 rejected; 10 in the database\n"),
         "{}",
         known.out
     );
@@ -534,7 +534,7 @@ fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
 
 #[test]
 fn an_unreadable_file_is_named_and_the_others_are_checked() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     desk.file("good.jsonl", lines(&applications()));
     desk.file("empty.jsonl", "");
     let before = contents(&desk.folder);
@@ -566,7 +566,7 @@ fn an_unreadable_file_is_named_and_the_others_are_checked() {
 
 #[test]
 fn the_day_of_judging_can_be_given() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let file = example("applications.jsonl");
     // Without a contract the day of the application decides; 平川市 begins on 2025-12-01.
     for (day, accepted) in [("2025-11-30", false), ("令和7年12月1日", true)] {
@@ -583,7 +583,7 @@ fn the_day_of_judging_can_be_given() {
 
 #[test]
 fn however_deep_a_message_is_nested_it_is_told() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     let nested =
         |depth: usize| format!("{{\"source\": 5, \"x\": {}{}}}\n", "[".repeat(depth), "]".repeat(depth));
     desk.file("deep.jsonl", [100, 500, 100_000].map(nested).concat());

@@ -4,8 +4,8 @@ use std::{path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use super::{Answer, Desk, answer};
-use crate::harness::{house::example, process::run};
+use super::{Answer, CliEnv, answer};
+use crate::harness::{process::run, test_env::example};
 
 const CHANGE: &str = "
 import sqlite3, sys
@@ -15,14 +15,14 @@ assert changed == 1, changed
 ";
 
 /// Changes one row of the database, past the program.
-fn change(desk: &Desk, statement: &str) {
+fn change(desk: &CliEnv, statement: &str) {
     let mut python = Command::new("/usr/bin/python3");
     python.arg("-c").arg(CHANGE).arg(desk.path("out/hosho.sqlite")).arg(statement);
     let output = run(python);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn verified(desk: &Desk, arguments: &[&str], settings: &[(&str, &str)]) -> Answer {
+fn verified(desk: &CliEnv, arguments: &[&str], settings: &[(&str, &str)]) -> Answer {
     let mut command = desk.hosho(["documents", "verify", "--out", "out", "--json"].iter().chain(arguments));
     command.envs(settings.iter().copied());
     answer(command)
@@ -43,7 +43,7 @@ fn stored(documents: &[Value], kind: &str) -> PathBuf {
 
 #[test]
 fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     let (code, counts, named) = report(&verified(&desk, &["--all"], &[]));
     let all = counts["same"].as_u64().unwrap();
@@ -91,7 +91,7 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
     // A figure changed past the program: both documents say something else now.
     let guarantee = format!("(select id from guarantee where number = '{number}')");
     let changed = format!(
-        "update certificate set content = replace(content, '\"amount\":', '\"amount\":1') where guarantee_id = {guarantee}"
+        "update revision set content = replace(content, '\"amount\":', '\"amount\":1') where guarantee_id = {guarantee}"
     );
     change(&desk, &changed);
     let (code, counts, _) = report(&verified(&desk, &[&number], &[]));
@@ -100,7 +100,7 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
         (Some(1), serde_json::json!({ "same": 1, "different": 1 })),
         "the notice states no amount"
     );
-    change(&desk, &format!("update certificate set content = '{{}}' where guarantee_id = {guarantee}"));
+    change(&desk, &format!("update revision set content = '{{}}' where guarantee_id = {guarantee}"));
     let (_, counts, found) = report(&verified(&desk, &[&number], &[]));
     assert_eq!(counts, serde_json::json!({ "undrawable": 2 }));
     assert!(
@@ -114,21 +114,21 @@ fn documents_are_drawn_again_to_the_same_bytes_and_every_change_is_found() {
     let other = super::files_below(&desk.path("out/notices")).into_iter().nth(1).unwrap();
     let other = other.file_stem().unwrap().to_str().unwrap().to_owned();
     let of_other = format!(
-        "(select c.id from certificate c join guarantee g on g.id = c.guarantee_id where g.number = '{other}')"
+        "(select c.id from revision c join guarantee g on g.id = c.guarantee_id where g.number = '{other}')"
     );
-    change(&desk, &format!("delete from document where kind = 'notice' and certificate_id = {of_other}"));
+    change(&desk, &format!("delete from document where kind = 'notice' and revision_id = {of_other}"));
     let (code, counts, _) = report(&verified(&desk, &[&other], &[]));
     assert_eq!((code, counts), (Some(1), serde_json::json!({ "same": 1, "unrecorded": 1 })));
 }
 
 #[test]
 fn another_key_ring_spoils_the_notices_and_says_so() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     let certificates = super::files_below(&desk.path("out/certificates")).len();
     let notices = super::files_below(&desk.path("out/notices")).len();
     std::fs::remove_file(desk.path("out/hosho.keys")).unwrap();
-    let other = Desk::new();
+    let other = CliEnv::new();
     assert_eq!(other.process(&example("applications.jsonl")).code, Some(0));
     std::fs::copy(other.path("out/hosho.keys"), desk.path("out/hosho.keys")).unwrap();
     let (code, counts, found) = report(&verified(&desk, &["--all"], &[]));
@@ -138,7 +138,7 @@ fn another_key_ring_spoils_the_notices_and_says_so() {
 
 #[test]
 fn what_cannot_be_verified_is_told_and_nothing_is_made() {
-    let desk = Desk::new();
+    let desk = CliEnv::new();
     assert_eq!(verified(&desk, &["--all"], &[]).code, Some(2));
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     let unknown = verified(&desk, &["31074-99999M"], &[]);

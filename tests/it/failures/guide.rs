@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT},
     process::{Child, eventually, run},
+    test_env::{LIMIT, TestEnv},
 };
 
 const MISSING: usize = 180;
@@ -22,13 +22,13 @@ fn guide() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
 }
 
-/// A house with 300 failed messages of three causes, and its worker.
-fn morning() -> (House, Child) {
-    let mut house = House::new("morning");
-    house.smtp.script(&[("rcpt", "550 5.1.2 domain unknown here")]);
-    let data = house.data();
+/// A env with 300 failed messages of three causes, and its worker.
+fn morning() -> (TestEnv, Child) {
+    let mut env = TestEnv::new("morning");
+    env.smtp.script(&[("rcpt", "550 5.1.2 domain unknown here")]);
+    let data = env.data();
     std::fs::remove_file(data.join("branches/35.toml")).unwrap();
-    let client = house.client();
+    let client = env.client();
     let mut lines = Vec::new();
     for number in 0..MISSING + REFUSED {
         let mut document = application(&format!("2026-{number:04}"));
@@ -38,23 +38,23 @@ fn morning() -> (House, Child) {
         }
         lines.push(document.to_string());
     }
-    std::fs::write(house.path("evening.jsonl"), lines.join("\n") + "\n").unwrap();
-    house.succeed(&["enqueue", house.path("evening.jsonl").to_str().unwrap()]);
+    std::fs::write(env.path("evening.jsonl"), lines.join("\n") + "\n").unwrap();
+    env.succeed(&["enqueue", env.path("evening.jsonl").to_str().unwrap()]);
     for number in 0..BROKEN {
         let broken = format!("{{\"source\": \"branch-31\", \"id\": \"{number:02}\", \"branch\": 31");
         let properties = crate::harness::amqp::properties(&format!("script-{number}"), &[]);
-        client.publish(&format!("{}work", house.prefix), "validate", broken.as_bytes(), properties);
+        client.publish(&format!("{}work", env.prefix), "validate", broken.as_bytes(), properties);
     }
     // One worker for all that is validated: the broker may still hand a message to one that has just left, and counts that.
-    let validating = house.work_on(&["validate"], &[]);
+    let validating = env.work_on(&["validate"], &[]);
     eventually("all applications", LIMIT, || {
-        (house.rows("application") == i64::try_from(MISSING + REFUSED).unwrap()).then_some(())
+        (env.rows("application") == i64::try_from(MISSING + REFUSED).unwrap()).then_some(())
     });
-    house.until_failed(BROKEN);
-    house.drain(validating);
-    let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")]);
-    house.until_failed(MISSING + REFUSED + BROKEN);
-    (house, worker)
+    env.until_failed(BROKEN);
+    env.drain(validating);
+    let worker = env.work(&[("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")]);
+    env.until_failed(MISSING + REFUSED + BROKEN);
+    (env, worker)
 }
 
 /// What makes two walks equal.
@@ -65,8 +65,11 @@ struct Equal {
 }
 
 impl Equal {
-    fn text(&mut self, text: &str, house: &House) -> String {
-        let text = text.replace(&house.prefix, "hosho.");
+    fn text(&mut self, text: &str, env: &TestEnv) -> String {
+        let text = text
+            .replace(&env.prefix, "hosho.")
+            .replace(&format!("'{}'", hosho::audit::host()), "'hosho-1'")
+            .replace(&env.path("data").display().to_string(), "/etc/hosho/data");
         let mut equal = String::new();
         let mut rest = text.as_str();
         while let Some(first) = rest.chars().next() {
@@ -74,6 +77,10 @@ impl Equal {
                 (19, "2026-12-01 09:03:12".to_owned())
             } else if is_moment(rest, 27, "%Y-%m-%dT%H:%M:%S%.6fZ") {
                 (27, "2026-12-01T00:03:12.000000Z".to_owned())
+            } else if is_date(rest) {
+                (10, "2026-12-01".to_owned())
+            } else if is_time_of_day(rest) {
+                (8, "09:03:12".to_owned())
             } else if let Some(id) = operation(rest, &equal) {
                 let at =
                     self.operations.iter().position(|known| known.starts_with(id)).unwrap_or_else(|| {
@@ -100,6 +107,18 @@ fn is_moment(text: &str, length: usize, format: &str) -> bool {
         .is_some_and(|moment| chrono::NaiveDateTime::parse_from_str(moment, format).is_ok())
 }
 
+/// The day of a time that a narrow column shows on two lines.
+fn is_date(text: &str) -> bool {
+    let date = text.get(..10).filter(|date| date.starts_with('2'));
+    date.is_some_and(|date| chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok())
+}
+
+/// The time of day below it.
+fn is_time_of_day(text: &str) -> bool {
+    let time = text.get(..8).filter(|time| time.as_bytes()[2] == b':' && time.as_bytes()[5] == b':');
+    time.is_some_and(|time| chrono::NaiveTime::parse_from_str(time, "%H:%M:%S").is_ok())
+}
+
 /// The identifier of a replay or an operation, whole or its beginning, where one stands.
 fn operation<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -120,7 +139,7 @@ const CODES_END: &str = "<!-- end of codes -->";
 
 fn table_of_codes() -> String {
     let row = |(code, advice): (&str, &str)| format!("| `{code}` | {} |\n", advice.replace('|', "\\|"));
-    let rows: String = hosho::failures::codes().map(row).collect();
+    let rows: String = hosho::dead_letters::codes().map(row).collect();
     format!("| code | what to do |\n|---|---|\n{rows}")
 }
 
@@ -139,32 +158,32 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// A step that is told in prose.
-fn take(step: &str, house: &mut House, worker: &mut Option<Child>) {
+fn take(step: &str, env: &mut TestEnv, worker: &mut Option<Child>) {
     match step {
         "walk: the branch is put back" => {
-            house.drain(worker.take().unwrap());
-            *worker = Some(house.work(&[("MAIL__CONNECTIONS", "8")]));
+            env.drain(worker.take().unwrap());
+            *worker = Some(env.work(&[("MAIL__CONNECTIONS", "8")]));
         }
-        "walk: the mail server is mended" => house.smtp.script(&[]),
+        "walk: the mail server is corrected" => env.smtp.script(&[]),
         other => panic!("nobody knows how to walk: {other}"),
     }
 }
 
 /// What a command prints, which must succeed.
-fn printed(house: &House, command: &str) -> String {
+fn printed(env: &TestEnv, command: &str) -> String {
     let words = words(command);
     assert_eq!(words[0], "hosho");
     let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    let output = run(house.hosho(&arguments));
+    let output = run(env.hosho(&arguments));
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn the_guide_is_walked_through() {
-    let (mut house, worker) = morning();
+    let (mut env, worker) = morning();
     let mut worker = Some(worker);
-    let (_, groups) = house.json(&["failed", "groups"]);
+    let (_, groups) = env.items(&["failed", "groups"]);
     let of: BTreeMap<String, Value> = groups
         .as_array()
         .unwrap()
@@ -186,7 +205,7 @@ fn the_guide_is_walked_through() {
         if let Some(comment) = line.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->")) {
             match comment.strip_prefix("$ ") {
                 Some(command) => commands.push(command.to_owned()),
-                None => take(comment, &mut house, &mut worker),
+                None => take(comment, &mut env, &mut worker),
             }
         }
         if !within || line == "```" {
@@ -199,7 +218,7 @@ fn the_guide_is_walked_through() {
                     let command = command.replace(&format!("SAMPLE-OF {code}"), sample);
                     command.replace(&format!("GROUP-OF {code}"), group["group"].as_str().unwrap())
                 });
-                let shown = equal.text(&printed(&house, &command), &house);
+                let shown = equal.text(&printed(&env, &command), &env);
                 let proves = command.starts_with("hosho failed groups")
                     || !shown.lines().any(|line| line.starts_with("Nothing"));
                 assert!(proves, "{command} shows the reader nothing");
@@ -207,10 +226,10 @@ fn the_guide_is_walked_through() {
             }
         }
     }
-    let left = house.failed(&[]);
+    let left = env.failed(&[]);
     assert_eq!(left, [("discarded".to_owned(), BROKEN), ("resolved".to_owned(), MISSING + REFUSED)].into());
-    eventually("every mail", LIMIT, || (house.smtp.count() == REFUSED).then_some(()));
-    assert!(house.drain(worker.unwrap()).is_empty());
+    eventually("every mail", LIMIT, || (env.smtp.count() == REFUSED).then_some(()));
+    assert!(env.drain(worker.unwrap()).is_empty());
     if std::env::var_os("HOSHO_BLESS").is_some() {
         std::fs::write(guide(), &walked).unwrap();
     }

@@ -7,33 +7,32 @@ use serde_json::{Value, json};
 use super::WHY;
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT},
     process::{eventually, spawn},
+    test_env::{LIMIT, TestEnv},
 };
 
-/// Letters in all: `HOSHO_DRILL_LETTERS`.
+/// Letters in all: `HOSHO_DRILL_DEAD`.
 fn letters() -> usize {
-    std::env::var("HOSHO_DRILL_LETTERS").map_or(300, |count| count.parse().unwrap())
+    std::env::var("HOSHO_DRILL_DEAD").map_or(300, |count| count.parse().unwrap())
 }
 
 /// The tables that hold effects: what a replay of something done may not change.
-const EFFECTS: [&str; 6] =
-    ["application", "guarantee", "certificate", "authentication_key", "document", "mail"];
+const EFFECTS: [&str; 6] = ["application", "guarantee", "revision", "authentication_key", "document", "mail"];
 
-fn effects(house: &House) -> (Vec<i64>, usize) {
-    (EFFECTS.iter().map(|table| house.rows(table)).collect(), house.smtp.count())
+fn effects(env: &TestEnv) -> (Vec<i64>, usize) {
+    (EFFECTS.iter().map(|table| env.rows(table)).collect(), env.smtp.count())
 }
 
 #[test]
 fn one_cause_of_three_is_mended_and_its_group_replayed() {
     let each = letters() / 3;
-    let mut house = House::new("causes");
-    house.smtp.script(&[("rcpt", "550 5.1.1 no such user")]);
-    let data = house.data();
+    let mut env = TestEnv::new("causes");
+    env.smtp.script(&[("rcpt", "550 5.1.1 no such user")]);
+    let data = env.data();
     std::fs::remove_file(data.join("branches/35.toml")).unwrap();
 
     // Validated while branch 35 was still there; issued when somebody had taken its file away.
-    let client = house.client();
+    let client = env.client();
     let mut lines = Vec::new();
     for number in 0..each {
         let mut gone = application(&format!("GONE-{number}"));
@@ -42,29 +41,29 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
         lines.push(gone.to_string());
         lines.push(application(&format!("REFUSED-{number}")).to_string());
     }
-    let file = house.path("many.jsonl");
+    let file = env.path("many.jsonl");
     std::fs::write(&file, lines.join("\n") + "\n").unwrap();
-    house.succeed(&["enqueue", file.to_str().unwrap()]);
-    let validating = house.work_on(&["validate"], &[]);
+    env.succeed(&["enqueue", file.to_str().unwrap()]);
+    let validating = env.work_on(&["validate"], &[]);
     eventually("all applications", LIMIT, || {
-        (house.rows("application") == i64::try_from(2 * each).unwrap()).then_some(())
+        (env.rows("application") == i64::try_from(2 * each).unwrap()).then_some(())
     });
-    house.drain(validating);
+    env.drain(validating);
     for number in 0..each {
         let broken = format!("{{\"source\": \"portal\", \"id\": \"{number}\", ");
         client.publish(
-            &format!("{}work", house.prefix),
+            &format!("{}work", env.prefix),
             "validate",
             broken.as_bytes(),
             crate::harness::amqp::properties(&number.to_string(), &[]),
         );
     }
     let settings = [("DATA__FOLDER", data.to_str().unwrap()), ("MAIL__CONNECTIONS", "8")];
-    let worker = house.work(&settings);
-    house.until_failed(3 * each);
-    house.until_idle();
+    let worker = env.work(&settings);
+    env.until_failed(3 * each);
+    env.until_idle();
 
-    let (code, groups) = house.json(&["failed", "groups"]);
+    let (code, groups) = env.items(&["failed", "groups"]);
     assert_eq!(code, Some(0));
     let groups = groups.as_array().unwrap();
     let mut told: Vec<(&str, &str, u64)> = groups
@@ -95,59 +94,59 @@ fn one_cause_of_three_is_mended_and_its_group_replayed() {
     assert!(groups.iter().all(|group| group["advice"].is_string() && group["sample"].is_string()));
 
     // Not mended: the canary fails, and nothing else was sent.
-    let (code, stopped) = house.json(&[&["failed", "replay", "--group", &refused][..], WHY].concat());
+    let (code, stopped) = env.json(&[&["failed", "replay", "--group", &refused][..], WHY].concat());
     assert_eq!(
         (code, stopped["state"].as_str(), stopped["resolved"].as_i64()),
         (Some(1), Some("stopped"), Some(0)),
         "{stopped}"
     );
-    let again = house.failed(&["--group", &refused]);
+    let again = env.failed(&["--group", &refused]);
     assert!((1..=3).contains(&again["failed_again"]), "{again:?}");
     assert_eq!(again["failed"] + again["failed_again"], each, "{again:?}");
     // Without a canary it stops when more than a tenth of the last fifty failed.
     let (code, stopped) =
-        house.json(&[&["failed", "replay", "--group", &refused, "--canary", "0"][..], WHY].concat());
+        env.json(&[&["failed", "replay", "--group", &refused, "--canary", "0"][..], WHY].concat());
     assert_eq!((code, stopped["state"].as_str()), (Some(1), Some("stopped")), "{stopped}");
     assert!(stopped["note"].as_str().unwrap().contains("failed again for the same reason"), "{stopped}");
     assert!(stopped["failed_again"].as_i64().unwrap() < 50, "{stopped}");
 
     // Mended: the file is put back and the workers started anew.
-    house.drain(worker);
-    let worker = house.work(&[]);
-    replay_and_die(&house, &missing, each);
-    assert_eq!(house.failed(&["--group", &missing]), [("resolved".to_owned(), each)].into());
-    let others = house.failed(&["--group", &refused]);
+    env.drain(worker);
+    let worker = env.work(&[]);
+    replay_and_die(&env, &missing, each);
+    assert_eq!(env.failed(&["--group", &missing]), [("resolved".to_owned(), each)].into());
+    let others = env.failed(&["--group", &refused]);
     assert_eq!(others.values().sum::<usize>(), each);
     assert!(!others.contains_key("resolved"), "{others:?}");
-    assert_eq!(house.failed(&["--code", "message.undecodable"]), [("failed".to_owned(), each)].into());
+    assert_eq!(env.failed(&["--code", "message.undecodable"]), [("failed".to_owned(), each)].into());
     eventually("every certificate", LIMIT, || {
-        let complete = |number| super::is_complete(&house.status_of(&format!("GONE-{number}")));
+        let complete = |number| super::is_complete(&env.status_of(&format!("GONE-{number}")));
         (0..each).all(complete).then_some(())
     });
 
     // A second time: refused; forced: to no effect.
-    let before = effects(&house);
-    let output = house.run(&[&["failed", "replay", "--group", &missing][..], WHY].concat());
+    let before = effects(&env);
+    let output = env.run(&[&["failed", "replay", "--group", &missing][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing to replay"), "{output:?}");
-    let (code, forced) = house
+    let (code, forced) = env
         .json(&[&["failed", "replay", "--group", &missing, "--force", "--rate", "1000"][..], WHY].concat());
     assert_eq!((code, forced["resolved"].as_u64()), (Some(0), Some(count)), "{forced}");
-    house.until_idle();
-    assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
-    assert_eq!(effects(&house), before);
-    assert_eq!(house.rows("guarantee"), i64::try_from(2 * each).unwrap());
+    env.until_idle();
+    assert_eq!(env.drain(worker).values().sum::<u64>(), 0);
+    assert_eq!(effects(&env), before);
+    assert_eq!(env.rows("guarantee"), i64::try_from(2 * each).unwrap());
 }
 
 /// Replays a group; the process that drives it dies half-way, and another goes on.
-fn replay_and_die(house: &House, group: &str, each: usize) {
+fn replay_and_die(env: &TestEnv, group: &str, each: usize) {
     let rate = (each / 5).max(10).to_string();
-    let dry = house.succeed(&["failed", "replay", "--group", group, "--dry-run"]);
+    let dry = env.succeed(&["failed", "replay", "--group", group, "--dry-run"]);
     assert_eq!(dry, format!("{each} messages would be replayed. Nothing was changed.\n"));
     let arguments = [&["failed", "replay", "--group", group, "--rate", &rate][..], WHY].concat();
-    let mut driver = spawn(house.hosho(&arguments), &house.path("replay.log"));
+    let mut driver = spawn(env.hosho(&arguments), &env.path("replay.log"));
     let replay = eventually("a replay half-way", LIMIT, || {
-        let (_, replays) = house.json(&["replay", "list"]);
+        let (_, replays) = env.items(&["replay", "list"]);
         let replay = replays.as_array()?.first()?.clone();
         let is_this = replay["state"] == "running" && replay["selection"]["group"][0] == group;
         (is_this && replay["resolved"].as_u64()? >= each as u64 / 4).then_some(replay)
@@ -155,23 +154,23 @@ fn replay_and_die(house: &House, group: &str, each: usize) {
     driver.kill9();
     let id = replay["id"].as_str().unwrap();
     assert_eq!(replay["total"].as_u64(), Some(each as u64));
-    let (_, left) = house.json(&["replay", "status", id]);
+    let (_, left) = env.json(&["replay", "status", id]);
     assert!(left["waiting"].as_u64().unwrap() > 0, "it was over before it died: {left}");
 
     // The same messages are in no other replay meanwhile; and it is not driven by two.
-    let output = house.run(&[&["failed", "replay", "--group", group][..], WHY].concat());
+    let output = env.run(&[&["failed", "replay", "--group", group][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    house.succeed(&[&["replay", "pause", id][..], WHY].concat());
-    let output = house.run(&[&["replay", "pause", id][..], WHY].concat());
+    env.succeed(&[&["replay", "pause", id][..], WHY].concat());
+    let output = env.run(&[&["replay", "pause", id][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1), "paused twice: {output:?}");
     // The dead process holds its lease for some seconds.
     let resumed: Value = eventually("the replay to be taken over", LIMIT, || {
-        let output = house.run(&[&["replay", "resume", id, "--json"][..], WHY].concat());
+        let output = env.run(&[&["replay", "resume", id, "--json"][..], WHY].concat());
         let told = String::from_utf8(output.stdout).unwrap();
         if output.status.success() {
             return serde_json::from_str(&told).ok();
         }
-        let problem = String::from_utf8_lossy(&output.stderr).into_owned();
+        let problem = format!("{told}{}", String::from_utf8_lossy(&output.stderr));
         assert!(problem.contains("another process drives it"), "{problem}");
         None
     });
@@ -184,56 +183,56 @@ fn replay_and_die(house: &House, group: &str, each: usize) {
 
 #[test]
 fn a_message_that_no_queue_wanted_is_given_to_its_stage() {
-    let mut house = House::new("unrouted");
-    let client = house.client();
-    let worker = house.work(&[]);
+    let mut env = TestEnv::new("unrouted");
+    let client = env.client();
+    let worker = env.work(&[]);
     let properties =
         lapin::BasicProperties::default().with_type("application.v1".into()).with_message_id("m-1".into());
     client.publish(
-        &format!("{}work", house.prefix),
+        &format!("{}work", env.prefix),
         "valiadte",
         application("LOST").to_string().as_bytes(),
         properties,
     );
-    house.until_failed(1);
-    let (_, rows) = house.json(&["failed", "list"]);
+    env.until_failed(1);
+    let (_, rows) = env.items(&["failed", "list"]);
     let (id, row) = (rows[0]["id"].as_str().unwrap(), &rows[0]);
     assert_eq!(
         (row["origin"].as_str(), row["code"].as_str(), row["stage"].as_str()),
         (Some("unroutable"), Some("message.unroutable"), Some("valiadte"))
     );
-    let output = house.run(&[&["failed", "replay", id][..], WHY].concat());
+    let output = env.run(&[&["failed", "replay", id][..], WHY].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("1 message is for no stage"), "{output:?}");
 
-    house.succeed(&[&["failed", "edit", id, "--stage", "validate"][..], WHY].concat());
-    let told = house.succeed(&[&["failed", "replay", "--code", "message.edited"][..], WHY].concat());
+    env.succeed(&[&["failed", "edit", id, "--stage", "validate"][..], WHY].concat());
+    let told = env.succeed(&[&["failed", "replay", "--code", "message.edited"][..], WHY].concat());
     assert!(told.contains("complete; 1 of 1 resolved"), "{told}");
-    eventually("its certificate", LIMIT, || super::is_complete(&house.status_of("LOST")).then_some(()));
+    eventually("its certificate", LIMIT, || super::is_complete(&env.status_of("LOST")).then_some(()));
     // The letters of the old one are kept with it, given up.
-    assert_eq!(house.failed(&[]), [("discarded".to_owned(), 1), ("resolved".to_owned(), 1)].into());
-    assert!(house.drain(worker).is_empty());
+    assert_eq!(env.failed(&[]), [("discarded".to_owned(), 1), ("resolved".to_owned(), 1)].into());
+    assert!(env.drain(worker).is_empty());
 }
 
 #[test]
 fn what_goes_through_by_itself_is_resolved_too() {
-    let mut house = House::new("by_itself");
-    let client = house.client();
-    let data = house.data();
+    let mut env = TestEnv::new("by_itself");
+    let client = env.client();
+    let data = env.data();
     std::fs::remove_file(data.join("branches/31.toml")).unwrap();
     let mut document = application("ITSELF");
     document["branch"] = "31".into();
-    house.publish(&client, &document);
-    let validating = house.work_on(&["validate"], &[]);
-    eventually("the application", LIMIT, || (house.rows("application") == 1).then_some(()));
-    house.drain(validating);
-    let worker = house.work(&[("DATA__FOLDER", data.to_str().unwrap())]);
-    house.until_failed(1);
-    assert_eq!(house.drain(worker).values().sum::<u64>(), 0);
+    env.publish(&client, &document);
+    let validating = env.work_on(&["validate"], &[]);
+    eventually("the application", LIMIT, || (env.rows("application") == 1).then_some(()));
+    env.drain(validating);
+    let worker = env.work(&[("DATA__FOLDER", data.to_str().unwrap())]);
+    env.until_failed(1);
+    assert_eq!(env.drain(worker).values().sum::<u64>(), 0);
     let issue = |report: Value| {
         report["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "issue").unwrap().clone()
     };
-    let stage = issue(house.json(&["stages"]).1);
+    let stage = issue(env.json(&["stages"]).1);
     let told = (&stage["oldest"], &stage["oldest_is_known"], &stage["circuit"]["state"]);
     assert_eq!(
         told,
@@ -242,29 +241,28 @@ fn what_goes_through_by_itself_is_resolved_too() {
     );
 
     // What holds a replay up is named.
-    let (_, replay) = house.json(&[&["failed", "replay", "--stage", "issue", "--detach"][..], WHY].concat());
+    let (_, replay) = env.json(&[&["failed", "replay", "--stage", "issue", "--detach"][..], WHY].concat());
     let id = replay["id"].as_str().unwrap();
-    let held_up = || house.json(&["replay", "status", id]).1["held_up"].clone();
+    let held_up = || env.json(&["replay", "status", id]).1["held_up"].clone();
     assert_eq!(held_up(), json!(["no worker takes messages of issue: is `hosho work` running?"]));
     // Whoever drives it where there is no terminal is told as well.
-    let mut driver =
-        spawn(house.hosho(&[&["replay", "resume", id][..], WHY].concat()), &house.path("held.log"));
+    let mut driver = spawn(env.hosho(&[&["replay", "resume", id][..], WHY].concat()), &env.path("held.log"));
     eventually("the driver to say what holds it up", LIMIT, || {
-        std::fs::read_to_string(house.path("held.log"))
+        std::fs::read_to_string(env.path("held.log"))
             .ok()
             .filter(|log| log.contains("; no worker takes messages of issue"))
     });
     driver.terminate();
     assert_eq!(driver.wait(Duration::from_secs(30)).code(), Some(1));
-    house.succeed(&[&["stages", "pause", "issue"][..], WHY].concat());
+    env.succeed(&[&["stages", "pause", "issue"][..], WHY].concat());
     assert_eq!(held_up(), json!(["issue is paused by hanako: a test"]));
-    house.succeed(&[&["stages", "resume", "issue"][..], WHY].concat());
-    house.succeed(&[&["replay", "abort", id][..], WHY].concat());
+    env.succeed(&[&["stages", "resume", "issue"][..], WHY].concat());
+    env.succeed(&[&["replay", "abort", id][..], WHY].concat());
     // The sender sends it again once the branch is back: no replay, and yet it is proved.
-    let worker = house.work(&[]);
-    house.publish(&client, &document);
+    let worker = env.work(&[]);
+    env.publish(&client, &document);
     eventually("the failed message to be resolved", Duration::from_mins(1), || {
-        (house.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
+        (env.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
     });
-    house.drain(worker);
+    env.drain(worker);
 }

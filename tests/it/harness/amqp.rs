@@ -1,6 +1,6 @@
 //! A plain AMQP client: publishes whatever an upstream system, or a hostile one, might, and listens to everything.
 //!
-//! It shares no code with the program. A [`Tap`] is a queue of its own bound to the exchanges of a house, so that a test
+//! It shares no code with the program. A [`Tap`] is a queue of its own bound to the exchanges of a env, so that a test
 //! can say of a message that it was *never* sent: what the broker routed before [`Tap::messages`] is called has arrived
 //! when it returns.
 
@@ -24,7 +24,7 @@ use lapin::{
 };
 use tokio::runtime::Runtime;
 
-use super::{house::LIMIT, process::eventually};
+use super::{process::eventually, test_env::LIMIT};
 
 /// A connection to the broker. Blocks; not for use within an async test.
 pub struct Client {
@@ -110,7 +110,7 @@ pub fn text(value: &str) -> AMQPValue {
 /// A message that passed by.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The exchange, without the prefix of the house.
+    /// The exchange, without the prefix of the env.
     pub exchange: String,
     /// The routing key.
     pub routing_key: String,
@@ -181,7 +181,7 @@ impl Message {
     }
 }
 
-/// A queue of our own on some exchanges of a house.
+/// A queue of our own on some exchanges of a env.
 pub struct Tap {
     client: Client,
     queue: String,

@@ -1,4 +1,4 @@
-//! What a house leaves behind, gathered to be judged: rows, documents, mails, messages, logs.
+//! What a env leaves behind, gathered to be judged: rows, documents, mails, messages, logs.
 
 use std::{
     collections::BTreeMap,
@@ -8,21 +8,16 @@ use std::{
 };
 
 use hosho::keys::KeyRing;
-use hosho_schema::{
-    ids,
-    messages::MediumV1,
-    models::{authentication_key, status::ApplicationStatus},
-};
+use hosho_schema::{ids, messages::MediumV1, models::authentication_key, queries::status::ApplicationStatus};
 use lapin::types::ShortString;
 use serde_json::Value;
 
 use super::{
     amqp::{Client, Tap},
-    contract,
-    house::{House, LIMIT, example},
-    postgres,
+    contract, postgres,
     process::{eventually, run},
     secrets::Needles,
+    test_env::{LIMIT, TestEnv, example},
 };
 
 /// Everything that must not change when nothing is to happen.
@@ -101,7 +96,7 @@ pub fn application(id: &str) -> Value {
     application
 }
 
-impl House {
+impl TestEnv {
     /// A client of the broker.
     pub fn client(&self) -> Client {
         Client::connect(self.broker())
@@ -119,12 +114,12 @@ impl House {
         );
     }
 
-    /// Listens to every exchange of the house.
+    /// Listens to every exchange of the env.
     pub fn tap(&self) -> Tap {
         self.tap_without("")
     }
 
-    /// Listens to every exchange of the house, but not to the messages for one stage.
+    /// Listens to every exchange of the env, but not to the messages for one stage.
     pub fn tap_without(&self, without: &str) -> Tap {
         let stages = hosho::stages::NAMES.iter().filter(|stage| **stage != without);
         let mut bindings: Vec<(&str, String)> = stages

@@ -4,13 +4,13 @@
 //! or a queue prefix of their own. Everything started here dies with the test process, however that ends.
 
 pub mod amqp;
-pub mod book;
 pub mod contract;
+pub mod dataset;
 pub mod evidence;
-pub mod house;
 pub mod postgres;
 pub mod process;
 pub mod rabbit;
 pub mod secrets;
 pub mod smtp;
+pub mod test_env;
 pub mod upstream;

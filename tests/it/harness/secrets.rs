@@ -112,7 +112,7 @@ fn forms(needle: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::house::example;
+    use crate::harness::test_env::example;
 
     #[test]
     fn what_is_planted_is_found_in_each_form() {

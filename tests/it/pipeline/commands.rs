@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::harness::{
     evidence::application,
-    house::{House, LIMIT, example, identities},
     postgres,
     process::{eventually, run},
     rabbit,
+    test_env::{LIMIT, TestEnv, example, identities},
 };
 
 fn shown(output: &Output) -> (Option<i32>, String, String) {
@@ -19,22 +19,22 @@ fn shown(output: &Output) -> (Option<i32>, String, String) {
 
 #[test]
 fn enqueue_counts_and_names_the_lines_that_were_refused() {
-    let house = House::new("refusing");
-    let file = house.path("some.jsonl");
+    let env = TestEnv::new("refusing");
+    let file = env.path("some.jsonl");
     // An empty line counts as a line of the file and is no application.
     std::fs::write(&file, format!("{}\n\n{}\n", application("FILE-1"), application("FILE-2"))).unwrap();
     let file = file.to_str().unwrap();
-    let (code, out, err) = shown(&house.run(&["enqueue", file]));
+    let (code, out, err) = shown(&env.run(&["enqueue", file]));
     assert_eq!((code, out.as_str()), (Some(0), "2 read, 2 confirmed, 0 not confirmed\n"), "{err}");
-    let report: Value = serde_json::from_str(&house.succeed(&["enqueue", file, "--json"])).unwrap();
+    let report: Value = serde_json::from_str(&env.succeed(&["enqueue", file, "--json"])).unwrap();
     assert_eq!(report, serde_json::json!({"read": 2, "confirmed": 2, "unconfirmed": []}));
-    assert_eq!(house.depths()["stage.validate"], 4);
+    assert_eq!(env.depths()["stage.validate"], 4);
 
     // An operator limits the queue; from then on it refuses.
-    let pattern = format!("^{}$", format!("{}stage.validate", house.prefix).replace('.', "\\."));
+    let pattern = format!("^{}$", format!("{}stage.validate", env.prefix).replace('.', "\\."));
     rabbit::shared().ctl(&["set_policy", "full", &pattern, "{\"max-length\": 1}", "--apply-to", "queues"]);
     let refused = eventually("a refusal", LIMIT, || {
-        let output = house.run(&["enqueue", file]);
+        let output = env.run(&["enqueue", file]);
         (output.status.code() != Some(0)).then_some(output)
     });
     let (code, out, err) = shown(&refused);
@@ -44,7 +44,7 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
         assert!(out.contains(&format!("  {file}:{line}: ")), "{out}");
     }
     assert!(out.contains("refused") && !out.contains("kanaria"), "{out}");
-    let (code, out, _) = shown(&house.run(&["enqueue", file, "--json"]));
+    let (code, out, _) = shown(&env.run(&["enqueue", file, "--json"]));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &report["read"], &report["confirmed"]), (Some(1), &2.into(), &0.into()));
     let places: Vec<&str> = report["unconfirmed"]
@@ -57,7 +57,7 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
 
     // The plain client is told the same.
     let mut python = std::process::Command::new("/usr/bin/python3");
-    python.arg(example("enqueue.py")).args([file, "--url", house.broker(), "--prefix", &house.prefix]);
+    python.arg(example("enqueue.py")).args([file, "--url", env.broker(), "--prefix", &env.prefix]);
     let (code, _, err) = shown(&run(python));
     assert_eq!(code, Some(1));
     assert!(
@@ -70,25 +70,25 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
 
 #[test]
 fn topology_and_migrations_are_compared_with_exit_codes() {
-    let house = House::new("comparing");
-    let (code, out, _) = shown(&house.run(&["topology", "check"]));
+    let env = TestEnv::new("comparing");
+    let (code, out, _) = shown(&env.run(&["topology", "check"]));
     assert_eq!(code, Some(0), "{out}");
-    house.client().delete_queue(&format!("{}stage.mint", house.prefix));
+    env.client().delete_queue(&format!("{}stage.mint", env.prefix));
     for _ in 0..2 {
-        let (code, out, _) = shown(&house.run(&["topology", "check"]));
+        let (code, out, _) = shown(&env.run(&["topology", "check"]));
         assert_eq!(code, Some(1), "{out}");
         assert!(out.contains("missing    comparing.stage.mint"), "{out}");
     }
-    let (code, out, _) = shown(&house.run(&["topology", "check", "--json"]));
+    let (code, out, _) = shown(&env.run(&["topology", "check", "--json"]));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &report["missing"]), (Some(1), &serde_json::json!(["comparing.stage.mint"])));
-    assert!(house.succeed(&["topology", "apply"]).contains("created    comparing.stage.mint"));
-    house.succeed(&["topology", "check"]);
+    assert!(env.succeed(&["topology", "apply"]).contains("created    comparing.stage.mint"));
+    env.succeed(&["topology", "check"]);
 
-    assert_eq!(house.succeed(&["migrate", "--check"]), "The tables are up to date.\n");
+    assert_eq!(env.succeed(&["migrate", "--check"]), "The tables are up to date.\n");
     let empty = postgres::database("comparing_empty");
     let on_empty = |arguments: &[&str]| {
-        let mut command = house.hosho(arguments);
+        let mut command = env.hosho(arguments);
         command.env("HOSHO__DATABASE__URL", &empty);
         shown(&run(command))
     };
@@ -116,7 +116,7 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
         ("HOSHO__DATABASE__URL", "postgres://hosho:hunter2@127.0.0.1:9/none", ["migrate", "--check"]),
         ("HOSHO__BROKER__URL", "amqp://hosho:hunter2@127.0.0.1:9/", ["topology", "check"]),
     ] {
-        let mut command = house.hosho(&arguments);
+        let mut command = env.hosho(&arguments);
         command.env(key, url);
         let (code, out, err) = shown(&run(command));
         assert_eq!(code, Some(4), "{out}{err}");
@@ -126,19 +126,19 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
 
 #[test]
 fn status_tells_stage_by_stage_where_something_stands() {
-    let mut house = House::new("status");
+    let mut env = TestEnv::new("status");
     let file = example("applications.jsonl");
-    let (code, out, err) = shown(&house.run(&["status", "2026-0003"]));
+    let (code, out, err) = shown(&env.run(&["status", "2026-0003"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("nothing is known of 2026-0003"), "{err}");
+    assert!(err.contains("there is no application or guarantee 2026-0003"), "{err}");
 
-    house.enqueue_from_python(&file);
-    house.enqueue_from_python(&example("rejected.jsonl"));
-    let worker = house.work(&[]);
-    let statuses = house.until_complete(&identities(&file), 16);
+    env.enqueue_from_python(&file);
+    env.enqueue_from_python(&example("rejected.jsonl"));
+    let worker = env.work(&[]);
+    let statuses = env.until_complete(&identities(&file), 16);
     let all = identities(&file).len() + identities(&example("rejected.jsonl")).len();
     eventually("every answer", LIMIT, || {
-        (house.rows("application") == i64::try_from(all).unwrap()).then_some(())
+        (env.rows("application") == i64::try_from(all).unwrap()).then_some(())
     });
     drop(worker);
 
@@ -149,9 +149,9 @@ fn status_tells_stage_by_stage_where_something_stands() {
         .map(|c| if c == '-' { '－' } else { char::from_u32(u32::from(c) + 0xfee0).unwrap() })
         .collect();
     // By number in either width, by the upstream's id, by ours.
-    let told = house.succeed(&["status", &electronic]);
+    let told = env.succeed(&["status", &electronic]);
     for key in [wide.as_str(), "2026-0003", &status.application.id] {
-        assert_eq!(house.succeed(&["status", key]), told, "{key}");
+        assert_eq!(env.succeed(&["status", key]), told, "{key}");
     }
     for word in [
         "2026-0003",
@@ -167,7 +167,7 @@ fn status_tells_stage_by_stage_where_something_stands() {
     ] {
         assert!(told.contains(word), "{word} is not in {told}");
     }
-    let json: Value = serde_json::from_str(&house.succeed(&["status", "2026-0003", "--json"])).unwrap();
+    let json: Value = serde_json::from_str(&env.succeed(&["status", "2026-0003", "--json"])).unwrap();
     let steps = |line: usize| -> Vec<(String, bool)> {
         let steps = json[0]["guarantees"][line]["steps"].as_array().unwrap();
         steps
@@ -183,6 +183,6 @@ fn status_tells_stage_by_stage_where_something_stands() {
         (&electronic.as_str().into(), &0.into())
     );
 
-    let told = house.succeed(&["status", "rejected-obligee.unknown"]);
+    let told = env.succeed(&["status", "rejected-obligee.unknown"]);
     assert!(told.contains("rejected") && told.contains("obligee.unknown  $.obligee"), "{told}");
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::harness::{
     evidence::{application, lines},
-    house::{House, example, identities},
     postgres::{self, Session},
     rabbit,
+    test_env::{TestEnv, example, identities},
 };
 
 /// Tables that grow with every application.
@@ -16,7 +16,7 @@ const GROWING: &str = "'application', 'engagement', 'guarantee', 'certificate', 
 #[test]
 fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
     let database = postgres::database("plans");
-    let mut house = House::on("plans", &rabbit::shared().url(), &database);
+    let mut env = TestEnv::on("plans", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
     let read_whole = |sql: &mut Session| {
         let rows = sql.query(&format!(
@@ -27,7 +27,7 @@ fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
     let before = read_whole(&mut sql);
     assert_eq!(before.len(), GROWING.split(',').count(), "{before:?}");
     let file = example("applications.jsonl");
-    work_off(&mut house, &file);
+    work_off(&mut env, &file);
     assert_eq!(read_whole(&mut sql), before);
 }
 
@@ -35,26 +35,26 @@ fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
 #[test]
 fn mails_are_found_by_their_ids_and_not_by_their_state() {
     let database = postgres::database("plans_of_mails");
-    let mut house = House::on("plans_of_mails", &rabbit::shared().url(), &database);
+    let mut env = TestEnv::on("plans_of_mails", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
-    work_off(&mut house, &example("applications.jsonl"));
+    work_off(&mut env, &example("applications.jsonl"));
     sql.query("analyze");
-    let file = house.path("more.jsonl");
+    let file = env.path("more.jsonl");
     let more: Vec<String> =
         (0..60).map(|number| application(&format!("MORE-{number}")).to_string()).collect();
     std::fs::write(&file, more.join("\n")).unwrap();
     let before = read_by_state(&mut sql);
-    work_off(&mut house, &file);
+    work_off(&mut env, &file);
     assert_eq!(read_by_state(&mut sql), before);
 }
 
 /// Has applications worked off by a worker of their own. A session tells what it has read when it ends, at the latest.
-fn work_off(house: &mut House, file: &Path) {
-    let worker = house.work(&[]);
-    house.succeed(&["enqueue", file.to_str().unwrap()]);
-    house.until_complete(&identities(file), lines(file).len());
-    house.until_idle();
-    assert!(house.drain(worker).is_empty());
+fn work_off(env: &mut TestEnv, file: &Path) {
+    let worker = env.work(&[]);
+    env.succeed(&["enqueue", file.to_str().unwrap()]);
+    env.until_complete(&identities(file), lines(file).len());
+    env.until_idle();
+    assert!(env.drain(worker).is_empty());
 }
 
 /// How often the indexes were asked that know mails by their state.

@@ -4,64 +4,63 @@ use hosho_schema::models::mail::State;
 
 use crate::harness::{
     evidence::{STOP, application, lines},
-    house::{House, LIMIT, example, identities},
     process::eventually,
+    test_env::{LIMIT, TestEnv, example, identities},
 };
 
 /// Waits until a stage queue holds so many messages.
-fn until_ready(house: &House, stage: &str, count: u64) {
+fn until_ready(env: &TestEnv, stage: &str, count: u64) {
     let queue = format!("stage.{stage}");
     eventually(&format!("{count} messages in {queue}"), LIMIT, || {
-        (house.depths()[&queue] == count).then_some(())
+        (env.depths()[&queue] == count).then_some(())
     });
 }
 
 /// A file with some of the examples.
-fn part(house: &House, name: &str, from: usize, to: usize) -> std::path::PathBuf {
+fn part(env: &TestEnv, name: &str, from: usize, to: usize) -> std::path::PathBuf {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let part: Vec<&str> = text.lines().skip(from).take(to - from).collect();
-    std::fs::write(house.path(name), part.join("\n") + "\n").unwrap();
-    house.path(name)
+    std::fs::write(env.path(name), part.join("\n") + "\n").unwrap();
+    env.path(name)
 }
 
 #[test]
 fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
-    let mut house = House::new("recover");
-    let tap = house.tap();
-    let client = house.client();
+    let mut env = TestEnv::new("recover");
+    let tap = env.tap();
+    let client = env.client();
     let mut lost = 0;
     // As much as the stages before make of some applications; then the queue behind them is lost.
     let stages = hosho::stages::NAMES;
     for (next, (from, to)) in [(1, (0, 3)), (2, (3, 5)), (3, (5, 7)), (4, (7, 10))] {
-        let file = part(&house, "part.jsonl", from, to);
-        house.enqueue_from_python(&file);
-        let worker = house.work_on(&stages[..next], &[]);
+        let file = part(&env, "part.jsonl", from, to);
+        env.enqueue_from_python(&file);
+        let worker = env.work_on(&stages[..next], &[]);
         let count = lines(&file).len();
-        until_ready(&house, stages[next], count.try_into().unwrap());
-        house.drain(worker);
+        until_ready(&env, stages[next], count.try_into().unwrap());
+        env.drain(worker);
         assert_eq!(
-            client.purge(&format!("{}stage.{}", house.prefix, stages[next])),
+            client.purge(&format!("{}stage.{}", env.prefix, stages[next])),
             u32::try_from(count).unwrap()
         );
         lost += count;
     }
     let file = example("applications.jsonl");
     let lines = lines(&file);
-    assert_eq!((lost, house.depths().values().sum::<u64>()), (lines.len(), 0));
+    assert_eq!((lost, env.depths().values().sum::<u64>()), (lines.len(), 0));
 
-    let worker =
-        house.work(&[("SCHEDULE__RECOVER", "* * * * * *"), ("SCHEDULE__RECOVER_AFTER_SECONDS", "1")]);
-    let statuses = house.until_complete(&identities(&file), lines.len());
+    let worker = env.work(&[("SCHEDULE__RECOVER", "* * * * * *"), ("SCHEDULE__RECOVER_AFTER_SECONDS", "1")]);
+    let statuses = env.until_complete(&identities(&file), lines.len());
     eventually("a settled pipeline", LIMIT, || tap.is_settled(lost).then_some(()));
-    house.drain(worker);
+    env.drain(worker);
     // The schedule looks every second here, so some work was queued twice: let it run out.
-    let worker = house.work(&[]);
-    house.until_idle();
-    assert_eq!(house.settle_and_drain(&tap, worker, lost), 0);
+    let worker = env.work(&[]);
+    env.until_idle();
+    assert_eq!(env.settle_and_drain(&tap, worker, lost), 0);
 
-    let (keys, received) = (house.keys(&statuses), house.smtp.received());
+    let (keys, received) = (env.keys(&statuses), env.smtp.received());
     for line in &lines {
-        super::assert_complete(&house, line, super::found(&statuses, line), &keys, &received);
+        super::assert_complete(&env, line, super::found(&statuses, line), &keys, &received);
     }
     super::assert_no_gaps(&statuses);
     assert_eq!(
@@ -79,13 +78,13 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
 
 #[test]
 fn a_stage_alone_does_its_own_work_only() {
-    let mut house = House::new("alone");
-    let tap = house.tap();
+    let mut env = TestEnv::new("alone");
+    let tap = env.tap();
     let file = example("applications.jsonl");
     let lines = lines(&file);
     let all = u64::try_from(lines.len()).unwrap();
-    house.enqueue_from_python(&file);
-    assert_eq!(house.depths()["stage.validate"], 10);
+    env.enqueue_from_python(&file);
+    assert_eq!(env.depths()["stage.validate"], 10);
     let stages = hosho::stages::NAMES;
     for (index, counts) in
         [[16, 16, 0, 0, 0], [16, 16, 12, 0, 0], [16, 16, 12, 28, 0]].into_iter().enumerate()
@@ -95,20 +94,20 @@ fn a_stage_alone_does_its_own_work_only() {
         } else {
             (&stages[index + 1..index + 2], stages[index + 2])
         };
-        let mut worker = house.work_on(done, &[]);
-        until_ready(&house, next, all);
+        let mut worker = env.work_on(done, &[]);
+        until_ready(&env, next, all);
         assert!(worker.is_alive());
         // SIGTERM ends it cleanly (see `drain`), and what is left is exactly the work of the next stage.
-        assert_eq!(house.drain(worker).into_iter().collect::<Vec<_>>(), [(format!("stage.{next}"), all)]);
-        let tables = ["guarantee", "certificate", "authentication_key", "document", "mail"];
-        assert_eq!(tables.map(|table| house.rows(table)), counts, "after {done:?}");
+        assert_eq!(env.drain(worker).into_iter().collect::<Vec<_>>(), [(format!("stage.{next}"), all)]);
+        let tables = ["guarantee", "revision", "authentication_key", "document", "mail"];
+        assert_eq!(tables.map(|table| env.rows(table)), counts, "after {done:?}");
     }
-    let worker = house.work_on(&["dispatch"], &[]);
-    let statuses = house.until_complete(&identities(&file), lines.len());
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
-    assert_eq!(house.keys(&statuses).len(), 12);
+    let worker = env.work_on(&["dispatch"], &[]);
+    let statuses = env.until_complete(&identities(&file), lines.len());
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!(env.keys(&statuses).len(), 12);
     assert_eq!(tap.events("guarantee.issued").len(), lines.len());
-    let consuming = house.until_logged("Consuming", 0);
+    let consuming = env.until_logged("Consumer started", 0);
     let of_render: Vec<_> = consuming.iter().filter(|line| line["stage"] == "render").collect();
     assert_eq!(
         of_render.len(),
@@ -119,30 +118,30 @@ fn a_stage_alone_does_its_own_work_only() {
 
 #[test]
 fn sigterm_at_any_moment_loses_and_doubles_nothing() {
-    let mut house = House::new("sigterm");
-    let tap = house.tap();
-    let file = house.path("many.jsonl");
+    let mut env = TestEnv::new("sigterm");
+    let tap = env.tap();
+    let file = env.path("many.jsonl");
     let many: Vec<String> =
         (0..60).map(|number| application(&format!("TERM-{number}")).to_string()).collect();
     std::fs::write(&file, many.join("\n") + "\n").unwrap();
     let (applications, lines) = (identities(&file), lines(&file));
-    house.enqueue_from_python(&file);
+    env.enqueue_from_python(&file);
     // While it starts; then as soon as each kind of row has grown.
     for table in [
         None,
         Some("application"),
-        Some("certificate"),
+        Some("revision"),
         Some("authentication_key"),
         Some("document"),
         Some("mail"),
     ] {
-        let before = table.map(|table| (table, house.rows(table)));
-        let mut worker = house.work(&[]);
+        let before = table.map(|table| (table, env.rows(table)));
+        let mut worker = env.work(&[]);
         match before {
-            None => drop(house.until_logged("Everything is set up", 1)),
+            None => drop(env.until_logged("Application opened", 1)),
             Some((table, before)) => {
                 eventually(&format!("rows of {table}"), LIMIT, || {
-                    (house.rows(table) > before || house.rows("mail") == 60).then_some(())
+                    (env.rows(table) > before || env.rows("mail") == 60).then_some(())
                 });
             }
         }
@@ -150,17 +149,17 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
         let status = worker.wait(STOP);
         assert!(status.success(), "{table:?}: {status}: {}", worker.output());
     }
-    let worker = house.work(&[]);
-    let statuses = house.until_complete(&applications, lines.len());
+    let worker = env.work(&[]);
+    let statuses = env.until_complete(&applications, lines.len());
     tap.until_events("guarantee.issued", lines.len());
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
-    let (keys, received) = (house.keys(&statuses), house.smtp.received());
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    let (keys, received) = (env.keys(&statuses), env.smtp.received());
     for line in lines.iter().step_by(7) {
-        super::assert_complete(&house, line, super::found(&statuses, line), &keys, &received);
+        super::assert_complete(&env, line, super::found(&statuses, line), &keys, &received);
     }
     super::assert_no_gaps(&statuses);
     assert_eq!(
-        (keys.len(), house.rows("guarantee"), received.len(), house.mails(&statuses, State::Accepted)),
+        (keys.len(), env.rows("guarantee"), received.len(), env.mails(&statuses, State::Accepted)),
         (60, 60, 60, 60)
     );
 }

@@ -4,51 +4,52 @@ use serde_json::Value;
 
 use crate::harness::{
     evidence::lines,
-    house::{House, LIMIT, example, identities},
     process::eventually,
+    test_env::{LIMIT, TestEnv, example, identities},
 };
 
 /// What the run has published fails after its end: the authentication keys cannot be opened.
 #[test]
 fn dead_letters_of_a_cancelled_run_belong_to_it() {
-    let mut house = House::new("cancelled");
+    let mut env = TestEnv::new("cancelled");
     let file = example("applications.jsonl");
-    house.enqueue_from_python(&file);
-    let worker = house.work(&[]);
-    house.until_complete(&identities(&file), lines(&file).len());
-    house.until_idle();
-    house.drain(worker);
+    env.enqueue_from_python(&file);
+    let worker = env.work(&[]);
+    env.until_complete(&identities(&file), lines(&file).len());
+    env.until_idle();
+    env.drain(worker);
 
-    let worker = house.work_on(&["reissue"], &[]);
-    let run = house.succeed(&["reissue", "--all", "--reason", "a trial", "--detach", "--json"]);
+    let worker = env.work_on(&["reissue"], &[]);
+    let run = env.succeed(&["reissue", "--all", "--reason", "a trial", "--detach", "--json"]);
     let run: String = serde_json::from_str(&run).unwrap();
     eventually("everything waits for render", LIMIT, || {
-        (house.depths()["stage.render.bulk"] == 16).then_some(())
+        (env.depths()["stage.render.bulk"] == 16).then_some(())
     });
-    house.succeed(&["batch", "cancel", &run, "--reason", "a wrong one"]);
-    house.drain(worker);
-    let shown = |house: &House| {
-        serde_json::from_str::<Value>(&house.succeed(&["batch", "show", &run, "--json"])).unwrap()
+    env.succeed(&["batch", "cancel", &run, "--reason", "a wrong one"]);
+    env.drain(worker);
+    let shown = |env: &TestEnv| {
+        serde_json::from_str::<Value>(&env.succeed(&["batch", "show", &run, "--json"])).unwrap()
     };
     let counts = |shown: &Value| ["queued", "redrawn", "failed"].map(|field| shown[field].as_i64().unwrap());
-    let before = shown(&house);
+    let before = shown(&env);
     assert_eq!((before["state"].as_str(), counts(&before)), (Some("cancelled"), [16, 0, 0]), "{before}");
 
     let keys = hosho::keys::KeyRing::generate().unwrap();
-    std::fs::write(house.path("hosho.keys"), keys.as_bytes()).unwrap();
-    let worker = house.work(&[]);
-    eventually("dead letters", LIMIT, || (house.rows("failed_message") == 12).then_some(()));
-    house.until_idle();
-    house.drain(worker);
+    std::fs::write(env.path("hosho.keys"), keys.as_bytes()).unwrap();
+    let worker = env.work(&[]);
+    eventually("dead letters", LIMIT, || (env.rows("failed_message") == 12).then_some(()));
+    env.until_idle();
+    env.drain(worker);
     // As the first thing that a worker does, and then every minute.
-    let worker = house.work(&[]);
+    let worker = env.work(&[]);
     eventually("dead letters of the run", LIMIT, || {
-        let shown = shown(&house);
+        let shown = shown(&env);
         (counts(&shown) == [0, 4, 12]).then_some(())
     });
-    house.drain(worker);
-    let failed = house.succeed(&["failed", "list", "--run", &run, "--json"]);
-    let failed: Vec<Value> = serde_json::from_str(&failed).unwrap();
+    env.drain(worker);
+    let failed = env.succeed(&["failed", "list", "--run", &run, "--json"]);
+    let failed: Value = serde_json::from_str(&failed).unwrap();
+    let failed = failed["items"].as_array().unwrap();
     assert_eq!(failed.iter().filter(|one| one["code"] == "key.unusable").count(), 12, "{failed:?}");
-    assert_eq!(shown(&house)["state"], "cancelled");
+    assert_eq!(shown(&env)["state"], "cancelled");
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     evidence::{application, assert_events_keep_the_contract},
-    house::{House, LIMIT, example, identities},
     process::eventually,
+    test_env::{LIMIT, TestEnv, example, identities},
 };
 
 /// Works, and applications for each of them that are sent at the same time.
@@ -30,23 +30,23 @@ fn rival(works: usize, number: usize) -> Value {
 
 #[test]
 fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it() {
-    let mut house = House::new("rivals");
-    let tap = house.tap();
-    let client = house.client();
+    let mut env = TestEnv::new("rivals");
+    let tap = env.tap();
+    let client = env.client();
     // Small batches and several consumers each: rivals are decided by different transactions at the same time.
     let settings = [("WORK__BATCH", "3"), ("WORK__CONCURRENCY", "3")];
     for number in 0..RIVALS {
         for works in 0..WORKS {
-            house.publish(&client, &rival(works, number));
+            env.publish(&client, &rival(works, number));
         }
     }
-    let other = house.work_on(&["validate"], &settings);
-    let worker = house.work(&settings);
+    let other = env.work_on(&["validate"], &settings);
+    let worker = env.work(&settings);
     let accepted = tap.until_events("application.accepted", WORKS);
     let rejected = tap.until_events("application.rejected", WORKS * (RIVALS - 1));
     tap.until_events("guarantee.issued", WORKS);
-    house.drain(other);
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
+    env.drain(other);
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
 
     let mut winners: BTreeMap<String, usize> = BTreeMap::new();
     for event in &accepted {
@@ -70,7 +70,7 @@ fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it(
         );
     }
     assert_eq!(
-        (house.rows("engagement"), house.rows("guarantee")),
+        (env.rows("engagement"), env.rows("guarantee")),
         (WORKS.try_into().unwrap(), WORKS.try_into().unwrap())
     );
     assert_events_keep_the_contract(&tap);
@@ -78,11 +78,11 @@ fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it(
 
 #[test]
 fn an_interim_advance_is_taken_once_its_advance_is_issued() {
-    let mut house = House::new("interim");
-    let tap = house.tap();
-    let worker = house.work(&[]);
+    let mut env = TestEnv::new("interim");
+    let tap = env.tap();
+    let worker = env.work(&[]);
     let advances = identities(&example("applications.jsonl"));
-    house.enqueue_from_python(&example("interim.jsonl"));
+    env.enqueue_from_python(&example("interim.jsonl"));
     let early = tap.until_events("application.rejected", 2);
     for event in early {
         assert_eq!(
@@ -92,14 +92,14 @@ fn an_interim_advance_is_taken_once_its_advance_is_issued() {
             event.all_text()
         );
     }
-    house.enqueue_from_python(&example("applications.jsonl"));
-    house.until_complete(&advances, 16);
+    env.enqueue_from_python(&example("applications.jsonl"));
+    env.until_complete(&advances, 16);
 
-    let client = house.client();
+    let client = env.client();
     for (number, line) in std::fs::read_to_string(example("interim.jsonl")).unwrap().lines().enumerate() {
         let mut again: Value = serde_json::from_str(line).unwrap();
         again["id"] = format!("interim-{number}").into();
-        house.publish(&client, &again);
+        env.publish(&client, &again);
     }
     eventually("the interim guarantees", LIMIT, || {
         (tap.events("guarantee.issued").len() == 18).then_some(())
@@ -115,6 +115,6 @@ fn an_interim_advance_is_taken_once_its_advance_is_issued() {
         .collect::<Vec<_>>();
     assert!(total.contains(&(json!(23_100_000), json!(23_100_000), json!("60.0"))), "{total:?}");
     assert!(total.contains(&(json!(9_900_000), json!(9_900_000), json!("60.0"))), "{total:?}");
-    assert_eq!(house.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
     assert_events_keep_the_contract(&tap);
 }

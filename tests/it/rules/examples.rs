@@ -9,7 +9,8 @@ use hosho::{
         commitment::OpenCommitment,
         violation::{Code, Violation},
     },
-    mail, obligees, surety,
+    mail,
+    reference::{obligees, surety},
 };
 use hosho_schema::{
     messages::{ApplicationV1, MediumV1, ProductV1, decode},

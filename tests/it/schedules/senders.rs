@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::chaos::{Chaos, Place};
-use crate::kills::applications::{Dice, throw};
+use crate::crashes::applications::{Dice, throw};
 
 /// A queue that nobody has.
 const NOWHERE: &str = "nowhere";
@@ -38,7 +38,7 @@ pub struct Sent {
     pub hopeless: Vec<Hopeless>,
 }
 
-struct Post<'a> {
+struct MailDelivery<'a> {
     broker: &'a Chaos,
     dice: &'a mut Dice,
     source: String,
@@ -52,7 +52,7 @@ pub fn source(seed: u64) -> String {
 
 /// Sends what the dice choose.
 pub fn send(broker: &Chaos, dice: &mut Dice, seed: u64) -> Sent {
-    let mut post = Post { broker, dice, source: source(seed), sent: 0 };
+    let mut post = MailDelivery { broker, dice, source: source(seed), sent: 0 };
     let claims = post.claims(seed);
     for claim in &claims {
         post.application(claim);
@@ -61,7 +61,7 @@ pub fn send(broker: &Chaos, dice: &mut Dice, seed: u64) -> Sent {
     Sent { claims, hopeless }
 }
 
-impl Post<'_> {
+impl MailDelivery<'_> {
     /// Two to four applications, and some that cross them.
     fn claims(&mut self, seed: u64) -> Vec<Claim> {
         let count = 2 + self.dice.below(3);

@@ -1,4 +1,4 @@
-//! Taking messages from a queue in this process, and giving them back.
+//! The consumer of an in-process queue.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -59,9 +59,9 @@ impl MemoryConsumer {
         Ok(batch)
     }
 
-    /// Gives back everything unacknowledged: to the front, in order. What was given back too often goes to the dead
-    /// letters, under the name of its stage.
-    fn give_back(&mut self) {
+    /// Requeues all unacknowledged messages at the front, in order. A message beyond the delivery limit
+    /// becomes a dead letter, under the name of its stage.
+    fn requeue(&mut self) {
         if !std::mem::take(&mut self.open) {
             return;
         }
@@ -89,7 +89,7 @@ impl MemoryConsumer {
         }
         self.shared.ended(dead.len());
         for item in dead.into_iter().rev() {
-            self.shared.put_aside(&mut state, &Key::Dead, item);
+            self.shared.set_aside(&mut state, &Key::Dead, item);
         }
     }
 }
@@ -99,7 +99,7 @@ impl Consumer for MemoryConsumer {
         Box::pin(async move {
             loop {
                 let arrived = Arc::clone(&self.arrived);
-                // Made before looking: a message that arrives after the look still wakes it.
+                // Created before the check: a message that arrives after the check still wakes it.
                 let news = arrived.notified();
                 let batch = self.take(max.max(1))?;
                 if !batch.is_empty() {
@@ -138,7 +138,7 @@ impl Consumer for MemoryConsumer {
 
     fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>> {
         Box::pin(async move {
-            self.give_back();
+            self.requeue();
             Ok(())
         })
     }
@@ -146,6 +146,6 @@ impl Consumer for MemoryConsumer {
 
 impl Drop for MemoryConsumer {
     fn drop(&mut self) {
-        self.give_back();
+        self.requeue();
     }
 }

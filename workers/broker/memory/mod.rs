@@ -1,16 +1,19 @@
-//! The queue of the embedded mode: in this process, with the promises of the other one.
+//! The broker of the embedded mode: in this process, with the guarantees of RabbitMQ.
 //!
-//! What is kept: order, at-least-once delivery, redelivery of what was not acknowledged (in order, flagged, at the front),
-//! the delivery limit, waiting rungs, dead letters, unrouted messages, events to whoever listens at the time.
+//! It has order, at-least-once delivery, redelivery of unacknowledged messages (in order, flagged, at the
+//! front), the delivery limit, retry delays, dead letters, unrouted messages, and events for the consumers of
+//! the moment.
 //!
-//! What differs, on purpose:
-//! - Nothing survives the process. The database does: what it calls unfinished is queued again at the next start.
-//! - There is no slow start. It protects from messages that kill the process, and here the queue dies with the process.
-//! - A consumer takes from the queue when it is asked, not ahead of that; a message nobody took does not count as delivered.
+//! It differs on purpose:
+//! - Messages are lost when the process ends. At the next start, unfinished rows of the database are queued
+//!   again.
+//! - No slow start, which protects from messages that kill the process: here the queue is lost with it.
+//! - A consumer takes messages on request, not ahead; a message that no consumer took does not count as
+//!   delivered.
 //! - Queues are not bounded. The embedded mode reads a file of applications at the pace of its first stage.
-//! - A confirm is immediate, so a publish cannot fail before the broker is closed.
+//! - A confirm is immediate, so a publish fails only after the broker is closed.
 //!
-//! One lock guards everything. It is held for moving messages between queues only, never across an `await`.
+//! One lock guards all state. It is held only while messages move between queues, never across an `await`.
 
 mod consumer;
 
@@ -28,8 +31,8 @@ use tokio::{
 };
 
 use super::{
-    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher, Rung,
-    Source,
+    Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher,
+    RetryDelay, Source,
     names::{Names, stage_key},
 };
 use consumer::MemoryConsumer;
@@ -44,28 +47,26 @@ struct Shared {
     names: Names,
     stages: Vec<&'static str>,
     state: Mutex<State>,
-    /// Messages on their way through the stages: ready, unacknowledged or waiting. Dead ones are not.
+    /// Messages of stages that are ready, unacknowledged or waiting.
     under_way: watch::Sender<usize>,
-    /// Dead letters and unrouted messages that nobody has acknowledged.
-    letters: watch::Sender<usize>,
+    /// Dead letters and unrouted messages that are not acknowledged.
+    dead: watch::Sender<usize>,
 }
 
 #[derive(Default)]
 struct State {
     queues: BTreeMap<Key, Queue>,
-    waiting: BTreeMap<Rung, VecDeque<(Instant, String, Item)>>,
+    waiting: BTreeMap<RetryDelay, VecDeque<(Instant, String, Item)>>,
     next_listener: u64,
     closed: bool,
 }
 
-/// What identifies a queue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     /// By routing key, such as `issue.bulk`.
     Stage(String),
     Dead,
     Unrouted,
-    /// One per open consumer of events.
     Events(u64),
 }
 
@@ -77,10 +78,9 @@ struct Queue {
 }
 
 struct Item {
-    /// How often it was given back.
     returned: u32,
     routing_key: String,
-    /// Set when it was given back too often.
+    /// Set when it exceeded the delivery limit.
     death: Option<Death>,
     envelope: Envelope,
 }
@@ -90,7 +90,7 @@ impl Item {
         Self { returned: 0, routing_key, death: None, envelope }
     }
 
-    /// What RabbitMQ's headers would tell of a dead letter.
+    /// The headers that RabbitMQ would deliver with a dead letter.
     fn headers(&self) -> serde_json::Map<String, serde_json::Value> {
         let history = &self.envelope.history;
         let code = history.code.as_ref().map(|code| ("hosho-fault-code".to_owned(), code.as_str().into()));
@@ -123,31 +123,32 @@ impl Memory {
             stages: stages.to_vec(),
             state: Mutex::new(state),
             under_way: watch::Sender::new(0),
-            letters: watch::Sender::new(0),
+            dead: watch::Sender::new(0),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted messages and
-    /// events do not count.
+    /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted
+    /// messages and events do not count.
     pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
         self.at_most(0)
     }
 
-    /// Resolves when at most `most` messages are ready, unacknowledged or waiting for any stage, counted as by [`Memory::idle`].
+    /// Resolves when at most `most` messages are ready, unacknowledged or waiting for any stage, counted as
+    /// by [`Memory::idle`].
     pub fn at_most(&self, most: usize) -> impl Future<Output = ()> + Send + 'static {
         let mut under_way = self.shared.under_way.subscribe();
         async move {
-            // An error means that the broker is gone, and everything under way with it.
+            // An error means that the broker is dropped with all its messages.
             let _ = under_way.wait_for(|count| *count <= most).await;
         }
     }
 
     /// Resolves when every dead letter and unrouted message has been taken and acknowledged.
-    pub fn without_letters(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut letters = self.shared.letters.subscribe();
+    pub fn without_dead_letters(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut dead = self.shared.dead.subscribe();
         async move {
-            let _ = letters.wait_for(|count| *count == 0).await;
+            let _ = dead.wait_for(|count| *count == 0).await;
         }
     }
 }
@@ -166,17 +167,17 @@ impl Shared {
         self.under_way.send_modify(|under_way| *under_way = under_way.saturating_sub(count));
     }
 
-    /// Puts a dead letter or an unrouted message where somebody takes it in.
-    fn put_aside(&self, state: &mut State, key: &Key, item: Item) {
-        self.letters.send_modify(|letters| *letters += 1);
+    /// Queues a dead letter or an unrouted message for the ingester.
+    fn set_aside(&self, state: &mut State, key: &Key, item: Item) {
+        self.dead.send_modify(|count| *count += 1);
         state.push(key, item);
     }
 
     fn taken_in(&self, count: usize) {
-        self.letters.send_modify(|letters| *letters = letters.saturating_sub(count));
+        self.dead.send_modify(|dead| *dead = dead.saturating_sub(count));
     }
 
-    /// Puts a message into the queue of its stage, or among the unrouted ones. It counts as under way already.
+    /// Queues a message for its stage, or among the unrouted ones. It is counted already.
     fn route(&self, state: &mut State, key: String, mut item: Item) {
         let wanted = Key::Stage(key);
         if state.queues.contains_key(&wanted) {
@@ -184,13 +185,13 @@ impl Shared {
         } else {
             let live = item.routing_key.trim_end_matches(".bulk").len();
             item.routing_key.truncate(live);
-            self.put_aside(state, &Key::Unrouted, item);
+            self.set_aside(state, &Key::Unrouted, item);
             self.ended(1);
         }
     }
 
-    /// Accepts one message; the rung it waits on, if any.
-    fn accept(&self, state: &mut State, message: Outgoing, now: Instant) -> Option<Rung> {
+    /// Accepts one message; returns its delay, if any.
+    fn accept(&self, state: &mut State, message: Outgoing, now: Instant) -> Option<RetryDelay> {
         let (_, key) = self.names.destination(&message.destination);
         let item = Item::new(key.clone(), message.envelope);
         match message.destination {
@@ -203,7 +204,7 @@ impl Shared {
                 state.waiting.entry(rung).or_default().push_back((now + rung.delay(), key, item));
                 return Some(rung);
             }
-            Destination::Dead(_) => self.put_aside(state, &Key::Dead, item),
+            Destination::Dead(_) => self.set_aside(state, &Key::Dead, item),
             Destination::Event(_) => {
                 let listeners: Vec<Key> =
                     state.queues.keys().filter(|key| matches!(key, Key::Events(_))).cloned().collect();
@@ -216,8 +217,8 @@ impl Shared {
         None
     }
 
-    /// Sends what has waited long enough back to its stage. A rung has one delay, so its oldest message is due first.
-    fn release(&self, rung: Rung) {
+    /// Sends due messages back to their stages. Messages of one delay are due in order.
+    fn release(&self, rung: RetryDelay) {
         let mut state = self.lock();
         let now = Instant::now();
         while let Some(waiting) = state.waiting.get_mut(&rung)
@@ -303,7 +304,7 @@ impl Broker for Memory {
                     count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))
                 })
                 .collect();
-            for rung in Rung::ALL {
+            for rung in RetryDelay::ALL {
                 let ready = state.waiting.get(&rung).map_or(0, VecDeque::len) as u64;
                 depths.push(Depth { queue: names.wait(rung), ready, consumers: 0 });
             }
@@ -332,7 +333,7 @@ impl Publisher for MemoryPublisher {
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
             let now = Instant::now();
-            let mut rungs: Vec<Rung> = {
+            let mut rungs: Vec<RetryDelay> = {
                 let mut state = self.shared.lock();
                 if state.closed {
                     return Err(BrokerError::Closed);
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_waits_for_ready_taken_and_waiting_messages_and_not_for_dead_ones() {
+    async fn idle_ignores_dead_letters_only() {
         let broker = Memory::new(&["issue"]);
         let is_idle = |broker: &Memory| broker.idle().now_or_never().is_some();
         assert!(is_idle(&broker));
@@ -391,7 +392,7 @@ mod tests {
         publisher
             .publish(vec![
                 message(Destination::Dead("issue"), "d"),
-                message(Destination::Stage("nobody", Lane::Live), "u"),
+                message(Destination::Stage("unknown", Lane::Live), "u"),
                 message(Destination::Event("e"), "e"),
             ])
             .await
@@ -406,7 +407,7 @@ mod tests {
         assert!(!is_idle(&broker), "unacknowledged");
         // As a stage does: the successor is there before the acknowledgement.
         publisher
-            .publish(vec![message(Destination::Wait("issue", Lane::Live, Rung::S1), "b")])
+            .publish(vec![message(Destination::Wait("issue", Lane::Live, RetryDelay::S1), "b")])
             .await
             .unwrap();
         consumer.ack(taken[0].tag).await.unwrap();
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_letter_ends_what_was_under_way() {
+    async fn dead_letter_makes_the_broker_idle() {
         let broker = Memory::new(&["issue"]);
         broker
             .publisher()
@@ -438,7 +439,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closing_wakes_who_waits() {
+    async fn closing_wakes_waiting_consumers() {
         let broker = Memory::new(&["issue"]);
         let mut consumer = broker.consume(LIVE, 1).await.unwrap();
         let waiting = tokio::spawn(async move { consumer.next_batch(1).await.map(|_| ()) });
@@ -450,12 +451,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unknown_stage_cannot_be_consumed() {
+    async fn rejects_consuming_an_unknown_stage() {
         let error = Memory::new(&["issue"])
-            .consume(Source::Stage("nobody", Lane::Live), 1)
+            .consume(Source::Stage("unknown", Lane::Live), 1)
             .await
             .map(|_| ())
             .unwrap_err();
-        assert_eq!(error.to_string(), "topology differs: no queue 'hosho.stage.nobody'");
+        assert_eq!(error.to_string(), "topology differs: no queue 'hosho.stage.unknown'");
     }
 }

@@ -1,17 +1,18 @@
 //! One channel with one consumer on it.
 //!
-//! **Slow start.** The prefetch is the blast radius of a poison message: when a worker dies, everything it had been sent
-//! counts as delivered once more, and the delivery limit hits bystanders together with the culprit. So a consumer begins
-//! with a prefetch of 1, and doubles it with each acknowledgement up to what was asked. How, was found by experiment on
-//! 3.10.8: a larger `basic.qos` leaves a running consumer of a quorum queue at its old prefetch, and the channel-wide kind
-//! is ignored by a running one and refused to a new one (540, which closes the connection). Holding back in the client
-//! would limit nothing, since a delivery counts when it is sent. So growing means: cancel, acknowledge, set the prefetch,
-//! consume again. It happens on the same channel, where delivery tags go on rising and unacknowledged deliveries stay ours.
-//! The cancel comes first so that nothing is sent to the old consumer in between, and order is kept. Nine steps lead to 512
-//! and took 45 to 170 ms together (unoptimised build, 2 cores).
+//! **Slow start.** The prefetch is the blast radius of a poison message: when a worker is killed, every
+//! prefetched message counts as delivered once more, and innocent messages reach the delivery limit together
+//! with the poison message. So a consumer begins with a prefetch of 1, and doubles it with each
+//! acknowledgement up to the requested one. Measured on 3.10.8: a larger `basic.qos` leaves a running
+//! consumer of a quorum queue at its old prefetch, and the channel-wide kind is ignored by a running one and
+//! refused for a new one (540, which closes the connection). Holding back in the client would limit nothing,
+//! since a delivery counts when it is sent. So growing means: cancel, acknowledge, set the prefetch, consume
+//! again, on the same channel, where delivery tags continue and unacknowledged deliveries remain with the
+//! consumer. The cancel comes first: no message is sent to the old consumer in between, and order is kept.
+//! Nine steps lead to 512 and took 45 to 170 ms together (unoptimised build, 2 cores).
 //!
-//! Adding a second consumer instead of replacing the first would save the pause, but the two overtake each other: 205 of
-//! 400 deliveries of a channel with two consumers came out of order.
+//! Adding a second consumer instead of replacing the first would save the pause, but the two overtake each
+//! other: 205 of 400 deliveries of a channel with two consumers came out of order.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -29,14 +30,13 @@ use lapin::{
 use super::{ANSWER_LIMIT, short, unavailable, wire, within};
 use crate::broker::{BrokerError, Consumer, Delivery, Source, Tag, names::Names};
 
-/// Says why a delivery can no longer be taken or acknowledged.
 #[derive(Debug, thiserror::Error)]
 enum Lost {
     /// The stream of deliveries ended: the queue was deleted or its leader moved.
     #[error("the broker cancelled the consumer")]
     Cancelled,
-    /// The channel of the delivery is gone, so the broker delivers it again.
-    #[error("the delivery belongs to a channel that is gone")]
+    /// The channel of the delivery is closed; the broker delivers it again.
+    #[error("the delivery belongs to a closed channel")]
     Stale,
     /// The delivery was acknowledged before, or never taken.
     #[error("no such delivery is waiting for its acknowledgement")]
@@ -47,21 +47,21 @@ pub(super) struct RabbitConsumer {
     channel: Channel,
     queue: ShortString,
     operation: String,
-    /// Absent after a failed step of growing: then this consumer is of no more use.
+    /// `None` after a failed step of growing: then this consumer is unusable.
     stream: Option<lapin::Consumer>,
     /// Counts the consumers started on this channel; names the newest.
     generation: u32,
     /// Prefetch now, and the one to reach.
     prefetch: u16,
-    asked: u16,
+    requested: u16,
     /// Deliveries received and not handed out yet: older than what the stream holds.
     kept: VecDeque<Received>,
     /// Handed out and not acknowledged, oldest first.
     unacknowledged: VecDeque<(u64, Acker)>,
-    /// Letters of a bulk queue come with its routing key; the interface promises the stage.
+    /// Messages of a bulk queue have its routing key; the interface wants the stage.
     names_stage: bool,
-    /// Whether what comes tells of failures: dead letters, unrouted messages.
-    is_letters: bool,
+    /// Dead letters or unrouted messages.
+    is_failures: bool,
 }
 
 impl RabbitConsumer {
@@ -72,10 +72,10 @@ impl RabbitConsumer {
         prefetch: u16,
     ) -> Result<Self, BrokerError> {
         let operation = format!("consume {}", names.source(source));
-        let asked = prefetch.max(1);
+        let requested = prefetch.max(1);
         let (queue, first) = if source == Source::Events {
             // The queue goes away with its last consumer, so this one is never replaced.
-            (events_queue(&channel, &names.events(), &operation).await?, asked)
+            (events_queue(&channel, &names.events(), &operation).await?, requested)
         } else {
             (short(&names.source(source)), 1)
         };
@@ -86,11 +86,11 @@ impl RabbitConsumer {
             stream: None,
             generation: 0,
             prefetch: first,
-            asked,
+            requested,
             kept: VecDeque::new(),
             unacknowledged: VecDeque::new(),
             names_stage: matches!(source, Source::Dead | Source::Unrouted),
-            is_letters: matches!(source, Source::Dead | Source::Unrouted),
+            is_failures: matches!(source, Source::Dead | Source::Unrouted),
         };
         consumer.start().await?;
         Ok(consumer)
@@ -104,7 +104,7 @@ impl RabbitConsumer {
         )
         .await?;
         self.generation += 1;
-        // Tags that sort by age: when the channel dies, a quorum queue takes its messages back consumer by consumer in
+        // Tags that sort by age: when the channel closes, a quorum queue requeues consumer by consumer in
         // this order.
         let tag = short(&format!("hosho-{:05}", self.generation));
         let consuming = self.channel.basic_consume(
@@ -137,7 +137,7 @@ impl RabbitConsumer {
         let Some(at) = self.unacknowledged.iter().position(|(tag, _)| *tag == last.0) else {
             return Err(self.lost(Lost::NotWaiting));
         };
-        let grows = self.prefetch < self.asked;
+        let grows = self.prefetch < self.requested;
         if grows {
             self.stop().await?;
         }
@@ -147,8 +147,8 @@ impl RabbitConsumer {
         }
         self.unacknowledged.drain(..=at);
         if grows {
-            self.prefetch = self.prefetch.saturating_mul(2).min(self.asked);
-            // The acknowledgement stands; a failure to go on is told by the next call for deliveries.
+            self.prefetch = self.prefetch.saturating_mul(2).min(self.requested);
+            // The acknowledgement is valid; the next call for deliveries reports the failure.
             if let Err(error) = self.start().await {
                 tracing::debug!(broker.queue = %self.queue, error = &error as &dyn std::error::Error, "Could not consume again with a larger prefetch");
             }
@@ -156,13 +156,13 @@ impl RabbitConsumer {
         Ok(())
     }
 
-    /// Hands a delivery out, unless its channel has gone: then the broker delivers it again, and working on it is in vain.
-    fn hand_out(&mut self, received: Received) -> Result<Delivery, BrokerError> {
+    /// Returns a delivery, unless its channel is closed: then the broker delivers it again.
+    fn take(&mut self, received: Received) -> Result<Delivery, BrokerError> {
         if !received.acker.usable() {
             return Err(self.lost(Lost::Stale));
         }
         self.unacknowledged.push_back((received.delivery_tag, received.acker.clone()));
-        let mut delivery = wire::delivery(received, self.is_letters);
+        let mut delivery = wire::delivery(received, self.is_failures);
         if self.names_stage {
             let live = delivery.routing_key.trim_end_matches(".bulk").len();
             delivery.routing_key.truncate(live);
@@ -180,8 +180,9 @@ impl Consumer for RabbitConsumer {
         Box::pin(async move {
             let Some(stream) = self.stream.as_mut() else { return Err(self.lost(Lost::Cancelled)) };
             loop {
-                // The only wait, and only while nothing is in hand: dropping this future loses nothing. What has come beyond
-                // `max` is kept here rather than within the stream, so that it can be counted.
+                // The only wait, and only while no delivery is buffered: dropping this future loses none.
+                // Deliveries beyond `max` are buffered here rather than within the stream, so that they can
+                // be counted.
                 let next = if self.kept.is_empty() {
                     stream.next().await
                 } else {
@@ -198,7 +199,7 @@ impl Consumer for RabbitConsumer {
             }
             let count = self.kept.len().min(max.max(1));
             let received: Vec<Received> = self.kept.drain(..count).collect();
-            received.into_iter().map(|received| self.hand_out(received)).collect()
+            received.into_iter().map(|received| self.take(received)).collect()
         })
     }
 
@@ -213,7 +214,7 @@ impl Consumer for RabbitConsumer {
     fn close(mut self: Box<Self>) -> BoxFuture<'static, Result<(), BrokerError>> {
         Box::pin(async move {
             if !self.channel.status().connected() {
-                // The broker has everything back already.
+                // The broker has requeued everything already.
                 return Ok(());
             }
             if let Some(stream) = self.stream.take() {
@@ -232,7 +233,7 @@ impl Consumer for RabbitConsumer {
     }
 }
 
-/// Declares a queue of our own that receives every event.
+/// Declares a temporary queue that receives every event.
 async fn events_queue(
     channel: &Channel,
     exchange: &str,

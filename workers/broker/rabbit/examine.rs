@@ -1,46 +1,46 @@
-//! What the broker tells of itself, and how it answers: for `hosho doctor`.
+//! The broker's version, health and clock, for `hosho doctor`.
 //!
-//! Without plugins AMQP is the only way to ask. The greeting of the broker names product and version; lapin keeps it to itself, so
-//! it is read here on a connection of its own that ends there. An alarm is told only to whoever publishes, so a message is
-//! published to a queue that lives for this question; and its way from there through a dead-letter exchange brings back the
-//! broker's clock, which stands in no other answer. Feature flags cannot be asked for at all: that the queues exist with their
-//! arguments proves those that are needed.
+//! Without plugins AMQP is the only interface. The greeting of the broker names product and version; lapin
+//! does not expose it, so it is read on a connection of its own. The broker announces an alarm only to
+//! publishers, so a message is published to a temporary queue; its way from there through a dead-letter
+//! exchange returns the broker's clock, which no other answer has. Feature flags cannot be queried: that the
+//! queues exist with their arguments proves the flags that are needed.
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime};
-use futures_util::{AsyncReadExt, AsyncWriteExt};
 use lapin::{
     BasicProperties, Channel, Confirmation,
     options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString, parsing::parse_field_table},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep, timeout},
+};
 
-use super::{ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, guard, short, unavailable, within};
+use super::{ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, dial::dial, short, unavailable, within};
 use crate::broker::BrokerError;
 
-/// How long the broker has to take the message of this question.
+/// Time limit for the probe message.
 const TAKE_LIMIT: Duration = Duration::from_secs(5);
 
-/// What was found.
 #[derive(Debug, Clone)]
 pub struct Examination {
     /// Such as `RabbitMQ`.
     pub product: String,
     /// Such as `3.10.8`.
     pub version: String,
-    /// What clients may ask of it, such as `publisher_confirms`.
+    /// Capabilities, such as `publisher_confirms`.
     pub capabilities: Vec<String>,
-    /// How long a message took to be confirmed; none when it was not.
+    /// Time until the confirm; `None` without one.
     pub confirmed_in: Option<Duration>,
-    /// It takes no messages: an alarm of memory or disk.
+    /// Publishing is blocked: an alarm of memory or disk.
     pub is_blocked: bool,
     /// Its clock (UTC, whole seconds).
     pub clock: Option<NaiveDateTime>,
 }
 
-/// Asks the broker.
 pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
     let properties = match timeout(CONNECT_LIMIT, greeting(rabbit)).await {
         Ok(Ok(properties)) => properties,
@@ -97,13 +97,13 @@ pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
     Ok(found)
 }
 
-/// Reads Connection.Start: what the broker says before anybody has logged in.
+/// Reads Connection.Start, which the broker sends before the login.
 async fn greeting(rabbit: &Rabbit) -> std::io::Result<FieldTable> {
     const FRAME_HEAD: usize = 7;
     const METHOD_HEAD: usize = 6;
     const LONGEST: u32 = 64 << 10;
     let malformed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "this is no AMQP 0-9-1 server");
-    let mut stream = guard::dial(&rabbit.inner.uri, &rabbit.tls()).await?;
+    let mut stream = dial(&rabbit.inner.uri, rabbit.inner.tls.as_ref()).await?;
     stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
     stream.flush().await?;
     let mut head = [0; FRAME_HEAD];

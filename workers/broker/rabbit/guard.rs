@@ -1,12 +1,12 @@
 //! A guard in front of lapin's parser, for what a hostile client may put into the properties of a message.
 //!
-//! RabbitMQ passes properties on as it got them. lapin parses them recursively, in a thread with a small stack: headers
-//! nested a few hundred levels deep overflow it, which aborts the whole process; a name that is not UTF-8 breaks the
-//! connection. Such a message would take down one worker after the other until the delivery limit moved it to the dead
-//! letters, and from then on whoever reads those.
+//! RabbitMQ forwards properties unchanged. lapin parses them recursively, in a thread with a small stack:
+//! headers nested a few hundred levels deep overflow it, which aborts the whole process; a name that is not
+//! UTF-8 breaks the connection. Such a message would kill one worker after the other until the delivery limit
+//! dead-lettered it, and then every ingester of dead letters.
 //!
-//! So every content header is checked on its way in, and one that lapin would not survive is replaced by an empty one: the
-//! message arrives with its body and without properties, like that of any careless client. A routing key that is not UTF-8
+//! So every content header is checked on its way in, and one that lapin cannot parse safely is replaced by an
+//! empty one: the message arrives with its body and without properties. A routing key that is not UTF-8
 //! arrives with `?` in place of what is not ASCII. Everything else passes untouched.
 //!
 //! A larger stack was rejected: it cannot be set for lapin's thread alone, and it does not help with UTF-8.
@@ -24,16 +24,17 @@ use std::{
 use async_rs::{Runtime, Tokio, traits::Reactor, util::RuntimeParts};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::Stream as FutureStream;
-use lapin::{
-    Connection, ConnectionProperties,
-    tcp::{AsyncTcpStream, OwnedTLSConfig},
-    uri::{AMQPScheme, AMQPUri},
-};
+use lapin::{Connection, ConnectionProperties, tcp::AsyncTcpStream, uri::AMQPUri};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio_rustls::TlsConnector;
+
+use super::dial::{Stream, dial};
 
 /// Levels of tables and arrays that headers may have; `x-death` of RabbitMQ has two.
 const MAX_DEPTH: u8 = 16;
 
-/// The longest frame that is looked at as a whole. Frames are at most 128 KiB unless an operator chose otherwise.
+/// The longest frame that is looked at as a whole. Frames are at most 128 KiB unless an operator chose
+/// otherwise.
 const MAX_FRAME: usize = 16 << 20;
 
 /// Type, channel and size in front of a frame.
@@ -50,31 +51,17 @@ const FRAME_END: u8 = 0xCE;
 /// Class 60, method 60: `basic.deliver`.
 const DELIVER: [u8; 4] = [0, 60, 0, 60];
 
-/// Connects lapin through the guard.
 pub(super) async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
-    tls: OwnedTLSConfig,
+    tls: Option<TlsConnector>,
 ) -> Result<Connection, lapin::Error> {
     let runtime = Runtime::new(RuntimeParts::new(Tokio::current(), Guarded(Tokio::current())));
     let open = async move |uri: AMQPUri, _: Runtime<RuntimeParts<Tokio, Guarded>>| {
         // Plain to lapin: the encryption is inside, so that the guard reads clear text.
-        Ok(AsyncTcpStream::Plain(Guard { stream: dial(&uri, &tls).await?, filter: Filter::default() }))
+        Ok(AsyncTcpStream::Plain(Guard::new(dial(&uri, tls.as_ref()).await?)))
     };
     Connection::connector(uri, runtime, open, properties).await
-}
-
-type Stream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
-
-/// Opens a stream to the broker, encrypted where its URL asks for it. Nothing is said yet.
-pub(super) async fn dial(uri: &AMQPUri, tls: &OwnedTLSConfig) -> io::Result<Stream> {
-    let runtime = Runtime::tokio_current();
-    let address = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
-    let plain = AsyncTcpStream::connect(&runtime, address).await?;
-    match uri.scheme {
-        AMQPScheme::AMQP => Ok(plain),
-        AMQPScheme::AMQPS => plain.into_tls(&uri.authority.host, tls.as_ref()).await,
-    }
 }
 
 /// Tokio with guarded streams.
@@ -105,14 +92,20 @@ impl Reactor for Guarded {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Guard { stream: AsyncTcpStream::Plain(connecting.await?), filter: Filter::default() }) }
+        async move { Ok(Guard::new(Box::new(connecting.await?.into_inner()))) }
     }
 }
 
 /// A stream whose incoming frames are checked.
 pub(super) struct Guard {
-    stream: Stream,
+    stream: Box<dyn Stream>,
     filter: Filter,
+}
+
+impl Guard {
+    fn new(stream: Box<dyn Stream>) -> Self {
+        Self { stream, filter: Filter::default() }
+    }
 }
 
 impl AsyncRead for Guard {
@@ -128,11 +121,12 @@ impl AsyncRead for Guard {
             if given > 0 || buffer.is_empty() {
                 return Poll::Ready(Ok(given));
             }
-            let read = ready!(Pin::new(&mut this.stream).poll_read(context, &mut chunk))?;
-            if read == 0 {
+            let mut read = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+            if read.filled().is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            this.filter.take(&chunk[..read]);
+            this.filter.take(read.filled());
         }
     }
 }
@@ -159,7 +153,7 @@ impl AsyncWrite for Guard {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
@@ -231,7 +225,6 @@ impl Filter {
         }
     }
 
-    /// Checks a complete frame.
     fn frame(&mut self) {
         let mut frame = std::mem::take(&mut self.partial);
         let end = frame.len() - 1;
@@ -487,7 +480,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_amqp_passes() {
+    fn passes_bytes_that_are_not_amqp() {
         for stream in [&b"AMQP\x00\x00\x09\x01"[..], b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff"] {
             let passed = filtered(stream, 3);
             assert!(

@@ -1,22 +1,24 @@
 //! RabbitMQ (3.10 to 4.x, no plugins), spoken through lapin, which nothing outside this folder names.
 //!
-//! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole connections
-//! that publish, and with them the acknowledgements they carry. Each is made at first use and shared; every consumer and
-//! every publisher has a channel of its own. Whoever meets an error drops what it holds and asks again: [`Rabbit`] hands
-//! out a channel of a living connection, replacing a dead one, and then declares the topology anew, provided that
-//! [`topology::apply`] was called on it before: a client that only publishes needs no right to declare.
+//! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole
+//! connections that publish, and with them the acknowledgements they carry. Each is made at first use and
+//! shared; every consumer and every publisher has a channel of its own. On an error, drop the consumer or
+//! publisher and request a new one: [`Rabbit`] opens a channel of an open connection, replacing a broken one,
+//! and then declares the topology again, provided that [`topology::apply`] was called on it before: a client
+//! that only publishes needs no permission to declare.
 //!
-//! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection that looks
-//! alive. Every question to the broker has a time limit here, for the same reason.
+//! lapin's automatic recovery stays off: after a channel error its stream can hang for ever on a connection
+//! that looks alive. Every request to the broker has a time limit, for the same reason.
 //!
-//! - [`topology`]: what exists on the broker, declared and compared.
-//! - `consumer`: taking deliveries, the slow start, giving back.
+//! - [`topology`]: exchanges, queues and bindings, declared and compared.
+//! - `consumer`: deliveries, slow start, requeueing.
 //! - `publisher`: publishing with confirms.
-//! - `guard`: what keeps hostile properties from lapin.
+//! - `guard`: protects lapin from hostile properties.
 //! - `wire`: our envelope as AMQP properties and back.
-//! - [`examine`](mod@examine): what the broker tells of itself, for `hosho doctor`.
+//! - [`examine`](mod@examine): version, health and clock of the broker, for `hosho doctor`.
 
 mod consumer;
+mod dial;
 pub mod examine;
 mod guard;
 mod publisher;
@@ -38,11 +40,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use lapin::{
     Channel, Connection, ConnectionProperties, ErrorKind,
-    tcp::OwnedTLSConfig,
     types::{FieldTable, ShortString},
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::{sync::Mutex, time::timeout};
+use tokio_rustls::TlsConnector;
 use url::Url;
 
 use self::{consumer::RabbitConsumer, publisher::RabbitPublisher};
@@ -56,6 +58,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// AMQP reply code: the queue or exchange does not exist.
+const ACCESS_REFUSED: u16 = 403;
 const NOT_FOUND: u16 = 404;
 
 /// AMQP reply code: it exists with other settings.
@@ -66,11 +69,11 @@ const PRECONDITION_FAILED: u16 = 406;
 pub struct RabbitOptions {
     /// `amqp://user:password@host:port/vhost` or `amqps://…`. Secret: it holds the password.
     pub url: String,
-    /// PEM file of the private authority that signed the broker's certificate; `amqps` only. Added to the system's.
+    /// PEM file of the private authority that signed the broker's certificate; `amqps` only. Added to the
+    /// system's.
     pub ca_file: Option<PathBuf>,
     /// Start of the name of every queue and exchange.
     pub prefix: String,
-    /// Names of the stages, in order.
     pub stages: Vec<&'static str>,
     /// A silent broker is found dead after twice this time. Whole seconds.
     pub heartbeat: Duration,
@@ -115,7 +118,8 @@ pub struct Rabbit {
 
 struct Inner {
     uri: AMQPUri,
-    authority: Option<String>,
+    /// For `amqps` only.
+    tls: Option<TlsConnector>,
     names: Arc<Names>,
     confirm_timeout: Duration,
     connection_name: String,
@@ -129,7 +133,6 @@ struct Inner {
     closed: AtomicBool,
 }
 
-/// One of the two connections.
 struct Slot {
     purpose: &'static str,
     connection: Mutex<Option<Arc<Connection>>>,
@@ -154,7 +157,8 @@ impl fmt::Debug for Rabbit {
 impl Rabbit {
     /// Checks the options; does not connect.
     ///
-    /// [`BrokerError::Url`] for a URL that is not one of AMQP, [`BrokerError::Unavailable`] for an unreadable CA file.
+    /// [`BrokerError::Url`] for a URL that is not one of AMQP, [`BrokerError::Unavailable`] for an unreadable
+    /// CA file.
     pub fn new(options: RabbitOptions) -> Result<Self, BrokerError> {
         let mut uri = parse(&options.url)?;
         uri.query.heartbeat = Some(u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX));
@@ -164,27 +168,19 @@ impl Rabbit {
                 problem: "a CA file is configured, but the scheme is not amqps".to_owned(),
             });
         }
-        let authority = options
-            .ca_file
-            .map(|path| {
-                let read = std::fs::read_to_string(&path).and_then(|pem| {
-                    // lapin skips what it cannot parse; an empty list would only show as a failed handshake.
-                    if pem.contains("-----BEGIN CERTIFICATE-----") {
-                        Ok(pem)
-                    } else {
-                        Err(std::io::Error::new(
-                            std::io::ErrorKind::InvalidData,
-                            "the file holds no PEM certificate",
-                        ))
-                    }
-                });
-                read.map_err(|source| unavailable(format!("read the CA file {}", path.display()), source))
-            })
-            .transpose()?;
+        let tls =
+            (uri.scheme == AMQPScheme::AMQPS).then(|| dial::tls(options.ca_file.as_deref())).transpose();
+        let tls = tls.map_err(|source| {
+            let operation = match &options.ca_file {
+                Some(path) => format!("read the CA file {}", path.display()),
+                None => "read the certificates of the system".to_owned(),
+            };
+            unavailable(operation, source)
+        })?;
         Ok(Self {
             inner: Arc::new(Inner {
                 uri,
-                authority,
+                tls,
                 names: Arc::new(Names::new(&options.prefix, &options.stages)),
                 confirm_timeout: options.confirm_timeout,
                 connection_name: options.connection_name,
@@ -198,7 +194,7 @@ impl Rabbit {
         })
     }
 
-    /// Gives the connection of a slot, made anew when there is none that lives.
+    /// The connection of a slot, replaced if it is broken.
     async fn connection(&self, slot: &Slot) -> Result<Arc<Connection>, BrokerError> {
         // Held while connecting: the others wait for this connection instead of making their own.
         let mut held = slot.connection.lock().await;
@@ -230,12 +226,8 @@ impl Rabbit {
             format!("connect to {}://{}:{} to {purpose}", inner.uri.scheme, authority.host, authority.port);
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("{} {purpose}", inner.connection_name).into());
-        let connecting = guard::connect(inner.uri.clone(), properties, self.tls());
+        let connecting = guard::connect(inner.uri.clone(), properties, inner.tls.clone());
         within(CONNECT_LIMIT, operation, connecting).await
-    }
-
-    fn tls(&self) -> OwnedTLSConfig {
-        OwnedTLSConfig { identity: None, cert_chain: self.inner.authority.clone() }
     }
 
     async fn channel(&self, slot: &Slot, operation: &str) -> Result<Channel, BrokerError> {
@@ -261,7 +253,7 @@ impl Broker for Rabbit {
             let channel = self.channel(&self.inner.consuming, &operation).await?;
             let first = RabbitConsumer::open(channel, &self.inner.names, source, prefetch).await;
             let consumer = match first {
-                // Somebody deleted the queue while we ran: put it back, as a new connection would.
+                // The queue was deleted meanwhile: declare it again, as a new connection would.
                 Err(BrokerError::Topology(_)) if self.note_missing() => {
                     let channel = self.channel(&self.inner.consuming, &operation).await?;
                     RabbitConsumer::open(channel, &self.inner.names, source, prefetch).await?
@@ -286,8 +278,8 @@ impl Broker for Rabbit {
             let mut depths = Vec::new();
             for name in self.inner.names.queues() {
                 let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
-                let asked = channel.queue_declare(short(&name), options, FieldTable::default());
-                let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), asked).await?;
+                let declared = channel.queue_declare(short(&name), options, FieldTable::default());
+                let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), declared).await?;
                 depths.push(Depth {
                     queue: name,
                     ready: u64::from(queue.message_count()),
@@ -305,7 +297,8 @@ impl Broker for Rabbit {
             self.inner.closed.store(true, Ordering::Release);
             for slot in [&self.inner.consuming, &self.inner.publishing] {
                 if let Some(connection) = slot.connection.lock().await.take() {
-                    // A connection that does not answer is as good as closed: the broker drops it by its heartbeat.
+                    // A connection that does not answer is as good as closed: the broker drops it by its
+                    // heartbeat.
                     let _ = timeout(ANSWER_LIMIT, connection.close(200, short("OK"))).await;
                 }
             }
@@ -313,8 +306,8 @@ impl Broker for Rabbit {
     }
 }
 
-/// Parses the URL, more forgiving than lapin in two places: `amqp://host/` means the virtual host `/` (lapin: the empty
-/// one, which never exists), and an IPv6 address is an address (lapin: silently `localhost`).
+/// Parses the URL, more forgiving than lapin in two places: `amqp://host/` means the virtual host `/` (lapin:
+/// the empty one, which never exists), and an IPv6 address is an address (lapin: silently `localhost`).
 fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
     let wrong = |problem: &str| BrokerError::Url { url: masked(text), problem: problem.to_owned() };
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
@@ -336,7 +329,6 @@ fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
     Ok(uri)
 }
 
-/// The URL without its password.
 fn masked(text: &str) -> String {
     match Url::parse(text) {
         Ok(mut url) => {
@@ -359,7 +351,10 @@ async fn within<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => match topology_fault(&error) {
             Some((_, text)) => Err(BrokerError::Topology(text)),
-            None => Err(unavailable(operation, error)),
+            None => match denied(&error) {
+                Some(problem) => Err(BrokerError::Denied { operation: operation.into(), problem }),
+                None => Err(unavailable(operation, error)),
+            },
         },
         Err(_) => Err(unavailable(operation, Silent(limit))),
     }
@@ -375,6 +370,18 @@ fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
     }
 }
 
+/// The text of the broker when it refused the login or denied a permission (AMQP 403): it names permission
+/// and object.
+fn denied(error: &lapin::Error) -> Option<String> {
+    match error.kind() {
+        ErrorKind::ProtocolError(fault) if fault.get_id() == ACCESS_REFUSED => {
+            let text = fault.get_message().to_string();
+            Some(text.trim_start_matches("ACCESS_REFUSED - ").to_owned())
+        }
+        _ => None,
+    }
+}
+
 fn unavailable(operation: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> BrokerError {
     BrokerError::Unavailable { operation: operation.into(), source: Box::new(source) }
 }
@@ -384,8 +391,8 @@ fn unavailable(operation: impl Into<String>, source: impl StdError + Send + Sync
 #[error("no answer within {} s", .0.as_secs())]
 struct Silent(Duration);
 
-/// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then refused by
-/// the broker as unknown; a longer one would be a panic in lapin.
+/// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then
+/// refused by the broker as unknown; a longer one would be a panic in lapin.
 fn short(name: &str) -> ShortString {
     ShortString::from(cut(name, lapin::types::MAX_SHORT_STRING_LENGTH))
 }
@@ -462,7 +469,11 @@ mod tests {
             with("amqps://mq.example.com", &folder.path().join("none")),
             Err(BrokerError::Unavailable { .. })
         ));
-        std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
-        assert!(with("amqps://mq.example.com", &file).is_ok());
+        for text in
+            ["-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"]
+        {
+            std::fs::write(&file, text).unwrap();
+            assert!(with("amqps://mq.example.com", &file).is_err(), "{text}");
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! One channel with publisher confirms.
 //!
-//! All messages of a call are sent before the first confirm is awaited, and by one task: several tasks on one channel were
-//! measured to receive each other's confirms. Messages are not published as mandatory: lapin attributes a returned message
-//! to the wrong publish when they are pipelined, and what no queue wants is kept by the alternate exchange.
+//! All messages of a call are sent before the first confirm is awaited, and by one task: several tasks on one
+//! channel were measured to receive each other's confirms. Messages are not published as mandatory: lapin
+//! attributes a returned message to the wrong publish when they are pipelined, and what no queue wants is
+//! kept by the alternate exchange.
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{

@@ -1,15 +1,18 @@
-//! What exists on the broker: every exchange, queue and binding, as a list that is declared, compared and tested.
+//! Every exchange, queue and binding, as a list that is declared, compared and tested.
 //!
-//! All queues are quorum queues. Safety settings are queue arguments: a queue that exists with others is refused (406) at
-//! start instead of losing messages later. Capacities (lengths, sizes) are the operator's, by policies.
+//! All queues are quorum queues. Safety settings are queue arguments: a queue that exists with others is
+//! refused (406) at start instead of losing messages later. Capacities (lengths, sizes) are the operator's,
+//! by policies.
 //!
-//! Everything a message can be moved by (delivery limit, waiting time) dead-letters *at least once*, which needs
-//! `x-overflow=reject-publish`: the broker keeps the message until its next queue has it. The default, at most once, may
-//! lose it when the broker dies in between; that would lose retries that were already acknowledged.
+//! Every move by the broker (delivery limit, waiting time) dead-letters *at least once*, which needs
+//! `x-overflow=reject-publish`: the broker keeps the message until its next queue has it. The default, at
+//! most once, may lose it when the broker is killed in between, and with it retries that were already
+//! acknowledged.
 //!
-//! The delivery limit of 30 on stage queues is only a brake against crash loops: deaths of workers and restarts of the
-//! broker count for every prefetched message, not only for the culprit. Dead letters and unrouted messages get a limit
-//! that is never reached: RabbitMQ 4 would otherwise apply 20 and drop them.
+//! The delivery limit of 30 on stage queues is only a brake against crash loops: kills of workers and
+//! restarts of the broker count for every prefetched message, not only for the poison message. Dead letters
+//! and unrouted messages get a limit that is never reached: RabbitMQ 4 would otherwise apply 20 and drop
+//! them.
 
 use std::{fmt, time::Duration};
 
@@ -22,18 +25,16 @@ use tokio::time::{sleep, timeout};
 
 use super::{ANSWER_LIMIT, NOT_FOUND, Rabbit, short, topology_fault, unavailable, within};
 use crate::broker::{
-    BrokerError, Lane, Rung, Source,
+    BrokerError, Lane, RetryDelay, Source,
     names::{DELIVERY_LIMIT, Names, stage_key},
 };
 
-/// A delivery limit that nothing reaches.
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
-/// How long to leave a new queue alone: RabbitMQ 3.10 loses a quorum queue for good when it is killed within about a
-/// second of its first declaration.
+/// How long to leave a new queue alone: RabbitMQ 3.10 loses a quorum queue for good when it is killed within
+/// about a second of its first declaration.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// A setting of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Argument {
     /// A name or a word.
@@ -42,28 +43,19 @@ pub enum Argument {
     Number(i64),
 }
 
-/// A thing that must exist on the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declared {
     /// An exchange; durable.
     Exchange {
-        /// Its name.
         name: String,
         /// `direct`, `fanout` or `topic`.
         kind: &'static str,
-        /// Where it sends what no queue wants.
+        /// The alternate exchange, for unroutable messages.
         alternate: Option<String>,
     },
     /// A queue; durable.
-    Queue {
-        /// Its name.
-        name: String,
-        /// Its arguments.
-        arguments: Vec<(&'static str, Argument)>,
-    },
-    /// What a queue receives.
+    BrokerClient { name: String, arguments: Vec<(&'static str, Argument)> },
     Binding {
-        /// The queue.
         queue: String,
         /// From where.
         exchange: String,
@@ -77,13 +69,12 @@ pub enum Declared {
 pub struct Report {
     /// Exchanges and queues that were there already.
     pub present: usize,
-    /// Those that were created just now.
     pub created: Vec<String>,
     /// Those that do not exist ([`check`] only).
     pub missing: Vec<String>,
     /// What differs, in the broker's words, which name the queue and the argument ([`check`] only).
     pub different: Vec<String>,
-    /// Seconds waited because a queue was new.
+    /// Seconds waited after creating a queue.
     pub waited_s: u64,
 }
 
@@ -126,7 +117,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
     let quorum = |name: String, more: Vec<(&'static str, Argument)>| {
         let mut arguments = vec![("x-queue-type", text("quorum")), ("x-overflow", text("reject-publish"))];
         arguments.extend(more);
-        Declared::Queue { name, arguments }
+        Declared::BrokerClient { name, arguments }
     };
     let (work, dead, unrouted) = (names.with("work"), names.with("dead"), names.with("unrouted"));
 
@@ -143,7 +134,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
     for stage in stages {
         for lane in [Lane::Live, Lane::Bulk] {
             let queue = names.source(Source::Stage(stage, lane));
-            // No dead-letter routing key: the letter keeps the name of its stage.
+            // No dead-letter routing key: the dead letter keeps the name of its stage.
             let arguments = vec![
                 ("x-delivery-limit", Argument::Number(i64::from(DELIVERY_LIMIT))),
                 ("x-dead-letter-exchange", text(&dead)),
@@ -153,7 +144,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
             all.push(bound(&queue, &stage_key(stage, lane), &work));
         }
     }
-    for rung in Rung::ALL {
+    for rung in RetryDelay::ALL {
         let name = names.wait(rung);
         let delay = i64::try_from(rung.delay().as_millis()).unwrap_or(i64::MAX);
         let arguments = vec![
@@ -181,7 +172,7 @@ pub async fn apply(rabbit: &Rabbit) -> Result<Report, BrokerError> {
 
 /// Compares the broker with what is expected, creating nothing.
 ///
-/// Bindings are not compared: AMQP has no question for them. [`apply`] restores them.
+/// Bindings are not compared: AMQP cannot list them. [`apply`] restores them.
 pub async fn check(rabbit: &Rabbit) -> Result<Report, BrokerError> {
     let inner = &rabbit.inner;
     let connection = rabbit.connection(&inner.consuming).await?;
@@ -201,14 +192,15 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> Result<Re
     Ok(report)
 }
 
-/// Asks for every thing, and then declares those that exist (to compare their settings) or all of them (`create`).
+/// Declares everything passively, then actively those that exist (to compare their settings) or all
+/// (`create`).
 async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Report, BrokerError> {
     let mut report = Report::default();
     let mut channel = open(connection).await?;
     for thing in expected(names.prefix(), names.stages()) {
         let name = match &thing {
             Declared::Exchange { name, .. } => format!("exchange {name}"),
-            Declared::Queue { name, .. } => name.clone(),
+            Declared::BrokerClient { name, .. } => name.clone(),
             Declared::Binding { .. } => {
                 if create {
                     within(ANSWER_LIMIT, "bind a queue", put(&channel, &thing, false)).await?;
@@ -216,25 +208,25 @@ async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Re
                 continue;
             }
         };
-        let exists = ask(connection, &mut channel, &name, &thing, true).await?.is_none();
+        let exists = declare_one(connection, &mut channel, &name, &thing, true).await?.is_none();
         if !exists && !create {
             report.missing.push(name);
             continue;
         }
-        match ask(connection, &mut channel, &name, &thing, false).await? {
+        match declare_one(connection, &mut channel, &name, &thing, false).await? {
             Some(text) => report.different.push(text),
             None if exists => report.present += 1,
             None => report.created.push(name),
         }
     }
-    // Not worth an error: the channel goes with its last handle anyway.
+    // Not an error: the channel closes with its last handle anyway.
     let _ = timeout(ANSWER_LIMIT, channel.close(200, short("OK"))).await;
     Ok(report)
 }
 
-/// Declares one thing, actively or passively; the text of the broker when it is missing or different. Such an answer
-/// closes the channel, so it is replaced.
-async fn ask(
+/// Declares one item, actively or passively; returns the text of the broker when it is missing or different.
+/// Such an answer closes the channel, so it is replaced.
+async fn declare_one(
     connection: &Connection,
     channel: &mut Channel,
     name: &str,
@@ -275,7 +267,7 @@ async fn put(channel: &Channel, thing: &Declared, passive: bool) -> Result<(), l
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             channel.exchange_declare(short(name), kind, options, arguments).await
         }
-        Declared::Queue { name, arguments } => {
+        Declared::BrokerClient { name, arguments } => {
             let mut table = FieldTable::default();
             for (key, value) in arguments {
                 let value = match value {
@@ -313,9 +305,9 @@ mod tests {
         let names = Names::new("t.", &stages);
         let queues: Vec<_> = all
             .iter()
-            .filter_map(
-                |thing| if let Declared::Queue { name, .. } = thing { Some(name.clone()) } else { None },
-            )
+            .filter_map(|thing| {
+                if let Declared::BrokerClient { name, .. } = thing { Some(name.clone()) } else { None }
+            })
             .collect();
         let mut wanted = names.queues();
         assert_eq!(wanted.len(), 2 * 2 + 10 + 2);
@@ -335,7 +327,7 @@ mod tests {
         let destinations = [
             (Destination::Stage("issue", Lane::Live), ("t.work", "issue")),
             (Destination::Stage("issue", Lane::Bulk), ("t.work", "issue.bulk")),
-            (Destination::Wait("issue", Lane::Bulk, Rung::M12), ("t.wait.12m", "issue.bulk")),
+            (Destination::Wait("issue", Lane::Bulk, RetryDelay::M12), ("t.wait.12m", "issue.bulk")),
             (Destination::Dead("issue"), ("t.dead", "issue")),
             (Destination::Event("guarantee.issued"), ("t.events", "guarantee.issued")),
         ];
@@ -349,9 +341,9 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_by_itself_moves_at_least_once() {
+    fn broker_moves_are_at_least_once() {
         for thing in expected("t.", &["issue"]) {
-            let Declared::Queue { name, arguments } = thing else { continue };
+            let Declared::BrokerClient { name, arguments } = thing else { continue };
             let has = |key: &str, value: &str| {
                 arguments.contains(&(
                     match key {

@@ -1,8 +1,8 @@
 //! Our envelope as AMQP properties and headers, and back.
 //!
-//! Writing is exact; reading is tolerant, because any client may publish: a property may be missing and a header may have
-//! any type, and then it counts as absent. Only headers of our own are written: RabbitMQ 3.10 silently drops a message
-//! that is published again with its `x-death`.
+//! Writing is exact; reading is tolerant, because any client may publish: a property may be missing and a
+//! header may have any type, and then it counts as absent. Only headers of our own are written: RabbitMQ 3.10
+//! silently drops a message that is published again with its `x-death`.
 
 use chrono::{DateTime, Datelike, NaiveDateTime};
 use lapin::{
@@ -26,7 +26,8 @@ const FAULT: &str = "hosho-fault";
 /// Microseconds and a `Z`: sorts as text, and survives both databases.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
-/// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a short value.
+/// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a
+/// short value.
 const TEXT_CHARS: usize = 1_000;
 const TEXT_BYTES: usize = 2_400;
 const VALUE_BYTES: usize = 128;
@@ -35,10 +36,10 @@ const VALUE_BYTES: usize = 128;
 const HISTORY_BYTES: usize = 1_000;
 const PAST_CODE_BYTES: usize = 48;
 
-/// Persistent delivery.
 const PERSISTENT: u8 = 2;
 
-/// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can carry (255 bytes).
+/// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can
+/// carry (255 bytes).
 pub(super) fn properties(
     envelope: &Envelope,
     now: NaiveDateTime,
@@ -97,8 +98,8 @@ fn headers(envelope: &Envelope) -> FieldTable {
     table
 }
 
-/// A delivery in our terms. `is_letter`: with everything that may tell how it became a dead letter.
-pub(super) fn delivery(received: Received, is_letter: bool) -> Delivery {
+/// `is_failure`: with the headers that say how it became a dead letter.
+pub(super) fn delivery(received: Received, is_failure: bool) -> Delivery {
     let properties = &received.properties;
     let owned = |value: &Option<ShortString>| {
         value.as_ref().map(|text| text.as_str().to_owned()).filter(|text| !text.is_empty())
@@ -124,7 +125,7 @@ pub(super) fn delivery(received: Received, is_letter: bool) -> Delivery {
     let published_at =
         properties.timestamp().and_then(|seconds| i64::try_from(seconds).ok()).and_then(moment);
     let (death, headers) =
-        if is_letter { (death(headers), readable(headers)) } else { (None, serde_json::Map::new()) };
+        if is_failure { (death(headers), readable(headers)) } else { (None, serde_json::Map::new()) };
     Delivery {
         tag: Tag(received.delivery_tag),
         redelivered: received.redelivered,
@@ -151,8 +152,8 @@ fn earlier(past: &str) -> Vec<(NaiveDateTime, String)> {
     past.split(',').filter_map(attempt).take(History::REMEMBERED).collect()
 }
 
-/// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its next attempt
-/// (`expired`) was not made a dead letter by that.
+/// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its
+/// next attempt (`expired`) was not made a dead letter by that.
 fn death(headers: &FieldTable) -> Option<Death> {
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
     let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_stay_small_and_are_never_cut_within_a_character() {
+    fn headers_stay_small_and_valid() {
         let mut envelope = full();
         envelope.history.text = Some("髙".repeat(50_000));
         envelope.history.code = Some("𠮷".repeat(50_000));
@@ -322,13 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_too_long_for_amqp_is_refused_not_cut() {
+    fn rejects_an_identifier_too_long_for_amqp() {
         let envelope = Envelope { message_id: Some("x".repeat(256)), ..full() };
         assert!(properties(&envelope, now()).is_err());
     }
 
     #[test]
-    fn what_foreign_clients_write_is_taken_or_left() {
+    fn tolerates_headers_of_foreign_clients() {
         let mut table = FieldTable::default();
         let mut put = |name: &str, value| {
             table.insert(short(name), value);
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_tells_how_it_died_and_what_it_carried() {
+    fn dead_letter_has_its_death_and_headers() {
         let text = |value: &str| AMQPValue::LongString(value.into());
         let death = |reason: &str| {
             let mut death = FieldTable::default();
@@ -387,17 +388,17 @@ mod tests {
             AMQPValue::FieldArray(vec![death("delivery_limit"), death("expired")].into()),
         );
         table.insert(short("picture"), AMQPValue::ByteArray(vec![1].into()));
-        let letter = delivery(received(BasicProperties::default().with_headers(table)), true);
-        let died = letter.death.unwrap();
+        let dead_letter = delivery(received(BasicProperties::default().with_headers(table)), true);
+        let death = dead_letter.death.unwrap();
         assert_eq!(
-            (died.reason.as_str(), died.at.unwrap().to_string().as_str()),
+            (death.reason.as_str(), death.at.unwrap().to_string().as_str()),
             ("delivery_limit", "2026-07-01 01:02:03")
         );
-        assert_eq!(letter.headers["x-death"][1], "expired in hosho.stage.issue (1)");
+        assert_eq!(dead_letter.headers["x-death"][1], "expired in hosho.stage.issue (1)");
         assert_eq!(
-            (&letter.headers["hosho-attempt"], &letter.headers["hosho-fault-code"]),
+            (&dead_letter.headers["hosho-attempt"], &dead_letter.headers["hosho-fault-code"]),
             (&3.into(), &"mail.refused".into())
         );
-        assert!(!letter.headers.contains_key("picture"));
+        assert!(!dead_letter.headers.contains_key("picture"));
     }
 }

@@ -2,109 +2,83 @@
 
 use std::process::ExitCode;
 
-use hosho_schema::{
-    db::Connection,
-    models::failed_message::{self, Filter, OPEN, State},
-};
-
 use super::super::{
-    Failure, print, print_json, remark,
-    selection::{Database, Selection, Who, beginning, short},
-    wording::counted,
+    Error, print, print_json, remark,
+    selection::{AuditArgs, Database, SelectionArgs, beginning, filter, short},
+    text::counted,
 };
-use crate::failures::{self, Left, LeftOut, Moved, Operation, OperationError};
+use crate::{
+    dead_letters::{Left, LeftOut},
+    operations::dead_letters::{self, Direction, Selection},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Write down what is known of a cause, for everybody who looks at the groups
+/// Write a note about a cause, which `groups` and `show` print
 #[derive(Debug, clap::Args)]
 pub(super) struct NoteArgs {
-    /// The group; the first characters will do
+    /// The group, or its beginning
     #[arg(value_parser = beginning)]
     group: String,
-    /// What is known
+    /// The note
     text: String,
     #[command(flatten)]
-    who: Who,
+    audit: AuditArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-/// What was changed, or would be.
-#[derive(serde::Serialize)]
-struct Changed {
-    operation: Option<String>,
-    messages: Vec<String>,
-    left_out: Vec<Kept>,
+pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    change(args, database, Direction::Discard).await
 }
 
-/// A message that was named and is left out.
-#[derive(serde::Serialize)]
-pub(in crate::cli) struct Kept {
-    message: String,
-    why: String,
-}
-
-impl Kept {
-    pub(in crate::cli) fn of(left: &Left) -> Self {
-        Self { message: left.id.clone(), why: left.why.to_string() }
-    }
-}
-
-type Change = fn(&mut Connection, &Operation, &Filter) -> Result<Moved, OperationError>;
-
-pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args, database, ("failed.discard", &OPEN, failures::discard)).await
-}
-
-pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    change(&args, database, ("failed.restore", &[State::Discarded], failures::restore)).await
+pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    change(args, database, Direction::Restore).await
 }
 
 async fn change(
-    Args { selection, who, json }: &Args,
+    Args { selection, audit, json }: Args,
     database: &Database,
-    (action, from, change): (&'static str, &[State], Change),
-) -> Result<ExitCode, Failure> {
-    let operation = who.operation(&database.clock, action)?;
+    direction: Direction,
+) -> Result<ExitCode, Error> {
+    let operation = audit.operation(&database.clock, direction.action())?;
+    let selection = Selection::from(selection);
     selection.require()?;
-    let filter = selection.filter(database, from).await?;
-    let verb = action.rsplit('.').next().unwrap_or_default();
-    let id = operation.id.clone();
-    let from = from.to_vec();
-    let Moved { messages, left } = if who.dry_run {
-        database.ask(move |db| failures::planned(db, &filter, &from)).await?
+    let filter = filter(selection, database, direction.from()).await?;
+    let changed = dead_letters::change(&database.db(), operation, direction, filter, audit.dry_run).await?;
+    let count = changed.messages.len();
+    if json {
+        print_json(&changed)?;
     } else {
-        database.ask(move |db| change(db, &operation, &filter)).await?
-    };
-    let count = messages.len();
-    if *json {
-        let messages = messages.into_iter().map(|(id, _)| id).collect();
-        let left_out = left.iter().map(Kept::of).collect();
-        print_json(&Changed { operation: (!who.dry_run).then_some(id), messages, left_out })?;
-    } else {
-        let outcome = if who.dry_run { "Nothing was changed.".to_owned() } else { format!("Operation {id}") };
+        let verb = match direction {
+            Direction::Discard => "discard",
+            Direction::Restore => "restore",
+        };
+        let outcome = match &changed.operation {
+            Some(id) => format!("Operation {id}"),
+            None => "Nothing was changed.".to_owned(),
+        };
         print(format!("{}: {verb}. {outcome}", counted(count, "message")));
-        tell_left(&left);
+        print_left_out(&changed.left_out);
     }
-    Ok(ExitCode::from(u8::from(count == 0 && !who.dry_run)))
+    Ok(ExitCode::from(u8::from(count == 0 && !audit.dry_run)))
 }
 
-/// Messages left out that are told one by one for each reason.
+/// Messages left out that are named for each reason.
 const NAMED: usize = 10;
 
-/// Tells which messages were left out, and why.
-pub(in crate::cli) fn tell_left(left: &[Left]) {
+/// Prints which messages were left out, and why.
+pub(in crate::cli) fn print_left_out(left: &[Left]) {
     let mut reasons: Vec<LeftOut> = Vec::new();
     for one in left {
         if !reasons.contains(&one.why) {
@@ -119,33 +93,21 @@ pub(in crate::cli) fn tell_left(left: &[Left]) {
     }
 }
 
-pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Failure> {
-    let (text, group) = (args.text.trim().to_owned(), args.group.clone());
-    // What is written down is its own reason.
-    let operation = args.who.operation_or(&database.clock, "failed.note", &text)?;
+pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Error> {
+    let text = args.text.trim().to_owned();
+    // The note is its own reason.
+    let operation = args.audit.operation_or(&database.clock, "failed.note", &text)?;
     if text.is_empty() {
-        return Err(Failure::usage("the note is empty"));
+        return Err(Error::invalid("the note is empty"));
     }
-    let groups = database.ask(move |db| failed_message::groups_by_prefix(db, &group)).await?;
-    let [fingerprint] = groups.as_slice() else {
-        return Err(Failure::usage(format!("{:?} is not the beginning of one group", args.group))
-            .hint("`hosho failed groups` shows them"));
-    };
-    let fingerprint = fingerprint.clone();
-    if args.who.dry_run {
-        if args.json {
-            print_json(&serde_json::json!({ "group": fingerprint, "note": text }))?;
-        } else {
-            print(format!("The group {fingerprint} would get this note. Nothing was changed."));
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let (noted, note) = (fingerprint.clone(), text.clone());
-    database.ask(move |db| failures::note(db, &operation, &noted, &note)).await?;
+    let dry_run = args.audit.dry_run;
+    let noted = dead_letters::note(&database.db(), operation, &args.group, text, dry_run).await?;
     if args.json {
-        print_json(&serde_json::json!({ "group": fingerprint, "note": text }))?;
+        print_json(&noted)?;
+    } else if dry_run {
+        print(format!("The group {} would get this note. Nothing was changed.", noted.group));
     } else {
-        print(format!("Noted with the group {fingerprint}."));
+        print(format!("Note written about the group {}.", noted.group));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,132 +2,77 @@
 
 use std::process::ExitCode;
 
-use hosho_schema::{
-    db::DbError,
-    models::{
-        failed_message::{self, Group, State},
-        failure_note,
-    },
-};
-use serde::Serialize;
-
 use super::{
     super::{
-        Failure,
-        moment::{shown, utc},
-        print, print_json, printable,
-        selection::{Database, Page, Selection, nothing, short},
-        table,
+        Error, print, print_json, printable,
+        selection::{Database, PageArgs, SelectionArgs, filter, short},
+        text::{labelled, table},
+        time::shown,
     },
-    States,
+    StateArgs, print_empty,
 };
-use crate::failures::advice;
+use crate::operations::dead_letters::{self, Group, Selection};
 
-/// What failed, by cause, the largest group first
+/// Failed messages by cause, the largest group first
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     #[command(flatten)]
-    states: States,
+    states: StateArgs,
     #[command(flatten)]
-    page: Page,
-    /// The groups as JSON
+    page: PageArgs,
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Serialize)]
-struct Shown {
-    group: String,
-    stage: String,
-    code: String,
-    text: String,
-    count: i64,
-    states: std::collections::BTreeMap<&'static str, i64>,
-    first_failed_at: String,
-    last_failed_at: String,
-    sample: String,
-    note: Option<String>,
-    advice: Option<&'static str>,
-}
-
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    let filter = args.selection.filter(database, &args.states.wanted()).await?;
-    let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
-    let (groups, all, notes) = database
-        .ask(move |db| {
-            let all = failed_message::groups(db, &filter)?;
-            let count = i64::try_from(all.len()).unwrap_or(i64::MAX);
-            let groups = page.of(all);
-            let fingerprints: Vec<&str> = groups.iter().map(|group| group.fingerprint.as_str()).collect();
-            let notes = failure_note::by_fingerprints(db, &fingerprints)?;
-            Ok::<_, DbError>((groups, count, notes))
-        })
-        .await?;
-    let note = |group: &Group| notes.get(&group.fingerprint).map(|note| note.note.clone());
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    let selection = Selection::from(args.selection);
+    let is_narrowed = !selection.is_empty() || args.states.is_given();
+    let filter = filter(selection, database, &args.states.wanted()).await?;
+    let groups = dead_letters::groups(&database.db(), filter, args.page.request()).await?;
     if args.json {
-        let shown: Vec<Shown> = groups
-            .iter()
-            .map(|group| Shown {
-                group: group.fingerprint.clone(),
-                stage: group.stage.clone(),
-                code: group.code.clone(),
-                text: group.text.clone(),
-                count: group.count(),
-                states: group.states.iter().map(|(state, count)| (state.as_text(), *count)).collect(),
-                first_failed_at: utc(group.first_failed_at),
-                last_failed_at: utc(group.last_failed_at),
-                sample: group.sample.clone(),
-                note: note(group),
-                advice: advice(&group.code),
-            })
-            .collect();
-        print_json(&shown)?;
+        print_json(&groups)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if groups.is_empty() {
-        print(if all == 0 {
-            nothing(database, narrowed).await?
-        } else {
-            format!("Nothing on this page; {all} on earlier ones.")
-        });
+    if groups.items.is_empty() {
+        print_empty(&groups, args.page, is_narrowed, database).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = table(["group", "count", "stage", "code", "first", "last", "sample"]);
-    for group in &groups {
+    let mut rows = table(["group", "count", "stage", "sample", "code"]);
+    for group in &groups.items {
         rows.add_row([
-            group.fingerprint.clone(),
+            group.group.clone(),
             counts(group),
             printable(&group.stage),
-            printable(&group.code),
-            shown(group.first_failed_at),
-            shown(group.last_failed_at),
             short(&group.sample).to_owned(),
+            printable(&group.code),
         ]);
     }
     print(rows);
-    for group in &groups {
-        print(format!("\n{}  {}", group.fingerprint, printable(&group.text)));
-        if let Some(advice) = advice(&group.code) {
-            print(format!("  what to do  {advice}"));
-        }
-        if let Some(note) = note(group) {
-            print(format!("  note        {}", printable(&note)));
-        }
+    for group in &groups.items {
+        let failed = format!("first {}, last {}", shown(group.first_failed_at), shown(group.last_failed_at));
+        let lines = [
+            (group.group.as_str(), Some(printable(&group.text))),
+            ("failed", Some(failed)),
+            ("what to do", group.advice.map(str::to_owned)),
+            ("note", group.note.as_deref().map(printable)),
+        ];
+        let lines = lines.into_iter().filter_map(|(label, text)| Some((label, text?)));
+        print(format!("\n{}", labelled(lines)));
     }
-    if let Some(told) = page.told(groups.len(), all) {
-        print(format!("\n{told}"));
+    if let Some(position) = args.page.position(&groups) {
+        print(format!("\n{position}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many there are; in which states, when it is not one alone that waits.
+/// The count, and the states unless all are `failed`.
 fn counts(group: &Group) -> String {
-    let states: Vec<String> =
-        group.states.iter().map(|(state, count)| format!("{count} {}", state.as_text())).collect();
-    match group.states.keys().collect::<Vec<_>>().as_slice() {
-        [State::Failed] => group.count().to_string(),
-        _ => format!("{}\n({})", group.count(), states.join(", ")),
+    if group.states.keys().eq([&"failed"]) {
+        return group.count.to_string();
     }
+    let states: Vec<String> = group.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    format!("{}\n({})", group.count, states.join(", "))
 }

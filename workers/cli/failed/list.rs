@@ -2,76 +2,58 @@
 
 use std::process::ExitCode;
 
-use hosho_schema::models::failed_message::{self, FailedMessage};
-
 use super::{
     super::{
-        Failure, harmless_json,
-        moment::shown,
-        print, print_json, printable,
-        selection::{Database, Page, Selection, Who, nothing, short},
-        table,
-        wording::{counted, cut},
+        Error, harmless_json, print, print_json, printable,
+        selection::{AuditArgs, Database, PageArgs, SelectionArgs, filter, short},
+        text::{counted, cut, table},
+        time::stacked,
     },
-    Shown, States,
+    StateArgs, print_empty,
 };
-use crate::{
-    failures::{self, masked, masked_headers, masked_word},
-    hex::hex,
-};
+use crate::operations::dead_letters::{self, Selection};
 
 /// Failed messages, the latest first
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     #[command(flatten)]
-    states: States,
+    states: StateArgs,
     #[command(flatten)]
-    page: Page,
-    /// The messages as JSON
+    page: PageArgs,
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Failure> {
-    let filter = args.selection.filter(database, &args.states.wanted()).await?;
-    let (page, narrowed) = (args.page, !args.selection.is_empty() || args.states.is_given());
-    let (rows, all) = database
-        .ask(move |db| {
-            let rows = failed_message::list(db, &filter, page.limit(), page.offset())?;
-            let all: i64 = failed_message::counts(db, &filter)?.values().sum();
-            Ok::<_, hosho_schema::db::DbError>((rows, all))
-        })
-        .await?;
+pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    let selection = Selection::from(args.selection);
+    let is_narrowed = !selection.is_empty() || args.states.is_given();
+    let filter = filter(selection, database, &args.states.wanted()).await?;
+    let messages = dead_letters::list(&database.db(), filter, args.page.request()).await?;
     if args.json {
-        print_json(&rows.iter().map(|row| Shown::of(row, false)).collect::<Vec<_>>())?;
+        print_json(&messages)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if rows.is_empty() {
-        print(if all == 0 {
-            nothing(database, narrowed).await?
-        } else {
-            format!("Nothing on this page; {all} on earlier ones.")
-        });
+    if messages.items.is_empty() {
+        print_empty(&messages, args.page, is_narrowed, database).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut shown_rows = table(["id", "stage", "code", "state", "attempts", "last failed", "group", "text"]);
-    for row in &rows {
-        shown_rows.add_row([
-            short(&row.id).to_owned(),
-            printable(&row.stage),
-            printable(&row.code),
-            row.state.as_text().to_owned(),
-            row.attempts.to_string(),
-            shown(row.last_failed_at),
-            row.fingerprint.clone(),
-            cut(&printable(&row.text), TEXT),
+    let mut rows = table(["id", "stage, code", "state", "last failed", "group, text"]);
+    for message in &messages.items {
+        let text = cut(&printable(&message.text), TEXT);
+        rows.add_row([
+            short(&message.id).to_owned(),
+            format!("{}\n{}", printable(&message.stage), printable(&message.code)),
+            format!("{}\n{}", message.state, counted(message.attempts, "attempt")),
+            stacked(Some(message.last_failed_at)),
+            format!("{}\n{text}", message.group),
         ]);
     }
-    print(shown_rows);
-    if let Some(told) = page.told(rows.len(), all) {
-        print(told);
+    print(rows);
+    if let Some(position) = args.page.position(&messages) {
+        print(position);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -81,47 +63,34 @@ const TEXT: usize = 60;
 
 /// Failed messages with their payloads, one JSON object a line
 ///
-/// Personal data is masked, in payloads and headers, unless --reveal asks for it, which is kept in the audit. A payload that is not JSON is told by its
-/// hexadecimal digits.
+/// Personal data is masked in payloads and headers. --reveal shows it, which is kept in the audit. A payload
+/// that is not JSON is printed as hexadecimal digits.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     #[command(flatten)]
-    selection: Selection,
+    selection: SelectionArgs,
     #[command(flatten)]
-    states: States,
+    states: StateArgs,
     /// With personal data
     #[arg(long)]
     reveal: bool,
     #[command(flatten)]
-    who: Who,
-    /// As JSON, which it is anyway; with --dry-run, the count
+    audit: AuditArgs,
+    /// As JSON, which is the default; with --dry-run, the count
     #[arg(long)]
     json: bool,
-}
-
-#[derive(serde::Serialize)]
-struct Exported {
-    #[serde(flatten)]
-    message: Shown,
-    headers: serde_json::Map<String, serde_json::Value>,
-    traceparent: Option<String>,
-    payload_sha256: String,
-    payload: Option<serde_json::Value>,
-    payload_hex: Option<String>,
 }
 
 /// Messages read at a time.
 const CHUNK: usize = 500;
 
-pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Failure> {
-    let filter = args.selection.filter(database, &args.states.wanted()).await?;
-    let ids: Vec<String> = database
-        .ask(move |db| failed_message::select(db, &filter))
-        .await?
-        .into_iter()
-        .map(|(id, _)| id)
-        .collect();
-    if args.who.dry_run {
+pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Error> {
+    let is_revealed = args.reveal && !args.audit.dry_run;
+    let reveal = is_revealed.then(|| args.audit.operation(&database.clock, "failed.export")).transpose()?;
+    let filter = filter(args.selection.into(), database, &args.states.wanted()).await?;
+    let db = database.db();
+    let ids = dead_letters::export_ids(&db, filter, reveal).await?;
+    if args.audit.dry_run {
         if args.json {
             print_json(&serde_json::json!({ "messages": ids.len() }))?;
         } else {
@@ -129,38 +98,11 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if args.reveal {
-        let operation = args.who.operation(&database.clock, "failed.export")?;
-        let revealed = ids.clone();
-        database
-            .ask(move |db| {
-                failures::reveal(db, &operation, &revealed.iter().map(String::as_str).collect::<Vec<_>>())
-            })
-            .await?;
-    }
     for chunk in ids.chunks(CHUNK) {
-        for row in super::read(database, chunk.to_vec()).await? {
-            let line = serde_json::to_string(&exported(&row, args.reveal)).map_err(Failure::internal)?;
+        for message in dead_letters::export(&db, chunk.to_vec(), is_revealed).await? {
+            let line = serde_json::to_string(&message).map_err(Error::unavailable)?;
             print(harmless_json(&line));
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn exported(row: &FailedMessage, reveal: bool) -> Exported {
-    let payload: Option<serde_json::Value> = serde_json::from_slice(&row.payload).ok();
-    let headers: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(&row.headers).unwrap_or_default();
-    let payload_hex = (payload.is_none() && reveal).then(|| hex(&row.payload));
-    Exported {
-        message: Shown::of(row, reveal),
-        headers: if reveal { headers } else { masked_headers(&headers) },
-        traceparent: row
-            .traceparent
-            .as_ref()
-            .map(|trace| if reveal { trace.clone() } else { masked_word(trace) }),
-        payload_sha256: row.payload_sha256.clone(),
-        payload: payload.map(|payload| if reveal { payload } else { masked(&payload) }),
-        payload_hex,
-    }
 }

@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, printable, products};
-use crate::obligees::Registry;
+use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
+use crate::reference::obligees::Registry;
 
-/// An obligee in the list, as JSON.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     code: &'a str,
@@ -16,7 +15,7 @@ struct Shown<'a> {
     electronic: Vec<ShownAcceptance>,
 }
 
-pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Failure> {
+pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Error> {
     if json {
         let shown: Vec<_> = registry
             .iter()

@@ -10,24 +10,24 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{super::table, Failure, ShownAcceptance, kinds, print, print_json, printable, products};
+use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
 use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
-    obligees::{
+    reference::obligees::{
         Basis, LimitField, LimitValue, Limits, Obligee, OlderContracts, Origin, Origins, Registry,
         SubmissionRule,
     },
 };
 
-/// Least likeness (Jaro-Winkler, 0 to 1) of a code that is suggested.
+/// Minimum similarity (Jaro-Winkler, 0 to 1) of a suggested code.
 const ALIKE: f64 = 0.75;
 
-/// What holds for an obligee on a day.
+/// The rules of an obligee on a day.
 struct Day<'a> {
     on: NaiveDate,
     obligee: &'a Obligee,
-    /// First day of the limits (`None`: since ever).
+    /// First day of the limits; `None` without one.
     since: Option<NaiveDate>,
     limits: &'a Limits,
     next: Option<(NaiveDate, &'a Limits)>,
@@ -39,7 +39,7 @@ pub(super) fn run(
     code: &str,
     on: Option<NaiveDate>,
     json: bool,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (Some(obligee), Some(origins)) = (registry.get(code), registry.origins(code)) else {
         return Err(unknown(registry, code));
     };
@@ -50,12 +50,12 @@ pub(super) fn run(
     if json {
         print_json(&Shown::new(&day))?;
     } else {
-        tell(&day);
+        print_day(&day);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn unknown(registry: &Registry, code: &str) -> Failure {
+fn unknown(registry: &Registry, code: &str) -> Error {
     let likeness = |obligee: &Obligee| {
         let typed = code.trim();
         let is_named = !typed.is_empty() && (obligee.name.contains(typed) || obligee.title.contains(typed));
@@ -73,11 +73,11 @@ fn unknown(registry: &Registry, code: &str) -> Failure {
         .map(|(_, obligee)| format!("{} ({})", printable(&obligee.code), printable(&obligee.name)))
         .collect();
     let hint = if alike.is_empty() { String::new() } else { format!("did you mean {}? ", alike.join(", ")) };
-    Failure::found(anyhow::anyhow!("there is no obligee {:?}", printable(code)))
+    Error::not_found(format!("there is no obligee {:?}", printable(code)))
         .hint(format!("{hint}`hosho obligees list` has all codes"))
 }
 
-/// [`Day`] as JSON. Figures are written as in the files.
+/// [`Day`] as JSON, with figures as in the files.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     code: &'a str,
@@ -92,7 +92,7 @@ struct Shown<'a> {
 #[derive(Debug, Serialize)]
 struct ShownLimits {
     basis: Basis,
-    /// First day of these values; `null`: since ever.
+    /// First day of these values; `null` without one.
     since: Option<NaiveDate>,
     /// Day on which one of them changes next.
     next_change: Option<NaiveDate>,
@@ -101,14 +101,14 @@ struct ShownLimits {
 
 #[derive(Debug, Serialize)]
 struct ShownFigure {
-    /// `"40%"`, `10000`, or `null` where there is no such bound.
+    /// `"40%"`, `10000`, or `null` without such a bound.
     value: Option<serde_json::Value>,
     origin: Origin,
 }
 
 #[derive(Debug, Serialize)]
 struct ShownSubmission<'a> {
-    /// `null`: those without an entry of their own.
+    /// `null`: all without an entry of their own.
     products: Option<Vec<ProductV1>>,
     channel: Channel,
     department: Option<&'a str>,
@@ -161,7 +161,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// How the notice is handed in: for products that say so, together where they say the same, and for the rest.
+/// The submission rules of products, equal ones together, and of the rest.
 fn submissions(obligee: &Obligee) -> Vec<(Option<Vec<ProductV1>>, &SubmissionRule)> {
     let mut rules: Vec<(Option<Vec<ProductV1>>, &SubmissionRule)> = Vec::new();
     for (product, rule) in &obligee.submission_of {
@@ -174,7 +174,7 @@ fn submissions(obligee: &Obligee) -> Vec<(Option<Vec<ProductV1>>, &SubmissionRul
     rules
 }
 
-/// The subject that is demanded, its placeholders filled with themselves.
+/// The required subject, its placeholders filled with themselves.
 fn subject(rule: &SubmissionRule) -> Option<String> {
     let works = Works {
         name: "{name}".to_owned(),
@@ -190,7 +190,7 @@ fn subject(rule: &SubmissionRule) -> Option<String> {
     rule.subject.as_ref().map(|subject| subject.fill(&works))
 }
 
-fn tell(day: &Day<'_>) {
+fn print_day(day: &Day<'_>) {
     let Day { on, obligee, .. } = day;
     print(format!(
         "{} {}  職名 {}",
@@ -198,8 +198,8 @@ fn tell(day: &Day<'_>) {
         printable(&obligee.name),
         printable(&obligee.title)
     ));
-    tell_electronic(obligee, *on);
-    tell_limits(day);
+    print_electronic(obligee, *on);
+    print_limits(day);
     print("\nHow the notice is handed in");
     let mut rows = table(["products", "by", "to", "subject"]);
     let rules = submissions(obligee);
@@ -223,7 +223,7 @@ fn tell(day: &Day<'_>) {
     print(rows);
 }
 
-fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
+fn print_electronic(obligee: &Obligee, on: NaiveDate) {
     if obligee.electronic.is_empty() {
         print("\nElectronic (電子保証): nothing, paper only");
         return;
@@ -233,7 +233,7 @@ fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
         table(["products", "for", "from", "compared with", "older contracts", &format!("on {on}")]);
     for acceptance in &obligee.electronic {
         let (from, basis, older, begun) = match acceptance.start {
-            None => ("no first day".to_owned(), "", "", "taken"),
+            None => ("no first day".to_owned(), "", "", "accepted"),
             Some(start) => {
                 let older = match start.older_contracts {
                     OlderContracts::Paper => "paper",
@@ -259,13 +259,13 @@ fn tell_electronic(obligee: &Obligee, on: NaiveDate) {
     print(rows);
 }
 
-fn tell_limits(day: &Day<'_>) {
+fn print_limits(day: &Day<'_>) {
     let basis = day.obligee.limits_basis;
     print(format!("\nLimits where the {} ({}) is {}", basis.en(), basis.ja(), day.on));
     let value = |figure: LimitField, limits| {
         figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
     };
-    let mut rows = table(["limit", "日本語", "value", "said by"]);
+    let mut rows = table(["limit", "日本語", "value", "set by"]);
     for figure in LimitField::ALL {
         let origin = match day.origins.of(figure) {
             Origin::National => "national",

@@ -2,51 +2,45 @@
 
 use std::{path::Path, process::ExitCode};
 
-use hosho_schema::{
-    db::DbError,
-    models::failed_message::{self, Filter, OPEN, State},
-};
-
 use super::{
     super::{
-        Failure,
-        failed::{Kept, tell_left},
+        Error,
+        failed::print_left_out,
         print, print_json,
-        selection::{Database, Selection, Who, short},
-        shared,
-        wording::counted,
+        selection::{AuditArgs, Database, SelectionArgs, filter, short},
+        text::counted,
     },
-    Where, drive,
+    Context, drive,
 };
 use crate::{
     config::Config,
-    failures::{self, DEFAULT_CANARY, DEFAULT_RATE, Left, Order},
-    stages,
+    jobs::replay::{DEFAULT_CANARY, DEFAULT_RATE, Order},
+    operations::{broker, dead_letters::Selection, replays},
 };
 
-/// Work failed messages off once more: a few first, then faster; it stops by itself when they fail again
+/// Replay failed messages: a few first, then faster; stops when they fail again
 ///
-/// The selection is frozen: nothing that fails later is in it. What went through is told by the stage that worked it off.
-/// Ctrl-C leaves the replay as it is; `hosho replay resume` goes on.
+/// The selection is frozen: later failures are not part of it. The stage that processes a message marks it
+/// resolved. Ctrl-C interrupts the replay; `hosho replay resume` continues it.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct BeginArgs {
     #[command(flatten)]
-    selection: Selection,
-    /// Messages that must all go through before any other is sent
+    selection: SelectionArgs,
+    /// Messages that must all be resolved before any other is sent
     #[arg(long, default_value_t = DEFAULT_CANARY, value_name = "N")]
     canary: u32,
     /// Messages a second, at most
     #[arg(long, default_value_t = DEFAULT_RATE, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
-    /// Also what went through already; it has no second effect
+    /// Also resolved messages, without a second effect
     #[arg(long)]
     force: bool,
-    /// Freeze the selection and leave it to `hosho replay resume`
+    /// Freeze the selection; `hosho replay resume` sends it
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
-    who: Who,
-    /// The outcome as JSON
+    audit: AuditArgs,
+    /// As JSON
     #[arg(long)]
     json: bool,
 }
@@ -57,52 +51,43 @@ pub(in crate::cli) async fn begin(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<ExitCode, Failure> {
-    let operation = args.who.operation(&database.clock, "failed.replay")?;
-    args.selection.require()?;
-    let filter = args.selection.filter(database, &[]).await?;
-    let Counted { found, foreign, left } = count(database, filter.clone(), args.force).await?;
-    if args.who.dry_run && args.json {
-        let left_out: Vec<Kept> = left.iter().map(Kept::of).collect();
-        print_json(&serde_json::json!({ "messages": found, "for_no_stage": foreign, "left_out": left_out }))?;
+) -> Result<ExitCode, Error> {
+    let operation = args.audit.operation(&database.clock, "failed.replay")?;
+    let selection = Selection::from(args.selection);
+    selection.require()?;
+    let record = selection.to_json();
+    let filter = filter(selection, database, &[]).await?;
+    let db = database.db();
+    let plan = replays::plan(&db, filter.clone(), args.force).await?;
+    if args.audit.dry_run && args.json {
+        print_json(&plan)?;
         return Ok(ExitCode::SUCCESS);
     }
-    if foreign > 0 && !args.json {
-        let (are, they) = if foreign == 1 { ("is", "it is") } else { ("are", "they are") };
+    if plan.for_no_stage > 0 && !args.json {
+        let (are, they) = if plan.for_no_stage == 1 { ("is", "it is") } else { ("are", "they are") };
         print(format!(
-            "{} {are} for no stage: `hosho failed edit ID --stage STAGE` says which; {they} left out",
-            counted(foreign, "message")
+            "{} {are} for no stage: {they} left out; `hosho failed edit ID --stage STAGE` sets the stage",
+            counted(plan.for_no_stage, "message")
         ));
     }
-    tell_left(&left);
-    if args.who.dry_run {
-        print(format!("{} would be replayed. Nothing was changed.", counted(found, "message")));
+    print_left_out(&plan.left_out);
+    if args.audit.dry_run {
+        print(format!("{} would be replayed. Nothing was changed.", counted(plan.messages, "message")));
         return Ok(ExitCode::SUCCESS);
     }
     if !args.detach {
-        shared::require(out, config)?;
+        broker::require(out, config)?;
     }
-    let order = Order {
-        filter,
-        selection: args.selection.to_json(),
-        canary: args.canary,
-        rate: args.rate,
-        force: args.force,
-    };
-    let frozen = database.ask(move |db| failures::begin(db, &operation, &order)).await?;
-    let Some(replay) = frozen else {
-        return Err(Failure::found(anyhow::anyhow!("nothing to replay: no message of this selection waits for anybody"))
-            .hint("`hosho failed list --all` tells what became of them; --force sends again what went through, to no second effect"));
-    };
+    let order = Order { filter, selection: record, canary: args.canary, rate: args.rate, force: args.force };
+    let replay = replays::begin(&db, operation, order).await?;
     let first = replay.canary.min(replay.total);
-    let alone =
+    let canary =
         if first > 0 && first < replay.total { format!(", the first {first} alone") } else { String::new() };
-    let begun = format!("replay {}: {}{alone}", replay.id, counted(replay.total, "message"));
-    let place = Where { database, out };
+    let begun = format!("replay {}: {}{canary}", replay.id, counted(replay.total, "message"));
+    let context = Context { database, out };
     if args.detach {
-        let shown = place.look(&replay.id).await?;
         if args.json {
-            print_json(&shown)?;
+            print_json(&context.show(&replay.id).await?)?;
         } else {
             print(format!("{begun}\n`hosho replay resume {} --reason …` begins to send", short(&replay.id)));
         }
@@ -111,35 +96,5 @@ pub(in crate::cli) async fn begin(
     if !args.json {
         print(begun);
     }
-    drive(replay.id, &place, config, args.json).await
-}
-
-/// What a selection comes to.
-struct Counted {
-    found: i64,
-    /// Messages for no stage of ours.
-    foreign: i64,
-    /// Messages that were named, and are in no state to be replayed.
-    left: Vec<Left>,
-}
-
-async fn count(database: &Database, filter: Filter, force: bool) -> Result<Counted, Failure> {
-    let mut states = OPEN.to_vec();
-    if force {
-        states.push(State::Resolved);
-    }
-    let filter = Filter { states, free: true, ..filter };
-    let (counts, left) = database
-        .ask(move |db| {
-            let counts = failed_message::counts(db, &filter)?;
-            let named = !filter.ids.is_empty();
-            let found = if named { failed_message::select(db, &filter)? } else { Vec::new() };
-            Ok::<_, DbError>((counts, failures::left_out(db, &filter, &filter.states, &found)?))
-        })
-        .await?;
-    let (mut found, mut foreign) = (0, 0);
-    for ((stage, _), count) in counts {
-        *if stages::NAMES.contains(&stage.as_str()) { &mut found } else { &mut foreign } += count;
-    }
-    Ok(Counted { found, foreign, left })
+    drive(replay.id, &context, config, args.json).await
 }

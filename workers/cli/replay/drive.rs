@@ -1,4 +1,4 @@
-//! Drives a replay, and tells how it goes.
+//! Drives a replay, and prints its progress.
 
 use std::{
     io::IsTerminal as _,
@@ -7,156 +7,118 @@ use std::{
     time::Duration,
 };
 
-use hosho_schema::{db::Pool, ids};
 use indicatif::ProgressBar;
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
-    super::{
-        Failure,
-        embedded::Embedded,
-        printable, process, remark,
-        selection::{Database, short},
-        shared, work,
-    },
-    Where, hold, tell,
+    super::{Error, printable, progress_bar, remark, selection::Database},
+    Context, print_replay,
 };
 use crate::{
-    assembly,
-    broker::{Broker, Lane},
-    clock::Clock,
+    app,
+    broker::Lane,
     config::Config,
-    failures::{self, Driver, Ended},
-    pulse,
+    jobs::replay::{Driver, Ended},
+    operations::{broker, replays},
+    worker::{self, Embedded},
 };
 
-/// Drives a replay to its end: with the workers there are, or, on a folder of `hosho process`, by working it off here.
+/// Drives a replay to its end. Workers do the work, or this process does, on a folder of `hosho process`.
 pub(super) async fn drive(
     id: String,
-    place: &Where<'_>,
+    context: &Context<'_>,
     config: &Config,
     json: bool,
-) -> Result<ExitCode, Failure> {
-    let ended = match place.out {
+) -> Result<ExitCode, Error> {
+    let ended = match context.out {
         None => {
-            let (ask, stop) = watch::channel(false);
-            work::stop_on_signal(ask)?;
-            let queue = shared::queue(config)?.queue();
-            let ended = watched(
-                driver(&id, config, assembly::pool(config)?, Arc::clone(&queue), stop),
-                Some(place.database.clone()),
-            )
-            .await;
-            queue.close().await;
+            let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
+            let broker = broker::shared(config)?.broker();
+            let driver = replays::driver(&id, config, app::pool(config)?, Arc::clone(&broker), stop);
+            let ended = watched(driver, Some(context.database.clone())).await;
+            broker.close().await;
             ended
         }
         Some(out) => {
             let mut embedded = Embedded::open(out, config).await?;
             embedded.start(config, &[Lane::Live, Lane::Bulk]);
             let (pool, broker, stop) =
-                (embedded.services.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
-            let ended = watched(driver(&id, config, pool, broker, stop), None).await;
-            // What follows from the messages is worked off too.
+                (embedded.app.pool.clone(), Arc::clone(&embedded.broker), embedded.stop.clone());
+            let ended = watched(replays::driver(&id, config, pool, broker, stop), None).await;
+            // The messages that follow are processed too.
             embedded.until_idle().await;
             embedded.end().await;
             ended
         }
     };
-    let now = place.look(&id).await?;
-    tell(&now, json)?;
-    match ended {
-        Ended::Complete => Ok(ExitCode::from(u8::from(now.failed_again > 0))),
-        Ended::Stopped(why) => Err(Failure::found(anyhow::anyhow!("the replay stopped by itself: {why}"))
-            .hint("what was not sent is as it was; `hosho failed groups` tells what failed again")),
-        Ended::ByOthers => {
-            Err(Failure::found(anyhow::anyhow!("somebody else decided: the replay is {}", now.state)))
+    let replay = context.show(&id).await?;
+    let is_driven_elsewhere = ended == Ended::Driven;
+    let error = replays::unfinished(ended, &replay);
+    if is_driven_elsewhere {
+        return error.map_or(Ok(ExitCode::SUCCESS), Err);
+    }
+    print_replay(&replay, json)?;
+    match error {
+        None => Ok(ExitCode::from(u8::from(replay.failed_again > 0))),
+        // The replay is the JSON of this command; the error is not a second document beside it.
+        Some(error) if json => {
+            remark(error.to_string());
+            Ok(error.exit_code())
         }
-        Ended::Driven => Err(driven()),
-        Ended::Interrupted => Err(Failure::found(anyhow::anyhow!(
-            "interrupted; the replay goes on with `hosho replay resume {} --reason …`",
-            short(&id)
-        ))),
+        Some(error) => Err(error),
     }
 }
 
-/// Says that a replay has its driver.
-pub(super) fn driven() -> Failure {
-    Failure::found(anyhow::anyhow!("another process drives it"))
-        .hint("if that died, try again in a few seconds; `hosho replay status` tells how it goes")
-}
+/// Pause between two lines of progress where there is no progress bar.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-fn driver(
-    id: &str,
-    config: &Config,
-    pool: Pool,
-    broker: Arc<dyn Broker>,
-    stop: watch::Receiver<bool>,
-) -> Driver {
-    let clock = Clock::system();
-    let name = format!("{} {}", pulse::host(), std::process::id());
-    let name = format!("{name} {}", short(&ids::worker(&name, std::process::id(), &clock.now().to_string())));
-    Driver {
-        pool,
-        broker,
-        clock,
-        id: id.to_owned(),
-        name,
-        lost_after: failures::lost_after(&config.rungs()),
-        stop,
-    }
-}
+/// Pause between two looks at what delays the replay.
+const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// How often somebody who has no progress bar is told.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
-
-/// How often it is looked what holds the replay up.
-const HOLD_EVERY: Duration = Duration::from_secs(3);
-
-/// Drives with a progress bar, or a line now and then where there is no terminal. `workers` tells what holds up those who work the
-/// messages off, where they are other processes.
+/// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what
+/// delays the workers in other processes.
 async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
-    let held = Arc::new(Mutex::new(Vec::new()));
-    let looking = workers.map(|database| {
-        let (id, held) = (driver.id.clone(), Arc::clone(&held));
+    let delays = Arc::new(Mutex::new(Vec::new()));
+    let watching = workers.map(|database| {
+        let (id, delays) = (driver.id.clone(), Arc::clone(&delays));
         tokio::spawn(async move {
             loop {
-                let (of, now) = (id.clone(), database.clock.now());
-                if let Ok(found) = database.ask(move |db| hold::look(db, &of, now)).await {
-                    *held.lock().unwrap_or_else(PoisonError::into_inner) = found;
+                if let Ok(found) = replays::held_up(&database.db(), &id, database.clock.now()).await {
+                    *delays.lock().unwrap_or_else(PoisonError::into_inner) = found;
                 }
-                tokio::time::sleep(HOLD_EVERY).await;
+                tokio::time::sleep(DELAY_INTERVAL).await;
             }
         })
     });
     let mut bar: Option<ProgressBar> = None;
-    let mut lines = Lines { last: Instant::now(), held: Vec::new() };
+    let mut lines = Lines { last: Instant::now(), delays: Vec::new() };
     let has_bar = std::io::stderr().is_terminal();
     let ended = driver
         .drive(|replay, progress| {
-            let bar = bar.get_or_insert_with(|| process::bar(replay.total.cast_unsigned(), ""));
-            bar.set_position((progress.resolved + progress.failed_again).cast_unsigned());
+            let settled = progress.resolved + progress.failed_again;
+            let bar = bar.get_or_insert_with(|| progress_bar(replay.total.cast_unsigned(), ""));
+            bar.set_position(settled.cast_unsigned());
             let counts = format!(
                 "sent {}, resolved {}, failed again {}",
                 replay.total - progress.waiting,
                 progress.resolved,
                 progress.failed_again
             );
-            let held = held.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let is_due = lines.is_due(Instant::now(), &held);
+            let delays = delays.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let is_due = lines.is_due(Instant::now(), &delays);
             if is_due && has_bar {
-                for hold in &held {
-                    bar.println(printable(hold));
+                for delay in &delays {
+                    bar.println(printable(delay));
                 }
             } else if is_due {
-                let settled =
-                    format!("{} of {}: {counts}", progress.resolved + progress.failed_again, replay.total);
-                remark(std::iter::once(settled).chain(held).collect::<Vec<_>>().join("; "));
+                let line = format!("{settled} of {}: {counts}", replay.total);
+                remark(std::iter::once(line).chain(delays).collect::<Vec<_>>().join("; "));
             }
             bar.set_message(counts);
         })
         .await;
-    if let Some(looking) = looking {
-        looking.abort();
+    if let Some(watching) = watching {
+        watching.abort();
     }
     if let Some(bar) = bar {
         bar.finish_and_clear();
@@ -164,17 +126,17 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
     ended
 }
 
-/// When the next line is due: now and then, and as soon as something else holds the replay up.
+/// When the next line is due: after an interval, and as soon as something else delays the replay.
 struct Lines {
     last: Instant,
-    held: Vec<String>,
+    delays: Vec<String>,
 }
 
 impl Lines {
-    fn is_due(&mut self, now: Instant, held: &[String]) -> bool {
-        let is_new = !held.is_empty() && self.held != held;
-        self.held = held.to_vec();
-        let is_due = is_new || now.duration_since(self.last) >= TOLD_EVERY;
+    fn is_due(&mut self, now: Instant, delays: &[String]) -> bool {
+        let is_new = !delays.is_empty() && self.delays != delays;
+        self.delays = delays.to_vec();
+        let is_due = is_new || now.duration_since(self.last) >= REPORT_INTERVAL;
         if is_due {
             self.last = now;
         }
@@ -187,9 +149,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_due_now_and_then_and_when_something_holds_it_up() {
+    fn a_line_is_due_after_an_interval_or_a_new_delay() {
         let start = Instant::now();
-        let mut lines = Lines { last: start, held: Vec::new() };
+        let mut lines = Lines { last: start, delays: Vec::new() };
         let (paused, seconds) = (["dispatch is paused".to_owned()], Duration::from_secs);
         assert!(!lines.is_due(start + seconds(9), &[]));
         assert!(lines.is_due(start + seconds(10), &[]));

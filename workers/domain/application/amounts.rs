@@ -137,7 +137,7 @@ fn remedy(most: Yen) -> Bilingual {
             format!("at most {} yen", money::grouped(most.0)),
         )
     } else {
-        Bilingual::new("この契約ではお申し込みいただけません。", "nothing can be asked for")
+        Bilingual::new("この契約ではお申し込みいただけません。", "no guarantee can be applied for")
     }
 }
 

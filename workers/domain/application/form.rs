@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{Datelike, NaiveDate};
 use hosho_schema::{
-    messages::{CalculationV1, Figure},
+    messages::{Amount, CalculationV1},
     money::Yen,
 };
 
@@ -246,10 +246,10 @@ impl<'a> FormReader<'a> {
     }
 
     /// Reads an amount of 1 yen to a trillion; returns `None` if it was reported.
-    pub(super) fn amount(&mut self, field: Field, figure: &Figure) -> Option<Yen> {
+    pub(super) fn amount(&mut self, field: Field, figure: &Amount) -> Option<Yen> {
         let yen = match figure {
-            Figure::Integer(yen) => i128::from(*yen),
-            Figure::Text(typed) => {
+            Amount::Integer(yen) => i128::from(*yen),
+            Amount::Text(typed) => {
                 let Some(yen) = parse_integer(typed) else {
                     self.report(
                         field.path(),

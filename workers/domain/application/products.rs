@@ -1,7 +1,7 @@
 //! The products of an application, each checked against the rules of its kind.
 
 use hosho_schema::{
-    messages::{Figure, MediumV1, ProductLineV1, ProductV1, WorksKindV1},
+    messages::{Amount, MediumV1, ProductLineV1, ProductV1, WorksKindV1},
     money::Yen,
     snapshots::{ProductLine, Works},
 };
@@ -106,8 +106,8 @@ fn limits<'a>(
     }
 }
 
-fn is_given(figure: Option<&Figure>) -> bool {
-    figure.is_some_and(|figure| !matches!(figure, Figure::Text(text) if text::trim(text).is_empty()))
+fn is_given(figure: Option<&Amount>) -> bool {
+    figure.is_some_and(|figure| !matches!(figure, Amount::Text(text) if text::trim(text).is_empty()))
 }
 
 /// Returns `None` if an amount was reported.

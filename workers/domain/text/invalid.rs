@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `Control` | `Cc`, `Zl`, `Zp` |
 //! | `Direction` | `Bidi_Control` |
-//! | `Invisible` | `Default_Ignorable_Code_Point`, and every other `Cf` except `Prepended_Concatenation_Mark` |
+//! | `Invisible` | `Default_Ignorable_Code_Point`, other `Cf` except `Prepended_Concatenation_Mark` |
 //! | `PrivateUse` | `Co` |
 //! | `NotACharacter` | `Noncharacter_Code_Point`, and U+FFFD |
 //! | `Unassigned` | any other `Cn`, by the library's Unicode version |

@@ -8,7 +8,7 @@ pub mod rules;
 
 use std::fmt;
 
-use hosho_schema::messages::{self, DecodeError, Described, Misfit, MisfitFault, ViolationV1};
+use hosho_schema::messages::{self, DecodeError, Described, FieldError, FieldFault, ViolationV1};
 
 pub use self::rules::{Breach, Code};
 use crate::{bilingual::Bilingual, text};
@@ -41,7 +41,7 @@ impl Violation {
             return vec![Self::not_json(problem, *line, *column)];
         }
         let mut violations: Vec<Self> =
-            messages::misfits::<M>(payload, error).into_iter().map(Self::decode_error).collect();
+            messages::decode_errors::<M>(payload, error).into_iter().map(Self::decode_error).collect();
         sort(&mut violations);
         violations
     }
@@ -51,17 +51,17 @@ impl Violation {
         Self::new("$", &Breach::MessageNotJson { problem: redacted(problem), line, column })
     }
 
-    fn decode_error(misfit: Misfit) -> Self {
+    fn decode_error(misfit: FieldError) -> Self {
         let path = harmless_path(&misfit.path);
         let (ja, en) = match misfit.fault {
-            MisfitFault::Unknown => (
+            FieldFault::Unknown => (
                 "この項目は定められていません。綴りをご確認ください。".to_owned(),
                 "the message has no such field".to_owned(),
             ),
-            MisfitFault::Missing => {
+            FieldFault::Missing => {
                 ("必須の項目がありません。".to_owned(), "the field is required, and missing".to_owned())
             }
-            MisfitFault::Type(right) => {
+            FieldFault::Type(right) => {
                 let names: Vec<&str> = right.iter().map(|name| type_ja(name)).collect();
                 let right = right.join(" or ");
                 (
@@ -69,14 +69,14 @@ impl Violation {
                     format!("the value is of the wrong type: {right} is right"),
                 )
             }
-            MisfitFault::Choice(words) => {
+            FieldFault::Choice(words) => {
                 let words = words.join(", ");
                 (
                     format!("選べない値です。{words} のいずれかをご指定ください。"),
                     format!("the value is not one of {words}"),
                 )
             }
-            MisfitFault::Other(problem) => {
+            FieldFault::Other(problem) => {
                 ("項目の過不足と値の型をご確認ください。".to_owned(), redacted(&problem))
             }
         };

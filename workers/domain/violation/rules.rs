@@ -265,19 +265,19 @@ rules! {
     /// At least one product is applied for.
     ProductsEmpty = "products.empty", Source::Form, {},
         "商品（保証区分）が選ばれていません。1つ以上お選びください。",
-        "at least one product must be asked for";
+        "at least one product is required";
     /// An application contains each product once.
     ProductsDuplicate = "products.duplicate", Source::Form, { product: ProductV1, times: usize },
         "{product}が{times}回指定されています。1つの申込では同じ商品を1回だけご指定ください。",
-        "the {product} is asked for {times} times; once per application";
+        "the {product} is applied for {times} times; once per application";
     /// No other application is for the same product, works and fiscal year.
     ProductAlreadyApplied = "product.already_applied", Source::Form, { product: ProductV1, earlier: Bilingual },
         "この契約の{product}は、{earlier}ですでに受け付けています。同じ契約・年度に同じ商品を重ねてお申し込みいただけません。内容の変更や取消しは取扱箇所へご相談ください。",
-        "the {product} for these works and this fiscal year was already asked for ({earlier}); ask the branch about changes";
+        "the {product} for these works and this fiscal year was already applied for ({earlier}); contact the branch about changes";
     /// The medium of a guarantee never changes.
     MediumFixed = "medium.fixed", Source::Rule(2), { product: ProductV1, medium: MediumV1, earlier: Bilingual },
         "この契約の{product}は、{earlier}で{medium}として受け付けています。証書の形式は後から変更できません。",
-        "the {product} for these works was already asked for as {medium} ({earlier}); the medium of a guarantee is fixed for life";
+        "the {product} for these works was already applied for as {medium} ({earlier}); the medium of a guarantee is fixed for life";
     /// An interim advance is for works (工事) only.
     InterimWorksOnly = "interim_advance.works_only", Source::Rule(9), { kind: WorksKindV1 },
         "中間前払金保証は工事だけが対象です。{kind}についてはお申し込みいただけません。",
@@ -349,7 +349,7 @@ rules! {
     /// The guarantee exists, the same source applied for it, and its certificate is in the registry.
     GuaranteeUnknown = "guarantee.unknown", Source::Form, { given: String },
         "保証契約番号「{given}」の保証契約が見つかりません。番号と、発行が完了していることをご確認ください。",
-        "there is no guarantee {given} that this source asked for and that is issued";
+        "there is no issued guarantee {given} of this source";
     /// The guarantee has not ended.
     GuaranteeEnded = "guarantee.ended", Source::Form, { number: String, on: NaiveDate },
         "保証契約番号{number}の保証契約は、{on}をもって解約されています（解約の受付を含みます）。",
@@ -367,9 +367,9 @@ rules! {
         "この保証契約には、順番（version）{latest}の変更等がすでに反映されています。それより古い順番（{version}）の変更等は反映できません。最新の内容でお送りください。",
         "version {version} is older than version {latest}, which took effect already: send what holds now, with a new version";
     /// The certificate to be corrected or reversed is visible.
-    RevisionUnknown = "revision.unknown", Source::Rule(5), { asked: String, shown: Bilingual },
-        "この保証契約に、対象の「{asked}」がありません（現在の対象：{shown}）。",
-        "the guarantee shows no {asked}; it shows {shown}";
+    RevisionUnknown = "revision.unknown", Source::Rule(5), { given: String, shown: Bilingual },
+        "この保証契約に、対象の「{given}」がありません（現在の対象：{shown}）。",
+        "the guarantee shows no {given}; it shows {shown}";
     /// Only an amendment can be reversed.
     RevisionNotAnAmendment = "revision.not_an_amendment", Source::Rule(5), {},
         "新規の証書は変更取消の対象になりません。保証契約を終える場合は解約をお申し込みください。",

@@ -1,97 +1,104 @@
-//! 6.8: files within the file. Part 2 allows only PDF/A files, so ours have none; part 3 allows any.
+//! 6.8: attachments. Part 2 allows only PDF/A files, so our documents have none; part 3 allows any.
 
 use lopdf::Dictionary;
 use sha2::{Digest as _, Sha256};
 
-use super::metadata::Claim;
-use super::{File, Report, dictionary, plain};
-use crate::hex::hex;
+use crate::file::{File, decoded, dictionary};
+use crate::metadata::Claim;
+use crate::report::Report;
 
-pub(super) fn check(file: &File, claim: &Claim, report: &mut Report) {
+pub(crate) fn check(file: &File, claim: &Claim, report: &mut Report) {
     let specifications: Vec<&Dictionary> =
         file.dictionaries().into_iter().filter(|one| one.has(b"EF") || one.has_type(b"Filespec")).collect();
-    let associated: Vec<&Dictionary> =
-        file.list(file.catalog(), "AF").into_iter().filter_map(|one| dictionary(file.follow(one)?)).collect();
+    let associated: Vec<&Dictionary> = file
+        .list(file.catalog(), "AF")
+        .into_iter()
+        .filter_map(|one| dictionary(file.resolve(one)?))
+        .collect();
     let named = names(file);
     if claim.part == Some(2) {
-        report.expect(
+        report.require(
             specifications.is_empty() && named.is_empty(),
             "6.8-5",
-            "a PDF/A-2 file carries a file that is no PDF/A",
+            "a PDF/A-2 file has an attachment",
         );
-        report.expect(claim.data.is_none(), "6.8-5", "the metadata tells of data that is not there");
+        report.require(claim.data.is_none(), "6.8-5", "the metadata has the hash of a missing attachment");
         return;
     }
-    report.expect(!specifications.is_empty(), "6.8", "a PDF/A-3 file carries nothing: it might be PDF/A-2");
+    report.require(
+        !specifications.is_empty(),
+        "6.8",
+        "a PDF/A-3 file has no attachment; it should be PDF/A-2",
+    );
     let mut hashes = Vec::new();
     for one in &specifications {
         let name = file.text(one, "F").filter(|name| !name.is_empty());
-        report.expect(
+        report.require(
             name.is_some() && name == file.text(one, "UF"),
             "6.8-2",
-            "an attachment has not the same name twice",
+            "F and UF of an attachment differ or are missing",
         );
         let relation = matches!(
             file.name(one, "AFRelationship"),
             Some("Source" | "Data" | "Alternative" | "Supplement" | "Unspecified")
         );
-        report.expect(relation, "6.8-3", "an attachment does not say what it is to the document");
-        report.expect(
+        report.require(relation, "6.8-3", "AFRelationship of an attachment is missing or unknown");
+        report.require(
             associated.iter().any(|other| std::ptr::eq(*other, *one)),
             "6.8-4",
-            "an attachment belongs to nothing",
+            "an attachment is not in AF of the catalog",
         );
-        report.expect(
+        report.require(
             named.iter().any(|other| std::ptr::eq(*other, *one)),
             "7.11.4",
-            "an attachment is not listed where readers look",
+            "an attachment is not in the EmbeddedFiles of the catalog",
         );
-        report.expect(
+        report.require(
             file.text(one, "Desc").is_some_and(|text| !text.is_empty()),
             "6.8",
-            "an attachment is not described",
+            "an attachment has no description",
         );
         let Some(stream) = file.dictionary(one, "EF").and_then(|kept| file.stream(kept, "F")) else {
-            report.tell("6.8-2", "an attachment is not in the file");
+            report.add("6.8-2", "the content of an attachment is missing");
             continue;
         };
         let media = file.name(&stream.dict, "Subtype").unwrap_or_default();
         let typed = media.split_once('/').is_some_and(|(kind, own)| is_token(kind) && is_token(own));
-        report.expect(typed, "6.8-1", "an attachment has no media type");
-        let bytes = plain(stream);
+        report.require(typed, "6.8-1", "an attachment has no media type");
+        let bytes = decoded(stream);
         let about = file.dictionary(&stream.dict, "Params");
         let size = about.and_then(|about| file.integer(about, "Size"));
-        report.expect(
+        report.require(
             size == i64::try_from(bytes.len()).ok(),
             "7.11.4",
-            "an attachment is not as long as it says",
+            "Size of an attachment differs from its length",
         );
-        report.expect(
+        report.require(
             about.is_some_and(|about| about.has(b"ModDate")),
             "6.8",
-            "an attachment does not say when it was made",
+            "an attachment has no ModDate",
         );
         if media == "application/json" {
-            report.expect(
+            report.require(
                 serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(),
                 "6.8",
-                "attached data cannot be read",
+                "attached JSON cannot be parsed",
             );
         }
-        hashes.push(hex(&Sha256::digest(&bytes)));
+        hashes.push(hex::encode(Sha256::digest(&bytes)));
     }
-    let is_told = claim.data.as_ref().is_some_and(|hash| hashes.contains(hash));
-    report.expect(is_told, "6.8", "the metadata does not hold the hash of an attachment");
+    let is_stated = claim.data.as_ref().is_some_and(|hash| hashes.contains(hash));
+    report.require(is_stated, "6.8", "the metadata has no hash of any attachment");
 }
 
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte))
 }
 
-/// The attachments by the document's names.
+/// The attachments in the name tree.
 fn names<'f>(file: &'f File) -> Vec<&'f Dictionary> {
     let tree =
         file.dictionary(file.catalog(), "Names").and_then(|names| file.dictionary(names, "EmbeddedFiles"));
     let list = tree.map(|tree| file.list(tree, "Names")).unwrap_or_default();
-    list.into_iter().skip(1).step_by(2).filter_map(|one| dictionary(file.follow(one)?)).collect()
+    list.into_iter().skip(1).step_by(2).filter_map(|one| dictionary(file.resolve(one)?)).collect()
 }

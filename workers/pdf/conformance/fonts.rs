@@ -1,61 +1,58 @@
-//! 6.2.11: fonts are embedded, agree with their programs, and every letter has its text.
+//! 6.2.11: embedded fonts, their agreement with the font programs, and the text of every glyph.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lopdf::{Dictionary, Object, ObjectId};
 
-use super::content::Shown;
-use super::tokens::{Token, tokens};
-use super::{File, Report, dictionary, plain};
+use crate::content::PageContent;
+use crate::file::{File, decoded, dictionary};
+use crate::report::Report;
+use crate::tokens::{Token, tokens};
 
-pub(super) fn check(file: &File, shown: &Shown, report: &mut Report) {
+pub(crate) fn check(file: &File, content: &PageContent, report: &mut Report) {
     let mut used: BTreeMap<ObjectId, BTreeSet<u16>> = BTreeMap::new();
-    for text in &shown.texts {
+    for text in &content.texts {
         used.entry(text.font).or_default().extend(&text.codes);
     }
     for (id, codes) in &used {
         match file.document.get_dictionary(*id) {
-            Ok(font) => letters(file, font, codes, report),
-            Err(_) => report.tell("6.2.11.2-1", "a font is no dictionary"),
+            Ok(font) => check_font(file, font, codes, report),
+            Err(_) => report.add("6.2.11.2-1", "a font is not a dictionary"),
         }
     }
 }
 
-fn letters(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut Report) {
-    report.expect(
-        file.name(font, "Type") == Some("Font"),
-        "6.2.11.2-1",
-        "a font does not say that it is one",
-    );
+fn check_font(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut Report) {
+    report.require(file.name(font, "Type") == Some("Font"), "6.2.11.2-1", "Type of a font is not Font");
     if file.name(font, "Subtype") != Some("Type0") {
-        return report.tell("6.2.11.2-2", "a font is not composite, as ours are");
+        return report.add("6.2.11.2-2", "a font is not composite, as all of our fonts are");
     }
     let name = file.name(font, "BaseFont").unwrap_or_default();
     let tagged = name.split_once('+').is_some_and(|(tag, rest)| {
         tag.len() == 6 && tag.bytes().all(|byte| byte.is_ascii_uppercase()) && !rest.is_empty()
     });
-    report.expect(tagged, "6.2.11.2-3", "a font does not have the name of a subset");
-    report.expect(
+    report.require(tagged, "6.2.11.2-3", "BaseFont of a font does not name a subset");
+    report.require(
         file.name(font, "Encoding") == Some("Identity-H"),
         "6.2.11.3.3-1",
-        "a font has another encoding than Identity-H",
+        "Encoding of a font is not Identity-H",
     );
     let Some(descendant) =
-        file.list(font, "DescendantFonts").first().and_then(|font| dictionary(file.follow(font)?))
+        file.list(font, "DescendantFonts").first().and_then(|font| dictionary(file.resolve(font)?))
     else {
-        return report.tell("6.2.11.2-2", "a composite font has no descendant");
+        return report.add("6.2.11.2-2", "a composite font has no descendant");
     };
-    report.expect(
+    report.require(
         file.name(descendant, "Type") == Some("Font"),
         "6.2.11.2-1",
-        "a descendant font does not say that it is one",
+        "Type of a descendant font is not Font",
     );
-    report.expect(
+    report.require(
         file.name(descendant, "Subtype") == Some("CIDFontType2"),
         "6.2.11.2-2",
         "a descendant font is not TrueType",
     );
-    report.expect(
+    report.require(
         file.name(descendant, "BaseFont") == Some(name),
         "6.2.11.2-3",
         "a font and its descendant have different names",
@@ -63,83 +60,87 @@ fn letters(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut R
     let identity = file
         .value(descendant, "CIDToGIDMap")
         .is_some_and(|map| map.as_name().is_ok_and(|name| name == b"Identity") || map.as_stream().is_ok());
-    report.expect(identity, "6.2.11.3.2-1", "a font does not map its letters to glyphs");
+    report.require(identity, "6.2.11.3.2-1", "a font has no CIDToGIDMap");
     let system = file.dictionary(descendant, "CIDSystemInfo");
     let text = |key| system.and_then(|system| file.text(system, key));
     let known =
         text("Registry").as_deref() == Some("Adobe") && text("Ordering").as_deref() == Some("Identity");
     let numbered = system.and_then(|system| file.integer(system, "Supplement")) == Some(0);
-    report.expect(
-        known && numbered,
-        "6.2.11.3.1-1",
-        "a font does not name the character collection of its encoding",
-    );
+    report.require(known && numbered, "6.2.11.3.1-1", "CIDSystemInfo of a font is not Adobe-Identity-0");
 
     let descriptor = file.dictionary(descendant, "FontDescriptor");
-    let Some(descriptor) = descriptor else { return report.tell("6.2.11.4.1-1", "a font has no descriptor") };
+    let Some(descriptor) = descriptor else { return report.add("6.2.11.4.1-1", "a font has no descriptor") };
     for key in ["Flags", "FontBBox", "ItalicAngle", "Ascent", "Descent", "CapHeight", "StemV"] {
-        report.expect(
+        report.require(
             file.value(descriptor, key).is_some(),
             "9.8.1",
-            "a descriptor lacks something it must say",
+            "a font descriptor lacks a required key",
         );
     }
-    report.expect(
+    report.require(
         file.name(descriptor, "FontName") == Some(name),
         "6.2.11.2-3",
         "a font and its descriptor have different names",
     );
     let flags = file.integer(descriptor, "Flags").unwrap_or_default();
-    report.expect(
+    report.require(
         flags & 4 == 4 && flags & 32 == 0,
         "6.2.11.6-3",
-        "a font of its own numbering is not called symbolic",
+        "a font without a standard encoding is not flagged symbolic",
     );
-    report.expect(
+    report.require(
         !descriptor.has(b"CIDSet"),
         "6.2.11.4.2-2",
-        "a descriptor lists glyphs, which nothing compares",
+        "a font descriptor has a CIDSet, which our documents do not need",
     );
     let Some(program) = file.stream(descriptor, "FontFile2") else {
-        return report.tell("6.2.11.4.1-1", "a font is not embedded");
+        return report.add("6.2.11.4.1-1", "a font is not embedded");
     };
-    report.expect(!program.dict.has(b"Subtype"), "6.2.11.2-7", "a TrueType program is called something else");
-    let bytes = plain(program);
+    report.require(!program.dict.has(b"Subtype"), "6.2.11.2-7", "a TrueType program has a Subtype");
+    let bytes = decoded(program);
     let length = file.integer(&program.dict, "Length1").and_then(|length| usize::try_from(length).ok());
-    report.expect(length == Some(bytes.len()), "9.9", "a font program is not as long as it says");
+    report.require(length == Some(bytes.len()), "9.9", "Length1 of a font program differs from its length");
     let Ok(face) = ttf_parser::Face::parse(&bytes, 0) else {
-        return report.tell("6.2.11.4.1-1", "a font program cannot be read");
+        return report.add("6.2.11.4.1-1", "a font program cannot be parsed");
     };
 
-    let map = file.stream(font, "ToUnicode").map(|stream| to_unicode(&plain(stream))).unwrap_or_default();
+    let map = file.stream(font, "ToUnicode").map(|stream| to_unicode(&decoded(stream))).unwrap_or_default();
     let widths = widths(file, descendant);
     let usual = file.value(descendant, "DW").and_then(|width| width.as_float().ok()).unwrap_or(1000.0);
     for &code in codes {
-        report.expect(code != 0, "6.2.11.8-1", "a letter that no font has is drawn");
+        report.require(code != 0, "6.2.11.8-1", ".notdef is shown");
         let glyph = ttf_parser::GlyphId(code);
         let Some(advance) = face.glyph_hor_advance(glyph).filter(|_| code < face.number_of_glyphs()) else {
-            report.tell("6.2.11.4.1-2", "a letter has no glyph in its program");
+            report.add("6.2.11.4.1-2", "a shown glyph is not in the font program");
             continue;
         };
         let own = f32::from(advance) * 1000.0 / f32::from(face.units_per_em());
-        let told = widths.get(&code).copied().unwrap_or(usual);
-        report.expect(
-            (own - told).abs() <= 1.0,
+        let declared = widths.get(&code).copied().unwrap_or(usual);
+        report.require(
+            (own - declared).abs() <= 1.0,
             "6.2.11.5-1",
-            "a letter is not as wide in the file as in its program",
+            "the width of a glyph differs between W and the font program",
         );
         let Some(text) = map.get(&code) else {
-            report.tell("6.2.11.7.2-1", "a letter has no text");
+            report.add("6.2.11.7.2-1", "a shown glyph has no ToUnicode text");
             continue;
         };
         let meant = !text.is_empty() && !text.contains(['\0', '\u{FEFF}', '\u{FFFE}', '\u{FFFD}']);
-        report.expect(meant, "6.2.11.7.2-2", "a letter's text is nothing that a text may hold");
-        report.expect(!text.contains(is_private), "6.2.11.7.3-1", "a letter's text is of private use");
+        report.require(
+            meant,
+            "6.2.11.7.2-2",
+            "the ToUnicode text of a glyph is empty or holds a noncharacter",
+        );
+        report.require(
+            !text.contains(is_private),
+            "6.2.11.7.3-1",
+            "the ToUnicode text of a glyph is in a private use area",
+        );
         let blank = text.chars().all(char::is_whitespace);
-        report.expect(
+        report.require(
             blank || face.glyph_bounding_box(glyph).is_some(),
             "6.2.11.4.1-2",
-            "a letter draws nothing",
+            "the outline of a visible glyph is empty",
         );
     }
 }
@@ -148,7 +149,7 @@ fn is_private(character: char) -> bool {
     matches!(character, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..)
 }
 
-/// `/W`: widths by number.
+/// `/W`: widths by glyph number.
 fn widths(file: &File, font: &Dictionary) -> BTreeMap<u16, f32> {
     let mut widths = BTreeMap::new();
     let entries = file.list(font, "W");
@@ -172,7 +173,7 @@ fn widths(file: &File, font: &Dictionary) -> BTreeMap<u16, f32> {
     widths
 }
 
-/// What letters are as text, by number.
+/// The ToUnicode map: texts by glyph number.
 fn to_unicode(map: &[u8]) -> BTreeMap<u16, String> {
     let mut texts = BTreeMap::new();
     let tokens = tokens(map);

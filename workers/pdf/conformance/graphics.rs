@@ -2,20 +2,21 @@
 
 use lopdf::{Dictionary, Object, Stream};
 
-use super::{File, Report, dictionary, plain};
+use crate::file::{File, decoded, dictionary};
+use crate::report::Report;
 
-/// Blend modes that a conforming file may name. Ours name none.
+/// Blend modes that PDF/A allows. Our documents use none.
 const BLENDING: &str = "Normal Compatible Multiply Screen Overlay Darken Lighten ColorDodge ColorBurn HardLight SoftLight Difference \
                         Exclusion Hue Saturation Color Luminosity";
 
-pub(super) fn check(file: &File, report: &mut Report) {
+pub(crate) fn check(file: &File, report: &mut Report) {
     intents(file, report);
     for object in file.document.objects.values() {
         if let Object::Stream(stream) = object {
             match file.name(&stream.dict, "Subtype") {
                 Some("Image") => image(file, stream, report),
                 Some("Form") => form(&stream.dict, report),
-                Some("PS") => report.tell("6.2.9-3", "PostScript stands in the file"),
+                Some("PS") => report.add("6.2.9-3", "the file has a PostScript XObject"),
                 _ => {}
             }
         }
@@ -28,26 +29,26 @@ pub(super) fn check(file: &File, report: &mut Report) {
 fn intents(file: &File, report: &mut Report) {
     let intents = file.list(file.catalog(), "OutputIntents");
     let ours: Vec<&Dictionary> =
-        intents.iter().filter_map(|intent| dictionary(file.follow(intent)?)).collect();
-    report.expect(ours.len() == 1, "6.2.3", "there is not exactly one output intent");
+        intents.iter().filter_map(|intent| dictionary(file.resolve(intent)?)).collect();
+    report.require(ours.len() == 1, "6.2.3", "the catalog does not have exactly one output intent");
     for intent in ours {
-        report.expect(
+        report.require(
             file.name(intent, "S") == Some("GTS_PDFA1"),
             "6.2.3",
-            "the output intent is not one of PDF/A",
+            "S of the output intent is not GTS_PDFA1",
         );
-        report.expect(
+        report.require(
             file.text(intent, "OutputConditionIdentifier").is_some(),
             "6.2.3",
-            "the output intent does not name its condition",
+            "the output intent has no OutputConditionIdentifier",
         );
-        report.expect(
+        report.require(
             !intent.has(b"DestOutputProfileRef"),
             "6.2.3-3",
-            "the output intent points out of the file",
+            "the output intent refers to an external profile",
         );
         let Some(stream) = file.stream(intent, "DestOutputProfile") else {
-            report.tell("6.2.4.3-2", "RGB is used and no profile says what it means");
+            report.add("6.2.4.3-2", "the output intent has no profile, but the file uses RGB");
             continue;
         };
         profile(file, stream, report);
@@ -55,92 +56,94 @@ fn intents(file: &File, report: &mut Report) {
 }
 
 fn profile(file: &File, stream: &Stream, report: &mut Report) {
-    let bytes = plain(stream);
+    let bytes = decoded(stream);
     let field = |at: usize| bytes.get(at..at + 4).unwrap_or_default();
     let word = |at: usize| field(at).try_into().map_or(0, u32::from_be_bytes) as usize;
     let kind = matches!(field(12), b"prtr" | b"mntr") && field(16) == b"RGB " && field(36) == b"acsp";
-    report.expect(kind, "6.2.3-1", "the colour profile is not one of a screen or printer in RGB");
-    report.expect(
+    report.require(kind, "6.2.3-1", "the colour profile is not an RGB profile of a display or printer");
+    report.require(
         bytes.get(8).is_some_and(|version| (2..5).contains(version)),
         "6.2.3-1",
-        "the colour profile has a version from 5",
+        "the version of the colour profile is not 2 to 4",
     );
-    report.expect(word(0) == bytes.len(), "6.2.3-1", "the colour profile is not as long as it says");
-    report.expect(
-        file.integer(&stream.dict, "N") == Some(3),
+    report.require(
+        word(0) == bytes.len(),
         "6.2.3-1",
-        "the colour profile does not say that it has three colours",
+        "the length in the colour profile differs from its length",
     );
+    report.require(file.integer(&stream.dict, "N") == Some(3), "6.2.3-1", "N of the colour profile is not 3");
     let tags: Vec<&[u8]> = (0..word(128).min(100)).map(|tag| field(132 + 12 * tag)).collect();
     let needed: [&[u8]; 9] =
         [b"desc", b"cprt", b"wtpt", b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"];
-    report.expect(
+    report.require(
         needed.iter().all(|tag| tags.contains(tag)),
         "6.2.3-1",
-        "the colour profile lacks a part it must have",
+        "the colour profile lacks a required tag",
     );
     let within =
         (0..tags.len()).all(|tag| word(132 + 12 * tag + 4) + word(132 + 12 * tag + 8) <= bytes.len());
-    report.expect(within, "6.2.3-1", "a part of the colour profile lies behind its end");
+    report.require(within, "6.2.3-1", "a tag of the colour profile reaches beyond its end");
 }
 
 fn image(file: &File, stream: &Stream, report: &mut Report) {
     let about = &stream.dict;
-    report.expect(!about.has(b"Alternates"), "6.2.8-1", "a picture has alternates");
-    report.expect(!about.has(b"OPI"), "6.2.8-2", "a picture refers to another one");
+    report.require(!about.has(b"Alternates"), "6.2.8-1", "a picture has Alternates");
+    report.require(!about.has(b"OPI"), "6.2.8-2", "a picture has OPI");
     let smoothed =
         file.value(about, "Interpolate").is_some_and(|value| !matches!(value, Object::Boolean(false)));
-    report.expect(!smoothed, "6.2.8-3", "a picture is interpolated");
-    report.expect(
+    report.require(!smoothed, "6.2.8-3", "a picture is interpolated");
+    report.require(
         file.integer(about, "BitsPerComponent") == Some(8),
         "6.2.8-4",
-        "a picture does not have 8 bits a colour",
+        "a picture does not have 8 bits per component",
     );
     let channels = match file.name(about, "ColorSpace") {
         Some("DeviceRGB") => 3,
         Some("DeviceGray") => 1,
-        _ => return report.tell("6.2.4.3-3", "a picture's colours are not grey or RGB"),
+        _ => return report.add("6.2.4.3-3", "the colour space of a picture is not grey or RGB"),
     };
     let size = [file.integer(about, "Width"), file.integer(about, "Height")]
         .map(|length| length.and_then(|length| usize::try_from(length).ok()));
     let [Some(width), Some(height)] = size else {
-        return report.tell("8.9.5", "a picture does not say how large it is");
+        return report.add("8.9.5", "a picture has no Width or Height");
     };
-    // lopdf undoes predictors.
-    report.expect(
-        plain(stream).len() == width * height * channels,
+    // lopdf reverses predictors.
+    report.require(
+        decoded(stream).len() == width * height * channels,
         "8.9.5",
-        "a picture has not as many pixels as it says",
+        "the number of pixels differs from Width and Height of a picture",
     );
     let Some(mask) = file.stream(about, "SMask") else { return };
     let grey = file.name(&mask.dict, "ColorSpace") == Some("DeviceGray")
         && !mask.dict.has(b"SMask")
         && !mask.dict.has(b"Mask");
-    report.expect(
+    report.require(
         grey && !about.has(b"Mask"),
         "11.6.5.3",
-        "the opacity of a picture is not a plain grey picture",
+        "the soft mask of a picture is not a grey picture",
     );
 }
 
 fn form(about: &Dictionary, report: &mut Report) {
     let foreign = about.has(b"OPI") || about.has(b"PS") || about.has(b"Subtype2");
-    report.expect(!foreign, "6.2.9-1", "a form refers to another one or holds PostScript");
-    report.expect(!about.has(b"Ref"), "6.2.9-2", "a form refers to another file");
-    report.expect(about.has(b"BBox"), "8.10.2", "a form does not say how large it is");
+    report.require(!foreign, "6.2.9-1", "a form has OPI or PostScript");
+    report.require(!about.has(b"Ref"), "6.2.9-2", "a form refers to another file");
+    report.require(about.has(b"BBox"), "8.10.2", "a form has no BBox");
 }
 
-/// What graphics states may not say. They are known by their keys: a state need not say what it is.
+/// Forbidden keys of graphics states.
+///
+/// Blend modes are checked in any dictionary: `Type` is optional in a graphics state.
 fn state(file: &File, about: &Dictionary, report: &mut Report) {
     if about.has_type(b"ExtGState") {
-        report.expect(!about.has(b"TR"), "6.2.5-1", "a graphics state has a transfer function");
+        report.require(!about.has(b"TR"), "6.2.5-1", "a graphics state has a transfer function");
         let usual = file.name(about, "TR2").is_none_or(|name| name == "Default");
-        report.expect(usual, "6.2.5-2", "a graphics state has a transfer function");
-        report.expect(!about.has(b"HTP") && !about.has(b"HT"), "6.2.5-3", "a graphics state has a halftone");
+        report.require(usual, "6.2.5-2", "a graphics state has a transfer function");
+        report.require(!about.has(b"HTP") && !about.has(b"HT"), "6.2.5-3", "a graphics state has a halftone");
     }
     let modes = file.list(about, "BM");
     let known = modes.iter().all(|mode| {
         mode.as_name().is_ok_and(|mode| BLENDING.split_whitespace().any(|known| known.as_bytes() == mode))
     });
-    report.expect(known, "6.2.10-1", "a blend mode is unknown");
+    report.require(known, "6.2.10-1", "a blend mode is unknown");
 }

@@ -1,10 +1,11 @@
-//! 6.3 to 6.5 and 6.9 to 6.11: nothing in a document does anything.
+//! 6.3 to 6.5 and 6.9 to 6.11: a document has no interactive parts.
 
 use lopdf::Object;
 
-use super::{File, Report};
+use crate::file::File;
+use crate::report::Report;
 
-/// What neither the catalog nor a page of ours says.
+/// Keys that neither the catalog nor a page may have.
 const ABSENT: [(&str, &str); 14] = [
     ("AA", "6.5.2-1"),
     ("OpenAction", "6.5.1-1"),
@@ -22,28 +23,32 @@ const ABSENT: [(&str, &str); 14] = [
     ("Outlines", "12.3.3"),
 ];
 
-pub(super) fn check(file: &File, report: &mut Report) {
+pub(crate) fn check(file: &File, report: &mut Report) {
     for about in file.pages().into_iter().chain([file.catalog()]) {
         for (key, clause) in ABSENT {
-            report.expect(
+            report.require(
                 !about.has(key.as_bytes()),
                 clause,
-                &format!("the file has {key}, which our documents need not"),
+                &format!("the file has {key}, which our documents do not need"),
             );
         }
     }
     if let Some(names) = file.dictionary(file.catalog(), "Names") {
-        report.expect(!names.has(b"AlternatePresentations"), "6.10-1", "there are alternate presentations");
-        report.expect(!names.has(b"JavaScript"), "6.5.1-1", "there is a program in the file");
+        report.require(
+            !names.has(b"AlternatePresentations"),
+            "6.10-1",
+            "the file has alternate presentations",
+        );
+        report.require(!names.has(b"JavaScript"), "6.5.1-1", "the file has JavaScript");
         let known = names.iter().all(|(name, _)| name == b"EmbeddedFiles");
-        report.expect(known, "7.7.4", "the file names something else than attachments");
+        report.require(known, "7.7.4", "Names has another entry than EmbeddedFiles");
     }
     for dictionary in file.dictionaries() {
         let action = dictionary.has_type(b"Action") || dictionary.has(b"JS");
-        report.expect(!action, "6.5.1-1", "there is an action");
+        report.require(!action, "6.5.1-1", "the file has an action");
         let annotation = dictionary.has_type(b"Annot") || (dictionary.has(b"Rect") && dictionary.has(b"AP"));
-        report.expect(!annotation, "6.3.1-1", "there is an annotation");
+        report.require(!annotation, "6.3.1-1", "the file has an annotation");
         let kind = dictionary.get(b"FT").and_then(Object::as_name).ok();
-        report.expect(kind.is_none(), "6.4.1-1", "there is a field of a form");
+        report.require(kind.is_none(), "6.4.1-1", "the file has a form field");
     }
 }

@@ -1,10 +1,11 @@
-//! 6.6: what the file says about itself, in XMP and in the older dictionary.
+//! 6.6: metadata, in XMP and in the information dictionary.
 
 use std::collections::BTreeSet;
 
 use roxmltree::{Document as Xml, Node};
 
-use super::{File, Report};
+use crate::file::File;
+use crate::report::Report;
 
 const RDF: &str = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
 const DC: &str = "http://purl.org/dc/elements/1.1/";
@@ -16,7 +17,7 @@ const SCHEMA: &str = "http://www.aiim.org/pdfa/ns/schema#";
 const PROPERTY: &str = "http://www.aiim.org/pdfa/ns/property#";
 const OURS: &str = "urn:hosho:document:1";
 
-/// Properties of XMP's own schemas that our documents may have, and how their values are kept.
+/// Standard properties of our documents, with the container of their values.
 const KNOWN: [(&str, &str, &str); 10] = [
     (DC, "format", ""),
     (DC, "language", "Bag"),
@@ -30,58 +31,54 @@ const KNOWN: [(&str, &str, &str); 10] = [
     (PDF, "Producer", ""),
 ];
 
-/// What the file claims to be.
+/// The claims of the metadata.
 #[derive(Default)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     /// Part of ISO 19005.
-    pub(super) part: Option<u8>,
-    /// SHA-256 of the attached data.
-    pub(super) data: Option<String>,
+    pub(crate) part: Option<u8>,
+    /// SHA-256 of the attachment.
+    pub(crate) data: Option<String>,
 }
 
-pub(super) fn check(file: &File, report: &mut Report) -> Claim {
+pub(crate) fn check(file: &File, report: &mut Report) -> Claim {
     let Some(stream) = file.stream(file.catalog(), "Metadata") else {
-        report.tell("6.6.2.1-1", "there is no metadata");
+        report.add("6.6.2.1-1", "the catalog has no metadata");
         return Claim::default();
     };
     let typed = stream.dict.has_type(b"Metadata") && file.name(&stream.dict, "Subtype") == Some("XML");
-    report.expect(typed, "6.6.2.1-1", "the metadata does not say that it is XML");
-    report.expect(
-        !stream.dict.has(b"Filter"),
-        "6.6.2.1",
-        "the metadata is compressed, so that only readers of PDF find it",
-    );
+    report.require(typed, "6.6.2.1-1", "Type or Subtype of the metadata is wrong");
+    report.require(!stream.dict.has(b"Filter"), "6.6.2.1", "the metadata is compressed");
     let Ok(text) = std::str::from_utf8(&stream.content) else {
-        report.tell("6.6.2.1-5", "the metadata is not UTF-8");
+        report.add("6.6.2.1-5", "the metadata is not UTF-8");
         return Claim::default();
     };
     let header = text.split("?>").next().unwrap_or_default();
-    report.expect(
+    report.require(
         header.starts_with("<?xpacket begin=\"\u{FEFF}\" id=\"W5M0MpCehiHzreSzNTczkc9d\""),
         "6.6.2.1-4",
-        "the packet has no header",
+        "the XMP packet has no header",
     );
-    report.expect(!header.contains("bytes="), "6.6.2.1-2", "the packet says how many bytes it has");
-    report.expect(!header.contains("encoding="), "6.6.2.1-3", "the packet says how it is encoded");
-    report.expect(
+    report.require(!header.contains("bytes="), "6.6.2.1-2", "the XMP packet has the attribute bytes");
+    report.require(!header.contains("encoding="), "6.6.2.1-3", "the XMP packet has the attribute encoding");
+    report.require(
         text.trim_end().ends_with("<?xpacket end=\"r\"?>")
             || text.trim_end().ends_with("<?xpacket end=\"w\"?>"),
         "6.6.2.1-4",
-        "the packet has no end",
+        "the XMP packet has no trailer",
     );
     let Ok(xml) = Xml::parse(text) else {
-        report.tell("6.6.2.1-4", "the metadata is not well-formed");
+        report.add("6.6.2.1-4", "the metadata is not well-formed");
         return Claim::default();
     };
     let descriptions: Vec<Node> =
         xml.descendants().filter(|node| node.has_tag_name((RDF, "Description"))).collect();
     let placed =
         descriptions.iter().all(|node| node.parent().is_some_and(|parent| parent.has_tag_name((RDF, "RDF"))));
-    report.expect(placed && !descriptions.is_empty(), "6.6.2.1-4", "the metadata is not RDF");
-    report.expect(
+    report.require(placed && !descriptions.is_empty(), "6.6.2.1-4", "the metadata is not RDF");
+    report.require(
         descriptions.iter().all(|node| node.attribute((RDF, "about")) == Some("")),
         "6.6.2.1-4",
-        "a description is about something else",
+        "rdf:about of a description is not empty",
     );
     let properties: Vec<Node> =
         descriptions.iter().flat_map(Node::children).filter(Node::is_element).collect();
@@ -89,10 +86,10 @@ pub(super) fn check(file: &File, report: &mut Report) -> Claim {
         properties.iter().find(|node| node.has_tag_name((space, name))).map(|node| words(*node))
     };
 
-    let described = extensions(&xml, report);
-    kinds(&properties, &described, report);
-    identification(&xml, &value, report);
-    agreement(file, &value, report);
+    let described = described_properties(&xml, report);
+    check_properties(&properties, &described, report);
+    check_identification(&xml, &value, report);
+    check_information(file, &value, report);
     Claim { part: value(ID, "part").and_then(|part| part.parse().ok()), data: value(OURS, "dataSha256") }
 }
 
@@ -106,23 +103,23 @@ fn words(node: Node) -> String {
         .to_owned()
 }
 
-/// Every property is one that XMP knows or that the file describes, and is kept as its schema says.
-fn kinds(properties: &[Node], described: &BTreeSet<String>, report: &mut Report) {
+/// Requires that every property is standard or described, and of its type.
+fn check_properties(properties: &[Node], described: &BTreeSet<String>, report: &mut Report) {
     let mut seen = BTreeSet::new();
     for node in properties {
         let (space, name) = (node.tag_name().namespace().unwrap_or_default(), node.tag_name().name());
-        report.expect(seen.insert((space, name)), "6.6.2.1-4", "a property is told twice");
+        report.require(seen.insert((space, name)), "6.6.2.1-4", "a property occurs twice");
         if space == OURS {
-            report.expect(
+            report.require(
                 described.contains(name),
                 "6.6.2.3.1-1",
-                "a property of ours is not described in the file",
+                "a property of our schema is not described in the file",
             );
             let number = name != "revision" || words(*node).parse::<i64>().is_ok();
-            report.expect(
+            report.require(
                 number && node.children().all(|child| child.is_text()),
                 "6.6.2.3.1-2",
-                "a property of ours is not of its kind",
+                "a property of our schema has a value of the wrong type",
             );
             continue;
         }
@@ -130,7 +127,7 @@ fn kinds(properties: &[Node], described: &BTreeSet<String>, report: &mut Report)
             continue;
         }
         let Some((_, _, list)) = KNOWN.iter().find(|(known, own, _)| *known == space && *own == name) else {
-            report.tell("6.6.2.3.1-1", format!("property {name} is neither known nor described"));
+            report.add("6.6.2.3.1-1", format!("property {name} is neither standard nor described"));
             continue;
         };
         let kept = node.first_element_child();
@@ -139,26 +136,26 @@ fn kinds(properties: &[Node], described: &BTreeSet<String>, report: &mut Report)
         } else {
             kept.is_some_and(|kept| kept.has_tag_name((RDF, *list)))
         };
-        report.expect(right, "6.6.2.3.1-2", "a property is not kept as its schema says");
+        report.require(right, "6.6.2.3.1-2", "a property has the wrong type of container");
         if *list == "Alt" {
             let first = kept.and_then(|kept| kept.first_element_child());
             let language =
                 first.and_then(|item| item.attribute(("http://www.w3.org/XML/1998/namespace", "lang")));
-            report.expect(
+            report.require(
                 language == Some("x-default"),
                 "6.6.2.3.1-2",
-                "a text in languages does not begin with the usual one",
+                "a language alternative does not begin with x-default",
             );
         }
         if name.ends_with("Date") {
             let date = chrono::DateTime::parse_from_rfc3339(&words(*node));
-            report.expect(date.is_ok(), "6.6.2.3.1-2", "a date is not one of XMP");
+            report.require(date.is_ok(), "6.6.2.3.1-2", "a date does not have the syntax of XMP");
         }
     }
 }
 
-/// Reads the description of our schema: names of the properties that it describes.
-fn extensions(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
+/// Checks the description of our schema; returns the described properties.
+fn described_properties(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
     let child = |node: Node, space: &str, name: &str| {
         node.children().find(|child| child.has_tag_name((space, name))).map(words)
     };
@@ -168,49 +165,57 @@ fn extensions(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
         let bag = container.first_element_child().filter(|node| node.has_tag_name((RDF, "Bag")));
         let named = prefix(container, EXTENSION) == "pdfaExtension";
         let Some(bag) = bag.filter(|_| named) else {
-            report.tell("6.6.2.3.3-1", "the descriptions of schemas are not kept as they must be");
+            report.add("6.6.2.3.3-1", "the schema descriptions are not in a Bag");
             continue;
         };
         for schema in bag.children().filter(Node::is_element) {
             let text = |name| child(schema, SCHEMA, name).filter(|text| !text.is_empty());
-            report.expect(
+            report.require(
                 text("schema").is_some() && prefix(schema, SCHEMA) == "pdfaSchema",
                 "6.6.2.3.3-2",
                 "a schema has no name",
             );
-            report.expect(
+            report.require(
                 text("namespaceURI").as_deref() == Some(OURS),
                 "6.6.2.3.3-3",
-                "a schema has not our namespace",
+                "the namespace of a schema is not ours",
             );
-            report.expect(
+            report.require(
                 text("prefix").as_deref() == Some("hosho"),
                 "6.6.2.3.3-4",
-                "a schema has not our prefix",
+                "the prefix of a schema is not ours",
             );
             let list = schema
                 .children()
                 .find(|node| node.has_tag_name((SCHEMA, "property")))
                 .and_then(|node| node.first_element_child());
             let Some(list) = list.filter(|list| list.has_tag_name((RDF, "Seq"))) else {
-                report.tell("6.6.2.3.3-5", "a schema does not list its properties");
+                report.add("6.6.2.3.3-5", "a schema does not list its properties");
                 continue;
             };
             for property in list.children().filter(Node::is_element) {
                 let text = |name| child(property, PROPERTY, name).filter(|text| !text.is_empty());
-                report.expect(
+                report.require(
                     text("name").is_some() && prefix(property, PROPERTY) == "pdfaProperty",
                     "6.6.2.3.3-7",
-                    "a property has no name",
+                    "a described property has no name",
                 );
                 let kind = matches!(
                     text("valueType").as_deref(),
                     Some("Text" | "Integer" | "URI" | "Date" | "Boolean")
                 );
-                report.expect(kind, "6.6.2.3.3-8", "a property is of no known kind");
+                report.require(kind, "6.6.2.3.3-8", "the type of a described property is unknown");
                 let category = matches!(text("category").as_deref(), Some("external" | "internal"));
-                report.expect(category, "6.6.2.3.3-9", "a property is neither internal nor external");
-                report.expect(text("description").is_some(), "6.6.2.3.3-10", "a property is not described");
+                report.require(
+                    category,
+                    "6.6.2.3.3-9",
+                    "the category of a described property is neither internal nor external",
+                );
+                report.require(
+                    text("description").is_some(),
+                    "6.6.2.3.3-10",
+                    "a described property has no description",
+                );
                 described.extend(text("name"));
                 let defined = property.children().filter(Node::is_element).all(|field| {
                     field.tag_name().namespace() == Some(PROPERTY)
@@ -219,35 +224,35 @@ fn extensions(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
                             "name" | "valueType" | "category" | "description"
                         )
                 });
-                report.expect(defined, "6.6.2.3.2-1", "a description has a field that nobody knows");
+                report.require(defined, "6.6.2.3.2-1", "a described property has an unknown field");
             }
         }
     }
     described
 }
 
-fn identification(xml: &Xml, value: &impl Fn(&str, &str) -> Option<String>, report: &mut Report) {
+fn check_identification(xml: &Xml, value: &impl Fn(&str, &str) -> Option<String>, report: &mut Report) {
     let part = value(ID, "part");
-    report.expect(part.is_some(), "6.6.4-1", "the file does not say that it is PDF/A");
-    report.expect(
+    report.require(part.is_some(), "6.6.4-1", "the metadata has no PDF/A part");
+    report.require(
         matches!(part.as_deref(), Some("2" | "3")),
         "6.6.4-2",
         "the file is neither PDF/A-2 nor PDF/A-3",
     );
-    report.expect(
+    report.require(
         value(ID, "conformance").as_deref() == Some("A"),
         "6.6.4-3",
         "the file does not claim level A",
     );
     let bound = xml.descendants().filter(|node| node.tag_name().namespace() == Some(ID));
     let prefixed = bound.into_iter().all(|node| node.lookup_prefix(ID) == Some("pdfaid"));
-    report.expect(prefixed, "6.6.4-4", "the identification has another prefix than pdfaid");
+    report.require(prefixed, "6.6.4-4", "the namespace prefix of the identification is not pdfaid");
 }
 
-/// The information dictionary says the same as XMP.
-fn agreement(file: &File, value: &impl Fn(&str, &str) -> Option<String>, report: &mut Report) {
+/// The information dictionary must agree with XMP.
+fn check_information(file: &File, value: &impl Fn(&str, &str) -> Option<String>, report: &mut Report) {
     let Some(info) = file.dictionary(&file.document.trailer, "Info") else {
-        return report.tell("6.6.3", "there is no information dictionary");
+        return report.add("6.6.3", "the file has no information dictionary");
     };
     for (key, space, name) in [
         ("Title", DC, "title"),
@@ -255,36 +260,36 @@ fn agreement(file: &File, value: &impl Fn(&str, &str) -> Option<String>, report:
         ("Subject", DC, "description"),
         ("Producer", PDF, "Producer"),
     ] {
-        let told = file.text(info, key);
-        report.expect(
-            told.is_some() && told == value(space, name),
+        let stated = file.text(info, key);
+        report.require(
+            stated.is_some() && stated == value(space, name),
             "6.6.3",
-            &format!("{key} is not what the metadata says"),
+            &format!("{key} differs from the XMP metadata"),
         );
     }
-    report.expect(
+    report.require(
         file.text(info, "Title").is_some_and(|title| !title.is_empty()),
         "7.18.1",
         "the file has no title",
     );
     for (key, name) in [("CreationDate", "CreateDate"), ("ModDate", "ModifyDate")] {
-        let told = file.text(info, key).and_then(|date| {
+        let stated = file.text(info, key).and_then(|date| {
             let date = date.strip_prefix("D:")?.replace('\'', "");
             chrono::DateTime::parse_from_str(&date, "%Y%m%d%H%M%S%z").ok()
         });
         let meant = value(XMP, name).and_then(|date| chrono::DateTime::parse_from_rfc3339(&date).ok());
-        report.expect(
-            told.is_some() && told == meant,
+        report.require(
+            stated.is_some() && stated == meant,
             "6.6.3",
-            &format!("{key} is not what the metadata says"),
+            &format!("{key} differs from the XMP metadata"),
         );
     }
     for (key, _) in info {
         let known: [&[u8]; 6] = [b"Title", b"Author", b"Subject", b"Producer", b"CreationDate", b"ModDate"];
-        report.expect(
+        report.require(
             known.contains(&key.as_slice()),
             "6.6.3",
-            "the information dictionary says more than the metadata",
+            "the information dictionary has a key that XMP lacks",
         );
     }
 }

@@ -1,11 +1,12 @@
-//! 6.7: what the file is to somebody who hears it.
+//! 6.7: the logical structure that screen readers use.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use lopdf::{Dictionary, Object, ObjectId};
 
-use super::content::Shown;
-use super::{File, Report, dictionary};
+use crate::content::PageContent;
+use crate::file::{File, dictionary};
+use crate::report::Report;
 
 /// Structure types of ISO 32000-1, 14.8.4.
 const TYPES: &str = "Document Part Art Sect Div BlockQuote Caption TOC TOCI Index NonStruct Private P H H1 H2 H3 H4 H5 H6 L LI Lbl LBody \
@@ -17,61 +18,59 @@ struct Element<'f> {
     kind: String,
     about: &'f Dictionary,
     children: Vec<Element<'f>>,
-    /// Page and number of the content that is its own.
+    /// Page and MCID of its own content.
     content: Vec<(usize, i64)>,
 }
 
-pub(super) fn check(file: &File, shown: &Shown, report: &mut Report) {
+pub(crate) fn check(file: &File, content: &PageContent, report: &mut Report) {
     let catalog = file.catalog();
-    let marked = file
-        .dictionary(catalog, "MarkInfo")
-        .and_then(|mark| file.value(mark, "Marked"))
-        .is_some_and(|one| matches!(one, Object::Boolean(true)));
-    report.expect(marked, "6.7.2.2-1", "the file does not say that it is marked");
+    let marked = file.dictionary(catalog, "MarkInfo").is_some_and(|mark| file.is_true(mark, "Marked"));
+    report.require(marked, "6.7.2.2-1", "Marked in MarkInfo is not true");
     let suspects = file.dictionary(catalog, "MarkInfo").is_some_and(|mark| mark.has(b"Suspects"));
-    report.expect(!suspects, "6.7.2.2", "the file calls its own structure suspect");
+    report.require(!suspects, "6.7.2.2", "MarkInfo has Suspects");
     let language = file.text(catalog, "Lang").unwrap_or_default();
-    report.expect(language == "ja" || language == "ja-JP", "6.7.4-1", "the file is not called Japanese");
-    let preferences =
-        file.dictionary(catalog, "ViewerPreferences").and_then(|all| file.value(all, "DisplayDocTitle"));
-    report.expect(
-        preferences.is_some_and(|shown| matches!(shown, Object::Boolean(true))),
-        "7.18.1",
-        "a window does not show the title",
-    );
+    report.require(language == "ja" || language == "ja-JP", "6.7.4-1", "Lang of the file is not Japanese");
+    let shows_title = file
+        .dictionary(catalog, "ViewerPreferences")
+        .is_some_and(|preferences| file.is_true(preferences, "DisplayDocTitle"));
+    report.require(shows_title, "7.18.1", "DisplayDocTitle is not true");
     let Some(root) = file.dictionary(catalog, "StructTreeRoot") else {
-        return report.tell("6.7.3.3-1", "there is no structure");
+        return report.add("6.7.3.3-1", "the catalog has no StructTreeRoot");
     };
-    report.expect(
+    report.require(
         root.has_type(b"StructTreeRoot"),
         "6.7.3.3-1",
-        "the root of the structure does not say that it is one",
+        "Type of the structure root is not StructTreeRoot",
     );
-    report.expect(!root.has(b"RoleMap"), "6.7.3.4-2", "types are mapped, which nothing checks");
+    report.require(
+        !root.has(b"RoleMap"),
+        "6.7.3.4-2",
+        "the structure has a RoleMap, which our documents do not need",
+    );
 
     let mut pages = BTreeMap::new();
     for (number, id) in file.document.page_iter().enumerate() {
         pages.insert(id, number);
         let page = file.document.get_dictionary(id).ok();
-        report.expect(
+        report.require(
             page.is_some_and(|page| file.name(page, "Tabs") == Some("S")),
             "6.7.3",
-            "a page is not walked in the order of the structure",
+            "Tabs of a page is not S",
         );
     }
     let mut reader = Reader { file, pages: &pages, seen: BTreeSet::new() };
     let root_id = catalog.get(b"StructTreeRoot").and_then(Object::as_reference).ok();
     let elements = reader.children(root, root_id, None, report);
-    report.expect(
+    report.require(
         elements.len() == 1 && elements[0].kind == "Document",
         "14.8.4.2",
-        "the structure is not one document",
+        "the structure root does not have exactly one Document",
     );
     for element in &elements {
         element.check(file, "", report);
     }
-    contents(file, shown, &elements, root, report);
-    headings(&elements, report);
+    check_content(file, content, &elements, root, report);
+    check_headings(&elements, report);
 }
 
 struct Reader<'f> {
@@ -81,7 +80,7 @@ struct Reader<'f> {
 }
 
 impl<'f> Reader<'f> {
-    /// The elements below an element or the root.
+    /// The child elements of an element or of the root.
     fn children(
         &mut self,
         about: &'f Dictionary,
@@ -98,15 +97,15 @@ impl<'f> Reader<'f> {
         let mut children = Vec::new();
         for kid in kids {
             if !self.seen.insert(kid) {
-                report.tell("14.7.2", "an element stands in the structure twice");
+                report.add("14.7.2", "an element occurs twice in the structure");
                 continue;
             }
             let Ok(child) = file.document.get_dictionary(kid) else {
-                report.tell("14.7.2", "an element of the structure is not there");
+                report.add("14.7.2", "an element of the structure is missing");
                 continue;
             };
             let parent = child.get(b"P").and_then(Object::as_reference).ok();
-            report.expect(parent.is_some() && parent == id, "14.7.2", "an element does not know its parent");
+            report.require(parent.is_some() && parent == id, "14.7.2", "P of an element is not its parent");
             let own = child
                 .get(b"Pg")
                 .and_then(Object::as_reference)
@@ -114,10 +113,10 @@ impl<'f> Reader<'f> {
                 .and_then(|page| self.pages.get(&page).copied());
             let page = own.or(page);
             let kind = file.name(child, "S").unwrap_or_default().to_owned();
-            report.expect(
+            report.require(
                 TYPES.split_whitespace().any(|known| known == kind),
                 "6.7.3.4-1",
-                &format!("{kind:?} is no type of structure"),
+                &format!("{kind:?} is not a standard structure type"),
             );
             let content = self.content(child, page, report);
             let below = self.children(child, Some(kid), page, report);
@@ -144,7 +143,7 @@ impl<'f> Reader<'f> {
             };
             match found {
                 Some(found) => content.push(found),
-                None => report.tell("14.7.4.2", "content of an element is on no page"),
+                None => report.add("14.7.4.2", "content of an element has no page"),
             }
         }
         content
@@ -158,62 +157,68 @@ impl Element<'_> {
             |allowed: &[&str]| kinds.iter().all(|kind| allowed.contains(kind)) && self.content.is_empty();
         match self.kind.as_str() {
             "Document" | "Div" | "Sect" | "Part" => {
-                report.expect(
+                report.require(
                     self.content.is_empty(),
                     "14.8.4.2",
-                    "a group holds content that is in no block",
+                    "a grouping element has content of its own",
                 );
-                report.expect(!self.children.is_empty(), "14.8.4.2", "a group is empty");
+                report.require(!self.children.is_empty(), "14.8.4.2", "a grouping element is empty");
             }
             "Table" => self.table(file, report),
             "TR" => {
-                report.expect(only(&["TH", "TD"]), "14.8.4.3.4", "a row holds something else than cells");
-                report.expect(
+                report.require(
+                    only(&["TH", "TD"]),
+                    "14.8.4.3.4",
+                    "a table row has children other than cells",
+                );
+                report.require(
                     matches!(parent, "Table" | "THead" | "TBody" | "TFoot"),
                     "14.8.4.3.4",
-                    "a row is in no table",
+                    "a table row is not in a table",
                 );
             }
             "TH" => {
                 let scope = attributes(file, self.about, "Table").and_then(|own| file.name(own, "Scope"));
-                report.expect(
+                report.require(
                     matches!(scope, Some("Row" | "Column" | "Both")),
                     "14.8.5.7",
-                    "a head cell does not say what it heads",
+                    "a head cell has no Scope",
                 );
-                report.expect(parent == "TR", "14.8.4.3.4", "a cell is in no row");
+                report.require(parent == "TR", "14.8.4.3.4", "a table cell is not in a row");
             }
-            "TD" => report.expect(parent == "TR", "14.8.4.3.4", "a cell is in no row"),
+            "TD" => report.require(parent == "TR", "14.8.4.3.4", "a table cell is not in a row"),
             "L" => {
-                report.expect(
+                report.require(
                     only(&["LI", "L", "Caption"]) && kinds.contains(&"LI"),
                     "14.8.4.3.3",
-                    "a list holds something else than items",
+                    "a list has children other than items",
                 );
                 let numbering =
                     attributes(file, self.about, "List").and_then(|own| file.name(own, "ListNumbering"));
-                report.expect(numbering.is_some(), "14.8.5.5", "a list does not say how it is numbered");
+                report.require(numbering.is_some(), "14.8.5.5", "a list has no ListNumbering");
             }
             "LI" => {
-                report.expect(parent == "L", "14.8.4.3.3", "an item is in no list");
-                report.expect(
+                report.require(parent == "L", "14.8.4.3.3", "a list item is not in a list");
+                report.require(
                     kinds == ["Lbl", "LBody"] && self.content.is_empty(),
                     "14.8.4.3.3",
-                    "an item is not a label and a body",
+                    "a list item does not consist of a label and a body",
                 );
             }
-            "Lbl" | "LBody" => report.expect(parent == "LI", "14.8.4.3.3", "a label or body is in no item"),
+            "Lbl" | "LBody" => {
+                report.require(parent == "LI", "14.8.4.3.3", "a label or body is not in a list item")
+            }
             "Figure" => {
                 let alternative = file.text(self.about, "Alt").is_some_and(|text| !text.trim().is_empty());
-                report.expect(alternative, "6.7.5", "a picture is not described");
+                report.require(alternative, "6.7.5", "a figure has no Alt");
                 let edges: Vec<f32> = attributes(file, self.about, "Layout")
                     .map(|own| {
                         file.list(own, "BBox").iter().filter_map(|edge| edge.as_float().ok()).collect()
                     })
                     .unwrap_or_default();
                 let ordered = edges.len() == 4 && edges[0] < edges[2] && edges[1] < edges[3];
-                report.expect(ordered, "14.8.5.4.3", "a picture does not say where it is");
-                report.expect(!self.content.is_empty(), "14.8.4.5", "a picture shows nothing");
+                report.require(ordered, "14.8.5.4.3", "a figure has no BBox");
+                report.require(!self.content.is_empty(), "14.8.4.5", "a figure has no content");
             }
             "P" | "H1" | "H2" | "H3" | "H4" | "H5" | "H6" => {
                 let within = kinds.iter().all(|kind| {
@@ -222,20 +227,20 @@ impl Element<'_> {
                         "Span" | "Quote" | "Note" | "Reference" | "Code" | "Link" | "Figure" | "Formula"
                     )
                 });
-                report.expect(within, "14.8.4.3.2", "a paragraph holds a block");
+                report.require(within, "14.8.4.3.2", "a paragraph has a block as child");
                 let empty = self.content.is_empty() && self.children.is_empty();
-                report.expect(!empty, "14.8.4.3.2", "a paragraph is empty");
+                report.require(!empty, "14.8.4.3.2", "a paragraph is empty");
             }
             _ => {}
         }
         let replaced = ["ActualText", "E", "Lang"].iter().any(|key| self.about.has(key.as_bytes()));
-        report.expect(!replaced, "6.7.7", "text is replaced, which nothing compares");
+        report.require(!replaced, "6.7.7", "an element replaces its text, which our documents do not need");
         for child in &self.children {
             child.check(file, &self.kind, report);
         }
     }
 
-    /// Rows, with those of groups of rows.
+    /// The rows, including those of row groups.
     fn rows(&self) -> Vec<&Element<'_>> {
         let grouped = |child: &Element| matches!(child.kind.as_str(), "THead" | "TBody" | "TFoot");
         self.children
@@ -244,13 +249,13 @@ impl Element<'_> {
             .collect()
     }
 
-    /// Every place of the grid is taken by one cell.
+    /// Requires that the cells fill the table without overlaps or holes.
     fn table(&self, file: &File, report: &mut Report) {
         let rows: Vec<&Element> = self.rows().into_iter().filter(|row| row.kind != "Caption").collect();
-        report.expect(
+        report.require(
             !rows.is_empty() && rows.iter().all(|row| row.kind == "TR"),
             "14.8.4.3.4",
-            "a table holds something else than rows",
+            "a table has children other than rows",
         );
         let mut taken: BTreeSet<(usize, usize)> = BTreeSet::new();
         for (row, element) in rows.iter().enumerate() {
@@ -270,88 +275,94 @@ impl Element<'_> {
                 for place in (row..row + depth)
                     .flat_map(|row| (column..column + columns).map(move |column| (row, column)))
                 {
-                    report.expect(
-                        taken.insert(place),
-                        "14.8.4.3.4",
-                        "two cells of a table take the same place",
-                    );
+                    report.require(taken.insert(place), "14.8.4.3.4", "two cells of a table overlap");
                 }
                 column += columns;
             }
         }
         let width = taken.iter().map(|(_, column)| column + 1).max().unwrap_or(0);
         let regular = taken.len() == width * rows.len() && taken.iter().all(|(row, _)| *row < rows.len());
-        report.expect(regular, "14.8.4.3.4", "the rows of a table are not of the same length");
+        report.require(regular, "14.8.4.3.4", "the rows of a table have different lengths");
     }
 }
 
-/// The attributes of an owner.
+/// The attributes of an element with a given owner.
 fn attributes<'f>(file: &'f File, about: &'f Dictionary, owner: &str) -> Option<&'f Dictionary> {
-    let own = file.list(about, "A").into_iter().filter_map(|one| dictionary(file.follow(one)?));
+    let own = file.list(about, "A").into_iter().filter_map(|one| dictionary(file.resolve(one)?));
     own.into_iter().find(|one| file.name(one, "O") == Some(owner))
 }
 
-/// Content and structure know each other, both ways, and the structure is in the order of the content.
-fn contents(file: &File, shown: &Shown, elements: &[Element], root: &Dictionary, report: &mut Report) {
+/// Content and structure must refer to each other, and be in the same order.
+fn check_content(
+    file: &File,
+    content: &PageContent,
+    elements: &[Element],
+    root: &Dictionary,
+    report: &mut Report,
+) {
     let mut owners: Vec<((usize, i64), ObjectId, &str)> = Vec::new();
     let mut waiting: Vec<&Element> = elements.iter().rev().collect();
     while let Some(element) = waiting.pop() {
         owners.extend(element.content.iter().map(|content| (*content, element.id, element.kind.as_str())));
         waiting.extend(element.children.iter().rev());
     }
-    let told = parents(file, root);
+    let owners_by_tree = parent_tree(file, root);
     let mut known = BTreeMap::new();
     for (content, owner, kind) in &owners {
-        report.expect(known.insert(*content, *kind).is_none(), "14.7.4.2", "content belongs to two elements");
-        report.expect(
-            told.get(content) == Some(owner),
+        report.require(
+            known.insert(*content, *kind).is_none(),
+            "14.7.4.2",
+            "content belongs to two elements",
+        );
+        report.require(
+            owners_by_tree.get(content) == Some(owner),
             "14.7.4.4",
-            "the parent tree does not lead from content to its element",
+            "the parent tree has another element for some content",
         );
     }
-    report.expect(
-        told.len() == owners.len(),
+    report.require(
+        owners_by_tree.len() == owners.len(),
         "14.7.4.4",
-        "the parent tree tells of content that no element has",
+        "the parent tree has content that no element has",
     );
     let mut marks = BTreeSet::new();
-    for mark in &shown.marks {
+    for mark in &content.marks {
         let content = (mark.page, mark.number);
-        report.expect(marks.insert(content), "14.7.4.2", "a number of content stands on a page twice");
+        report.require(marks.insert(content), "14.7.4.2", "an MCID occurs twice on a page");
         match known.get(&content) {
-            None => report.tell("14.7.4.2", "marked content belongs to no element"),
-            Some(kind) => report.expect(
+            None => report.add("14.7.4.2", "marked content belongs to no element"),
+            Some(kind) => report.require(
                 *kind == mark.tag,
                 "14.6.2",
-                "content is marked as something else than its element is",
+                "the tag of marked content differs from the type of its element",
             ),
         }
     }
-    report.expect(
+    report.require(
         known.keys().all(|content| marks.contains(content)),
         "14.7.4.2",
-        "an element has content that is on no page",
+        "an element refers to missing content",
     );
     let order: Vec<(usize, i64)> = owners.iter().map(|(content, _, _)| *content).collect();
-    report.expect(order.is_sorted(), "14.8.2.3", "the structure is in another order than the pages");
+    report.require(
+        order.is_sorted(),
+        "14.8.2.3",
+        "the order of the structure differs from that of the pages",
+    );
     for (number, page) in (0_i64..).zip(file.pages()) {
         let linked = file.integer(page, "StructParents");
-        report.expect(
-            linked == Some(number),
-            "14.7.4.4",
-            "a page does not lead to its part of the parent tree",
-        );
+        report.require(linked == Some(number), "14.7.4.4", "StructParents of a page is wrong");
     }
 }
 
-/// The parent tree: the element of each content.
-fn parents(file: &File, root: &Dictionary) -> BTreeMap<(usize, i64), ObjectId> {
+/// The parent tree: the element of each page and MCID.
+fn parent_tree(file: &File, root: &Dictionary) -> BTreeMap<(usize, i64), ObjectId> {
     let mut parents = BTreeMap::new();
     let pairs = file.dictionary(root, "ParentTree").map(|tree| file.list(tree, "Nums")).unwrap_or_default();
     for pair in pairs.chunks(2) {
         let [key, owners] = pair else { continue };
         let Some(page) = key.as_i64().ok().and_then(|key| usize::try_from(key).ok()) else { continue };
-        let Some(owners) = file.follow(owners).and_then(|owners| owners.as_array().ok()) else { continue };
+        let Some(owners) = file.resolve(owners).and_then(|owners| owners.as_array().ok()) else { continue };
         parents.extend(
             (0..)
                 .zip(owners)
@@ -361,16 +372,16 @@ fn parents(file: &File, root: &Dictionary) -> BTreeMap<(usize, i64), ObjectId> {
     parents
 }
 
-/// There is a first heading, and no level is left out.
-fn headings(elements: &[Element], report: &mut Report) {
+/// No level of headings may be skipped.
+fn check_headings(elements: &[Element], report: &mut Report) {
     let mut last = 0;
     let mut waiting: Vec<&Element> = elements.iter().rev().collect();
     while let Some(element) = waiting.pop() {
         if let Some(level) = element.kind.strip_prefix('H').and_then(|level| level.parse::<u32>().ok()) {
-            report.expect(level <= last + 1, "14.8.4.3.2", "a level of headings is left out");
+            report.require(level <= last + 1, "14.8.4.3.2", "a level of headings is skipped");
             last = level;
         }
-        report.expect(element.kind != "H", "14.8.4.3.2", "a heading has no level");
+        report.require(element.kind != "H", "14.8.4.3.2", "a heading has no level");
         waiting.extend(element.children.iter().rev());
     }
 }

@@ -1,13 +1,12 @@
-//! The words of PDF: numbers, names, strings, operators, as they stand in the bytes.
+//! The tokens of PDF syntax: numbers, names, strings, operators.
 
-/// A word, without what only separates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token<'a> {
-    /// A name, `#xx` resolved.
+pub(crate) enum Token<'a> {
+    /// A name with `#xx` resolved.
     Name(Vec<u8>),
-    /// What stands between parentheses, escapes included.
+    /// The bytes between parentheses, escapes included.
     Literal(&'a [u8]),
-    /// What stands between `<` and `>`.
+    /// The bytes between `<` and `>`.
     Hexadecimal(&'a [u8]),
     /// A number, an operator, a keyword or a bracket.
     Word(&'a [u8]),
@@ -21,8 +20,8 @@ fn is_delimiter(byte: u8) -> bool {
     b"()<>[]{}/%".contains(&byte)
 }
 
-/// Splits bytes that hold no stream.
-pub(super) fn tokens(bytes: &[u8]) -> Vec<Token<'_>> {
+/// Splits bytes without streams into tokens.
+pub(crate) fn tokens(bytes: &[u8]) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
@@ -108,7 +107,7 @@ fn unescaped(name: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn words_are_told_apart() {
+fn splits_tokens() {
     let word = |text: &'static str| Token::Word(text.as_bytes());
     assert_eq!(
         tokens(b"<</A#20b(x(y)\\)z)/N<0aF>>>[1 -2.5]%c\nBT"),

@@ -1,19 +1,20 @@
-//! An outline on its way to a `glyf` program: what composite glyphs and cubic curves become.
+//! Builds a `glyf` program from an outline: flattened composite glyphs and cubic curves.
 //!
-//! A cubic curve becomes a chain of quadratic ones with the points between them implied, as TrueType has it (kurbo's
-//! fit, which is that of the tools font makers use). Rejected: an adaptive subdivision of our own, which needs about
-//! half as many points again for the same error.
+//! A cubic curve becomes a chain of quadratic ones with implied points between them, as TrueType stores them
+//! (kurbo's fit, the same as in the tools of font makers). Rejected: an adaptive subdivision of our own,
+//! which needs about half as many points again for the same error.
 
 use kurbo::{CubicBez, Point};
 use ttf_parser::OutlineBuilder;
 
-/// What a fitted curve may be off, in 1/1000 em; rounding to whole units adds half a unit.
+/// Largest error of a fitted curve, in 1/1000 em.
+///
+/// Rounding to whole units adds half a unit.
 const TOLERANCE: f64 = 0.4;
 
-/// Points of an outline at most: what `maxp` can say.
-const MOST_POINTS: usize = u16::MAX as usize;
+/// Most points of an outline that `maxp` can state.
+const MAX_POINTS: usize = u16::MAX as usize;
 
-/// A point of a contour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Vertex {
     x: i16,
@@ -21,7 +22,7 @@ struct Vertex {
     on_curve: bool,
 }
 
-/// Contours of a glyph in whole font units.
+/// The contours of a glyph in whole font units.
 pub(super) struct Outline {
     contours: Vec<Vec<Vertex>>,
     points: usize,
@@ -30,17 +31,14 @@ pub(super) struct Outline {
     problem: Option<&'static str>,
 }
 
-/// How large a program is, for `maxp`.
+/// The size of a program, for `maxp`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Points.
     pub(super) points: u16,
-    /// Contours.
     pub(super) contours: u16,
 }
 
 impl Outline {
-    /// Nothing yet, in an em square of so many units.
     pub(super) fn new(units: u16) -> Self {
         Self {
             contours: Vec::new(),
@@ -51,16 +49,20 @@ impl Outline {
         }
     }
 
-    /// The same shape drawn the other way round: PostScript fills what is to the left of a contour, TrueType what is to its right.
+    /// The same shape with the direction of its contours reversed.
+    ///
+    /// PostScript fills the area to the left of a contour, TrueType the area to its right.
     pub(super) fn reversed(mut self) -> Self {
         for contour in &mut self.contours {
-            // The point a contour begins with stays.
+            // The first point of a contour stays first.
             contour[1..].reverse();
         }
         self
     }
 
-    /// Appends the outline as a simple glyph of even length without instructions; nothing for a blank.
+    /// Appends the outline as a simple glyph of even length without instructions.
+    ///
+    /// A blank appends nothing.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<Extent, &'static str> {
         const TOO_MANY: &str = "an outline has too many points";
         if let Some(problem) = self.problem {
@@ -100,7 +102,7 @@ impl Outline {
 
     fn add(&mut self, point: Point, on_curve: bool) {
         self.points += 1;
-        if self.points > MOST_POINTS {
+        if self.points > MAX_POINTS {
             self.problem = Some("an outline has too many points");
         }
         let (Some(x), Some(y)) = (unit(point.x), unit(point.y)) else {
@@ -115,19 +117,20 @@ impl Outline {
     }
 }
 
-const OUTSIDE: &str = "an outline lies outside of what a glyf table can say";
+const OUTSIDE: &str = "an outline has coordinates beyond the range of a glyf table";
 
-#[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
+#[expect(clippy::cast_possible_truncation, reason = "rounded and within the range")]
 fn unit(value: f64) -> Option<i16> {
     let value = value.round();
     (f64::from(i16::MIN)..=f64::from(i16::MAX)).contains(&value).then_some(value as i16)
 }
 
-/// Flags, then x, then y, each as short as the format allows.
+/// Appends flags, then x, then y, each in its shortest form.
 fn coordinates(points: &[Vertex], out: &mut Vec<u8>) -> Option<()> {
     const ON_CURVE: u8 = 1;
     const REPEAT: u8 = 8;
-    // Short x or y; then the same bit three places on says that it is positive, or that there is none because it is zero.
+    // A short x or y: the bit three places higher then states that it is positive. Without a short one, that
+    // bit states that the step is zero and omitted.
     const SHORT: [u8; 2] = [2, 4];
     const SAME: [u8; 2] = [16, 32];
     let mut flags: Vec<(u8, u8)> = Vec::with_capacity(points.len());
@@ -195,7 +198,7 @@ impl OutlineBuilder for Outline {
                 }
                 self.add(self.pen, true);
             }
-            None => self.problem = Some("an outline has a curve that cannot be followed"),
+            None => self.problem = Some("an outline has a curve that cannot be fitted"),
         }
     }
 

@@ -1,18 +1,18 @@
-//! Faces as they are installed, and faces that are broken.
+//! Installed faces, and broken ones.
 
 use std::io::Write as _;
 
 use super::*;
-use crate::pdf::FontPaths;
+use crate::FontPaths;
 
 const NOTO: [&str; 2] = ["Noto Serif CJK JP", "Noto Sans CJK JP"];
 const BIZ: [&str; 2] = ["BIZ UDMincho", "BIZ UDGothic"];
 
-/// A font by its name: its bytes and number. `None`, and a line that says so, where its package is not installed.
+/// Bytes and number of a font; `None` if its package is not installed.
 fn installed(test: &str, name: &str, package: &str) -> Option<(Vec<u8>, u32)> {
     let wanted = [name.to_owned()];
     let Ok(paths) = FontPaths::find(&wanted, &wanted) else {
-        // Past the capture of a test's output: a test that did not run is to be seen.
+        // Written past the capture of test output, so that a skipped test is seen.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {name} ({package}) is not installed");
         return None;
     };
@@ -24,7 +24,7 @@ fn default_face(number: usize) -> Vec<u8> {
     std::fs::read(&FontPaths::system().unwrap().mincho[number]).unwrap()
 }
 
-/// The signed area and the box of an outline, by many points of its curves.
+/// Signed area and bounds of an outline, from many points of its curves.
 #[derive(Default)]
 struct Shape {
     start: (f64, f64),
@@ -84,7 +84,7 @@ impl ttf_parser::OutlineBuilder for Shape {
     }
 }
 
-/// A file with programs of a face and nothing else, as a document embeds them.
+/// A font file with the given glyphs of a face alone, as a document embeds them.
 fn file(face: &Face, glyphs: &[u16]) -> Vec<u8> {
     let (mut glyf, mut loca, mut hmtx) = (Vec::new(), Vec::new(), Vec::new());
     for &glyph in glyphs {
@@ -110,7 +110,7 @@ fn file(face: &Face, glyphs: &[u16]) -> Vec<u8> {
     ])
 }
 
-/// Tables behind their directory.
+/// A font file of tables.
 fn sfnt(tables: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let count = u16::try_from(tables.len()).unwrap();
     let mut file = [&[0, 1, 0, 0], &count.to_be_bytes()[..], &[0; 6]].concat();
@@ -126,7 +126,7 @@ fn sfnt(tables: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     file
 }
 
-/// Two thousand kanji in all corners of the blocks, kana, letters, marks and a blank.
+/// Two thousand kanji spread over the block, kana, letters, marks and a blank.
 fn sample() -> impl Iterator<Item = char> {
     let kanji = ('\u{4E00}'..='\u{9FA5}').step_by(10);
     kanji.chain('\u{3041}'..='\u{30FF}').chain('!'..='~').chain(" 　①㈱℡～ｱ﨑髙𠮷槗邉".chars())
@@ -141,7 +141,7 @@ fn converted_curves_keep_their_shape() {
         };
         let face = Face::parse_member(&bytes, number).unwrap();
         let original = ttf_parser::Face::parse(&bytes, number).unwrap();
-        let glyphs: Vec<u16> = sample().filter_map(|character| face.glyph(character, None)).collect();
+        let glyphs: Vec<u16> = sample().filter_map(|character| face.glyph_id(character, None)).collect();
         assert!(glyphs.len() > 2300, "{}", glyphs.len());
         let embedded = file(&face, &glyphs);
         let embedded = ttf_parser::Face::parse(&embedded, 0).unwrap();
@@ -154,7 +154,8 @@ fn converted_curves_keep_their_shape() {
                 assert!((was - is).abs() < 1.0, "{name}, glyph {glyph}: {was} {is}");
             }
             assert_eq!(was.bounds.is_some(), is.bounds.is_some(), "{name}, glyph {glyph}");
-            // The same area, drawn the other way round; along the whole outline less than a third of a unit is lost.
+            // The same area in the other direction. Along the whole outline less than a third of a unit is
+            // lost.
             assert!(
                 (was.area + is.area).abs() <= 0.33 * was.length,
                 "{name}, glyph {glyph}: {} {}",
@@ -169,28 +170,27 @@ fn converted_curves_keep_their_shape() {
                 most.points = most.points.max(u16_at(program, 8 + 2 * usize::from(contours)).unwrap() + 1);
             }
         }
-        assert!(most.points > 100 && most.points < Cubics::EXTENT.points / 8, "{most:?}");
-        assert!(most.contours > 10 && most.contours < Cubics::EXTENT.contours / 8, "{most:?}");
+        assert!(most.points > 100 && most.points < CffOutlines::EXTENT.points / 8, "{most:?}");
+        assert!(most.contours > 10 && most.contours < CffOutlines::EXTENT.contours / 8, "{most:?}");
     }
 }
 
 #[test]
-fn a_conversion_depends_on_nothing_before_it() {
-    let Some((bytes, number)) =
-        installed("a_conversion_depends_on_nothing_before_it", NOTO[1], "fonts-noto-cjk")
+fn conversion_depends_on_the_glyph_alone() {
+    let Some((bytes, number)) = installed("conversion_depends_on_the_glyph_alone", NOTO[1], "fonts-noto-cjk")
     else {
         return;
     };
     let [one, other] = [(); 2].map(|()| Face::parse_member(&bytes, number).unwrap());
     let glyphs: Vec<u16> =
-        "永字八法あいうABC".chars().filter_map(|character| one.glyph(character, None)).collect();
+        "永字八法あいうABC".chars().filter_map(|character| one.glyph_id(character, None)).collect();
     let forwards: Vec<_> = glyphs.iter().map(|glyph| one.program(*glyph).to_vec()).collect();
     let backwards: Vec<_> = glyphs.iter().rev().map(|glyph| other.program(*glyph).to_vec()).collect();
     assert!(forwards.iter().eq(backwards.iter().rev()));
-    assert_eq!(one.metric(one.glyph('永', None).unwrap()).thousandths, 1000);
+    assert_eq!(one.metric(one.glyph_id('永', None).unwrap()).thousandths, 1000);
 }
 
-/// Sequences of JIS X 0213 that Unicode does not compose: 25.
+/// Variations of JIS X 0213 that Unicode does not compose: 25.
 const JOINED: [&str; 25] = [
     "か\u{309A}",
     "き\u{309A}",
@@ -221,19 +221,19 @@ const JOINED: [&str; 25] = [
 
 fn joined(face: &Face, text: &str) -> Option<u16> {
     let mut characters = text.chars();
-    face.glyph(characters.next().unwrap(), characters.next())
+    face.glyph_id(characters.next().unwrap(), characters.next())
 }
 
 #[test]
-fn letters_with_marks_have_the_glyphs_of_the_face() {
+fn finds_glyphs_of_characters_with_marks() {
     let ipaex = Face::parse(&default_face(0)).unwrap();
     let mut glyphs: Vec<u16> =
         JOINED.iter().map(|text| joined(&ipaex, text).unwrap_or_else(|| panic!("{text}"))).collect();
     glyphs.sort_unstable();
     glyphs.dedup();
     assert_eq!(glyphs.len(), 25);
-    // A spacing accent is a character of its own, though the face draws it with the glyph of the combining one; what Unicode
-    // composes never comes as two.
+    // A spacing accent is a character of its own, though the face draws it with the glyph of the combining
+    // one. A pair that Unicode composes never arrives as two characters.
     for text in ["æ`", "æ´", "か\u{3099}", "か゜", "fi", "大正"] {
         assert_eq!(joined(&ipaex, text), None, "{text}");
     }
@@ -245,9 +245,7 @@ fn letters_with_marks_have_the_glyphs_of_the_face() {
         (BIZ[0], "fonts-morisawa-bizud-mincho"),
         (BIZ[1], "fonts-morisawa-bizud-gothic"),
     ] {
-        let Some((bytes, number)) =
-            installed("letters_with_marks_have_the_glyphs_of_the_face", name, package)
-        else {
+        let Some((bytes, number)) = installed("finds_glyphs_of_characters_with_marks", name, package) else {
             continue;
         };
         let face = Face::parse_member(&bytes, number).unwrap();
@@ -260,9 +258,8 @@ fn letters_with_marks_have_the_glyphs_of_the_face() {
     }
 }
 
-/// Every variation sequence of a face, as ttf-parser finds it.
 #[test]
-fn variation_sequences_are_those_of_the_font() {
+fn variation_sequences_agree_with_ttf_parser() {
     let expected =
         |face: &ttf_parser::Face, character: char, selector| {
             let variation =
@@ -285,7 +282,7 @@ fn variation_sequences_are_those_of_the_font() {
         let mut found = 0;
         for selector in ('\u{FE00}'..='\u{FE02}').chain('\u{E0100}'..='\u{E0108}') {
             for character in '\u{4E00}'..='\u{9FA5}' {
-                let glyph = face.glyph(character, Some(selector));
+                let glyph = face.glyph_id(character, Some(selector));
                 assert_eq!(glyph, expected(&original, character, selector), "{character} {selector:?}");
                 found += usize::from(glyph.is_some());
             }
@@ -293,29 +290,32 @@ fn variation_sequences_are_those_of_the_font() {
         assert!(found >= least, "{found}");
     }
     let ipaex = Face::parse(&default_face(0)).unwrap();
-    assert_eq!(ipaex.glyph('冤', Some('\u{FE00}')), ipaex.glyph('冤', None), "its own glyph");
+    assert_eq!(ipaex.glyph_id('冤', Some('\u{FE00}')), ipaex.glyph_id('冤', None), "keeps its glyph");
     assert!(
-        ipaex.glyph('侮', Some('\u{FE00}')).is_some_and(|glyph| Some(glyph) != ipaex.glyph('侮', None)),
-        "another one"
+        ipaex.glyph_id('侮', Some('\u{FE00}')).is_some_and(|glyph| Some(glyph) != ipaex.glyph_id('侮', None)),
+        "gets another glyph"
     );
-    assert_eq!(ipaex.glyph('葛', Some('\u{E01EF}')), None);
+    assert_eq!(ipaex.glyph_id('葛', Some('\u{E01EF}')), None);
 }
 
 #[test]
-fn a_collection_is_asked_for_one_of_its_faces() {
-    let Some((bytes, _)) = installed("a_collection_is_asked_for_one_of_its_faces", NOTO[1], "fonts-noto-cjk")
+fn requires_a_face_number_for_collections() {
+    let Some((bytes, _)) = installed("requires_a_face_number_for_collections", NOTO[1], "fonts-noto-cjk")
     else {
         return;
     };
     let problem = Face::parse(&bytes).err().unwrap();
     assert!(problem.contains("file#number: #0 NotoSansCJKjp-Regular, #1 "), "{problem}");
     assert_eq!(Face::parse_member(&bytes, 0).unwrap().name, "NotoSansCJKjp-Regular");
-    assert_eq!(Face::parse_member(&bytes, 10).err().unwrap(), "it has 10 faces, the last is #9, and no #10");
-    assert_eq!(Face::parse_member(&default_face(0), 1).err().unwrap(), "it has one face and no #1");
+    assert_eq!(
+        Face::parse_member(&bytes, 10).err().unwrap(),
+        "it has 10 faces, #0 to #9; #10 does not exist"
+    );
+    assert_eq!(Face::parse_member(&default_face(0), 1).err().unwrap(), "it has one face; #1 does not exist");
     assert_eq!(Face::parse_member(&default_face(0), 0).unwrap().name, "IPAexMincho");
 }
 
-/// Writes over a word of a table.
+/// The file with one word of a table replaced.
 fn with(bytes: &[u8], tag: [u8; 4], at: usize, word: u16) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let count = usize::from(u16_at(&bytes, 4).unwrap());
@@ -327,7 +327,7 @@ fn with(bytes: &[u8], tag: [u8; 4], at: usize, word: u16) -> Vec<u8> {
 }
 
 #[test]
-fn a_face_that_may_not_be_embedded_is_refused() {
+fn rejects_a_face_that_forbids_embedding() {
     let bytes = default_face(1);
     let problem = |version, bits| {
         Face::parse(&with(&with(&bytes, *b"OS/2", 0, version), *b"OS/2", 8, bits)).err().unwrap_or_default()
@@ -335,15 +335,15 @@ fn a_face_that_may_not_be_embedded_is_refused() {
     for allowed in [0, 4, 8] {
         assert_eq!(problem(4, allowed), "");
     }
-    assert!(problem(4, 2).contains("forbid to embed it"), "{}", problem(4, 2));
-    assert!(problem(2, 2).contains("forbid to embed it"));
+    assert!(problem(4, 2).contains("forbid embedding, "), "{}", problem(4, 2));
+    assert!(problem(2, 2).contains("forbid embedding, "));
     assert!(problem(4, 6).contains("contradict"));
-    assert!(problem(4, 0x108).contains("forbid to embed a part"));
+    assert!(problem(4, 0x108).contains("forbid embedding a subset"));
     assert!(problem(4, 0x200).contains("bitmaps only"));
 }
 
 #[test]
-fn a_broken_file_is_an_error_and_no_more() {
+fn broken_files_never_panic() {
     let bytes = default_face(1);
     assert!(Face::parse(b"not a font").is_err());
     assert!(Face::parse(b"").is_err());
@@ -351,8 +351,8 @@ fn a_broken_file_is_an_error_and_no_more() {
     for cut in [1, 11, 12, 100, 1000, end / 2, end - 10_000, end - 4] {
         assert!(Face::parse(&bytes[..cut]).is_err(), "{cut} of {end}");
     }
-    assert!(Face::parse(&bytes[..end / 2]).err().unwrap().starts_with("the file is cut short"));
-    // Whatever is wrong inside: an error, or a face that can be looked at.
+    assert!(Face::parse(&bytes[..end / 2]).err().unwrap().starts_with("the file is truncated"));
+    // Random damage gives an error, or a face whose glyphs can be read.
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     for _ in 0..5 {
         let mut bytes = bytes.clone();
@@ -360,13 +360,13 @@ fn a_broken_file_is_an_error_and_no_more() {
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
-            // Half of the damage where the counts and offsets stand.
+            // Half of the damage hits the counts and offsets at the start.
             let room = if state & 1 == 0 { 200_000 } else { bytes.len() - 1000 };
             let at = 400 + usize::try_from(state >> 20).unwrap() % room;
             bytes[at] = state.to_le_bytes()[1];
         }
         if let Ok(face) = Face::parse(&bytes) {
-            sample().filter_map(|character| face.glyph(character, None)).for_each(|glyph| {
+            sample().filter_map(|character| face.glyph_id(character, None)).for_each(|glyph| {
                 face.metric(glyph);
                 assert!(face.program(glyph).len().is_multiple_of(2));
             });
@@ -375,41 +375,21 @@ fn a_broken_file_is_an_error_and_no_more() {
 }
 
 #[test]
-fn a_broken_curve_is_no_glyph() {
-    let Some((bytes, number)) = installed("a_broken_curve_is_no_glyph", NOTO[1], "fonts-noto-cjk") else {
+fn broken_curve_counts_as_missing_glyph() {
+    let Some((bytes, number)) = installed("broken_curve_counts_as_missing_glyph", NOTO[1], "fonts-noto-cjk")
+    else {
         return;
     };
     let original = ttf_parser::Face::parse(&bytes, number).unwrap();
     let table = original.raw_face().table(Tag::from_bytes(b"CFF ")).unwrap();
     let from = table.as_ptr() as usize - bytes.as_ptr() as usize;
     let mut broken = bytes.clone();
-    // An operator that does not exist, all over the second half of the programs.
+    // An unknown operator in the middle third of the programs.
     broken[from + table.len() / 3..from + table.len() * 2 / 3].fill(0);
     let face = Face::parse_member(&broken, number).unwrap();
     let kanji: Vec<char> = ('\u{4E00}'..='\u{9FA5}').step_by(10).collect();
-    let drawn = kanji.iter().filter(|character| face.glyph(**character, None).is_some()).count();
+    let drawn = kanji.iter().filter(|character| face.glyph_id(**character, None).is_some()).count();
     assert!(kanji.iter().all(|character| face.lists(*character)));
     assert!(drawn > 100 && drawn < kanji.len() - 100, "{drawn}");
-    assert!(face.glyph(' ', None).is_some_and(|blank| face.program(blank).is_empty()));
-}
-
-#[test]
-fn faces_of_all_kinds_draw_every_template() {
-    for (mincho, gothic, packages) in [
-        (NOTO[0], NOTO[1], "fonts-noto-cjk"),
-        ("BIZ UDMincho,VL Gothic", BIZ[1], "fonts-morisawa-bizud-mincho, fonts-morisawa-bizud-gothic"),
-    ] {
-        let first = mincho.split(',').next().unwrap();
-        if [first, gothic]
-            .iter()
-            .any(|name| installed("faces_of_all_kinds_draw_every_template", name, packages).is_none())
-        {
-            continue;
-        }
-        let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
-        let press =
-            crate::assembly::proved_press(&crate::config::Config::load(None, &settings).unwrap()).unwrap();
-        let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
-        assert_eq!(press.fonts().missing(text), Vec::<char>::new(), "{mincho}");
-    }
+    assert!(face.glyph_id(' ', None).is_some_and(|blank| face.program(blank).is_empty()));
 }

@@ -1,8 +1,8 @@
-//! The fonts of this system by name.
+//! Finds installed fonts by name.
 //!
-//! Of each file only the table directory, the names and a word of OS/2 are read, a few kilobytes: some hundred
-//! fonts take milliseconds. Rejected: fontdb, which maps whole files into memory, trusts the number of faces that a file
-//! claims to have, and brings three crates for what these lines do.
+//! Of each file only the table directory, the names and a word of OS/2 are read, a few kilobytes: some
+//! hundred fonts take milliseconds. Rejected: fontdb, which maps whole files into memory, trusts the number
+//! of faces that a file claims, and brings three crates for what this file does.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,44 +10,41 @@ use std::path::{Path, PathBuf};
 
 use ttf_parser::{Tag, name, name_id, os2};
 
-use super::FontError;
-use super::files::{EXTENSIONS, FontFile, walk};
+use super::error::FontError;
+use super::file::FontFile;
+use super::folders::{is_font, walk};
 
-/// Folders within folders that are looked into.
-const DEPTH: usize = 6;
+/// Most faces per file, tables per face and bytes per table that are read.
+const MAX_FACES: u32 = 256;
+const MAX_TABLES: usize = 256;
+const MAX_BYTES: usize = 1 << 20;
 
-/// Faces of a file, tables of a face and bytes of a table that are looked at.
-const MOST_FACES: u32 = 256;
-const MOST_TABLES: usize = 256;
-const MOST_BYTES: usize = 1 << 20;
+/// Most similar names in an error.
+const MAX_SIMILAR: usize = 5;
 
-/// How many similar names are told.
-const SIMILAR: usize = 5;
-
-/// The faces in some folders.
-pub(super) struct Installed {
-    faces: Vec<Named>,
+/// The faces of all font files in some folders.
+pub(super) struct InstalledFonts {
+    faces: Vec<InstalledFace>,
 }
 
-struct Named {
+struct InstalledFace {
     file: FontFile,
-    /// PostScript name.
-    own: String,
-    /// Names of the family, in any language.
+    post_script_name: String,
+    /// Names of the family in any language.
     families: Vec<String>,
-    /// How far it is from upright, normal and regular: less is nearer.
+    /// Distance from an upright face of normal width and regular weight.
     distance: (bool, u16, u16),
 }
 
-impl Installed {
-    /// Reads the names of all font files in folders. What is no font is passed over: nobody asked for it.
-    pub(super) fn read(folders: &[PathBuf]) -> Self {
+impl InstalledFonts {
+    /// Reads the names of all font files in folders.
+    ///
+    /// Files that are not fonts are skipped.
+    pub(super) fn scan(folders: &[PathBuf]) -> Self {
         let mut faces = Vec::new();
         for folder in folders {
-            walk(folder, DEPTH, &mut |path| {
-                if path.extension().is_some_and(|extension| {
-                    EXTENSIONS.iter().any(|font| extension.eq_ignore_ascii_case(font))
-                }) {
+            walk(folder, &mut |path| {
+                if is_font(path) {
                     read(path, &mut faces);
                 }
                 true
@@ -56,17 +53,17 @@ impl Installed {
         Self { faces }
     }
 
-    /// The face of a PostScript name; else the face of a family that is nearest to upright, normal and regular.
+    /// The face of a PostScript name, or else the most regular face of a family.
     pub(super) fn find(&self, name: &str) -> Result<FontFile, FontError> {
         let is_name = |other: &String| other.to_lowercase() == name.to_lowercase();
-        let own = || self.faces.iter().find(|face| is_name(&face.own));
+        let face = || self.faces.iter().find(|face| is_name(&face.post_script_name));
         let family = || {
             self.faces
                 .iter()
                 .filter(|face| face.families.iter().any(is_name))
                 .min_by_key(|face| face.distance)
         };
-        match own().or_else(family) {
+        match face().or_else(family) {
             Some(face) => Ok(face.file.clone()),
             None => Err(FontError::NoSuchName { name: name.to_owned(), similar: self.similar(name) }),
         }
@@ -80,40 +77,42 @@ impl Installed {
         if wanted.is_empty() {
             return Vec::new();
         }
-        let names = self.faces.iter().flat_map(|face| face.families.iter().chain([&face.own]));
+        let names = self.faces.iter().flat_map(|face| face.families.iter().chain([&face.post_script_name]));
         let score =
             |other: &str| if other.contains(&wanted) { 1.0 } else { strsim::jaro_winkler(other, &wanted) };
         let mut scored: Vec<(f64, &String)> =
             names.map(|name| (score(&plain(name)), name)).filter(|(score, _)| *score > 0.8).collect();
         scored.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(other.1)));
         scored.dedup_by(|one, other| one.1 == other.1);
-        scored.into_iter().take(SIMILAR).map(|(_, name)| name.clone()).collect()
+        scored.into_iter().take(MAX_SIMILAR).map(|(_, name)| name.clone()).collect()
     }
 }
 
-/// Adds the faces of a file; as many as can be read.
-fn read(path: &Path, faces: &mut Vec<Named>) {
+/// Adds the faces of a file, as many as can be read.
+fn read(path: &Path, faces: &mut Vec<InstalledFace>) {
     let Ok(file) = File::open(path) else { return };
-    let Some(start) = piece(&file, 0, 12) else { return };
+    let Some(start) = bytes_at(&file, 0, 12) else { return };
     let is_collection = start.starts_with(b"ttcf");
-    let count = if is_collection { number(&start, 8).min(MOST_FACES) } else { 1 };
+    let count = if is_collection { u32_in(&start, 8).min(MAX_FACES) } else { 1 };
     for face in 0..count {
-        let listed = || piece(&file, 12 + 4 * u64::from(face), 4).map(|offset| u64::from(number(&offset, 0)));
+        let listed =
+            || bytes_at(&file, 12 + 4 * u64::from(face), 4).map(|offset| u64::from(u32_in(&offset, 0)));
         let offset = if is_collection { listed() } else { Some(0) };
         let file = offset.and_then(|offset| {
-            named(&file, offset, FontFile { path: path.to_owned(), face: is_collection.then_some(face) })
+            read_face(&file, offset, FontFile { path: path.to_owned(), face: is_collection.then_some(face) })
         });
         faces.extend(file);
     }
 }
 
-fn named(file: &File, offset: u64, place: FontFile) -> Option<Named> {
-    let count = usize::from(u16::from_be_bytes(*piece(file, offset + 4, 2)?.first_chunk()?)).min(MOST_TABLES);
-    let directory = piece(file, offset + 12, 16 * count)?;
+fn read_face(file: &File, offset: u64, place: FontFile) -> Option<InstalledFace> {
+    let count =
+        usize::from(u16::from_be_bytes(*bytes_at(file, offset + 4, 2)?.first_chunk()?)).min(MAX_TABLES);
+    let directory = bytes_at(file, offset + 12, 16 * count)?;
     let table = |tag: &[u8; 4]| {
         let entry = directory.as_chunks::<16>().0.iter().find(|entry| entry.starts_with(tag))?;
-        let length = usize::try_from(number(entry, 12)).ok().filter(|length| *length <= MOST_BYTES)?;
-        piece(file, u64::from(number(entry, 8)), length)
+        let length = usize::try_from(u32_in(entry, 12)).ok().filter(|length| *length <= MAX_BYTES)?;
+        bytes_at(file, u64::from(u32_in(entry, 8)), length)
     };
     let names = table(b"name")?;
     let names = name::Table::parse(&names)?.names;
@@ -125,21 +124,21 @@ fn named(file: &File, offset: u64, place: FontFile) -> Option<Named> {
     if families.is_empty() {
         families = all(name_id::FAMILY);
     }
-    let about = table(&Tag::from_bytes(b"OS/2").to_bytes()).unwrap_or_default();
-    let distance = os2::Table::parse(&about).map_or((true, u16::MAX, u16::MAX), |about| {
-        let slanted = about.style() != ttf_parser::Style::Normal;
-        (slanted, about.width().to_number().abs_diff(5), about.weight().to_number().abs_diff(400))
+    let os2 = table(&Tag::from_bytes(b"OS/2").to_bytes()).unwrap_or_default();
+    let distance = os2::Table::parse(&os2).map_or((true, u16::MAX, u16::MAX), |os2| {
+        let slanted = os2.style() != ttf_parser::Style::Normal;
+        (slanted, os2.width().to_number().abs_diff(5), os2.weight().to_number().abs_diff(400))
     });
-    let own = all(name_id::POST_SCRIPT_NAME).into_iter().next()?;
-    Some(Named { file: place, own, families, distance })
+    let post_script_name = all(name_id::POST_SCRIPT_NAME).into_iter().next()?;
+    Some(InstalledFace { file: place, post_script_name, families, distance })
 }
 
-fn piece(file: &File, from: u64, length: usize) -> Option<Vec<u8>> {
+fn bytes_at(file: &File, from: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, from).ok()?;
     Some(bytes)
 }
 
-fn number(bytes: &[u8], at: usize) -> u32 {
+fn u32_in(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |number| u32::from_be_bytes(*number))
 }

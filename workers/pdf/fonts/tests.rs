@@ -1,27 +1,27 @@
-//! Chains of faces, and what is wrong with a configuration.
+//! Chains of faces, and faults of a configuration.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::*;
 
-/// The system's fonts, loaded once for all tests.
+/// The default fonts, loaded once for all tests.
 pub(crate) fn fonts() -> &'static Fonts {
     static FONTS: OnceLock<Fonts> = OnceLock::new();
     FONTS.get_or_init(|| Fonts::load(&FontPaths::system().unwrap()).unwrap())
 }
 
 #[test]
-fn variant_kanji_are_drawn_by_some_face() {
+fn draws_variant_kanji() {
     assert_eq!(fonts().missing("髙﨑𠮷槗邊邉濵神\u{FA19}①～〜−－"), Vec::<char>::new());
-    let (mincho, _) = fonts().find(Style::Mincho, '髙', None).unwrap();
-    let (fallback, _) = fonts().find(Style::Mincho, '𠮷', None).unwrap();
+    let (mincho, _) = fonts().find(Typeface::Mincho, '髙', None).unwrap();
+    let (fallback, _) = fonts().find(Typeface::Mincho, '𠮷', None).unwrap();
     assert_eq!(fonts().face(mincho).name, "IPAexMincho");
     assert_eq!(fonts().face(fallback).name, "VL-Gothic-Regular");
 }
 
 #[test]
-fn missing_names_each_character_once() {
+fn missing_lists_each_character_once() {
     assert_eq!(
         fonts().missing("山\u{10FFFD}田\u{E0100}\u{200B}\u{E123}\u{10FFFD}\u{000B}\u{202E}"),
         vec!['\u{10FFFD}', '\u{E123}', '\u{000B}', '\u{202E}']
@@ -29,7 +29,7 @@ fn missing_names_each_character_once() {
 }
 
 #[test]
-fn plain_characters_are_those_that_are_drawn_as_they_stand() {
+fn plain_characters_need_no_lookup() {
     let fonts = fonts();
     let is_plain = |character: &char| {
         let code = u32::from(*character);
@@ -38,12 +38,12 @@ fn plain_characters_are_those_that_are_drawn_as_they_stand() {
     let plain: Vec<char> = (0..PLAIN).filter_map(char::from_u32).filter(is_plain).collect();
     assert!(plain.len() > 12_000, "{} characters", plain.len());
     for &character in &plain {
-        assert_eq!(fonts.looked_up(&String::from(character)), Vec::<char>::new());
+        assert_eq!(fonts.look_up_missing(&String::from(character)), Vec::<char>::new());
     }
-    // Whatever stands beside them: each is its own composition, so is any row of them.
+    // Each is its own composition, so any sequence of them is too.
     let all: String = plain.iter().chain(plain.iter().rev()).collect();
-    assert_eq!(text::composed(&all), all);
-    assert_eq!(fonts.looked_up(&all), Vec::<char>::new());
+    assert_eq!(normalize::compose(&all), all);
+    assert_eq!(fonts.look_up_missing(&all), Vec::<char>::new());
     for character in ['髙', '﨑', '𠮷', '槗', 'A', ' ', '　', '～', 'ー', '①'] {
         assert!(is_plain(&character), "{character}");
     }
@@ -55,7 +55,7 @@ fn plain_characters_are_those_that_are_drawn_as_they_stand() {
 }
 
 #[test]
-fn a_missing_file_and_a_broken_file_are_named() {
+fn errors_name_missing_and_broken_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.ttf");
     let paths = FontPaths { mincho: vec![path.clone().into()], gothic: vec![path.clone().into()] };
@@ -65,7 +65,7 @@ fn a_missing_file_and_a_broken_file_are_named() {
     assert!(error.to_string().contains("none.ttf"), "{error}");
     assert!(matches!(
         Fonts::load(&FontPaths { mincho: vec![], gothic: vec![] }),
-        Err(FontError::Empty { style: "mincho" })
+        Err(FontError::Empty { typeface: "mincho" })
     ));
 }
 
@@ -78,17 +78,17 @@ fn identity_depends_on_the_order_of_faces() {
 }
 
 #[test]
-fn characters_with_marks_are_one_glyph_where_a_face_has_it() {
+fn finds_common_glyphs_of_characters_and_marks() {
     let fonts = fonts();
-    let find = |character, mark| fonts.find(Style::Mincho, character, Some(mark));
+    let find = |character, mark| fonts.find(Typeface::Mincho, character, Some(mark));
     let name = |character, mark| find(character, mark).map(|(face, _)| fonts.face(face).name.as_str());
     assert_eq!(name('か', '\u{309A}'), Some("IPAexMincho"));
     assert_eq!(name('叉', '\u{E0100}'), Some("IPAexMincho"));
-    assert_eq!(name('兎', '\u{E0103}'), Some("VL-Gothic-Regular"), "only the face behind has it");
+    assert_eq!(name('兎', '\u{E0103}'), Some("VL-Gothic-Regular"), "only the fallback has it");
     assert_eq!(name('葛', '\u{E01EF}'), None);
     assert_ne!(
         find('叉', '\u{E0100}').map(|(_, glyph)| glyph),
-        fonts.find(Style::Mincho, '叉', None).map(|(_, glyph)| glyph)
+        fonts.find(Typeface::Mincho, '叉', None).map(|(_, glyph)| glyph)
     );
     for mark in ['\u{309A}', '\u{300}', '\u{301}', '˥', '˩', '\u{FE00}', '\u{E0100}'] {
         assert!(fonts.has_marks(mark), "{mark:?}");
@@ -99,29 +99,29 @@ fn characters_with_marks_are_one_glyph_where_a_face_has_it() {
 }
 
 #[test]
-fn missing_is_what_drawing_lacks() {
+fn missing_agrees_with_drawing() {
     let missing = |text| fonts().missing(text).into_iter().collect::<String>();
-    // Composed, joined, and selected; a selector that selects nothing is dropped.
+    // Composed, with a common glyph, and with a selector. A selector without effect is dropped.
     assert_eq!(missing("か\u{3099}か\u{309A}ɚ\u{301}˩˥侮\u{FE00}兎\u{E0103}葛\u{E01EF}"), "");
-    // Neither composed nor joined, and no face has the mark by itself.
-    assert!(fonts().find(Style::Mincho, '\u{1DC4}', None).is_none());
+    // Neither composed nor with a common glyph, and no face has the mark alone.
+    assert!(fonts().find(Typeface::Mincho, '\u{1DC4}', None).is_none());
     assert_eq!(missing("a\u{1DC4}か\u{1DC4}"), "\u{1DC4}");
-    // A mark that a face has by itself stands beside its letter.
-    assert!(fonts().find(Style::Mincho, '\u{309A}', None).is_some());
+    // A mark that a face has alone is drawn beside its letter.
+    assert!(fonts().find(Typeface::Mincho, '\u{309A}', None).is_some());
     assert_eq!(missing("山\u{309A}"), "");
     assert_eq!(missing("\u{10FFFD}\u{309A}\u{FE00}"), "\u{10FFFD}");
 }
 
-/// A face may have a glyph for a character with a selector and none for the character by itself.
+/// A face may have a glyph for a character with a selector, but not for it alone.
 #[test]
-fn a_character_that_is_drawn_only_with_its_mark_is_not_missing() {
+fn character_drawn_only_with_its_mark_is_present() {
     let system = FontPaths::system().unwrap();
     let mut bytes = std::fs::read(&system.mincho[0]).unwrap();
     let face = Face::parse(&bytes).unwrap();
-    // 侮 with its selector gives its entry to a kanji that the face does not have.
-    let stray = ('\u{4E00}'..='\u{9FA5}').find(|kanji| face.glyph(*kanji, None).is_none()).unwrap();
+    // The entry of 侮 and its selector is assigned to a kanji that the face lacks.
+    let stray = ('\u{4E00}'..='\u{9FA5}').find(|kanji| face.glyph_id(*kanji, None).is_none()).unwrap();
     let entry = |kanji: char| {
-        [&u32::from(kanji).to_be_bytes()[1..], &face.glyph('侮', Some('\u{FE00}')).unwrap().to_be_bytes()]
+        [&u32::from(kanji).to_be_bytes()[1..], &face.glyph_id('侮', Some('\u{FE00}')).unwrap().to_be_bytes()]
             .concat()
     };
     let at = bytes.windows(5).position(|window| window == entry('侮')).unwrap();
@@ -136,7 +136,7 @@ fn a_character_that_is_drawn_only_with_its_mark_is_not_missing() {
 }
 
 #[test]
-fn fonts_are_named_by_file_or_by_name() {
+fn finds_fonts_by_file_and_by_name() {
     let system = FontPaths::system().unwrap();
     let find = |mincho: &str, gothic: &str| FontPaths::find(&[mincho.to_owned()], &[gothic.to_owned()]);
     let named = find("IPAexMincho", "ipaexゴシック").unwrap();
@@ -151,11 +151,11 @@ fn fonts_are_named_by_file_or_by_name() {
     assert_eq!(files.gothic, [FontFile { path: PathBuf::from("a#b.otf"), face: None }]);
     let problem = find("IPAex Minchou", "IPAexGothic").unwrap_err().to_string();
     assert!(
-        problem.starts_with("no font here is named \"IPAex Minchou\"; similar ones are IPAexMincho"),
+        problem.starts_with("no installed font is named \"IPAex Minchou\"; similar names: IPAexMincho"),
         "{problem}"
     );
     let problem = find("Zzyzx", "IPAexGothic").unwrap_err().to_string();
-    assert!(problem.contains("nor anything like it"), "{problem}");
+    assert!(problem.contains("none has a similar name"), "{problem}");
     assert_eq!(
         FontPaths::find(&[], &["IPAexMincho".to_owned()]).unwrap().mincho,
         system.mincho,
@@ -165,7 +165,7 @@ fn fonts_are_named_by_file_or_by_name() {
 }
 
 #[test]
-fn of_a_family_the_regular_face_of_the_first_folder_is_taken() {
+fn prefers_the_regular_face_of_the_first_folder() {
     let system = FontPaths::system().unwrap();
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let regular = std::fs::read(&system.mincho[0]).unwrap();
@@ -189,31 +189,31 @@ fn of_a_family_the_regular_face_of_the_first_folder_is_taken() {
         FontPaths::find_in(&[name.to_owned()], &[name.to_owned()], &paths).unwrap().mincho.remove(0).path
     };
     assert_eq!(find("IPAex明朝"), paths[0].join("within/b.TTF"));
-    assert_eq!(find("ipaexmincho"), paths[0].join("a.ttf"), "a name of its own is not weighed");
+    assert_eq!(find("ipaexmincho"), paths[0].join("a.ttf"), "a PostScript name ignores the weight");
 }
 
 #[test]
-fn what_cannot_be_a_font_file_is_not_read() {
+fn refuses_to_read_devices_and_huge_files() {
     let folder = tempfile::tempdir().unwrap();
     let problem = |path: &std::path::Path| {
         let files = vec![FontFile::from(path.to_owned())];
         Fonts::load(&FontPaths { mincho: files.clone(), gothic: files }).unwrap_err().to_string()
     };
-    assert!(problem(folder.path()).ends_with("it is no file"));
-    assert!(problem("/dev/zero".as_ref()).ends_with("it is no file"));
+    assert!(problem(folder.path()).ends_with("it is not a regular file"));
+    assert!(problem("/dev/zero".as_ref()).ends_with("it is not a regular file"));
     let sparse = folder.path().join("sparse.ttf");
     std::fs::File::create(&sparse).unwrap().set_len(2 << 30).unwrap();
     assert_eq!(problem(&sparse), format!("cannot use font {}: it is larger than 256 MB", sparse.display()));
 }
 
 #[test]
-fn each_face_is_told_once_with_its_hash() {
+fn lists_each_loaded_face_with_its_hash() {
     let loaded: Vec<_> = fonts().loaded().map(|(name, file, hash)| (name, file.to_string(), hash)).collect();
     assert_eq!(
         loaded.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
         ["IPAexMincho", "VL-Gothic-Regular", "IPAexGothic"]
     );
     for (_, file, hash) in loaded {
-        assert_eq!(hash, hex(&Sha256::digest(std::fs::read(file).unwrap())));
+        assert_eq!(hash, hex::encode(Sha256::digest(std::fs::read(file).unwrap())));
     }
 }

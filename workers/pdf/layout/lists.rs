@@ -1,13 +1,13 @@
-//! Lists: labels that hang beside their items.
+//! Lists: labels beside their items.
 
-use super::paragraph::measured;
-use super::{Layout, Piece, Position, overflow, single};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Place, Tag};
-use crate::pdf::markup::{Letters, List};
+use super::paragraph::measure;
+use super::piece::{Layout, Piece, moved, overflow, single};
+use crate::display_list::{Owner, Tag};
+use crate::error::PdfError;
+use crate::markup::{List, Position, TextStyle};
 
 impl Layout<'_> {
-    /// The pieces of the items, the label of each drawn with its first.
+    /// The pieces of the items. The label of an item is part of its first piece.
     pub(super) fn list(
         &mut self,
         position: Position,
@@ -16,27 +16,25 @@ impl Layout<'_> {
     ) -> Result<Vec<Piece>, PdfError> {
         let mut inset = list.inset;
         for (label, _) in &list.items {
-            inset = inset.max(self.wide(label, list.letters)? + list.clearance);
+            inset = inset.max(self.width_of(label, list.style)? + list.clearance);
         }
         if width <= inset {
-            return Err(overflow(position, "a list is too narrow for its labels"));
+            let problem = format!("the labels of a <list> take {inset:.1}pt; {width:.1}pt are available");
+            return Err(overflow(position, problem));
         }
-        let node = self.part(Tag::List(list.numbering));
+        let node = self.add_node(Tag::List(list.numbering));
         let mut pieces = Vec::new();
         for (at, (label, content)) in list.items.iter().enumerate() {
             let item = self.tree.add(node, Tag::Item);
-            let place = Place::Node(self.tree.add(item, Tag::Label));
-            let mut label = self.paragraph(&single(label.clone(), list.letters), place, position, inset)?;
+            let owner = Owner::Node(self.tree.add(item, Tag::Label));
+            let mut label = self.paragraph(&single(label.clone(), list.style), owner, position, inset)?;
             let body = self.tree.add(item, Tag::Body);
             let mut body = self.within(body, |layout| layout.flow(content, width - inset))?;
             for piece in &mut body {
-                piece.elements = std::mem::take(&mut piece.elements)
-                    .into_iter()
-                    .map(|element| element.moved(inset, 0.0))
-                    .collect();
+                piece.elements = moved(std::mem::take(&mut piece.elements), inset, 0.0).collect();
             }
             match body.first_mut() {
-                // An item that says nothing is an item all the same.
+                // An empty item still shows its label.
                 None => body.append(&mut label),
                 Some(first) => {
                     let labels = label.into_iter().flat_map(|piece| piece.elements);
@@ -51,9 +49,9 @@ impl Layout<'_> {
         Ok(pieces)
     }
 
-    fn wide(&self, label: &str, letters: Letters) -> Result<f64, PdfError> {
+    fn width_of(&self, label: &str, style: TextStyle) -> Result<f64, PdfError> {
         label.chars().try_fold(0.0, |sum, character| {
-            Ok(sum + measured(self.fonts, letters.style, character, letters.size)?.1)
+            Ok(sum + measure(self.fonts, style.typeface, character, style.size)?.1)
         })
     }
 }

@@ -1,72 +1,74 @@
-//! Lines of text: letters with their faces, lines with their places, and runs of one face.
+//! Paragraphs: text to glyphs, glyphs to lines, lines to runs of one face.
 
-use super::{Layout, Piece, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{self, Element, Ink, Place, Run};
-use crate::pdf::fonts::{Fonts, Style};
-use crate::pdf::lines::{self, Letter, Room};
-use crate::pdf::markup::{Align, Letters, Position, Span, Text};
-use crate::pdf::text::{is_selector, joins};
+use super::piece::{Layout, Piece, overflow};
+use crate::display_list::{Element, Glyph, Owner, Run};
+use crate::error::PdfError;
+use crate::fonts::{Fonts, Typeface};
+use crate::lines::{self, LineGlyph, Room, TooNarrow};
+use crate::markup::{Align, Position, Span, Text, TextStyle};
+use crate::normalize::{is_mark, is_variation_selector};
 
-/// Where the baseline stands within the em square: both IPAex faces have 880 above and 120 below.
+/// Height of the em square above the baseline: that of both IPAex faces.
 const ASCENT: f64 = 0.88;
 
 /// The first face for a character, and its advance at a size.
-pub(super) fn measured(
+pub(super) fn measure(
     fonts: &Fonts,
-    style: Style,
+    typeface: Typeface,
     character: char,
     size: f64,
 ) -> Result<(u8, f64), PdfError> {
-    let (face, glyph) = fonts.find(style, character, None).ok_or(PdfError::MissingGlyph { character })?;
+    let (face, glyph) = fonts.find(typeface, character, None).ok_or(PdfError::MissingGlyph { character })?;
     Ok((face, f64::from(fonts.face(face).metric(glyph).thousandths) * size / 1000.0))
 }
 
 impl Layout<'_> {
-    /// Lays out a paragraph, a piece per line.
+    /// A piece for each line.
     pub(super) fn paragraph(
         &mut self,
         text: &Text,
-        place: Place,
+        owner: Owner,
         position: Position,
         width: f64,
     ) -> Result<Vec<Piece>, PdfError> {
         let mut pieces = Vec::new();
         let mut indent = text.indent;
         for spans in &text.lines {
-            self.line_of_markup(text, spans, indent, place, position, width, &mut pieces)?;
+            self.lay_out_line(text, spans, indent, owner, position, width, &mut pieces)?;
             indent = 0.0;
         }
         Ok(pieces)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, and the arguments are what a line depends on")]
-    fn line_of_markup(
+    #[expect(clippy::too_many_arguments, reason = "one caller; a line depends on all of them")]
+    fn lay_out_line(
         &self,
         text: &Text,
         spans: &[Span],
         indent: f64,
-        place: Place,
+        owner: Owner,
         position: Position,
         width: f64,
         pieces: &mut Vec<Piece>,
     ) -> Result<(), PdfError> {
-        let size = text.letters.size;
-        let mut letters = letters(self.fonts, spans)?;
+        let size = text.style.size;
+        let mut glyphs = glyphs(self.fonts, spans)?;
         let whole = width - text.inset;
-        // What fills a cell is a name or a value; running text is justified.
+        // Text without an element of its own fills a cell: a name or a value.
         let is_name = text.tag.is_none() && text.align != Align::Justify;
         let room = Room { first: thousandths(whole - indent, size), rest: thousandths(whole, size), is_name };
-        let broken = lines::broken(&mut letters, room)
-            .map_err(|lines::TooNarrow| overflow(position, "a line is narrower than a letter"))?;
-        let height = size * text.letters.leading;
+        let lines = lines::break_lines(&mut glyphs, room).map_err(|TooNarrow| {
+            let room = whole - indent.max(0.0);
+            overflow(position, format!("a line of {room:.1}pt is narrower than a glyph of {size:.1}pt"))
+        })?;
+        let height = size * text.style.leading;
         let baseline = (height - size) / 2.0 + size * ASCENT;
-        let last = broken.len() - 1;
-        for (at, range) in broken.into_iter().enumerate() {
-            let line = &mut letters[range];
+        let last = lines.len() - 1;
+        for (at, range) in lines.into_iter().enumerate() {
+            let line = &mut glyphs[range];
             let (room, points, indent) =
                 if at == 0 { (room.first, whole - indent, indent) } else { (room.rest, whole, 0.0) };
-            let set = lines::set(line, room, text.align == Align::Justify && at < last);
+            let set = lines::justify(line, room, text.align == Align::Justify && at < last);
             let free = points - points_of(set.width, size);
             let x = match text.align {
                 Align::Left | Align::Justify => 0.0,
@@ -74,43 +76,42 @@ impl Layout<'_> {
                 Align::Right => free,
             };
             let left = text.inset + indent + x - points_of(set.lead.into(), size);
-            // Rounded down to what a PDF says, so that the sum stays within the room.
+            // Rounded down to the precision of the PDF, so that the sum stays within the room.
             let spacing = (set.spacing * size).floor() / 1000.0;
-            let mut elements = runs(line, (left, baseline), text.letters, spacing, place);
+            let mut elements = runs(line, (left, baseline), text.style, spacing, owner);
             if let Some(Element::Text(run)) = elements.last_mut() {
                 run.width -= points_of(set.trail.into(), size) + run.spacing;
             }
-            pieces.push(Piece { position, before: 0.0, height, keep: false, elements, at_top: Vec::new() });
+            pieces.push(Piece::new(position, height, elements));
         }
         Ok(())
     }
 }
 
-/// Letters of spans with their faces. A character and the mark behind it are one letter where a face has a glyph for the
-/// two; other selectors are dropped, other marks are letters themselves.
-fn letters(fonts: &Fonts, spans: &[Span]) -> Result<Vec<Letter>, PdfError> {
-    let mut letters = Vec::with_capacity(spans.iter().map(|span| span.text.len()).sum::<usize>() / 3 + 1);
+/// The glyphs of spans with their faces.
+///
+/// A character and its mark are one glyph if a face has one for the two. Otherwise a variation selector is
+/// dropped, and any other mark is a glyph itself.
+fn glyphs(fonts: &Fonts, spans: &[Span]) -> Result<Vec<LineGlyph>, PdfError> {
+    let mut glyphs = Vec::with_capacity(spans.iter().map(|span| span.text.len()).sum::<usize>() / 3 + 1);
     for span in spans {
         let mut characters = span.text.chars().peekable();
         while let Some(character) = characters.next() {
-            if is_selector(character) {
+            if is_variation_selector(character) {
                 continue;
             }
-            let mark = characters.peek().copied().filter(|next| joins(*next));
-            let pair = mark.and_then(|mark| fonts.find(span.style, character, Some(mark)));
+            let mark = characters.peek().copied().filter(|next| is_mark(*next));
+            let pair = mark.and_then(|mark| fonts.find(span.typeface, character, Some(mark)));
             let found = if pair.is_some() {
                 characters.next().and(pair)
             } else {
-                fonts.find(span.style, character, None)
+                fonts.find(span.typeface, character, None)
             };
             let (number, glyph) = found.ok_or(PdfError::MissingGlyph { character })?;
             let face = fonts.face(number);
-            let letter = display::Letter {
-                mark: mark.filter(|_| pair.is_some()),
-                ..display::Letter::plain(character)
-            };
-            letters.push(Letter::new(letter, number, face.metric(glyph).thousandths, || {
-                // `xMin` and `xMax` of the outline's header.
+            let drawn = Glyph { mark: mark.filter(|_| pair.is_some()), ..Glyph::plain(character) };
+            glyphs.push(LineGlyph::new(drawn, number, face.metric(glyph).thousandths, || {
+                // `xMin` and `xMax` in the header of the outline.
                 let edge = |at: usize| {
                     face.program(glyph)
                         .get(at..at + 2)
@@ -120,16 +121,13 @@ fn letters(fonts: &Fonts, spans: &[Span]) -> Result<Vec<Letter>, PdfError> {
             }));
         }
     }
-    Ok(letters)
+    Ok(glyphs)
 }
 
-/// Points as whole thousandths of an em: those that fit.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a length on a page; a size of nothing gives the largest number"
-)]
+/// Points as thousandths of an em, rounded down.
+#[expect(clippy::cast_possible_truncation, reason = "clamped; a size of zero gives the largest number")]
 fn thousandths(points: f64, size: f64) -> i64 {
-    // A thousandth of slack for what sums of lengths are off.
+    // A thousandth of tolerance for sums of lengths.
     (points * 1000.0 / size + 0.001).floor().clamp(-1e12, 1e12) as i64
 }
 
@@ -138,8 +136,16 @@ fn points_of(thousandths: i64, size: f64) -> f64 {
     thousandths as f64 * size / 1000.0
 }
 
-/// Groups letters of one face into runs; a word on a line with spacing is a run of its own, without it.
-fn runs(line: &[Letter], (mut x, y): (f64, f64), look: Letters, spacing: f64, place: Place) -> Vec<Element> {
+/// Groups glyphs of one face into runs.
+///
+/// On a line with spacing, a word is a run of its own, without spacing.
+fn runs(
+    line: &[LineGlyph],
+    (mut x, y): (f64, f64),
+    style: TextStyle,
+    spacing: f64,
+    owner: Owner,
+) -> Vec<Element> {
     let mut runs = Vec::new();
     let mut start = 0;
     while start < line.len() {
@@ -150,12 +156,12 @@ fn runs(line: &[Letter], (mut x, y): (f64, f64), look: Letters, spacing: f64, pl
         let spacing = if is_word { 0.0 } else { spacing };
         let width = group
             .iter()
-            .map(|letter| {
-                points_of(i64::from(letter.advance) + i64::from(letter.drawn.pad), look.size) + spacing
+            .map(|glyph| {
+                points_of(i64::from(glyph.advance) + i64::from(glyph.drawn.pad), style.size) + spacing
             })
             .sum();
         let mut element =
-            run(group.iter().map(|letter| letter.drawn).collect(), face, (x, y), look, width, place);
+            run(group.iter().map(|glyph| glyph.drawn).collect(), face, (x, y), style, width, owner);
         if let Element::Text(run) = &mut element {
             run.spacing = spacing;
         }
@@ -166,17 +172,16 @@ fn runs(line: &[Letter], (mut x, y): (f64, f64), look: Letters, spacing: f64, pl
     runs
 }
 
-/// A run without spacing or pad.
+/// A run without spacing.
 pub(super) fn run(
-    text: Vec<display::Letter>,
+    glyphs: Vec<Glyph>,
     face: u8,
     at: (f64, f64),
-    look: Letters,
+    style: TextStyle,
     width: f64,
-    place: Place,
+    owner: Owner,
 ) -> Element {
-    let ink: Ink = look.ink;
-    Element::Text(Run { face, size: look.size, at, spacing: 0.0, ink, letters: text, width, place })
+    Element::Text(Run { face, size: style.size, at, spacing: 0.0, ink: style.ink, glyphs, width, owner })
 }
 
 #[cfg(test)]
@@ -184,26 +189,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pdf::lines::{never_first, never_last};
-    use crate::pdf::{Pictures, markup, test_fonts, text};
+    use crate::lines::{never_first, never_last};
+    use crate::{Pictures, layout, normalize, test_fonts};
 
     fn span(text: &str) -> [Span; 1] {
-        [Span { text: text.to_owned(), style: Style::Mincho }]
+        [Span { text: text.to_owned(), typeface: Typeface::Mincho }]
     }
 
     #[test]
-    fn the_faces_leave_the_blank_that_lines_take() {
-        for style in [Style::Mincho, Style::Gothic] {
+    fn default_faces_have_the_blank_of_punctuation() {
+        for typeface in [Typeface::Mincho, Typeface::Gothic] {
             for punctuation in "「」『』（）〔〕［］｛｝〈〉《》【】〝〟、。，．".chars()
             {
-                let mut line = letters(test_fonts(), &[Span { text: punctuation.into(), style }]).unwrap();
-                assert_eq!(lines::set(&mut line, 9000, false).width, 500, "{punctuation} {style:?}");
+                let mut line = glyphs(test_fonts(), &[Span { text: punctuation.into(), typeface }]).unwrap();
+                assert_eq!(lines::justify(&mut line, 9000, false).width, 500, "{punctuation} {typeface:?}");
             }
         }
     }
 
     #[test]
-    fn a_mark_is_part_of_a_letter_where_a_face_draws_the_two() {
+    fn joins_marks_that_have_a_common_glyph() {
         let fonts = test_fonts();
         for (base, mark) in [
             ('葛', '\u{E0100}'),
@@ -212,36 +217,35 @@ mod tests {
             ('か', '\u{309A}'),
             ('e', '\u{FE00}'),
         ] {
-            let letters = letters(fonts, &span(&format!("甲{base}{mark}乙"))).unwrap();
+            let glyphs = glyphs(fonts, &span(&format!("甲{base}{mark}乙"))).unwrap();
             let drawn: Vec<_> =
-                letters.iter().map(|letter| (letter.drawn.character, letter.drawn.mark)).collect();
-            let pair = fonts.find(Style::Mincho, base, Some(mark));
+                glyphs.iter().map(|glyph| (glyph.drawn.character, glyph.drawn.mark)).collect();
+            let pair = fonts.find(Typeface::Mincho, base, Some(mark));
             let mut expected = vec![('甲', None), (base, pair.map(|_| mark)), ('乙', None)];
-            if pair.is_none() && !is_selector(mark) {
+            if pair.is_none() && !is_variation_selector(mark) {
                 expected.insert(2, (mark, None));
             }
             assert_eq!(drawn, expected);
         }
         assert_eq!(
-            letters(fonts, &span("\u{FE00}甲\u{FE00}\u{E0100}")).unwrap().len(),
+            glyphs(fonts, &span("\u{FE00}甲\u{FE00}\u{E0100}")).unwrap().len(),
             1,
-            "a selector by itself is nothing"
+            "a lone selector is dropped"
         );
         assert!(matches!(
-            letters(fonts, &span("\u{10FFFD}\u{FE00}")),
+            glyphs(fonts, &span("\u{10FFFD}\u{FE00}")),
             Err(PdfError::MissingGlyph { character: '\u{10FFFD}' })
         ));
     }
 
-    /// Lines of a paragraph on a page of `width` mm: text, left and right edge of its ink.
-    fn laid(text: &str, attributes: &str, width: u32) -> Vec<(String, f64, f64)> {
+    /// Text, left and right edge of the lines of a paragraph of `width` mm.
+    fn lay_out(text: &str, attributes: &str, width: u32) -> Vec<(String, f64, f64)> {
         let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
         let markup =
             format!("<page margin=\"0mm {}mm 20mm 0mm\"><p {attributes}>{escaped}</p></page>", 210 - width);
-        let sheet = markup::read(&markup).unwrap();
-        let pages = super::super::display(&sheet, test_fonts(), &Pictures::new()).unwrap().pages;
+        let pages = layout::lay_out(&markup, test_fonts(), &Pictures::new()).unwrap().pages;
         let runs = pages.iter().flat_map(|page| &page.elements).filter_map(|element| match element {
-            Element::Text(run) if run.place != Place::Footer => Some(run),
+            Element::Text(run) if run.owner != Owner::Footer => Some(run),
             _ => None,
         });
         let runs: Vec<_> = runs.collect();
@@ -267,50 +271,52 @@ mod tests {
     }
 
     #[test]
-    fn ends_of_lines_are_where_they_belong() {
+    fn aligns_lines_by_their_ink() {
         let sentence =
             "「発注者」（甲）は、工期の始期までに、（乙）あてにPDFを送付し、、確認する。".repeat(4);
         let wide = 100.0 * 72.0 / 25.4;
-        let lines = laid(&sentence, "align=\"justify\"", 100);
+        let lines = lay_out(&sentence, "align=\"justify\"", 100);
         for (text, left, right) in &lines[..lines.len() - 1] {
             assert!(left.abs() < 0.01 && (right - wide).abs() < 0.5, "{text} from {left} to {right}");
         }
-        for (text, _, right) in laid(&sentence, "align=\"right\"", 100) {
+        for (text, _, right) in lay_out(&sentence, "align=\"right\"", 100) {
             assert!((right - wide).abs() < 0.01, "{text} to {right}");
         }
-        for (text, left, right) in laid(&sentence, "align=\"center\"", 100) {
+        for (text, left, right) in lay_out(&sentence, "align=\"center\"", 100) {
             assert!((left + right - wide).abs() < 0.01, "{text} from {left} to {right}");
         }
     }
 
     #[test]
-    fn ten_thousand_letters_stay_within_their_column() {
+    fn long_text_stays_within_its_column() {
         let name =
             "社会資本整備総合交付金事業（第３工区）Wakaba橋".chars().cycle().take(10_000).collect::<String>();
-        let lines = laid(&name, "size=\"4pt\" leading=\"1\"", 60);
+        let lines = lay_out(&name, "size=\"4pt\" leading=\"1\"", 60);
         assert!(lines.len() > 200);
         assert_eq!(lines.iter().map(|(text, ..)| text.as_str()).collect::<String>(), name);
         assert!(lines.iter().all(|(_, left, right)| *left >= -0.01 && *right <= 60.0 * 72.0 / 25.4 + 0.01));
     }
 
-    /// What is copied, spaces aside.
+    /// The copied text without spaces.
     fn visible(text: &str) -> String {
-        text.chars().filter(|character| !character.is_whitespace() && !is_selector(*character)).collect()
+        text.chars()
+            .filter(|character| !character.is_whitespace() && !is_variation_selector(*character))
+            .collect()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(600))]
 
         #[test]
-        fn generated_paragraphs_keep_their_text_and_their_place(
+        fn generated_paragraphs_keep_their_text_and_column(
             text in "([一-仿ぁ-ヿ、-〟！-～A-Za-z0-9 。、（）「」ｱ-ﾟ𠮷﨑\u{E0100}ー・…'&<>/.@-]|、|。|（|）|「|」){1,100}",
             align in prop::sample::select(vec!["left", "center", "right", "justify"]),
             width in 30_u32..150,
         ) {
             prop_assume!(test_fonts().missing(&text).is_empty());
-            let lines = laid(&text, &format!("align=\"{align}\""), width);
+            let lines = lay_out(&text, &format!("align=\"{align}\""), width);
             let whole: String = lines.iter().map(|(text, ..)| text.as_str()).collect();
-            prop_assert_eq!(visible(&whole), visible(&text::prepared(&text).unwrap()));
+            prop_assert_eq!(visible(&whole), visible(&normalize::normalize(&text).unwrap()));
             let wide = f64::from(width) * 72.0 / 25.4;
             for (text, left, right) in &lines {
                 prop_assert!(*left >= -0.01 && *right <= wide + 0.01, "{} from {} to {} of {}", text, left, right, wide);

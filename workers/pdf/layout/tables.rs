@@ -1,40 +1,41 @@
-//! Tables: rows, cells that span several, and heads that are repeated.
+//! Tables: rows, cells that span several, and repeated heads.
 //!
-//! Rows that a cell ties together are one piece. A head is laid out once; what a table repeats at the top of the
-//! pages it goes on to is the same elements again, as an ornament: a reader has heard it.
+//! Rows that a cell ties together are one piece. A head is laid out once. On every further page its elements
+//! are repeated as decoration: a screen reader has already read them.
 
+use std::ops::Range;
 use std::rc::Rc;
 
-use super::shapes::line;
-use super::{EPSILON, Layout, Piece, Position, Top, overflow};
-use crate::pdf::PdfError;
-use crate::pdf::display::{Element, Ink, NodeId, Place, Tag};
-use crate::pdf::markup::{Border, Cell, Row, Table, Vertical, Width};
+use super::frames::line;
+use super::piece::{EPSILON, Layout, Piece, Top, moved, overflow};
+use crate::display_list::{Element, Ink, NodeId, Owner, Tag};
+use crate::error::PdfError;
+use crate::markup::{Border, Cell, ColumnWidth, Position, Row, Table, VerticalAlign};
 
-/// Space between the text of a cell and its left and right edge, points.
+/// Space on the left and right of the content of a cell, in points.
 const SIDE: f64 = 6.0;
 
-/// Strokes of tables, points.
+/// Widths of the lines of a table, in points.
 const OUTER: f64 = 0.8;
 const INNER: f64 = 0.35;
 
-/// A cell with its content, among the rows of its piece.
-struct Laid<'a> {
+/// A cell with its content laid out.
+struct LaidOut<'a> {
     cell: &'a Cell,
-    /// The first row it stands in, from the first of the piece.
+    /// Its first row within the piece.
     row: usize,
     tall: f64,
     elements: Vec<Element>,
 }
 
-impl Laid<'_> {
-    /// The row after its last.
+impl LaidOut<'_> {
+    /// The row after its last one.
     fn end(&self) -> usize {
         self.row + usize::from(self.cell.rows)
     }
 }
 
-/// A table's lines across: where its columns begin, and where the last one ends.
+/// Where the columns of a table begin, and where the last one ends.
 struct Edges(Vec<f64>);
 
 impl Edges {
@@ -52,16 +53,23 @@ impl Edges {
 }
 
 impl Layout<'_> {
-    /// A piece per row, or per group of rows that a cell ties together.
+    /// A piece for each row, or for each group of rows that a cell ties together.
     pub(super) fn table(
         &mut self,
         position: Position,
         table: &Table,
         width: f64,
     ) -> Result<Vec<Piece>, PdfError> {
-        let widths = Width::resolve(&table.widths, width);
-        if widths.iter().any(|width| *width <= 2.0 * SIDE) || widths.iter().sum::<f64>() > width + EPSILON {
-            return Err(overflow(position, "the columns of a table do not fit its place"));
+        let widths = ColumnWidth::resolve(&table.widths, width);
+        let total = widths.iter().sum::<f64>();
+        if widths.iter().any(|width| *width <= 2.0 * SIDE) || total > width + EPSILON {
+            return Err(overflow(
+                position,
+                format!(
+                    "the columns of the <table> do not fit: they take {total:.1}pt of {width:.1}pt, and each needs more than {:.1}pt",
+                    2.0 * SIDE
+                ),
+            ));
         }
         let edge = |x: &mut f64, width: f64| {
             *x += width;
@@ -70,11 +78,11 @@ impl Layout<'_> {
         let edges = Edges(
             std::iter::once(0.0).chain(widths.into_iter().scan(0.0, |x, width| edge(x, width))).collect(),
         );
-        let node = self.part(Tag::Table);
+        let node = self.add_node(Tag::Table);
         let mut pieces = Vec::new();
-        // Above any row but the first there is a line; above those of the body, the head.
-        let mut top = Rc::new(ceiling(table.border, &edges));
-        let mut head = Top { height: 0.0, elements: Vec::new() };
+        // On a further page, a line is drawn above a row of the head, and the head above a row of the body.
+        let mut top = Rc::new(top_line(table.border, &edges));
+        let mut head = Top::default();
         let mut from = 0;
         while from < table.rows.len() {
             let to = tied(&table.rows, from);
@@ -85,11 +93,11 @@ impl Layout<'_> {
             if from < table.heads {
                 piece.keep = true;
                 head.elements.extend(
-                    piece.elements.iter().cloned().map(|element| ornament(element).moved(0.0, head.height)),
+                    piece.elements.iter().cloned().map(|element| decoration(element).moved(0.0, head.height)),
                 );
                 head.height += piece.height;
                 if to >= table.heads {
-                    top = Rc::new(std::mem::replace(&mut head, Top { height: 0.0, elements: Vec::new() }));
+                    top = Rc::new(std::mem::take(&mut head));
                 }
             }
             pieces.push(piece);
@@ -103,12 +111,12 @@ impl Layout<'_> {
         Ok(pieces)
     }
 
-    /// Rows that stay together.
+    /// The piece of some rows.
     fn group(
         &mut self,
         table_node: NodeId,
         table: &Table,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         edges: &Edges,
     ) -> Result<Piece, PdfError> {
         let rows = &table.rows[range.clone()];
@@ -125,7 +133,7 @@ impl Layout<'_> {
                 let cell_node = self.tree.add(node, tag);
                 let room = edges.right(cell) - edges.left(cell) - 2.0 * SIDE;
                 let (tall, elements) = self.within(cell_node, |layout| layout.stack(&cell.content, room))?;
-                laid.push(Laid { cell, row: number, tall: tall + 2.0 * table.padding, elements });
+                laid.push(LaidOut { cell, row: number, tall: tall + 2.0 * table.padding, elements });
             }
         }
         let lines = lines(&laid, rows.len());
@@ -136,7 +144,7 @@ impl Layout<'_> {
             fills(&laid, &lines, edges, &mut elements);
             strokes(&laid, &lines, edges, table.border, &mut elements);
             if range.start == 0 {
-                elements.append(&mut ceiling(table.border, edges).elements);
+                elements.append(&mut top_line(table.border, edges).elements);
             }
             let (stroke, ink) = if is_last { (OUTER, Ink::Black) } else { (INNER, Ink::Grey) };
             elements.push(line((0.0, height), (edges.end(), height), stroke, ink));
@@ -144,20 +152,20 @@ impl Layout<'_> {
         for cell in laid {
             let free = lines[cell.end()] - lines[cell.row] - cell.tall;
             let down = match cell.cell.valign {
-                Vertical::Top => 0.0,
-                Vertical::Middle => free / 2.0,
-                Vertical::Bottom => free,
+                VerticalAlign::Top => 0.0,
+                VerticalAlign::Middle => free / 2.0,
+                VerticalAlign::Bottom => free,
             };
             let (x, y) = (edges.left(cell.cell) + SIDE, lines[cell.row] + table.padding + down);
-            elements.extend(cell.elements.into_iter().map(|element| element.moved(x, y)));
+            elements.extend(moved(cell.elements, x, y));
         }
         let position =
             rows.first().map_or(Position { line: 1, column: 1, element: "table" }, |row| row.position);
-        Ok(Piece { position, before: 0.0, height, keep: false, elements, at_top: Vec::new() })
+        Ok(Piece::new(position, height, elements))
     }
 }
 
-/// The row after the last that a cell ties to row `from`.
+/// The row after the last one that cells tie to row `from`.
 fn tied(rows: &[Row], from: usize) -> usize {
     let mut to = from + 1;
     let mut at = from;
@@ -169,11 +177,12 @@ fn tied(rows: &[Row], from: usize) -> usize {
     to.min(rows.len())
 }
 
-/// Where rows begin, and where the last one ends: each as tall as its cells need; a cell of several rows makes the
-/// last of them taller if it must.
-fn lines(laid: &[Laid], rows: usize) -> Vec<f64> {
+/// Where rows begin, and where the last one ends.
+///
+/// A row is as tall as its cells need; a cell of several rows makes the last of them taller if necessary.
+fn lines(laid: &[LaidOut], rows: usize) -> Vec<f64> {
     let mut lines = vec![0.0_f64; rows + 1];
-    let mut by_end: Vec<&Laid> = laid.iter().collect();
+    let mut by_end: Vec<&LaidOut> = laid.iter().collect();
     by_end.sort_by_key(|cell| cell.end());
     let mut cells = by_end.into_iter().peekable();
     for row in 1..=rows {
@@ -185,14 +194,14 @@ fn lines(laid: &[Laid], rows: usize) -> Vec<f64> {
     lines
 }
 
-/// The line above rows that begin a page.
-fn ceiling(border: Border, edges: &Edges) -> Top {
+/// The line above a row that begins a page.
+fn top_line(border: Border, edges: &Edges) -> Top {
     let stroke = line((0.0, 0.0), (edges.end(), 0.0), OUTER, Ink::Black);
     Top { height: 0.0, elements: if border == Border::None { Vec::new() } else { vec![stroke] } }
 }
 
-/// Backgrounds of labels.
-fn fills(laid: &[Laid], lines: &[f64], edges: &Edges, elements: &mut Vec<Element>) {
+/// The backgrounds of labels.
+fn fills(laid: &[LaidOut], lines: &[f64], edges: &Edges, elements: &mut Vec<Element>) {
     for cell in laid.iter().filter(|cell| cell.cell.scope.is_some()) {
         let (left, top) = (edges.left(cell.cell), lines[cell.row]);
         let size = (edges.right(cell.cell) - left, lines[cell.end()] - top);
@@ -200,8 +209,8 @@ fn fills(laid: &[Laid], lines: &[f64], edges: &Edges, elements: &mut Vec<Element
     }
 }
 
-/// Lines within a group of rows and at its sides.
-fn strokes(laid: &[Laid], lines: &[f64], edges: &Edges, border: Border, elements: &mut Vec<Element>) {
+/// The lines within a group of rows and at its sides.
+fn strokes(laid: &[LaidOut], lines: &[f64], edges: &Edges, border: Border, elements: &mut Vec<Element>) {
     let height = lines.last().copied().unwrap_or(0.0);
     let mut inner = Vec::new();
     for cell in laid {
@@ -214,7 +223,7 @@ fn strokes(laid: &[Laid], lines: &[f64], edges: &Edges, border: Border, elements
         }
     }
     inner.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
-    // Neighbours share one stroke: seams show.
+    // Neighbours share one line, because seams are visible.
     for strokes in inner.chunk_by(|one, other| one.0 == other.0 && (one.2 - other.1).abs() < EPSILON) {
         if let (Some(&(row, left, _)), Some(&(.., right))) = (strokes.first(), strokes.last()) {
             elements.push(line((left, lines[row]), (right, lines[row]), INNER, Ink::Grey));
@@ -226,11 +235,11 @@ fn strokes(laid: &[Laid], lines: &[f64], edges: &Edges, border: Border, elements
     }
 }
 
-/// The same element, to be seen only.
-fn ornament(mut element: Element) -> Element {
+/// The same element, not read by screen readers.
+fn decoration(mut element: Element) -> Element {
     match &mut element {
-        Element::Text(run) => run.place = Place::Ornament,
-        Element::Code { place, .. } | Element::Picture { place, .. } => *place = Place::Ornament,
+        Element::Text(run) => run.owner = Owner::Decoration,
+        Element::QrCode { owner, .. } | Element::Picture { owner, .. } => *owner = Owner::Decoration,
         Element::Line { .. } | Element::Fill { .. } => {}
     }
     element

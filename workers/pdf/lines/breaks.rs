@@ -1,27 +1,29 @@
-//! Where lines may break: UAX 14 in its strict form, and the rules of the house on top.
+//! Where lines may break: UAX 14 in its strict form, with additional rules.
 //!
-//! `icu_segmenter` in strict mode keeps 、。」 and small kana off line starts and 「（ off line ends. What it lacks for
-//! business documents:
+//! `icu_segmenter` in strict mode keeps 、。」 and small kana off line starts and 「（ off line ends. The
+//! rules added for business documents:
 //!
-//! - the characters of [`Class::NEVER_FIRST`] and [`Class::NEVER_LAST`] it is silent about, also where spaces stand between;
-//! - a number stays whole and with what it counts (12,345,000円, ３工区, 3か月, 3億5,000万円), and 第 with its number;
-//! - a date is two pieces at most: 令和8年 and 7月1日;
-//! - a word in full-width letters (ＪＲ, Ｗａｋａｂａ) stays whole, and so do …… ―― ‥‥ and 〳〵;
-//! - an address of web or mail breaks after / . @ _ & ? = and gets no hyphen: one that is added would be typed.
+//! - the characters of [`Class::NEVER_FIRST`] and [`Class::NEVER_LAST`] that UAX 14 omits, also across
+//!   spaces;
+//! - a number is not divided, nor separated from its counter (12,345,000円, ３工区, 3か月, 3億5,000万円) or
+//!   its 第;
+//! - a date has at most two pieces: 令和8年 and 7月1日;
+//! - a word in full-width letters (ＪＲ, Ｗａｋａｂａ) is not divided, nor are …… ―― ‥‥ and 〳〵;
+//! - a web or mail address breaks after / . @ _ & ? = and gets no hyphen: readers would type it.
 
 use icu_segmenter::LineSegmenter;
 use icu_segmenter::options::{LineBreakOptions, LineBreakStrictness};
 
-use super::Letter;
 use super::class::Class;
+use super::glyph::LineGlyph;
 
-/// For each letter: may a line begin with it?
-pub(super) fn find(letters: &[Letter]) -> Vec<bool> {
+/// For each glyph, whether a line may begin with it.
+pub(super) fn find(glyphs: &[LineGlyph]) -> Vec<bool> {
     const SEGMENTER: icu_segmenter::LineSegmenterBorrowed<'static> =
         LineSegmenter::new_for_non_complex_scripts(options());
-    // A mark that is part of a glyph is left out: it takes no part in breaking.
-    let text: String = letters.iter().map(|letter| letter.drawn.character).collect();
-    let mut allowed = vec![false; letters.len()];
+    // Marks that share a glyph with a character do not affect breaks.
+    let text: String = glyphs.iter().map(|glyph| glyph.drawn.character).collect();
+    let mut allowed = vec![false; glyphs.len()];
     let mut breaks = SEGMENTER.segment_str(&text).peekable();
     let mut visible = None;
     for (at, (byte, _)) in text.char_indices().enumerate() {
@@ -29,14 +31,14 @@ pub(super) fn find(letters: &[Letter]) -> Vec<bool> {
         let is_break = at > 0 && breaks.peek() == Some(&byte);
         allowed[at] = is_break
             && !visible.is_some_and(|class: Class| class.is(Class::NEVER_LAST))
-            && !is_glued(letters, at);
-        if !letters[at].is_space() {
-            visible = Some(letters[at].class);
+            && !is_glued(glyphs, at);
+        if !glyphs[at].is_space() {
+            visible = Some(glyphs[at].class);
         }
     }
-    let is_word = |letter: &Letter| letter.drawn.character.is_ascii_graphic();
+    let is_word = |glyph: &LineGlyph| glyph.drawn.character.is_ascii_graphic();
     let mut start = 0;
-    for word in letters.chunk_by(|one, other| is_word(one) == is_word(other)) {
+    for word in glyphs.chunk_by(|one, other| is_word(one) == is_word(other)) {
         if is_word(&word[0]) && is_address(word) {
             for (at, pair) in (start + 1..).zip(word.windows(2)) {
                 let ends_part = matches!(pair[0].drawn.character, '/' | '.' | '@' | '_' | '&' | '?' | '=');
@@ -55,20 +57,20 @@ const fn options() -> LineBreakOptions<'static> {
 }
 
 /// `https://…`, `www.…` or `name@…`.
-fn is_address(word: &[Letter]) -> bool {
-    let begins = |rest: &[Letter], with: &str| {
+fn is_address(word: &[LineGlyph]) -> bool {
+    let begins = |rest: &[LineGlyph], with: &str| {
         rest.len() > with.len()
-            && rest.iter().zip(with.chars()).all(|(letter, character)| letter.drawn.character == character)
+            && rest.iter().zip(with.chars()).all(|(glyph, character)| glyph.drawn.character == character)
     };
     begins(word, "www.")
-        || word.iter().any(|letter| letter.drawn.character == '@')
+        || word.iter().any(|glyph| glyph.drawn.character == '@')
         || (0..word.len()).any(|at| begins(&word[at..], "://"))
 }
 
-/// The rules of the house: is there no break before `at`?
-fn is_glued(letters: &[Letter], at: usize) -> bool {
+/// Whether the additional rules forbid a break before `at`.
+fn is_glued(glyphs: &[LineGlyph], at: usize) -> bool {
     let get = |at: Option<usize>| {
-        at.and_then(|at| letters.get(at)).map_or(('\0', Class::of('\0')), |it| (it.drawn.character, it.class))
+        at.and_then(|at| glyphs.get(at)).map_or(('\0', Class::of('\0')), |it| (it.drawn.character, it.class))
     };
     let ((before, earlier), (previous, one), (next, two)) =
         (get(at.checked_sub(2)), get(at.checked_sub(1)), get(Some(at)));

@@ -1,36 +1,36 @@
-//! What a character is to a line.
+//! The role of a character in a line.
 //!
-//! The lists are those of JIS X 4051 and of business typists: UAX 14 knows most of them, but it is silent about some
-//! (～ ´ ｀ ¨ ＃), and a piece that is cut because it is wider than a line needs them all. A list that is written
-//! out can be read beside the standard; none of Unicode's properties says 行頭禁則.
+//! The lists are those of JIS X 4051 and of business typesetting. UAX 14 omits some of their characters (～ ´
+//! ｀ ¨ ＃), and cutting a piece that is wider than a line needs them all. A list can be compared with the
+//! standard; no property of Unicode states 行頭禁則.
 //!
-//! A hyphen ends no line either: readers take it for hyphenation and leave it out of what they copy, and half of the
+//! A hyphen ends no line: readers take it for hyphenation and drop it when text is copied, and half of the
 //! hyphens here are parts of numbers, codes and addresses.
 
 use unicode_normalization::char::is_combining_mark;
 
-/// What a character is to a line: a set of the constants below.
+/// A set of the properties below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Class(u16);
 
 impl Class {
-    /// No line begins with it (行頭禁則).
+    /// May not begin a line (行頭禁則).
     pub(super) const NEVER_FIRST: Self = Self(1);
-    /// No line ends with it (行末禁則).
+    /// May not end a line (行末禁則).
     pub(super) const NEVER_LAST: Self = Self(1 << 1);
-    /// Hangs over the end of a line, unseen.
+    /// Hangs over the end of a line, invisible.
     pub(super) const SPACE: Self = Self(1 << 2);
-    /// A full-width bracket that opens: blank on its left.
+    /// A full-width opening bracket: blank on its left.
     pub(super) const OPENING: Self = Self(1 << 3);
-    /// A full-width bracket that closes, or a comma: blank on its right.
+    /// A full-width closing bracket or comma: blank on its right.
     pub(super) const CLOSING: Self = Self(1 << 4);
-    /// A full stop, which closes as well, and whose blank is part of the pause.
+    /// A full stop: closing too, and its blank is part of the pause.
     pub(super) const STOP: Self = Self(1 << 5);
     /// ・：；: blank on both sides.
     pub(super) const CENTRED: Self = Self(1 << 6);
-    /// 漢字.
+    /// A kanji (漢字).
     pub(super) const IDEOGRAPH: Self = Self(1 << 7);
-    /// 仮名 of any width.
+    /// A kana (仮名) of any width.
     pub(super) const KANA: Self = Self(1 << 8);
     /// A letter of an alphabet.
     pub(super) const LATIN: Self = Self(1 << 9);
@@ -40,34 +40,28 @@ impl Class {
     pub(super) const WIDE_DIGIT: Self = Self(1 << 11);
     /// Ａ to ｚ.
     pub(super) const WIDE_LATIN: Self = Self(1 << 12);
-    /// Stands in words that are not torn: letters, digits and marks of proportional width.
+    /// Part of a word: letters, digits and marks of proportional width.
     pub(super) const NARROW: Self = Self(1 << 13);
-    /// A combining mark.
     pub(super) const MARK: Self = Self(1 << 14);
-    /// A sign that belongs to the number before it, as every ideograph does: ％ ℃ ヶ か つ.
+    /// Belongs to the number before it, as every ideograph does: ％ ℃ ヶ か つ.
     pub(super) const COUNTER: Self = Self(1 << 15);
 
-    /// Any digit.
     pub(super) const NUMBER: Self = Self::DIGIT.or(Self::WIDE_DIGIT);
-    /// Japanese letters.
     pub(super) const JAPANESE: Self = Self::IDEOGRAPH.or(Self::KANA);
 
-    /// Both sets together.
     pub(super) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The set without others.
     pub(super) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether the sets have something in common.
+    /// Whether the sets intersect.
     pub(super) const fn is(self, any: Self) -> bool {
         self.0 & any.0 != 0
     }
 
-    /// The class of a character.
     pub(super) fn of(character: char) -> Self {
         match character {
             '\u{4E00}'..='\u{9FFF}'
@@ -157,14 +151,12 @@ impl Class {
     }
 }
 
-/// Characters that no line begins with (行頭禁則).
 #[cfg(test)]
-pub(in crate::pdf) fn never_first(character: char) -> bool {
+pub(crate) fn never_first(character: char) -> bool {
     Class::of(character).is(Class::NEVER_FIRST)
 }
 
-/// Characters that no line ends with (行末禁則).
 #[cfg(test)]
-pub(in crate::pdf) fn never_last(character: char) -> bool {
+pub(crate) fn never_last(character: char) -> bool {
     Class::of(character).is(Class::NEVER_LAST)
 }

@@ -1,17 +1,19 @@
-//! What two neighbours say about the space between them, wherever the line breaks.
+//! The space between two neighbours, wherever the line breaks.
 //!
-//! Numbers take no Latin gap where they count something: 8年, 12,345,000円, 3工区, 3か月 and 第34号 are Japanese
-//! expressions written with digits, and a gap would tear them. Every ideograph after a digit counts as such a unit: a
-//! list of units is never complete. Other digits (3の, 図3) and all words take it. Nothing is added beside
-//! punctuation or a space: those bring their own.
+//! Numbers take no Latin gap before what they count: 8年, 12,345,000円, 3工区, 3か月 and 第34号 are Japanese
+//! expressions written with digits, and a gap would divide them. Every ideograph after a digit counts as a
+//! unit, because a list of units is never complete. Other digits (3の, 図3) and all words take the gap.
+//! Nothing is added beside punctuation or a space: those have their own.
 
 use super::class::Class;
-use super::{BLANK, Letter};
+use super::glyph::{BLANK, LineGlyph};
 
-/// Between Japanese and Latin letters. A quarter looks torn in forms, where most such words are numbers or codes.
+/// Between Japanese and Latin letters.
+///
+/// A quarter of an em looks too wide in forms, where most words are codes.
 const LATIN: i16 = 175;
 
-/// How far it shrinks, and grows (to a quarter).
+/// How far the Latin gap shrinks, and grows (to a quarter of an em).
 const LATIN_SQUEEZE: i16 = 75;
 const LATIN_STRETCH: i16 = 75;
 
@@ -19,19 +21,19 @@ const LATIN_STRETCH: i16 = 75;
 const SPACE_SQUEEZE: i16 = 50;
 const SPACE_STRETCH: i16 = 250;
 
-/// How much of a blank may be squeezed: a comma or bracket keeps two fifths, a full stop three.
+/// How far a blank shrinks: a comma or bracket keeps two fifths, a full stop three.
 const BLANK_SQUEEZE: i16 = 300;
 const STOP_SQUEEZE: i16 = 200;
 
 /// How far the blank after punctuation grows.
 const BLANK_STRETCH: i16 = 50;
 
-/// Finds the spaces between letters.
-pub(super) fn find(letters: &mut [Letter]) {
-    // From the end: whether a number takes a gap before it depends on what follows it.
+/// Sets the gap after each glyph.
+pub(super) fn set(glyphs: &mut [LineGlyph]) {
+    // Backwards: whether a number takes a gap before it depends on what follows it.
     let mut counts = false;
-    for at in (1..letters.len()).rev() {
-        let (previous, next) = (letters[at - 1], letters[at]);
+    for at in (1..glyphs.len()).rev() {
+        let (previous, next) = (glyphs[at - 1], glyphs[at]);
         if previous.class.is(Class::DIGIT) {
             if !next.class.is(Class::DIGIT) && !is_separator(next.drawn.character) {
                 counts = next.class.is(Class::IDEOGRAPH.or(Class::COUNTER));
@@ -41,20 +43,20 @@ pub(super) fn find(letters: &mut [Letter]) {
         }
         let is_counted = counts || (previous.drawn.character == '第' && next.class.is(Class::DIGIT));
         let (after, squeeze, stretch) = between(&previous, &next, is_counted);
-        // A mark without advance has nothing to give to the bracket behind it.
+        // A mark without advance has no width to give to the bracket after it.
         let bears = i32::from(previous.advance) + i32::from(after) >= i32::from(squeeze);
         let (after, squeeze, stretch) = if bears { (after, squeeze, stretch) } else { (0, 0, 0) };
-        (letters[at - 1].after, letters[at - 1].squeeze, letters[at - 1].stretch) = (after, squeeze, stretch);
+        (glyphs[at - 1].after, glyphs[at - 1].squeeze, glyphs[at - 1].stretch) = (after, squeeze, stretch);
     }
 }
 
-/// Within a number.
+/// Whether the character may separate digits of a number.
 fn is_separator(character: char) -> bool {
     matches!(character, ',' | '.')
 }
 
-/// Space, how far it shrinks and how far it grows.
-fn between(previous: &Letter, next: &Letter, is_counted: bool) -> (i16, i16, i16) {
+/// The gap, how far it shrinks and how far it grows.
+fn between(previous: &LineGlyph, next: &LineGlyph, is_counted: bool) -> (i16, i16, i16) {
     let (one, two) = (previous.class, next.class);
     let (closes, opens) = (previous.trail(), next.lead());
     if closes > 0 && opens > 0 {

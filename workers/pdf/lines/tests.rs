@@ -1,22 +1,26 @@
-//! Each rule with the lines it makes, and what holds for generated texts.
+//! Each rule with its lines, and properties of generated texts.
 
 use proptest::prelude::*;
 
+use super::glyph::STEP;
 use super::*;
+use crate::display_list;
 
-/// Letters of a face in which ASCII and half-width kana take half an em, marks nothing, and punctuation has its blank.
-fn letters(text: &str) -> Vec<Letter> {
+/// Glyphs of a face with half-width ASCII and kana, and marks without width.
+fn glyphs(text: &str) -> Vec<LineGlyph> {
     let advance = |character: char| match character {
         '\u{301}' | '\u{3099}' => 0,
         ' '..='~' | '｡'..='ﾟ' | 'é' => 500,
         _ => 1000,
     };
     let ink = |character| if never_last(character) { (520, 950) } else { (50, 480) };
-    text.chars().map(|it| Letter::new(display::Letter::plain(it), 0, advance(it), || ink(it))).collect()
+    text.chars()
+        .map(|it| LineGlyph::new(display_list::Glyph::plain(it), 0, advance(it), || ink(it)))
+        .collect()
 }
 
-fn shown(line: &[Letter]) -> String {
-    line.iter().map(|letter| letter.drawn.character).collect()
+fn shown(line: &[LineGlyph]) -> String {
+    line.iter().map(|glyph| glyph.drawn.character).collect()
 }
 
 fn em(width: f64) -> i64 {
@@ -25,26 +29,26 @@ fn em(width: f64) -> i64 {
     thousandths
 }
 
-fn broken_as(text: &str, width: f64, is_name: bool) -> Vec<String> {
-    let mut letters = letters(text);
-    let lines = broken(&mut letters, Room { first: em(width), rest: em(width), is_name }).unwrap();
-    lines.into_iter().map(|range| shown(&letters[range])).collect()
+fn break_text(text: &str, width: f64, is_name: bool) -> Vec<String> {
+    let mut glyphs = glyphs(text);
+    let lines = break_lines(&mut glyphs, Room { first: em(width), rest: em(width), is_name }).unwrap();
+    lines.into_iter().map(|range| shown(&glyphs[range])).collect()
 }
 
 fn lines(text: &str, width: f64) -> Vec<String> {
-    broken_as(text, width, false)
+    break_text(text, width, false)
 }
 
-/// Pads of a text set on one line.
-fn pads(text: &str, width: f64, fills: bool) -> (Vec<i16>, super::set::Line) {
-    let mut letters = letters(text);
-    gaps::find(&mut letters);
-    let line = set(&mut letters, em(width), fills);
-    (letters.iter().map(|letter| letter.drawn.pad).collect(), line)
+/// The pads of a text on one line.
+fn pads(text: &str, width: f64, fills: bool) -> (Vec<i16>, justify::Line) {
+    let mut glyphs = glyphs(text);
+    gaps::set(&mut glyphs);
+    let line = justify(&mut glyphs, em(width), fills);
+    (glyphs.iter().map(|glyph| glyph.drawn.pad).collect(), line)
 }
 
 #[test]
-fn dates_amounts_and_numbers_stay_whole() {
+fn keeps_dates_amounts_and_numbers_whole() {
     assert_eq!(lines("工期は令和8年7月1日から", 5.0), ["工期は", "令和8年", "7月1日から"]);
     assert_eq!(lines("請負金額12,345,000円", 7.0), ["請負金額", "12,345,000円"]);
     assert_eq!(lines("番号は３１０７４です", 6.0), ["番号は", "３１０７４で", "す"]);
@@ -59,7 +63,7 @@ fn dates_amounts_and_numbers_stay_whole() {
 }
 
 #[test]
-fn forbidden_characters_do_not_begin_or_end_a_line() {
+fn no_forbidden_character_begins_or_ends_a_line() {
     assert_eq!(lines("あいうえっか", 4.0), ["あいう", "えっか"]);
     assert_eq!(lines("アイㇰウ", 2.0), ["ア", "イㇰ", "ウ"]);
     assert_eq!(lines("ｱｲｳｴ｡ｵ", 2.0), ["ｱｲｳ", "ｴ｡ｵ"]);
@@ -75,7 +79,7 @@ fn forbidden_characters_do_not_begin_or_end_a_line() {
 }
 
 #[test]
-fn the_lists_are_those_of_the_standard() {
+fn lists_agree_with_the_standard() {
     let first = "、。，．・：；？！゛゜ヽヾゝゞ々〻ー～〜´｀¨‐－–゠’”）〕］｝〉》」』】〙〗〟｠ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿ\
                  ｡､･｣ｧｨｩｪｫｬｭｮｯｰﾞﾟ％‰℃°′″‼⁇⁈⁉,.:;?!)]}\u{3099}\u{309A}\u{301}";
     assert_eq!(first.chars().filter(|character| !never_first(*character)).collect::<String>(), "");
@@ -92,19 +96,19 @@ fn the_lists_are_those_of_the_standard() {
 }
 
 #[test]
-fn long_pieces_are_cut_and_text_is_never_lost() {
+fn cuts_long_pieces_without_losing_text() {
     assert_eq!(lines("ABCDEFGHIJ", 2.0), ["ABCD", "EFGH", "IJ"]);
     assert_eq!(lines("株式会社　甲乙", 4.0), ["株式会社", "甲乙"]);
     assert_eq!(lines("ーーーーー", 2.0), ["ーー", "ーー", "ー"]);
     assert_eq!(lines("", 4.0), [""]);
     assert_eq!(lines("　　　　　", 2.0), [""]);
-    let mut wide = letters("大大");
-    assert_eq!(broken(&mut wide, Room { first: 3000, rest: 999, is_name: false }).unwrap().len(), 1);
-    assert_eq!(broken(&mut wide, Room { first: 999, rest: 3000, is_name: false }), Err(TooNarrow));
+    let mut wide = glyphs("大大");
+    assert_eq!(break_lines(&mut wide, Room { first: 3000, rest: 999, is_name: false }).unwrap().len(), 1);
+    assert_eq!(break_lines(&mut wide, Room { first: 999, rest: 3000, is_name: false }), Err(TooNarrow));
 }
 
 #[test]
-fn addresses_break_after_their_marks() {
+fn breaks_addresses_after_their_separators() {
     assert_eq!(
         lines("https://registry.example.jp/open?number=1", 9.0),
         ["https://registry.", "example.jp/open?", "number=1"]
@@ -116,13 +120,13 @@ fn addresses_break_after_their_marks() {
     assert_eq!(
         lines("番号31074-00001Mです", 8.0),
         ["番号", "31074-00001Mで", "す"],
-        "a hyphen at the end would not be copied"
+        "a hyphen at a line end would not be copied"
     );
     assert_eq!(lines("甲乙丙丁戊 Wakaba.Ohashi", 8.0), ["甲乙丙丁戊", "Wakaba.Ohashi"]);
 }
 
 #[test]
-fn brackets_begin_and_end_flush() {
+fn aligns_brackets_by_their_ink() {
     assert_eq!(lines("（甲）乙丙", 3.5), ["（甲）乙", "丙"]);
     assert_eq!(lines("甲乙丙。丁", 3.5), ["甲乙丙。", "丁"]);
     let (_, line) = pads("「甲」", 9.0, false);
@@ -130,23 +134,23 @@ fn brackets_begin_and_end_flush() {
 }
 
 #[test]
-fn punctuation_is_squeezed_before_letters_are_pushed_out() {
+fn squeezes_punctuation_before_pushing_glyphs_out() {
     assert_eq!(lines("甲、乙、丙丁。戊", 6.0), ["甲、乙、丙丁。", "戊"]);
     assert_eq!(lines("甲乙、丙丁戊。己", 6.0), ["甲乙、丙丁", "戊。己"], "a comma keeps two fifths");
     assert_eq!(lines("甲「乙」丙丁ー戊", 6.5), ["甲「乙」丙丁ー", "戊"]);
 }
 
 #[test]
-fn neighbours_share_their_blanks() {
+fn adjacent_punctuation_shares_its_blank() {
     assert_eq!(pads("甲」（乙", 9.0, false).0, [0, -500, 0, 0]);
     assert_eq!(pads("甲。」乙", 9.0, false).0, [0, -500, 0, 0]);
     assert_eq!(pads("（「甲」）", 9.0, false).0, [-500, 0, 0, -500, 0]);
     assert_eq!(pads("甲」・「乙", 9.0, false).0, [0, -500, -500, 0, 0]);
-    assert_eq!(pads("甲、乙「丙", 9.0, false).0, [0; 5], "a blank beside a letter stays");
+    assert_eq!(pads("甲、乙「丙", 9.0, false).0, [0; 5], "a blank beside a kanji stays");
 }
 
 #[test]
-fn scripts_are_set_apart_but_numbers_are_not_torn_from_what_they_count() {
+fn separates_scripts_but_not_numbers_from_their_counters() {
     let after = |text: &str| {
         let (pads, _) = pads(text, 99.0, false);
         text.chars()
@@ -175,7 +179,7 @@ fn scripts_are_set_apart_but_numbers_are_not_torn_from_what_they_count() {
 }
 
 #[test]
-fn a_line_is_squeezed_to_its_room_in_small_steps() {
+fn squeezes_a_line_in_small_steps() {
     let (squeezed, line) = pads("甲、乙、丙丁。", 6.0, false);
     assert_eq!((squeezed, line.width), (vec![0, -250, 0, -250, 0, 0, 0], 6000));
     let (squeezed, line) = pads("甲、乙「丙」丁A戊", 7.9, false);
@@ -184,36 +188,36 @@ fn a_line_is_squeezed_to_its_room_in_small_steps() {
 }
 
 #[test]
-fn a_justified_line_grows_between_words_then_between_letters() {
-    // Room to spare between words: they take it all.
+fn stretches_between_words_before_between_glyphs() {
+    // The gaps between words take all of the slack.
     assert_eq!(
         pads("ab cd ef", 4.3, true),
-        (vec![0, 0, 150, 0, 0, 150, 0, 0], set::Line { lead: 0, trail: 0, width: 4300, spacing: 0.0 })
+        (vec![0, 0, 150, 0, 0, 150, 0, 0], justify::Line { lead: 0, trail: 0, width: 4300, spacing: 0.0 })
     );
-    // What steps leave over, and what is more than places bear, goes between letters but not into words.
+    // The rest of the slack is distributed between glyphs, but not inside words.
     let (grown, line) = pads("甲乙丙丁戊", 5.2, true);
     assert_eq!((grown, line.width, line.spacing), (vec![0; 5], 5200, 50.0));
     let (grown, line) = pads("甲乙ab丙丁", 5.65, true);
     assert_eq!((grown, line.width, line.spacing), (vec![0, 250, 0, 250, 0, 0], 5650, 50.0));
-    // Too much for all of them: ragged.
+    // Too much slack: the line stays ragged.
     assert_eq!(pads("甲乙丙丁戊", 5.3, true).1.width, 5000);
     assert_eq!(pads("ab cd", 4.0, true).1.width, 2500);
-    // Not the last line.
+    // The last line is not stretched.
     assert_eq!(pads("甲乙丙丁戊", 5.2, false).1.width, 5000);
 }
 
 #[test]
-fn names_break_at_their_parts() {
+fn breaks_names_between_their_parts() {
     let name = "令和８年度若葉川改修工事　若葉大橋下部工築造工事";
-    assert_eq!(broken_as(name, 16.0, true), ["令和８年度若葉川改修工事", "若葉大橋下部工築造工事"]);
-    assert_eq!(broken_as(name, 16.0, false), ["令和８年度若葉川改修工事　若葉大", "橋下部工築造工事"]);
+    assert_eq!(break_text(name, 16.0, true), ["令和８年度若葉川改修工事", "若葉大橋下部工築造工事"]);
+    assert_eq!(break_text(name, 16.0, false), ["令和８年度若葉川改修工事　若葉大", "橋下部工築造工事"]);
     assert_eq!(
-        broken_as(name, 20.0, true)[0],
+        break_text(name, 20.0, true)[0],
         "令和８年度若葉川改修工事　若葉大橋下部工",
         "the part would leave the line too empty"
     );
-    assert_eq!(broken_as("若葉・新緑・こもれび特定建設工事共同企業体", 7.0, true)[0], "若葉・新緑・");
-    assert_eq!(broken_as("市道若葉線改良工事", 8.0, true), ["市道若葉線改良", "工事"]);
+    assert_eq!(break_text("若葉・新緑・こもれび特定建設工事共同企業体", 7.0, true)[0], "若葉・新緑・");
+    assert_eq!(break_text("市道若葉線改良工事", 8.0, true), ["市道若葉線改良", "工事"]);
 }
 
 const WORDS: [&str; 44] = [
@@ -263,7 +267,7 @@ const WORDS: [&str; 44] = [
     "x@example.jp",
 ];
 
-/// Words of all kinds one after another, and any characters of the repertoires.
+/// Words of all kinds in sequence, or any characters of the repertoires.
 fn text() -> impl Strategy<Value = String> {
     let words =
         prop::collection::vec(prop::sample::select(&WORDS[..]), 0..60).prop_map(|words| words.concat());
@@ -271,14 +275,14 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![words, any]
 }
 
-/// A place to cut that breaks no rule, within a line that was cut at one that does.
-fn could_cut(line: &[Letter]) -> bool {
+/// Whether a line that was cut against a rule has a place where no rule forbids it.
+fn could_cut(line: &[LineGlyph]) -> bool {
     (1..line.len()).any(|at| {
-        let visible = line[..at].iter().rev().find(|letter| !letter.is_space());
+        let visible = line[..at].iter().rev().find(|glyph| !glyph.is_space());
         !line[at].is_space()
             && !never_first(line[at].drawn.character)
             && !line[at - 1].is_space()
-            && visible.is_some_and(|letter| !never_last(letter.drawn.character))
+            && visible.is_some_and(|glyph| !never_last(glyph.drawn.character))
     })
 }
 
@@ -286,34 +290,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn lines_keep_the_rules(text in text(), halves in 8_u8..60, is_name: bool, fills: bool) {
-        let mut letters = letters(&text);
+    fn generated_lines_keep_the_rules(text in text(), halves in 8_u8..60, is_name: bool, fills: bool) {
+        let mut glyphs = glyphs(&text);
         let room = i64::from(halves) * 500;
-        let ranges = broken(&mut letters, Room { first: room, rest: room, is_name }).unwrap();
-        // Nothing is lost but spaces at ends of lines.
+        let ranges = break_lines(&mut glyphs, Room { first: room, rest: room, is_name }).unwrap();
+        // Only spaces at line ends are dropped.
         let mut next = 0;
         for range in &ranges {
-            prop_assert!(letters[next..range.start].iter().all(Letter::is_space), "lost {:?}", shown(&letters[next..range.start]));
+            prop_assert!(glyphs[next..range.start].iter().all(LineGlyph::is_space), "lost {:?}", shown(&glyphs[next..range.start]));
             next = range.end;
         }
-        prop_assert!(letters[next..].iter().all(Letter::is_space));
+        prop_assert!(glyphs[next..].iter().all(LineGlyph::is_space));
         for pair in ranges.windows(2) {
-            let (line, first) = (&letters[pair[0].clone()], letters[pair[1].start]);
+            let (line, first) = (&glyphs[pair[0].clone()], glyphs[pair[1].start]);
             let breaks_a_rule = never_first(first.drawn.character) || line.last().is_some_and(|last| never_last(last.drawn.character));
             prop_assert!(!breaks_a_rule || !could_cut(line), "{:?} before {:?}", shown(line), first.drawn.character);
         }
         for range in ranges {
-            let line = &mut letters[range];
-            let set = set(line, room, fills);
+            let line = &mut glyphs[range];
+            let set = justify(line, room, fills);
             prop_assert!(set.width <= room, "{set:?} in {room}: {}", shown(line));
             let spaced = (0..line.len().saturating_sub(1)).filter(|at| !in_word(line, *at)).fold(0.0, |sum, _| sum + set.spacing);
-            let sum: i64 = line.iter().map(|letter| i64::from(letter.advance) + i64::from(letter.drawn.pad)).sum();
+            let sum: i64 = line.iter().map(|glyph| i64::from(glyph.advance) + i64::from(glyph.drawn.pad)).sum();
             let sum = sum - i64::from(set.lead) - i64::from(set.trail);
             #[expect(clippy::cast_precision_loss, reason = "a small number")]
             let off = (sum as f64 + spaced - set.width as f64).abs();
             prop_assert!(off < 0.001, "{set:?} but {sum} + {spaced}: {}", shown(line));
-            for letter in line.iter() {
-                prop_assert!(letter.drawn.pad % STEP == 0 && i32::from(letter.drawn.pad) + i32::from(letter.advance) >= 0, "{letter:?}");
+            for glyph in line.iter() {
+                prop_assert!(glyph.drawn.pad % STEP == 0 && i32::from(glyph.drawn.pad) + i32::from(glyph.advance) >= 0, "{glyph:?}");
             }
             prop_assert!((0.0..=60.0).contains(&set.spacing));
         }
@@ -321,7 +325,7 @@ proptest! {
 }
 
 #[test]
-fn a_hundred_thousand_letters_take_time_in_proportion() {
+fn time_is_linear_in_the_text() {
     for unit in
         ["工事、", "ーー", "a", "　", " ", "「", "（　", "\u{301}", "https://", "@a.", "1", "第", "8年"]
     {

@@ -1,37 +1,31 @@
-//! Attributes of an element: only known ones, each of its type.
+//! Typed access to the attributes of an element.
 
 use roxmltree::Node;
 
-use super::elements::{Form, nearest};
-use super::{Align, Vertical, Width};
-use crate::pdf::PdfError;
-use crate::pdf::display::Ink;
-use crate::pdf::fonts::Style;
+use super::blocks::{Align, ColumnWidth, VerticalAlign};
+use super::elements::{ElementSpec, nearest};
+use super::error::error_at;
+use crate::display_list::Ink;
+use crate::error::PdfError;
+use crate::fonts::Typeface;
 
-/// Points in a millimetre.
+/// Points per millimetre.
 const MILLIMETRE: f64 = 72.0 / 25.4;
 
-/// Sizes of letters that can be read, points.
-const SMALLEST: f64 = 1.0;
+/// Smallest font size, in points.
+const MIN_SIZE: f64 = 1.0;
 
-/// An error at a node. `problem` must not repeat text of the document: it may be personal.
-pub(super) fn refused(node: Node, problem: String) -> PdfError {
-    let at = node.document().text_pos_at(node.range().start);
-    PdfError::Markup { line: at.row, column: at.col, problem }
-}
-
-/// The attributes of an element.
 #[derive(Clone, Copy)]
 pub(super) struct Attributes<'a> {
     node: Node<'a, 'a>,
-    /// Size of the letters around: what `em` means.
+    /// The font size that `em` refers to.
     em: f64,
 }
 
 impl<'a> Attributes<'a> {
-    /// Checks that all attributes are those of the element.
-    pub(super) fn of(node: Node<'a, 'a>, form: &Form, em: f64) -> Result<Self, PdfError> {
-        let known = form.attributes;
+    /// Fails if the element has an unknown attribute.
+    pub(super) fn of(node: Node<'a, 'a>, spec: &ElementSpec, em: f64) -> Result<Self, PdfError> {
+        let known = spec.attributes;
         match node
             .attributes()
             .find(|attribute| attribute.namespace().is_some() || !known.contains(&attribute.name()))
@@ -42,17 +36,17 @@ impl<'a> Attributes<'a> {
                 let hint = nearest(name, known.iter().copied())
                     .map(|word| format!("; did you mean {word}?"))
                     .unwrap_or_default();
-                Err(refused(node, format!("<{}> has no attribute {name}{hint}", form.name)))
+                Err(error_at(node, format!("<{}> has no attribute {name}{hint}", spec.name)))
             }
         }
     }
 
-    /// The same attributes, where `em` means another size.
+    /// The same attributes with another font size for `em`.
     pub(super) fn with_em(self, em: f64) -> Self {
         Self { em, ..self }
     }
 
-    /// The attribute as it is.
+    /// The attribute without conversion.
     pub(super) fn text(self, name: &str) -> Option<&'a str> {
         self.node.attribute(name)
     }
@@ -67,9 +61,9 @@ impl<'a> Attributes<'a> {
             None => Ok(None),
             Some(value) => match parse(value) {
                 Some(value) => Ok(Some(value)),
-                None => Err(refused(
+                None => Err(error_at(
                     self.node,
-                    format!("attribute {name} of <{}> is not {kind}", self.node.tag_name().name()),
+                    format!("attribute {name} of <{}> must be {kind}", self.node.tag_name().name()),
                 )),
             },
         }
@@ -80,10 +74,10 @@ impl<'a> Attributes<'a> {
         self.typed(name, "a length (mm, pt or em)", |value| length(value, self.em))
     }
 
-    /// A size of letters.
+    /// A font size.
     pub(super) fn size(self, name: &str) -> Result<Option<f64>, PdfError> {
-        let size = |value: &str| length(value, self.em).filter(|size| *size >= SMALLEST);
-        self.typed(name, "a length (mm, pt or em) of 1pt or more", size)
+        let size = |value: &str| length(value, self.em).filter(|size| *size >= MIN_SIZE);
+        self.typed(name, "a length (mm, pt or em) of at least 1pt", size)
     }
 
     /// A length greater than zero.
@@ -93,37 +87,37 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// Lengths, separated by spaces.
+    /// Lengths separated by spaces.
     pub(super) fn lengths(self, name: &str) -> Result<Option<Vec<f64>>, PdfError> {
         self.typed(name, "a list of lengths (mm, pt or em)", |value| {
             value.split_ascii_whitespace().map(|length_of| length(length_of, self.em)).collect()
         })
     }
 
-    /// Widths of columns: lengths, `30%`, `*`.
-    pub(super) fn widths(self, name: &str) -> Result<Option<Vec<Width>>, PdfError> {
-        self.typed(name, "a list of widths (a length, a percentage or *)", |value| {
+    /// Column widths: lengths, `30%` or `*`.
+    pub(super) fn widths(self, name: &str) -> Result<Option<Vec<ColumnWidth>>, PdfError> {
+        self.typed(name, "a list of widths, each a length, a percentage or *", |value| {
             value.split_ascii_whitespace().map(|text| width(text, self.em)).collect()
         })
     }
 
-    /// A height of lines as a multiple of the letters' size.
+    /// `leading`, a multiple of the font size.
     pub(super) fn leading(self) -> Result<Option<f64>, PdfError> {
         self.typed("leading", "a number from 0.5 to 10", |value| {
             value.parse().ok().filter(|number| (0.5..=10.0).contains(number))
         })
     }
 
-    /// A whole number from 1 to 99.
+    /// An integer from 1 to 99.
     pub(super) fn count(self, name: &str) -> Result<Option<u8>, PdfError> {
-        self.typed(name, "a number from 1 to 99", |value| {
+        self.typed(name, "an integer from 1 to 99", |value| {
             value.parse().ok().filter(|count| (1..=99).contains(count))
         })
     }
 
-    /// One of a few words.
+    /// One of some words.
     pub(super) fn choice<T: Copy>(self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, PdfError> {
-        // Most are not given: nothing is prepared to complain of them.
+        // Most attributes are absent: the text of the error is not built for them.
         if self.node.attribute(name).is_none() {
             return Ok(None);
         }
@@ -133,7 +127,6 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// `align`.
     pub(super) fn align(self) -> Result<Option<Align>, PdfError> {
         self.choice(
             "align",
@@ -146,25 +139,26 @@ impl<'a> Attributes<'a> {
         )
     }
 
-    /// `align` of something that is no text.
-    pub(super) fn place(self) -> Result<Option<Align>, PdfError> {
+    /// `align` of an element that is not text: without `justify`.
+    pub(super) fn block_align(self) -> Result<Option<Align>, PdfError> {
         self.choice("align", &[("left", Align::Left), ("center", Align::Center), ("right", Align::Right)])
     }
 
-    /// `valign`.
-    pub(super) fn valign(self) -> Result<Option<Vertical>, PdfError> {
+    pub(super) fn valign(self) -> Result<Option<VerticalAlign>, PdfError> {
         self.choice(
             "valign",
-            &[("top", Vertical::Top), ("middle", Vertical::Middle), ("bottom", Vertical::Bottom)],
+            &[
+                ("top", VerticalAlign::Top),
+                ("middle", VerticalAlign::Middle),
+                ("bottom", VerticalAlign::Bottom),
+            ],
         )
     }
 
-    /// `face`.
-    pub(super) fn face(self) -> Result<Option<Style>, PdfError> {
-        self.choice("face", &[("mincho", Style::Mincho), ("gothic", Style::Gothic)])
+    pub(super) fn face(self) -> Result<Option<Typeface>, PdfError> {
+        self.choice("face", &[("mincho", Typeface::Mincho), ("gothic", Typeface::Gothic)])
     }
 
-    /// `ink`.
     pub(super) fn ink(self) -> Result<Option<Ink>, PdfError> {
         self.choice("ink", &[("black", Ink::Black), ("grey", Ink::Grey), ("accent", Ink::Accent)])
     }
@@ -178,17 +172,17 @@ fn length(text: &str, em: f64) -> Option<f64> {
     (number.is_finite() && (0.0..=10_000.0).contains(&number)).then_some(number * unit)
 }
 
-fn width(text: &str, em: f64) -> Option<Width> {
+fn width(text: &str, em: f64) -> Option<ColumnWidth> {
     if text == "*" {
-        return Some(Width::Rest);
+        return Some(ColumnWidth::Rest);
     }
     match text.strip_suffix('%') {
         Some(percent) => percent
             .parse()
             .ok()
             .filter(|percent| (0.0..=100.0).contains(percent))
-            .map(|percent: f64| Width::Fraction(percent / 100.0)),
-        None => length(text, em).map(Width::Points),
+            .map(|percent: f64| ColumnWidth::Fraction(percent / 100.0)),
+        None => length(text, em).map(ColumnWidth::Points),
     }
 }
 
@@ -197,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_have_units() {
+    fn lengths_require_a_unit() {
         assert_eq!(length("25.4mm", 10.0), Some(72.0));
         assert_eq!(length("1.5em", 10.0), Some(15.0));
         for wrong in ["", "5", "mm", "-1mm", "NaNmm", "1e9pt", "5 mm"] {

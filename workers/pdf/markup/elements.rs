@@ -1,73 +1,77 @@
-//! The one list of elements and their attributes. `templates/README.md` describes each; a test compares the two.
+//! The elements of the language and their attributes.
+//!
+//! `templates/README.md` describes each of them; a test compares the two.
 
 use roxmltree::Node;
 
-use super::attributes::refused;
-use crate::pdf::PdfError;
+use super::error::error_at;
+use crate::error::PdfError;
 
-/// An element of the language.
 #[derive(Debug)]
-pub(super) struct Form {
-    /// Its name.
+pub(super) struct ElementSpec {
     pub(super) name: &'static str,
-    /// The attributes it takes.
     pub(super) attributes: &'static [&'static str],
 }
 
-const fn form(name: &'static str, attributes: &'static [&'static str]) -> Form {
-    Form { name, attributes }
+const fn element(name: &'static str, attributes: &'static [&'static str]) -> ElementSpec {
+    ElementSpec { name, attributes }
 }
 
-/// Every element, the frequent ones first: names are looked up from the front.
-pub(super) const ELEMENTS: &[Form] = &[
-    form("p", &["align", "indent", "inset", "tracking", "size", "face", "ink", "leading", "before", "keep"]),
-    form("value", &["align", "valign", "columns", "rows", "size", "face", "ink"]),
-    form("label", &["align", "valign", "columns", "rows", "tracking", "spread", "size", "face", "ink"]),
-    form("row", &["head"]),
-    form("br", &[]),
-    form("em", &[]),
-    form("item", &[]),
-    form("column", &[]),
-    form("page", &["size", "margin", "text", "face", "leading"]),
-    form("header", &["size", "align", "first"]),
-    form("footer", &["size", "align"]),
-    form("pages", &[]),
-    form("heading", &["level", "align", "tracking", "size", "face", "ink", "leading", "before"]),
-    form("caption", &["align", "inset", "size", "face", "ink", "leading", "before", "keep"]),
-    form("list", &["marker", "start", "gap", "size", "face", "ink", "leading", "before"]),
-    form("table", &["widths", "border", "padding", "size", "face", "ink", "leading", "before"]),
-    form("box", &["border", "fill", "padding", "size", "face", "ink", "leading", "before"]),
-    form("columns", &["widths", "gap", "size", "face", "ink", "leading", "before"]),
-    form("rule", &["weight", "ink", "before"]),
-    form("space", &["height"]),
-    form("key", &["group", "size", "before"]),
-    form("qr", &["data", "size", "align", "alt", "before"]),
-    form("image", &["name", "alt", "width", "align", "overlap", "before"]),
+/// Every element.
+///
+/// Names are searched from the front, so the frequent ones come first.
+pub(super) const ELEMENTS: &[ElementSpec] = &[
+    element(
+        "p",
+        &["align", "indent", "inset", "tracking", "size", "face", "ink", "leading", "before", "keep"],
+    ),
+    element("value", &["align", "valign", "columns", "rows", "size", "face", "ink"]),
+    element("label", &["align", "valign", "columns", "rows", "tracking", "spread", "size", "face", "ink"]),
+    element("row", &["head"]),
+    element("br", &[]),
+    element("em", &[]),
+    element("item", &[]),
+    element("column", &[]),
+    element("page", &["size", "margin", "text", "face", "leading"]),
+    element("header", &["size", "align", "first"]),
+    element("footer", &["size", "align"]),
+    element("pages", &[]),
+    element("heading", &["level", "align", "tracking", "size", "face", "ink", "leading", "before"]),
+    element("caption", &["align", "inset", "size", "face", "ink", "leading", "before", "keep"]),
+    element("list", &["marker", "start", "gap", "size", "face", "ink", "leading", "before"]),
+    element("table", &["widths", "border", "padding", "size", "face", "ink", "leading", "before"]),
+    element("box", &["border", "fill", "padding", "size", "face", "ink", "leading", "before"]),
+    element("columns", &["widths", "gap", "size", "face", "ink", "leading", "before"]),
+    element("rule", &["weight", "ink", "before"]),
+    element("space", &["height"]),
+    element("key", &["group", "size", "before"]),
+    element("qr", &["data", "size", "align", "alt", "before"]),
+    element("image", &["name", "alt", "width", "align", "overlap", "before"]),
 ];
 
-/// The element of a name.
-pub(super) fn find(name: &str) -> Option<&'static Form> {
-    ELEMENTS.iter().find(|form| form.name == name)
+pub(super) fn find(name: &str) -> Option<&'static ElementSpec> {
+    ELEMENTS.iter().find(|spec| spec.name == name)
 }
 
-/// The element a node is; those of other languages are none of ours.
-pub(super) fn of(node: Node) -> Result<&'static Form, PdfError> {
+/// The element of a node.
+pub(super) fn spec_of(node: Node) -> Result<&'static ElementSpec, PdfError> {
     match node.tag_name().namespace() {
         None => find(node.tag_name().name()).ok_or_else(|| unknown(node)),
-        Some(_) => Err(refused(node, "an element of another namespace: markup has none".to_owned())),
+        Some(_) => Err(error_at(node, "namespaces are not allowed")),
     }
 }
 
-/// Says that there is no such element, and which one may have been meant.
 fn unknown(node: Node) -> PdfError {
     let name = node.tag_name().name();
-    let hint = nearest(name, ELEMENTS.iter().map(|form| form.name))
+    let hint = nearest(name, ELEMENTS.iter().map(|spec| spec.name))
         .map(|word| format!("; did you mean <{word}>?"))
         .unwrap_or_default();
-    refused(node, format!("unknown element <{name}>{hint}"))
+    error_at(node, format!("unknown element <{name}>{hint}"))
 }
 
-/// The known word that is most like an unknown one; two letters are like anything.
+/// The known word most similar to an unknown one.
+///
+/// Words of two letters are similar to anything.
 pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |word: &'a str| (strsim::jaro_winkler(unknown, word), word);
     let like = known.map(likeness).filter(|(like, _)| *like > 0.8 && unknown.len() > 2);

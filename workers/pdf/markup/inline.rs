@@ -1,34 +1,34 @@
 //! Text within a block: spans, emphasis and line breaks.
 //!
-//! White space with a line end in it belongs to the template's layout: it vanishes, or becomes one space between
-//! two ASCII characters. All other spaces are the text's own and stay, those at the edges of a block excepted.
+//! White space that contains a line end belongs to the layout of the template. It vanishes, or becomes one
+//! space between two ASCII characters. Other spaces belong to the text and stay, except at the edges of a
+//! block.
 //!
-//! `<pages/>` is a character in the text, because only the layout knows the numbers: a noncharacter, which no text
-//! can contain.
+//! `<pages/>` becomes the character [`PAGE_NUMBER`], because only the layout computes the numbers.
 
 use roxmltree::Node;
 
-use super::attributes::{Attributes, refused};
-use super::{PAGES, Span, elements};
-use crate::pdf::fonts::Style;
-use crate::pdf::{PdfError, text};
+use super::attributes::Attributes;
+use super::blocks::{PAGE_NUMBER, Span};
+use super::elements;
+use super::error::{check_depth, error_at};
+use crate::error::PdfError;
+use crate::fonts::Typeface;
+use crate::normalize::normalize;
 
-/// Deepest `<em>` within `<em>`.
-const DEEPEST: usize = 12;
-
-/// Reads the inline content of an element into lines of spans.
-pub(super) fn lines(node: Node, style: Style) -> Result<Vec<Vec<Span>>, PdfError> {
-    read(node, style, false)
+/// Parses the inline content of an element into lines of spans.
+pub(super) fn lines(node: Node, typeface: Typeface) -> Result<Vec<Vec<Span>>, PdfError> {
+    read(node, typeface, false)
 }
 
-/// The same for an element in which `<pages/>` may stand.
-pub(super) fn running(node: Node, style: Style) -> Result<Vec<Vec<Span>>, PdfError> {
-    read(node, style, true)
+/// The same for an element that may contain `<pages/>`.
+pub(super) fn margin_lines(node: Node, typeface: Typeface) -> Result<Vec<Vec<Span>>, PdfError> {
+    read(node, typeface, true)
 }
 
-fn read(node: Node, style: Style, is_running: bool) -> Result<Vec<Vec<Span>>, PdfError> {
+fn read(node: Node, typeface: Typeface, is_margin: bool) -> Result<Vec<Vec<Span>>, PdfError> {
     let mut lines = vec![Vec::new()];
-    collect(node, style, is_running, 0, &mut lines)?;
+    collect(node, typeface, is_margin, 0, &mut lines)?;
     for line in &mut lines {
         if let Some(first) = line.first_mut()
             && first.text.starts_with(' ')
@@ -43,63 +43,60 @@ fn read(node: Node, style: Style, is_running: bool) -> Result<Vec<Vec<Span>>, Pd
     Ok(lines)
 }
 
-/// The text of an element that holds nothing else.
+/// The text of an element that may contain nothing else.
 pub(super) fn plain(node: Node) -> Result<String, PdfError> {
-    let lines = lines(node, Style::Mincho)?;
+    let lines = lines(node, Typeface::Mincho)?;
     match <[Vec<Span>; 1]>::try_from(lines) {
-        Ok([spans]) if spans.iter().all(|span| span.style == Style::Mincho) => {
+        Ok([spans]) if spans.iter().all(|span| span.typeface == Typeface::Mincho) => {
             Ok(spans.into_iter().map(|span| span.text).collect())
         }
-        _ => Err(refused(node, format!("<{}> holds plain text only", node.tag_name().name()))),
+        _ => Err(error_at(node, format!("<{}> may contain only plain text", node.tag_name().name()))),
     }
 }
 
-fn push(lines: &mut [Vec<Span>], text: &str, style: Style) {
+fn push(lines: &mut [Vec<Span>], text: &str, typeface: Typeface) {
     let Some(line) = lines.last_mut() else { return };
     match line.last_mut() {
-        Some(last) if last.style == style => last.text.push_str(text),
-        _ => line.push(Span { text: text.to_owned(), style }),
+        Some(last) if last.typeface == typeface => last.text.push_str(text),
+        _ => line.push(Span { text: text.to_owned(), typeface }),
     }
 }
 
 fn collect(
     node: Node,
-    style: Style,
-    is_running: bool,
+    typeface: Typeface,
+    is_margin: bool,
     depth: usize,
     lines: &mut Vec<Vec<Span>>,
 ) -> Result<(), PdfError> {
-    if depth > DEEPEST {
-        return Err(refused(node, "elements are nested too deeply".to_owned()));
-    }
+    check_depth(node, depth)?;
     for child in node.children() {
         if child.is_text() {
-            let collapsed = collapsed(child.text().unwrap_or_default());
-            let prepared =
-                text::prepared(&collapsed).map_err(|character| PdfError::ForbiddenCharacter { character })?;
-            if !prepared.is_empty() {
-                push(lines, &prepared, style);
+            let collapsed = collapse(child.text().unwrap_or_default());
+            let normalized =
+                normalize(&collapsed).map_err(|character| PdfError::ForbiddenCharacter { character })?;
+            if !normalized.is_empty() {
+                push(lines, &normalized, typeface);
             }
         } else if child.is_pi() {
-            return Err(refused(child, "markup has no processing instructions".to_owned()));
+            return Err(error_at(child, "processing instructions are not allowed"));
         } else if child.is_element() {
             let name = child.tag_name().name();
-            let form = elements::of(child)?;
-            Attributes::of(child, form, 0.0)?;
+            Attributes::of(child, elements::spec_of(child)?, 0.0)?;
             match name {
                 "br" | "pages" if child.children().next().is_some() => {
-                    return Err(refused(child, format!("<{name}> holds nothing")));
+                    return Err(error_at(child, format!("<{name}> must be empty")));
                 }
                 "br" => lines.push(Vec::new()),
-                "pages" if is_running => push(lines, PAGES.encode_utf8(&mut [0; 4]), style),
+                "pages" if is_margin => push(lines, PAGE_NUMBER.encode_utf8(&mut [0; 4]), typeface),
                 "pages" => {
-                    return Err(refused(child, "<pages> stands in <header> and <footer> only".to_owned()));
+                    return Err(error_at(child, "<pages> is only allowed in <header> and <footer>"));
                 }
-                "em" => collect(child, Style::Gothic, is_running, depth + 1, lines)?,
+                "em" => collect(child, Typeface::Gothic, is_margin, depth + 1, lines)?,
                 _ => {
-                    return Err(refused(
+                    return Err(error_at(
                         child,
-                        format!("<{name}> cannot stand within text: put the text beside it into a <p>"),
+                        format!("<{name}> is not allowed within text: put the text beside it into a <p>"),
                     ));
                 }
             }
@@ -108,8 +105,8 @@ fn collect(
     Ok(())
 }
 
-/// Removes the template's line ends and indentation.
-fn collapsed(text: &str) -> String {
+/// Removes line ends and indentation of the template.
+fn collapse(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['\n', '\r', '\t']) {
@@ -130,22 +127,25 @@ fn collapsed(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(markup: &str) -> Vec<Vec<(String, Style)>> {
+    fn read(markup: &str) -> Vec<Vec<(String, Typeface)>> {
         let document = roxmltree::Document::parse(markup).unwrap();
-        let lines = lines(document.root_element(), Style::Mincho).unwrap();
-        lines.into_iter().map(|line| line.into_iter().map(|span| (span.text, span.style)).collect()).collect()
+        let lines = lines(document.root_element(), Typeface::Mincho).unwrap();
+        lines
+            .into_iter()
+            .map(|line| line.into_iter().map(|span| (span.text, span.typeface)).collect())
+            .collect()
     }
 
     #[test]
-    fn indentation_vanishes_and_spaces_of_the_text_stay() {
-        let mincho = |text: &str| vec![(text.to_owned(), Style::Mincho)];
+    fn drops_indentation_and_keeps_other_spaces() {
+        let mincho = |text: &str| vec![(text.to_owned(), Typeface::Mincho)];
         assert_eq!(read("<p>\n    電子\n    保証  A\n   B \n</p>"), [mincho("電子保証  A B")]);
         assert_eq!(read("<p>山田　 太郎<br/>  次</p>"), [mincho("山田　 太郎"), mincho("次")]);
-        assert_eq!(read("<p>甲<em>乙</em></p>")[0][1], ("乙".to_owned(), Style::Gothic));
+        assert_eq!(read("<p>甲<em>乙</em></p>")[0][1], ("乙".to_owned(), Typeface::Gothic));
     }
 
     #[test]
-    fn hostile_text_is_text() {
+    fn keeps_hostile_text_as_text() {
         assert_eq!(read("<p>&lt;b&gt; {{ }} &amp;amp;</p>")[0][0].0, "<b> {{ }} &amp;");
     }
 }

@@ -1,14 +1,13 @@
-//! Lists: items and their labels.
-
 use roxmltree::Node;
 
-use super::attributes::{Attributes, refused};
-use super::read::{Reader, form, only};
-use super::{Align, Letters, List};
-use crate::pdf::PdfError;
-use crate::pdf::display::Numbering;
+use super::attributes::Attributes;
+use super::blocks::{Align, List, TextStyle};
+use super::elements::spec_of;
+use super::error::error_at;
+use super::read::{Reader, only};
+use crate::display_list::Numbering;
+use crate::error::PdfError;
 
-/// How labels are written.
 #[derive(Clone, Copy)]
 enum Marker {
     Circled,
@@ -18,12 +17,11 @@ enum Marker {
 }
 
 impl Reader<'_> {
-    /// Reads a `<list>`.
     pub(super) fn list(
         &self,
         node: Node,
         attributes: Attributes,
-        letters: Letters,
+        style: TextStyle,
         depth: usize,
     ) -> Result<List, PdfError> {
         let markers = [
@@ -36,11 +34,11 @@ impl Reader<'_> {
         let start = u32::from(attributes.count("start")?.unwrap_or(1));
         let mut items = Vec::new();
         for (item, number) in only(node, &["item"])?.into_iter().zip(start..) {
-            Attributes::of(item, form(item)?, letters.size)?;
+            Attributes::of(item, spec_of(item)?, style.size)?;
             let label = match marker {
                 Marker::Dot => "・".to_owned(),
                 Marker::Decimal => format!("{number}."),
-                // A number of one figure is as wide as the brackets beside it.
+                // One full-width digit, as wide as the brackets beside it.
                 Marker::Paren if number < 10 => {
                     format!("（{}）", char::from_u32(0xFF10 + number).unwrap_or('・'))
                 }
@@ -48,9 +46,9 @@ impl Reader<'_> {
                 Marker::Circled if number <= 20 => {
                     char::from_u32(0x245F + number).unwrap_or('・').to_string()
                 }
-                Marker::Circled => return Err(refused(item, "a circled list ends at ⑳".to_owned())),
+                Marker::Circled => return Err(error_at(item, "a circled list has no marker after ⑳")),
             };
-            items.push((label, self.content(item, letters, Align::Justify, depth)?));
+            items.push((label, self.content(item, style, Align::Justify, depth)?));
         }
         let (numbering, inset, clearance) = match marker {
             Marker::Dot => (Numbering::Dot, 1.0, 0.0),
@@ -61,10 +59,10 @@ impl Reader<'_> {
         let gap = attributes.length("gap")?.unwrap_or(0.0);
         Ok(List {
             numbering,
-            inset: letters.size * inset,
-            clearance: letters.size * clearance,
+            inset: style.size * inset,
+            clearance: style.size * clearance,
             gap,
-            letters,
+            style,
             items,
         })
     }

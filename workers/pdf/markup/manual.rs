@@ -1,8 +1,9 @@
-//! `templates/README.md` against the elements: each has a section with its attributes, an example that can be drawn, and
-//! a picture drawn from that example.
+//! Compares `templates/README.md` with the elements.
 //!
-//! `HOSHO_BLESS=1 cargo test manual` draws the pictures anew. They are not compared: how letters are smoothed is the
-//! business of whoever draws; how documents look is compared elsewhere.
+//! Each element has a section with its attributes, an example that can be drawn, and a picture drawn from
+//! that example. `HOSHO_BLESS=1 cargo test -p hosho-pdf manual` draws the pictures again. They are not
+//! compared, because smoothing depends on the version of poppler; the tests of the documents compare
+//! appearance.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,27 +12,27 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::elements::{ELEMENTS, find};
-use crate::pdf::display::{Element, Page};
-use crate::pdf::picture::Picture;
-use crate::pdf::{Info, Materials, Pictures, Stock, display, draw, test_fonts};
+use crate::display_list::{Element, Page};
+use crate::layout::lay_out;
+use crate::picture::Picture;
+use crate::tests::{draw_with, info, text_of};
+use crate::{Pictures, test_fonts};
 
-/// An example of the manual.
 struct Example {
-    /// What is between the fences.
     markup: String,
-    /// Its picture, relative to the manual.
+    /// Path of its picture, relative to the manual.
     picture: String,
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("templates")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates")
 }
 
 fn manual() -> String {
     fs::read_to_string(folder().join("README.md")).unwrap()
 }
 
-/// Sections: the elements of the heading, and the text.
+/// The elements and the text of each section.
 fn sections(manual: &str) -> Vec<(Vec<String>, &str)> {
     let sections = manual.split("\n## ").skip(1).filter(|section| section.starts_with('`'));
     sections
@@ -52,7 +53,7 @@ fn examples(text: &str) -> Vec<Example> {
                 .strip_prefix("![")
                 .and_then(|rest| rest.split_once("]("))
                 .and_then(|(_, rest)| rest.split_once(')'));
-            let (picture, _) = picture.unwrap_or_else(|| panic!("no picture behind {markup}"));
+            let (picture, _) = picture.unwrap_or_else(|| panic!("no picture after {markup}"));
             Example { markup: markup.to_owned(), picture: picture.to_owned() }
         })
         .collect()
@@ -76,7 +77,7 @@ impl Example {
     }
 }
 
-/// A round red seal on nothing.
+/// A round red seal on a transparent background.
 fn pictures() -> Pictures {
     const EDGE: i32 = 240;
     let pixel = |x: i32, y: i32| {
@@ -98,23 +99,14 @@ fn pictures() -> Pictures {
 }
 
 fn drawn(markup: &str, pictures: &Pictures) -> Vec<u8> {
-    let info = Info {
-        title: "見本".to_owned(),
-        author: String::new(),
-        subject: String::new(),
-        created: chrono::NaiveDateTime::default(),
-        number: String::new(),
-        revision: 0,
-        attachment: None,
-    };
-    draw(markup, Materials { fonts: test_fonts(), pictures, stock: &Stock::default() }, &info).unwrap()
+    draw_with(markup, pictures, &info()).unwrap()
 }
 
-fn squeezed(text: &str) -> String {
+fn without_spaces(text: &str) -> String {
     text.chars().filter(|character| !character.is_whitespace()).collect()
 }
 
-/// Left, top, right, bottom of what a page shows.
+/// Left, top, right and bottom of the elements of a page.
 fn bounds(page: &Page) -> [f64; 4] {
     let mut bounds = [f64::MAX, f64::MAX, 0.0, 0.0];
     let mut extend =
@@ -133,7 +125,7 @@ fn bounds(page: &Page) -> [f64; 4] {
                 extend(at.0, at.1);
                 extend(at.0 + size.0, at.1 + size.1);
             }
-            Element::Code { at, size, .. } => {
+            Element::QrCode { at, size, .. } => {
                 extend(at.0, at.1);
                 extend(at.0 + size, at.1 + size);
             }
@@ -142,11 +134,11 @@ fn bounds(page: &Page) -> [f64; 4] {
     bounds
 }
 
-/// Draws an example as PNG: what it shows and a little around it, or its pages side by side.
+/// Draws an example as PNG: its elements with a margin, or its pages side by side.
 fn bless(example: &Example) {
     let pictures = pictures();
     let markup = example.document();
-    let pages = display(&markup, test_fonts(), &pictures).unwrap().pages;
+    let pages = lay_out(&markup, test_fonts(), &pictures).unwrap().pages;
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("example.pdf");
     fs::write(&file, drawn(&markup, &pictures)).unwrap();
@@ -166,10 +158,10 @@ fn bless(example: &Example) {
     write_png(&shown, example.is_page(), &folder().join(&example.picture));
 }
 
-/// Width, height and pixels.
-type Shown = (usize, usize, Vec<[u8; 3]>);
+/// Width, height and pixels of a page.
+type Raster = (usize, usize, Vec<[u8; 3]>);
 
-fn read_ppm(bytes: &[u8]) -> Shown {
+fn read_ppm(bytes: &[u8]) -> Raster {
     let mut head = bytes.splitn(4, |byte| *byte == b'\n');
     assert_eq!(head.next(), Some(&b"P6"[..]));
     let size = String::from_utf8(head.next().unwrap().to_vec()).unwrap();
@@ -178,8 +170,8 @@ fn read_ppm(bytes: &[u8]) -> Shown {
     (width.parse().unwrap(), height.parse().unwrap(), head.next().unwrap().as_chunks::<3>().0.to_vec())
 }
 
-/// Writes pages side by side, each colour rounded, with a palette: pictures of a manual are small files.
-fn write_png(pages: &[Shown], are_framed: bool, path: &Path) {
+/// Writes pages side by side, with few colours to keep the files small.
+fn write_png(pages: &[Raster], are_framed: bool, path: &Path) {
     const FRAME: [u8; 3] = [170, 170, 170];
     let height = pages.iter().map(|page| page.1).max().unwrap();
     let rounded =
@@ -213,43 +205,40 @@ fn write_png(pages: &[Shown], are_framed: bool, path: &Path) {
 }
 
 #[test]
-fn every_element_and_attribute_is_described_with_an_example() {
+fn manual_describes_every_element_and_attribute() {
     let manual = manual();
     let sections = sections(&manual);
     let described: BTreeSet<&str> =
         sections.iter().flat_map(|(names, _)| names).map(String::as_str).collect();
-    assert_eq!(described, ELEMENTS.iter().map(|form| form.name).collect(), "sections and elements differ");
+    assert_eq!(described, ELEMENTS.iter().map(|spec| spec.name).collect(), "sections and elements differ");
     for (names, text) in &sections {
         let examples = examples(text);
-        for form in names.iter().filter_map(|name| find(name)) {
-            for attribute in form.attributes {
+        for spec in names.iter().filter_map(|name| find(name)) {
+            for attribute in spec.attributes {
                 assert!(
                     text.contains(&format!("`{attribute}`")),
                     "<{}> {attribute} is not described",
-                    form.name
+                    spec.name
                 );
             }
-            let is_used = |example: &Example| example.markup.contains(&format!("<{}", form.name));
-            assert!(examples.iter().any(is_used), "no example of <{}>", form.name);
+            let is_used = |example: &Example| example.markup.contains(&format!("<{}", spec.name));
+            assert!(examples.iter().any(is_used), "no example of <{}>", spec.name);
         }
     }
 }
 
 #[test]
-fn every_example_is_drawn_and_its_text_comes_back() {
+fn text_of_every_example_can_be_extracted() {
     let pictures = pictures();
     for example in all_examples() {
         let markup = example.document();
         let pdf = drawn(&markup, &pictures);
-        let scratch = tempfile::tempdir().unwrap();
-        let file = scratch.path().join("example.pdf");
-        fs::write(&file, &pdf).unwrap();
-        let output =
-            Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&file).arg("-").output().unwrap();
-        let text = squeezed(&String::from_utf8(output.stdout).unwrap());
+        let text = without_spaces(&text_of(&pdf));
         let document = roxmltree::Document::parse(&markup).unwrap();
-        for words in
-            document.descendants().filter(roxmltree::Node::is_text).map(|node| squeezed(node.text().unwrap()))
+        for words in document
+            .descendants()
+            .filter(roxmltree::Node::is_text)
+            .map(|node| without_spaces(node.text().unwrap()))
         {
             assert!(text.contains(&words), "{words} is not in {text}");
         }
@@ -257,7 +246,7 @@ fn every_example_is_drawn_and_its_text_comes_back() {
 }
 
 #[test]
-fn every_example_has_its_picture_and_every_picture_its_example() {
+fn every_example_has_a_picture() {
     if std::env::var_os("HOSHO_BLESS").is_some() {
         all_examples().iter().for_each(bless);
     }
@@ -265,7 +254,7 @@ fn every_example_has_its_picture_and_every_picture_its_example() {
         all_examples().iter().map(|example| folder().join(&example.picture)).collect();
     let found: BTreeSet<PathBuf> =
         fs::read_dir(folder().join("elements")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(named, found, "run `HOSHO_BLESS=1 cargo test manual`");
+    assert_eq!(named, found, "run `HOSHO_BLESS=1 cargo test -p hosho-pdf manual`");
     let mut total = 0;
     for path in named {
         let bytes = fs::read(&path).unwrap();
@@ -276,16 +265,10 @@ fn every_example_has_its_picture_and_every_picture_its_example() {
     assert!(total < 300_000, "{total}");
 }
 
-/// Spaced letters are one word to whoever copies them.
 #[test]
-fn spaced_letters_are_copied_without_spaces() {
+fn copies_spaced_text_without_spaces() {
     let markup = "<page><p tracking=\"1em\">御見積書</p><table><row><label spread=\"6em\">工事名</label><value>橋</value></row></table></page>";
-    let scratch = tempfile::tempdir().unwrap();
-    let file = scratch.path().join("spaced.pdf");
-    fs::write(&file, drawn(markup, &Pictures::new())).unwrap();
-    let output =
-        Command::new("pdftotext").args(["-raw", "-enc", "UTF-8"]).arg(&file).arg("-").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = text_of(&drawn(markup, &Pictures::new()));
     assert!(
         text.lines().any(|line| line == "御見積書") && text.lines().any(|line| line.starts_with("工事名")),
         "{text}"

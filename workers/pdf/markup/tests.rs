@@ -1,26 +1,27 @@
-//! Mistakes, and what is said of them.
+//! Faults of markup and their messages.
 
 use super::*;
-use crate::pdf::PdfError;
+use crate::display_list::Scope;
+use crate::error::PdfError;
 
-fn refusal(markup: &str) -> String {
+fn error(markup: &str) -> String {
     read(markup).err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-/// What is said of the content of a page; the page's own tag takes up line 1.
+/// The error of the content of a page, which begins on line 2.
 fn within(content: &str) -> String {
-    refusal(&format!("<page>\n{content}</page>"))
+    error(&format!("<page>\n{content}</page>"))
 }
 
 fn table(markup: &str) -> Table {
     match read(&format!("<page>{markup}</page>")).unwrap().blocks.remove(0).kind {
-        Kind::Table(table) => table,
+        BlockKind::Table(table) => table,
         _ => panic!("no table"),
     }
 }
 
 #[test]
-fn mistakes_are_named_with_line_and_column() {
+fn errors_name_line_and_column() {
     for (markup, expected) in [
         ("<page>\n  <para>甲</para>\n</page>", "markup line 2, column 3: unknown element <para>"),
         (
@@ -34,40 +35,40 @@ fn mistakes_are_named_with_line_and_column() {
         ),
         (
             "<page><p size=\"5\">甲</p></page>",
-            "markup line 1, column 7: attribute size of <p> is not a length (mm, pt or em) of 1pt or more",
+            "markup line 1, column 7: attribute size of <p> must be a length (mm, pt or em) of at least 1pt",
         ),
-        ("<page>甲</page>", "markup line 1, column 7: text directly within <page>"),
+        ("<page>甲</page>", "markup line 1, column 7: text is not allowed directly in <page>"),
         (
             "<page><x:p xmlns:x=\"urn:a\">甲</x:p></page>",
-            "markup line 1, column 7: an element of another namespace: markup has none",
+            "markup line 1, column 7: namespaces are not allowed",
         ),
         (
             "<page><p><?php 1?>甲</p></page>",
-            "markup line 1, column 10: markup has no processing instructions",
+            "markup line 1, column 10: processing instructions are not allowed",
         ),
-        ("<page><?php 1?></page>", "markup line 1, column 7: markup has no processing instructions"),
+        ("<page><?php 1?></page>", "markup line 1, column 7: processing instructions are not allowed"),
         ("<page><p><b>甲</b></p></page>", "markup line 1, column 10: unknown element <b>"),
         (
             "<page>\n<p>甲<box/></p></page>",
-            "markup line 2, column 5: <box> cannot stand within text: put the text beside it into a <p>",
+            "markup line 2, column 5: <box> is not allowed within text: put the text beside it into a <p>",
         ),
         (
             "<page>\n<item>甲</item></page>",
-            "markup line 2, column 1: <item> stands in <list> only, not in <page>",
+            "markup line 2, column 1: <item> is only allowed in <list>, not in <page>",
         ),
         (
             "<page>\n<box><footer/></box></page>",
-            "markup line 2, column 6: <footer> stands in <page> only, not in <box>",
+            "markup line 2, column 6: <footer> is only allowed in <page>, not in <box>",
         ),
-        ("<page><qr/></page>", "markup line 1, column 7: <qr> needs data"),
-        ("<p>甲</p>", "markup line 1, column 1: a document is a <page>, not <p>"),
+        ("<page><qr/></page>", "markup line 1, column 7: <qr> requires the attribute data"),
+        ("<p>甲</p>", "markup line 1, column 1: the outermost element must be <page>, not <p>"),
     ] {
-        assert_eq!(refusal(markup), expected);
+        assert_eq!(error(markup), expected);
     }
 }
 
 #[test]
-fn what_is_not_xml_is_refused() {
+fn rejects_markup_that_is_not_xml() {
     for markup in [
         "",
         "<page>",
@@ -81,27 +82,27 @@ fn what_is_not_xml_is_refused() {
 }
 
 #[test]
-fn deep_nesting_is_refused() {
+fn rejects_deep_nesting() {
     for name in ["box", "em"] {
         let nested = format!("<p>{}{}</p>", format!("<{name}>").repeat(40), format!("</{name}>").repeat(40));
         let nested = if name == "box" { nested.replace("<p>", "").replace("</p>", "") } else { nested };
-        assert!(within(&nested).contains("nested too deeply"), "{name}");
+        assert!(within(&nested).contains("nested more than 12 deep"), "{name}");
     }
     let deepest = format!("{}{}", "<box>".repeat(100_000), "</box>".repeat(100_000));
-    assert!(within(&deepest).contains("nested too deeply"));
+    assert!(within(&deepest).contains("nested more than 12 deep"));
     let lists = format!("{}<p>甲</p>{}", "<list><item>".repeat(30), "</item></list>".repeat(30));
-    assert!(within(&lists).contains("nested too deeply"));
+    assert!(within(&lists).contains("nested more than 12 deep"));
 }
 
 #[test]
-fn places_are_right_wherever_blocks_stand() {
+fn blocks_have_their_positions() {
     let markup = "<page>\n <p>甲乙</p><p>丙</p>\n\n  <box><p>丁</p>\n<p>戊</p></box><footer>己</footer>\n<p>庚</p></page>";
     let sheet = read(markup).unwrap();
     let place = |position: Position| (position.line, position.column, position.element);
     let places: Vec<_> = sheet.blocks.iter().map(|block| place(block.position)).collect();
     assert_eq!(places, [(2, 2, "p"), (2, 11, "p"), (4, 3, "box"), (6, 1, "p")]);
     assert_eq!(place(sheet.footer.unwrap().position), (5, 15, "footer"));
-    let Kind::Frame { content, .. } = &sheet.blocks[2].kind else { panic!("no box") };
+    let BlockKind::Frame { content, .. } = &sheet.blocks[2].kind else { panic!("no box") };
     assert_eq!(
         content.iter().map(|block| place(block.position)).collect::<Vec<_>>(),
         [(4, 8, "p"), (5, 1, "p")]
@@ -130,42 +131,42 @@ fn cells_take_the_first_free_column() {
 }
 
 #[test]
-fn cells_that_do_not_fill_the_grid_are_refused() {
+fn rejects_cells_that_do_not_fill_the_table() {
     let error = |rows: &str| within(&format!("<table widths=\"* * *\">\n{rows}</table>"));
     for (rows, expected) in [
-        ("<row><value/></row>", "markup line 3, column 1: a row fills 1 of the table's 3 columns"),
-        ("<row/>", "markup line 3, column 1: a row fills 0 of the table's 3 columns"),
+        ("<row><value/></row>", "markup line 3, column 1: the row fills 1 of 3 columns"),
+        ("<row/>", "markup line 3, column 1: the row fills 0 of 3 columns"),
         (
             "<row><value/><value/><value/>\n<value/></row>",
-            "markup line 4, column 1: no room in the row: the table has 3 columns",
+            "markup line 4, column 1: the row has no free column left: the table has 3",
         ),
         (
             "<row><value/><value columns=\"3\"/></row>",
-            "markup line 3, column 14: a cell of 3 columns from column 2 in a table of 3 columns",
+            "markup line 3, column 14: the cell spans columns 2 to 4 of a table with 3 columns",
         ),
         (
             "<row><value/><value rows=\"2\"/><value/></row>\n<row><value columns=\"2\"/><value/></row>",
-            "markup line 4, column 6: a cell overlaps one that spans rows from above",
+            "markup line 4, column 6: the cell overlaps a cell that spans rows from above",
         ),
         (
             "<row><value/><value/><value rows=\"2\"/></row>",
-            "markup line 3, column 22: a cell spans more rows than its table has",
+            "markup line 3, column 22: the cell spans more rows than the table has",
         ),
         (
             "<row head=\"yes\"><label columns=\"2\"/><label rows=\"2\"/></row>\n<row><value/><value/></row>",
-            "markup line 3, column 37: a cell spans rows from the table's head into its body",
+            "markup line 3, column 37: the cell spans rows of the head and of the body",
         ),
         (
             "<row><value columns=\"3\"/></row>\n<row head=\"yes\"><label columns=\"3\"/></row>",
-            "markup line 4, column 1: a head row stands at the beginning of its table",
+            "markup line 4, column 1: a head row must precede all other rows",
         ),
         (
             "<row><value columns=\"0\"/></row>",
-            "markup line 3, column 6: attribute columns of <value> is not a number from 1 to 99",
+            "markup line 3, column 6: attribute columns of <value> must be an integer from 1 to 99",
         ),
         (
             "<row><label spread=\"5em\"><p>甲</p></label><value/><value/></row>",
-            "markup line 3, column 6: letters are spaced in a <label> that holds text and nothing else",
+            "markup line 3, column 6: tracking and spread require a <label> that contains only text",
         ),
     ] {
         assert_eq!(error(rows), expected);
@@ -173,44 +174,44 @@ fn cells_that_do_not_fill_the_grid_are_refused() {
 }
 
 #[test]
-fn what_an_element_needs_is_said() {
+fn errors_name_what_an_element_requires() {
     for (markup, expected) in [
-        ("<key> </key>", "<key> needs at least one letter"),
-        ("<key>A<em>B</em></key>", "<key> holds plain text only"),
-        ("<space/>", "<space> needs a height"),
-        ("<space height=\"1mm\">甲</space>", "text directly within <space>"),
-        ("<rule><p/></rule>", "<rule> holds nothing, not <p>"),
-        ("<image alt=\"社印\" width=\"2mm\"/>", "<image> needs the name of a picture"),
-        ("<image name=\"seal\" width=\"2mm\"/>", "<image> needs alt: what it shows, in words"),
+        ("<key> </key>", "<key> requires at least one character"),
+        ("<key>A<em>B</em></key>", "<key> may contain only plain text"),
+        ("<space/>", "<space> requires the attribute height"),
+        ("<space height=\"1mm\">甲</space>", "text is not allowed directly in <space>"),
+        ("<rule><p/></rule>", "<rule> must be empty, but contains <p>"),
+        ("<image alt=\"社印\" width=\"2mm\"/>", "<image> requires the attribute name"),
+        ("<image name=\"seal\" width=\"2mm\"/>", "<image> requires the attribute alt"),
         (
             "<image name=\"seal\" alt=\" \" width=\"2mm\"/>",
-            "attribute alt of <image> says what it shows: it may not be empty",
+            "attribute alt of <image> must not be empty: it describes the picture",
         ),
-        ("<image name=\"seal\" alt=\"社印\"/>", "<image> needs a width"),
+        ("<image name=\"seal\" alt=\"社印\"/>", "<image> requires the attribute width"),
         (
             "<image name=\"seal\" alt=\"社印\" width=\"0mm\"/>",
-            "attribute width of <image> is not a length (mm, pt or em) greater than zero",
+            "attribute width of <image> must be a length (mm, pt or em) greater than zero",
         ),
         (
             "<image name=\"seal\" alt=\"社印\" width=\"1mm\" align=\"justify\"/>",
-            "attribute align of <image> is not one of left, center, right",
+            "attribute align of <image> must be one of left, center, right",
         ),
-        ("<qr data=\"x\" alt=\"\"/>", "attribute alt of <qr> says what it shows: it may not be empty"),
-        ("<p>1<pages/></p>", "<pages> stands in <header> and <footer> only"),
-        ("<pages/>", "<pages> stands in <header> and <footer> only"),
-        ("<p>甲<br>乙</br></p>", "<br> holds nothing"),
-        ("<header>甲</header><header>乙</header>", "a <page> has one <header>"),
-        ("<header><p>甲</p></header>", "<p> cannot stand within text: put the text beside it into a <p>"),
+        ("<qr data=\"x\" alt=\"\"/>", "attribute alt of <qr> must not be empty: it describes the picture"),
+        ("<p>1<pages/></p>", "<pages> is only allowed in <header> and <footer>"),
+        ("<pages/>", "<pages> is only allowed in <header> and <footer>"),
+        ("<p>甲<br>乙</br></p>", "<br> must be empty"),
+        ("<header>甲</header><header>乙</header>", "<page> may have only one <header>"),
+        ("<header><p>甲</p></header>", "<p> is not allowed within text: put the text beside it into a <p>"),
         (
             "<list marker=\"circled\" start=\"20\"><item>甲</item><item>乙</item></list>",
-            "a circled list ends at ⑳",
+            "a circled list has no marker after ⑳",
         ),
-        ("<list start=\"0\"/>", "attribute start of <list> is not a number from 1 to 99"),
-        ("<p leading=\"0\">甲</p>", "attribute leading of <p> is not a number from 0.5 to 10"),
-        ("<p tracking=\"wide\">甲</p>", "attribute tracking of <p> is not a length (mm, pt or em)"),
+        ("<list start=\"0\"/>", "attribute start of <list> must be an integer from 1 to 99"),
+        ("<p leading=\"0\">甲</p>", "attribute leading of <p> must be a number from 0.5 to 10"),
+        ("<p tracking=\"wide\">甲</p>", "attribute tracking of <p> must be a length (mm, pt or em)"),
     ] {
-        let said = within(markup);
-        assert!(said.ends_with(&format!(": {expected}")), "{markup}: {said}");
+        let message = within(markup);
+        assert!(message.ends_with(&format!(": {expected}")), "{markup}: {message}");
     }
     assert!(matches!(
         read("<page><image name=\"a\" alt=\"\u{202E}\" width=\"1mm\"/></page>"),
@@ -218,7 +219,7 @@ fn what_an_element_needs_is_said() {
     ));
 }
 
-/// What is personal stays out of errors: they are logged.
+/// Text is personal, and errors are logged.
 #[test]
 fn errors_do_not_repeat_the_text() {
     for markup in [
@@ -228,16 +229,16 @@ fn errors_do_not_repeat_the_text() {
         "<qr data=\"x\" align=\"山田太郎\"/>",
         "<key>山田太郎<br/></key>",
     ] {
-        let said = within(markup);
-        assert!(!said.is_empty() && !said.contains("山田"), "{said}");
+        let message = within(markup);
+        assert!(!message.is_empty() && !message.contains("山田"), "{message}");
     }
 }
 
 #[test]
-fn labels_of_lists_count_from_where_they_are_told() {
+fn list_labels_count_from_the_start_attribute() {
     let labels = |attributes: &str, items: usize| -> Vec<String> {
         let markup = format!("<page><list {attributes}>{}</list></page>", "<item>甲</item>".repeat(items));
-        let Kind::List(list) = read(&markup).unwrap().blocks.remove(0).kind else { panic!("no list") };
+        let BlockKind::List(list) = read(&markup).unwrap().blocks.remove(0).kind else { panic!("no list") };
         list.items.into_iter().map(|(label, _)| label).collect()
     };
     assert_eq!(labels("marker=\"circled\" start=\"19\"", 2), ["⑲", "⑳"]);
@@ -246,9 +247,9 @@ fn labels_of_lists_count_from_where_they_are_told() {
     assert_eq!(labels("", 2), ["・", "・"]);
 }
 
-/// The place of every block is asked for: found anew from the start each, these would take minutes.
+/// Counted from the start of the markup for every row, they would take minutes.
 #[test]
-fn ten_thousand_rows_on_one_line_have_their_places() {
+fn finds_ten_thousand_positions_in_linear_time() {
     let row = "<row><label>工事名</label><value>橋梁補修工事</value></row>";
     let found = table(&format!("<table>{}</table>", row.repeat(10_000)));
     let last = found.rows.last().unwrap().position;

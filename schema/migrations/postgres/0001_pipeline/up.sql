@@ -1,5 +1,5 @@
 -- From an application to its certificate, key, documents and mail.
--- All moments are UTC. All identifiers are UUIDs derived from business keys (ids.rs), kept as text.
+-- All times are UTC. All identifiers are UUIDs derived from business keys (ids.rs), kept as text.
 
 create table application (
     id             text      not null primary key,
@@ -15,21 +15,21 @@ create table application (
     traceparent    text,
     received_at    timestamp not null,
     decided_at     timestamp not null,
-    -- The upstream's id leads: people ask by it alone.
+    -- The upstream's id leads: lookups use it alone.
     unique (upstream_id, source),
     check ((status = 'accepted') = (snapshot is not null)),
     check ((status = 'rejected') = (violations is not null)),
     check ((status = 'accepted') = (lines > 0))
 );
--- What `recover` looks for; empty when nothing is left undone.
+-- For `recover`; empty when no work is unfinished.
 create index application_unissued on application (received_at) where issued_lines < lines;
 
--- One row per works and fiscal year, for the sake of being locked: decisions about the same works wait for each other here.
+-- One row per works and fiscal year, as a lock: decisions about the same works wait for each other here.
 create table works (
     id text not null primary key
 );
 
--- What accepted applications have asked for, per works: the cross-application rules are judged against the open rows.
+-- Product lines of accepted applications, per works: the cross-application rules judge against the open rows.
 create table engagement (
     application_id text not null references application (id),
     line           bigint not null check (line >= 0),
@@ -128,7 +128,7 @@ create table mail (
 create index mail_sending on mail (claimed_at) where state = 'sending';
 create index mail_unknown on mail (settled_at) where state = 'unknown';
 
--- What `recover` has queued again, so that it waits longer each time. Keyed by application (lines without a guarantee)
+-- Work requeued by `recover`, which waits longer each time. Keyed by application (lines without a guarantee)
 -- or certificate.
 create table requeued (
     id      text      not null primary key,

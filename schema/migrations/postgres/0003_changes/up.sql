@@ -1,7 +1,7 @@
--- Changes of a guarantee, and the batches that bring them about.
--- All moments are UTC.
+-- Changes of a guarantee, and the runs that apply them.
+-- All times are UTC.
 
--- What became of a guarantee in all: the revision that holds, and whether it has ended.
+-- The valid revision of a guarantee, and its end.
 alter table guarantee add column current_revision bigint not null default 0 check (current_revision >= 0);
 alter table guarantee add column ended_on text;
 create index guarantee_obligee on guarantee (obligee, id);
@@ -12,7 +12,7 @@ alter table certificate add column kind text not null default 'new'
     check (kind in ('new', 'amendment', 'correction', 'reversal', 'cancellation'));
 -- The revision that a correction replaces or a reversal takes back.
 alter table certificate add column target bigint;
--- The message that asked for it; none for 新規.
+-- The change that caused it; none for 新規.
 alter table certificate add column change_id text;
 
 -- How long each chain of revisions is and where it ends, sealed with a key that is not in the database.
@@ -40,7 +40,7 @@ create table change (
     state          text      not null check (state in ('rejected', 'pending', 'effective', 'unchanged', 'refused')),
     -- The content after the change, or the facts of it, as JSON.
     snapshot       text,
-    -- What was foreseen when it was accepted, as JSON.
+    -- The expected effect as of acceptance, as JSON.
     foreseen       text,
     violations     text,
     calculations   text      not null,
@@ -59,7 +59,7 @@ create table change (
 create unique index change_version on change (guarantee_id, version) where state <> 'rejected';
 create index change_pending on change (guarantee_id) where state = 'pending';
 
--- A job of the schedule, and since when it is known: nothing is made up for that was due before.
+-- A job of the schedule and its first slot: earlier slots are not made up for.
 create table job (
     name  text not null primary key,
     since text not null
@@ -95,7 +95,7 @@ create table job_run (
     check ((state in ('running', 'paused')) = (finished_at is null))
 );
 create unique index job_run_slot on job_run (job, scheduled_for) where scheduled_for is not null;
--- Never two at a time.
+-- At most one active run per job.
 create unique index job_run_active on job_run (job) where state in ('running', 'paused');
 create index job_run_created on job_run (created_at);
 
@@ -128,15 +128,15 @@ create table outbox (
     primary key (run_id, seq)
 );
 
--- A document may be drawn again, by a run, without a new revision; the latest one counts. A cancellation has its letter.
+-- A run may draw a document again without a new revision; the latest one counts. A cancellation has a document too.
 alter table document add column run_id text not null default '';
 alter table document drop constraint document_pkey;
 alter table document add primary key (certificate_id, kind, run_id);
 alter table document drop constraint document_kind_check;
 alter table document add constraint document_kind_check check (kind in ('certificate', 'notice', 'cancellation'));
 
--- What a replay asks of its messages several times a second: how far it is, what it sends next, what was settled last. The order of
--- settling is counted here, because the hosts that settle have clocks of their own.
+-- A replay queries its messages several times a second: progress, the next ones to send, the last settled ones. The order of
+-- settling is counted here, because the clocks of the hosts differ.
 alter table failed_message add column settled_seq bigint;
 update failed_message set settled_seq = 0 where replay_id is not null and state in ('resolved', 'failed_again');
 drop index failed_message_replay;

@@ -1,11 +1,11 @@
--- Dead letters and what operators do about them; who works, and what is paused.
+-- Dead letters and replays, the audit, worker processes and paused stages.
 -- All moments are UTC, as text that sorts by time.
 
--- An attempt to work dead letters off once more: a frozen selection of them.
+-- A frozen selection of dead letters that are sent again.
 create table replay (
     id           text    not null primary key,
     state        text    not null check (state in ('running', 'paused', 'complete', 'stopped', 'aborted')),
-    -- What was asked for, as JSON.
+    -- The selection, as JSON.
     selection    text    not null,
     -- Messages in the selection; frozen with it.
     total        integer not null check (total > 0),
@@ -18,10 +18,10 @@ create table replay (
     reason       text    not null,
     actor        text    not null,
     created_at   text    not null,
-    -- Which process drives it, and until when nobody else may.
+    -- The process with the lease, and the end of the lease.
     driver       text,
     leased_until text,
-    -- Why it was paused, stopped or aborted.
+    -- Reason of a pause, stop or abort.
     note         text,
     -- The outcome, once it is known.
     resolved     integer,
@@ -33,7 +33,7 @@ create index replay_created on replay (created_at);
 
 create table failed_message (
     id                 text    not null primary key,
-    -- The stage that gave up on it, or the routing key that no queue wanted.
+    -- The stage that gave up, or the routing key without a queue.
     stage              text    not null,
     message_id         text    not null,
     message_type       text,
@@ -42,15 +42,15 @@ create table failed_message (
     payload            blob    not null,
     -- Foreign senders choose message ids, and may use one twice.
     payload_sha256     text    not null,
-    -- What the letter carried, as JSON: name and value of every header that is text or a number.
+    -- JSON: name and value of every header that is text or a number.
     headers            text    not null,
     origin             text    not null check (origin in ('handler', 'delivery_limit', 'rejected', 'unroutable', 'undecodable')),
     code               text    not null,
     text               text    not null,
-    -- What failed for the same reason has the same one: stage, code and text without what differs from one message to the next.
+    -- Equal for the same cause: stage, code and text without the parts that vary between messages.
     fingerprint        text    not null,
     attempts           integer not null check (attempts >= 0),
-    -- How many letters have come.
+    -- Dead letters received.
     letters            integer not null check (letters > 0),
     first_failed_at    text    not null,
     last_failed_at     text    not null,
@@ -71,17 +71,17 @@ create index failed_message_time on failed_message (last_failed_at, id);
 create index failed_message_replay on failed_message (replay_id, state, changed_at);
 create index failed_message_correlation on failed_message (correlation_id);
 
--- Every failed attempt that a letter told of.
+-- Every failed attempt that a dead letter lists.
 create table failed_attempt (
     failed_id text    not null references failed_message (id),
     at        text    not null,
     code      text    not null,
-    -- Only the last attempt of each letter has one.
+    -- Only the last attempt of each dead letter has one.
     text      text,
     primary key (failed_id, at, code)
 ) strict;
 
--- What operators know of a cause.
+-- Notes of operators on a cause.
 create table failure_note (
     fingerprint text    not null primary key,
     note        text    not null,
@@ -89,10 +89,10 @@ create table failure_note (
     noted_at    text    not null
 ) strict;
 
--- Who changed what, when and why. Rows are never changed.
+-- Audit entries. Rows are never updated.
 create table audit (
     id           text    not null primary key,
-    -- What was done in one go.
+    -- Shared by all entries of one operation.
     operation_id text    not null,
     at           text    not null,
     actor        text    not null,
@@ -111,7 +111,7 @@ create index audit_operation on audit (operation_id);
 -- What `hosho mail` lists.
 create index mail_open on mail (created_at) where state in ('pending', 'rejected');
 
--- Whether a stage may work; a stage without a row may.
+-- Paused stages; a stage without a row runs.
 create table stage_control (
     stage      text    not null primary key,
     paused     integer not null check (paused in (0, 1)),
@@ -120,7 +120,7 @@ create table stage_control (
     changed_at text    not null
 ) strict;
 
--- Worker processes: a sign of life every few seconds. A process that stops cleanly takes its rows away.
+-- Worker processes: a heartbeat every few seconds. A process that stops cleanly deletes its rows.
 create table worker (
     id         text    not null primary key,
     host       text    not null,
@@ -137,19 +137,19 @@ create table worker_stage (
     consumers    integer not null,
     -- Deliveries received and not yet acknowledged.
     held         integer not null,
-    -- Messages worked off since the process began, and in the last minute.
+    -- Messages done since the process began, and in the last minute.
     done         integer not null,
     per_minute   integer not null,
-    -- When the oldest batch in hand began.
+    -- Start of the oldest batch in flight.
     busy_since   text,
-    -- When the message taken last was published, where it says so.
+    -- When the latest message was published, where it has a timestamp.
     taken_from   text,
-    -- Why the stage waits, since when, and when it looks again.
+    -- Why the stage waits, since when, and its next probe.
     fault_code   text,
     fault_text   text,
     open_since   text,
     next_probe   text,
-    -- Messages sent to wait, as JSON: rung, due second (since 1970), count.
+    -- Messages in retry queues, as JSON: delay, due second (since 1970), count.
     waiting      text    not null,
     primary key (worker_id, stage, lane)
 ) strict;

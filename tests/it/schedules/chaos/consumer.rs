@@ -74,7 +74,7 @@ impl Consumer for Holder {
             match mishap {
                 Some((_, Fate::Death)) => shared.die().await,
                 Some((_, Fate::Break)) => return Err(broken("consume")),
-                Some((_, Fate::Stop)) => drop(shared.lock().stop.send_replace(true)),
+                Some((_, Fate::Stop)) => shared.lock().stop.cancel(),
                 None => {}
             }
             Ok(batch)
@@ -91,7 +91,7 @@ impl Consumer for Holder {
             match mishap {
                 Some((_, Fate::Death)) => self.shared.die().await,
                 Some((_, Fate::Break)) => return Err(broken("acknowledge")),
-                Some((_, Fate::Stop)) => drop(self.shared.lock().stop.send_replace(true)),
+                Some((_, Fate::Stop)) => self.shared.lock().stop.cancel(),
                 None => {}
             }
             if !self.held.contains_key(&last.0) {

@@ -29,7 +29,7 @@ impl Writer {
         let lost = (taken..messages.len()).collect();
         messages.into_iter().take(taken).for_each(|message| state.publish(message));
         if fate == Fate::Stop {
-            state.stop.send_replace(true);
+            state.stop.cancel();
         }
         (lost, Some(fate))
     }

@@ -1,0 +1,229 @@
+//! Revisions of a guarantee: certificates (保証証書), reversals and cancellations, in a hash chain.
+
+use std::collections::HashSet;
+
+use chrono::NaiveDateTime;
+use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use sha2::{Digest, Sha256};
+
+use super::guarantee::Guarantee;
+use super::stored_text::stored_as_text;
+use super::tables::{guarantee, revision};
+use super::{aligned, chunks, of_found};
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::ids;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// 新規.
+    New,
+    /// 変更.
+    Amendment,
+    /// 訂正.
+    Correction,
+    /// 変更取消: has no certificate of its own.
+    Reversal,
+    /// 解約: has a cancellation letter instead of a certificate.
+    Cancellation,
+}
+
+stored_as_text!(Kind {
+    New = "new",
+    Amendment = "amendment",
+    Correction = "correction",
+    Reversal = "reversal",
+    Cancellation = "cancellation",
+});
+
+impl Kind {
+    pub fn is_certificate(self) -> bool {
+        matches!(self, Self::New | Self::Amendment | Self::Correction)
+    }
+}
+
+/// A row of `revision`. Prints no personal data.
+#[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
+#[diesel(table_name = revision, treat_none_as_default_value = false)]
+pub struct Revision {
+    /// Our identifier ([`ids::revision`]).
+    pub id: String,
+    pub guarantee_id: String,
+    /// Its place in the chain of the guarantee, from 0. (The 変更 number that people see is in the content.)
+    #[diesel(column_name = place)]
+    pub revision: i64,
+    /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate), of a reversal
+    /// [`snapshots::Reversal`](crate::snapshots::Reversal), of a cancellation
+    /// [`snapshots::Cancellation`](crate::snapshots::Cancellation).
+    pub content: String,
+    /// [`chained_sha256`] of the previous revision's hash and the content.
+    pub content_sha256: String,
+    /// `content_sha256` of the previous revision; none for 新規.
+    pub previous_sha256: Option<String>,
+    pub drawn_at: NaiveDateTime,
+    /// 電子保証発行日時: when it arrived in the registry (UTC).
+    pub arrived_at: Option<NaiveDateTime>,
+    /// When its mail and its result event were done (UTC).
+    pub completed_at: Option<NaiveDateTime>,
+    pub kind: Kind,
+    /// The revision that a correction replaces or a reversal takes back.
+    pub target: Option<i64>,
+    /// The change that caused it; none for 新規.
+    pub change_id: Option<String>,
+}
+
+impl std::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Revision")
+            .field("id", &self.id)
+            .field("guarantee_id", &self.guarantee_id)
+            .field("revision", &self.revision)
+            .field("content_sha256", &self.content_sha256)
+            .field("arrived_at", &self.arrived_at)
+            .field("completed_at", &self.completed_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hashes a content together with the hash before it, so that a changed revision invalidates all that follow:
+/// SHA-256 of the previous hash as hexadecimal text (empty for 新規) and the content, as lower-case
+/// hexadecimal.
+pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
+    use std::fmt::Write as _;
+    let mut hash = Sha256::new();
+    hash.update(previous_sha256.unwrap_or_default());
+    hash.update(content);
+    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Inserts revisions; an existing one is an error.
+pub fn insert(connection: &mut Connection, rows: &[Revision]) -> Result<(), DbError> {
+    chunks::insert(rows, |rows| {
+        match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c))
+    })
+    .map(drop)
+    .map_err(attempting("insert revisions"))
+}
+
+/// Reads revisions by `(guarantee id, revision)`, each with its guarantee.
+pub fn by_keys(
+    connection: &mut Connection,
+    keys: &[(&str, i64)],
+) -> Result<Vec<Option<(Revision, Guarantee)>>, DbError> {
+    let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::revision(guarantee, *revision)).collect();
+    let rows: Vec<(Revision, Guarantee)> = chunks::load(&ids, |ids| {
+        match_connection!(connection, c => {
+            revision::table
+                .inner_join(guarantee::table)
+                .filter(revision::id.eq_any(ids))
+                .select((Revision::as_select(), Guarantee::as_select()))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read revisions"))?;
+    Ok(aligned(&ids, rows, |row| &row.0.id))
+}
+
+/// Reads all revisions of guarantees, from 新規 on.
+pub fn by_guarantees(
+    connection: &mut Connection,
+    guarantee_ids: &[&str],
+) -> Result<Vec<Vec<Revision>>, DbError> {
+    let rows: Vec<Revision> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            revision::table
+                .filter(revision::guarantee_id.eq_any(ids))
+                .order(revision::place)
+                .select(Revision::as_select())
+                .load::<Revision>(c)
+        })
+    })
+    .map_err(attempting("read revisions"))?;
+    Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
+}
+
+/// The revisions of guarantees that a later one replaces or takes back: `(guarantee id, revision)`.
+pub fn targets(
+    connection: &mut Connection,
+    guarantee_ids: &[&str],
+) -> Result<HashSet<(String, i64)>, DbError> {
+    let rows: Vec<(String, Option<i64>)> = chunks::load(guarantee_ids, |ids| {
+        match_connection!(connection, c => {
+            revision::table
+                .filter(revision::guarantee_id.eq_any(ids))
+                .filter(revision::target.is_not_null())
+                .select((revision::guarantee_id, revision::target))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read revisions"))?;
+    Ok(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))).collect())
+}
+
+/// A page of at most `limit` revisions that arrived in the registry, behind `after`, in the order of their
+/// identifiers.
+pub fn arrived_after(
+    connection: &mut Connection,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(Revision, Guarantee)>, DbError> {
+    match_connection!(connection, c => {
+        revision::table
+            .inner_join(guarantee::table)
+            .filter(revision::id.gt(after))
+            .filter(revision::arrived_at.is_not_null())
+            .order(revision::id)
+            .limit(limit)
+            .select((Revision::as_select(), Guarantee::as_select()))
+            .load(c)
+    })
+    .map_err(attempting("read revisions"))
+}
+
+pub fn arrived(connection: &mut Connection) -> Result<i64, DbError> {
+    match_connection!(connection, c => revision::table.filter(revision::arrived_at.is_not_null()).count().get_result(c))
+        .map_err(attempting("read revisions"))
+}
+
+/// Marks revisions as arrived in the registry and returns how many were marked; one keeps its first time.
+pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
+    chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
+            diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
+                .set(revision::arrived_at.eq(micros(at)))
+                .execute(c)
+        })
+    })
+    .map_err(attempting("mark revisions as arrived"))
+}
+
+/// Marks revisions as completed (mail and result event done) and returns how many were marked; one keeps its
+/// first time.
+pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
+    chunks::update(ids, |ids| {
+        match_connection!(connection, c => {
+            diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))
+                .set(revision::completed_at.eq(micros(at)))
+                .execute(c)
+        })
+    })
+    .map_err(attempting("mark revisions as completed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chains_plain_sha256() {
+        // printf '{"a":1}' | sha256sum, and of that hash followed by the text.
+        let first = chained_sha256(None, r#"{"a":1}"#);
+        assert_eq!(first, "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862");
+        assert_eq!(
+            chained_sha256(Some(&first), r#"{"a":1}"#),
+            "59925fcc2a53e236fd8c94cb94a2248602506f2d4484b3248f64e8475b8f36da"
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! Unfinished work, derived from the rows.
+//!
+//! A restarted embedded worker, and `recover` after the loss of a queue, requeue it at the stage named. An
+//! earlier stage is harmless: a stage that finds its work done passes it on.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
+use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+
+use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::ids;
+use crate::messages::MediumV1;
+use crate::models::chunks;
+use crate::models::document::Kind;
+use crate::models::tables::{application, authentication_key, document, guarantee, requeued, revision};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Awaits {
+    Issue,
+    Mint,
+    /// Documents are missing, or the certificate has not arrived in the registry.
+    Render,
+    /// Everything but the mail and the result event.
+    Dispatch,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    pub application_id: String,
+    pub line: i64,
+    pub guarantee_id: Option<String>,
+    pub revision: Option<i64>,
+    pub at: Awaits,
+    /// When it was begun (UTC): the application received, or the certificate drawn up.
+    pub since: NaiveDateTime,
+}
+
+/// Later than anything is due; of four digits, because SQLite compares text.
+const FAR: NaiveDateTime = match NaiveDate::from_ymd_opt(9999, 12, 31) {
+    Some(day) => day.and_time(NaiveTime::MIN),
+    None => panic!("a day of the calendar"),
+};
+
+/// Finds unfinished work begun before `older_than`, oldest first: the lines of at most `limit` accepted
+/// applications, then at most `limit` revisions.
+pub fn unfinished(
+    connection: &mut Connection,
+    older_than: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
+    find(connection, older_than, FAR, limit)
+}
+
+/// Takes unfinished work that is older than `after` and was not taken for a while: twice as long each time,
+/// from `after` to a day. The caller requeues it; a concurrent caller gets none of it.
+pub fn take_unfinished(
+    connection: &mut Connection,
+    now: NaiveDateTime,
+    after: TimeDelta,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
+    let now = micros(now);
+    connection.transaction(|connection| {
+        let found = find(connection, now - after, now, limit)?;
+        let ids: BTreeSet<String> = found.iter().map(Unfinished::id).collect();
+        let taken = take(connection, &ids.into_iter().collect::<Vec<_>>(), now, after)?;
+        Ok(found.into_iter().filter(|work| taken.contains(&work.id())).collect())
+    })
+}
+
+/// Sets the next due time of each and returns those that were due.
+fn take(
+    connection: &mut Connection,
+    ids: &[String],
+    now: NaiveDateTime,
+    after: TimeDelta,
+) -> Result<HashSet<String>, DbError> {
+    let rows: Vec<_> = ids
+        .iter()
+        .map(|id| (requeued::id.eq(id), requeued::times.eq(0_i64), requeued::next_at.eq(now)))
+        .collect();
+    chunks::insert(&rows, |rows| {
+        match_connection!(connection, c => {
+            diesel::insert_into(requeued::table).values(rows).on_conflict_do_nothing().execute(c)
+        })
+    })
+    .map_err(attempting("insert requeued work"))?;
+    let due: Vec<(String, i64)> = chunks::load(ids, |ids| {
+        match_connection!(connection, c => {
+            requeued::table
+                .filter(requeued::id.eq_any(ids))
+                .filter(requeued::next_at.le(now))
+                .select((requeued::id, requeued::times))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read requeued work"))?;
+    let mut by_times: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for (id, times) in due {
+        by_times.entry(times).or_default().push(id);
+    }
+    let mut taken = HashSet::new();
+    for (times, ids) in by_times {
+        // A second caller finds another count and takes nothing.
+        let rows: Vec<String> = chunks::load(&ids, |ids| {
+            match_connection!(connection, c => {
+                diesel::update(requeued::table.filter(requeued::id.eq_any(ids)).filter(requeued::times.eq(times)))
+                    .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
+                    .returning(requeued::id)
+                    .get_results(c)
+            })
+        })
+        .map_err(attempting("take requeued work"))?;
+        taken.extend(rows);
+    }
+    Ok(taken)
+}
+
+/// `after`, doubled with each time, a day at most.
+fn distance(after: TimeDelta, times: i64) -> TimeDelta {
+    let factor = 1 << (times - 1).clamp(0, 20);
+    after.checked_mul(factor).unwrap_or(TimeDelta::MAX).min(TimeDelta::days(1).max(after))
+}
+
+fn find(
+    connection: &mut Connection,
+    older_than: NaiveDateTime,
+    due: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
+    let mut unfinished = unissued_lines(connection, older_than, due, limit)?;
+    unfinished.extend(uncompleted_revisions(connection, older_than, due, limit)?);
+    Ok(unfinished)
+}
+
+impl Unfinished {
+    /// The revision, or the application before there is one.
+    fn id(&self) -> String {
+        match (&self.guarantee_id, self.revision) {
+            (Some(guarantee), Some(revision)) => ids::revision(guarantee, revision),
+            _ => self.application_id.clone(),
+        }
+    }
+}
+
+fn unissued_lines(
+    connection: &mut Connection,
+    older_than: NaiveDateTime,
+    due: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
+    let applications: Vec<(String, i64, NaiveDateTime)> = match_connection!(connection, c => {
+        application::table
+            .filter(application::issued_lines.lt(application::lines))
+            .filter(application::received_at.lt(micros(older_than)))
+            .filter(application::id.ne_all(requeued::table.filter(requeued::next_at.gt(due)).select(requeued::id)))
+            .order((application::received_at, application::id))
+            .limit(limit)
+            .select((application::id, application::lines, application::received_at))
+            .load(c)
+    })
+    .map_err(attempting("read unfinished applications"))?;
+    let issued: Vec<(String, i64)> = chunks::load(&applications, |some| {
+        match_connection!(connection, c => {
+            guarantee::table
+                .filter(guarantee::application_id.eq_any(some.iter().map(|(id, ..)| id)))
+                .select((guarantee::application_id, guarantee::line))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read unfinished applications"))?;
+    let issued: HashSet<(String, i64)> = issued.into_iter().collect();
+    let lines = applications
+        .iter()
+        .flat_map(|(id, lines, since)| (0..*lines).map(|line| ((id.clone(), line), *since)));
+    Ok(lines
+        .filter(|(line, _)| !issued.contains(line))
+        .map(|((application_id, line), since)| Unfinished {
+            application_id,
+            line,
+            guarantee_id: None,
+            revision: None,
+            at: Awaits::Issue,
+            since,
+        })
+        .collect())
+}
+
+fn uncompleted_revisions(
+    connection: &mut Connection,
+    older_than: NaiveDateTime,
+    due: NaiveDateTime,
+    limit: i64,
+) -> Result<Vec<Unfinished>, DbError> {
+    type Row = (String, String, i64, Option<NaiveDateTime>, String, i64, MediumV1, NaiveDateTime);
+    let revisions: Vec<Row> = match_connection!(connection, c => {
+        revision::table
+            .inner_join(guarantee::table)
+            .filter(revision::completed_at.is_null())
+            .filter(revision::drawn_at.lt(micros(older_than)))
+            .filter(revision::id.ne_all(requeued::table.filter(requeued::next_at.gt(due)).select(requeued::id)))
+            .order((revision::drawn_at, revision::id))
+            .limit(limit)
+            .select((
+                revision::id,
+                revision::guarantee_id,
+                revision::place,
+                revision::arrived_at,
+                guarantee::application_id,
+                guarantee::line,
+                guarantee::medium,
+                revision::drawn_at,
+            ))
+            .load(c)
+    })
+    .map_err(attempting("read unfinished revisions"))?;
+    let keys: Vec<String> = chunks::load(&revisions, |some| {
+        match_connection!(connection, c => {
+            authentication_key::table
+                .filter(authentication_key::guarantee_id.eq_any(some.iter().map(|row| &row.1)))
+                .select(authentication_key::guarantee_id)
+                .load(c)
+        })
+    })
+    .map_err(attempting("read authentication keys"))?;
+    let keys: HashSet<String> = keys.into_iter().collect();
+    let documents: Vec<(String, Kind)> = chunks::load(&revisions, |some| {
+        match_connection!(connection, c => {
+            document::table
+                .filter(document::revision_id.eq_any(some.iter().map(|row| &row.0)))
+                .select((document::revision_id, document::kind))
+                .load(c)
+        })
+    })
+    .map_err(attempting("read documents"))?;
+    let documents: HashSet<(String, Kind)> = documents.into_iter().collect();
+    Ok(revisions
+        .into_iter()
+        .map(|(revision_id, guarantee_id, revision, arrived_at, application_id, line, medium, since)| {
+            let electronic = medium == MediumV1::Electronic;
+            let drawn = documents.contains(&(revision_id.clone(), Kind::Certificate))
+                && (!electronic || documents.contains(&(revision_id, Kind::Notice)));
+            let at = if electronic && !keys.contains(&guarantee_id) {
+                Awaits::Mint
+            } else if !drawn || arrived_at.is_none() {
+                Awaits::Render
+            } else {
+                Awaits::Dispatch
+            };
+            Unfinished {
+                application_id,
+                line,
+                guarantee_id: Some(guarantee_id),
+                revision: Some(revision),
+                at,
+                since,
+            }
+        })
+        .collect())
+}

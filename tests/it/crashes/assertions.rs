@@ -1,0 +1,339 @@
+//! The reckoning after a drill: every row, every file, every mail, to the last one.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hosho::keys::{ALPHABET, KEY_LENGTH, KeyRing};
+use hosho_schema::{
+    models::{
+        authentication_key,
+        document::Kind,
+        mail::{Mail, State},
+        revision::chained_sha256,
+    },
+    queries::status::{ApplicationStatus, GuaranteeStatus, RevisionStatus},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    applications::{Application, MAIL_DOMAIN, SOURCE, Totals},
+    worker_pool::WorkerPool,
+};
+use crate::harness::{process::run, smtp, test_env::TestEnv};
+
+/// Notices whose PDF is read back, and mails that are taken apart.
+const SAMPLE: usize = 50;
+
+/// Everything that was found, in the order of the applications.
+pub struct Books {
+    statuses: Vec<ApplicationStatus>,
+    /// Per guarantee id the number and the opened key.
+    keys: BTreeMap<String, (String, String)>,
+    /// Files that a dead worker was just writing; they were never renamed to a document.
+    pub torn: usize,
+}
+
+impl Books {
+    fn guarantees(&self) -> impl Iterator<Item = (&GuaranteeStatus, &RevisionStatus)> {
+        self.statuses.iter().flat_map(|status| &status.guarantees).map(|guarantee| {
+            let [certificate] = &guarantee.revisions[..] else { panic!("{:?}", guarantee.revisions) };
+            (guarantee, certificate)
+        })
+    }
+
+    fn mails(&self) -> impl Iterator<Item = &Mail> {
+        self.guarantees().flat_map(|(_, certificate)| &certificate.mails)
+    }
+
+    /// The mails in a state, by their identifier.
+    pub fn mails_in(&self, state: State) -> BTreeSet<String> {
+        self.mails().filter(|mail| mail.state == state).map(|mail| mail.id.clone()).collect()
+    }
+}
+
+/// Checks all that must be so after any drill, and gives the books for what depends on it.
+pub fn balance(pool: &mut WorkerPool, applications: &[Application]) -> Books {
+    let totals = Totals::of(applications);
+    for (table, rows) in [
+        ("application", totals.applications),
+        ("guarantee", totals.guarantees),
+        ("revision", totals.guarantees),
+        ("authentication_key", totals.keys),
+        ("document", totals.documents),
+        ("mail", totals.mails),
+    ] {
+        assert_eq!(pool.env.rows(table), i64::try_from(rows).unwrap(), "rows of {table}");
+    }
+    let ids: Vec<(String, String)> =
+        applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
+    let statuses = pool.env.statuses(&ids);
+    assert_eq!(statuses.len(), applications.len());
+    for (application, status) in applications.iter().zip(&statuses) {
+        is_answered(application, status);
+    }
+    numbers_have_no_gap(pool);
+    let mut books = Books { keys: opened_keys(&pool.env, &statuses), statuses, torn: 0 };
+    assert_eq!(books.keys.len(), totals.keys);
+    books.torn = documents_are_stored(&pool.env, &books);
+    notices_hold_their_key(&pool.env, &books);
+    nothing_is_told(&pool.env, &books);
+    books
+}
+
+/// One guarantee and certificate per line, with what its medium asks for, and nothing else.
+fn is_answered(application: &Application, status: &ApplicationStatus) {
+    let id = &application.id;
+    assert_eq!((&status.application.upstream_id, &status.application.violations), (id, &None));
+    assert_eq!(status.application.lines, status.application.issued_lines, "{id}");
+    assert_eq!(status.guarantees.len(), application.lines.len(), "{id}");
+    for (line, ((product, electronic), found)) in application.lines.iter().zip(&status.guarantees).enumerate()
+    {
+        let guarantee = &found.guarantee;
+        assert_eq!(usize::try_from(guarantee.line).unwrap(), line, "{id}");
+        assert_eq!(serde_json::to_value(guarantee.product).unwrap(), **product, "{id}");
+        assert_eq!(guarantee.branch, application.branch);
+        assert_eq!(
+            guarantee.number,
+            format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence)
+        );
+        assert_eq!(found.key_minted_at.is_some(), *electronic, "{id}: {}", guarantee.number);
+        let [revision] = &found.revisions[..] else { panic!("{id}: {} certificates", found.revisions.len()) };
+        let certificate = &revision.revision;
+        assert_eq!(certificate.revision, 0);
+        assert!(
+            certificate.arrived_at.is_some() && certificate.completed_at.is_some(),
+            "{id}: {certificate:?}"
+        );
+        assert_eq!(certificate.content_sha256, chained_sha256(None, &certificate.content));
+        assert!(certificate.content.contains(&guarantee.number), "{id}");
+        let kinds: Vec<Kind> = revision.documents.iter().map(|document| document.kind).collect();
+        let wanted: &[Kind] =
+            if *electronic { &[Kind::Certificate, Kind::Notice] } else { &[Kind::Certificate] };
+        assert_eq!(kinds, wanted, "{id}: {}", guarantee.number);
+        let recipients: Vec<_> = revision.mails.iter().map(|mail| mail.recipient.as_str()).collect();
+        let wanted: Vec<_> =
+            application.mail_address.as_deref().filter(|_| *electronic).into_iter().collect();
+        assert_eq!(recipients, wanted, "{id}: {}", guarantee.number);
+    }
+}
+
+/// Per branch and term the sequence runs from 1 to the last, and the counter stands there.
+fn numbers_have_no_gap(pool: &mut WorkerPool) {
+    assert_eq!(
+        pool.number("select count(*) - count(distinct number) from guarantee"),
+        0,
+        "a number was given twice"
+    );
+    let counters = pool.sql.query(
+        "select branch, term, count(*), count(distinct sequence), min(sequence), max(sequence),
+                (select last from guarantee_sequence s where s.branch = g.branch and s.term = g.term)
+         from guarantee g group by branch, term",
+    );
+    assert!(!counters.is_empty());
+    for counter in counters {
+        let counter: Vec<String> = counter.into_iter().flatten().collect();
+        let count = counter[2].as_str();
+        assert_eq!(counter[3..], [count, "1", count, count], "branch {} term {}", counter[0], counter[1]);
+    }
+}
+
+/// Opens every sealed key; each is another, and the one that its number is looked up with.
+fn opened_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
+    let ring = KeyRing::load(&env.path("hosho.keys")).ok().unwrap();
+    let guarantees: Vec<_> =
+        statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
+    let ids: Vec<&str> = guarantees.iter().map(|guarantee| guarantee.id.as_str()).collect();
+    let rows = env.with_database(|db| authentication_key::by_guarantees(db, &ids)).unwrap();
+    let mut keys = BTreeMap::new();
+    for (guarantee, row) in
+        guarantees.into_iter().zip(rows).filter_map(|(guarantee, row)| Some((guarantee, row?)))
+    {
+        let key = ring.open(&row.data_key_id, &row.sealed, &guarantee.id).ok().unwrap();
+        assert_eq!(row.lookup_hash, ring.lookup_hash(&guarantee.number, &key));
+        keys.insert(guarantee.id.clone(), (guarantee.number.clone(), key.expose().to_owned()));
+    }
+    assert_eq!(
+        keys.values().map(|(_, key)| key).collect::<HashSet<_>>().len(),
+        keys.len(),
+        "two guarantees have one key"
+    );
+    keys
+}
+
+/// Every row has its file, for its owner only, and no other document lies there: drawn twice it was the same. Returns how many
+/// files are there that are no documents.
+fn documents_are_stored(env: &TestEnv, books: &Books) -> usize {
+    let root = env.path("documents");
+    let mut rows = BTreeSet::new();
+    for document in books.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
+        let path = root.join(&document.location);
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", document.location));
+        assert_eq!(
+            (hex(&Sha256::digest(&bytes)), bytes.len() as u64),
+            (document.sha256.clone(), document.size.cast_unsigned())
+        );
+        assert!(bytes.starts_with(b"%PDF-") && bytes.trim_ascii_end().ends_with(b"%%EOF"));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", document.location);
+        assert!(rows.insert(path), "two certificates share {}", document.location);
+    }
+    let (documents, torn): (Vec<_>, Vec<_>) = files(&root)
+        .into_iter()
+        .partition(|path| path.extension().is_some_and(|extension| extension == "pdf"));
+    assert_eq!(documents.into_iter().collect::<BTreeSet<_>>(), rows, "documents that no row names");
+    torn.len()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// A sample of notices, read as a person reads them.
+fn notices_hold_their_key(env: &TestEnv, books: &Books) {
+    let notice = |certificate: &RevisionStatus| {
+        certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned()
+    };
+    let notices: Vec<_> = books
+        .guarantees()
+        .filter_map(|(found, certificate)| Some((&found.guarantee.id, notice(certificate)?)))
+        .collect();
+    for (guarantee, document) in notices.iter().step_by(notices.len().div_ceil(SAMPLE).max(1)) {
+        let (number, key) = &books.keys[*guarantee];
+        let mut command = Command::new("pdftotext");
+        command
+            .arg("-raw")
+            .args(["-enc", "UTF-8"])
+            .arg(env.path("documents").join(&document.location))
+            .arg("-");
+        let text = String::from_utf8(run(command).stdout).unwrap();
+        assert!(text.contains(number.as_str()), "{number} is not in its notice");
+        assert!(text.contains(key.as_str()), "the notice of {number} holds another key");
+    }
+}
+
+/// No key and no mail address in the logs, and no key in any text of the database.
+fn nothing_is_told(env: &TestEnv, books: &Books) {
+    let keys: HashSet<&[u8]> = books.keys.values().map(|(_, key)| key.as_bytes()).collect();
+    let logs = env.logs();
+    assert!(!logs.contains(MAIL_DOMAIN), "a log line holds a mail address");
+    assert!(!holds_key(&logs, &keys), "a log line holds an authentication key");
+    for (_, certificate) in books.guarantees() {
+        assert!(!holds_key(&certificate.revision.content, &keys), "{:?}", certificate.revision);
+        for mail in &certificate.mails {
+            assert!(
+                [&mail.subject, &mail.text_body, &mail.html_body].iter().all(|text| !holds_key(text, &keys)),
+                "{mail:?}"
+            );
+        }
+    }
+}
+
+fn holds_key(text: &str, keys: &HashSet<&[u8]>) -> bool {
+    text.as_bytes()
+        .split(|byte| !ALPHABET.contains(byte))
+        .flat_map(|symbols| symbols.windows(KEY_LENGTH))
+        .any(|window| keys.contains(window))
+}
+
+/// What the mail server has of each mail.
+pub struct Received {
+    /// Copies by the identifier of the mail.
+    copies: BTreeMap<String, Vec<smtp::Received>>,
+}
+
+impl Received {
+    /// How many copies of a mail were stored.
+    pub fn copies(&self, mail: &str) -> usize {
+        self.copies.get(mail).map_or(0, Vec::len)
+    }
+
+    /// Whether the mail server took a mail without answering for it.
+    pub fn is_unanswered(&self, mail: &str) -> bool {
+        self.copies.get(mail).is_some_and(|copies| copies.iter().any(|copy| !copy.replied))
+    }
+
+    /// How many mails were stored more than once.
+    pub fn repeated(&self) -> usize {
+        self.copies.values().filter(|copies| copies.len() > 1).count()
+    }
+}
+
+/// Compares what the mail server has with the ledger: no copy is missing, and none is there that the ledger does not tell of.
+pub fn compare_mails(pool: &WorkerPool, books: &Books) -> Received {
+    let ledger: BTreeMap<&str, &Mail> = books.mails().map(|mail| (mail.message_id.as_str(), mail)).collect();
+    assert_eq!(ledger.len(), books.mails().count());
+    let mut copies: BTreeMap<String, Vec<smtp::Received>> = BTreeMap::new();
+    for received in pool.env.smtp.received() {
+        let message_id =
+            received.message_id.as_deref().and_then(|id| id.strip_prefix('<')?.strip_suffix('>'));
+        let mail = message_id
+            .and_then(|id| ledger.get(id))
+            .unwrap_or_else(|| panic!("a mail the ledger does not know: {received:?}"));
+        assert_eq!(received.to, std::slice::from_ref(&mail.recipient));
+        copies.entry(mail.id.clone()).or_default().push(received);
+    }
+    let received = Received { copies };
+    for mail in books.mails() {
+        let copies = received.copies.get(&mail.id).map_or(&[][..], Vec::as_slice);
+        let count = i64::try_from(copies.len()).unwrap();
+        assert!(count <= mail.attempts, "{mail:?} was received {count} times");
+        assert!((1..=2).contains(&mail.attempts), "{mail:?}");
+        match mail.state {
+            State::Accepted => {
+                assert!(!pool.refused.contains(&mail.recipient), "{mail:?} was refused");
+                assert!(
+                    copies.iter().any(|copy| copy.replied),
+                    "{mail:?} was never accepted by the mail server"
+                );
+                assert!(
+                    mail.reply.as_deref().is_some_and(|reply| reply.starts_with("250")),
+                    "{mail:?}: {:?}",
+                    mail.reply
+                );
+            }
+            State::Unknown => {}
+            State::Rejected if pool.refused.contains(&mail.recipient) => {
+                assert_eq!((count, mail.attempts), (0, 1), "{mail:?}");
+                assert!(
+                    mail.reply.as_deref().is_some_and(|reply| reply.starts_with("550")),
+                    "{mail:?}: {:?}",
+                    mail.reply
+                );
+            }
+            State::Pending | State::Sending | State::Rejected => panic!("{mail:?}"),
+        }
+        let contents: BTreeSet<Vec<u8>> =
+            copies.iter().filter(|_| count > 1).map(|copy| std::fs::read(&copy.file).unwrap()).collect();
+        assert!(contents.len() <= 1, "{mail:?}: the copies differ");
+    }
+    notices_are_attached(books, &received);
+    received
+}
+
+/// A sample of mails: each carries the notice of its own certificate.
+fn notices_are_attached(books: &Books, received: &Received) {
+    let mails: Vec<_> = books.guarantees().filter(|(_, certificate)| !certificate.mails.is_empty()).collect();
+    for (found, certificate) in mails.iter().step_by(mails.len().div_ceil(SAMPLE).max(1)) {
+        let notice = certificate.documents.iter().find(|document| document.kind == Kind::Notice).unwrap();
+        for copy in received.copies.get(&certificate.mails[0].id).into_iter().flatten() {
+            let mail = smtp::parse(&copy.file);
+            assert_eq!(mail.header("To"), certificate.mails[0].recipient);
+            let attached: Vec<&str> =
+                mail.attachments.iter().map(|attachment| attachment.sha256.as_str()).collect();
+            assert_eq!(attached, [notice.sha256.as_str()], "{}", found.guarantee.number);
+            assert!(mail.text.unwrap().contains(&found.guarantee.number));
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,70 @@
+//! Dead letters and operators: what fails over real servers is found, understood, mended, replayed, and proved to have gone through.
+
+mod control;
+mod guide;
+mod listing;
+mod mail;
+mod outage;
+mod replaying;
+
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
+
+use hosho_schema::queries::status::ApplicationStatus;
+use serde_json::Value;
+
+use crate::harness::{
+    process::{eventually, run},
+    test_env::{LIMIT, TestEnv},
+};
+
+/// A reason for the audit.
+const WHY: &[&str] = &["--reason", "a test", "--actor", "hanako"];
+
+impl TestEnv {
+    /// Runs `hosho` for its JSON, with the exit code.
+    fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let value = serde_json::from_str(&text).unwrap_or_else(|error| {
+            panic!("{arguments:?}: {error}: {text}{}", String::from_utf8_lossy(&output.stderr))
+        });
+        (output.status.code(), value)
+    }
+
+    /// Runs `hosho` for the items of its JSON page, with the exit code.
+    fn items(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let (code, mut page) = self.json(arguments);
+        (code, page["items"].take())
+    }
+
+    /// Failed messages by their state.
+    fn failed(&self, arguments: &[&str]) -> BTreeMap<String, usize> {
+        let (_, rows) = self.items(&[&["failed", "list", "--all", "--limit", "100000"], arguments].concat());
+        let mut counts = BTreeMap::new();
+        for row in rows.as_array().unwrap() {
+            *counts.entry(row["state"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Waits until so many messages have failed.
+    fn until_failed(&self, count: usize) {
+        eventually(&format!("{count} failed messages"), LIMIT, || {
+            (self.rows("failed_message") == i64::try_from(count).unwrap()).then_some(())
+        });
+    }
+
+    /// A copy of the configured data that an operator may edit.
+    fn data(&self) -> PathBuf {
+        let mut copy = Command::new("cp");
+        copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/config")]).arg(self.path("data"));
+        assert!(run(copy).status.success());
+        self.path("data")
+    }
+}
+
+/// Where an application of this id stands.
+fn is_complete(status: &ApplicationStatus) -> bool {
+    let mut certificates = status.guarantees.iter().flat_map(|guarantee| &guarantee.revisions).peekable();
+    certificates.peek().is_some() && certificates.all(|revision| revision.revision.completed_at.is_some())
+}

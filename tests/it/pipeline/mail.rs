@@ -1,0 +1,226 @@
+//! Mail within the pipeline: a relay that wants encryption and a login, mailboxes that refuse, a fate that nobody knows.
+
+use hosho_schema::models::mail::State;
+use serde_json::Value;
+
+use crate::harness::{
+    amqp::Message,
+    evidence::application,
+    process::eventually,
+    smtp::{Mode, SmtpServer, ca_file},
+    test_env::{LIMIT, TestEnv},
+};
+
+/// The mail of an application for one guarantee: state, attempts, and what the server said.
+fn ledger(env: &TestEnv, id: &str) -> (State, i64, Option<String>) {
+    let status = env.status_of(id);
+    let mails = &status.guarantees[0].revisions[0].mails;
+    assert_eq!(mails.len(), 1, "{id}");
+    (mails[0].state, mails[0].attempts, mails[0].reply.clone())
+}
+
+fn is_complete(env: &TestEnv, id: &str) -> bool {
+    let status = env.status_of(id);
+    status
+        .guarantees
+        .iter()
+        .flat_map(|found| &found.revisions)
+        .any(|revision| revision.revision.completed_at.is_some())
+}
+
+/// Copies that arrived for the mailbox of an application: Message-ID, and whether the server said that it took it.
+fn copies(env: &TestEnv, id: &str) -> Vec<(String, bool)> {
+    let to = format!("{}@kanaria.example.jp", id.to_lowercase());
+    let mails = env.smtp.received().into_iter().filter(|mail| mail.to == [to.clone()]);
+    mails.map(|mail| (mail.message_id.unwrap(), mail.replied)).collect()
+}
+
+/// The mail states that the events of an application tell, in order.
+fn told(events: &[Message], id: &str) -> Vec<String> {
+    let events = events.iter().map(Message::json).filter(|event| event["id"] == id);
+    events.map(|event| event["mail"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right() {
+    let mut env = TestEnv::new("login");
+    env.smtp = SmtpServer::start(Mode::StartTls, Some(("hosho", "correct horse battery")));
+    let (right, wrong, ca) = (env.path("right"), env.path("wrong"), ca_file());
+    std::fs::write(&right, "correct horse battery\n").unwrap();
+    std::fs::write(&wrong, "incorrect zebra\n").unwrap();
+    let settings = |password: &'static str| {
+        let file = if password == "right" { &right } else { &wrong };
+        [
+            ("MAIL__HOST", "localhost".to_owned()),
+            ("MAIL__SECURITY", "starttls".to_owned()),
+            ("MAIL__CA_FILE", ca.display().to_string()),
+            ("MAIL__USER", "hosho".to_owned()),
+            ("MAIL__PASSWORD_FILE", file.display().to_string()),
+        ]
+    };
+    let tap = env.tap();
+    let client = env.client();
+    let mut quiet = application("QUIET");
+    quiet["notification"] = serde_json::json!({"wanted": false});
+    for application in [application("LOGIN-1"), quiet, application("LOGIN-2")] {
+        env.publish(&client, &application);
+    }
+
+    let wrong = settings("wrong");
+    let worker = env.work(&wrong.each_ref().map(|(key, value)| (*key, value.as_str())));
+    let waits = env.until_logged("Dependency unavailable; batch held", 2);
+    assert!(waits.iter().all(|line| line["fault.code"] == "mail.unavailable"), "{waits:?}");
+    let error = waits[0]["error"].as_str().unwrap();
+    assert!(error.contains("535"), "{error}");
+    eventually("a released mail", LIMIT, || {
+        (ledger(&env, "LOGIN-1") == (State::Pending, 0, None)).then_some(())
+    });
+    assert!(!is_complete(&env, "LOGIN-1") && !is_complete(&env, "LOGIN-2"));
+    let shown: Value = serde_json::from_str(&env.succeed(&["status", "LOGIN-1", "--json"])).unwrap();
+    let steps = shown[0]["guarantees"][0]["steps"].as_array().unwrap();
+    let steps: Vec<(&str, bool)> =
+        steps.iter().map(|step| (step["what"].as_str().unwrap(), step["at"].is_string())).collect();
+    assert_eq!(&steps[3..], [("mail pending", false), ("complete", false)]);
+    let left = env.drain(worker);
+    assert_eq!(left.into_keys().collect::<Vec<_>>(), ["stage.dispatch"], "the mails wait in their queue");
+    let aside = tap
+        .messages()
+        .into_iter()
+        .filter(|message| message.exchange == "dead" || message.exchange.starts_with("wait."));
+    assert_eq!((aside.count(), env.smtp.received().len()), (0, 0), "no attempt is counted");
+
+    let right = settings("right");
+    let worker = env.work(&right.each_ref().map(|(key, value)| (*key, value.as_str())));
+    eventually("the neighbour without a mail", LIMIT, || is_complete(&env, "QUIET").then_some(()));
+    for id in ["LOGIN-1", "LOGIN-2"] {
+        eventually("a complete guarantee", LIMIT, || is_complete(&env, id).then_some(()));
+        assert_eq!((ledger(&env, id).0, ledger(&env, id).1), (State::Accepted, 1));
+        assert_eq!(copies(&env, id).len(), 1);
+    }
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!((env.smtp.received().len(), tap.dead().len()), (2, 0));
+    let logs = env.logs();
+    assert!(!logs.contains("correct horse battery") && !logs.contains("zebra"));
+}
+
+#[test]
+fn a_busy_or_unknown_mailbox_harms_no_other() {
+    let mut env = TestEnv::new("mailboxes");
+    env.smtp.script(&[
+        ("rcpt busy@kanaria.example.jp", "1x 450 4.2.1 mailbox busy"),
+        ("rcpt full@kanaria.example.jp", "452 4.2.2 mailbox full"),
+        ("rcpt nobody@kanaria.example.jp", "550 5.1.1 <nobody@kanaria.example.jp>: no such user"),
+    ]);
+    let tap = env.tap();
+    let worker = env.work(&[("WORK__RETRY_SECONDS", "1,1")]);
+    let client = env.client();
+    for id in ["FINE-1", "BUSY", "FULL", "NOBODY", "FINE-2"] {
+        env.publish(&client, &application(id));
+    }
+    let done = tap.until_events("guarantee.issued", 4);
+    // Issued all the same: what the mailbox says is an operator's.
+    assert_eq!(told(&done, "NOBODY"), ["refused"]);
+    for id in ["FINE-1", "BUSY", "FINE-2"] {
+        assert_eq!(told(&done, id), ["accepted"], "{id}");
+        assert_eq!(
+            (ledger(&env, id).0, ledger(&env, id).1, copies(&env, id).len()),
+            (State::Accepted, 1, 1),
+            "{id}"
+        );
+    }
+    let dead = eventually("two dead letters", LIMIT, || Some(tap.dead()).filter(|dead| dead.len() >= 2));
+    let letter = |id: &str| {
+        let ours = hosho_schema::ids::application("portal", id);
+        let letters: Vec<&Message> = dead.iter().filter(|letter| letter.correlation_id() == ours).collect();
+        let [letter] = letters.as_slice() else { panic!("{id}: {} dead letters", letters.len()) };
+        assert_eq!(
+            (letter.routing_key.as_str(), letter.properties.kind().as_ref().unwrap().as_str()),
+            ("dispatch", "dispatch.v1")
+        );
+        assert!(letter.header("hosho-first-failed-at").is_some() && letter.header("traceparent").is_some());
+        let header = |name| letter.header(name).unwrap();
+        (header("hosho-fault-code"), header("hosho-attempt"), header("hosho-fault"))
+    };
+    let (code, attempts, text) = letter("NOBODY");
+    assert_eq!((code.as_str(), attempts.as_str()), ("mail.refused", "1"));
+    assert!(text.contains("550") && !text.contains("nobody@"), "{text}");
+    let (code, attempts, text) = letter("FULL");
+    // The ladder of two rungs is used up by the third attempt.
+    assert_eq!((code.as_str(), attempts.as_str()), ("mail.deferred", "3"));
+    assert!(text.contains("452"), "{text}");
+
+    // Each wait is a rung further, told in the message itself.
+    let waits: Vec<_> =
+        tap.messages().into_iter().filter(|message| message.exchange.starts_with("wait.")).collect();
+    for (id, attempts) in [("BUSY", vec!["1"]), ("FULL", vec!["1", "2"]), ("NOBODY", vec![])] {
+        let ours = hosho_schema::ids::application("portal", id);
+        let of_this: Vec<_> = waits.iter().filter(|wait| wait.correlation_id() == ours).collect();
+        assert_eq!(
+            of_this.iter().map(|wait| wait.header("hosho-attempt").unwrap()).collect::<Vec<_>>(),
+            attempts,
+            "{id}"
+        );
+        assert!(
+            of_this.iter().all(|wait| wait.header("hosho-fault-code").as_deref() == Some("mail.deferred")
+                && wait.routing_key == "dispatch")
+        );
+    }
+
+    assert_eq!(ledger(&env, "FULL"), (State::Pending, 0, None));
+    let (state, attempts, reply) = ledger(&env, "NOBODY");
+    assert_eq!((state, attempts), (State::Rejected, 1));
+    assert!(
+        reply.as_deref().is_some_and(|reply| reply.contains("550") && !reply.contains("nobody@")),
+        "{reply:?}"
+    );
+    assert!(!is_complete(&env, "FULL") && is_complete(&env, "NOBODY"));
+    assert!(env.succeed(&["status", "NOBODY"]).contains("mail refused by the mail server"));
+
+    assert_eq!((env.settle_and_drain(&tap, worker, 0), env.smtp.received().len()), (2, 3));
+}
+
+#[test]
+fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
+    let mut env = TestEnv::new("unknown");
+    let after_dot = |id: &str| format!("after_dot {id}@kanaria.example.jp");
+    env.smtp.script(&[
+        (&after_dot("once"), "1x close"),
+        (&after_dot("twice"), "close"),
+        (&after_dot("later"), "1x close"),
+    ]);
+    let tap = env.tap();
+    let worker = env.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
+    let client = env.client();
+    for id in ["ONCE", "FINE", "TWICE"] {
+        env.publish(&client, &application(id));
+    }
+    let accepted_later = |id: &str| {
+        eventually(&format!("a second attempt for {id}"), LIMIT, || {
+            let events = tap.events("guarantee.issued");
+            (told(&events, id) == ["unknown", "accepted"]).then_some(())
+        });
+        assert_eq!((ledger(&env, id).0, ledger(&env, id).1), (State::Accepted, 2), "{id}");
+        let copies = copies(&env, id);
+        assert_eq!(copies.iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [false, true], "{id}");
+        assert_eq!(copies[0].0, copies[1].0, "{id}");
+    };
+    accepted_later("ONCE");
+    eventually("the second attempt for TWICE", LIMIT, || {
+        (ledger(&env, "TWICE").1 == 2 && copies(&env, "TWICE").len() == 2).then_some(())
+    });
+    eventually("the verdict on TWICE", LIMIT, || (ledger(&env, "TWICE").0 == State::Unknown).then_some(()));
+    assert!(is_complete(&env, "TWICE"), "the guarantee waits for nobody");
+    assert!(env.succeed(&["status", "TWICE"]).contains("mail unknown: may or may not have been taken"));
+
+    // A turn of the schedule that took this one, which became unknown later, would have taken that one too.
+    env.publish(&client, &application("LATER"));
+    accepted_later("LATER");
+    assert_eq!(copies(&env, "TWICE").len(), 2, "an unknown mail is sent once more, and then left to people");
+    assert_eq!(copies(&env, "FINE").iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [true]);
+
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    let events = tap.events("guarantee.issued");
+    assert_eq!(told(&events, "FINE"), ["accepted"]);
+    assert!(told(&events, "TWICE").iter().all(|mail| mail == "unknown"));
+    assert_eq!((env.smtp.received().len(), tap.dead().len()), (7, 0));
+}

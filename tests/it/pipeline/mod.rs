@@ -1,0 +1,286 @@
+//! The pipeline on real servers, from an upstream system in another language to the received mail.
+//!
+//! The applications of `examples/` come in through `examples/enqueue.py` or a plain AMQP client, never through our own
+//! publishing code (but for the one command that is it). What comes out is judged from outside: the PDFs by pdftotext, the
+//! mails by Python's parser, the events by the committed schemas, the database by pg_dump.
+
+mod commands;
+mod mail;
+mod plans;
+mod recovery;
+mod runs;
+mod same_works;
+mod secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hosho::hex::hex;
+use hosho_schema::{
+    models::{document::Kind, mail::State},
+    queries::status::{ApplicationStatus, GuaranteeStatus},
+};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::harness::{
+    amqp::Message,
+    evidence::{Line, assert_events_keep_the_contract, lines},
+    smtp::{self, Received},
+    test_env::{TestEnv, example, identities},
+};
+
+/// What became of a line of an application.
+fn found<'a>(statuses: &'a [ApplicationStatus], line: &Line) -> &'a GuaranteeStatus {
+    let of_line = |status: &&ApplicationStatus| {
+        status.application.source == line.source && status.application.upstream_id == line.id
+    };
+    let status = statuses.iter().find(of_line).unwrap_or_else(|| panic!("no application {}", line.id));
+    let mut guarantees = status.guarantees.iter().filter(|found| found.guarantee.line == line.index);
+    let guarantee =
+        guarantees.next().unwrap_or_else(|| panic!("no guarantee for {} line {}", line.id, line.index));
+    assert!(guarantees.next().is_none(), "two guarantees for {} line {}", line.id, line.index);
+    guarantee
+}
+
+/// The wire name of a value.
+fn wire(value: impl serde::Serialize) -> String {
+    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
+}
+
+/// Certificate, key, documents and mail of one line are all there, once, and belong together.
+fn assert_complete(
+    env: &TestEnv,
+    line: &Line,
+    status: &GuaranteeStatus,
+    keys: &BTreeMap<String, String>,
+    received: &[Received],
+) {
+    let (guarantee, what) = (&status.guarantee, format!("{} line {}", line.id, line.index));
+    assert_eq!(
+        (wire(guarantee.product), wire(guarantee.medium)),
+        (line.product.clone(), line.medium.clone()),
+        "{what}"
+    );
+    let [revision] = status.revisions.as_slice() else {
+        panic!("{what}: {} certificates", status.revisions.len())
+    };
+    let certificate = &revision.revision;
+    assert!(certificate.arrived_at.is_some() && certificate.completed_at >= certificate.arrived_at, "{what}");
+
+    let key = keys.get(&guarantee.number);
+    assert_eq!(
+        (key.is_some(), status.key_minted_at.is_some()),
+        (line.medium == "electronic", line.medium == "electronic"),
+        "{what}"
+    );
+    let kinds: Vec<Kind> = revision.documents.iter().map(|document| document.kind).collect();
+    assert_eq!(
+        kinds,
+        if key.is_some() { vec![Kind::Certificate, Kind::Notice] } else { vec![Kind::Certificate] },
+        "{what}"
+    );
+    for document in &revision.documents {
+        let bytes = env.document(&document.location);
+        assert_eq!(hex(&Sha256::digest(&bytes)), document.sha256, "{what}: {:?}", document.kind);
+        assert_eq!(i64::try_from(bytes.len()).unwrap(), document.size, "{what}: {:?}", document.kind);
+        let text = env.pdf_text(&document.location);
+        assert!(text.contains(&guarantee.number), "{what}: {:?} lacks its number: {text}", document.kind);
+        let others = keys.values().filter(|other| Some(*other) != key || document.kind == Kind::Certificate);
+        for foreign in others {
+            assert!(
+                !text.contains(foreign.as_str()),
+                "{what}: {:?} holds a key that is not its own",
+                document.kind
+            );
+        }
+        if let (Kind::Notice, Some(key)) = (document.kind, key) {
+            assert!(text.contains(key.as_str()), "{what}: the notice lacks the key: {text}");
+        }
+    }
+
+    let told: Vec<_> =
+        revision.mails.iter().map(|mail| (mail.recipient.clone(), mail.state, mail.attempts)).collect();
+    assert_eq!(
+        told,
+        line.mail.iter().map(|to| (to.clone(), State::Accepted, 1)).collect::<Vec<_>>(),
+        "{what}"
+    );
+    for ledger in &revision.mails {
+        let with_id =
+            |mail: &&Received| mail.message_id.as_deref() == Some(&format!("<{}>", ledger.message_id));
+        let copies: Vec<&Received> = received.iter().filter(with_id).collect();
+        let [mail] = copies.as_slice() else { panic!("{what}: received {} times", copies.len()) };
+        assert_eq!(mail.to, std::slice::from_ref(&ledger.recipient), "{what}");
+        let parsed = smtp::parse(&mail.file);
+        let [attachment] = parsed.attachments.as_slice() else { panic!("{what}: {:?}", parsed.attachments) };
+        assert_eq!(
+            attachment.sha256, revision.documents[1].sha256,
+            "{what}: the attachment is not the stored notice"
+        );
+        assert_eq!(
+            (attachment.name.as_str(), attachment.media_type.as_str()),
+            (&*format!("{}_notice.pdf", guarantee.number), "application/pdf")
+        );
+        for text in
+            [parsed.header("subject"), parsed.text.as_deref().unwrap(), parsed.html.as_deref().unwrap()]
+        {
+            assert!(text.contains(&guarantee.number), "{what}: {text}");
+        }
+        assert_eq!((parsed.header("to"), parsed.defects.len()), (ledger.recipient.as_str(), 0), "{what}");
+    }
+}
+
+/// Numbers of a branch and term run from 1 without a gap.
+fn assert_no_gaps(statuses: &[ApplicationStatus]) {
+    let mut sequences: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
+    for guarantee in statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee) {
+        let (series, sequence) = guarantee.number.split_once('-').unwrap();
+        let sequence: i64 =
+            sequence.trim_end_matches(|suffix: char| suffix.is_ascii_alphabetic()).parse().unwrap();
+        assert_eq!(sequence, guarantee.sequence);
+        assert!(sequences.entry(series).or_default().insert(sequence), "{} twice", guarantee.number);
+    }
+    for (series, used) in sequences {
+        assert!(used.iter().copied().eq(1..=i64::try_from(used.len()).unwrap()), "{series}: {used:?}");
+    }
+}
+
+#[test]
+fn the_examples_become_certificates_keys_documents_and_mails_once() {
+    let mut env = TestEnv::new("examples");
+    let tap = env.tap();
+    let mut worker = env.work(&[]);
+    let file = example("applications.jsonl");
+    let (applications, lines) = (identities(&file), lines(&file));
+    let heard = env.enqueue_and_listen(&file, applications.len() + lines.len());
+    let statuses = env.until_complete(&applications, lines.len());
+
+    // Everything is there, once, and right.
+    let (keys, received) = (env.keys(&statuses), env.smtp.received());
+    for line in &lines {
+        assert_complete(&env, line, found(&statuses, line), &keys, &received);
+    }
+    assert_no_gaps(&statuses);
+    assert_eq!(received.len(), lines.iter().filter(|line| line.mail.is_some()).count());
+    let electronic = lines.iter().filter(|line| line.medium == "electronic").count();
+    assert_eq!(keys.values().collect::<BTreeSet<_>>().len(), electronic, "two guarantees have the same key");
+    let rows = ["application", "guarantee", "revision", "authentication_key", "document", "mail"]
+        .map(|table| env.rows(table));
+    assert_eq!(
+        rows.map(|count| usize::try_from(count).unwrap()),
+        [10, 16, 16, electronic, 16 + electronic, received.len()]
+    );
+
+    // The answers say the same, to a listener in another language as to our own.
+    let mut to_us: Vec<Value> = ["application.accepted", "guarantee.issued"]
+        .into_iter()
+        .flat_map(|key| {
+            tap.events(key)
+                .into_iter()
+                .map(move |event| serde_json::json!({"event": key, "result": event.json()}))
+        })
+        .collect();
+    let mut to_python = heard;
+    for events in [&mut to_us, &mut to_python] {
+        events.sort_by_key(ToString::to_string);
+    }
+    assert_eq!(to_python, to_us);
+    assert_eq!(tap.events("application.accepted").len(), applications.len());
+    for line in &lines {
+        let status = found(&statuses, line);
+        let events = tap.events("guarantee.issued").into_iter().map(|event| event.json());
+        let events: Vec<Value> =
+            events.filter(|event| event["id"] == line.id.as_str() && event["line"] == line.index).collect();
+        let [event] = events.as_slice() else { panic!("{} line {}: {events:?}", line.id, line.index) };
+        let mail = if line.mail.is_some() { "accepted" } else { "not_wanted" };
+        let told = ["number", "product", "medium", "mail", "certificate_sha256"]
+            .map(|key| event[key].as_str().unwrap());
+        let sha256 = status.revisions[0].documents[0].sha256.as_str();
+        assert_eq!(told, [status.guarantee.number.as_str(), &line.product, &line.medium, mail, sha256]);
+    }
+
+    // The same once more, by the other client and by our own; and once with other white space.
+    let before = env.evidence();
+    env.enqueue_from_python(&file);
+    assert_eq!(
+        env.succeed(&["enqueue", file.to_str().unwrap()]).trim(),
+        "10 read, 10 confirmed, 0 not confirmed"
+    );
+    let text = std::fs::read_to_string(&file).unwrap();
+    let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let client = env.client();
+    let work = format!("{}work", env.prefix);
+    client.publish(
+        &work,
+        "validate",
+        serde_json::to_string_pretty(&first).unwrap().as_bytes(),
+        lapin::BasicProperties::default(),
+    );
+    let accepted = tap.until_events("application.accepted", 31);
+    let issued = tap.until_events("guarantee.issued", 50);
+    before.assert_same(&env.evidence());
+    for events in [accepted, issued] {
+        let mut by_id: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+        for event in events {
+            by_id.entry(event.message_id().to_owned()).or_default().insert(event.body);
+        }
+        assert!([applications.len(), lines.len()].contains(&by_id.len()), "{} message ids", by_id.len());
+        assert!(by_id.values().all(|bodies| bodies.len() == 1), "one message id with two contents");
+    }
+
+    // The same id with another content is refused, and nothing changes.
+    let mut other = first;
+    other["works"]["contract_price"] = "38,500,001".into();
+    env.publish(&client, &other);
+    let rejected = tap.until_events("application.rejected", 1).remove(0).json();
+    assert_eq!(
+        (rejected["id"].as_str(), rejected["violations"][0]["code"].as_str()),
+        (Some("2026-0001"), Some("application.id_reused"))
+    );
+    assert_eq!(
+        (rejected["violations"][0]["path"].as_str(), rejected["violations"].as_array().unwrap().len()),
+        (Some("$.id"), 1)
+    );
+
+    assert!(worker.is_alive());
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    before.assert_same(&env.evidence());
+    let totals =
+        ["application.accepted", "guarantee.issued", "application.rejected"].map(|key| tap.events(key).len());
+    assert_eq!((totals, tap.dead().len()), ([31, 50, 1], 0));
+    assert_events_keep_the_contract(&tap);
+}
+
+#[test]
+fn every_rejected_example_is_answered_with_its_rule() {
+    let mut env = TestEnv::new("rejected");
+    let tap = env.tap();
+    let worker = env.work(&[]);
+    let file = example("rejected.jsonl");
+    env.succeed(&["enqueue", file.to_str().unwrap()]);
+    let applications = identities(&file);
+    let events = tap.until_events("application.rejected", applications.len());
+    for (source, id) in &applications {
+        let answers: Vec<Value> = events
+            .iter()
+            .map(Message::json)
+            .filter(|event| {
+                (&event["source"], &event["id"]) == (&source.as_str().into(), &id.as_str().into())
+            })
+            .collect();
+        let [answer] = answers.as_slice() else { panic!("{id} has {} answers", answers.len()) };
+        // Ids are `rejected-<code>`, then `:` and which variant, if there are several.
+        let code = id.strip_prefix("rejected-").unwrap().split([':', '#']).next().unwrap();
+        let codes: Vec<&str> = answer["violations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|violation| violation["code"].as_str().unwrap())
+            .collect();
+        assert!(codes.contains(&code), "{id}: {codes:?}");
+    }
+    assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
+    assert_eq!((env.rows("guarantee"), env.smtp.received().len(), tap.dead().len()), (0, 0, 0));
+    assert_eq!(tap.messages().len(), applications.len() * 2, "one message in, one answer out");
+    assert_events_keep_the_contract(&tap);
+}

@@ -1,0 +1,108 @@
+//! Rules for one file at a time.
+
+use crate::{Finding, tree::Tree};
+use unicode_width::UnicodeWidthStr;
+
+const LONGEST_FILE: usize = 800;
+const WIDEST_COMMENT: usize = 110;
+
+/// Money is whole yen and ratios are fractions. Tests draw any JSON number.
+pub fn floats(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text) in tree.rust(&["workers/domain/", "schema/money.rs"]) {
+        if path.ends_with("/properties.rs") || path.ends_with("/tests.rs") {
+            continue;
+        }
+        let rules = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for (line, number) in rules.lines().zip(1..) {
+            if line.split(|c: char| !c.is_alphanumeric()).any(|word| matches!(word, "f32" | "f64")) {
+                findings.push(Finding::at(path, format!(":{number}: floating point")));
+            }
+        }
+    }
+    findings
+}
+
+pub fn long_files(tree: &Tree) -> Vec<Finding> {
+    tree.rust(&[""])
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > LONGEST_FILE)
+        .map(|(path, lines)| Finding::at(path, format!(": {lines} lines; is it still one idea?")))
+        .collect()
+}
+
+fn marks(tree: &Tree, folders: &[&str], marks: &[&str]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text) in tree.rust(folders) {
+        for (line, number) in text.lines().zip(1..) {
+            for mark in marks.iter().filter(|mark| line.contains(*mark)) {
+                findings.push(Finding::at(path, format!(":{number}: {mark}")));
+            }
+        }
+    }
+    findings
+}
+
+/// The marks are put together here, so that this file does not find itself.
+pub fn unfinished(tree: &Tree) -> Vec<Finding> {
+    let unfinished = [
+        concat!("to", "do!("),
+        concat!("unimpl", "emented!("),
+        concat!("FIX", "ME"),
+        concat!("#[ign", "ore"),
+    ];
+    marks(tree, &[""], &unfinished)
+}
+
+/// One file polls, with a deadline.
+pub fn sleeps(tree: &Tree) -> Vec<Finding> {
+    let sleeps = [concat!("thread::", "sleep"), concat!("time::", "sleep")];
+    let mut findings = marks(tree, &["tests/"], &sleeps);
+    findings.retain(|finding| !finding.text.starts_with("tests/it/harness/process.rs:"));
+    findings
+}
+
+/// `rustfmt` keeps code within its width and leaves comments alone.
+pub fn wide_comments(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, text) in tree.rust(&["workers/", "schema/"]) {
+        for (line, number) in text.lines().zip(1..) {
+            let comment = line.trim_start().starts_with("//") || line.contains(" // ");
+            if comment && line.width() > WIDEST_COMMENT {
+                findings.push(Finding::at(path, format!(":{number}: a comment of {} columns", line.width())));
+            }
+        }
+    }
+    findings
+}
+
+/// `x/mod.rs`, never `x.rs` beside a folder `x`.
+pub fn module_style(tree: &Tree) -> Vec<Finding> {
+    tree.rust(&[""])
+        .filter(|(path, _)| {
+            let folder = path.replace(".rs", "/");
+            tree.rust(&[folder.as_str()]).next().is_some()
+        })
+        .map(|(path, _)| Finding::at(path, format!(": should be {}", path.replace(".rs", "/mod.rs"))))
+        .collect()
+}
+
+/// Every package below the root is a member of the workspace once, unless it is a workspace by its own (the fuzzer).
+pub fn members(tree: &Tree) -> Vec<Finding> {
+    let root = &tree.0["Cargo.toml"];
+    let list =
+        root.split_once("members = [").and_then(|(_, rest)| rest.split_once(']')).unwrap_or_default().0;
+    let mut listed: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    let mut found: Vec<&str> = tree
+        .0
+        .iter()
+        .filter(|(_, text)| !text.contains("\n[workspace]") && !text.starts_with("[workspace]"))
+        .filter_map(|(path, _)| path.strip_suffix("/Cargo.toml"))
+        .collect();
+    listed.sort_unstable();
+    found.sort_unstable();
+    if listed == found {
+        return Vec::new();
+    }
+    vec![Finding::at("Cargo.toml", format!(": members are {listed:?}, packages are {found:?}"))]
+}

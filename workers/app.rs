@@ -1,0 +1,353 @@
+//! Opens everything the program needs from its configuration.
+//! Chooses the broker; `hosho_schema::db` and the document store choose the database and the storage from
+//! their URLs.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use hosho_schema::db::{self, DbError, Pool};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    broker::{
+        Broker, BrokerError,
+        memory::Memory,
+        rabbit::{Rabbit, RabbitOptions, topology},
+    },
+    clock::Clock,
+    config::{self, Config, MailSecurity, MailTransport},
+    db::Db,
+    documents::{
+        check, renderer::DocumentRenderer, revision::RevisionRenderer, store::DocumentStore,
+        templates::Templates,
+    },
+    fault::{Fault, Reason},
+    keys::{KeyError, KeyRing},
+    mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::MailDelivery},
+    pdf::{FontError, FontPaths, Fonts},
+    pipeline::runner::Probe,
+    reference::{
+        ReferenceData,
+        obligees::{self, Registry},
+        surety::{self, Surety},
+    },
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration, or a file it names, must be edited.
+    #[error("{what}")]
+    Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// A dependency cannot be opened; it may be available later.
+    #[error("{what}")]
+    Unavailable { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    /// A new installation, or a lost file.
+    #[error("keys.file {} does not exist", .0.display())]
+    KeysMissing(PathBuf),
+    #[error("the database lacks {} migrations, the first is {first}", count)]
+    Unmigrated { count: usize, first: String },
+}
+
+fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AppError {
+    move |source| AppError::Configuration { what, source: source.into() }
+}
+
+fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+    what: &'static str,
+) -> impl FnOnce(E) -> AppError {
+    move |source| AppError::Unavailable { what, source: source.into() }
+}
+
+/// Reads the reference data; opens no connection.
+pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
+    let folder = config.data.folder.as_deref();
+    Ok(ReferenceData {
+        folder: folder.map(Path::to_owned),
+        obligees: obligees(config)?,
+        branches: surety::load_branches(folder.map(|folder| folder.join("branches")).as_deref())
+            .map_err(configuration("the branches are not valid"))?,
+        sureties: surety(config)?.entries,
+    })
+}
+
+fn surety(config: &Config) -> Result<Surety, AppError> {
+    let file = config.data.folder.as_deref().map(|folder| folder.join("surety.toml"));
+    Surety::load(file.as_deref()).map_err(configuration("the surety is not valid"))
+}
+
+/// Reads the obligees alone, with the national limits.
+pub fn obligees(config: &Config) -> Result<Registry, AppError> {
+    obligees::load(config.data.folder.as_deref()).map_err(configuration("the obligees are not valid"))
+}
+
+/// Everything that stages, jobs and operations share, opened and checked.
+pub struct App {
+    pub clock: Clock,
+    pub pool: Pool,
+    pub data: Arc<ReferenceData>,
+    pub keys: Arc<KeyRing>,
+    pub renderer: Arc<DocumentRenderer>,
+    pub templates: Arc<Templates>,
+    pub documents: DocumentStore,
+    pub mail_delivery: MailDelivery,
+    /// The page where an obligee enters number and key.
+    pub registry_url: String,
+}
+
+impl App {
+    /// Checks everything that can be checked first, then opens.
+    /// `stop` ends the delivery of mails.
+    pub fn open(config: &Config, stop: CancellationToken) -> Result<Self, AppError> {
+        let data = Arc::new(data(config)?);
+        let renderer = Arc::new(proved_press(config)?);
+        let keys = Arc::new(keys(&config.keys)?);
+        let mailer = mailer(&config.mail)?;
+        let documents = documents(config)?;
+        let pool = pool(config)?;
+        for (name, file, sha256) in renderer.fonts().loaded() {
+            tracing::info!(font.name = name, font.file = %file, font.sha256 = sha256, "Font loaded");
+        }
+        tracing::info!(
+            fonts.sha256 = renderer.fonts().sha256(),
+            keys.active = keys.active_id(),
+            obligees = data.obligees.iter().count(),
+            "Configuration loaded"
+        );
+        let clock = Clock::system();
+        let seconds =
+            |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
+        let mail_delivery = MailDelivery {
+            mailer,
+            from: Sender {
+                name: Some(config.mail.from_name.clone()),
+                address: config.mail.from_address.as_str().into(),
+            },
+            attach_notice: config.mail.attach_notice,
+            orphan_after: seconds(config.work.mail_orphan_seconds),
+            resend_after: seconds(config.work.mail_resend_seconds),
+            connections: config.mail.connections,
+            db: Db::new(pool.clone()),
+            documents: documents.clone(),
+            clock: clock.clone(),
+            stop,
+        };
+        let templates = Arc::clone(renderer.templates());
+        Ok(Self {
+            clock,
+            pool,
+            data,
+            keys,
+            renderer,
+            templates,
+            documents,
+            mail_delivery,
+            registry_url: config.registry.url.clone(),
+        })
+    }
+
+    pub fn revision_renderer(&self) -> RevisionRenderer {
+        RevisionRenderer::new(Arc::clone(&self.renderer), Arc::clone(&self.keys), self.registry_url.clone())
+    }
+
+    /// Probes the dependency that a runner found unavailable.
+    pub fn probe(&self) -> Probe {
+        let (pool, documents, mailer) =
+            (self.pool.clone(), self.documents.clone(), self.mail_delivery.mailer.clone());
+        Arc::new(move |reason| {
+            let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
+            Box::pin(async move {
+                match reason {
+                    Reason::DocumentsUnavailable => {
+                        documents.probe().await.map_err(|error| Fault::from_error(reason, &error))
+                    }
+                    Reason::MailUnavailable => {
+                        mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
+                    }
+                    _ => {
+                        let opened = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
+                        opened.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
+                    }
+                }
+            })
+        })
+    }
+
+    pub async fn migrate(&self) -> Result<Vec<String>, AppError> {
+        self.with_database("cannot migrate the database", db::migrate).await
+    }
+
+    /// Fails if the tables are older than the program.
+    pub async fn require_migrated(&self) -> Result<(), AppError> {
+        let pending = self.with_database("cannot read the state of the database", db::pending).await?;
+        pending
+            .first()
+            .map_or(Ok(()), |first| Err(AppError::Unmigrated { count: pending.len(), first: first.clone() }))
+    }
+
+    /// Runs database work on a blocking thread.
+    pub async fn with_database<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&mut db::Connection) -> Result<T, DbError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        Db::new(self.pool.clone()).call(work).await.map_err(unavailable(what))
+    }
+}
+
+/// Checks everything that can be checked without opening or creating anything.
+pub fn check(config: &Config, stages: &[&'static str]) -> Result<ReferenceData, AppError> {
+    let data = data(config)?;
+    proved_press(config)?;
+    if config.keys.ring.is_some() || !config.keys.create || config.keys.file.exists() {
+        keys(&config.keys)?;
+    }
+    if config.mail.transport == MailTransport::Smtp {
+        mailer(&config.mail)?;
+    }
+    broker_client(config, stages)?;
+    DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
+    Ok(data)
+}
+
+/// The client of the broker that `broker.url` names.
+#[derive(Debug, Clone)]
+pub enum BrokerClient {
+    Rabbit(Rabbit),
+    Memory(Memory),
+}
+
+impl BrokerClient {
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        match self {
+            Self::Rabbit(rabbit) => Arc::new(rabbit.clone()),
+            Self::Memory(memory) => Arc::new(memory.clone()),
+        }
+    }
+
+    /// Whether no other process can use it.
+    pub fn in_process(&self) -> bool {
+        matches!(self, Self::Memory(_))
+    }
+
+    /// Declares exchanges and queues; none in memory.
+    pub async fn apply_topology(&self) -> Result<topology::Report, BrokerError> {
+        match self {
+            Self::Rabbit(rabbit) => topology::apply(rabbit).await,
+            Self::Memory(_) => Ok(topology::Report::default()),
+        }
+    }
+
+    /// Compares exchanges and queues; changes nothing.
+    pub async fn check_topology(&self) -> Result<topology::Report, BrokerError> {
+        match self {
+            Self::Rabbit(rabbit) => topology::check(rabbit).await,
+            Self::Memory(_) => Ok(topology::Report::default()),
+        }
+    }
+}
+
+/// Opens no connection yet.
+pub fn broker_client(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
+    let url = config.broker.url.expose();
+    if url == "memory:" {
+        return Ok(BrokerClient::Memory(Memory::new(stages)));
+    }
+    let options = RabbitOptions {
+        ca_file: config.broker.ca_file.clone(),
+        prefix: config.broker.prefix.clone(),
+        confirm_timeout: Duration::from_secs(config.broker.confirm_timeout_seconds),
+        ..RabbitOptions::new(url, stages.to_vec())
+    };
+    Rabbit::new(options).map(BrokerClient::Rabbit).map_err(configuration("broker.url is not valid"))
+}
+
+pub fn pool(config: &Config) -> Result<Pool, AppError> {
+    db::check_url(config.database.url.expose()).map_err(configuration("database.url is not valid"))?;
+    Pool::open(config.database.url.expose(), config.database.connections)
+        .map_err(unavailable("cannot open the database"))
+}
+
+pub fn documents(config: &Config) -> Result<DocumentStore, AppError> {
+    DocumentStore::check(&config.documents.url).map_err(configuration("documents.url is not valid"))?;
+    DocumentStore::open(&config.documents.url).map_err(unavailable("cannot open the document store"))
+}
+
+fn templates(config: &Config) -> Result<Templates, AppError> {
+    Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
+}
+
+/// Loads templates, fonts and seals.
+pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
+    let templates = templates(config)?;
+    Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
+}
+
+/// The same, after rendering every template with every sample.
+pub fn proved_press(config: &Config) -> Result<DocumentRenderer, AppError> {
+    let renderer = press(config)?;
+    check::check(&renderer).map_err(configuration("a template fails with its samples"))?;
+    Ok(renderer)
+}
+
+/// Loads the fonts: those configured, or the system's.
+pub fn fonts(config: &config::Fonts) -> Result<Fonts, AppError> {
+    let failed = |error: FontError| match error {
+        // A missing package or disk may appear later; a wrong setting stays wrong.
+        FontError::NotInstalled { .. } | FontError::Read { .. } => {
+            unavailable("cannot load the fonts")(error)
+        }
+        _ => configuration("the fonts are not usable")(error),
+    };
+    let paths = FontPaths::find(&config.mincho, &config.gothic).map_err(failed)?;
+    Fonts::load(&paths).map_err(failed)
+}
+
+/// Loads the data keys, or creates them if the configuration permits it.
+pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
+    if let Some(ring) = &config.ring {
+        return KeyRing::parse(ring.expose(), "keys.ring").map_err(configuration("keys.ring is not usable"));
+    }
+    let loaded =
+        if config.create { KeyRing::load_or_create(&config.file) } else { KeyRing::load(&config.file) };
+    loaded.map_err(|error| match error {
+        KeyError::Read { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            AppError::KeysMissing(path)
+        }
+        error => configuration("keys.file is not usable")(error),
+    })
+}
+
+/// Opens no connection.
+pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
+    let mailer = match config.transport {
+        MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),
+        MailTransport::Smtp => Mailer::smtp(SmtpSettings {
+            host: config.host.clone(),
+            port: config.port,
+            security: match config.security {
+                MailSecurity::None => Security::None,
+                MailSecurity::Starttls => Security::StartTls,
+                MailSecurity::Tls => Security::Tls,
+            },
+            ca_file: config.ca_file.clone(),
+            credentials: config
+                .user
+                .clone()
+                .zip(config.password.clone())
+                .map(|(username, password)| Credentials { username, password }),
+            hello_name: None,
+            sender: Some(config.from_address.clone()),
+            timeout: Duration::from_secs(config.timeout_seconds),
+            reply_timeout: Duration::from_secs(config.reply_timeout_seconds),
+            pool_size: config.connections,
+        }),
+    };
+    mailer.map_err(configuration("mail cannot be set up"))
+}

@@ -1,0 +1,137 @@
+//! Prints the answer of `hosho validate`, portion by portion, in one of three formats.
+//!
+//! The JSON document is written as it grows, because a file may hold the applications of a year. Its framing
+//! is written here, its values are serialised. The help of the command documents the names of its fields.
+
+use std::fmt::Write as _;
+
+use hosho_schema::messages::ProductV1;
+use rayon::prelude::*;
+
+use super::{
+    super::{Error, harmless_json, is_control, print, printable},
+    Format,
+    text::{Language, TextFormat},
+};
+use crate::operations::check::{Checked, Placed, Summary, Unreadable};
+
+pub(super) struct Report {
+    format: Format,
+    text: TextFormat,
+    summary: Summary,
+    unreadable: Vec<Unreadable>,
+    /// The last application of the document, of which it is not known yet whether another follows.
+    last: Option<String>,
+    has_interim: bool,
+}
+
+impl Report {
+    pub(super) fn new(format: Format, language: Language, verbose: bool) -> Self {
+        let text = TextFormat::new(language, verbose);
+        Self {
+            format,
+            text,
+            summary: Summary::default(),
+            unreadable: Vec::new(),
+            last: None,
+            has_interim: false,
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        self.summary
+    }
+
+    /// Whether an application requests an interim advance payment.
+    pub(super) fn has_interim(&self) -> bool {
+        self.has_interim
+    }
+
+    /// Begins the answer. From here on every error must be an entry of the answer.
+    pub(super) fn begin(&self) {
+        if self.format == Format::Json {
+            print("{\n  \"applications\": [");
+        }
+    }
+
+    /// Prints the next applications.
+    pub(super) fn add(&mut self, checked: &[Checked]) -> Result<(), Error> {
+        for checked in checked {
+            self.summary.count(checked);
+            self.has_interim |=
+                checked.products.iter().any(|line| line.product == ProductV1::InterimAdvancePayment);
+        }
+        match self.format {
+            Format::Table => {
+                print_lines(&checked.par_iter().map(|checked| self.text.block(checked)).collect::<Vec<_>>())
+            }
+            Format::Lines => print_lines(
+                &checked.par_iter().map(|checked| lines(checked, self.text.language())).collect::<Vec<_>>(),
+            ),
+            Format::Json => {
+                let texts: Vec<String> = checked.par_iter().map(json).collect::<Result<_, _>>()?;
+                let mut texts: Vec<String> = self.last.take().into_iter().chain(texts).collect();
+                self.last = texts.pop();
+                if !texts.is_empty() {
+                    print(format!("    {},", texts.join(",\n    ")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn unreadable(&mut self, file: Unreadable) {
+        self.summary.unreadable += 1;
+        self.unreadable.push(file);
+    }
+
+    pub(super) fn end(&self) -> Result<(), Error> {
+        match self.format {
+            Format::Lines => {}
+            Format::Table => print(self.text.paragraph(&self.summary.line())),
+            Format::Json => {
+                if let Some(last) = &self.last {
+                    print(format!("    {last}"));
+                }
+                let indented = |value: Result<String, serde_json::Error>| {
+                    Ok::<_, Error>(harmless_json(&value.map_err(Error::unavailable)?).replace('\n', "\n  "))
+                };
+                let unreadable = indented(serde_json::to_string_pretty(&self.unreadable))?;
+                let summary = indented(serde_json::to_string_pretty(&self.summary))?;
+                print(format!("  ],\n  \"unreadable\": {unreadable},\n  \"summary\": {summary}\n}}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn print_lines(texts: &[String]) {
+    if let Some(text) = texts.concat().strip_suffix('\n') {
+        print(text);
+    }
+}
+
+/// One line per violation, as compilers write them.
+fn lines(checked: &Checked, language: Language) -> String {
+    let mut text = String::new();
+    for Placed { violation, line, column } in &checked.violations {
+        let message = printable(&language.message(violation));
+        let (file, path) = (printable(&checked.file), printable(&violation.path));
+        let _ = writeln!(
+            text,
+            "{file}:{line}:{column}: error: {message} [{}] {path}",
+            printable(&violation.code)
+        );
+    }
+    text
+}
+
+fn json(checked: &Checked) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(checked).map_err(Error::unavailable)?;
+    let text = if text.chars().any(|character| character != '\n' && is_control(character)) {
+        harmless_json(&text)
+    } else {
+        text
+    };
+    Ok(text.replace('\n', "\n    "))
+}

@@ -1,0 +1,46 @@
+//! Sends mails once more whose delivery is `unknown`: the mail server may have taken them.
+//!
+//! They carry the same Message-ID, so that a mailbox with the first copy can detect the second. After the
+//! second attempt an operator handles them. The messages pass the dispatch stage like all others, and its
+//! ledger decides.
+
+use hosho_schema::{messages::DispatchV1, models::mail};
+use tracing::warn;
+
+use crate::{
+    app::App,
+    broker::{Lane, Outgoing},
+    fault::Fault,
+    pipeline::stage::Item,
+    telemetry::Traceparent,
+};
+
+/// Mails per call.
+const LIMIT: i64 = 1_000;
+
+/// Dispatch messages for the mails that are due again.
+pub fn due(services: &App) -> Result<Vec<Outgoing>, Fault> {
+    let mut db = services.pool.get()?;
+    let now = services.clock.now();
+    // In flight for too long: its worker was killed, and no message has come for it since.
+    for mail in mail::mark_unknown(&mut db, now - services.mail_delivery.orphan_after, now)? {
+        warn!(mail.id = mail.id, "Worker killed with the mail in flight; delivery unknown");
+    }
+    let unknown_before = now - services.mail_delivery.resend_after;
+    let due = mail::resend_due(&mut db, unknown_before, LIMIT)?;
+    Ok(due
+        .into_iter()
+        .map(|due| {
+            let trace = due.traceparent.as_deref().and_then(Traceparent::parse);
+            let item = Item {
+                job: (),
+                lane: Lane::Bulk,
+                trace: trace.unwrap_or_else(|| Traceparent::derived(&due.application_id)),
+                correlation_id: Some(due.application_id),
+                failed_id: None,
+                replayed: false,
+            };
+            item.successor(&DispatchV1 { guarantee: due.guarantee_id, revision: due.revision })
+        })
+        .collect())
+}

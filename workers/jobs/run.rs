@@ -1,0 +1,218 @@
+//! Runs: the nightly one and those an operator starts.
+//! How a run begins, and its messages.
+//!
+//! A slot of the schedule is taken once, and at most one run is active; the tables ensure both.
+//! [`super::run_driver`] drives a run.
+
+use chrono::{NaiveDateTime, TimeDelta};
+use hosho_schema::{
+    db::{Connection, DbError},
+    ids,
+    messages::{Message, ReissueV1, StageMessage as _},
+    models::{
+        audit,
+        job_run::{self, Begun, Run, State},
+        outbox::Outbound,
+    },
+    queries::run_selection::{self as selecting, Selection},
+    snapshots,
+};
+use tracing::warn;
+
+use super::run_report;
+use crate::schedule::{CronSchedule, Decision, MissedRun, Slot, decide};
+use crate::{
+    audit::Operation,
+    broker::{Destination, Envelope, History, Lane, Outgoing},
+    clock::Clock,
+    config,
+    telemetry::Traceparent,
+};
+
+pub const JOB: &str = "reissue";
+
+/// Settings of runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// When nightly runs are due.
+    pub timetable: CronSchedule,
+    pub misfire: MissedRun,
+    /// A missed run that is later than this is skipped.
+    pub max_lateness: TimeDelta,
+    /// Guarantees a second, unless the run has its own rate.
+    pub rate: u32,
+    /// Guarantees in flight at most.
+    pub in_flight: i64,
+    pub lease: TimeDelta,
+    /// Recipients of the report of a run.
+    pub report: run_report::Addresses,
+}
+
+impl Settings {
+    pub fn new(config: &config::Config) -> Result<Self, crate::schedule::ScheduleError> {
+        let seconds =
+            |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
+        Ok(Self {
+            timetable: CronSchedule::new(&config.schedule.reissue, &config.schedule.zone)?,
+            misfire: config.schedule.reissue_misfire,
+            max_lateness: seconds(config.schedule.reissue_max_lateness_seconds),
+            rate: config.batch.rate,
+            in_flight: config.batch.in_flight.into(),
+            lease: seconds(config.batch.lease_seconds),
+            report: run_report::Addresses {
+                folder: config.batch.report_folder.clone(),
+                to: config.batch.report_to.clone(),
+            },
+        })
+    }
+}
+
+/// The parameters of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub selection: Selection,
+    /// Guarantees a second at most.
+    pub rate: u32,
+    /// The slot of the schedule; none for an operator's run.
+    pub slot: Option<NaiveDateTime>,
+}
+
+/// Begins a run, with its count and its audit entry, in one transaction.
+pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Result<Begun, DbError> {
+    let slot = order.slot.map(Slot::text);
+    let total = selecting::count(db, &order.selection, operation.at)?;
+    let run = Run {
+        id: ids::job_run(JOB, slot.as_deref().unwrap_or(&operation.id)),
+        job: JOB.to_owned(),
+        scheduled_for: slot,
+        selection: snapshots::canonical(&order.selection),
+        reason: operation.reason.clone(),
+        actor: operation.actor.clone(),
+        state: State::Running,
+        rate: order.rate.max(1).into(),
+        total,
+        cutoff: operation.at,
+        selected: 0,
+        checkpoint: String::new(),
+        exhausted: false,
+        driver: None,
+        leased_until: None,
+        takeovers: 0,
+        note: None,
+        created_at: operation.at,
+        finished_at: None,
+        reported_at: None,
+    };
+    db.transaction(|db| {
+        let begun = job_run::begin(db, &run)?;
+        if let Begun::Ours(run) = &begun {
+            audit::write(db, &[operation.entry("job_run", &run.id, None, Some(run.selection.clone()))])?;
+        }
+        Ok(begun)
+    })
+}
+
+/// Takes the due slots of the schedule: begins one run, and records the skipped slots. Returns the run that
+/// began here.
+pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<Option<Run>, DbError> {
+    let now = clock.now();
+    let local = Slot::text(settings.timetable.local(now));
+    let since = job_run::known_since(db, JOB, &local)?;
+    let last = job_run::last_slot(db, JOB, &local)?.unwrap_or_default().max(since);
+    let Ok(last) = last.parse() else {
+        return Err(DbError::Damaged { what: format!("{last} is no slot of a job") });
+    };
+    let due = settings.timetable.due(last, now);
+    let mut operation = Operation::new(clock, "batch.start", "schedule", "the schedule");
+    for (slot, decision) in decide(&due, now, settings.misfire, settings.max_lateness) {
+        match decision {
+            Decision::Skip(note) => skip(db, &operation, settings, slot, &note)?,
+            Decision::Run => {
+                let order =
+                    Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };
+                operation.id = ids::operation(&operation.id, "slot", &Slot::text(slot.local));
+                match begin(db, &operation, &order)? {
+                    Begun::Ours(run) => return Ok(Some(*run)),
+                    Begun::Taken => {}
+                    // It begins after the active run, unless that is too late.
+                    Begun::Busy(_) => return Ok(None),
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Records a slot without a run.
+fn skip(
+    db: &mut Connection,
+    operation: &Operation,
+    settings: &Settings,
+    slot: Slot,
+    note: &str,
+) -> Result<(), DbError> {
+    let text = Slot::text(slot.local);
+    let run = Run {
+        id: ids::job_run(JOB, &text),
+        job: JOB.to_owned(),
+        scheduled_for: Some(text.clone()),
+        selection: snapshots::canonical(&Selection::Pending),
+        reason: operation.reason.clone(),
+        actor: operation.actor.clone(),
+        state: State::Skipped,
+        rate: settings.rate.into(),
+        total: 0,
+        cutoff: operation.at,
+        selected: 0,
+        checkpoint: String::new(),
+        exhausted: true,
+        driver: None,
+        leased_until: None,
+        takeovers: 0,
+        note: Some(note.to_owned()),
+        created_at: operation.at,
+        finished_at: Some(operation.at),
+        reported_at: Some(operation.at),
+    };
+    if let Begun::Ours(_) = job_run::begin(db, &run)? {
+        warn!(job = JOB, slot = text, reason = note, "Scheduled run skipped");
+    }
+    Ok(())
+}
+
+/// The outbox row for a guarantee of a run.
+pub(super) fn message(
+    run: &Run,
+    selection: &Selection,
+    guarantee: &str,
+    application: &str,
+    seq: i64,
+) -> Outbound {
+    let body =
+        ReissueV1 { guarantee: guarantee.to_owned(), run: Some(run.id.clone()), redraw: selection.redraws() };
+    let message_id = body.message_id();
+    Outbound {
+        run_id: run.id.clone(),
+        seq,
+        stage: ReissueV1::STAGE.to_owned(),
+        traceparent: Some(Traceparent::derived(&run.id).child(&message_id).to_string()),
+        message_id,
+        correlation_id: Some(application.to_owned()),
+        payload: snapshots::canonical(&body),
+    }
+}
+
+/// An outbox row as it is published.
+pub(super) fn outgoing(row: Outbound) -> Outgoing {
+    Outgoing {
+        destination: Destination::Stage(ReissueV1::STAGE, Lane::Bulk),
+        envelope: Envelope {
+            message_id: Some(row.message_id),
+            message_type: Some(ReissueV1::TYPE.to_owned()),
+            correlation_id: row.correlation_id,
+            traceparent: row.traceparent,
+            history: History::default(),
+            payload: row.payload.into_bytes(),
+        },
+    }
+}

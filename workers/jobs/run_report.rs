@@ -1,0 +1,175 @@
+//! The report of a run for operators: re-issued and failed guarantees, reasons and duration.
+
+use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+
+use hosho_schema::{
+    db::{Connection, DbError},
+    models::{
+        job_run::{Run, State},
+        run_item::{self, Counts, Failed},
+    },
+};
+
+use crate::{
+    dead_letters,
+    domain::wareki::in_tokyo,
+    fault::chain,
+    mail::{MailMessage, delivery::MailDelivery},
+};
+
+/// Failures listed at most.
+const FAILED: i64 = 100;
+
+/// Destinations of reports.
+#[derive(Debug, Clone, Default)]
+pub struct Addresses {
+    pub folder: Option<PathBuf>,
+    /// Mail addresses.
+    pub to: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Such as `hosho re-issue of 2026-12-02 01:30 JST: 3 of 120 failed`.
+    pub subject: String,
+    pub text: String,
+}
+
+pub fn write(db: &mut Connection, run: &Run) -> Result<Report, DbError> {
+    let counts = run_item::counts(db, &run.id)?;
+    let failed = run_item::failed(db, &run.id, FAILED)?;
+    Ok(Report { subject: subject(run, &counts), text: text(run, &counts, &failed) })
+}
+
+fn subject(run: &Run, counts: &Counts) -> String {
+    let total = counts.done + counts.failed + counts.queued;
+    let result = match run.state {
+        State::Complete => format!("complete, {total} guarantees"),
+        State::CompleteWithFailures => format!("{} of {total} failed", counts.failed),
+        state => format!("{}, {} of {total} failed", state_text(state), counts.failed),
+    };
+    let origin = if run.scheduled_for.is_some() { "" } else { " by hand" };
+    format!("hosho re-issue{origin} of {} JST: {result}", in_tokyo(run.created_at).format("%Y-%m-%d %H:%M"))
+}
+
+fn state_text(state: State) -> &'static str {
+    match state {
+        State::Complete => "complete",
+        State::CompleteWithFailures => "complete with failures",
+        State::Cancelled => "cancelled",
+        State::Skipped => "skipped",
+        State::Running => "running",
+        State::Paused => "paused",
+    }
+}
+
+fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
+    let mut text = String::new();
+    let time = |at| in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string();
+    let origin = run.scheduled_for.as_deref().unwrap_or("by hand");
+    // Writing to a text cannot fail.
+    let _ = writeln!(text, "Re-issue {origin}: {}\n", state_text(run.state));
+    let _ = writeln!(text, "Run       {}", run.id);
+    let _ = writeln!(text, "Reason    {} ({})", run.reason, run.actor);
+    let _ = writeln!(text, "Began     {} (Asia/Tokyo)", time(run.created_at));
+    if let Some(finished_at) = run.finished_at {
+        let took = finished_at - run.created_at;
+        let seconds = took.num_seconds().max(0);
+        let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        let rate = counts.done + counts.failed;
+        let _ = writeln!(
+            text,
+            "Ended     {} (Asia/Tokyo), after {hours}:{minutes:02}:{rest:02}, {} a second",
+            time(finished_at),
+            rate / seconds.max(1)
+        );
+    }
+    if run.takeovers > 1 {
+        let _ = writeln!(text, "Taken over {} times from workers that ended", run.takeovers - 1);
+    }
+    if let Some(note) = &run.note {
+        let _ = writeln!(text, "Note      {note}");
+    }
+    let _ = writeln!(text, "\nGuarantees       {}", counts.done + counts.failed + counts.queued);
+    let _ = writeln!(text, "  re-issued      {}", counts.reissued);
+    let _ = writeln!(text, "  drawn again    {}", counts.redrawn);
+    let _ = writeln!(text, "  nothing to do  {}", counts.unchanged);
+    let _ = writeln!(text, "  failed         {}", counts.failed);
+    if counts.queued > 0 {
+        let _ = writeln!(text, "  not finished   {}", counts.queued);
+    }
+    if failed.is_empty() {
+        return text;
+    }
+    let mut by_cause: BTreeMap<(&str, &str), Vec<&Failed>> = BTreeMap::new();
+    for one in failed {
+        by_cause.entry((&one.stage, &one.code)).or_default().push(one);
+    }
+    let _ = writeln!(text, "\nFailures and what to do");
+    for ((stage, code), all) in by_cause {
+        let advice = dead_letters::advice(code).unwrap_or("run `hosho failed list`");
+        let _ = writeln!(text, "\n{code} in {stage}: {} guarantees\n  {advice}", all.len());
+        for one in all {
+            let _ = writeln!(
+                text,
+                "  {}  {}  (hosho failed show {})",
+                one.number,
+                one.text,
+                &one.failed_id[..8.min(one.failed_id.len())]
+            );
+        }
+    }
+    let named = i64::try_from(failed.len()).unwrap_or(i64::MAX);
+    if counts.failed > named {
+        let _ = writeln!(text, "\n… and {} more: hosho failed list --run {}", counts.failed - named, run.id);
+    }
+    text
+}
+
+/// Delivers a report as a file, then as mails. An error lists all failed deliveries; the others succeeded.
+pub async fn deliver(
+    addresses: &Addresses,
+    post: &MailDelivery,
+    run: &Run,
+    report: &Report,
+) -> Result<(), String> {
+    let mut problems = Vec::new();
+    if let Some(folder) = &addresses.folder {
+        let file = folder.join(format!("{}-{}.txt", run.job, run.created_at.format("%Y%m%dT%H%M%SZ")));
+        let (folder, text) = (folder.clone(), report.text.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, text))
+        })
+        .await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => problems.push(format!("the file: {error}")),
+            Err(error) => problems.push(format!("the file: {error}")),
+        }
+    }
+    for (place, to) in addresses.to.iter().enumerate() {
+        let domain = post.from.address.expose().rsplit('@').next().unwrap_or_default().to_owned();
+        let message = MailMessage {
+            message_id: format!("report-{}-{place}@{domain}", run.id),
+            date: run.finished_at.unwrap_or(run.created_at),
+            from: post.from.clone(),
+            to: to.as_str().into(),
+            subject: report.subject.clone(),
+            text: report.text.clone(),
+            html: format!(
+                "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"></head><body><pre>{}</pre></body></html>",
+                escaped(&report.text)
+            ),
+            attachments: Vec::new(),
+            trace_id: None,
+        };
+        if let Err(error) = post.mailer.send(&message).await {
+            problems.push(format!("the mail to entry {} of batch.report_to: {}", place + 1, chain(&error)));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,136 @@
+//! Dead letters: lists them, groups them by cause, shows, edits, discards, restores and exports them.
+
+mod change;
+mod details;
+mod selection;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use hosho_schema::{
+    db::DbError,
+    models::{
+        failed_message::{self, FailedMessage, Filter, OPEN},
+        failure_note,
+    },
+};
+use serde::Serialize;
+
+pub use change::{Changed, Direction, Edited, Noted, ValueChange, change, changes, edit, find, note, reveal};
+pub use details::{Attempt, Details, Exported, export, export_ids, show};
+pub use selection::{Resolved, Selection};
+
+use super::{Error, Page, PageRequest};
+use crate::{
+    db::Db,
+    dead_letters::{advice, masked_word},
+};
+
+/// A dead letter without its payload and headers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    pub id: String,
+    pub stage: String,
+    pub state: &'static str,
+    pub code: String,
+    pub text: String,
+    pub group: String,
+    pub origin: &'static str,
+    pub attempts: i64,
+    /// How often it arrived.
+    #[serde(rename = "letters")]
+    pub arrivals: i64,
+    pub first_failed_at: DateTime<Utc>,
+    pub last_failed_at: DateTime<Utc>,
+    pub state_since: DateTime<Utc>,
+    pub message_id: String,
+    pub message_type: Option<String>,
+    pub application: Option<String>,
+    pub replay: Option<String>,
+    pub superseded_by: Option<String>,
+}
+
+impl Summary {
+    /// Identifiers that the sender wrote are masked unless they have the form of one.
+    fn of(row: &FailedMessage, reveal: bool) -> Self {
+        let word = |text: &String| if reveal { text.clone() } else { masked_word(text) };
+        Self {
+            id: row.id.clone(),
+            stage: row.stage.clone(),
+            state: row.state.as_text(),
+            code: row.code.clone(),
+            text: row.text.clone(),
+            group: row.fingerprint.clone(),
+            origin: row.origin.as_text(),
+            attempts: row.attempts,
+            arrivals: row.letters,
+            first_failed_at: row.first_failed_at.and_utc(),
+            last_failed_at: row.last_failed_at.and_utc(),
+            state_since: row.changed_at.and_utc(),
+            message_id: word(&row.message_id),
+            message_type: row.message_type.as_ref().map(word),
+            application: row.correlation_id.as_ref().map(word),
+            replay: row.replay_id.as_ref().map(word),
+            superseded_by: row.superseded_by.clone(),
+        }
+    }
+}
+
+/// Reads a page of dead letters, the latest first.
+pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Summary>, Error> {
+    db.call(move |db| {
+        let rows = failed_message::list(db, &filter, page.limit, page.offset)?;
+        let total = failed_message::counts(db, &filter)?.values().sum();
+        let items = rows.iter().map(|row| Summary::of(row, false)).collect();
+        Ok::<_, DbError>(Page::new(items, total, page))
+    })
+    .await
+    .map_err(Error::from)
+}
+
+/// Dead letters of one cause.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    pub group: String,
+    pub stage: String,
+    pub code: String,
+    pub text: String,
+    pub count: i64,
+    pub states: BTreeMap<&'static str, i64>,
+    pub first_failed_at: DateTime<Utc>,
+    pub last_failed_at: DateTime<Utc>,
+    /// The identifier of one of them.
+    pub sample: String,
+    pub note: Option<String>,
+    pub advice: Option<&'static str>,
+}
+
+/// Reads a page of groups, the largest first.
+pub async fn groups(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Group>, Error> {
+    db.call(move |db| {
+        let found = Page::of(failed_message::groups(db, &filter)?, page);
+        let fingerprints: Vec<&str> = found.items.iter().map(|group| group.fingerprint.as_str()).collect();
+        let mut notes = failure_note::by_fingerprints(db, &fingerprints)?;
+        Ok::<_, DbError>(found.map(|group| Group {
+            note: notes.remove(&group.fingerprint).map(|note| note.note),
+            advice: advice(&group.code),
+            count: group.count(),
+            states: group.states.iter().map(|(state, count)| (state.as_text(), *count)).collect(),
+            first_failed_at: group.first_failed_at.and_utc(),
+            last_failed_at: group.last_failed_at.and_utc(),
+            group: group.fingerprint,
+            stage: group.stage,
+            code: group.code,
+            text: group.text,
+            sample: group.sample,
+        }))
+    })
+    .await
+    .map_err(Error::from)
+}
+
+/// Counts the dead letters that wait for an operator.
+pub async fn open_count(db: &Db) -> Result<i64, Error> {
+    let open = Filter { states: OPEN.to_vec(), ..Filter::default() };
+    Ok(db.call(move |db| failed_message::counts(db, &open)).await?.values().sum())
+}

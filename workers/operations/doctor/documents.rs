@@ -1,0 +1,30 @@
+//! The document store.
+
+use std::path::Path;
+
+use super::Finding;
+use crate::{app, config::Config, fault::chain};
+
+pub(super) async fn check(config: &Config) -> Finding {
+    let folder =
+        config.documents.url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    if let Some(folder) = folder.filter(|folder| !Path::new(folder).is_dir()) {
+        return Finding::failure(
+            "documents",
+            format!("there is no folder {folder}"),
+            "mount it or correct documents.url; the first worker creates it",
+        );
+    }
+    let examined = match app::documents(config) {
+        Ok(documents) => documents.probe_reading().await.map_err(|error| chain(&error)),
+        Err(error) => Err(chain(&error)),
+    };
+    match examined {
+        Ok(()) => Finding::ok("documents", format!("{} can be written and read back", config.documents.url)),
+        Err(problem) => Finding::failure(
+            "documents",
+            problem,
+            "check the disk and the permissions of documents.url: the render stage waits until it is writable",
+        ),
+    }
+}

@@ -1,0 +1,196 @@
+//! The one error of the application layer.
+
+use std::{fmt, process::ExitCode};
+
+use hosho_schema::db::DbError;
+use serde::Serialize;
+
+use crate::{
+    app::AppError,
+    broker::BrokerError,
+    dead_letters::{EditError, OperationError},
+    worker::WorkerError,
+};
+
+/// The kind of an error: exit code, JSON code, and later HTTP status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// No such guarantee, message or run.
+    NotFound,
+    /// The state of the subject does not allow it; nothing was changed.
+    Conflict,
+    /// The arguments do not make sense.
+    Invalid,
+    /// The configuration, or a file it names, is wrong.
+    Configuration,
+    /// Database, broker, document store or fonts cannot be used.
+    Unavailable,
+}
+
+impl ErrorKind {
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::NotFound | Self::Conflict => 1,
+            Self::Invalid => 2,
+            Self::Configuration => 3,
+            Self::Unavailable => 4,
+        }
+    }
+}
+
+/// An error with its causes and what to do about it.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    source: anyhow::Error,
+    hint: Option<String>,
+}
+
+impl Error {
+    fn new(kind: ErrorKind, source: impl Into<anyhow::Error>) -> Self {
+        Self { kind, source: source.into(), hint: None }
+    }
+
+    pub fn not_found(text: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, anyhow::anyhow!(text.into()))
+    }
+
+    pub fn conflict(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(ErrorKind::Conflict, error)
+    }
+
+    pub fn invalid(text: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, anyhow::anyhow!(text.into()))
+    }
+
+    pub fn configuration(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(ErrorKind::Configuration, error)
+    }
+
+    pub fn unavailable(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(ErrorKind::Unavailable, error)
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The error with its causes, without the hint.
+    pub fn message(&self) -> String {
+        format!("{:#}", self.source)
+    }
+
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.exit_code())
+    }
+
+    /// `{"error":{"code":…,"message":…,"hint":…}}`.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "error": { "code": self.kind, "message": self.message(), "hint": self.hint } })
+    }
+}
+
+/// `error: …: cause: cause`, then the hint on a line of its own.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message())?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<AppError> for Error {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Configuration { .. } => Self::configuration(error)
+                .hint("correct it, then run `hosho config check`; for templates, `hosho templates check`"),
+            AppError::Unavailable { .. } => Self::unavailable(error)
+                .hint("`hosho config show` prints its address; try again when it is available"),
+            AppError::KeysMissing(_) => Self::configuration(error).hint(
+                "for a new installation, create it once with HOSHO__KEYS__CREATE=true; otherwise restore it from the \
+                 backup, because without it no stored authentication key can be opened",
+            ),
+            AppError::Unmigrated { .. } => Self::unavailable(error).hint("run `hosho migrate`"),
+        }
+    }
+}
+
+impl From<DbError> for Error {
+    fn from(error: DbError) -> Self {
+        let hint = if error.is_contention() {
+            "another process changed the same row just now: try again"
+        } else {
+            "is database.url right and the server up?"
+        };
+        Self::unavailable(error).hint(hint)
+    }
+}
+
+impl From<BrokerError> for Error {
+    fn from(error: BrokerError) -> Self {
+        let hint = if error.is_denied() {
+            "grant the user of broker.url this permission on the virtual host, or correct broker.url"
+        } else {
+            "is broker.url right and the broker up?"
+        };
+        Self::unavailable(error).hint(hint)
+    }
+}
+
+impl From<WorkerError> for Error {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::App(error) => error.into(),
+            WorkerError::InProcess => Self::invalid(error.to_string())
+                .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"),
+            WorkerError::System(_) => Self::unavailable(error),
+            WorkerError::Paused(_) => {
+                Self::unavailable(error).hint("is database.url right and the server up?")
+            }
+            WorkerError::Schedule(_) => Self::configuration(error),
+            WorkerError::EndedEarly => {
+                Self::unavailable(error).hint("the log has the reason; start the process again")
+            }
+            WorkerError::Folder { .. } => {
+                Self::unavailable(error).hint("--out names a folder that this user may write")
+            }
+            WorkerError::Locked(_) => {
+                Self::unavailable(error).hint("wait for it to end, or choose another --out")
+            }
+            WorkerError::KeysGone(_) => {
+                Self::configuration(error).hint("restore the file, or begin in another folder with --out")
+            }
+        }
+    }
+}
+
+impl From<OperationError> for Error {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Database(error) => error.into(),
+            OperationError::Edit(error) => error.into(),
+            error @ OperationError::State { .. } => {
+                Self::conflict(error).hint("`hosho failed show` prints its state")
+            }
+        }
+    }
+}
+
+impl From<EditError> for Error {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Assignment(_) | EditError::Path { .. } => Self::invalid(error.to_string()),
+            error => Self::conflict(error).hint("nothing was changed"),
+        }
+    }
+}

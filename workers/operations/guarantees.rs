@@ -1,0 +1,270 @@
+//! One guarantee: its certificates as a contractor sees them, and for operators its whole history.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use hosho_schema::{
+    db::{Connection, DbError},
+    messages::{ProductV1, ViolationV1},
+    models::{
+        change::{self, Change},
+        document::{self, Document},
+        guarantee::{self, Guarantee},
+        job_run,
+        revision::{self, Revision},
+        run_item,
+    },
+    snapshots,
+};
+use serde::Serialize;
+
+use super::Error;
+use crate::{
+    db::Db,
+    domain::{
+        guarantee_history::{self, GuaranteeHistory},
+        labels,
+        number::GuaranteeNumber,
+    },
+};
+
+/// No authentication key and no personal data.
+#[derive(Debug, Serialize)]
+pub struct History {
+    pub number: String,
+    pub product: ProductV1,
+    pub state: GuaranteeState,
+    /// 解約日.
+    pub ended_on: Option<String>,
+    pub certificates: Vec<CertificateLine>,
+    /// For operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<FullHistory>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuaranteeState {
+    InForce,
+    Cancelled,
+}
+
+/// A certificate as a contractor sees it.
+#[derive(Debug, Serialize)]
+pub struct CertificateLine {
+    /// No., from 1.
+    pub no: usize,
+    /// 対象.
+    pub target: String,
+    /// 電子保証発行日時.
+    pub arrived_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FullHistory {
+    pub revisions: Vec<RevisionLine>,
+    pub changes: Vec<ChangeLine>,
+    pub redrawn: Vec<RedrawnDocument>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RevisionLine {
+    /// Position in the chain, from 0.
+    pub revision: i64,
+    pub target: String,
+    /// For the contractor.
+    pub visible: bool,
+    /// Whether it is in force.
+    pub holds: bool,
+    pub drawn_at: DateTime<Utc>,
+    pub arrived_at: Option<DateTime<Utc>>,
+    pub completed_at: Option<DateTime<Utc>>,
+    /// The change behind it, its reason, and what hides it.
+    pub why: String,
+}
+
+/// A received change.
+#[derive(Debug, Serialize)]
+pub struct ChangeLine {
+    pub source: String,
+    pub id: String,
+    pub kind: &'static str,
+    pub version: Option<i64>,
+    pub urgent: bool,
+    pub state: &'static str,
+    pub received_at: DateTime<Utc>,
+    pub settled_at: Option<DateTime<Utc>>,
+    /// The revision that it made.
+    pub revision: Option<i64>,
+    pub violations: Vec<ViolationV1>,
+}
+
+/// A document drawn again, without a new revision.
+#[derive(Debug, Serialize)]
+pub struct RedrawnDocument {
+    pub revision: i64,
+    pub target: String,
+    pub document: &'static str,
+    pub stored_at: DateTime<Utc>,
+    pub run: String,
+    pub reason: String,
+    pub sha256: String,
+    pub identity: String,
+}
+
+/// A history and the certificate in force, which has personal data: for the terminal only.
+pub struct GuaranteeView {
+    pub history: History,
+    pub current: Option<snapshots::Certificate>,
+}
+
+struct Rows {
+    guarantee: Guarantee,
+    revisions: Vec<Revision>,
+    changes: Vec<Change>,
+    documents: Vec<Vec<Document>>,
+    runs: Vec<job_run::Run>,
+}
+
+/// Reads a guarantee by 保証契約番号 in either width; `full` is for operators.
+pub async fn history(db: &Db, number: &str, full: bool) -> Result<GuaranteeView, Error> {
+    let number = parse_number(number)?;
+    let key = number.clone();
+    let rows = db.call(move |db| find(db, &key)).await.map_err(Error::from)?;
+    let rows = rows.ok_or_else(|| not_found(&number).hint("`hosho status` finds applications too"))?;
+    let life = GuaranteeHistory::read(&rows.revisions).map_err(Error::conflict)?;
+    let current = life.current().map(|(_, certificate)| certificate.clone());
+    Ok(GuaranteeView { history: build(&rows, &life, full), current })
+}
+
+/// The normal form of a 保証契約番号.
+pub fn parse_number(number: &str) -> Result<String, Error> {
+    GuaranteeNumber::parse(number)
+        .map(|number| number.to_string())
+        .map_err(|error| Error::invalid(error.to_string()))
+}
+
+pub(super) fn not_found(number: &str) -> Error {
+    Error::not_found(format!("there is no guarantee {number}"))
+}
+
+fn find(db: &mut Connection, number: &str) -> Result<Option<Rows>, DbError> {
+    let Some(guarantee) = guarantee::by_number(db, number)? else { return Ok(None) };
+    let revisions = revision::by_guarantees(db, &[&guarantee.id])?.pop().unwrap_or_default();
+    let ids: Vec<&str> = revisions.iter().map(|revision| revision.id.as_str()).collect();
+    let documents = document::every(db, &ids)?;
+    let changes = change::by_guarantee(db, &guarantee.id)?;
+    let mut runs = Vec::new();
+    for item in run_item::of_guarantee(db, &guarantee.id)? {
+        runs.extend(job_run::by_id(db, &item.run_id)?);
+    }
+    Ok(Some(Rows { guarantee, revisions, changes, documents, runs }))
+}
+
+fn build(rows: &Rows, life: &GuaranteeHistory, full: bool) -> History {
+    let mut shown: Vec<_> = life.certificates().into_iter().filter(|shown| shown.visible).collect();
+    shown.sort_by_key(|shown| shown.number);
+    let arrived = |revision: i64| {
+        rows.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at)
+    };
+    let ended_on = rows.guarantee.ended_on.clone();
+    History {
+        number: rows.guarantee.number.clone(),
+        product: rows.guarantee.product,
+        state: if ended_on.is_some() { GuaranteeState::Cancelled } else { GuaranteeState::InForce },
+        ended_on,
+        certificates: shown
+            .iter()
+            // A certificate is issued when it has arrived in the registry (rule 6).
+            .filter_map(|shown| Some((shown, arrived(shown.revision)?)))
+            .enumerate()
+            .map(|(place, (shown, at))| CertificateLine {
+                no: place + 1,
+                target: labels::revision(shown.number),
+                arrived_at: Some(at.and_utc()),
+            })
+            .collect(),
+        all: full.then(|| full_history(rows, life)),
+    }
+}
+
+fn full_history(rows: &Rows, life: &GuaranteeHistory) -> FullHistory {
+    let holds = life.current().map(|(revision, _)| revision);
+    let visible: Vec<i64> =
+        life.certificates().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
+    let utc = |at: Option<NaiveDateTime>| at.map(|at| at.and_utc());
+    let revision = |row: &Revision| RevisionLine {
+        revision: row.revision,
+        target: guarantee_history::revision_label(row),
+        visible: visible.contains(&row.revision),
+        holds: holds == Some(row.revision),
+        drawn_at: row.drawn_at.and_utc(),
+        arrived_at: utc(row.arrived_at),
+        completed_at: utc(row.completed_at),
+        why: why(rows, row),
+    };
+    let change = |row: &Change| ChangeLine {
+        source: row.source.clone(),
+        id: row.upstream_id.clone(),
+        kind: row.kind.as_text(),
+        version: row.version,
+        urgent: row.urgent,
+        state: row.state.as_text(),
+        received_at: row.received_at.and_utc(),
+        settled_at: utc(row.settled_at),
+        revision: row.revision,
+        violations: super::stored_violations(row.violations.as_deref()),
+    };
+    let redrawn = |(row, document): (&Revision, &Document)| RedrawnDocument {
+        revision: row.revision,
+        target: guarantee_history::revision_label(row),
+        document: document.kind.as_text(),
+        stored_at: document.stored_at.and_utc(),
+        run: document.run_id.clone(),
+        reason: rows
+            .runs
+            .iter()
+            .find(|run| run.id == document.run_id)
+            .map(|run| run.reason.clone())
+            .unwrap_or_default(),
+        sha256: document.sha256.clone(),
+        identity: document.identity.clone(),
+    };
+    let documents = rows.revisions.iter().zip(&rows.documents);
+    FullHistory {
+        revisions: rows.revisions.iter().map(revision).collect(),
+        changes: rows.changes.iter().map(change).collect(),
+        redrawn: documents
+            .flat_map(|(row, documents)| documents.iter().map(move |document| (row, document)))
+            .filter(|(_, document)| !document.run_id.is_empty())
+            .map(redrawn)
+            .collect(),
+    }
+}
+
+fn why(rows: &Rows, row: &Revision) -> String {
+    let mut parts = Vec::new();
+    if let Some(change) = rows.changes.iter().find(|change| row.change_id.as_ref() == Some(&change.id)) {
+        let version = change.version.unwrap_or_default();
+        parts.push(format!("change {} of {} (version {version})", change.upstream_id, change.source));
+        parts.extend(reason(change));
+    }
+    if let Some(later) = rows.revisions.iter().find(|later| later.target == Some(row.revision)) {
+        parts.push(format!(
+            "hidden by {} (revision {})",
+            guarantee_history::revision_label(later),
+            later.revision
+        ));
+    }
+    parts.join("; ")
+}
+
+fn reason(change: &Change) -> Option<String> {
+    match snapshots::read::<snapshots::Change>(change.snapshot.as_deref()?).ok()? {
+        snapshots::Change::Correction { reason, .. }
+        | snapshots::Change::AmendmentReversal { reason, .. } => Some(reason),
+        snapshots::Change::Cancellation { cause, evidence, .. } => {
+            let cause = labels::cancellation_cause(cause);
+            Some(evidence.map_or_else(|| cause.to_owned(), |evidence| format!("{cause}: {evidence}")))
+        }
+        snapshots::Change::Amendment { .. } => None,
+    }
+}

@@ -1,0 +1,172 @@
+//! Publishes applications and changes: to RabbitMQ, or to the embedded pipeline of `hosho process`.
+
+pub mod report;
+
+use std::{sync::Arc, time::Duration};
+
+use hosho_schema::messages::contract;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Error, input::Record};
+use crate::{
+    app::{self, App},
+    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, memory::Memory},
+    config::Config,
+    fault::chain,
+    hex::hex,
+    jobs::recover,
+    stages::{self, amend, validate},
+    worker::Embedded,
+};
+
+/// Messages published before their confirms are awaited.
+const CHUNK: usize = 1_000;
+
+/// Applications published to the embedded pipeline at once, at most.
+const MAX_PORTION: usize = 2_000;
+
+/// The first portion. Stages process what is queued as one batch, and a large batch takes long in each of
+/// them: a small first one gives a result soon. Each portion is twice as large as the one before.
+const FIRST_PORTION: usize = 16;
+
+/// Time that messages without progress, such as those in retry, hold up the next portion.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+
+/// Confirmed and unconfirmed records.
+#[derive(Debug, Serialize)]
+pub struct Published {
+    pub read: usize,
+    pub confirmed: usize,
+    pub unconfirmed: Vec<Unconfirmed>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Unconfirmed {
+    pub place: String,
+    pub problem: String,
+}
+
+/// Publishes records to RabbitMQ and awaits every confirm. `progress` gets the size of each finished chunk.
+pub async fn publish(
+    config: &Config,
+    records: &[Record],
+    progress: impl Fn(usize),
+) -> Result<Published, Error> {
+    let client = app::broker_client(config, stages::NAMES)?;
+    if client.in_process() {
+        return Err(Error::invalid("broker.url is memory: nothing would read the queue")
+            .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"));
+    }
+    let broker = client.broker();
+    let mut publisher = broker.publisher().await?;
+    let mut published = Published { read: records.len(), confirmed: 0, unconfirmed: Vec::new() };
+    for chunk in records.chunks(CHUNK) {
+        let (unconfirmed, problem) = match publisher.publish(chunk.iter().map(message).collect()).await {
+            Ok(()) => (Vec::new(), String::new()),
+            Err(BrokerError::NotConfirmed { unconfirmed, problem, .. }) => (unconfirmed, problem),
+            Err(error) => ((0..chunk.len()).collect(), chain(&error)),
+        };
+        published.confirmed += chunk.len() - unconfirmed.len();
+        progress(chunk.len());
+        if !unconfirmed.is_empty() {
+            // Its channel may be closed; the next chunk needs an open one.
+            publisher = broker.publisher().await.unwrap_or(publisher);
+        }
+        let places = unconfirmed.into_iter().filter_map(|index| Some(chunk.get(index)?.place.clone()));
+        published.unconfirmed.extend(places.map(|place| Unconfirmed { place, problem: problem.clone() }));
+    }
+    drop(publisher);
+    broker.close().await;
+    Ok(published)
+}
+
+/// The message of a record. Its id is a hash of the bytes: publishing a file twice sends the same messages.
+pub fn message(record: &Record) -> Outgoing {
+    // The validate stage answers what is neither an application nor a change.
+    let stage = if record.is_change() { amend::NAME } else { validate::NAME };
+    let kind = contract::of_stage(stage, &record.payload).map(|kind| kind.name.to_owned());
+    Outgoing {
+        destination: Destination::Stage(stage, Lane::Live),
+        envelope: Envelope {
+            message_id: Some(format!("sha256:{}", hex(&Sha256::digest(&record.payload)))),
+            message_type: kind,
+            correlation_id: None,
+            traceparent: None,
+            history: History::default(),
+            payload: record.payload.clone(),
+        },
+    }
+}
+
+/// Processes records in the embedded pipeline, changes after applications. Returns the number of messages
+/// that an earlier run had left, or `None` when stopped first.
+pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<usize>, Error> {
+    let resumed = resume(&embedded.app, embedded.broker.as_ref()).await?;
+    let (changes, applications): (Vec<Record>, Vec<Record>) =
+        records.iter().cloned().partition(Record::is_change);
+    for (place, portion) in [applications, changes].iter().enumerate() {
+        if place > 0 && portion.is_empty() {
+            break;
+        }
+        let stopped = tokio::select! {
+            fed = feed(portion, &embedded.memory) => { fed?; false }
+            () = embedded.stop.cancelled() => true,
+        };
+        // A guarantee must be issued before it is changed.
+        if stopped || embedded.until_idle().await {
+            return Ok(None);
+        }
+    }
+    Ok(Some(resumed))
+}
+
+/// Publishes what an earlier run left between two stages, as the database has it.
+async fn resume(app: &Arc<App>, broker: &dyn Broker) -> Result<usize, Error> {
+    let from = Arc::clone(app);
+    let messages = tokio::task::spawn_blocking(move || recover::everything(&from))
+        .await
+        .map_err(Error::unavailable)?
+        .map_err(|fault| Error::unavailable(anyhow::anyhow!(fault.to_string())))?;
+    let count = messages.len();
+    broker.publisher().await?.publish(messages).await?;
+    Ok(count)
+}
+
+/// Publishes records in portions: the next when half of the last one is done.
+async fn feed(records: &[Record], memory: &Memory) -> Result<(), Error> {
+    let mut publisher = memory.publisher().await?;
+    let (mut left, mut size) = (records, FIRST_PORTION);
+    while !left.is_empty() {
+        let (next, rest) = left.split_at(left.len().min(size));
+        publisher.publish(next.iter().map(message).collect()).await?;
+        // A brake, not a barrier.
+        let _ = tokio::time::timeout(MAX_WAIT, memory.at_most(size / 2)).await;
+        (left, size) = (rest, MAX_PORTION.min(size * 2));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Source;
+
+    #[tokio::test]
+    async fn doubles_the_portions_from_a_small_first_one() {
+        let memory = Memory::new(&[validate::NAME]);
+        let mut stage = memory.consume(Source::Stage(validate::NAME, Lane::Live), u16::MAX).await.unwrap();
+        let record =
+            |number: usize| Record { place: format!("some.jsonl:{number}"), payload: b"{}".to_vec() };
+        let records: Vec<Record> = (0..100).map(record).collect();
+        let feeding = tokio::spawn(async move { feed(&records, &memory).await.is_ok() });
+        let mut portions = Vec::new();
+        while portions.iter().sum::<usize>() < 100 {
+            let portion = stage.next_batch(1_000).await.unwrap();
+            portions.push(portion.len());
+            stage.ack(portion.last().unwrap().tag).await.unwrap();
+        }
+        assert_eq!(portions, [16, 32, 52]);
+        assert!(feeding.await.unwrap());
+    }
+}

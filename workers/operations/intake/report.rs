@@ -1,0 +1,413 @@
+//! The result of `hosho process`: one row per product line, and every violation of rejected applications.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::NaiveDateTime;
+use hosho_schema::{
+    ids,
+    messages::{ChangeEffectV1, ForeseenV1, MediumV1, ProductV1, ViolationV1},
+    models::{
+        application::{self, Application},
+        change,
+        document::{self, Kind},
+        failed_message::{self, FailedMessage, Filter, OPEN},
+        mail::State,
+        revision::{self, Kind as Made},
+    },
+    queries::status::{self, ApplicationStatus, RevisionStatus},
+    snapshots,
+};
+use serde::Serialize;
+
+use super::super::{Error, input::Record, stored_violations};
+use crate::{
+    app::App,
+    domain::{guarantee_history, labels, violation::Violation},
+    mail,
+    stages::{amend, validate},
+};
+
+/// Applications read from the database at a time.
+const CHUNK: usize = 1_000;
+
+/// The ids that the database had before.
+pub struct Before {
+    known: HashSet<String>,
+    complete: HashSet<String>,
+}
+
+#[derive(Serialize)]
+pub struct Report {
+    pub guarantees: Vec<Issued>,
+    pub changes: Vec<Changed>,
+    pub rejected: Vec<Rejected>,
+    pub failed: Vec<Failed>,
+    pub summary: Summary,
+}
+
+#[derive(Serialize, Default)]
+pub struct Summary {
+    pub read: usize,
+    pub issued: usize,
+    pub unchanged: usize,
+    pub changes: usize,
+    pub rejected: usize,
+    pub failed: usize,
+    pub unfinished: usize,
+    /// Messages that an earlier run had left, published first.
+    pub resumed: usize,
+    /// Whether an application is new.
+    #[serde(skip)]
+    pub fresh: bool,
+}
+
+#[derive(Serialize)]
+pub struct Issued {
+    pub source: String,
+    pub id: String,
+    pub line: i64,
+    pub product: ProductV1,
+    pub medium: MediumV1,
+    pub number: String,
+    pub revision: i64,
+    pub certificate: Option<PathBuf>,
+    pub notice: Option<PathBuf>,
+    pub mail: &'static str,
+    pub mail_file: Option<PathBuf>,
+    /// `issued`, `unchanged` or `unfinished`.
+    pub result: &'static str,
+}
+
+/// A change of a guarantee that was accepted.
+#[derive(Serialize)]
+pub struct Changed {
+    pub source: String,
+    pub id: String,
+    pub kind: &'static str,
+    pub number: String,
+    pub version: i64,
+    /// `pending`, `effective`, `unchanged` or `refused`.
+    pub state: &'static str,
+    /// The revision that it made, or will make.
+    pub what: String,
+    pub certificate: Option<PathBuf>,
+    pub notice: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+pub struct Rejected {
+    pub place: String,
+    pub source: String,
+    pub id: String,
+    pub violations: Vec<ViolationV1>,
+}
+
+#[derive(Serialize)]
+pub struct Failed {
+    pub stage: String,
+    pub what: String,
+    pub code: String,
+    pub text: String,
+    /// For `hosho failed show`.
+    pub message: String,
+}
+
+/// Reads the stored ids of these records before they are processed.
+pub async fn known(app: &Arc<App>, records: &[Record]) -> Result<Before, Error> {
+    let mut before = Before { known: HashSet::new(), complete: HashSet::new() };
+    for found in read(app, records).await?.into_values() {
+        before.known.insert(found.application.id.clone());
+        let certificates = found.guarantees.iter().flat_map(|guarantee| &guarantee.revisions);
+        before.complete.extend(
+            certificates
+                .filter(|each| each.revision.completed_at.is_some())
+                .map(|each| each.revision.id.clone()),
+        );
+    }
+    Ok(before)
+}
+
+async fn read(app: &Arc<App>, records: &[Record]) -> Result<HashMap<String, ApplicationStatus>, Error> {
+    let ids: Vec<String> = records
+        .iter()
+        .filter_map(Record::identity)
+        .map(|(source, id)| ids::application(&source, &id))
+        .collect();
+    let found = app
+        .with_database("cannot read the results", move |db| {
+            let mut all = HashMap::new();
+            for chunk in ids.chunks(CHUNK) {
+                let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+                let rows = status::status(db, &chunk)?.into_iter().flatten();
+                all.extend(rows.map(|row| (row.application.id.clone(), row)));
+            }
+            Ok(all)
+        })
+        .await?;
+    Ok(found)
+}
+
+/// Reads the result, and gives every PDF a readable name.
+pub async fn gather(
+    app: &Arc<App>,
+    records: &[Record],
+    before: &Before,
+    began: NaiveDateTime,
+    resumed: usize,
+    out: &Path,
+) -> Result<Report, Error> {
+    let found = read(app, records).await?;
+    let failures = app
+        .with_database("cannot read the failed messages", move |db| {
+            let filter = Filter { since: Some(began), states: OPEN.to_vec(), ..Filter::default() };
+            failed_message::list(db, &filter, i64::MAX, 0)
+        })
+        .await?;
+    let mut report = Report {
+        guarantees: Vec::new(),
+        changes: Vec::new(),
+        rejected: Vec::new(),
+        failed: failures.iter().rev().map(|row| failed(row, records)).collect(),
+        summary: Summary { read: records.len(), resumed, ..Summary::default() },
+    };
+    let mut seen = HashSet::new();
+    for record in records {
+        let Some((source, id)) = record.identity() else { continue };
+        let Some(status) = found.get(&ids::application(&source, &id)).filter(|_| !record.is_change()) else {
+            continue;
+        };
+        if validate::content_sha256(&record.payload)
+            .is_some_and(|sha256| sha256 != status.application.payload_sha256)
+        {
+            // The row is that of the other application with this id; the stage answered by an event.
+            report.rejected.push(rejected(
+                record,
+                &status.application,
+                vec![Violation::id_reused(&source, &id).into()],
+            ));
+            continue;
+        }
+        if !seen.insert(status.application.id.clone()) {
+            continue;
+        }
+        report.summary.fresh |= !before.known.contains(&status.application.id);
+        if status.application.status == application::Status::Rejected {
+            let violations = stored_violations(status.application.violations.as_deref());
+            report.rejected.push(rejected(record, &status.application, violations));
+            continue;
+        }
+        for guarantee in &status.guarantees {
+            for revision in guarantee.revisions.iter().filter(|revision| revision.revision.kind == Made::New)
+            {
+                let complete = revision.revision.completed_at.is_some();
+                let result = match complete {
+                    true if before.complete.contains(&revision.revision.id) => "unchanged",
+                    true => "issued",
+                    false => "unfinished",
+                };
+                let number = &guarantee.guarantee.number;
+                let line = Issued {
+                    source: status.application.source.clone(),
+                    id: status.application.upstream_id.clone(),
+                    line: guarantee.guarantee.line,
+                    product: guarantee.guarantee.product,
+                    medium: guarantee.guarantee.medium,
+                    number: number.clone(),
+                    revision: revision.revision.revision,
+                    certificate: named(out, revision, Kind::Certificate, number)?,
+                    notice: named(out, revision, Kind::Notice, number)?,
+                    mail: mail_state(revision),
+                    mail_file: mail_file(out, revision),
+                    result,
+                };
+                report.guarantees.push(line);
+            }
+        }
+        let waiting = status.application.lines - i64::try_from(status.guarantees.len()).unwrap_or(0);
+        report.summary.unfinished += usize::try_from(waiting).unwrap_or(0);
+    }
+    changes(app, records, out, &mut report).await?;
+    let count = |result| report.guarantees.iter().filter(|line| line.result == result).count();
+    report.summary.issued = count("issued");
+    report.summary.unchanged = count("unchanged");
+    report.summary.unfinished += count("unfinished");
+    report.summary.rejected = report.rejected.len();
+    report.summary.changes = report.changes.len();
+    report.summary.failed = report.failed.len();
+    Ok(report)
+}
+
+/// Adds the changes among the records, and gives their documents names.
+async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Report) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for record in records.iter().filter(|record| record.is_change()) {
+        let Some((id, sha256)) = amend::identity(&record.payload).filter(|(id, _)| seen.insert(id.clone()))
+        else {
+            continue;
+        };
+        let found = app
+            .with_database("cannot read the results", move |db| {
+                let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
+                let key = row.guarantee_id.as_deref().zip(row.revision);
+                let made = match key {
+                    Some(key) => revision::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision),
+                    None => None,
+                };
+                let made = match made {
+                    Some(revision) => {
+                        let documents =
+                            document::by_revisions(db, &[&revision.id])?.pop().unwrap_or_default();
+                        Some(RevisionStatus { revision, documents, mails: Vec::new() })
+                    }
+                    None => None,
+                };
+                Ok(Some((row, made)))
+            })
+            .await?;
+        let Some((row, made)) = found else { continue };
+        let refused = |violations| Rejected {
+            place: record.place.clone(),
+            source: row.source.clone(),
+            id: row.upstream_id.clone(),
+            violations,
+        };
+        if row.payload_sha256 != sha256 {
+            report
+                .rejected
+                .push(refused(vec![Violation::change_id_reused(&row.source, &row.upstream_id).into()]));
+            continue;
+        }
+        if matches!(row.state, change::State::Rejected | change::State::Refused) {
+            report.rejected.push(refused(stored_violations(row.violations.as_deref())));
+            continue;
+        }
+        let number = row.number.clone().unwrap_or_default();
+        let foreseen = || {
+            let foreseen: Option<ForeseenV1> =
+                row.foreseen.as_deref().and_then(|text| snapshots::read(text).ok());
+            foreseen.map(|foreseen| match (foreseen.effect, foreseen.revision) {
+                (ChangeEffectV1::NoReissue, _) => "no re-issue needed".to_owned(),
+                (ChangeEffectV1::Cancellation, _) => "解約".to_owned(),
+                (ChangeEffectV1::Reversal, revision) => {
+                    format!("{}の取消", labels::revision(revision.unwrap_or_default()))
+                }
+                (ChangeEffectV1::Reissue, revision) => labels::revision(revision.unwrap_or_default()),
+            })
+        };
+        let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
+        let (certificate, cancellation, notice) =
+            (name(Kind::Certificate)?, name(Kind::Cancellation)?, name(Kind::Notice)?);
+        report.changes.push(Changed {
+            source: row.source.clone(),
+            id: row.upstream_id.clone(),
+            kind: row.kind.as_text(),
+            version: row.version.unwrap_or_default(),
+            state: row.state.as_text(),
+            what: made
+                .as_ref()
+                .map(|made| guarantee_history::revision_label(&made.revision))
+                .or_else(foreseen)
+                .unwrap_or_default(),
+            certificate: certificate.or(cancellation),
+            notice,
+            number,
+        });
+    }
+    Ok(())
+}
+
+fn rejected(record: &Record, application: &Application, violations: Vec<ViolationV1>) -> Rejected {
+    Rejected {
+        place: record.place.clone(),
+        source: application.source.clone(),
+        id: application.upstream_id.clone(),
+        violations,
+    }
+}
+
+fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
+    let place =
+        records.iter().find(|record| record.payload == row.payload).map(|record| record.place.clone());
+    Failed {
+        stage: row.stage.clone(),
+        what: place.or_else(|| row.correlation_id.clone()).unwrap_or_default(),
+        code: row.code.clone(),
+        text: row.text.clone(),
+        message: row.id.clone(),
+    }
+}
+
+/// `<kind>s/<number>.pdf` beside the content-addressed store: a second name of the same file.
+fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Result<Option<PathBuf>, Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {
+        return Ok(None);
+    };
+    let folder = out.join(match kind {
+        Kind::Certificate => "certificates",
+        Kind::Notice => "notices",
+        Kind::Cancellation => "cancellations",
+    });
+    let place = revision.revision.revision;
+    let number_of_change = || {
+        snapshots::read(&revision.revision.content)
+            .map_or(place, |content: snapshots::Certificate| content.revision)
+    };
+    let suffix = match revision.revision.kind {
+        Made::New | Made::Reversal | Made::Cancellation => String::new(),
+        Made::Amendment => format!("-{}", number_of_change()),
+        Made::Correction => format!("-{}-corrected-{place}", number_of_change()),
+    };
+    let name = folder.join(format!("{number}{suffix}.pdf"));
+    let linked = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .and_then(|()| link(&out.join("documents").join(&document.location), &name));
+    linked.map_err(|error| {
+        Error::unavailable(anyhow::Error::new(error).context(format!("cannot name {}", name.display())))
+    })?;
+    Ok(Some(name))
+}
+
+/// Gives a file a second name, atomically replacing one of another file.
+fn link(file: &Path, name: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let stored = std::fs::metadata(file)?;
+    if std::fs::metadata(name).is_ok_and(|found| (found.dev(), found.ino()) == (stored.dev(), stored.ino())) {
+        return Ok(());
+    }
+    let draft = name.with_extension("draft");
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::hard_link(file, &draft)?;
+    std::fs::rename(&draft, name)
+}
+
+fn mail_state(revision: &RevisionStatus) -> &'static str {
+    match revision.mails.first().map(|mail| mail.state) {
+        None => "not wanted",
+        Some(State::Accepted) => "written",
+        Some(State::Pending | State::Sending) => "waiting",
+        Some(State::Rejected) => "refused",
+        Some(State::Unknown) => "unknown",
+    }
+}
+
+fn mail_file(out: &Path, revision: &RevisionStatus) -> Option<PathBuf> {
+    let written = revision.mails.first().filter(|mail| mail.state == State::Accepted)?;
+    Some(out.join("mail").join(mail::file_name(&written.message_id)))
+}
+
+impl Report {
+    /// Whether every record was accepted and finished.
+    pub fn is_good(&self) -> bool {
+        self.summary.rejected + self.summary.failed + self.summary.unfinished == 0
+    }
+}

@@ -1,0 +1,229 @@
+//! The mail ledger: lists mails, and settles those whose outcome only an operator can find out.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hosho_schema::{
+    db::DbError,
+    messages::DispatchV1,
+    models::{
+        audit,
+        mail::{self, Filter, Listed, State},
+    },
+};
+use serde::Serialize;
+
+use super::{Error, Page, PageRequest};
+use crate::{
+    audit::Operation,
+    broker::{Lane, Outgoing},
+    db::Db,
+    pipeline::stage::Item,
+    telemetry::Traceparent,
+};
+
+/// A mail without its recipient and text.
+#[derive(Debug, Clone, Serialize)]
+pub struct Mail {
+    pub id: String,
+    pub message_id: String,
+    pub number: String,
+    pub revision: i64,
+    pub state: &'static str,
+    pub attempts: i64,
+    pub reply: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub last_sent_at: Option<DateTime<Utc>>,
+    pub settled_at: Option<DateTime<Utc>>,
+}
+
+impl From<Listed> for Mail {
+    fn from(Listed { mail, number, revision, .. }: Listed) -> Self {
+        Self {
+            id: mail.id,
+            message_id: mail.message_id,
+            number,
+            revision,
+            state: mail.state.as_text(),
+            attempts: mail.attempts,
+            reply: mail.reply,
+            created_at: mail.created_at.and_utc(),
+            last_sent_at: mail.claimed_at.map(|at| at.and_utc()),
+            settled_at: mail.settled_at.map(|at| at.and_utc()),
+        }
+    }
+}
+
+/// Reads a page of mails, the oldest first.
+pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Mail>, Error> {
+    db.call(move |db| {
+        let mails = mail::list(db, &filter, page.limit, page.offset)?;
+        let total = mail::count(db, &filter)?;
+        Ok::<_, DbError>(Page::new(mails.into_iter().map(Mail::from).collect(), total, page))
+    })
+    .await
+    .map_err(Error::from)
+}
+
+/// Unknown mails, and those of them that are re-sent automatically.
+#[derive(Debug, Serialize)]
+pub struct Unknown {
+    #[serde(flatten)]
+    pub page: Page<Mail>,
+    pub resend: Resend,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Resend {
+    /// Mails that are re-sent automatically.
+    pub count: i64,
+    /// The first of them is re-sent at the first run of `schedule.resend` after this.
+    pub first_due_at: Option<DateTime<Utc>>,
+}
+
+/// Reads a page of the unknown mails that an operator must decide; with `all`, of every unknown one.
+pub async fn unknown(
+    db: &Db,
+    all: bool,
+    resend_after: TimeDelta,
+    page: PageRequest,
+) -> Result<Unknown, Error> {
+    let page = list(db, Filter { states: vec![State::Unknown], given_up: !all }, page).await?;
+    let (count, since) = db.call(mail::awaiting_resend).await?;
+    let first_due_at = since.and_then(|since| since.checked_add_signed(resend_after)).map(|at| at.and_utc());
+    Ok(Unknown { page, resend: Resend { count, first_due_at } })
+}
+
+/// What became of a mail, according to an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Accepted,
+    Rejected,
+    /// Send it as if for the first time, under the same Message-ID.
+    Resend,
+}
+
+impl Outcome {
+    pub const fn state(self) -> State {
+        match self {
+            Self::Accepted => State::Accepted,
+            Self::Rejected => State::Rejected,
+            Self::Resend => State::Pending,
+        }
+    }
+}
+
+/// A mail whose outcome may be settled; nothing is changed yet.
+#[derive(Debug)]
+pub struct Resolution {
+    pub mail: Listed,
+    pub outcome: Outcome,
+}
+
+/// A settled mail.
+#[derive(Debug, Serialize)]
+pub struct Resolved {
+    pub mail: String,
+    pub number: String,
+    pub before: &'static str,
+    pub after: &'static str,
+    /// `null` when nothing was changed.
+    pub operation: Option<String>,
+}
+
+impl Resolution {
+    /// Finds the one mail that `key` names, and checks that its state allows the outcome.
+    pub async fn of(db: &Db, key: &str, outcome: Outcome) -> Result<Self, Error> {
+        let named = key.to_owned();
+        let mut found = db.call(move |db| mail::find(db, &named, 2)).await?;
+        let mail = match (found.pop(), found.is_empty()) {
+            (Some(mail), true) => mail,
+            (None, _) => {
+                return Err(Error::not_found(format!("there is no mail {key:?}"))
+                    .hint("`hosho mail list` lists them"));
+            }
+            _ => {
+                let text = format!("{key:?} means several mails: give the beginning of an identifier");
+                return Err(Error::invalid(text));
+            }
+        };
+        let before = mail.mail.state;
+        if !is_allowed(before, outcome.state()) {
+            let after = match outcome {
+                Outcome::Resend => "resend",
+                other => other.state().as_text(),
+            };
+            let before = before.as_text();
+            return Err(Error::conflict(anyhow::anyhow!("the mail is {before}: it cannot become {after}")));
+        }
+        Ok(Self { mail, outcome })
+    }
+
+    /// How the mail is settled, by the operation or (without one) by a dry run.
+    pub fn result(&self, operation: Option<&Operation>) -> Resolved {
+        Resolved {
+            mail: self.mail.mail.id.clone(),
+            number: self.mail.number.clone(),
+            before: self.mail.mail.state.as_text(),
+            after: self.outcome.state().as_text(),
+            operation: operation.map(|operation| operation.id.clone()),
+        }
+    }
+
+    /// Settles the mail.
+    pub async fn apply(&self, db: &Db, operation: Operation) -> Result<Resolved, Error> {
+        let resolved = self.result(Some(&operation));
+        let (id, before, to) = (resolved.mail.clone(), self.mail.mail.state, self.outcome.state());
+        let reply = format!("by an operator: {}", operation.reason);
+        let done = db.transaction(move |db| {
+            let done = mail::resolve(db, &id, before, to, &reply, operation.at)?;
+            if done {
+                let text = |state: State| Some(state.as_text().to_owned());
+                audit::write(db, &[operation.entry("mail", &id, text(before), text(to))])?;
+            }
+            Ok::<_, DbError>(done)
+        });
+        if done.await? {
+            Ok(resolved)
+        } else {
+            Err(Error::conflict(anyhow::anyhow!("the mail changed just now"))
+                .hint("`hosho mail list` shows it"))
+        }
+    }
+
+    /// The message by which the dispatch stage sends the mail.
+    pub fn request(&self) -> Outgoing {
+        let mail = &self.mail;
+        let trace = mail.traceparent.as_deref().and_then(Traceparent::parse);
+        let item = Item {
+            job: (),
+            lane: Lane::Live,
+            correlation_id: Some(mail.application_id.clone()),
+            trace: trace.unwrap_or_else(|| Traceparent::derived(&mail.application_id)),
+            failed_id: None,
+            replayed: false,
+        };
+        item.successor(&DispatchV1 { guarantee: mail.guarantee_id.clone(), revision: mail.revision })
+    }
+}
+
+/// A pending mail may have lost its message: `resend` queues it again.
+fn is_allowed(before: State, to: State) -> bool {
+    matches!(before, State::Unknown | State::Rejected | State::Pending)
+        && (before != to || to == State::Pending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_undecided_mails_are_resolved() {
+        use State::{Accepted, Pending, Rejected, Sending, Unknown};
+        for (before, to) in [(Unknown, Accepted), (Unknown, Pending), (Rejected, Pending), (Pending, Pending)]
+        {
+            assert!(is_allowed(before, to), "{before:?} {to:?}");
+        }
+        for (before, to) in [(Accepted, Pending), (Sending, Accepted), (Rejected, Rejected)] {
+            assert!(!is_allowed(before, to), "{before:?} {to:?}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Runs that re-issue guarantees: those of the schedule, and those started by an operator.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use hosho_schema::{
+    db::{Connection, DbError},
+    models::{
+        audit,
+        job_run::{self, Begun, Run, State},
+        run_item::{self, Counts, Failed},
+    },
+    queries::run_selection::{self, Selection},
+};
+use serde::Serialize;
+
+use super::{Error, Page, PageRequest, guarantees};
+use crate::{
+    app,
+    audit::Operation,
+    clock::Clock,
+    config::Config,
+    db::Db,
+    documents::revision::RevisionRenderer,
+    jobs::run::{self, Order},
+    schedule::CronSchedule,
+};
+
+/// A run and its progress.
+#[derive(Debug, Serialize)]
+pub struct RunProgress {
+    pub run: String,
+    pub job: String,
+    /// `null` for a run of an operator.
+    pub scheduled_for: Option<DateTime<Utc>>,
+    pub state: &'static str,
+    pub selection: serde_json::Value,
+    pub reason: String,
+    pub actor: String,
+    pub total: i64,
+    pub selected: i64,
+    pub queued: i64,
+    pub done: i64,
+    pub failed: i64,
+    pub reissued: i64,
+    pub redrawn: i64,
+    pub unchanged: i64,
+    /// Guarantees a second at most.
+    pub rate: i64,
+    /// Guarantees a second so far.
+    pub pace: f64,
+    /// At that pace.
+    pub left_seconds: Option<i64>,
+    pub checkpoint: String,
+    pub driver: Option<String>,
+    pub takeovers: i64,
+    pub created_at: DateTime<Utc>,
+    pub finished_at: Option<DateTime<Utc>>,
+    pub note: Option<String>,
+}
+
+impl RunProgress {
+    pub fn is_complete(&self) -> bool {
+        self.state == State::Complete.as_text()
+    }
+
+    /// Whether it makes no more progress: it ended, or is paused.
+    pub fn is_halted(&self) -> bool {
+        self.finished_at.is_some() || self.state == State::Paused.as_text()
+    }
+
+    pub fn settled(&self) -> i64 {
+        self.done + self.failed
+    }
+}
+
+/// What an operator does to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Pause,
+    Resume,
+    Cancel,
+}
+
+impl Action {
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+
+    /// Its name in the audit.
+    pub const fn audited_as(self) -> &'static str {
+        match self {
+            Self::Pause => "batch.pause",
+            Self::Resume => "batch.resume",
+            Self::Cancel => "batch.cancel",
+        }
+    }
+}
+
+/// Which guarantees a run re-issues.
+#[derive(Debug, Clone)]
+pub enum Criterion {
+    /// By 保証契約番号, in either width.
+    Numbers(Vec<String>),
+    /// By its code.
+    Obligee(String),
+    /// Numbered at or after this moment (UTC).
+    Since(NaiveDateTime),
+    /// Drawn with other templates, fonts or another version of the program.
+    TemplateChanged,
+    /// With a pending change.
+    Pending,
+    /// In force.
+    All,
+}
+
+/// Numbers in one selection at most.
+const NUMBERS: usize = 10_000;
+
+/// Failed guarantees returned with a run at most.
+const FAILED: i64 = 20;
+
+/// Checks a criterion against the configuration.
+pub fn selection(criterion: Criterion, config: &Config) -> Result<Selection, Error> {
+    Ok(match criterion {
+        Criterion::Numbers(numbers) if numbers.len() > NUMBERS => {
+            return Err(Error::invalid(format!("at most {NUMBERS} guarantees can be named")));
+        }
+        Criterion::Numbers(numbers) => {
+            let numbers = numbers.iter().map(|number| guarantees::parse_number(number));
+            Selection::Numbers { numbers: numbers.collect::<Result<_, _>>()? }
+        }
+        Criterion::Obligee(obligee) if app::obligees(config)?.get(&obligee).is_none() => {
+            return Err(Error::invalid(format!("there is no obligee {obligee:?}"))
+                .hint("`hosho obligees list` shows their codes"));
+        }
+        Criterion::Obligee(obligee) => Selection::Obligee { obligee },
+        Criterion::Since(since) => Selection::Since { since },
+        Criterion::TemplateChanged => {
+            let renderer = RevisionRenderer::new(
+                Arc::new(app::press(config)?),
+                Arc::new(app::keys(&config.keys)?),
+                config.registry.url.clone(),
+            );
+            Selection::TemplateChanged { identity: renderer.identity() }
+        }
+        Criterion::Pending => Selection::Pending,
+        Criterion::All => Selection::All,
+    })
+}
+
+/// The runs of a database.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    db: Db,
+    clock: Clock,
+    /// Of the slots in `scheduled_for`.
+    schedule: CronSchedule,
+}
+
+impl Runs {
+    pub fn new(db: Db, clock: Clock, config: &Config) -> Result<Self, Error> {
+        let schedule = CronSchedule::new(&config.schedule.reissue, &config.schedule.zone);
+        Ok(Self { db, clock, schedule: schedule.map_err(Error::configuration)? })
+    }
+
+    /// The latest first.
+    pub async fn list(&self, page: PageRequest) -> Result<Page<RunProgress>, Error> {
+        let this = self.clone();
+        let runs = self.db.call(move |db| {
+            let runs = job_run::list(db, page.limit, page.offset)?;
+            let items = runs
+                .into_iter()
+                .map(|run| Ok(this.progress(run_item::counts(db, &run.id)?, run)))
+                .collect::<Result<Vec<_>, DbError>>()?;
+            Ok::<_, DbError>(Page::new(items, job_run::count(db)?, page))
+        });
+        Ok(runs.await?)
+    }
+
+    /// With the first of its failed guarantees.
+    pub async fn show(&self, id: &str) -> Result<(RunProgress, Vec<Failed>), Error> {
+        let (this, id) = (self.clone(), id.to_owned());
+        let found = self.db.call(move |db| {
+            let Some(run) = job_run::by_id(db, &id)? else { return Ok::<_, DbError>(None) };
+            let counts = run_item::counts(db, &id)?;
+            Ok(Some((this.progress(counts, run), run_item::failed(db, &id, FAILED)?)))
+        });
+        found.await?.ok_or_else(|| Error::not_found("there is no such run"))
+    }
+
+    /// Pauses, resumes or cancels a run, and writes the audit entry in the same transaction.
+    pub async fn set_state(&self, operation: Operation, id: &str, action: Action) -> Result<(), Error> {
+        let run = id.to_owned();
+        let changed = self.db.transaction(move |db| set_state(db, &operation, &run, action)).await;
+        if changed.map_err(|error: DbError| Error::from(error))? {
+            return Ok(());
+        }
+        let (run, _) = self.show(id).await?;
+        let state = run.state.replace('_', " ");
+        Err(Error::conflict(anyhow::anyhow!("it is {state}: there is nothing to {}", action.verb())))
+    }
+
+    /// How many guarantees a run would re-issue.
+    pub async fn count(&self, selection: &Selection, cutoff: NaiveDateTime) -> Result<i64, Error> {
+        let selection = selection.clone();
+        Ok(self.db.call(move |db| run_selection::count(db, &selection, cutoff)).await?)
+    }
+
+    /// Begins a run; workers, or an embedded driver, drive it.
+    pub async fn begin(&self, operation: &Operation, order: &Order) -> Result<Run, Error> {
+        let (operation, order) = (operation.clone(), order.clone());
+        match self.db.call(move |db| run::begin(db, &operation, &order)).await? {
+            Begun::Ours(run) => Ok(*run),
+            Begun::Busy(other) => {
+                let id = other.id.get(..8).unwrap_or(&other.id);
+                Err(Error::conflict(anyhow::anyhow!("the run {id} is in progress"))
+                    .hint("one at a time: wait for it, or `hosho batch cancel` it"))
+            }
+            Begun::Taken => Err(Error::conflict(anyhow::anyhow!("another run has just ended: try again"))),
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "a pace and an estimate for people"
+    )]
+    fn progress(&self, counts: Counts, run: Run) -> RunProgress {
+        let settled = counts.done + counts.failed;
+        let ended = run.finished_at.unwrap_or_else(|| self.clock.now());
+        let pace = settled as f64 / ((ended - run.created_at).num_milliseconds().max(1) as f64 / 1_000.0);
+        let left = run.total.max(run.selected) - settled;
+        let slot = |slot: String| Some(self.schedule.slot(slot.parse().ok()?).due.and_utc());
+        RunProgress {
+            run: run.id,
+            job: run.job,
+            scheduled_for: run.scheduled_for.and_then(slot),
+            state: run.state.as_text(),
+            selection: serde_json::from_str(&run.selection).unwrap_or_default(),
+            reason: run.reason,
+            actor: run.actor,
+            total: run.total,
+            selected: run.selected,
+            queued: counts.queued,
+            done: counts.done,
+            failed: counts.failed,
+            reissued: counts.reissued,
+            redrawn: counts.redrawn,
+            unchanged: counts.unchanged,
+            rate: run.rate,
+            pace: (pace * 10.0).round() / 10.0,
+            left_seconds: (run.state == State::Running && settled > 0).then(|| (left as f64 / pace) as i64),
+            checkpoint: run.checkpoint,
+            driver: run.driver,
+            takeovers: (run.takeovers - 1).max(0),
+            created_at: run.created_at.and_utc(),
+            finished_at: run.finished_at.map(|at| at.and_utc()),
+            note: run.note,
+        }
+    }
+}
+
+fn set_state(db: &mut Connection, operation: &Operation, id: &str, action: Action) -> Result<bool, DbError> {
+    let before = job_run::by_id(db, id)?.map(|run| run.state.as_text().to_owned());
+    let note = Some(operation.reason.as_str());
+    let (changed, after) = match action {
+        Action::Pause => (job_run::set_paused(db, id, true, note)?, State::Paused),
+        Action::Resume => (job_run::set_paused(db, id, false, None)?, State::Running),
+        Action::Cancel => (job_run::finish(db, id, State::Cancelled, note, operation.at)?, State::Cancelled),
+    };
+    if changed {
+        audit::write(db, &[operation.entry("job_run", id, before, Some(after.as_text().to_owned()))])?;
+    }
+    Ok(changed)
+}

@@ -1,0 +1,44 @@
+//! Builds the content of a certificate from an application and the surety, branch and obligee of the day.
+
+use chrono::NaiveDate;
+use hosho_schema::snapshots::{Application, Certificate};
+
+use crate::{
+    audit::host,
+    domain::{
+        certificate::{self, Issuance},
+        number::GuaranteeNumber,
+    },
+    fault::{Fault, Reason},
+    reference::ReferenceData,
+};
+
+/// `revision` is the 変更 number of the product line, `issued_on` the day in Tokyo.
+pub fn build(
+    data: &ReferenceData,
+    application: &Application,
+    line: usize,
+    number: &GuaranteeNumber,
+    revision: i64,
+    issued_on: NaiveDate,
+) -> Result<Certificate, Fault> {
+    let missing = |what: &str, code: &str| {
+        let folder = data
+            .folder
+            .as_ref()
+            .map_or_else(|| "the built-in data".to_owned(), |path| format!("'{}'", path.display()));
+        // Quoted names do not count in the fingerprint: the same cause on two hosts is one group.
+        let place = format!("on host '{}' in {folder}", host());
+        let text = format!("{what} {code} of an accepted application is not configured {place}");
+        Fault::new(Reason::DataMissing, text)
+    };
+    let entry =
+        data.sureties.on(issued_on).map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
+    let branch =
+        data.branches.get(&application.branch).ok_or_else(|| missing("branch", &application.branch))?;
+    let obligee =
+        data.obligees.get(&application.obligee).ok_or_else(|| missing("obligee", &application.obligee))?;
+    let issuance = Issuance { number, revision, issued_on, surety: &entry.surety, branch, obligee };
+    certificate::build(application, line, &issuance)
+        .map_err(|error| Fault::from_error(Reason::ReferenceMissing, &error))
+}

@@ -1,0 +1,331 @@
+//! amend: decides a change of a guarantee, stores the decision and publishes it.
+//!
+//! In: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1` from an upstream
+//! system, distinguished by their `kind`. Out: the event `change.accepted` or `change.rejected`; for an
+//! urgent change also [`ReissueV1`](hosho_schema::messages::ReissueV1), the others wait for the nightly run.
+//! A broken rule is an answer, not a failure.
+//!
+//! Changes are judged while their guarantee and its works are locked ([`crate::stages::amend::decide`]).
+//!
+//! Idempotent: `source` and `id` identify the change. The copy that is stored first decides; every copy
+//! publishes the messages that follow from the stored row. A misshapen payload with a readable sender is
+//! answered, as in the [validate stage](super::validate).
+
+pub mod decide;
+
+use std::sync::Arc;
+
+use hosho_schema::{
+    db::Connection,
+    ids,
+    messages::{
+        self, AmendmentReversalV1, AmendmentV1, CalculationV1, CancellationV1, ChangeAcceptedV1,
+        ChangeKindV1, ChangeRejectedV1, CorrectionV1, DecodeError, Described, ForeseenV1, ReissueV1,
+        ViolationV1,
+    },
+    models::change::{self, Change as Row},
+    snapshots,
+};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tracing::info;
+
+use crate::{
+    app::App,
+    broker::Outgoing,
+    clock::Clock,
+    domain::{application as rules, change_request::ChangeRequest, violation::Violation, wareki},
+    fault::{Fault, Reason},
+    hex::hex,
+    mail,
+    pdf::Fonts,
+    pipeline::{
+        decode::undecodable,
+        stage::{Item, Stage, Verdict},
+    },
+    reference::ReferenceData,
+    stages::amend::decide::{Candidate, Case, Known},
+};
+
+pub const NAME: &str = "amend";
+
+pub struct Amend {
+    clock: Clock,
+    data: Arc<ReferenceData>,
+    fonts: Arc<Fonts>,
+}
+
+/// A payload that names its sender.
+pub struct Received {
+    id: String,
+    source: String,
+    upstream_id: String,
+    kind: ChangeKindV1,
+    sha256: String,
+    content: Result<Box<ChangeRequest>, Vec<Violation>>,
+}
+
+pub enum Facts {
+    /// The change is stored; its first decision is valid.
+    Decided,
+    /// With its guarantee, if there is one that its sender may change.
+    New(Option<Box<Known>>),
+}
+
+/// A change judged alone; none for a decided one.
+pub struct Outcome {
+    case: Option<Case>,
+}
+
+impl Amend {
+    pub(super) fn new(services: &App) -> Self {
+        Self {
+            clock: services.clock.clone(),
+            data: Arc::clone(&services.data),
+            fonts: Arc::clone(services.renderer.fonts()),
+        }
+    }
+
+    /// Calls `work` with the reference data that the rules need.
+    fn with_facts<T>(&self, work: impl FnOnce(&rules::RuleContext<'_>) -> T) -> T {
+        let facts = rules::RuleContext {
+            obligees: &self.data.obligees,
+            branches: &self.data.branches,
+            received_on: wareki::in_tokyo(self.clock.now()).date_naive(),
+            unprintable: &|text| self.fonts.missing(text),
+            mail_address: &mail::normal_mail_address,
+        };
+        work(&facts)
+    }
+
+    fn candidate(&self, item: &Item<Received>) -> Candidate {
+        let received = &item.job;
+        Candidate {
+            id: received.id.clone(),
+            source: received.source.clone(),
+            upstream_id: received.upstream_id.clone(),
+            payload_sha256: received.sha256.clone(),
+            kind: received.kind,
+            traceparent: item.trace.to_string(),
+            at: self.clock.now(),
+            content: received.content.clone(),
+        }
+    }
+}
+
+impl Stage for Amend {
+    const NAME: &'static str = NAME;
+    type Job = Received;
+    type Facts = Facts;
+    type Outcome = Outcome;
+
+    fn decode(&self, payload: &[u8]) -> Result<Received, Fault> {
+        receive(payload)
+    }
+
+    fn load(
+        &self,
+        db: &mut Connection,
+        items: &[&Item<Received>],
+    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+        let ids: Vec<&str> = items.iter().map(|item| item.job.id.as_str()).collect();
+        let decided = change::by_ids(db, &ids)?;
+        let candidates: Vec<Candidate> = items.iter().map(|item| self.candidate(item)).collect();
+        let known = decide::known(db, &candidates.iter().collect::<Vec<_>>())?;
+        Ok(decided
+            .into_iter()
+            .zip(known)
+            .map(|(row, known)| match row {
+                Some(_) => Ok(Facts::Decided),
+                None => Ok(Facts::New(known?.map(Box::new))),
+            })
+            .collect())
+    }
+
+    fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome, Fault> {
+        let Facts::New(known) = facts else { return Ok(Outcome { case: None }) };
+        let case =
+            self.with_facts(|facts| decide::judge(self.candidate(item), known.map(|known| *known), facts))?;
+        Ok(Outcome { case: Some(case) })
+    }
+
+    fn record(
+        &self,
+        db: &mut Connection,
+        items: &[(&Item<Received>, Outcome)],
+    ) -> Result<Vec<Verdict>, Fault> {
+        let cases: Vec<&Case> = items.iter().filter_map(|(_, outcome)| outcome.case.as_ref()).collect();
+        let (fresh, mut faults) = self.with_facts(|facts| decide::store(db, &cases, &self.data, facts))?;
+        let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.id.as_str()).collect();
+        let stored = change::by_ids(db, &ids)?;
+        Ok(items
+            .iter()
+            .zip(stored)
+            .map(|((item, _), row)| match row {
+                Some(row) => answer(item, &row, fresh.contains(&row.id)).into(),
+                None => faults
+                    .remove(&item.job.id)
+                    .unwrap_or_else(|| Fault::missing("change", &item.job.id))
+                    .into(),
+            })
+            .collect())
+    }
+}
+
+/// The `kind` of a change that a payload gives, with its sender.
+#[derive(Deserialize)]
+struct Identity {
+    kind: ChangeKindV1,
+    source: String,
+    id: String,
+}
+
+fn receive(payload: &[u8]) -> Result<Received, Fault> {
+    let kind = kind(payload)?;
+    let content = match kind {
+        ChangeKindV1::Amendment => read::<AmendmentV1>(payload, ChangeRequest::Amendment),
+        ChangeKindV1::Correction => read::<CorrectionV1>(payload, ChangeRequest::Correction),
+        ChangeKindV1::AmendmentReversal => {
+            read::<AmendmentReversalV1>(payload, ChangeRequest::AmendmentReversal)
+        }
+        ChangeKindV1::Cancellation => read::<CancellationV1>(payload, ChangeRequest::Cancellation),
+    }?;
+    let identity: Identity = serde_json::from_slice(payload)
+        .map_err(|error| undecodable(&DecodeError::not_json(&error), "a change"))?;
+    if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
+        return Err(Fault::new(
+            Reason::Undecodable,
+            "source or id is no identifier, so no answer could be stored under it",
+        ));
+    }
+    let written = match &content {
+        Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
+        Err(_) => payload.to_vec(),
+    };
+    Ok(Received {
+        id: ids::change(&identity.source, &identity.id),
+        kind: identity.kind,
+        source: identity.source,
+        upstream_id: identity.id,
+        sha256: hex(&Sha256::digest(written)),
+        content,
+    })
+}
+
+/// The kind of a payload that also has source and id.
+fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
+    serde_json::from_slice::<Identity>(payload).map(|identity| identity.kind).map_err(|error| {
+        if error.is_data() {
+            Fault::new(
+                Reason::Undecodable,
+                "the body is JSON, but without the kind, source and id of a change",
+            )
+        } else {
+            undecodable(&DecodeError::not_json(&error), "a change")
+        }
+    })
+}
+
+type Content = Result<Box<ChangeRequest>, Vec<Violation>>;
+
+fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content, Fault> {
+    match messages::decode::<M>(payload) {
+        Ok(message) => Ok(Ok(Box::new(wire(message)))),
+        Err(error @ DecodeError::NotJson { .. }) => Err(undecodable(&error, M::TYPE)),
+        Err(error) => Ok(Err(Violation::malformed::<M>(payload, &error))),
+    }
+}
+
+/// The hash under which the content of a change is stored, and our identifier of it; `None` for a payload
+/// that cannot be answered.
+pub fn identity(payload: &[u8]) -> Option<(String, String)> {
+    receive(payload).ok().map(|received| (received.id, received.sha256))
+}
+
+/// The messages that follow from the stored row: the same for every copy of the message.
+fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
+    let item = Item {
+        job: &item.job,
+        lane: item.lane,
+        correlation_id: Some(row.id.clone()),
+        trace: item.trace.clone(),
+        failed_id: None,
+        replayed: false,
+    };
+    if row.payload_sha256 != item.job.sha256 {
+        info!(
+            change.id = row.id,
+            trace.id = item.trace.trace_id(),
+            "Change refused; id used before with other content"
+        );
+        let violations = vec![ViolationV1::from(Violation::change_id_reused(&row.source, &row.upstream_id))];
+        return Ok(vec![
+            item.event(&format!("{}:{}", row.id, item.job.sha256), &rejection(row, violations)?),
+        ]);
+    }
+    if let (change::State::Rejected, Some(violations)) = (row.state, &row.violations) {
+        let violations: Vec<ViolationV1> =
+            snapshots::read(violations).map_err(|error| Fault::unreadable("violations", &error))?;
+        if fresh {
+            let codes: Vec<&str> = violations.iter().map(|violation| violation.code.as_str()).collect();
+            info!(
+                change.id = row.id,
+                change.violations = codes.join(" "),
+                trace.id = item.trace.trace_id(),
+                "Change rejected"
+            );
+        }
+        return Ok(vec![item.event(&format!("{}:", row.id), &rejection(row, violations)?)]);
+    }
+    if fresh {
+        info!(
+            change.id = row.id,
+            change.kind = row.kind.as_text(),
+            change.urgent = row.urgent,
+            guarantee.id = row.guarantee_id,
+            trace.id = item.trace.trace_id(),
+            "Change accepted"
+        );
+    }
+    let mut messages = vec![item.event(&row.id, &accepted(row)?)];
+    if row.urgent {
+        messages.push(item.successor_with_key(
+            &row.id,
+            &ReissueV1 { guarantee: row.guarantee_id.clone().unwrap_or_default(), run: None, redraw: false },
+        ));
+    }
+    Ok(messages)
+}
+
+/// The event of an accepted change.
+pub(super) fn accepted(row: &Row) -> Result<ChangeAcceptedV1, Fault> {
+    let foreseen: ForeseenV1 = snapshots::read(row.foreseen.as_deref().unwrap_or_default())
+        .map_err(|error| Fault::unreadable("change", &error))?;
+    Ok(ChangeAcceptedV1 {
+        source: row.source.clone(),
+        id: row.upstream_id.clone(),
+        change: row.id.clone(),
+        kind: row.kind,
+        guarantee: row.number.clone().unwrap_or_default(),
+        version: row.version.unwrap_or_default(),
+        urgent: row.urgent,
+        foreseen,
+        calculations: calculations(row)?,
+    })
+}
+
+/// The event of a change that breaks rules.
+pub(super) fn rejection(row: &Row, violations: Vec<ViolationV1>) -> Result<ChangeRejectedV1, Fault> {
+    Ok(ChangeRejectedV1 {
+        source: row.source.clone(),
+        id: row.upstream_id.clone(),
+        kind: row.kind,
+        guarantee: row.number.clone(),
+        violations,
+        calculations: calculations(row)?,
+    })
+}
+
+fn calculations(row: &Row) -> Result<Vec<CalculationV1>, Fault> {
+    snapshots::read(&row.calculations).map_err(|error| Fault::unreadable("calculations", &error))
+}

@@ -18,7 +18,7 @@
 //! - All violations are reported together, even if the application would be rejected without them.
 //! - A 保証契約番号 is disclosed only to the source that applied for the guarantee.
 //!
-//! Pure: `hosho::decisions` locks the row of the works.
+//! Pure: `hosho::stages::validate` locks the row of the works.
 
 use std::fmt::Write as _;
 

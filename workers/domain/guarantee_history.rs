@@ -9,7 +9,7 @@
 //!   visible.
 //! - Only the source that applied for a guarantee may change it, and only that source learns its number.
 //!
-//! Pure: `hosho::changes` locks the guarantee.
+//! Pure: `hosho::stages::amend` locks the guarantee.
 
 use chrono::NaiveDate;
 use hosho_schema::{

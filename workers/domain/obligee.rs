@@ -2,7 +2,7 @@
 //!
 //! An obligee is data. The differences between obligees are values of these types, never branches in code:
 //! the start of electronic guarantees and the date compared with it (rule 1), the limits (rules 8 to 10), the
-//! mailbox and the subject. `hosho::obligees` reads the files.
+//! mailbox and the subject. `hosho::reference::obligees` reads the files.
 
 use std::collections::BTreeMap;
 

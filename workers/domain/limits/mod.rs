@@ -2,8 +2,8 @@
 //!
 //! A [`Timeline`] is a contiguous list of periods. One date of the works selects the period, so a contract
 //! keeps the limits of its day whatever the obligee decides later. The national defaults are a timeline too.
-//! `hosho::obligees` reads both files and overrides the defaults with the obligee's values, so a rule always
-//! gets complete [`Limits`].
+//! `hosho::reference::obligees` reads both files and overrides the defaults with the obligee's values, so a
+//! rule always gets complete [`Limits`].
 
 pub mod fields;
 

@@ -246,8 +246,8 @@ impl<'a> FormReader<'a> {
     }
 
     /// Reads an amount of 1 yen to a trillion; returns `None` if it was reported.
-    pub(super) fn amount(&mut self, field: Field, figure: &Amount) -> Option<Yen> {
-        let yen = match figure {
+    pub(super) fn amount(&mut self, field: Field, amount: &Amount) -> Option<Yen> {
+        let yen = match amount {
             Amount::Integer(yen) => i128::from(*yen),
             Amount::Text(typed) => {
                 let Some(yen) = parse_integer(typed) else {

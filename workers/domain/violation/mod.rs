@@ -51,9 +51,9 @@ impl Violation {
         Self::new("$", &Breach::MessageNotJson { problem: redacted(problem), line, column })
     }
 
-    fn decode_error(misfit: FieldError) -> Self {
-        let path = harmless_path(&misfit.path);
-        let (ja, en) = match misfit.fault {
+    fn decode_error(error: FieldError) -> Self {
+        let path = harmless_path(&error.path);
+        let (ja, en) = match error.fault {
             FieldFault::Unknown => (
                 "この項目は定められていません。綴りをご確認ください。".to_owned(),
                 "the message has no such field".to_owned(),

@@ -118,7 +118,7 @@ fn print_error(error: &Error, json: bool) -> ExitCode {
     if !json || HAS_PRINTED.load(Ordering::Relaxed) || print_json(&error.to_json()).is_err() {
         let text = error.to_string();
         if std::io::stderr().is_terminal() {
-            let width = wrap::width();
+            let width = usize::from(wrap::columns());
             text.lines().flat_map(|line| wrap::wrapped(line, width)).for_each(remark);
         } else {
             remark(text);
@@ -295,7 +295,7 @@ fn table<const N: usize>(head: [&str; N]) -> Table {
     table
         .load_style(RULE_UNDER_HEAD)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(u16::try_from(wrap::width()).unwrap_or(u16::MAX))
+        .set_width(wrap::columns())
         .set_header(head);
     table
 }

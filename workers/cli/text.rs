@@ -2,18 +2,12 @@
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
 
+use super::wrap;
 pub(super) use crate::operations::counted;
-
-/// Columns of a line where there is no terminal.
-const WIDTH: u16 = 80;
-
-fn width() -> u16 {
-    terminal_size::terminal_size_of(std::io::stdout()).map_or(WIDTH, |(terminal_size::Width(width), _)| width)
-}
 
 /// A table whose last column wraps where the line ends.
 pub(super) fn table<const N: usize>(head: [&str; N]) -> Table {
-    fitted(super::table(head), width())
+    fitted(super::table(head), wrap::columns())
 }
 
 /// Labels and texts; long texts wrap beside their label.
@@ -23,7 +17,7 @@ pub(super) fn labelled<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) ->
     for (label, text) in rows {
         table.add_row([label.to_owned(), text]);
     }
-    fitted(table, width())
+    fitted(table, wrap::columns())
 }
 
 fn fitted(mut table: Table, width: u16) -> Table {

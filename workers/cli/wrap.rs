@@ -9,13 +9,11 @@ use icu_segmenter::{
 use unicode_width::UnicodeWidthStr as _;
 
 /// Columns of the terminal; without one, `COLUMNS`, or 80.
-pub(super) fn width() -> usize {
-    const DEFAULT: usize = 80;
-    const LEAST: usize = 40;
-    let terminal = || {
-        terminal_size::terminal_size_of(std::io::stdout())
-            .map(|(terminal_size::Width(width), _)| usize::from(width))
-    };
+pub(super) fn columns() -> u16 {
+    const DEFAULT: u16 = 80;
+    const LEAST: u16 = 40;
+    let terminal =
+        || terminal_size::terminal_size_of(std::io::stdout()).map(|(terminal_size::Width(width), _)| width);
     let environment = || std::env::var("COLUMNS").ok()?.parse().ok();
     terminal().or_else(environment).unwrap_or(DEFAULT).max(LEAST)
 }

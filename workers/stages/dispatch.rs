@@ -413,7 +413,7 @@ mod tests {
     #[tokio::test]
     async fn an_unbuildable_mail_is_not_refused() {
         let mut trial = Harness::new();
-        trial.services.mail_delivery.from.address = "no address".into();
+        trial.services.mail_delivery.from.address = "surety".into();
         let jobs = trial.up_to(NAME, &example()).await;
         let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::MailUnbuildable);

@@ -45,6 +45,7 @@ fn help_of_every_command_shows_examples_and_the_exit_codes_are_told() {
     let commands: Vec<&str> = listed
         .lines()
         .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')))
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .collect();

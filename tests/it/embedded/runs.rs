@@ -101,7 +101,6 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
         (vec!["reissue", "--obligee", "atlantis", "--reason", "x"], "atlantis"),
         (vec!["reissue", "--since", "yesterday", "--reason", "x"], "--since"),
         (vec!["batch", "show", "nothing"], "0 to 9, a to f"),
-        (vec!["batch", "show", "abcdef"], "hosho batch list"),
         (vec!["batch", "start"], "--reason"),
         (vec!["history", "3107"], "31074-00001M"),
     ] {
@@ -114,8 +113,13 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
             told.err
         );
     }
-    let unknown = desk.run(["history", "99999-99999Z", "--out", "out"]);
-    assert!(unknown.code == Some(1) && unknown.err.contains("99999-99999Z"), "{}", unknown.err);
+    for (arguments, words) in [
+        (["history", "99999-99999Z"].as_slice(), "99999-99999Z"),
+        (&["batch", "show", "abcdef"], "hosho batch list"),
+    ] {
+        let unknown = desk.run(arguments.iter().copied().chain(["--out", "out"]));
+        assert!(unknown.code == Some(1) && unknown.err.contains(words), "{}", unknown.err);
+    }
     for (selection, count) in [
         (vec!["--all"], 16),
         (vec!["--guarantee", "３１０７５－００００１Ｍ"], 1),

@@ -143,12 +143,12 @@ fn what_cannot_be_verified_is_told_and_nothing_is_made() {
     assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
     let unknown = verified(&desk, &["31074-99999M"], &[]);
     assert_eq!(unknown.code, Some(1));
-    assert!(unknown.err.contains("there is no guarantee 31074-99999M"), "{}", unknown.err);
+    assert!(unknown.out.contains("there is no guarantee 31074-99999M"), "{}", unknown.out);
     assert_eq!(verified(&desk, &[], &[]).code, Some(2));
     assert_eq!(verified(&desk, &["--all", "31074-99999M"], &[]).code, Some(2));
     std::fs::remove_file(desk.path("out/hosho.keys")).unwrap();
     let keyless = verified(&desk, &["--all"], &[]);
     assert_eq!(keyless.code, Some(3));
-    assert!(keyless.err.contains("hosho.keys does not exist"), "{}", keyless.err);
+    assert!(keyless.out.contains("hosho.keys does not exist"), "{}", keyless.out);
     assert!(!desk.path("out/hosho.keys").exists());
 }

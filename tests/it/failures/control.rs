@@ -88,7 +88,7 @@ fn what_is_down_for_long_is_waited_for_without_the_messages() {
     assert_eq!(stage(&report, "render")["circuit"]["state"], "closed");
     env.until_logged("Dependency unavailable; batch requeued, probing until it recovers", 1);
     let shown = String::from_utf8(env.run(&["stages"]).stdout).unwrap();
-    assert!(shown.contains("open: mail.unavailable") && shown.contains("dispatch waits since"), "{shown}");
+    assert!(shown.contains("mail.unavailable") && shown.contains("dispatch waits since"), "{shown}");
 
     env.smtp.restart();
     for id in ["OPEN-1", "OPEN-2", "OPEN-3"] {
@@ -124,7 +124,7 @@ fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
     let statuses = env.until_complete(&identities(&file), 16);
     env.until_idle();
     assert!(env.drain(worker).is_empty());
-    assert_eq!((env.rows("certificate"), env.rows("document")), (16, 28));
+    assert_eq!((env.rows("revision"), env.rows("document")), (16, 28));
     assert_eq!(env.smtp.count(), env.mails(&statuses, hosho_schema::models::mail::State::Accepted));
     let (_, audit) = env.items(&["audit", "--action", "recover"]);
     assert_eq!(audit.as_array().unwrap().len(), 2, "{audit}");

@@ -174,7 +174,9 @@ fn printed(env: &TestEnv, command: &str) -> String {
     let words = words(command);
     assert_eq!(words[0], "hosho");
     let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    let output = run(env.hosho(&arguments));
+    let mut hosho = env.hosho(&arguments);
+    hosho.env("COLUMNS", "80");
+    let output = run(hosho);
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -95,19 +95,22 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
     let (code, out, err) = on_empty(&["migrate", "--check"]);
     assert_eq!(
         (code, out.as_str()),
-        (Some(1), "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\n"),
+        (
+            Some(1),
+            "pending  0001_pipeline\npending  0002_failures\npending  0003_changes\npending  0004_revision\n"
+        ),
         "{err}"
     );
     let (code, _, err) = on_empty(&["work"]);
     assert_eq!(code, Some(4));
     assert!(
-        err.contains("the database lacks 3 migrations, the first is 0001_pipeline")
+        err.contains("the database lacks 4 migrations, the first is 0001_pipeline")
             && err.contains("hint: run `hosho migrate`"),
         "{err}"
     );
     assert_eq!(
         on_empty(&["migrate"]).1,
-        "applied  0001_pipeline\napplied  0002_failures\napplied  0003_changes\n"
+        "applied  0001_pipeline\napplied  0002_failures\napplied  0003_changes\napplied  0004_revision\n"
     );
     assert_eq!(on_empty(&["migrate", "--check"]).0, Some(0));
 

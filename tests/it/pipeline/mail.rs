@@ -210,7 +210,7 @@ fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
     });
     eventually("the verdict on TWICE", LIMIT, || (ledger(&env, "TWICE").0 == State::Unknown).then_some(()));
     assert!(is_complete(&env, "TWICE"), "the guarantee waits for nobody");
-    assert!(env.succeed(&["status", "TWICE"]).contains("mail unknown: may or may not have been taken"));
+    assert!(env.succeed(&["status", "TWICE"]).contains("mail unknown: may or may not have been accepted"));
 
     // A turn of the schedule that took this one, which became unknown later, would have taken that one too.
     env.publish(&client, &application("LATER"));

@@ -138,7 +138,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
         let before = table.map(|table| (table, env.rows(table)));
         let mut worker = env.work(&[]);
         match before {
-            None => drop(env.until_logged("Application opened", 1)),
+            None => drop(env.until_logged("Configuration loaded", 1)),
             Some((table, before)) => {
                 eventually(&format!("rows of {table}"), LIMIT, || {
                     (env.rows(table) > before || env.rows("mail") == 60).then_some(())

@@ -109,7 +109,7 @@ pub(super) struct TextFormat {
 
 impl TextFormat {
     pub(super) fn new(language: Language, verbose: bool) -> Self {
-        Self { language, verbose, width: wrap::width() }
+        Self { language, verbose, width: usize::from(wrap::columns()) }
     }
 
     pub(super) fn language(&self) -> Language {

@@ -212,7 +212,7 @@ pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), 
 /// Ends the commitments of lines, `(application id, line)`, so that their works are free for the product
 /// again, and returns how many were open. One that has ended keeps its time.
 ///
-/// Takes the [`lock`] of their works, so that no other transaction judges by engagements that are just
+/// Takes the [`lock`] of their works, so that no other transaction judges by commitments that are just
 /// ending: the rule of one lock per transaction applies.
 pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize, DbError> {
     let distinct: HashSet<(&str, i64)> = lines.iter().copied().collect();

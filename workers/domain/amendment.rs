@@ -15,7 +15,9 @@ pub enum Effect {
     Reissue,
 }
 
-/// Compares a certificate with the one after a change. A change of 請負金額 alone re-issues nothing.
+/// Compares a certificate with the one after a change.
+///
+/// A change of 請負金額 alone re-issues nothing.
 ///
 /// Number, revision and day of issue are not content. Surety, branch and the obligee's mailbox are
 /// configuration, and change without a contract change.
@@ -39,8 +41,7 @@ pub fn check_medium(before: &Certificate, requested: MediumV1) -> Option<Breach>
     })
 }
 
-/// Rule 12: a cancellation needs evidence of consent, unless the contract ended for causes on the obligee's
-/// side.
+/// Rule 12: consent needs evidence; causes on the obligee's side do not.
 pub fn check_cancellation(cause: CancellationCauseV1, evidence: Option<&str>) -> Option<Breach> {
     let has_evidence = evidence.is_some_and(|evidence| !text::trim(evidence).is_empty());
     (cause == CancellationCauseV1::Consent && !has_evidence).then_some(Breach::CancellationConsentRequired {})

@@ -31,7 +31,9 @@ impl Bilingual {
     }
 }
 
-/// The label of a form field. English messages are read next to the field's path and do not repeat it.
+/// The label of a form field.
+///
+/// English messages are read next to the field's path and do not repeat it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldLabel(pub String);
 

@@ -1,5 +1,7 @@
-//! Judges a requested change of a guarantee. The content after an amendment or a correction is checked as an
-//! application for the guarantee's one product.
+//! Judges a requested change of a guarantee.
+//!
+//! The content after an amendment or a correction is checked as an application for the guarantee's one
+//! product.
 //!
 //! Our decisions:
 //! - The other fields of the application (申込送信先, 発注者, 保証料 and so on) stay the same.
@@ -155,8 +157,9 @@ pub fn judge(request: &ChangeRequest, target: &ChangeTarget<'_>, context: &RuleC
     JudgedChange { content: judged, own, change }
 }
 
-/// Builds an application for the content after a change, or for an interim advance of the amount `interim`
-/// instead.
+/// Builds an application for the content after a change.
+///
+/// With `interim`, it is for an interim advance of this amount instead.
 fn application(
     request: &ChangeRequest,
     after: &ContentV1,
@@ -206,7 +209,7 @@ fn judge_content(application: &ApplicationV1, context: &RuleContext<'_>) -> Judg
     judged
 }
 
-/// Checks the total of rule 9 for a changed advance with an interim advance of the amount `interim`.
+/// Checks the total of rule 9 for a changed advance and its interim advance.
 pub fn check_total_with_interim(
     request: &ChangeRequest,
     target: &ChangeTarget<'_>,
@@ -225,8 +228,9 @@ impl JudgedChange {
         self.content.as_mut()
     }
 
-    /// Returns the key of the works after the change; `None` if the change keeps them or a field of the key
-    /// was reported.
+    /// Returns the key of the works after the change.
+    ///
+    /// Returns `None` if the change keeps them or a field of the key was reported.
     pub fn works_key(&self) -> Option<String> {
         self.content.as_ref()?.works_key()
     }
@@ -240,7 +244,7 @@ impl JudgedChange {
         self.own.push(violation);
     }
 
-    /// Returns `"branch"` or `"obligee"` if that of the guarantee is no longer configured.
+    /// Returns `"branch"` or `"obligee"` if it is no longer configured.
     pub fn missing_configuration(&self) -> Option<&'static str> {
         self.content.iter().flat_map(|judged| &judged.violations).find_map(|violation| match violation.code {
             Code::BranchUnknown => Some("branch"),
@@ -255,7 +259,7 @@ impl JudgedChange {
         self.change.as_ref().filter(|_| accepted)
     }
 
-    /// Returns the violations in the order of the form, and the calculations, with paths as in the change.
+    /// Returns violations and calculations, with the paths of the change.
     pub fn findings(&self) -> (Vec<Violation>, Vec<CalculationV1>) {
         let content = self.content.iter();
         let mut violations: Vec<Violation> = content

@@ -1,4 +1,4 @@
-//! Rules across applications for the same works (rules 2 and 9, and each product only once).
+//! Rules across applications for the same works (rules 2 and 9).
 //!
 //! An accepted application commits its products for its works. Our decisions, as nothing is published:
 //! - Applications are for the same works if they agree on obligee, 工事名, contractor (JV名, or 商号 of a
@@ -18,7 +18,7 @@
 //! - All violations are reported together, even if the application would be rejected without them.
 //! - A 保証契約番号 is disclosed only to the source that applied for the guarantee.
 //!
-//! Pure: `hosho::decisions` locks the row of the works.
+//! Pure: `hosho::stages::validate` locks the row of the works.
 
 use std::fmt::Write as _;
 
@@ -56,7 +56,7 @@ pub struct Commitment {
     pub low_price: bool,
 }
 
-/// A commitment of an earlier application for the same works, and the state of its guarantee.
+/// A commitment of an earlier application, and the state of its guarantee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenCommitment {
     pub commitment: Commitment,
@@ -71,8 +71,7 @@ pub struct OpenCommitment {
 }
 
 impl OpenCommitment {
-    /// Refers to the guarantee by its number in messages to its own source, and by its day in messages to
-    /// others.
+    /// Names the guarantee in a message: to its own source by number, else by day.
     fn label(&self, source: &str) -> Bilingual {
         match self.number.as_ref().filter(|_| self.source == source) {
             Some(number) => Bilingual::guarantee(number),

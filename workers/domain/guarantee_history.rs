@@ -1,5 +1,4 @@
-//! The history of a guarantee: its revisions so far, and the revision that a change adds (rules 2 to 5 and
-//! 12).
+//! The revisions of a guarantee, and the effect of changes (rules 2 to 5 and 12).
 //!
 //! Our decisions, as nothing is published:
 //! - Changes take effect in the order of their versions, not of their arrival. A change that arrives after a
@@ -10,7 +9,7 @@
 //!   visible.
 //! - Only the source that applied for a guarantee may change it, and only that source learns its number.
 //!
-//! Pure: `hosho::changes` locks the guarantee.
+//! Pure: `hosho::stages::amend` locks the guarantee.
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -85,7 +84,7 @@ impl AppliedChange {
     }
 }
 
-/// Checks the version of a change against those that are pending and those that have taken effect.
+/// Checks the version of a change against pending and settled ones.
 pub fn check_version(version: i64, pending: &[i64], settled: &[i64]) -> Option<Violation> {
     let at = |breach: &Breach| Some(Violation::new("$.version", breach));
     if version < 1 {
@@ -183,7 +182,7 @@ impl GuaranteeHistory {
         Some((i64::try_from(step).ok()?, self.entries[step].certificate.as_ref()?))
     }
 
-    /// Finds the visible certificate with a 変更 number, and returns its index in the chain.
+    /// Returns the index in the chain of the visible certificate with a 変更 number.
     pub fn find_visible(&self, number: i64) -> Result<i64, Violation> {
         find_visible(&self.certificates(), number)
     }

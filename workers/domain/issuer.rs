@@ -2,7 +2,7 @@
 //!
 //! Surety entries are dated. A new president or a new version of the 約款 is a new entry with its first day.
 //! Certificates issued before that day keep the old entry, because each holds its own snapshot.
-//! `hosho::surety` reads the files.
+//! `hosho::reference::surety` reads the files.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,6 @@ pub struct SuretyEntry {
 #[error("no entry of the surety holds on {on}: the first one begins on {first}")]
 pub struct NoSurety {
     pub on: NaiveDate,
-    /// The first day of the first entry.
     pub first: NaiveDate,
 }
 

@@ -1,4 +1,4 @@
-//! The names of products, media, kinds of works and revisions, the same in documents, mails and tables.
+//! Names of products, media, kinds of works and revisions, as people read them.
 
 use chrono::NaiveDate;
 use hosho_schema::messages::{BaseV1, CancellationCauseV1, MediumV1, ProductV1, WorksKindV1};
@@ -96,7 +96,9 @@ pub fn fiscal_year(year: i32) -> String {
         .map_or_else(|| format!("{year}年度"), |(year, _)| format!("{year}年度"))
 }
 
-/// Returns `変更－n`, the line under the title of an amended certificate; `None` for 新規.
+/// Returns `変更－n`, the line under the title of an amended certificate.
+///
+/// Returns `None` for 新規.
 pub fn amendment(revision: i64) -> Option<String> {
     (revision >= 1).then(|| format!("変更－{revision}"))
 }

@@ -4,8 +4,8 @@
 //! of obligees and branches, the date in Tokyo, the characters that the fonts can print, and the normal form
 //! of a mail address. So every rule is covered by table-driven tests, and a batch can be judged on all cores.
 //!
-//! [`obligee`] and [`issuer`] contain the types and rules of the registries. `hosho::obligees` and
-//! `hosho::surety` read their files.
+//! [`obligee`] and [`issuer`] contain the types and rules of the registries. `hosho::reference::obligees` and
+//! `hosho::reference::surety` read their files.
 
 pub mod amendment;
 pub mod application;

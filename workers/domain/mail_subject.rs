@@ -56,8 +56,9 @@ impl MailSubject {
         Ok(Self { parts })
     }
 
-    /// Fills the placeholders. Values are never parsed as templates, and their control characters become
-    /// spaces.
+    /// Fills the placeholders.
+    ///
+    /// Values are never parsed as templates, and their control characters become spaces.
     pub fn fill(&self, works: &snapshots::Works) -> String {
         let mut subject = String::new();
         for part in &self.parts {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{text, wareki};
 
 pub const FIRST_SEQUENCE: i64 = 1;
-/// The last sequence number of a branch and term, before [`NumberError::SequenceExhausted`].
+/// Last sequence number; [`NumberError::SequenceExhausted`] follows.
 pub const LAST_SEQUENCE: i64 = 99_999;
 
 /// Fiscal year minus term: term 74 is FY2025.

@@ -1,9 +1,8 @@
-//! The obligee (発注者): which electronic guarantees it accepts since when, its limits, and how notices are
-//! submitted.
+//! Obligees (発注者): accepted electronic guarantees, limits, submission of notices.
 //!
 //! An obligee is data. The differences between obligees are values of these types, never branches in code:
 //! the start of electronic guarantees and the date compared with it (rule 1), the limits (rules 8 to 10), the
-//! mailbox and the subject. `hosho::obligees` reads the files.
+//! mailbox and the subject. `hosho::reference::obligees` reads the files.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +37,9 @@ impl Registry {
         )
     }
 
-    /// Takes each obligee with the origins of its limits. Of two with the same code, the later one replaces
-    /// the earlier.
+    /// Takes each obligee with the origins of its limits.
+    ///
+    /// Of two with the same code, the later one replaces the earlier.
     pub fn with_national(
         national: Timeline<Limits>,
         obligees: impl IntoIterator<Item = (Obligee, Timeline<Origins>)>,
@@ -201,8 +201,10 @@ pub struct Dates {
     pub notified: Option<NaiveDate>,
     /// 落札決定日.
     pub awarded: Option<NaiveDate>,
-    /// The day of receipt, if the contract is not signed yet. The contract is signed that day at the
-    /// earliest, so this is the lower bound of an absent 契約日 of a 契約保証 (our decision).
+    /// The day of receipt, if the contract is not signed yet.
+    ///
+    /// The contract is signed that day at the earliest, so this is the lower bound of an absent 契約日 of a
+    /// 契約保証 (our decision).
     pub signed_not_before: Option<NaiveDate>,
     pub received: NaiveDate,
 }
@@ -220,7 +222,7 @@ impl Dates {
         }
     }
 
-    /// Names the date that [`on`](Self::on) returns, which can be a substitute for the basis.
+    /// Names the date that [`on`](Self::on) returns, which can be a substitute.
     pub fn label(&self, basis: Basis) -> Bilingual {
         let (ja, en) = match basis {
             Basis::OriginalContract if self.original_contract.is_some() => (basis.ja(), basis.en()),
@@ -240,7 +242,7 @@ impl Dates {
     }
 }
 
-/// Why an obligee does not accept an electronic guarantee, from the least to the most specific.
+/// Why an obligee rejects an electronic guarantee, the least specific first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     PaperOnly,
@@ -251,8 +253,9 @@ pub enum Refusal {
 }
 
 impl Obligee {
-    /// Checks whether the obligee accepts an electronic guarantee. Of several refusals, returns the most
-    /// specific one.
+    /// Checks whether the obligee accepts an electronic guarantee.
+    ///
+    /// Of several refusals, returns the most specific one.
     pub fn accepts(&self, product: ProductV1, kind: WorksKindV1, dates: &Dates) -> Result<(), Refusal> {
         let mut refusal = if self.electronic.is_empty() { Refusal::PaperOnly } else { Refusal::Product };
         for acceptance in self.electronic.iter().filter(|acceptance| acceptance.products.contains(&product)) {
@@ -277,7 +280,9 @@ impl Obligee {
         Err(refusal)
     }
 
-    /// Returns the limits for works with these dates. The error is the basis whose date is needed and absent.
+    /// Returns the limits for works with these dates.
+    ///
+    /// The error is the basis whose date is needed and absent.
     pub fn limits(&self, dates: &Dates) -> Result<&Limits, Basis> {
         match (self.limits.only(), dates.on(self.limits_basis)) {
             (Some(limits), _) => Ok(limits),

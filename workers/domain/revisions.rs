@@ -1,4 +1,4 @@
-//! The revisions of a certificate: their numbers, and which of them a contractor sees (rules 4 and 5).
+//! Numbers and visibility of a certificate's revisions (rules 4 and 5).
 //!
 //! Revisions are only ever added, each by a step of one of five kinds. Number, visibility and the current
 //! revision are computed from the list of steps, so no stored state can contradict it.
@@ -44,7 +44,9 @@ pub struct Revision {
     pub visible: bool,
 }
 
-/// Numbers the certificates in the order of the steps. A reversal and a cancellation make no certificate.
+/// Numbers the certificates in the order of the steps.
+///
+/// A reversal and a cancellation make no certificate.
 pub fn number_revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
     let mut revisions: Vec<Revision> = Vec::new();
     let (mut last, mut ended) = (0, false);

@@ -37,7 +37,7 @@ const RULES: [(&str, &str); 14] = [
     ),
     (
         "A guarantee is issued (電子保証発行日時) when its certificate arrives in the registry; notice and mail follow.",
-        "The render stage sets `certificate.arrived_at`; the dispatch stage requires it.",
+        "The render stage sets `revision.arrived_at`; the dispatch stage requires it.",
     ),
     (
         "A mail is sent only if the applicant wants it. Only the notice contains the authentication key, and the database contains it sealed.",

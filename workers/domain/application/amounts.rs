@@ -1,4 +1,4 @@
-//! Limits of amounts (rules 8, 9 and 10), each with a calculation that the recipient can repeat.
+//! Limits of amounts (rules 8, 9 and 10), each with a repeatable calculation.
 //!
 //! Each rule is a pure function. It returns the [`CalculationV1`] that explains the result and, for a broken
 //! rule, the breach. The total of rule 9 depends on other applications: [`Total`] computes it,
@@ -15,7 +15,7 @@ use crate::{
     violation::{Breach, Code},
 };
 
-/// The calculation of an amount's limit, and the breach if the amount is outside it.
+/// The calculation of an amount's limit, and the breach of it.
 pub(crate) type Finding = (CalculationV1, Option<Breach>);
 
 /// The amounts of one product line and its works.

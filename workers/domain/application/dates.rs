@@ -1,4 +1,4 @@
-//! Dates and terms: 工期, fiscal years, 保証期限 and required dates (rules 10, 11 and 13).
+//! 工期, fiscal years, 保証期限 and required dates (rules 10, 11 and 13).
 
 use chrono::NaiveDate;
 use hosho_schema::{messages::ProductV1, snapshots};
@@ -31,7 +31,7 @@ pub(super) fn check_fiscal_year(years: Years, year: i32) -> Option<Breach> {
         .then(|| Breach::FiscalYearOutsideTerm { year, years: label(years) })
 }
 
-/// An advance for a multi-year contract has both a fiscal year and its base, or neither.
+/// An advance for a multi-year contract has a year and its base, or neither.
 ///
 /// Without the year, 保証期限 would be that of the whole contract. Without the base, each year could get its
 /// share of the whole price.
@@ -71,8 +71,9 @@ pub(super) fn needs_contract(product: ProductV1) -> bool {
     product != ProductV1::Performance
 }
 
-/// Returns 保証期限 (rule 11): the end of 工期, or for an advance the end of its fiscal year, if that is
-/// earlier.
+/// Returns 保証期限 (rule 11).
+///
+/// It is the end of 工期, or for an advance the end of its fiscal year, if that is earlier.
 ///
 /// A 契約保証 is for the whole contract, measured by its whole price (our decision; the rule does not say).
 pub fn expires_on(product: ProductV1, works: &snapshots::Works) -> NaiveDate {
@@ -80,7 +81,9 @@ pub fn expires_on(product: ProductV1, works: &snapshots::Works) -> NaiveDate {
     year.and_then(wareki::fiscal_year_end).map_or(works.to, |end| end.min(works.to))
 }
 
-/// Returns the fiscal year of an advance: the one of a multi-year contract, else the first one of 工期.
+/// Returns the fiscal year of an advance.
+///
+/// It is the one of a multi-year contract, else the first one of 工期.
 pub fn counted_year(works: &snapshots::Works) -> i32 {
     works.fiscal_year.unwrap_or_else(|| wareki::fiscal_year(works.from))
 }

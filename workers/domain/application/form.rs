@@ -16,7 +16,9 @@ use crate::{
     wareki::{self, DateError},
 };
 
-/// A trillion yen, more than any works contract in Japan. Larger values are typing errors.
+/// A trillion yen, more than any works contract in Japan.
+///
+/// Larger values are typing errors.
 const LARGEST_AMOUNT: Yen = Yen(1_000_000_000_000);
 
 /// The part of a message that contains a field.
@@ -104,8 +106,7 @@ impl TextLimit {
         Self { characters, printed, lines: Lines::One }
     }
 
-    /// 工事名, 商号, JV名: two lines of a certificate's field have room for 120 characters in a readable
-    /// size.
+    /// 工事名, 商号, JV名: two lines of a certificate's field fit 120 characters.
     pub(super) const NAME: Self = Self::new(120, true);
     /// 住所.
     pub(super) const ADDRESS: Self = Self::new(160, true);
@@ -219,7 +220,7 @@ impl<'a> FormReader<'a> {
     /// Maximum characters without a glyph that a message names.
     const MOST_NAMED: usize = 5;
 
-    /// Reports the characters of `trimmed` without a glyph, with their positions in `value`.
+    /// Reports characters of `trimmed` without a glyph, by positions in `value`.
     pub(super) fn glyphs(&mut self, field: Field, value: &str, trimmed: &str) {
         let missing = (self.unprintable)(trimmed);
         if missing.is_empty() {
@@ -245,8 +246,8 @@ impl<'a> FormReader<'a> {
     }
 
     /// Reads an amount of 1 yen to a trillion; returns `None` if it was reported.
-    pub(super) fn amount(&mut self, field: Field, figure: &Amount) -> Option<Yen> {
-        let yen = match figure {
+    pub(super) fn amount(&mut self, field: Field, amount: &Amount) -> Option<Yen> {
+        let yen = match amount {
             Amount::Integer(yen) => i128::from(*yen),
             Amount::Text(typed) => {
                 let Some(yen) = parse_integer(typed) else {
@@ -342,7 +343,9 @@ fn invalid_character(field: FieldLabel, found: text::InvalidCharacter) -> Breach
     }
 }
 
-/// Parses an integer of either width, with or without separators. Values out of range saturate.
+/// Parses an integer of either width, with or without separators.
+///
+/// Values out of range saturate.
 fn parse_integer(typed: &str) -> Option<i128> {
     let normal = text::without_separators(&text::narrow_digits(text::trim(typed)))?;
     let digits = normal.strip_prefix('-').unwrap_or(&normal);

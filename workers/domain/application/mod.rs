@@ -60,7 +60,9 @@ pub struct RuleContext<'a> {
 /// An application checked against the rules that need no other application.
 #[derive(Clone)]
 pub struct Judged {
-    /// Normalised, and complete only without violations. `None` if the message cannot be decoded.
+    /// Normalised, and complete only without violations.
+    ///
+    /// `None` if the message cannot be decoded.
     pub(crate) application: Option<snapshots::Application>,
     /// In the order of the form.
     pub(crate) violations: Vec<Violation>,
@@ -71,7 +73,7 @@ pub struct Judged {
     pub(crate) total: Option<Total>,
 }
 
-/// The normalised application, or its violations (at least one) in the order of the form.
+/// The normalised application, or at least one violation in form order.
 pub type Verdict = Result<snapshots::Application, Vec<Violation>>;
 
 impl Judged {
@@ -144,7 +146,7 @@ pub(crate) fn check_identity(form: &mut FormReader<'_>, source: &str, id: &str) 
     }
 }
 
-/// Whether a text is a valid `source` or `id`: 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
+/// Whether a text is 1 to 64 characters of `A-Z a-z 0-9 . _ : -`.
 pub fn is_identifier(value: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
     (1..=LONGEST_IDENTIFIER).contains(&value.len()) && value.bytes().all(plain)

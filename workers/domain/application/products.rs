@@ -81,8 +81,9 @@ pub(super) fn read(
     products
 }
 
-/// Returns the limits for these works, and the obligee's name. Returns `None` if their date is absent or
-/// invalid.
+/// Returns the limits for these works, and the obligee's name.
+///
+/// Returns `None` if their date is absent or invalid.
 fn limits<'a>(
     form: &mut FormReader<'_>,
     obligee: &'a Obligee,
@@ -105,8 +106,8 @@ fn limits<'a>(
     }
 }
 
-fn is_given(figure: Option<&Amount>) -> bool {
-    figure.is_some_and(|figure| !matches!(figure, Amount::Text(text) if text::trim(text).is_empty()))
+fn is_given(amount: Option<&Amount>) -> bool {
+    amount.is_some_and(|amount| !matches!(amount, Amount::Text(text) if text::trim(text).is_empty()))
 }
 
 /// Returns `None` if an amount was reported.
@@ -166,7 +167,7 @@ fn read_line(form: &mut FormReader<'_>, section: Section, wire: &ProductLineV1) 
     let is_advance = needs_contract(wire.product);
     let amount = form.amount(field("amount", "保証金額"), &wire.amount);
     let base = wire.this_year_base.as_ref().filter(|base| is_advance && is_given(Some(base)));
-    let this_year_base = base.and_then(|figure| form.amount(field("this_year_base", "今年度対象額"), figure));
+    let this_year_base = base.and_then(|base| form.amount(field("this_year_base", "今年度対象額"), base));
     // Without its reported base, the amount would be checked against the contract price.
     let amount = if base.is_some() && this_year_base.is_none() { None } else { amount };
     let (bank, redeposit) = if is_advance { read_deposit(form, section, wire) } else { (None, None) };

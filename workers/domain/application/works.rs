@@ -16,7 +16,9 @@ use crate::{obligee::Dates, text, violation::Breach};
 pub(super) struct WorksSection {
     pub(super) works: snapshots::Works,
     pub(super) dates: Dates,
-    /// Whether every given date was valid. An invalid one must not be replaced by its substitute.
+    /// Whether every given date was valid.
+    ///
+    /// An invalid one must not be replaced by its substitute.
     pub(super) dates_valid: bool,
     /// The fiscal years of 工期; `None` if 工期 is invalid.
     pub(super) years: Option<Years>,

@@ -254,7 +254,7 @@ pub(super) fn with(mut value: Value, changes: &[(&str, Value)]) -> Value {
     value
 }
 
-/// A simplified rule of the mail system: ASCII before the only `@`, and at most 254 characters.
+/// A simplified mail system: ASCII before the only `@`, at most 254 characters.
 fn mail_address(text: &str) -> Option<String> {
     let (user, domain) = text.split_once('@')?;
     (user.is_ascii() && !domain.contains('@') && text.len() <= 254).then(|| text.to_owned())

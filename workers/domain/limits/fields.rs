@@ -137,7 +137,7 @@ impl LimitField {
         matches!(self, Self::AdvanceMinimumContractPrice | Self::AdvanceMaximum | Self::InterimMaximum)
     }
 
-    /// Whether it is a ratio for one kind of works; only these are raised in a disaster area.
+    /// Whether it is a ratio for one kind of works, which a disaster area raises.
     pub const fn is_by_kind(self) -> bool {
         matches!(
             self,

@@ -2,8 +2,8 @@
 //!
 //! A [`Timeline`] is a contiguous list of periods. One date of the works selects the period, so a contract
 //! keeps the limits of its day whatever the obligee decides later. The national defaults are a timeline too.
-//! `hosho::obligees` reads both files and overrides the defaults with the obligee's values, so a rule always
-//! gets complete [`Limits`].
+//! `hosho::reference::obligees` reads both files and overrides the defaults with the obligee's values, so a
+//! rule always gets complete [`Limits`].
 
 pub mod fields;
 
@@ -103,8 +103,9 @@ pub struct PerformanceLimits {
     pub low_price_minimum: Ratio,
 }
 
-/// Dated values. Each is valid from its first day until the next value's first day; the first has no
-/// beginning.
+/// Dated values.
+///
+/// Each is valid from its first day until the next value's first day; the first has no beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline<T> {
     first: T,
@@ -135,7 +136,9 @@ impl<T> Timeline<T> {
         self.later.last().map_or(&self.first, |(_, value)| value)
     }
 
-    /// Adds a period. Returns the value as the error unless its first day is after all others.
+    /// Adds a period.
+    ///
+    /// Returns the value as the error unless its first day is after all others.
     pub fn push(&mut self, from: NaiveDate, value: T) -> Result<(), T> {
         if self.later.last().is_some_and(|(last, _)| *last >= from) {
             return Err(value);
@@ -180,7 +183,7 @@ impl<T> Timeline<T> {
         self.later.is_empty().then_some(&self.first)
     }
 
-    /// Iterates over the periods from the oldest, each with its first day (`None` for the first period).
+    /// Iterates over the periods from the oldest, each with its first day.
     pub fn iter(&self) -> impl Iterator<Item = (Option<NaiveDate>, &T)> {
         [(None, &self.first)].into_iter().chain(self.later.iter().map(|(from, value)| (Some(*from), value)))
     }

@@ -1,7 +1,8 @@
 //! Character classes that the other modules share.
 
-/// Removes white space at both ends, except control characters and line separators: those are reported as
-/// invalid.
+/// Removes white space at both ends.
+///
+/// Control characters and line separators stay, so that they are reported as invalid.
 pub fn trim(value: &str) -> &str {
     value.trim_matches(|character: char| character.is_whitespace() && !is_control(character))
 }
@@ -20,7 +21,9 @@ pub(super) fn is_variation_selector(character: char) -> bool {
     matches!(character, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Whether the character is valid and counts as one, by the ranges of nearly all text in applications.
+/// Whether the character is in the ranges of nearly all text.
+///
+/// These characters are valid, and none is a mark.
 #[inline]
 pub(super) fn is_plain(character: char) -> bool {
     matches!(

@@ -7,8 +7,9 @@ use super::{
     width::{is_hyphen, narrow},
 };
 
-/// Returns the key of a name: two names with the same key are the same name. It is never stored as a name,
-/// nor shown.
+/// Returns the key of a name: two names with the same key are the same name.
+///
+/// It is never stored as a name, nor shown.
 ///
 /// The key is NFKC (㈱ becomes (株), widths do not matter) in lower case. White space is removed except
 /// between two digits (１ １工区 is not 11工区). All hyphens, ー included, become one, and so do both wave
@@ -54,7 +55,9 @@ fn collapse_spaces(text: &str) -> String {
     kept
 }
 
-/// Maps a character that neither composes nor decomposes. Nearly every name contains only these.
+/// Maps a character that neither composes nor decomposes.
+///
+/// Nearly every name contains only these.
 fn map_plain(character: char) -> Option<char> {
     match character {
         ' ' | '\u{3000}' => Some(' '),

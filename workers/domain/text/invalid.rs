@@ -36,8 +36,7 @@ use super::{
 pub enum InvalidKind {
     /// A control character, or a line or paragraph separator.
     Control,
-    /// A mark, override or isolate of writing direction: it can display a name in another order than it is
-    /// stored.
+    /// A mark, override or isolate of writing direction: it can reorder a name.
     Direction,
     /// A character without a glyph: two names that look the same could differ.
     Invisible,
@@ -53,7 +52,7 @@ pub enum InvalidKind {
 pub struct InvalidCharacter {
     pub kind: InvalidKind,
     pub character: char,
-    /// Counted from 1 as [`length`](length()) counts: a mark has the position of its base.
+    /// Counted from 1 like [`length`](length()): a mark has its base's position.
     pub position: usize,
 }
 

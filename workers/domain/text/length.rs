@@ -16,7 +16,7 @@ use icu_properties::{CodePointMapData, props::GeneralCategory};
 
 use super::characters::{is_plain, is_variation_selector};
 
-/// Free marks on one base: a vowel sign and a tone, or a mark and a variation selector.
+/// Free marks on a base: a vowel sign and a tone, or a mark and a selector.
 const FREE_MARKS: usize = 2;
 
 /// Counts visible characters: a mark or variation selector counts with its base.

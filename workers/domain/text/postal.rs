@@ -18,10 +18,10 @@ pub fn lacks_postal_code(address: &str) -> bool {
 
 /// Whether a text begins with seven digits and no eighth.
 fn is_code(narrow: &str) -> bool {
-    let is_figure = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let Some((area, rest)) = narrow.split_at_checked(3) else { return false };
     let Some((town, rest)) = rest.strip_prefix('-').unwrap_or(rest).split_at_checked(4) else { return false };
-    is_figure(area) && is_figure(town) && !rest.starts_with(|next: char| next.is_ascii_digit())
+    is_digits(area) && is_digits(town) && !rest.starts_with(|next: char| next.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use super::{characters::code_point, invalid::invalid_kind, width::is_hyphen};
 /// Maximum characters of a quotation.
 const LONGEST: usize = 40;
 
-/// Quotes a code, an amount or a date: invalid characters as `U+hhhh`, at most 40 characters.
+/// Quotes a code, an amount or a date, at most 40 characters of it.
+///
+/// Invalid characters become `U+hhhh`.
 ///
 /// Characters that none of these contain become `…`. A name or an address may have been typed into the wrong
 /// field, and messages reach people who must not see it.

@@ -33,8 +33,9 @@ pub fn narrow_telephone(value: &str) -> String {
 /// Maximum characters of the words in parentheses.
 const LONGEST_REMARK: usize = 20;
 
-/// Returns the normal form of a telephone number: the number in ASCII, then remarks in full-width
-/// parentheses.
+/// Returns the normal form of a telephone number.
+///
+/// It is the number in ASCII, then remarks in full-width parentheses.
 ///
 /// `０２９７（６４）１１１１　内線 12` becomes `0297(64)1111（内線12）`. Accepts Japanese numbers (0 and 9 to
 /// 11 digits in all) and international ones (`+` and up to 15 digits), with hyphens, spaces and parentheses.
@@ -100,8 +101,9 @@ fn is_digit(character: char) -> bool {
     narrow(character).is_ascii_digit()
 }
 
-/// Whether the digits can be a number. A Japanese number has a 0 and at least 8 more digits. After +81 the 0
-/// is absent, or in parentheses.
+/// Whether the digits can be a number.
+///
+/// A Japanese number has a 0 and at least 8 more digits. After +81 the 0 is absent, or in parentheses.
 fn is_plausible(normal: &str) -> bool {
     let digits: String = normal.chars().filter(char::is_ascii_digit).collect();
     let fits = match normal.strip_prefix('+') {
@@ -114,15 +116,16 @@ fn is_plausible(normal: &str) -> bool {
     fits && normal.ends_with(|last: char| last.is_ascii_digit())
 }
 
-/// Splits a text after its first parentheses, if it begins with them. The content is trimmed, not empty, and
-/// not nested.
+/// Splits a text after its first parentheses, if it begins with them.
+///
+/// The content is trimmed, not empty, and not nested.
 fn parenthesised(text: &str) -> Option<(&str, &str)> {
     let (inner, behind) = text.strip_prefix(['(', '（'])?.split_once([')', '）'])?;
     let inner = trim(inner);
     (!inner.is_empty() && !inner.contains(['(', '（'])).then_some((inner, behind))
 }
 
-/// Splits an extension, or words in parentheses, in normal form, from the text after it.
+/// Splits an extension or words in parentheses, normalised, from the rest.
 fn remark(text: &str) -> Option<(String, &str)> {
     let Some((inner, behind)) = parenthesised(text) else { return extension(text) };
     match extension(inner) {
@@ -132,8 +135,9 @@ fn remark(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Splits an extension of up to six digits from the text after it: `内線12`, `内線：12`, `内線番号 12`, `ext.
-/// 12`.
+/// Splits an extension of up to six digits from the rest.
+///
+/// Accepted are `内線12`, `内線：12`, `内線番号 12` and `ext. 12`.
 fn extension(text: &str) -> Option<(String, &str)> {
     let word = |word: &str| {
         let end = text.char_indices().nth(word.chars().count()).map_or(text.len(), |(end, _)| end);

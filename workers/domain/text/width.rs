@@ -3,7 +3,9 @@
 //! Half-width kana are composed by a table and not by NFKC, because NFKC would also change compatibility
 //! ideographs and circled digits next to them.
 
-/// Widens a 預託金融機関: half-width kana (composed with their marks), ASCII and spaces become full-width.
+/// Widens a 預託金融機関.
+///
+/// Half-width kana (composed with their marks), ASCII and spaces become full-width.
 ///
 /// Everything else stays. The function is idempotent.
 pub fn bank_name(value: &str) -> String {
@@ -81,7 +83,7 @@ pub(crate) fn is_hyphen(character: char) -> bool {
     )
 }
 
-/// Narrows full-width digits and replaces every kind of hyphen (`－ ‐ − ー – …`) by `-`.
+/// Narrows full-width digits, and replaces every hyphen (`－ ‐ − ー – …`) by `-`.
 pub fn narrow_digits(value: &str) -> String {
     value.chars().map(|character| if is_hyphen(character) { '-' } else { narrow_digit(character) }).collect()
 }
@@ -93,7 +95,7 @@ pub(super) fn narrow_digit(character: char) -> char {
     }
 }
 
-/// Returns the ASCII form of a full-width digit, letter, sign or space, and any other character unchanged.
+/// Returns the ASCII form of a full-width digit, letter, sign or space.
 pub(crate) fn narrow(character: char) -> char {
     match character {
         '！'..='～' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
@@ -102,12 +104,14 @@ pub(crate) fn narrow(character: char) -> char {
     }
 }
 
-/// As [`narrow_digits`], and narrows letters, signs and spaces: for codes such as `３１０７４－００００１Ｍ`.
+/// As [`narrow_digits`], for codes with letters: `３１０７４－００００１Ｍ`.
 pub fn to_ascii(value: &str) -> String {
     narrow_digits(value).chars().map(narrow).collect()
 }
 
-/// Removes thousands separators (`, ， 、`). Returns `None` unless each precedes a group of three digits.
+/// Removes thousands separators (`, ， 、`).
+///
+/// Returns `None` unless each precedes a group of three digits.
 ///
 /// `12,00` is a typing error, not twelve hundred.
 pub fn without_separators(value: &str) -> Option<String> {

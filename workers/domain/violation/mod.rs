@@ -33,7 +33,9 @@ impl Violation {
         Self { code: breach.code(), path: path.into(), message_ja: breach.ja(), message_en: breach.en() }
     }
 
-    /// All violations of a payload that cannot be decoded as its message type. No message repeats a value.
+    /// All violations of a payload that cannot be decoded as its message type.
+    ///
+    /// No message repeats a value.
     pub fn malformed<M: Described>(payload: &[u8], error: &DecodeError) -> Vec<Self> {
         if let DecodeError::NotJson { problem, line, column } = error {
             return vec![Self::not_json(problem, *line, *column)];
@@ -49,9 +51,9 @@ impl Violation {
         Self::new("$", &Breach::MessageNotJson { problem: redacted(problem), line, column })
     }
 
-    fn decode_error(misfit: FieldError) -> Self {
-        let path = harmless_path(&misfit.path);
-        let (ja, en) = match misfit.fault {
+    fn decode_error(error: FieldError) -> Self {
+        let path = harmless_path(&error.path);
+        let (ja, en) = match error.fault {
             FieldFault::Unknown => (
                 "この項目は定められていません。綴りをご確認ください。".to_owned(),
                 "the message has no such field".to_owned(),
@@ -81,8 +83,9 @@ impl Violation {
         Self::new(path.clone(), &Breach::MessageMalformed { path, problem: Bilingual { ja, en } })
     }
 
-    /// The same `source` and `id` were used with another content. The stage that stores applications detects
-    /// this.
+    /// The same `source` and `id` were used with another content.
+    ///
+    /// The stage that stores applications detects this.
     pub fn id_reused(source: &str, id: &str) -> Self {
         Self::new("$.id", &Breach::ApplicationIdReused { origin: text::quote(source), id: text::quote(id) })
     }
@@ -93,7 +96,9 @@ impl Violation {
     }
 }
 
-/// Sorts violations by the order of the form, because rules of products can report fields of the works.
+/// Sorts violations by the order of the form.
+///
+/// Rules of products can report fields of the works.
 pub fn sort(violations: &mut [Violation]) {
     const FAMILIES: [&str; 20] = [
         "$.source",
@@ -140,7 +145,9 @@ fn type_ja(name: &str) -> &str {
     }
 }
 
-/// Drops the values that the decoder quotes (`invalid type: string "…"`), except plain words.
+/// Drops values that the decoder quotes: `invalid type: string "…"`.
+///
+/// Plain words stay.
 fn redacted(problem: &str) -> String {
     let mut text = problem.to_owned();
     if let (Some(first), Some(last)) = (text.find('"'), text.rfind('"'))
@@ -163,7 +170,9 @@ fn is_word(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// Drops the end of a path unless it is plain text: an unknown field's name comes from outside.
+/// Drops the end of a path unless it is plain text.
+///
+/// An unknown field's name comes from outside.
 fn harmless_path(path: &str) -> String {
     let plain = |character: char| {
         character.is_ascii_alphanumeric() || matches!(character, '$' | '.' | '_' | '-' | '[' | ']')

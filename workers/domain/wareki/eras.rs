@@ -63,7 +63,9 @@ pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
     })
 }
 
-/// The eras in order. They are computed once, because a calendar look-up per date would dominate its cost.
+/// The eras in order.
+///
+/// They are computed once, because a calendar look-up per date would dominate its cost.
 static ERAS: LazyLock<Vec<Era>> = LazyLock::new(|| {
     let changes = changes();
     let last =
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn eras_are_contiguous_and_the_last_has_no_end() {
+    fn eras_are_contiguous_and_the_last_is_open() {
         let eras: Vec<String> =
             ERAS.iter().map(|era| format!("{} {} {:?}", era.name, era.first, era.last)).collect();
         assert_eq!(

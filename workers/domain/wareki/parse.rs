@@ -76,8 +76,9 @@ pub fn parse(text: &str) -> Result<NaiveDate, DateError> {
     }
 }
 
-/// Splits `YYYY-MM-DD` in plain ASCII. Nearly every date has this form, and this path takes only a few
-/// nanoseconds.
+/// Splits `YYYY-MM-DD` in plain ASCII.
+///
+/// Nearly every date has this form, and this path takes only a few nanoseconds.
 fn iso(text: &str) -> Option<(u16, u16, u16)> {
     let bytes: &[u8; 10] = text.as_bytes().try_into().ok()?;
     let number = |digits: &[u8]| {
@@ -118,13 +119,13 @@ enum Sign {
     Day,
 }
 
-/// Consumes the parts of a date from its beginning, skipping white space before each part.
+/// Consumes the parts of a date, skipping white space before each part.
 struct Reader<'a> {
     rest: &'a str,
 }
 
 impl Reader<'_> {
-    /// Consumes the next character, narrowed to ASCII, if `convert` returns a value for it.
+    /// Consumes the next character, narrowed to ASCII, if `convert` accepts it.
     fn take<T>(&mut self, convert: impl FnOnce(char) -> Option<T>) -> Option<T> {
         let mut characters = self.rest.chars();
         let found = characters.next().map(text::narrow).and_then(convert)?;
@@ -142,8 +143,9 @@ impl Reader<'_> {
         Some(era)
     }
 
-    /// A western year has four digits; a year of an era is 元 or up to three. The error for 昭和100年
-    /// contains 令和7年.
+    /// A western year has four digits; a year of an era is 元 or up to three.
+    ///
+    /// The error for 昭和100年 contains 令和7年.
     fn year(&mut self, of_era: bool) -> Result<u16, DateError> {
         if !of_era {
             return self.number(4..=4);
@@ -182,7 +184,7 @@ impl Reader<'_> {
         self.take(sign).ok_or(DateError::Unreadable)
     }
 
-    /// Checks that both signs match, and that nothing but the 日 of a date in words follows.
+    /// Checks that both signs match, and that at most the 日 of words follows.
     fn end(&mut self, first: Sign, second: Sign) -> Result<(), DateError> {
         let matched = match (first, second) {
             (Sign::Year, Sign::Month) => self.sign()? == Sign::Day,

@@ -52,9 +52,6 @@ pub struct Replay {
     pub driven_by: Option<String>,
     /// What delays it: paused stages, open circuits, missing workers.
     pub held_up: Vec<String>,
-    /// Whether the lease of its driver is valid.
-    #[serde(skip)]
-    pub is_driven: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "`serialize_with` passes a reference")]
@@ -63,10 +60,9 @@ fn as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, 
 }
 
 impl Replay {
-    fn of(replay: replay::Replay, progress: Progress, now: NaiveDateTime) -> Self {
+    fn of(replay: replay::Replay, progress: Progress) -> Self {
         let is_over = replay.finished_at.is_some();
         Self {
-            is_driven: replay.driver.is_some() && replay.leased_until.is_some_and(|until| until >= now),
             id: replay.id,
             state: replay.state,
             total: replay.total,
@@ -89,13 +85,13 @@ impl Replay {
 }
 
 /// Reads a page of replays, the latest first.
-pub async fn list(db: &Db, now: NaiveDateTime, page: PageRequest) -> Result<Page<Replay>, Error> {
+pub async fn list(db: &Db, page: PageRequest) -> Result<Page<Replay>, Error> {
     db.call(move |db| {
         let total = replay::count(db)?;
         let mut items = Vec::new();
         for row in replay::list(db, page.limit, page.offset)? {
             let progress = failed_message::progress(db, &row.id)?;
-            items.push(Replay::of(row, progress, now));
+            items.push(Replay::of(row, progress));
         }
         Ok::<_, DbError>(Page::new(items, total, page))
     })
@@ -108,12 +104,12 @@ pub async fn show(db: &Db, id: &str, now: NaiveDateTime, has_workers: bool) -> R
     let id = id.to_owned();
     db.call(move |db| {
         let Some(row) = replay::by_id(db, &id)? else {
-            return Err(Error::not_found(format!("there is no replay {id:?}")));
+            return Err(unknown(&id));
         };
         let is_over = row.finished_at.is_some();
         let held_up = if has_workers && !is_over { held_up_in(db, &id, now)? } else { Vec::new() };
         let progress = failed_message::progress(db, &id)?;
-        Ok(Replay { held_up, ..Replay::of(row, progress, now) })
+        Ok(Replay { held_up, ..Replay::of(row, progress) })
     })
     .await
 }
@@ -220,43 +216,38 @@ pub async fn set_state(
     .await
 }
 
-/// Checks that a replay can be resumed. `Err` when it is over, or another process drives it.
-pub fn check_resume(replay: &Replay) -> Result<(), Error> {
-    match replay.state {
-        State::Running if replay.is_driven => Err(driven()),
-        State::Running | State::Paused => Ok(()),
-        state => {
-            let text = format!("it is over: {}", state.as_text());
-            Err(Error::conflict(anyhow::anyhow!(text)).hint("`hosho failed replay` begins another"))
+/// Resumes a paused replay, or takes over a running one that no process drives. `dry_run` only checks its state.
+pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> Result<(), Error> {
+    let id = id.to_owned();
+    db.transaction(move |db| {
+        let replay = replay::by_id(db, &id)?.ok_or_else(|| unknown(&id))?;
+        match replay.state {
+            State::Running if is_driven(&replay, operation.at) => Err(driven()),
+            State::Running | State::Paused if dry_run => Ok(()),
+            State::Paused if job::set_state(db, &operation, &id, Action::Resume)? => Ok(()),
+            State::Paused => Err(Error::conflict(anyhow::anyhow!("its state changed just now"))
+                .hint("`hosho replay status` prints it")),
+            State::Running => {
+                let before = match &replay.driver {
+                    Some(driver) => format!("running, driven by {driver}"),
+                    None => "running, without a driver".to_owned(),
+                };
+                let entry = operation.entry("replay", &id, Some(before), Some("running".to_owned()));
+                entries::write(db, &[entry])?;
+                Ok(())
+            }
+            state => {
+                let text = format!("it is over: {}", state.as_text());
+                Err(Error::conflict(anyhow::anyhow!(text)).hint("`hosho failed replay` begins another"))
+            }
         }
-    }
+    })
+    .await
 }
 
-/// Resumes a paused replay, or takes over a running one that no process drives.
-pub async fn resume(db: &Db, operation: Operation, replay: &Replay) -> Result<(), Error> {
-    let (id, is_paused) = (replay.id.clone(), replay.state == State::Paused);
-    let done = db.transaction(move |db| {
-        if is_paused {
-            return Ok::<_, Error>(job::set_state(db, &operation, &id, Action::Resume)?);
-        }
-        let is_free = |replay: &replay::Replay| {
-            replay.state == State::Running
-                && (replay.driver.is_none() || replay.leased_until.is_none_or(|until| until < operation.at))
-        };
-        let Some(replay) = replay::by_id(db, &id)?.filter(is_free) else { return Ok(false) };
-        let before = match &replay.driver {
-            Some(driver) => format!("running, driven by {driver}"),
-            None => "running, without a driver".to_owned(),
-        };
-        entries::write(db, &[operation.entry("replay", &id, Some(before), Some("running".to_owned()))])?;
-        Ok(true)
-    });
-    if done.await? {
-        Ok(())
-    } else {
-        Err(Error::conflict(anyhow::anyhow!("its state changed just now"))
-            .hint("`hosho replay status` prints it"))
-    }
+/// Whether the lease of its driver is valid.
+fn is_driven(replay: &replay::Replay, now: NaiveDateTime) -> bool {
+    replay.driver.is_some() && replay.leased_until.is_some_and(|until| until >= now)
 }
 
 /// The driver of a replay in this process.
@@ -297,6 +288,10 @@ pub fn unfinished(ended: Ended, replay: &Replay) -> Option<Error> {
             .hint("`hosho replay resume ID --reason …` continues"),
     };
     Some(error)
+}
+
+fn unknown(id: &str) -> Error {
+    Error::not_found(format!("there is no replay {id:?}"))
 }
 
 fn driven() -> Error {

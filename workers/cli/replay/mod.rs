@@ -143,7 +143,7 @@ fn print_replay(replay: &Replay, json: bool) -> Result<(), Error> {
 }
 
 async fn list(database: &Database, page: PageArgs, json: bool) -> Result<(), Error> {
-    let replays = replays::list(&database.db(), database.clock.now(), page.request()).await?;
+    let replays = replays::list(&database.db(), page.request()).await?;
     if json {
         return print_json(&replays);
     }
@@ -196,16 +196,14 @@ async fn resume(
 ) -> Result<ExitCode, Error> {
     let operation = args.audit.operation(&context.database.clock, Action::Resume.name())?;
     let id = context.complete(&args.id).await?;
-    let replay = context.show(&id).await?;
-    replays::check_resume(&replay)?;
     broker::require(context.out, config)?;
+    replays::resume(&context.database.db(), operation, &id, args.audit.dry_run).await?;
     if args.audit.dry_run {
-        print_replay(&replay, json)?;
+        print_replay(&context.show(&id).await?, json)?;
         if !json {
             print("It would resume. Nothing was changed.");
         }
         return Ok(ExitCode::SUCCESS);
     }
-    replays::resume(&context.database.db(), operation, &replay).await?;
     drive(id, context, config, json).await
 }

@@ -43,22 +43,26 @@ UNIT_TESTS := --config profile.release.package.hosho.opt-level=1 --config profil
     --config profile.release.package.hosho-domain.opt-level=1
 
 # So is what the integration tests are made of, but not the program they run: that is the one that is shipped.
-INTEGRATION_TESTS := "$$(cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0 \
-    | sed -n 's|.*"executable":"\([^"]*/it-[^"]*\)".*|\1|p')"
+BUILD_INTEGRATION_TESTS := cargo rustc --release --locked --test it --message-format=json-render-diagnostics -- -C opt-level=0
+INTEGRATION_TESTS := "$$($(BUILD_INTEGRATION_TESTS) | sed -n 's|.*"executable":"\([^"]*/it-[^"]*\)".*|\1|p')"
 
 # The quick checks first. All in the release profile: one build of the dependencies serves them and the demonstration. Most integration
 # tests wait for servers, so more of them run at a time than there are cores.
 .PHONY: test
 test: cargo
-	.ci/install $(FOR_TEST)
-	cargo fmt --all --check
-	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
-	cargo test --locked -p hosho-tidy
-	cargo clippy --release --locked --workspace --all-targets -- -D warnings
-	.ci/deny
-	cargo test --release --locked --workspace --lib $(UNIT_TESTS)
-	$(INTEGRATION_TESTS) --test-threads=4
-	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
+	@.ci/step --begin
+	.ci/step 'Debian packages' .ci/install $(FOR_TEST)
+	.ci/step 'format' cargo fmt --all --check
+	.ci/step 'format of tests/fuzz' cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+	.ci/step 'source text (hosho-tidy)' cargo test --locked -p hosho-tidy
+	.ci/step 'dependencies (cargo-deny, one build of each)' bash -c '.ci/deny && .ci/compiled-once'
+	.ci/step 'lints' cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	.ci/step 'documentation' env RUSTDOCFLAGS='-D warnings' cargo doc --release --locked --workspace --no-deps
+	.ci/step 'build of the unit tests' cargo test --release --locked --workspace --lib $(UNIT_TESTS) --no-run
+	.ci/step 'unit tests' cargo test --release --locked --workspace --lib $(UNIT_TESTS)
+	.ci/step 'build of the program and the integration tests' $(BUILD_INTEGRATION_TESTS) >/dev/null
+	.ci/step 'integration tests' $(INTEGRATION_TESTS) --test-threads=4
+	@.ci/step --report
 
 # The drills of `make test`, larger and with longer outages: 2,000 applications for each, 10,000 with 20 kills, 5,001 dead letters,
 # 20,000 schedules, a night of 50,000 guarantees, and up to 100,000 re-issued among a million. Seeds are random and

@@ -23,8 +23,13 @@ pub enum RenderError {
     /// The template does not render.
     #[error("cannot fill in the document")]
     Fill { source: TemplateError },
-    #[error("cannot draw template {template}")]
-    Draw { template: String, source: PdfError },
+    #[error("cannot draw template {template}{}", row.as_ref().map(|row| format!(", row {row}")).unwrap_or_default())]
+    Draw {
+        template: String,
+        /// Label of the table row that does not fit.
+        row: Option<String>,
+        source: PdfError,
+    },
     /// No configured surety entry has the seal of the certificate.
     #[error(
         "no entry of the surety has the seal {sha256} of the certificate: keep the entries and the PNG files of the past"
@@ -140,8 +145,11 @@ impl DocumentRenderer {
     ) -> Result<Vec<u8>, RenderError> {
         let markup =
             self.templates.render(template, context).map_err(|source| RenderError::Fill { source })?;
-        self.draw_markup(template, &markup, info)
-            .map_err(|source| RenderError::Draw { template: template.to_owned(), source })
+        self.draw_markup(template, &markup, info).map_err(|source| RenderError::Draw {
+            template: template.to_owned(),
+            row: source.row_label(&markup),
+            source,
+        })
     }
 
     /// Draws markup that a template has rendered to.

@@ -52,6 +52,26 @@ impl PdfError {
         (!shown.is_empty()).then(|| format!("line {line}: {}", shown.trim_end()))
     }
 
+    /// The label of the table row that the error is about.
+    ///
+    /// A label is text of the template: unlike an excerpt, it is fit for a log.
+    pub fn row_label(&self, markup: &str) -> Option<String> {
+        let (line, column) = self.position(markup)?;
+        let document = roxmltree::Document::parse(markup).ok()?;
+        let is_before = |at: usize| {
+            let position = document.text_pos_at(at);
+            (position.row, position.col) <= (line, column)
+        };
+        let row = document.descendants().find(|node| {
+            node.has_tag_name("row") && is_before(node.range().start) && !is_before(node.range().end)
+        })?;
+        let label = row.children().find(|node| node.has_tag_name("label"))?;
+        let text: String =
+            label.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
+        let text = text.trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
     fn position(&self, markup: &str) -> Option<(u32, u32)> {
         match self {
             Self::NotXml { line, column, .. }
@@ -76,6 +96,22 @@ mod tests {
 
     fn excerpt(markup: &str) -> Option<String> {
         diagnose(markup, test_fonts(), &Pictures::new()).unwrap_err().excerpt(markup)
+    }
+
+    #[test]
+    fn row_label_names_the_row_of_the_error() {
+        let long = "甲<br/>".repeat(200);
+        let row = |label: &str, value: &str| format!("<row>{label}<value>{value}</value></row>\n");
+        let table = |last: &str| {
+            let first = row("<label>工事名</label>", "甲");
+            format!("<page><table widths=\"30% 70%\">\n{first}{last}</table></page>")
+        };
+        let label =
+            |markup: &str| diagnose(markup, test_fonts(), &Pictures::new()).unwrap_err().row_label(markup);
+        assert_eq!(label(&table(&row("<label>請負契約者</label>", &long))).unwrap(), "請負契約者");
+        assert_eq!(label(&table(&row("<label>発注者</label>", "\u{10FFFD}"))).unwrap(), "発注者");
+        assert_eq!(label(&table(&row("<value>乙</value>", &long))), None);
+        assert_eq!(label("<page><blink/></page>"), None);
     }
 
     #[test]

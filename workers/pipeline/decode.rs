@@ -1,28 +1,44 @@
 //! Decodes bodies.
 //! A fault names fields of our own schema only: a payload may hold anything.
 
-use hosho_schema::messages::{self, DecodeError, Message};
+use std::fmt::Write as _;
+
+use hosho_schema::messages::{self, DecodeError, Described, FieldFault, decode_errors};
 
 use crate::fault::{Fault, Reason};
 
 /// Decodes a message between stages.
-pub fn decode<M: Message>(payload: &[u8]) -> Result<M, Fault> {
-    messages::decode(payload).map_err(|error| undecodable(&error, M::TYPE))
+pub fn decode<M: Described>(payload: &[u8]) -> Result<M, Fault> {
+    messages::decode(payload).map_err(|error| undecodable::<M>(payload, &error))
 }
 
-/// The fault of a body that is not the message `expected`.
-pub fn undecodable(error: &DecodeError, expected: &str) -> Fault {
-    let text = match error {
-        DecodeError::NotJson { problem, line, column } => {
-            format!("the body is not JSON: {problem} (line {line}, column {column})")
+/// The fault of a body that is no message of type `M`, with all its missing and misshapen fields.
+pub fn undecodable<M: Described>(payload: &[u8], error: &DecodeError) -> Fault {
+    if let DecodeError::NotJson { .. } = error {
+        return not_json(error);
+    }
+    let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
+    for error in decode_errors::<M>(payload, error) {
+        let field = error.path.trim_start_matches("$.").to_owned();
+        match error.fault {
+            FieldFault::Missing => missing.push(field),
+            FieldFault::Type(_) | FieldFault::Choice(_) => misshapen.push(field),
+            // The names of unknown fields, and the words of serde, quote the payload.
+            FieldFault::Unknown | FieldFault::Other(_) => {}
         }
-        DecodeError::Shape { problem, .. } => {
-            // serde takes the name of a missing field from our types; other problems quote the payload.
-            let missing = problem.starts_with("missing field").then(|| format!(": {problem}"));
-            format!("the body is JSON, but not {expected}{}", missing.unwrap_or_default())
+    }
+    let mut text = format!("the body is JSON, but not {}", M::TYPE);
+    for (what, fields) in [("missing", missing), ("not as in the contract", misshapen)] {
+        if !fields.is_empty() {
+            write!(text, "; {what}: {}", fields.join(", ")).expect("a String takes all");
         }
-    };
+    }
     Fault::new(Reason::Undecodable, text)
+}
+
+/// The fault of a body that is not JSON.
+pub fn not_json(error: &DecodeError) -> Fault {
+    Fault::new(Reason::Undecodable, format!("the body is {error}"))
 }
 
 #[cfg(test)]
@@ -32,12 +48,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_the_message_and_its_missing_field_only() {
+    fn names_the_message_and_its_wrong_fields_only() {
         let text = |payload: &str| decode::<MintV1>(payload.as_bytes()).unwrap_err().text;
+        assert_eq!(text("{}"), "the body is JSON, but not mint.v1; missing: guarantee, revision");
         assert_eq!(
-            text(r#"{"guarantee":"taro"}"#),
-            "the body is JSON, but not mint.v1: missing field `revision`"
+            text(r#"{"guarantee":"taro","revision":"taro","taro":1}"#),
+            "the body is JSON, but not mint.v1; not as in the contract: revision"
         );
-        assert_eq!(text(r#"{"guarantee":"taro","revision":"taro"}"#), "the body is JSON, but not mint.v1");
+        assert_eq!(text(r#"["taro"]"#), "the body is JSON, but not mint.v1; not as in the contract: $");
+        assert_eq!(
+            text(r#"{"guarantee":"#),
+            "the body is not JSON: EOF while parsing a value (line 1, column 13)"
+        );
     }
 }

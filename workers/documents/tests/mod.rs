@@ -192,6 +192,7 @@ fn undrawable_character_fails_without_quoting_the_text() {
     let mut content = samples::single();
     content.works.name.push('\u{10FFFD}');
     let error = certificate(&content).unwrap_err();
+    assert_eq!(error.to_string(), "cannot draw template certificate/advance_payment, row 工事名");
     let RenderError::Draw { source, .. } = error else { panic!("{error}") };
     assert_eq!(source.to_string(), "no configured font has a glyph for \u{10FFFD} (U+10FFFD)");
     "甲\u{B}乙".clone_into(&mut content.works.name);

@@ -40,7 +40,7 @@ use crate::{
     mail,
     pdf::Fonts,
     pipeline::{
-        decode::undecodable,
+        decode::not_json,
         stage::{Item, Stage, Verdict},
     },
     reference::ReferenceData,
@@ -190,8 +190,8 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
         }
         ChangeKindV1::Cancellation => read::<CancellationV1>(payload, ChangeRequest::Cancellation),
     }?;
-    let identity: Identity = serde_json::from_slice(payload)
-        .map_err(|error| undecodable(&DecodeError::not_json(&error), "a change"))?;
+    let identity: Identity =
+        serde_json::from_slice(payload).map_err(|error| not_json(&DecodeError::not_json(&error)))?;
     if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
         return Err(Fault::new(
             Reason::Undecodable,
@@ -221,7 +221,7 @@ fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
                 "the body is JSON, but without the kind, source and id of a change",
             )
         } else {
-            undecodable(&DecodeError::not_json(&error), "a change")
+            not_json(&DecodeError::not_json(&error))
         }
     })
 }
@@ -231,7 +231,7 @@ type Content = Result<Box<ChangeRequest>, Vec<Violation>>;
 fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content, Fault> {
     match messages::decode::<M>(payload) {
         Ok(message) => Ok(Ok(Box::new(wire(message)))),
-        Err(error @ DecodeError::NotJson { .. }) => Err(undecodable(&error, M::TYPE)),
+        Err(error @ DecodeError::NotJson { .. }) => Err(not_json(&error)),
         Err(error) => Ok(Err(Violation::malformed::<M>(payload, &error))),
     }
 }

@@ -27,7 +27,7 @@ use hosho_schema::{
     ids,
     messages::{
         self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CalculationV1, DecodeError,
-        IssueV1, Message as _, RejectedLineV1, ViolationV1,
+        IssueV1, RejectedLineV1, ViolationV1,
     },
     models::application::{self, Application as Row},
     snapshots,
@@ -49,7 +49,7 @@ use crate::{
     hex::hex,
     pdf::Fonts,
     pipeline::{
-        decode::undecodable,
+        decode::{not_json, undecodable},
         stage::{Item, Stage, Verdict},
     },
     reference::ReferenceData,
@@ -187,18 +187,18 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             }
             (identity, Ok(Box::new(application)))
         }
-        Err(error @ DecodeError::NotJson { .. }) => return Err(undecodable(&error, ApplicationV1::TYPE)),
+        Err(error @ DecodeError::NotJson { .. }) => return Err(not_json(&error)),
         Err(error) => {
             // Reads to the end this time: a misshapen payload may also be truncated, and then it is no JSON.
             let identity: Identity = serde_json::from_slice(payload).map_err(|second| {
                 if second.is_data() {
-                    undecodable(&error, ApplicationV1::TYPE)
+                    undecodable::<ApplicationV1>(payload, &error)
                 } else {
-                    undecodable(&DecodeError::not_json(&second), ApplicationV1::TYPE)
+                    not_json(&DecodeError::not_json(&second))
                 }
             })?;
             if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
-                return Err(undecodable(&error, ApplicationV1::TYPE));
+                return Err(undecodable::<ApplicationV1>(payload, &error));
             }
             (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))
         }

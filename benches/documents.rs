@@ -1,14 +1,14 @@
 //! Documents rendered a second on one core: `make bench`.
 //!
-//! Complete files as the render stage stores them: template, markup, layout, tags, fonts, PDF/A. 500 contents that
-//! differ in names, numbers, amounts and dates. One thread, and the allocator of the program.
+//! Complete files as the render stage stores them: template, markup, layout, tags, fonts, PDF/A. 500 contents
+//! that differ in names, numbers, amounts and dates. One thread, and the allocator of the program.
 //!
 //! | benchmark | measures |
 //! |---|---|
 //! | `notice` | the notice with its QR code, PDF/A-2a; target: 1,000 a second |
 //! | `certificate` | the certificate with its data attached, PDF/A-3a |
 //! | `markup` | the template part of `notice` |
-//! | `printpdf_default` | the words of the same notices, by the example in printpdf's documentation: whole fonts, `save` |
+//! | `printpdf_default` | the same words by the example in printpdf's documentation: whole fonts, `save` |
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failure aborts the benchmark")]
 

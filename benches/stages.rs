@@ -2,7 +2,7 @@
 //!
 //! | benchmark | measures |
 //! |---|---|
-//! | `issue` | 256 applications: numbers allocated, guarantees and certificates inserted in one SQLite transaction; rolled back |
+//! | `issue` | 256 applications issued in one SQLite transaction, which is rolled back |
 //! | `seal` | an authentication key minted, sealed, and hashed for lookup |
 //! | `layout` | a notice laid out: lines broken, boxes placed, nothing drawn |
 //! | `mail` | the MIME message of a mail with a notice of 42 KB attached |

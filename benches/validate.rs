@@ -1,9 +1,9 @@
 //! Applications decoded and judged a second on one core: `make bench`.
 //!
-//! The part of the validate stage before its database query, with the facts of production: the built-in obligees and
-//! branches, the glyphs of the installed fonts, the mail addresses that lettre accepts. 1,000 variants of the
-//! applications in `examples/`, each with its own names, numbers, amounts and dates, so that no cache holds
-//! the answer. One thread, and the allocator of the program.
+//! The part of the validate stage before its database query, with the facts of production: the built-in
+//! obligees and branches, the glyphs of the installed fonts, the mail addresses that lettre accepts. 1,000
+//! variants of the applications in `examples/`, each with its own names, numbers, amounts and dates, so that
+//! no cache holds the answer. One thread, and the allocator of the program.
 //!
 //! | benchmark | measures |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | `decode_judge` | both, to the verdict; target: 50,000 a second |
 //! | `rejected` | both, for applications that break a rule each, messages in two languages included |
 //! | `works_key` | the key of the works, for the rules across applications |
-//! | `content` | decoding, and the hash that distinguishes a repeated application from another one with its id |
+//! | `content` | decoding, and the hash that identifies a repeated application |
 
 #![allow(clippy::unwrap_used, reason = "a failure aborts the benchmark")]
 

@@ -1,10 +1,10 @@
 //! Speed of the whole system: `make bench`.
 //!
-//! Starts private servers and worker processes, and measures in one run: the parts alone, the throughput of the
-//! pipeline, latency under load, more workers, cost with many stored guarantees, the nightly run, and embedded.
-//! `BENCH_…` sets the sizes (see [`Sizes`]); `BENCH_ONLY=parts,pipeline` selects sections; `BENCH_HOSHO` is the path
-//! of another build of the program.
-//! Writes `RESULTS.md`, `results.json` and `results.svg` into `target/bench`.
+//! Starts private servers and worker processes, and measures in one run: the parts alone, the throughput of
+//! the pipeline, latency under load, more workers, cost with many stored guarantees, the nightly run, and
+//! embedded. `BENCH_…` sets the sizes (see [`Sizes`]); `BENCH_ONLY=parts,pipeline` selects sections;
+//! `BENCH_HOSHO` is the path of another build of the program. Writes `RESULTS.md`, `results.json` and
+//! `results.svg` into `target/bench`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
 //! Upper bounds: each part of the work alone, with all cores.
 //!
-//! - *rows, documents, mails*: the code of the stages, one stage after another: `load` and `record` of batches on two
-//!   connections per core, `decide` and `act` of render, `act` of dispatch (with its ledger in the tables).
-//!   The remainder, decoding and deciding in the other stages, is `rest`.
+//! - *rows, documents, mails*: the code of the stages, one stage after another: `load` and `record` of
+//!   batches on two connections per core, `decide` and `act` of render, `act` of dispatch (with its ledger in
+//!   the tables). The remainder, decoding and deciding in the other stages, is `rest`.
 //! - *messages*: the same messages from stage to stage: published, confirmed, consumed, acknowledged.
 
 use std::{

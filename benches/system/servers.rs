@@ -1,7 +1,7 @@
 //! Private servers, and `hosho` processes that use them.
 //!
-//! PostgreSQL and RabbitMQ run as in the tests, but sync every commit and every quorum queue to disk, as production
-//! does. The mail server is Postfix's `smtp-sink`, which accepts mails and discards them.
+//! PostgreSQL and RabbitMQ run as in the tests, but sync every commit and every quorum queue to disk, as
+//! production does. The mail server is Postfix's `smtp-sink`, which accepts mails and discards them.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -42,8 +42,8 @@ pub(crate) struct TestEnv {
 }
 
 /// How long ext4 without a journal skips recently deleted inodes, one by one for each new file: six minutes
-/// (`recently_deleted` in fs/ext4/ialloc.c of Linux). Skipping would dominate the time to store a document, so files
-/// are deleted at the end, or this long before a measurement.
+/// (`recently_deleted` in fs/ext4/ialloc.c of Linux). Skipping would dominate the time to store a document,
+/// so files are deleted at the end, or this long before a measurement.
 const INODES_RECENTLY_DELETED: Duration = Duration::from_mins(6);
 
 /// Each branch has 99,999 guarantee numbers per fiscal year.
@@ -121,8 +121,9 @@ impl Servers {
             ("log.format", "json".to_owned()),
         ];
         let mut sql = Session::connect(&database);
-        // `pipeline::until` queries unfinished revisions twice a second. A bitmap scan of the partial index visits
-        // every row unfinished since the last vacuum; a plain index scan marks dead entries and skips them.
+        // `pipeline::until` queries unfinished revisions twice a second. A bitmap scan of the partial index
+        // visits every row unfinished since the last vacuum; a plain index scan marks dead entries and skips
+        // them.
         sql.query("set enable_bitmapscan = off");
         let env = TestEnv { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
         env.succeed(&["migrate"]);

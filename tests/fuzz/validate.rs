@@ -1,7 +1,7 @@
 //! The fuzz target: decodes and judges each input as an application, and checks the [`invariants`].
 //!
-//! Changed bytes are rarely still JSON, and an input that fails at the first brace never reaches the rules. So
-//! three of four inputs are mutated as JSON ([`mutation`]), the others as bytes.
+//! Changed bytes are rarely still JSON, and an input that fails at the first brace never reaches the rules.
+//! So three of four inputs are mutated as JSON ([`mutation`]), the others as bytes.
 
 #![no_main]
 

@@ -1,8 +1,9 @@
-//! Invariants of every payload, shared by the fuzzer (`make fuzz`) and by `tests/it/fuzz.rs`, which checks them for
-//! the seeds and for all regressions.
+//! Invariants of every payload, shared by the fuzzer (`make fuzz`) and by `tests/it/fuzz.rs`, which checks
+//! them for the seeds and for all regressions.
 //!
 //! A broken invariant panics. The rules run with the facts of the validate stage: the built-in obligees and
-//! branches (and one more obligee), the glyphs of the installed fonts, the mail addresses that lettre accepts.
+//! branches (and one more obligee), the glyphs of the installed fonts, the mail addresses that lettre
+//! accepts.
 
 mod texts;
 
@@ -116,8 +117,8 @@ fn day(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).expect("a day of the calendar")
 }
 
-/// Open commitments for the same works: none, an issued advance, an advance not yet issued, all products on paper,
-/// and an amount that overflows any sum.
+/// Open commitments for the same works: none, an issued advance, an advance not yet issued, all products on
+/// paper, and an amount that overflows any sum.
 fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
     let applied_for = alone.commitments();
     let open = |product, medium, amount, number: Option<&str>| {
@@ -321,8 +322,8 @@ fn check_calculation(calculation: &CalculationV1) {
     assert_eq!(calculation.percentage, format!("{}.{}", tenths / 10, tenths % 10), "{calculation:?}");
 }
 
-/// The payload of an accepted application in its normal form. Fields that the normal form lacks (dates that are
-/// used only to decide) are as sent.
+/// The payload of an accepted application in its normal form. Fields that the normal form lacks (dates that
+/// are used only to decide) are as sent.
 fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1 {
     let mut wire = sent.clone();
     let Application { source, id, branch, obligee, works, principal, products, mail_address, contact } =

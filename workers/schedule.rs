@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn decides_about_missed_runs() {
+    fn runs_or_skips_missed_runs_by_policy() {
         let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         // Down from the 1st; up again on the 4th at 09:00 in Tokyo.
         let now = at("2026-12-04T00:00:00");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn returns_the_next_moment_of_a_zone() {
+    fn returns_the_next_time_in_a_zone() {
         let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         assert_eq!(nights.next_moment(at("2026-03-31T12:00:00")), Some(at("2026-03-31T16:30:00")));
     }

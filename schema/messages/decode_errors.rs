@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_the_decode_error_where_the_schema_finds_none() {
+    fn reports_decode_error_if_schema_accepts() {
         let line = include_str!("../../examples/applications.jsonl").lines().next().unwrap();
         let twice = line.replacen('{', "{\"branch\":\"31\",", 1);
         let error = decode::<ApplicationV1>(twice.as_bytes()).unwrap_err();
@@ -374,7 +374,7 @@ mod tests {
 
     /// Values with random mistakes, the same ones in every run.
     #[test]
-    fn finds_the_errors_that_jsonschema_finds() {
+    fn finds_the_same_errors_as_jsonschema() {
         let mut random = Random(20_261_130);
         let (mut fitting, mut faulty) = (0, 0);
         for message in contract::MESSAGES {

@@ -230,6 +230,6 @@ fn ending_a_commitment_waits_for_decisions() {
         assert_eq!(works::end(c, &[(&a, 0)], at(9)).unwrap(), 1);
     });
     let b = application::by_upstream_ids(c, &[("portal", "b")]).unwrap().remove(0).unwrap();
-    assert_eq!(b.violations, Some(a), "the commitment was open");
+    assert_eq!(b.violations, Some(a), "the decision missed the open commitment");
     assert!(open(c, "bridge").is_empty());
 }

@@ -150,7 +150,7 @@ fn samples_cover_every_variant() {
 }
 
 #[test]
-fn hostile_names_are_printed_and_never_interpreted() {
+fn prints_hostile_names_as_text() {
     let mut certificate = samples::single();
     "工事{{number}}<b>太字</b>&amp;<!-- -->\"'".clone_into(&mut certificate.works.name);
     "<p>{{> partials/certificate_head}}".clone_into(&mut certificate.principal.company.name);
@@ -199,7 +199,7 @@ fn undrawable_character_fails_without_quoting_the_text() {
 }
 
 #[test]
-fn missing_seal_is_named() {
+fn error_names_a_missing_seal() {
     let mut content = samples::single();
     let sha256 = "0".repeat(64);
     content.surety.seal = Some(sha256.clone());

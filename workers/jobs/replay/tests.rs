@@ -73,7 +73,7 @@ fn completes_when_no_message_is_left() {
 }
 
 #[test]
-fn messages_taken_out_prove_nothing() {
+fn removed_messages_count_as_no_result() {
     let taken_out = |resolved, taken_out| {
         let waiting = 1_000 - resolved - taken_out;
         next_step(&state(Progress { waiting, under_way: 0, resolved, failed_again: 0, taken_out }, &[]))

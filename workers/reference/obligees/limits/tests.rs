@@ -102,7 +102,7 @@ fn expected(rows: &[(&str, &str, Origin)]) -> Vec<(String, String, Origin)> {
 }
 
 #[test]
-fn the_national_limits_built_in_are_those_of_the_rules() {
+fn built_in_national_limits_match_the_rules() {
     let registry = obligees::load(None).unwrap();
     assert_eq!(registry.national().only(), Some(&usual()));
     for obligee in registry.iter() {
@@ -118,7 +118,7 @@ fn the_national_limits_built_in_are_those_of_the_rules() {
 }
 
 #[test]
-fn every_figure_of_a_file_arrives() {
+fn reads_every_amount_of_a_file() {
     for figure in LimitField::ALL {
         let (table, key) = figure.name();
         // Impossible beside the other national figures are only the low-price ones, and these values are not.
@@ -151,7 +151,7 @@ fn every_figure_of_a_file_arrives() {
 }
 
 #[test]
-fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
+fn periods_apply_on_their_days_over_national_limits() {
     let text = format!(
         "{OBLIGEE}[[limits]]\nfrom = 2026-10-01\nuntil = 2026-12-31\n[limits.advance_payment]\nmaximum = 5_000_000\n\
          [[limits]]\nfrom = 2027-01-01\nuntil = 2027-01-01\n\
@@ -188,7 +188,7 @@ fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
 }
 
 #[test]
-fn a_national_change_reaches_what_an_obligee_leaves_out() {
+fn national_changes_apply_to_values_an_obligee_omits() {
     let text = format!(
         "{OBLIGEE}[[limits]]\nfrom = 2026-10-01\nuntil = 2027-09-30\n[limits.advance_payment]\ndesign = \"25%\"\n\
          [[limits]]\nfrom = 2027-10-01\nuntil = 2027-12-31\n[limits.advance_payment]\nconstruction = \"45%\"\n"
@@ -236,7 +236,7 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
 }
 
 #[test]
-fn what_changes_nothing_needs_no_date() {
+fn unchanged_values_need_no_date() {
     // An obligee that always had its own figures does not notice the national change of them.
     let pinned = "[[limits]]\n[limits.advance_payment]\nconstruction = \"40%\"\nlow_price = \"20%\"\n";
     let registry = load(Some(&two_periods()), &format!("{OBLIGEE}{pinned}")).unwrap();
@@ -248,7 +248,7 @@ fn what_changes_nothing_needs_no_date() {
 }
 
 #[test]
-fn older_contracts_are_read() {
+fn reads_limits_of_older_contracts() {
     let electronic = "[[electronic]]\nproducts = [\"performance\"]\nkinds = [\"design\"]\nfrom = 2026-04-01\nbasis = \"awarded\"\n";
     for (line, older) in [
         ("", OlderContracts::Paper),
@@ -587,7 +587,7 @@ fn reports_problems_of_both_files_in_line_order() {
 }
 
 #[test]
-fn a_folder_without_national_limits_has_those_built_in_and_a_dead_link_is_an_error() {
+fn uses_built_in_national_limits_unless_link_dangles() {
     assert_eq!(load(None, OBLIGEE).unwrap().national().only(), Some(&usual()));
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("obligees")).unwrap();

@@ -492,7 +492,7 @@ mod tests {
             assert_eq!(read(Source::Dead, History::default(), published, true), (at(5), true));
             assert_eq!(read(Source::Dead, failed("mail.refused"), published, true), (at(2), false));
         }
-        // Nor does any date in the future count.
+        // Dates in the future are ignored too.
         let death = Some(Death { reason: "rejected".to_owned(), at: Some(at(9)) });
         let later = dead_letter(
             Source::Dead,

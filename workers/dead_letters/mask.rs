@@ -155,7 +155,7 @@ fn is_plain(key: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Fields of the messages that are hidden on purpose. A new field must be entered here or above.
+    /// Hidden fields of messages. A new field must be listed here or above.
     const HIDDEN_FIELDS: &[&str] = &[
         "address",
         "bank",

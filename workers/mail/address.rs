@@ -110,7 +110,7 @@ mod tests {
             format!("{}@{}.jp", "a".repeat(60), ["b".repeat(63), "c".repeat(63), "d".repeat(63)].join("."));
         let label = format!("taro@{}.jp", "a".repeat(64));
         let local = format!("{}@example.jp", "a".repeat(65));
-        // 63 characters as typed, more as it travels.
+        // 63 characters as typed, more in ASCII.
         let mapped = format!("taro@{}.jp", "例".repeat(60));
         for text in [
             "",

@@ -354,7 +354,7 @@ async fn rejected_row_fails_alone() {
     let mut env = Env::open(&[b"a", b"bad row", b"b"]).await;
     assert_eq!(codes(&env.dead_letters(1).await), [("bad row", "database.refused")]);
     assert_eq!(env.done(2).await, ["a", "b"]);
-    // Once together, then one by one.
+    // Once as a batch, then one by one.
     assert_eq!(env.puppet.records.load(Ordering::SeqCst), 4);
     assert_eq!(env.close().await, 0);
 }

@@ -155,7 +155,7 @@ mod tests {
         for _ in 0..1_000 {
             throttle.adapt(BUSY);
         }
-        // It still works.
+        // The throttle still works.
         assert_eq!(throttle.pause(Duration::from_millis(10), now).as_millis(), 190);
         assert_eq!(throttle.pause(Duration::from_mins(1), now), MAX_PAUSE);
         for _ in 0..50 {

@@ -5,7 +5,7 @@ use hosho_schema::messages::{MediumV1, ProductV1};
 use crate::documents::tests::*;
 use crate::domain::wareki::format as wareki;
 
-/// What each certificate says of its content.
+/// The texts that each certificate must contain.
 fn expected(content: &Certificate) -> Vec<String> {
     let Certificate { works, principal, surety, branch, .. } = content;
     let product = labels::product(content.product);
@@ -80,7 +80,7 @@ fn certificate_contains_every_required_text() {
 
 #[test]
 fn paper_differs_only_in_the_electronic_caption() {
-    // Where there are two pages, the foot of the first is elsewhere in the text.
+    // With two pages, the footer of the first is in the middle of the text.
     for (name, content) in
         samples::certificates().into_iter().filter(|(_, content)| content.principal.members.len() <= 3)
     {

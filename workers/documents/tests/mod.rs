@@ -1,4 +1,4 @@
-//! Documents, drawn and read back.
+//! Documents, rendered and extracted again.
 
 mod cancellation;
 mod certificate;
@@ -44,13 +44,13 @@ fn certificate_of(content: &Certificate) -> Vec<u8> {
     certificate(content).unwrap()
 }
 
-/// Draws a certificate as the render stage does.
+/// Renders a certificate like the render stage.
 fn certificate(content: &Certificate) -> Result<Vec<u8>, RenderError> {
     renderer().certificate(content, &snapshots::canonical(content), created())
 }
 
 pub(super) struct Drawn {
-    /// Template and sample, as a file may be called.
+    /// A file name for template and sample.
     pub(super) name: String,
     pub(super) pdf: Vec<u8>,
 }

@@ -17,7 +17,7 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A certificate carries its content as data to the obligee. Before a field is added to this list, ask
+/// A certificate carries its content as data to the obligee. Before you add a field to this list, check
 /// whether the obligee may have it: no key, no address for mail of the contractor, no 連絡事項, nothing of
 /// 保証料 and 再預託.
 #[test]
@@ -88,7 +88,7 @@ fn unpacked(pdf: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Neither in text nor in metadata, attachments or names; and in a notice only on its page.
+/// The key is in no text, metadata, attachment or name, except on the page of the notice.
 #[test]
 fn only_the_notice_contains_the_key() {
     let has_key = |bytes: &[u8]| {
@@ -104,7 +104,7 @@ fn only_the_notice_contains_the_key() {
     }
 }
 
-/// What a file says of itself: title and the like, and its metadata.
+/// The information dictionary and the metadata of a file.
 fn about(pdf: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");

@@ -1,20 +1,20 @@
-//! The same choices in every run, and words that names are made of, for the programs beside it.
+//! Reproducible random choices and words for names, shared by the benchmarks.
 
-#![allow(dead_code, reason = "not every program needs all of it")]
+#![allow(dead_code, reason = "not every benchmark uses all of it")]
 
-/// Places, with characters that need the second font.
+/// Some characters need the second font.
 pub(crate) const PLACES: [&str; 12] =
     ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛城", "ケ峰", "Ｎ区"];
-/// What is built.
+
 pub(crate) const OBJECTS: [&str; 8] =
     ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
-/// What is done to it.
+
 pub(crate) const WORKS: [&str; 6] =
     ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
-/// Names of people and companies.
+
 pub(crate) const FAMILIES: [&str; 8] = ["青木", "髙橋", "渡邊", "緑川", "五十嵐", "濱口", "神﨑", "東海林"];
 
-/// The same choices in every run: splitmix64.
+/// splitmix64
 pub(crate) struct Choices(pub(crate) u64);
 
 impl Choices {
@@ -27,7 +27,6 @@ impl Choices {
         usize::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap() % bound
     }
 
-    /// One of some words.
     pub(crate) fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
         words[self.below(words.len())]
     }

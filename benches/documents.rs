@@ -1,16 +1,16 @@
-//! How many documents one core draws: `make bench`.
+//! Documents rendered a second on one core: `make bench`.
 //!
-//! Finished files as the render stage stores them, from content to bytes: template, markup, layout, tags, fonts, PDF/A. 500
-//! contents that differ in names, numbers, figures and dates. One thread, and the allocator of the program.
+//! Complete files as the render stage stores them: template, markup, layout, tags, fonts, PDF/A. 500 contents
+//! that differ in names, numbers, amounts and dates. One thread, and the allocator of the program.
 //!
-//! | figure | what is measured |
+//! | benchmark | measures |
 //! |---|---|
-//! | `notice` | the notice with its QR code, PDF/A-2a: the figure that has a target, 1,000 a second |
+//! | `notice` | the notice with its QR code, PDF/A-2a; target: 1,000 a second |
 //! | `certificate` | the certificate with its data attached, PDF/A-3a |
-//! | `markup` | of `notice`, the template alone |
-//! | `printpdf_default` | the words of the same notices, drawn as printpdf's documentation does: whole fonts, `save` |
+//! | `markup` | the template part of `notice` |
+//! | `printpdf_default` | the same words by the example in printpdf's documentation: whole fonts, `save` |
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "what is measured is known to be right")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failure aborts the benchmark")]
 
 mod choices;
 
@@ -32,7 +32,7 @@ use printpdf::{
     Mm, Op, ParsedFont, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem,
 };
 
-/// How many different contents there are.
+/// Number of different contents.
 const VARIANTS: usize = 500;
 
 const REGISTRY: &str = "https://registry.example.jp/certificates";
@@ -81,13 +81,13 @@ fn content(number: usize, choices: &mut Choices) -> Certificate {
     certificate
 }
 
-/// A key that opens nothing.
+/// A well-formed key of no guarantee.
 fn key(choices: &mut Choices) -> String {
     (0..12).map(|_| ["C", "D", "E", "F", "H", "K", "M", "3", "7", "w", "x", "y"][choices.below(12)]).collect()
 }
 
-/// The words of a notice, one under the other, drawn as printpdf's documentation draws text.
-fn plainly(font: &ParsedFont, lines: &[String]) -> Vec<u8> {
+/// Draws lines one below another, by the example in printpdf's documentation.
+fn printpdf_default(font: &ParsedFont, lines: &[String]) -> Vec<u8> {
     let mut document = PdfDocument::new("お知らせ");
     let font = document.add_font(font);
     let mut ops = vec![Op::StartTextSection];
@@ -110,7 +110,7 @@ fn lines(markup: &str) -> Vec<String> {
 fn documents(criterion: &mut Criterion) {
     let paths = FontPaths::system().unwrap();
     let fonts = Arc::new(Fonts::load(&paths).unwrap());
-    let press = DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
+    let renderer = DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), fonts, Pictures::new());
     let created = NaiveDateTime::default();
     let (seal, _) = Surety::sample_seal().unwrap();
     let mut contents = contents();
@@ -118,23 +118,23 @@ fn documents(criterion: &mut Criterion) {
         content.surety.seal = Some(seal.clone());
     }
     let notice =
-        |(content, key): &(Certificate, String)| press.notice(content, key, REGISTRY, created).unwrap();
+        |(content, key): &(Certificate, String)| renderer.notice(content, key, REGISTRY, created).unwrap();
     let markup = |(content, key): &(Certificate, String)| {
-        press.templates().render("notice/notice", &NoticeContext::new(content, key, REGISTRY)).unwrap()
+        renderer.templates().render("notice/notice", &NoticeContext::new(content, key, REGISTRY)).unwrap()
     };
 
     let certificate = |(content, _): &(Certificate, String)| {
-        press.certificate(content, &snapshots::canonical(content), created).unwrap()
+        renderer.certificate(content, &snapshots::canonical(content), created).unwrap()
     };
-    let tell = |name: &str, sizes: Vec<usize>| {
+    let print_sizes = |name: &str, sizes: Vec<usize>| {
         println!(
             "{name}: {} bytes on average, at most {}",
             sizes.iter().sum::<usize>() / VARIANTS,
             sizes.iter().max().unwrap()
         );
     };
-    tell("notice", contents.iter().map(|content| notice(content).len()).collect());
-    tell("certificate", contents.iter().map(|content| certificate(content).len()).collect());
+    print_sizes("notice", contents.iter().map(|content| notice(content).len()).collect());
+    print_sizes("certificate", contents.iter().map(|content| certificate(content).len()).collect());
 
     let mut group = criterion.benchmark_group("documents");
     group.throughput(Throughput::Elements(VARIANTS as u64));
@@ -151,7 +151,9 @@ fn documents(criterion: &mut Criterion) {
     let font = ParsedFont::from_bytes(&std::fs::read(&paths.mincho[0]).unwrap(), 0, &mut Vec::new()).unwrap();
     let words = lines(&markup(&contents[0]));
     group.throughput(Throughput::Elements(1));
-    group.bench_function("printpdf_default", |bencher| bencher.iter(|| black_box(plainly(&font, &words))));
+    group.bench_function("printpdf_default", |bencher| {
+        bencher.iter(|| black_box(printpdf_default(&font, &words)))
+    });
     group.finish();
 }
 

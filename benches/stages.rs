@@ -1,13 +1,13 @@
-//! How fast one core is at the hot parts that `validate` and `documents` do not measure: `make bench`.
+//! Hot paths on one core that `validate` and `documents` do not measure: `make bench`.
 //!
-//! | figure | what is measured |
+//! | benchmark | measures |
 //! |---|---|
-//! | `issue` | 256 applications: numbers allocated, guarantees and certificates made and written in one transaction, in SQLite; rolled back |
-//! | `seal` | an authentication key minted, sealed, and hashed for look-up |
+//! | `issue` | 256 applications issued in one SQLite transaction, which is rolled back |
+//! | `seal` | an authentication key minted, sealed, and hashed for lookup |
 //! | `layout` | a notice laid out: lines broken, boxes placed, nothing drawn |
-//! | `mail` | the message of a mail with its notice of 42 KB attached, as it goes over the wire |
+//! | `mail` | the MIME message of a mail with a notice of 42 KB attached |
 
-#![allow(clippy::unwrap_used, reason = "what is measured is known to be right")]
+#![allow(clippy::unwrap_used, reason = "a failure aborts the benchmark")]
 
 #[path = "system/applications.rs"]
 mod applications;
@@ -40,9 +40,9 @@ use tokio_util::sync::CancellationToken;
 /// Applications of a batch.
 const BATCH: usize = 256;
 
-/// Takes a batch of bodies through a stage, and keeps what it led to.
-struct Through<'a> {
-    services: &'a App,
+/// Runs one batch through a stage in a committed transaction; returns the payloads it publishes.
+struct RunStage<'a> {
+    app: &'a App,
     bodies: Vec<Vec<u8>>,
 }
 
@@ -58,7 +58,7 @@ fn items<S: Stage>(stage: &S, bodies: &[Vec<u8>]) -> Vec<Item<S::Job>> {
     bodies.iter().map(item).collect()
 }
 
-/// Everything a stage does with a batch in the database, and what it decides.
+/// Loads, decides and records a batch; returns the payloads to publish.
 fn work<S: Stage>(stage: &S, db: &mut hosho_schema::db::Connection, items: &[Item<S::Job>]) -> Vec<Vec<u8>> {
     let borrowed: Vec<&Item<S::Job>> = items.iter().collect();
     let facts = stage.load(db, &borrowed).unwrap_or_else(|fault| panic!("{}", fault.text));
@@ -75,43 +75,43 @@ fn work<S: Stage>(stage: &S, db: &mut hosho_schema::db::Connection, items: &[Ite
     verdicts.into_iter().flat_map(publish).map(|outgoing| outgoing.envelope.payload).collect()
 }
 
-impl Visitor for Through<'_> {
+impl Visitor for RunStage<'_> {
     type Output = Vec<Vec<u8>>;
 
     fn visit<S: Stage>(self, stage: S) -> Self::Output {
         let items = items(&stage, &self.bodies);
-        self.services.pool.get().unwrap().transaction(|db| Ok::<_, Fault>(work(&stage, db, &items))).unwrap()
+        self.app.pool.get().unwrap().transaction(|db| Ok::<_, Fault>(work(&stage, db, &items))).unwrap()
     }
 }
 
-/// Measures a stage with the same batch again and again.
-struct Measured<'a, 'c> {
-    services: &'a App,
+/// Measures a stage with the same batch, rolled back each time.
+struct MeasureStage<'a, 'c> {
+    app: &'a App,
     bodies: Vec<Vec<u8>>,
     group: &'a mut BenchmarkGroup<'c, WallTime>,
 }
 
-/// Why a transaction is rolled back: so that the next one finds what this one found.
-struct Again;
+/// Rolls a transaction back, so that the next one starts from the same rows.
+struct RollBack;
 
-impl From<hosho_schema::db::DbError> for Again {
+impl From<hosho_schema::db::DbError> for RollBack {
     fn from(error: hosho_schema::db::DbError) -> Self {
         panic!("{error}")
     }
 }
 
-impl Visitor for Measured<'_, '_> {
+impl Visitor for MeasureStage<'_, '_> {
     type Output = ();
 
     fn visit<S: Stage>(self, stage: S) {
         let items = items(&stage, &self.bodies);
-        let mut db = self.services.pool.get().unwrap();
+        let mut db = self.app.pool.get().unwrap();
         self.group.throughput(Throughput::Elements(BATCH as u64));
         self.group.bench_function(S::NAME, |bencher| {
             bencher.iter(|| {
                 let rolled_back = db.transaction(|db| {
                     black_box(work(&stage, db, &items));
-                    Err::<(), _>(Again)
+                    Err::<(), _>(RollBack)
                 });
                 assert!(rolled_back.is_err());
             });
@@ -140,23 +140,23 @@ fn issue(group: &mut BenchmarkGroup<'_, WallTime>) {
         ("mail.folder", below("mail")),
     ];
     let runtime = Runtime::new().unwrap();
-    let services = runtime.block_on(async {
+    let app = runtime.block_on(async {
         App::open(&Config::load(None, &settings).unwrap(), CancellationToken::new()).unwrap()
     });
-    runtime.block_on(services.migrate()).unwrap();
+    runtime.block_on(app.migrate()).unwrap();
     let bodies = Applications::new(&["07", "31", "35"])
         .next(BATCH)
         .into_iter()
         .map(|application| application.payload)
         .collect();
-    let accepted = stages::visit("validate", &services, Through { services: &services, bodies }).unwrap();
-    // The events for senders are of another shape.
+    let accepted = stages::visit("validate", &app, RunStage { app: &app, bodies }).unwrap();
+    // Excludes the events for senders.
     let bodies: Vec<Vec<u8>> = accepted
         .into_iter()
         .filter(|body| serde_json::from_slice::<hosho_schema::messages::IssueV1>(body).is_ok())
         .collect();
     assert_eq!(bodies.len(), BATCH);
-    stages::visit("issue", &services, Measured { services: &services, bodies, group }).unwrap();
+    stages::visit("issue", &app, MeasureStage { app: &app, bodies, group }).unwrap();
 }
 
 fn seal(group: &mut BenchmarkGroup<'_, WallTime>) {
@@ -183,7 +183,7 @@ fn layout(group: &mut BenchmarkGroup<'_, WallTime>) {
 }
 
 fn mail(group: &mut BenchmarkGroup<'_, WallTime>) {
-    let letter = MailMessage {
+    let mail = MailMessage {
         message_id: "bench@surety.example.jp".to_owned(),
         date: NaiveDateTime::default(),
         from: Sender {
@@ -203,7 +203,7 @@ fn mail(group: &mut BenchmarkGroup<'_, WallTime>) {
         }],
         trace_id: None,
     };
-    group.bench_function("mail", |bencher| bencher.iter(|| black_box(letter.message().unwrap())));
+    group.bench_function("mail", |bencher| bencher.iter(|| black_box(mail.message().unwrap())));
 }
 
 criterion_group!(benches, parts);

@@ -1,20 +1,20 @@
-//! How many applications one core decodes and judges: `make bench`.
+//! Applications decoded and judged a second on one core: `make bench`.
 //!
-//! What the validate stage does with an application before the database is asked, with what it really asks: the obligees and
-//! branches built in, the glyphs of the fonts installed, the mail addresses that lettre takes. The applications are those of
-//! `examples/` a thousand times over, each with names, numbers, figures and dates of its own, so that nothing is fast for
-//! having been seen just now. One thread, and the allocator of the program.
+//! The part of the validate stage before its database query, with the facts of production: the built-in
+//! obligees and branches, the glyphs of the installed fonts, the mail addresses that lettre accepts. 1,000
+//! variants of the applications in `examples/`, each with its own names, numbers, amounts and dates, so that
+//! no cache holds the answer. One thread, and the allocator of the program.
 //!
-//! | figure | what is measured |
+//! | benchmark | measures |
 //! |---|---|
 //! | `decode` | JSON to `application.v1` |
 //! | `judge` | normalising and all rules |
-//! | `decode_judge` | both, to the verdict: the figure that has a target, 50,000 a second |
+//! | `decode_judge` | both, to the verdict; target: 50,000 a second |
 //! | `rejected` | both, for applications that break a rule each, messages in two languages included |
-//! | `works_key` | naming the works for the rules that look at other applications |
-//! | `content` | decoding, and the hash that tells a repeated application from another one under its id |
+//! | `works_key` | the key of the works, for the rules across applications |
+//! | `content` | decoding, and the hash that identifies a repeated application |
 
-#![allow(clippy::unwrap_used, reason = "what is measured is known to be right")]
+#![allow(clippy::unwrap_used, reason = "a failure aborts the benchmark")]
 
 mod choices;
 
@@ -36,17 +36,17 @@ use hosho::{
 use hosho_schema::messages::{ApplicationV1, decode};
 use serde_json::Value;
 
-/// How many different applications there are.
+/// Number of different applications.
 const VARIANTS: usize = 1_000;
 
-/// Words that names are made of, with characters that need a look at Unicode or at the second font.
+/// Some characters need Unicode tables or the second font.
 const PLACES: [&str; 12] =
     ["架空", "髙﨑", "𠮷野", "信架", "東雲", "槗本", "濵田", "邊見", "花園", "葛\u{e0100}城", "ケ峰", "Ｎ区"];
 const OBJECTS: [&str; 8] = ["市道", "橋梁", "配水管", "小学校", "ポンプ場", "河川", "公園", "センター"];
 const WORKS: [&str; 6] =
     ["改良工事", "補修工事", "更新工事", "耐震補強工事", "舗装工事（その２）", "実施設計業務委託"];
 
-/// The lines of a file of examples, varied.
+/// Varies the lines of a file of examples.
 fn variants(examples: &str, choices: &mut Choices) -> Vec<Vec<u8>> {
     let lines: Vec<Value> = examples.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let vary = |index: usize| {
@@ -59,15 +59,15 @@ fn variants(examples: &str, choices: &mut Choices) -> Vec<Vec<u8>> {
     (0..VARIANTS).map(vary).collect()
 }
 
-/// Gives an application other names, numbers, figures and dates, each as it was typed. What rules say of it stays the same: all
-/// amounts grow alike, and all dates move alike.
+/// Changes names, numbers, amounts and dates, and keeps their notation.
+/// The verdict stays the same: one factor for all amounts, one offset for all dates.
 fn vary(application: &mut Value, choices: &mut Choices) {
     let (factor, days) =
         (i64::try_from(1 + choices.below(89)).unwrap(), u64::try_from(choices.below(3)).unwrap());
     let kind = application["works"]["kind"].clone();
     walk(application, &mut |key, value| match (key, &*value) {
         ("contract_price" | "amount" | "this_year_base", Value::Number(_) | Value::String(_)) => {
-            figure(value, factor);
+            multiply(value, factor);
         }
         (_, Value::String(text)) => {
             let text = match key {
@@ -76,7 +76,7 @@ fn vary(application: &mut Value, choices: &mut Choices) {
                 | "contract_date"
                 | "original_contract_date"
                 | "announced_on"
-                | "awarded_on" => date(text, days),
+                | "awarded_on" => shift(text, days),
                 "name" if !text.trim().is_empty() => {
                     format!(
                         "{text}{}{}{}",
@@ -99,7 +99,7 @@ fn vary(application: &mut Value, choices: &mut Choices) {
     });
 }
 
-/// Visits every text and number with the key it stands under.
+/// Visits every text and number with its key.
 fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &mut Value)) {
     match value {
         Value::Object(fields) => {
@@ -113,8 +113,8 @@ fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &mut Value)) {
     }
 }
 
-/// Multiplies a figure: full-width stays full-width, and separators stay. What is no figure stays as well.
-fn figure(value: &mut Value, factor: i64) {
+/// Multiplies an amount; keeps full-width digits and separators. Does not change any other value.
+fn multiply(value: &mut Value, factor: i64) {
     if let Some(number) = value.as_i64() {
         *value = number.checked_mul(factor).unwrap_or(number).into();
         return;
@@ -134,8 +134,8 @@ fn figure(value: &mut Value, factor: i64) {
     *value = written.into();
 }
 
-/// Moves a date of the form `YYYY-MM-DD` in either width; any other text stays.
-fn date(text: &str, days: u64) -> String {
+/// Shifts a date of the form `YYYY-MM-DD` in either width. Does not change any other text.
+fn shift(text: &str, days: u64) -> String {
     let narrow: String = text.chars().map(narrow).collect();
     let Some(moved) =
         narrow.parse::<NaiveDate>().ok().and_then(|date| date.checked_add_days(Days::new(days)))
@@ -157,7 +157,6 @@ fn wide(character: char) -> char {
     char::from_u32(u32::from(character) + 0xfee0).unwrap()
 }
 
-/// Decodes and judges as the stage does.
 fn judged(payload: &[u8], facts: &RuleContext<'_>) -> Judged {
     match decode::<ApplicationV1>(payload) {
         Ok(application) => judge(&application, facts),
@@ -184,7 +183,7 @@ fn validate(criterion: &mut Criterion) {
         let (verdict, _) = judged.clone().verdict();
         assert!(verdict.is_ok(), "{:?}", verdict.err());
     }
-    // Kept are only those that are refused once other applications are looked at, and what another figure or date mended.
+    // Those accepted break only rules across applications, or another amount or date made them valid.
     let kept = rejected.iter().filter(|payload| judged(payload, &facts).is_accepted()).count();
     assert!(kept < VARIANTS / 10, "{kept} of those to be rejected are not");
 

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_clock_returns_whole_microseconds() {
+    fn system_clock_returns_whole_microseconds() {
         let clock = Clock::system();
         let first = clock.now();
         clock.advance(TimeDelta::days(365));

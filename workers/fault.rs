@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_found_by_its_code() {
+    fn finds_a_reason_by_its_code() {
         for reason in Reason::ALL {
             assert_eq!(Reason::of_code(reason.code()), Some(*reason));
         }

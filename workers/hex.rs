@@ -14,7 +14,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_are_lower_case_and_two_a_byte() {
+    fn writes_two_lower_case_digits_per_byte() {
         assert_eq!(hex(&[0x00, 0x0f, 0xab]), "000fab");
         assert_eq!(hex(&[]), "");
     }

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_use_every_unmistakable_symbol_evenly() {
+    fn keys_use_every_allowed_symbol_evenly() {
         assert!(f64::from(u32::try_from(KEY_LENGTH).unwrap()) * 33_f64.log2() >= 60.0);
         assert_eq!(ALPHABET.iter().collect::<BTreeSet<_>>().len(), 33);
         assert!(!ALPHABET.iter().any(|symbol| b"0Oo1lIi2Zz5S8B4AUV".contains(symbol)));
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_key_opens_for_its_guarantee_only() {
+    fn sealed_key_opens_for_its_guarantee_only() {
         let ring = ring(&format!("k1 {A}\nlookup {B}"));
         let key = AuthenticationKey::mint().unwrap();
         let sealed = ring.seal(&key, "guarantee-1").unwrap();
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_first_line_rotates_the_ring() {
+    fn new_first_line_rotates_the_ring() {
         let key = AuthenticationKey::mint().unwrap();
         let sealed = ring(&format!("old {A};lookup {B}")).seal(&key, "g").unwrap();
         let rotated = ring(&format!("# rotated; see above\nnew {B}\nold {A}\nlookup {B}\n"));
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lookup_hash_is_hmac_sha256_over_number_zero_key() {
+    fn lookup_hash_is_hmac_of_number_and_key() {
         let ring = ring(&format!("k1 {B}\nlookup {A}"));
         let key = AuthenticationKey::parse("37CDEFGHJKLM").ok().unwrap();
         // Computed with Python: hmac.new(bytes(range(32)), b"31074-00001M\0" b"37CDEFGHJKLM",
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_creates_a_lasting_ring() {
+    fn first_start_creates_a_permanent_ring() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state/key-ring");
         let rings: Vec<_> = std::thread::scope(|scope| {

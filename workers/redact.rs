@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_keeps_at_most_one_character() {
+    fn mask_keeps_at_most_one_character() {
         let mail = MailAddress::from("taro@kensetsu.example.jp");
         assert_eq!(format!("{mail} {mail:?}"), "t***@*** t***@***");
         assert_eq!(mail.expose(), "taro@kensetsu.example.jp");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn scrubs_addresses_from_foreign_text() {
+    fn redacts_addresses_in_foreign_text() {
         for (text, scrubbed) in [
             (
                 "5.1.1 <taro@example.jp>: Recipient address rejected",

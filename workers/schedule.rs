@@ -207,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn decides_about_missed_runs() {
+    fn runs_or_skips_missed_runs_by_policy() {
         let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
-        // Down from the 1st; up again on the 4th at 09:00 in Tokyo.
+        // No worker from the 1st to the 4th, 09:00 in Tokyo.
         let now = at("2026-12-04T00:00:00");
         let slots = nights.due(at("2026-12-01T01:30:00"), now);
         let run = |missed, hours| -> Vec<bool> {
@@ -241,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn returns_the_next_moment_of_a_zone() {
+    fn returns_the_next_time_in_a_zone() {
         let nights = CronSchedule::new("0 30 1 * * *", "Asia/Tokyo").unwrap();
         assert_eq!(nights.next_moment(at("2026-03-31T12:00:00")), Some(at("2026-03-31T16:30:00")));
     }
 
     proptest! {
-        /// However the clock jumps: every slot up to the latest time it showed is returned, and once.
+        /// Every slot up to the latest time of a jumping clock is returned once.
         #[test]
         fn returns_every_slot_once(
             zone in prop::sample::select(vec!["Asia/Tokyo", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"]),

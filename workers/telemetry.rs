@@ -140,7 +140,7 @@ mod tests {
     const HEADER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_child_keeps_the_trace_of_its_header() {
+    fn child_keeps_the_trace_of_its_header() {
         let parent = Traceparent::parse(HEADER).unwrap();
         assert_eq!(parent.to_string(), HEADER);
         let child = parent.child("message");

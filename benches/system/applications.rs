@@ -1,13 +1,13 @@
-//! Applications: a third with two products, all electronic, a mail for each guarantee.
+//! Applications: a third with two products, all electronic, one mail per guarantee.
 
 use serde_json::{Value, json};
 
 use crate::choices::{Choices, FAMILIES, OBJECTS, PLACES, WORKS};
 
-/// The sender named in them.
+/// The `source` of all applications.
 pub(crate) const SOURCE: &str = "bench";
 
-/// Makes as many applications as are wanted, never one twice.
+/// Generates distinct applications.
 pub(crate) struct Applications {
     branches: &'static [&'static str],
     shapes: Vec<Value>,
@@ -15,8 +15,7 @@ pub(crate) struct Applications {
     made: usize,
 }
 
-/// One application.
-#[allow(dead_code, reason = "not every program needs all of it")]
+#[allow(dead_code, reason = "not every benchmark uses all of it")]
 pub(crate) struct Application {
     pub(crate) id: String,
     pub(crate) guarantees: usize,
@@ -24,7 +23,7 @@ pub(crate) struct Application {
 }
 
 impl Applications {
-    /// For branches, by turns.
+    /// Assigns the branches round robin.
     pub(crate) fn new(branches: &'static [&'static str]) -> Self {
         let examples = include_str!("../../examples/applications.jsonl").lines();
         let is_wanted = |shape: &Value| {
@@ -33,11 +32,10 @@ impl Applications {
         };
         let shapes: Vec<Value> =
             examples.map(|line| serde_json::from_str(line).unwrap()).filter(is_wanted).collect();
-        assert!(shapes.len() > 2, "the examples have no applications of the kind that is measured");
+        assert!(shapes.len() > 2, "too few examples with two electronic products");
         Self { branches, shapes, choices: Choices(7), made: 0 }
     }
 
-    /// The next `count` of them.
     pub(crate) fn next(&mut self, count: usize) -> Vec<Application> {
         (0..count).map(|_| self.one()).collect()
     }

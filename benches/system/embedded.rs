@@ -14,18 +14,16 @@ use crate::{
     servers::{data, program},
 };
 
-/// A run of `hosho process`.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Embedded {
     pub(crate) applications: usize,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
-    /// From the start of the process to the first mail with its notice.
+    /// From the start of the process to the first mail.
     pub(crate) first_result_seconds: f64,
 }
 
-/// Processes `count` applications.
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "approximate figures")]
 pub(crate) fn run(applications: &mut Applications, count: usize) -> Embedded {
     let folder = tempfile::Builder::new().prefix("hosho-bench-embedded-").tempdir().unwrap();
     let mut lines = String::new();

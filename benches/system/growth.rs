@@ -1,4 +1,4 @@
-//! A whole country's yearly book: applications beside a million guarantees, and re-issuing by night.
+//! Throughput with a million stored guarantees (a national yearly volume), and re-issuing by the nightly run.
 
 use std::{
     collections::BTreeMap,
@@ -13,31 +13,31 @@ use crate::{
     applications::{Applications, SOURCE},
     harness::dataset,
     pipeline::{self, Sent},
-    processes::{self, Watch},
+    processes::{self, MemorySampler},
     servers::{Servers, TestEnv},
 };
 
-/// Re-issuing, alone or with live applications coming in.
+/// A nightly run of re-issues, alone or beside live applications.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Night {
     pub(crate) stored: i64,
     pub(crate) reissued: usize,
     pub(crate) workers: usize,
-    /// Guarantees a second at most, as `batch.rate`.
+    /// `batch.rate`: guarantees a second at most.
     pub(crate) rate: usize,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
     /// Milliseconds of processor time for each guarantee, by process, live applications included.
     pub(crate) cpu_ms: BTreeMap<&'static str, f64>,
     pub(crate) memory: BTreeMap<&'static str, u64>,
-    /// Live applications a second: bulk work gives way to them. None, and it has the whole machine.
+    /// Live applications a second, which have priority over bulk work; 0 for none.
     pub(crate) live_per_second: u32,
-    /// p50, p95 and p99 of live applications, by stage and the whole way, in milliseconds, before and meanwhile; empty without.
+    /// p50, p95 and p99 of live applications in ms, before and during the run; empty if there are none.
     pub(crate) live_before_ms: BTreeMap<&'static str, [f64; 3]>,
     pub(crate) live_meanwhile_ms: BTreeMap<&'static str, [f64; 3]>,
 }
 
-/// Copies one guarantee of the program's own until there are `count` more; returns the application that was copied.
+/// Has one guarantee issued and copies its rows `count` times; returns the id of its application.
 pub(crate) fn store(env: &mut TestEnv, count: usize) -> String {
     let examples = include_str!("../../examples/applications.jsonl");
     let mut application: serde_json::Value = serde_json::from_str(examples.lines().next().unwrap()).unwrap();
@@ -56,14 +56,14 @@ pub(crate) fn store(env: &mut TestEnv, count: usize) -> String {
     id
 }
 
-/// Live applications that are measured before the night.
+/// Live applications measured before the run.
 const BEFORE: usize = 100;
 
-/// For how long after a live application bulk work gives way, and a little more.
-const REMEMBERED: Duration = Duration::from_secs(62);
+/// Longer than bulk work waits after a live application.
+const LIVE_PRIORITY: Duration = Duration::from_secs(62);
 
-/// Re-issues guarantees of those stored, while applications come at a rate.
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+/// Re-issues stored guarantees while live applications arrive at a rate.
+#[expect(clippy::cast_precision_loss, reason = "approximate figures")]
 pub(crate) fn night(
     servers: &Servers,
     env: &mut TestEnv,
@@ -80,17 +80,17 @@ pub(crate) fn night(
     let stored = env.number("select count(*) from guarantee");
     let few = applications.next(if live == 0 { 0 } else { BEFORE });
     let before = pipeline::issued(env);
-    let sent = pipeline::trickle(env, &few, f64::from(live));
+    let sent = pipeline::publish_at_rate(env, &few, f64::from(live));
     pipeline::until(env, before + pipeline::guarantees(&few), Duration::from_mins(2));
     let live_before_ms = pipeline::times(env, &sent);
     if live == 0 {
-        std::thread::sleep(REMEMBERED);
+        std::thread::sleep(LIVE_PRIORITY);
     }
 
     let cpu = processes::seconds(&groups);
-    let watch = Watch::begin(&groups);
+    let sampler = MemorySampler::start(&groups);
     let began = Instant::now();
-    env.succeed(&["batch", "start", "--reason", "a measurement", "--detach", "--rate", &rate.to_string()]);
+    env.succeed(&["batch", "start", "--reason", "benchmark", "--detach", "--rate", &rate.to_string()]);
     let mut meanwhile = Sent::new();
     let longest = Duration::from_mins(5) + Duration::from_millis(40) * u32::try_from(count).unwrap();
     loop {
@@ -99,7 +99,11 @@ pub(crate) fn night(
         if live == 0 {
             std::thread::sleep(Duration::from_millis(500));
         }
-        meanwhile.extend(pipeline::trickle(env, &applications.next(2 * live as usize), f64::from(live)));
+        meanwhile.extend(pipeline::publish_at_rate(
+            env,
+            &applications.next(2 * live as usize),
+            f64::from(live),
+        ));
         if env.number("select count(*) from job_run where finished_at is null") == 0 {
             break;
         }
@@ -108,8 +112,8 @@ pub(crate) fn night(
     let run = env.sql.query(sql).remove(0);
     assert_eq!(run[1].as_deref(), Some("complete"));
     let seconds: f64 = run[0].as_deref().unwrap().parse().unwrap();
-    let (cpu_after, memory) = (processes::seconds(&groups), watch.end());
-    // The newest may still be on their way.
+    let (cpu_after, memory) = (processes::seconds(&groups), sampler.stop());
+    // Live applications may still be in flight.
     pipeline::until(env, 0, Duration::from_mins(2));
     assert_eq!(
         env.number("select count(*) from revision where revision = 1"),

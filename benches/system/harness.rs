@@ -1,6 +1,6 @@
-//! The servers of the tests.
+//! The harness of the integration tests.
 
-#![allow(dead_code, unused_imports, reason = "tests need more of it")]
+#![allow(dead_code, unused_imports, reason = "the tests use more of it")]
 
 #[path = "../../tests/it/harness/dataset.rs"]
 pub mod dataset;

@@ -1,18 +1,18 @@
-//! How fast the whole system is: `make bench`.
+//! Speed of the whole system: `make bench`.
 //!
-//! Private servers, worker processes as production runs them, and one table in which every line was measured in the same run: what the
-//! parts could do alone, what the pipeline does, how long an application takes under load, what it costs among many, with more
-//! workers, by night, and embedded. `BENCH_…` changes the sizes (see [`Sizes`]); `BENCH_ONLY=parts,pipeline` leaves the rest out,
-//! `BENCH_HOSHO` names another build of the program.
-//! Writes `target/bench/results.json` and `target/bench/results.svg`.
+//! Starts private servers and worker processes, and measures in one run: the parts alone, the throughput of
+//! the pipeline, latency under load, more workers, cost with many stored guarantees, the nightly run, and
+//! embedded. `BENCH_…` sets the sizes (see [`Sizes`]); `BENCH_ONLY=parts,pipeline` selects sections;
+//! `BENCH_HOSHO` is the path of another build of the program. Writes `RESULTS.md`, `results.json` and
+//! `results.svg` into `target/bench`.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "what is measured is known to be right"
+    reason = "a failure aborts the benchmark"
 )]
-#![allow(unreachable_pub, reason = "nothing outside of a program can reach anything")]
+#![allow(unreachable_pub, reason = "a binary exports nothing")]
 
 mod applications;
 #[path = "../choices.rs"]
@@ -31,34 +31,33 @@ use applications::Applications;
 use report::{Grown, Results};
 use servers::Servers;
 
-/// How much is measured.
 struct Sizes {
-    /// Applications of a run: `BENCH_APPLICATIONS`.
+    /// Applications in a run: `BENCH_APPLICATIONS`.
     applications: usize,
-    /// Applications of the runs by turns in two houses: `BENCH_GROWTH`.
+    /// Applications in each run alternating between two databases: `BENCH_GROWTH`.
     growth: Vec<usize>,
-    /// Guarantees that are copied into one of these houses: `BENCH_STORED`.
+    /// Guarantees copied into one of these databases: `BENCH_STORED`.
     stored: usize,
-    /// Guarantees of the night: `BENCH_REISSUED`, and of one with live applications.
+    /// Guarantees of the nightly run without live applications: `BENCH_REISSUED`.
     reissued: usize,
-    /// See `reissued`: `BENCH_BESIDE`.
+    /// Guarantees of the nightly run beside live applications: `BENCH_BESIDE`.
     beside: usize,
-    /// Live applications a second in that one: `BENCH_LIVE`. One is fifty times what a whole country has by day.
+    /// Live applications a second in that run: `BENCH_LIVE`. One is fifty times the national rate by day.
     live: u32,
-    /// Of them a second at most: `BENCH_RATE`.
+    /// Re-issues a second at most: `BENCH_RATE`.
     rate: usize,
-    /// How long applications come at each load: `BENCH_SECONDS`.
+    /// Seconds measured at each load: `BENCH_SECONDS`.
     seconds: f64,
 }
 
 fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
     let Ok(text) = std::env::var(format!("BENCH_{name}")) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("BENCH_{name}={text:?} cannot be used"))
+    text.parse().unwrap_or_else(|_| panic!("BENCH_{name}={text:?} is invalid"))
 }
 
-#[expect(clippy::too_many_lines, reason = "one section after the other")]
+#[expect(clippy::too_many_lines, reason = "one block per section")]
 fn main() {
-    // `cargo test --benches` and `cargo bench -- --list` run this too.
+    // `cargo test --benches` and `cargo bench -- --list` call `main` too.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -67,7 +66,7 @@ fn main() {
         applications: setting("APPLICATIONS", 20_000),
         growth: growth
             .split(',')
-            .map(|size| size.parse().expect("BENCH_GROWTH are numbers with commas"))
+            .map(|size| size.parse().expect("BENCH_GROWTH is a list of numbers with commas"))
             .collect(),
         stored: setting("STORED", 1_000_000),
         reissued: setting("REISSUED", 220_000),
@@ -77,20 +76,20 @@ fn main() {
         seconds: setting("SECONDS", 20.0),
     };
     let only = setting("ONLY", String::new());
-    let wanted = |what: &str| only.is_empty() || only.split(',').any(|name| name == what);
+    let wanted = |section: &str| only.is_empty() || only.split(',').any(|name| name == section);
     let mut results = Results::new();
     let mut servers = Servers::start();
     let mut made = Applications::new(&servers::BRANCHES);
 
     if wanted("parts") {
-        eprintln!("the parts alone, {} applications …", sizes.applications);
+        eprintln!("parts alone, {} applications …", sizes.applications);
         let env = servers.env();
         let batch = made.next(sizes.applications);
         results.parts = Some((batch.len(), parts::measure(&env, &batch)));
-        keep(&results);
+        save(&results);
     }
     if wanted("pipeline") {
-        eprintln!("the pipeline, {} applications …", sizes.applications);
+        eprintln!("pipeline, {} applications …", sizes.applications);
         let mut env = servers.env();
         env.workers(1);
         pipeline::warm_up(&mut env, &mut made, 1_000);
@@ -99,7 +98,7 @@ fn main() {
         results.pipeline.push(run);
         if wanted("latency") {
             for load in [0.25, 0.5, 0.8] {
-                eprintln!("latency at {:.0} % of that …", 100.0 * load);
+                eprintln!("latency at {:.0} % of that rate …", 100.0 * load);
                 results.latency.push(pipeline::latency(
                     &mut env,
                     &mut made,
@@ -109,8 +108,8 @@ fn main() {
                 ));
             }
         }
-        env.rest();
-        keep(&results);
+        env.stop_workers();
+        save(&results);
     }
     if wanted("workers") {
         for count in [2, 4] {
@@ -119,46 +118,46 @@ fn main() {
             env.workers(count);
             pipeline::warm_up(&mut env, &mut made, 1_000);
             results.pipeline.push(pipeline::run(&servers, &mut env, &mut made, sizes.applications, count));
-            env.rest();
+            env.stop_workers();
         }
-        keep(&results);
+        save(&results);
     }
     if wanted("growth") || wanted("night") {
         let mut many = servers.env();
         many.workers(1);
         pipeline::warm_up(&mut many, &mut made, 1_000);
-        eprintln!("{} guarantees are stored …", sizes.stored);
+        eprintln!("copying {} guarantees …", sizes.stored);
         let application = growth::store(&mut many, sizes.stored);
         if wanted("growth") {
             let mut few = servers.env();
             few.workers(1);
             pipeline::warm_up(&mut few, &mut made, 1_000);
-            let turns = sizes.growth.iter().flat_map(|size| (0..repeats(*size)).map(move |_| *size));
-            for (turn, size) in turns.enumerate() {
-                eprintln!("growth: {size} applications among few, and among many …");
-                let mut houses = [(false, &mut few), (true, &mut many)];
-                // PostgreSQL's upkeep falls on whoever comes next.
-                if turn % 2 == 1 {
-                    houses.reverse();
+            let runs = sizes.growth.iter().flat_map(|size| (0..repeats(*size)).map(move |_| *size));
+            for (run, size) in runs.enumerate() {
+                eprintln!("growth: {size} applications with few guarantees stored, then with many …");
+                let mut envs = [(false, &mut few), (true, &mut many)];
+                // Alternate: PostgreSQL's maintenance slows the next run.
+                if run % 2 == 1 {
+                    envs.reverse();
                 }
-                for (is_among_many, env) in houses {
+                for (is_among_many, env) in envs {
                     let run = pipeline::run(&servers, env, &mut made, size, 1);
                     results.growth.push(Grown { is_among_many, run });
                 }
-                keep(&results);
+                save(&results);
             }
-            few.rest();
+            few.stop_workers();
             let applications: usize = sizes.growth.iter().map(|size| 2 * size * repeats(*size)).sum();
             if wanted("night") && applications > MANY {
-                eprintln!("room is made for the documents of the night …");
-                servers::make_room(&[&few, &many]);
+                eprintln!("deleting documents before the nightly run …");
+                servers::delete_documents(&[&few, &many]);
             }
         }
         if wanted("night") {
             let nights =
                 [(0..sizes.reissued, 0), (sizes.reissued..sizes.reissued + sizes.beside, sizes.live)];
             for (among, live) in nights {
-                eprintln!("the night, {} guarantees, {live} live applications a second …", among.len());
+                eprintln!("nightly run, {} guarantees, {live} live applications a second …", among.len());
                 results.nights.push(growth::night(
                     &servers,
                     &mut many,
@@ -168,29 +167,29 @@ fn main() {
                     sizes.rate,
                     live,
                 ));
-                keep(&results);
+                save(&results);
             }
         }
-        many.rest();
+        many.stop_workers();
     }
     if wanted("embedded") {
         eprintln!("embedded, {} applications …", sizes.applications);
         results.embedded = Some(embedded::run(&mut made, sizes.applications));
     }
-    keep(&results);
+    save(&results);
     results.print();
 }
 
 /// Applications whose documents are some gigabytes.
 const MANY: usize = 100_000;
 
-/// How often so many applications are taken through: the fewer, the more a run differs from the next.
+/// Repetitions by size: small runs vary more.
 fn repeats(applications: usize) -> usize {
     (30_000 / applications).clamp(1, 5)
 }
 
-/// Writes tables, figures and plot after each section, so that an aborted run keeps its results.
-fn keep(results: &Results) {
+/// Writes all results after each section, so that an aborted run keeps them.
+fn save(results: &Results) {
     results.write();
     plot::draw(results, &report::folder().join("results.svg"));
 }

@@ -1,9 +1,9 @@
-//! What the machine can do at most: each part of the work alone, with all cores to itself.
+//! Upper bounds: each part of the work alone, with all cores.
 //!
-//! - *rows, documents, mails*: the stages' own code, stage by stage, with nothing in between: `load` and `record` of batches on as
-//!   many connections as there are cores ×2, `decide` and `act` of render, `act` of dispatch (which keeps its ledger in the tables).
-//!   What is left, decoding and deciding in the other stages, is `rest`.
-//! - *messages*: the same number of messages, of the same sizes, from stage to stage: published, confirmed, consumed, acknowledged.
+//! - *rows, documents, mails*: the code of the stages, one stage after another: `load` and `record` of
+//!   batches on two connections per core, `decide` and `act` of render, `act` of dispatch (with its ledger in
+//!   the tables). The remainder, decoding and deciding in the other stages, is `rest`.
+//! - *messages*: the same messages from stage to stage: published, confirmed, consumed, acknowledged.
 
 use std::{
     sync::{Arc, Mutex},
@@ -28,19 +28,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{applications::Application, harness::upstream, servers::TestEnv};
 
-/// Items of a batch, as `work.batch`.
+/// Items of a batch, like `work.batch`.
 const BATCH: usize = 256;
 
-/// Items that go through a stage together.
+/// Items that pass a stage together.
 const ROUND: usize = 2_048;
 
-/// Items that are decided and have their effects together: finished documents are kept that long.
+/// Items decided before their effects: bounds the documents in memory.
 const CHUNK_SIZE: usize = 128;
 
 /// The stages of an application.
 pub(crate) const STAGES: [&str; 5] = ["validate", "issue", "mint", "render", "dispatch"];
 
-/// Seconds that each part of the work took.
+/// Seconds of each part.
 #[derive(Debug, Default, Clone, Copy, serde::Serialize)]
 pub(crate) struct Spent {
     pub(crate) messages: f64,
@@ -53,15 +53,15 @@ pub(crate) struct Spent {
 /// A batch of rows to be recorded.
 type Rows<'a, S> = Vec<(&'a Item<<S as Stage>::Job>, <S as Stage>::Outcome)>;
 
-/// For each stage, what each of its messages led to.
+/// By stage and message, the messages to publish.
 type Flow = Vec<Vec<Vec<Outgoing>>>;
 
-/// An application as its sender publishes it.
+/// The message that a sender publishes for an application.
 pub(crate) fn message(application: &Application) -> Outgoing {
     upstream::application(&application.id, application.payload.clone())
 }
 
-/// The broker of a env.
+/// Connects to the broker of an environment.
 pub(crate) fn rabbit(env: &TestEnv) -> Rabbit {
     let options = RabbitOptions::new(env.broker.clone(), stages::NAMES.to_vec());
     Rabbit::new(RabbitOptions { prefix: env.prefix.clone(), ..options }).unwrap()
@@ -70,36 +70,38 @@ pub(crate) fn rabbit(env: &TestEnv) -> Rabbit {
 /// Measures every part with these applications.
 pub(crate) fn measure(env: &TestEnv, applications: &[Application]) -> Spent {
     let runtime = Runtime::new().unwrap();
-    let services = runtime.block_on(async { App::open(&env.config(), CancellationToken::new()).unwrap() });
+    let app = runtime.block_on(async { App::open(&env.config(), CancellationToken::new()).unwrap() });
     let mut spent = Spent::default();
     let first: Vec<Outgoing> = applications.iter().map(message).collect();
     let mut flow: Flow = Vec::new();
     let mut incoming = first.clone();
     for stage in STAGES {
-        let walk = Walk { services: &services, runtime: &runtime, incoming: &incoming, spent: &mut spent };
-        let led_to = stages::visit(stage, &services, walk).unwrap();
-        let to_stages =
-            led_to.iter().flatten().filter(|outgoing| matches!(outgoing.destination, Destination::Stage(..)));
+        let measure = MeasureStage { app: &app, runtime: &runtime, incoming: &incoming, spent: &mut spent };
+        let published = stages::visit(stage, &app, measure).unwrap();
+        let to_stages = published
+            .iter()
+            .flatten()
+            .filter(|outgoing| matches!(outgoing.destination, Destination::Stage(..)));
         incoming = to_stages.cloned().collect();
-        flow.push(led_to);
+        flow.push(published);
     }
     assert!(incoming.is_empty(), "the last stage has a successor");
     spent.messages = relay(env, &runtime, &first, flow).as_secs_f64();
-    runtime.block_on(services.mail_delivery.mailer.close());
+    runtime.block_on(app.mail_delivery.mailer.close());
     spent
 }
 
-/// Takes messages through one stage, and notes what took how long.
-struct Walk<'a> {
-    services: &'a App,
+/// Runs messages through one stage and measures its parts.
+struct MeasureStage<'a> {
+    app: &'a App,
     runtime: &'a Runtime,
     incoming: &'a [Outgoing],
     spent: &'a mut Spent,
 }
 
-/// Runs work on batches of the database, on several connections at once.
+/// Runs `work` on batches, on several database connections at once.
 fn on_connections<I: Send, O: Send>(
-    services: &App,
+    app: &App,
     batches: Vec<I>,
     work: impl Fn(&mut hosho_schema::db::Connection, I) -> O + Sync,
 ) -> Vec<O> {
@@ -109,7 +111,7 @@ fn on_connections<I: Send, O: Send>(
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut connection = services.pool.get().unwrap();
+                let mut connection = app.pool.get().unwrap();
                 loop {
                     let next = batches.lock().unwrap().next();
                     let Some((place, batch)) = next else { return };
@@ -124,13 +126,13 @@ fn on_connections<I: Send, O: Send>(
     done.into_iter().map(|(_, made)| made).collect()
 }
 
-impl Visitor for Walk<'_> {
+impl Visitor for MeasureStage<'_> {
     type Output = Vec<Vec<Outgoing>>;
 
     fn visit<S: Stage>(self, stage: S) -> Self::Output {
-        let Walk { services, runtime, incoming, spent } = self;
+        let MeasureStage { app, runtime, incoming, spent } = self;
         let (is_render, is_dispatch) = (S::NAME == "render", S::NAME == "dispatch");
-        let mut led_to = Vec::with_capacity(incoming.len());
+        let mut published = Vec::with_capacity(incoming.len());
         for round in incoming.chunks(ROUND) {
             let began = Instant::now();
             let items: Vec<Item<S::Job>> =
@@ -138,7 +140,7 @@ impl Visitor for Walk<'_> {
             spent.rest += began.elapsed().as_secs_f64();
 
             let began = Instant::now();
-            let facts = on_connections(services, items.chunks(BATCH).collect(), |db, items| {
+            let facts = on_connections(app, items.chunks(BATCH).collect(), |db, items| {
                 let items: Vec<&Item<S::Job>> = items.iter().collect();
                 db.transaction(|db| stage.load(db, &items))
                     .unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
@@ -150,7 +152,7 @@ impl Visitor for Walk<'_> {
             let mut outcomes: Vec<S::Outcome> = Vec::with_capacity(items.len());
             let permit = Permit::unlimited();
             let (mut deciding, mut acting) = (0.0, 0.0);
-            // The mails of several batches go out together, as from several processes.
+            // Send the mails of several batches together, like several processes.
             for items in items.chunks(if is_dispatch { ROUND } else { CHUNK_SIZE }) {
                 let began = Instant::now();
                 let facts: Vec<S::Facts> = facts.by_ref().take(items.len()).collect();
@@ -176,17 +178,17 @@ impl Visitor for Walk<'_> {
             while let Some(first) = rows.next() {
                 batches.push(std::iter::once(first).chain(rows.by_ref().take(BATCH - 1)).collect());
             }
-            let verdicts: Vec<Vec<Verdict>> = on_connections(services, batches, |db, rows| {
+            let verdicts: Vec<Vec<Verdict>> = on_connections(app, batches, |db, rows| {
                 db.transaction(|db| stage.record(db, &rows))
                     .unwrap_or_else(|fault: Fault| panic!("{}: {}", S::NAME, fault.text))
             });
-            led_to.extend(verdicts.into_iter().flatten().map(|verdict| match verdict {
+            published.extend(verdicts.into_iter().flatten().map(|verdict| match verdict {
                 Verdict::Done { publish } => publish,
                 other => panic!("{}: {other:?}", S::NAME),
             }));
             spent.rows += began.elapsed().as_secs_f64();
         }
-        led_to
+        published
     }
 }
 
@@ -206,25 +208,25 @@ fn item<S: Stage>(stage: &S, envelope: &Envelope) -> Item<S::Job> {
     }
 }
 
-/// Lets messages pass through the queues of all stages, as the runner does, without any work.
+/// Passes messages through the queues of all stages like the runner, without any work.
 fn relay(env: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
     let rabbit = Arc::new(rabbit(env));
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
-        for (stage, led_to) in STAGES.into_iter().zip(flow) {
+        for (stage, published) in STAGES.into_iter().zip(flow) {
             let mut consumer = rabbit
                 .consume(Source::Stage(stage, Lane::Live), 2 * u16::try_from(BATCH).unwrap())
                 .await
                 .unwrap();
             let mut publisher = rabbit.publisher().await.unwrap();
             tasks.spawn(async move {
-                let (mut left, mut led_to) = (led_to.len(), led_to.into_iter());
-                while left > 0 {
+                let (mut remaining, mut published) = (published.len(), published.into_iter());
+                while remaining > 0 {
                     let batch = consumer.next_batch(BATCH).await.unwrap();
-                    let outgoing = led_to.by_ref().take(batch.len()).flatten().collect();
+                    let outgoing = published.by_ref().take(batch.len()).flatten().collect();
                     publisher.publish(outgoing).await.unwrap();
                     consumer.ack(batch.last().unwrap().tag).await.unwrap();
-                    left = left.saturating_sub(batch.len());
+                    remaining = remaining.saturating_sub(batch.len());
                 }
             });
         }

@@ -13,56 +13,56 @@ use tokio::runtime::Runtime;
 use crate::{
     applications::{Application, Applications},
     parts,
-    processes::{self, Watch},
+    processes::{self, MemorySampler},
     servers::{Servers, TestEnv},
 };
 
-/// A run of applications, from the first that was enqueued to the last mail that was accepted.
+/// A run, from the first application enqueued to the last mail accepted.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Run {
     pub(crate) applications: usize,
     pub(crate) guarantees: usize,
     pub(crate) workers: usize,
-    /// Guarantees that were there before.
+    /// Guarantees stored before the run.
     pub(crate) stored: i64,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
     /// Milliseconds of processor time for each application, by process.
     pub(crate) cpu_ms: BTreeMap<&'static str, f64>,
-    /// Bytes of memory at most (PSS), by process.
+    /// Peak memory (PSS) in bytes, by process.
     pub(crate) memory: BTreeMap<&'static str, u64>,
-    /// Bytes of memory of the workers after the run.
+    /// Memory of the workers after the run, in bytes.
     pub(crate) memory_after: u64,
     /// Bytes of the tables and of the documents for each application.
     pub(crate) table_bytes: u64,
     pub(crate) document_bytes: u64,
 }
 
-/// How long applications took that came at a rate, in milliseconds.
+/// Latency of applications that arrive at a rate, in milliseconds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Latency {
-    /// Of the rate that the pipeline reaches.
+    /// Share of the measured throughput of the pipeline.
     pub(crate) load: f64,
     pub(crate) per_second: f64,
     pub(crate) applications: usize,
-    /// p50, p95, p99 of each stage and of the whole way.
+    /// p50, p95, p99 of each stage and in total.
     pub(crate) stages: BTreeMap<&'static str, [f64; 3]>,
 }
 
-/// How long anything may take, for so many applications.
-pub(crate) fn limit(applications: usize) -> Duration {
+/// Deadline for a number of applications.
+pub(crate) fn deadline(applications: usize) -> Duration {
     Duration::from_mins(3) + Duration::from_millis(40) * u32::try_from(applications).unwrap()
 }
 
-/// Guarantees issued so far: the sum of a few rows, because a question that reads a table would be part of what is measured.
+/// Guarantees issued so far. Sums a few rows: a query that scans a table would distort the measurement.
 pub(crate) fn issued(env: &mut TestEnv) -> i64 {
     env.number("select coalesce(sum(last), 0)::bigint from guarantee_sequence")
 }
 
-/// Waits until so many guarantees are issued and all of them complete, looking twice a second.
+/// Polls twice a second until `count` guarantees are issued and all are complete.
 pub(crate) fn until(env: &mut TestEnv, count: i64, longest: Duration) {
     let began = Instant::now();
-    // Answered by a partial index.
+    // The second query uses a partial index.
     while issued(env) < count || env.number("select count(*) from revision where completed_at is null") > 0 {
         env.assert_alive();
         assert!(began.elapsed() < longest, "not within {longest:?}: {count} guarantees");
@@ -70,12 +70,12 @@ pub(crate) fn until(env: &mut TestEnv, count: i64, longest: Duration) {
     }
 }
 
-/// Takes some applications through, so that everything is open and warm.
+/// Processes some applications, so that connections are open and caches warm.
 pub(crate) fn warm_up(env: &mut TestEnv, applications: &mut Applications, count: usize) {
     let before = issued(env);
     let batch = applications.next(count);
     enqueue(env, &batch);
-    until(env, before + guarantees(&batch), limit(count));
+    until(env, before + guarantees(&batch), deadline(count));
 }
 
 pub(crate) fn guarantees(applications: &[Application]) -> i64 {
@@ -94,8 +94,8 @@ fn enqueue(env: &TestEnv, applications: &[Application]) {
     });
 }
 
-/// Takes `count` applications through `workers` processes.
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+/// Processes `count` applications with `workers` processes.
+#[expect(clippy::cast_precision_loss, reason = "approximate figures")]
 pub(crate) fn run(
     servers: &Servers,
     env: &mut TestEnv,
@@ -109,12 +109,12 @@ pub(crate) fn run(
     let before = issued(env);
     let (tables, documents) = env.bytes();
     let cpu = processes::seconds(&groups);
-    let watch = Watch::begin(&groups);
+    let sampler = MemorySampler::start(&groups);
     let first = Clock::system().now();
     enqueue(env, &batch);
-    until(env, before + guarantees(&batch), limit(count));
+    until(env, before + guarantees(&batch), deadline(count));
     let cpu_after = processes::seconds(&groups);
-    let memory = watch.end();
+    let memory = sampler.stop();
     let memory_after = processes::memory(&groups[0].1);
     let sql = format!("select extract(epoch from max(settled_at) - timestamp '{first}')::text from mail");
     let seconds: f64 = env.sql.query(&sql)[0][0].as_deref().unwrap().parse().unwrap();
@@ -144,7 +144,7 @@ pub(crate) fn run(
     }
 }
 
-/// Lets applications come at a rate for a while, one by one, whatever becomes of them.
+/// Publishes applications one by one at a rate, and measures their latency.
 pub(crate) fn latency(
     env: &mut TestEnv,
     applications: &mut Applications,
@@ -156,16 +156,16 @@ pub(crate) fn latency(
     let count = (per_second * seconds).ceil() as usize;
     let batch = applications.next(count);
     let before = issued(env);
-    let sent = trickle(env, &batch, per_second);
-    until(env, before + guarantees(&batch), limit(count));
+    let sent = publish_at_rate(env, &batch, per_second);
+    until(env, before + guarantees(&batch), deadline(count));
     Latency { load, per_second, applications: count, stages: times(env, &sent) }
 }
 
-/// When each application was sent, by its id.
+/// The time of publishing by application id.
 pub(crate) type Sent = BTreeMap<String, NaiveDateTime>;
 
-/// Sends applications at a rate.
-pub(crate) fn trickle(env: &TestEnv, applications: &[Application], per_second: f64) -> Sent {
+/// Publishes applications at a rate.
+pub(crate) fn publish_at_rate(env: &TestEnv, applications: &[Application], per_second: f64) -> Sent {
     if applications.is_empty() {
         return Sent::new();
     }
@@ -177,7 +177,7 @@ pub(crate) fn trickle(env: &TestEnv, applications: &[Application], per_second: f
         let began = Instant::now();
         let mut at = 0;
         while at < applications.len() {
-            // Everything that is due: where confirms take longer than the pause between two, several go together.
+            // Publish all that are due: several, if a confirm takes longer than the interval.
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -198,7 +198,7 @@ pub(crate) fn trickle(env: &TestEnv, applications: &[Application], per_second: f
     })
 }
 
-/// How long each stage took, and the whole way, of applications that were sent; p50, p95 and p99 in milliseconds.
+/// p50, p95 and p99 of each stage and in total, in milliseconds.
 pub(crate) fn times(env: &mut TestEnv, sent: &Sent) -> BTreeMap<&'static str, [f64; 3]> {
     let Some(first) = sent.values().min() else { return BTreeMap::new() };
     let rows = env.sql.query(&format!(

@@ -1,4 +1,4 @@
-//! The figures as a picture.
+//! The results as an SVG plot.
 
 use std::{error::Error, path::Path};
 
@@ -9,7 +9,7 @@ use crate::{
     report::{OfSize, Results},
 };
 
-/// Draws what there is.
+/// Draws a panel for each section measured.
 pub(crate) fn draw(results: &Results, file: &Path) {
     if let Err(error) = panels(results, file) {
         eprintln!("the plot could not be drawn: {error}");
@@ -35,8 +35,8 @@ type Draw = fn(&Results, &Panel) -> Result<(), Box<dyn Error>>;
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
-/// Applications a second, as bars.
-#[expect(clippy::cast_precision_loss, reason = "a picture")]
+/// Bars of applications a second.
+#[expect(clippy::cast_precision_loss, reason = "a plot")]
 fn rates(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     let mut bars: Vec<(String, f64)> = Vec::new();
     if let Some((count, spent)) = &results.parts {
@@ -81,7 +81,7 @@ fn rates(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// p95 of each stage and of the whole way, by load.
+/// p95 of each stage and in total, by load.
 fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     let top = results.latency.iter().map(|latency| latency.stages["whole"][1]).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(panel)
@@ -111,8 +111,8 @@ fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Processor time of an application, by how many there were in one run, among few guarantees and among many.
-#[expect(clippy::cast_precision_loss, reason = "a picture")]
+/// Processor time an application by size of the run, with few and with many stored guarantees.
+#[expect(clippy::cast_precision_loss, reason = "a plot")]
 fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     let point = |size: &OfSize| (size.applications as f64, size.cost());
     let sizes = results.by_size();

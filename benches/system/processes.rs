@@ -1,4 +1,4 @@
-//! What processes use: processor time and memory, read from `/proc`.
+//! Processor time and memory of processes, read from `/proc`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,15 +10,15 @@ use std::{
     time::Duration,
 };
 
-/// Ticks of `/proc/PID/stat` in a second, on every Linux of today.
+/// Ticks of `/proc/PID/stat` in a second (`USER_HZ`).
 const TICKS: f64 = 100.0;
 
-/// A group of processes: its name and where its trees begin.
+/// A group of processes: its name and the roots of its trees.
 pub(crate) type Group = (&'static str, Vec<u32>);
 
 struct Process {
     parent: u32,
-    /// Seconds of processor time, its own and that of children that ended.
+    /// Seconds of processor time, that of exited children included.
     seconds: f64,
 }
 
@@ -37,7 +37,6 @@ fn all() -> HashMap<u32, Process> {
         .collect()
 }
 
-/// The processes of a tree.
 fn tree(processes: &HashMap<u32, Process>, roots: &[u32]) -> Vec<u32> {
     let is_below = |pid: u32| {
         let mut at = Some(pid);
@@ -52,14 +51,14 @@ fn tree(processes: &HashMap<u32, Process>, roots: &[u32]) -> Vec<u32> {
     processes.keys().copied().filter(|pid| is_below(*pid)).collect()
 }
 
-/// Seconds of processor time that each group has used so far.
+/// Processor time of each group so far, in seconds.
 pub(crate) fn seconds(groups: &[Group]) -> BTreeMap<&'static str, f64> {
     let processes = all();
     let of = |roots: &[u32]| tree(&processes, roots).iter().map(|pid| processes[pid].seconds).sum();
     groups.iter().map(|(name, roots)| (*name, of(roots))).collect()
 }
 
-/// Memory of a tree, bytes: what each page counts among the processes that share it (PSS).
+/// Proportional set size (PSS) of a tree, in bytes.
 pub(crate) fn memory(roots: &[u32]) -> u64 {
     let of = |pid: u32| {
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
@@ -69,22 +68,22 @@ pub(crate) fn memory(roots: &[u32]) -> u64 {
     tree(&all(), roots).into_iter().filter_map(of).sum::<u64>() * 1024
 }
 
-/// Watches the memory of groups while something happens.
-pub(crate) struct Watch {
+/// Samples the memory of groups in a thread.
+pub(crate) struct MemorySampler {
     stop: Arc<AtomicBool>,
     peaks: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     thread: JoinHandle<()>,
 }
 
-impl Watch {
-    pub(crate) fn begin(groups: &[Group]) -> Self {
+impl MemorySampler {
+    pub(crate) fn start(groups: &[Group]) -> Self {
         let (stop, peaks) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeMap::new())));
-        let (ends, found, groups) = (Arc::clone(&stop), Arc::clone(&peaks), groups.to_vec());
+        let (stopped, samples, groups) = (Arc::clone(&stop), Arc::clone(&peaks), groups.to_vec());
         let thread = std::thread::spawn(move || {
-            while !ends.load(Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 for (name, roots) in &groups {
                     let now = memory(roots);
-                    let mut peaks = found.lock().unwrap();
+                    let mut peaks = samples.lock().unwrap();
                     let peak = peaks.entry(*name).or_insert(0);
                     *peak = now.max(*peak);
                 }
@@ -94,8 +93,8 @@ impl Watch {
         Self { stop, peaks, thread }
     }
 
-    /// The most that each group had, bytes.
-    pub(crate) fn end(self) -> BTreeMap<&'static str, u64> {
+    /// Peak memory of each group, in bytes.
+    pub(crate) fn stop(self) -> BTreeMap<&'static str, u64> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap();
         self.peaks.lock().unwrap().clone()

@@ -1,4 +1,4 @@
-//! What was measured, for people and for machines.
+//! The results as Markdown and JSON.
 
 use std::{
     collections::BTreeMap,
@@ -17,11 +17,10 @@ use crate::{
     servers::program,
 };
 
-/// Everything that was measured.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Results {
     pub(crate) machine: BTreeMap<&'static str, String>,
-    /// Applications of the parts, and the seconds of each.
+    /// Number of applications, and seconds of each part.
     pub(crate) parts: Option<(usize, Spent)>,
     pub(crate) pipeline: Vec<Run>,
     pub(crate) latency: Vec<Latency>,
@@ -30,7 +29,6 @@ pub(crate) struct Results {
     pub(crate) embedded: Option<Embedded>,
 }
 
-/// A target, what was reached, and whether that is enough.
 struct Target {
     name: &'static str,
     wanted: &'static str,
@@ -38,16 +36,16 @@ struct Target {
     kept: bool,
 }
 
-/// A run in one of two houses.
+/// A run in one of the two databases of the growth section.
 #[derive(Debug, Serialize)]
 pub(crate) struct Grown {
-    /// In that with many guarantees.
+    /// In the database with many guarantees.
     pub(crate) is_among_many: bool,
     #[serde(flatten)]
     pub(crate) run: Run,
 }
 
-/// Runs of as many applications in one env, the cheapest first; there is one at least.
+/// Runs of one size in one database, the cheapest first; never empty.
 pub(crate) struct OfSize<'a> {
     pub(crate) is_among_many: bool,
     pub(crate) applications: usize,
@@ -55,25 +53,24 @@ pub(crate) struct OfSize<'a> {
 }
 
 impl OfSize<'_> {
-    /// The run of median cost; of an even number, the dearer of two.
+    /// The run of median cost; the upper median for an even number.
     fn median(&self) -> &Run {
         self.runs[self.runs.len() / 2]
     }
 
-    /// Processor time for each application in that run, in milliseconds.
+    /// Processor time an application in the median run, in milliseconds.
     pub(crate) fn cost(&self) -> f64 {
         cost(self.median())
     }
 }
 
-/// Processor time of all processes for each application, in milliseconds.
+/// Processor time of all processes an application, in milliseconds.
 fn cost(run: &Run) -> f64 {
     run.cpu_ms.values().sum()
 }
 
 const MIB: f64 = 1_048_576.0;
 
-/// The folder of the results.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench")
 }
@@ -83,7 +80,7 @@ impl Results {
         Self { machine: machine(), ..Self::default() }
     }
 
-    /// Writes the tables, and the figures as JSON, into `target/bench`.
+    /// Writes `RESULTS.md` and `results.json`.
     pub(crate) fn write(&self) {
         let text = self.markdown();
         let folder = folder();
@@ -93,7 +90,6 @@ impl Results {
             .unwrap();
     }
 
-    /// Prints the tables.
     pub(crate) fn print(&self) {
         println!("{}", self.markdown());
         eprintln!("written: target/bench/RESULTS.md, results.json, results.svg");
@@ -101,10 +97,10 @@ impl Results {
 
     fn markdown(&self) -> String {
         let mut text = String::from(
-            "# What the whole system does\n\nMade by `make bench` in one run; docs/bench.md tells what the figures are.\n\n",
+            "# Speed of the whole system\n\nMeasured by `make bench` in one run; docs/bench.md explains the figures.\n\n",
         );
-        for (what, value) in &self.machine {
-            let _ = writeln!(text, "- {what}: {value}");
+        for (name, value) in &self.machine {
+            let _ = writeln!(text, "- {name}: {value}");
         }
         let targets = self.targets();
         if !targets.is_empty() {
@@ -115,11 +111,11 @@ impl Results {
                     writeln!(text, "| {} | {} | {} | {kept} |", target.name, target.wanted, target.reached);
             }
         }
-        self.tell_parts(&mut text);
-        self.tell_pipeline(&mut text);
-        self.tell_latency(&mut text);
-        self.tell_growth(&mut text);
-        self.tell_nights(&mut text);
+        self.write_parts(&mut text);
+        self.write_pipeline(&mut text);
+        self.write_latency(&mut text);
+        self.write_growth(&mut text);
+        self.write_nights(&mut text);
         if let Some(embedded) = &self.embedded {
             let _ = writeln!(
                 text,
@@ -130,8 +126,8 @@ impl Results {
         text
     }
 
-    /// Applications a second, could the parts be done one after the other without anything in between.
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    /// Applications a second if the parts ran one after another without overhead.
+    #[expect(clippy::cast_precision_loss, reason = "approximate figures")]
     fn limit(&self) -> Option<f64> {
         let (count, spent) = self.parts.as_ref()?;
         Some(*count as f64 / (spent.messages + spent.rows + spent.documents + spent.mails))
@@ -186,7 +182,7 @@ impl Results {
         targets
     }
 
-    /// The runs of each size, among few guarantees and then among many.
+    /// The runs by size, first with few stored guarantees, then with many.
     pub(crate) fn by_size(&self) -> Vec<OfSize<'_>> {
         let mut sizes: BTreeMap<(bool, usize), Vec<&Run>> = BTreeMap::new();
         for Grown { is_among_many, run } in &self.growth {
@@ -201,7 +197,7 @@ impl Results {
             .collect()
     }
 
-    /// Processor time for an application among many guarantees against that among few, of the middle runs of as many applications; the worst.
+    /// Cost with many stored guarantees divided by cost with few, of median runs; the maximum over all sizes.
     fn cost_among_many(&self) -> Option<f64> {
         let sizes = self.by_size();
         let few = |many: &OfSize| {
@@ -217,13 +213,11 @@ impl Results {
             .reduce(f64::max)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    fn tell_parts(&self, text: &mut String) {
+    #[expect(clippy::cast_precision_loss, reason = "approximate figures")]
+    fn write_parts(&self, text: &mut String) {
         let Some((count, spent)) = &self.parts else { return };
-        let _ = writeln!(
-            text,
-            "\n## The parts alone\n\n{count} applications, each part with all cores to itself.\n"
-        );
+        let _ =
+            writeln!(text, "\n## Parts alone\n\n{count} applications, each part with all cores to itself.\n");
         *text += "| part | s | applications a second |\n|---|---|---|\n";
         let rows = [
             ("messages", spent.messages),
@@ -248,11 +242,11 @@ impl Results {
         );
     }
 
-    fn tell_pipeline(&self, text: &mut String) {
+    fn write_pipeline(&self, text: &mut String) {
         if self.pipeline.is_empty() {
             return;
         }
-        *text += "\n## The pipeline\n\nFrom the first application enqueued to the last mail accepted.\n\n";
+        *text += "\n## Pipeline\n\nFrom the first application enqueued to the last mail accepted.\n\n";
         *text += HEAD;
         for run in &self.pipeline {
             row(text, run);
@@ -278,11 +272,11 @@ impl Results {
         );
     }
 
-    fn tell_latency(&self, text: &mut String) {
+    fn write_latency(&self, text: &mut String) {
         if self.latency.is_empty() {
             return;
         }
-        *text += "\n## How long an application takes\n\nApplications that come one by one, at a share of the rate above; p50 / p95 / p99 in milliseconds.\n\n";
+        *text += "\n## Latency\n\nApplications one by one, at a share of the rate above; p50 / p95 / p99 in milliseconds.\n\n";
         *text += "| load | a second |";
         stage_names(text);
         *text += "|---|---|---|---|---|---|---|---|\n";
@@ -292,12 +286,12 @@ impl Results {
         }
     }
 
-    fn tell_growth(&self, text: &mut String) {
+    fn write_growth(&self, text: &mut String) {
         if self.growth.is_empty() {
             return;
         }
-        *text += "\n## What an application costs among many\n\nTwo houses by turns, one with few guarantees and one with many, each with one worker process that is never\nrestarted. The figures are those of the run of median cost.\n\n";
-        *text += "| guarantees there before | applications | runs | s | a second | processor ms each | least and most | worker MiB at most | and after |\n";
+        *text += "\n## Growth\n\nTwo databases in alternation, one with few guarantees and one with many, each with one worker process that is never\nrestarted. The figures are those of the run of median cost.\n\n";
+        *text += "| guarantees stored before | applications | runs | s | a second | processor ms each | least and most | worker MiB at most | and after |\n";
         *text += "|---|---|---|---|---|---|---|---|---|\n";
         for size in self.by_size() {
             let median = size.median();
@@ -320,13 +314,13 @@ impl Results {
         }
     }
 
-    fn tell_nights(&self, text: &mut String) {
+    fn write_nights(&self, text: &mut String) {
         for night in &self.nights {
             let live = night.live_per_second;
             let title = if live == 0 {
-                "The night".to_owned()
+                "Nightly run".to_owned()
             } else {
-                format!("The night, {live} live applications a second")
+                format!("Nightly run, {live} live applications a second")
             };
             let _ = writeln!(
                 text,
@@ -384,14 +378,14 @@ fn row(text: &mut String, run: &Run) {
     );
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "approximate figures")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / MIB
 }
 
-/// What it was measured on.
+/// The machine and the versions of the programs.
 fn machine() -> BTreeMap<&'static str, String> {
-    let said = |program: &str, arguments: &[&str]| {
+    let first_line = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok()?;
         String::from_utf8(output.stdout)
             .ok()
@@ -402,10 +396,11 @@ fn machine() -> BTreeMap<&'static str, String> {
         let line = text.lines().find(|line| line.starts_with(name))?;
         line.split_once([':', '=']).map(|(_, value)| value.trim().trim_matches('"').to_owned())
     };
-    let package =
-        |name: &str| said("dpkg-query", &["-W", "-f", "${Version}", name]).unwrap_or_else(|| "?".to_owned());
+    let package = |name: &str| {
+        first_line("dpkg-query", &["-W", "-f", "${Version}", name]).unwrap_or_else(|| "?".to_owned())
+    };
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    let version = said(&program(), &["--version"]).unwrap_or_default();
+    let version = first_line(&program(), &["--version"]).unwrap_or_default();
     BTreeMap::from([
         (
             "processor",
@@ -414,7 +409,7 @@ fn machine() -> BTreeMap<&'static str, String> {
         ("memory", file("/proc/meminfo", "MemTotal").unwrap_or_default()),
         ("system", file("/etc/os-release", "PRETTY_NAME").unwrap_or_default()),
         ("program", version),
-        ("compiler", said("rustc", &["--version"]).unwrap_or_default()),
+        ("compiler", first_line("rustc", &["--version"]).unwrap_or_default()),
         (
             "servers",
             format!(

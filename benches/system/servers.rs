@@ -1,7 +1,7 @@
-//! Private servers as production has them, and `hosho` on them.
+//! Private servers, and `hosho` processes that use them.
 //!
-//! PostgreSQL and RabbitMQ as the tests start theirs, but on the disk as in production: every commit and every quorum queue is synced.
-//! The mail server is Postfix's `smtp-sink`: it speaks SMTP, takes a mail and forgets it.
+//! PostgreSQL and RabbitMQ run as in the tests, but sync every commit and every quorum queue to disk, as
+//! production does. The mail server is Postfix's `smtp-sink`, which accepts mails and discards them.
 
 use std::{
     os::unix::fs::MetadataExt,
@@ -21,17 +21,16 @@ use crate::{
     processes::Group,
 };
 
-/// Everything `hosho` needs.
 pub(crate) struct Servers {
     pub(crate) postgres: Postgres,
     pub(crate) rabbit: Rabbit,
     sink: Child,
     smtp: u16,
     folder: tempfile::TempDir,
-    houses: usize,
+    envs: usize,
 }
 
-/// A database, a queue prefix and a document store of their own on the servers.
+/// A separate database, queue prefix and document store on the servers.
 pub(crate) struct TestEnv {
     pub(crate) settings: Vec<(&'static str, String)>,
     pub(crate) prefix: String,
@@ -42,15 +41,15 @@ pub(crate) struct TestEnv {
     workers: Vec<Child>,
 }
 
-/// How long ext4 without a journal passes over the places of files that were deleted, one after the other, for each new file: six
-/// minutes (`recently_deleted` in Linux' fs/ext4/ialloc.c). That would be most of what storing a document takes, so nothing is deleted
-/// before the end, or this long before something is measured.
-const FORGETS: Duration = Duration::from_mins(6);
+/// How long ext4 without a journal skips recently deleted inodes, one by one for each new file: six minutes
+/// (`recently_deleted` in fs/ext4/ialloc.c of Linux). Skipping would dominate the time to store a document,
+/// so files are deleted at the end, or this long before a measurement.
+const INODES_RECENTLY_DELETED: Duration = Duration::from_mins(6);
 
-/// Branches that take applications by turns: each has numbers for 99,999 guarantees of a fiscal year.
+/// Each branch has 99,999 guarantee numbers per fiscal year.
 pub(crate) const BRANCHES: [&str; 8] = ["07", "31", "35", "41", "42", "43", "44", "45"];
 
-/// A data folder like the one built in, with all [`BRANCHES`].
+/// Copies the built-in data folder and adds all [`BRANCHES`].
 pub(crate) fn data(folder: &Path) -> PathBuf {
     let data = folder.join("data");
     let mut copy = Command::new("cp");
@@ -67,7 +66,7 @@ pub(crate) fn data(folder: &Path) -> PathBuf {
     data
 }
 
-/// The program that is measured: this version's, or another build of it, to be compared.
+/// The program to measure: this build, or `BENCH_HOSHO` for a comparison.
 pub(crate) fn program() -> String {
     std::env::var("BENCH_HOSHO").unwrap_or_else(|_| env!("CARGO_BIN_EXE_hosho").to_owned())
 }
@@ -77,7 +76,7 @@ impl Servers {
         let folder = tempfile::Builder::new().prefix("hosho-bench-").tempdir().unwrap();
         let smtp = free_port();
         let mut sink = Command::new("/usr/sbin/smtp-sink");
-        // It refuses to run as root, and to change its user as anybody else.
+        // smtp-sink refuses to run as root, and only root may change the user.
         if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
             sink.args(["-u", "nobody"]);
         }
@@ -86,10 +85,10 @@ impl Servers {
         eventually("smtp-sink listens", Duration::from_secs(20), || {
             std::net::TcpStream::connect(("127.0.0.1", smtp)).ok()
         });
-        Self { postgres: Postgres::durable(), rabbit: Rabbit::start(), sink, smtp, folder, houses: 0 }
+        Self { postgres: Postgres::durable(), rabbit: Rabbit::start(), sink, smtp, folder, envs: 0 }
     }
 
-    /// What is measured, with some workers.
+    /// The processes to measure, with these workers.
     pub(crate) fn groups(&self, workers: &[u32]) -> Vec<Group> {
         vec![
             ("worker", workers.to_vec()),
@@ -99,12 +98,12 @@ impl Servers {
         ]
     }
 
-    /// A env with empty tables and queues.
+    /// Creates an environment with empty tables and queues.
     pub(crate) fn env(&mut self) -> TestEnv {
-        self.houses += 1;
-        let folder = self.folder.path().join(format!("env-{}", self.houses));
+        self.envs += 1;
+        let folder = self.folder.path().join(format!("env-{}", self.envs));
         std::fs::create_dir(&folder).unwrap();
-        let prefix = format!("bench{}.", self.houses);
+        let prefix = format!("bench{}.", self.envs);
         let (broker, database) = (self.rabbit.url(), self.postgres.database("bench"));
         let documents = folder.join("documents");
         let settings = vec![
@@ -122,8 +121,9 @@ impl Servers {
             ("log.format", "json".to_owned()),
         ];
         let mut sql = Session::connect(&database);
-        // What is open is asked twice a second. A bitmap of a partial index leads to every row that was ever open since the last vacuum; a
-        // plain scan of the index leaves dead entries out once they have been met.
+        // `pipeline::until` queries unfinished revisions twice a second. A bitmap scan of the partial index
+        // visits every row unfinished since the last vacuum; a plain index scan marks dead entries and skips
+        // them.
         sql.query("set enable_bitmapscan = off");
         let env = TestEnv { settings, prefix, broker, documents, sql, folder, workers: Vec::new() };
         env.succeed(&["migrate"]);
@@ -133,12 +133,11 @@ impl Servers {
 }
 
 impl TestEnv {
-    /// The configuration, for what runs in this process.
+    /// The configuration, for code that runs in this process.
     pub(crate) fn config(&self) -> Config {
         Config::load(None, &self.settings).unwrap()
     }
 
-    /// A path in its folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -152,14 +151,14 @@ impl TestEnv {
         command
     }
 
-    /// Runs `hosho`, which must succeed, and returns what it printed.
+    /// Runs `hosho`, which must succeed, and returns its output.
     pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
         let output = run(self.hosho(arguments));
         assert!(output.status.success(), "hosho {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts worker processes until there are `count`, and returns their ids.
+    /// Starts workers until there are `count`, and returns their process ids.
     pub(crate) fn workers(&mut self, count: usize) -> Vec<u32> {
         while self.workers.len() < count {
             let log = self.path(&format!("worker-{}.log", self.workers.len()));
@@ -168,8 +167,7 @@ impl TestEnv {
         self.workers.iter().map(Child::pid).collect()
     }
 
-    /// Ends every worker.
-    pub(crate) fn rest(&mut self) {
+    pub(crate) fn stop_workers(&mut self) {
         for worker in &self.workers {
             worker.terminate();
         }
@@ -182,19 +180,19 @@ impl TestEnv {
         }
     }
 
-    /// Panics with its log when a worker ended by itself.
+    /// Panics with its log if a worker has exited.
     pub(crate) fn assert_alive(&mut self) {
         for worker in &mut self.workers {
-            assert!(worker.is_alive(), "a worker ended by itself: {}", worker.output());
+            assert!(worker.is_alive(), "a worker exited: {}", worker.output());
         }
     }
 
-    /// The number that is asked for.
+    /// Runs a query that returns one number.
     pub(crate) fn number(&mut self, sql: &str) -> i64 {
         self.sql.query(sql)[0][0].as_deref().unwrap().parse().unwrap()
     }
 
-    /// Bytes of the tables and of the documents.
+    /// Sizes of the database and of the documents, in bytes.
     pub(crate) fn bytes(&mut self) -> (u64, u64) {
         let tables = self.number("select pg_database_size(current_database())");
         let mut command = Command::new("du");
@@ -209,15 +207,15 @@ impl TestEnv {
 
 impl Drop for TestEnv {
     fn drop(&mut self) {
-        // What it stored goes with the servers' folder.
+        // The servers delete their folder, and with it the documents.
         self.workers.clear();
     }
 }
 
-/// Deletes the documents of houses, of which a hundred thousand are some gigabytes, and waits until the file system has forgotten them.
-pub(crate) fn make_room(houses: &[&TestEnv]) {
-    for env in houses {
+/// Deletes documents and waits until the file system reuses their inodes.
+pub(crate) fn delete_documents(envs: &[&TestEnv]) {
+    for env in envs {
         std::fs::remove_dir_all(&env.documents).unwrap();
     }
-    std::thread::sleep(FORGETS);
+    std::thread::sleep(INODES_RECENTLY_DELETED);
 }

@@ -122,7 +122,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn both_databases_have_the_same_migrations_with_both_directions() {
+    fn databases_have_the_same_reversible_migrations() {
         let names = |backend: &str| -> BTreeMap<String, Vec<String>> {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(backend);
             let list = |folder: &Path| {

@@ -324,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_known_urls_open() {
+    fn rejects_unknown_urls() {
         for url in ["", "mysql://u:hunter2@h/d", "sqlite:", "sqlite::memory:", "postgres://u:hunter2@h/d\0"] {
             let error = Pool::open(url, 1).unwrap_err();
             assert!(matches!(error, DbError::Url { .. }), "{url:?}");
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_holds_the_password() {
+    fn errors_omit_the_password() {
         // libpq quotes the whole URL when it cannot read it.
         for url in [
             "postgres://u:hun%21ter2@[::1/db",
@@ -378,13 +378,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_named() {
+    fn error_names_a_missing_folder() {
         let error = Pool::open("sqlite:/nowhere/at/all.sqlite", 1).unwrap_err();
         assert_eq!(error.to_string(), "cannot open database file /nowhere/at/all.sqlite");
     }
 
     #[test]
-    fn moments_are_cut_to_microseconds() {
+    fn times_are_truncated_to_microseconds() {
         let at = chrono::DateTime::from_timestamp(1, 123_456_789).unwrap().naive_utc();
         assert_eq!(micros(at).nanosecond(), 123_456_000);
     }

@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_the_decode_error_where_the_schema_finds_none() {
+    fn reports_decode_error_if_schema_accepts() {
         let line = include_str!("../../examples/applications.jsonl").lines().next().unwrap();
         let twice = line.replacen('{', "{\"branch\":\"31\",", 1);
         let error = decode::<ApplicationV1>(twice.as_bytes()).unwrap_err();
@@ -331,7 +331,7 @@ mod tests {
         );
     }
 
-    /// Every keyword of our schemas is one that is checked here, or one that says nothing about values.
+    /// Every keyword of the schemas is checked here or does not constrain values.
     #[test]
     fn checks_every_keyword_of_every_schema() {
         fn keywords(schema: &Value, found: &mut BTreeSet<String>) {
@@ -372,9 +372,9 @@ mod tests {
         assert_eq!(found, BTreeSet::new());
     }
 
-    /// Values with random mistakes, the same ones in every run.
+    /// Values with reproducible random errors.
     #[test]
-    fn finds_the_errors_that_jsonschema_finds() {
+    fn finds_the_same_errors_as_jsonschema() {
         let mut random = Random(20_261_130);
         let (mut fitting, mut faulty) = (0, 0);
         for message in contract::MESSAGES {
@@ -451,7 +451,7 @@ mod tests {
             usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(limit).unwrap()).unwrap()
         }
 
-        /// A value that fits a schema, but for a mistake here and there.
+        /// A value that matches a schema except for random errors.
         fn value(&mut self, root: &Value, schema: &Value) -> Value {
             const MISTAKE: usize = 40;
             if self.below(MISTAKE) == 0 {

@@ -1,12 +1,12 @@
-//! Changes an application as JSON: it stays JSON, and mostly an application.
+//! Mutates an application as JSON: the result is JSON, and usually an application.
 //!
-//! What to change to is a short list of what the rules look at: figures and dates in every form, eras and their ends, words of the
-//! contract, characters that no field can hold. The fuzzer's own mutator is asked for the texts in between.
+//! New values come from short lists of what the rules read: amounts and dates in every form, eras and their
+//! ends, words of the contract, characters that no field may hold. libFuzzer's mutator makes the other texts.
 
 use libfuzzer_sys::fuzzer_mutate;
 use serde_json::{Number, Value, json};
 
-/// Texts that some rule treats in a way of its own.
+/// Texts that a rule treats as a special case.
 const TEXTS: &[&str] = &[
     "",
     " ",
@@ -74,7 +74,7 @@ const TEXTS: &[&str] = &[
     "㈱①Ⅱ〜～−－",
 ];
 
-/// Characters that some rule treats in a way of its own.
+/// Characters that a rule treats as a special case.
 const CHARACTERS: &str = "\0\t\n\r\u{b}\u{1b}\u{7f}\u{85}\u{a0}\u{ad}\u{301}\u{34f}\u{378}\u{600}\u{61c}\u{180e}\u{200b}\u{200d}\u{200f}\
     \u{2028}\u{202e}\u{2066}\u{2060}\u{3000}\u{3099}\u{3164}\u{e000}\u{f900}\u{fa19}\u{fdd0}\u{fe0f}\u{feff}\
     \u{ff9e}\u{ffa0}\u{fffd}\u{fffe}\u{12000}\u{1ffff}\u{2f800}\u{e0001}\u{e0100}\u{10fffd}@＠\"`\\<{髙𠮷０ー−，ßİﾊﾟ：（";
@@ -97,10 +97,10 @@ const NUMBERS: &[i64] = &[
     i32::MAX as i64,
 ];
 
-/// An application with every field there is, to take fields from.
+/// An application with every field, the source of values and fields to insert.
 const WHOLE: &str = include_str!("whole.json");
 
-/// The same choices for the same seed: splitmix64.
+/// Pseudo-random choices, reproducible from the seed: splitmix64.
 struct Choices(u64);
 
 impl Choices {
@@ -125,7 +125,7 @@ impl Choices {
     }
 }
 
-/// Changes one to four places of a JSON text; `None` when it is none.
+/// Changes one to four values of a JSON text; returns `None` if the text is not JSON.
 pub fn change(payload: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut value: Value = serde_json::from_slice(payload).ok()?;
     let mut choices = Choices(u64::from(seed));
@@ -137,7 +137,7 @@ pub fn change(payload: &[u8], seed: u32) -> Option<Vec<u8>> {
     serde_json::to_vec(&value).ok()
 }
 
-/// How many values there are, those within others too.
+/// Counts a value and all values nested in it.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(count).sum(),
@@ -146,10 +146,10 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// Changes the value at a place, counted from 0 in the order of writing. Returns whether it was met.
+/// Changes the value at a place, counted from 0 in document order. Returns whether the place exists.
 fn change_at(value: &mut Value, place: &mut usize, choices: &mut Choices) -> bool {
     if *place == 0 {
-        changed(value, choices);
+        mutate(value, choices);
         return true;
     }
     *place -= 1;
@@ -160,9 +160,9 @@ fn change_at(value: &mut Value, place: &mut usize, choices: &mut Choices) -> boo
     }
 }
 
-fn changed(value: &mut Value, choices: &mut Choices) {
+fn mutate(value: &mut Value, choices: &mut Choices) {
     match value {
-        // Seldom, a value becomes another kind of value.
+        // Rarely, replace the value by one of another type.
         _ if choices.below(12) == 0 => *value = any(choices),
         Value::Null | Value::Bool(_) => {
             *value = [json!(true), json!(false), json!(null)][choices.below(3)].clone()
@@ -173,7 +173,7 @@ fn changed(value: &mut Value, choices: &mut Choices) {
             0 if !items.is_empty() => _ = items.remove(choices.below(items.len())),
             1 if items.len() > 1 => items.rotate_left(1),
             _ => {
-                if let Some(item) = items.last().cloned().or_else(|| taken(choices)) {
+                if let Some(item) = items.last().cloned().or_else(|| random_part(choices)) {
                     items.push(item);
                 }
             }
@@ -200,13 +200,13 @@ fn any(choices: &mut Choices) -> Value {
         1 => Value::Bool(choices.below(2) == 0),
         2 => (*choices.of(NUMBERS)).into(),
         3 => json!(1.5),
-        4 => taken(choices).unwrap_or_default(),
+        4 => random_part(choices).unwrap_or_default(),
         _ => other_text("", choices).into(),
     }
 }
 
-/// Some part of a whole application.
-fn taken(choices: &mut Choices) -> Option<Value> {
+/// Returns a random part of [`WHOLE`].
+fn random_part(choices: &mut Choices) -> Option<Value> {
     let mut value: Value = serde_json::from_str(WHOLE).ok()?;
     loop {
         let within = match &mut value {
@@ -224,28 +224,28 @@ fn taken(choices: &mut Choices) -> Option<Value> {
     }
 }
 
-/// Adds a field that an object like this one can have.
+/// Adds a field from the object in [`WHOLE`] with the most keys in common.
 fn add_field(fields: &mut serde_json::Map<String, Value>, choices: &mut Choices) {
-    fn alike<'a>(
+    fn most_similar<'a>(
         whole: &'a Value,
         fields: &serde_json::Map<String, Value>,
         best: &mut (usize, Option<&'a serde_json::Map<String, Value>>),
     ) {
         match whole {
-            Value::Array(items) => items.iter().for_each(|item| alike(item, fields, best)),
+            Value::Array(items) => items.iter().for_each(|item| most_similar(item, fields, best)),
             Value::Object(object) => {
                 let common = object.keys().filter(|key| fields.contains_key(*key)).count();
                 if common > best.0 {
                     *best = (common, Some(object));
                 }
-                object.values().for_each(|value| alike(value, fields, best));
+                object.values().for_each(|value| most_similar(value, fields, best));
             }
             _ => {}
         }
     }
     let Ok(whole) = serde_json::from_str::<Value>(WHOLE) else { return };
     let mut best = (0, None);
-    alike(&whole, fields, &mut best);
+    most_similar(&whole, fields, &mut best);
     if let Some(object) = best.1 {
         let keys: Vec<&String> = object.keys().collect();
         let key = *choices.of(&keys);

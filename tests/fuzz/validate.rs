@@ -1,7 +1,7 @@
-//! The fuzzer's target: whatever comes in as an application is decoded and judged, and [`invariants`] hold.
+//! The fuzz target: decodes and judges each input as an application, and checks the [`invariants`].
 //!
-//! Bytes alone seldom stay JSON when they are changed, and a fuzzer that starts over at every brace never comes to the rules.
-//! So three of four inputs are changed as JSON ([`mutation`]), the others as bytes.
+//! Changed bytes are rarely still JSON, and an input that fails at the first brace never reaches the rules.
+//! So three of four inputs are mutated as JSON ([`mutation`]), the others as bytes.
 
 #![no_main]
 

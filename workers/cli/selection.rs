@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_names_the_next_one() {
+    fn page_names_the_next_one() {
         let args = |page, after| PageArgs { limit: 2, page, after };
         let position =
             |args: PageArgs| args.position(&operations::Page::of(vec![1, 2, 3, 4, 5], args.request()));

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_key_of_a_wrong_value() {
+    fn names_the_key_of_an_invalid_value() {
         assert!(
             load("[work]\nretry_seconds = [4]\n", &[])
                 .unwrap_err()

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_given_code_has_advice() {
+    fn every_code_has_advice() {
         let given: BTreeSet<&str> = [include_str!("ingest.rs"), include_str!("operations.rs")]
             .into_iter()
             .flat_map(codes_in)
@@ -149,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_listed_once() {
+    fn lists_each_code_once() {
         let listed: Vec<&str> = codes().map(|(code, _)| code).collect();
         assert_eq!(listed.iter().collect::<BTreeSet<_>>().len(), listed.len(), "{listed:?}");
     }
 
     #[test]
-    fn the_guide_lists_every_code() {
+    fn guide_lists_every_code() {
         let guide = include_str!("../../docs/operations.md");
         for (code, advice) in codes() {
             assert!(!advice.ends_with('.') && guide.contains(&format!("| `{code}` | {advice} |")), "{code}");

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_diff_names_each_path() {
+    fn diff_names_each_path() {
         let changes =
             diff(br#"{"a":1,"b":[{"c":1},2],"d":{"e":1}}"#, br#"{"a":1,"b":[{"c":9},2],"d":{"f":"x"}}"#);
         let texts: Vec<_> = changes

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_has_one() {
+    fn returns_a_fingerprint_for_any_text() {
         for text in ["", "'", "'unclosed 12", "「", "髙\u{0}", "....", "4", "5..1"] {
             let _ = fingerprint("s", "c", text);
         }

@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_dates_its_dead_letter() {
+    fn reads_failure_time_of_a_stage() {
         let dead_letter = dead_letter(Source::Dead, delivery(failed("mail.refused"), None), at(5));
         assert_eq!(
             (dead_letter.origin, dead_letter.code.as_str(), dead_letter.attempts),
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn portions_are_bounded_by_their_bytes() {
+    fn batches_are_limited_by_bytes() {
         let sizes = [1, BATCH_BYTES - 1, 1, BATCH_BYTES + 1, 0, 2, 3];
         let mut deliveries = Vec::new();
         for size in sizes {
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_does_not_date_its_dead_letter() {
+    fn ignores_failure_time_of_a_sender() {
         let read = |source, history, published, redelivered| {
             let delivery = Delivery { published_at: published, redelivered, ..delivery(history, None) };
             let dead_letter = dead_letter(source, delivery, at(5));
@@ -492,7 +492,7 @@ mod tests {
             assert_eq!(read(Source::Dead, History::default(), published, true), (at(5), true));
             assert_eq!(read(Source::Dead, failed("mail.refused"), published, true), (at(2), false));
         }
-        // Nor does any date in the future count.
+        // Dates in the future are ignored too.
         let death = Some(Death { reason: "rejected".to_owned(), at: Some(at(9)) });
         let later = dead_letter(
             Source::Dead,

@@ -155,7 +155,7 @@ fn is_plain(key: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Fields of the messages that are hidden on purpose. A new field must be entered here or above.
+    /// Hidden fields of messages. A new field must be listed here or above.
     const HIDDEN_FIELDS: &[&str] = &[
         "address",
         "bank",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_addresses_are_hidden_and_figures_shown() {
+    fn hides_names_and_addresses_but_shows_amounts() {
         let line = include_str!("../../examples/applications.jsonl").lines().next().unwrap();
         let masked = masked(&serde_json::from_str(line).unwrap());
         let text = masked.to_string();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_others_are_hidden_and_ours_shown() {
+    fn hides_foreign_headers_but_shows_known_ones() {
         let headers = serde_json::json!({
             "hosho-attempt": 3,
             "hosho-fault": "550 <taro@example.jp>: no such user",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_of_ours_is_shown() {
+    fn shows_every_header_of_the_product() {
         let written =
             include_str!("../broker/rabbit/wire.rs").split('"').filter(|text| text.starts_with("hosho-"));
         let written: std::collections::BTreeSet<&str> = written.collect();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_is_shown_where_it_looks_like_one() {
+    fn shows_identifiers_with_a_valid_form() {
         for id in ["script-19", "sha256:9e03", "6f1c1c3e-7f0b-5c53-9c7d-5b8a1d1f0a11", "portal.2026_1"] {
             assert_eq!(masked_word(id), id);
         }

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_carries_the_number_and_nothing_else() {
+    fn link_contains_only_the_number() {
         assert_eq!(
             link("https://registry.example.jp/open", "31074-00001M"),
             "https://registry.example.jp/open?number=31074-00001M"

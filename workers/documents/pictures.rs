@@ -171,7 +171,7 @@ fn show(name: &str, drawn: &Raster, reviewed: Option<&Raster>) -> String {
 }
 
 #[test]
-fn pages_look_as_they_were_reviewed() {
+fn pages_match_the_reviewed_pictures() {
     let drawn: BTreeMap<String, Raster> = all()
         .par_iter()
         .flat_map_iter(|Drawn { name, pdf }| {
@@ -210,7 +210,7 @@ fn pages_look_as_they_were_reviewed() {
 /// The telephone number at the foot of a notice is the smallest print: any digit in place of another is seen
 /// there.
 #[test]
-fn a_changed_digit_is_seen() {
+fn detects_a_changed_digit() {
     let of = |digit: char| {
         let mut content = samples::single();
         content.branch.telephone = format!("03-0000-000{digit}");

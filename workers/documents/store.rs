@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_and_absence_are_found_and_a_torn_file_is_written_again() {
+    async fn detects_damage_and_replaces_incomplete_files() {
         let folder = tempfile::tempdir().unwrap();
         let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let stored = documents.put("notice", b"whole").await.unwrap();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_our_own_locations_are_read() {
+    async fn reads_only_well_formed_locations() {
         let folder = tempfile::tempdir().unwrap();
         let documents = DocumentStore::open(&format!("file://{}", folder.path().display())).unwrap();
         let hash = "ab".repeat(32);

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_of_firms_are_taken() {
+    fn accepts_addresses_of_companies() {
         for text in [
             "taro@example.jp",
             "keiri-1@kensetsu.example.co.jp",
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_travels_in_ascii() {
+    fn converts_domains_to_ascii() {
         for (typed, travels) in [
             ("taro@例え.jp", "taro@xn--r8jz45g.jp"),
             ("taro@例え。jp", "taro@xn--r8jz45g.jp"),
@@ -105,12 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_delivered_or_smuggles_something_is_refused() {
+    fn rejects_undeliverable_addresses_and_header_injection() {
         let long =
             format!("{}@{}.jp", "a".repeat(60), ["b".repeat(63), "c".repeat(63), "d".repeat(63)].join("."));
         let label = format!("taro@{}.jp", "a".repeat(64));
         let local = format!("{}@example.jp", "a".repeat(65));
-        // 63 characters as typed, more as it travels.
+        // 63 characters as typed, more in ASCII.
         let mapped = format!("taro@{}.jp", "例".repeat(60));
         for text in [
             "",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_address_is_taken() {
+    fn accepts_the_longest_address() {
         let domain = |last: usize| ["b".repeat(63), "c".repeat(63), "d".repeat(last)].join(".");
         let address = |last| format!("{}@{}.jp", "a".repeat(60), domain(last));
         assert_eq!(address(62).len(), LONGEST);
@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_normal_form_is_its_own(text in ".*@.*|[a-z.+]{1,9}@[a-zA-Zあ-ん例え。．ａ-ｚ-]{1,12}[.．。](jp|com|みんな)|[!-~]{1,9}@[!-~]{1,20}") {
+        fn normalising_is_idempotent_for_addresses(text in ".*@.*|[a-z.+]{1,9}@[a-zA-Zあ-ん例え。．ａ-ｚ-]{1,12}[.．。](jp|com|みんな)|[!-~]{1,9}@[!-~]{1,20}") {
             if let Some(normal) = normal_mail_address(&text) {
                 prop_assert!(normal.is_ascii() && normal.len() <= LONGEST && normal.matches('@').count() == 1);
                 prop_assert!(!normal.contains(|character: char| character.is_ascii_whitespace() || character.is_control()));

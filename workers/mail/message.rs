@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn no_field_can_carry_a_line_break_into_the_headers() {
+    fn rejects_line_breaks_in_header_fields() {
         type Spoil = fn(&mut MailMessage, &str);
         let fields: [(&str, Spoil); 7] = [
             ("message_id", |mail, text| mail.message_id.push_str(text)),
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_dates_that_lettre_or_a_file_system_would_choke_on_are_refused() {
+    fn rejects_ids_and_dates_unusable_in_headers() {
         for id in [
             "",
             "a",

@@ -26,7 +26,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_tokyo() {
+    fn formats_times_in_tokyo() {
         assert_eq!(local("2026-12-01T03:00:00".parse().unwrap()), "2026-12-01 12:00:00");
     }
 }

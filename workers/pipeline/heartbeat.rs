@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn forgets_due_messages_before_longer_delays() {
+    fn removes_due_messages_before_longer_delays() {
         let (heartbeat, clock) = heartbeat();
         let stats = heartbeat.stats("issue", Lane::Live);
         stats.retry_scheduled(RetryDelay::M60);

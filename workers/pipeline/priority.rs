@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn bulk_work_waits_for_live_batches_up_to_a_limit() {
+    async fn bulk_work_waits_for_live_work_until_limit() {
         let priority = Priority::default();
         assert_eq!(priority.give_way(Duration::ZERO).now_or_never(), Some(()));
         let (first, second) = (priority.begin_live_batch(), priority.clone().begin_live_batch());

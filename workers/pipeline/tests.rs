@@ -350,17 +350,17 @@ async fn dead_letters_permanent_faults_at_once() {
 }
 
 #[tokio::test]
-async fn a_refused_row_fails_alone() {
+async fn rejected_row_fails_alone() {
     let mut env = Env::open(&[b"a", b"bad row", b"b"]).await;
     assert_eq!(codes(&env.dead_letters(1).await), [("bad row", "database.refused")]);
     assert_eq!(env.done(2).await, ["a", "b"]);
-    // Once together, then one by one.
+    // Once as a batch, then one by one.
     assert_eq!(env.puppet.records.load(Ordering::SeqCst), 4);
     assert_eq!(env.close().await, 0);
 }
 
 #[tokio::test]
-async fn a_panicking_row_fails_alone() {
+async fn panicking_row_fails_alone() {
     let mut env = Env::open(&[b"a", b"bad panic", b"b"]).await;
     assert_eq!(codes(&env.dead_letters(1).await), [("bad panic", "stage.panicked")]);
     assert_eq!(env.done(2).await, ["a", "b"]);
@@ -408,7 +408,7 @@ async fn retries_transient_faults_then_dead_letters() {
 }
 
 #[tokio::test]
-async fn an_outage_counts_no_attempt() {
+async fn outage_counts_no_attempt() {
     let mut env = Env::open(&[b"outage", b"a"]).await;
     assert_eq!(env.done(2).await, ["a", "outage"]);
     assert_eq!(*env.puppet.recorded.lock().unwrap(), ["a", "outage"]);
@@ -425,7 +425,7 @@ async fn stopping_during_an_outage_requeues_the_batch() {
 }
 
 #[tokio::test]
-async fn a_locked_item_is_retried_alone() {
+async fn locked_item_is_retried_alone() {
     let mut env = Env::open(&[b"a", b"locked", b"b"]).await;
     assert_eq!(env.done(2).await, ["a", "b"]);
     let dead_letters = env.dead_letters(1).await;
@@ -482,7 +482,7 @@ async fn permits_end_with_a_pause_or_the_hold() {
 }
 
 #[tokio::test]
-async fn wrong_probes_become_rare() {
+async fn false_probes_become_rare() {
     let env = Env::open_on(&[b"outage for ever"], Duration::ZERO, |memory| Arc::new(memory)).await;
     let waits = || {
         env.heartbeat.send_heartbeat(&env.pool).unwrap();
@@ -498,7 +498,7 @@ async fn wrong_probes_become_rare() {
 }
 
 #[test]
-fn wrong_probes_spare_the_delivery_limit() {
+fn false_probes_do_not_reach_the_delivery_limit() {
     let seconds: Vec<u64> = (0..8).map(|wrong| probe_backoff(wrong).as_secs()).collect();
     assert_eq!(seconds, [0, 30, 60, 120, 240, 480, 900, 900]);
     assert!((0..30).map(probe_backoff).sum::<Duration>() > Duration::from_hours(6));

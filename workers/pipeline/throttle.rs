@@ -155,7 +155,7 @@ mod tests {
         for _ in 0..1_000 {
             throttle.adapt(BUSY);
         }
-        // It still works.
+        // The throttle still works.
         assert_eq!(throttle.pause(Duration::from_millis(10), now).as_millis(), 190);
         assert_eq!(throttle.pause(Duration::from_mins(1), now), MAX_PAUSE);
         for _ in 0..50 {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_timer_causes_no_pause() {
+    fn exact_timer_causes_no_pause() {
         let (throttle, now) = measured();
         throttle.live_batch_began(now);
         throttle.adapt(Duration::from_nanos(1));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_ends_with_its_throttle() {
+    fn thread_ends_with_its_throttle() {
         let throttle = Throttle::begin().unwrap();
         let (began, measured) = (Instant::now(), Arc::downgrade(&throttle));
         while throttle.state().quiet == Duration::MAX {

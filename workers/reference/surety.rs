@@ -278,7 +278,7 @@ mod tests {
         \x00\x10\x20\x00\x43\x00\x31\x3e\x53\x75\x0d\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
 
     #[test]
-    fn a_seal_is_named_by_its_content() {
+    fn seals_are_named_by_their_content() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("surety.toml");
         let later = ENTRY.replace("2026-04-01", "2027-04-01");

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_entries_or_that_is_absent_is_an_error() {
+    fn rejects_missing_and_empty_folders() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read_folder(Some(folder.path()), OBLIGEES, ""), Err(RegistryError::Empty { .. })));
         assert!(matches!(

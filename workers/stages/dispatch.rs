@@ -378,70 +378,70 @@ mod tests {
 
     #[tokio::test]
     async fn sends_one_mail_but_repeats_the_event() {
-        let trial = Harness::new();
-        let stage = Dispatch::new(&trial.services);
-        let jobs = trial.up_to(NAME, &example()).await;
-        let first = trial.run(&stage, &jobs).await;
+        let harness = Harness::new();
+        let stage = Dispatch::new(&harness.services);
+        let jobs = harness.up_to(NAME, &example()).await;
+        let first = harness.run(&stage, &jobs).await;
         let issued: GuaranteeIssuedV1 = event(first[0].as_ref().unwrap());
         assert_eq!((issued.mail, issued.number.as_str()), (MailStateV1::Accepted, "31075-00001M"));
-        let written = trial.files("mail");
-        assert_eq!((written, trial.rows()["mail"]), (2, 2));
-        assert_eq!(first, trial.run(&stage, &jobs).await);
-        assert_eq!((trial.files("mail"), trial.rows()["mail"]), (2, 2));
+        let written = harness.files("mail");
+        assert_eq!((written, harness.rows()["mail"]), (2, 2));
+        assert_eq!(first, harness.run(&stage, &jobs).await);
+        assert_eq!((harness.files("mail"), harness.rows()["mail"]), (2, 2));
     }
 
     #[tokio::test]
     async fn sends_one_mail_for_a_duplicate_message() {
-        let trial = Harness::new();
-        let job = trial.up_to(NAME, &example()).await.remove(0);
-        let verdicts = trial.run(&Dispatch::new(&trial.services), &[job.clone(), job]).await;
+        let harness = Harness::new();
+        let job = harness.up_to(NAME, &example()).await.remove(0);
+        let verdicts = harness.run(&Dispatch::new(&harness.services), &[job.clone(), job]).await;
         assert_eq!(verdicts.iter().filter(|verdict| verdict.is_ok()).count(), 1);
         assert_eq!(verdicts.into_iter().find_map(Result::err).unwrap().reason, Reason::MailClaimed);
-        assert_eq!(trial.files("mail"), 1);
+        assert_eq!(harness.files("mail"), 1);
     }
 
     #[tokio::test]
     async fn sends_no_mail_for_paper() {
-        let trial = Harness::new();
-        let jobs = trial.up_to(NAME, &paper()).await;
+        let harness = Harness::new();
+        let jobs = harness.up_to(NAME, &paper()).await;
         let issued: GuaranteeIssuedV1 =
-            event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
+            event(&harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::NotWanted);
-        assert_eq!(trial.files("mail"), 0);
+        assert_eq!(harness.files("mail"), 0);
     }
 
     #[tokio::test]
-    async fn an_unbuildable_mail_is_not_refused() {
-        let mut trial = Harness::new();
-        trial.services.mail_delivery.from.address = "surety".into();
-        let jobs = trial.up_to(NAME, &example()).await;
-        let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
+    async fn unbuildable_mail_is_not_recorded_as_refused() {
+        let mut harness = Harness::new();
+        harness.services.mail_delivery.from.address = "surety".into();
+        let jobs = harness.up_to(NAME, &example()).await;
+        let fault = harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::MailUnbuildable);
         // With a valid sender the same message succeeds.
-        trial.services.mail_delivery.from.address = "hosho@example.jp".into();
+        harness.services.mail_delivery.from.address = "hosho@example.jp".into();
         let issued: GuaranteeIssuedV1 =
-            event(&trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap());
+            event(&harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap());
         assert_eq!(issued.mail, MailStateV1::Accepted);
     }
 
     #[tokio::test]
     async fn sends_nothing_after_a_stop_request() {
-        let trial = Harness::new();
-        let jobs = trial.up_to(NAME, &example()).await;
-        trial.services.mail_delivery.stop.cancel();
-        let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
+        let harness = Harness::new();
+        let jobs = harness.up_to(NAME, &example()).await;
+        harness.services.mail_delivery.stop.cancel();
+        let fault = harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::Stopping);
-        assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
+        assert_eq!((harness.files("mail"), harness.rows().get("mail")), (0, None));
     }
 
     #[tokio::test]
     async fn sends_nothing_without_a_permit() {
-        let mut trial = Harness::new();
-        let jobs = trial.up_to(NAME, &example()).await;
-        trial.permit = Permit::until(|| Some("the stage is paused"));
-        let fault = trial.run_one(&Dispatch::new(&trial.services), &jobs[0]).await.unwrap_err();
+        let mut harness = Harness::new();
+        let jobs = harness.up_to(NAME, &example()).await;
+        harness.permit = Permit::until(|| Some("the stage is paused"));
+        let fault = harness.run_one(&Dispatch::new(&harness.services), &jobs[0]).await.unwrap_err();
         assert_eq!((fault.reason, fault.text.as_str()), (Reason::Stopping, "the stage is paused"));
-        assert_eq!((trial.files("mail"), trial.rows().get("mail")), (0, None));
+        assert_eq!((harness.files("mail"), harness.rows().get("mail")), (0, None));
     }
 
     /// A mail server that reads every mail and never answers it.
@@ -486,11 +486,11 @@ mod tests {
 
     /// Sends two mails over one connection to a server that answers neither: only one goes out.
     async fn sends_one_of_two_mails(lane: Lane, connections: usize) {
-        let mut trial = Harness::new();
-        let jobs = trial.up_to(NAME, &example()).await;
-        trial.lane = lane;
-        trial.services.mail_delivery.connections = connections;
-        trial.services.mail_delivery.mailer = Mailer::smtp(SmtpSettings {
+        let mut harness = Harness::new();
+        let jobs = harness.up_to(NAME, &example()).await;
+        harness.lane = lane;
+        harness.services.mail_delivery.connections = connections;
+        harness.services.mail_delivery.mailer = Mailer::smtp(SmtpSettings {
             host: "127.0.0.1".to_owned(),
             port: silent_server().await,
             security: Security::None,
@@ -503,11 +503,11 @@ mod tests {
             pool_size: connections,
         })
         .unwrap();
-        let verdicts = trial.run(&Dispatch::new(&trial.services), &jobs).await;
+        let verdicts = harness.run(&Dispatch::new(&harness.services), &jobs).await;
         let reasons = verdicts.into_iter().map(|verdict| verdict.unwrap_err().reason);
         assert_eq!(reasons.collect::<Vec<_>>(), [Reason::MailUnknown, Reason::MailUnavailable]);
         let filter = ledger::Filter { states: vec![State::Pending], given_up: false };
-        let waiting = ledger::list(&mut trial.services.pool.get().unwrap(), &filter, 10, 0).unwrap();
+        let waiting = ledger::list(&mut harness.services.pool.get().unwrap(), &filter, 10, 0).unwrap();
         assert_eq!(
             waiting.iter().map(|found| found.mail.attempts).collect::<Vec<_>>(),
             [0],

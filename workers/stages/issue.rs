@@ -185,25 +185,25 @@ mod tests {
 
     #[tokio::test]
     async fn allocates_one_number_per_line() {
-        let trial = Harness::new();
-        let stage = Issue::new(&trial.services);
-        let jobs = trial.up_to(NAME, &example()).await;
+        let harness = Harness::new();
+        let stage = Issue::new(&harness.services);
+        let jobs = harness.up_to(NAME, &example()).await;
         let doubled: Vec<_> = jobs.iter().chain(&jobs).cloned().collect();
-        let first = trial.run(&stage, &doubled).await;
-        let again = trial.run(&stage, &jobs).await;
+        let first = harness.run(&stage, &doubled).await;
+        let again = harness.run(&stage, &jobs).await;
         assert_eq!(first[..2], first[2..]);
         assert_eq!(first[..2], again[..]);
         assert!(first.iter().all(Result::is_ok));
-        let rows = trial.rows();
+        let rows = harness.rows();
         assert_eq!((rows["guarantee"], rows["revision"]), (2, 2));
     }
 
     #[tokio::test]
-    async fn the_certificate_is_a_full_snapshot() {
-        let trial = Harness::new();
-        let jobs = trial.up_to(NAME, &example()).await;
-        trial.run(&Issue::new(&trial.services), &jobs).await;
-        let mut db = trial.services.pool.get().unwrap();
+    async fn certificate_is_a_full_snapshot() {
+        let harness = Harness::new();
+        let jobs = harness.up_to(NAME, &example()).await;
+        harness.run(&Issue::new(&harness.services), &jobs).await;
+        let mut db = harness.services.pool.get().unwrap();
         let found = hosho_schema::models::guarantee::by_number(&mut db, "31075-00001M")
             .unwrap()
             .expect("the first number of the term");
@@ -221,13 +221,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_row_fails_that_item_alone() {
-        let trial = Harness::new();
-        let good = trial.up_to(NAME, &example()).await.remove(0);
+    async fn missing_row_fails_only_its_item() {
+        let harness = Harness::new();
+        let good = harness.up_to(NAME, &example()).await.remove(0);
         let beyond =
             String::from_utf8(good.clone()).unwrap().replace("\"line\":0", "\"line\":9").into_bytes();
         let payloads = [br#"{"application":"nowhere","line":0}"#.to_vec(), beyond, good, b"[]".to_vec()];
-        let verdicts = trial.run(&Issue::new(&trial.services), &payloads).await;
+        let verdicts = harness.run(&Issue::new(&harness.services), &payloads).await;
         let reasons: Vec<_> =
             verdicts.iter().map(|verdict| verdict.as_ref().err().map(|fault| fault.reason)).collect();
         assert_eq!(

@@ -127,26 +127,26 @@ mod tests {
 
     #[tokio::test]
     async fn mints_one_key_that_matches_its_hash() {
-        let trial = Harness::new();
-        let stage = Mint::new(&trial.services);
-        let jobs = trial.up_to(NAME, &example()).await;
-        let first = trial.run(&stage, &jobs).await;
+        let harness = Harness::new();
+        let stage = Mint::new(&harness.services);
+        let jobs = harness.up_to(NAME, &example()).await;
+        let first = harness.run(&stage, &jobs).await;
         let ids: Vec<MintV1> = jobs.iter().map(|job| hosho_schema::messages::decode(job).unwrap()).collect();
         let ids: Vec<&str> = ids.iter().map(|job| job.guarantee.as_str()).collect();
         let stored = |db: &mut Connection| authentication_key::by_guarantees(db, &ids).unwrap();
-        let before = stored(&mut trial.services.pool.get().unwrap());
-        assert_eq!(first, trial.run(&stage, &jobs).await);
-        assert!(before == stored(&mut trial.services.pool.get().unwrap()), "a second run replaced a key");
+        let before = stored(&mut harness.services.pool.get().unwrap());
+        assert_eq!(first, harness.run(&stage, &jobs).await);
+        assert!(before == stored(&mut harness.services.pool.get().unwrap()), "a second run replaced a key");
 
         let row = before[0].clone().expect("an electronic guarantee has a key");
-        let key = trial.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
-        let number = revision::by_keys(&mut trial.services.pool.get().unwrap(), &[(ids[0], 0)])
+        let key = harness.services.keys.open(&row.data_key_id, &row.sealed, ids[0]).unwrap();
+        let number = revision::by_keys(&mut harness.services.pool.get().unwrap(), &[(ids[0], 0)])
             .unwrap()
             .remove(0)
             .unwrap()
             .1
             .number;
-        assert_eq!(trial.services.keys.lookup_hash(&number, &key), row.lookup_hash);
+        assert_eq!(harness.services.keys.lookup_hash(&number, &key), row.lookup_hash);
         assert!(!row.sealed.windows(12).any(|window| window == key.expose().as_bytes()));
         for message in first.iter().flat_map(|verdict| verdict.as_ref().unwrap()) {
             assert!(!String::from_utf8_lossy(&message.envelope.payload).contains(key.expose()));
@@ -155,18 +155,18 @@ mod tests {
 
     #[tokio::test]
     async fn mints_no_key_for_paper() {
-        let trial = Harness::new();
-        let jobs = trial.up_to(NAME, &paper()).await;
-        let messages = trial.run_one(&Mint::new(&trial.services), &jobs[0]).await.unwrap();
+        let harness = Harness::new();
+        let jobs = harness.up_to(NAME, &paper()).await;
+        let messages = harness.run_one(&Mint::new(&harness.services), &jobs[0]).await.unwrap();
         assert_eq!(messages[0].envelope.message_type.as_deref(), Some("render.v1"));
-        assert_eq!(trial.rows().get("authentication_key"), None);
+        assert_eq!(harness.rows().get("authentication_key"), None);
     }
 
     #[tokio::test]
-    async fn an_unknown_guarantee_is_a_dead_letter() {
-        let trial = Harness::new();
-        let fault = trial
-            .run_one(&Mint::new(&trial.services), br#"{"guarantee":"nowhere","revision":0}"#)
+    async fn dead_letters_an_unknown_guarantee() {
+        let harness = Harness::new();
+        let fault = harness
+            .run_one(&Mint::new(&harness.services), br#"{"guarantee":"nowhere","revision":0}"#)
             .await
             .unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);

@@ -287,13 +287,13 @@ mod tests {
 
     #[tokio::test]
     async fn draws_documents_once_and_keeps_the_arrival() {
-        let trial = Harness::new();
-        let stage = Render::new(&trial.services);
-        let jobs = trial.up_to(NAME, &example()).await;
-        let first = trial.run(&stage, &jobs).await;
+        let harness = Harness::new();
+        let stage = Render::new(&harness.services);
+        let jobs = harness.up_to(NAME, &example()).await;
+        let first = harness.run(&stage, &jobs).await;
         let job: RenderV1 = hosho_schema::messages::decode(&jobs[0]).unwrap();
         let stored = || {
-            let mut db = trial.services.pool.get().unwrap();
+            let mut db = harness.services.pool.get().unwrap();
             let (certificate, _) =
                 revision::by_keys(&mut db, &[(&job.guarantee, 0)]).unwrap().remove(0).unwrap();
             let documents = document::by_revisions(&mut db, &[&certificate.id]).unwrap().remove(0);
@@ -306,19 +306,19 @@ mod tests {
             [Kind::Certificate, Kind::Notice]
         );
         for document in &before.1 {
-            let bytes = trial.services.documents.get(&document.location).await.unwrap();
+            let bytes = harness.services.documents.get(&document.location).await.unwrap();
             assert!(bytes.starts_with(b"%PDF-1.7"));
         }
-        trial.services.clock.advance(chrono::TimeDelta::hours(1));
-        assert_eq!(first, trial.run(&stage, &jobs).await);
+        harness.services.clock.advance(chrono::TimeDelta::hours(1));
+        assert_eq!(first, harness.run(&stage, &jobs).await);
         assert_eq!(before, stored());
     }
 
     #[tokio::test]
     async fn redrawing_returns_the_same_bytes() {
-        let trial = Harness::new();
-        let stage = Render::new(&trial.services);
-        let jobs = trial.up_to(NAME, &example()).await;
+        let harness = Harness::new();
+        let stage = Render::new(&harness.services);
+        let jobs = harness.up_to(NAME, &example()).await;
         let item = Item {
             job: stage.decode(&jobs[0]).unwrap(),
             lane: crate::broker::Lane::Live,
@@ -329,29 +329,29 @@ mod tests {
         };
         let draw = || {
             let facts =
-                stage.load(&mut trial.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
+                stage.load(&mut harness.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();
             stage.decide(&item, facts).unwrap().drawn
         };
         let first = draw();
-        trial.services.clock.advance(chrono::TimeDelta::days(400));
+        harness.services.clock.advance(chrono::TimeDelta::days(400));
         assert!(first == draw(), "a document depends on when it is drawn");
     }
 
     #[tokio::test]
     async fn paper_has_no_notice() {
-        let trial = Harness::new();
-        let jobs = trial.up_to(NAME, &paper()).await;
-        trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap();
-        assert_eq!(trial.rows()["document"], 1);
+        let harness = Harness::new();
+        let jobs = harness.up_to(NAME, &paper()).await;
+        harness.run_one(&Render::new(&harness.services), &jobs[0]).await.unwrap();
+        assert_eq!(harness.rows()["document"], 1);
     }
 
     #[tokio::test]
-    async fn a_certificate_without_a_key_is_a_dead_letter() {
-        let trial = Harness::new();
+    async fn dead_letters_an_electronic_certificate_without_key() {
+        let harness = Harness::new();
         // Skips the mint stage, whose payload has the same shape.
-        let jobs = trial.up_to("mint", &example()).await;
-        let fault = trial.run_one(&Render::new(&trial.services), &jobs[0]).await.unwrap_err();
+        let jobs = harness.up_to("mint", &example()).await;
+        let fault = harness.run_one(&Render::new(&harness.services), &jobs[0]).await.unwrap_err();
         assert_eq!(fault.reason, Reason::ReferenceMissing);
-        assert_eq!(trial.rows().get("document"), None);
+        assert_eq!(harness.rows().get("document"), None);
     }
 }

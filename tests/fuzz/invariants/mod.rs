@@ -1,8 +1,9 @@
-//! What holds for every payload whatever: shared by the fuzzer (`make fuzz`) and by `tests/it/fuzz.rs`, which asks it of the seeds
-//! and of everything the fuzzer ever found.
+//! Invariants of every payload, shared by the fuzzer (`make fuzz`) and by `tests/it/fuzz.rs`, which checks
+//! them for the seeds and for all regressions.
 //!
-//! Everything here panics where an invariant is broken. The rules are asked with the facts of the validate stage: the obligees and
-//! branches built in (and one more obligee), the glyphs of the fonts installed, the mail addresses that lettre takes.
+//! A broken invariant panics. The rules run with the facts of the validate stage: the built-in obligees and
+//! branches (and one more obligee), the glyphs of the installed fonts, the mail addresses that lettre
+//! accepts.
 
 mod texts;
 
@@ -37,29 +38,29 @@ use serde_json::Value;
 
 use self::texts::harmless;
 
-/// Asks every invariant of a payload. Returns what became of it: `accepted` or the codes told, whatever others engaged before.
+/// Checks a payload. Returns `accepted` or the reported codes, with any earlier commitments.
 pub fn hold(payload: &[u8]) -> BTreeSet<&'static str> {
     let mut outcomes = BTreeSet::new();
     match decode::<ApplicationV1>(payload) {
         Err(error) => {
             let violations = Violation::malformed::<ApplicationV1>(payload, &error);
             for violation in &violations {
-                misfit(&error, violation);
+                check_decode_violation(&error, violation);
             }
-            told(&violations, &[]);
+            check_violations(&violations, &[]);
             outcomes.extend(violations.iter().map(|violation| violation.code.as_str()));
         }
         Ok(wire) => {
             assert!(
-                decode(&written(&wire)).is_ok_and(|again: ApplicationV1| again == wire),
-                "an application does not travel"
+                decode(&encode(&wire)).is_ok_and(|again: ApplicationV1| again == wire),
+                "a decoded application is encoded to another one"
             );
-            one_content(payload, &wire);
+            check_content_hash(payload, &wire);
             let alone = judged(&wire);
-            for engaged in commitments(&alone) {
+            for open in commitments(&alone) {
                 let mut judged = alone.clone();
-                judged.check_against(&engaged);
-                outcomes.extend(decided(&wire, judged, &engaged));
+                judged.check_against(&open);
+                outcomes.extend(check_verdict(&wire, judged, &open));
             }
         }
     }
@@ -70,17 +71,17 @@ pub fn hold(payload: &[u8]) -> BTreeSet<&'static str> {
     outcomes
 }
 
-struct Surroundings {
+struct Reference {
     obligees: Registry,
     branches: Branches,
     fonts: Fonts,
 }
 
-/// The obligees built in, and one for the rules that none of them has: `strict` takes paper only, from a price and up to a maximum.
+/// The built-in obligees and `strict`: paper only, from a minimum price, up to a maximum.
 fn obligees() -> Registry {
-    let built_in = hosho::reference::obligees::load(None).expect("the obligees built in are valid");
-    let origins = |code: &str| built_in.origins(code).expect("an obligee built in").clone();
-    let mut strict = built_in.get("ryugasaki").expect("an obligee built in").clone();
+    let built_in = hosho::reference::obligees::load(None).expect("the built-in obligees are valid");
+    let origins = |code: &str| built_in.origins(code).expect("a built-in obligee").clone();
+    let mut strict = built_in.get("ryugasaki").expect("a built-in obligee").clone();
     "strict".clone_into(&mut strict.code);
     strict.electronic.clear();
     let mut limits = built_in.national().on(day(2026, 12, 1)).clone();
@@ -96,12 +97,12 @@ fn obligees() -> Registry {
 }
 
 fn judged(wire: &ApplicationV1) -> Judged {
-    static SURROUNDINGS: LazyLock<Surroundings> = LazyLock::new(|| Surroundings {
+    static REFERENCE: LazyLock<Reference> = LazyLock::new(|| Reference {
         obligees: obligees(),
-        branches: surety::load_branches(None).expect("the branches built in are valid"),
+        branches: surety::load_branches(None).expect("the built-in branches are valid"),
         fonts: Fonts::load(&FontPaths::system().expect("fonts are installed")).expect("fonts can be read"),
     });
-    let Surroundings { obligees, branches, fonts } = &*SURROUNDINGS;
+    let Reference { obligees, branches, fonts } = &*REFERENCE;
     let facts = RuleContext {
         obligees,
         branches,
@@ -116,13 +117,13 @@ fn day(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).expect("a day of the calendar")
 }
 
-/// What others may have engaged for the same works: nothing, an advance that is issued, one that is not, everything on paper, and
-/// more than any sum can hold.
+/// Open commitments for the same works: none, an issued advance, an advance not yet issued, all products on
+/// paper, and an amount that overflows any sum.
 fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
-    let asked = alone.commitments();
-    let engaged = |product, medium, amount, number: Option<&str>| {
-        // As the application itself would: for its years, by its base.
-        let own = asked.iter().find(|own| own.product == product).or(asked.first());
+    let applied_for = alone.commitments();
+    let open = |product, medium, amount, number: Option<&str>| {
+        // The year and the base of the application itself.
+        let own = applied_for.iter().find(|own| own.product == product).or(applied_for.first());
         OpenCommitment {
             commitment: Commitment {
                 line: 0,
@@ -140,34 +141,34 @@ fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
             issued: number.is_some(),
         }
     };
-    let advance = |amount, number| engaged(ProductV1::AdvancePayment, MediumV1::Electronic, amount, number);
+    let advance = |amount, number| open(ProductV1::AdvancePayment, MediumV1::Electronic, amount, number);
     let all = [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
     vec![
         Vec::new(),
         vec![advance(1_000_000, Some("31075-00001M"))],
         vec![advance(1_000_000, None)],
-        all.map(|product| engaged(product, MediumV1::Paper, 1_000_000_000_000, Some("31075-00001M"))).into(),
+        all.map(|product| open(product, MediumV1::Paper, 1_000_000_000_000, Some("31075-00001M"))).into(),
         vec![advance(i64::MAX, Some("31075-00001M"))],
     ]
 }
 
-/// A payload that is no application is told so by where, and by nothing of what stood there but plain words.
-fn misfit(error: &DecodeError, violation: &Violation) {
-    let told = matches!(
+/// A decode error becomes its own code, and the message quotes nothing of the payload but plain ASCII.
+fn check_decode_violation(error: &DecodeError, violation: &Violation) {
+    let matching = matches!(
         (error, violation.code),
         (DecodeError::NotJson { .. }, Code::MessageNotJson)
             | (DecodeError::Shape { .. }, Code::MessageMalformed)
     );
-    assert!(told, "{error:?} is told as {violation:?}");
-    let ours = |character: char| matches!(character, ' '..='~' | '…');
-    assert!(violation.message_en.chars().all(ours), "{violation:?} repeats what was sent");
+    assert!(matching, "{error:?} is reported as {violation:?}");
+    let is_plain = |character: char| matches!(character, ' '..='~' | '…');
+    assert!(violation.message_en.chars().all(is_plain), "{violation:?} quotes the payload");
 }
 
-/// However it is written, it is the same content.
-fn one_content(payload: &[u8], wire: &ApplicationV1) {
-    let value: Value = serde_json::from_slice(payload).expect("what was decoded is JSON");
-    let pretty = serde_json::to_vec_pretty(&value).expect("JSON can be written");
-    assert_eq!(content_sha256(payload), content_sha256(&pretty), "the content depends on how it is written");
+/// The content hash does not depend on white space.
+fn check_content_hash(payload: &[u8], wire: &ApplicationV1) {
+    let value: Value = serde_json::from_slice(payload).expect("a decoded payload is JSON");
+    let pretty = serde_json::to_vec_pretty(&value).expect("JSON can be encode");
+    assert_eq!(content_sha256(payload), content_sha256(&pretty), "the content hash depends on white space");
     assert!(
         content_sha256(payload).is_some()
             || wire.source.len() + wire.id.len() > 256
@@ -175,39 +176,39 @@ fn one_content(payload: &[u8], wire: &ApplicationV1) {
     );
 }
 
-/// Holds a decided application to what is promised of either answer.
-fn decided(wire: &ApplicationV1, judged: Judged, engaged: &[OpenCommitment]) -> BTreeSet<&'static str> {
+/// Checks the verdict of an application, accepted or rejected.
+fn check_verdict(wire: &ApplicationV1, judged: Judged, open: &[OpenCommitment]) -> BTreeSet<&'static str> {
     let (kept, key) = (judged.is_accepted(), judged.works_key());
     let (verdict, calculations) = judged.verdict();
-    calculations.iter().for_each(sum);
+    calculations.iter().for_each(check_calculation);
     match verdict {
         Ok(application) => {
-            assert!(kept && key.is_some(), "accepted for works that have no name");
-            accepted(wire, &application, calculations, engaged, key.as_ref());
+            assert!(kept && key.is_some(), "accepted for works without a key");
+            check_accepted(wire, &application, calculations, open, key.as_ref());
             BTreeSet::from(["accepted"])
         }
         Err(violations) => {
             assert!(!kept);
-            told(&violations, &calculations);
+            check_violations(&violations, &calculations);
             let codes = violations.iter().map(|violation| violation.code.as_str()).collect();
-            rejected(wire, violations, calculations);
+            check_rejected(wire, violations, calculations);
             codes
         }
     }
 }
 
-/// An accepted application keeps every limit, and is accepted again in its normal form, which is its own normal form.
-fn accepted(
+/// An accepted application is within its limits, and its normal form gives the same verdict.
+fn check_accepted(
     wire: &ApplicationV1,
     application: &Application,
     calculations: Vec<CalculationV1>,
-    engaged: &[OpenCommitment],
+    open: &[OpenCommitment],
     key: Option<&String>,
 ) {
     for (line, product) in application.products.iter().enumerate() {
         let path = format!("$.products[{line}].amount");
         assert!((1..=1_000_000_000_000).contains(&product.amount.0));
-        assert!(calculations.iter().any(|calculation| calculation.path == path), "no sum explains {path}");
+        assert!(calculations.iter().any(|calculation| calculation.path == path), "no calculation for {path}");
     }
     assert!(
         calculations.iter().all(|calculation| calculation.kept),
@@ -222,9 +223,9 @@ fn accepted(
 
     let normal = on_the_wire(application, wire);
     let mut again = judged(&normal);
-    again.check_against(engaged);
-    assert_eq!(again.works_key().as_ref(), key, "the normal form names other works");
-    let (verdict, sums) = again.verdict();
+    again.check_against(open);
+    assert_eq!(again.works_key().as_ref(), key, "the normal form has another works key");
+    let (verdict, calculations_again) = again.verdict();
     let verdict = verdict.unwrap_or_else(|violations| panic!("the normal form is rejected: {violations:?}"));
     assert!(
         verdict == *application,
@@ -232,7 +233,7 @@ fn accepted(
         snapshots::canonical(application),
         snapshots::canonical(&verdict)
     );
-    assert_eq!(sums, calculations);
+    assert_eq!(calculations_again, calculations);
 
     let event = ApplicationAcceptedV1 {
         source: application.source.clone(),
@@ -241,12 +242,12 @@ fn accepted(
         products: application.products.iter().map(|line| line.product).collect(),
         calculations,
     };
-    assert!(!String::from_utf8_lossy(&written(&event)).contains('@'), "an event holds a mail address");
-    assert_eq!(decode::<ApplicationAcceptedV1>(&written(&event)).as_ref(), Ok(&event));
+    assert!(!String::from_utf8_lossy(&encode(&event)).contains('@'), "an event holds a mail address");
+    assert_eq!(decode::<ApplicationAcceptedV1>(&encode(&event)).as_ref(), Ok(&event));
 }
 
-/// The answer to a rejected application travels.
-fn rejected(wire: &ApplicationV1, violations: Vec<Violation>, calculations: Vec<CalculationV1>) {
+/// The event of a rejected application can be encoded and decoded.
+fn check_rejected(wire: &ApplicationV1, violations: Vec<Violation>, calculations: Vec<CalculationV1>) {
     let event = ApplicationRejectedV1 {
         source: wire.source.clone(),
         id: wire.id.clone(),
@@ -258,16 +259,16 @@ fn rejected(wire: &ApplicationV1, violations: Vec<Violation>, calculations: Vec<
         violations: violations.into_iter().map(ViolationV1::from).collect(),
         calculations,
     };
-    assert_eq!(decode::<ApplicationRejectedV1>(&written(&event)).as_ref(), Ok(&event));
+    assert_eq!(decode::<ApplicationRejectedV1>(&encode(&event)).as_ref(), Ok(&event));
 }
 
-/// Violations are few, short, harmless, each told once, and go together with the sums.
-fn told(violations: &[Violation], calculations: &[CalculationV1]) {
+/// Violations are few, short, harmless and reported once each, and agree with the calculations.
+fn check_violations(violations: &[Violation], calculations: &[CalculationV1]) {
     assert!((1..=250).contains(&violations.len()), "{} violations", violations.len());
     let mut once = BTreeSet::new();
     for violation in violations {
         assert!(Code::ALL.contains(&violation.code));
-        assert!(once.insert((violation.code, &violation.path)), "told twice: {violation:?}");
+        assert!(once.insert((violation.code, &violation.path)), "reported twice: {violation:?}");
         let plain = |character: char| character.is_ascii_alphanumeric() || "$._-[]…".contains(character);
         assert!(
             violation.path.starts_with('$')
@@ -280,21 +281,24 @@ fn told(violations: &[Violation], calculations: &[CalculationV1]) {
             [(&violation.message_ja, own.message_ja), (&violation.message_en, own.message_en)]
         {
             assert!(!message.is_empty() && message.len() <= 2_000, "{violation:?}");
-            // What says how an address is written has an @ of its own, and nothing of the sender's.
+            // The fixed text about the form of an address has an @, but nothing of the payload.
             if message != words {
                 harmless(message);
             }
         }
     }
     for CalculationV1 { code, path, kept, .. } in calculations {
-        let is_told =
+        let is_reported =
             violations.iter().any(|violation| violation.code.as_str() == code && violation.path == *path);
-        assert_eq!(is_told, !kept, "{code} of {path}: a broken sum is told, and no other");
+        assert_eq!(
+            is_reported, !kept,
+            "{code} of {path}: exactly the calculations beyond their limit are reported"
+        );
     }
 }
 
-/// A sum can be done again from its own figures.
-fn sum(calculation: &CalculationV1) {
+/// A calculation can be repeated from the amounts it contains.
+fn check_calculation(calculation: &CalculationV1) {
     let CalculationV1 { amount, bound, limit, base_amount, ratio, rounding_unit, kept, .. } = calculation;
     assert!(Code::ALL.iter().any(|code| code.as_str() == calculation.code), "{calculation:?}");
     let fits = match bound {
@@ -318,8 +322,8 @@ fn sum(calculation: &CalculationV1) {
     assert_eq!(calculation.percentage, format!("{}.{}", tenths / 10, tenths % 10), "{calculation:?}");
 }
 
-/// An accepted application as an upstream system would send it that knows the normal form. What the normal form leaves out (dates
-/// that only decide) is as it was sent.
+/// The payload of an accepted application in its normal form. Fields that the normal form lacks (dates that
+/// are used only to decide) are as sent.
 fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1 {
     let mut wire = sent.clone();
     let Application { source, id, branch, obligee, works, principal, products, mail_address, contact } =
@@ -336,7 +340,7 @@ fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1
             (*to_name, *to_address, *to_representative) = (name, address, representative);
         }
         PrincipalV1::JointVenture { name: to_name, representative: first, members } => {
-            *to_name = principal.joint_venture.expect("a joint venture stays one");
+            *to_name = principal.joint_venture.expect("a joint venture remains one");
             (first.name, first.address, first.representative) = (name, address, representative);
             assert_eq!(members.len(), principal.members.len(), "a joint venture keeps its members");
             for (member, Company { name, address, representative }) in
@@ -362,11 +366,11 @@ fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1
     wire
 }
 
-fn written<M: Message>(message: &M) -> Vec<u8> {
-    serde_json::to_vec(message).expect("messages can be written")
+fn encode<M: Message>(message: &M) -> Vec<u8> {
+    serde_json::to_vec(message).expect("messages can be encoded")
 }
 
-/// Visits every text of a JSON value, keys too.
+/// Visits every text of a JSON value, keys included.
 fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
         Value::String(text) => visit(text),

@@ -1,4 +1,4 @@
-//! What holds for every text whatever, whichever field it may stand in.
+//! Invariants of every text, independent of the field.
 
 use std::{cell::RefCell, collections::HashSet, fmt::Display};
 
@@ -11,25 +11,25 @@ use hosho::{
     mail,
 };
 
-/// Asks every invariant of a text, where it was not asked before: the fuzzer changes little at a time.
+/// Checks a text unless seen recently: most texts of an input come from the one before it.
 pub fn hold(text: &str) {
     thread_local! {
-        static ASKED: RefCell<HashSet<String>> = RefCell::default();
+        static SEEN: RefCell<HashSet<String>> = RefCell::default();
     }
-    let is_new = ASKED.with_borrow_mut(|asked| {
-        if asked.len() > 10_000 {
-            asked.clear();
+    let is_new = SEEN.with_borrow_mut(|seen| {
+        if seen.len() > 10_000 {
+            seen.clear();
         }
-        !asked.contains(text) && asked.insert(text.to_owned())
+        !seen.contains(text) && seen.insert(text.to_owned())
     });
     if is_new {
-        ask(text);
+        check(text);
     }
 }
 
-fn ask(text: &str) {
+fn check(text: &str) {
     for (name, normal) in NORMAL_FORMS {
-        once(name, text, *normal);
+        check_idempotent(name, text, *normal);
     }
     let (length, code_points) = (text::length(text), text.chars().count());
     assert!(length <= code_points && code_points <= 3 * length, "{text:?} has {length} characters");
@@ -38,11 +38,11 @@ fn ask(text: &str) {
             assert!((1..=length).contains(&found.position) && text.contains(found.character), "{found:?}");
         }
     }
-    quoted(&text::quote(text));
+    check_quotation(&text::quote(text));
     let _ = text::lacks_postal_code(text);
     assert_eq!(text::company_key(&text::company_key(text)), text::company_key(text), "{text:?}");
-    if let Some(figure) = text::without_separators(text) {
-        assert_eq!(text::without_separators(&figure).as_deref(), Some(figure.as_str()));
+    if let Some(amount) = text::without_separators(text) {
+        assert_eq!(text::without_separators(&amount).as_deref(), Some(amount.as_str()));
     }
     if let Some(number) = text::normal_telephone(text) {
         assert_eq!(text::normal_telephone(&number).as_deref(), Some(number.as_str()), "{text:?}");
@@ -54,8 +54,8 @@ fn ask(text: &str) {
         );
         assert_eq!(mail::normal_mail_address(&address).as_deref(), Some(address.as_str()), "{text:?}");
     }
-    date(text);
-    number(text);
+    check_date(text);
+    check_number(text);
 }
 
 type NormalForm = (&'static str, fn(&str) -> String);
@@ -69,23 +69,23 @@ const NORMAL_FORMS: &[NormalForm] = &[
     ("comparison_key", text::comparison_key),
 ];
 
-fn once(name: &str, text: &str, normal: fn(&str) -> String) {
+fn check_idempotent(name: &str, text: &str, normal: fn(&str) -> String) {
     let once = normal(text);
-    assert_eq!(normal(&once), once, "{name} of {text:?} is no normal form");
+    assert_eq!(normal(&once), once, "{name} of {text:?} is not idempotent");
 }
 
-fn date(text: &str) {
+fn check_date(text: &str) {
     match wareki::parse(text) {
         Ok(date) => {
             let japanese = wareki::format(date);
-            assert_eq!(wareki::parse(&japanese), Ok(date), "{text:?} is written {japanese}");
-            assert_eq!(wareki::parse(&date.to_string()), Ok(date), "{text:?} is written {date}");
+            assert_eq!(wareki::parse(&japanese), Ok(date), "{text:?} is formatted as {japanese}");
+            assert_eq!(wareki::parse(&date.to_string()), Ok(date), "{text:?} is formatted as {date}");
         }
-        Err(error) => shown(&error),
+        Err(error) => check_error(&error),
     }
 }
 
-fn number(text: &str) {
+fn check_number(text: &str) {
     match GuaranteeNumber::parse(text) {
         Ok(number) => {
             let text = number.as_str();
@@ -97,30 +97,30 @@ fn number(text: &str) {
             assert!(text.len() == 12 && text.bytes().enumerate().all(shape), "{text:?}");
             assert_eq!(GuaranteeNumber::parse(text).as_ref(), Ok(&number));
         }
-        Err(error) => shown(&error),
+        Err(error) => check_error(&error),
     }
 }
 
-fn shown(error: &impl Display) {
+fn check_error(error: &impl Display) {
     let message = error.to_string();
     assert!(message.len() <= 1_000);
     harmless(&message);
 }
 
-fn quoted(quotation: &str) {
+fn check_quotation(quotation: &str) {
     assert!(quotation.chars().count() <= 400, "{quotation:?}");
     assert!(quotation == "…@…" || !quotation.contains(['@', '＠']), "{quotation:?}");
-    shows_itself(quotation);
+    check_visible(quotation);
 }
 
-/// A message holds no mail address and nothing that a terminal, a log or a reader would be deceived by.
+/// A message has no mail address and no control, invisible or reordering character.
 pub fn harmless(message: &str) {
     assert!(!message.replace("…@…", "").contains(['@', '＠']), "{message:?} holds a mail address");
-    shows_itself(message);
+    check_visible(message);
 }
 
-/// Not only by the program's own list, which may be wrong: by one written down here as well.
-fn shows_itself(message: &str) {
+/// Checked with the product's list and, because that may be wrong, with a second list.
+fn check_visible(message: &str) {
     assert_eq!(text::find_invalid(message, Lines::One), None, "{message:?}");
     let hostile = |character: char| {
         character.is_control()

@@ -1,7 +1,7 @@
-//! One suite for both brokers: what a runner relies on holds for either.
+//! Conformance suite of the `Broker` trait, run against both brokers.
 //!
-//! Each function below becomes two tests, `memory::…` and `rabbit::…`. A difference is a visible skip with its reason.
-//! What only RabbitMQ has (a network, a topology, foreign clients) is in [`rabbit_only`].
+//! Each function becomes two tests, `memory::…` and `rabbit::…`. A difference is an ignored test with a
+//! reason. Tests of RabbitMQ alone (network, topology, foreign clients) are in [`rabbit_only`].
 
 mod rabbit_only;
 
@@ -23,15 +23,15 @@ const LIVE: Source = Source::Stage("issue", Lane::Live);
 const BULK: Source = Source::Stage("issue", Lane::Bulk);
 const TO_LIVE: Destination = Destination::Stage("issue", Lane::Live);
 
-/// Nothing here takes that long, unless it never comes.
+/// Deadline for an expected delivery.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// How long nothing must come before it counts as "nothing comes".
+/// Time without a delivery that counts as none.
 const QUIET: Duration = Duration::from_millis(250);
 
 macro_rules! conformance {
     ($($(#[memory($skip:meta)])? $test:ident),* $(,)?) => {
-        /// The names of the tests, which are the prefixes of their queues.
+        /// Test names, used as prefixes of the queues.
         const TESTS: &[&str] = &[$(stringify!($test)),*];
 
         mod memory {
@@ -59,30 +59,30 @@ macro_rules! conformance {
 
 conformance!(
     delivers_in_order,
-    takes_what_is_there_and_no_more,
-    gives_back_what_a_dropped_consumer_held,
-    gives_back_what_a_closed_consumer_held,
+    takes_available_messages_only,
+    requeues_when_consumer_is_dropped,
+    requeues_when_consumer_is_closed,
     acknowledges_all_up_to_a_delivery,
-    refuses_to_acknowledge_what_is_not_held,
-    keeps_to_the_prefetch,
-    #[memory(ignore = "no slow start in process: a message that kills the process takes the queue with it")]
+    rejects_acknowledgement_of_unknown_tag,
+    respects_prefetch,
+    #[memory(ignore = "no slow start in memory: a message that kills the process destroys the queue")]
     starts_slowly,
-    holds_a_message_back_for_its_rung,
+    delays_retries,
     keeps_stage_and_history_of_a_dead_letter,
     carries_every_property,
-    sends_events_to_all_who_listen,
-    keeps_what_nobody_wants,
-    keeps_the_lanes_apart,
+    sends_events_to_all_consumers,
+    keeps_unroutable_messages,
+    separates_lanes,
     carries_a_large_body,
-    buries_a_poison_message_and_spares_its_neighbours,
-    counts_what_the_queues_hold,
+    dead_letters_only_the_poison_message,
+    counts_messages_by_queue,
     shares_work_among_consumers,
     ends_consumers_when_closed,
 );
 
-/// A connection to the shared server under a prefix, its topology in place.
+/// Connects to the shared server with a prefix, and applies the topology.
 async fn over_rabbit(prefix: &str) -> Rabbit {
-    // New queues need some seconds to settle: all of them at once, then.
+    // New queues take seconds to settle: declare all of them at once.
     static PREPARED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
     PREPARED
         .get_or_init(|| async {
@@ -132,11 +132,11 @@ fn words(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(LIMIT, what).await.expect("not in time")
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(LIMIT, future).await.expect("not in time")
 }
 
-/// Takes deliveries until there are `count`, acknowledging none.
+/// Receives `count` deliveries and acknowledges none.
 async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Delivery> {
     let mut taken = Vec::new();
     while taken.len() < count {
@@ -150,7 +150,7 @@ async fn nothing_comes(consumer: &mut Box<dyn Consumer>) {
     assert!(more.is_err(), "unexpected: {more:?}");
 }
 
-/// Opens a consumer of [`LIVE`] that is past its slow start.
+/// Opens a consumer of [`LIVE`] and completes its slow start.
 async fn warm(broker: &dyn Broker, publisher: &mut Box<dyn Publisher>, prefetch: u16) -> Box<dyn Consumer> {
     let mut consumer = broker.consume(LIVE, prefetch).await.unwrap();
     for _ in 0..=prefetch.ilog2() + 1 {
@@ -161,9 +161,9 @@ async fn warm(broker: &dyn Broker, publisher: &mut Box<dyn Publisher>, prefetch:
     consumer
 }
 
-/// Waits until a queue holds so many messages ready.
+/// Waits until a queue has `count` ready messages.
 async fn ready(broker: &dyn Broker, queue_ends_with: &str, count: u64) {
-    becomes(&format!("{queue_ends_with} holds {count}"), LIMIT, async || {
+    becomes(&format!("{count} messages in {queue_ends_with}"), LIMIT, async || {
         let depths = broker.depths().await.unwrap();
         let depth =
             depths.iter().find(|depth| depth.queue.ends_with(queue_ends_with)).expect("the queue exists");
@@ -179,7 +179,7 @@ async fn delivers_in_order(broker: &dyn Broker) {
     for number in 600..620 {
         publisher.publish(numbered(&TO_LIVE, number..number + 1)).await.unwrap();
     }
-    // Through all steps of the slow start.
+    // Includes all steps of the slow start.
     let mut consumer = broker.consume(LIVE, 64).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 620 {
@@ -194,10 +194,10 @@ async fn delivers_in_order(broker: &dyn Broker) {
     nothing_comes(&mut consumer).await;
 }
 
-async fn takes_what_is_there_and_no_more(broker: &dyn Broker) {
+async fn takes_available_messages_only(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut consumer = warm(broker, &mut publisher, 32).await;
-    nothing_comes(&mut consumer).await; // giving up the wait loses nothing
+    nothing_comes(&mut consumer).await; // cancelling the wait loses nothing
     publisher.publish(numbered(&TO_LIVE, 0..20)).await.unwrap();
     let mut sizes = Vec::new();
     let mut seen = Vec::new();
@@ -214,8 +214,8 @@ async fn takes_what_is_there_and_no_more(broker: &dyn Broker) {
     );
 }
 
-/// What both ways of giving back must achieve.
-async fn gives_back(broker: &dyn Broker, end: impl AsyncFnOnce(Box<dyn Consumer>)) {
+/// Ends a consumer with unacknowledged messages, and expects them again.
+async fn assert_requeued(broker: &dyn Broker, end: impl AsyncFnOnce(Box<dyn Consumer>)) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut consumer = warm(broker, &mut publisher, 16).await;
     publisher.publish(numbered(&TO_LIVE, 0..6)).await.unwrap();
@@ -237,12 +237,12 @@ async fn gives_back(broker: &dyn Broker, end: impl AsyncFnOnce(Box<dyn Consumer>
     assert_eq!((bodies(&next), next[0].redelivered), (words(6..7), false));
 }
 
-async fn gives_back_what_a_dropped_consumer_held(broker: &dyn Broker) {
-    gives_back(broker, async |consumer| drop(consumer)).await;
+async fn requeues_when_consumer_is_dropped(broker: &dyn Broker) {
+    assert_requeued(broker, async |consumer| drop(consumer)).await;
 }
 
-async fn gives_back_what_a_closed_consumer_held(broker: &dyn Broker) {
-    gives_back(broker, async |consumer| consumer.close().await.unwrap()).await;
+async fn requeues_when_consumer_is_closed(broker: &dyn Broker) {
+    assert_requeued(broker, async |consumer| consumer.close().await.unwrap()).await;
 }
 
 async fn acknowledges_all_up_to_a_delivery(broker: &dyn Broker) {
@@ -257,7 +257,7 @@ async fn acknowledges_all_up_to_a_delivery(broker: &dyn Broker) {
     ready(broker, "stage.issue", 0).await;
 }
 
-async fn refuses_to_acknowledge_what_is_not_held(broker: &dyn Broker) {
+async fn rejects_acknowledgement_of_unknown_tag(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     publisher.publish(numbered(&TO_LIVE, 0..1)).await.unwrap();
     let mut consumer = broker.consume(LIVE, 1).await.unwrap();
@@ -269,7 +269,7 @@ async fn refuses_to_acknowledge_what_is_not_held(broker: &dyn Broker) {
     }
 }
 
-async fn keeps_to_the_prefetch(broker: &dyn Broker) {
+async fn respects_prefetch(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut consumer = warm(broker, &mut publisher, 3).await;
     publisher.publish(numbered(&TO_LIVE, 0..10)).await.unwrap();
@@ -281,7 +281,7 @@ async fn keeps_to_the_prefetch(broker: &dyn Broker) {
     nothing_comes(&mut consumer).await;
 }
 
-/// Each acknowledgement doubles what a crash could harm.
+/// Each acknowledgement doubles the messages that a crash could affect.
 async fn starts_slowly(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     publisher.publish(numbered(&TO_LIVE, 0..100)).await.unwrap();
@@ -297,7 +297,7 @@ async fn starts_slowly(broker: &dyn Broker) {
     }
 }
 
-async fn holds_a_message_back_for_its_rung(broker: &dyn Broker) {
+async fn delays_retries(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut live = broker.consume(LIVE, 1).await.unwrap();
     let mut bulk = broker.consume(BULK, 1).await.unwrap();
@@ -327,17 +327,17 @@ fn history() -> History {
         first_failed_at: "2026-07-01T09:30:00.123456".parse().ok(),
         failed_at: "2026-07-01T10:30:00.654321".parse().ok(),
         code: Some("mail.refused".to_owned()),
-        text: Some("the relay said 550 — 宛先不明".to_owned()),
+        text: Some("550 from the relay — 宛先不明".to_owned()),
         earlier: vec![("2026-07-01T09:30:00.123456".parse().unwrap(), "mail.deferred".to_owned())],
         replay: Some("a replay".to_owned()),
     }
 }
 
 async fn keeps_stage_and_history_of_a_dead_letter(broker: &dyn Broker) {
-    let mut letter = message(Destination::Dead("issue"), "body");
-    letter.envelope.history = history();
+    let mut dead_letter = message(Destination::Dead("issue"), "body");
+    dead_letter.envelope.history = history();
     let mut publisher = broker.publisher().await.unwrap();
-    publisher.publish(vec![letter]).await.unwrap();
+    publisher.publish(vec![dead_letter]).await.unwrap();
     let taken = take(&mut broker.consume(Source::Dead, 10).await.unwrap(), 1).await;
     assert_eq!(
         (taken[0].routing_key.as_str(), &taken[0].envelope.history, taken[0].redelivered),
@@ -356,7 +356,7 @@ async fn carries_every_property(broker: &dyn Broker) {
     };
     let mut publisher = broker.publisher().await.unwrap();
     let mut consumer = broker.consume(LIVE, 1).await.unwrap();
-    // Directly, and over a rung: what a broker adds to the headers on the way changes nothing.
+    // Directly, and after a retry delay: headers that the broker adds are ignored.
     for destination in [TO_LIVE, Destination::Wait("issue", Lane::Live, RetryDelay::S1)] {
         publisher.publish(vec![Outgoing { destination, envelope: envelope.clone() }]).await.unwrap();
         let taken = take(&mut consumer, 1).await;
@@ -365,7 +365,7 @@ async fn carries_every_property(broker: &dyn Broker) {
     }
 }
 
-async fn sends_events_to_all_who_listen(broker: &dyn Broker) {
+async fn sends_events_to_all_consumers(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let event = |body: &str| vec![message(Destination::Event("guarantee.issued"), body)];
     publisher.publish(event("too early")).await.unwrap();
@@ -386,16 +386,16 @@ async fn sends_events_to_all_who_listen(broker: &dyn Broker) {
     nothing_comes(&mut second).await;
 }
 
-async fn keeps_what_nobody_wants(broker: &dyn Broker) {
+async fn keeps_unroutable_messages(broker: &dyn Broker) {
     let [a, c] = [(Lane::Live, "a"), (Lane::Bulk, "c")]
-        .map(|(lane, body)| message(Destination::Stage("nobody", lane), body));
+        .map(|(lane, body)| message(Destination::Stage("unknown", lane), body));
     broker.publisher().await.unwrap().publish(vec![a, message(TO_LIVE, "b"), c]).await.unwrap();
     let mut unrouted = broker.consume(Source::Unrouted, 10).await.unwrap();
     let mut taken = take(&mut unrouted, 1).await;
     unrouted.ack(taken[0].tag).await.unwrap();
     taken.extend(take(&mut unrouted, 1).await);
     assert_eq!(
-        (bodies(&taken), taken.iter().all(|each| each.routing_key == "nobody")),
+        (bodies(&taken), taken.iter().all(|each| each.routing_key == "unknown")),
         (vec!["a".to_owned(), "c".to_owned()], true)
     );
     nothing_comes(&mut unrouted).await;
@@ -403,7 +403,7 @@ async fn keeps_what_nobody_wants(broker: &dyn Broker) {
     assert_eq!(bodies(&take(&mut live, 1).await), ["b"]);
 }
 
-async fn keeps_the_lanes_apart(broker: &dyn Broker) {
+async fn separates_lanes(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut messages = numbered(&Destination::Stage("issue", Lane::Bulk), 0..50);
     messages.push(message(TO_LIVE, "live"));
@@ -427,31 +427,31 @@ async fn carries_a_large_body(broker: &dyn Broker) {
     assert!(take(&mut consumer, 1).await[0].envelope.payload.is_empty());
 }
 
-async fn buries_a_poison_message_and_spares_its_neighbours(broker: &dyn Broker) {
+async fn dead_letters_only_the_poison_message(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let to_bulk = Destination::Stage("issue", Lane::Bulk);
     publisher.publish(vec![message(to_bulk.clone(), "poison"), message(to_bulk, "neighbour")]).await.unwrap();
-    let mut deaths = 0;
+    let mut crashes = 0;
     let mut consumer = loop {
         let mut consumer = broker.consume(BULK, 100).await.unwrap();
         let taken = soon(consumer.next_batch(1)).await.unwrap();
         if bodies(&taken) == ["neighbour"] {
-            assert!(!taken[0].redelivered, "the neighbour was never at risk");
+            assert!(!taken[0].redelivered, "the neighbour was delivered before");
             consumer.ack(taken[0].tag).await.unwrap();
             break consumer;
         }
-        assert_eq!(taken[0].redelivered, deaths > 0);
-        drop(consumer); // the worker dies
-        deaths += 1;
-        ready(broker, "stage.issue.bulk", if deaths == 31 { 1 } else { 2 }).await;
+        assert_eq!(taken[0].redelivered, crashes > 0);
+        drop(consumer); // as if the worker crashed
+        crashes += 1;
+        ready(broker, "stage.issue.bulk", if crashes == 31 { 1 } else { 2 }).await;
     };
-    assert_eq!(deaths, 31);
+    assert_eq!(crashes, 31);
     nothing_comes(&mut consumer).await;
     let taken = take(&mut broker.consume(Source::Dead, 1).await.unwrap(), 1).await;
     assert_eq!((bodies(&taken), taken[0].routing_key.as_str()), (vec!["poison".to_owned()], "issue"));
 }
 
-async fn counts_what_the_queues_hold(broker: &dyn Broker) {
+async fn counts_messages_by_queue(broker: &dyn Broker) {
     let mut publisher = broker.publisher().await.unwrap();
     let mut messages = numbered(&TO_LIVE, 0..3);
     messages.extend(numbered(&Destination::Stage("issue", Lane::Bulk), 0..2));
@@ -465,9 +465,9 @@ async fn counts_what_the_queues_hold(broker: &dyn Broker) {
     ready(broker, ".dead", 4).await;
     let depths = broker.depths().await.unwrap();
     let names: Vec<_> = depths.iter().map(|depth| depth.queue.split_once('.').unwrap().1).collect();
-    let rungs = RetryDelay::ALL.map(|rung| format!("wait.{}", rung.name()));
+    let delays = RetryDelay::ALL.map(|delay| format!("wait.{}", delay.name()));
     let mut expected = vec!["stage.validate", "stage.validate.bulk", "stage.issue", "stage.issue.bulk"];
-    expected.extend(rungs.iter().map(String::as_str));
+    expected.extend(delays.iter().map(String::as_str));
     expected.extend(["dead", "unrouted"]);
     assert_eq!(names, expected);
     let consumers: Vec<_> = depths

@@ -1,4 +1,4 @@
-//! What only RabbitMQ has: a network that breaks, a topology that others can change, foreign clients, TLS.
+//! RabbitMQ alone: network failures, topology changes, foreign clients, TLS.
 
 use std::{error::Error, time::Duration};
 
@@ -18,7 +18,7 @@ use lapin::{
 use super::{LIMIT, LIVE, STAGES, TO_LIVE, bodies, connect, message, numbered, ready, soon, take};
 use crate::harness::{self, process::becomes};
 
-/// A client that is not ours.
+/// Connects a client without the product's code.
 async fn foreign() -> Connection {
     Connection::connect(&harness::rabbit::shared().url(), ConnectionProperties::default()).await.unwrap()
 }
@@ -36,7 +36,7 @@ fn text(value: &str) -> AMQPValue {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn topology_is_applied_once_and_compared() {
+async fn applies_topology_once_and_reports_differences() {
     let rabbit = connect("topology");
     let nothing = topology::check(&rabbit).await.unwrap();
     assert_eq!((nothing.present, nothing.created.len(), nothing.is_good()), (0, 0, false));
@@ -56,7 +56,7 @@ async fn topology_is_applied_once_and_compared() {
         .exchange_delete("topology.events".into(), lapin::options::ExchangeDeleteOptions::default())
         .await
         .unwrap();
-    // Twice, because comparing must not create.
+    // Twice, because a check must not create anything.
     for _ in 0..2 {
         let report = topology::check(&rabbit).await.unwrap();
         assert_eq!(report.missing, ["exchange topology.events", "topology.stage.issue"]);
@@ -64,13 +64,13 @@ async fn topology_is_applied_once_and_compared() {
     }
     let repaired = topology::apply(&rabbit).await.unwrap();
     assert_eq!(repaired.created, ["exchange topology.events", "topology.stage.issue"]);
-    // The binding came back too.
+    // The binding is restored too.
     rabbit.publisher().await.unwrap().publish(numbered(&TO_LIVE, 0..1)).await.unwrap();
     ready(&rabbit, "stage.issue", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_settings_are_refused_by_name() {
+async fn reports_queues_with_other_settings() {
     let channel = foreign().await.create_channel().await.unwrap();
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
     let other = arguments(&[("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongInt(3))]);
@@ -97,20 +97,21 @@ async fn other_settings_are_refused_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_queue_is_named_or_put_back() {
-    let passer_by = connect("missing");
-    let error = passer_by.consume(LIVE, 1).await.map(|_| ()).unwrap_err();
+async fn reports_or_restores_missing_queue() {
+    let without_topology = connect("missing");
+    let error = without_topology.consume(LIVE, 1).await.map(|_| ()).unwrap_err();
     assert!(
         matches!(&error, BrokerError::Topology(text) if text.contains("'missing.stage.issue'")),
         "{error}"
     );
-    let error = passer_by.publisher().await.unwrap().publish(numbered(&TO_LIVE, 0..2)).await.unwrap_err();
+    let error =
+        without_topology.publisher().await.unwrap().publish(numbered(&TO_LIVE, 0..2)).await.unwrap_err();
     assert!(
         matches!(&error, BrokerError::NotConfirmed { unconfirmed, total: 2, problem } if unconfirmed == &[0, 1] && problem.contains("missing.work")),
         "{error:?}"
     );
 
-    // One that has applied the topology keeps it in place.
+    // A client that has applied the topology restores it.
     let worker = connect("missing");
     topology::apply(&worker).await.unwrap();
     let mut consumer = worker.consume(LIVE, 1).await.unwrap();
@@ -133,7 +134,7 @@ async fn a_missing_queue_is_named_or_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn messages_of_foreign_clients_are_taken_as_they_are() {
+async fn accepts_messages_of_foreign_clients() {
     let rabbit = connect("foreign");
     topology::apply(&rabbit).await.unwrap();
     let channel = foreign().await.create_channel().await.unwrap();
@@ -174,10 +175,10 @@ async fn messages_of_foreign_clients_are_taken_as_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_refuses_and_the_refused_are_named() {
+async fn reports_messages_refused_by_full_queue() {
     let channel = foreign().await.create_channel().await.unwrap();
     let durable = QueueDeclareOptions { durable: true, ..Default::default() };
-    // As a policy of the operator would, but exact.
+    // Like a policy of an operator, but exact.
     let small = arguments(&[("x-max-length", AMQPValue::LongInt(2)), ("x-overflow", text("reject-publish"))]);
     channel
         .exchange_declare(
@@ -202,8 +203,8 @@ async fn a_full_queue_refuses_and_the_refused_are_named() {
 
     let rabbit = connect("full");
     let mut messages = numbered(&TO_LIVE, 0..5);
-    // Unroutable, and so confirmed: this exchange has no alternate.
-    messages.push(message(Destination::Stage("nobody", Lane::Live), ""));
+    // Unroutable messages are confirmed, because this exchange has no alternate.
+    messages.push(message(Destination::Stage("unknown", Lane::Live), ""));
     let error = rabbit.publisher().await.unwrap().publish(messages).await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -214,13 +215,13 @@ async fn a_full_queue_refuses_and_the_refused_are_named() {
         "{error:?}"
     );
 
-    let mut long = message(Destination::Stage("nobody", Lane::Live), "");
+    let mut long = message(Destination::Stage("unknown", Lane::Live), "");
     long.envelope.message_id = Some("x".repeat(256));
     let error = rabbit
         .publisher()
         .await
         .unwrap()
-        .publish(vec![message(Destination::Stage("nobody", Lane::Live), ""), long])
+        .publish(vec![message(Destination::Stage("unknown", Lane::Live), ""), long])
         .await
         .unwrap_err();
     assert!(
@@ -230,7 +231,7 @@ async fn a_full_queue_refuses_and_the_refused_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_trusts_the_private_authority_only_when_told() {
+async fn trusts_private_ca_only_if_configured() {
     let server = harness::rabbit::shared();
     let options = || RabbitOptions {
         prefix: "tls.".to_owned(),
@@ -243,7 +244,7 @@ async fn tls_trusts_the_private_authority_only_when_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_login_is_told_without_the_password() {
+async fn login_error_omits_the_password() {
     let url = harness::rabbit::shared().url().replace("guest:guest", "guest:hunter2");
     let rabbit = Rabbit::new(RabbitOptions::new(url, STAGES.to_vec())).unwrap();
     let error = rabbit.consume(LIVE, 1).await.map(|_| ()).unwrap_err();
@@ -261,10 +262,10 @@ fn chain(error: &dyn Error) -> String {
         .join(": ")
 }
 
-/// Properties that RabbitMQ passes on and lapin would not survive: it parses headers recursively in a small stack, and text
-/// must be UTF-8. Written with pika, since lapin could not even send them.
+/// RabbitMQ forwards properties that crash lapin, which parses headers recursively in a small stack and
+/// requires UTF-8. Published with pika, because lapin cannot send them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_properties_harm_nobody() {
+async fn survives_hostile_properties() {
     const SCRIPT: &str = "
 import pika, sys
 deep = {}
@@ -296,9 +297,9 @@ with pika.BlockingConnection(pika.URLParameters(sys.argv[1])) as connection:
     }
 }
 
-/// The example for upstream developers, as they would run it.
+/// Runs the example for developers of upstream systems.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_python_example_enqueues_and_listens() {
+async fn python_example_enqueues_and_listens() {
     let rabbit = connect("python");
     topology::apply(&rabbit).await.unwrap();
     let server = harness::rabbit::shared();
@@ -341,7 +342,7 @@ async fn the_python_example_enqueues_and_listens() {
         assert_ne!(ids[0], ids[1]);
     };
     let (output, ()) = tokio::join!(run("python.", server.tls_url(), &ca), answer);
-    let said = |output: &std::process::Output| {
+    let outcome = |output: &std::process::Output| {
         (
             output.status.code(),
             String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -351,38 +352,38 @@ async fn the_python_example_enqueues_and_listens() {
     let expected = ["橋梁補修", "髙﨑線"].map(|works| {
         format!("{{\"event\": \"guarantee.issued\", \"result\": {{\"works\": \"{works}\"}}}}\n")
     });
-    assert_eq!(said(&output), (Some(0), expected.concat(), String::new()));
+    assert_eq!(outcome(&output), (Some(0), expected.concat(), String::new()));
 
-    let (code, _, complaint) = said(&run("nobody.", server.url(), &[]).await);
-    assert!(code == Some(1) && complaint.contains("line 1 was not accepted"), "{code:?} {complaint}");
-    let (code, _, complaint) = said(&run("python.", "amqp://127.0.0.1:1/".to_owned(), &[]).await);
-    assert!(code == Some(2) && complaint.contains("cannot send"), "{code:?} {complaint}");
+    let (code, _, error) = outcome(&run("unknown.", server.url(), &[]).await);
+    assert!(code == Some(1) && error.contains("line 1 was not accepted"), "{code:?} {error}");
+    let (code, _, error) = outcome(&run("python.", "amqp://127.0.0.1:1/".to_owned(), &[]).await);
+    assert!(code == Some(2) && error.contains("cannot send"), "{code:?} {error}");
 }
 
-/// The broker is restarted, killed and frozen under a worker; each time the worker notices, asks again and goes on.
+/// The broker is restarted, killed and frozen; the client notices and can consume again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_worker_survives_its_broker() {
+async fn reconnects_after_each_broker_failure() {
     let server = tokio::task::spawn_blocking(harness::rabbit::Rabbit::start).await.unwrap();
     let mut options = RabbitOptions::new(server.url(), STAGES.to_vec());
     options.heartbeat = Duration::from_secs(1);
     options.confirm_timeout = Duration::from_secs(1);
     let rabbit = Rabbit::new(options).unwrap();
-    // What is to be there before the harm may take as long as the machine needs.
-    let patient = Rabbit::new(RabbitOptions::new(server.url(), STAGES.to_vec())).unwrap();
-    topology::apply(&patient).await.unwrap();
+    // Prepares each round, without the short timeouts.
+    let unhurried = Rabbit::new(RabbitOptions::new(server.url(), STAGES.to_vec())).unwrap();
+    topology::apply(&unhurried).await.unwrap();
 
-    for (number, harm) in ["restart", "kill -9", "freeze"].into_iter().enumerate() {
+    for (number, fault) in ["restart", "kill -9", "freeze"].into_iter().enumerate() {
         let mut publisher = rabbit.publisher().await.unwrap();
-        patient.publisher().await.unwrap().publish(vec![message(TO_LIVE, harm)]).await.unwrap();
+        unhurried.publisher().await.unwrap().publish(vec![message(TO_LIVE, fault)]).await.unwrap();
         let mut consumer = rabbit.consume(LIVE, 10).await.unwrap();
         let held = take(&mut consumer, 1).await;
-        assert_eq!(bodies(&held), [harm]);
-        tokio::task::block_in_place(|| match harm {
+        assert_eq!(bodies(&held), [fault]);
+        tokio::task::block_in_place(|| match fault {
             "restart" => server.restart(),
             "kill -9" => server.kill9(),
             _ => server.freeze(),
         });
-        if harm == "freeze" {
+        if fault == "freeze" {
             let error = publisher.publish(numbered(&TO_LIVE, 0..3)).await.unwrap_err();
             assert_eq!(error.to_string(), "3 of 3 messages were not confirmed: no confirm within 1 s");
         } else {
@@ -392,21 +393,21 @@ async fn a_worker_survives_its_broker() {
         assert!(matches!(ended, BrokerError::Unavailable { .. }), "{ended:?}");
         assert!(
             matches!(consumer.ack(held[0].tag).await, Err(BrokerError::Unavailable { .. })),
-            "a stale acknowledgement is none"
+            "a stale acknowledgement succeeded"
         );
-        // Closing what is broken already is no error.
+        // Closing a broken consumer is no error.
         consumer.close().await.unwrap();
-        tokio::task::block_in_place(|| match harm {
+        tokio::task::block_in_place(|| match fault {
             "kill -9" => server.restart(),
             "freeze" => server.thaw(),
             _ => {}
         });
         let mut consumer = again(&rabbit, LIVE).await;
         let taken = take(&mut consumer, 1).await;
-        assert_eq!((bodies(&taken), taken[0].redelivered), (vec![harm.to_owned()], true), "round {number}");
+        assert_eq!((bodies(&taken), taken[0].redelivered), (vec![fault.to_owned()], true), "round {number}");
         consumer.ack(taken[0].tag).await.unwrap();
-        // What the frozen broker had received without confirming it may be there: at least once.
-        if harm == "freeze" {
+        // Messages that the frozen broker received and did not confirm may be delivered: at least once.
+        if fault == "freeze" {
             continue;
         }
         consumer.close().await.unwrap();
@@ -414,7 +415,7 @@ async fn a_worker_survives_its_broker() {
     }
 }
 
-/// Asks until it works, as a runner does.
+/// Retries until a consumer opens, like the runner.
 async fn again(rabbit: &Rabbit, source: Source) -> Box<dyn hosho::broker::Consumer> {
     becomes("a consumer", LIMIT, async || rabbit.consume(source, 10).await.ok()).await
 }

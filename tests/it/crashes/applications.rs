@@ -1,12 +1,12 @@
-//! Applications for the drills: the shapes of `examples/applications.jsonl`, thrown together anew with ids of their own.
+//! Random applications for the drills, with unique ids, based on `examples/applications.jsonl`.
 //!
-//! What must come of an application is read from the document itself, without any code of the program.
+//! The expected results are read from the JSON, without any code of the product.
 
 use serde_json::{Value, json};
 
 use crate::harness::test_env::example;
 
-/// Numbers that look random and are the same for the same seed (`SplitMix64`).
+/// Pseudo-random numbers, reproducible from a seed (`SplitMix64`).
 pub struct Dice(u64);
 
 impl Dice {
@@ -14,7 +14,6 @@ impl Dice {
         Self(seed)
     }
 
-    /// The next number.
     pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,46 +21,45 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 to `end` - 1; 0 when there is none.
+    /// A number from 0 to `end` - 1; 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.roll() % (end.max(1) as u64)).unwrap()
     }
 
-    /// True in `percent` of 100 cases.
+    /// True with a probability of `percent`.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 }
 
-/// One application and what is to come of it.
+/// An application and its expected results.
 pub struct Application {
     pub id: String,
     pub branch: String,
-    /// Per product line its product and whether it is electronic.
+    /// By line: the product, and whether the medium is electronic.
     pub lines: Vec<(String, bool)>,
-    /// Who gets a mail per electronic certificate.
+    /// The recipient of one mail per electronic certificate.
     pub mail_address: Option<String>,
     document: Value,
 }
 
-/// The sender named in every application of a drill.
+/// The `source` of every application of a drill.
 pub const SOURCE: &str = "drill";
 
-/// The domain of every mail address in the applications of a drill, and of nothing else.
+/// The domain of all mail addresses in the applications, used nowhere else.
 pub const MAIL_DOMAIN: &str = "drill.example.com";
 
 impl Application {
-    /// How many electronic certificates it leads to.
+    /// Number of electronic certificates.
     pub fn electronic(&self) -> usize {
         self.lines.iter().filter(|(_, electronic)| *electronic).count()
     }
 
-    /// How many mails.
+    /// Number of mails.
     pub fn mails(&self) -> usize {
         if self.mail_address.is_some() { self.electronic() } else { 0 }
     }
 
-    /// The message itself.
     pub fn document(&self) -> &Value {
         &self.document
     }
@@ -77,7 +75,7 @@ impl Application {
         if products.len() > 1 && dice.chance(30) {
             products.remove(dice.below(2));
         }
-        // Paper is taken everywhere; electronic is not, so nothing is made so.
+        // Every obligee accepts paper, but not every obligee accepts electronic certificates.
         for product in products.iter_mut().filter(|_| dice.chance(15)) {
             product["medium"] = json!("paper");
         }
@@ -93,21 +91,20 @@ impl Application {
     }
 }
 
-/// Throws `count` applications.
+/// Generates `count` random applications.
 pub fn throw(dice: &mut Dice, count: usize) -> Vec<Application> {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let shapes: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     (0..count).map(|number| Application::throw(&shapes, dice, number)).collect()
 }
 
-/// The applications as JSON Lines.
 pub fn json_lines(applications: &[Application]) -> String {
     let documents: Vec<String> =
         applications.iter().map(|application| application.document.to_string()).collect();
     documents.join("\n")
 }
 
-/// What all applications of a drill lead to, in total.
+/// Expected totals of all applications of a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     pub applications: usize,

@@ -1,4 +1,4 @@
-//! The reckoning after a drill: every row, every file, every mail, to the last one.
+//! Checks after a drill: every row, every file, every mail.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -25,19 +25,19 @@ use super::{
 };
 use crate::harness::{process::run, smtp, test_env::TestEnv};
 
-/// Notices whose PDF is read back, and mails that are taken apart.
+/// Number of notices and mails whose content is checked.
 const SAMPLE: usize = 50;
 
-/// Everything that was found, in the order of the applications.
-pub struct Books {
+/// The stored results of a drill, in the order of the applications.
+pub struct Results {
     statuses: Vec<ApplicationStatus>,
-    /// Per guarantee id the number and the opened key.
+    /// Number and opened key by guarantee id.
     keys: BTreeMap<String, (String, String)>,
-    /// Files that a dead worker was just writing; they were never renamed to a document.
-    pub torn: usize,
+    /// Incomplete files of killed workers, never renamed to a document.
+    pub incomplete_files: usize,
 }
 
-impl Books {
+impl Results {
     fn guarantees(&self) -> impl Iterator<Item = (&GuaranteeStatus, &RevisionStatus)> {
         self.statuses.iter().flat_map(|status| &status.guarantees).map(|guarantee| {
             let [certificate] = &guarantee.revisions[..] else { panic!("{:?}", guarantee.revisions) };
@@ -49,14 +49,14 @@ impl Books {
         self.guarantees().flat_map(|(_, certificate)| &certificate.mails)
     }
 
-    /// The mails in a state, by their identifier.
+    /// The ids of the mails in a state.
     pub fn mails_in(&self, state: State) -> BTreeSet<String> {
         self.mails().filter(|mail| mail.state == state).map(|mail| mail.id.clone()).collect()
     }
 }
 
-/// Checks all that must be so after any drill, and gives the books for what depends on it.
-pub fn balance(pool: &mut WorkerPool, applications: &[Application]) -> Books {
+/// Checks what holds after every drill; returns the results for checks that depend on the drill.
+pub fn check_results(pool: &mut WorkerPool, applications: &[Application]) -> Results {
     let totals = Totals::of(applications);
     for (table, rows) in [
         ("application", totals.applications),
@@ -73,19 +73,19 @@ pub fn balance(pool: &mut WorkerPool, applications: &[Application]) -> Books {
     let statuses = pool.env.statuses(&ids);
     assert_eq!(statuses.len(), applications.len());
     for (application, status) in applications.iter().zip(&statuses) {
-        is_answered(application, status);
+        assert_complete(application, status);
     }
-    numbers_have_no_gap(pool);
-    let mut books = Books { keys: opened_keys(&pool.env, &statuses), statuses, torn: 0 };
-    assert_eq!(books.keys.len(), totals.keys);
-    books.torn = documents_are_stored(&pool.env, &books);
-    notices_hold_their_key(&pool.env, &books);
-    nothing_is_told(&pool.env, &books);
-    books
+    assert_numbers_have_no_gap(pool);
+    let mut results = Results { keys: open_keys(&pool.env, &statuses), statuses, incomplete_files: 0 };
+    assert_eq!(results.keys.len(), totals.keys);
+    results.incomplete_files = check_documents(&pool.env, &results);
+    assert_notices_contain_key(&pool.env, &results);
+    assert_no_secret_leaked(&pool.env, &results);
+    results
 }
 
-/// One guarantee and certificate per line, with what its medium asks for, and nothing else.
-fn is_answered(application: &Application, status: &ApplicationStatus) {
+/// One guarantee and certificate per line, with exactly the parts that its medium requires.
+fn assert_complete(application: &Application, status: &ApplicationStatus) {
     let id = &application.id;
     assert_eq!((&status.application.upstream_id, &status.application.violations), (id, &None));
     assert_eq!(status.application.lines, status.application.issued_lines, "{id}");
@@ -121,12 +121,12 @@ fn is_answered(application: &Application, status: &ApplicationStatus) {
     }
 }
 
-/// Per branch and term the sequence runs from 1 to the last, and the counter stands there.
-fn numbers_have_no_gap(pool: &mut WorkerPool) {
+/// By branch and term, numbers run from 1 to the counter.
+fn assert_numbers_have_no_gap(pool: &mut WorkerPool) {
     assert_eq!(
         pool.number("select count(*) - count(distinct number) from guarantee"),
         0,
-        "a number was given twice"
+        "a number was issued twice"
     );
     let counters = pool.sql.query(
         "select branch, term, count(*), count(distinct sequence), min(sequence), max(sequence),
@@ -141,8 +141,8 @@ fn numbers_have_no_gap(pool: &mut WorkerPool) {
     }
 }
 
-/// Opens every sealed key; each is another, and the one that its number is looked up with.
-fn opened_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
+/// Opens every sealed key; all differ, and each matches its lookup hash.
+fn open_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, (String, String)> {
     let ring = KeyRing::load(&env.path("hosho.keys")).ok().unwrap();
     let guarantees: Vec<_> =
         statuses.iter().flat_map(|status| &status.guarantees).map(|found| &found.guarantee).collect();
@@ -159,17 +159,16 @@ fn opened_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String
     assert_eq!(
         keys.values().map(|(_, key)| key).collect::<HashSet<_>>().len(),
         keys.len(),
-        "two guarantees have one key"
+        "two guarantees share a key"
     );
     keys
 }
 
-/// Every row has its file, for its owner only, and no other document lies there: drawn twice it was the same. Returns how many
-/// files are there that are no documents.
-fn documents_are_stored(env: &TestEnv, books: &Books) -> usize {
+/// Every row has its file, every document its row. Returns the number of incomplete files.
+fn check_documents(env: &TestEnv, results: &Results) -> usize {
     let root = env.path("documents");
     let mut rows = BTreeSet::new();
-    for document in books.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
+    for document in results.guarantees().flat_map(|(_, certificate)| &certificate.documents) {
         let path = root.join(&document.location);
         let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", document.location));
         assert_eq!(
@@ -180,11 +179,11 @@ fn documents_are_stored(env: &TestEnv, books: &Books) -> usize {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", document.location);
         assert!(rows.insert(path), "two certificates share {}", document.location);
     }
-    let (documents, torn): (Vec<_>, Vec<_>) = files(&root)
+    let (documents, incomplete_files): (Vec<_>, Vec<_>) = files(&root)
         .into_iter()
         .partition(|path| path.extension().is_some_and(|extension| extension == "pdf"));
-    assert_eq!(documents.into_iter().collect::<BTreeSet<_>>(), rows, "documents that no row names");
-    torn.len()
+    assert_eq!(documents.into_iter().collect::<BTreeSet<_>>(), rows, "documents without a row");
+    incomplete_files.len()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -192,17 +191,17 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// A sample of notices, read as a person reads them.
-fn notices_hold_their_key(env: &TestEnv, books: &Books) {
+/// Checks the text of a sample of notices.
+fn assert_notices_contain_key(env: &TestEnv, results: &Results) {
     let notice = |certificate: &RevisionStatus| {
         certificate.documents.iter().find(|document| document.kind == Kind::Notice).cloned()
     };
-    let notices: Vec<_> = books
+    let notices: Vec<_> = results
         .guarantees()
         .filter_map(|(found, certificate)| Some((&found.guarantee.id, notice(certificate)?)))
         .collect();
     for (guarantee, document) in notices.iter().step_by(notices.len().div_ceil(SAMPLE).max(1)) {
-        let (number, key) = &books.keys[*guarantee];
+        let (number, key) = &results.keys[*guarantee];
         let mut command = Command::new("pdftotext");
         command
             .arg("-raw")
@@ -211,73 +210,76 @@ fn notices_hold_their_key(env: &TestEnv, books: &Books) {
             .arg("-");
         let text = String::from_utf8(run(command).stdout).unwrap();
         assert!(text.contains(number.as_str()), "{number} is not in its notice");
-        assert!(text.contains(key.as_str()), "the notice of {number} holds another key");
+        assert!(text.contains(key.as_str()), "the notice of {number} has another key");
     }
 }
 
-/// No key and no mail address in the logs, and no key in any text of the database.
-fn nothing_is_told(env: &TestEnv, books: &Books) {
-    let keys: HashSet<&[u8]> = books.keys.values().map(|(_, key)| key.as_bytes()).collect();
+/// No key or mail address in the logs, and no key in any text of the database.
+fn assert_no_secret_leaked(env: &TestEnv, results: &Results) {
+    let keys: HashSet<&[u8]> = results.keys.values().map(|(_, key)| key.as_bytes()).collect();
     let logs = env.logs();
-    assert!(!logs.contains(MAIL_DOMAIN), "a log line holds a mail address");
-    assert!(!holds_key(&logs, &keys), "a log line holds an authentication key");
-    for (_, certificate) in books.guarantees() {
-        assert!(!holds_key(&certificate.revision.content, &keys), "{:?}", certificate.revision);
+    assert!(!logs.contains(MAIL_DOMAIN), "a log line has a mail address");
+    assert!(!contains_key(&logs, &keys), "a log line has an authentication key");
+    for (_, certificate) in results.guarantees() {
+        assert!(!contains_key(&certificate.revision.content, &keys), "{:?}", certificate.revision);
         for mail in &certificate.mails {
             assert!(
-                [&mail.subject, &mail.text_body, &mail.html_body].iter().all(|text| !holds_key(text, &keys)),
+                [&mail.subject, &mail.text_body, &mail.html_body]
+                    .iter()
+                    .all(|text| !contains_key(text, &keys)),
                 "{mail:?}"
             );
         }
     }
 }
 
-fn holds_key(text: &str, keys: &HashSet<&[u8]>) -> bool {
+fn contains_key(text: &str, keys: &HashSet<&[u8]>) -> bool {
     text.as_bytes()
         .split(|byte| !ALPHABET.contains(byte))
         .flat_map(|symbols| symbols.windows(KEY_LENGTH))
         .any(|window| keys.contains(window))
 }
 
-/// What the mail server has of each mail.
+/// The mails that the server stored.
 pub struct Received {
-    /// Copies by the identifier of the mail.
+    /// Copies by mail id.
     copies: BTreeMap<String, Vec<smtp::Received>>,
 }
 
 impl Received {
-    /// How many copies of a mail were stored.
+    /// Number of stored copies of a mail.
     pub fn copies(&self, mail: &str) -> usize {
         self.copies.get(mail).map_or(0, Vec::len)
     }
 
-    /// Whether the mail server took a mail without answering for it.
+    /// Whether the server stored a copy without a reply.
     pub fn is_unanswered(&self, mail: &str) -> bool {
         self.copies.get(mail).is_some_and(|copies| copies.iter().any(|copy| !copy.replied))
     }
 
-    /// How many mails were stored more than once.
+    /// Number of mails stored more than once.
     pub fn repeated(&self) -> usize {
         self.copies.values().filter(|copies| copies.len() > 1).count()
     }
 }
 
-/// Compares what the mail server has with the ledger: no copy is missing, and none is there that the ledger does not tell of.
-pub fn compare_mails(pool: &WorkerPool, books: &Books) -> Received {
-    let ledger: BTreeMap<&str, &Mail> = books.mails().map(|mail| (mail.message_id.as_str(), mail)).collect();
-    assert_eq!(ledger.len(), books.mails().count());
+/// Compares the mail server with the ledger: no copy is missing, and none is absent from the ledger.
+pub fn compare_mails(pool: &WorkerPool, results: &Results) -> Received {
+    let ledger: BTreeMap<&str, &Mail> =
+        results.mails().map(|mail| (mail.message_id.as_str(), mail)).collect();
+    assert_eq!(ledger.len(), results.mails().count());
     let mut copies: BTreeMap<String, Vec<smtp::Received>> = BTreeMap::new();
     for received in pool.env.smtp.received() {
         let message_id =
             received.message_id.as_deref().and_then(|id| id.strip_prefix('<')?.strip_suffix('>'));
         let mail = message_id
             .and_then(|id| ledger.get(id))
-            .unwrap_or_else(|| panic!("a mail the ledger does not know: {received:?}"));
+            .unwrap_or_else(|| panic!("a mail that is not in the ledger: {received:?}"));
         assert_eq!(received.to, std::slice::from_ref(&mail.recipient));
         copies.entry(mail.id.clone()).or_default().push(received);
     }
     let received = Received { copies };
-    for mail in books.mails() {
+    for mail in results.mails() {
         let copies = received.copies.get(&mail.id).map_or(&[][..], Vec::as_slice);
         let count = i64::try_from(copies.len()).unwrap();
         assert!(count <= mail.attempts, "{mail:?} was received {count} times");
@@ -310,13 +312,14 @@ pub fn compare_mails(pool: &WorkerPool, books: &Books) -> Received {
             copies.iter().filter(|_| count > 1).map(|copy| std::fs::read(&copy.file).unwrap()).collect();
         assert!(contents.len() <= 1, "{mail:?}: the copies differ");
     }
-    notices_are_attached(books, &received);
+    assert_notices_attached(results, &received);
     received
 }
 
-/// A sample of mails: each carries the notice of its own certificate.
-fn notices_are_attached(books: &Books, received: &Received) {
-    let mails: Vec<_> = books.guarantees().filter(|(_, certificate)| !certificate.mails.is_empty()).collect();
+/// Each mail of a sample carries the notice of its own certificate.
+fn assert_notices_attached(results: &Results, received: &Received) {
+    let mails: Vec<_> =
+        results.guarantees().filter(|(_, certificate)| !certificate.mails.is_empty()).collect();
     for (found, certificate) in mails.iter().step_by(mails.len().div_ceil(SAMPLE).max(1)) {
         let notice = certificate.documents.iter().find(|document| document.kind == Kind::Notice).unwrap();
         for copy in received.copies.get(&certificate.mails[0].id).into_iter().flatten() {

@@ -1,15 +1,15 @@
-//! How long re-issuing takes, for so many guarantees in a database of so many: told as a table, deciding nothing but that each is
-//! re-issued once.
+//! Duration of re-issuing by run size and database size, printed as a table. Only the number of re-issues is
+//! checked.
 //!
-//! `HOSHO_DRILL_STORED` is the number of guarantees in the database, `HOSHO_DRILL_REISSUED` those of each run (`1000,10000,100000`). The
-//! stored ones are copies of one that the program has issued, made by SQL, with numbers, identifiers and hashes of their own; they have
-//! no key yet, so re-issuing them mints one too. No mail is wanted.
+//! `HOSHO_DRILL_STORED` is the number of guarantees in the database, `HOSHO_DRILL_REISSUED` the size of each
+//! run (`1000,10000,100000`). Stored guarantees are SQL copies of one that a worker issued, with their own
+//! numbers, ids and hashes. They have no key, so a re-issue also mints one. None has a mail.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{applications::SOURCE, place, setting, worker_pool::WorkerPool};
+use super::{acquire_permit, applications::SOURCE, setting, worker_pool::WorkerPool};
 use crate::harness::{
     dataset,
     process::eventually,
@@ -17,12 +17,12 @@ use crate::harness::{
 };
 
 #[test]
-fn re_issuing_takes_as_long_for_each_however_many_there_are() {
-    let _place = place();
+fn reissues_each_guarantee_once_in_every_run_size() {
+    let _permit = acquire_permit();
     let stored: usize = setting("STORED").unwrap_or(2_000);
     let sizes: String = setting("REISSUED").unwrap_or_else(|| "100,400".to_owned());
     let sizes: Vec<usize> = sizes.split(',').map(|size| size.parse().unwrap()).collect();
-    assert!(sizes.iter().sum::<usize>() <= stored, "more are to be re-issued than there are");
+    assert!(sizes.iter().sum::<usize>() <= stored, "more re-issues than stored guarantees");
     let mut pool = WorkerPool::new(TestEnv::new("growth"), stored);
     pool.start(&[("BATCH__RATE", "100000"), ("BATCH__IN_FLIGHT", "8000")]);
     let mut application: Value = serde_json::from_str(
@@ -49,7 +49,7 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
         dataset::amend(&mut pool.sql, SOURCE, &id, from, size);
         from += size;
         let began = Instant::now();
-        pool.env.succeed(&["batch", "start", "--reason", "a drill", "--detach"]);
+        pool.env.succeed(&["batch", "start", "--reason", "drill", "--detach"]);
         eventually(
             "the end of the run",
             Duration::from_mins(2) + Duration::from_millis(100) * u32::try_from(size).unwrap(),
@@ -68,5 +68,5 @@ fn re_issuing_takes_as_long_for_each_however_many_there_are() {
         assert_eq!(pool.number("select count(*) from job_run where state <> 'complete'"), 0);
     }
     assert_eq!(pool.number("select count(*) from revision where revision > 1"), 0);
-    pool.settle();
+    pool.drain();
 }

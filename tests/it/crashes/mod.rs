@@ -1,14 +1,14 @@
-//! The drills: workers, broker and database die in the midst of the work, and the books balance all the same.
+//! Drills: workers, broker or database are killed under load; afterwards every row, file and mail is checked.
 //!
-//! - here: whole processes die, messages are lost, or come several times.
-//! - [`nights`]: the nightly batch and its workers; [`growth`]: how long it takes.
-//! - [`outages`]: mail server, document store and memory of the broker.
-//! - [`queues`]: queues and consumers that the broker takes away.
-//! - [`poison`]: a message that kills whoever works on it.
+//! - this file: killed processes, lost messages, duplicate messages.
+//! - [`nights`]: the nightly run and its workers; [`growth`]: its duration.
+//! - [`outages`]: mail server, document store, memory alarm of the broker.
+//! - [`queues`]: queues deleted and consumers cancelled by the broker.
+//! - [`poison`]: a message that kills its worker.
 //!
-//! Moments are chosen by what has been achieved so far (so many rows of a table, so many mails), never by time: the machine
-//! may be fast or slow. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices, `HOSHO_DRILL_APPLICATIONS` and
-//! `HOSHO_DRILL_KILLS` set the size (`make soak`). Two drills run at a time.
+//! A fault is injected at a progress (rows of a table, mails sent), never at a time, so that the speed of the
+//! machine does not matter. The seed is printed; `HOSHO_DRILL_SEED` repeats its choices,
+//! `HOSHO_DRILL_APPLICATIONS` and `HOSHO_DRILL_KILLS` set the size (`make soak`). Two drills run at a time.
 
 pub mod applications;
 mod assertions;
@@ -34,33 +34,33 @@ use hosho_schema::models::mail::State;
 
 use self::{
     applications::{Application, Dice, Totals, throw},
-    assertions::{Received, balance, compare_mails},
-    worker_pool::{CONNECTIONS, Mark, WorkerPool},
+    assertions::{Received, check_results, compare_mails},
+    worker_pool::{CONNECTIONS, Progress, WorkerPool},
 };
 use crate::harness::{postgres::Postgres, process::eventually, rabbit::Rabbit, test_env::TestEnv};
 
-/// Longest wait for a sign of life.
+/// Deadline for one step of a drill.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// Drills at the same time: each spends most of it waiting for something to time out.
-const AT_ONCE: usize = 2;
+/// Drills in parallel: each spends most of its time waiting for timeouts.
+const PARALLEL: usize = 2;
 
-/// A place among the drills that run, given back when it is dropped.
-struct Place;
+/// One of [`PARALLEL`] permits to run a drill, released on drop.
+struct DrillPermit;
 
-static PLACES: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
-/// Waits for a place.
-fn place() -> Place {
-    let taken = PLACES.0.lock().unwrap_or_else(PoisonError::into_inner);
-    *PLACES.1.wait_while(taken, |taken| *taken >= AT_ONCE).unwrap_or_else(PoisonError::into_inner) += 1;
-    Place
+fn acquire_permit() -> DrillPermit {
+    let running = RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner);
+    *RUNNING.1.wait_while(running, |running| *running >= PARALLEL).unwrap_or_else(PoisonError::into_inner) +=
+        1;
+    DrillPermit
 }
 
-impl Drop for Place {
+impl Drop for DrillPermit {
     fn drop(&mut self) {
-        *PLACES.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        PLACES.1.notify_one();
+        *RUNNING.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        RUNNING.1.notify_one();
     }
 }
 
@@ -70,11 +70,11 @@ pub fn setting<T: FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("HOSHO_DRILL_{name} is {text:?}")))
 }
 
-/// The seed of `make test`. `make soak` chooses random seeds.
+/// For `make test`; `make soak` chooses random seeds.
 const SEED: u64 = 20_261_130;
 
-/// The seed of a drill, printed when it fails.
-#[expect(clippy::print_stderr, reason = "repeats the choices of a failed drill")]
+/// Prints the seed of a drill; the test runner shows it if the drill fails.
+#[expect(clippy::print_stderr, reason = "needed to repeat a failed drill")]
 pub fn seed() -> u64 {
     let seed = setting("SEED").unwrap_or(SEED);
     eprintln!("HOSHO_DRILL_SEED={seed}");
@@ -85,23 +85,24 @@ fn dice() -> Dice {
     Dice::new(seed())
 }
 
-/// A moment to break something: a sign of progress and where it then is. `left` more moments are still to come after it.
-fn moment(
+/// Chooses the progress at which to inject the next fault, if `left` more faults follow.
+fn next_fault(
     pool: &mut WorkerPool,
     dice: &mut Dice,
     totals: &Totals,
     left: usize,
-    of: &[Mark],
-) -> (Mark, usize) {
-    let mut marks: Vec<(Mark, usize)> = of.iter().map(|mark| (*mark, pool.progress(*mark))).collect();
+    candidates: &[Progress],
+) -> (Progress, usize) {
+    let mut marks: Vec<(Progress, usize)> =
+        candidates.iter().map(|mark| (*mark, pool.progress(*mark))).collect();
     marks.retain(|(mark, now)| now + left + 1 < mark.end(totals));
-    assert!(!marks.is_empty(), "everything is done already: too few applications for so many moments");
+    assert!(!marks.is_empty(), "all work is complete: too few applications for this number of faults");
     let (mark, now) = marks[dice.below(marks.len())];
     (mark, now + 1 + dice.below((mark.end(totals) - now) / (left + 2)))
 }
 
-/// Lets an outage last for as many seconds as its setting says; without one it is over once it was noticed.
-fn outlast(pool: &mut WorkerPool, began: Instant, name: &str) {
+/// Waits until the outage has lasted as long as its setting requires (default: 0 seconds).
+fn wait_out(pool: &mut WorkerPool, began: Instant, name: &str) {
     let length = Duration::from_secs(setting(&format!("{name}_SECONDS")).unwrap_or(0));
     eventually("the end of an outage", length + LIMIT, || {
         pool.assert_alive();
@@ -109,17 +110,17 @@ fn outlast(pool: &mut WorkerPool, began: Instant, name: &str) {
     });
 }
 
-/// Balances the books of a drill in which every mail is accepted, and none twice.
-fn everything_is_accepted_once(pool: &mut WorkerPool, applications: &[Application]) {
+/// Checks the results of a drill in which every mail is accepted once.
+fn assert_all_mails_accepted_once(pool: &mut WorkerPool, applications: &[Application]) {
     let mails = Totals::of(applications).mails;
-    let books = balance(pool, applications);
-    let received = compare_mails(pool, &books);
-    assert_eq!(books.mails_in(State::Accepted).len(), mails);
+    let results = check_results(pool, applications);
+    let received = compare_mails(pool, &results);
+    assert_eq!(results.mails_in(State::Accepted).len(), mails);
     assert_eq!((pool.env.smtp.count(), received.repeated()), (mails, 0));
 }
 
-/// What is in doubt is sent once more; what was stored before is then there twice, and the ledger says so.
-fn send_again(
+/// Resends mails in doubt: those that the server had stored exist twice, and the ledger has two attempts.
+fn resend_unknown(
     pool: &mut WorkerPool,
     applications: &[Application],
     unknown: &BTreeSet<String>,
@@ -134,17 +135,16 @@ fn send_again(
             .then_some(())
     });
     pool.finish(&totals);
-    let books = balance(pool, applications);
-    let received = compare_mails(pool, &books);
+    let results = check_results(pool, applications);
+    let received = compare_mails(pool, &results);
     assert_eq!(pool.texts("select id from mail where attempts = 2"), *unknown);
     assert_eq!(received.repeated(), stored);
 }
 
-/// The drill of the drills: whole processes die at random moments, some of them while the mail server holds a mail it has
-/// not answered for.
+/// Kills workers at random progress, some of them while the mail server has stored a mail and not replied.
 #[test]
-fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
-    let _place = place();
+fn killed_workers_lose_and_repeat_nothing() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("APPLICATIONS").unwrap_or(400));
     let kills = setting("KILLS").unwrap_or(4);
@@ -154,42 +154,42 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     pool.start(&[]);
     pool.enqueue(&applications, 1);
 
-    // What was in flight at the mail server when a worker died: no other mail may be in doubt afterwards.
+    // Mails in flight at a kill. No other mail may have an unknown state afterwards.
     let mut in_flight = BTreeSet::new();
     for kill in 0..kills {
-        let amid_mail = kill % 3 == 1;
-        let of = if amid_mail { &[Mark::Mails][..] } else { &Mark::ALL };
-        let (mark, at) = moment(&mut pool, &mut dice, &totals, kills - kill - 1, of);
+        let during_mail = kill % 3 == 1;
+        let candidates = if during_mail { &[Progress::Mails][..] } else { &Progress::ALL };
+        let (mark, at) = next_fault(&mut pool, &mut dice, &totals, kills - kill - 1, candidates);
         pool.until(mark, at);
-        let who: &[usize] = if amid_mail {
-            keep_silent(&pool);
+        let victims: &[usize] = if during_mail {
+            withhold_reply(&pool);
             &[0, 1]
         } else {
             [&[0][..], &[1], &[0, 1]][dice.below(3)]
         };
-        // Those of earlier kills stand there until they are old enough to count as unknown.
-        let sending: BTreeSet<String> = pool.kill(who).difference(&in_flight).cloned().collect();
+        // Mails of earlier kills remain `sending` until they are old enough to become unknown.
+        let sending: BTreeSet<String> = pool.kill(victims).difference(&in_flight).cloned().collect();
         eprintln!(
-            "kill {}: {who:?} when {mark:?} reached {at}, mails held: {amid_mail}; {} in flight",
+            "kill {}: {victims:?} when {mark:?} reached {at}, reply withheld: {during_mail}; {} in flight",
             kill + 1,
             sending.len()
         );
-        assert!(sending.len() <= 2 * CONNECTIONS, "{} mails are said to be in flight", sending.len());
-        assert!(!amid_mail || !sending.is_empty());
+        assert!(sending.len() <= 2 * CONNECTIONS, "{} mails are in flight", sending.len());
+        assert!(!during_mail || !sending.is_empty());
         in_flight.extend(sending);
         pool.env.smtp.script(&[]);
         pool.start(&[]);
     }
     pool.finish(&totals);
     eprintln!(
-        "{} applications, {kills} kills: done after {:.1} s",
+        "{} applications, {kills} kills: complete after {:.1} s",
         applications.len(),
         began.elapsed().as_secs_f64()
     );
 
-    let books = balance(&mut pool, &applications);
-    let received = compare_mails(&pool, &books);
-    let unknown = books.mails_in(State::Unknown);
+    let results = check_results(&mut pool, &applications);
+    let received = compare_mails(&pool, &results);
+    let unknown = results.mails_in(State::Unknown);
     let stored = unknown.iter().filter(|mail| received.copies(mail) > 0).count();
     eprintln!(
         "{} mails: {} were in flight, {} are unknown, {stored} of them stored",
@@ -197,55 +197,52 @@ fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
         in_flight.len(),
         unknown.len()
     );
-    eprintln!("{} files left half written", books.torn);
+    eprintln!("{} incomplete files", results.incomplete_files);
     let unexplained: Vec<_> =
         unknown.iter().filter(|mail| !in_flight.contains(*mail) && !received.is_unanswered(mail)).collect();
     assert!(
         unexplained.is_empty(),
-        "unknown, and neither in flight at a kill nor left without an answer: {unexplained:?}"
+        "unknown, but neither in flight at a kill nor without a reply: {unexplained:?}"
     );
     assert!(unknown.len() <= kills * 2 * CONNECTIONS);
-    assert_eq!(received.repeated(), 0, "nothing was sent again yet");
+    assert_eq!(received.repeated(), 0, "a mail was resent too early");
 
-    send_again(&mut pool, &applications, &unknown, &received);
+    resend_unknown(&mut pool, &applications, &unknown, &received);
 }
 
-/// Makes the mail server take mails without a word, and waits until it has done so.
-fn keep_silent(pool: &WorkerPool) {
+/// Lets the mail server store mails without a reply, and waits for the first.
+fn withhold_reply(pool: &WorkerPool) {
     let before = unanswered(pool);
     pool.env.smtp.script(&[("after_dot", "hang")]);
-    eventually("a mail that is taken and not answered for", LIMIT, || {
-        (unanswered(pool) > before).then_some(())
-    });
+    eventually("a mail stored without a reply", LIMIT, || (unanswered(pool) > before).then_some(()));
 }
 
-/// Mails that the mail server took without answering for them.
+/// Number of mails that the server stored without a reply.
 fn unanswered(pool: &WorkerPool) -> usize {
     pool.env.smtp.received().iter().filter(|mail| !mail.replied).count()
 }
 
-/// Every stage finds its own rows and no message that follows from them: as after a death between commit and publish, for each
-/// application and each stage.
+/// As if every worker of each stage were killed between commit and publish.
 #[test]
-fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_again() {
-    let _place = place();
+fn republishes_lost_messages_when_application_is_resent() {
+    let _permit = acquire_permit();
     let applications = throw(&mut dice(), setting("LOST").unwrap_or(60));
     let totals = Totals::of(&applications);
     let mut pool = WorkerPool::new(TestEnv::new("lost"), applications.len());
-    // Those that an application goes through; changes have stages of their own behind them.
+    // The stages of an application; the stages of changes follow `dispatch` in the list.
     let stages = &NAMES[..=NAMES.iter().position(|stage| *stage == "dispatch").unwrap()];
     for last in 0..stages.len() {
         let next = stages.get(last + 1);
         pool.enqueue(&applications, 1);
         pool.run_stages(&stages[..=last], |pool| match next {
             Some(next) => pool.env.depths()[&format!("stage.{next}")] == totals.guarantees as u64,
-            None => pool.progress(Mark::Completed) == totals.guarantees,
+            None => pool.progress(Progress::Completed) == totals.guarantees,
         });
         if let Some(next) = next {
             assert_eq!(pool.env.lose(Source::Stage(next, Lane::Live)), totals.guarantees, "before {next}");
         }
     }
-    // The results, too: an upstream system that lost its answers asks again.
+    // Events too: an upstream system that lost them sends the applications again.
     let listener = pool.env.listen();
     pool.start(&[]);
     pool.enqueue(&applications, 1);
@@ -253,55 +250,61 @@ fn what_was_lost_behind_a_stage_is_published_again_when_the_application_comes_ag
     let issued = events.iter().filter(|event| event.as_str() == "guarantee.issued").count();
     assert_eq!((events.len() - issued, issued), (totals.applications, totals.guarantees));
     pool.finish(&totals);
-    let books = balance(&mut pool, &applications);
-    compare_mails(&pool, &books);
-    assert_eq!((books.mails_in(State::Accepted).len(), pool.env.smtp.count()), (totals.mails, totals.mails));
+    let results = check_results(&mut pool, &applications);
+    compare_mails(&pool, &results);
+    assert_eq!(
+        (results.mails_in(State::Accepted).len(), pool.env.smtp.count()),
+        (totals.mails, totals.mails)
+    );
 }
 
 #[test]
-fn messages_that_come_three_times_at_once_have_their_effect_once() {
-    let _place = place();
+fn applies_triplicate_messages_once() {
+    let _permit = acquire_permit();
     let applications = throw(&mut dice(), setting("COPIED").unwrap_or(100));
     let totals = Totals::of(&applications);
     let mut pool = WorkerPool::new(TestEnv::new("copies"), applications.len());
     pool.start(&[]);
     pool.enqueue(&applications, 3);
     pool.finish(&totals);
-    let books = balance(&mut pool, &applications);
-    let received = compare_mails(&pool, &books);
-    assert_eq!(books.mails_in(State::Accepted).len(), totals.mails);
+    let results = check_results(&mut pool, &applications);
+    let received = compare_mails(&pool, &results);
+    assert_eq!(results.mails_in(State::Accepted).len(), totals.mails);
     assert_eq!((pool.env.smtp.count(), received.repeated()), (totals.mails, 0));
 }
 
 #[test]
-fn workers_outlive_a_broker_that_is_killed_again_and_again() {
-    let _place = place();
+fn reconnects_after_repeated_broker_kills() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(150));
     let kills = setting("BROKER_KILLS").unwrap_or(2);
     let totals = Totals::of(&applications);
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("broker_killed");
-    // Its topology is applied, and has settled: RabbitMQ 3.10 may lose a queue that is killed within a second of its birth.
+    // Declare the queues early: RabbitMQ 3.10 may lose a queue if killed within a second of the declaration.
     let mut pool =
         WorkerPool::new(TestEnv::on("broker-killed", &rabbit.url(), &database), applications.len());
     pool.start(&[]);
-    pool.until_at_work();
+    pool.until_started();
     pool.enqueue(&applications, 1);
-    // A frozen broker takes what is published and confirms nothing; all of that is lost when it is killed. Noticing it takes long.
+    // A frozen broker receives messages and confirms none; the kill loses all of them. Workers notice late.
     let freeze = dice.below(2 * kills);
     for kill in 0..kills {
-        let (mark, at) = moment(
+        let (mark, at) = next_fault(
             &mut pool,
             &mut dice,
             &totals,
             kills - kill - 1,
-            &[Mark::Rows("guarantee"), Mark::Rows("document"), Mark::Mails],
+            &[Progress::Rows("guarantee"), Progress::Rows("document"), Progress::Mails],
         );
         pool.until(mark, at);
-        // A worker that was still starting has not consumed yet: it says so in other words.
+        // A starting worker has no consumer yet and logs another message.
         let noticed = |log: &String| {
-            log.matches("The broker failed").count() + log.matches("Broker unavailable").count()
+            ["The broker failed", "Broker failed", "Broker unavailable"]
+                .map(|text| log.matches(text).count())
+                .iter()
+                .sum::<usize>()
         };
         let before: Vec<usize> = pool.logs().iter().map(noticed).collect();
         if kill == freeze {
@@ -314,20 +317,23 @@ fn workers_outlive_a_broker_that_is_killed_again_and_again() {
             pool.assert_alive();
             pool.logs().iter().map(noticed).zip(&before).all(|(now, before)| now > *before).then_some(())
         });
-        assert!(pool.progress(Mark::Completed) < totals.guarantees, "everything was done before");
+        assert!(
+            pool.progress(Progress::Completed) < totals.guarantees,
+            "all work was complete before the outage"
+        );
         if kill == freeze {
             rabbit.kill9();
         }
         rabbit.restart();
     }
     pool.finish(&totals);
-    // The workers lived on and heard what the mail server said.
-    everything_is_accepted_once(&mut pool, &applications);
+    // No worker exited, so every reply of the mail server is recorded.
+    assert_all_mails_accepted_once(&mut pool, &applications);
 }
 
 #[test]
-fn workers_wait_for_a_database_that_is_away() {
-    let _place = place();
+fn waits_for_unavailable_database() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(150));
     let totals = Totals::of(&applications);
@@ -335,39 +341,41 @@ fn workers_wait_for_a_database_that_is_away() {
     let database = postgres.database("away");
     let mut pool =
         WorkerPool::new(TestEnv::on("database-away", &rabbit_url(), &database), applications.len());
-    // A mail whose answer cannot be written down yet is not one whose worker died.
+    // A mail whose reply cannot be recorded yet must not count as orphaned.
     pool.start(&[("WORK__MAIL_ORPHAN_SECONDS", "120")]);
-    pool.until_at_work();
+    pool.until_started();
     pool.enqueue(&applications, 1);
-    for (outage, cut) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
-        let mark = [[Mark::Rows("guarantee"), Mark::Rows("document")], [Mark::Rows("mail"), Mark::Mails]]
-            [outage][dice.below(2)];
+    for (outage, stop) in [Postgres::stop, Postgres::kill].into_iter().enumerate() {
+        let mark = [
+            [Progress::Rows("guarantee"), Progress::Rows("document")],
+            [Progress::Rows("mail"), Progress::Mails],
+        ][outage][dice.below(2)];
         let now = pool.progress(mark);
         let at = now + 1 + dice.below((mark.end(&totals) - now) / 3);
         pool.until(mark, at);
         if outage == 1 {
-            hold_answers(&mut pool);
+            delay_reply(&mut pool);
         }
-        let before = pool.says("batch held");
-        cut(&mut postgres);
+        let before = pool.count_logged("batch held");
+        stop(&mut postgres);
         let began = Instant::now();
-        // The mail server answers while nobody can write it down.
+        // The mail server replies while no worker can record it.
         pool.env.smtp.script(&[]);
-        eprintln!("outage {}: the database was cut when {mark:?} reached {at}", outage + 1);
-        pool.until_said("batch held", before + 4);
-        outlast(&mut pool, began, "DATABASE_AWAY");
+        eprintln!("outage {}: the database was stopped when {mark:?} reached {at}", outage + 1);
+        pool.until_logged("batch held", before + 4);
+        wait_out(&mut pool, began, "DATABASE_AWAY");
         postgres.start();
         pool.sql = crate::harness::postgres::Session::connect(&pool.env.database);
     }
     pool.finish(&totals);
-    assert_eq!(pool.attempts_but_for(&[]), Vec::<String>::new(), "an outage counted as an attempt");
-    everything_is_accepted_once(&mut pool, &applications);
+    assert_eq!(pool.attempts_except(&[]), Vec::<String>::new(), "an outage counted as an attempt");
+    assert_all_mails_accepted_once(&mut pool, &applications);
 }
 
-/// Makes the mail server hold its answers back, and waits until a worker waits for one.
-fn hold_answers(pool: &mut WorkerPool) {
+/// Lets the mail server delay its replies, and waits until a worker waits for one.
+fn delay_reply(pool: &mut WorkerPool) {
     pool.env.smtp.script(&[("after_dot", "hold")]);
-    eventually("an answer that is held back", LIMIT, || {
+    eventually("a delayed reply", LIMIT, || {
         let sending = pool.texts("select '<' || message_id || '>' from mail where state = 'sending'");
         let stored = pool.env.smtp.received();
         stored

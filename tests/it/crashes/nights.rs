@@ -1,8 +1,10 @@
-//! A night: every guarantee has an amendment that waits, and whoever runs the batch, or works for it, is killed on the way.
+//! A nightly run re-issues every guarantee for a pending amendment, while its driver and its workers are
+//! killed.
 //!
-//! `HOSHO_DRILL_NIGHT` is the number of applications (36,000 of them have some 50,000 guarantees), `HOSHO_DRILL_NIGHT_KILLS` that of
-//! kills, `HOSHO_DRILL_NIGHT_RATE` the guarantees a second at most. Live applications come in before and during the night
-//! (`HOSHO_DRILL_NIGHT_LIVE` each time); how long they take is told, and decides nothing.
+//! `HOSHO_DRILL_NIGHT` is the number of applications (36,000 have some 50,000 guarantees),
+//! `HOSHO_DRILL_NIGHT_KILLS` the number of kills, `HOSHO_DRILL_NIGHT_RATE` the guarantees a second at most.
+//! `HOSHO_DRILL_NIGHT_LIVE` live applications are published before the run and as many during it; their
+//! latency is printed, not checked.
 
 use std::{
     collections::BTreeSet,
@@ -17,18 +19,19 @@ use hosho::broker::{
 use serde_json::{Value, json};
 
 use super::{
+    acquire_permit,
     applications::{Application, SOURCE, Totals, throw},
-    dice, place, setting,
-    worker_pool::{Mark, WorkerPool},
+    dice, setting,
+    worker_pool::{Progress, WorkerPool},
 };
 use crate::harness::{process::eventually, test_env::TestEnv, upstream};
 
-/// Longest wait for the whole night.
-fn limit(applications: usize) -> Duration {
+/// Deadline for the whole run.
+fn deadline(applications: usize) -> Duration {
     Duration::from_mins(5) + Duration::from_millis(200) * u32::try_from(applications).unwrap()
 }
 
-/// An amendment of every guarantee of an application: somebody else represents the contractor.
+/// Amends every guarantee of an application: the contractor has a new representative.
 fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
     let document = application.document();
     let mut principal = document["principal"].clone();
@@ -51,8 +54,8 @@ fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
     lines.iter().zip(numbers).map(amendment).collect()
 }
 
-/// Publishes applications one after the other, and tells how long each took until everything of it was done.
-fn lone(pool: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
+/// Publishes applications one after another; returns the time from publishing to completion of each.
+fn publish_one_by_one(pool: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
     let options = RabbitOptions {
         prefix: pool.env.prefix.clone(),
         ..RabbitOptions::new(pool.env.broker(), hosho::stages::NAMES.to_vec())
@@ -79,8 +82,8 @@ fn lone(pool: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
     times
 }
 
-/// How long each stage took from the one before, of the slowest of every twenty applications.
-fn by_stage(pool: &mut WorkerPool, applications: &[Application]) -> String {
+/// p95 of each stage, measured from the stage before, in milliseconds.
+fn p95_by_stage(pool: &mut WorkerPool, applications: &[Application]) -> String {
     let ids: Vec<String> = applications
         .iter()
         .map(|at| format!("'{}'", hosho_schema::ids::application(SOURCE, &at.id)))
@@ -110,7 +113,6 @@ fn by_stage(pool: &mut WorkerPool, applications: &[Application]) -> String {
         .join(", ")
 }
 
-/// The time that 95 of 100 take at most.
 fn p95(times: &[Duration]) -> Duration {
     let mut times = times.to_vec();
     times.sort();
@@ -118,12 +120,12 @@ fn p95(times: &[Duration]) -> Duration {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one night, from the evening to the morning")]
-fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
-    let _place = place();
+#[expect(clippy::too_many_lines, reason = "one scenario")]
+fn reissues_each_guarantee_once_despite_killed_workers() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let size = setting("NIGHT").unwrap_or(150);
-    // Whose time is taken, before and during the night.
+    // Measured before and during the run.
     let live_each = setting("NIGHT_LIVE").unwrap_or(15);
     let kills: usize = setting("NIGHT_KILLS").unwrap_or(3);
     let applications = throw(&mut dice, size + 2 * live_each);
@@ -136,9 +138,9 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         ("BATCH__REPORT_FOLDER", &pool.env.path("reports").display().to_string()),
     ]);
     pool.enqueue(applications, 1);
-    pool.until(Mark::Completed, totals.guarantees);
+    pool.until(Progress::Completed, totals.guarantees);
 
-    // The day: every guarantee is amended, and that waits.
+    // By day, every guarantee gets an amendment, which stays pending.
     let ids: Vec<(String, String)> =
         applications.iter().map(|application| (SOURCE.to_owned(), application.id.clone())).collect();
     let mut lines = String::new();
@@ -152,7 +154,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let file = pool.env.path("changes.jsonl");
     std::fs::write(&file, lines).unwrap();
     pool.env.enqueue_from_python(&file);
-    eventually("every amendment is decided", limit(size), || {
+    eventually("every amendment is decided", deadline(size), || {
         pool.assert_alive();
         (pool.number("select count(*) from change") == totals.guarantees).then_some(())
     });
@@ -161,35 +163,35 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
     let keys = pool
         .sql
         .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
-    // As a database that has been there for a day is.
+    // Production has planner statistics after a day.
     pool.sql.query("analyze");
     let (first, second) = live.split_at(live_each);
-    let idle = lone(&mut pool, first);
+    let idle = publish_one_by_one(&mut pool, first);
 
-    // The night.
+    // The nightly run.
     let began = Instant::now();
-    // As fast as the settings say, and slow enough for what is to happen on the way.
+    // By default slow enough for the kills.
     let rate = setting("NIGHT_RATE").unwrap_or_else(|| (totals.guarantees / 20).clamp(5, 400)).to_string();
-    pool.env.succeed(&["batch", "start", "--reason", "a drill", "--detach", "--rate", &rate]);
-    let busy = lone(&mut pool, second);
-    // A question that reads a table would be a load of its own.
+    pool.env.succeed(&["batch", "start", "--reason", "drill", "--detach", "--rate", &rate]);
+    let busy = publish_one_by_one(&mut pool, second);
+    // A query that scans a table would add load.
     let done = "select coalesce(max(selected), 0) from job_run";
-    let mut doubt: BTreeSet<String> = BTreeSet::new();
+    let mut in_flight: BTreeSet<String> = BTreeSet::new();
     let so_far = pool.number(done);
-    assert!(so_far < totals.guarantees, "the night was over before anything happened: too few guarantees");
+    assert!(so_far < totals.guarantees, "the run ended before the first kill: too few guarantees");
     for kill in 0..kills {
         let at = so_far + (kill + 1) * (totals.guarantees - so_far) / (kills + 2);
-        eventually(&format!("{at} selected"), limit(size), || {
+        eventually(&format!("{at} selected"), deadline(size), || {
             pool.assert_alive();
             (pool.number(done) >= at).then_some(())
         });
-        // Whoever drives the run is among the first.
-        let who: &[usize] = if kill == 0 { &[0, 1] } else { [&[0][..], &[1], &[0, 1]][dice.below(3)] };
-        doubt.extend(pool.kill(who));
-        eprintln!("kill {}: {who:?} at {at} selected or more", kill + 1);
+        // The first kill hits both workers, and so the driver of the run.
+        let victims: &[usize] = if kill == 0 { &[0, 1] } else { [&[0][..], &[1], &[0, 1]][dice.below(3)] };
+        in_flight.extend(pool.kill(victims));
+        eprintln!("kill {}: {victims:?} at {at} selected or more", kill + 1);
         pool.start(&[]);
     }
-    eventually("the end of the run", limit(size), || {
+    eventually("the end of the run", deadline(size), || {
         pool.assert_alive();
         (pool.number("select count(*) from job_run where state in ('complete', 'complete_with_failures')")
             == 1)
@@ -205,20 +207,20 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         u128::try_from(totals.guarantees).unwrap() * 1_000 / took.as_millis().max(1),
         run[3]
     );
-    for (when, applications) in [("before", first), ("during the night", second)] {
-        eprintln!("live applications {when}, p95 in ms: {}", by_stage(&mut pool, applications));
+    for (when, applications) in [("before", first), ("during the run", second)] {
+        eprintln!("live applications {when}, p95 in ms: {}", p95_by_stage(&mut pool, applications));
     }
     let (idle, busy) = (p95(&idle), p95(&busy));
     eprintln!(
-        "live applications, p95: {idle:?} before, {busy:?} during the night, ratio {:.2}",
+        "live applications, p95: {idle:?} before, {busy:?} during the run, ratio {:.2}",
         busy.as_secs_f64() / idle.as_secs_f64()
     );
 
     let guarantees = totals.guarantees.to_string();
     assert_eq!(run[..3], ["complete", &guarantees, &guarantees]);
-    assert!(run[3].parse::<usize>().unwrap() > 1, "whoever drove the run was never killed");
-    pool.settle();
-    // Each once, with its documents, under its old key.
+    assert!(run[3].parse::<usize>().unwrap() > 1, "the driver of the run was never killed");
+    pool.drain();
+    // Each guarantee is re-issued once, with its documents and its old key.
     let live_guarantees: usize = live.iter().map(|application| application.lines.len()).sum();
     for (sql, expected) in [
         ("select count(*) from revision where revision = 1", totals.guarantees),
@@ -247,7 +249,7 @@ fn a_night_that_is_killed_on_the_way_re_issues_every_guarantee_once() {
         .query("select guarantee_id, encode(sealed, 'hex') from authentication_key order by guarantee_id");
     assert!(keys.iter().all(|key| now.contains(key)), "a key was replaced");
     let unknown = pool.texts("select id from mail where state = 'unknown'");
-    assert!(unknown.len() <= doubt.len() + kills * 8, "{} mails in doubt", unknown.len());
+    assert!(unknown.len() <= in_flight.len() + kills * 8, "{} mails are unknown", unknown.len());
     pool.env.succeed(&["verify-chain"]);
     let report = std::fs::read_dir(pool.env.path("reports")).unwrap().next().unwrap().unwrap().path();
     let report = std::fs::read_to_string(report).unwrap();

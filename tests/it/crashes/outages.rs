@@ -1,33 +1,34 @@
-//! What a worker needs is in trouble for a while: the mail server, the document store, the broker's memory.
+//! Outages of the mail server, the document store and the memory of the broker.
 //!
-//! The workers live on. What is down for all costs no message an attempt, and afterwards the books balance.
+//! No worker exits, and an outage counts no attempt of any message.
 
 use std::{ffi::CString, os::unix::ffi::OsStrExt as _, path::Path, time::Instant};
 
 use hosho_schema::models::mail::State;
 
 use super::{
-    LIMIT,
+    LIMIT, acquire_permit,
     applications::{Application, Totals, throw},
-    assertions::{balance, compare_mails},
-    dice, everything_is_accepted_once, outlast, place, send_again, setting, unanswered,
-    worker_pool::{CONNECTIONS, Mark, OF_A_COPY, WorkerPool},
+    assert_all_mails_accepted_once,
+    assertions::{check_results, compare_mails},
+    dice, resend_unknown, setting, unanswered, wait_out,
+    worker_pool::{CONNECTIONS, OF_A_COPY, Progress, WorkerPool},
 };
 use crate::harness::{process::eventually, rabbit::Rabbit, test_env::TestEnv};
 
-/// Makes the mail server refuse the mailboxes that it is to refuse, and misbehave as told besides.
-fn misbehave(pool: &WorkerPool, more: &[(&str, &str)]) {
+/// Makes the mail server reject the mailboxes of `pool.refused`, and fail as scripted.
+fn script_faults(pool: &WorkerPool, faults: &[(&str, &str)]) {
     let refusal =
         |address: &String| (format!("rcpt {address}"), format!("550 5.1.1 <{address}>: no such user"));
     let refusals: Vec<(String, String)> = pool.refused.iter().map(refusal).collect();
     let refusals = refusals.iter().map(|(key, reply)| (key.as_str(), reply.as_str()));
-    pool.env.smtp.script(&refusals.chain(more.iter().copied()).collect::<Vec<_>>());
+    pool.env.smtp.script(&refusals.chain(faults.iter().copied()).collect::<Vec<_>>());
 }
 
-/// Away, then turning everybody away, then every mail, then each for now, then silent, then hanging up; some mailboxes never exist.
+/// The server is down, then refuses connections, defers mails, withholds replies and closes connections.
 #[test]
-fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
-    let _place = place();
+fn failing_mail_server_delays_mails_and_loses_none() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("MAIL").unwrap_or(150));
     let totals = Totals::of(&applications);
@@ -39,21 +40,24 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
     let refusals: usize = refused.iter().map(|application| application.mails()).sum();
     pool.failures = Some(refusals);
 
-    misbehave(&pool, &[]);
+    script_faults(&pool, &[]);
     pool.start(&[("WORK__HOLD_SECONDS", "3"), ("MAIL__REPLY_TIMEOUT_SECONDS", "3")]);
-    pool.until_at_work();
+    pool.until_started();
     pool.enqueue(&applications, 1);
     let at = 1 + dice.below(totals.mails / 4);
-    pool.until(Mark::Mails, at);
+    pool.until(Progress::Mails, at);
     pool.env.smtp.kill();
     let began = Instant::now();
-    eprintln!("the mail server was killed when it had {at} mails");
-    pool.until_said("Dependency unavailable; batch requeued", 1);
-    outlast(&mut pool, began, "MAIL_AWAY");
-    assert!(pool.progress(Mark::Completed) < totals.guarantees, "everything was done before");
-    misbehave(&pool, &[("greeting", "421 4.3.0 too many connections")]);
+    eprintln!("the mail server was killed after {at} mails");
+    pool.until_logged("Dependency unavailable; batch requeued", 1);
+    wait_out(&mut pool, began, "MAIL_AWAY");
+    assert!(
+        pool.progress(Progress::Completed) < totals.guarantees,
+        "all work was complete before the outage"
+    );
+    script_faults(&pool, &[("greeting", "421 4.3.0 too many connections")]);
     pool.env.smtp.restart();
-    eventually("operators are told what the mail server says", LIMIT, || {
+    eventually("the stage status has the reply of the mail server", LIMIT, || {
         pool.assert_alive();
         pool.texts("select fault_text from worker_stage where fault_code = 'mail.unavailable'")
             .iter()
@@ -61,77 +65,80 @@ fn a_mail_server_in_trouble_delays_mails_and_loses_none() {
             .then_some(())
     });
     assert_eq!(
-        pool.attempts_but_for(&["mail.refused"]),
+        pool.attempts_except(&["mail.refused"]),
         Vec::<String>::new(),
         "an outage counted as an attempt"
     );
 
-    // One letter each: the server is well, and the stage goes on with the others.
+    // Faults of single mails: the server is available, and the stage continues.
     for reply in ["421 4.3.2 shutting down", "450 4.2.1 mailbox busy"] {
-        misbehave(&pool, &[("rcpt", reply)]);
-        pool.until_said(reply, 1);
+        script_faults(&pool, &[("rcpt", reply)]);
+        pool.until_logged(reply, 1);
     }
     for silence in ["hang", "close"] {
         let before = unanswered(&pool);
-        misbehave(&pool, &[("after_dot", silence)]);
-        eventually("a mail that is taken and not answered for", LIMIT, || {
+        script_faults(&pool, &[("after_dot", silence)]);
+        eventually("a mail stored without a reply", LIMIT, || {
             pool.assert_alive();
             (unanswered(&pool) > before).then_some(())
         });
     }
-    misbehave(&pool, &[]);
+    script_faults(&pool, &[]);
     pool.finish(&totals);
-    assert_eq!(pool.attempts_but_for(&["mail.refused", "mail.deferred"]), Vec::<String>::new());
+    assert_eq!(pool.attempts_except(&["mail.refused", "mail.deferred"]), Vec::<String>::new());
 
-    let books = balance(&mut pool, &applications);
-    let received = compare_mails(&pool, &books);
-    assert_eq!(received.repeated(), 0, "nothing was sent again yet");
-    assert_eq!(books.mails_in(State::Rejected).len(), refusals);
+    let results = check_results(&mut pool, &applications);
+    let received = compare_mails(&pool, &results);
+    assert_eq!(received.repeated(), 0, "a mail was resent too early");
+    assert_eq!(results.mails_in(State::Rejected).len(), refusals);
     let failed =
         pool.texts("select origin || ' ' || stage || ' ' || code || ' ' || state from failed_message");
     assert_eq!(failed.into_iter().collect::<Vec<_>>(), ["handler dispatch mail.refused failed"]);
     assert_eq!(pool.number("select count(distinct correlation_id) from failed_message"), refused.len());
-    let unknown = books.mails_in(State::Unknown);
+    let unknown = results.mails_in(State::Unknown);
     let unexplained = unknown.iter().filter(|mail| !received.is_unanswered(mail)).count();
     assert!(
         !unknown.is_empty() && unexplained <= 2 * CONNECTIONS,
-        "{unexplained} mails are unknown that were not in flight at the kill"
+        "{unexplained} unknown mails were not in flight at the kill"
     );
-    send_again(&mut pool, &applications, &unknown, &received);
+    resend_unknown(&mut pool, &applications, &unknown, &received);
 }
 
 #[test]
-fn stages_wait_for_a_document_store_that_cannot_be_written() {
-    let _place = place();
+fn waits_for_unwritable_document_store() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(150));
     let totals = Totals::of(&applications);
     let mut pool = WorkerPool::new(TestEnv::new("store_away"), applications.len());
     let (store, plug) = (pool.env.path("documents"), pool.env.path("plug"));
-    std::fs::write(&plug, "a file where a folder belongs").unwrap();
+    std::fs::write(&plug, "a file instead of a folder").unwrap();
     pool.start(&[]);
-    pool.until_at_work();
+    pool.until_started();
     pool.enqueue(&applications, 1);
-    let mark = [Mark::Rows("document"), Mark::Arrived, Mark::Mails][dice.below(3)];
+    let mark = [Progress::Rows("document"), Progress::Arrived, Progress::Mails][dice.below(3)];
     let at = 1 + dice.below(mark.end(&totals) / 4);
     pool.until(mark, at);
     swap(&store, &plug);
     let began = Instant::now();
-    eprintln!("the document store went when {mark:?} reached {at}");
-    pool.until_said("\"fault.code\":\"documents.unavailable\"", 4);
-    outlast(&mut pool, began, "DOCUMENTS_AWAY");
-    assert!(pool.progress(Mark::Completed) < totals.guarantees, "everything was done before");
-    assert!(store.is_file(), "a worker made the folder anew");
+    eprintln!("the document store was replaced when {mark:?} reached {at}");
+    pool.until_logged("\"fault.code\":\"documents.unavailable\"", 4);
+    wait_out(&mut pool, began, "DOCUMENTS_AWAY");
+    assert!(
+        pool.progress(Progress::Completed) < totals.guarantees,
+        "all work was complete before the outage"
+    );
+    assert!(store.is_file(), "a worker created the folder");
     swap(&store, &plug);
     pool.finish(&totals);
-    assert_eq!(pool.attempts_but_for(&[]), Vec::<String>::new(), "an outage counted as an attempt");
-    everything_is_accepted_once(&mut pool, &applications);
+    assert_eq!(pool.attempts_except(&[]), Vec::<String>::new(), "an outage counted as an attempt");
+    assert_all_mails_accepted_once(&mut pool, &applications);
 }
 
-/// Lets two paths change places in one step: there is no moment at which a worker could make the folder anew.
+/// Exchanges two paths atomically, so that no worker can create the folder in between.
 fn swap(one: &Path, other: &Path) {
     let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
-    #[expect(unsafe_code, reason = "renameat2(2) reads two texts that outlive the call")]
+    #[expect(unsafe_code, reason = "renameat2(2) reads two strings that outlive the call")]
     let outcome = unsafe {
         libc::renameat2(libc::AT_FDCWD, one.as_ptr(), libc::AT_FDCWD, other.as_ptr(), libc::RENAME_EXCHANGE)
     };
@@ -139,44 +146,48 @@ fn swap(one: &Path, other: &Path) {
 }
 
 #[test]
-fn a_memory_alarm_of_the_broker_holds_up_publishers_and_gives_nothing_back() {
-    let _place = place();
+fn memory_alarm_blocks_publishers_without_requeueing() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let applications = throw(&mut dice, setting("OUTAGE").unwrap_or(150));
     let totals = Totals::of(&applications);
     let rabbit = Rabbit::start();
     let database = crate::harness::postgres::database("alarm");
     let mut pool = WorkerPool::new(TestEnv::on("alarm", &rabbit.url(), &database), applications.len());
-    // Everything comes before one stage, so that there is something to publish once the alarm is on.
+    // Collect all work before one stage, which then publishes during the alarm.
     let stage = ["issue", "mint", "render", "dispatch"][dice.below(4)];
-    pool.pause(stage, true);
+    pool.set_paused(stage, true);
     pool.start(&[("BROKER__CONFIRM_TIMEOUT_SECONDS", "1")]);
-    pool.until_at_work();
+    pool.until_started();
     pool.enqueue(&applications, 1);
-    eventually("all work waits", LIMIT, || {
+    eventually("all work is queued", LIMIT, || {
         pool.assert_alive();
         (pool.env.depths()[&format!("stage.{stage}")] == totals.guarantees as u64).then_some(())
     });
     rabbit.ctl(&["set_vm_memory_high_watermark", "0.00001"]);
-    pool.pause(stage, false);
-    eprintln!("the alarm came when all work waited for {stage}");
+    pool.set_paused(stage, false);
+    eprintln!("memory alarm when all work was queued for {stage}");
     let began = Instant::now();
-    let given_back = "Broker failed; consumer restarts";
-    // Long enough for a new channel to be asked for in vain, too.
-    eventually("publishers that are held up", LIMIT, || {
+    let requeued = "Broker failed; consumer restarts";
+    // Long enough for an attempt to open a new channel.
+    eventually("blocked publishers", LIMIT, || {
         pool.assert_alive();
-        let held_up = |log: &String| {
+        let is_blocked = |log: &String| {
             log.contains("Messages not confirmed; publishing them again")
                 && log.contains("Publisher channel refused")
         };
-        (pool.says(given_back) > 0 || pool.logs().iter().all(held_up)).then_some(())
+        (pool.count_logged(requeued) > 0 || pool.logs().iter().all(is_blocked)).then_some(())
     });
-    outlast(&mut pool, began, "ALARM");
-    assert_eq!(pool.says(given_back), 0, "deliveries were given back, which counts for their delivery limit");
-    assert!(pool.env.depths()[&format!("stage.{stage}")] > 0, "everything was done before");
+    wait_out(&mut pool, began, "ALARM");
+    assert_eq!(
+        pool.count_logged(requeued),
+        0,
+        "deliveries were requeued, which counts towards their delivery limit"
+    );
+    assert!(pool.env.depths()[&format!("stage.{stage}")] > 0, "all work was complete before the outage");
     rabbit.ctl(&["set_vm_memory_high_watermark", "0.4"]);
     pool.finish(&totals);
-    // What the broker had taken and not confirmed was offered again.
-    assert_eq!(pool.attempts_but_for(&[OF_A_COPY]), Vec::<String>::new());
-    everything_is_accepted_once(&mut pool, &applications);
+    // Messages that the broker had received and not confirmed were published again.
+    assert_eq!(pool.attempts_except(&[OF_A_COPY]), Vec::<String>::new());
+    assert_all_mails_accepted_once(&mut pool, &applications);
 }

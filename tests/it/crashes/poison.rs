@@ -1,7 +1,7 @@
-//! A message that kills whoever works on it: it is buried alone.
+//! A message that kills its worker becomes a dead letter, and no other message does.
 //!
-//! The process that dies is this test binary itself, started again for one test, which runs the program's own runner with a
-//! stage of the drill. No message kills the program's own stages that anybody knows of.
+//! The worker is this test binary, started for one test, which runs the product's runner with a stage of the
+//! drill: no message is known to kill a stage of the product.
 
 use std::{
     collections::BTreeMap, os::unix::process::ExitStatusExt as _, process::Command, sync::Arc, time::Duration,
@@ -28,7 +28,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{LIMIT, dice, place};
+use super::{LIMIT, acquire_permit, dice};
 use crate::harness::{
     amqp::properties,
     postgres::Session,
@@ -36,27 +36,27 @@ use crate::harness::{
     test_env::TestEnv,
 };
 
-/// Tells a process that it is the one to die, and where it works: broker, prefix, database, one a line.
-const HOUSE: &str = "HOSHO_DRILL_POISONED_HOUSE";
+/// Broker, prefix and database of the worker, one a line; set in the helper process only.
+const WORKER_ENV: &str = "HOSHO_DRILL_POISON_WORKER";
 
-/// Said by that process once it can be asked to stop.
-const LISTENS: &str = "It can be asked to stop.";
+/// Printed by the worker when its signal handler is installed.
+const READY: &str = "Signal handler installed";
 
-/// What must never be worked on.
+/// The payload that aborts the worker.
 const POISON: &str = "poison";
 
-/// Messages before and behind it.
+/// Harmless messages around the poison.
 const NEIGHBOURS: usize = 60;
 
-/// Deliveries that a message may have (`broker/names.rs`), and the one that is too many.
-const DEATHS: usize = 31;
+/// The delivery limit of a message (`broker/names.rs`) plus one.
+const ABORTS: usize = 31;
 
-/// Writes each message down, and dies of one.
-struct Victim {
+/// A stage that inserts each message into a table, and aborts on the poison.
+struct AbortingStage {
     database: String,
 }
 
-impl Stage for Victim {
+impl Stage for AbortingStage {
     const NAME: &'static str = "issue";
     type Job = String;
     type Facts = ();
@@ -80,7 +80,7 @@ impl Stage for Victim {
     fn record(&self, _: &mut Connection, items: &[(&Item<String>, String)]) -> Result<Vec<Verdict>, Fault> {
         let mut session = Session::connect(&self.database);
         for (_, body) in items {
-            session.query(&format!("insert into worked_off values ('{body}')"));
+            session.query(&format!("insert into processed values ('{body}')"));
         }
         Ok(items.iter().map(|(_, body)| Verdict::done(vec![event(body)])).collect())
     }
@@ -98,17 +98,17 @@ fn event(body: &str) -> Outgoing {
     Outgoing { destination: Destination::Event("guarantee.issued"), envelope }
 }
 
-/// No test of its own: the process of the drill below.
+/// The worker process of the drill below; passes at once in any other run.
 #[test]
-fn the_process_that_dies() {
-    let Ok(env) = std::env::var(HOUSE) else { return };
+fn helper_process_that_aborts() {
+    let Ok(env) = std::env::var(WORKER_ENV) else { return };
     let [broker, prefix, database] = env.split('\n').collect::<Vec<_>>()[..] else {
-        panic!("{HOUSE} is {env:?}")
+        panic!("{WORKER_ENV} is {env:?}")
     };
     let options = RabbitOptions { prefix: prefix.to_owned(), ..RabbitOptions::new(broker, NAMES.to_vec()) };
     Runtime::new().unwrap().block_on(async {
         let mut terminate = signal(SignalKind::terminate()).unwrap();
-        println!("{LISTENS}");
+        println!("{READY}");
         let stop = CancellationToken::new();
         let rabbit = Rabbit::new(options).unwrap();
         let clock = Clock::system();
@@ -128,7 +128,7 @@ fn the_process_that_dies() {
             priority: hosho::pipeline::priority::Priority::default(),
         };
         let running =
-            tokio::spawn(runner.run(Arc::new(Victim { database: database.to_owned() }), Lane::Live));
+            tokio::spawn(runner.run(Arc::new(AbortingStage { database: database.to_owned() }), Lane::Live));
         terminate.recv().await;
         stop.cancel();
         running.await.unwrap();
@@ -136,28 +136,28 @@ fn the_process_that_dies() {
     });
 }
 
-/// Starts the process that is to die, for the so manieth time.
-fn start(env: &TestEnv, life: usize) -> Child {
-    let (_, room) = module_path!().split_once("::").unwrap();
-    // Without an image of its memory for each death.
+/// Starts the worker again after `aborts` aborts.
+fn start(env: &TestEnv, aborts: usize) -> Child {
+    let (_, module) = module_path!().split_once("::").unwrap();
+    // Disable core dumps.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -c 0; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", &format!("{room}::the_process_that_dies"), "--nocapture"]);
-    command.env(HOUSE, [env.broker(), &env.prefix, &env.database].join("\n"));
-    spawn(command, &env.path(&format!("victim-{life}.log")))
+    command.args(["--exact", &format!("{module}::helper_process_that_aborts"), "--nocapture"]);
+    command.env(WORKER_ENV, [env.broker(), &env.prefix, &env.database].join("\n"));
+    spawn(command, &env.path(&format!("worker-{aborts}.log")))
 }
 
 #[test]
-fn a_message_that_kills_its_process_is_buried_alone() {
-    let _place = place();
+fn dead_letters_only_the_message_that_aborts() {
+    let _permit = acquire_permit();
     let mut dice = dice();
     let mut env = TestEnv::new("poison");
     let mut sql = Session::connect(&env.database);
-    sql.query("create table worked_off (body text not null)");
+    sql.query("create table processed (body text not null)");
     let (tap, client) = (env.tap(), env.client());
     let mut bodies: Vec<String> = (0..NEIGHBOURS).map(|number| format!("neighbour {number}")).collect();
-    let place = dice.below(NEIGHBOURS + 1);
-    bodies.insert(place, POISON.to_owned());
+    let position = dice.below(NEIGHBOURS + 1);
+    bodies.insert(position, POISON.to_owned());
     for body in &bodies {
         client.publish(
             &format!("{}work", env.prefix),
@@ -167,48 +167,48 @@ fn a_message_that_kills_its_process_is_buried_alone() {
         );
     }
 
-    // Takes in the dead letters; has no hand in the stage.
-    let program = env.work_on(&["dispatch"], &[]);
-    let mut deaths = 0;
-    let mut victim = start(&env, 0);
-    eventually("all is worked off or buried", LIMIT, || {
-        if let Some(status) = victim.ended_within(Duration::ZERO) {
+    // Ingests dead letters; runs another stage.
+    let ingester = env.work_on(&["dispatch"], &[]);
+    let mut aborts = 0;
+    let mut worker = start(&env, 0);
+    eventually("every message is processed or a dead letter", LIMIT, || {
+        if let Some(status) = worker.ended_within(Duration::ZERO) {
             assert_eq!(
                 status.signal(),
                 Some(libc::SIGABRT),
-                "it ended otherwise: {status}\n{}",
-                victim.output()
+                "unexpected exit: {status}\n{}",
+                worker.output()
             );
-            deaths += 1;
-            victim = start(&env, deaths);
+            aborts += 1;
+            worker = start(&env, aborts);
         }
-        let worked_off = sql.query("select count(*) from worked_off").remove(0).remove(0);
-        (worked_off.unwrap().parse::<usize>().unwrap() >= NEIGHBOURS && env.rows("failed_message") > 0)
+        let processed = sql.query("select count(*) from processed").remove(0).remove(0);
+        (processed.unwrap().parse::<usize>().unwrap() >= NEIGHBOURS && env.rows("failed_message") > 0)
             .then_some(())
     });
-    eprintln!("place {place} of {NEIGHBOURS}; {deaths} deaths");
-    assert_eq!(deaths, DEATHS);
-    eventually("the last one listens", LIMIT, || victim.output().contains(LISTENS).then_some(()));
-    // Both give back what they hold: nothing.
-    assert_eq!(env.drain(victim), BTreeMap::new());
-    assert_eq!(env.drain(program), BTreeMap::new());
+    eprintln!("poison at {position} of {NEIGHBOURS}; {aborts} aborts");
+    assert_eq!(aborts, ABORTS);
+    eventually("the last worker is ready", LIMIT, || worker.output().contains(READY).then_some(()));
+    // Neither requeues a message on exit.
+    assert_eq!(env.drain(worker), BTreeMap::new());
+    assert_eq!(env.drain(ingester), BTreeMap::new());
 
     let neighbours: Vec<String> = bodies.iter().filter(|body| *body != POISON).cloned().collect();
     let sorted = |mut bodies: Vec<String>| {
         bodies.sort();
         bodies
     };
-    let worked_off =
-        sql.query("select body from worked_off").into_iter().map(|mut row| row.remove(0).unwrap()).collect();
-    assert_eq!(sorted(worked_off), sorted(neighbours.clone()), "each neighbour once");
+    let processed =
+        sql.query("select body from processed").into_iter().map(|mut row| row.remove(0).unwrap()).collect();
+    assert_eq!(sorted(processed), sorted(neighbours.clone()), "each neighbour once");
     let events = tap
         .events("guarantee.issued")
         .into_iter()
         .map(|event| String::from_utf8(event.body).unwrap())
         .collect();
-    assert_eq!(sorted(events), sorted(neighbours), "each neighbour is told of once");
-    let letters: Vec<Vec<u8>> = tap.dead().into_iter().map(|letter| letter.body).collect();
-    assert_eq!(letters, [POISON.as_bytes()]);
+    assert_eq!(sorted(events), sorted(neighbours), "one event for each neighbour");
+    let dead: Vec<Vec<u8>> = tap.dead().into_iter().map(|message| message.body).collect();
+    assert_eq!(dead, [POISON.as_bytes()]);
     let rows = sql.query("select stage, message_id, origin, code, state, attempts, convert_from(payload, 'UTF8') from failed_message");
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect();
     assert_eq!(rows, [["issue", POISON, "delivery_limit", "delivery.limit", "failed", "0", POISON]]);

@@ -1,4 +1,4 @@
-//! Two worker processes, their deaths, and what was in flight at each.
+//! Two worker processes that a drill starts, kills and stops.
 
 use std::{
     collections::BTreeSet,
@@ -12,13 +12,13 @@ use crate::harness::{
     test_env::TestEnv,
 };
 
-/// Mails that one process may have in flight (`mail.connections`).
+/// Mails that one worker may have in flight (`mail.connections`).
 pub const CONNECTIONS: usize = 4;
 
-/// The attempt of a message whose mail another worker is just sending for a copy of it: it waits, and finds the mail sent.
+/// Fault of a message whose duplicate another worker is sending; the retry finds the mail sent.
 pub const OF_A_COPY: &str = "mail.claimed";
 
-/// Short waits, so that a drill ends; and no net but the queue: `recover` would hide a lost message.
+/// Short waits keep a drill short. No `recover`: it would hide a lost message.
 const SETTINGS: &str = "
 [mail]
 connections = 4
@@ -36,41 +36,40 @@ mail_orphan_seconds = 12
 recover_after_seconds = 1000000
 ";
 
-/// Two workers on a env.
 pub struct WorkerPool {
     pub env: TestEnv,
-    /// Questions to the database.
+
     pub sql: Session,
-    /// How many messages may fail for good, and are to; `None` while a drill lets any fail.
+    /// Expected number of failed messages; `None` allows any number.
     pub failures: Option<usize>,
-    /// Mailboxes that the mail server refuses.
+    /// Mailboxes that the mail server rejects.
     pub refused: BTreeSet<String>,
-    /// How long anything may take.
+    /// Deadline for one step.
     limit: Duration,
-    more: Vec<(String, String)>,
+    settings: Vec<(String, String)>,
     workers: Vec<Worker>,
 }
 
 struct Worker {
-    /// Shown by the database as the name of the application.
+    /// The `application_name` of its database connections.
     name: String,
     process: Child,
 }
 
-/// A sign of progress.
+/// A measure of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub enum Progress {
     /// Rows of a table.
     Rows(&'static str),
     /// Certificates whose documents are stored.
     Arrived,
-    /// Certificates with everything done.
+    /// Complete certificates.
     Completed,
     /// Mails at the mail server.
     Mails,
 }
 
-impl Mark {
+impl Progress {
     pub const ALL: [Self; 8] = [
         Self::Rows("application"),
         Self::Rows("guarantee"),
@@ -82,7 +81,7 @@ impl Mark {
         Self::Mails,
     ];
 
-    /// Where it ends.
+    /// The value when all work is complete.
     pub fn end(self, totals: &Totals) -> usize {
         match self {
             Self::Rows("application") => totals.applications,
@@ -95,7 +94,7 @@ impl Mark {
 }
 
 impl WorkerPool {
-    /// Sets up; nobody works yet.
+    /// Starts no worker yet.
     pub fn new(env: TestEnv, applications: usize) -> Self {
         std::fs::write(env.path("drill.toml"), SETTINGS).unwrap();
         let sql = Session::connect(&env.database);
@@ -107,19 +106,19 @@ impl WorkerPool {
             failures: Some(0),
             refused: BTreeSet::new(),
             limit,
-            more: Vec::new(),
+            settings: Vec::new(),
             workers: Vec::new(),
         }
     }
 
-    /// Runs some stages only, until `done`, and ends them.
+    /// Runs some stages until `done`, and stops them.
     pub fn run_stages(&mut self, stages: &[&str], mut done: impl FnMut(&mut Self) -> bool) {
         let config = self.env.path("drill.toml").display().to_string();
         let mut arguments = vec!["--config", &config, "work"];
         arguments.extend(stages.iter().flat_map(|stage| ["--stage", stage]));
         let mut worker = self.env.start(&arguments, &[]);
         eventually(&format!("the end of {stages:?}"), self.limit, || {
-            assert!(worker.is_alive(), "the worker ended by itself:\n{}", tail(&worker.output()));
+            assert!(worker.is_alive(), "the worker exited:\n{}", tail(&worker.output()));
             done(self).then_some(())
         });
         worker.terminate();
@@ -127,7 +126,7 @@ impl WorkerPool {
         assert!(status.success(), "the worker did not stop cleanly: {status}\n{}", tail(&worker.output()));
     }
 
-    /// Publishes applications, `copies` times at the same time.
+    /// Publishes applications `copies` times in parallel.
     pub fn enqueue(&self, applications: &[Application], copies: usize) {
         let file = self.env.path("applications.jsonl");
         std::fs::write(&file, json_lines(applications)).unwrap();
@@ -138,52 +137,51 @@ impl WorkerPool {
         });
     }
 
-    /// Starts workers until there are two. `more` settings hold from now on.
-    pub fn start(&mut self, more: &[(&str, &str)]) {
-        self.more.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    /// Starts workers until there are two, with additional settings for these and all later workers.
+    pub fn start(&mut self, settings: &[(&str, &str)]) {
+        self.settings.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = self.env.path("drill.toml").display().to_string();
         while self.workers.len() < 2 {
             static STARTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
             let name = format!("drill-{}", STARTED.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
             let database = format!("{}?application_name={name}", self.env.database);
             let mut settings = vec![("DATABASE__URL", database.as_str())];
-            settings.extend(self.more.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+            settings.extend(self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
             let process = self.env.start(&["--config", &config, "work"], &settings);
             self.workers.push(Worker { name, process });
         }
     }
 
-    /// Waits until every worker is at work. One that is still starting ends when the database, or the folder of documents, is away.
-    pub fn until_at_work(&mut self) {
-        eventually("workers at work", self.limit, || {
+    /// A worker exits if the database or the document store is unavailable before it has started.
+    pub fn until_started(&mut self) {
+        eventually("workers started", self.limit, || {
             self.assert_alive();
             self.logs().iter().all(|log| log.contains("Workers started")).then_some(())
         });
     }
 
-    /// How far a sign of progress has come.
-    pub fn progress(&mut self, mark: Mark) -> usize {
+    pub fn progress(&mut self, mark: Progress) -> usize {
         let sql = match mark {
-            Mark::Rows(table) => format!("select count(*) from {table}"),
-            Mark::Arrived => "select count(*) from revision where arrived_at is not null".to_owned(),
-            Mark::Completed => "select count(*) from revision where completed_at is not null".to_owned(),
-            Mark::Mails => return self.env.smtp.count(),
+            Progress::Rows(table) => format!("select count(*) from {table}"),
+            Progress::Arrived => "select count(*) from revision where arrived_at is not null".to_owned(),
+            Progress::Completed => "select count(*) from revision where completed_at is not null".to_owned(),
+            Progress::Mails => return self.env.smtp.count(),
         };
         self.number(&sql)
     }
 
-    /// The one number that a question is answered with.
+    /// Runs a query that returns one number.
     pub fn number(&mut self, sql: &str) -> usize {
         self.sql.query(sql)[0][0].as_deref().unwrap().parse().unwrap()
     }
 
-    /// The first column of an answer.
+    /// Runs a query and returns its first column.
     pub fn texts(&mut self, sql: &str) -> BTreeSet<String> {
         self.sql.query(sql).into_iter().filter_map(|row| row.into_iter().next().flatten()).collect()
     }
 
-    /// Waits until a sign of progress has come so far; nobody may die meanwhile.
-    pub fn until(&mut self, mark: Mark, at: usize) {
+    /// Waits for a progress; fails if a worker exits.
+    pub fn until(&mut self, mark: Progress, at: usize) {
         let limit = self.limit;
         eventually(&format!("{mark:?} at {at}"), limit, || {
             self.assert_alive();
@@ -193,64 +191,64 @@ impl WorkerPool {
 
     pub fn assert_alive(&mut self) {
         for worker in &mut self.workers {
-            assert!(
-                worker.process.is_alive(),
-                "a worker ended by itself:\n{}",
-                tail(&worker.process.output())
-            );
+            assert!(worker.process.is_alive(), "a worker exited:\n{}", tail(&worker.process.output()));
         }
     }
 
-    /// What the workers that run now have logged.
+    /// The logs of the running workers.
     pub fn logs(&self) -> Vec<String> {
         self.workers.iter().map(|worker| worker.process.output()).collect()
     }
 
-    /// Kills the workers with these indexes (`kill -9`) and returns the mails that are in flight once they are dead: theirs,
-    /// and those of a worker that lives on.
-    pub fn kill(&mut self, which: &[usize]) -> BTreeSet<String> {
-        let mut dead = Vec::new();
-        for index in which {
+    /// Kills workers by index with SIGKILL. Returns all mails then in flight, those of the other worker
+    /// included.
+    pub fn kill(&mut self, victims: &[usize]) -> BTreeSet<String> {
+        let mut killed = Vec::new();
+        for index in victims {
             self.workers[*index].process.kill9();
-            dead.push(format!("'{}'", self.workers[*index].name));
+            killed.push(format!("'{}'", self.workers[*index].name));
         }
         let mut index = 0;
         self.workers.retain(|_| {
             index += 1;
-            !which.contains(&(index - 1))
+            !victims.contains(&(index - 1))
         });
-        // What they had sent to the database is carried out still, a commit among it.
-        let names = dead.join(", ");
-        eventually("the dead workers' connections to the database are gone", Duration::from_mins(1), || {
-            (self.number(&format!(
-                "select count(*) from pg_stat_activity where application_name in ({names})"
-            )) == 0)
-                .then_some(())
-        });
+        // The database still executes the statements it has received, commits included.
+        let names = killed.join(", ");
+        eventually(
+            "the database has closed the connections of the killed workers",
+            Duration::from_mins(1),
+            || {
+                (self.number(&format!(
+                    "select count(*) from pg_stat_activity where application_name in ({names})"
+                )) == 0)
+                    .then_some(())
+            },
+        );
         self.texts("select id from mail where state = 'sending'")
     }
 
-    /// Waits until everything is done, and settles; then exactly what was to fail has failed.
+    /// Waits until all work is complete, stops the workers, and checks the number of failed messages.
     pub fn finish(&mut self, totals: &Totals) {
-        self.until(Mark::Completed, totals.guarantees);
-        self.settle();
+        self.until(Progress::Completed, totals.guarantees);
+        self.drain();
         let failed = usize::try_from(self.env.rows("failed_message")).unwrap();
-        assert_eq!(Some(failed), self.failures, "failed messages:\n{}", faults(&self.env.logs()));
+        assert_eq!(Some(failed), self.failures, "failed messages:\n{}", warnings(&self.env.logs()));
     }
 
-    /// Waits until the queues have run empty, ends the workers with SIGTERM, and sees that no message came back: one that a
-    /// worker held just then would.
-    pub fn settle(&mut self) {
+    /// Waits until the queues are empty and stops the workers with SIGTERM.
+    /// Repeats while a stopped worker requeues messages.
+    pub fn drain(&mut self) {
         let deadline = Instant::now() + self.limit;
         loop {
-            eventually("queues that are empty", self.limit, || {
+            eventually("empty queues", self.limit, || {
                 self.assert_alive();
                 let depths = self.env.depths();
                 let failed = depths["dead"]
                     + depths["unrouted"]
                     + u64::try_from(self.env.rows("failed_message")).unwrap();
                 let may_fail = self.failures.is_none_or(|failures| failed <= failures as u64);
-                assert!(may_fail, "{failed} messages failed:\n{}", faults(&self.env.logs()));
+                assert!(may_fail, "{failed} messages failed:\n{}", warnings(&self.env.logs()));
                 depths.values().all(|ready| *ready == 0).then_some(())
             });
             for worker in &self.workers {
@@ -268,44 +266,44 @@ impl WorkerPool {
             if depths.values().all(|ready| *ready == 0) {
                 return;
             }
-            assert!(Instant::now() < deadline, "the queues never stay empty: {depths:?}");
+            assert!(Instant::now() < deadline, "the queues do not stay empty: {depths:?}");
             self.start(&[]);
         }
     }
 
-    /// Lets all workers finish what they have of a stage and take nothing more of it, now and later, or lets them go on.
-    pub fn pause(&self, stage: &str, paused: bool) {
-        self.env.succeed(&["stages", if paused { "pause" } else { "resume" }, stage, "--reason", "a drill"]);
+    /// Pauses or resumes a stage.
+    pub fn set_paused(&self, stage: &str, paused: bool) {
+        self.env.succeed(&["stages", if paused { "pause" } else { "resume" }, stage, "--reason", "drill"]);
     }
 
-    /// How often the workers that run now have said this.
-    pub fn says(&self, words: &str) -> usize {
-        self.logs().iter().map(|log| log.matches(words).count()).sum()
+    /// Counts a text in the logs of the running workers.
+    pub fn count_logged(&self, text: &str) -> usize {
+        self.logs().iter().map(|log| log.matches(text).count()).sum()
     }
 
-    /// Waits until the workers that run now have said this so often; nobody may die meanwhile.
-    pub fn until_said(&mut self, words: &str, times: usize) {
-        eventually(&format!("{times} × {words:?}"), self.limit, || {
+    /// Waits until the running workers have logged a text this often; fails if a worker exits.
+    pub fn until_logged(&mut self, text: &str, times: usize) {
+        eventually(&format!("{times} × {text:?}"), self.limit, || {
             self.assert_alive();
-            (self.says(words) >= times).then_some(())
+            (self.count_logged(text) >= times).then_some(())
         });
     }
 
-    /// The lines of all workers so far that count an attempt, but for these codes of faults.
-    pub fn attempts_but_for(&self, codes: &[&str]) -> Vec<String> {
+    /// All log lines so far that count an attempt, without these fault codes.
+    pub fn attempts_except(&self, codes: &[&str]) -> Vec<String> {
         let logs = self.env.logs();
-        let is_meant =
+        let is_excluded =
             |line: &&str| codes.iter().any(|code| line.contains(&format!("\"fault.code\":\"{code}\"")));
         logs.lines()
             .filter(|line| line.contains("\"delivery.attempt\""))
-            .filter(|line| !is_meant(line))
+            .filter(|line| !is_excluded(line))
             .map(str::to_owned)
             .collect()
     }
 }
 
-/// The lines of a log that tell of trouble.
-pub fn faults(log: &str) -> String {
+/// The last warnings and errors of a log.
+fn warnings(log: &str) -> String {
     tail(
         &log.lines()
             .filter(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\""))

@@ -1,9 +1,9 @@
-//! Applications, certificates, keys and documents: written once, read back in the order asked.
+//! Applications, certificates, keys and documents: inserted once, returned in the order of the ids.
 
 use super::*;
 
 on_both_databases! {
-    fn an_application_is_stored_once_and_its_first_decision_stands(database: &Database) {
+    fn first_decision_on_an_application_is_kept(database: &Database) {
         let c = &mut database.get();
         let rejected = NewApplication {
             upstream_id: "b".to_owned(),
@@ -22,7 +22,7 @@ on_both_databases! {
         assert_eq!((b.status, b.lines, &b.snapshot, b.violations.as_deref()), (Status::Rejected, 0, &None, Some("[]")));
         assert_eq!((a.status, a.lines, a.issued_lines), (Status::Accepted, 2, 0));
         assert_eq!((b.calculations.as_str(), a.calculations.as_str()), ("[]", "[\"a\"]"));
-        // The text is kept to the byte: it is hashed.
+        // The text is stored byte for byte, because it is hashed.
         assert_eq!(a.snapshot.as_deref(), Some("{\"id\":\"a\",  \"name\":\"髙﨑𠮷\"}"));
         assert_eq!((a.received_at, a.decided_at), (micros(at(0)), micros(at(1))));
         assert_eq!(a.received_at.nanosecond(), 123_456_000);
@@ -31,7 +31,7 @@ on_both_databases! {
         assert!(!printed.contains('髙'), "{printed}");
     }
 
-    fn applications_are_found_by_our_id_and_by_the_upstreams(database: &Database) {
+    fn finds_applications_by_either_id(database: &Database) {
         let c = &mut database.get();
         let other = NewApplication { source: "other".to_owned(), received_at: at(9), ..accepted("a", 1) };
         application::insert_new(c, &[accepted("a", 1), other, accepted("b", 1)]).unwrap();
@@ -41,7 +41,7 @@ on_both_databases! {
         assert!(application::find(c, "' or 1=1 --").unwrap().is_empty());
     }
 
-    fn batches_may_be_larger_than_a_statement(database: &Database) {
+    fn handles_batches_larger_than_bind_parameters(database: &Database) {
         let c = &mut database.get();
         let new: Vec<_> = (0..3_000).map(|n| accepted(&n.to_string(), 1)).collect();
         assert_eq!(application::insert_new(c, &new).unwrap(), 3_000);
@@ -51,7 +51,7 @@ on_both_databases! {
         assert!(rows.iter().enumerate().all(|(n, row)| row.as_ref().map(|row| row.upstream_id.clone()) == (n < 3_000).then(|| n.to_string())));
     }
 
-    fn a_certificate_arrives_and_completes_once(database: &Database) {
+    fn revision_arrives_and_completes_once(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 2);
         let (first, second) = (issued[0].revision.id.as_str(), issued[1].revision.id.as_str());
@@ -67,12 +67,12 @@ on_both_databases! {
         assert_eq!((second.arrived_at, second.completed_at), (Some(micros(at(20))), Some(micros(at(30)))));
     }
 
-    fn a_guarantee_keeps_its_first_key(database: &Database) {
+    fn guarantee_keeps_its_first_key(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 2);
         let (first, second) = (issued[0].guarantee.id.as_str(), issued[1].guarantee.id.as_str());
         assert_eq!(authentication_key::insert_new(c, &[key(first, "h1")]).unwrap(), 1);
-        // Another key for the first; the second with a hash that is taken.
+        // Another key for the first guarantee, and a used hash for the second.
         assert_eq!(authentication_key::insert_new(c, &[key(first, "h2"), key(second, "h1")]).unwrap(), 0);
         let rows = authentication_key::by_guarantees(c, &[second, first]).unwrap();
         let [None, Some(row)] = &rows[..] else { panic!("{rows:?}") };
@@ -82,7 +82,7 @@ on_both_databases! {
         assert!(!format!("{row:?}").contains("h1"));
     }
 
-    fn the_first_document_of_a_kind_stands(database: &Database) {
+    fn first_document_of_a_kind_is_kept(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 2);
         let (first, second) = (issued[0].revision.id.as_str(), issued[1].revision.id.as_str());

@@ -1,4 +1,4 @@
-//! The schedule and the runs of the nightly batch: slots are given out once, pages are added whole, leases change hands.
+//! Schedule and runs of the nightly batch: slots, pages and leases.
 
 use hosho::{
     audit::Operation,
@@ -35,12 +35,12 @@ fn tokyo(misfire: MissedRun) -> Settings {
     settings("Asia/Tokyo", misfire, TimeDelta::hours(12))
 }
 
-fn moment(text: &str) -> NaiveDateTime {
+fn time(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
 }
 
-/// The turns there are, in order: slot and state.
-fn turns_of(c: &mut Connection) -> Vec<(String, RunState)> {
+/// Slot and state of all scheduled runs, in order.
+fn scheduled_runs(c: &mut Connection) -> Vec<(String, RunState)> {
     let mut runs: Vec<_> = job_run::list(c, 100, 0)
         .unwrap()
         .into_iter()
@@ -50,28 +50,28 @@ fn turns_of(c: &mut Connection) -> Vec<(String, RunState)> {
     runs
 }
 
-fn ended(c: &mut Connection, run: &Run) {
+fn finish(c: &mut Connection, run: &Run) {
     assert!(job_run::finish(c, &run.id, RunState::Complete, None, run.created_at).unwrap());
 }
 
-fn by_hand(c: &mut Connection, clock: &Clock) -> Begun {
-    let operation = Operation::new(clock, "reissue", "hanako", "a test");
+fn begin_manually(c: &mut Connection, clock: &Clock) -> Begun {
+    let operation = Operation::new(clock, "reissue", "hanako", "test");
     run::begin(c, &operation, &Order { selection: Selection::All, rate: 10, slot: None }).unwrap()
 }
 
 on_both_databases! {
-    fn of_many_instances_one_wins_each_slot(database: &Database) {
-        let clock = Clock::fixed(moment("2026-12-01T16:29:00"));
+    fn one_of_many_instances_wins_each_slot(database: &Database) {
+        let clock = Clock::fixed(time("2026-12-01T16:29:00"));
         begin_due(&mut database.get(), &tokyo(MissedRun::Once), &clock).unwrap();
         for night in 0..5 {
             clock.advance(TimeDelta::minutes(2));
-            let gate = Barrier::new(4);
+            let start = Barrier::new(4);
             let won: Vec<Run> = std::thread::scope(|scope| {
                 let instances: Vec<_> = (0..4)
                     .map(|_| {
                         scope.spawn(|| {
                             let mut c = database.get_when_free();
-                            gate.wait();
+                            start.wait();
                             begin_due(&mut c, &tokyo(MissedRun::Once), &clock).unwrap()
                         })
                     })
@@ -80,16 +80,16 @@ on_both_databases! {
             });
             assert_eq!(won.len(), 1, "night {night}");
             let c = &mut database.get();
-            assert_eq!(turns_of(c).len(), night + 1);
-            ended(c, &won[0]);
+            assert_eq!(scheduled_runs(c).len(), night + 1);
+            finish(c, &won[0]);
             clock.advance(TimeDelta::days(1) - TimeDelta::minutes(2));
         }
     }
 
-    fn a_clock_that_is_moved_over_a_slot_back_and_forward_runs_it_once(database: &Database) {
+    fn clock_changes_run_each_slot_once(database: &Database) {
         let c = &mut database.get();
-        // Two instances with clocks of their own.
-        let (one, other) = (Clock::fixed(moment("2026-12-01T12:00:00")), Clock::fixed(moment("2026-12-01T12:00:00")));
+        // Two instances with separate clocks.
+        let (one, other) = (Clock::fixed(time("2026-12-01T12:00:00")), Clock::fixed(time("2026-12-01T12:00:00")));
         let settings = tokyo(MissedRun::Once);
         assert_eq!(begin_due(c, &settings, &one).unwrap(), None);
         let mut won = Vec::new();
@@ -98,7 +98,7 @@ on_both_databases! {
                 clock.advance(TimeDelta::hours(hours));
                 for _ in 0..3 {
                     if let Some(run) = begin_due(c, &settings, clock).unwrap() {
-                        ended(c, &run);
+                        finish(c, &run);
                         won.push(run.scheduled_for.unwrap());
                     }
                 }
@@ -107,16 +107,16 @@ on_both_databases! {
         assert_eq!(won, ["2026-12-02T01:30:00", "2026-12-03T01:30:00"]);
     }
 
-    fn a_night_that_comes_twice_or_not_at_all_is_one(database: &Database) {
+    fn runs_once_when_daylight_saving_repeats_an_hour(database: &Database) {
         let c = &mut database.get();
         let settings = settings("America/New_York", MissedRun::Once, TimeDelta::hours(12));
-        let clock = Clock::fixed(moment("2026-10-31T12:00:00"));
+        let clock = Clock::fixed(time("2026-10-31T12:00:00"));
         begin_due(c, &settings, &clock).unwrap();
         let mut won = Vec::new();
         for _ in 0..(3 * 24 * 4) {
             clock.advance(TimeDelta::minutes(15));
             if let Some(run) = begin_due(c, &settings, &clock).unwrap() {
-                ended(c, &run);
+                finish(c, &run);
                 won.push((run.scheduled_for.unwrap(), run.created_at.to_string()));
             }
         }
@@ -124,7 +124,7 @@ on_both_databases! {
         assert_eq!(slots, ["2026-11-01T01:30:00", "2026-11-02T01:30:00", "2026-11-03T01:30:00"], "{won:?}");
     }
 
-    fn three_missed_nights_are_made_up_for_as_the_policy_says(database: &Database) {
+    fn policy_decides_which_missed_runs_are_caught_up(database: &Database) {
         for (misfire, lateness, run, skipped) in [
             (MissedRun::Once, 12, vec!["2026-12-05T01:30:00"], 2),
             (MissedRun::Once, 1, vec![], 3),
@@ -136,50 +136,50 @@ on_both_databases! {
             let c = &mut database.get();
             db::migrate(c).unwrap();
             let settings = settings("Asia/Tokyo", misfire, TimeDelta::hours(lateness));
-            let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
+            let clock = Clock::fixed(time("2026-12-02T00:00:00"));
             begin_due(c, &settings, &clock).unwrap();
-            // Back at 09:00 on the 5th in Tokyo.
+            // It is 09:00 on the 5th in Tokyo.
             clock.advance(TimeDelta::days(3));
             let mut won = Vec::new();
             for _ in 0..5 {
                 if let Some(begun) = begin_due(c, &settings, &clock).unwrap() {
-                    // Never two at a time: the next turn waits for the end of this one.
+                    // Never two at a time: the next run waits for the end of this one.
                     assert_eq!(begin_due(c, &settings, &clock).unwrap(), None);
-                    ended(c, &begun);
+                    finish(c, &begun);
                     won.push(begun.scheduled_for.unwrap());
                 }
             }
             assert_eq!(won, run, "{misfire:?} {lateness}");
-            let passed = turns_of(c).into_iter().filter(|(_, state)| *state == RunState::Skipped).count();
-            assert_eq!(passed, skipped, "{misfire:?} {lateness}");
+            let skipped_runs = scheduled_runs(c).into_iter().filter(|(_, state)| *state == RunState::Skipped).count();
+            assert_eq!(skipped_runs, skipped, "{misfire:?} {lateness}");
         }
     }
 
-    fn what_was_due_before_the_job_was_known_is_not_made_up_for(database: &Database) {
+    fn slots_before_the_first_start_are_not_run(database: &Database) {
         let c = &mut database.get();
-        let clock = Clock::fixed(moment("2026-12-02T00:00:00"));
+        let clock = Clock::fixed(time("2026-12-02T00:00:00"));
         assert_eq!(begin_due(c, &tokyo(MissedRun::All), &clock).unwrap(), None);
-        assert_eq!(turns_of(c), []);
+        assert_eq!(scheduled_runs(c), []);
     }
 
-    fn a_run_by_hand_and_the_night_wait_for_each_other(database: &Database) {
+    fn manual_and_nightly_runs_exclude_each_other(database: &Database) {
         let c = &mut database.get();
-        let clock = Clock::fixed(moment("2026-12-01T16:00:00"));
+        let clock = Clock::fixed(time("2026-12-01T16:00:00"));
         begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap();
-        let Begun::Ours(hand) = by_hand(c, &clock) else { panic!("nothing else is under way") };
+        let Begun::Ours(manual) = begin_manually(c, &clock) else { panic!("no other run is active") };
         clock.advance(TimeDelta::hours(1));
         assert_eq!(begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap(), None);
-        assert!(matches!(by_hand(c, &clock), Begun::Busy(other) if other.id == hand.id));
-        ended(c, &hand);
+        assert!(matches!(begin_manually(c, &clock), Begun::Busy(other) if other.id == manual.id));
+        finish(c, &manual);
         let night = begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap().unwrap();
         assert_eq!(night.scheduled_for.as_deref(), Some("2026-12-02T01:30:00"));
     }
 
-    fn a_page_is_added_whole_and_by_whom_holds_the_lease(database: &Database) {
+    fn only_the_lease_holder_adds_pages(database: &Database) {
         let c = &mut database.get();
         let guarantees: Vec<String> = issued(c, "a", 5).into_iter().map(|issued| issued.guarantee.id).collect();
         let clock = Clock::fixed(at(10));
-        let Begun::Ours(run) = by_hand(c, &clock) else { panic!("nothing else is under way") };
+        let Begun::Ours(run) = begin_manually(c, &clock) else { panic!("no other run is active") };
         assert_eq!(run.total, 5);
         let until = |seconds| at(10) + TimeDelta::seconds(seconds);
         let run = job_run::lease(c, &run.id, "one", at(10), until(30)).unwrap().unwrap();
@@ -196,13 +196,13 @@ on_both_databases! {
             payload: "{}".to_owned(),
         };
         assert!(job_run::advance(c, &run, "one", &ids, std::slice::from_ref(&row), false).unwrap());
-        // The same page once more, and a page of somebody who has no lease.
+        // The same page again, and a page of a driver without the lease.
         assert!(!job_run::advance(c, &run, "one", &ids, std::slice::from_ref(&row), false).unwrap());
         let now = job_run::by_id(c, &run.id).unwrap().unwrap();
         assert!(!job_run::advance(c, &now, "other", &ids, std::slice::from_ref(&row), false).unwrap());
         assert_eq!((now.selected, now.checkpoint.as_str(), run_item::queued(c, &run.id).unwrap()), (3, ids[2], 3));
         assert_eq!(outbox::next(c, &run.id, 10).unwrap(), [row]);
-        // The lease runs out: another goes on behind the checkpoint.
+        // The lease expires: another driver continues after the checkpoint.
         let taken = job_run::lease(c, &run.id, "other", until(31), until(61)).unwrap().unwrap();
         assert_eq!((taken.takeovers, taken.checkpoint.as_str()), (2, ids[2]));
         assert_eq!(job_run::lease(c, &run.id, "one", until(32), until(62)).unwrap(), None);
@@ -212,7 +212,7 @@ on_both_databases! {
         let mut expected = guarantees;
         expected.sort();
         assert_eq!(all, expected);
-        // A run that is paused is driven by nobody; one that is ended drops what it has not published.
+        // A paused run has no driver; a finished run drops its unpublished messages.
         assert!(job_run::set_paused(c, &run.id, true, Some("wait")).unwrap());
         assert_eq!(job_run::lease(c, &run.id, "other", until(33), until(63)).unwrap(), None);
         assert!(job_run::set_paused(c, &run.id, false, None).unwrap());
@@ -221,7 +221,7 @@ on_both_databases! {
         assert!(!job_run::finish(c, &run.id, RunState::Complete, None, until(41)).unwrap());
     }
 
-    fn selections_find_what_they_are_about(database: &Database) {
+    fn selections_find_matching_guarantees(database: &Database) {
         let c = &mut database.get();
         let all = issued(c, "a", 3);
         let count = |c: &mut Connection, selection: &Selection| hosho_schema::queries::run_selection::count(c, selection, at(100)).unwrap();
@@ -242,7 +242,7 @@ on_both_databases! {
             (Selection::Numbers { numbers: vec![all[1].guarantee.number.clone(), "x".to_owned()] }, 1),
             (Selection::Since { since: at(2) }, 3),
             (Selection::Since { since: at(3) }, 0),
-            // Their documents are not drawn yet.
+            // The documents are not rendered yet.
             (Selection::TemplateChanged { identity: "fonts-1".to_owned() }, 0),
         ] {
             assert_eq!((count(c, &selection), found(c, &selection)), (expected, expected), "{selection:?}");

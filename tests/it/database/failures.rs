@@ -1,4 +1,4 @@
-//! Failed messages, replays, the audit, pauses and signs of life, on both databases.
+//! Failed messages, replays, audit entries, pauses and heartbeats.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use hosho_schema::models::worker::{self, Worker, WorkerStage};
 
 use super::{Connection, Database, TimeDelta, at, micros, on_both_databases};
 
-/// A letter about a message that failed at a second; the cause is its fingerprint.
-fn letter(message: &str, cause: &str, failed: i64) -> DeadLetter {
+/// A dead letter of a message that failed at a second; `cause` is the fingerprint.
+fn dead_letter(message: &str, cause: &str, failed: i64) -> DeadLetter {
     DeadLetter {
         stage: "issue".to_owned(),
         message_id: message.to_owned(),
@@ -38,8 +38,8 @@ fn letter(message: &str, cause: &str, failed: i64) -> DeadLetter {
     }
 }
 
-fn state(c: &mut Connection, letter: &DeadLetter) -> (State, i64) {
-    let row = failed_message::by_ids(c, &[&letter.id()]).unwrap().remove(0).unwrap();
+fn state(c: &mut Connection, dead_letter: &DeadLetter) -> (State, i64) {
+    let row = failed_message::by_ids(c, &[&dead_letter.id()]).unwrap().remove(0).unwrap();
     (row.state, row.letters)
 }
 
@@ -49,7 +49,7 @@ fn begin(c: &mut Connection, id: &str, from: &[State]) -> Option<Replay> {
         selection: "{}".to_owned(),
         canary: 1,
         rate: 10,
-        reason: "mended".to_owned(),
+        reason: "fixed".to_owned(),
         actor: "hanako".to_owned(),
         at: at(100),
     };
@@ -57,17 +57,17 @@ fn begin(c: &mut Connection, id: &str, from: &[State]) -> Option<Replay> {
 }
 
 on_both_databases! {
-    fn a_letter_that_comes_twice_is_one_attempt(database: &Database) {
+    fn duplicate_dead_letters_count_as_one_attempt(database: &Database) {
         let c = &mut database.get();
-        let first = letter("a", "x", 1);
-        let told = |new, again, known| Recorded { new, again, known };
-        assert_eq!(record(c, &[first.clone(), letter("b", "x", 1)], at(2)).unwrap(), told(2, 0, 0));
-        assert_eq!(record(c, &[first.clone(), first.clone()], at(3)).unwrap(), told(0, 0, 2));
+        let first = dead_letter("a", "x", 1);
+        let recorded = |new, again, known| Recorded { new, again, known };
+        assert_eq!(record(c, &[first.clone(), dead_letter("b", "x", 1)], at(2)).unwrap(), recorded(2, 0, 0));
+        assert_eq!(record(c, &[first.clone(), first.clone()], at(3)).unwrap(), recorded(0, 0, 2));
         let later = DeadLetter { failed_at: at(5), text: "other".to_owned(), ..first.clone() };
-        assert_eq!(record(c, &[later.clone(), first.clone(), later.clone()], at(6)).unwrap(), told(0, 1, 2));
+        assert_eq!(record(c, &[later.clone(), first.clone(), later.clone()], at(6)).unwrap(), recorded(0, 1, 2));
         // Other content under the same message id is another message.
         let other = DeadLetter { payload: b"{}".to_vec(), payload_sha256: "cd".to_owned(), ..first.clone() };
-        assert_eq!(record(c, &[other], at(6)).unwrap(), told(1, 0, 0));
+        assert_eq!(record(c, &[other], at(6)).unwrap(), recorded(1, 0, 0));
         let row = failed_message::by_ids(c, &[&first.id()]).unwrap().remove(0).unwrap();
         assert_eq!((row.letters, row.text.as_str(), row.payload.as_slice()), (2, "other", &b"\x00\xff{}"[..]));
         assert_eq!((row.first_failed_at, row.last_failed_at), (micros(at(0)), micros(at(5))));
@@ -77,14 +77,14 @@ on_both_databases! {
         assert_eq!(attempts[1], []);
     }
 
-    fn what_went_through_is_resolved_and_stays_so_for_older_letters(database: &Database) {
+    fn older_dead_letters_leave_a_resolved_message_resolved(database: &Database) {
         let c = &mut database.get();
-        let (a, b) = (letter("a", "x", 1), letter("b", "x", 1));
+        let (a, b) = (dead_letter("a", "x", 1), dead_letter("b", "x", 1));
         record(c, &[a.clone(), b.clone()], at(2)).unwrap();
         failed_message::change(c, &[&b.id()], &OPEN, State::Discarded, at(3)).unwrap();
         assert_eq!(failed_message::resolve(c, &[&a.id(), &b.id(), "unknown"], at(10)).unwrap(), 1);
         assert_eq!((state(c, &a).0, state(c, &b).0), (State::Resolved, State::Discarded));
-        // A letter from before that, and one from after.
+        // A dead letter from before the resolution, and one from after it.
         record(c, &[DeadLetter { failed_at: at(9), ..a.clone() }], at(11)).unwrap();
         assert_eq!(state(c, &a), (State::Resolved, 2));
         record(c, &[DeadLetter { failed_at: at(12), ..a.clone() }, DeadLetter { failed_at: at(12), ..b.clone() }], at(13)).unwrap();
@@ -92,9 +92,9 @@ on_both_databases! {
         assert_eq!(failed_message::unsettled(c, &[&a.id(), &b.id(), "unknown"], at(20)).unwrap().len(), 2);
     }
 
-    fn what_nobody_dates_is_known_only_as_a_copy_of_what_is_open(database: &Database) {
+    fn undated_copy_of_an_open_message_is_known(database: &Database) {
         let c = &mut database.get();
-        let a = letter("a", "x", 1);
+        let a = dead_letter("a", "x", 1);
         let copy = |failed_at: i64, is_copy| DeadLetter { failed_at: at(failed_at), is_copy, ..a.clone() };
         record(c, std::slice::from_ref(&a), at(2)).unwrap();
         assert_eq!(record(c, &[copy(3, true)], at(3)).unwrap().known, 1);
@@ -104,10 +104,10 @@ on_both_databases! {
         assert_eq!(state(c, &a), (State::Failed, 3));
     }
 
-    fn filters_find_what_they_say(database: &Database) {
+    fn filters_find_matching_messages(database: &Database) {
         let c = &mut database.get();
-        let letters = [letter("a", "x", 1), letter("b", "x", 2), DeadLetter { stage: "mint".to_owned(), ..letter("c", "y", 3) }];
-        record(c, &letters, at(9)).unwrap();
+        let dead_letters = [dead_letter("a", "x", 1), dead_letter("b", "x", 2), DeadLetter { stage: "mint".to_owned(), ..dead_letter("c", "y", 3) }];
+        record(c, &dead_letters, at(9)).unwrap();
         let ids = |c: &mut Connection, filter: Filter| -> Vec<String> {
             let rows = failed_message::list(c, &filter, 10, 0).unwrap();
             assert_eq!(failed_message::select(c, &filter).unwrap().len(), rows.len());
@@ -123,51 +123,51 @@ on_both_databases! {
         }
         assert_eq!(failed_message::list(c, &all, 1, 1).unwrap()[0].message_id, "b");
         let groups = failed_message::groups(c, &all).unwrap();
-        let told: Vec<_> = groups.iter().map(|group| (group.fingerprint.as_str(), group.count(), group.stage.as_str())).collect();
-        assert_eq!(told, [("x", 2, "issue"), ("y", 1, "mint")]);
+        let found: Vec<_> = groups.iter().map(|group| (group.fingerprint.as_str(), group.count(), group.stage.as_str())).collect();
+        assert_eq!(found, [("x", 2, "issue"), ("y", 1, "mint")]);
         assert_eq!((groups[0].first_failed_at, groups[0].last_failed_at), (micros(at(0)), micros(at(2))));
         assert_eq!(failed_message::groups_by_prefix(c, "x").unwrap(), ["x"]);
-        assert_eq!(failed_message::by_prefix(c, "%").unwrap().len(), 0, "a wildcard is a letter that no identifier has");
+        assert_eq!(failed_message::by_prefix(c, "%").unwrap().len(), 0, "no identifier contains a wildcard");
     }
 
-    fn a_replay_holds_its_messages_alone(database: &Database) {
+    fn replay_holds_its_messages_exclusively(database: &Database) {
         let c = &mut database.get();
-        let begun = |second, letter| DeadLetter { first_failed_at: at(second), ..letter };
-        let letters = [begun(0, letter("a", "x", 1)), begun(1, letter("b", "x", 2)), letter("late", "x", 200)];
-        record(c, &letters, at(9)).unwrap();
+        let begun = |second, dead_letter| DeadLetter { first_failed_at: at(second), ..dead_letter };
+        let dead_letters = [begun(0, dead_letter("a", "x", 1)), begun(1, dead_letter("b", "x", 2)), dead_letter("late", "x", 200)];
+        record(c, &dead_letters, at(9)).unwrap();
         let replay = begin(c, "r1", &OPEN).unwrap();
-        assert_eq!((replay.total, replay.state), (2, replay::State::Running), "what failed after the cut-off is not in it");
+        assert_eq!((replay.total, replay.state), (2, replay::State::Running), "a message that failed after the cut-off is excluded");
         assert_eq!(begin(c, "r2", &OPEN), None);
         let next: Vec<_> = failed_message::unsent(c, "r1", 10).unwrap().into_iter().map(|row| row.message_id).collect();
         assert_eq!(next, ["a", "b"]);
-        failed_message::mark_sent(c, "r1", &[&letters[0].id()], at(101)).unwrap();
+        failed_message::mark_sent(c, "r1", &[&dead_letters[0].id()], at(101)).unwrap();
         let progress = |waiting, under_way, resolved, failed_again| Progress { waiting, under_way, resolved, failed_again, taken_out: 0 };
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 1, 0, 0));
-        // A copy that was under way before fails: that is no verdict on the replay. Its own one is.
-        record(c, &[DeadLetter { failed_at: at(102), ..letters[0].clone() }], at(103)).unwrap();
-        assert_eq!(state(c, &letters[0]).0, State::Replaying);
-        record(c, &[DeadLetter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..letters[0].clone() }], at(105)).unwrap();
+        // An older copy in flight fails: no result of the replay. The replayed message fails: a result.
+        record(c, &[DeadLetter { failed_at: at(102), ..dead_letters[0].clone() }], at(103)).unwrap();
+        assert_eq!(state(c, &dead_letters[0]).0, State::Replaying);
+        record(c, &[DeadLetter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..dead_letters[0].clone() }], at(105)).unwrap();
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(1, 0, 0, 1));
-        failed_message::resolve(c, &[&letters[1].id()], at(106)).unwrap();
+        failed_message::resolve(c, &[&dead_letters[1].id()], at(106)).unwrap();
         assert_eq!(failed_message::progress(c, "r1").unwrap(), progress(0, 0, 1, 1));
         assert_eq!(failed_message::last_settled(c, "r1", 50).unwrap(), [None, Some("x".to_owned())]);
         assert!(replay::finish(c, "r1", replay::State::Complete, None, at(110)).unwrap());
         assert!(!replay::finish(c, "r1", replay::State::Aborted, None, at(111)).unwrap());
         let over = replay::by_id(c, "r1").unwrap().unwrap();
         assert_eq!((over.state, over.resolved, over.failed_again), (replay::State::Complete, Some(1), Some(1)));
-        // What failed again may be taken by another; forced, also what went through.
+        // Another replay may take messages that failed again and, if forced, resolved ones.
         assert_eq!(begin(c, "r3", &[State::Resolved, State::Failed]).unwrap().total, 1);
         assert!(replay::finish(c, "r3", replay::State::Aborted, Some("wrong"), at(120)).unwrap());
-        assert_eq!(state(c, &letters[1]).0, State::Failed, "given back");
+        assert_eq!(state(c, &dead_letters[1]).0, State::Failed, "released");
         assert_eq!(replay::list(c, 10, 0).unwrap().len(), 2);
         assert_eq!(replay::list(c, 10, 1).unwrap().len(), 1);
         assert_eq!((replay::by_prefix(c, "r3").unwrap().len(), replay::by_prefix(c, "r").unwrap().len()), (1, 2));
         assert_eq!((replay::by_prefix(c, "%").unwrap().len(), failed_message::by_prefix(c, "_").unwrap().len()), (0, 0));
     }
 
-    fn what_a_replay_holds_is_taken_by_nobody(database: &Database) {
+    fn held_messages_are_taken_by_no_operation(database: &Database) {
         let c = &mut database.get();
-        let [a, b, d] = ["a", "b", "d"].map(|message| letter(message, "x", 1));
+        let [a, b, d] = ["a", "b", "d"].map(|message| dead_letter(message, "x", 1));
         record(c, &[a.clone(), b.clone(), d.clone()], at(9)).unwrap();
         assert_eq!(begin(c, "r1", &OPEN).unwrap().total, 3);
         record(c, &[DeadLetter { failed_at: at(104), replay_id: Some("r1".to_owned()), ..a.clone() }], at(105)).unwrap();
@@ -188,45 +188,45 @@ on_both_databases! {
             let edited = failed_message::FailedMessage { id: "edited".to_owned(), message_id: "new".to_owned(), ..row.clone() };
             assert!(!failed_message::supersede(c, &row.id, &edited, at(108)).unwrap());
         }
-        // Once it is over, all of it is free again; what it sent is not marked any more.
+        // A finished replay releases all messages, and marks none as sent any more.
         assert!(replay::finish(c, "r1", replay::State::Aborted, None, at(110)).unwrap());
         failed_message::mark_sent(c, "r1", &[&d.id()], at(111)).unwrap();
         assert_eq!(failed_message::by_ids(c, &[&d.id()]).unwrap()[0].as_ref().unwrap().sent_at, None);
-        assert_eq!(begin(c, "r2", &[State::Failed, State::FailedAgain, State::Resolved]).unwrap().total, 2, "one failed after the cut-off");
+        assert_eq!(begin(c, "r2", &[State::Failed, State::FailedAgain, State::Resolved]).unwrap().total, 2, "one message failed after the cut-off");
         failed_message::mark_sent(c, "r1", &[&d.id()], at(112)).unwrap();
         assert_eq!(failed_message::by_ids(c, &[&d.id()]).unwrap()[0].as_ref().unwrap().sent_at, None);
     }
 
-    fn what_was_lost_on_its_way_is_sent_once_more(database: &Database) {
+    fn lost_messages_are_sent_again(database: &Database) {
         let c = &mut database.get();
-        let [a, b, d] = ["a", "b", "d"].map(|message| letter(message, "x", 1));
+        let [a, b, d] = ["a", "b", "d"].map(|message| dead_letter(message, "x", 1));
         record(c, &[a.clone(), b.clone(), d.clone()], at(9)).unwrap();
         begin(c, "r1", &OPEN).unwrap();
         failed_message::mark_sent(c, "r1", &[&a.id(), &b.id()], at(101)).unwrap();
         failed_message::mark_sent(c, "r1", &[&d.id()], at(150)).unwrap();
         failed_message::resolve(c, &[&b.id()], at(102)).unwrap();
-        // For recovery: what was sent long ago is nobody's any more.
+        // Recovery may take messages that were sent long ago.
         let all = [a.id(), b.id(), d.id()];
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         assert_eq!(failed_message::unsettled(c, &all, at(101)).unwrap().len(), 2);
         assert_eq!(failed_message::unsettled(c, &all, at(102)).unwrap(), [d.id()].into());
         assert_eq!(failed_message::mark_lost(c, "r1", at(101)).unwrap(), 0);
         assert_eq!(failed_message::mark_lost(c, "r1", at(102)).unwrap(), 1);
-        let told = failed_message::progress(c, "r1").unwrap();
-        assert_eq!((told.waiting, told.under_way, told.resolved), (1, 1, 1));
+        let progress = failed_message::progress(c, "r1").unwrap();
+        assert_eq!((progress.waiting, progress.under_way, progress.resolved), (1, 1, 1));
         assert_eq!(failed_message::unsent(c, "r1", 10).unwrap()[0].id, a.id());
-        assert_eq!(failed_message::unsettled(c, &all, at(999)).unwrap(), [a.id()].into(), "it waits for its driver");
+        assert_eq!(failed_message::unsettled(c, &all, at(999)).unwrap(), [a.id()].into(), "the driver has not sent it again yet");
     }
 
-    fn what_settled_last_is_told_by_no_clock(database: &Database) {
+    fn settled_order_ignores_clocks_of_hosts(database: &Database) {
         let c = &mut database.get();
-        let letters = ["a", "b", "d"].map(|message| letter(message, message, 1));
-        record(c, &letters, at(9)).unwrap();
+        let dead_letters = ["a", "b", "d"].map(|message| dead_letter(message, message, 1));
+        record(c, &dead_letters, at(9)).unwrap();
         begin(c, "r1", &OPEN).unwrap();
-        // Three hosts, each behind the one before.
-        failed_message::resolve(c, &[&letters[0].id()], at(190)).unwrap();
-        record(c, &[DeadLetter { failed_at: at(160), replay_id: Some("r1".to_owned()), ..letters[1].clone() }], at(160)).unwrap();
-        record(c, &[DeadLetter { failed_at: at(130), replay_id: Some("r1".to_owned()), ..letters[2].clone() }], at(130)).unwrap();
+        // Three hosts, each with a clock behind the one before.
+        failed_message::resolve(c, &[&dead_letters[0].id()], at(190)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(160), replay_id: Some("r1".to_owned()), ..dead_letters[1].clone() }], at(160)).unwrap();
+        record(c, &[DeadLetter { failed_at: at(130), replay_id: Some("r1".to_owned()), ..dead_letters[2].clone() }], at(130)).unwrap();
         let last = |c: &mut Connection, limit| failed_message::last_settled(c, "r1", limit).unwrap();
         assert_eq!(last(c, 50), [Some("d".to_owned()), Some("b".to_owned()), None]);
         assert_eq!(last(c, 1), [Some("d".to_owned())]);
@@ -234,14 +234,14 @@ on_both_databases! {
 
     fn one_process_drives_a_replay(database: &Database) {
         let c = &mut database.get();
-        record(c, &[letter("a", "x", 1)], at(9)).unwrap();
+        record(c, &[dead_letter("a", "x", 1)], at(9)).unwrap();
         begin(c, "r", &OPEN).unwrap();
         let lease = |c: &mut Connection, driver: &str, now: i64| replay::lease(c, "r", driver, at(now), at(now + 10)).unwrap().is_some();
         assert!(lease(c, "one", 0) && lease(c, "one", 5));
         assert!(!lease(c, "two", 14));
-        assert!(lease(c, "two", 16), "the first gave no sign of life");
+        assert!(lease(c, "two", 16), "the lease of the first expired");
         assert!(!lease(c, "one", 17));
-        assert!(replay::set_paused(c, "r", true, Some("hold on")).unwrap());
+        assert!(replay::set_paused(c, "r", true, Some("wait")).unwrap());
         assert!(!replay::set_paused(c, "r", true, None).unwrap());
         assert!(!lease(c, "two", 18));
         assert!(replay::set_paused(c, "r", false, None).unwrap());
@@ -249,15 +249,15 @@ on_both_databases! {
         assert!(lease(c, "one", 19));
     }
 
-    fn letters_recorded_by_two_at_once_are_counted_right(database: &Database) {
-        record(&mut database.get(), &[letter("a", "x", 1)], at(2)).unwrap();
+    fn concurrent_dead_letters_are_all_counted(database: &Database) {
+        record(&mut database.get(), &[dead_letter("a", "x", 1)], at(2)).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 scope.spawn(move || {
                     for round in 0..10 {
-                        let letter = letter("a", "x", 100 + thread * 100 + round);
+                        let dead_letter = dead_letter("a", "x", 100 + thread * 100 + round);
                         loop {
-                            match record(&mut database.get_when_free(), std::slice::from_ref(&letter), at(3)) {
+                            match record(&mut database.get_when_free(), std::slice::from_ref(&dead_letter), at(3)) {
                                 Ok(_) => break,
                                 Err(error) => assert!(error.is_contention() || error.is_unavailable(), "{error:?}"),
                             }
@@ -267,25 +267,25 @@ on_both_databases! {
             }
         });
         let c = &mut database.get();
-        assert_eq!(state(c, &letter("a", "x", 1)), (State::Failed, 41));
-        assert_eq!(failed_message::attempts(c, &[&letter("a", "x", 1).id()]).unwrap()[0].len(), 42);
+        assert_eq!(state(c, &dead_letter("a", "x", 1)), (State::Failed, 41));
+        assert_eq!(failed_message::attempts(c, &[&dead_letter("a", "x", 1).id()]).unwrap()[0].len(), 42);
     }
 
-    fn an_edited_message_takes_the_place_of_the_old_one(database: &Database) {
+    fn edited_message_supersedes_the_old_one(database: &Database) {
         let c = &mut database.get();
-        let old = letter("a", "x", 1);
+        let old = dead_letter("a", "x", 1);
         record(c, std::slice::from_ref(&old), at(2)).unwrap();
         let row = failed_message::by_ids(c, &[&old.id()]).unwrap().remove(0).unwrap();
         let edited = failed_message::FailedMessage { id: "edited".to_owned(), message_id: "new".to_owned(), letters: 1, ..row.clone() };
         assert!(failed_message::supersede(c, &row.id, &edited, at(3)).unwrap());
-        assert!(!failed_message::supersede(c, &row.id, &edited, at(4)).unwrap(), "it is superseded already");
+        assert!(!failed_message::supersede(c, &row.id, &edited, at(4)).unwrap(), "already superseded");
         assert_eq!(state(c, &old).0, State::Discarded);
-        // Another copy of the old one: somebody has dealt with it.
+        // Another copy of the old message stays discarded.
         record(c, &[DeadLetter { failed_at: at(9), ..old.clone() }], at(10)).unwrap();
         assert_eq!(state(c, &old), (State::Discarded, 2));
     }
 
-    fn notes_entries_pauses_and_signs_of_life_are_kept(database: &Database) {
+    fn stores_notes_audit_entries_pauses_and_heartbeats(database: &Database) {
         let c = &mut database.get();
         let note = |text: &str| FailureNote { fingerprint: "x".to_owned(), note: text.to_owned(), actor: "h".to_owned(), noted_at: at(1) };
         failure_note::write(c, &note("one")).unwrap();
@@ -297,7 +297,7 @@ on_both_databases! {
             kind: "failed_message".to_owned(), subject: id.to_owned(), reason: "r".to_owned(), before: None, after: Some("髙".to_owned()),
         };
         audit::write(c, &[entry("a", 1), entry("b", 2)]).unwrap();
-        assert!(audit::write(c, &[entry("a", 3)]).is_err(), "an entry is never written over");
+        assert!(audit::write(c, &[entry("a", 3)]).is_err(), "an entry is immutable");
         let found = |c: &mut Connection, filter| audit::list(c, &filter, 10, 0).unwrap().into_iter().map(|entry| entry.id).collect::<Vec<_>>();
         assert_eq!(found(c, audit::Filter::default()), ["b", "a"]);
         assert_eq!(found(c, audit::Filter { subject: Some("a".to_owned()), ..audit::Filter::default() }), ["a"]);
@@ -331,7 +331,7 @@ on_both_databases! {
         let all = worker::all(c).unwrap();
         assert_eq!(all.iter().map(|(worker, stages)| (worker.id.as_str(), stages.len())).collect::<Vec<_>>(), [("p", 1), ("q", 0)]);
         assert_eq!((all[0].1[0].done, all[0].0.seen_at), (2, micros(at(60))));
-        // A process that nobody has seen for long, and one that leaves.
+        // A worker without heartbeats is removed, and one that stops removes itself.
         worker::heartbeat(c, &process("p", 70), &[row("p", 2)], at(55)).unwrap();
         worker::remove(c, "p").unwrap();
         assert_eq!(worker::all(c).unwrap(), []);

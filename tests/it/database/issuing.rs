@@ -1,9 +1,9 @@
-//! Issuing: numbers without gaps and duplicates, whoever else issues at the same time.
+//! Issuing: numbers without gaps or duplicates, under concurrency too.
 
 use super::*;
 
 on_both_databases! {
-    fn issuing_counts_from_one_and_running_it_again_changes_nothing(database: &Database) {
+    fn issuing_counts_from_one_and_is_idempotent(database: &Database) {
         let c = &mut database.get();
         application::insert_new(c, &[accepted("a", 2), accepted("b", 1)]).unwrap();
         // The same line twice in one batch is issued once.
@@ -22,7 +22,7 @@ on_both_databases! {
         }
         assert_eq!(counts(c).unwrap(), counted);
 
-        // A batch of old and new counts on by the new ones only.
+        // A batch with old and new lines advances the counter by the new lines.
         drafts.insert(1, draft("a", 0));
         let mixed = issue(c, &drafts, at(3), build).unwrap();
         assert_eq!(mixed.iter().map(|issued| issued.guarantee.sequence).collect::<Vec<_>>(), [1, 3, 2, 1]);
@@ -34,7 +34,7 @@ on_both_databases! {
         assert_eq!(by_ids, [None, Some(mixed[1].guarantee.clone())]);
     }
 
-    fn a_number_that_cannot_be_built_or_stored_leaves_no_gap(database: &Database) {
+    fn failed_issue_leaves_no_gap(database: &Database) {
         let c = &mut database.get();
         application::insert_new(c, &[accepted("a", 3)]).unwrap();
         let drafts = [draft("a", 0), draft("a", 1)];
@@ -44,7 +44,7 @@ on_both_databases! {
         assert!(matches!(refused, Err(DbError::Damaged { .. })));
         let same = issue(c, &drafts, at(2), |_, _| Ok::<_, DbError>(("31075-00001M".to_owned(), String::new()))).unwrap_err();
         assert!(matches!(same, DbError::Statement { .. }) && !same.is_contention() && !same.is_unavailable(), "{same:?}");
-        let orphan = issue(c, &[draft("nobody", 0)], at(2), build).unwrap_err();
+        let orphan = issue(c, &[draft("missing", 0)], at(2), build).unwrap_err();
         assert!(!orphan.is_contention(), "{orphan:?}");
         // One line more than the application has.
         assert!(issue(c, &(0..4).map(|line| draft("a", line)).collect::<Vec<_>>(), at(2), build).is_err());
@@ -53,7 +53,7 @@ on_both_databases! {
     }
 
     /// Eight workers issue overlapping batches of 300 lines in two branches, each in another order.
-    fn numbers_have_no_gap_and_no_duplicate_under_concurrency(database: &Database) {
+    fn numbers_are_gapless_and_unique_under_concurrency(database: &Database) {
         const WORKERS: usize = 8;
         let new: Vec<_> = (0..100).map(|n| accepted(&n.to_string(), 3)).collect();
         application::insert_new(&mut database.get(), &new).unwrap();
@@ -102,8 +102,8 @@ on_both_databases! {
         assert!(unfinished(c, at(1_000), 1_000).unwrap().iter().all(|work| work.at != Awaits::Issue), "issued_lines miscounted");
     }
 
-    /// The same lines under two fiscal terms: two counters, so the unique key decides.
-    fn a_line_has_one_number_across_the_turn_of_the_term(database: &Database) {
+    /// The same lines under two fiscal terms use two counters; the unique key decides.
+    fn line_gets_one_number_across_terms(database: &Database) {
         application::insert_new(&mut database.get(), &(0..20).map(|n| accepted(&n.to_string(), 1)).collect::<Vec<_>>()).unwrap();
         let start = Barrier::new(2);
         let fresh: usize = std::thread::scope(|scope| {
@@ -141,7 +141,7 @@ on_both_databases! {
     }
 }
 
-/// Issues as a worker does: contention is tried again.
+/// Retries on contention, like a worker.
 fn issue_until_done(connection: &mut Connection, drafts: &[GuaranteeDraft]) -> Vec<Issued> {
     eventually("a batch is issued", Duration::from_mins(1), || {
         match issue(connection, drafts, at(2), build) {

@@ -3,22 +3,22 @@
 use super::*;
 
 on_both_databases! {
-    fn a_mail_is_claimed_sent_and_settled(database: &Database) {
+    fn claims_and_settles_mails_once(database: &Database) {
         let c = &mut database.get();
         let certificate = issued(c, "a", 1).remove(0).revision.id;
-        let new = [letter(&certificate, "b@example.jp"), letter(&certificate, "a@example.jp"), letter(&certificate, "c@example.jp")];
+        let new = [new_mail(&certificate, "b@example.jp"), new_mail(&certificate, "a@example.jp"), new_mail(&certificate, "c@example.jp")];
         assert_eq!(mail::insert_new(c, &new).unwrap(), 3);
         assert_eq!(mail::insert_new(c, &new).unwrap(), 0);
         let ids: Vec<_> = new.iter().map(|new| ids::mail(&certificate, &new.recipient)).collect();
         let ids: Vec<_> = ids.iter().map(String::as_str).collect();
 
         let claimed = mail::claim(c, &ids, at(10), at(0)).unwrap();
-        assert_eq!(claimed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ids, "in the order asked");
+        assert_eq!(claimed.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ids, "in the order of the ids");
         assert!(claimed.iter().all(|row| row.state == State::Sending && row.attempts == 1 && row.claimed_at == Some(micros(at(10)))));
         assert!(mail::claim(c, &ids, at(11), at(0)).unwrap().is_empty(), "claimed twice");
         assert!(!format!("{:?}", claimed[0]).contains("example.jp"));
 
-        // Surely not sent: pending again, and no attempt counted.
+        // Certainly not sent: pending again, and no attempt is counted.
         assert_eq!(mail::release(c, &ids[2..]).unwrap(), 1);
         let again = mail::claim(c, &ids, at(12), at(0)).unwrap();
         assert_eq!(again.iter().map(|row| (row.id.as_str(), row.attempts)).collect::<Vec<_>>(), [(ids[2], 1)]);
@@ -26,7 +26,7 @@ on_both_databases! {
         let settle = |id: &str, outcome, reply: &str| Settlement { id: id.to_owned(), outcome, reply: Some(reply.to_owned()) };
         let outcomes = [settle(ids[0], Outcome::Accepted, "250 queued"), settle(ids[1], Outcome::Rejected, "550 no"), settle(ids[2], Outcome::Unknown, "")];
         assert_eq!(mail::settle(c, &outcomes, at(13)).unwrap(), 3);
-        // What the server said once stands.
+        // The first final reply of the server is kept.
         assert_eq!(mail::settle(c, &[settle(ids[0], Outcome::Unknown, ""), settle(ids[1], Outcome::Accepted, "")], at(14)).unwrap(), 0);
         assert_eq!(mail::release(c, &ids).unwrap(), 0);
         let rows = mail::by_revisions(c, &[&certificate]).unwrap().remove(0);
@@ -36,14 +36,14 @@ on_both_databases! {
         assert_eq!(states[ids[2]], (State::Unknown, Some(micros(at(13)))));
     }
 
-    fn an_unknown_mail_is_sent_once_more_after_a_while(database: &Database) {
+    fn unknown_mail_is_resent_once_after_a_delay(database: &Database) {
         let c = &mut database.get();
         let issued = issued(c, "a", 1).remove(0);
-        mail::insert_new(c, &[letter(&issued.revision.id, "a@example.jp")]).unwrap();
+        mail::insert_new(c, &[new_mail(&issued.revision.id, "a@example.jp")]).unwrap();
         let id = ids::mail(&issued.revision.id, "a@example.jp");
         mail::claim(c, &[&id], at(10), at(0)).unwrap();
 
-        // A redelivery finds it in another's hands.
+        // A redelivery finds the mail claimed by another worker.
         assert_eq!(mail::adopt_orphans(c, &[&id], at(20)).unwrap()[0].state, State::Unknown);
         assert!(mail::adopt_orphans(c, &[&id], at(21)).unwrap().is_empty());
         assert!(mail::claim(c, &[&id], at(22), at(20)).unwrap().is_empty(), "too early");
@@ -51,13 +51,13 @@ on_both_databases! {
         let due = mail::resend_due(c, at(21), 10).unwrap();
         assert_eq!((due.len(), &due[0].mail_id, &due[0].guarantee_id, due[0].revision), (1, &id, &issued.guarantee.id, 0));
 
-        // Due, but the mail server is away: unknown still, and due after the same while.
+        // Due, but the mail server is unavailable: still unknown, and due again after the same delay.
         assert_eq!(mail::claim(c, &[&id], at(30), at(21)).unwrap()[0].attempts, 2);
         assert_eq!(mail::release(c, &[&id]).unwrap(), 1);
         assert!(mail::resend_due(c, at(30), 10).unwrap().is_empty());
         assert_eq!(mail::resend_due(c, at(31), 10).unwrap().len(), 1);
 
-        // The worker dies in the second attempt too: it is left to an operator.
+        // The worker crashes in the second attempt too: an operator decides.
         let claimed = mail::claim(c, &[&id], at(40), at(31)).unwrap();
         assert_eq!((claimed[0].attempts, claimed[0].settled_at), (2, None));
         assert!(mail::mark_unknown(c, at(40), at(50)).unwrap().is_empty());
@@ -65,15 +65,15 @@ on_both_databases! {
         assert!(mail::resend_due(c, at(1_000), 10).unwrap().is_empty());
         assert!(mail::claim(c, &[&id], at(1_000), at(1_000)).unwrap().is_empty());
 
-        // It was alive after all, and knows better.
+        // The worker was alive after all and records the result.
         let accepted = Settlement { id: id.clone(), outcome: Outcome::Accepted, reply: None };
         assert_eq!(mail::settle(c, &[accepted], at(60)).unwrap(), 1);
     }
 
-    fn a_refused_mail_that_was_unknown_before_is_not_sent_as_if_it_never_was(database: &Database) {
+    fn reopened_mail_keeps_its_unknown_attempt(database: &Database) {
         let c = &mut database.get();
         let certificate = issued(c, "a", 1).remove(0).revision.id;
-        mail::insert_new(c, &[letter(&certificate, "a@example.jp"), letter(&certificate, "b@example.jp")]).unwrap();
+        mail::insert_new(c, &[new_mail(&certificate, "a@example.jp"), new_mail(&certificate, "b@example.jp")]).unwrap();
         let (doubtful, certain) = (ids::mail(&certificate, "a@example.jp"), ids::mail(&certificate, "b@example.jp"));
         let settle = |c: &mut Connection, id: &str, outcome, second| {
             let settlement = Settlement { id: id.to_owned(), outcome, reply: None };
@@ -98,7 +98,7 @@ on_both_databases! {
     fn one_of_many_workers_claims_a_mail(database: &Database) {
         let c = &mut database.get_when_free();
         let certificate = issued(c, "a", 1).remove(0).revision.id;
-        let new: Vec<_> = (0..50).map(|n| letter(&certificate, &format!("{n}@example.jp"))).collect();
+        let new: Vec<_> = (0..50).map(|n| new_mail(&certificate, &format!("{n}@example.jp"))).collect();
         mail::insert_new(c, &new).unwrap();
         let ids: Vec<_> = new.iter().map(|new| ids::mail(&certificate, &new.recipient)).collect();
         let mut claimed: Vec<String> = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! What is looked up by its ids is found by them, whatever else is asked of it.
+//! Lookups by id use the index of the id, whatever their other conditions.
 
 use hosho::{
     audit::Operation,
@@ -18,25 +18,25 @@ use hosho_schema::{
 use super::*;
 use crate::harness::postgres::Session;
 
-/// Guarantees of a round.
+/// Guarantees in a round.
 const GUARANTEES: i64 = 200;
 
-/// Of them at a time.
-const PORTION: usize = 16;
+/// Guarantees in a batch.
+const BATCH: usize = 16;
 
-/// An application and everything that its guarantees go through, a night included, once in portions as stages have them.
+/// Runs all queries on an application and its guarantees, nightly run included, in batches like the stages.
 fn round(c: &mut Connection, id: &str, run: &Run) {
     let issued = issued(c, id, GUARANTEES);
     let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
     assert!(job_run::advance(c, run, "driver", &guarantees, &[], false).unwrap());
     let changes: Vec<Change> = guarantees.iter().map(|guarantee| amendment(guarantee)).collect();
     change::insert_missing(c, &changes).unwrap();
-    for issued in issued.chunks(PORTION) {
+    for issued in issued.chunks(BATCH) {
         let certificates: Vec<&str> = issued.iter().map(|issued| issued.revision.id.as_str()).collect();
         let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
-        let letters: Vec<NewMail> =
-            certificates.iter().map(|certificate| letter(certificate, "a@example.jp")).collect();
-        mail::insert_new(c, &letters).unwrap();
+        let mails: Vec<NewMail> =
+            certificates.iter().map(|certificate| new_mail(certificate, "a@example.jp")).collect();
+        mail::insert_new(c, &mails).unwrap();
         let ids: Vec<String> =
             certificates.iter().map(|certificate| ids::mail(certificate, "a@example.jp")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -99,9 +99,9 @@ fn without_effect(guarantee: &str) -> change::Settlement {
     }
 }
 
-/// How often each partial index was asked. Of runs there are never many.
-fn asked(sql: &mut Session) -> BTreeMap<String, usize> {
-    // A connection tells what it did when it ends, at the latest.
+/// Scans of each partial index. Runs are excluded: there are always few.
+fn partial_index_scans(sql: &mut Session) -> BTreeMap<String, usize> {
+    // A connection reports its statistics at the latest when it closes.
     eventually("the connections are closed", Duration::from_secs(20), || {
         let others = "select count(*)::text from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
                       and backend_type = 'client backend'";
@@ -116,30 +116,31 @@ fn asked(sql: &mut Session) -> BTreeMap<String, usize> {
         .collect()
 }
 
-/// An index of what holds of few rows leads to every row of which it ever held since the last vacuum, and looks as if it were empty.
+/// A scan of a partial index visits every row that matched since the last vacuum, but its estimated cost is
+/// near zero.
 #[test]
-fn no_row_is_looked_up_by_what_holds_of_few() {
+fn lookups_by_id_scan_no_partial_index() {
     let url = Database::postgres().url;
     let mut sql = Session::connect(&url);
     let connect = || Pool::open(&url, 1).unwrap().get().unwrap();
     let clock = Clock::fixed(at(3));
-    let operation = Operation::new(&clock, "reissue", "hanako", "a test");
+    let operation = Operation::new(&clock, "reissue", "hanako", "test");
     let order = Order { selection: Selection::All, rate: 10, slot: None };
     let Begun::Ours(run) = run::begin(&mut connect(), &operation, &order).unwrap() else {
-        panic!("another run is there")
+        panic!("another run exists")
     };
-    let go_through = |id: &str| {
+    let run_round = |id: &str| {
         let c = &mut connect();
         let run = job_run::lease(c, &run.id, "driver", at(3), at(1_000)).unwrap().unwrap();
         round(c, id, &run);
     };
-    go_through("before");
+    run_round("before");
     sql.query("vacuum (analyze)");
-    let before = asked(&mut sql);
-    go_through("after");
+    let before = partial_index_scans(&mut sql);
+    run_round("after");
     let mut expected = before.clone();
-    // What is under way in a run has no ids yet when a driver asks for it.
-    *expected.get_mut("run_item_queued").unwrap() += usize::try_from(GUARANTEES).unwrap().div_ceil(PORTION);
-    let after = asked(&mut sql);
+    // Drivers query items in flight without ids.
+    *expected.get_mut("run_item_queued").unwrap() += usize::try_from(GUARANTEES).unwrap().div_ceil(BATCH);
+    let after = partial_index_scans(&mut sql);
     assert_eq!(after, expected, "{before:?} before");
 }

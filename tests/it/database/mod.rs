@@ -1,4 +1,4 @@
-//! One suite over both databases: every query, under the same names, with the same results.
+//! Conformance suite of the queries: PostgreSQL and SQLite give the same results.
 
 mod applications;
 mod batches;
@@ -33,7 +33,7 @@ use hosho_schema::queries::unfinished::{Awaits, take_unfinished, unfinished};
 use crate::harness::postgres::{self, Postgres};
 use crate::harness::process::eventually;
 
-/// A fresh database of its own, migrated.
+/// A new database with all migrations.
 struct Database {
     pool: Pool,
     url: String,
@@ -60,7 +60,7 @@ impl Database {
         self.pool.get().unwrap()
     }
 
-    /// Runs statements that the program has no function for.
+    /// Runs statements for which the product has no function.
     fn execute(&self, sql: &str) {
         match self.pool.backend() {
             Backend::Postgres => drop(postgres::Session::connect(&self.url).query(sql)),
@@ -74,7 +74,7 @@ impl Database {
         }
     }
 
-    /// A connection beside those of other threads; SQLite has one per pool, so this one is of a pool of its own.
+    /// A connection for a thread. With SQLite it needs a separate pool, because a pool has one connection.
     fn get_when_free(&self) -> Connection {
         match self.pool.backend() {
             Backend::Postgres => self.get(),
@@ -83,13 +83,13 @@ impl Database {
     }
 }
 
-/// Makes of every function a test for each database.
+/// Makes each function a test for each database.
 macro_rules! on_both_databases {
     ($($(#[$doc:meta])* fn $name:ident($database:ident: &Database) $body:block)*) => {
         $(
             $(#[$doc])*
             mod $name {
-                #[allow(clippy::wildcard_imports, reason = "each test sees what the file imports")]
+                #[allow(clippy::wildcard_imports, reason = "each test uses the imports of the file")]
                 use super::*;
 
                 fn run($database: &Database) $body
@@ -141,7 +141,7 @@ fn draft(id: &str, line: i64) -> GuaranteeDraft {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape `issue` asks for")]
+#[expect(clippy::unnecessary_wraps, reason = "the signature that `issue` requires")]
 fn build(draft: &GuaranteeDraft, sequence: i64) -> Result<(String, String), DbError> {
     let number = format!("{}{}-{sequence:05}M", draft.branch, draft.term);
     Ok((number.clone(), format!("{{\"number\":\"{number}\"}}")))
@@ -177,7 +177,7 @@ fn paper(certificate: &str, kind: Kind) -> Document {
     }
 }
 
-fn letter(certificate: &str, recipient: &str) -> NewMail {
+fn new_mail(certificate: &str, recipient: &str) -> NewMail {
     NewMail {
         revision_id: certificate.to_owned(),
         recipient: recipient.to_owned(),
@@ -195,7 +195,7 @@ fn count(connection: &mut Connection, table: &str) -> i64 {
 }
 
 on_both_databases! {
-    fn migrations_go_up_down_and_up_again(database: &Database) {
+    fn migrates_reverts_and_migrates_again(database: &Database) {
         let c = &mut database.get();
         assert_eq!(db::pending(c).unwrap(), Vec::<String>::new());
         let mut names = db::revert_all(c).unwrap();
@@ -210,7 +210,7 @@ on_both_databases! {
         assert_eq!(counts(c).unwrap().len(), 24);
     }
 
-    fn many_programs_may_migrate_at_once(database: &Database) {
+    fn processes_may_migrate_concurrently(database: &Database) {
         db::revert_all(&mut database.get()).unwrap();
         let applied: usize = std::thread::scope(|scope| {
             let migrating: Vec<_> = (0..4)
@@ -226,7 +226,7 @@ on_both_databases! {
         let guarantee = issued(c, "a", 1).remove(0).guarantee.id;
         let first = ids::revision(&guarantee, 0);
         document::insert_new(c, &[paper(&first, Kind::Certificate)]).unwrap();
-        mail::insert_new(c, &[letter(&first, "a@example.jp")]).unwrap();
+        mail::insert_new(c, &[new_mail(&first, "a@example.jp")]).unwrap();
         let rows = |c: &mut Connection| {
             (
                 revision::by_guarantees(c, &[&guarantee]).unwrap(),
@@ -246,20 +246,20 @@ on_both_databases! {
         assert_eq!(before.0[0][0].content_sha256, chained_sha256(None, &before.0[0][0].content));
     }
 
-    fn transactions_roll_back_on_an_error_and_nest(database: &Database) {
+    fn nested_transactions_roll_back_on_error(database: &Database) {
         let c = &mut database.get();
-        let undone: Result<(), DbError> = c.transaction(|c| {
+        let failed: Result<(), DbError> = c.transaction(|c| {
             application::insert_new(c, &[accepted("a", 1)])?;
-            Err(DbError::Damaged { what: "on purpose".to_owned() })
+            Err(DbError::Damaged { what: "deliberate".to_owned() })
         });
-        assert!(matches!(undone, Err(DbError::Damaged { .. })));
+        assert!(matches!(failed, Err(DbError::Damaged { .. })));
         assert_eq!(count(c, "application"), 0);
 
         c.transaction(|c| {
             application::insert_new(c, &[accepted("a", 1)])?;
             let inner: Result<(), DbError> = c.transaction(|c| {
                 application::insert_new(c, &[accepted("b", 1)])?;
-                Err(DbError::Damaged { what: "on purpose".to_owned() })
+                Err(DbError::Damaged { what: "deliberate".to_owned() })
             });
             assert!(inner.is_err());
             Ok::<_, DbError>(())
@@ -268,16 +268,16 @@ on_both_databases! {
         assert_eq!(count(c, "application"), 1);
     }
 
-    fn a_connection_dropped_in_a_transaction_leaves_nothing(database: &Database) {
-        let in_the_middle = || {
+    fn panic_in_a_transaction_rolls_back(database: &Database) {
+        let panicking = || {
             database.get().transaction(|c| {
                 application::insert_new(c, &[accepted("a", 1)])?;
-                std::panic::resume_unwind(Box::new("in the middle"));
+                std::panic::resume_unwind(Box::new("deliberate"));
                 #[expect(unreachable_code, reason = "gives the closure its type")]
                 Ok::<(), DbError>(())
             })
         };
-        assert!(std::thread::scope(|scope| scope.spawn(in_the_middle).join()).is_err());
+        assert!(std::thread::scope(|scope| scope.spawn(panicking).join()).is_err());
         assert_eq!(count(&mut database.get(), "application"), 0);
         assert_eq!(application::insert_new(&mut database.get(), &[accepted("a", 1)]).unwrap(), 1);
     }

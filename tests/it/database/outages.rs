@@ -1,4 +1,4 @@
-//! What counts as contention, and what as a database that is away.
+//! Errors that count as contention, and errors that count as an unavailable database.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn a_deadlock_is_contention() {
 }
 
 #[test]
-fn a_server_that_is_away_is_unavailable_and_comes_back() {
+fn stopped_server_is_unavailable_until_restarted() {
     let mut server = Postgres::new();
     let pool = Pool::open(&server.database("away"), 2).unwrap();
     let mut connection = pool.get().unwrap();
@@ -48,7 +48,7 @@ fn a_server_that_is_away_is_unavailable_and_comes_back() {
     let mut connection = pool.get().unwrap();
     assert_eq!(application::insert_new(&mut connection, &[accepted("a", 1)]).unwrap(), 1);
 
-    // Killed in the middle of a transaction.
+    // Killed during a transaction.
     let error = connection
         .transaction(|c| {
             application::insert_new(c, &[accepted("b", 1)])?;
@@ -63,7 +63,7 @@ fn a_server_that_is_away_is_unavailable_and_comes_back() {
 }
 
 #[test]
-fn connections_that_are_all_taken_are_unavailable() {
+fn exhausted_pool_is_unavailable() {
     let database = Database::postgres();
     let pool = Pool::open(&database.url, 1).unwrap();
     let _taken = pool.get().unwrap();
@@ -71,7 +71,7 @@ fn connections_that_are_all_taken_are_unavailable() {
 }
 
 #[test]
-fn no_message_of_a_failed_connection_holds_the_password() {
+fn connection_errors_omit_the_password() {
     let port = crate::harness::process::free_port();
     for url in [
         format!("postgres://hosho:hunter2@127.0.0.1:{port}/hosho"),

@@ -1,62 +1,63 @@
-//! Applications for the same works, decided at the same time: they cannot both slip through.
+//! Concurrent decisions on applications for the same works: one is accepted.
 
 use std::time::Instant;
 
 use hosho_schema::models::works;
 
-use super::works::{open, wants};
+use super::works::{commitment, open};
 use super::*;
 use crate::harness::postgres::Session;
 
-const ASKERS: usize = 16;
+const THREADS: usize = 16;
 
-/// The rule of these tests: commitments of the same works come to no more than this, so one of 40 and no second.
+/// The rule in these tests: a limit for the sum of commitments, enough for one of 40.
 const CAP: i64 = 60;
 
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// An application of one line.
-struct Wish {
+struct Request {
     id: String,
     works: String,
     product: ProductV1,
-    /// It breaks a rule that needs no look at others.
+    /// It breaks a rule about itself alone.
     broken: bool,
 }
 
-impl Wish {
+impl Request {
     fn new(id: &str, works: &str, product: ProductV1) -> Self {
         Self { id: id.to_owned(), works: works.to_owned(), product, broken: false }
     }
 }
 
-/// Decides on applications, each for other works, in the order that the notes of `models::works` prescribe; `judged` runs after
-/// the last look and before the first write. An accepted application keeps the name of its works as its snapshot, a rejected one
-/// as its violations the applications that were in its way.
-fn decide(connection: &mut Connection, wishes: &[Wish], judged: impl FnOnce()) -> Result<(), DbError> {
-    let works_ids: Vec<_> = wishes.iter().map(|wish| ids::works(&wish.works)).collect();
+/// Decides on applications, each for other works, in the order that `models::works` documents. `judged` runs
+/// after the last query and before the first insert. The snapshot of an accepted application is the name of
+/// its works; the violations of a rejected one are the ids of the conflicting applications.
+fn decide(connection: &mut Connection, requests: &[Request], judged: impl FnOnce()) -> Result<(), DbError> {
+    let works_ids: Vec<_> = requests.iter().map(|request| ids::works(&request.works)).collect();
     let works_ids: Vec<_> = works_ids.iter().map(String::as_str).collect();
-    let application_ids: Vec<_> = wishes.iter().map(|wish| ids::application("portal", &wish.id)).collect();
+    let application_ids: Vec<_> =
+        requests.iter().map(|request| ids::application("portal", &request.id)).collect();
     connection.transaction(|c| {
         works::lock(c, &works_ids)?;
         let known = application::by_ids(c, &application_ids.iter().map(String::as_str).collect::<Vec<_>>())?;
         let engaged = works::engaged(c, &works_ids)?;
         let (mut applications, mut commitments) = (Vec::new(), Vec::new());
-        for ((wish, works), _) in
-            wishes.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none())
+        for ((request, works), _) in
+            requests.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none())
         {
             let others = engaged.get(*works).map_or(&[][..], Vec::as_slice);
-            let wanted = wants(&wish.id, 0, &wish.works, wish.product);
+            let requested = commitment(&request.id, 0, &request.works, request.product);
             let sum: i64 = others.iter().map(|other| other.commitment.amount).sum();
-            let decision = if wish.broken || sum + wanted.amount > CAP {
-                let in_the_way: Vec<_> =
+            let decision = if request.broken || sum + requested.amount > CAP {
+                let conflicting: Vec<_> =
                     others.iter().map(|other| other.commitment.application_id.as_str()).collect();
-                Decision::Rejected { violations: in_the_way.join(" ") }
+                Decision::Rejected { violations: conflicting.join(" ") }
             } else {
-                commitments.push(wanted);
-                Decision::Accepted { snapshot: wish.works.clone(), lines: 1 }
+                commitments.push(requested);
+                Decision::Accepted { snapshot: request.works.clone(), lines: 1 }
             };
-            applications.push(NewApplication { decision, ..accepted(&wish.id, 1) });
+            applications.push(NewApplication { decision, ..accepted(&request.id, 1) });
         }
         judged();
         application::insert_missing(c, &applications)?;
@@ -64,11 +65,11 @@ fn decide(connection: &mut Connection, wishes: &[Wish], judged: impl FnOnce()) -
     })
 }
 
-/// Decides as a worker does: contention is tried again. A deadlock counts as contention too, and must not occur.
-fn decide_until_done(connection: &mut Connection, wishes: &[Wish]) -> Result<(), DbError> {
+/// Retries on contention, like a worker, but not on a deadlock: that must not occur.
+fn decide_until_done(connection: &mut Connection, requests: &[Request]) -> Result<(), DbError> {
     let began = Instant::now();
     loop {
-        match decide(connection, wishes, || ()) {
+        match decide(connection, requests, || ()) {
             Err(error)
                 if error.is_contention()
                     && !format!("{error:?}").contains("deadlock")
@@ -78,52 +79,58 @@ fn decide_until_done(connection: &mut Connection, wishes: &[Wish]) -> Result<(),
     }
 }
 
-/// Has everybody decide on batches, each on a connection of its own, all beginning every batch together. Whoever fails goes on
-/// to meet the others, so that they do not wait for ever.
-fn at_once(database: &Database, batches: impl Fn(usize) -> Vec<Vec<Wish>> + Sync) {
-    let start = Barrier::new(ASKERS);
+/// Decides on batches in all threads, each with its own connection, and starts every batch at the same time.
+/// A thread with an error continues, so that the others do not wait forever.
+fn concurrently(database: &Database, batches: impl Fn(usize) -> Vec<Vec<Request>> + Sync) {
+    let start = Barrier::new(THREADS);
     let failures: Vec<DbError> = std::thread::scope(|scope| {
-        let askers: Vec<_> = (0..ASKERS)
-            .map(|asker| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
                 let (batches, start) = (&batches, &start);
                 scope.spawn(move || {
                     let mut c = Pool::open(&database.url, 1).unwrap().get().unwrap();
-                    let meet = |wishes: Vec<Wish>| {
+                    let decide = |requests: Vec<Request>| {
                         start.wait();
-                        decide_until_done(&mut c, &wishes).err()
+                        decide_until_done(&mut c, &requests).err()
                     };
-                    batches(asker).into_iter().filter_map(meet).collect::<Vec<_>>()
+                    batches(thread).into_iter().filter_map(decide).collect::<Vec<_>>()
                 })
             })
             .collect();
-        askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// Everybody asks for all of the same works, in batches of three, each in another order. Half of the works are known before.
+/// All threads apply for the same works, in batches of three and in different orders. Half of the works have
+/// a row before.
 fn race(database: &Database, product: impl Fn(usize) -> ProductV1 + Sync) {
     const WORKS: usize = 23;
     let known: Vec<_> = (0..WORKS).step_by(2).map(|works| ids::works(&works.to_string())).collect();
     works::lock(&mut database.get(), &known.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
 
-    at_once(database, |asker| {
-        let order: Vec<_> = (0..WORKS).map(|n| n * (asker + 1) % WORKS).collect();
-        let wish = |works: &usize| Wish::new(&format!("{works}-{asker}"), &works.to_string(), product(asker));
-        order.chunks(3).map(|batch| batch.iter().map(wish).collect()).collect()
+    concurrently(database, |thread| {
+        let order: Vec<_> = (0..WORKS).map(|n| n * (thread + 1) % WORKS).collect();
+        let request =
+            |works: &usize| Request::new(&format!("{works}-{thread}"), &works.to_string(), product(thread));
+        order.chunks(3).map(|batch| batch.iter().map(request).collect()).collect()
     });
 
     let c = &mut database.get();
     for works in 0..WORKS {
         let open = open(c, &works.to_string());
         let [(winner, 0, None)] = &open[..] else { panic!("works {works}: {open:?}") };
-        for asker in 0..ASKERS {
-            let id = format!("{works}-{asker}");
+        for thread in 0..THREADS {
+            let id = format!("{works}-{thread}");
             let stored = application::by_upstream_ids(c, &[("portal", &id)]).unwrap().remove(0).unwrap();
             match stored.status {
                 Status::Accepted => assert_eq!(stored.id, *winner, "{id}"),
                 Status::Rejected => {
-                    assert_eq!(stored.violations.as_ref(), Some(winner), "{id} has seen something else");
+                    assert_eq!(
+                        stored.violations.as_ref(),
+                        Some(winner),
+                        "{id} conflicts with another application"
+                    );
                 }
             }
         }
@@ -131,38 +138,39 @@ fn race(database: &Database, product: impl Fn(usize) -> ProductV1 + Sync) {
     assert_eq!(count(c, "engagement"), i64::try_from(WORKS).unwrap());
 }
 
-fn any_product(asker: usize) -> ProductV1 {
-    [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance][asker % 3]
+fn any_product(thread: usize) -> ProductV1 {
+    [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance][thread % 3]
 }
 
 on_both_databases! {
-    fn the_same_product_is_engaged_once_however_many_ask_at_once(database: &Database) {
+    fn one_concurrent_application_per_product_is_accepted(database: &Database) {
         race(database, |_| ProductV1::AdvancePayment);
     }
 
-    /// Here no index helps: every product is another, and together they are too much.
-    fn a_sum_over_products_holds_however_many_ask_at_once(database: &Database) {
+    /// No unique index applies: the products differ, and their sum exceeds the limit.
+    fn concurrent_applications_respect_a_sum(database: &Database) {
         race(database, any_product);
     }
 
-    /// Senders of other content, hence for other works, under the same ids; half of it breaks a rule of its own.
-    fn under_one_id_one_content_is_engaged_however_many_come_at_once(database: &Database) {
+    /// Different contents, and so different works, under the same ids; half of them break a rule about
+    /// themselves.
+    fn one_concurrent_content_per_id_is_accepted(database: &Database) {
         const IDS: usize = 8;
-        let works = |n: usize, asker: usize| format!("{n}-{asker}");
-        at_once(database, |asker| {
-            let wish = |n: usize| Wish { broken: asker % 2 == 0, ..Wish::new(&n.to_string(), &works(n, asker), ProductV1::Performance) };
-            (0..IDS).map(|n| vec![wish(n)]).collect()
+        let works = |n: usize, thread: usize| format!("{n}-{thread}");
+        concurrently(database, |thread| {
+            let request = |n: usize| Request { broken: thread % 2 == 0, ..Request::new(&n.to_string(), &works(n, thread), ProductV1::Performance) };
+            (0..IDS).map(|n| vec![request(n)]).collect()
         });
         let c = &mut database.get();
         for n in 0..IDS {
             let stored = application::by_upstream_ids(c, &[("portal", &n.to_string())]).unwrap().remove(0).unwrap();
-            let engaged: Vec<_> = (0..ASKERS).map(|asker| works(n, asker)).filter(|works| !open(c, works).is_empty()).collect();
+            let engaged: Vec<_> = (0..THREADS).map(|thread| works(n, thread)).filter(|works| !open(c, works).is_empty()).collect();
             assert_eq!(engaged, Vec::from_iter(stored.snapshot), "id {n}");
         }
     }
 }
 
-/// An operator may have set another isolation for every connection: the first to come still decides, and nobody fails.
+/// An operator may set another default isolation level: the first application wins, and no thread fails.
 #[test]
 fn a_stricter_isolation_changes_nothing() {
     for isolation in ["repeatable%5C%20read", "serializable"] {
@@ -174,8 +182,8 @@ fn a_stricter_isolation_changes_nothing() {
     }
 }
 
-/// Runs `second` while the first to come has judged by what it saw and not yet written; `second` has to wait for it.
-fn while_judged(database: &Database, first: &Wish, second: impl FnOnce(&mut Connection) + Send) {
+/// Runs `second` between the queries and the inserts of `first`; `second` must wait for its end.
+fn while_judged(database: &Database, first: &Request, second: impl FnOnce(&mut Connection) + Send) {
     let mut session = Session::connect(&database.url);
     let waits =
         "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -183,24 +191,24 @@ fn while_judged(database: &Database, first: &Wish, second: impl FnOnce(&mut Conn
         let mut c = database.get();
         decide(&mut c, std::slice::from_ref(first), || {
             let second = scope.spawn(|| second(&mut database.get()));
-            eventually("the second waits, or has not waited", LIMIT, || {
+            eventually("the second waits or has finished", LIMIT, || {
                 (second.is_finished() || !session.query(waits).is_empty()).then_some(())
             });
-            assert!(!second.is_finished(), "it has not waited");
+            assert!(!second.is_finished(), "the second did not wait");
         })
         .unwrap();
     });
 }
 
 #[test]
-fn who_comes_second_waits_and_sees_what_the_first_has_engaged() {
+fn second_application_waits_for_the_first() {
     let database = Database::postgres();
     let c = &mut database.get();
     works::lock(c, &[&ids::works("known")]).unwrap();
     for works in ["known", "new"] {
         let (first, second) = (format!("{works}-1"), format!("{works}-2"));
-        while_judged(&database, &Wish::new(&first, works, ProductV1::AdvancePayment), |c| {
-            decide_until_done(c, &[Wish::new(&second, works, ProductV1::Performance)]).unwrap();
+        while_judged(&database, &Request::new(&first, works, ProductV1::AdvancePayment), |c| {
+            decide_until_done(c, &[Request::new(&second, works, ProductV1::Performance)]).unwrap();
         });
         let rows = application::by_upstream_ids(c, &[("portal", &first), ("portal", &second)]).unwrap();
         let [Some(first), Some(second)] = &rows[..] else { panic!("{rows:?}") };
@@ -213,15 +221,15 @@ fn who_comes_second_waits_and_sees_what_the_first_has_engaged() {
 }
 
 #[test]
-fn ending_waits_for_who_is_just_judging_by_it() {
+fn ending_a_commitment_waits_for_decisions() {
     let database = Database::postgres();
     let c = &mut database.get();
-    decide_until_done(c, &[Wish::new("a", "bridge", ProductV1::AdvancePayment)]).unwrap();
+    decide_until_done(c, &[Request::new("a", "bridge", ProductV1::AdvancePayment)]).unwrap();
     let a = ids::application("portal", "a");
-    while_judged(&database, &Wish::new("b", "bridge", ProductV1::Performance), |c| {
+    while_judged(&database, &Request::new("b", "bridge", ProductV1::Performance), |c| {
         assert_eq!(works::end(c, &[(&a, 0)], at(9)).unwrap(), 1);
     });
     let b = application::by_upstream_ids(c, &[("portal", "b")]).unwrap().remove(0).unwrap();
-    assert_eq!(b.violations, Some(a), "it was still open");
+    assert_eq!(b.violations, Some(a), "the decision missed the open commitment");
     assert!(open(c, "bridge").is_empty());
 }

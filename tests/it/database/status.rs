@@ -1,9 +1,9 @@
-//! What is unfinished, and where an application stands.
+//! Unfinished work, and the status of an application.
 
 use super::*;
 
 on_both_databases! {
-    fn what_is_unfinished_is_found_at_its_stage(database: &Database) {
+    fn finds_unfinished_work_by_stage(database: &Database) {
         let c = &mut database.get();
         let stages = |c: &mut Connection| unfinished(c, at(100), 100).unwrap().into_iter().map(|work| (work.line, work.at)).collect::<Vec<_>>();
         let rejected = NewApplication { decision: Decision::Rejected { violations: "[]".to_owned() }, ..accepted("r", 1) };
@@ -32,7 +32,7 @@ on_both_databases! {
         assert_eq!(stages(c), []);
     }
 
-    fn what_has_arrived_is_read_page_by_page(database: &Database) {
+    fn reads_arrived_revisions_by_page(database: &Database) {
         let c = &mut database.get();
         let issued: Vec<Issued> = ["a", "b", "c"].into_iter().flat_map(|name| issued(c, name, 1)).collect();
         let mut expected: Vec<(Revision, Guarantee)> = Vec::new();
@@ -49,25 +49,25 @@ on_both_databases! {
         assert_eq!(revision::arrived_after(c, &expected[1].0.id, 9).unwrap(), []);
     }
 
-    fn overdue_work_is_taken_once_and_less_and_less_often(database: &Database) {
+    fn takes_overdue_work_with_growing_intervals(database: &Database) {
         let c = &mut database.get();
         application::insert_new(c, &[accepted("a", 2)]).unwrap();
         let hour = TimeDelta::hours(1);
         let taken = |c: &mut Connection, seconds: i64| take_unfinished(c, at(seconds), hour, 100).unwrap().len();
         assert_eq!(taken(c, 3_600), 0, "too young");
         assert_eq!(taken(c, 3_700), 2);
-        assert_eq!(taken(c, 3_700), 0, "somebody has it");
+        assert_eq!(taken(c, 3_700), 0, "already taken");
         assert_eq!(taken(c, 3_700 + 3_599), 0);
         assert_eq!(taken(c, 3_700 + 3_600), 2, "after an hour");
         assert_eq!(taken(c, 7_300 + 7_199), 0);
         assert_eq!(taken(c, 7_300 + 7_200), 2, "after two");
-        // Another piece of work does not wait with it, and an embedded start sees everything.
+        // Intervals are per item, and `unfinished` ignores them.
         issue(c, &[draft("a", 1)], at(10), build).unwrap();
         assert_eq!(taken(c, 14_600), 1);
         assert_eq!(unfinished(c, at(14_600), 100).unwrap().len(), 2);
     }
 
-    fn the_status_tells_everything_about_an_application(database: &Database) {
+    fn status_contains_all_rows_of_an_application(database: &Database) {
         let c = &mut database.get();
         let issued_a = issued(c, "a", 2);
         let issued_b = issued(c, "b", 1);
@@ -75,7 +75,7 @@ on_both_databases! {
         let (a1, b0) = (&issued_a[1], &issued_b[0]);
         authentication_key::insert_new(c, &[key(&a1.guarantee.id, "h")]).unwrap();
         document::insert_new(c, &[paper(&a1.revision.id, Kind::Notice), paper(&b0.revision.id, Kind::Certificate)]).unwrap();
-        mail::insert_new(c, &[letter(&b0.revision.id, "a@example.jp")]).unwrap();
+        mail::insert_new(c, &[new_mail(&b0.revision.id, "a@example.jp")]).unwrap();
 
         let id = |upstream: &str| ids::application("portal", upstream);
         assert_eq!(locate(c, &a1.guarantee.number).unwrap(), [id("a")]);

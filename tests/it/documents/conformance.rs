@@ -1,4 +1,4 @@
-//! Every template drawn with every sample is PDF/A, and qpdf accepts it.
+//! Every template with every sample is PDF/A and passes qpdf.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use hosho::{
 };
 use hosho_pdfa::assert_clean;
 
-use super::{is_sound, press};
+use super::{is_sound, renderer};
 
 fn info(is_carrier: bool) -> Info {
     Info {
@@ -29,15 +29,15 @@ fn info(is_carrier: bool) -> Info {
 }
 
 #[test]
-fn every_template_with_every_sample_is_clean() {
+fn every_template_passes_pdfa_and_qpdf() {
     let mut checked = BTreeSet::new();
     for (family, template) in catalog::documents() {
-        for (sample, markup) in family.rendered(press().templates(), template) {
+        for (sample, markup) in family.rendered(renderer().templates(), template) {
             let name = format!("{template} with {sample}");
             let about = info(template.starts_with("certificate/"));
-            let bytes = press().draw_markup(template, &markup.unwrap(), &about).unwrap();
+            let bytes = renderer().draw_markup(template, &markup.unwrap(), &about).unwrap();
             assert_clean(&name, &bytes);
-            assert!(is_sound(&bytes), "qpdf --check refuses {name}");
+            assert!(is_sound(&bytes), "qpdf --check rejects {name}");
             checked.insert(template);
         }
     }
@@ -45,5 +45,5 @@ fn every_template_with_every_sample_is_clean() {
         .iter()
         .map(|(name, _)| *name)
         .filter(|name| !name.starts_with("partials/") && !name.starts_with("mail/"));
-    assert_eq!(checked, listed.collect(), "a template is not checked here");
+    assert_eq!(checked, listed.collect(), "a template is not checked");
 }

@@ -1,11 +1,11 @@
-//! Faces of every kind of outline draw every template.
+//! Font faces with each kind of outline.
 
 use std::io::Write as _;
 
 use hosho::{app, config::Config, pdf::FontPaths};
 
 #[test]
-fn faces_of_all_kinds_draw_every_template() {
+fn every_kind_of_face_renders_every_template() {
     for (mincho, gothic, packages) in [
         ("Noto Serif CJK JP", "Noto Sans CJK JP", "fonts-noto-cjk"),
         (
@@ -16,16 +16,16 @@ fn faces_of_all_kinds_draw_every_template() {
     ] {
         let names: Vec<String> = mincho.split(',').map(str::to_owned).collect();
         if FontPaths::find(&names, &[gothic.to_owned()]).is_err() {
-            // Written past the capture of test output, so that a skipped test is seen.
+            // The test runner does not capture this, so that the skip is visible.
             let _ = writeln!(
                 std::io::stderr(),
-                "SKIPPED: faces_of_all_kinds_draw_every_template: {mincho}, {gothic} ({packages}) are not installed"
+                "SKIPPED: every_kind_of_face_renders_every_template: {mincho}, {gothic} ({packages}) are not installed"
             );
             continue;
         }
         let settings = [("fonts.mincho", mincho.to_owned()), ("fonts.gothic", gothic.to_owned())];
-        let press = app::proved_press(&Config::load(None, &settings).unwrap()).unwrap();
+        let renderer = app::proved_press(&Config::load(None, &settings).unwrap()).unwrap();
         let text = "令和8年7月1日　前払金保証　か\u{309A}セ\u{309A}　辻\u{E0100}　髙﨑𠮷";
-        assert_eq!(press.fonts().missing(text), Vec::<char>::new(), "{mincho}");
+        assert_eq!(renderer.fonts().missing(text), Vec::<char>::new(), "{mincho}");
     }
 }

@@ -1,14 +1,14 @@
-//! A disk with no room left: still good for small files, and for no document.
+//! A full disk, with space for small files but not for a document.
 
 use std::{fs, io::Write as _, path::Path, process::Command};
 
 use hosho::documents::store::DocumentStore;
 
-/// A file system of its own, gone with this value.
+/// A separate file system, unmounted on drop.
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// `None` where this user may not mount one.
+    /// `None` if this user may not mount a file system.
     fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -29,9 +29,9 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_away_for_all_documents() {
+async fn full_disk_makes_the_store_unavailable() {
     let Some(disk) = Disk::mount("1m") else {
-        eprintln!("skipped: only root may mount a small disk");
+        eprintln!("skipped: only root may mount a file system");
         return;
     };
     let documents = DocumentStore::open(&format!("file://{}", disk.path().display())).unwrap();
@@ -43,7 +43,7 @@ async fn a_full_disk_is_away_for_all_documents() {
 
     let error = documents.put("notice", &document).await.unwrap_err();
     assert!(error.is_unavailable() && error.is_full(), "{error:?}");
-    assert!(documents.probe().await.is_err(), "there is room for an empty file, and for none of ours");
+    assert!(documents.probe().await.is_err(), "the probe wrote a file although a document does not fit");
     drop(filler);
     fs::remove_file(disk.path().join("filler")).unwrap();
     documents.probe().await.unwrap();

@@ -1,4 +1,4 @@
-//! Hostile texts of a sender: escaped, rejected or wrapped, and the file stays valid.
+//! Hostile texts of a sender are escaped, rejected or wrapped; the file is valid.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -6,20 +6,20 @@ use chrono::NaiveDateTime;
 use hosho_pdfa::assert_clean;
 use hosho_schema::snapshots::Certificate;
 
-use super::{KEY, REGISTRY, certificate, is_sound, press};
+use super::{KEY, REGISTRY, certificate, is_sound, renderer};
 
-/// Longer than any document takes: a document that never ends must not block the tests.
+/// Longer than any document takes, so that an endless loop does not block the tests.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Runs a task on another thread and fails if it does not end.
+/// Runs a task on another thread and panics after the timeout.
 #[track_caller]
 fn within<T: Send + 'static>(name: &str, task: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(task()));
-    receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{name} does not end, or panics"))
+    receiver.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("{name} panicked or timed out"))
 }
 
-/// Certificates with a text in one of the fields that senders fill.
+/// Certificates with a text in each of the fields that senders fill.
 fn filled(text: &str) -> Vec<Certificate> {
     let places: [fn(&mut Certificate) -> &mut String; 5] = [
         |certificate| &mut certificate.works.name,
@@ -28,24 +28,24 @@ fn filled(text: &str) -> Vec<Certificate> {
         |certificate| certificate.bank.get_or_insert_default(),
         |certificate| certificate.principal.joint_venture.get_or_insert_default(),
     ];
-    let filled = |place: fn(&mut Certificate) -> &mut String| {
+    let with_text = |place: fn(&mut Certificate) -> &mut String| {
         let mut certificate = certificate();
         text.clone_into(place(&mut certificate));
         certificate
     };
-    places.into_iter().map(filled).collect()
+    places.into_iter().map(with_text).collect()
 }
 
-/// Notice and certificate of a content, each checked, or the error.
-fn drawn(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
-    let papers = within(name, move || {
+/// Renders and checks notice and certificate of a content.
+fn rendered(name: &str, content: Certificate) -> Vec<Result<Vec<u8>, String>> {
+    let documents = within(name, move || {
         let created = NaiveDateTime::default();
         [
-            press().notice(&content, KEY, REGISTRY, created),
-            press().certificate(&content, &hosho_schema::snapshots::canonical(&content), created),
+            renderer().notice(&content, KEY, REGISTRY, created),
+            renderer().certificate(&content, &hosho_schema::snapshots::canonical(&content), created),
         ]
     });
-    let checked = papers.map(|paper| match paper {
+    let checked = documents.map(|document| match document {
         Ok(bytes) => {
             assert_clean(name, &bytes);
             Ok(bytes)
@@ -68,8 +68,8 @@ fn prints_markup_and_control_sequences_as_text() {
     ];
     for text in texts {
         for content in filled(text) {
-            for paper in drawn(text, content) {
-                let bytes = paper.unwrap_or_else(|error| panic!("{text}: {error}"));
+            for document in rendered(text, content) {
+                let bytes = document.unwrap_or_else(|error| panic!("{text}: {error}"));
                 assert!(is_sound(&bytes), "{text}");
             }
         }
@@ -101,15 +101,15 @@ fn rejects_deceptive_characters() {
     ];
     let mut rejected = 0;
     for text in forbidden {
-        let missing = press().fonts().missing(text);
+        let missing = renderer().fonts().missing(text);
         for content in filled(text) {
-            for paper in drawn(text, content.clone()) {
-                match paper {
+            for document in rendered(text, content.clone()) {
+                match document {
                     // The document does not print the field, or a face has the characters.
                     Ok(bytes) => assert!(is_sound(&bytes), "{text}"),
                     Err(error) => {
                         rejected += 1;
-                        assert!(!missing.is_empty(), "{text:?} should be drawn: {error}");
+                        assert!(!missing.is_empty(), "{text:?} should be rendered: {error}");
                         let named = error.contains("U+") || error.contains("not well-formed");
                         assert!(named && !error.contains("若葉"), "{error}");
                     }
@@ -131,10 +131,10 @@ fn composes_drops_or_rejects_joining_characters() {
         "\u{FE0F}",
         "\u{AD}\u{200B}",
     ] {
-        let missing = press().fonts().missing(text);
+        let missing = renderer().fonts().missing(text);
         for content in filled(text) {
-            for paper in drawn(text, content) {
-                assert!(paper.is_ok() || !missing.is_empty(), "{text:?}: {paper:?}");
+            for document in rendered(text, content) {
+                assert!(document.is_ok() || !missing.is_empty(), "{text:?}: {document:?}");
             }
         }
     }
@@ -145,8 +145,8 @@ fn wraps_or_rejects_ten_thousand_characters() {
     for text in ["あ", "漢字", "A", "ｱ", "W W", "、", "「", "々ー", "１", "𠮷"] {
         let text = text.repeat(10_000 / text.chars().count());
         for content in filled(&text) {
-            for paper in drawn("ten thousand characters", content) {
-                match paper {
+            for document in rendered("ten thousand characters", content) {
+                match document {
                     Ok(bytes) => assert!(is_sound(&bytes), "ten thousand characters"),
                     Err(error) => assert!(error.contains("line") && !error.contains(&text), "{error:.200}"),
                 }

@@ -1,4 +1,4 @@
-//! Documents, judged from outside: by the tools that others read them with, and by their bytes.
+//! Documents, checked with foreign tools and by their bytes.
 
 mod conformance;
 mod faces;
@@ -24,34 +24,33 @@ use hosho_schema::snapshots::Certificate;
 
 use crate::harness::process::run;
 
-/// The registry's page.
 const REGISTRY: &str = "https://registry.example.jp/certificates";
 
-/// A key that opens nothing.
+/// A well-formed key of no guarantee.
 const KEY: &str = "Hk7mPq3RwXy9";
 
-/// Templates, fonts, and what documents share, prepared once.
-fn press() -> &'static DocumentRenderer {
-    static PRESS: LazyLock<DocumentRenderer> = LazyLock::new(new_press);
-    &PRESS
+/// The renderer shared by all tests.
+fn renderer() -> &'static DocumentRenderer {
+    static RENDERER: LazyLock<DocumentRenderer> = LazyLock::new(new_renderer);
+    &RENDERER
 }
 
-fn new_press() -> DocumentRenderer {
+fn new_renderer() -> DocumentRenderer {
     let fonts = Fonts::load(&FontPaths::system().unwrap()).unwrap();
     DocumentRenderer::new(Arc::new(Templates::load(None).unwrap()), Arc::new(fonts), Pictures::new())
 }
 
-/// The date in documents.
+/// The creation date of documents.
 fn created() -> NaiveDateTime {
     NaiveDate::from_ymd_opt(2026, 7, 1).unwrap().and_hms_opt(3, 4, 5).unwrap()
 }
 
-/// A content that tests vary.
+/// The content that tests modify.
 fn certificate() -> Certificate {
     serde_json::from_str(include_str!("../../../benches/certificate.json")).unwrap()
 }
 
-/// Runs a tool of others on a document, `FILE` among its arguments.
+/// Runs a tool on a document; `FILE` among the arguments is its path.
 fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(pdf).unwrap();
@@ -59,12 +58,12 @@ fn tool(program: &str, arguments: &[&str], pdf: &[u8]) -> String {
     let mut command = Command::new(program);
     command.args(arguments.iter().map(|argument| if *argument == "FILE" { path } else { argument }));
     let output = run(command);
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && complaint.is_empty(), "{program}: {complaint}");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && errors.is_empty(), "{program}: {errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether qpdf reads a document without an error or a warning.
+/// Whether qpdf reports no error or warning.
 fn is_sound(pdf: &[u8]) -> bool {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(pdf).unwrap();
@@ -73,8 +72,8 @@ fn is_sound(pdf: &[u8]) -> bool {
     run(command).status.success()
 }
 
-/// How many cases or documents a test takes, unless the environment says.
-fn size(variable: &str, usual: u32) -> u32 {
+/// Number of cases or documents, from the environment or the default.
+fn size(variable: &str, default: u32) -> u32 {
     std::env::var(variable)
-        .map_or(usual, |size| size.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
+        .map_or(default, |size| size.parse().unwrap_or_else(|_| panic!("{variable} is not a number")))
 }

@@ -1,4 +1,4 @@
-//! What goes into a document comes back out of it, stands where it should, and breaks where it may.
+//! Texts extracted from a document are complete, placed within margins, and broken by the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,17 +8,18 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rayon::prelude::*;
 
 use super::{
-    KEY, REGISTRY, certificate, created, press, size,
-    texts::{contents, drawable, shown, standard},
+    KEY, REGISTRY, certificate, created, renderer, size,
+    texts::{contents, drawable, extracted, standard},
     tool,
 };
 
-/// Characters that begin no line, and those that end none: what every style of Japanese typesetting agrees on.
+/// Characters that must not begin a line; every style of Japanese typesetting has these.
 const NEVER_FIRST: &str =
     "、。，．・：；？！）」』】〉》〕］｝々ゝゞヽヾーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ｡､｣";
+/// Characters that must not end a line.
 const NEVER_LAST: &str = "（「『【〈《〔［｛｢";
 
-/// Every text of a content that its notice shows.
+/// Every text of a content that the notice contains.
 fn on_notice(content: &Certificate) -> Vec<&str> {
     let submission = &content.obligee.submission;
     let mut texts = vec![
@@ -44,7 +45,7 @@ fn on_notice(content: &Certificate) -> Vec<&str> {
     texts
 }
 
-/// Every text of a content that its certificate shows.
+/// Every text of a content that the certificate contains.
 fn on_certificate(content: &Certificate) -> Vec<&str> {
     let principal = &content.principal;
     let mut texts = vec![content.number.as_str(), &content.works.name, &content.obligee.title];
@@ -68,7 +69,7 @@ fn on_certificate(content: &Certificate) -> Vec<&str> {
     texts
 }
 
-/// A word of a page: left, top, right, bottom in points, and its text.
+/// A word of a page; `edges` are left, top, right and bottom in points.
 struct Word {
     page: usize,
     edges: [f64; 4],
@@ -94,29 +95,29 @@ fn words(pdf: &[u8]) -> Vec<Word> {
     words
 }
 
-/// Left and right margin of a template, points.
+/// Left and right margin of a template, in points.
 fn margins(template: &str) -> [f64; 2] {
     let (_, text) = TEMPLATES.iter().find(|(name, _)| *name == template).unwrap();
     let (_, margin) = text.split_once("margin=\"").unwrap();
-    // Top, right, bottom, left; from the end, because the top may depend on the content.
+    // Order: top, right, bottom, left. Split from the end, because the top may be an expression.
     let sides: Vec<&str> = margin.split('"').next().unwrap().rsplit(' ').collect();
     let points = |side: &str| side.strip_suffix("mm").unwrap().parse::<f64>().unwrap() * 72.0 / 25.4;
     [points(sides[0]), points(sides[2])]
 }
 
-/// Words stand within the margins (a line's last punctuation may hang out of them) and never on one another.
+/// Words are within the margins (except hanging punctuation) and do not overlap.
 fn assert_placed(template: &str, words: &[Word]) {
     let [left, right] = margins(template);
     for (number, word) in words.iter().enumerate() {
         let [from, top, to, bottom] = word.edges;
         let hangs = word.text.ends_with(['、', '。', '，', '．']);
-        // The empty half of an opening bracket may stand before the line.
+        // The empty half of an opening bracket may be left of the margin.
         let left = if word.text.starts_with(|first| NEVER_LAST.contains(first)) { left - 10.0 } else { left };
         let edge = 595.28 - right + if hangs { 12.0 } else { 1.0 };
-        assert!(from >= left - 1.0 && to <= edge, "{} leaves its page sideways: {:?}", word.text, word.edges);
+        assert!(from >= left - 1.0 && to <= edge, "{} exceeds a side margin: {:?}", word.text, word.edges);
         assert!(
             top >= 12.0 && bottom <= 841.89 - 12.0,
-            "{} comes near the edge, where printers do not print: {:?}",
+            "{} is in the unprintable edge of the page: {:?}",
             word.text,
             word.edges
         );
@@ -124,59 +125,62 @@ fn assert_placed(template: &str, words: &[Word]) {
             let [also_from, also_top, also_to, also_bottom] = other.edges;
             let (across, down) =
                 (to.min(also_to) - from.max(also_from), bottom.min(also_bottom) - top.max(also_top));
-            let collides = word.page == other.page && across > 3.0 && down > 3.0;
+            let overlaps = word.page == other.page && across > 3.0 && down > 3.0;
             assert!(
-                !collides,
-                "{} and {} stand on one another: {:?} {:?}",
+                !overlaps,
+                "{} and {} overlap: {:?} {:?}",
                 word.text, other.text, word.edges, other.edges
             );
         }
     }
 }
 
-fn assert_breaks_well(text: &str) {
+fn assert_line_breaks(text: &str) {
     for line in text.split(['\n', '\u{c}']).filter(|line| !line.is_empty()) {
-        // The mark of an item of a template's list stands before its words.
+        // The mark of a list item in a template precedes its words.
         let item: Option<String> = line.strip_prefix('・').map(|words| words.chars().take(5).collect());
         let line = if item.is_some_and(|item| TEMPLATES.iter().any(|(_, text)| text.contains(&item))) {
             &line['・'.len_utf8()..]
         } else {
             line
         };
-        assert!(!line.starts_with(|first| NEVER_FIRST.contains(first)), "a line begins badly: {line}");
-        assert!(!line.ends_with(|last| NEVER_LAST.contains(last)), "a line ends badly: {line}");
+        assert!(
+            !line.starts_with(|first| NEVER_FIRST.contains(first)),
+            "a line must not begin like this: {line}"
+        );
+        assert!(!line.ends_with(|last| NEVER_LAST.contains(last)), "a line must not end like this: {line}");
     }
 }
 
-/// Judges a document by its text and by where its words stand.
-fn assert_comes_back(template: &str, pdf: &[u8], expected: &[&str]) {
+/// Checks the text of a document and the positions of its words.
+fn assert_document(template: &str, pdf: &[u8], expected: &[&str]) {
     let raw = tool("pdftotext", &["-raw", "-enc", "UTF-8", "FILE", "-"], pdf);
-    let text = shown(&raw);
+    let text = extracted(&raw);
     for expected in expected {
-        assert!(text.contains(&shown(expected)), "{expected} does not come back:\n{raw}");
+        assert!(text.contains(&extracted(expected)), "{expected} is missing:\n{raw}");
     }
-    assert_breaks_well(&raw);
+    assert_line_breaks(&raw);
     assert_placed(template, &words(pdf));
     let keys = raw.split_whitespace().filter(|word| *word == KEY).count();
     assert_eq!(
         keys,
         usize::from(expected.contains(&KEY)),
-        "the key is not one word, or stands where it must not"
+        "the key is not one word, or is in a document without a key"
     );
 }
 
-/// The cells of a document as its structure tells them: what stands beside each head.
+/// The table cells in the structure tree of a document, by table header.
 fn cells(pdf: &[u8]) -> BTreeMap<String, String> {
     let mut cells: BTreeMap<String, String> = BTreeMap::new();
-    let mut head = String::new();
-    // How far the cell is indented that is open, and whether it is a head.
+    let mut header = String::new();
+    // Indentation of the open cell, and whether it is a header.
     let mut open: Option<(usize, bool)> = None;
     for line in tool("pdfinfo", &["-struct-text", "FILE"], pdf).lines() {
         let words = line.trim();
         let indent = line.len() - line.trim_start().len();
         match (words.strip_prefix('"').and_then(|line| line.strip_suffix('"')), open) {
-            (Some(text), Some((_, true))) => text.clone_into(&mut head),
-            (Some(text), Some((_, false))) => cells.entry(head.clone()).or_default().push_str(text),
+            (Some(text), Some((_, true))) => text.clone_into(&mut header),
+            (Some(text), Some((_, false))) => cells.entry(header.clone()).or_default().push_str(text),
             (Some(_), None) => {}
             (None, _) if words.starts_with("TH") || words.starts_with("TD") => {
                 open = Some((indent, words.starts_with("TH")));
@@ -196,44 +200,44 @@ fn template(content: &Certificate) -> &'static str {
 }
 
 fn assert_round_trip(content: &Certificate) {
-    let notice = press().notice(content, KEY, REGISTRY, created()).unwrap();
-    assert_comes_back("notice/notice", &notice, &on_notice(content));
+    let notice = renderer().notice(content, KEY, REGISTRY, created()).unwrap();
+    assert_document("notice/notice", &notice, &on_notice(content));
     let drawn =
-        press().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
-    assert_comes_back(template(content), &drawn, &on_certificate(content));
+        renderer().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
+    assert_document(template(content), &drawn, &on_certificate(content));
 }
 
-/// Texts without what nothing shows, white space as it is.
+/// A text without invisible characters, but with its white space.
 fn exact(text: &str) -> String {
     let wide: String =
         text.chars().map(|character| if character == '\u{3000}' { ' ' } else { character }).collect();
-    wide.split(' ').map(shown).collect::<Vec<_>>().join(" ")
+    wide.split(' ').map(extracted).collect::<Vec<_>>().join(" ")
 }
 
 fn assert_cells(content: &Certificate) {
-    let notice = cells(&press().notice(content, KEY, REGISTRY, created()).unwrap());
+    let notice = cells(&renderer().notice(content, KEY, REGISTRY, created()).unwrap());
     let cell =
         |label: &str| notice.get(label).unwrap_or_else(|| panic!("no cell {label}: {:?}", notice.keys()));
-    assert_eq!(shown(cell("工事名")), shown(&content.works.name));
+    assert_eq!(extracted(cell("工事名")), extracted(&content.works.name));
     assert_eq!(cell("認証キー"), KEY);
     assert_eq!(exact(cell("保証契約番号")), content.number);
     let drawn = cells(
-        &press().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap(),
+        &renderer().certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap(),
     );
-    assert_eq!(shown(&drawn["工事名"]), shown(&content.works.name));
-    // Short enough for one line: white space comes back as well.
+    assert_eq!(extracted(&drawn["工事名"]), extracted(&content.works.name));
+    // A text on one line also keeps its white space.
     if content.obligee.title.chars().count() <= 20 {
         assert_eq!(exact(&drawn["被保証者"]), exact(&content.obligee.title));
     }
     assert_eq!(drawn["保証契約番号"], content.number);
 }
 
-/// Runs a property on several threads; what fails is told by the thread of the test, whose output is shown.
-fn hold(cases: u32, property: fn(&Certificate)) {
+/// Runs a property on several threads. Panics in the thread of the test, whose output is captured.
+fn check_property(cases: u32, property: fn(&Certificate)) {
     let seed: u64 = std::env::var("HOSHO_DRILL_SEED")
         .ok()
         .map_or(1, |seed| seed.parse().expect("HOSHO_DRILL_SEED is a number"));
-    let judge = |thread: u64| {
+    let run = |thread: u64| {
         let config = Config {
             cases: cases.div_ceil(4),
             failure_persistence: None,
@@ -242,57 +246,58 @@ fn hold(cases: u32, property: fn(&Certificate)) {
         };
         let choices = [seed, thread, 0, 0].map(u64::to_be_bytes).concat();
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &choices);
-        let judged = TestRunner::new_with_rng(config, rng).run(&contents(), |content| {
+        let result = TestRunner::new_with_rng(config, rng).run(&contents(), |content| {
             property(&content);
             Ok(())
         });
-        judged.err().map(|failure| format!("HOSHO_DRILL_SEED={seed}: {failure}"))
+        result.err().map(|failure| format!("HOSHO_DRILL_SEED={seed}: {failure}"))
     };
-    let failures: Vec<String> = (0_u64..4).into_par_iter().filter_map(judge).collect();
+    let failures: Vec<String> = (0_u64..4).into_par_iter().filter_map(run).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
-fn every_field_of_generated_contents_comes_back() {
-    hold(size("HOSHO_DRILL_TEXTS", 1200), assert_round_trip);
+fn every_generated_field_is_extracted() {
+    check_property(size("HOSHO_DRILL_TEXTS", 1200), assert_round_trip);
 }
 
 #[test]
-fn the_structure_tells_what_stands_beside_each_label() {
-    hold(size("HOSHO_DRILL_TEXTS", 1200) / 20, assert_cells);
+fn structure_tree_pairs_labels_with_values() {
+    check_property(size("HOSHO_DRILL_TEXTS", 1200) / 20, assert_cells);
 }
 
 #[test]
-fn every_character_of_the_standards_comes_back_or_is_refused_beforehand() {
+fn standard_characters_are_extracted_or_rejected() {
     assert!(standard().len() > 11_000, "{} characters", standard().len());
     let missing: Vec<&String> =
-        standard().iter().filter(|text| !press().fonts().missing(text).is_empty()).collect();
-    // Rare kanji of plane 2 for the most part, and accents that need a shaper.
-    println!("no face draws {} of {}", missing.len(), standard().len());
+        standard().iter().filter(|text| !renderer().fonts().missing(text).is_empty()).collect();
+    // Mostly rare kanji of plane 2, and accents that need a shaper.
+    println!("no face has {} of {}", missing.len(), standard().len());
     assert!(missing.len() < standard().len() / 5, "{} of {}", missing.len(), standard().len());
     let drawn: Vec<&String> =
         drawable().iter().filter(|text| !text.chars().all(char::is_whitespace)).collect();
     drawn.par_chunks(100).for_each(|characters| {
         let mut content = certificate();
-        // Apart, because what combines with its neighbour would be another character.
-        let apart = |characters: Vec<&str>| format!("工{}地", characters.join("工"));
-        content.works.name = apart(characters.iter().map(|character| character.as_str()).collect());
+        // Separated, because neighbours may combine to another character.
+        let separated = |characters: Vec<&str>| format!("工{}地", characters.join("工"));
+        content.works.name = separated(characters.iter().map(|character| character.as_str()).collect());
         content.principal.company.address =
-            apart(characters.iter().rev().map(|character| character.as_str()).collect());
-        let notice = press().notice(&content, KEY, REGISTRY, created()).unwrap();
-        assert_comes_back("notice/notice", &notice, &on_notice(&content));
-        let certificate =
-            press().certificate(&content, &hosho_schema::snapshots::canonical(&content), created()).unwrap();
-        assert_comes_back(template(&content), &certificate, &on_certificate(&content));
+            separated(characters.iter().rev().map(|character| character.as_str()).collect());
+        let notice = renderer().notice(&content, KEY, REGISTRY, created()).unwrap();
+        assert_document("notice/notice", &notice, &on_notice(&content));
+        let certificate = renderer()
+            .certificate(&content, &hosho_schema::snapshots::canonical(&content), created())
+            .unwrap();
+        assert_document(template(&content), &certificate, &on_certificate(&content));
     });
-    missing.par_iter().for_each(|text| assert!(refused(text), "{text:?} is missing and was drawn"));
+    missing.par_iter().for_each(|text| assert!(is_rejected(text), "{text:?} has no glyph and was rendered"));
 }
 
-/// Whether a text is refused in drawing.
-fn refused(text: &str) -> bool {
+/// Whether the renderer rejects a text.
+fn is_rejected(text: &str) -> bool {
     let mut content = certificate();
     content.works.name = format!("工{text}地");
-    match press().notice(&content, KEY, REGISTRY, created()) {
+    match renderer().notice(&content, KEY, REGISTRY, created()) {
         Ok(_) => false,
         Err(RenderError::Draw { .. }) => true,
         Err(error) => panic!("{error}"),
@@ -300,21 +305,21 @@ fn refused(text: &str) -> bool {
 }
 
 #[test]
-fn what_no_face_draws_is_known_beforehand_and_nothing_else_is_refused() {
-    let (mut drawn, mut missing) = (0, 0);
+fn rejects_exactly_characters_without_glyphs() {
+    let (mut rendered, mut missing) = (0, 0);
     let every = size("HOSHO_DRILL_TEXTS", 1200).clamp(1000, 65_536);
     let sample: BTreeSet<char> =
         (0..0x3_0000_u32).step_by((0x3_0000 / every) as usize).filter_map(char::from_u32).collect();
     let judged: Vec<bool> = sample
         .par_iter()
         .map(|&character| {
-            let is_missing = !press().fonts().missing(&String::from(character)).is_empty();
-            assert_eq!(refused(&String::from(character)), is_missing, "U+{:04X}", u32::from(character));
+            let is_missing = !renderer().fonts().missing(&String::from(character)).is_empty();
+            assert_eq!(is_rejected(&String::from(character)), is_missing, "U+{:04X}", u32::from(character));
             is_missing
         })
         .collect();
     for is_missing in judged {
-        *(if is_missing { &mut missing } else { &mut drawn }) += 1;
+        *(if is_missing { &mut missing } else { &mut rendered }) += 1;
     }
-    assert!(drawn > 50 && missing > 50, "{drawn} drawn, {missing} missing");
+    assert!(rendered > 50 && missing > 50, "{rendered} rendered, {missing} missing");
 }

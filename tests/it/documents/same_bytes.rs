@@ -1,4 +1,4 @@
-//! The same content is the same bytes: in another process, at another time, in another order, on other threads.
+//! Rendering is reproducible: across processes, times, orders and threads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,13 +10,13 @@ use hosho_schema::{messages::ProductV1, snapshots::Certificate};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::{KEY, REGISTRY, certificate, created, new_press, press};
+use super::{KEY, REGISTRY, certificate, created, new_renderer, renderer};
 use crate::harness::process::run;
 
-/// Says to a process of this test that it is the other one, and when the first one drew.
-const OTHER: &str = "HOSHO_SAME_BYTES_AFTER";
+/// The time of the first rendering; set in the child process.
+const CHILD: &str = "HOSHO_SAME_BYTES_AFTER";
 
-/// Contents that share some letters and not others.
+/// Contents that share some characters.
 fn contents() -> Vec<Certificate> {
     let products = [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
     let names = [
@@ -36,62 +36,57 @@ fn contents() -> Vec<Certificate> {
     products.into_iter().flat_map(|product| names.map(|name| (product, name))).map(content).collect()
 }
 
-/// Digests of the documents of a content.
-fn digests(press: &DocumentRenderer, content: &Certificate) -> [String; 2] {
-    let notice = press.notice(content, KEY, REGISTRY, created()).unwrap();
+fn digests(renderer: &DocumentRenderer, content: &Certificate) -> [String; 2] {
+    let notice = renderer.notice(content, KEY, REGISTRY, created()).unwrap();
     let certificate =
-        press.certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
+        renderer.certificate(content, &hosho_schema::snapshots::canonical(content), created()).unwrap();
     [notice, certificate].map(|bytes| hex(&Sha256::digest(&bytes)))
 }
 
-fn in_order(press: &DocumentRenderer) -> Vec<[String; 2]> {
-    contents().iter().map(|content| digests(press, content)).collect()
+fn in_order(renderer: &DocumentRenderer) -> Vec<[String; 2]> {
+    contents().iter().map(|content| digests(renderer, content)).collect()
 }
 
-/// Seconds since 1970.
-fn second() -> i64 {
+/// Unix time.
+fn unix_time() -> i64 {
     Clock::system().now().and_utc().timestamp()
 }
 
 #[test]
-fn another_process_at_another_time_draws_the_same_bytes() {
-    if let Ok(before) = std::env::var(OTHER) {
+fn another_process_renders_the_same_bytes() {
+    if let Ok(before) = std::env::var(CHILD) {
         let before: i64 = before.parse().unwrap();
-        // Other documents first, until the clock says something else.
-        let press = new_press();
+        // Render other documents first, until the clock has advanced.
+        let renderer = new_renderer();
         let mut others = contents();
         for content in &mut others {
             content.works.name.insert_str(0, "先に描いた別の工事");
         }
         for content in others.iter().cycle() {
-            digests(&press, content);
-            if second() > before + 1 {
+            digests(&renderer, content);
+            if unix_time() > before + 1 {
                 break;
             }
         }
-        for digests in in_order(&press) {
+        for digests in in_order(&renderer) {
             println!("digests {}", digests.join(" "));
         }
         return;
     }
-    let first = in_order(press());
+    let first = in_order(renderer());
     let distinct: BTreeSet<_> = first.iter().flatten().collect();
     assert_eq!(distinct.len(), 2 * first.len(), "different contents have the same bytes");
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([
-        "--exact",
-        "documents::same_bytes::another_process_at_another_time_draws_the_same_bytes",
-        "--nocapture",
-    ]);
+    command.args(["--exact", "documents::same_bytes::another_process_renders_the_same_bytes", "--nocapture"]);
     command
-        .env(OTHER, second().to_string())
+        .env(CHILD, unix_time().to_string())
         .env("TZ", "Pacific/Kiritimati")
         .env("LC_ALL", "C")
         .env("RAYON_NUM_THREADS", "1");
     let output = run(command);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
-    let other: Vec<[String; 2]> = said
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    let other: Vec<[String; 2]> = text
         .lines()
         .filter_map(|line| line.split_once("digests ")?.1.split_once(' '))
         .map(|(notice, certificate)| [notice.to_owned(), certificate.to_owned()])
@@ -100,15 +95,15 @@ fn another_process_at_another_time_draws_the_same_bytes() {
 }
 
 #[test]
-fn one_thread_and_two_in_any_order_draw_the_same_bytes() {
-    let first = in_order(press());
+fn threads_and_order_do_not_change_bytes() {
+    let first = in_order(renderer());
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let numbered: Vec<(usize, Certificate)> = contents().into_iter().enumerate().collect();
-        // Backwards, each twice, side by side.
+        // In reverse order, each twice, in parallel.
         let drawn: BTreeMap<usize, [String; 2]> = pool.install(|| {
             let twice = numbered.par_iter().rev().map(|(number, content)| {
-                let digests = [digests(press(), content), digests(press(), content)];
+                let digests = [digests(renderer(), content), digests(renderer(), content)];
                 assert_eq!(digests[0], digests[1]);
                 (*number, digests[0].clone())
             });
@@ -119,14 +114,15 @@ fn one_thread_and_two_in_any_order_draw_the_same_bytes() {
 }
 
 #[test]
-fn what_differs_in_content_fonts_or_date_differs_in_bytes() {
+fn content_key_or_date_changes_bytes() {
     let content = certificate();
-    let first = digests(press(), &content);
-    let later = press().notice(&content, KEY, REGISTRY, created() + chrono::TimeDelta::seconds(1)).unwrap();
+    let first = digests(renderer(), &content);
+    let later =
+        renderer().notice(&content, KEY, REGISTRY, created() + chrono::TimeDelta::seconds(1)).unwrap();
     assert_ne!(hex(&Sha256::digest(&later)), first[0]);
-    let other = press().notice(&content, "Hk7mPq3RwXy7", REGISTRY, created()).unwrap();
+    let other = renderer().notice(&content, "Hk7mPq3RwXy7", REGISTRY, created()).unwrap();
     assert_ne!(hex(&Sha256::digest(&other)), first[0]);
     let mut changed = content;
     changed.amount.0 += 1;
-    assert_ne!(digests(press(), &changed)[1], first[1]);
+    assert_ne!(digests(renderer(), &changed)[1], first[1]);
 }

@@ -1,4 +1,4 @@
-//! Texts as applications bring them: every character of JIS X 0208 and 0213, and what else stands in Japanese names.
+//! Texts like those of applications: JIS X 0208 and 0213, and other characters of Japanese names.
 
 use std::{collections::BTreeSet, process::Command, sync::LazyLock};
 
@@ -11,9 +11,9 @@ use hosho_schema::{
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::{certificate, press};
+use super::{certificate, renderer};
 
-/// Prints every character of JIS X 0213 (0208 is part of it), one per line: Python knows the code.
+/// Prints every character of JIS X 0213 (which includes 0208), one a line, with Python's codec.
 const LIST: &str = "
 for prefix in (b'', b'\\x8f'):
     for row in range(0xa1, 0xff):
@@ -22,7 +22,7 @@ for prefix in (b'', b'\\x8f'):
             except UnicodeDecodeError: pass
 ";
 
-/// What stands in names and is in neither standard, or is a sequence.
+/// Characters of names that are in neither standard, and sequences.
 const RARE: [&str; 22] = [
     "髙",
     "﨑",
@@ -50,7 +50,7 @@ const RARE: [&str; 22] = [
 
 const PUNCTUATION: &str = "、。，．・：；？！ー々ゝ（）「」『』【】〈〉～－＝／ぁっゃゅょァッャュョ";
 
-/// Characters and sequences that the standards have; thirteen thousand.
+/// The thirteen thousand characters and sequences of the standards.
 pub(super) fn standard() -> &'static [String] {
     static STANDARD: LazyLock<Vec<String>> = LazyLock::new(|| {
         let output = Command::new("python3").args(["-c", LIST]).output().unwrap();
@@ -64,7 +64,7 @@ pub(super) fn standard() -> &'static [String] {
     &STANDARD
 }
 
-/// Undoes `ascii()` of Python.
+/// Inverse of Python's `ascii()`.
 fn unescaped(line: &str) -> String {
     let mut text = String::new();
     let mut rest = line;
@@ -86,17 +86,17 @@ fn unescaped(line: &str) -> String {
     text
 }
 
-/// Those that some face draws.
+/// The characters of the standards that some face has.
 pub(super) fn drawable() -> &'static [String] {
     static DRAWABLE: LazyLock<Vec<String>> = LazyLock::new(|| {
-        standard().iter().filter(|text| press().fonts().missing(text).is_empty()).cloned().collect()
+        standard().iter().filter(|text| renderer().fonts().missing(text).is_empty()).cloned().collect()
     });
     &DRAWABLE
 }
 
-/// What comes back of a text: composed, without characters that nothing shows, and without white space.
-pub(super) fn shown(text: &str) -> String {
-    // A character by itself comes back as it is, also where Unicode has another one in its place.
+/// The text as extracted from a document: composed, without invisible characters and white space.
+pub(super) fn extracted(text: &str) -> String {
+    // A lone character is not normalised, even if Unicode maps it to another one.
     let is_kept = |character: &char| {
         let composed: Vec<char> = std::iter::once(*character).nfc().collect();
         composed.len() == 1 && composed[0] != *character
@@ -111,7 +111,7 @@ pub(super) fn shown(text: &str) -> String {
     stretches.map(composed).collect()
 }
 
-/// A text of up to `longest` characters or a few more. Begins and ends with a character that may stand anywhere on a line.
+/// A text of about `longest` characters. The first and the last one may be anywhere on a line.
 fn text(longest: usize) -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         8 => select(drawable()),
@@ -122,11 +122,11 @@ fn text(longest: usize) -> impl Strategy<Value = String> {
         1 => Just(" 号".to_owned()),
     ];
     vec(piece, 0..longest.saturating_sub(2)).prop_map(|pieces| {
-        // A space before punctuation is no Japanese, and a line may then begin with it.
+        // A space before punctuation is not Japanese, and would allow a line to begin with punctuation.
         let pieces = pieces.into_iter().filter(|piece| !piece.chars().all(char::is_whitespace));
         let text = format!("工{}地", pieces.collect::<String>());
-        // Each is drawn by itself; two that meet may make a letter that no face has (ḧ), and that is refused beforehand.
-        if press().fonts().missing(&text).is_empty() {
+        // Two characters may compose to one that no face has (ḧ), which is rejected before rendering.
+        if renderer().fonts().missing(&text).is_empty() {
             text
         } else {
             text.chars().filter(|character| !('\u{300}'..='\u{36F}').contains(character)).collect()
@@ -146,7 +146,7 @@ fn day() -> impl Strategy<Value = NaiveDate> {
     (0_u64..3000).prop_map(|days| NaiveDate::from_ymd_opt(2019, 4, 1).unwrap() + Days::new(days))
 }
 
-/// Contents of every kind: products, media, joint ventures, optional fields empty or not.
+/// Contents with all products, media, joint ventures, and optional fields empty or not.
 pub(super) fn contents() -> impl Strategy<Value = Certificate> {
     let works = (text(120), option::of(day()), 1_i64..99_999_999_999, day(), day());
     let members = prop_oneof![6 => vec(company(), 1..4), 1 => vec(company(), 4..12)];

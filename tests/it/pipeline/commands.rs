@@ -1,4 +1,4 @@
-//! The commands around the workers, on real servers: what they print, and with which exit code.
+//! Output and exit codes of commands on real servers.
 
 use std::process::Output;
 
@@ -12,39 +12,39 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv, example, identities},
 };
 
-fn shown(output: &Output) -> (Option<i32>, String, String) {
+fn exit_and_text(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[test]
-fn enqueue_counts_and_names_the_lines_that_were_refused() {
+fn enqueue_reports_refused_lines() {
     let env = TestEnv::new("refusing");
     let file = env.path("some.jsonl");
-    // An empty line counts as a line of the file and is no application.
+    // An empty line counts as a line, not as an application.
     std::fs::write(&file, format!("{}\n\n{}\n", application("FILE-1"), application("FILE-2"))).unwrap();
     let file = file.to_str().unwrap();
-    let (code, out, err) = shown(&env.run(&["enqueue", file]));
+    let (code, out, err) = exit_and_text(&env.run(&["enqueue", file]));
     assert_eq!((code, out.as_str()), (Some(0), "2 read, 2 confirmed, 0 not confirmed\n"), "{err}");
     let report: Value = serde_json::from_str(&env.succeed(&["enqueue", file, "--json"])).unwrap();
     assert_eq!(report, serde_json::json!({"read": 2, "confirmed": 2, "unconfirmed": []}));
     assert_eq!(env.depths()["stage.validate"], 4);
 
-    // An operator limits the queue; from then on it refuses.
+    // An operator limits the queue, which then refuses messages.
     let pattern = format!("^{}$", format!("{}stage.validate", env.prefix).replace('.', "\\."));
     rabbit::shared().ctl(&["set_policy", "full", &pattern, "{\"max-length\": 1}", "--apply-to", "queues"]);
     let refused = eventually("a refusal", LIMIT, || {
         let output = env.run(&["enqueue", file]);
         (output.status.code() != Some(0)).then_some(output)
     });
-    let (code, out, err) = shown(&refused);
+    let (code, out, err) = exit_and_text(&refused);
     assert_eq!(code, Some(1), "{err}");
     assert!(out.starts_with("2 read, 0 confirmed, 2 not confirmed\n"), "{out}");
     for line in [1, 3] {
         assert!(out.contains(&format!("  {file}:{line}: ")), "{out}");
     }
     assert!(out.contains("refused") && !out.contains("kanaria"), "{out}");
-    let (code, out, _) = shown(&env.run(&["enqueue", file, "--json"]));
+    let (code, out, _) = exit_and_text(&env.run(&["enqueue", file, "--json"]));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &report["read"], &report["confirmed"]), (Some(1), &2.into(), &0.into()));
     let places: Vec<&str> = report["unconfirmed"]
@@ -55,10 +55,10 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
         .collect();
     assert_eq!(places, [format!("{file}:1"), format!("{file}:3")]);
 
-    // The plain client is told the same.
+    // The Python client reports the same lines.
     let mut python = std::process::Command::new("/usr/bin/python3");
     python.arg(example("enqueue.py")).args([file, "--url", env.broker(), "--prefix", &env.prefix]);
-    let (code, _, err) = shown(&run(python));
+    let (code, _, err) = exit_and_text(&run(python));
     assert_eq!(code, Some(1));
     assert!(
         err.contains("line 1 was not accepted: NackError")
@@ -69,17 +69,17 @@ fn enqueue_counts_and_names_the_lines_that_were_refused() {
 }
 
 #[test]
-fn topology_and_migrations_are_compared_with_exit_codes() {
+fn compares_topology_and_migrations_with_exit_codes() {
     let env = TestEnv::new("comparing");
-    let (code, out, _) = shown(&env.run(&["topology", "check"]));
+    let (code, out, _) = exit_and_text(&env.run(&["topology", "check"]));
     assert_eq!(code, Some(0), "{out}");
     env.client().delete_queue(&format!("{}stage.mint", env.prefix));
     for _ in 0..2 {
-        let (code, out, _) = shown(&env.run(&["topology", "check"]));
+        let (code, out, _) = exit_and_text(&env.run(&["topology", "check"]));
         assert_eq!(code, Some(1), "{out}");
         assert!(out.contains("missing    comparing.stage.mint"), "{out}");
     }
-    let (code, out, _) = shown(&env.run(&["topology", "check", "--json"]));
+    let (code, out, _) = exit_and_text(&env.run(&["topology", "check", "--json"]));
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &report["missing"]), (Some(1), &serde_json::json!(["comparing.stage.mint"])));
     assert!(env.succeed(&["topology", "apply"]).contains("created    comparing.stage.mint"));
@@ -90,7 +90,7 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
     let on_empty = |arguments: &[&str]| {
         let mut command = env.hosho(arguments);
         command.env("HOSHO__DATABASE__URL", &empty);
-        shown(&run(command))
+        exit_and_text(&run(command))
     };
     let (code, out, err) = on_empty(&["migrate", "--check"]);
     assert_eq!(
@@ -121,17 +121,17 @@ fn topology_and_migrations_are_compared_with_exit_codes() {
     ] {
         let mut command = env.hosho(&arguments);
         command.env(key, url);
-        let (code, out, err) = shown(&run(command));
+        let (code, out, err) = exit_and_text(&run(command));
         assert_eq!(code, Some(4), "{out}{err}");
         assert!(err.contains("hint: ") && !format!("{out}{err}").contains("hunter2"), "{out}{err}");
     }
 }
 
 #[test]
-fn status_tells_stage_by_stage_where_something_stands() {
+fn status_reports_the_state_by_stage() {
     let mut env = TestEnv::new("status");
     let file = example("applications.jsonl");
-    let (code, out, err) = shown(&env.run(&["status", "2026-0003"]));
+    let (code, out, err) = exit_and_text(&env.run(&["status", "2026-0003"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
     assert!(err.contains("there is no application or guarantee 2026-0003"), "{err}");
 
@@ -151,10 +151,10 @@ fn status_tells_stage_by_stage_where_something_stands() {
         .chars()
         .map(|c| if c == '-' { '－' } else { char::from_u32(u32::from(c) + 0xfee0).unwrap() })
         .collect();
-    // By number in either width, by the upstream's id, by ours.
-    let told = env.succeed(&["status", &electronic]);
+    // By number in either width, by upstream id, by application id.
+    let text = env.succeed(&["status", &electronic]);
     for key in [wide.as_str(), "2026-0003", &status.application.id] {
-        assert_eq!(env.succeed(&["status", key]), told, "{key}");
+        assert_eq!(env.succeed(&["status", key]), text, "{key}");
     }
     for word in [
         "2026-0003",
@@ -168,7 +168,7 @@ fn status_tells_stage_by_stage_where_something_stands() {
         "mail accepted",
         "complete",
     ] {
-        assert!(told.contains(word), "{word} is not in {told}");
+        assert!(text.contains(word), "{word} is not in {text}");
     }
     let json: Value = serde_json::from_str(&env.succeed(&["status", "2026-0003", "--json"])).unwrap();
     let steps = |line: usize| -> Vec<(String, bool)> {
@@ -186,6 +186,6 @@ fn status_tells_stage_by_stage_where_something_stands() {
         (&electronic.as_str().into(), &0.into())
     );
 
-    let told = env.succeed(&["status", "rejected-obligee.unknown"]);
-    assert!(told.contains("rejected") && told.contains("obligee.unknown  $.obligee"), "{told}");
+    let text = env.succeed(&["status", "rejected-obligee.unknown"]);
+    assert!(text.contains("rejected") && text.contains("obligee.unknown  $.obligee"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Mail within the pipeline: a relay that wants encryption and a login, mailboxes that refuse, a fate that nobody knows.
+//! Mails of the pipeline: STARTTLS and login, refused and deferred mailboxes, unknown results.
 
 use hosho_schema::models::mail::State;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv},
 };
 
-/// The mail of an application for one guarantee: state, attempts, and what the server said.
+/// State, attempts and server reply of the one mail of an application.
 fn ledger(env: &TestEnv, id: &str) -> (State, i64, Option<String>) {
     let status = env.status_of(id);
     let mails = &status.guarantees[0].revisions[0].mails;
@@ -28,21 +28,21 @@ fn is_complete(env: &TestEnv, id: &str) -> bool {
         .any(|revision| revision.revision.completed_at.is_some())
 }
 
-/// Copies that arrived for the mailbox of an application: Message-ID, and whether the server said that it took it.
+/// Received copies for the mailbox of an application: Message-ID, and whether the server replied.
 fn copies(env: &TestEnv, id: &str) -> Vec<(String, bool)> {
     let to = format!("{}@kanaria.example.jp", id.to_lowercase());
     let mails = env.smtp.received().into_iter().filter(|mail| mail.to == [to.clone()]);
     mails.map(|mail| (mail.message_id.unwrap(), mail.replied)).collect()
 }
 
-/// The mail states that the events of an application tell, in order.
-fn told(events: &[Message], id: &str) -> Vec<String> {
+/// The mail states in the events of an application, in order.
+fn mail_states(events: &[Message], id: &str) -> Vec<String> {
     let events = events.iter().map(Message::json).filter(|event| event["id"] == id);
     events.map(|event| event["mail"].as_str().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right() {
+fn sends_held_mails_after_password_is_corrected() {
     let mut env = TestEnv::new("login");
     env.smtp = SmtpServer::start(Mode::StartTls, Some(("hosho", "correct horse battery")));
     let (right, wrong, ca) = (env.path("right"), env.path("wrong"), ca_file());
@@ -82,16 +82,16 @@ fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right()
         steps.iter().map(|step| (step["what"].as_str().unwrap(), step["at"].is_string())).collect();
     assert_eq!(&steps[3..], [("mail pending", false), ("complete", false)]);
     let left = env.drain(worker);
-    assert_eq!(left.into_keys().collect::<Vec<_>>(), ["stage.dispatch"], "the mails wait in their queue");
-    let aside = tap
+    assert_eq!(left.into_keys().collect::<Vec<_>>(), ["stage.dispatch"], "the mails remain in their queue");
+    let requeued = tap
         .messages()
         .into_iter()
         .filter(|message| message.exchange == "dead" || message.exchange.starts_with("wait."));
-    assert_eq!((aside.count(), env.smtp.received().len()), (0, 0), "no attempt is counted");
+    assert_eq!((requeued.count(), env.smtp.received().len()), (0, 0), "no attempt is counted");
 
     let right = settings("right");
     let worker = env.work(&right.each_ref().map(|(key, value)| (*key, value.as_str())));
-    eventually("the neighbour without a mail", LIMIT, || is_complete(&env, "QUIET").then_some(()));
+    eventually("the application without a mail", LIMIT, || is_complete(&env, "QUIET").then_some(()));
     for id in ["LOGIN-1", "LOGIN-2"] {
         eventually("a complete guarantee", LIMIT, || is_complete(&env, id).then_some(()));
         assert_eq!((ledger(&env, id).0, ledger(&env, id).1), (State::Accepted, 1));
@@ -104,24 +104,24 @@ fn a_relay_with_starttls_and_a_login_gets_the_mails_once_the_password_is_right()
 }
 
 #[test]
-fn a_busy_or_unknown_mailbox_harms_no_other() {
+fn busy_or_unknown_mailbox_affects_no_other() {
     let mut env = TestEnv::new("mailboxes");
     env.smtp.script(&[
         ("rcpt busy@kanaria.example.jp", "1x 450 4.2.1 mailbox busy"),
         ("rcpt full@kanaria.example.jp", "452 4.2.2 mailbox full"),
-        ("rcpt nobody@kanaria.example.jp", "550 5.1.1 <nobody@kanaria.example.jp>: no such user"),
+        ("rcpt absent@kanaria.example.jp", "550 5.1.1 <absent@kanaria.example.jp>: no such user"),
     ]);
     let tap = env.tap();
     let worker = env.work(&[("WORK__RETRY_SECONDS", "1,1")]);
     let client = env.client();
-    for id in ["FINE-1", "BUSY", "FULL", "NOBODY", "FINE-2"] {
+    for id in ["FINE-1", "BUSY", "FULL", "ABSENT", "FINE-2"] {
         env.publish(&client, &application(id));
     }
     let done = tap.until_events("guarantee.issued", 4);
-    // Issued all the same: what the mailbox says is an operator's.
-    assert_eq!(told(&done, "NOBODY"), ["refused"]);
+    // The guarantee is issued; the refused mail is a dead letter for an operator.
+    assert_eq!(mail_states(&done, "ABSENT"), ["refused"]);
     for id in ["FINE-1", "BUSY", "FINE-2"] {
-        assert_eq!(told(&done, id), ["accepted"], "{id}");
+        assert_eq!(mail_states(&done, id), ["accepted"], "{id}");
         assert_eq!(
             (ledger(&env, id).0, ledger(&env, id).1, copies(&env, id).len()),
             (State::Accepted, 1, 1),
@@ -129,30 +129,30 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
         );
     }
     let dead = eventually("two dead letters", LIMIT, || Some(tap.dead()).filter(|dead| dead.len() >= 2));
-    let letter = |id: &str| {
+    let dead_letter = |id: &str| {
         let ours = hosho_schema::ids::application("portal", id);
-        let letters: Vec<&Message> = dead.iter().filter(|letter| letter.correlation_id() == ours).collect();
-        let [letter] = letters.as_slice() else { panic!("{id}: {} dead letters", letters.len()) };
+        let found: Vec<&Message> = dead.iter().filter(|message| message.correlation_id() == ours).collect();
+        let [message] = found.as_slice() else { panic!("{id}: {} dead letters", found.len()) };
         assert_eq!(
-            (letter.routing_key.as_str(), letter.properties.kind().as_ref().unwrap().as_str()),
+            (message.routing_key.as_str(), message.properties.kind().as_ref().unwrap().as_str()),
             ("dispatch", "dispatch.v1")
         );
-        assert!(letter.header("hosho-first-failed-at").is_some() && letter.header("traceparent").is_some());
-        let header = |name| letter.header(name).unwrap();
+        assert!(message.header("hosho-first-failed-at").is_some() && message.header("traceparent").is_some());
+        let header = |name| message.header(name).unwrap();
         (header("hosho-fault-code"), header("hosho-attempt"), header("hosho-fault"))
     };
-    let (code, attempts, text) = letter("NOBODY");
+    let (code, attempts, text) = dead_letter("ABSENT");
     assert_eq!((code.as_str(), attempts.as_str()), ("mail.refused", "1"));
-    assert!(text.contains("550") && !text.contains("nobody@"), "{text}");
-    let (code, attempts, text) = letter("FULL");
-    // The ladder of two rungs is used up by the third attempt.
+    assert!(text.contains("550") && !text.contains("absent@"), "{text}");
+    let (code, attempts, text) = dead_letter("FULL");
+    // The third attempt is the last: there are two retry delays.
     assert_eq!((code.as_str(), attempts.as_str()), ("mail.deferred", "3"));
     assert!(text.contains("452"), "{text}");
 
-    // Each wait is a rung further, told in the message itself.
+    // Each retry counts its attempt in a header.
     let waits: Vec<_> =
         tap.messages().into_iter().filter(|message| message.exchange.starts_with("wait.")).collect();
-    for (id, attempts) in [("BUSY", vec!["1"]), ("FULL", vec!["1", "2"]), ("NOBODY", vec![])] {
+    for (id, attempts) in [("BUSY", vec!["1"]), ("FULL", vec!["1", "2"]), ("ABSENT", vec![])] {
         let ours = hosho_schema::ids::application("portal", id);
         let of_this: Vec<_> = waits.iter().filter(|wait| wait.correlation_id() == ours).collect();
         assert_eq!(
@@ -167,20 +167,20 @@ fn a_busy_or_unknown_mailbox_harms_no_other() {
     }
 
     assert_eq!(ledger(&env, "FULL"), (State::Pending, 0, None));
-    let (state, attempts, reply) = ledger(&env, "NOBODY");
+    let (state, attempts, reply) = ledger(&env, "ABSENT");
     assert_eq!((state, attempts), (State::Rejected, 1));
     assert!(
-        reply.as_deref().is_some_and(|reply| reply.contains("550") && !reply.contains("nobody@")),
+        reply.as_deref().is_some_and(|reply| reply.contains("550") && !reply.contains("absent@")),
         "{reply:?}"
     );
-    assert!(!is_complete(&env, "FULL") && is_complete(&env, "NOBODY"));
-    assert!(env.succeed(&["status", "NOBODY"]).contains("mail refused by the mail server"));
+    assert!(!is_complete(&env, "FULL") && is_complete(&env, "ABSENT"));
+    assert!(env.succeed(&["status", "ABSENT"]).contains("mail refused by the mail server"));
 
     assert_eq!((env.settle_and_drain(&tap, worker, 0), env.smtp.received().len()), (2, 3));
 }
 
 #[test]
-fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
+fn resends_unknown_mail_once_with_same_id() {
     let mut env = TestEnv::new("unknown");
     let after_dot = |id: &str| format!("after_dot {id}@kanaria.example.jp");
     env.smtp.script(&[
@@ -197,7 +197,7 @@ fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
     let accepted_later = |id: &str| {
         eventually(&format!("a second attempt for {id}"), LIMIT, || {
             let events = tap.events("guarantee.issued");
-            (told(&events, id) == ["unknown", "accepted"]).then_some(())
+            (mail_states(&events, id) == ["unknown", "accepted"]).then_some(())
         });
         assert_eq!((ledger(&env, id).0, ledger(&env, id).1), (State::Accepted, 2), "{id}");
         let copies = copies(&env, id);
@@ -208,19 +208,21 @@ fn a_mail_of_unknown_fate_is_sent_once_more_under_the_same_id() {
     eventually("the second attempt for TWICE", LIMIT, || {
         (ledger(&env, "TWICE").1 == 2 && copies(&env, "TWICE").len() == 2).then_some(())
     });
-    eventually("the verdict on TWICE", LIMIT, || (ledger(&env, "TWICE").0 == State::Unknown).then_some(()));
-    assert!(is_complete(&env, "TWICE"), "the guarantee waits for nobody");
+    eventually("the final state of TWICE", LIMIT, || {
+        (ledger(&env, "TWICE").0 == State::Unknown).then_some(())
+    });
+    assert!(is_complete(&env, "TWICE"), "an unknown mail does not delay completion");
     assert!(env.succeed(&["status", "TWICE"]).contains("mail unknown: may or may not have been accepted"));
 
-    // A turn of the schedule that took this one, which became unknown later, would have taken that one too.
+    // LATER becomes unknown after TWICE: a run of `resend` that sends it would have sent TWICE again too.
     env.publish(&client, &application("LATER"));
     accepted_later("LATER");
-    assert_eq!(copies(&env, "TWICE").len(), 2, "an unknown mail is sent once more, and then left to people");
+    assert_eq!(copies(&env, "TWICE").len(), 2, "an unknown mail is resent once, then an operator decides");
     assert_eq!(copies(&env, "FINE").iter().map(|(_, replied)| *replied).collect::<Vec<_>>(), [true]);
 
     assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
     let events = tap.events("guarantee.issued");
-    assert_eq!(told(&events, "FINE"), ["accepted"]);
-    assert!(told(&events, "TWICE").iter().all(|mail| mail == "unknown"));
+    assert_eq!(mail_states(&events, "FINE"), ["accepted"]);
+    assert!(mail_states(&events, "TWICE").iter().all(|mail| mail == "unknown"));
     assert_eq!((env.smtp.received().len(), tap.dead().len()), (7, 0));
 }

@@ -1,8 +1,8 @@
-//! The pipeline on real servers, from an upstream system in another language to the received mail.
+//! The pipeline on real servers, from a foreign AMQP client to the received mail.
 //!
-//! The applications of `examples/` come in through `examples/enqueue.py` or a plain AMQP client, never through our own
-//! publishing code (but for the one command that is it). What comes out is judged from outside: the PDFs by pdftotext, the
-//! mails by Python's parser, the events by the committed schemas, the database by pg_dump.
+//! `examples/enqueue.py` or a plain AMQP client publishes the applications of `examples/`, not the product's
+//! own publisher (except in tests of `hosho enqueue`). Results are checked with foreign tools: PDFs with
+//! pdftotext, mails with Python's parser, events with the committed schemas, the database with pg_dump.
 
 mod commands;
 mod mail;
@@ -29,8 +29,8 @@ use crate::harness::{
     test_env::{TestEnv, example, identities},
 };
 
-/// What became of a line of an application.
-fn found<'a>(statuses: &'a [ApplicationStatus], line: &Line) -> &'a GuaranteeStatus {
+/// The guarantee of a line of an application.
+fn guarantee_of<'a>(statuses: &'a [ApplicationStatus], line: &Line) -> &'a GuaranteeStatus {
     let of_line = |status: &&ApplicationStatus| {
         status.application.source == line.source && status.application.upstream_id == line.id
     };
@@ -42,12 +42,11 @@ fn found<'a>(statuses: &'a [ApplicationStatus], line: &Line) -> &'a GuaranteeSta
     guarantee
 }
 
-/// The wire name of a value.
 fn wire(value: impl serde::Serialize) -> String {
     serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
 }
 
-/// Certificate, key, documents and mail of one line are all there, once, and belong together.
+/// Certificate, key, documents and mail of a line exist once and match each other.
 fn assert_complete(
     env: &TestEnv,
     line: &Line,
@@ -55,67 +54,72 @@ fn assert_complete(
     keys: &BTreeMap<String, String>,
     received: &[Received],
 ) {
-    let (guarantee, what) = (&status.guarantee, format!("{} line {}", line.id, line.index));
+    let (guarantee, context) = (&status.guarantee, format!("{} line {}", line.id, line.index));
     assert_eq!(
         (wire(guarantee.product), wire(guarantee.medium)),
         (line.product.clone(), line.medium.clone()),
-        "{what}"
+        "{context}"
     );
     let [revision] = status.revisions.as_slice() else {
-        panic!("{what}: {} certificates", status.revisions.len())
+        panic!("{context}: {} certificates", status.revisions.len())
     };
     let certificate = &revision.revision;
-    assert!(certificate.arrived_at.is_some() && certificate.completed_at >= certificate.arrived_at, "{what}");
+    assert!(
+        certificate.arrived_at.is_some() && certificate.completed_at >= certificate.arrived_at,
+        "{context}"
+    );
 
     let key = keys.get(&guarantee.number);
     assert_eq!(
         (key.is_some(), status.key_minted_at.is_some()),
         (line.medium == "electronic", line.medium == "electronic"),
-        "{what}"
+        "{context}"
     );
     let kinds: Vec<Kind> = revision.documents.iter().map(|document| document.kind).collect();
     assert_eq!(
         kinds,
         if key.is_some() { vec![Kind::Certificate, Kind::Notice] } else { vec![Kind::Certificate] },
-        "{what}"
+        "{context}"
     );
     for document in &revision.documents {
         let bytes = env.document(&document.location);
-        assert_eq!(hex(&Sha256::digest(&bytes)), document.sha256, "{what}: {:?}", document.kind);
-        assert_eq!(i64::try_from(bytes.len()).unwrap(), document.size, "{what}: {:?}", document.kind);
+        assert_eq!(hex(&Sha256::digest(&bytes)), document.sha256, "{context}: {:?}", document.kind);
+        assert_eq!(i64::try_from(bytes.len()).unwrap(), document.size, "{context}: {:?}", document.kind);
         let text = env.pdf_text(&document.location);
-        assert!(text.contains(&guarantee.number), "{what}: {:?} lacks its number: {text}", document.kind);
+        assert!(text.contains(&guarantee.number), "{context}: {:?} lacks its number: {text}", document.kind);
         let others = keys.values().filter(|other| Some(*other) != key || document.kind == Kind::Certificate);
         for foreign in others {
             assert!(
                 !text.contains(foreign.as_str()),
-                "{what}: {:?} holds a key that is not its own",
+                "{context}: {:?} contains the key of another guarantee",
                 document.kind
             );
         }
         if let (Kind::Notice, Some(key)) = (document.kind, key) {
-            assert!(text.contains(key.as_str()), "{what}: the notice lacks the key: {text}");
+            assert!(text.contains(key.as_str()), "{context}: the notice lacks the key: {text}");
         }
     }
 
-    let told: Vec<_> =
+    let mails: Vec<_> =
         revision.mails.iter().map(|mail| (mail.recipient.clone(), mail.state, mail.attempts)).collect();
     assert_eq!(
-        told,
+        mails,
         line.mail.iter().map(|to| (to.clone(), State::Accepted, 1)).collect::<Vec<_>>(),
-        "{what}"
+        "{context}"
     );
     for ledger in &revision.mails {
         let with_id =
             |mail: &&Received| mail.message_id.as_deref() == Some(&format!("<{}>", ledger.message_id));
         let copies: Vec<&Received> = received.iter().filter(with_id).collect();
-        let [mail] = copies.as_slice() else { panic!("{what}: received {} times", copies.len()) };
-        assert_eq!(mail.to, std::slice::from_ref(&ledger.recipient), "{what}");
+        let [mail] = copies.as_slice() else { panic!("{context}: received {} times", copies.len()) };
+        assert_eq!(mail.to, std::slice::from_ref(&ledger.recipient), "{context}");
         let parsed = smtp::parse(&mail.file);
-        let [attachment] = parsed.attachments.as_slice() else { panic!("{what}: {:?}", parsed.attachments) };
+        let [attachment] = parsed.attachments.as_slice() else {
+            panic!("{context}: {:?}", parsed.attachments)
+        };
         assert_eq!(
             attachment.sha256, revision.documents[1].sha256,
-            "{what}: the attachment is not the stored notice"
+            "{context}: the attachment is not the stored notice"
         );
         assert_eq!(
             (attachment.name.as_str(), attachment.media_type.as_str()),
@@ -124,9 +128,9 @@ fn assert_complete(
         for text in
             [parsed.header("subject"), parsed.text.as_deref().unwrap(), parsed.html.as_deref().unwrap()]
         {
-            assert!(text.contains(&guarantee.number), "{what}: {text}");
+            assert!(text.contains(&guarantee.number), "{context}: {text}");
         }
-        assert_eq!((parsed.header("to"), parsed.defects.len()), (ledger.recipient.as_str(), 0), "{what}");
+        assert_eq!((parsed.header("to"), parsed.defects.len()), (ledger.recipient.as_str(), 0), "{context}");
     }
 }
 
@@ -146,19 +150,19 @@ fn assert_no_gaps(statuses: &[ApplicationStatus]) {
 }
 
 #[test]
-fn the_examples_become_certificates_keys_documents_and_mails_once() {
+fn issues_every_example_exactly_once() {
     let mut env = TestEnv::new("examples");
     let tap = env.tap();
     let mut worker = env.work(&[]);
     let file = example("applications.jsonl");
     let (applications, lines) = (identities(&file), lines(&file));
-    let heard = env.enqueue_and_listen(&file, applications.len() + lines.len());
+    let python_events = env.enqueue_and_listen(&file, applications.len() + lines.len());
     let statuses = env.until_complete(&applications, lines.len());
 
-    // Everything is there, once, and right.
+    // Every result exists once and is correct.
     let (keys, received) = (env.keys(&statuses), env.smtp.received());
     for line in &lines {
-        assert_complete(&env, line, found(&statuses, line), &keys, &received);
+        assert_complete(&env, line, guarantee_of(&statuses, line), &keys, &received);
     }
     assert_no_gaps(&statuses);
     assert_eq!(received.len(), lines.iter().filter(|line| line.mail.is_some()).count());
@@ -171,8 +175,8 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
         [10, 16, 16, electronic, 16 + electronic, received.len()]
     );
 
-    // The answers say the same, to a listener in another language as to our own.
-    let mut to_us: Vec<Value> = ["application.accepted", "guarantee.issued"]
+    // The Python client and the Rust client receive the same events.
+    let mut rust_events: Vec<Value> = ["application.accepted", "guarantee.issued"]
         .into_iter()
         .flat_map(|key| {
             tap.events(key)
@@ -180,26 +184,26 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
                 .map(move |event| serde_json::json!({"event": key, "result": event.json()}))
         })
         .collect();
-    let mut to_python = heard;
-    for events in [&mut to_us, &mut to_python] {
+    let mut python_events = python_events;
+    for events in [&mut rust_events, &mut python_events] {
         events.sort_by_key(ToString::to_string);
     }
-    assert_eq!(to_python, to_us);
+    assert_eq!(python_events, rust_events);
     assert_eq!(tap.events("application.accepted").len(), applications.len());
     for line in &lines {
-        let status = found(&statuses, line);
+        let status = guarantee_of(&statuses, line);
         let events = tap.events("guarantee.issued").into_iter().map(|event| event.json());
         let events: Vec<Value> =
             events.filter(|event| event["id"] == line.id.as_str() && event["line"] == line.index).collect();
         let [event] = events.as_slice() else { panic!("{} line {}: {events:?}", line.id, line.index) };
         let mail = if line.mail.is_some() { "accepted" } else { "not_wanted" };
-        let told = ["number", "product", "medium", "mail", "certificate_sha256"]
+        let fields = ["number", "product", "medium", "mail", "certificate_sha256"]
             .map(|key| event[key].as_str().unwrap());
         let sha256 = status.revisions[0].documents[0].sha256.as_str();
-        assert_eq!(told, [status.guarantee.number.as_str(), &line.product, &line.medium, mail, sha256]);
+        assert_eq!(fields, [status.guarantee.number.as_str(), &line.product, &line.medium, mail, sha256]);
     }
 
-    // The same once more, by the other client and by our own; and once with other white space.
+    // Publish the same applications again with each client, and one with other white space.
     let before = env.evidence();
     env.enqueue_from_python(&file);
     assert_eq!(
@@ -228,7 +232,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
         assert!(by_id.values().all(|bodies| bodies.len() == 1), "one message id with two contents");
     }
 
-    // The same id with another content is refused, and nothing changes.
+    // Another content with a used id is rejected and changes nothing.
     let mut other = first;
     other["works"]["contract_price"] = "38,500,001".into();
     env.publish(&client, &other);
@@ -252,7 +256,7 @@ fn the_examples_become_certificates_keys_documents_and_mails_once() {
 }
 
 #[test]
-fn every_rejected_example_is_answered_with_its_rule() {
+fn rejects_each_invalid_example_with_its_code() {
     let mut env = TestEnv::new("rejected");
     let tap = env.tap();
     let worker = env.work(&[]);
@@ -269,7 +273,7 @@ fn every_rejected_example_is_answered_with_its_rule() {
             })
             .collect();
         let [answer] = answers.as_slice() else { panic!("{id} has {} answers", answers.len()) };
-        // Ids are `rejected-<code>`, then `:` and which variant, if there are several.
+        // Ids are `rejected-<code>`, followed by `:` and a variant if there are several.
         let code = id.strip_prefix("rejected-").unwrap().split([':', '#']).next().unwrap();
         let codes: Vec<&str> = answer["violations"]
             .as_array()
@@ -281,6 +285,6 @@ fn every_rejected_example_is_answered_with_its_rule() {
     }
     assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
     assert_eq!((env.rows("guarantee"), env.smtp.received().len(), tap.dead().len()), (0, 0, 0));
-    assert_eq!(tap.messages().len(), applications.len() * 2, "one message in, one answer out");
+    assert_eq!(tap.messages().len(), applications.len() * 2, "one event for each message");
     assert_events_keep_the_contract(&tap);
 }

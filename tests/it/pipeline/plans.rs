@@ -1,4 +1,4 @@
-//! How PostgreSQL finds rows for the stages.
+//! Query plans of the stages on PostgreSQL.
 
 use std::path::Path;
 
@@ -12,44 +12,46 @@ use crate::harness::{
 /// Tables that grow with every application.
 const GROWING: &str = "'application', 'engagement', 'guarantee', 'revision', 'authentication_key', 'document', 'mail', 'chain_head'";
 
-/// A plan that was made while a table was empty is kept: it must be one by key, or each lookup reads what has come since.
+/// A plan prepared while a table was empty stays in use: without the key, each lookup would scan the grown
+/// table.
 #[test]
-fn the_stages_read_no_table_whole_not_even_in_a_new_database() {
+fn stages_scan_no_table_in_a_new_database() {
     let database = postgres::database("plans");
     let mut env = TestEnv::on("plans", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
-    let read_whole = |sql: &mut Session| {
+    let sequential_scans = |sql: &mut Session| {
         let rows = sql.query(&format!(
             "select relname, seq_scan::text from pg_stat_user_tables where relname in ({GROWING}) order by 1"
         ));
         rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect::<Vec<Vec<String>>>()
     };
-    let before = read_whole(&mut sql);
+    let before = sequential_scans(&mut sql);
     assert_eq!(before.len(), GROWING.split(',').count(), "{before:?}");
     let file = example("applications.jsonl");
-    work_off(&mut env, &file);
-    assert_eq!(read_whole(&mut sql), before);
+    process(&mut env, &file);
+    assert_eq!(sequential_scans(&mut sql), before);
 }
 
-/// What a lookup by ids also says of a state must not lead to every mail that was ever in it: of those that are, there are none.
+/// A lookup by ids with a condition on the state must not scan the partial index of that state, with its dead
+/// entries.
 #[test]
-fn mails_are_found_by_their_ids_and_not_by_their_state() {
+fn finds_mails_by_id_instead_of_state() {
     let database = postgres::database("plans_of_mails");
     let mut env = TestEnv::on("plans_of_mails", &rabbit::shared().url(), &database);
     let mut sql = Session::connect(&database);
-    work_off(&mut env, &example("applications.jsonl"));
+    process(&mut env, &example("applications.jsonl"));
     sql.query("analyze");
     let file = env.path("more.jsonl");
     let more: Vec<String> =
         (0..60).map(|number| application(&format!("MORE-{number}")).to_string()).collect();
     std::fs::write(&file, more.join("\n")).unwrap();
-    let before = read_by_state(&mut sql);
-    work_off(&mut env, &file);
-    assert_eq!(read_by_state(&mut sql), before);
+    let before = scans_by_state(&mut sql);
+    process(&mut env, &file);
+    assert_eq!(scans_by_state(&mut sql), before);
 }
 
-/// Has applications worked off by a worker of their own. A session tells what it has read when it ends, at the latest.
-fn work_off(env: &mut TestEnv, file: &Path) {
+/// Processes applications with a separate worker: its sessions report their statistics when they end.
+fn process(env: &mut TestEnv, file: &Path) {
     let worker = env.work(&[]);
     env.succeed(&["enqueue", file.to_str().unwrap()]);
     env.until_complete(&identities(file), lines(file).len());
@@ -57,11 +59,11 @@ fn work_off(env: &mut TestEnv, file: &Path) {
     assert!(env.drain(worker).is_empty());
 }
 
-/// How often the indexes were asked that know mails by their state.
-fn read_by_state(sql: &mut Session) -> Vec<Vec<String>> {
-    let question = "select indexrelname, idx_scan::text from pg_stat_user_indexes where indexrelname in ('mail_open', 'mail_sending') order by 1";
+/// Scans of the partial indexes of mails by state.
+fn scans_by_state(sql: &mut Session) -> Vec<Vec<String>> {
+    let statement = "select indexrelname, idx_scan::text from pg_stat_user_indexes where indexrelname in ('mail_open', 'mail_sending') order by 1";
     let rows: Vec<Vec<String>> =
-        sql.query(question).into_iter().map(|row| row.into_iter().flatten().collect()).collect();
+        sql.query(statement).into_iter().map(|row| row.into_iter().flatten().collect()).collect();
     assert_eq!(rows.len(), 2, "{rows:?}");
     rows
 }

@@ -1,4 +1,4 @@
-//! Work that is stopped, and work whose queue was lost.
+//! Stopped workers and lost queues.
 
 use hosho_schema::models::mail::State;
 
@@ -8,7 +8,6 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv, example, identities},
 };
 
-/// Waits until a stage queue holds so many messages.
 fn until_ready(env: &TestEnv, stage: &str, count: u64) {
     let queue = format!("stage.{stage}");
     eventually(&format!("{count} messages in {queue}"), LIMIT, || {
@@ -16,7 +15,7 @@ fn until_ready(env: &TestEnv, stage: &str, count: u64) {
     });
 }
 
-/// A file with some of the examples.
+/// Writes a file with some of the examples.
 fn part(env: &TestEnv, name: &str, from: usize, to: usize) -> std::path::PathBuf {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let part: Vec<&str> = text.lines().skip(from).take(to - from).collect();
@@ -25,12 +24,12 @@ fn part(env: &TestEnv, name: &str, from: usize, to: usize) -> std::path::PathBuf
 }
 
 #[test]
-fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
+fn recovers_lost_messages_from_the_rows() {
     let mut env = TestEnv::new("recover");
     let tap = env.tap();
     let client = env.client();
     let mut lost = 0;
-    // As much as the stages before make of some applications; then the queue behind them is lost.
+    // Process some applications up to a stage, then purge the queue of the next stage.
     let stages = hosho::stages::NAMES;
     for (next, (from, to)) in [(1, (0, 3)), (2, (3, 5)), (3, (5, 7)), (4, (7, 10))] {
         let file = part(&env, "part.jsonl", from, to);
@@ -53,14 +52,14 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
     let statuses = env.until_complete(&identities(&file), lines.len());
     eventually("a settled pipeline", LIMIT, || tap.is_settled(lost).then_some(()));
     env.drain(worker);
-    // The schedule looks every second here, so some work was queued twice: let it run out.
+    // Recovery runs every second here and may have published duplicates: process them.
     let worker = env.work(&[]);
     env.until_idle();
     assert_eq!(env.settle_and_drain(&tap, worker, lost), 0);
 
     let (keys, received) = (env.keys(&statuses), env.smtp.received());
     for line in &lines {
-        super::assert_complete(&env, line, super::found(&statuses, line), &keys, &received);
+        super::assert_complete(&env, line, super::guarantee_of(&statuses, line), &keys, &received);
     }
     super::assert_no_gaps(&statuses);
     assert_eq!(
@@ -77,7 +76,7 @@ fn what_was_in_a_lost_queue_is_found_again_from_the_rows() {
 }
 
 #[test]
-fn a_stage_alone_does_its_own_work_only() {
+fn single_stage_does_only_its_own_work() {
     let mut env = TestEnv::new("alone");
     let tap = env.tap();
     let file = example("applications.jsonl");
@@ -97,7 +96,7 @@ fn a_stage_alone_does_its_own_work_only() {
         let mut worker = env.work_on(done, &[]);
         until_ready(&env, next, all);
         assert!(worker.is_alive());
-        // SIGTERM ends it cleanly (see `drain`), and what is left is exactly the work of the next stage.
+        // SIGTERM stops the worker cleanly (see `drain`); only work of the next stage remains.
         assert_eq!(env.drain(worker).into_iter().collect::<Vec<_>>(), [(format!("stage.{next}"), all)]);
         let tables = ["guarantee", "revision", "authentication_key", "document", "mail"];
         assert_eq!(tables.map(|table| env.rows(table)), counts, "after {done:?}");
@@ -117,7 +116,7 @@ fn a_stage_alone_does_its_own_work_only() {
 }
 
 #[test]
-fn sigterm_at_any_moment_loses_and_doubles_nothing() {
+fn sigterm_loses_and_duplicates_nothing() {
     let mut env = TestEnv::new("sigterm");
     let tap = env.tap();
     let file = env.path("many.jsonl");
@@ -126,7 +125,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
     std::fs::write(&file, many.join("\n") + "\n").unwrap();
     let (applications, lines) = (identities(&file), lines(&file));
     env.enqueue_from_python(&file);
-    // While it starts; then as soon as each kind of row has grown.
+    // During the start, then at the first new row of each table.
     for table in [
         None,
         Some("application"),
@@ -155,7 +154,7 @@ fn sigterm_at_any_moment_loses_and_doubles_nothing() {
     assert_eq!(env.settle_and_drain(&tap, worker, 0), 0);
     let (keys, received) = (env.keys(&statuses), env.smtp.received());
     for line in lines.iter().step_by(7) {
-        super::assert_complete(&env, line, super::found(&statuses, line), &keys, &received);
+        super::assert_complete(&env, line, super::guarantee_of(&statuses, line), &keys, &received);
     }
     super::assert_no_gaps(&statuses);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Runs that operators end early.
+//! Cancelled runs.
 
 use serde_json::Value;
 
@@ -8,9 +8,9 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv, example, identities},
 };
 
-/// What the run has published fails after its end: the authentication keys cannot be opened.
+/// Messages of the run fail after its end, because the authentication keys cannot be opened.
 #[test]
-fn dead_letters_of_a_cancelled_run_belong_to_it() {
+fn cancelled_run_counts_its_late_dead_letters() {
     let mut env = TestEnv::new("cancelled");
     let file = example("applications.jsonl");
     env.enqueue_from_python(&file);
@@ -20,12 +20,12 @@ fn dead_letters_of_a_cancelled_run_belong_to_it() {
     env.drain(worker);
 
     let worker = env.work_on(&["reissue"], &[]);
-    let run = env.succeed(&["reissue", "--all", "--reason", "a trial", "--detach", "--json"]);
+    let run = env.succeed(&["reissue", "--all", "--reason", "test", "--detach", "--json"]);
     let run: String = serde_json::from_str(&run).unwrap();
-    eventually("everything waits for render", LIMIT, || {
+    eventually("all messages are queued for render", LIMIT, || {
         (env.depths()["stage.render.bulk"] == 16).then_some(())
     });
-    env.succeed(&["batch", "cancel", &run, "--reason", "a wrong one"]);
+    env.succeed(&["batch", "cancel", &run, "--reason", "wrong run"]);
     env.drain(worker);
     let shown = |env: &TestEnv| {
         serde_json::from_str::<Value>(&env.succeed(&["batch", "show", &run, "--json"])).unwrap()
@@ -40,7 +40,7 @@ fn dead_letters_of_a_cancelled_run_belong_to_it() {
     eventually("dead letters", LIMIT, || (env.rows("failed_message") == 12).then_some(()));
     env.until_idle();
     env.drain(worker);
-    // As the first thing that a worker does, and then every minute.
+    // A worker updates the run when it starts, and then every minute.
     let worker = env.work(&[]);
     eventually("dead letters of the run", LIMIT, || {
         let shown = shown(&env);

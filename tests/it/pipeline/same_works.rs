@@ -1,4 +1,4 @@
-//! Applications for the same works, all at once: no product is given twice, and an interim advance follows its advance.
+//! Concurrent applications for the same works.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,12 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv, example, identities},
 };
 
-/// Works, and applications for each of them that are sent at the same time.
+/// Number of works, and of concurrent applications for each.
 const WORKS: usize = 12;
 const RIVALS: usize = 6;
 
-/// One of several applications for the same works: ids of their own, now and then in another spelling or medium, or without number.
+/// An application for works with its own id; some differ in spelling or medium, or lack the number of the
+/// works.
 fn rival(works: usize, number: usize) -> Value {
     let mut rival = application(&format!("works-{works}-{number}"));
     let space = if number.is_multiple_of(2) { "" } else { "　" };
@@ -29,11 +30,12 @@ fn rival(works: usize, number: usize) -> Value {
 }
 
 #[test]
-fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it() {
+fn accepts_one_of_concurrent_applications_for_same_works() {
     let mut env = TestEnv::new("rivals");
     let tap = env.tap();
     let client = env.client();
-    // Small batches and several consumers each: rivals are decided by different transactions at the same time.
+    // Small batches and several consumers, so that concurrent transactions decide applications for the same
+    // works.
     let settings = [("WORK__BATCH", "3"), ("WORK__CONCURRENCY", "3")];
     for number in 0..RIVALS {
         for works in 0..WORKS {
@@ -77,7 +79,7 @@ fn of_applications_for_the_same_works_one_is_accepted_whichever_worker_takes_it(
 }
 
 #[test]
-fn an_interim_advance_is_taken_once_its_advance_is_issued() {
+fn accepts_interim_advance_after_advance_is_issued() {
     let mut env = TestEnv::new("interim");
     let tap = env.tap();
     let worker = env.work(&[]);

@@ -1,4 +1,4 @@
-//! What may stand nowhere, and what must stand everywhere: secrets, and the trace of an application.
+//! Secrets must not leak, and traces must be complete.
 
 use hosho_schema::{ids, models::mail::State};
 use serde_json::Value;
@@ -12,9 +12,9 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv, example, identities},
 };
 
-/// A run in which much goes wrong, because errors are what leaks.
+/// Many steps fail, because error messages are the likeliest leak.
 #[test]
-fn no_secret_leaves_the_places_that_are_made_for_it() {
+fn leaks_no_secret() {
     let mut env = TestEnv::new("secrets");
     env.smtp.script(&[
         (
@@ -49,17 +49,17 @@ fn no_secret_leaves_the_places_that_are_made_for_it() {
     let keys = Needles::new(env.keys(&statuses).into_values());
     let (addresses, names) = (Needles::mail_addresses(&file), Needles::names(&file));
     assert_eq!(keys.len(), lines.iter().filter(|line| line.medium == "electronic").count());
-    // What is searched for is where it belongs, so the search is not in vain.
+    // The search finds the texts in the database dump, where they belong.
     let dump = postgres::dump(&env.database);
     assert_eq!((addresses.found_in(&dump).len(), names.found_in(&dump).is_empty()), (addresses.len(), false));
     env.assert_discreet(&tap, &keys, &addresses, &names);
 
-    // Nor do the commands tell.
+    // Commands do not print them.
     for (_, id) in identities(&file) {
         for arguments in [vec!["status", &id], vec!["status", &id, "--json"]] {
-            let told = env.succeed(&arguments);
+            let output = env.succeed(&arguments);
             for needles in [&keys, &addresses, &names] {
-                needles.assert_absent("hosho status", &told);
+                needles.assert_absent("hosho status", &output);
             }
         }
     }
@@ -72,7 +72,7 @@ fn no_secret_leaves_the_places_that_are_made_for_it() {
 }
 
 #[test]
-fn a_trace_goes_from_the_upstream_system_to_the_mail() {
+fn propagates_trace_from_upstream_to_mail() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const BULK: &str = "UNTRACED";
     let mut env = TestEnv::new("trace");
@@ -88,7 +88,7 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     ];
     for (id, header) in cases {
         let headers: Vec<_> = header.iter().map(|header| ("traceparent", text(header))).collect();
-        // A nightly batch comes on a lane of its own, and stays there.
+        // Bulk messages remain in the bulk lane.
         let queue = if id == BULK { "validate.bulk" } else { "validate" };
         client.publish(&work, queue, application(id).to_string().as_bytes(), properties(id, &headers));
     }
@@ -131,7 +131,7 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
         }
         spans.sort();
         spans.dedup();
-        assert_eq!(spans.len(), messages.len(), "{id}: each message is a span of its own");
+        assert_eq!(spans.len(), messages.len(), "{id}: each message has its own span");
 
         let number = env.status_of(id).guarantees[0].guarantee.number.clone();
         let sent: Vec<Value> = env
@@ -146,6 +146,6 @@ fn a_trace_goes_from_the_upstream_system_to_the_mail() {
     let [(_, given), (_, derived), (_, own)] = traces.as_slice() else { panic!("{traces:?}") };
     assert_eq!(given, TRACE);
     assert!(derived != TRACE && own != TRACE && derived != own, "{traces:?}");
-    let told = tap.events("application.rejected").remove(0).header("traceparent").unwrap();
-    assert!(told.contains(TRACE), "{told}");
+    let traceparent = tap.events("application.rejected").remove(0).header("traceparent").unwrap();
+    assert!(traceparent.contains(TRACE), "{traceparent}");
 }

@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lapin_survives_passes_untouched_however_it_is_cut() {
+    fn passes_safe_frames_unchanged_in_any_pieces() {
         // Every type of value, and a table and an array around some.
         let values: [&[u8]; 17] = [
             b"t\x01",
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lapin_would_not_survive_loses_its_properties_and_nothing_else() {
+    fn removes_only_properties_that_would_crash_lapin() {
         let headers = 1 << 13;
         let message_id = 1 << 7;
         let deep = usize::from(MAX_DEPTH);
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_routing_key_becomes_text() {
+    fn replaces_invalid_utf8_in_routing_keys() {
         let deliver = |key: &[u8]| {
             let length = u8::try_from(key.len()).unwrap();
             frame(METHOD, &[&DELIVER, &b"\x02ct\0\0\0\0\0\0\0\x09\x01\x04work"[..], &[length], key].concat())

@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_never_shown() {
+    fn debug_output_omits_the_password() {
         let url = "amqp://worker:hunter2@mq.example.com/prod";
         let rabbit = Rabbit::new(options(url)).unwrap();
         for shown in [format!("{:?}", options(url)), format!("{rabbit:?}")] {
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_mean_what_they_say() {
+    fn parses_urls_and_their_defaults() {
         let uri = |text: &str| parse(text).unwrap();
         assert_eq!(uri("amqp://mq.example.com").vhost, "/");
         assert_eq!(uri("amqp://mq.example.com/").vhost, "/");
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_file_must_be_wanted_and_hold_a_certificate() {
+    fn rejects_unused_or_empty_ca_files() {
         let with = |url: &str, file: &std::path::Path| {
             Rabbit::new(RabbitOptions { ca_file: Some(file.to_owned()), ..options(url) })
         };

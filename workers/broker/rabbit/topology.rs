@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn broker_moves_are_at_least_once() {
+    fn dead_lettering_is_at_least_once() {
         for thing in expected("t.", &["issue"]) {
             let Declared::BrokerClient { name, arguments } = thing else { continue };
             let has = |key: &str, value: &str| {

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_survives_the_wire() {
+    fn envelope_survives_encoding() {
         for envelope in [
             full(),
             Envelope {

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_due_after_an_interval_or_a_new_delay() {
+    fn line_is_due_after_interval_or_new_delay() {
         let start = Instant::now();
         let mut lines = Lines { last: start, delays: Vec::new() };
         let (paused, seconds) = (["dispatch is paused".to_owned()], Duration::from_secs);

@@ -5,7 +5,7 @@ use hosho_schema::messages::{MediumV1, ProductV1};
 use crate::documents::tests::*;
 use crate::domain::wareki::format as wareki;
 
-/// What each certificate says of its content.
+/// The texts that each certificate must contain.
 fn expected(content: &Certificate) -> Vec<String> {
     let Certificate { works, principal, surety, branch, .. } = content;
     let product = labels::product(content.product);
@@ -61,7 +61,7 @@ fn expected(content: &Certificate) -> Vec<String> {
 }
 
 #[test]
-fn a_certificate_says_what_it_must() {
+fn certificate_contains_every_required_text() {
     for (name, content) in samples::certificates() {
         let (text, pages) = read_back(&certificate_of(&content));
         assert_eq!(pages, if content.principal.members.len() > 2 { 2 } else { 1 }, "{name}");
@@ -79,8 +79,8 @@ fn a_certificate_says_what_it_must() {
 }
 
 #[test]
-fn paper_lacks_nothing_but_the_electronic_caption() {
-    // Where there are two pages, the foot of the first is elsewhere in the text.
+fn paper_differs_only_in_the_electronic_caption() {
+    // With two pages, the footer of the first is in the middle of the text.
     for (name, content) in
         samples::certificates().into_iter().filter(|(_, content)| content.principal.members.len() <= 3)
     {
@@ -94,7 +94,7 @@ fn paper_lacks_nothing_but_the_electronic_caption() {
 
 /// A long document continues on a second page; nothing is lost, and the surety signs on the first.
 #[test]
-fn many_members_are_listed_apart_on_a_second_page() {
+fn lists_many_members_on_a_second_page() {
     let (_, content) =
         samples::certificates().into_iter().find(|(name, _)| *name == "advance-many-members").unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ fn many_members_are_listed_apart_on_a_second_page() {
 }
 
 #[test]
-fn one_year_of_several_is_named_and_the_whole_contract_is_not() {
+fn prints_the_fiscal_year_of_multi_year_contracts() {
     for (name, content) in
         samples::certificates().into_iter().filter(|(_, content)| content.works.fiscal_year.is_some())
     {

@@ -1,4 +1,4 @@
-//! Documents, drawn and read back.
+//! Documents, rendered and extracted again.
 
 mod cancellation;
 mod certificate;
@@ -44,13 +44,13 @@ fn certificate_of(content: &Certificate) -> Vec<u8> {
     certificate(content).unwrap()
 }
 
-/// Draws a certificate as the render stage does.
+/// Renders a certificate like the render stage.
 fn certificate(content: &Certificate) -> Result<Vec<u8>, RenderError> {
     renderer().certificate(content, &snapshots::canonical(content), created())
 }
 
 pub(super) struct Drawn {
-    /// Template and sample, as a file may be called.
+    /// A file name for template and sample.
     pub(super) name: String,
     pub(super) pdf: Vec<u8>,
 }
@@ -150,7 +150,7 @@ fn samples_cover_every_variant() {
 }
 
 #[test]
-fn hostile_names_are_printed_and_never_interpreted() {
+fn prints_hostile_names_as_text() {
     let mut certificate = samples::single();
     "工事{{number}}<b>太字</b>&amp;<!-- -->\"'".clone_into(&mut certificate.works.name);
     "<p>{{> partials/certificate_head}}".clone_into(&mut certificate.principal.company.name);
@@ -200,7 +200,7 @@ fn undrawable_character_fails_without_quoting_the_text() {
 }
 
 #[test]
-fn missing_seal_is_named() {
+fn error_names_a_missing_seal() {
     let mut content = samples::single();
     let sha256 = "0".repeat(64);
     content.surety.seal = Some(sha256.clone());

@@ -3,7 +3,7 @@
 use crate::documents::tests::*;
 
 #[test]
-fn a_notice_says_what_it_must_on_one_page() {
+fn notice_contains_every_required_text_on_one_page() {
     for (name, certificate) in samples::notices() {
         let (text, pages) = read_back(&notice_of(&certificate));
         assert_eq!(pages, 1, "{name}");
@@ -47,7 +47,7 @@ fn a_notice_says_what_it_must_on_one_page() {
 }
 
 #[test]
-fn an_amended_notice_names_its_revision_and_a_new_one_speaks_of_no_change() {
+fn only_amended_notices_mention_a_revision() {
     for (name, certificate) in samples::notices() {
         let (text, _) = read_back(&notice_of(&certificate));
         match labels::amendment(certificate.revision) {
@@ -65,7 +65,7 @@ fn an_amended_notice_names_its_revision_and_a_new_one_speaks_of_no_change() {
 }
 
 #[test]
-fn the_code_opens_the_registry_with_the_number_only() {
+fn qr_code_links_to_registry_with_number() {
     let certificate = samples::single();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notice.pdf");
@@ -92,7 +92,7 @@ fn the_code_opens_the_registry_with_the_number_only() {
 }
 
 #[test]
-fn the_key_is_one_word() {
+fn key_is_one_word() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notice.pdf");
     std::fs::write(&path, notice_of(&samples::single())).unwrap();

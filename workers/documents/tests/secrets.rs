@@ -17,11 +17,11 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A certificate carries its content as data to the obligee. Before a field is added to this list, ask
+/// A certificate carries its content as data to the obligee. Before you add a field to this list, check
 /// whether the obligee may have it: no key, no address for mail of the contractor, no 連絡事項, nothing of
 /// 保証料 and 再預託.
 #[test]
-fn the_data_of_a_certificate_is_what_an_obligee_may_have() {
+fn certificate_data_contains_only_fields_for_obligees() {
     let mut found = BTreeSet::new();
     for (_, content) in samples::certificates() {
         paths(&serde_json::from_str(&snapshots::canonical(&content)).unwrap(), "", &mut found);
@@ -88,9 +88,9 @@ fn unpacked(pdf: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Neither in text nor in metadata, attachments or names; and in a notice only on its page.
+/// The key is in no text, metadata, attachment or name, except on the page of the notice.
 #[test]
-fn only_a_notice_holds_the_key() {
+fn only_the_notice_contains_the_key() {
     let has_key = |bytes: &[u8]| {
         let wide: Vec<u8> = KEY.encode_utf16().flat_map(u16::to_be_bytes).collect();
         bytes.windows(KEY.len()).any(|window| window == KEY.as_bytes())
@@ -104,7 +104,7 @@ fn only_a_notice_holds_the_key() {
     }
 }
 
-/// What a file says of itself: title and the like, and its metadata.
+/// The information dictionary and the metadata of a file.
 fn about(pdf: &[u8]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
@@ -116,7 +116,7 @@ fn about(pdf: &[u8]) -> String {
 }
 
 #[test]
-fn a_file_says_what_it_is() {
+fn pdf_metadata_describes_the_document() {
     let (_, cancellation) = samples::cancellations().remove(2);
     let content = &cancellation.certificate;
     let electronic = Certificate { medium: hosho_schema::messages::MediumV1::Electronic, ..content.clone() };

@@ -1,4 +1,4 @@
-//! The next step, and a driver over queues that lose, refuse and wait.
+//! The next step, and a driver on queues that lose, refuse or delay messages.
 
 use std::sync::Mutex;
 
@@ -73,7 +73,7 @@ fn completes_when_no_message_is_left() {
 }
 
 #[test]
-fn messages_taken_out_prove_nothing() {
+fn removed_messages_count_as_no_result() {
     let taken_out = |resolved, taken_out| {
         let waiting = 1_000 - resolved - taken_out;
         next_step(&state(Progress { waiting, under_way: 0, resolved, failed_again: 0, taken_out }, &[]))
@@ -91,16 +91,15 @@ fn messages_with_retries_left_are_not_lost() {
     assert_eq!(minutes(&[RetryDelay::M2, RetryDelay::M60]), 30 + 5 + 60);
 }
 
-/// A queue in this process that may pass for one that is not, and whose publisher refuses, or waits for
-/// permission.
+/// An in-memory queue that may claim to be remote; its publisher refuses messages or waits for a permit.
 #[derive(Debug, Clone)]
 struct Stub {
     memory: Memory,
     in_process: bool,
-    /// The first message of each call is refused.
+    /// Refuse the first message of each call.
     refuses_first: bool,
     may_publish: watch::Receiver<bool>,
-    /// How many messages each call had.
+    /// Number of messages in each call.
     calls: Arc<Mutex<Vec<usize>>>,
 }
 
@@ -148,7 +147,7 @@ impl Publisher for Stub {
     }
 }
 
-/// A driver at work.
+/// A running driver.
 struct Driving {
     task: tokio::task::JoinHandle<Ended>,
     stop: CancellationToken,
@@ -161,7 +160,7 @@ impl Driving {
     }
 }
 
-/// Failed messages frozen into a replay, and who drives it.
+/// A replay of failed messages, and its driver.
 struct TestEnv {
     pool: Pool,
     clock: Clock,
@@ -248,7 +247,7 @@ fn dead_letter(message_id: &str, at: chrono::NaiveDateTime) -> DeadLetter {
     }
 }
 
-/// Looks again and again until there is an answer.
+/// Polls until there is a result.
 async fn until<T>(mut answer: impl FnMut() -> Option<T>) -> T {
     let looking = async {
         loop {

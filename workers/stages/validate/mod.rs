@@ -342,9 +342,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn accepts_a_valid_application_with_one_issue_per_line() {
-        let trial = Harness::new();
-        let messages = trial.run_one(&Validate::new(&trial.services), &example()).await.unwrap();
+    async fn accepts_application_and_publishes_one_issue_per_line() {
+        let harness = Harness::new();
+        let messages = harness.run_one(&Validate::new(&harness.services), &example()).await.unwrap();
         let accepted: ApplicationAcceptedV1 = event(&messages);
         assert_eq!(accepted.products.len(), 2);
         let jobs = messages.iter().filter(|message| {
@@ -363,25 +363,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_second_run_publishes_the_same_messages() {
-        let trial = Harness::new();
-        let stage = Validate::new(&trial.services);
-        let verdicts = trial.run(&stage, &[example(), example()]).await;
-        let again = trial.run_one(&stage, &example()).await;
+    async fn second_run_publishes_the_same_messages() {
+        let harness = Harness::new();
+        let stage = Validate::new(&harness.services);
+        let verdicts = harness.run(&stage, &[example(), example()]).await;
+        let again = harness.run_one(&stage, &example()).await;
         assert_eq!(verdicts[0], verdicts[1]);
         assert_eq!(verdicts[0], again);
-        assert_eq!(trial.rows().get("application"), Some(&1));
+        assert_eq!(harness.rows().get("application"), Some(&1));
     }
 
     #[tokio::test]
-    async fn rejects_one_application_without_harm_to_others() {
-        let trial = Harness::new();
+    async fn rejecting_one_application_affects_no_other() {
+        let harness = Harness::new();
         let broken = changed(|application| {
             application["id"] = "broken".into();
             application["obligee"] = "atlantis".into();
             application["works"]["contract_price"] = "-5".into();
         });
-        let verdicts = trial.run(&Validate::new(&trial.services), &[broken, b"{".to_vec(), example()]).await;
+        let verdicts =
+            harness.run(&Validate::new(&harness.services), &[broken, b"{".to_vec(), example()]).await;
         let rejected: ApplicationRejectedV1 = event(verdicts[0].as_ref().unwrap());
         let codes: Vec<&str> = rejected.violations.iter().map(|violation| violation.code.as_str()).collect();
         assert_eq!(codes, ["obligee.unknown", "amount.not_positive"]);
@@ -390,32 +391,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refuses_other_content_under_the_same_id() {
-        let trial = Harness::new();
-        let stage = Validate::new(&trial.services);
-        trial.run_one(&stage, &example()).await.unwrap();
+    async fn rejects_other_content_under_the_same_id() {
+        let harness = Harness::new();
+        let stage = Validate::new(&harness.services);
+        harness.run_one(&stage, &example()).await.unwrap();
         let other = changed(|application| application["works"]["name"] = "別の工事".into());
-        let messages = trial.run_one(&stage, &other).await.unwrap();
+        let messages = harness.run_one(&stage, &other).await.unwrap();
         let rejected: ApplicationRejectedV1 = event(&messages);
         assert_eq!((messages.len(), rejected.violations[0].code.as_str()), (1, "application.id_reused"));
         // Written differently, it is the same content.
         let pretty =
             serde_json::to_vec_pretty(&serde_json::from_slice::<serde_json::Value>(&example()).unwrap())
                 .unwrap();
-        let _: ApplicationAcceptedV1 = event(&trial.run_one(&stage, &pretty).await.unwrap());
+        let _: ApplicationAcceptedV1 = event(&harness.run_one(&stage, &pretty).await.unwrap());
     }
 
     #[tokio::test]
-    async fn answers_a_misshapen_message_of_a_known_sender() {
-        let trial = Harness::new();
-        let stage = Validate::new(&trial.services);
+    async fn rejects_malformed_message_with_readable_source_and_id() {
+        let harness = Harness::new();
+        let stage = Validate::new(&harness.services);
         let misshapen = changed(|application| application["works"]["colour"] = "red".into());
-        let rejected: ApplicationRejectedV1 = event(&trial.run_one(&stage, &misshapen).await.unwrap());
+        let rejected: ApplicationRejectedV1 = event(&harness.run_one(&stage, &misshapen).await.unwrap());
         assert_eq!(rejected.violations[0].code, "message.malformed");
         assert!(rejected.violations[0].path.starts_with("$.works"), "{rejected:?}");
         let unstorable = changed(|application| application["id"] = "a\0b".into());
-        assert_eq!(trial.run_one(&stage, &unstorable).await.unwrap_err().reason, Reason::Undecodable);
-        let fault = trial
+        assert_eq!(harness.run_one(&stage, &unstorable).await.unwrap_err().reason, Reason::Undecodable);
+        let fault = harness
             .run_one(&stage, br#"{"source": "a b", "id": "x", "taro@example.com": 1}"#)
             .await
             .unwrap_err();

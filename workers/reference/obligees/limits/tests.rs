@@ -81,13 +81,13 @@ fn day(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
-/// Days on which a figure begins to have a value, with the value and who says it.
+/// The days on which an amount changes, with the value and its origin.
 fn history(registry: &Registry, figure: LimitField) -> Vec<(String, String, Origin)> {
     let (limits, origins) = (&registry.get("x").unwrap().limits, registry.origins("x").unwrap());
     let days: BTreeSet<_> =
         limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
     let reported = days.into_iter().map(|from| {
-        // Before every day that is named in these tests.
+        // Before all days in these tests.
         let on = from.unwrap_or_else(|| day("1990-01-01"));
         let value = figure.of(limits.on(on)).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
         (from.map_or_else(String::new, |from| from.to_string()), value, origins.on(on).of(figure))
@@ -102,7 +102,7 @@ fn expected(rows: &[(&str, &str, Origin)]) -> Vec<(String, String, Origin)> {
 }
 
 #[test]
-fn the_national_limits_built_in_are_those_of_the_rules() {
+fn built_in_national_limits_match_the_rules() {
     let registry = obligees::load(None).unwrap();
     assert_eq!(registry.national().only(), Some(&usual()));
     for obligee in registry.iter() {
@@ -118,10 +118,10 @@ fn the_national_limits_built_in_are_those_of_the_rules() {
 }
 
 #[test]
-fn every_figure_of_a_file_arrives() {
+fn reads_every_amount_of_a_file() {
     for figure in LimitField::ALL {
         let (table, key) = figure.name();
-        // Impossible beside the other national figures are only the low-price ones, and these values are not.
+        // Only low-price amounts could contradict the other national amounts, and these do not.
         let (written, amount) = match figure {
             LimitField::AdvanceLowPrice | LimitField::InterimLowPriceRatio => {
                 ("\"7.5%\"", LimitValue::Ratio(Ratio::new(3, 40).unwrap()))
@@ -151,7 +151,7 @@ fn every_figure_of_a_file_arrives() {
 }
 
 #[test]
-fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
+fn periods_apply_on_their_days_over_national_limits() {
     let text = format!(
         "{OBLIGEE}[[limits]]\nfrom = 2026-10-01\nuntil = 2026-12-31\n[limits.advance_payment]\nmaximum = 5_000_000\n\
          [[limits]]\nfrom = 2027-01-01\nuntil = 2027-01-01\n\
@@ -188,7 +188,7 @@ fn periods_begin_and_end_on_their_days_and_the_rest_is_national() {
 }
 
 #[test]
-fn a_national_change_reaches_what_an_obligee_leaves_out() {
+fn national_changes_apply_to_values_an_obligee_omits() {
     let text = format!(
         "{OBLIGEE}[[limits]]\nfrom = 2026-10-01\nuntil = 2027-09-30\n[limits.advance_payment]\ndesign = \"25%\"\n\
          [[limits]]\nfrom = 2027-10-01\nuntil = 2027-12-31\n[limits.advance_payment]\nconstruction = \"45%\"\n"
@@ -236,8 +236,8 @@ fn a_national_change_reaches_what_an_obligee_leaves_out() {
 }
 
 #[test]
-fn what_changes_nothing_needs_no_date() {
-    // An obligee that always had its own figures does not notice the national change of them.
+fn unchanged_values_need_no_date() {
+    // A national change does not affect an obligee with its own amounts.
     let pinned = "[[limits]]\n[limits.advance_payment]\nconstruction = \"40%\"\nlow_price = \"20%\"\n";
     let registry = load(Some(&two_periods()), &format!("{OBLIGEE}{pinned}")).unwrap();
     assert_eq!(registry.get("x").unwrap().limits.only(), Some(&usual()));
@@ -248,7 +248,7 @@ fn what_changes_nothing_needs_no_date() {
 }
 
 #[test]
-fn older_contracts_are_read() {
+fn reads_limits_of_older_contracts() {
     let electronic = "[[electronic]]\nproducts = [\"performance\"]\nkinds = [\"design\"]\nfrom = 2026-04-01\nbasis = \"awarded\"\n";
     for (line, older) in [
         ("", OlderContracts::Paper),
@@ -504,7 +504,7 @@ fn national_change_reports_an_impossible_amount_once() {
     assert_eq!(reported.len(), 1, "{reported:?}");
     assert_eq!((reported[0].0.as_str(), reported[0].1), ("x.toml", 9));
     assert!(reported[0].2.contains("low_price is 25% nationally since 2027-04-01 and more"), "{reported:?}");
-    // Wrong before and after, by its own amounts: reported once.
+    // Invalid before and after, by its own amounts: reported once.
     let text = format!(
         "{OBLIGEE}[[limits]]\n[limits.advance_payment]\nconstruction = \"22%\"\nlow_price = \"23%\"\n"
     );
@@ -581,13 +581,13 @@ fn reports_problems_of_both_files_in_line_order() {
         problems(Some(&NATIONAL.replace("design = \"30%\"\n", "").replace("10_000", "10_001")), &obligee);
     let places: Vec<_> = reported.iter().map(|(file, line, _)| (file.as_str(), *line)).collect();
     let national = ["national.toml"; 3].into_iter().zip([2, 7, 18]);
-    // Line 12 alone would be no problem, and is judged against the national limits only when there are some.
+    // Line 12 is valid alone, and is checked against national limits only if there are any.
     let of_obligee = ["x.toml"; 4].into_iter().zip([3, 9, 11, 13]);
     assert_eq!(places, national.chain(of_obligee).collect::<Vec<_>>(), "{reported:?}");
 }
 
 #[test]
-fn a_folder_without_national_limits_has_those_built_in_and_a_dead_link_is_an_error() {
+fn uses_built_in_national_limits_unless_link_dangles() {
     assert_eq!(load(None, OBLIGEE).unwrap().national().only(), Some(&usual()));
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("obligees")).unwrap();

@@ -6,10 +6,9 @@ use hosho_schema::models::audit::Filter;
 use serde_json::Value;
 
 use super::{
-    Error, harmless_json, print, print_json, printable,
-    selection::{DatabaseArgs, PageArgs, filled},
-    text::cut,
-    time::shown,
+    Error, harmless_json, output, print, printable,
+    selection::{Database, DatabaseArgs, PageArgs, beginning, filled, name},
+    text::{cut, shown},
 };
 use crate::{
     config::Config,
@@ -27,12 +26,12 @@ use crate::{
   hosho audit --action failed. --json")]
 pub(super) struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// About this subject (a failed message, a replay, a stage, a mail), or the beginning of its identifier
     #[arg(long, value_name = "ID", value_parser = subject)]
     subject: Option<String>,
     /// Of this operation, or the beginning of its identifier
-    #[arg(long, value_name = "ID", value_parser = super::selection::beginning)]
+    #[arg(long, value_name = "ID", value_parser = beginning)]
     operation: Option<String>,
     /// Beginning of the action, such as failed. or stage.pause
     #[arg(long, value_name = "ACTION", value_parser = filled)]
@@ -50,25 +49,14 @@ pub(super) struct Args {
     json: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.database.overrides()
-    }
-}
-
 /// Reads the beginning of a subject: an identifier, or a name such as that of a stage.
 fn subject(text: &str) -> Result<String, String> {
-    let is_one =
-        !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'));
-    if is_one {
-        Ok(text.to_owned())
-    } else {
-        Err("a subject is an identifier, or a name such as that of a stage".to_owned())
-    }
+    let problem = "a subject is an identifier, or a name such as that of a stage";
+    name(text, |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'), problem)
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = DatabaseArgs::database(&config).await?;
+    let database = Database::open(&config).await?;
     let now = database.clock.now();
     let filter = Filter {
         subject: args.subject,
@@ -77,25 +65,11 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         actor: args.by,
         since: args.since.as_deref().map(|text| time::parse("--since", text, now)).transpose()?,
     };
-    let entries = audit::list(&database.db(), filter, args.page.request()).await?;
-    if args.json {
-        print_json(&entries)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if entries.total == 0 {
-        print("No entries.");
-        return Ok(ExitCode::SUCCESS);
-    }
-    for entry in &entries.items {
-        print(lines(entry));
-    }
-    if let Some(position) = args.page.position(&entries) {
-        print(position);
-    }
-    Ok(ExitCode::SUCCESS)
+    let entries = audit::list(&database.db, filter, args.page.request()).await?;
+    let print_rows = |entries: &[Entry]| entries.iter().for_each(|entry| print(lines(entry)));
+    output(args.json, &entries, |entries| args.page.print(entries, "No entries.", print_rows))
 }
 
-/// Two lines for an entry.
 pub(super) fn lines(entry: &Entry) -> String {
     let change = match (&entry.before, &entry.after) {
         (None, None) => String::new(),

@@ -2,26 +2,26 @@
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
-use chrono::{DateTime, Utc};
 use hosho_schema::{models::run_item::Failed, queries::run_selection::Selection};
 use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Error, print, print_json, printable, progress_bar,
-    selection::{AuditArgs, DatabaseArgs, Page, beginning, complete_run, short},
+    Error, exit_code, output, print, printable, progress_bar,
+    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, beginning, short},
     table,
-    text::counted,
-    time,
+    text::{counted, shown},
 };
 use crate::{
     audit::Operation,
     broker::Lane,
     config::Config,
-    db::Db,
     jobs::run::Order,
-    operations::broker,
-    operations::runs::{Action, RunProgress, Runs},
+    operations::{
+        Page, broker,
+        identifier::{Kind, complete},
+        runs::{Action, RunProgress, Runs},
+    },
     worker::{self, Embedded},
 };
 
@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Sub,
     #[command(flatten)]
-    place: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -48,7 +48,7 @@ enum Sub {
     /// The latest runs
     List {
         #[command(flatten)]
-        page: Page,
+        page: PageArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -63,21 +63,18 @@ enum Sub {
         json: bool,
     },
     /// Let every pending change take effect now
-    Start(StartArgs),
+    Start {
+        #[command(flatten)]
+        run: RunArgs,
+        #[command(flatten)]
+        audit: AuditArgs,
+    },
     /// Pause a run; queued guarantees are still processed
     Pause(ActionArgs),
     /// Resume a paused run
     Resume(ActionArgs),
     /// Cancel a run; queued guarantees are still processed
     Cancel(ActionArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct StartArgs {
-    #[command(flatten)]
-    run: RunArgs,
-    #[command(flatten)]
-    audit: AuditArgs,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -105,87 +102,65 @@ struct ActionArgs {
     json: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.place.overrides()
-    }
-}
-
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = DatabaseArgs::database(&config).await?;
-    let runs = Runs::new(Db::new(database.pool.clone()), database.clock.clone(), &config)?;
+    let database = Database::open(&config).await?;
+    let runs = Runs::new(database.db.clone(), database.clock.clone(), &config)?;
     let (action, args) = match args.command {
-        Sub::List { page, json } => return list(&runs, page, json).await,
+        Sub::List { page, json } => {
+            return output(json, &runs.list(page.request()).await?, |runs| print_list(runs, page));
+        }
         Sub::Show { run, json } => {
-            let id = complete_run(&database, &run).await?;
+            let id = complete(&database.db, Kind::Run, &run).await?;
             print_run(&runs, &id, json).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        Sub::Start(start) => {
-            let operation = start.audit.operation(&database.clock, "batch.start")?;
-            let out = args.place.out.as_deref();
-            return begin(
-                &runs,
-                Selection::Pending,
-                operation,
-                start.audit.dry_run,
-                &start.run,
-                out,
-                &config,
-            )
-            .await;
+        Sub::Start { run, audit } => {
+            let operation = audit.operation(&database.clock, "batch.start")?;
+            let out = args.database.out.as_deref();
+            return begin(&runs, Selection::Pending, operation, audit.dry_run, &run, out, &config).await;
         }
         Sub::Pause(args) => (Action::Pause, args),
         Sub::Resume(args) => (Action::Resume, args),
         Sub::Cancel(args) => (Action::Cancel, args),
     };
     let operation = args.audit.operation(&database.clock, action.audited_as())?;
-    let id = complete_run(&database, &args.run).await?;
-    if args.audit.dry_run {
-        print_run(&runs, &id, args.json).await?;
-        if !args.json {
-            print(format!("Dry run of {}: nothing was changed.", action.verb()));
-        }
-        return Ok(ExitCode::SUCCESS);
+    let id = complete(&database.db, Kind::Run, &args.run).await?;
+    if !args.audit.dry_run {
+        runs.set_state(operation, &id, action).await?;
     }
-    runs.set_state(operation, &id, action).await?;
     print_run(&runs, &id, args.json).await?;
+    if args.audit.dry_run && !args.json {
+        print(format!("Dry run of {}: nothing was changed.", action.verb()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(runs: &Runs, page: Page, json: bool) -> Result<ExitCode, Error> {
-    let found = runs.list(page.request()).await?;
-    if json {
-        print_json(&found)?;
-        return Ok(ExitCode::SUCCESS);
-    }
+fn print_list(found: &Page<RunProgress>, page: PageArgs) {
     if found.items.is_empty() {
-        print(if found.total == 0 { "There was no run yet." } else { "Nothing on this page." });
-        return Ok(ExitCode::SUCCESS);
+        return print(if found.total == 0 { "There was no run yet." } else { "Nothing on this page." });
     }
     let mut rows =
         table(["run", "scheduled", "state", "total", "done", "failed", "a second", "began", "reason"]);
     for run in &found.items {
         rows.add_row([
             short(&run.run).to_owned(),
-            run.scheduled_for.map_or_else(|| "by hand".to_owned(), tokyo),
+            run.scheduled_for.map_or_else(|| "by hand".to_owned(), shown),
             run.state.replace('_', " "),
             run.total.to_string(),
             run.done.to_string(),
             run.failed.to_string(),
             run.pace.to_string(),
-            tokyo(run.created_at),
+            shown(run.created_at),
             printable(run.note.as_ref().unwrap_or(&run.reason)),
         ]);
     }
     print(rows);
     print("Times are of Asia/Tokyo.");
-    if let Some(more) = page.position(&found) {
+    if let Some(more) = page.position(found) {
         print(more);
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Begins a run and waits for its end, unless it is a dry run or detached.
@@ -200,12 +175,9 @@ pub(super) async fn begin(
 ) -> Result<ExitCode, Error> {
     let count = runs.count(&selection, operation.at).await?;
     if dry_run {
-        if args.json {
-            print_json(&serde_json::json!({ "guarantees": count }))?;
-        } else {
+        return output(args.json, &serde_json::json!({ "guarantees": count }), |_| {
             print(format!("{}. Nothing was changed.", counted(count, "guarantee")));
-        }
-        return Ok(ExitCode::SUCCESS);
+        });
     }
     broker::require(out, config)?;
     if count == 0 {
@@ -218,12 +190,9 @@ pub(super) async fn begin(
     }
     let run = runs.begin(&operation, &order).await?;
     if args.detach {
-        print(if args.json {
-            format!("{:?}", run.id)
-        } else {
-            format!("run {} has begun; `hosho batch show {}`", run.id, short(&run.id))
+        return output(args.json, &run.id, |id| {
+            print(format!("run {id} has begun; `hosho batch show {}`", short(id)));
         });
-        return Ok(ExitCode::SUCCESS);
     }
     follow(runs, &run.id, args, worker::stop_on_signal().map_err(Error::unavailable)?).await
 }
@@ -264,7 +233,7 @@ async fn drive(
     bar.finish_and_clear();
     embedded.end().await;
     if !done {
-        return Err(Error::conflict(anyhow::anyhow!("interrupted; finished work is kept"))
+        return Err(Error::conflict("interrupted; finished work is kept")
             .hint("`hosho batch start` or the same command continues it"));
     }
     end(runs, &run.id, args).await
@@ -299,31 +268,23 @@ fn set_position(bar: &ProgressBar, progress: &RunProgress) {
 
 async fn end(runs: &Runs, id: &str, args: &RunArgs) -> Result<ExitCode, Error> {
     let progress = print_run(runs, id, args.json).await?;
-    Ok(ExitCode::from(u8::from(!progress.is_complete())))
-}
-
-fn tokyo(at: DateTime<Utc>) -> String {
-    time::shown(at)
+    Ok(exit_code(!progress.is_complete()))
 }
 
 async fn print_run(runs: &Runs, id: &str, json: bool) -> Result<RunProgress, Error> {
     let (progress, failed) = runs.show(id).await?;
-    if json {
-        print_json(&progress)?;
-    } else {
-        print_progress(&progress, &failed);
-    }
+    output(json, &progress, |progress| print_progress(progress, &failed))?;
     Ok(progress)
 }
 
 fn print_progress(run: &RunProgress, failed: &[Failed]) {
     let origin =
-        run.scheduled_for.map_or_else(|| "by hand".to_owned(), |at| format!("scheduled for {}", tokyo(at)));
+        run.scheduled_for.map_or_else(|| "by hand".to_owned(), |at| format!("scheduled for {}", shown(at)));
     print(format!("run {}  {} {origin}: {}", run.run, run.job, run.state.replace('_', " ")));
     print(format!("  {} ({})", printable(&run.reason), printable(&run.actor)));
-    print(format!("  began      {} (Asia/Tokyo)", tokyo(run.created_at)));
+    print(format!("  began      {} (Asia/Tokyo)", shown(run.created_at)));
     if let Some(finished_at) = run.finished_at {
-        print(format!("  ended      {}", tokyo(finished_at)));
+        print(format!("  ended      {}", shown(finished_at)));
     }
     print(format!("  selection  {}", printable(&run.selection.to_string())));
     print(format!("  total      {}, selected {}, in progress {}", run.total, run.selected, run.queued));

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Error, print, print_json};
+use super::{Error, output, print, print_json};
 use crate::{app, config::Config, documents::templates::TEMPLATES, stages};
 
 /// Check or show the configuration
@@ -39,15 +39,13 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
             let data = app::check(config, stages::NAMES)?;
             let (obligees, branches) = (data.obligees.iter().count(), data.branches.iter().count());
             let templates = TEMPLATES.len();
-            if json {
-                print_json(&serde_json::json!({
-                    "obligees": obligees, "branches": branches, "templates": templates,
-                }))?;
-            } else {
+            let counts =
+                serde_json::json!({ "obligees": obligees, "branches": branches, "templates": templates });
+            output(json, &counts, |_| {
                 print(format!(
                     "The configuration is valid: {obligees} obligees, {branches} branches, {templates} templates."
                 ));
-            }
+            })?;
         }
         Sub::Show { json: true } => print_json(config)?,
         Sub::Show { json: false } => print(toml::to_string(config).map_err(Error::unavailable)?.trim_end()),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Error, print, print_json, printable, selection::DatabaseArgs, text::counted};
+use super::{Error, name_of, output, print, printable, selection::DatabaseArgs, text::counted};
 use crate::{
     config::Config,
     operations::doctor::{self, Finding, Severity},
@@ -19,16 +19,10 @@ Changes nothing but one small file in the document store.
 Exit codes: 0 no problem, 1 warnings, 4 failures.")]
 pub(super) struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
-}
-
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.database.overrides()
-    }
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
@@ -41,14 +35,12 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         findings.extend(found);
     })
     .await;
-    if args.json {
-        print_json(&findings)?;
-    } else {
+    output(args.json, &findings, |findings| {
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
         let (warnings, failures) =
             (counted(count(Severity::Warning), "warning"), counted(count(Severity::Failure), "failure"));
         print(format!("{} ok, {warnings}, {failures}", count(Severity::Ok)));
-    }
+    })?;
     let worst = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     Ok(ExitCode::from(match worst {
         Severity::Ok => 0,
@@ -58,12 +50,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 }
 
 fn print_finding(finding: &Finding) {
-    let word = match finding.severity {
-        Severity::Ok => "ok     ",
-        Severity::Warning => "warning",
-        Severity::Failure => "failure",
-    };
-    print(format!("{word}  {:<18}  {}", finding.code, printable(&finding.text)));
+    let severity = name_of(finding.severity);
+    print(format!("{severity:<7}  {:<18}  {}", finding.code, printable(&finding.text)));
     if let Some(hint) = &finding.hint {
         print(format!("         {:<18}  → {}", "", printable(hint)));
     }

@@ -2,10 +2,10 @@
 
 use std::{process::ExitCode, sync::OnceLock};
 
-use super::{Error, existing, print, print_json, printable, progress_bar, table};
+use super::{Error, existing, exit_code, name_of, output, print, printable, progress_bar, table};
 use crate::{
     config::Config,
-    operations::verify_documents::{self, Report, Which},
+    operations::verify_documents::{self, Report},
 };
 
 /// Verify stored documents
@@ -15,11 +15,11 @@ use crate::{
   hosho documents verify --all --json")]
 pub(super) struct Args {
     #[command(subcommand)]
-    command: Sub,
+    pub(super) command: Sub,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Sub {
+pub(super) enum Sub {
     /// Read documents back, draw them again and compare byte for byte
     #[command(after_help = "Examples:
   hosho documents verify 31075-00001M
@@ -57,31 +57,19 @@ Exit code 1 when a document is neither `same` nor `intact`.")]
     },
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        let Sub::Verify { out, .. } = &self.command;
-        out.as_deref().map_or(Ok(Vec::new()), super::database_of)
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let Sub::Verify { numbers, all, strict, json, .. } = args.command;
+    let Sub::Verify { numbers, strict, json, .. } = args.command;
     existing(&config)?;
-    let which = if all { Which::All } else { Which::Numbers(numbers) };
     let bar = OnceLock::new();
     let progress = |total: i64, done: usize| {
         bar.get_or_init(|| progress_bar(u64::try_from(total).unwrap_or(0), "certificates")).inc(done as u64);
     };
-    let report = verify_documents::verify_documents(&config, which, &progress).await?;
+    let report = verify_documents::verify_documents(&config, numbers, progress).await?;
     if let Some(bar) = bar.into_inner() {
         bar.finish_and_clear();
     }
-    if json {
-        print_json(&report)?;
-    } else {
-        print_report(&report);
-    }
-    Ok(ExitCode::from(u8::from(report.has_faults(strict))))
+    output(json, &report, print_report)?;
+    Ok(exit_code(report.has_faults(strict)))
 }
 
 fn print_report(report: &Report) {
@@ -93,14 +81,14 @@ fn print_report(report: &Report) {
                 &finding.number,
                 &finding.revision.to_string(),
                 finding.document,
-                finding.verdict.as_text(),
+                &name_of(finding.verdict),
                 &printable(more),
             ]);
         }
         print(rows);
     }
     let counts: Vec<String> =
-        report.counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.as_text())).collect();
+        report.counts.iter().map(|(verdict, count)| format!("{count} {}", name_of(verdict))).collect();
     print(match report.total() {
         0 => "there are no documents".to_owned(),
         1 if report.all_same() => "1 document verified, identical".to_owned(),

@@ -2,10 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::{Error, print, print_json, printable, progress_bar};
+use super::{Error, exit_code, output, print, printable, progress_bar};
 use crate::{
     config::Config,
-    operations::{input, intake},
+    operations::{
+        input,
+        intake::{self, Published},
+    },
 };
 
 /// Publish applications and changes to RabbitMQ, each confirmed by the broker
@@ -34,19 +37,11 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let published = intake::publish(&config, &records, |count| bar.inc(count as u64)).await;
     bar.finish_and_clear();
     let published = published?;
-    let lost = &published.unconfirmed;
-    if args.json {
-        print_json(&published)?;
-    } else {
-        print(format!(
-            "{} read, {} confirmed, {} not confirmed",
-            published.read,
-            published.confirmed,
-            lost.len()
-        ));
-        for line in lost {
+    output(args.json, &published, |Published { read, confirmed, unconfirmed }| {
+        print(format!("{read} read, {confirmed} confirmed, {} not confirmed", unconfirmed.len()));
+        for line in unconfirmed {
             print(format!("  {}: {}", printable(&line.place), printable(&line.problem)));
         }
-    }
-    Ok(ExitCode::from(u8::from(!lost.is_empty())))
+    })?;
+    Ok(exit_code(!published.unconfirmed.is_empty()))
 }

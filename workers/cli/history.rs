@@ -3,21 +3,21 @@
 use std::process::ExitCode;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use hosho_schema::{models::change::State, snapshots::Certificate};
+use hosho_schema::{messages::ViolationV1, models::change::State, snapshots::Certificate};
 
 use super::{
-    Error, print, print_json, printable,
-    selection::{DatabaseArgs, short},
-    table, time,
+    Error, output, print, printable,
+    selection::{Database, DatabaseArgs, short},
+    table,
+    text::shown,
 };
 use crate::{
     config::Config,
-    db::Db,
     domain::{
         labels,
         wareki::{self, in_tokyo},
     },
-    operations::guarantees::{self, FullHistory, GuaranteeState, History},
+    operations::guarantees::{self, FullHistory, History},
 };
 
 /// Show the certificates of one guarantee: 新規, 変更－1 and so on
@@ -39,40 +39,28 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
     #[command(flatten)]
-    place: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.place.overrides()
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     guarantees::parse_number(&args.number)?;
-    let database = DatabaseArgs::database(&config).await?;
-    let view = guarantees::history(&Db::new(database.pool), &args.number, args.all).await?;
-    if args.json {
-        print_json(&view.history)?;
-    } else {
+    let db = Database::open(&config).await?.db;
+    let view = guarantees::history(&db, &args.number, args.all).await?;
+    output(args.json, &view.history, |history| {
         if let Some(certificate) = &view.current {
-            print_overview(&view.history, certificate);
+            print_overview(history, certificate);
         }
-        print_certificates(&view.history);
-        view.history.all.iter().for_each(print_all);
-    }
-    Ok(ExitCode::SUCCESS)
+        print_certificates(history);
+        history.all.iter().for_each(print_all);
+    })
 }
 
 fn print_overview(history: &History, held: &Certificate) {
     let ended_on = history.ended_on.as_deref().and_then(|day| day.parse::<NaiveDate>().ok());
-    let state = match ended_on.filter(|_| history.state == GuaranteeState::Cancelled) {
-        Some(day) => format!("解約（{}）", wareki::format(day)),
-        None => "有効".to_owned(),
-    };
+    let state = ended_on.map_or_else(|| "有効".to_owned(), |day| format!("解約（{}）", wareki::format(day)));
     let rows = [
         ("保証契約番号", history.number.clone()),
         ("状態", state),
@@ -92,10 +80,6 @@ fn print_overview(history: &History, held: &Certificate) {
         print(format!("{label}{}{}", "　".repeat(8 - width), printable(&value)));
     }
     print("");
-}
-
-fn tokyo(at: DateTime<Utc>) -> String {
-    time::shown(at)
 }
 
 fn print_certificates(history: &History) {
@@ -120,7 +104,7 @@ fn print_all(all: &FullHistory) {
             line.revision.to_string(),
             line.target.clone(),
             seen.to_owned(),
-            line.arrived_at.map_or_else(|| "not yet".to_owned(), tokyo),
+            line.arrived_at.map_or_else(|| "not yet".to_owned(), shown),
             printable(&line.why),
         ]);
     }
@@ -130,20 +114,16 @@ fn print_all(all: &FullHistory) {
         let mut rows = table(["change", "version", "what", "received (Asia/Tokyo)", "state", ""]);
         for line in &all.changes {
             let is_urgent = line.state == State::Pending.as_text() && line.urgent;
-            let violations = line
-                .violations
-                .iter()
-                .map(|violation| format!("{} {}", violation.code, violation.path))
-                .collect::<Vec<_>>();
-            let more = line.revision.map_or_else(
-                || printable(&violations.join(", ")),
-                |revision| format!("made revision {revision}"),
-            );
+            let violation = |violation: &ViolationV1| format!("{} {}", violation.code, violation.path);
+            let more = match line.revision {
+                Some(revision) => format!("made revision {revision}"),
+                None => printable(&line.violations.iter().map(violation).collect::<Vec<_>>().join(", ")),
+            };
             rows.add_row([
                 printable(&format!("{} {}", line.source, line.id)),
                 line.version.map(|version| version.to_string()).unwrap_or_default(),
                 line.kind.to_owned(),
-                tokyo(line.received_at),
+                shown(line.received_at),
                 if is_urgent { "pending, urgent".to_owned() } else { line.state.to_owned() },
                 more,
             ]);
@@ -157,7 +137,7 @@ fn print_all(all: &FullHistory) {
             rows.add_row([
                 line.target.clone(),
                 line.document.to_owned(),
-                tokyo(line.stored_at),
+                shown(line.stored_at),
                 short(&line.run).to_owned(),
                 printable(&line.reason),
             ]);

@@ -7,17 +7,16 @@ use clap::Subcommand;
 use hosho_schema::models::mail::{Filter, State};
 
 use super::{
-    Error, print, print_json, printable,
-    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, short},
-    text::{counted, table},
-    time::{shown, stacked},
+    Error, output, print, printable,
+    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, name, short},
+    text::{counted, shown, stacked, table},
 };
 use crate::{
     broker::{Broker, Lane, Outgoing, Publisher},
     config::Config,
     operations::{
-        Page, broker,
-        mails::{self, Mail, Outcome, Resend, Resolution},
+        broker,
+        mails::{self, Mail, Outcome, Resolution, Resolved, Unknown},
     },
     worker::Embedded,
 };
@@ -33,7 +32,7 @@ use crate::{
     --reason \"the relay's log has no trace of it\"")]
 pub(super) struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     #[command(subcommand)]
     command: Sub,
 }
@@ -82,83 +81,49 @@ struct ResolveArgs {
     json: bool,
 }
 
-/// Reads the name of a mail. An empty one, or a pattern, would mean any.
 fn key(text: &str) -> Result<String, String> {
-    let is_one = !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'@'));
-    if is_one {
-        Ok(text.to_owned())
-    } else {
-        Err("give the beginning of its identifier or Message-ID, or a number such as 31075-00001M".to_owned())
-    }
-}
-
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.database.overrides()
-    }
+    let problem = "give the beginning of its identifier or Message-ID, or a number such as 31075-00001M";
+    name(text, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'@'), problem)
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = DatabaseArgs::database(&config).await?;
-    let db = database.db();
+    let database = Database::open(&config).await?;
+    let db = &database.db;
     match args.command {
         Sub::Unknown { all, page, json } => {
             let seconds = i64::try_from(config.work.mail_resend_seconds).unwrap_or(i64::from(u32::MAX));
-            let unknown = mails::unknown(&db, all, TimeDelta::seconds(seconds), page.request()).await?;
-            if json {
-                print_json(&unknown)?;
-            } else {
-                print_list(&unknown.page, page, "Nothing to decide.");
-                print_resend(&unknown.resend);
-            }
+            let unknown = mails::unknown(db, all, TimeDelta::seconds(seconds), page.request()).await?;
+            output(json, &unknown, |Unknown { page: mails, resend }| {
+                page.print(mails, "Nothing to decide.", print_rows);
+                if let Some(first) = resend.first_due_at {
+                    let mails = counted(resend.count, "unknown mail");
+                    print(format!("{mails} re-sent automatically, the first after {}.", shown(first)));
+                }
+            })
         }
         Sub::List { state, page, json } => {
             let is_wanted = |one: &State| state.iter().any(|wanted| wanted == one.as_text());
             let states = State::ALL.iter().copied().filter(is_wanted).collect();
-            let mails = mails::list(&db, Filter { states, given_up: false }, page.request()).await?;
-            if json {
-                print_json(&mails)?;
-            } else {
-                print_list(&mails, page, "No mails.");
-            }
+            let mails = mails::list(db, Filter { states, given_up: false }, page.request()).await?;
+            output(json, &mails, |mails| page.print(mails, "No mails.", print_rows))
         }
-        Sub::Resolve(resolve_args) => {
-            resolve(resolve_args, args.database.out.as_deref(), &database, &config).await?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn print_list(mails: &Page<Mail>, page: PageArgs, none: &str) {
-    if mails.total == 0 {
-        print(none);
-        return;
-    }
-    if !mails.items.is_empty() {
-        let mut rows = table(["mail", "number", "state", "sent", "last sent", "Message-ID, reply"]);
-        for mail in &mails.items {
-            rows.add_row([
-                short(&mail.id).to_owned(),
-                mail.number.clone(),
-                mail.state.to_owned(),
-                mail.attempts.to_string(),
-                stacked(mail.last_sent_at),
-                format!("{}\n{}", mail.message_id, printable(mail.reply.as_deref().unwrap_or_default())),
-            ]);
-        }
-        print(rows);
-    }
-    if let Some(position) = page.position(mails) {
-        print(position);
+        Sub::Resolve(resolved) => resolve(resolved, args.database.out.as_deref(), &database, &config).await,
     }
 }
 
-fn print_resend(resend: &Resend) {
-    if let Some(first) = resend.first_due_at {
-        let mails = counted(resend.count, "unknown mail");
-        print(format!("{mails} re-sent automatically, the first after {}.", shown(first)));
+fn print_rows(mails: &[Mail]) {
+    let mut rows = table(["mail", "number", "state", "sent", "last sent", "Message-ID, reply"]);
+    for mail in mails {
+        rows.add_row([
+            short(&mail.id).to_owned(),
+            mail.number.clone(),
+            mail.state.to_owned(),
+            mail.attempts.to_string(),
+            stacked(mail.last_sent_at),
+            format!("{}\n{}", mail.message_id, printable(mail.reply.as_deref().unwrap_or_default())),
+        ]);
     }
+    print(rows);
 }
 
 async fn resolve(
@@ -166,71 +131,62 @@ async fn resolve(
     out: Option<&Path>,
     database: &Database,
     config: &Config,
-) -> Result<(), Error> {
+) -> Result<ExitCode, Error> {
     let operation = args.audit.operation(&database.clock, "mail.resolve")?;
     let outcome = match args.outcome.as_str() {
         "accepted" => Outcome::Accepted,
         "rejected" => Outcome::Rejected,
         _ => Outcome::Resend,
     };
-    let db = database.db();
-    let resolution = Resolution::of(&db, &args.mail, outcome).await?;
+    let is_resent = outcome == Outcome::Resend;
+    let resolution = Resolution::of(&database.db, &args.mail, outcome).await?;
     // If the mail cannot be sent, the ledger must not say that it will be.
-    if outcome == Outcome::Resend {
+    if is_resent {
         broker::require(out, config)?;
     }
     if args.audit.dry_run {
-        let planned = resolution.result(None);
-        if args.json {
-            print_json(&planned)?;
-        } else {
-            let (mail, before, after) = (&planned.mail, planned.before, planned.after);
+        return output(args.json, &resolution.result(None), |Resolved { mail, before, after, .. }| {
             print(format!("mail {mail}: {before} → {after}. Nothing was changed."));
-        }
-        return Ok(());
+        });
     }
-    let connection =
-        if outcome == Outcome::Resend { Some(Connection::open(out, config).await?) } else { None };
-    let resolved = resolution.apply(&db, operation).await;
-    let sent = match (&resolved, connection) {
-        (_, None) => Ok(()),
-        (Ok(_), Some(connection)) => connection.send(resolution.request(), config).await,
-        (Err(_), Some(connection)) => {
-            connection.close().await;
-            Ok(())
+    let connection = if is_resent { Some(Connection::open(out, config).await?) } else { None };
+    let resolved = resolution.apply(&database.db, operation).await;
+    let sent = match connection {
+        None => Ok(()),
+        Some(connection) => {
+            let message = resolved.is_ok().then(|| resolution.request());
+            connection.close_after(message, config).await
         }
     };
     let resolved = resolved?;
     sent?;
-    if args.json {
-        return print_json(&resolved);
-    }
-    print(format!(
-        "mail {} about {}: {} → {}",
-        resolved.mail, resolved.number, resolved.before, resolved.after
-    ));
-    if outcome == Outcome::Resend {
-        print("It is queued; `hosho mail list` shows its state.");
-    }
-    Ok(())
+    output(args.json, &resolved, |Resolved { mail, number, before, after, .. }| {
+        print(format!("mail {mail} about {number}: {before} → {after}"));
+        if is_resent {
+            print("It is queued; `hosho mail list` shows its state.");
+        }
+    })
 }
 
 /// The connection to the dispatch stage, opened before anything is changed.
-enum Connection {
-    /// The stage runs in this process, on the folder of `hosho process`.
-    Here(Box<Embedded>),
-    /// Workers consume from the broker.
-    Workers(Arc<dyn Broker>, Box<dyn Publisher>),
+struct Connection {
+    broker: Arc<dyn Broker>,
+    publisher: Box<dyn Publisher>,
+    /// The stages in this process, on the folder of `hosho process`; otherwise workers consume.
+    embedded: Option<Embedded>,
 }
 
 impl Connection {
     async fn open(out: Option<&Path>, config: &Config) -> Result<Self, Error> {
-        if let Some(out) = out {
-            return Ok(Self::Here(Box::new(Embedded::open(out, config).await?)));
-        }
-        let broker = broker::shared(config)?.broker();
+        let (broker, embedded) = match out {
+            None => (broker::shared(config)?.broker(), None),
+            Some(out) => {
+                let embedded = Embedded::open(out, config).await?;
+                (Arc::clone(&embedded.broker), Some(embedded))
+            }
+        };
         match broker.publisher().await {
-            Ok(publisher) => Ok(Self::Workers(broker, publisher)),
+            Ok(publisher) => Ok(Self { broker, publisher, embedded }),
             Err(error) => {
                 broker.close().await;
                 Err(Error::unavailable(error)
@@ -239,37 +195,29 @@ impl Connection {
         }
     }
 
-    async fn send(self, message: Outgoing, config: &Config) -> Result<(), Error> {
-        let unsent = |error| {
+    /// Sends a message, if there is one, and waits until stages in this process have processed it.
+    async fn close_after(mut self, message: Option<Outgoing>, config: &Config) -> Result<(), Error> {
+        let sent = match message {
+            None => Ok(()),
+            Some(message) => {
+                if let Some(embedded) = &mut self.embedded {
+                    embedded.start(config, &[Lane::Live]);
+                }
+                self.publisher.publish(vec![message]).await
+            }
+        };
+        match self.embedded {
+            None => self.broker.close().await,
+            Some(embedded) => {
+                if sent.is_ok() {
+                    embedded.until_idle().await;
+                }
+                embedded.end().await;
+            }
+        }
+        sent.map_err(|error| {
             Error::unavailable(error)
                 .hint("the mail is pending: run the same command again when the broker is available")
-        };
-        match self {
-            Self::Here(mut embedded) => {
-                embedded.start(config, &[Lane::Live]);
-                Arc::clone(&embedded.broker)
-                    .publisher()
-                    .await
-                    .map_err(unsent)?
-                    .publish(vec![message])
-                    .await
-                    .map_err(unsent)?;
-                embedded.until_idle().await;
-                embedded.end().await;
-                Ok(())
-            }
-            Self::Workers(broker, mut publisher) => {
-                let sent = publisher.publish(vec![message]).await;
-                broker.close().await;
-                sent.map_err(unsent)
-            }
-        }
-    }
-
-    async fn close(self) {
-        match self {
-            Self::Here(embedded) => drop(embedded.end().await),
-            Self::Workers(broker, _) => broker.close().await,
-        }
+        })
     }
 }

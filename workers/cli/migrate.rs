@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hosho_schema::db;
 
-use super::{Error, existing, print, print_json};
+use super::{Error, existing, exit_code, output, print};
 use crate::{app, config::Config, db::Db};
 
 /// Migrate the database to this version
@@ -37,18 +37,12 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         Ok::<_, db::DbError>(Report { applied, pending: db::pending(connection)? })
     });
     let report = migrated.await?;
-    if args.json {
-        print_json(&report)?;
-    } else {
-        for name in &report.applied {
-            print(format!("applied  {name}"));
-        }
-        for name in &report.pending {
-            print(format!("pending  {name}"));
-        }
-        if report.applied.is_empty() && report.pending.is_empty() {
+    output(args.json, &report, |Report { applied, pending }| {
+        applied.iter().for_each(|name| print(format!("applied  {name}")));
+        pending.iter().for_each(|name| print(format!("pending  {name}")));
+        if applied.is_empty() && pending.is_empty() {
             print("The tables are up to date.");
         }
-    }
-    Ok(ExitCode::from(u8::from(!report.pending.is_empty())))
+    })?;
+    Ok(exit_code(!report.pending.is_empty()))
 }

@@ -24,7 +24,6 @@ mod stages;
 mod status;
 mod templates;
 mod text;
-mod time;
 mod topology;
 mod validate;
 mod verify_chain;
@@ -95,7 +94,6 @@ enum Command {
     Doctor(doctor::Args),
 }
 
-/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let json = std::env::args_os().skip(1).take_while(|argument| argument != "--").any(|one| one == "--json");
     let cli = match Cli::try_parse() {
@@ -138,20 +136,22 @@ fn usage_error(error: &clap::Error) -> Error {
 
 async fn run(cli: Cli) -> Result<ExitCode, Error> {
     let overrides = match &cli.command {
-        Command::Process(args) => args.overrides()?,
-        Command::Status(args) => args.overrides()?,
-        Command::Documents(args) => args.overrides()?,
-        Command::Validate(args) => args.overrides()?,
+        Command::Process(args) => process::embedded(&args.out, args.verbose)?,
         Command::Templates(args) => args.overrides()?,
-        Command::History(args) => args.overrides()?,
-        Command::VerifyChain(args) => args.overrides()?,
-        Command::Reissue(args) => args.overrides()?,
-        Command::Batch(args) => args.overrides()?,
-        Command::Failed(args) => args.overrides()?,
-        Command::Replay(args) => args.overrides()?,
-        Command::Mail(args) => args.overrides()?,
-        Command::Audit(args) => args.overrides()?,
-        Command::Doctor(args) => args.overrides()?,
+        Command::Status(status::Args { out, .. })
+        | Command::Documents(documents::Args { command: documents::Sub::Verify { out, .. } })
+        | Command::Validate(validate::Args { out, .. }) => {
+            out.as_deref().map_or(Ok(Vec::new()), database_of)?
+        }
+        Command::History(history::Args { database, .. })
+        | Command::VerifyChain(verify_chain::Args { database, .. })
+        | Command::Reissue(reissue::Args { database, .. })
+        | Command::Batch(batch::Args { database, .. })
+        | Command::Failed(failed::Args { database, .. })
+        | Command::Replay(replay::Args { database, .. })
+        | Command::Mail(mail::Args { database, .. })
+        | Command::Audit(audit::Args { database, .. })
+        | Command::Doctor(doctor::Args { database, .. }) => database.overrides()?,
         _ => Vec::new(),
     };
     let loaded = Config::load(cli.config.as_deref(), &overrides).map_err(|error| {
@@ -186,6 +186,25 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
     }
 }
 
+/// Prints a value as JSON, or as text; returns success.
+fn output<T: serde::Serialize>(
+    json: bool,
+    value: &T,
+    print_text: impl FnOnce(&T),
+) -> Result<ExitCode, Error> {
+    if json {
+        print_json(value)?;
+    } else {
+        print_text(value);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// 1 if something is wrong, else 0.
+fn exit_code(is_wrong: bool) -> ExitCode {
+    ExitCode::from(u8::from(is_wrong))
+}
+
 /// Prints a value as JSON, safe for a terminal.
 fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(Error::unavailable)?;
@@ -193,19 +212,16 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Escapes control characters in JSON; the serialiser escapes those up to U+001F only.
-fn harmless_json(text: &str) -> String {
-    let escaped = |character| {
-        if character != '\n' && is_control(character) {
-            format!("\\u{:04x}", u32::from(character))
-        } else {
-            character.to_string()
-        }
-    };
-    text.chars().map(escaped).collect()
+/// The name of a variant, as in JSON.
+fn name_of(variant: impl serde::Serialize) -> String {
+    serde_json::to_value(variant).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default()
 }
 
-/// Whether standard output has data.
+/// Escapes control characters in JSON; the serialiser escapes those up to U+001F only.
+fn harmless_json(text: &str) -> String {
+    escaped(text, |code| if code == u32::from('\n') { "\n".to_owned() } else { format!("\\u{code:04x}") })
+}
+
 static HAS_PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Prints a line of data. Text from outside passes [`printable`] first.
@@ -232,14 +248,19 @@ fn remark(line: impl AsRef<str>) {
 
 /// Text from outside, safe for a terminal: control and bidi characters become `U+…`.
 fn printable(text: &str) -> String {
-    let shown = |character| {
+    escaped(text, |code| format!("<U+{code:04X}>"))
+}
+
+fn escaped(text: &str, escape: impl Fn(u32) -> String) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
         if is_control(character) {
-            format!("<U+{:04X}>", u32::from(character))
+            shown += &escape(character.into());
         } else {
-            character.to_string()
+            shown.push(character);
         }
-    };
-    text.chars().map(shown).collect()
+    }
+    shown
 }
 
 /// [`printable`], line by line.
@@ -272,13 +293,8 @@ fn database_of(out: &Path) -> Result<Vec<(&'static str, String)>, Error> {
 
 /// Rejects a missing SQLite file: opening would create an empty one.
 fn existing(config: &Config) -> Result<(), Error> {
-    match config
-        .database
-        .url
-        .expose()
-        .strip_prefix("sqlite:")
-        .map(|path| path.strip_prefix("//").unwrap_or(path))
-    {
+    let path = config.database.url.expose().strip_prefix("sqlite:");
+    match path.map(|path| path.strip_prefix("//").unwrap_or(path)) {
         Some(path) if !Path::new(path).exists() => {
             Err(Error::unavailable(anyhow::anyhow!("there is no database {path}"))
                 .hint("is database.url right? `hosho process` keeps its database in --out"))

@@ -10,7 +10,7 @@ use std::{
 use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::ProgressBar;
 
-use super::{Error, print, print_json, printable, progress_bar, table};
+use super::{Error, exit_code, output, print, printable, progress_bar, table};
 use crate::{
     broker::{Consumer, Lane, Source},
     config::Config,
@@ -43,22 +43,15 @@ pub(super) struct Args {
     files: Vec<PathBuf>,
     /// Folder for the database, the PDFs, the mails and the data keys
     #[arg(long, default_value = "hosho-out", value_name = "FOLDER")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     /// The result as JSON
     #[arg(long)]
     json: bool,
     /// Log every step to standard error
     #[arg(long, short)]
-    verbose: bool,
+    pub(super) verbose: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        embedded(&self.out, self.verbose)
-    }
-}
-
-/// The settings of the embedded mode, on a folder.
 pub(super) fn embedded(out: &Path, verbose: bool) -> Result<Vec<(&'static str, String)>, Error> {
     let out = out.to_str().ok_or_else(|| Error::invalid("--out must be valid UTF-8"))?;
     let mut overrides = vec![
@@ -92,16 +85,12 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     counter.abort();
     bar.finish_and_clear();
     let Some(resumed) = resumed else {
-        return Err(Error::conflict(anyhow::anyhow!("interrupted; finished work is kept"))
+        return Err(Error::conflict("interrupted; finished work is kept")
             .hint("run the same command again to finish the rest"));
     };
     let report = report::gather(&app, &records, &before, began, resumed, &args.out).await?;
-    if args.json {
-        print_json(&report)?;
-    } else {
-        print_report(&report);
-    }
-    Ok(ExitCode::from(u8::from(!report.is_good())))
+    output(args.json, &report, print_report)?;
+    Ok(exit_code(!report.is_good()))
 }
 
 /// Advances the bar by every answer. An accepted application adds its guarantees to the length.
@@ -124,14 +113,12 @@ fn print_report(report: &Report) {
     if !report.guarantees.is_empty() {
         let mut rows = table(["application", "product", "number", "notice", "mail", ""]);
         for line in &report.guarantees {
-            let notice =
-                line.notice.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
             let product = format!("{} {}", labels::product(line.product), labels::medium(line.medium));
             rows.add_row([
                 printable(&line.id),
                 product,
                 line.number.clone(),
-                notice,
+                path_or_dash(line.notice.as_deref()),
                 line.mail.to_owned(),
                 line.result.to_owned(),
             ]);
@@ -141,8 +128,6 @@ fn print_report(report: &Report) {
     if !report.changes.is_empty() {
         let mut rows = table(["change", "number", "version", "what", "state", "certificate"]);
         for line in &report.changes {
-            let certificate =
-                line.certificate.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
             let state = if line.state == "pending" { "pending until the night" } else { line.state };
             rows.add_row([
                 printable(&line.id),
@@ -150,7 +135,7 @@ fn print_report(report: &Report) {
                 line.version.to_string(),
                 line.what.clone(),
                 state.to_owned(),
-                certificate,
+                path_or_dash(line.certificate.as_deref()),
             ]);
         }
         print(rows);
@@ -173,6 +158,10 @@ fn print_report(report: &Report) {
         ));
     }
     print(summary_line(&report.summary));
+}
+
+fn path_or_dash(path: Option<&Path>) -> String {
+    path.map_or_else(|| "-".to_owned(), |path| path.display().to_string())
 }
 
 fn summary_line(summary: &Summary) -> String {

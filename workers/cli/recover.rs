@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::{
-    Error, print, print_json,
-    selection::{AuditArgs, DatabaseArgs},
+    Error, output, print,
+    selection::{AuditArgs, Database},
 };
 use crate::{
     config::Config,
@@ -40,7 +40,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         })
     };
     let after = args.older_than.as_ref().map(span).transpose()?;
-    let database = DatabaseArgs::database(&config).await?;
+    let database = Database::open(&config).await?;
     let operation = args.audit.operation(&database.clock, "recover")?;
     let client = broker::shared(&config).map_err(|error| {
         error.hint(
@@ -49,22 +49,16 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         )
     })?;
     let found = recover::find(&config, after).await?;
-    let report = if args.audit.dry_run {
-        found.report
-    } else {
-        found.queue(&database.db(), operation, &client).await?
-    };
-    if args.json {
-        print_json(&report)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (stage, count) in &report.queued {
-        print(format!("{count:>8}  {stage}"));
-    }
+    let report =
+        if args.audit.dry_run { found.report } else { found.queue(&database.db, operation, &client).await? };
     let verb = if args.audit.dry_run { "would be queued again; nothing was changed" } else { "queued again" };
-    print(format!("{} pieces of work {verb}.", report.queued.values().sum::<usize>()));
-    if report.left_to_failed > 0 {
-        print(format!("{} more are dead letters: `hosho failed groups`", report.left_to_failed));
-    }
-    Ok(ExitCode::SUCCESS)
+    output(args.json, &report, |report| {
+        for (stage, count) in &report.queued {
+            print(format!("{count:>8}  {stage}"));
+        }
+        print(format!("{} pieces of work {verb}.", report.queued.values().sum::<usize>()));
+        if report.left_to_failed > 0 {
+            print(format!("{} more are dead letters: `hosho failed groups`", report.left_to_failed));
+        }
+    })
 }

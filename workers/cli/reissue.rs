@@ -2,15 +2,18 @@
 
 use std::process::ExitCode;
 
+use hosho_schema::queries::run_selection::Selection;
+
 use super::{
     Error, batch,
-    selection::{AuditArgs, DatabaseArgs},
+    selection::{AuditArgs, Database, DatabaseArgs},
 };
 use crate::{
     config::Config,
-    db::Db,
-    operations::runs::{self, Criterion, Runs},
-    operations::time,
+    operations::{
+        runs::{self, Runs},
+        time,
+    },
 };
 
 /// Re-issue guarantees: apply pending changes, or draw documents again
@@ -35,7 +38,7 @@ pub(super) struct Args {
     #[command(flatten)]
     audit: AuditArgs,
     #[command(flatten)]
-    place: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,29 +65,22 @@ struct Which {
     all: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.place.overrides()
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = DatabaseArgs::database(&config).await?;
+    let database = Database::open(&config).await?;
     let Which { guarantee, obligee, since, template_changed, pending, all } = args.which;
-    let criterion = match (obligee, since) {
-        _ if !guarantee.is_empty() => Criterion::Numbers(guarantee),
-        (Some(obligee), _) => Criterion::Obligee(obligee),
-        (_, Some(since)) => Criterion::Since(time::parse("--since", &since, database.clock.now())?),
-        _ if template_changed => Criterion::TemplateChanged,
-        _ if pending => Criterion::Pending,
+    let selection = match (obligee, since) {
+        _ if !guarantee.is_empty() => runs::with_numbers(&guarantee)?,
+        (Some(obligee), _) => runs::of_obligee(obligee, &config)?,
+        (_, Some(since)) => Selection::Since { since: time::parse("--since", &since, database.clock.now())? },
+        _ if template_changed => runs::template_changed(&config)?,
+        _ if pending => Selection::Pending,
         _ => {
             debug_assert!(all, "clap requires one of the group");
-            Criterion::All
+            Selection::All
         }
     };
-    let selection = runs::selection(criterion, &config)?;
     let operation = args.audit.operation(&database.clock, "reissue")?;
-    let runs = Runs::new(Db::new(database.pool), database.clock, &config)?;
-    let out = args.place.out.as_deref();
+    let runs = Runs::new(database.db, database.clock, &config)?;
+    let out = args.database.out.as_deref();
     batch::begin(&runs, selection, operation, args.audit.dry_run, &args.run, out, &config).await
 }

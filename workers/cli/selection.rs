@@ -2,12 +2,9 @@
 
 use std::path::PathBuf;
 
-use hosho_schema::{
-    db::Pool,
-    models::failed_message::{Filter, State},
-};
+use hosho_schema::models::failed_message::{Filter, State};
 
-use super::{Error, existing, remark};
+use super::{Error, existing, print, remark};
 use crate::{
     app,
     audit::Operation,
@@ -15,9 +12,8 @@ use crate::{
     config::Config,
     db::Db,
     operations::{
-        PageRequest,
+        Page, PageRequest,
         dead_letters::{Resolved, Selection},
-        identifier::{self, Kind},
     },
 };
 
@@ -30,20 +26,28 @@ pub(super) struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// The settings that select the folder.
     pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
         let Some(out) = &self.out else { return Ok(Vec::new()) };
         super::database_of(out)?;
         super::process::embedded(out, false)
     }
+}
 
-    /// Opens the database, which must exist and be up to date.
-    pub(super) async fn database(config: &Config) -> Result<Database, Error> {
+/// The tables, for commands that need nothing else.
+#[derive(Clone)]
+pub(super) struct Database {
+    pub(super) db: Db,
+    pub(super) clock: Clock,
+}
+
+impl Database {
+    /// The database must exist and be up to date.
+    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
         existing(config)?;
-        let database = Database { pool: app::pool(config)?, clock: Clock::system() };
-        let pending = database.db().call(hosho_schema::db::pending).await?;
+        let db = Db::new(app::pool(config)?);
+        let pending = db.call(hosho_schema::db::pending).await?;
         match pending.first() {
-            None => Ok(database),
+            None => Ok(Self { db, clock: Clock::system() }),
             Some(first) => {
                 Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into())
             }
@@ -51,37 +55,22 @@ impl DatabaseArgs {
     }
 }
 
-/// The tables, for commands that need nothing else.
-#[derive(Clone)]
-pub(super) struct Database {
-    pub(super) pool: Pool,
-    pub(super) clock: Clock,
+/// Reads a name. An empty one would mean every row, and a pattern any.
+pub(super) fn name(text: &str, is_allowed: impl Fn(u8) -> bool, problem: &str) -> Result<String, String> {
+    let is_one = !text.is_empty() && text.bytes().all(is_allowed);
+    if is_one { Ok(text.to_owned()) } else { Err(problem.to_owned()) }
 }
 
-impl Database {
-    pub(super) fn db(&self) -> Db {
-        Db::new(self.pool.clone())
-    }
-}
-
-/// Reads an identifier or its beginning. An empty one would mean every message, and a pattern any.
+/// Reads an identifier or its beginning.
 pub(super) fn beginning(text: &str) -> Result<String, String> {
-    let is_one =
-        !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    if is_one {
-        Ok(text.to_owned())
-    } else {
-        Err("an identifier, or its beginning, consists of 0 to 9, a to f and hyphens".to_owned())
-    }
+    let problem = "an identifier, or its beginning, consists of 0 to 9, a to f and hyphens";
+    name(text, |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'), problem)
 }
 
 /// Reads the value of a filter. An empty one would mean every message.
 pub(super) fn filled(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("it is empty: omit the option to mean every value".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+    let problem = "it is empty: omit the option to mean every value";
+    if text.trim().is_empty() { Err(problem.to_owned()) } else { Ok(text.to_owned()) }
 }
 
 const WHICH: &str = "Which messages (all conditions must match; of several values of one, any)";
@@ -127,16 +116,11 @@ pub(super) async fn filter(
     states: &[State],
 ) -> Result<Filter, Error> {
     let Resolved { filter, warnings } =
-        selection.resolve(&database.db(), states.to_vec(), database.clock.now()).await?;
+        selection.resolve(&database.db, states.to_vec(), database.clock.now()).await?;
     for warning in warnings {
         remark(format!("warning: {warning}"));
     }
     Ok(filter)
-}
-
-/// Completes the beginning of a run's identifier.
-pub(super) async fn complete_run(database: &Database, beginning: &str) -> Result<String, Error> {
-    identifier::complete(&database.db(), Kind::Run, beginning).await
 }
 
 /// Which page of a list.
@@ -153,25 +137,29 @@ pub(super) struct PageArgs {
     after: Option<i64>,
 }
 
-/// The name that `batch` uses.
-pub(super) type Page = PageArgs;
-
 impl PageArgs {
-    pub(super) const fn offset(self) -> i64 {
-        match self.after {
-            Some(after) => after,
-            None => (self.page - 1) * self.limit,
+    pub(super) fn request(self) -> PageRequest {
+        PageRequest { limit: self.limit, offset: self.after.unwrap_or((self.page - 1) * self.limit) }
+    }
+
+    /// Prints a page with its position, or `none` where there is no row.
+    pub(super) fn print<T>(self, page: &Page<T>, none: &str, print_rows: impl FnOnce(&[T])) {
+        if page.total == 0 {
+            return print(none);
+        }
+        if !page.items.is_empty() {
+            print_rows(&page.items);
+        }
+        if let Some(position) = self.position(page) {
+            print(position);
         }
     }
 
-    pub(super) const fn request(self) -> PageRequest {
-        PageRequest { limit: self.limit, offset: self.offset() }
-    }
-
     /// Which rows these are, where they are not all.
-    pub(super) fn position<T>(self, page: &crate::operations::Page<T>) -> Option<String> {
+    pub(super) fn position<T>(self, page: &Page<T>) -> Option<String> {
         let rows = i64::try_from(page.items.len()).unwrap_or(i64::MAX);
-        let (first, last) = (self.offset() + 1, self.offset() + rows);
+        let offset = self.request().offset;
+        let (first, last) = (offset + 1, offset + rows);
         let more = match page.next {
             Some(next) if self.after.is_some() => format!("; more with --after {next}"),
             Some(_) => format!("; more with --page {}", self.page + 1),
@@ -201,13 +189,12 @@ pub(super) struct AuditArgs {
 impl AuditArgs {
     /// The operation that begins now. Requires a reason, unless it changes nothing.
     pub(super) fn operation(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
-        let reason = self.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
-        match reason {
-            Some(reason) => Ok(Operation::new(clock, action, &self.name(), reason)),
-            None if self.dry_run => Ok(Operation::new(clock, action, &self.name(), "")),
-            None => Err(Error::invalid("--reason is missing")
-                .hint("give the reason in a few words; it is kept in the audit")),
+        let reason = self.reason.as_deref().unwrap_or_default().trim();
+        if reason.is_empty() && !self.dry_run {
+            return Err(Error::invalid("--reason is missing")
+                .hint("give the reason in a few words; it is kept in the audit"));
         }
+        Ok(Operation::new(clock, action, &self.name(), reason))
     }
 
     /// As [`AuditArgs::operation`]; requires a reason for a dry run too, because personal data is shown.
@@ -227,22 +214,14 @@ impl AuditArgs {
     }
 
     fn name(&self) -> String {
-        actor(self.actor.as_deref())
-    }
-}
-
-/// The actor: as given, or the user who is logged in.
-pub(super) fn actor(given: Option<&str>) -> String {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let name = given.map(str::to_owned).filter(|name| !name.trim().is_empty());
-    name.or_else(|| variable("SUDO_USER"))
-        .or_else(|| variable("USER"))
-        .or_else(|| variable("LOGNAME"))
-        .unwrap_or_else(|| {
+        let variable = |name: &&str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let name = self.actor.clone().filter(|name| !name.trim().is_empty());
+        name.or_else(|| ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(variable)).unwrap_or_else(|| {
             use std::os::unix::fs::MetadataExt as _;
             std::fs::metadata("/proc/self")
                 .map_or_else(|_| "unknown".to_owned(), |data| format!("uid {}", data.uid()))
         })
+    }
 }
 
 /// The beginning of an identifier, long enough to name it.
@@ -253,7 +232,6 @@ pub(super) fn short(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations;
 
     #[test]
     fn rejects_patterns_and_empty_values() {
@@ -267,8 +245,7 @@ mod tests {
     #[test]
     fn page_names_the_next_one() {
         let args = |page, after| PageArgs { limit: 2, page, after };
-        let position =
-            |args: PageArgs| args.position(&operations::Page::of(vec![1, 2, 3, 4, 5], args.request()));
+        let position = |args: PageArgs| args.position(&Page::of(vec![1, 2, 3, 4, 5], args.request()));
         assert_eq!(position(args(1, None)).unwrap(), "1 to 2 of 5; more with --page 2");
         assert_eq!(position(args(1, Some(1))).unwrap(), "2 to 3 of 5; more with --after 3");
         assert_eq!(position(args(3, None)).unwrap(), "5 to 5 of 5");

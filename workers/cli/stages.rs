@@ -6,14 +6,13 @@ use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
 use super::{
-    Error, print, print_json, printable,
-    selection::{AuditArgs, Database, DatabaseArgs},
-    text::{counted, table},
-    time::shown,
+    Error, exit_code, output, print, printable,
+    selection::{AuditArgs, Database},
+    text::{counted, shown, table},
 };
 use crate::{
     config::Config,
-    operations::stages::{self, Circuit, Report, Stage},
+    operations::stages::{self, Change, Circuit, Report, Stage},
     stages::NAMES,
 };
 
@@ -52,7 +51,7 @@ struct SetArgs {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = DatabaseArgs::database(&config).await?;
+    let database = Database::open(&config).await?;
     match args.command {
         Some(Sub::Pause(set)) => set_paused(set, &database, true, args.json).await,
         Some(Sub::Resume(set)) => set_paused(set, &database, false, args.json).await,
@@ -64,30 +63,22 @@ async fn set_paused(args: SetArgs, database: &Database, paused: bool, json: bool
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
     let operation = args.audit.operation(&database.clock, action)?;
     let dry_run = args.audit.dry_run;
-    let change = stages::set_paused(&database.db(), operation, &args.stage, paused, dry_run).await?;
-    let stage = &change.stage;
-    if json {
-        print_json(&change)?;
-    } else if dry_run {
-        let would = if change.changed { "would be" } else { "is already" };
-        print(format!("{stage} {would} {outcome}. Nothing was changed."));
-    } else if change.changed {
-        print(format!("{stage} is {outcome}; every worker applies it within seconds."));
-    } else {
-        print(format!("{stage} was {outcome} already."));
-    }
-    Ok(ExitCode::SUCCESS)
+    let change = stages::set_paused(&database.db, operation, &args.stage, paused, dry_run).await?;
+    output(json, &change, |Change { stage, changed, .. }| {
+        print(match (dry_run, changed) {
+            (true, true) => format!("{stage} would be {outcome}. Nothing was changed."),
+            (true, false) => format!("{stage} is already {outcome}. Nothing was changed."),
+            (false, true) => format!("{stage} is {outcome}; every worker applies it within seconds."),
+            (false, false) => format!("{stage} was {outcome} already."),
+        });
+    })
 }
 
 async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let now = database.clock.now();
-    let report = stages::report(&database.db(), config, now).await?;
-    if json {
-        print_json(&report)?;
-    } else {
-        print_report(&report, now.and_utc());
-    }
-    Ok(ExitCode::from(u8::from(report.is_troubled())))
+    let report = stages::report(&database.db, config, now).await?;
+    output(json, &report, |report| print_report(report, now.and_utc()))?;
+    Ok(exit_code(report.is_troubled()))
 }
 
 fn print_report(report: &Report, now: DateTime<Utc>) {

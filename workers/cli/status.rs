@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use super::{Error, existing, print, print_json, printable, printable_lines, selection::short, table, time};
+use super::{
+    Error, existing, output, print, printable, printable_lines, selection::short, table, text::shown,
+};
 use crate::{
     app,
     config::Config,
     db::Db,
     domain::labels,
-    operations::applications::{self, ApplicationProgress, Status, Step},
+    operations::applications::{self, ApplicationProgress, Step},
 };
 
 /// Show how far a guarantee or application is, with times (Asia/Tokyo)
@@ -24,27 +26,16 @@ pub(super) struct Args {
     key: String,
     /// A folder of `hosho process` instead of database.url
     #[arg(long, value_name = "FOLDER")]
-    out: Option<std::path::PathBuf>,
+    pub(super) out: Option<std::path::PathBuf>,
     /// JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.out.as_deref().map_or(Ok(Vec::new()), super::database_of)
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     existing(&config)?;
     let found = applications::progress(&Db::new(app::pool(&config)?), &args.key).await?;
-    if args.json {
-        print_json(&found)?;
-    } else {
-        found.iter().for_each(print_progress);
-    }
-    Ok(ExitCode::SUCCESS)
+    output(args.json, &found, |found| found.iter().for_each(print_progress))
 }
 
 fn print_progress(progress: &ApplicationProgress) {
@@ -52,13 +43,13 @@ fn print_progress(progress: &ApplicationProgress) {
         "application {} of {}: {} ({})",
         printable(&progress.id),
         printable(&progress.source),
-        progress.status.as_text(),
+        progress.status,
         progress.application
     ));
     let mut rows = table(["guarantee", "product", "stage", "at (Asia/Tokyo)", "what"]);
     let mut add = |guarantee: &str, product: &str, steps: &[Step]| {
         for (index, step) in steps.iter().enumerate() {
-            let at = step.at.map_or_else(|| "waiting".to_owned(), time::shown);
+            let at = step.at.map_or_else(|| "waiting".to_owned(), shown);
             let (guarantee, product) = if index == 0 { (guarantee, product) } else { ("", "") };
             rows.add_row([guarantee, product, step.stage, &at, &printable_lines(&step.what)]);
         }
@@ -70,7 +61,7 @@ fn print_progress(progress: &ApplicationProgress) {
         add(&number, &product, &guarantee.steps);
     }
     print(rows);
-    if progress.awaiting_issue > 0 && progress.status == Status::Accepted {
+    if progress.awaiting_issue > 0 {
         print(format!("{} product lines wait for the issue stage", progress.awaiting_issue));
     }
     for failed in &progress.failed.items {

@@ -9,7 +9,7 @@ use std::{
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Error, print, print_json, printable_lines};
+use super::{Error, exit_code, output, print, printable_lines};
 use crate::{
     app,
     config::Config,
@@ -17,6 +17,7 @@ use crate::{
         catalog::Family,
         check::{self, Preview},
     },
+    operations::counted,
 };
 
 /// Minimum similarity (Jaro-Winkler, 0 to 1) of a suggested name.
@@ -95,11 +96,9 @@ pub(super) fn run(args: &Args, config: &Config) -> Result<ExitCode, Error> {
 fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
     let results = check::check_all(&app::press(config)?);
     let failed = results.iter().filter(|result| result.problem.is_some()).count();
-    if json {
-        print_json(&results)?;
-    } else {
+    output(json, &results, |results| {
         let mut table = super::table(["template", "sample", "pages", "result"]);
-        for result in &results {
+        for result in results {
             let pages = result.pages.map_or_else(String::new, |pages| pages.to_string());
             let notes = result.warnings.iter().map(|warning| format!("note: {warning}"));
             let text = result.problem.iter().cloned().chain(notes).collect::<Vec<_>>().join("\n");
@@ -108,11 +107,10 @@ fn check(config: &Config, json: bool) -> Result<ExitCode, Error> {
         }
         print(table);
         print(format!("\n{} rendered, {failed} failed", results.len()));
-    }
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    })?;
+    Ok(exit_code(failed > 0))
 }
 
-/// A template of `list --json`.
 #[derive(Serialize)]
 struct Listed {
     template: &'static str,
@@ -121,24 +119,19 @@ struct Listed {
 }
 
 fn list(json: bool) -> Result<ExitCode, Error> {
-    let becomes = |family: &Family| if family.is_document { "PDF" } else { "text" };
-    let listed: Vec<Listed> = check::templates()
-        .map(|(family, template)| Listed {
-            template,
-            becomes: becomes(&family),
-            samples: family.samples(template),
-        })
-        .collect();
-    if json {
-        print_json(&listed)?;
-    } else {
+    let listed = |(family, template): (Family, _)| Listed {
+        template,
+        becomes: if family.is_document { "PDF" } else { "text" },
+        samples: family.samples(template),
+    };
+    let listed: Vec<Listed> = check::templates().map(listed).collect();
+    output(json, &listed, |listed| {
         let mut table = super::table(["template", "becomes", "samples"]);
-        for listed in &listed {
-            table.add_row([listed.template, listed.becomes, &listed.samples.join(", ")]);
+        for Listed { template, becomes, samples } in listed {
+            table.add_row([template, becomes, samples.join(", ").as_str()]);
         }
         print(table);
-    }
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn preview(
@@ -162,11 +155,10 @@ fn preview(
         }
         None => None,
     };
-    let press = app::press(config)?;
-    let pull = check::preview(&press, family, template, sample);
-    let pull = pull.ok_or_else(|| Error::invalid(format!("{template} has no sample {sample}")))?;
-    let Preview { mut bytes, pages, warnings } = pull
-        .map_err(|problem| Error::conflict(anyhow::anyhow!("{template} with sample {sample}: {problem}")))?;
+    let preview = check::preview(&app::press(config)?, family, template, sample)
+        .ok_or_else(|| Error::not_found(format!("{template} has no sample {sample}")))?;
+    let Preview { mut bytes, pages, warnings } =
+        preview.map_err(|problem| Error::conflict(format!("{template} with sample {sample}: {problem}")))?;
     let Some(out) = out else {
         if !family.is_document && !bytes.ends_with(b"\n") {
             bytes.push(b'\n');
@@ -177,26 +169,15 @@ fn preview(
             _ => Ok(ExitCode::SUCCESS),
         };
     };
-    std::fs::write(out, &bytes).map_err(|error| {
-        Error::unavailable(anyhow::Error::new(error).context(format!("cannot write {}", out.display())))
-    })?;
-    if json {
-        let file = out.display().to_string();
-        let preview =
-            serde_json::json!({ "file": file, "pages": pages, "sample": sample, "warnings": warnings });
-        print_json(&preview)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let pages = match pages {
-        None => "text".to_owned(),
-        Some(1) => "1 page".to_owned(),
-        Some(pages) => format!("{pages} pages"),
-    };
-    print(format!("{}: {pages}, sample \"{sample}\"", out.display()));
-    for warning in warnings {
-        print(format!("note: {warning}"));
-    }
-    Ok(ExitCode::SUCCESS)
+    let file = out.display().to_string();
+    std::fs::write(out, &bytes)
+        .map_err(|error| Error::unavailable(error).context(format!("cannot write {file}")))?;
+    let written = serde_json::json!({ "file": file, "pages": pages, "sample": sample, "warnings": warnings });
+    output(json, &written, |_| {
+        let pages = pages.map_or_else(|| "text".to_owned(), |pages| counted(pages, "page"));
+        print(format!("{file}: {pages}, sample \"{sample}\""));
+        warnings.iter().for_each(|warning| print(format!("note: {warning}")));
+    })
 }
 
 /// Finds a template by its name or the path of its file.
@@ -205,9 +186,8 @@ fn template(typed: &str) -> Result<(Family, &'static str), Error> {
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix("templates/").unwrap_or(name);
     let name = known("template", name, check::templates().map(|(_, template)| template))?;
-    check::templates()
-        .find(|(_, template)| *template == name)
-        .ok_or_else(|| Error::invalid(format!("there is no template {name}")))
+    let is_meant = |(_, template): &(Family, &str)| *template == name;
+    check::templates().find(is_meant).ok_or_else(|| Error::not_found(format!("there is no template {name}")))
 }
 
 /// Finds a name; an error suggests the most similar one and lists all.
@@ -216,15 +196,12 @@ fn known(kind: &str, typed: &str, names: impl Iterator<Item = &'static str>) -> 
     if let Some(name) = names.iter().find(|name| **name == typed) {
         return Ok(name);
     }
-    let similarity = |name: &'static str| (strsim::jaro_winkler(typed, name), name);
-    let like = names
-        .iter()
-        .copied()
-        .map(similarity)
+    let similarities = names.iter().map(|name| (strsim::jaro_winkler(typed, name), name));
+    let like = similarities
         .filter(|(similarity, _)| *similarity >= SIMILAR)
         .max_by(|one, other| one.0.total_cmp(&other.0));
     let suggestion = like.map(|(_, name)| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-    Err(Error::invalid(format!("there is no {kind} {}", printable_lines(typed)))
+    Err(Error::not_found(format!("there is no {kind} {}", printable_lines(typed)))
         .hint(format!("{suggestion}there are: {}", names.join(", "))))
 }
 

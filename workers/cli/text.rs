@@ -1,9 +1,21 @@
-//! Texts and tables that fit the terminal.
+//! Texts, times and tables that fit the terminal.
 
+use chrono::{DateTime, Utc};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableStyle};
 
 use super::wrap;
 pub(super) use crate::operations::counted;
+use crate::operations::local;
+
+/// In Asia/Tokyo, to the second.
+pub(super) fn shown(at: DateTime<Utc>) -> String {
+    local(at.naive_utc())
+}
+
+/// Day and time of day on a line each, for narrow columns; `-` for none.
+pub(super) fn stacked(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| shown(at).replace(' ', "\n"))
+}
 
 /// A table whose last column wraps where the line ends.
 pub(super) fn table<const N: usize>(head: [&str; N]) -> Table {

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::{Error, print, print_json};
-use crate::{app, broker::BrokerError, config::Config, stages};
+use super::{Error, exit_code, output, print};
+use crate::{app, broker::BrokerError, config::Config, operations::ErrorKind, stages};
 
 /// Check or declare the exchanges and queues of RabbitMQ
 #[derive(Debug, clap::Args)]
@@ -20,17 +20,16 @@ pub(super) struct Args {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Report missing and different ones; change nothing
-    Check {
-        /// The report as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Check(ReportArgs),
     /// Declare missing ones; a different queue is reported, never replaced
-    Apply {
-        /// The report as JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Apply(ReportArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// The report as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
@@ -40,20 +39,16 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             .hint("set HOSHO__BROKER__URL=amqp://…"));
     }
     let (result, json) = match args.command {
-        Sub::Check { json } => (client.check_topology().await, json),
-        Sub::Apply { json } => (client.apply_topology().await, json),
+        Sub::Check(ReportArgs { json }) => (client.check_topology().await, json),
+        Sub::Apply(ReportArgs { json }) => (client.apply_topology().await, json),
     };
     client.broker().close().await;
     let report = result.map_err(|error| match error {
-        BrokerError::Topology(_) => Error::conflict(error).hint(
+        BrokerError::Topology(_) => Error::new(ErrorKind::Conflict, error).hint(
             "the settings of a queue cannot be changed: drain it, delete it, and run `hosho topology apply`",
         ),
         error => error.into(),
     })?;
-    if json {
-        print_json(&report)?;
-    } else {
-        print(&report);
-    }
-    Ok(ExitCode::from(u8::from(!report.is_good())))
+    output(json, &report, |report| print(report))?;
+    Ok(exit_code(!report.is_good()))
 }

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use super::{Error, print, print_json, selection::DatabaseArgs};
-use crate::{app, config::Config, db::Db, operations::verify_chain};
+use super::{
+    Error, exit_code, output, print,
+    selection::{Database, DatabaseArgs},
+};
+use crate::{app, config::Config, operations::verify_chain};
 
 /// Prove that no revision of a guarantee was altered or removed
 #[derive(Debug, clap::Args)]
@@ -21,34 +24,25 @@ pub(super) struct Args {
     #[arg(value_name = "NUMBER")]
     numbers: Vec<String>,
     #[command(flatten)]
-    place: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// As JSON
     #[arg(long)]
     json: bool,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.place.overrides()
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let keys = app::keys(&config.keys)?;
-    let database = DatabaseArgs::database(&config).await?;
-    let report = verify_chain::verify_chain(&Db::new(database.pool), keys, &args.numbers).await?;
-    if args.json {
-        print_json(&report)?;
-    } else {
+    let db = Database::open(&config).await?.db;
+    let report = verify_chain::verify_chain(&db, keys, &args.numbers).await?;
+    output(args.json, &report, |report| {
         for finding in &report.faults {
             print(format!("{}  {}", finding.number, finding.fault));
         }
-        let found = if report.faults.is_empty() {
-            "none was altered or removed".to_owned()
-        } else {
-            format!("{} faults", report.faults.len())
+        let found = match report.faults.len() {
+            0 => "none was altered or removed".to_owned(),
+            count => format!("{count} faults"),
         };
         print(format!("{} revisions of {} guarantees: {found}", report.revisions, report.guarantees));
-    }
-    Ok(ExitCode::from(u8::from(!report.faults.is_empty())))
+    })?;
+    Ok(exit_code(!report.faults.is_empty()))
 }

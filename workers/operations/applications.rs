@@ -5,7 +5,6 @@ use hosho_schema::{
     db::{Connection, DbError},
     messages::{MediumV1, ProductV1, ViolationV1},
     models::{
-        application,
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
     },
@@ -25,34 +24,18 @@ pub struct ApplicationProgress {
     pub id: String,
     /// Our own id.
     pub application: String,
-    pub status: Status,
+    /// `accepted` or `rejected`.
+    pub status: &'static str,
     pub steps: Vec<Step>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub violations: Vec<ViolationV1>,
     pub guarantees: Vec<GuaranteeProgress>,
-    /// Product lines without a guarantee.
+    /// Product lines without a guarantee; 0 when rejected.
     pub awaiting_issue: i64,
     /// Open or being replayed.
     pub failed: Page<Failed>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    Accepted,
-    Rejected,
-}
-
-impl Status {
-    pub const fn as_text(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Rejected => "rejected",
-        }
-    }
-}
-
-/// A failed message.
 #[derive(Debug, Serialize)]
 pub struct Failed {
     pub message: String,
@@ -63,7 +46,6 @@ pub struct Failed {
     pub at: DateTime<Utc>,
 }
 
-/// One revision of a guarantee.
 #[derive(Debug, Serialize)]
 pub struct GuaranteeProgress {
     pub number: String,
@@ -107,7 +89,7 @@ pub async fn progress(db: &Db, key: &str) -> Result<Vec<ApplicationProgress>, Er
             })
             .collect::<Result<Vec<_>, DbError>>()
     });
-    let found = found.await.map_err(|error: DbError| {
+    let found = found.await.map_err(|error| {
         Error::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out")
     })?;
     if found.is_empty() {
@@ -135,13 +117,10 @@ fn failed(db: &mut Connection, application: &str) -> Result<Page<Failed>, DbErro
 
 fn application_progress(found: ApplicationStatus, failed: Page<Failed>) -> ApplicationProgress {
     let application = found.application;
-    let status = match application.status {
-        application::Status::Accepted => Status::Accepted,
-        application::Status::Rejected => Status::Rejected,
-    };
+    let status = application.status.as_text();
     ApplicationProgress {
         status,
-        steps: vec![Step::new("validate", status.as_text(), Some(application.decided_at))],
+        steps: vec![Step::new("validate", status, Some(application.decided_at))],
         violations: super::stored_violations(application.violations.as_deref()),
         awaiting_issue: application.lines - i64::try_from(found.guarantees.len()).unwrap_or(0),
         failed,

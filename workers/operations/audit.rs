@@ -1,10 +1,7 @@
 //! Reads the audit. Values of payloads are masked, unless the caller may see them.
 
 use chrono::{DateTime, Utc};
-use hosho_schema::{
-    db::DbError,
-    models::audit::{self, Filter},
-};
+use hosho_schema::models::audit::{self, Filter};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -57,16 +54,13 @@ fn side(text: &str, reveal: bool) -> Value {
     }
 }
 
-/// Reads a page of entries, the latest first.
 pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Entry>, Error> {
     db.call(move |db| {
         let entries = audit::list(db, &filter, page.limit, page.offset)?;
-        let total = audit::count(db, &filter)?;
         let entries = entries.into_iter().map(|entry| Entry::of(entry, false)).collect();
-        Ok::<_, DbError>(Page::new(entries, total, page))
+        Ok(Page::new(entries, audit::count(db, &filter)?, page))
     })
     .await
-    .map_err(Error::from)
 }
 
 #[cfg(test)]

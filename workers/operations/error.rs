@@ -9,6 +9,7 @@ use crate::{
     app::AppError,
     broker::BrokerError,
     dead_letters::{EditError, OperationError},
+    fault::Fault,
     worker::WorkerError,
 };
 
@@ -16,11 +17,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// No such guarantee, message or run.
     NotFound,
     /// The state of the subject does not allow it; nothing was changed.
     Conflict,
-    /// The arguments do not make sense.
     Invalid,
     /// The configuration, or a file it names, is wrong.
     Configuration,
@@ -48,20 +47,20 @@ pub struct Error {
 }
 
 impl Error {
-    fn new(kind: ErrorKind, source: impl Into<anyhow::Error>) -> Self {
+    pub fn new(kind: ErrorKind, source: impl Into<anyhow::Error>) -> Self {
         Self { kind, source: source.into(), hint: None }
     }
 
     pub fn not_found(text: impl Into<String>) -> Self {
-        Self::new(ErrorKind::NotFound, anyhow::anyhow!(text.into()))
+        Self::new(ErrorKind::NotFound, anyhow::Error::msg(text.into()))
     }
 
-    pub fn conflict(error: impl Into<anyhow::Error>) -> Self {
-        Self::new(ErrorKind::Conflict, error)
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, anyhow::Error::msg(text.into()))
     }
 
     pub fn invalid(text: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Invalid, anyhow::anyhow!(text.into()))
+        Self::new(ErrorKind::Invalid, anyhow::Error::msg(text.into()))
     }
 
     pub fn configuration(error: impl Into<anyhow::Error>) -> Self {
@@ -72,7 +71,11 @@ impl Error {
         Self::new(ErrorKind::Unavailable, error)
     }
 
-    /// Says what to do about it.
+    #[must_use]
+    pub fn context(self, text: impl Into<String>) -> Self {
+        Self { source: self.source.context(text.into()), ..self }
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -149,28 +152,21 @@ impl From<BrokerError> for Error {
 
 impl From<WorkerError> for Error {
     fn from(error: WorkerError) -> Self {
-        match error {
-            WorkerError::App(error) => error.into(),
-            WorkerError::InProcess => Self::invalid(error.to_string())
-                .hint("set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"),
-            WorkerError::System(_) => Self::unavailable(error),
-            WorkerError::Paused(_) => {
-                Self::unavailable(error).hint("is database.url right and the server up?")
-            }
-            WorkerError::Schedule(_) => Self::configuration(error),
-            WorkerError::EndedEarly => {
-                Self::unavailable(error).hint("the log has the reason; start the process again")
-            }
-            WorkerError::Folder { .. } => {
-                Self::unavailable(error).hint("--out names a folder that this user may write")
-            }
-            WorkerError::Locked(_) => {
-                Self::unavailable(error).hint("wait for it to end, or choose another --out")
-            }
+        use ErrorKind::{Configuration, Invalid, Unavailable};
+        let (kind, hint) = match error {
+            WorkerError::App(error) => return error.into(),
+            WorkerError::System(_) => return Self::unavailable(error),
+            WorkerError::Schedule(_) => return Self::configuration(error),
+            WorkerError::InProcess => (Invalid, "set HOSHO__BROKER__URL=amqp://…, or use `hosho process`"),
+            WorkerError::Paused(_) => (Unavailable, "is database.url right and the server up?"),
+            WorkerError::EndedEarly => (Unavailable, "the log has the reason; start the process again"),
+            WorkerError::Folder { .. } => (Unavailable, "--out names a folder that this user may write"),
+            WorkerError::Locked(_) => (Unavailable, "wait for it to end, or choose another --out"),
             WorkerError::KeysGone(_) => {
-                Self::configuration(error).hint("restore the file, or begin in another folder with --out")
+                (Configuration, "restore the file, or begin in another folder with --out")
             }
-        }
+        };
+        Self::new(kind, error).hint(hint)
     }
 }
 
@@ -180,9 +176,15 @@ impl From<OperationError> for Error {
             OperationError::Database(error) => error.into(),
             OperationError::Edit(error) => error.into(),
             error @ OperationError::State { .. } => {
-                Self::conflict(error).hint("`hosho failed show` prints its state")
+                Self::new(ErrorKind::Conflict, error).hint("`hosho failed show` prints its state")
             }
         }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::unavailable(anyhow::Error::msg(fault.to_string()))
     }
 }
 
@@ -190,7 +192,7 @@ impl From<EditError> for Error {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Assignment(_) | EditError::Path { .. } => Self::invalid(error.to_string()),
-            error => Self::conflict(error).hint("nothing was changed"),
+            error => Self::new(ErrorKind::Conflict, error).hint("nothing was changed"),
         }
     }
 }

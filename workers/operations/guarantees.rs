@@ -16,7 +16,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::Error;
+use super::{Error, ErrorKind};
 use crate::{
     db::Db,
     domain::{
@@ -31,7 +31,8 @@ use crate::{
 pub struct History {
     pub number: String,
     pub product: ProductV1,
-    pub state: GuaranteeState,
+    /// `in_force` or `cancelled`.
+    pub state: &'static str,
     /// 解約日.
     pub ended_on: Option<String>,
     pub certificates: Vec<CertificateLine>,
@@ -40,14 +41,6 @@ pub struct History {
     pub all: Option<FullHistory>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GuaranteeState {
-    InForce,
-    Cancelled,
-}
-
-/// A certificate as a contractor sees it.
 #[derive(Debug, Serialize)]
 pub struct CertificateLine {
     /// No., from 1.
@@ -70,7 +63,6 @@ pub struct RevisionLine {
     /// Position in the chain, from 0.
     pub revision: i64,
     pub target: String,
-    /// For the contractor.
     pub visible: bool,
     /// Whether it is in force.
     pub holds: bool,
@@ -81,7 +73,6 @@ pub struct RevisionLine {
     pub why: String,
 }
 
-/// A received change.
 #[derive(Debug, Serialize)]
 pub struct ChangeLine {
     pub source: String,
@@ -128,18 +119,22 @@ struct Rows {
 pub async fn history(db: &Db, number: &str, full: bool) -> Result<GuaranteeView, Error> {
     let number = parse_number(number)?;
     let key = number.clone();
-    let rows = db.call(move |db| find(db, &key)).await.map_err(Error::from)?;
+    let rows = db.call(move |db| find(db, &key)).await?;
     let rows = rows.ok_or_else(|| not_found(&number).hint("`hosho status` finds applications too"))?;
-    let life = GuaranteeHistory::read(&rows.revisions).map_err(Error::conflict)?;
+    let life =
+        GuaranteeHistory::read(&rows.revisions).map_err(|error| Error::new(ErrorKind::Conflict, error))?;
     let current = life.current().map(|(_, certificate)| certificate.clone());
     Ok(GuaranteeView { history: build(&rows, &life, full), current })
 }
 
-/// The normal form of a 保証契約番号.
 pub fn parse_number(number: &str) -> Result<String, Error> {
     GuaranteeNumber::parse(number)
         .map(|number| number.to_string())
         .map_err(|error| Error::invalid(error.to_string()))
+}
+
+pub(super) fn parse_numbers(numbers: &[String]) -> Result<Vec<String>, Error> {
+    numbers.iter().map(|number| parse_number(number)).collect()
 }
 
 pub(super) fn not_found(number: &str) -> Error {
@@ -169,7 +164,7 @@ fn build(rows: &Rows, life: &GuaranteeHistory, full: bool) -> History {
     History {
         number: rows.guarantee.number.clone(),
         product: rows.guarantee.product,
-        state: if ended_on.is_some() { GuaranteeState::Cancelled } else { GuaranteeState::InForce },
+        state: if ended_on.is_some() { "cancelled" } else { "in_force" },
         ended_on,
         certificates: shown
             .iter()

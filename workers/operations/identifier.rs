@@ -8,7 +8,6 @@ use hosho_schema::{
 use super::Error;
 use crate::db::Db;
 
-/// What an identifier names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     DeadLetter,
@@ -18,25 +17,16 @@ pub enum Kind {
 }
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    /// Its name, and the command that lists them.
+    const fn texts(self) -> (&'static str, &'static str) {
         match self {
-            Self::DeadLetter => "failed message",
-            Self::Group => "group",
-            Self::Run => "run",
-            Self::Replay => "replay",
+            Self::DeadLetter => ("failed message", "hosho failed list"),
+            Self::Group => ("group", "hosho failed groups"),
+            Self::Run => ("run", "hosho batch list"),
+            Self::Replay => ("replay", "hosho replay list"),
         }
     }
 
-    const fn hint(self) -> &'static str {
-        match self {
-            Self::DeadLetter => "`hosho failed list` lists them",
-            Self::Group => "`hosho failed groups` lists them",
-            Self::Run => "`hosho batch list` lists them",
-            Self::Replay => "`hosho replay list` lists them",
-        }
-    }
-
-    /// The identifiers that begin so, at most two.
     fn find(self, db: &mut Connection, beginning: &str) -> Result<Vec<String>, DbError> {
         match self {
             Self::DeadLetter => failed_message::by_prefix(db, beginning),
@@ -49,20 +39,29 @@ impl Kind {
 
 /// The one identifier that begins so.
 pub fn complete_in(db: &mut Connection, kind: Kind, beginning: &str) -> Result<String, Error> {
-    let mut found = kind.find(db, beginning)?;
+    let (name, command) = kind.texts();
+    let several = format!("begins several identifiers: give more of the {name}");
+    only(kind.find(db, beginning)?, name, command, beginning, &several)
+}
+
+/// The only row that `key` names; `command` lists all rows.
+pub(super) fn only<T>(
+    mut found: Vec<T>,
+    name: &str,
+    command: &str,
+    key: &str,
+    several: &str,
+) -> Result<T, Error> {
     match (found.pop(), found.is_empty()) {
-        (Some(id), true) => Ok(id),
+        (Some(row), true) => Ok(row),
         (None, _) => {
-            Err(Error::not_found(format!("there is no {} {beginning:?}", kind.name())).hint(kind.hint()))
+            Err(Error::not_found(format!("there is no {name} {key:?}"))
+                .hint(format!("`{command}` lists them")))
         }
-        _ => {
-            let text = format!("{beginning:?} begins several identifiers: give more of the {}", kind.name());
-            Err(Error::invalid(text))
-        }
+        _ => Err(Error::invalid(format!("{key:?} {several}"))),
     }
 }
 
-/// The one identifier that begins so.
 pub async fn complete(db: &Db, kind: Kind, beginning: &str) -> Result<String, Error> {
     let beginning = beginning.to_owned();
     db.call(move |db| complete_in(db, kind, &beginning)).await

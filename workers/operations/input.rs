@@ -18,9 +18,8 @@ use std::{
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::Error;
+use super::{Error, ErrorKind};
 
-/// An application or a change of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// `file:line`, or `file[index]` for an array.
@@ -55,7 +54,6 @@ pub fn identity(payload: &[u8]) -> Option<(String, String)> {
     Some((identity.source, identity.id))
 }
 
-/// A position in a file as editors count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// From 1.
@@ -91,7 +89,6 @@ pub struct Piece {
     pub fault: Option<&'static str>,
 }
 
-/// Reads all files, in order.
 pub fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
     let mut records = Vec::new();
     for file in files {
@@ -105,7 +102,6 @@ pub fn read(files: &[PathBuf]) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
-/// The name of a file in messages.
 pub fn name(file: &Path) -> String {
     if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
 }
@@ -133,7 +129,7 @@ fn is_array(bytes: &[u8]) -> bool {
 fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Error> {
     if is_array(bytes) {
         let elements: Vec<&RawValue> = serde_json::from_slice(bytes).map_err(|error| {
-            Error::conflict(anyhow::Error::new(error).context(format!("{name} is not a JSON array")))
+            Error::new(ErrorKind::Conflict, error).context(format!("{name} is not a JSON array"))
         })?;
         let record = |(index, raw): (usize, &RawValue)| Record {
             place: format!("{name}[{index}]"),
@@ -148,7 +144,6 @@ fn split(name: &str, bytes: &[u8]) -> Result<Vec<Record>, Error> {
     Ok(pieces(bytes).into_iter().map(record).collect())
 }
 
-/// Splits the bytes of a file.
 pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
     let mut cutter =
         Cutter { bytes, pieces: Vec::new(), reached: 0, position: Position::START, landmarks: None };
@@ -163,7 +158,6 @@ pub fn pieces(bytes: &[u8]) -> Vec<Piece> {
 struct Cutter<'a> {
     bytes: &'a [u8],
     pieces: Vec<Piece>,
-    /// The offset of `position`.
     reached: usize,
     position: Position,
     /// After the first syntax error: where applications may begin.
@@ -178,7 +172,6 @@ impl Cutter<'_> {
         self.pieces.push(Piece { bytes: bytes.start..bytes.start + length, at: self.position, fault });
     }
 
-    /// The next byte that is not white space.
     fn solid(&self, from: usize) -> Option<usize> {
         Some(from + self.bytes.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace())?)
     }

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hosho_schema::{
-    db::DbError,
     messages::DispatchV1,
     models::{
         audit,
@@ -11,7 +10,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{Error, Page, PageRequest};
+use super::{Error, Page, PageRequest, identifier};
 use crate::{
     audit::Operation,
     broker::{Lane, Outgoing},
@@ -56,11 +55,9 @@ impl From<Listed> for Mail {
 pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Mail>, Error> {
     db.call(move |db| {
         let mails = mail::list(db, &filter, page.limit, page.offset)?;
-        let total = mail::count(db, &filter)?;
-        Ok::<_, DbError>(Page::new(mails.into_iter().map(Mail::from).collect(), total, page))
+        Ok(Page::new(mails.into_iter().map(Mail::from).collect(), mail::count(db, &filter)?, page))
     })
     .await
-    .map_err(Error::from)
 }
 
 /// Unknown mails, and those of them that are re-sent automatically.
@@ -73,7 +70,6 @@ pub struct Unknown {
 
 #[derive(Debug, Serialize)]
 pub struct Resend {
-    /// Mails that are re-sent automatically.
     pub count: i64,
     /// The first of them is re-sent at the first run of `schedule.resend` after this.
     pub first_due_at: Option<DateTime<Utc>>,
@@ -92,7 +88,6 @@ pub async fn unknown(
     Ok(Unknown { page, resend: Resend { count, first_due_at } })
 }
 
-/// What became of a mail, according to an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Accepted,
@@ -118,7 +113,6 @@ pub struct Resolution {
     pub outcome: Outcome,
 }
 
-/// A settled mail.
 #[derive(Debug, Serialize)]
 pub struct Resolved {
     pub mail: String,
@@ -133,18 +127,9 @@ impl Resolution {
     /// Finds the one mail that `key` names, and checks that its state allows the outcome.
     pub async fn of(db: &Db, key: &str, outcome: Outcome) -> Result<Self, Error> {
         let named = key.to_owned();
-        let mut found = db.call(move |db| mail::find(db, &named, 2)).await?;
-        let mail = match (found.pop(), found.is_empty()) {
-            (Some(mail), true) => mail,
-            (None, _) => {
-                return Err(Error::not_found(format!("there is no mail {key:?}"))
-                    .hint("`hosho mail list` lists them"));
-            }
-            _ => {
-                let text = format!("{key:?} means several mails: give the beginning of an identifier");
-                return Err(Error::invalid(text));
-            }
-        };
+        let found = db.call(move |db| mail::find(db, &named, 2)).await?;
+        let several = "means several mails: give the beginning of an identifier";
+        let mail = identifier::only(found, "mail", "hosho mail list", key, several)?;
         let before = mail.mail.state;
         if !is_allowed(before, outcome.state()) {
             let after = match outcome {
@@ -152,7 +137,7 @@ impl Resolution {
                 other => other.state().as_text(),
             };
             let before = before.as_text();
-            return Err(Error::conflict(anyhow::anyhow!("the mail is {before}: it cannot become {after}")));
+            return Err(Error::conflict(format!("the mail is {before}: it cannot become {after}")));
         }
         Ok(Self { mail, outcome })
     }
@@ -168,25 +153,19 @@ impl Resolution {
         }
     }
 
-    /// Settles the mail.
     pub async fn apply(&self, db: &Db, operation: Operation) -> Result<Resolved, Error> {
         let resolved = self.result(Some(&operation));
         let (id, before, to) = (resolved.mail.clone(), self.mail.mail.state, self.outcome.state());
         let reply = format!("by an operator: {}", operation.reason);
-        let done = db.transaction(move |db| {
-            let done = mail::resolve(db, &id, before, to, &reply, operation.at)?;
-            if done {
-                let text = |state: State| Some(state.as_text().to_owned());
-                audit::write(db, &[operation.entry("mail", &id, text(before), text(to))])?;
+        db.transaction(move |db| {
+            if !mail::resolve(db, &id, before, to, &reply, operation.at)? {
+                return Err(Error::conflict("the mail changed just now").hint("`hosho mail list` shows it"));
             }
-            Ok::<_, DbError>(done)
-        });
-        if done.await? {
+            let text = |state: State| Some(state.as_text().to_owned());
+            audit::write(db, &[operation.entry("mail", &id, text(before), text(to))])?;
             Ok(resolved)
-        } else {
-            Err(Error::conflict(anyhow::anyhow!("the mail changed just now"))
-                .hint("`hosho mail list` shows it"))
-        }
+        })
+        .await
     }
 
     /// The message by which the dispatch stage sends the mail.

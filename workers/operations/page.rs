@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-/// The rows of a list to return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRequest {
     pub limit: i64,
@@ -10,7 +9,6 @@ pub struct PageRequest {
     pub offset: i64,
 }
 
-/// A page of a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {
     pub items: Vec<T>,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::TimeDelta;
-use hosho_schema::{db::DbError, models::audit};
+use hosho_schema::models::audit;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
@@ -22,13 +22,11 @@ const CHUNK: usize = 1_000;
 
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Messages by stage.
     pub queued: BTreeMap<&'static str, usize>,
     /// Unfinished work that is among the dead letters.
     pub left_to_failed: usize,
 }
 
-/// The unfinished work, and its report.
 pub struct Unfinished {
     messages: Vec<Outgoing>,
     pub report: Report,
@@ -40,10 +38,7 @@ pub async fn find(config: &Config, after: Option<TimeDelta>) -> Result<Unfinishe
     let after = after.unwrap_or(TimeDelta::seconds(seconds));
     let app = Arc::new(App::open(config, CancellationToken::new())?);
     let found = tokio::task::spawn_blocking(move || recover::all(&app, after));
-    let (messages, left_to_failed) = found
-        .await
-        .map_err(Error::unavailable)?
-        .map_err(|fault| Error::unavailable(anyhow::anyhow!(fault.to_string())))?;
+    let (messages, left_to_failed) = found.await.map_err(Error::unavailable)??;
     let mut queued = BTreeMap::new();
     for message in &messages {
         if let Destination::Stage(stage, _) = message.destination {
@@ -61,11 +56,8 @@ impl Unfinished {
             return Ok(report);
         }
         let summary = serde_json::to_string(&report).map_err(Error::unavailable)?;
-        db.transaction(move |db| {
-            audit::write(db, &[operation.entry("pipeline", "recover", None, Some(summary))])
-        })
-        .await
-        .map_err(|error: DbError| Error::from(error))?;
+        let entry = operation.entry("pipeline", "recover", None, Some(summary));
+        db.transaction(move |db| audit::write(db, &[entry])).await?;
         let published = publish(client, messages).await;
         client.broker().close().await;
         published.map_err(|error| {

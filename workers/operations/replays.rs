@@ -7,8 +7,8 @@ use hosho_schema::{
     db::{Connection, DbError, Pool},
     ids,
     models::{
-        audit as entries,
-        failed_message::{self, Filter, OPEN, Progress, State as MessageState},
+        self,
+        failed_message::{self, Filter, OPEN, Progress},
         replay::{self, State},
     },
 };
@@ -26,15 +26,17 @@ use crate::{
     config::Config,
     db::Db,
     dead_letters::{self, Left},
-    jobs::replay::{self as job, Action, Driver, Ended, Order},
+    jobs::{
+        self,
+        replay::{Action, Driver, Ended, Order},
+    },
     stages,
 };
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Replay {
     pub id: String,
-    #[serde(serialize_with = "as_text")]
-    pub state: State,
+    pub state: &'static str,
     pub total: i64,
     pub waiting: i64,
     #[serde(rename = "under_way")]
@@ -54,17 +56,12 @@ pub struct Replay {
     pub held_up: Vec<String>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "`serialize_with` passes a reference")]
-fn as_text<S: serde::Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.as_text())
-}
-
 impl Replay {
     fn of(replay: replay::Replay, progress: Progress) -> Self {
         let is_over = replay.finished_at.is_some();
         Self {
             id: replay.id,
-            state: replay.state,
+            state: replay.state.as_text(),
             total: replay.total,
             waiting: if is_over { 0 } else { progress.waiting },
             in_flight: if is_over { 0 } else { progress.under_way },
@@ -93,21 +90,18 @@ pub async fn list(db: &Db, page: PageRequest) -> Result<Page<Replay>, Error> {
             let progress = failed_message::progress(db, &row.id)?;
             items.push(Replay::of(row, progress));
         }
-        Ok::<_, DbError>(Page::new(items, total, page))
+        Ok(Page::new(items, total, page))
     })
     .await
-    .map_err(Error::from)
 }
 
 /// Reads a replay. With `has_workers`, also what delays it: other processes do its work.
 pub async fn show(db: &Db, id: &str, now: NaiveDateTime, has_workers: bool) -> Result<Replay, Error> {
     let id = id.to_owned();
     db.call(move |db| {
-        let Some(row) = replay::by_id(db, &id)? else {
-            return Err(unknown(&id));
-        };
+        let row = by_id(db, &id)?;
         let is_over = row.finished_at.is_some();
-        let held_up = if has_workers && !is_over { held_up_in(db, &id, now)? } else { Vec::new() };
+        let held_up = if has_workers && !is_over { held_up(db, &id, now)? } else { Vec::new() };
         let progress = failed_message::progress(db, &id)?;
         Ok(Replay { held_up, ..Replay::of(row, progress) })
     })
@@ -115,13 +109,8 @@ pub async fn show(db: &Db, id: &str, now: NaiveDateTime, has_workers: bool) -> R
 }
 
 /// What delays a replay: the stages of its unsettled messages that take none.
-pub async fn held_up(db: &Db, id: &str, now: NaiveDateTime) -> Result<Vec<String>, Error> {
-    let id = id.to_owned();
-    Ok(db.call(move |db| held_up_in(db, &id, now)).await?)
-}
-
-fn held_up_in(db: &mut Connection, id: &str, now: NaiveDateTime) -> Result<Vec<String>, DbError> {
-    let states = vec![MessageState::Replaying];
+fn held_up(db: &mut Connection, id: &str, now: NaiveDateTime) -> Result<Vec<String>, DbError> {
+    let states = vec![failed_message::State::Replaying];
     let filter = Filter { states, replay_id: Some(id.to_owned()), ..Filter::default() };
     let named: BTreeSet<String> =
         failed_message::counts(db, &filter)?.into_keys().map(|(stage, _)| stage).collect();
@@ -149,7 +138,6 @@ fn delay(health: &Health) -> Option<String> {
     }
 }
 
-/// The messages that a replay would hold.
 #[derive(Debug, Serialize)]
 pub struct Plan {
     pub messages: i64,
@@ -161,7 +149,7 @@ pub struct Plan {
 pub async fn plan(db: &Db, filter: Filter, force: bool) -> Result<Plan, Error> {
     let mut states = OPEN.to_vec();
     if force {
-        states.push(MessageState::Resolved);
+        states.push(failed_message::State::Resolved);
     }
     let filter = Filter { states, free: true, ..filter };
     db.call(move |db| {
@@ -173,25 +161,22 @@ pub async fn plan(db: &Db, filter: Filter, force: bool) -> Result<Plan, Error> {
         for ((stage, _), count) in counts {
             *if stages::NAMES.contains(&stage.as_str()) { &mut messages } else { &mut for_no_stage } += count;
         }
-        Ok::<_, DbError>(Plan { messages, for_no_stage, left_out })
+        Ok(Plan { messages, for_no_stage, left_out })
     })
     .await
-    .map_err(Error::from)
 }
 
-/// Freezes a selection as a replay.
 pub async fn begin(db: &Db, operation: Operation, order: Order) -> Result<replay::Replay, Error> {
-    let replay = db.call(move |db| job::begin(db, &operation, &order)).await?;
+    let replay = db.call(move |db| jobs::replay::begin(db, &operation, &order)).await?;
     replay.ok_or_else(|| {
-        let text = "nothing to replay: no message of this selection is open";
-        Error::conflict(anyhow::anyhow!(text)).hint(
+        Error::conflict("nothing to replay: no message of this selection is open").hint(
             "`hosho failed list --all` prints the state of each; --force replays resolved messages again, \
              without a second effect",
         )
     })
 }
 
-/// Pauses or aborts a replay; `dry_run` only checks its state. Returns the replay afterwards.
+/// Pauses or aborts a replay; `dry_run` only checks its state.
 pub async fn set_state(
     db: &Db,
     operation: Operation,
@@ -202,16 +187,16 @@ pub async fn set_state(
     let id = id.to_owned();
     db.transaction(move |db| {
         let done = if dry_run {
-            let state = replay::by_id(db, &id)?.map(|replay| replay.state);
-            state == Some(State::Running) || (action == Action::Abort && state == Some(State::Paused))
+            let state = by_id(db, &id)?.state;
+            state == State::Running || (action == Action::Abort && state == State::Paused)
         } else {
-            job::set_state(db, &operation, &id, action)?
+            jobs::replay::set_state(db, &operation, &id, action)?
         };
         if done {
             return Ok(());
         }
-        let state = replay::by_id(db, &id)?.map_or("gone", |replay| replay.state.as_text());
-        Err(Error::conflict(anyhow::anyhow!("it is {state}: there is nothing to {}", action.verb())))
+        let state = by_id(db, &id)?.state.as_text();
+        Err(Error::conflict(format!("it is {state}: there is nothing to {}", action.verb())))
     })
     .await
 }
@@ -220,37 +205,33 @@ pub async fn set_state(
 pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> Result<(), Error> {
     let id = id.to_owned();
     db.transaction(move |db| {
-        let replay = replay::by_id(db, &id)?.ok_or_else(|| unknown(&id))?;
+        let replay = by_id(db, &id)?;
         match replay.state {
             State::Running if is_driven(&replay, operation.at) => Err(driven()),
             State::Running | State::Paused if dry_run => Ok(()),
-            State::Paused if job::set_state(db, &operation, &id, Action::Resume)? => Ok(()),
-            State::Paused => Err(Error::conflict(anyhow::anyhow!("its state changed just now"))
-                .hint("`hosho replay status` prints it")),
+            State::Paused if jobs::replay::set_state(db, &operation, &id, Action::Resume)? => Ok(()),
+            State::Paused => {
+                Err(Error::conflict("its state changed just now").hint("`hosho replay status` prints it"))
+            }
             State::Running => {
                 let before = match &replay.driver {
                     Some(driver) => format!("running, driven by {driver}"),
                     None => "running, without a driver".to_owned(),
                 };
                 let entry = operation.entry("replay", &id, Some(before), Some("running".to_owned()));
-                entries::write(db, &[entry])?;
-                Ok(())
+                Ok(models::audit::write(db, &[entry])?)
             }
-            state => {
-                let text = format!("it is over: {}", state.as_text());
-                Err(Error::conflict(anyhow::anyhow!(text)).hint("`hosho failed replay` begins another"))
-            }
+            state => Err(Error::conflict(format!("it is over: {}", state.as_text()))
+                .hint("`hosho failed replay` begins another")),
         }
     })
     .await
 }
 
-/// Whether the lease of its driver is valid.
 fn is_driven(replay: &replay::Replay, now: NaiveDateTime) -> bool {
     replay.driver.is_some() && replay.leased_until.is_some_and(|until| until >= now)
 }
 
-/// The driver of a replay in this process.
 pub fn driver(
     id: &str,
     config: &Config,
@@ -267,35 +248,34 @@ pub fn driver(
         clock,
         id: id.to_owned(),
         name: format!("{name} {}", worker.get(..8).unwrap_or(&worker)),
-        lost_after: job::lost_after(&config.retry_delays()),
+        lost_after: jobs::replay::lost_after(&config.retry_delays()),
         stop,
     }
 }
 
 /// Why a replay that was driven here is not complete.
 pub fn unfinished(ended: Ended, replay: &Replay) -> Option<Error> {
-    let error = match ended {
+    Some(match ended {
         Ended::Complete => return None,
-        Ended::Driven => return Some(driven()),
-        Ended::Stopped(why) => Error::conflict(anyhow::anyhow!("the replay stopped: {why}")).hint(
+        Ended::Driven => driven(),
+        Ended::Stopped(why) => Error::conflict(format!("the replay stopped: {why}")).hint(
             "messages that were not sent keep their state; `hosho failed groups` lists what failed again",
         ),
         Ended::ByOthers => {
-            let state = replay.state.as_text();
-            Error::conflict(anyhow::anyhow!("another operator decided: the replay is {state}"))
+            Error::conflict(format!("another operator decided: the replay is {}", replay.state))
         }
-        Ended::Interrupted => Error::conflict(anyhow::anyhow!("interrupted"))
-            .hint("`hosho replay resume ID --reason …` continues"),
-    };
-    Some(error)
+        Ended::Interrupted => {
+            Error::conflict("interrupted").hint("`hosho replay resume ID --reason …` continues")
+        }
+    })
 }
 
-fn unknown(id: &str) -> Error {
-    Error::not_found(format!("there is no replay {id:?}"))
+fn by_id(db: &mut Connection, id: &str) -> Result<replay::Replay, Error> {
+    replay::by_id(db, id)?.ok_or_else(|| Error::not_found(format!("there is no replay {id:?}")))
 }
 
 fn driven() -> Error {
-    Error::conflict(anyhow::anyhow!("another process drives it")).hint(
+    Error::conflict("another process drives it").hint(
         "if that process was killed, try again in 15 seconds; `hosho replay status` prints its progress",
     )
 }

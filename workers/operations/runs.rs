@@ -26,7 +26,6 @@ use crate::{
     schedule::CronSchedule,
 };
 
-/// A run and its progress.
 #[derive(Debug, Serialize)]
 pub struct RunProgress {
     pub run: String,
@@ -49,7 +48,6 @@ pub struct RunProgress {
     pub rate: i64,
     /// Guarantees a second so far.
     pub pace: f64,
-    /// At that pace.
     pub left_seconds: Option<i64>,
     pub checkpoint: String,
     pub driver: Option<String>,
@@ -74,7 +72,6 @@ impl RunProgress {
     }
 }
 
-/// What an operator does to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Pause,
@@ -101,59 +98,36 @@ impl Action {
     }
 }
 
-/// Which guarantees a run re-issues.
-#[derive(Debug, Clone)]
-pub enum Criterion {
-    /// By 保証契約番号, in either width.
-    Numbers(Vec<String>),
-    /// By its code.
-    Obligee(String),
-    /// Numbered at or after this moment (UTC).
-    Since(NaiveDateTime),
-    /// Drawn with other templates, fonts or another version of the program.
-    TemplateChanged,
-    /// With a pending change.
-    Pending,
-    /// In force.
-    All,
-}
-
 /// Numbers in one selection at most.
 const NUMBERS: usize = 10_000;
 
 /// Failed guarantees returned with a run at most.
 const FAILED: i64 = 20;
 
-/// Checks a criterion against the configuration.
-pub fn selection(criterion: Criterion, config: &Config) -> Result<Selection, Error> {
-    Ok(match criterion {
-        Criterion::Numbers(numbers) if numbers.len() > NUMBERS => {
-            return Err(Error::invalid(format!("at most {NUMBERS} guarantees can be named")));
-        }
-        Criterion::Numbers(numbers) => {
-            let numbers = numbers.iter().map(|number| guarantees::parse_number(number));
-            Selection::Numbers { numbers: numbers.collect::<Result<_, _>>()? }
-        }
-        Criterion::Obligee(obligee) if app::obligees(config)?.get(&obligee).is_none() => {
-            return Err(Error::invalid(format!("there is no obligee {obligee:?}"))
-                .hint("`hosho obligees list` shows their codes"));
-        }
-        Criterion::Obligee(obligee) => Selection::Obligee { obligee },
-        Criterion::Since(since) => Selection::Since { since },
-        Criterion::TemplateChanged => {
-            let renderer = RevisionRenderer::new(
-                Arc::new(app::press(config)?),
-                Arc::new(app::keys(&config.keys)?),
-                config.registry.url.clone(),
-            );
-            Selection::TemplateChanged { identity: renderer.identity() }
-        }
-        Criterion::Pending => Selection::Pending,
-        Criterion::All => Selection::All,
-    })
+/// By 保証契約番号, in either width.
+pub fn with_numbers(numbers: &[String]) -> Result<Selection, Error> {
+    if numbers.len() > NUMBERS {
+        return Err(Error::invalid(format!("at most {NUMBERS} guarantees can be named")));
+    }
+    Ok(Selection::Numbers { numbers: guarantees::parse_numbers(numbers)? })
 }
 
-/// The runs of a database.
+/// By the code of their obligee.
+pub fn of_obligee(obligee: String, config: &Config) -> Result<Selection, Error> {
+    if app::obligees(config)?.get(&obligee).is_none() {
+        return Err(Error::not_found(format!("there is no obligee {obligee:?}"))
+            .hint("`hosho obligees list` shows their codes"));
+    }
+    Ok(Selection::Obligee { obligee })
+}
+
+/// Drawn with other templates, fonts or another version of the program.
+pub fn template_changed(config: &Config) -> Result<Selection, Error> {
+    let (renderer, keys) = (app::press(config)?, app::keys(&config.keys)?);
+    let renderer = RevisionRenderer::new(Arc::new(renderer), Arc::new(keys), config.registry.url.clone());
+    Ok(Selection::TemplateChanged { identity: renderer.identity() })
+}
+
 #[derive(Debug, Clone)]
 pub struct Runs {
     db: Db,
@@ -171,41 +145,36 @@ impl Runs {
     /// The latest first.
     pub async fn list(&self, page: PageRequest) -> Result<Page<RunProgress>, Error> {
         let this = self.clone();
-        let runs = self.db.call(move |db| {
-            let runs = job_run::list(db, page.limit, page.offset)?;
-            let items = runs
-                .into_iter()
-                .map(|run| Ok(this.progress(&run_item::counts(db, &run.id)?, run)))
-                .collect::<Result<Vec<_>, DbError>>()?;
-            Ok::<_, DbError>(Page::new(items, job_run::count(db)?, page))
-        });
-        Ok(runs.await?)
+        let read = move |db: &mut Connection| {
+            let runs = job_run::list(db, page.limit, page.offset)?.into_iter();
+            let items = runs.map(|run| Ok(this.progress(&run_item::counts(db, &run.id)?, run)));
+            Ok(Page::new(items.collect::<Result<_, Error>>()?, job_run::count(db)?, page))
+        };
+        self.db.call(read).await
     }
 
     /// With the first of its failed guarantees.
     pub async fn show(&self, id: &str) -> Result<(RunProgress, Vec<Failed>), Error> {
         let (this, id) = (self.clone(), id.to_owned());
-        let found = self.db.call(move |db| {
-            let Some(run) = job_run::by_id(db, &id)? else { return Ok::<_, DbError>(None) };
+        let read = move |db: &mut Connection| {
+            let run = job_run::by_id(db, &id)?.ok_or_else(|| Error::not_found("there is no such run"))?;
             let counts = run_item::counts(db, &id)?;
-            Ok(Some((this.progress(&counts, run), run_item::failed(db, &id, FAILED)?)))
-        });
-        found.await?.ok_or_else(|| Error::not_found("there is no such run"))
+            Ok((this.progress(&counts, run), run_item::failed(db, &id, FAILED)?))
+        };
+        self.db.call(read).await
     }
 
     /// Pauses, resumes or cancels a run, and writes the audit entry in the same transaction.
     pub async fn set_state(&self, operation: Operation, id: &str, action: Action) -> Result<(), Error> {
         let run = id.to_owned();
-        let changed = self.db.transaction(move |db| set_state(db, &operation, &run, action)).await;
-        if changed.map_err(|error: DbError| Error::from(error))? {
+        if self.db.transaction(move |db| set_state(db, &operation, &run, action)).await? {
             return Ok(());
         }
         let (run, _) = self.show(id).await?;
         let state = run.state.replace('_', " ");
-        Err(Error::conflict(anyhow::anyhow!("it is {state}: there is nothing to {}", action.verb())))
+        Err(Error::conflict(format!("it is {state}: there is nothing to {}", action.verb())))
     }
 
-    /// How many guarantees a run would re-issue.
     pub async fn count(&self, selection: &Selection, cutoff: NaiveDateTime) -> Result<i64, Error> {
         let selection = selection.clone();
         Ok(self.db.call(move |db| run_selection::count(db, &selection, cutoff)).await?)
@@ -218,10 +187,10 @@ impl Runs {
             Begun::Ours(run) => Ok(*run),
             Begun::Busy(other) => {
                 let id = other.id.get(..8).unwrap_or(&other.id);
-                Err(Error::conflict(anyhow::anyhow!("the run {id} is in progress"))
+                Err(Error::conflict(format!("the run {id} is in progress"))
                     .hint("one at a time: wait for it, or `hosho batch cancel` it"))
             }
-            Begun::Taken => Err(Error::conflict(anyhow::anyhow!("another run has just ended: try again"))),
+            Begun::Taken => Err(Error::conflict("another run has just ended: try again")),
         }
     }
 

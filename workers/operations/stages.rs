@@ -42,7 +42,6 @@ pub struct Fleet {
     pub now: NaiveDateTime,
 }
 
-/// The health of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Health {
     #[serde(rename = "stage")]
@@ -86,7 +85,6 @@ impl Fleet {
         worker.seen_at < self.now - GONE_AFTER
     }
 
-    /// The rows of running workers.
     pub fn running(&self) -> impl Iterator<Item = (&Worker, &WorkerStage)> {
         let running = self.workers.iter().filter(|(worker, _)| !self.is_gone(worker));
         running.flat_map(|(worker, stages)| stages.iter().map(move |stage| (worker, stage)))
@@ -151,7 +149,6 @@ pub struct Stage {
     pub waiting: BTreeMap<&'static str, u64>,
     pub failed: i64,
     pub oldest: Option<DateTime<Utc>>,
-    /// Whether `oldest` could be found out.
     pub oldest_is_known: bool,
 }
 
@@ -199,7 +196,6 @@ pub async fn report(db: &Db, config: &Config, now: NaiveDateTime) -> Result<Repo
     Ok(rows.report(&depths, &config.broker.prefix))
 }
 
-/// What the database contributes to a report.
 struct Rows {
     fleet: Fleet,
     failed: BTreeMap<String, i64>,
@@ -275,7 +271,6 @@ impl Rows {
     }
 }
 
-/// A stage that was paused or resumed.
 #[derive(Debug, Serialize)]
 pub struct Change {
     pub stage: String,

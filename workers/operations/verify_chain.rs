@@ -35,8 +35,7 @@ pub struct Finding {
 
 /// Verifies these guarantees, or all when no number is given, with the gaps between all numbers.
 pub async fn verify_chain(db: &Db, keys: KeyRing, numbers: &[String]) -> Result<Report, Error> {
-    let numbers =
-        numbers.iter().map(|number| guarantees::parse_number(number)).collect::<Result<Vec<_>, _>>()?;
+    let numbers = guarantees::parse_numbers(numbers)?;
     db.call(move |db| if numbers.is_empty() { Ok(all(db, &keys)?) } else { some(db, &keys, &numbers) }).await
 }
 

@@ -46,19 +46,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub const fn as_text(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::Intact => "intact",
-            Self::Different => "different",
-            Self::Damaged => "damaged",
-            Self::Missing => "missing",
-            Self::Unrecorded => "unrecorded",
-            Self::Undrawable => "undrawable",
-        }
-    }
-
-    pub const fn is_good(self) -> bool {
+    const fn is_good(self) -> bool {
         matches!(self, Self::Same | Self::Intact)
     }
 }
@@ -71,7 +59,6 @@ pub struct Finding {
     pub verdict: Verdict,
     /// In the document store; `null` when none is recorded.
     pub location: Option<String>,
-    /// The reason why it cannot be drawn again.
     pub problem: Option<String>,
 }
 
@@ -107,21 +94,12 @@ impl Report {
     }
 }
 
-/// Which guarantees to verify.
-pub enum Which {
-    All,
-    /// By 保証契約番号, in either width.
-    Numbers(Vec<String>),
-}
-
-/// Called with the total and the finished certificates, when `All`.
-pub type Progress<'a> = &'a (dyn Fn(i64, usize) + Send + Sync);
-
-/// Verifies documents. Creates no key ring.
+/// Verifies the documents of these guarantees (保証契約番号 in either width), or all when no number is given.
+/// Creates no key ring. `progress` gets the total and the number of certificates just verified, of all.
 pub async fn verify_documents(
     config: &Config,
-    which: Which,
-    progress: Progress<'_>,
+    numbers: Vec<String>,
+    progress: impl Fn(i64, usize),
 ) -> Result<Report, Error> {
     let db = Db::new(app::pool(config)?);
     let store = app::documents(config)?;
@@ -132,32 +110,27 @@ pub async fn verify_documents(
     let renderer =
         RevisionRenderer::new(Arc::new(app::press(config)?), Arc::new(keys), config.registry.url.clone());
     let mut report = Report::default();
-    match which {
-        Which::Numbers(numbers) => {
-            let found = db.call(move |db| numbered(db, &numbers)).await?;
-            verify(found, &store, &renderer, &mut report, true).await?;
-        }
-        Which::All => {
-            let total = db.call(revision::arrived).await.map_err(Error::unavailable)?;
-            let mut after = String::new();
-            loop {
-                let from = after.clone();
-                let page = db.call(move |db| {
-                    let found = revision::arrived_after(db, &from, PAGE)?;
-                    cases(db, found)
-                });
-                let page = page.await.map_err(Error::unavailable)?;
-                let Some(last) = page.last() else { break };
-                after.clone_from(&last.revision.id);
-                progress(total, page.len());
-                verify(page, &store, &renderer, &mut report, false).await?;
-            }
-        }
+    if !numbers.is_empty() {
+        let found = db.call(move |db| numbered(db, &numbers)).await?;
+        verify(found, &store, &renderer, &mut report, true).await?;
+        return Ok(report);
     }
-    Ok(report)
+    let total = db.call(revision::arrived).await.map_err(Error::unavailable)?;
+    let mut after = String::new();
+    loop {
+        let from = after.clone();
+        let page = db.call(move |db| {
+            let found = revision::arrived_after(db, &from, PAGE)?;
+            cases(db, found)
+        });
+        let page = page.await.map_err(Error::unavailable)?;
+        let Some(last) = page.last() else { return Ok(report) };
+        after.clone_from(&last.revision.id);
+        progress(total, page.len());
+        verify(page, &store, &renderer, &mut report, false).await?;
+    }
 }
 
-/// All arrived revisions of these guarantees.
 fn numbered(db: &mut Connection, numbers: &[String]) -> Result<Vec<Case>, Error> {
     let mut found = Vec::new();
     for number in numbers {
@@ -213,17 +186,30 @@ async fn verify(
         drawn.iter().flat_map(|(case, _)| &case.documents).map(|document| store.get(&document.location));
     let mut stored = futures_util::future::join_all(stored).await.into_iter();
     for (case, again) in drawn {
-        let found = case.documents.iter().zip(stored.by_ref()).collect::<Vec<_>>();
-        for (document, bytes) in found {
+        let Case { revision, guarantee, documents, .. } = case;
+        let mut add = |kind: Kind, verdict: Verdict, location: Option<&str>, problem| {
+            *report.counts.entry(verdict).or_default() += 1;
+            if every || !verdict.is_good() {
+                report.documents.push(Finding {
+                    number: guarantee.number.clone(),
+                    revision: revision.revision,
+                    document: kind.as_text(),
+                    verdict,
+                    location: location.map(str::to_owned),
+                    problem,
+                });
+            }
+        };
+        for (document, bytes) in documents.iter().zip(stored.by_ref()) {
             let (verdict, problem) = verdict(document, bytes, &again, document.identity == identity)?;
-            report.add(&case, document.kind, verdict, Some(&document.location), problem, every);
+            add(document.kind, verdict, Some(&document.location), problem);
         }
         let expected = again.iter().flatten().map(|(kind, _)| *kind);
-        for kind in expected.filter(|kind| case.documents.iter().all(|document| document.kind != *kind)) {
-            report.add(&case, kind, Verdict::Unrecorded, None, None, every);
+        for kind in expected.filter(|kind| documents.iter().all(|document| document.kind != *kind)) {
+            add(kind, Verdict::Unrecorded, None, None);
         }
-        if again.is_err() && case.documents.is_empty() {
-            report.add(&case, Kind::Certificate, Verdict::Unrecorded, None, None, every);
+        if again.is_err() && documents.is_empty() {
+            add(Kind::Certificate, Verdict::Unrecorded, None, None);
         }
     }
     Ok(())
@@ -252,32 +238,4 @@ fn verdict(
         Some(Err(fault)) => (Verdict::Undrawable, Some(fault.text.clone())),
         Some(Ok(_)) | None => (Verdict::Different, None),
     })
-}
-
-impl Report {
-    fn add(
-        &mut self,
-        case: &Case,
-        kind: Kind,
-        verdict: Verdict,
-        location: Option<&str>,
-        problem: Option<String>,
-        every: bool,
-    ) {
-        *self.counts.entry(verdict).or_default() += 1;
-        if every || !verdict.is_good() {
-            self.documents.push(Finding {
-                number: case.guarantee.number.clone(),
-                revision: case.revision.revision,
-                document: match kind {
-                    Kind::Certificate => "certificate",
-                    Kind::Notice => "notice",
-                    Kind::Cancellation => "cancellation",
-                },
-                verdict,
-                location: location.map(str::to_owned),
-                problem,
-            });
-        }
-    }
 }

@@ -30,7 +30,7 @@ pub enum RegistryError {
     Invalid { problems: Problems },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     pub file: String,
     /// Line, from 1.

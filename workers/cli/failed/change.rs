@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use super::super::{
-    Error, print, print_json, remark,
+    Error, exit_code, output, print, remark,
     selection::{AuditArgs, Database, SelectionArgs, beginning, filter, short},
     text::counted,
 };
 use crate::{
     dead_letters::{Left, LeftOut},
-    operations::dead_letters::{self, Direction, Selection},
+    operations::dead_letters::{self, Direction, Noted, Selection},
 };
 
 #[derive(Debug, clap::Args)]
@@ -38,15 +38,7 @@ pub(super) struct NoteArgs {
     json: bool,
 }
 
-pub(super) async fn discard(args: Args, database: &Database) -> Result<ExitCode, Error> {
-    change(args, database, Direction::Discard).await
-}
-
-pub(super) async fn restore(args: Args, database: &Database) -> Result<ExitCode, Error> {
-    change(args, database, Direction::Restore).await
-}
-
-async fn change(
+pub(super) async fn change(
     Args { selection, audit, json }: Args,
     database: &Database,
     direction: Direction,
@@ -55,11 +47,9 @@ async fn change(
     let selection = Selection::from(selection);
     selection.require()?;
     let filter = filter(selection, database, direction.from()).await?;
-    let changed = dead_letters::change(&database.db(), operation, direction, filter, audit.dry_run).await?;
+    let changed = dead_letters::change(&database.db, operation, direction, filter, audit.dry_run).await?;
     let count = changed.messages.len();
-    if json {
-        print_json(&changed)?;
-    } else {
+    output(json, &changed, |changed| {
         let verb = match direction {
             Direction::Discard => "discard",
             Direction::Restore => "restore",
@@ -70,14 +60,13 @@ async fn change(
         };
         print(format!("{}: {verb}. {outcome}", counted(count, "message")));
         print_left_out(&changed.left_out);
-    }
-    Ok(ExitCode::from(u8::from(count == 0 && !audit.dry_run)))
+    })?;
+    Ok(exit_code(count == 0 && !audit.dry_run))
 }
 
 /// Messages left out that are named for each reason.
 const NAMED: usize = 10;
 
-/// Prints which messages were left out, and why.
 pub(in crate::cli) fn print_left_out(left: &[Left]) {
     let mut reasons: Vec<LeftOut> = Vec::new();
     for one in left {
@@ -101,13 +90,12 @@ pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode
         return Err(Error::invalid("the note is empty"));
     }
     let dry_run = args.audit.dry_run;
-    let noted = dead_letters::note(&database.db(), operation, &args.group, text, dry_run).await?;
-    if args.json {
-        print_json(&noted)?;
-    } else if dry_run {
-        print(format!("The group {} would get this note. Nothing was changed.", noted.group));
-    } else {
-        print(format!("Note written about the group {}.", noted.group));
-    }
-    Ok(ExitCode::SUCCESS)
+    let noted = dead_letters::note(&database.db, operation, &args.group, text, dry_run).await?;
+    output(args.json, &noted, |Noted { group, .. }| {
+        print(if dry_run {
+            format!("The group {group} would get this note. Nothing was changed.")
+        } else {
+            format!("Note written about the group {group}.")
+        });
+    })
 }

@@ -10,13 +10,13 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::super::{
-    Error, harmless_json, print, print_json, printable, remark,
+    Error, harmless_json, output, print, printable, remark,
     selection::{AuditArgs, Database, beginning, short},
 };
 use crate::{
     audit::Operation,
     dead_letters::{EditError, Edits, OperationError, assignment, check_edit},
-    operations::dead_letters::{self, ValueChange},
+    operations::dead_letters::{self, Edited, ValueChange},
 };
 
 /// Correct the payload of a failed message; then replay it
@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Err
     let reveal =
         if opens_editor { Some(args.audit.revealing(&database.clock, "failed.reveal")?) } else { None };
     let operation = args.audit.operation(&database.clock, "failed.edit")?;
-    let row = dead_letters::find(&database.db(), &args.id).await?;
+    let row = dead_letters::find(&database.db, &args.id).await?;
     let stage = args.stage.clone().unwrap_or_else(|| row.stage.clone());
     let (payload, draft) = match reveal {
         Some(reveal) => {
@@ -63,23 +63,20 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Err
             (Edits { set, unset: args.unset.clone() }.apply(&row.payload)?, None)
         }
     };
-    let edited = dead_letters::edit(&database.db(), operation, row, stage, payload, args.audit.dry_run).await;
+    let edited = dead_letters::edit(&database.db, operation, row, stage, payload, args.audit.dry_run).await;
     let edited = match (edited, draft) {
         (Err(error), Some(draft)) => return Err(draft.keep(error)),
         (edited, _) => edited?,
     };
-    if args.json {
-        print_json(&edited)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for ValueChange { path, before, after } in &edited.changes {
-        print(format!("  {}: {} → {}", printable(path), side(before), side(after)));
-    }
-    print(edited.message.map_or_else(
-        || "Nothing was changed.".to_owned(),
-        |id| format!("The message is now {id}: `hosho failed replay {} --reason …`", short(&id)),
-    ));
-    Ok(ExitCode::SUCCESS)
+    output(args.json, &edited, |Edited { message, changes }| {
+        for ValueChange { path, before, after } in changes {
+            print(format!("  {}: {} → {}", printable(path), side(before), side(after)));
+        }
+        print(match message {
+            None => "Nothing was changed.".to_owned(),
+            Some(id) => format!("The message is now {id}: `hosho failed replay {} --reason …`", short(id)),
+        });
+    })
 }
 
 fn side(value: &Value) -> String {
@@ -98,7 +95,7 @@ async fn in_editor(
     database: &Database,
 ) -> Result<(Vec<u8>, Draft), Error> {
     let draft = Draft::of(&row.payload)?;
-    dead_letters::reveal(&database.db(), reveal, &row.id).await?;
+    dead_letters::reveal(&database.db, reveal, &row.id).await?;
     loop {
         let payload = draft.edited()?;
         match check_edit(row, stage, payload.clone()) {
@@ -135,9 +132,8 @@ impl Draft {
             return Err(Error::invalid("neither $VISUAL nor $EDITOR is set")
                 .hint("set one, or give --set PATH=VALUE"));
         };
-        let unusable = |error: std::io::Error| {
-            Error::unavailable(anyhow::Error::new(error).context("cannot make a file to edit"))
-        };
+        let unusable =
+            |error: std::io::Error| Error::unavailable(error).context("cannot make a file to edit");
         let mut file =
             tempfile::Builder::new().prefix("hosho-edit-").suffix(".json").tempfile().map_err(unusable)?;
         let indented =
@@ -147,7 +143,6 @@ impl Draft {
         Ok(Self { editor, file, shown })
     }
 
-    /// Opens the editor, and returns the edited text.
     fn edited(&self) -> Result<Vec<u8>, Error> {
         // The variable may hold arguments, as in "code --wait".
         let mut editor = std::process::Command::new("sh");
@@ -156,16 +151,14 @@ impl Draft {
         match status {
             Ok(status) if status.success() => {}
             Ok(status) => {
-                return Err(Error::conflict(anyhow::anyhow!("the editor ended with {status}"))
-                    .hint("nothing was changed"));
+                return Err(
+                    Error::conflict(format!("the editor ended with {status}")).hint("nothing was changed")
+                );
             }
-            Err(error) => {
-                return Err(Error::unavailable(anyhow::Error::new(error).context("cannot start the editor")));
-            }
+            Err(error) => return Err(Error::unavailable(error).context("cannot start the editor")),
         }
-        let edited = std::fs::read(self.file.path()).map_err(|error| {
-            Error::unavailable(anyhow::Error::new(error).context("cannot read the edited file"))
-        })?;
+        let edited = std::fs::read(self.file.path())
+            .map_err(|error| Error::unavailable(error).context("cannot read the edited file"))?;
         if edited == self.shown {
             return Err(EditError::Unchanged.into());
         }

@@ -1,19 +1,20 @@
-//! `hosho failed list` and `hosho failed export`
+//! `hosho failed list`, `groups` and `export`
 
 use std::process::ExitCode;
 
-use super::{
-    super::{
-        Error, harmless_json, print, print_json, printable,
-        selection::{AuditArgs, Database, PageArgs, SelectionArgs, filter, short},
-        text::{counted, cut, table},
-        time::stacked,
-    },
-    StateArgs, print_empty,
-};
-use crate::operations::dead_letters::{self, Selection};
+use hosho_schema::models::failed_message::{OPEN, State};
+use serde::Serialize;
 
-/// Failed messages, the latest first
+use super::super::{
+    Error, harmless_json, output, print, printable,
+    selection::{AuditArgs, Database, PageArgs, SelectionArgs, filter, short},
+    text::{counted, cut, labelled, shown, stacked, table},
+};
+use crate::operations::{
+    Page,
+    dead_letters::{self, Group, Selection, Summary},
+};
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -27,39 +28,120 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
-    let selection = Selection::from(args.selection);
-    let is_narrowed = !selection.is_empty() || args.states.is_given();
-    let filter = filter(selection, database, &args.states.wanted()).await?;
-    let messages = dead_letters::list(&database.db(), filter, args.page.request()).await?;
-    if args.json {
-        print_json(&messages)?;
-        return Ok(ExitCode::SUCCESS);
+#[derive(Debug, Clone, Default, clap::Args)]
+struct StateArgs {
+    /// In this state; by default open or being replayed
+    #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_text())))]
+    state: Vec<String>,
+    /// In any state
+    #[arg(long)]
+    all: bool,
+}
+
+impl StateArgs {
+    fn is_given(&self) -> bool {
+        self.all || !self.state.is_empty()
     }
-    if messages.items.is_empty() {
-        print_empty(&messages, args.page, is_narrowed, database).await?;
-        return Ok(ExitCode::SUCCESS);
+
+    /// An empty list means every state.
+    fn wanted(&self) -> Vec<State> {
+        if self.all {
+            return Vec::new();
+        }
+        if self.state.is_empty() {
+            return OPEN.into_iter().chain([State::Replaying]).collect();
+        }
+        let is_wanted = |state: &State| self.state.iter().any(|wanted| wanted == state.as_text());
+        State::ALL.iter().copied().filter(is_wanted).collect()
     }
-    let mut rows = table(["id", "stage, code", "state", "last failed", "group, text"]);
-    for message in &messages.items {
-        let text = cut(&printable(&message.text), TEXT);
+}
+
+impl Args {
+    /// Prints a page; an empty one says which rows there are elsewhere.
+    async fn print<T: Serialize>(
+        &self,
+        page: &Page<T>,
+        database: &Database,
+        print_rows: impl FnOnce(&[T]),
+    ) -> Result<ExitCode, Error> {
+        let is_narrowed = !Selection::from(self.selection.clone()).is_empty() || self.states.is_given();
+        let none = if is_narrowed && page.total == 0 && !self.json {
+            let open = dead_letters::open_count(&database.db).await?;
+            format!("No failed message matches; {open} open in all.")
+        } else {
+            "No failed messages.".to_owned()
+        };
+        output(self.json, page, |page| self.page.print(page, &none, print_rows))
+    }
+}
+
+const TEXT: usize = 60;
+
+pub(super) async fn messages(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    let filter = filter(args.selection.clone().into(), database, &args.states.wanted()).await?;
+    let messages = dead_letters::list(&database.db, filter, args.page.request()).await?;
+    let print_rows = |messages: &[Summary]| {
+        let mut rows = table(["id", "stage, code", "state", "last failed", "group, text"]);
+        for message in messages {
+            let text = cut(&printable(&message.text), TEXT);
+            rows.add_row([
+                short(&message.id).to_owned(),
+                format!("{}\n{}", printable(&message.stage), printable(&message.code)),
+                format!("{}\n{}", message.state, counted(message.attempts, "attempt")),
+                stacked(Some(message.last_failed_at)),
+                format!("{}\n{text}", message.group),
+            ]);
+        }
+        print(rows);
+    };
+    args.print(&messages, database, print_rows).await
+}
+
+pub(super) async fn groups(args: Args, database: &Database) -> Result<ExitCode, Error> {
+    let filter = filter(args.selection.clone().into(), database, &args.states.wanted()).await?;
+    let groups = dead_letters::groups(&database.db, filter, args.page.request()).await?;
+    let print_rows = |items: &[Group]| {
+        print_groups(items);
+        if args.page.position(&groups).is_some() {
+            print("");
+        }
+    };
+    args.print(&groups, database, print_rows).await
+}
+
+fn print_groups(groups: &[Group]) {
+    let mut rows = table(["group", "count", "stage", "sample", "code"]);
+    for group in groups {
         rows.add_row([
-            short(&message.id).to_owned(),
-            format!("{}\n{}", printable(&message.stage), printable(&message.code)),
-            format!("{}\n{}", message.state, counted(message.attempts, "attempt")),
-            stacked(Some(message.last_failed_at)),
-            format!("{}\n{text}", message.group),
+            group.group.clone(),
+            counts(group),
+            printable(&group.stage),
+            short(&group.sample).to_owned(),
+            printable(&group.code),
         ]);
     }
     print(rows);
-    if let Some(position) = args.page.position(&messages) {
-        print(position);
+    for group in groups {
+        let failed = format!("first {}, last {}", shown(group.first_failed_at), shown(group.last_failed_at));
+        let lines = [
+            (group.group.as_str(), Some(printable(&group.text))),
+            ("failed", Some(failed)),
+            ("what to do", group.advice.map(str::to_owned)),
+            ("note", group.note.as_deref().map(printable)),
+        ];
+        let lines = lines.into_iter().filter_map(|(label, text)| Some((label, text?)));
+        print(format!("\n{}", labelled(lines)));
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-/// Characters of a text in the table.
-const TEXT: usize = 60;
+/// The count, and the states unless all are `failed`.
+fn counts(group: &Group) -> String {
+    if group.states.keys().eq([&"failed"]) {
+        return group.count.to_string();
+    }
+    let states: Vec<String> = group.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    format!("{}\n({})", group.count, states.join(", "))
+}
 
 /// Failed messages with their payloads, one JSON object a line
 ///
@@ -88,18 +170,14 @@ pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<Exit
     let is_revealed = args.reveal && !args.audit.dry_run;
     let reveal = is_revealed.then(|| args.audit.operation(&database.clock, "failed.export")).transpose()?;
     let filter = filter(args.selection.into(), database, &args.states.wanted()).await?;
-    let db = database.db();
-    let ids = dead_letters::export_ids(&db, filter, reveal).await?;
+    let ids = dead_letters::export_ids(&database.db, filter, reveal).await?;
     if args.audit.dry_run {
-        if args.json {
-            print_json(&serde_json::json!({ "messages": ids.len() }))?;
-        } else {
+        return output(args.json, &serde_json::json!({ "messages": ids.len() }), |_| {
             print(format!("{} would be exported", counted(ids.len(), "message")));
-        }
-        return Ok(ExitCode::SUCCESS);
+        });
     }
     for chunk in ids.chunks(CHUNK) {
-        for message in dead_letters::export(&db, chunk.to_vec(), is_revealed).await? {
+        for message in dead_letters::export(&database.db, chunk.to_vec(), is_revealed).await? {
             let line = serde_json::to_string(&message).map_err(Error::unavailable)?;
             print(harmless_json(&line));
         }

@@ -2,7 +2,6 @@
 
 mod change;
 mod edit;
-mod groups;
 mod list;
 mod show;
 
@@ -10,17 +9,12 @@ pub(super) use change::print_left_out;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
-use hosho_schema::models::failed_message::{OPEN, State};
-
 use super::{
-    Error, print, replay,
-    selection::{Database, DatabaseArgs, PageArgs},
+    Error, replay,
+    selection::{Database, DatabaseArgs},
 };
-use crate::{
-    config::Config,
-    operations::{Page, dead_letters},
-};
+use crate::{config::Config, operations::dead_letters::Direction};
+use clap::Subcommand;
 
 /// Failed messages: group them by cause, show, edit, replay or discard them
 #[derive(Debug, clap::Args)]
@@ -37,14 +31,16 @@ Every change requires --reason and is kept in the audit (`hosho audit`).
 With --dry-run, it only prints what it would change.")]
 pub(super) struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     #[command(subcommand)]
     command: Sub,
 }
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    Groups(groups::Args),
+    /// Failed messages by cause, the largest group first
+    Groups(list::Args),
+    /// Failed messages, the latest first
     List(list::Args),
     Show(show::Args),
     Edit(edit::Args),
@@ -57,71 +53,17 @@ enum Sub {
     Export(list::ExportArgs),
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.database.overrides()
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = DatabaseArgs::database(&config).await?;
+    let database = Database::open(&config).await?;
     match args.command {
-        Sub::Groups(args) => groups::run(args, &database).await,
-        Sub::List(args) => list::run(args, &database).await,
+        Sub::Groups(args) => list::groups(args, &database).await,
+        Sub::List(args) => list::messages(args, &database).await,
         Sub::Show(args) => show::run(args, &database).await,
         Sub::Edit(args) => edit::run(args, &database).await,
         Sub::Note(args) => change::note(args, &database).await,
         Sub::Replay(begin) => replay::begin(begin, args.database.out.as_deref(), &database, &config).await,
-        Sub::Discard(args) => change::discard(args, &database).await,
-        Sub::Restore(args) => change::restore(args, &database).await,
+        Sub::Discard(args) => change::change(args, &database, Direction::Discard).await,
+        Sub::Restore(args) => change::change(args, &database, Direction::Restore).await,
         Sub::Export(args) => list::export(args, &database).await,
     }
-}
-
-#[derive(Debug, Clone, Default, clap::Args)]
-struct StateArgs {
-    /// In this state; by default open or being replayed
-    #[arg(long, value_name = "STATE", value_parser = clap::builder::PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_text())))]
-    state: Vec<String>,
-    /// In any state
-    #[arg(long)]
-    all: bool,
-}
-
-impl StateArgs {
-    fn is_given(&self) -> bool {
-        self.all || !self.state.is_empty()
-    }
-
-    /// An empty list means every state.
-    fn wanted(&self) -> Vec<State> {
-        if self.all {
-            return Vec::new();
-        }
-        if self.state.is_empty() {
-            return OPEN.into_iter().chain([State::Replaying]).collect();
-        }
-        let is_wanted = |state: &State| self.state.iter().any(|wanted| wanted == state.as_text());
-        State::ALL.iter().copied().filter(is_wanted).collect()
-    }
-}
-
-/// Prints that a page is empty, and which rows there are elsewhere.
-async fn print_empty<T>(
-    page: &Page<T>,
-    args: PageArgs,
-    is_narrowed: bool,
-    database: &Database,
-) -> Result<(), Error> {
-    print(match args.position(page) {
-        Some(position) if page.total > 0 => position,
-        _ if is_narrowed => {
-            format!(
-                "No failed message matches; {} open in all.",
-                dead_letters::open_count(&database.db()).await?
-            )
-        }
-        _ => "No failed messages.".to_owned(),
-    });
-    Ok(())
 }

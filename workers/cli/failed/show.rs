@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use super::super::{
-    Error, audit, harmless_json, print, print_json, printable, printable_lines, remark,
+    Error, audit, harmless_json, output, print, printable, printable_lines, remark,
     selection::{AuditArgs, Database, beginning},
-    text::counted,
-    time::shown,
+    text::{counted, shown},
 };
 use crate::operations::dead_letters::{self, Details};
 
@@ -34,23 +33,14 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Err
         remark("warning: nothing is revealed with --dry-run");
     }
     let reveal = is_revealed.then(|| args.audit.operation(&database.clock, "failed.reveal")).transpose()?;
-    let details = dead_letters::show(&database.db(), &args.id, reveal).await?;
-    if args.json {
-        print_json(&details)?;
-    } else {
-        print_details(&details);
-    }
-    Ok(ExitCode::SUCCESS)
+    let details = dead_letters::show(&database.db, &args.id, reveal).await?;
+    output(args.json, &details, print_details)
 }
 
 fn print_details(details: &Details) {
     let message = &details.message;
     let line = |name: &str, value: &str| print(format!("{name:<14}{}", printable(value)));
-    let optional = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            line(name, value);
-        }
-    };
+    let optional = |name: &str, value: Option<&str>| value.iter().for_each(|value| line(name, value));
     line("message", &message.id);
     line("stage", &message.stage);
     line("state", &format!("{} since {}", message.state, shown(message.state_since)));

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
+use super::{
+    super::{output, table},
+    Error, ShownAcceptance, kinds, print, printable, products,
+};
 use crate::reference::obligees::Registry;
 
 #[derive(Debug, Serialize)]
@@ -16,23 +19,16 @@ struct Shown<'a> {
 }
 
 pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Error> {
-    if json {
-        let shown: Vec<_> = registry
-            .iter()
-            .map(|obligee| Shown {
-                code: &obligee.code,
-                name: &obligee.name,
-                title: &obligee.title,
-                electronic: obligee
-                    .electronic
-                    .iter()
-                    .map(|acceptance| ShownAcceptance::new(acceptance, None))
-                    .collect(),
-            })
-            .collect();
-        print_json(&shown)?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let shown = registry.iter().map(|obligee| Shown {
+        code: &obligee.code,
+        name: &obligee.name,
+        title: &obligee.title,
+        electronic: ShownAcceptance::all(obligee, None),
+    });
+    output(json, &shown.collect::<Vec<_>>(), |_| print_table(registry))
+}
+
+fn print_table(registry: &Registry) {
     let mut table = table(["code", "name", "electronic", "for", "since"]);
     for obligee in registry.iter() {
         let (code, name) = (printable(&obligee.code), printable(&obligee.name));
@@ -45,15 +41,9 @@ pub(super) fn run(registry: &Registry, json: bool) -> Result<ExitCode, Error> {
                 || "no first day".to_owned(),
                 |start| format!("{} {}", start.on, start.basis.ja()),
             );
-            table.add_row([
-                code,
-                name,
-                &products(&acceptance.products, "、"),
-                &kinds(&acceptance.kinds, "、"),
-                &since,
-            ]);
+            let (products, kinds) = (products(&acceptance.products, "、"), kinds(&acceptance.kinds, "、"));
+            table.add_row([code, name, &products, &kinds, &since]);
         }
     }
     print(table);
-    Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,8 @@ use crate::{
     app,
     config::Config,
     domain::labels,
-    reference::obligees::{self, Acceptance, Basis, OlderContracts, Problem, RegistryError},
+    operations::ErrorKind,
+    reference::obligees::{self, Acceptance, Basis, Obligee, OlderContracts, Problem, RegistryError},
 };
 
 /// Show the obligees and their rules on a day, or check their files
@@ -84,14 +85,7 @@ pub(super) fn run(args: Args, config: &Config) -> Result<ExitCode, Error> {
 struct Verdict {
     /// How many there are; `null` with a problem.
     obligees: Option<usize>,
-    problems: Vec<ShownProblem>,
-}
-
-#[derive(Debug, Serialize)]
-struct ShownProblem {
-    file: String,
-    line: usize,
-    text: String,
+    problems: Vec<Problem>,
 }
 
 fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, Error> {
@@ -103,7 +97,7 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
             return Err(error.hint("give the folder that holds obligees/, as data.folder would name it"));
         }
         Err(error) => {
-            return Err(Error::conflict(error).hint(
+            return Err(Error::new(ErrorKind::Conflict, error).hint(
                 "a folder of data holds obligees/*.toml, UTF-8; see data.folder in config/default.toml",
             ));
         }
@@ -112,8 +106,7 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
     let files = problems.iter().map(|problem| &problem.file).collect::<BTreeSet<_>>().len();
     let summary = format!("{} in {}", counted(problems.len(), "problem"), counted(files, "file"));
     if json {
-        let shown = |Problem { file, line, text }| ShownProblem { file, line, text };
-        print_json(&Verdict { obligees: count, problems: problems.into_iter().map(shown).collect() })?;
+        print_json(&Verdict { obligees: count, problems })?;
     } else if let Some(count) = count {
         print(format!("{} and the national limits are valid.", counted(count, "obligee")));
     } else {
@@ -122,7 +115,7 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
         }
     }
     if !is_valid {
-        return Err(Error::conflict(anyhow::anyhow!(summary))
+        return Err(Error::conflict(summary)
             .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
     }
     Ok(ExitCode::SUCCESS)
@@ -142,24 +135,22 @@ struct ShownAcceptance {
 }
 
 impl ShownAcceptance {
-    fn new(acceptance: &Acceptance, on: Option<NaiveDate>) -> Self {
-        let start = acceptance.start;
-        Self {
-            products: acceptance.products.clone(),
-            kinds: acceptance.kinds.clone(),
+    fn all(obligee: &Obligee, on: Option<NaiveDate>) -> Vec<Self> {
+        let shown = |Acceptance { products, kinds, start }: &Acceptance| Self {
+            products: products.clone(),
+            kinds: kinds.clone(),
             from: start.map(|start| start.on),
             basis: start.map(|start| start.basis),
             older_contracts: start.map(|start| start.older_contracts),
             begun: on.map(|on| start.is_none_or(|start| start.on <= on)),
-        }
+        };
+        obligee.electronic.iter().map(shown).collect()
     }
 }
 
 /// `all` when none is missing.
 fn products(products: &[ProductV1], between: &str) -> String {
-    const ALL: [ProductV1; 3] =
-        [ProductV1::AdvancePayment, ProductV1::InterimAdvancePayment, ProductV1::Performance];
-    named(&ALL, products, labels::product, between)
+    named(ProductV1::ALL, products, labels::product, between)
 }
 
 /// `all` when none is missing.

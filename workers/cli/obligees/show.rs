@@ -10,20 +10,21 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-use super::{super::table, Error, ShownAcceptance, kinds, print, print_json, printable, products};
+use super::{
+    super::{name_of, output, table},
+    Error, ShownAcceptance, kinds, print, printable, products,
+};
 use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
     reference::obligees::{
-        Basis, LimitField, LimitValue, Limits, Obligee, OlderContracts, Origin, Origins, Registry,
-        SubmissionRule,
+        Basis, LimitField, LimitValue, Limits, Obligee, Origin, Origins, Registry, SubmissionRule,
     },
 };
 
 /// Minimum similarity (Jaro-Winkler, 0 to 1) of a suggested code.
 const ALIKE: f64 = 0.75;
 
-/// The rules of an obligee on a day.
 struct Day<'a> {
     on: NaiveDate,
     obligee: &'a Obligee,
@@ -47,12 +48,7 @@ pub(super) fn run(
     let (since, limits) = obligee.limits.period(on);
     let day =
         Day { on, obligee, since, limits, next: obligee.limits.next_after(on), origins: origins.on(on) };
-    if json {
-        print_json(&Shown::new(&day))?;
-    } else {
-        print_day(&day);
-    }
-    Ok(ExitCode::SUCCESS)
+    output(json, &Shown::new(&day), |_| print_day(&day))
 }
 
 fn unknown(registry: &Registry, code: &str) -> Error {
@@ -61,17 +57,11 @@ fn unknown(registry: &Registry, code: &str) -> Error {
         let is_named = !typed.is_empty() && (obligee.name.contains(typed) || obligee.title.contains(typed));
         if is_named { 1.0 } else { strsim::jaro_winkler(&obligee.code, &typed.to_lowercase()) }
     };
-    let mut alike: Vec<_> = registry
-        .iter()
-        .map(|obligee| (likeness(obligee), obligee))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .collect();
+    let alike = registry.iter().map(|obligee| (likeness(obligee), obligee));
+    let mut alike: Vec<_> = alike.filter(|(likeness, _)| *likeness >= ALIKE).collect();
     alike.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let alike: Vec<_> = alike
-        .iter()
-        .take(3)
-        .map(|(_, obligee)| format!("{} ({})", printable(&obligee.code), printable(&obligee.name)))
-        .collect();
+    let named = |(_, obligee): &(f64, &Obligee)| printable(&format!("{} ({})", obligee.code, obligee.name));
+    let alike: Vec<_> = alike.iter().take(3).map(named).collect();
     let hint = if alike.is_empty() { String::new() } else { format!("did you mean {}? ", alike.join(", ")) };
     Error::not_found(format!("there is no obligee {:?}", printable(code)))
         .hint(format!("{hint}`hosho obligees list` has all codes"))
@@ -94,7 +84,6 @@ struct ShownLimits {
     basis: Basis,
     /// First day of these values; `null` without one.
     since: Option<NaiveDate>,
-    /// Day on which one of them changes next.
     next_change: Option<NaiveDate>,
     values: BTreeMap<&'static str, BTreeMap<&'static str, ShownFigure>>,
 }
@@ -145,11 +134,7 @@ impl<'a> Shown<'a> {
             name: &obligee.name,
             title: &obligee.title,
             on: day.on,
-            electronic: obligee
-                .electronic
-                .iter()
-                .map(|acceptance| ShownAcceptance::new(acceptance, Some(day.on)))
-                .collect(),
+            electronic: ShownAcceptance::all(obligee, Some(day.on)),
             limits: ShownLimits {
                 basis: obligee.limits_basis,
                 since: day.since,
@@ -192,12 +177,7 @@ fn subject(rule: &SubmissionRule) -> Option<String> {
 
 fn print_day(day: &Day<'_>) {
     let Day { on, obligee, .. } = day;
-    print(format!(
-        "{} {}  職名 {}",
-        printable(&obligee.code),
-        printable(&obligee.name),
-        printable(&obligee.title)
-    ));
+    print(printable(&format!("{} {}  職名 {}", obligee.code, obligee.name, obligee.title)));
     print_electronic(obligee, *on);
     print_limits(day);
     print("\nHow the notice is handed in");
@@ -209,13 +189,9 @@ fn print_day(day: &Day<'_>) {
             .into_iter()
             .flatten()
             .map(|text| printable(text));
-        let by = match rule.channel {
-            Channel::Mail => "mail",
-            Channel::Upload => "upload",
-        };
         rows.add_row([
             given.map_or_else(|| rest.to_owned(), |given| products(&given, "\n")),
-            by.to_owned(),
+            name_of(rule.channel),
             whom.collect::<Vec<_>>().join("\n"),
             subject(rule).map_or_else(|| "any".to_owned(), |subject| printable(&subject)),
         ]);
@@ -232,29 +208,17 @@ fn print_electronic(obligee: &Obligee, on: NaiveDate) {
     let mut rows =
         table(["products", "for", "from", "compared with", "older contracts", &format!("on {on}")]);
     for acceptance in &obligee.electronic {
-        let (from, basis, older, begun) = match acceptance.start {
-            None => ("no first day".to_owned(), "", "", "accepted"),
-            Some(start) => {
-                let older = match start.older_contracts {
-                    OlderContracts::Paper => "paper",
-                    OlderContracts::Electronic => "electronic",
-                };
-                (
-                    start.on.to_string(),
-                    start.basis.ja(),
-                    older,
-                    if start.on <= on { "begun" } else { "not begun" },
-                )
-            }
+        let [from, basis, older, begun] = match acceptance.start {
+            None => ["no first day", "", "", "accepted"].map(str::to_owned),
+            Some(start) => [
+                start.on.to_string(),
+                start.basis.ja().to_owned(),
+                name_of(start.older_contracts),
+                if start.on <= on { "begun" } else { "not begun" }.to_owned(),
+            ],
         };
-        rows.add_row([
-            &products(&acceptance.products, "\n"),
-            &kinds(&acceptance.kinds, "\n"),
-            &from,
-            basis,
-            older,
-            begun,
-        ]);
+        let (products, kinds) = (products(&acceptance.products, "\n"), kinds(&acceptance.kinds, "\n"));
+        rows.add_row([products, kinds, from, basis, older, begun]);
     }
     print(rows);
 }

@@ -6,7 +6,7 @@ use super::{
     super::{
         Error,
         failed::print_left_out,
-        print, print_json,
+        output, print, print_json,
         selection::{AuditArgs, Database, SelectionArgs, filter, short},
         text::counted,
     },
@@ -45,7 +45,6 @@ pub(in crate::cli) struct BeginArgs {
     json: bool,
 }
 
-/// `hosho failed replay`
 pub(in crate::cli) async fn begin(
     args: BeginArgs,
     out: Option<&Path>,
@@ -57,8 +56,7 @@ pub(in crate::cli) async fn begin(
     selection.require()?;
     let record = selection.to_json();
     let filter = filter(selection, database, &[]).await?;
-    let db = database.db();
-    let plan = replays::plan(&db, filter.clone(), args.force).await?;
+    let plan = replays::plan(&database.db, filter.clone(), args.force).await?;
     if args.audit.dry_run && args.json {
         print_json(&plan)?;
         return Ok(ExitCode::SUCCESS);
@@ -79,19 +77,16 @@ pub(in crate::cli) async fn begin(
         broker::require(out, config)?;
     }
     let order = Order { filter, selection: record, canary: args.canary, rate: args.rate, force: args.force };
-    let replay = replays::begin(&db, operation, order).await?;
+    let replay = replays::begin(&database.db, operation, order).await?;
     let first = replay.canary.min(replay.total);
     let canary =
         if first > 0 && first < replay.total { format!(", the first {first} alone") } else { String::new() };
     let begun = format!("replay {}: {}{canary}", replay.id, counted(replay.total, "message"));
     let context = Context { database, out };
     if args.detach {
-        if args.json {
-            print_json(&context.show(&replay.id).await?)?;
-        } else {
+        return output(args.json, &context.show(&replay.id).await?, |replay| {
             print(format!("{begun}\n`hosho replay resume {} --reason …` begins to send", short(&replay.id)));
-        }
-        return Ok(ExitCode::SUCCESS);
+        });
     }
     if !args.json {
         print(begun);

@@ -1,17 +1,12 @@
 //! Drives a replay, and prints its progress.
 
-use std::{
-    io::IsTerminal as _,
-    process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
 
 use indicatif::ProgressBar;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    super::{Error, printable, progress_bar, remark, selection::Database},
+    super::{Error, exit_code, output, printable, progress_bar, remark, selection::Database},
     Context, print_replay,
 };
 use crate::{
@@ -57,9 +52,9 @@ pub(super) async fn drive(
     if is_driven_elsewhere {
         return error.map_or(Ok(ExitCode::SUCCESS), Err);
     }
-    print_replay(&replay, json)?;
+    output(json, &replay, print_replay)?;
     match error {
-        None => Ok(ExitCode::from(u8::from(replay.failed_again > 0))),
+        None => Ok(exit_code(replay.failed_again > 0)),
         // The replay is the JSON of this command; the error is not a second document beside it.
         Some(error) if json => {
             remark(error.to_string());
@@ -72,19 +67,18 @@ pub(super) async fn drive(
 /// Pause between two lines of progress where there is no progress bar.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Pause between two looks at what delays the replay.
 const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what
 /// delays the workers in other processes.
 async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
-    let delays = Arc::new(Mutex::new(Vec::new()));
+    let (sender, delays) = watch::channel(Vec::new());
     let watching = workers.map(|database| {
-        let (id, delays) = (driver.id.clone(), Arc::clone(&delays));
+        let id = driver.id.clone();
         tokio::spawn(async move {
             loop {
-                if let Ok(found) = replays::held_up(&database.db(), &id, database.clock.now()).await {
-                    *delays.lock().unwrap_or_else(PoisonError::into_inner) = found;
+                if let Ok(replay) = replays::show(&database.db, &id, database.clock.now(), true).await {
+                    sender.send_replace(replay.held_up);
                 }
                 tokio::time::sleep(DELAY_INTERVAL).await;
             }
@@ -104,7 +98,7 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
                 progress.resolved,
                 progress.failed_again
             );
-            let delays = delays.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let delays = delays.borrow().clone();
             let is_due = lines.is_due(Instant::now(), &delays);
             if is_due && has_bar {
                 for delay in &delays {

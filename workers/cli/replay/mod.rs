@@ -8,10 +8,9 @@ use std::{path::Path, process::ExitCode};
 use clap::Subcommand;
 
 use super::{
-    Error, print, print_json, printable,
+    Error, output, print, printable,
     selection::{AuditArgs, Database, DatabaseArgs, PageArgs, beginning, short},
-    text::table,
-    time::stacked,
+    text::{stacked, table},
 };
 use crate::{
     config::Config,
@@ -37,7 +36,7 @@ use drive::drive;
 `hosho failed replay` begins one.")]
 pub(super) struct Args {
     #[command(flatten)]
-    database: DatabaseArgs,
+    pub(super) database: DatabaseArgs,
     /// As JSON
     #[arg(long, global = true)]
     json: bool,
@@ -75,27 +74,23 @@ struct ActionArgs {
     audit: AuditArgs,
 }
 
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.database.overrides()
-    }
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let (out, json) = (args.database.out.clone(), args.json);
-    let database = DatabaseArgs::database(&config).await?;
+    let database = Database::open(&config).await?;
     let context = Context { database: &database, out: out.as_deref() };
     match args.command {
-        Sub::List { page } => list(&database, page, json).await?,
+        Sub::List { page } => {
+            let replays = replays::list(&database.db, page.request()).await?;
+            output(json, &replays, |replays| page.print(replays, "No replays.", print_list))
+        }
         Sub::Status { id } => {
             let id = context.complete(&id).await?;
-            print_replay(&context.show(&id).await?, json)?;
+            output(json, &context.show(&id).await?, print_replay)
         }
-        Sub::Pause(args) => set_state(&context, &args, Action::Pause, json).await?,
-        Sub::Abort(args) => set_state(&context, &args, Action::Abort, json).await?,
-        Sub::Resume(args) => return resume(&context, args, &config, json).await,
+        Sub::Pause(args) => set_state(&context, &args, Action::Pause, &config, json).await,
+        Sub::Abort(args) => set_state(&context, &args, Action::Abort, &config, json).await,
+        Sub::Resume(args) => set_state(&context, &args, Action::Resume, &config, json).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The rows of a replay, and who does its work.
@@ -107,22 +102,19 @@ struct Context<'a> {
 
 impl Context<'_> {
     async fn complete(&self, beginning: &str) -> Result<String, Error> {
-        identifier::complete(&self.database.db(), Kind::Replay, beginning).await
+        identifier::complete(&self.database.db, Kind::Replay, beginning).await
     }
 
     async fn show(&self, id: &str) -> Result<Replay, Error> {
-        replays::show(&self.database.db(), id, self.database.clock.now(), self.out.is_none()).await
+        replays::show(&self.database.db, id, self.database.clock.now(), self.out.is_none()).await
     }
 }
 
-fn print_replay(replay: &Replay, json: bool) -> Result<(), Error> {
-    if json {
-        return print_json(replay);
-    }
+fn print_replay(replay: &Replay) {
     print(format!(
         "replay {}: {}; {} of {} resolved, {} failed again, {} under way, {} waiting",
         replay.id,
-        replay.state.as_text(),
+        replay.state,
         replay.resolved,
         replay.total,
         replay.failed_again,
@@ -139,71 +131,47 @@ fn print_replay(replay: &Replay, json: bool) -> Result<(), Error> {
     for delay in &replay.held_up {
         print(format!("  held up: {}", printable(delay)));
     }
-    Ok(())
 }
 
-async fn list(database: &Database, page: PageArgs, json: bool) -> Result<(), Error> {
-    let replays = replays::list(&database.db(), page.request()).await?;
-    if json {
-        return print_json(&replays);
+fn print_list(replays: &[Replay]) {
+    let mut rows = table(["replay", "state", "resolved", "failed\nagain", "begun", "by, reason"]);
+    for replay in replays {
+        rows.add_row([
+            short(&replay.id).to_owned(),
+            replay.state.to_owned(),
+            format!("{}/{}", replay.resolved, replay.total),
+            replay.failed_again.to_string(),
+            stacked(Some(replay.created_at)),
+            format!("{}\n{}", printable(&replay.actor), printable(&replay.reason)),
+        ]);
     }
-    if replays.total == 0 {
-        print("No replays.");
-        return Ok(());
-    }
-    if !replays.items.is_empty() {
-        let mut rows = table(["replay", "state", "resolved", "failed\nagain", "begun", "by, reason"]);
-        for replay in &replays.items {
-            rows.add_row([
-                short(&replay.id).to_owned(),
-                replay.state.as_text().to_owned(),
-                format!("{}/{}", replay.resolved, replay.total),
-                replay.failed_again.to_string(),
-                stacked(Some(replay.created_at)),
-                format!("{}\n{}", printable(&replay.actor), printable(&replay.reason)),
-            ]);
-        }
-        print(rows);
-    }
-    if let Some(position) = page.position(&replays) {
-        print(position);
-    }
-    Ok(())
+    print(rows);
 }
 
+/// Pauses, resumes or aborts a replay; a resumed one is driven to its end.
 async fn set_state(
     context: &Context<'_>,
     args: &ActionArgs,
     action: Action,
-    json: bool,
-) -> Result<(), Error> {
-    let operation = args.audit.operation(&context.database.clock, action.name())?;
-    let id = context.complete(&args.id).await?;
-    let dry_run = args.audit.dry_run;
-    replays::set_state(&context.database.db(), operation, &id, action, dry_run).await?;
-    print_replay(&context.show(&id).await?, json)?;
-    if dry_run && !json {
-        print(format!("It would {}. Nothing was changed.", action.verb()));
-    }
-    Ok(())
-}
-
-async fn resume(
-    context: &Context<'_>,
-    args: ActionArgs,
     config: &Config,
     json: bool,
 ) -> Result<ExitCode, Error> {
-    let operation = args.audit.operation(&context.database.clock, Action::Resume.name())?;
+    let operation = args.audit.operation(&context.database.clock, action.name())?;
     let id = context.complete(&args.id).await?;
-    broker::require(context.out, config)?;
-    replays::resume(&context.database.db(), operation, &id, args.audit.dry_run).await?;
-    if args.audit.dry_run {
-        print_replay(&context.show(&id).await?, json)?;
-        if !json {
-            print("It would resume. Nothing was changed.");
+    let dry_run = args.audit.dry_run;
+    if action == Action::Resume {
+        broker::require(context.out, config)?;
+        replays::resume(&context.database.db, operation, &id, dry_run).await?;
+        if !dry_run {
+            return drive(id, context, config, json).await;
         }
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        replays::set_state(&context.database.db, operation, &id, action, dry_run).await?;
     }
-    drive(id, context, config, json).await
+    output(json, &context.show(&id).await?, |replay| {
+        print_replay(replay);
+        if dry_run {
+            print(format!("It would {}. Nothing was changed.", action.verb()));
+        }
+    })
 }

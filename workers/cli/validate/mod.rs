@@ -73,7 +73,7 @@ pub(super) struct Args {
     database: bool,
     /// The same with the database in a folder of `hosho process`
     #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Show every calculation (table)
     #[arg(long, short)]
     verbose: bool,
@@ -91,12 +91,6 @@ enum Format {
 
 fn day(text: &str) -> Result<NaiveDate, String> {
     wareki::parse(text).map_err(|error| error.to_string())
-}
-
-impl Args {
-    pub(super) fn overrides(&self) -> Result<Vec<(&'static str, String)>, Error> {
-        self.out.as_deref().map_or(Ok(Vec::new()), super::database_of)
-    }
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
@@ -125,11 +119,11 @@ fn check(args: &Args, config: &Config) -> Result<ExitCode, Error> {
         }
     }
     report.end()?;
-    if report.has_interim() && !database {
+    if report.has_interim && !database {
         remark(
             "note: without --database only these files are read. An advance payment guarantee issued before is not\n      \
             among them, so an interim advance may be refused here (interim_advance.…) and still be accepted",
         );
     }
-    Ok(ExitCode::from(report.summary().exit_code()))
+    Ok(ExitCode::from(report.summary.exit_code()))
 }

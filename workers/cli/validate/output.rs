@@ -3,13 +3,12 @@
 //! The JSON document is written as it grows, because a file may hold the applications of a year. Its framing
 //! is written here, its values are serialised. The help of the command documents the names of its fields.
 
-use std::fmt::Write as _;
-
 use hosho_schema::messages::ProductV1;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::{
-    super::{Error, harmless_json, is_control, print, printable},
+    super::{Error, harmless_json, print, printable, wrap},
     Format,
     text::{Language, TextFormat},
 };
@@ -18,33 +17,19 @@ use crate::operations::check::{Checked, Placed, Summary, Unreadable};
 pub(super) struct Report {
     format: Format,
     text: TextFormat,
-    summary: Summary,
+    pub(super) summary: Summary,
     unreadable: Vec<Unreadable>,
     /// The last application of the document, of which it is not known yet whether another follows.
     last: Option<String>,
-    has_interim: bool,
+    /// Whether an application requests an interim advance payment.
+    pub(super) has_interim: bool,
 }
 
 impl Report {
     pub(super) fn new(format: Format, language: Language, verbose: bool) -> Self {
-        let text = TextFormat::new(language, verbose);
-        Self {
-            format,
-            text,
-            summary: Summary::default(),
-            unreadable: Vec::new(),
-            last: None,
-            has_interim: false,
-        }
-    }
-
-    pub(super) fn summary(&self) -> Summary {
-        self.summary
-    }
-
-    /// Whether an application requests an interim advance payment.
-    pub(super) fn has_interim(&self) -> bool {
-        self.has_interim
+        let text = TextFormat { language, verbose, width: usize::from(wrap::columns()) };
+        let summary = Summary::default();
+        Self { format, text, summary, unreadable: Vec::new(), last: None, has_interim: false }
     }
 
     /// Begins the answer. From here on every error must be an entry of the answer.
@@ -54,7 +39,6 @@ impl Report {
         }
     }
 
-    /// Prints the next applications.
     pub(super) fn add(&mut self, checked: &[Checked]) -> Result<(), Error> {
         for checked in checked {
             self.summary.count(checked);
@@ -66,10 +50,11 @@ impl Report {
                 print_lines(&checked.par_iter().map(|checked| self.text.block(checked)).collect::<Vec<_>>());
             }
             Format::Lines => print_lines(
-                &checked.par_iter().map(|checked| lines(checked, self.text.language())).collect::<Vec<_>>(),
+                &checked.par_iter().map(|checked| lines(checked, self.text.language)).collect::<Vec<_>>(),
             ),
             Format::Json => {
-                let texts: Vec<String> = checked.par_iter().map(json).collect::<Result<_, _>>()?;
+                let texts: Vec<String> =
+                    checked.par_iter().map(|checked| json(checked, "    ")).collect::<Result<_, _>>()?;
                 let mut texts: Vec<String> = self.last.take().into_iter().chain(texts).collect();
                 self.last = texts.pop();
                 if !texts.is_empty() {
@@ -93,11 +78,7 @@ impl Report {
                 if let Some(last) = &self.last {
                     print(format!("    {last}"));
                 }
-                let indented = |value: Result<String, serde_json::Error>| {
-                    Ok::<_, Error>(harmless_json(&value.map_err(Error::unavailable)?).replace('\n', "\n  "))
-                };
-                let unreadable = indented(serde_json::to_string_pretty(&self.unreadable))?;
-                let summary = indented(serde_json::to_string_pretty(&self.summary))?;
+                let (unreadable, summary) = (json(&self.unreadable, "  ")?, json(&self.summary, "  ")?);
                 print(format!("  ],\n  \"unreadable\": {unreadable},\n  \"summary\": {summary}\n}}"));
             }
         }
@@ -115,23 +96,15 @@ fn print_lines(texts: &[String]) {
 fn lines(checked: &Checked, language: Language) -> String {
     let mut text = String::new();
     for Placed { violation, line, column } in &checked.violations {
-        let message = printable(&language.message(violation));
-        let (file, path) = (printable(&checked.file), printable(&violation.path));
-        let _ = writeln!(
-            text,
-            "{file}:{line}:{column}: error: {message} [{}] {path}",
-            printable(&violation.code)
-        );
+        let (message, code, path) = (language.message(violation), &violation.code, &violation.path);
+        let problem = format!("{}:{line}:{column}: error: {message} [{code}] {path}", checked.file);
+        text += &(printable(&problem) + "\n");
     }
     text
 }
 
-fn json(checked: &Checked) -> Result<String, Error> {
-    let text = serde_json::to_string_pretty(checked).map_err(Error::unavailable)?;
-    let text = if text.chars().any(|character| character != '\n' && is_control(character)) {
-        harmless_json(&text)
-    } else {
-        text
-    };
-    Ok(text.replace('\n', "\n    "))
+/// A value as JSON, indented.
+fn json(value: &impl Serialize, indent: &str) -> Result<String, Error> {
+    let text = serde_json::to_string_pretty(value).map_err(Error::unavailable)?;
+    Ok(harmless_json(&text).replace('\n', &format!("\n{indent}")))
 }

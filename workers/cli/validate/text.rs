@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use hosho_schema::messages::{BoundV1, CalculationV1, ViolationV1};
 
-use super::super::{printable, wrap};
+use super::super::{name_of, printable, wrap};
 use crate::{
     domain::{bilingual::BilingualText, violation::Code},
     operations::{
@@ -83,7 +83,6 @@ impl Language {
         }
     }
 
-    /// The name of the amount.
     fn amount_name(self, calculation: &CalculationV1) -> &'static str {
         let is_total = calculation.code == Code::AmountExceedsTotal.as_str();
         let field = calculation.path.rsplit('.').next().unwrap_or_default();
@@ -100,22 +99,13 @@ impl Language {
     }
 }
 
-/// The format of blocks.
 pub(super) struct TextFormat {
-    language: Language,
-    verbose: bool,
-    width: usize,
+    pub(super) language: Language,
+    pub(super) verbose: bool,
+    pub(super) width: usize,
 }
 
 impl TextFormat {
-    pub(super) fn new(language: Language, verbose: bool) -> Self {
-        Self { language, verbose, width: usize::from(wrap::columns()) }
-    }
-
-    pub(super) fn language(&self) -> Language {
-        self.language
-    }
-
     /// The block of an application; empty for a plain accepted one.
     pub(super) fn block(&self, checked: &Checked) -> String {
         let is_shown = self.verbose
@@ -171,17 +161,15 @@ fn head(checked: &Checked) -> String {
         (Some(source), Some(id)) => format!("{} {}", shortened(source), shortened(id)),
         _ => "(source and id cannot be read)".to_owned(),
     };
-    let verdict = match checked.verdict {
-        Verdict::Accepted => "accepted",
-        Verdict::Rejected => "rejected",
-    };
-    let repeated = checked
-        .repeats
-        .as_ref()
-        .map(|first| format!(", repeated: first in {}", place(&first.file, first.line)));
-    let stored = if checked.stored { ", in the database" } else { "" };
-    let place = place(&checked.file, checked.line);
-    printable(&format!("{verdict}  {place}  {identity}{}{stored}", repeated.unwrap_or_default()))
+    let verdict = name_of(checked.verdict);
+    let mut head = format!("{verdict}  {}  {identity}", place(&checked.file, checked.line));
+    if let Some(first) = &checked.repeats {
+        head += &format!(", repeated: first in {}", place(&first.file, first.line));
+    }
+    if checked.stored {
+        head += ", in the database";
+    }
+    printable(&head)
 }
 
 /// Cut at the allowed length of `source` and `id`.

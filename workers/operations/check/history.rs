@@ -13,7 +13,7 @@ use hosho_schema::{
     db::{Connection, DbError},
     messages::{CalculationV1, ViolationV1},
     models::{
-        application::{self, Application as Row},
+        application::{self, Application},
         works,
     },
     snapshots,
@@ -32,7 +32,6 @@ pub(super) enum HistoryError {
     Answer { id: String, source: serde_json::Error },
 }
 
-/// The location of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// As the operator named it.
@@ -47,7 +46,6 @@ pub(super) fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S
     serializer.serialize_str(text)
 }
 
-/// A verdict and its grounds.
 pub(super) struct Decided {
     pub about: About,
     /// Empty for an accepted application.
@@ -61,7 +59,7 @@ pub(super) struct Decided {
     pub broken_at: Option<usize>,
 }
 
-/// An application of these files.
+#[derive(Clone)]
 struct Seen {
     sha256: String,
     place: Place,
@@ -69,7 +67,6 @@ struct Seen {
     engaged: usize,
 }
 
-/// All earlier applications.
 pub(super) struct History {
     today: NaiveDate,
     database: Option<Connection>,
@@ -92,7 +89,7 @@ impl History {
     }
 
     /// Reads stored applications, by our ids, and the commitments for their works.
-    pub(super) fn look_up(&mut self, alone: &[Alone]) -> Result<HashMap<String, Row>, DbError> {
+    pub(super) fn look_up(&mut self, alone: &[Alone]) -> Result<HashMap<String, Application>, DbError> {
         let Some(connection) = &mut self.database else { return Ok(HashMap::new()) };
         let ids: Vec<&str> = alone.iter().filter_map(|alone| Some(alone.key.as_ref()?.id.as_str())).collect();
         let rows = application::by_ids(connection, &ids)?.into_iter().flatten();
@@ -110,7 +107,7 @@ impl History {
     pub(super) fn decide(
         &mut self,
         alone: Alone,
-        stored: &HashMap<String, Row>,
+        stored: &HashMap<String, Application>,
         place: &Place,
     ) -> Result<Decided, HistoryError> {
         let Alone { about, key, works, finding } = alone;
@@ -129,33 +126,28 @@ impl History {
             }
         };
         let Some(key) = key else { return Ok(bare.with(self.judge(judged, works.as_deref(), None))) };
-        let (first, engaged) = self.add(&key, works.as_deref(), place);
+        let first = self.add(&key, works.as_deref(), place);
         if let Some(row) = stored.get(&key.id) {
-            return Ok(Decided { repeats: first.map(|(_, place)| place), stored: true, ..bare }
+            return Ok(Decided { repeats: first.map(|first| first.place), stored: true, ..bare }
                 .with(answer(row, &key)?));
         }
-        match first {
-            None => Ok(bare.with(self.judge(judged, works.as_deref(), None))),
-            Some((sha256, place)) => {
-                let found = if sha256 == key.sha256 {
-                    self.judge(judged, works.as_deref(), Some(engaged))
-                } else {
-                    (bare.id_reused(), Vec::new())
-                };
-                Ok(Decided { repeats: Some(place), ..bare }.with(found))
-            }
-        }
+        let Some(first) = first else { return Ok(bare.with(self.judge(judged, works.as_deref(), None))) };
+        let found = if first.sha256 == key.sha256 {
+            self.judge(judged, works.as_deref(), Some(first.engaged))
+        } else {
+            (bare.id_reused(), Vec::new())
+        };
+        Ok(Decided { repeats: Some(first.place), ..bare }.with(found))
     }
 
-    /// Stores an application; returns the first one with the same id, and the number of commitments before
-    /// it.
-    fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> (Option<(String, Place)>, usize) {
-        if let Some(seen) = self.seen.get(&key.id) {
-            return (Some((seen.sha256.clone(), seen.place.clone())), seen.engaged);
+    /// Stores an application, unless there is one with the same id: returns that.
+    fn add(&mut self, key: &Key, works: Option<&str>, place: &Place) -> Option<Seen> {
+        if let Some(first) = self.seen.get(&key.id) {
+            return Some(first.clone());
         }
         let engaged = works.and_then(|works| self.engaged.get(works)).map_or(0, Vec::len);
         self.seen.insert(key.id.clone(), Seen { sha256: key.sha256.clone(), place: place.clone(), engaged });
-        (None, engaged)
+        None
     }
 
     /// A copy is judged against the first `copy` commitments for its works, and engages nothing.
@@ -195,7 +187,7 @@ impl Decided {
 }
 
 /// The answer to a copy of a stored application: the stored answer, or that the id is in use.
-fn answer(row: &Row, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), HistoryError> {
+fn answer(row: &Application, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), HistoryError> {
     if row.payload_sha256 != key.sha256 {
         return Ok((vec![Violation::id_reused(&row.source, &row.upstream_id).into()], Vec::new()));
     }

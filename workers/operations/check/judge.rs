@@ -32,14 +32,12 @@ pub(super) struct About {
     pub products: Vec<RejectedLineV1>,
 }
 
-/// The key of a stored application.
 pub(super) struct Key {
     pub id: String,
     /// Of its content.
     pub sha256: String,
 }
 
-/// An application judged alone.
 pub(super) struct Alone {
     pub about: About,
     /// `None` for one that cannot be answered, and so would not be stored.

@@ -34,7 +34,7 @@ use self::{
     places::Places,
 };
 use super::{
-    Error,
+    Error, counted,
     input::{self, Piece, Position},
 };
 use crate::{app, clock::Clock, config::Config, domain::wareki};
@@ -49,7 +49,6 @@ pub enum Verdict {
     Rejected,
 }
 
-/// A checked application.
 #[derive(Serialize)]
 pub struct Checked {
     #[serde(serialize_with = "as_text")]
@@ -110,28 +109,23 @@ impl Summary {
         }
     }
 
-    /// As one line of text.
     pub fn line(self) -> String {
-        let noun = if self.applications == 1 { "application" } else { "applications" };
-        let mut line =
-            format!("{} {noun}: {} accepted, {} rejected", self.applications, self.accepted, self.rejected);
+        let read = counted(self.applications, "application");
+        let mut line = format!("{read}: {} accepted, {} rejected", self.accepted, self.rejected);
         for (count, what) in [(self.repeated, "repeated"), (self.stored, "in the database")] {
             if count > 0 {
                 let _ = write!(line, "; {count} {what}");
             }
         }
-        match self.unreadable {
-            0 => {}
-            1 => line.push_str("; a file cannot be read"),
-            files => {
-                let _ = write!(line, "; {files} files cannot be read");
-            }
-        }
+        let _ = match self.unreadable {
+            0 => Ok(()),
+            1 => write!(line, "; a file cannot be read"),
+            files => write!(line, "; {files} files cannot be read"),
+        };
         line
     }
 }
 
-/// Checks files in their order.
 pub struct Checker {
     judge: Judge,
     history: History,
@@ -200,11 +194,10 @@ impl Checked {
     fn new(file: &Arc<str>, piece: &Piece, payload: &[u8], decided: Decided) -> Self {
         let Decided { about, violations, calculations, repeats, stored, broken_at } = decided;
         let verdict = if violations.is_empty() { Verdict::Accepted } else { Verdict::Rejected };
-        let places =
-            if violations.is_empty() || broken_at.is_some() { None } else { Some(Places::of(payload)) };
-        let placed = |violation: ViolationV1| {
-            let offset =
-                broken_at.or_else(|| Some(places.as_ref()?.offset(&violation.path))).unwrap_or_default();
+        let values = (!violations.is_empty() && broken_at.is_none()).then(|| Places::of(payload));
+        let locate = |violation: ViolationV1| {
+            let found = || Some(values.as_ref()?.offset(&violation.path));
+            let offset = broken_at.or_else(found).unwrap_or_default();
             let Position { line, column } = piece.at.after(&payload[..offset]);
             Placed { violation, line, column }
         };
@@ -218,7 +211,7 @@ impl Checked {
             repeats,
             stored,
             products: about.products,
-            violations: violations.into_iter().map(placed).collect(),
+            violations: violations.into_iter().map(locate).collect(),
             calculations,
         }
     }

@@ -1,9 +1,6 @@
 //! Discards, restores, notes and edits.
 
-use hosho_schema::{
-    db::DbError,
-    models::failed_message::{self, FailedMessage, Filter, OPEN, State},
-};
+use hosho_schema::models::failed_message::{self, FailedMessage, Filter, OPEN, State};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,7 +14,6 @@ use crate::{
     },
 };
 
-/// Which way messages are moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Discard,
@@ -25,7 +21,6 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The states from which it moves.
     pub const fn from(self) -> &'static [State] {
         match self {
             Self::Discard => &OPEN,
@@ -42,7 +37,6 @@ impl Direction {
     }
 }
 
-/// The messages that were moved, or would be.
 #[derive(Debug, Serialize)]
 pub struct Changed {
     /// `null` when nothing was changed.
@@ -70,7 +64,6 @@ pub async fn change(
     Ok(Changed { operation: id, messages, left_out: left })
 }
 
-/// A note about a group.
 #[derive(Debug, Serialize)]
 pub struct Noted {
     pub group: String,
@@ -97,11 +90,7 @@ pub async fn note(
 /// Reads a message that may be edited.
 pub async fn find(db: &Db, beginning: &str) -> Result<FailedMessage, Error> {
     let id = complete(db, Kind::DeadLetter, beginning).await?;
-    let read = id.clone();
-    let row = db.call(move |db| Ok::<_, DbError>(failed_message::by_ids(db, &[&read])?.pop().flatten()));
-    let Some(row) = row.await? else {
-        return Err(Error::not_found(format!("there is no failed message {id:?}")));
-    };
+    let row = db.call(move |db| super::by_id(db, &id)).await?;
     dead_letters::editable(&row)?;
     Ok(row)
 }
@@ -127,16 +116,6 @@ pub struct ValueChange {
     pub after: Value,
 }
 
-/// The changes that an edit makes to a payload, masked.
-pub fn changes(row: &FailedMessage, payload: &[u8]) -> Vec<ValueChange> {
-    let masked = |change: dead_letters::Change| ValueChange {
-        path: masked_path(&change.path),
-        before: masked_text(&change.path, &change.before),
-        after: masked_text(&change.path, &change.after),
-    };
-    diff(&row.payload, payload).into_iter().map(masked).collect()
-}
-
 /// Replaces a message by an edited one; `dry_run` only checks the payload.
 pub async fn edit(
     db: &Db,
@@ -146,7 +125,12 @@ pub async fn edit(
     payload: Vec<u8>,
     dry_run: bool,
 ) -> Result<Edited, Error> {
-    let changes = changes(&row, &payload);
+    let masked = |change: dead_letters::Change| ValueChange {
+        path: masked_path(&change.path),
+        before: masked_text(&change.path, &change.before),
+        after: masked_text(&change.path, &change.after),
+    };
+    let changes = diff(&row.payload, &payload).into_iter().map(masked).collect();
     let message = if dry_run {
         check_edit(&row, &stage, payload)?;
         None

@@ -64,33 +64,26 @@ pub async fn show(db: &Db, beginning: &str, reveal: Option<Operation>) -> Result
         super::reveal(db, operation, &id).await?;
     }
     db.call(move |db| {
-        let reveal = is_revealed;
-        let Some(row) = failed_message::by_ids(db, &[&id])?.pop().flatten() else {
-            return Err(Error::not_found(format!("there is no failed message {id:?}")));
-        };
+        let row = super::by_id(db, &id)?;
         let attempts = failed_message::attempts(db, &[&id])?.pop().unwrap_or_default();
         let note = failure_note::by_fingerprints(db, &[&row.fingerprint])?.remove(&row.fingerprint);
         let filter = audit::Filter { subject: Some(id), ..audit::Filter::default() };
         let entries = audit::list(db, &filter, ENTRIES, 0)?;
         let payload: Option<Value> = serde_json::from_slice(&row.payload).ok();
         let text = || String::from_utf8_lossy(&row.payload).into_owned();
-        let history = attempts.into_iter().map(|attempt| Attempt {
-            at: attempt.at.and_utc(),
-            code: attempt.code,
-            text: attempt.text,
-        });
+        let attempt = |failed_message::Attempt { at, code, text }| Attempt { at: at.and_utc(), code, text };
         Ok(Details {
-            message: Summary::of(&row, reveal),
+            message: Summary::of(&row, is_revealed),
             advice: advice(&row.code),
             note: note.map(|note| note.note),
             decode_errors: decode_errors(&row),
-            headers: headers(&row, reveal),
-            history: history.collect(),
+            headers: headers(&row, is_revealed),
+            history: attempts.into_iter().map(attempt).collect(),
             payload_bytes: row.payload.len(),
             payload_sha256: row.payload_sha256.clone(),
-            payload_text: (payload.is_none() && reveal).then(text),
-            payload: payload.map(|payload| if reveal { payload } else { masked(&payload) }),
-            audit: entries.into_iter().map(|entry| Entry::of(entry, reveal)).collect(),
+            payload_text: (payload.is_none() && is_revealed).then(text),
+            payload: payload.map(|payload| if is_revealed { payload } else { masked(&payload) }),
+            audit: entries.into_iter().map(|entry| Entry::of(entry, is_revealed)).collect(),
         })
     })
     .await
@@ -118,7 +111,6 @@ fn decode_errors(row: &FailedMessage) -> Vec<String> {
     misfits.iter().map(text).collect()
 }
 
-/// A dead letter with its payload, for programs.
 #[derive(Debug, Serialize)]
 pub struct Exported {
     #[serde(flatten)]
@@ -144,7 +136,6 @@ pub async fn export_ids(db: &Db, filter: Filter, reveal: Option<Operation>) -> R
     .await
 }
 
-/// Reads dead letters with their payloads.
 pub async fn export(db: &Db, ids: Vec<String>, reveal: bool) -> Result<Vec<Exported>, Error> {
     let rows = db.call(move |db| {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();

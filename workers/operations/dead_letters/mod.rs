@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hosho_schema::{
-    db::DbError,
+    db::Connection,
     models::{
         failed_message::{self, FailedMessage, Filter, OPEN},
         failure_note,
@@ -16,7 +16,7 @@ use hosho_schema::{
 };
 use serde::Serialize;
 
-pub use change::{Changed, Direction, Edited, Noted, ValueChange, change, changes, edit, find, note, reveal};
+pub use change::{Changed, Direction, Edited, Noted, ValueChange, change, edit, find, note, reveal};
 pub use details::{Attempt, Details, Exported, export, export_ids, show};
 pub use selection::{Resolved, Selection};
 
@@ -76,19 +76,21 @@ impl Summary {
     }
 }
 
+fn by_id(db: &mut Connection, id: &str) -> Result<FailedMessage, Error> {
+    let row = failed_message::by_ids(db, &[id])?.pop().flatten();
+    row.ok_or_else(|| Error::not_found(format!("there is no failed message {id:?}")))
+}
+
 /// Reads a page of dead letters, the latest first.
 pub async fn list(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<Summary>, Error> {
     db.call(move |db| {
         let rows = failed_message::list(db, &filter, page.limit, page.offset)?;
         let total = failed_message::counts(db, &filter)?.values().sum();
-        let items = rows.iter().map(|row| Summary::of(row, false)).collect();
-        Ok::<_, DbError>(Page::new(items, total, page))
+        Ok(Page::new(rows.iter().map(|row| Summary::of(row, false)).collect(), total, page))
     })
     .await
-    .map_err(Error::from)
 }
 
-/// Dead letters of one cause.
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {
     pub group: String,
@@ -99,7 +101,6 @@ pub struct Group {
     pub states: BTreeMap<&'static str, i64>,
     pub first_failed_at: DateTime<Utc>,
     pub last_failed_at: DateTime<Utc>,
-    /// The identifier of one of them.
     pub sample: String,
     pub note: Option<String>,
     pub advice: Option<&'static str>,
@@ -111,7 +112,7 @@ pub async fn groups(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<G
         let found = Page::of(failed_message::groups(db, &filter)?, page);
         let fingerprints: Vec<&str> = found.items.iter().map(|group| group.fingerprint.as_str()).collect();
         let mut notes = failure_note::by_fingerprints(db, &fingerprints)?;
-        Ok::<_, DbError>(found.map(|group| Group {
+        Ok(found.map(|group| Group {
             note: notes.remove(&group.fingerprint).map(|note| note.note),
             advice: advice(&group.code),
             count: group.count(),
@@ -126,10 +127,8 @@ pub async fn groups(db: &Db, filter: Filter, page: PageRequest) -> Result<Page<G
         }))
     })
     .await
-    .map_err(Error::from)
 }
 
-/// Counts the dead letters that wait for an operator.
 pub async fn open_count(db: &Db) -> Result<i64, Error> {
     let open = Filter { states: OPEN.to_vec(), ..Filter::default() };
     Ok(db.call(move |db| failed_message::counts(db, &open)).await?.values().sum())

@@ -16,7 +16,6 @@ use crate::{clock::Clock, config::Config, db::Db, fault::chain, operations::stag
 /// Runs that are read: those of a week, and some by hand.
 const RUNS: i64 = 10;
 
-/// The rows that the other checks judge.
 pub(super) struct Rows {
     pub(super) fleet: Fleet,
     pub(super) failed: i64,
@@ -83,7 +82,6 @@ fn version(db: &Db, server: &Server) -> Finding {
     }
 }
 
-/// Opens as many connections as one worker would.
 async fn pool(db: &Db, server: &Server, config: &Config) -> Finding {
     let (pool, wanted) = (db.pool().clone(), config.database.connections);
     let opened = tokio::task::spawn_blocking(move || {

@@ -15,16 +15,13 @@ pub(super) async fn check(config: &Config) -> Finding {
             "mount it or correct documents.url; the first worker creates it",
         );
     }
-    let examined = match app::documents(config) {
+    let probed = match app::documents(config) {
         Ok(documents) => documents.probe_reading().await.map_err(|error| chain(&error)),
         Err(error) => Err(chain(&error)),
     };
-    match examined {
-        Ok(()) => Finding::ok("documents", format!("{} can be written and read back", config.documents.url)),
-        Err(problem) => Finding::failure(
-            "documents",
-            problem,
-            "check the disk and the permissions of documents.url: the render stage waits until it is writable",
-        ),
-    }
+    Finding::of(
+        "documents",
+        probed.map(|()| format!("{} can be written and read back", config.documents.url)),
+        "check the disk and the permissions of documents.url: the render stage waits until it is writable",
+    )
 }

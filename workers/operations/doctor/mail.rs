@@ -30,12 +30,6 @@ pub(super) async fn check(config: &Config) -> Finding {
         }
         Err(error) => Err(chain(&error)),
     };
-    match probed {
-        Ok(()) => Finding::ok("mail", ok),
-        Err(problem) => Finding::failure(
-            "mail",
-            problem,
-            "check the mail server and [mail]: the dispatch stage waits until it answers",
-        ),
-    }
+    let hint = "check the mail server and [mail]: the dispatch stage waits until it answers";
+    Finding::of("mail", probed.map(|()| ok), hint)
 }

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::{app, clock::Clock, config::Config, db::Db, fault::chain};
 
-/// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -23,7 +22,6 @@ pub enum Severity {
     Failure,
 }
 
-/// One line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The subject; stable.
@@ -48,6 +46,14 @@ impl Finding {
 
     fn failure(code: &'static str, text: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { severity: Severity::Failure, ..Self::warning(code, text, hint) }
+    }
+
+    /// Ok with a text, or a failure with a problem; the hint says what to do about the problem.
+    fn of(code: &'static str, found: Result<impl Into<String>, String>, hint: &str) -> Self {
+        match found {
+            Ok(text) => Self::ok(code, text),
+            Err(problem) => Self::failure(code, problem, hint),
+        }
     }
 }
 

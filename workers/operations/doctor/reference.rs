@@ -1,19 +1,15 @@
 //! Reference data, fonts and templates.
 
 use super::Finding;
-use crate::{app, config::Config, fault::chain};
+use crate::{app, config::Config, fault::chain, reference::ReferenceData};
 
 pub(super) fn obligees(config: &Config) -> Finding {
-    match app::data(config) {
-        Ok(data) => {
-            Finding::ok("obligees, surety", format!("{} obligees, all valid", data.obligees.iter().count()))
-        }
-        Err(error) => Finding::failure(
-            "obligees, surety",
-            chain(&error),
-            "correct the named file, then run `hosho obligees check`",
-        ),
-    }
+    let valid = |data: ReferenceData| format!("{} obligees, all valid", data.obligees.iter().count());
+    Finding::of(
+        "obligees, surety",
+        app::data(config).map(valid).map_err(|error| chain(&error)),
+        "correct the named file, then run `hosho obligees check`",
+    )
 }
 
 pub(super) fn fonts(config: &Config) -> Finding {
@@ -44,10 +40,7 @@ pub(super) fn fonts(config: &Config) -> Finding {
 }
 
 pub(super) fn templates(config: &Config) -> Finding {
-    match app::proved_press(config) {
-        Ok(_) => Finding::ok("templates", "every template renders with every sample"),
-        Err(error) => {
-            Finding::failure("templates", chain(&error), "run `hosho templates check`: it names the place")
-        }
-    }
+    let rendered = app::proved_press(config).map(|_| "every template renders with every sample");
+    let hint = "run `hosho templates check`: it names the place";
+    Finding::of("templates", rendered.map_err(|error| chain(&error)), hint)
 }

@@ -13,7 +13,16 @@ const STUCK: TimeDelta = TimeDelta::minutes(15);
 
 /// `has_workers`: other processes do the work.
 pub(super) fn check(rows: &Rows, has_workers: bool) -> Vec<Finding> {
-    let mut findings = vec![failed(rows), in_doubt(rows)];
+    let mut findings = vec![
+        counted_rows("failed messages", rows.failed, "none open", "open", "run `hosho failed groups`"),
+        counted_rows(
+            "mails in doubt",
+            rows.in_doubt,
+            "none",
+            "sent twice without a reply",
+            "run `hosho mail unknown`",
+        ),
+    ];
     findings.extend(paused(&rows.fleet));
     findings.extend(runs::check(&rows.runs, rows.fleet.now));
     findings.extend(workers(&rows.fleet, has_workers));
@@ -22,21 +31,11 @@ pub(super) fn check(rows: &Rows, has_workers: bool) -> Vec<Finding> {
     findings
 }
 
-fn failed(rows: &Rows) -> Finding {
-    const CODE: &str = "failed messages";
-    if rows.failed == 0 {
-        return Finding::ok(CODE, "none open");
+fn counted_rows(code: &'static str, count: i64, none: &str, some: &str, hint: &str) -> Finding {
+    match count {
+        0 => Finding::ok(code, none),
+        count => Finding::warning(code, format!("{count} {some}"), hint),
     }
-    Finding::warning(CODE, format!("{} open", rows.failed), "run `hosho failed groups`")
-}
-
-fn in_doubt(rows: &Rows) -> Finding {
-    const CODE: &str = "mails in doubt";
-    if rows.in_doubt == 0 {
-        return Finding::ok(CODE, "none");
-    }
-    let text = format!("{} sent twice without a reply", rows.in_doubt);
-    Finding::warning(CODE, text, "run `hosho mail unknown`")
 }
 
 fn paused(fleet: &Fleet) -> Vec<Finding> {

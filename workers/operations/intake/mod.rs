@@ -33,7 +33,6 @@ const FIRST_PORTION: usize = 16;
 /// Time that messages without progress, such as those in retry, hold up the next portion.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Confirmed and unconfirmed records.
 #[derive(Debug, Serialize)]
 pub struct Published {
     pub read: usize,
@@ -60,25 +59,25 @@ pub async fn publish(
     }
     let broker = client.broker();
     let mut publisher = broker.publisher().await?;
-    let mut published = Published { read: records.len(), confirmed: 0, unconfirmed: Vec::new() };
+    let mut result = Published { read: records.len(), confirmed: 0, unconfirmed: Vec::new() };
     for chunk in records.chunks(CHUNK) {
         let (unconfirmed, problem) = match publisher.publish(chunk.iter().map(message).collect()).await {
             Ok(()) => (Vec::new(), String::new()),
             Err(BrokerError::NotConfirmed { unconfirmed, problem, .. }) => (unconfirmed, problem),
             Err(error) => ((0..chunk.len()).collect(), chain(&error)),
         };
-        published.confirmed += chunk.len() - unconfirmed.len();
+        result.confirmed += chunk.len() - unconfirmed.len();
         progress(chunk.len());
         if !unconfirmed.is_empty() {
             // Its channel may be closed; the next chunk needs an open one.
             publisher = broker.publisher().await.unwrap_or(publisher);
         }
         let places = unconfirmed.into_iter().filter_map(|index| Some(chunk.get(index)?.place.clone()));
-        published.unconfirmed.extend(places.map(|place| Unconfirmed { place, problem: problem.clone() }));
+        result.unconfirmed.extend(places.map(|place| Unconfirmed { place, problem: problem.clone() }));
     }
     drop(publisher);
     broker.close().await;
-    Ok(published)
+    Ok(result)
 }
 
 /// The message of a record. Its id is a hash of the bytes: publishing a file twice sends the same messages.
@@ -124,10 +123,8 @@ pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<u
 /// Publishes what an earlier run left between two stages, as the database has it.
 async fn resume(app: &Arc<App>, broker: &dyn Broker) -> Result<usize, Error> {
     let from = Arc::clone(app);
-    let messages = tokio::task::spawn_blocking(move || recover::everything(&from))
-        .await
-        .map_err(Error::unavailable)?
-        .map_err(|fault| Error::unavailable(anyhow::anyhow!(fault.to_string())))?;
+    let found = tokio::task::spawn_blocking(move || recover::everything(&from));
+    let messages = found.await.map_err(Error::unavailable)??;
     let count = messages.len();
     broker.publisher().await?.publish(messages).await?;
     Ok(count)

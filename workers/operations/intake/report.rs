@@ -11,14 +11,13 @@ use hosho_schema::{
     ids,
     messages::{ChangeEffectV1, ForeseenV1, MediumV1, ProductV1, ViolationV1},
     models::{
-        application::{self, Application},
-        change,
+        application, change,
         document::{self, Kind},
         failed_message::{self, FailedMessage, Filter, OPEN},
         mail::State,
-        revision::{self, Kind as Made},
+        revision,
     },
-    queries::status::{self, ApplicationStatus, RevisionStatus},
+    queries::status::{self, ApplicationStatus, GuaranteeStatus, RevisionStatus},
     snapshots,
 };
 use serde::Serialize;
@@ -34,7 +33,6 @@ use crate::{
 /// Applications read from the database at a time.
 const CHUNK: usize = 1_000;
 
-/// The ids that the database had before.
 pub struct Before {
     known: HashSet<String>,
     complete: HashSet<String>,
@@ -60,7 +58,6 @@ pub struct Summary {
     pub unfinished: usize,
     /// Messages that an earlier run had left, published first.
     pub resumed: usize,
-    /// Whether an application is new.
     #[serde(skip)]
     pub fresh: bool,
 }
@@ -82,7 +79,6 @@ pub struct Issued {
     pub result: &'static str,
 }
 
-/// A change of a guarantee that was accepted.
 #[derive(Serialize)]
 pub struct Changed {
     pub source: String,
@@ -92,7 +88,6 @@ pub struct Changed {
     pub version: i64,
     /// `pending`, `effective`, `unchanged` or `refused`.
     pub state: &'static str,
-    /// The revision that it made, or will make.
     pub what: String,
     pub certificate: Option<PathBuf>,
     pub notice: Option<PathBuf>,
@@ -118,17 +113,14 @@ pub struct Failed {
 
 /// Reads the stored ids of these records before they are processed.
 pub async fn known(app: &Arc<App>, records: &[Record]) -> Result<Before, Error> {
-    let mut before = Before { known: HashSet::new(), complete: HashSet::new() };
-    for found in read(app, records).await?.into_values() {
-        before.known.insert(found.application.id.clone());
-        let certificates = found.guarantees.iter().flat_map(|guarantee| &guarantee.revisions);
-        before.complete.extend(
-            certificates
-                .filter(|each| each.revision.completed_at.is_some())
-                .map(|each| each.revision.id.clone()),
-        );
-    }
-    Ok(before)
+    let found = read(app, records).await?;
+    let guarantees = found.values().flat_map(|found| &found.guarantees);
+    let revisions = guarantees.flat_map(|guarantee| &guarantee.revisions).map(|each| &each.revision);
+    let complete = revisions.filter(|revision| revision.completed_at.is_some());
+    Ok(Before {
+        complete: complete.map(|revision| revision.id.clone()).collect(),
+        known: found.into_keys().collect(),
+    })
 }
 
 async fn read(app: &Arc<App>, records: &[Record]) -> Result<HashMap<String, ApplicationStatus>, Error> {
@@ -137,18 +129,16 @@ async fn read(app: &Arc<App>, records: &[Record]) -> Result<HashMap<String, Appl
         .filter_map(Record::identity)
         .map(|(source, id)| ids::application(&source, &id))
         .collect();
-    let found = app
-        .with_database("cannot read the results", move |db| {
-            let mut all = HashMap::new();
-            for chunk in ids.chunks(CHUNK) {
-                let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-                let rows = status::status(db, &chunk)?.into_iter().flatten();
-                all.extend(rows.map(|row| (row.application.id.clone(), row)));
-            }
-            Ok(all)
-        })
-        .await?;
-    Ok(found)
+    let found = app.with_database("cannot read the results", move |db| {
+        let mut all = HashMap::new();
+        for chunk in ids.chunks(CHUNK) {
+            let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+            let rows = status::status(db, &chunk)?.into_iter().flatten();
+            all.extend(rows.map(|row| (row.application.id.clone(), row)));
+        }
+        Ok(all)
+    });
+    Ok(found.await?)
 }
 
 /// Reads the result, and gives every PDF a readable name.
@@ -175,59 +165,51 @@ pub async fn gather(
         summary: Summary { read: records.len(), resumed, ..Summary::default() },
     };
     let mut seen = HashSet::new();
-    for record in records {
+    for record in records.iter().filter(|record| !record.is_change()) {
         let Some((source, id)) = record.identity() else { continue };
-        let Some(status) = found.get(&ids::application(&source, &id)).filter(|_| !record.is_change()) else {
-            continue;
-        };
+        let Some(status) = found.get(&ids::application(&source, &id)) else { continue };
+        let application = &status.application;
         if validate::content_sha256(&record.payload)
-            .is_some_and(|sha256| sha256 != status.application.payload_sha256)
+            .is_some_and(|sha256| sha256 != application.payload_sha256)
         {
             // The row is that of the other application with this id; the stage answered by an event.
-            report.rejected.push(rejected(
-                record,
-                &status.application,
-                vec![Violation::id_reused(&source, &id).into()],
-            ));
+            let violations = vec![Violation::id_reused(&source, &id).into()];
+            report.rejected.push(rejected(record, source, id, violations));
             continue;
         }
-        if !seen.insert(status.application.id.clone()) {
+        if !seen.insert(&application.id) {
             continue;
         }
-        report.summary.fresh |= !before.known.contains(&status.application.id);
-        if status.application.status == application::Status::Rejected {
-            let violations = stored_violations(status.application.violations.as_deref());
-            report.rejected.push(rejected(record, &status.application, violations));
+        report.summary.fresh |= !before.known.contains(&application.id);
+        if application.status == application::Status::Rejected {
+            let violations = stored_violations(application.violations.as_deref());
+            report.rejected.push(rejected(record, source, id, violations));
             continue;
         }
-        for guarantee in &status.guarantees {
-            for revision in guarantee.revisions.iter().filter(|revision| revision.revision.kind == Made::New)
-            {
-                let complete = revision.revision.completed_at.is_some();
-                let result = match complete {
-                    true if before.complete.contains(&revision.revision.id) => "unchanged",
-                    true => "issued",
-                    false => "unfinished",
-                };
-                let number = &guarantee.guarantee.number;
-                let line = Issued {
-                    source: status.application.source.clone(),
-                    id: status.application.upstream_id.clone(),
-                    line: guarantee.guarantee.line,
-                    product: guarantee.guarantee.product,
-                    medium: guarantee.guarantee.medium,
-                    number: number.clone(),
+        for GuaranteeStatus { guarantee, revisions, .. } in &status.guarantees {
+            let new = revisions.iter().filter(|revision| revision.revision.kind == revision::Kind::New);
+            for revision in new {
+                report.guarantees.push(Issued {
+                    source: source.clone(),
+                    id: id.clone(),
+                    line: guarantee.line,
+                    product: guarantee.product,
+                    medium: guarantee.medium,
+                    number: guarantee.number.clone(),
                     revision: revision.revision.revision,
-                    certificate: named(out, revision, Kind::Certificate, number)?,
-                    notice: named(out, revision, Kind::Notice, number)?,
+                    certificate: named(out, revision, Kind::Certificate, &guarantee.number)?,
+                    notice: named(out, revision, Kind::Notice, &guarantee.number)?,
                     mail: mail_state(revision),
                     mail_file: mail_file(out, revision),
-                    result,
-                };
-                report.guarantees.push(line);
+                    result: match revision.revision.completed_at {
+                        None => "unfinished",
+                        Some(_) if before.complete.contains(&revision.revision.id) => "unchanged",
+                        Some(_) => "issued",
+                    },
+                });
             }
         }
-        let waiting = status.application.lines - i64::try_from(status.guarantees.len()).unwrap_or(0);
+        let waiting = application.lines - i64::try_from(status.guarantees.len()).unwrap_or(0);
         report.summary.unfinished += usize::try_from(waiting).unwrap_or(0);
     }
     changes(app, records, out, &mut report).await?;
@@ -249,36 +231,22 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
         else {
             continue;
         };
-        let found = app
-            .with_database("cannot read the results", move |db| {
-                let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
-                let key = row.guarantee_id.as_deref().zip(row.revision);
-                let made = match key {
-                    Some(key) => revision::by_keys(db, &[key])?.pop().flatten().map(|(revision, _)| revision),
-                    None => None,
-                };
-                let made = match made {
-                    Some(revision) => {
-                        let documents =
-                            document::by_revisions(db, &[&revision.id])?.pop().unwrap_or_default();
-                        Some(RevisionStatus { revision, documents, mails: Vec::new() })
-                    }
-                    None => None,
-                };
-                Ok(Some((row, made)))
-            })
-            .await?;
-        let Some((row, made)) = found else { continue };
-        let refused = |violations| Rejected {
-            place: record.place.clone(),
-            source: row.source.clone(),
-            id: row.upstream_id.clone(),
-            violations,
-        };
+        let found = app.with_database("cannot read the results", move |db| {
+            let Some(row) = change::by_ids(db, &[&id])?.pop().flatten() else { return Ok(None) };
+            let Some(key) = row.guarantee_id.as_deref().zip(row.revision) else {
+                return Ok(Some((row, None)));
+            };
+            let Some((revision, _)) = revision::by_keys(db, &[key])?.pop().flatten() else {
+                return Ok(Some((row, None)));
+            };
+            let documents = document::by_revisions(db, &[&revision.id])?.pop().unwrap_or_default();
+            Ok(Some((row, Some(RevisionStatus { revision, documents, mails: Vec::new() }))))
+        });
+        let Some((row, made)) = found.await? else { continue };
+        let refused = |violations| rejected(record, row.source.clone(), row.upstream_id.clone(), violations);
         if row.payload_sha256 != sha256 {
-            report
-                .rejected
-                .push(refused(vec![Violation::change_id_reused(&row.source, &row.upstream_id).into()]));
+            let violation = Violation::change_id_reused(&row.source, &row.upstream_id).into();
+            report.rejected.push(refused(vec![violation]));
             continue;
         }
         if matches!(row.state, change::State::Rejected | change::State::Refused) {
@@ -287,20 +255,18 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
         }
         let number = row.number.clone().unwrap_or_default();
         let foreseen = || {
-            let foreseen: Option<ForeseenV1> =
-                row.foreseen.as_deref().and_then(|text| snapshots::read(text).ok());
-            foreseen.map(|foreseen| match (foreseen.effect, foreseen.revision) {
-                (ChangeEffectV1::NoReissue, _) => "no re-issue needed".to_owned(),
-                (ChangeEffectV1::Cancellation, _) => "解約".to_owned(),
-                (ChangeEffectV1::Reversal, revision) => {
-                    format!("{}の取消", labels::revision(revision.unwrap_or_default()))
-                }
-                (ChangeEffectV1::Reissue, revision) => labels::revision(revision.unwrap_or_default()),
+            let foreseen: ForeseenV1 = snapshots::read(row.foreseen.as_deref()?).ok()?;
+            let revision = labels::revision(foreseen.revision.unwrap_or_default());
+            Some(match foreseen.effect {
+                ChangeEffectV1::NoReissue => "no re-issue needed".to_owned(),
+                ChangeEffectV1::Cancellation => "解約".to_owned(),
+                ChangeEffectV1::Reversal => format!("{revision}の取消"),
+                ChangeEffectV1::Reissue => revision,
             })
         };
         let name = |kind| made.as_ref().map_or(Ok(None), |made| named(out, made, kind, &number));
-        let (certificate, cancellation, notice) =
-            (name(Kind::Certificate)?, name(Kind::Cancellation)?, name(Kind::Notice)?);
+        let certificate = name(Kind::Certificate)?.or(name(Kind::Cancellation)?);
+        let notice = name(Kind::Notice)?;
         report.changes.push(Changed {
             source: row.source.clone(),
             id: row.upstream_id.clone(),
@@ -312,7 +278,7 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
                 .map(|made| guarantee_history::revision_label(&made.revision))
                 .or_else(foreseen)
                 .unwrap_or_default(),
-            certificate: certificate.or(cancellation),
+            certificate,
             notice,
             number,
         });
@@ -320,21 +286,16 @@ async fn changes(app: &Arc<App>, records: &[Record], out: &Path, report: &mut Re
     Ok(())
 }
 
-fn rejected(record: &Record, application: &Application, violations: Vec<ViolationV1>) -> Rejected {
-    Rejected {
-        place: record.place.clone(),
-        source: application.source.clone(),
-        id: application.upstream_id.clone(),
-        violations,
-    }
+fn rejected(record: &Record, source: String, id: String, violations: Vec<ViolationV1>) -> Rejected {
+    Rejected { place: record.place.clone(), source, id, violations }
 }
 
 fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
-    let place =
-        records.iter().find(|record| record.payload == row.payload).map(|record| record.place.clone());
+    let record = records.iter().find(|record| record.payload == row.payload);
+    let what = record.map(|record| &record.place).or(row.correlation_id.as_ref());
     Failed {
         stage: row.stage.clone(),
-        what: place.or_else(|| row.correlation_id.clone()).unwrap_or_default(),
+        what: what.cloned().unwrap_or_default(),
         code: row.code.clone(),
         text: row.text.clone(),
         message: row.id.clone(),
@@ -347,30 +308,22 @@ fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Res
     let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {
         return Ok(None);
     };
-    let folder = out.join(match kind {
-        Kind::Certificate => "certificates",
-        Kind::Notice => "notices",
-        Kind::Cancellation => "cancellations",
-    });
+    let folder = out.join(format!("{}s", kind.as_text()));
     let place = revision.revision.revision;
     let number_of_change = || {
         snapshots::read(&revision.revision.content)
             .map_or(place, |content: snapshots::Certificate| content.revision)
     };
     let suffix = match revision.revision.kind {
-        Made::New | Made::Reversal | Made::Cancellation => String::new(),
-        Made::Amendment => format!("-{}", number_of_change()),
-        Made::Correction => format!("-{}-corrected-{place}", number_of_change()),
+        revision::Kind::New | revision::Kind::Reversal | revision::Kind::Cancellation => String::new(),
+        revision::Kind::Amendment => format!("-{}", number_of_change()),
+        revision::Kind::Correction => format!("-{}-corrected-{place}", number_of_change()),
     };
     let name = folder.join(format!("{number}{suffix}.pdf"));
-    let linked = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .and_then(|()| link(&out.join("documents").join(&document.location), &name));
-    linked.map_err(|error| {
-        Error::unavailable(anyhow::Error::new(error).context(format!("cannot name {}", name.display())))
-    })?;
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    created
+        .and_then(|()| link(&out.join("documents").join(&document.location), &name))
+        .map_err(|error| Error::unavailable(error).context(format!("cannot name {}", name.display())))?;
     Ok(Some(name))
 }
 
@@ -406,7 +359,6 @@ fn mail_file(out: &Path, revision: &RevisionStatus) -> Option<PathBuf> {
 }
 
 impl Report {
-    /// Whether every record was accepted and finished.
     pub fn is_good(&self) -> bool {
         self.summary.rejected + self.summary.failed + self.summary.unfinished == 0
     }

@@ -1,6 +1,8 @@
-//! Checks of the source text. `cargo test -p hosho-tidy` fails on any finding; `cargo run -p hosho-tidy --
-//! [check] [path]` prints and counts the findings of the checks whose name begins with `check` (`imports`,
-//! `words`, …) in files whose path contains `path`.
+//! Checks of the source text.
+//!
+//! `cargo test -p hosho-tidy` fails on any finding. `cargo run -p hosho-tidy -- [check] [path]` prints and
+//! counts the findings of the checks whose name begins with `check` (`imports`, `words`, …) in files whose
+//! path contains `path`.
 
 #![expect(clippy::print_stdout, reason = "the findings are the output")]
 #![allow(unreachable_pub, reason = "a binary exports nothing")]

@@ -1,4 +1,4 @@
-//! The name of a function has at most eight words, so that the name of a test is a phrase.
+//! Names of functions, tests above all, have at most eight words.
 
 use crate::{Finding, tree::Tree};
 
@@ -43,8 +43,8 @@ fn find(tree: &Tree, is_checked: impl Fn(&str) -> bool) -> Vec<Finding> {
     findings
 }
 
-/// The name of the function declared on a line. Lines, because macros make tests of functions in their
-/// tokens.
+/// The name of the function declared on a line.
+/// By line instead of `syn`, because macros make tests of functions in their tokens.
 fn function(line: &str) -> Option<&str> {
     let (before, rest) = line.split_once("fn ")?;
     let is_declaration =

@@ -6,7 +6,8 @@ use unicode_width::UnicodeWidthStr;
 const LONGEST_FILE: usize = 800;
 const WIDEST_COMMENT: usize = 110;
 
-/// Money is whole yen and ratios are fractions. Property tests generate any JSON number.
+/// Money is whole yen and ratios are fractions.
+/// Property tests generate any JSON number.
 pub fn floats(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.rust(&["workers/domain/", "schema/money.rs"]) {
@@ -87,7 +88,7 @@ pub fn module_style(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Every package below the root is a member of the workspace once, except separate workspaces (the fuzzer).
+/// Every package is a member of the workspace once, except separate workspaces.
 pub fn members(tree: &Tree) -> Vec<Finding> {
     let root = &tree.0["Cargo.toml"];
     let list =

@@ -1,10 +1,13 @@
-//! Plain English in comments, texts and identifiers. Identifiers are split into words (`DeadLetters` is "dead
-//! letters"), and a phrase may continue on the next line.
+//! Plain English in comments, texts and identifiers.
+//!
+//! Identifiers are split into words (`DeadLetters` is "dead letters"), and a phrase may continue on the next
+//! line.
 
 use crate::{Finding, tree::Tree};
 use std::collections::HashMap;
 
-/// Banned phrases and replacements. A capital initial is case-sensitive; `_` joins parts of one identifier.
+/// Banned phrases and replacements.
+/// A capital initial is case-sensitive; `_` joins parts of one identifier.
 const BANNED: &[(&str, &str)] = &[
     ("whoever|whosoever|somebody|someone|anybody|everybody|nobody", "the operator, sender, worker …; none"),
     ("tell|tells|told|telling|untold", "report, return, print; distinguish"),

@@ -1,5 +1,7 @@
-//! Cycles in the graph of files. A module may use items of its ancestors (`super::Error`), and they use it:
-//! for other modules, a folder with its `mod.rs` is a unit. Such an edge closes no cycle.
+//! Cycles in the graph of files.
+//!
+//! A module may use items of its ancestors (`super::Error`), and they use it: for other modules, a folder
+//! with its `mod.rs` is a unit. Such an edge closes no cycle.
 
 use super::graph::{Edge, Edges};
 use crate::Finding;
@@ -37,8 +39,8 @@ pub fn find(edges: &Edges) -> Vec<Finding> {
     findings
 }
 
-/// All files reachable from `start` (itself only through a cycle), each with its predecessor on the shortest
-/// path.
+/// All files reachable from `start` (itself only through a cycle).
+/// Each has its predecessor on the shortest path.
 fn walk<'a>(next: &BTreeMap<&'a str, Vec<&'a str>>, start: &'a str) -> BTreeMap<&'a str, &'a str> {
     let mut before = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
@@ -53,7 +55,7 @@ fn walk<'a>(next: &BTreeMap<&'a str, Vec<&'a str>>, start: &'a str) -> BTreeMap<
     before
 }
 
-/// The shortest cycle through each edge of a component, each once, beginning with its first file.
+/// The shortest cycle through each edge of a component, from its first file.
 fn chains<'a>(
     component: &BTreeSet<&'a str>,
     next: &BTreeMap<&'a str, Vec<&'a str>>,

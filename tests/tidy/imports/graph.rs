@@ -1,7 +1,8 @@
-//! The graph of files: an edge from a file to each file with an item that it uses. `syn` reads paths in
-//! `use`, inline and in macros; re-exports are followed to the file with the item. Module declarations,
-//! re-exports and test code make no edge. Method calls make none either, because the types of receivers are
-//! unknown.
+//! The graph of files: an edge from a file to each file with an item that it uses.
+//!
+//! `syn` reads paths in `use`, inline and in macros; re-exports are followed to the file with the item.
+//! Module declarations, re-exports and test code make no edge. Method calls make none either, because the
+//! types of receivers are unknown.
 
 use crate::tree::Tree;
 use proc_macro2::{TokenStream, TokenTree};
@@ -48,7 +49,7 @@ impl Graph {
     }
 }
 
-/// The root file of each library, program and benchmark with a `path`; for libraries with the crate name.
+/// The root file of each target with a `path`; for libraries with the crate name.
 fn targets(tree: &Tree) -> Vec<(Option<String>, String)> {
     let mut targets = Vec::new();
     let manifests =
@@ -195,7 +196,8 @@ impl Reader<'_> {
         }
     }
 
-    /// All targets of a path: a name can be a module, a type and a function. None for external crates.
+    /// All targets of a path: a name can be a module, a type and a function.
+    /// None for external crates.
     fn resolve(&self, module: usize, path: &[String], within: &mut Vec<(usize, String)>) -> Vec<Target> {
         let Module { parent, root, .. } = self.modules[module];
         let mut found = match path[0].as_str() {
@@ -228,8 +230,8 @@ impl Reader<'_> {
         found
     }
 
-    /// `None` if the module has no such name. `within` holds the lookups in progress, because imports may be
-    /// cyclic.
+    /// `None` if the module has no such name.
+    /// `within` holds the lookups in progress, because imports may be cyclic.
     fn look_up(&self, module: usize, name: &str, within: &mut Vec<(usize, String)>) -> Option<Vec<Target>> {
         let lookup = (module, name.to_owned());
         let repeated = within.contains(&lookup);
@@ -296,7 +298,7 @@ impl Paths<'_, '_> {
         self.reader.mentions.push(Mention { module: self.module, path, line });
     }
 
-    /// Paths in tokens: two names or more, or one with a capital initial, like types and constants.
+    /// Paths in tokens: two names or more, or one with a capital initial.
     fn scan(&mut self, tokens: TokenStream, quoted: bool) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let is = |at: usize, c: char| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == c);

@@ -9,7 +9,8 @@ mod tests;
 use crate::{Finding, tree::Tree};
 use graph::Graph;
 
-/// The layers from top to bottom. A file imports from its own layer and from lower ones.
+/// The layers from top to bottom.
+/// A file imports from its own layer and from lower ones.
 /// A layer consists of files `x.rs` and folders `x/`.
 const LAYERS: &[(&str, &[&str], &str)] = &[
     ("main", &["workers/main", "workers/lib"], "starts the program; nothing imports it"),

@@ -121,7 +121,7 @@ fn day(year: i32, month: u32, day: u32) -> NaiveDate {
 }
 
 /// Open commitments for the same works.
-/// None, an issued advance, an advance not yet issued, all products on paper, an amount that overflows any sum.
+/// None, an issued advance, one not yet issued, all products on paper, an amount that overflows any sum.
 fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
     let applied_for = alone.commitments();
     let open = |product, medium, amount, number: Option<&str>| {

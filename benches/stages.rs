@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 /// Applications of a batch.
 const BATCH: usize = 256;
 
-/// Runs one batch through a stage in a committed transaction; returns the payloads it publishes.
+/// Runs one batch through a stage and commits; returns the payloads to publish.
 struct RunStage<'a> {
     app: &'a App,
     bodies: Vec<Vec<u8>>,

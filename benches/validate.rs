@@ -113,7 +113,8 @@ fn walk(value: &mut Value, visit: &mut impl FnMut(&str, &mut Value)) {
     }
 }
 
-/// Multiplies an amount; keeps full-width digits and separators. Does not change any other value.
+/// Multiplies an amount; keeps full-width digits and separators.
+/// Does not change any other value.
 fn multiply(value: &mut Value, factor: i64) {
     if let Some(number) = value.as_i64() {
         *value = number.checked_mul(factor).unwrap_or(number).into();
@@ -134,7 +135,8 @@ fn multiply(value: &mut Value, factor: i64) {
     *value = written.into();
 }
 
-/// Shifts a date of the form `YYYY-MM-DD` in either width. Does not change any other text.
+/// Shifts a date of the form `YYYY-MM-DD` in either width.
+/// Does not change any other text.
 fn shift(text: &str, days: u64) -> String {
     let narrow: String = text.chars().map(narrow).collect();
     let Some(moved) =

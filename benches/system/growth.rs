@@ -1,4 +1,4 @@
-//! Throughput with a million stored guarantees (a national yearly volume), and re-issuing by the nightly run.
+//! Throughput with a million stored guarantees (a national year), and re-issuing.
 
 use std::{
     collections::BTreeMap,
@@ -27,17 +27,17 @@ pub(crate) struct Night {
     pub(crate) rate: usize,
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
-    /// Milliseconds of processor time for each guarantee, by process, live applications included.
+    /// Processor time a guarantee in ms, by process, live applications included.
     pub(crate) cpu_ms: BTreeMap<&'static str, f64>,
     pub(crate) memory: BTreeMap<&'static str, u64>,
     /// Live applications a second, which have priority over bulk work; 0 for none.
     pub(crate) live_per_second: u32,
-    /// p50, p95 and p99 of live applications in ms, before and during the run; empty if there are none.
+    /// p50, p95 and p99 of live applications in ms; empty if there are none.
     pub(crate) live_before_ms: BTreeMap<&'static str, [f64; 3]>,
     pub(crate) live_meanwhile_ms: BTreeMap<&'static str, [f64; 3]>,
 }
 
-/// Has one guarantee issued and copies its rows `count` times; returns the id of its application.
+/// Issues one guarantee and copies its rows; returns the id of its application.
 pub(crate) fn store(env: &mut TestEnv, count: usize) -> String {
     let examples = include_str!("../../examples/applications.jsonl");
     let mut application: serde_json::Value = serde_json::from_str(examples.lines().next().unwrap()).unwrap();

@@ -42,7 +42,8 @@ struct Sizes {
     reissued: usize,
     /// Guarantees of the nightly run beside live applications: `BENCH_BESIDE`.
     beside: usize,
-    /// Live applications a second in that run: `BENCH_LIVE`. One is fifty times the national rate by day.
+    /// Live applications a second in that run: `BENCH_LIVE`.
+    /// One is fifty times the national rate by day.
     live: u32,
     /// Re-issues a second at most: `BENCH_RATE`.
     rate: usize,

@@ -54,7 +54,8 @@ pub(crate) fn deadline(applications: usize) -> Duration {
     Duration::from_mins(3) + Duration::from_millis(40) * u32::try_from(applications).unwrap()
 }
 
-/// Guarantees issued so far. Sums a few rows: a query that scans a table would distort the measurement.
+/// Guarantees issued so far.
+/// Sums a few rows: a query that scans a table would distort the measurement.
 pub(crate) fn issued(env: &mut TestEnv) -> i64 {
     env.number("select coalesce(sum(last), 0)::bigint from guarantee_sequence")
 }

@@ -111,7 +111,7 @@ fn latencies(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Processor time an application by size of the run, with few and with many stored guarantees.
+/// Processor time an application by size of the run and of the database.
 #[expect(clippy::cast_precision_loss, reason = "a plot")]
 fn costs(results: &Results, panel: &Panel) -> Result<(), Box<dyn Error>> {
     let point = |size: &OfSize| (size.applications as f64, size.cost());

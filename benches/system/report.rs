@@ -197,7 +197,8 @@ impl Results {
             .collect()
     }
 
-    /// Cost with many stored guarantees divided by cost with few, of median runs; the maximum over all sizes.
+    /// Cost with many stored guarantees divided by cost with few, of median runs.
+    /// The maximum over all sizes of runs.
     fn cost_among_many(&self) -> Option<f64> {
         let sizes = self.by_size();
         let few = |many: &OfSize| {

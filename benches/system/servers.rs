@@ -41,9 +41,9 @@ pub(crate) struct TestEnv {
     workers: Vec<Child>,
 }
 
-/// How long ext4 without a journal skips recently deleted inodes, one by one for each new file: six minutes
-/// (`recently_deleted` in fs/ext4/ialloc.c of Linux). Skipping would dominate the time to store a document,
-/// so files are deleted at the end, or this long before a measurement.
+/// How long ext4 without a journal skips recently deleted inodes for each new file.
+/// Six minutes (`recently_deleted` in fs/ext4/ialloc.c of Linux). Skipping would dominate the time to store a
+/// document, so files are deleted at the end, or this long before a measurement.
 const INODES_RECENTLY_DELETED: Duration = Duration::from_mins(6);
 
 /// Each branch has 99,999 guarantee numbers per fiscal year.

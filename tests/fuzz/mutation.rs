@@ -146,7 +146,8 @@ fn count(value: &Value) -> usize {
     }
 }
 
-/// Changes the value at a place, counted from 0 in document order. Returns whether the place exists.
+/// Changes the value at a place, counted from 0 in document order.
+/// Returns whether the place exists.
 fn change_at(value: &mut Value, place: &mut usize, choices: &mut Choices) -> bool {
     if *place == 0 {
         mutate(value, choices);

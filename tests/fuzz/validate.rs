@@ -1,4 +1,4 @@
-//! The fuzz target: decodes and judges each input as an application, and checks the [`invariants`].
+//! The fuzz target: checks the [`invariants`] of each input as an application.
 //!
 //! Changed bytes are rarely still JSON, and an input that fails at the first brace never reaches the rules.
 //! So three of four inputs are mutated as JSON ([`mutation`]), the others as bytes.

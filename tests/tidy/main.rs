@@ -1,11 +1,14 @@
-//! Checks of the tree's own text, built without the program. `cargo test -p hosho-tidy` fails on any finding;
-//! `cargo run -p hosho-tidy -- [check] [path]` prints the findings of the checks whose name begins with `check`
-//! (`imports`, `words`, …) about files whose path contains `path`, and counts them.
+//! Checks of the source text.
+//!
+//! `cargo test -p hosho-tidy` fails on any finding. `cargo run -p hosho-tidy -- [check] [path]` prints and
+//! counts the findings of the checks whose name begins with `check` (`imports`, `words`, …) in files whose
+//! path contains `path`.
 
 #![expect(clippy::print_stdout, reason = "the findings are the output")]
-#![allow(unreachable_pub, reason = "nothing outside a binary can reach anything")]
+#![allow(unreachable_pub, reason = "a binary exports nothing")]
 
 mod imports;
+mod names;
 mod sources;
 mod tree;
 mod vendors;
@@ -14,11 +17,11 @@ mod words;
 use std::collections::BTreeMap;
 use tree::Tree;
 
-/// A place that breaks a rule.
+/// A violation of a rule.
 pub struct Finding {
     /// Findings of one group are counted together.
     pub group: String,
-    /// Begins with a path.
+    /// Begins with the path of the file.
     pub text: String,
 }
 
@@ -31,7 +34,7 @@ impl Finding {
     }
 }
 
-/// One list for the tests and for the program.
+/// Declares the list for the program, and a test for each check.
 macro_rules! checks {
     ($($name:ident: $check:path;)*) => {
         const CHECKS: &[(&str, fn(&Tree) -> Vec<Finding>)] = &[$((stringify!($name), $check)),*];
@@ -52,26 +55,29 @@ macro_rules! checks {
 
 checks! {
     imports_go_one_way: imports::check;
-    vendors_stay_in_their_room: vendors::misplaced;
-    vendors_are_unknown_to_rules: vendors::named_by_rules;
-    sources_have_no_floating_rules: sources::floats;
+    names_are_short: names::long;
+    vendors_are_used_in_their_module_only: vendors::misplaced;
+    vendors_are_not_used_by_rules: vendors::named_by_rules;
+    sources_compute_without_floats: sources::floats;
     sources_are_short: sources::long_files;
     sources_are_finished: sources::unfinished;
-    sources_never_sleep_in_tests: sources::sleeps;
+    sources_do_not_sleep_in_tests: sources::sleeps;
     sources_have_narrow_comments: sources::wide_comments;
     sources_have_one_module_style: sources::module_style;
-    sources_list_members_once: sources::members;
+    sources_are_workspace_members: sources::members;
     words_are_plain: words::banned;
 }
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (wanted, place) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
+    let (check_prefix, path_part) =
+        (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
     let tree = Tree::read();
-    let pending: (&str, fn(&Tree) -> Vec<Finding>) = ("pending_words", words::pending);
-    for (name, check) in CHECKS.iter().chain([&pending]).filter(|(name, _)| name.starts_with(&wanted)) {
+    let pending: [(&str, fn(&Tree) -> Vec<Finding>); 2] =
+        [("pending_words", words::pending), ("pending_names", names::pending)];
+    for (name, check) in CHECKS.iter().chain(&pending).filter(|(name, _)| name.starts_with(&check_prefix)) {
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
-        for finding in check(&tree).into_iter().filter(|finding| finding.text.contains(&place)) {
+        for finding in check(&tree).into_iter().filter(|finding| finding.text.contains(&path_part)) {
             println!("{}", finding.text);
             *groups.entry(finding.group).or_default() += 1;
         }

@@ -1,4 +1,4 @@
-//! Rules for one file at a time.
+//! Rules for single files.
 
 use crate::{Finding, tree::Tree};
 use unicode_width::UnicodeWidthStr;
@@ -6,7 +6,8 @@ use unicode_width::UnicodeWidthStr;
 const LONGEST_FILE: usize = 800;
 const WIDEST_COMMENT: usize = 110;
 
-/// Money is whole yen and ratios are fractions. Tests draw any JSON number.
+/// Money is whole yen and ratios are fractions.
+/// Property tests generate any JSON number.
 pub fn floats(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.rust(&["workers/domain/", "schema/money.rs"]) {
@@ -27,7 +28,7 @@ pub fn long_files(tree: &Tree) -> Vec<Finding> {
     tree.rust(&[""])
         .map(|(path, text)| (path, text.lines().count()))
         .filter(|(_, lines)| *lines > LONGEST_FILE)
-        .map(|(path, lines)| Finding::at(path, format!(": {lines} lines; is it still one idea?")))
+        .map(|(path, lines)| Finding::at(path, format!(": {lines} lines, at most {LONGEST_FILE}")))
         .collect()
 }
 
@@ -43,7 +44,7 @@ fn marks(tree: &Tree, folders: &[&str], marks: &[&str]) -> Vec<Finding> {
     findings
 }
 
-/// The marks are put together here, so that this file does not find itself.
+/// `concat!`, so that the check does not find this file.
 pub fn unfinished(tree: &Tree) -> Vec<Finding> {
     let unfinished = [
         concat!("to", "do!("),
@@ -54,7 +55,7 @@ pub fn unfinished(tree: &Tree) -> Vec<Finding> {
     marks(tree, &[""], &unfinished)
 }
 
-/// One file polls, with a deadline.
+/// Only `eventually` polls, with a deadline.
 pub fn sleeps(tree: &Tree) -> Vec<Finding> {
     let sleeps = [concat!("thread::", "sleep"), concat!("time::", "sleep")];
     let mut findings = marks(tree, &["tests/"], &sleeps);
@@ -62,14 +63,14 @@ pub fn sleeps(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// `rustfmt` keeps code within its width and leaves comments alone.
+/// `rustfmt` limits the width of code, not of comments.
 pub fn wide_comments(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.rust(&["workers/", "schema/"]) {
         for (line, number) in text.lines().zip(1..) {
             let comment = line.trim_start().starts_with("//") || line.contains(" // ");
             if comment && line.width() > WIDEST_COMMENT {
-                findings.push(Finding::at(path, format!(":{number}: a comment of {} columns", line.width())));
+                findings.push(Finding::at(path, format!(":{number}: comment of {} columns", line.width())));
             }
         }
     }
@@ -87,7 +88,7 @@ pub fn module_style(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Every package below the root is a member of the workspace once, unless it is a workspace by its own (the fuzzer).
+/// Every package is a member of the workspace once, except separate workspaces.
 pub fn members(tree: &Tree) -> Vec<Finding> {
     let root = &tree.0["Cargo.toml"];
     let list =

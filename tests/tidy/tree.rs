@@ -1,4 +1,4 @@
-//! The files that people write, by their path from the root.
+//! The source files of the repository, by path.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -24,8 +24,8 @@ impl Tree {
 }
 
 fn walk(folder: &Path, name: &str, found: &mut BTreeMap<String, String>) {
-    for entry in folder.read_dir().expect("a readable folder") {
-        let path = entry.expect("a readable entry").path();
+    for entry in folder.read_dir().expect("folder is readable") {
+        let path = entry.expect("entry is readable").path();
         let last = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = if name.is_empty() { last.clone() } else { format!("{name}/{last}") };
         if path.is_dir() {
@@ -36,7 +36,7 @@ fn walk(folder: &Path, name: &str, found: &mut BTreeMap<String, String>) {
             || last == "Makefile"
             || ["rs", "md", "toml", "sql", "hbs", "py"].contains(&last.rsplit('.').next().unwrap_or_default())
         {
-            found.insert(name, std::fs::read_to_string(&path).expect("text in UTF-8"));
+            found.insert(name, std::fs::read_to_string(&path).expect("file is UTF-8"));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Every vendor has one room; the rules and the stage contract have none.
+//! Each vendor crate is used in one module; the rules and the stage trait use none.
 
 use crate::{Finding, tree::Tree};
 
-/// A vendor and the only places that may name it.
+/// A vendor crate and the only paths that may use it.
 const VENDORS: &[(&str, &[&str])] = &[
     ("lapin", &["workers/broker/rabbit/"]),
     ("diesel", &["schema/"]),
@@ -22,12 +22,12 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("clap", &["workers/cli/"]),
 ];
 
-/// Files that name no vendor at all, nor these.
+/// Files that use no vendor crate and none of [`ALSO_FORBIDDEN`].
 const VENDOR_FREE: [&str; 2] = ["workers/domain/", "workers/pipeline/stage.rs"];
-const ALSO: [&str; 3] = ["tokio", "toml", "reqwest"];
+const ALSO_FORBIDDEN: [&str; 3] = ["tokio", "toml", "reqwest"];
 
-/// Whether code (not a comment) uses a crate: `name::…`.
-fn names(text: &str, vendor: &str) -> bool {
+/// Whether code outside comments uses a crate: `name::…`.
+fn uses(text: &str, vendor: &str) -> bool {
     text.lines().map(str::trim_start).filter(|line| !line.starts_with("//")).any(|line| {
         line.match_indices(&format!("{vendor}::")).any(|(at, _)| {
             let before = line[..at].chars().next_back();
@@ -38,41 +38,41 @@ fn names(text: &str, vendor: &str) -> bool {
 
 pub fn misplaced(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (vendor, rooms) in VENDORS {
+    for (vendor, places) in VENDORS {
         let users: Vec<&str> = tree
             .rust(&["workers/", "schema/"])
-            .filter(|(_, text)| names(text, vendor))
+            .filter(|(_, text)| uses(text, vendor))
             .map(|(path, _)| path)
             .collect();
-        for path in users.iter().filter(|path| !rooms.iter().any(|room| path.starts_with(room))) {
-            findings.push(Finding::at(path, format!(": names {vendor}, which belongs to {rooms:?}")));
+        for path in users.iter().filter(|path| !places.iter().any(|place| path.starts_with(place))) {
+            findings.push(Finding::at(path, format!(": uses {vendor}, which is for {places:?}")));
         }
         let package = format!("\n{} = ", vendor.replace('_', "-"));
         if users.is_empty()
             && tree.0.iter().any(|(path, text)| path.ends_with("Cargo.toml") && text.contains(&package))
         {
-            findings.push(Finding::at("Cargo.toml", format!(": no file names {vendor}")));
+            findings.push(Finding::at("Cargo.toml", format!(": no file uses {vendor}")));
         }
     }
     findings
 }
 
 pub fn named_by_rules(tree: &Tree) -> Vec<Finding> {
-    let vendors = || VENDORS.iter().map(|(vendor, _)| *vendor).chain(ALSO);
+    let vendors = || VENDORS.iter().map(|(vendor, _)| *vendor).chain(ALSO_FORBIDDEN);
     tree.rust(&VENDOR_FREE)
         .flat_map(|(path, text)| {
-            vendors().filter(|vendor| names(text, vendor)).map(move |vendor| (path, vendor))
+            vendors().filter(|vendor| uses(text, vendor)).map(move |vendor| (path, vendor))
         })
-        .map(|(path, vendor)| Finding::at(path, format!(": names {vendor}")))
+        .map(|(path, vendor)| Finding::at(path, format!(": uses {vendor}")))
         .collect()
 }
 
 #[test]
-fn a_longer_name_is_another_vendor() {
-    assert!(names("use lapin::Channel;", "lapin"));
-    assert!(names("    let x: lapin::Error;", "lapin"));
-    assert!(!names("// lapin::Error", "lapin"));
-    assert!(!names("crate::diesel_like::x", "diesel"));
-    assert!(!names("my_diesel::x", "diesel"));
-    assert!(!names("crate::cron::x", "cron"));
+fn ignores_longer_names_and_comments() {
+    assert!(uses("use lapin::Channel;", "lapin"));
+    assert!(uses("    let x: lapin::Error;", "lapin"));
+    assert!(!uses("// lapin::Error", "lapin"));
+    assert!(!uses("crate::diesel_like::x", "diesel"));
+    assert!(!uses("my_diesel::x", "diesel"));
+    assert!(!uses("crate::cron::x", "cron"));
 }

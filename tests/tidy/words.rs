@@ -1,10 +1,13 @@
-//! Plain English everywhere: in comments, texts and identifiers. Words are compared with the parts of identifiers too
-//! (`DeadLetters` is "dead letters"), and a phrase is found across the end of a line.
+//! Plain English in comments, texts and identifiers.
+//!
+//! Identifiers are split into words (`DeadLetters` is "dead letters"), and a phrase may continue on the next
+//! line.
 
 use crate::{Finding, tree::Tree};
 use std::collections::HashMap;
 
-/// Phrases and the plain ones to take instead. A capital is compared as it is; `_` joins parts of one identifier.
+/// Banned phrases and replacements.
+/// A capital initial is case-sensitive; `_` joins parts of one identifier.
 const BANNED: &[(&str, &str)] = &[
     ("whoever|whosoever|somebody|someone|anybody|everybody|nobody", "the operator, sender, worker …; none"),
     ("tell|tells|told|telling|untold", "report, return, print; distinguish"),
@@ -35,7 +38,7 @@ const BANNED: &[(&str, &str)] = &[
     ("mishap|mishaps|befall|befalls", "fault, failure"),
 ];
 
-/// Phrases that hold a banned word in a sense that is meant.
+/// Phrases in which a banned word has its technical sense.
 const ALLOWED: &[&str] = &[
     "dead letter|dead letters|cancellation letter|letter of a cancellation",
     "capital letter|capital letters|small letter|small letters|case letter|case letters|latin letter|latin letters",
@@ -47,10 +50,10 @@ const ALLOWED: &[&str] = &[
     "u nobody",
 ];
 
-/// Folders in which a letter is one of the alphabet.
+/// Folders in which "letter" means a character.
 const TYPOGRAPHY: &[&str] = &["workers/pdf/", "workers/domain/", "templates/"];
 
-/// This list, and what is generated from texts that are checked at their source.
+/// This list, and files generated from checked texts.
 const UNCHECKED: &[&str] =
     &["tests/tidy/words.rs", "docs/rules.md", "benches/RESULTS.md", "benches/full-size/"];
 
@@ -62,11 +65,11 @@ struct Word<'a> {
     text: &'a str,
     lower: String,
     line: usize,
-    /// With the word before, in one identifier.
+    /// In one identifier with the previous word.
     joined: bool,
 }
 
-/// ASCII words: Japanese texts have none.
+/// Words in ASCII; Japanese text has none.
 fn split(text: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     for (line, number) in text.lines().zip(1..) {
@@ -96,7 +99,7 @@ fn split(text: &str) -> Vec<Word<'_>> {
 struct Phrase {
     words: Vec<&'static str>,
     joined: bool,
-    /// In the list it comes from.
+    /// The index in its list.
     place: usize,
 }
 
@@ -127,7 +130,7 @@ impl Phrases {
         Self(phrases)
     }
 
-    /// The longest that begins here: the number of its words, and its place.
+    /// The longest phrase that begins here: its number of words and its index.
     fn find(&self, words: &[Word]) -> Option<(usize, usize)> {
         let found = self.0.get(&words[0].lower)?.iter().filter(|phrase| phrase.begins(words));
         found.map(|phrase| (phrase.words.len(), phrase.place)).max()
@@ -153,7 +156,7 @@ fn find(tree: &Tree, is_checked: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_checked = |path: &str| is_checked(path) && !UNCHECKED.iter().any(|place| path.starts_with(place));
     for (path, text) in tree.0.iter().filter(|(path, _)| is_checked(path)) {
-        // Released versions are history.
+        // Entries of released versions are not changed.
         let end =
             if path == "CHANGELOG.md" { text.find("\n## [0").unwrap_or(text.len()) } else { text.len() };
         let words = split(&text[..end]);

@@ -1,5 +1,7 @@
-//! Invariants of every payload, shared by the fuzzer (`make fuzz`) and by `tests/it/fuzz.rs`, which checks
-//! them for the seeds and for all regressions.
+//! Invariants of every payload.
+//!
+//! Shared by the fuzzer (`make fuzz`) and by `tests/it/fuzz.rs`, which checks them for the seeds and for all
+//! regressions.
 //!
 //! A broken invariant panics. The rules run with the facts of the validate stage: the built-in obligees and
 //! branches (and one more obligee), the glyphs of the installed fonts, the mail addresses that lettre
@@ -38,7 +40,8 @@ use serde_json::Value;
 
 use self::texts::harmless;
 
-/// Checks a payload. Returns `accepted` or the reported codes, with any earlier commitments.
+/// Checks a payload.
+/// Returns `accepted` and the reported codes, over all earlier commitments.
 pub fn hold(payload: &[u8]) -> BTreeSet<&'static str> {
     let mut outcomes = BTreeSet::new();
     match decode::<ApplicationV1>(payload) {
@@ -77,7 +80,7 @@ struct Reference {
     fonts: Fonts,
 }
 
-/// The built-in obligees and `strict`: paper only, from a minimum price, up to a maximum.
+/// The built-in obligees and `strict`: paper only, with a minimum price and maximums.
 fn obligees() -> Registry {
     let built_in = hosho::reference::obligees::load(None).expect("the built-in obligees are valid");
     let origins = |code: &str| built_in.origins(code).expect("a built-in obligee").clone();
@@ -117,8 +120,8 @@ fn day(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).expect("a day of the calendar")
 }
 
-/// Open commitments for the same works: none, an issued advance, an advance not yet issued, all products on
-/// paper, and an amount that overflows any sum.
+/// Open commitments for the same works.
+/// None, an issued advance, one not yet issued, all products on paper, an amount that overflows any sum.
 fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
     let applied_for = alone.commitments();
     let open = |product, medium, amount, number: Option<&str>| {
@@ -152,7 +155,7 @@ fn commitments(alone: &Judged) -> Vec<Vec<OpenCommitment>> {
     ]
 }
 
-/// A decode error becomes its own code, and the message quotes nothing of the payload but plain ASCII.
+/// A decode error has its own code, and its message quotes only plain ASCII.
 fn check_decode_violation(error: &DecodeError, violation: &Violation) {
     let matching = matches!(
         (error, violation.code),
@@ -197,7 +200,7 @@ fn check_verdict(wire: &ApplicationV1, judged: Judged, open: &[OpenCommitment]) 
     }
 }
 
-/// An accepted application is within its limits, and its normal form gives the same verdict.
+/// An accepted application is within its limits; its normal form is accepted too.
 fn check_accepted(
     wire: &ApplicationV1,
     application: &Application,
@@ -262,7 +265,7 @@ fn check_rejected(wire: &ApplicationV1, violations: Vec<Violation>, calculations
     assert_eq!(decode::<ApplicationRejectedV1>(&encode(&event)).as_ref(), Ok(&event));
 }
 
-/// Violations are few, short, harmless and reported once each, and agree with the calculations.
+/// Violations are few, short, harmless, unique, and agree with the calculations.
 fn check_violations(violations: &[Violation], calculations: &[CalculationV1]) {
     assert!((1..=250).contains(&violations.len()), "{} violations", violations.len());
     let mut once = BTreeSet::new();
@@ -322,8 +325,8 @@ fn check_calculation(calculation: &CalculationV1) {
     assert_eq!(calculation.percentage, format!("{}.{}", tenths / 10, tenths % 10), "{calculation:?}");
 }
 
-/// The payload of an accepted application in its normal form. Fields that the normal form lacks (dates that
-/// are used only to decide) are as sent.
+/// The payload of an accepted application in its normal form.
+/// Fields that the normal form lacks (dates that are used only to decide) are as sent.
 fn on_the_wire(application: &Application, sent: &ApplicationV1) -> ApplicationV1 {
     let mut wire = sent.clone();
     let Application { source, id, branch, obligee, works, principal, products, mail_address, contact } =

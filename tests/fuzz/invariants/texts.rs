@@ -11,7 +11,7 @@ use hosho::{
     mail,
 };
 
-/// Checks a text unless seen recently: most texts of an input come from the one before it.
+/// Checks a text unless seen recently: consecutive inputs share most texts.
 pub fn hold(text: &str) {
     thread_local! {
         static SEEN: RefCell<HashSet<String>> = RefCell::default();

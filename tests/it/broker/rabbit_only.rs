@@ -262,8 +262,9 @@ fn chain(error: &dyn Error) -> String {
         .join(": ")
 }
 
-/// RabbitMQ forwards properties that crash lapin, which parses headers recursively in a small stack and
-/// requires UTF-8. Published with pika, because lapin cannot send them.
+/// RabbitMQ forwards properties that crash lapin.
+/// It parses headers recursively in a small stack and requires UTF-8.
+/// Published with pika, because lapin cannot send them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn survives_hostile_properties() {
     const SCRIPT: &str = "
@@ -360,7 +361,7 @@ async fn python_example_enqueues_and_listens() {
     assert!(code == Some(2) && error.contains("cannot send"), "{code:?} {error}");
 }
 
-/// The broker is restarted, killed and frozen; the client notices and can consume again.
+/// The client notices a restarted, killed or frozen broker, and consumes again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reconnects_after_each_broker_failure() {
     let server = tokio::task::spawn_blocking(harness::rabbit::Rabbit::start).await.unwrap();

@@ -1,4 +1,4 @@
-//! Random applications for the drills, with unique ids, based on `examples/applications.jsonl`.
+//! Random applications with unique ids, based on `examples/applications.jsonl`.
 //!
 //! The expected results are read from the JSON, without any code of the product.
 

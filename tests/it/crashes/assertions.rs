@@ -55,7 +55,7 @@ impl Results {
     }
 }
 
-/// Checks what holds after every drill; returns the results for checks that depend on the drill.
+/// Checks what holds after every drill; returns the results for further checks.
 pub fn check_results(pool: &mut WorkerPool, applications: &[Application]) -> Results {
     let totals = Totals::of(applications);
     for (table, rows) in [
@@ -84,7 +84,7 @@ pub fn check_results(pool: &mut WorkerPool, applications: &[Application]) -> Res
     results
 }
 
-/// One guarantee and certificate per line, with exactly the parts that its medium requires.
+/// One guarantee and certificate per line, with the parts that its medium requires.
 fn assert_complete(application: &Application, status: &ApplicationStatus) {
     let id = &application.id;
     assert_eq!((&status.application.upstream_id, &status.application.violations), (id, &None));
@@ -164,7 +164,8 @@ fn open_keys(env: &TestEnv, statuses: &[ApplicationStatus]) -> BTreeMap<String, 
     keys
 }
 
-/// Every row has its file, every document its row. Returns the number of incomplete files.
+/// Every row has its file, every document its row.
+/// Returns the number of incomplete files.
 fn check_documents(env: &TestEnv, results: &Results) -> usize {
     let root = env.path("documents");
     let mut rows = BTreeSet::new();
@@ -263,7 +264,7 @@ impl Received {
     }
 }
 
-/// Compares the mail server with the ledger: no copy is missing, and none is absent from the ledger.
+/// The mail server has exactly the copies that the ledger has.
 pub fn compare_mails(pool: &WorkerPool, results: &Results) -> Received {
     let ledger: BTreeMap<&str, &Mail> =
         results.mails().map(|mail| (mail.message_id.as_str(), mail)).collect();

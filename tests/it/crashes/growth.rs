@@ -1,5 +1,6 @@
-//! Duration of re-issuing by run size and database size, printed as a table. Only the number of re-issues is
-//! checked.
+//! Duration of re-issuing by run size and database size.
+//!
+//! The durations are printed as a table; only the number of re-issues is checked.
 //!
 //! `HOSHO_DRILL_STORED` is the number of guarantees in the database, `HOSHO_DRILL_REISSUED` the size of each
 //! run (`1000,10000,100000`). Stored guarantees are SQL copies of one that a worker issued, with their own

@@ -1,4 +1,6 @@
-//! Drills: workers, broker or database are killed under load; afterwards every row, file and mail is checked.
+//! Drills: workers, broker or database are killed under load.
+//!
+//! Afterwards every row, file and mail is checked.
 //!
 //! - this file: killed processes, lost messages, duplicate messages.
 //! - [`nights`]: the nightly run and its workers; [`growth`]: its duration.
@@ -85,7 +87,7 @@ fn dice() -> Dice {
     Dice::new(seed())
 }
 
-/// Chooses the progress at which to inject the next fault, if `left` more faults follow.
+/// The progress at which to inject the next fault, if `left` more faults follow.
 fn next_fault(
     pool: &mut WorkerPool,
     dice: &mut Dice,
@@ -101,7 +103,7 @@ fn next_fault(
     (mark, now + 1 + dice.below((mark.end(totals) - now) / (left + 2)))
 }
 
-/// Waits until the outage has lasted as long as its setting requires (default: 0 seconds).
+/// Waits until the outage has lasted as long as its setting (default: 0 seconds).
 fn wait_out(pool: &mut WorkerPool, began: Instant, name: &str) {
     let length = Duration::from_secs(setting(&format!("{name}_SECONDS")).unwrap_or(0));
     eventually("the end of an outage", length + LIMIT, || {
@@ -119,7 +121,8 @@ fn assert_all_mails_accepted_once(pool: &mut WorkerPool, applications: &[Applica
     assert_eq!((pool.env.smtp.count(), received.repeated()), (mails, 0));
 }
 
-/// Resends mails in doubt: those that the server had stored exist twice, and the ledger has two attempts.
+/// Resends unknown mails.
+/// Those that the server had stored then exist twice, and the ledger has two attempts.
 fn resend_unknown(
     pool: &mut WorkerPool,
     applications: &[Application],
@@ -141,7 +144,7 @@ fn resend_unknown(
     assert_eq!(received.repeated(), stored);
 }
 
-/// Kills workers at random progress, some of them while the mail server has stored a mail and not replied.
+/// Kills workers at random progress, some while the mail server withholds a reply.
 #[test]
 fn killed_workers_lose_and_repeat_nothing() {
     let _permit = acquire_permit();

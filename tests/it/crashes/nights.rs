@@ -1,5 +1,4 @@
-//! A nightly run re-issues every guarantee for a pending amendment, while its driver and its workers are
-//! killed.
+//! A nightly run re-issues every guarantee although its driver and workers are killed.
 //!
 //! `HOSHO_DRILL_NIGHT` is the number of applications (36,000 have some 50,000 guarantees),
 //! `HOSHO_DRILL_NIGHT_KILLS` the number of kills, `HOSHO_DRILL_NIGHT_RATE` the guarantees a second at most.
@@ -54,7 +53,8 @@ fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
     lines.iter().zip(numbers).map(amendment).collect()
 }
 
-/// Publishes applications one after another; returns the time from publishing to completion of each.
+/// Publishes applications one after another.
+/// Returns the time from publishing to completion of each.
 fn publish_one_by_one(pool: &mut WorkerPool, applications: &[Application]) -> Vec<Duration> {
     let options = RabbitOptions {
         prefix: pool.env.prefix.clone(),

@@ -25,7 +25,7 @@ fn script_faults(pool: &WorkerPool, faults: &[(&str, &str)]) {
     pool.env.smtp.script(&refusals.chain(faults.iter().copied()).collect::<Vec<_>>());
 }
 
-/// The server is down, then refuses connections, defers mails, withholds replies and closes connections.
+/// The server is down, refuses connections, defers mails, withholds replies, hangs up.
 #[test]
 fn failing_mail_server_delays_mails_and_loses_none() {
     let _permit = acquire_permit();

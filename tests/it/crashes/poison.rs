@@ -36,7 +36,7 @@ use crate::harness::{
     test_env::TestEnv,
 };
 
-/// Broker, prefix and database of the worker, one a line; set in the helper process only.
+/// Broker, prefix and database, one a line; set in the helper process only.
 const WORKER_ENV: &str = "HOSHO_DRILL_POISON_WORKER";
 
 /// Printed by the worker when its signal handler is installed.

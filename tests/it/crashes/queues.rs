@@ -1,4 +1,4 @@
-//! The broker deletes a stage queue with its messages, or cancels a consumer that does not acknowledge.
+//! The broker deletes a stage queue, or cancels a consumer that does not acknowledge.
 
 use std::time::Instant;
 
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::harness::{process::eventually, rabbit::Rabbit, test_env::TestEnv};
 
-/// Deletes the queue of a paused stage, the queue of applications (not yet in the database), and a queue with
-/// consumers. Until a worker declares a deleted queue again, messages for it are unroutable.
+/// Deletes the queues of a paused stage, of applications, and of a stage with consumers.
+/// Until a worker declares a deleted queue again, messages for it are unroutable.
 #[test]
 fn deleted_stage_queue_loses_no_certificate() {
     let _permit = acquire_permit();
@@ -105,7 +105,8 @@ fn wait_for_queues(pool: &mut WorkerPool) {
     });
 }
 
-/// The mail server replies later than the broker waits for an acknowledgement (half an hour in production).
+/// The mail server replies later than the acknowledgement timeout of the broker
+/// (half an hour in production).
 #[test]
 fn restarts_consumer_after_delivery_timeout() {
     let _permit = acquire_permit();

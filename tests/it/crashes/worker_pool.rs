@@ -15,7 +15,7 @@ use crate::harness::{
 /// Mails that one worker may have in flight (`mail.connections`).
 pub const CONNECTIONS: usize = 4;
 
-/// Fault of a message whose duplicate another worker is sending; the retry finds the mail sent.
+/// Another worker is sending the mail of a duplicate; the retry finds it sent.
 pub const OF_A_COPY: &str = "mail.claimed";
 
 /// Short waits keep a drill short. No `recover`: it would hide a lost message.
@@ -137,7 +137,8 @@ impl WorkerPool {
         });
     }
 
-    /// Starts workers until there are two, with additional settings for these and all later workers.
+    /// Starts workers until there are two.
+    /// The settings also apply to all later workers.
     pub fn start(&mut self, settings: &[(&str, &str)]) {
         self.settings.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let config = self.env.path("drill.toml").display().to_string();
@@ -152,7 +153,7 @@ impl WorkerPool {
         }
     }
 
-    /// A worker exits if the database or the document store is unavailable before it has started.
+    /// A worker exits if the database or the store is unavailable before this.
     pub fn until_started(&mut self) {
         eventually("workers started", self.limit, || {
             self.assert_alive();
@@ -200,8 +201,8 @@ impl WorkerPool {
         self.workers.iter().map(|worker| worker.process.output()).collect()
     }
 
-    /// Kills workers by index with SIGKILL. Returns all mails then in flight, those of the other worker
-    /// included.
+    /// Kills workers by index with SIGKILL.
+    /// Returns all mails then in flight, those of the other worker included.
     pub fn kill(&mut self, victims: &[usize]) -> BTreeSet<String> {
         let mut killed = Vec::new();
         for index in victims {
@@ -228,7 +229,7 @@ impl WorkerPool {
         self.texts("select id from mail where state = 'sending'")
     }
 
-    /// Waits until all work is complete, stops the workers, and checks the number of failed messages.
+    /// Waits for all work, stops the workers, checks the number of failed messages.
     pub fn finish(&mut self, totals: &Totals) {
         self.until(Progress::Completed, totals.guarantees);
         self.drain();
@@ -281,7 +282,7 @@ impl WorkerPool {
         self.logs().iter().map(|log| log.matches(text).count()).sum()
     }
 
-    /// Waits until the running workers have logged a text this often; fails if a worker exits.
+    /// Waits until the workers have logged a text this often; fails if one exits.
     pub fn until_logged(&mut self, text: &str, times: usize) {
         eventually(&format!("{times} × {text:?}"), self.limit, || {
             self.assert_alive();

@@ -1,4 +1,4 @@
-//! Applications, certificates, keys and documents: inserted once, returned in the order of the ids.
+//! Applications, revisions, keys and documents: inserted once, returned by id.
 
 use super::*;
 

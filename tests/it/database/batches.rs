@@ -166,7 +166,7 @@ on_both_databases! {
         let c = &mut database.get();
         let clock = Clock::fixed(time("2026-12-01T16:00:00"));
         begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap();
-        let Begun::Ours(manual) = begin_manually(c, &clock) else { panic!("no other run is active") };
+        let Begun::Ours(manual) = begin_manually(c, &clock) else { panic!("another run is active") };
         clock.advance(TimeDelta::hours(1));
         assert_eq!(begin_due(c, &tokyo(MissedRun::Once), &clock).unwrap(), None);
         assert!(matches!(begin_manually(c, &clock), Begun::Busy(other) if other.id == manual.id));
@@ -179,7 +179,7 @@ on_both_databases! {
         let c = &mut database.get();
         let guarantees: Vec<String> = issued(c, "a", 5).into_iter().map(|issued| issued.guarantee.id).collect();
         let clock = Clock::fixed(at(10));
-        let Begun::Ours(run) = begin_manually(c, &clock) else { panic!("no other run is active") };
+        let Begun::Ours(run) = begin_manually(c, &clock) else { panic!("another run is active") };
         assert_eq!(run.total, 5);
         let until = |seconds| at(10) + TimeDelta::seconds(seconds);
         let run = job_run::lease(c, &run.id, "one", at(10), until(30)).unwrap().unwrap();

@@ -52,7 +52,7 @@ on_both_databases! {
         assert_eq!(issue(c, &drafts, at(2), build).unwrap()[1].guarantee.sequence, 2);
     }
 
-    /// Eight workers issue overlapping batches of 300 lines in two branches, each in another order.
+    /// Eight workers issue overlapping batches in two branches, in different orders.
     fn numbers_are_gapless_and_unique_under_concurrency(database: &Database) {
         const WORKERS: usize = 8;
         let new: Vec<_> = (0..100).map(|n| accepted(&n.to_string(), 3)).collect();

@@ -24,7 +24,7 @@ const GUARANTEES: i64 = 200;
 /// Guarantees in a batch.
 const BATCH: usize = 16;
 
-/// Runs all queries on an application and its guarantees, nightly run included, in batches like the stages.
+/// Runs all queries on an application and its guarantees, in batches like the stages.
 fn round(c: &mut Connection, id: &str, run: &Run) {
     let issued = issued(c, id, GUARANTEES);
     let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
@@ -116,8 +116,8 @@ fn partial_index_scans(sql: &mut Session) -> BTreeMap<String, usize> {
         .collect()
 }
 
-/// A scan of a partial index visits every row that matched since the last vacuum, but its estimated cost is
-/// near zero.
+/// Lookups by id must not use a partial index.
+/// Its scan visits every row that matched since the last vacuum, at an estimated cost near zero.
 #[test]
 fn lookups_by_id_scan_no_partial_index() {
     let url = Database::postgres().url;

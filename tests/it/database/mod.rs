@@ -74,7 +74,8 @@ impl Database {
         }
     }
 
-    /// A connection for a thread. With SQLite it needs a separate pool, because a pool has one connection.
+    /// A connection for a thread.
+    /// A pool of SQLite has one connection, so each thread needs a pool.
     fn get_when_free(&self) -> Connection {
         match self.pool.backend() {
             Backend::Postgres => self.get(),

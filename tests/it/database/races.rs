@@ -30,9 +30,9 @@ impl Request {
     }
 }
 
-/// Decides on applications, each for other works, in the order that `models::works` documents. `judged` runs
-/// after the last query and before the first insert. The snapshot of an accepted application is the name of
-/// its works; the violations of a rejected one are the ids of the conflicting applications.
+/// Decides on applications, each for other works, in the order of `models::works`.
+/// `judged` runs after the last query and before the first insert. The snapshot of an accepted application is
+/// the name of its works; the violations of a rejected one are the ids of the conflicting applications.
 fn decide(connection: &mut Connection, requests: &[Request], judged: impl FnOnce()) -> Result<(), DbError> {
     let works_ids: Vec<_> = requests.iter().map(|request| ids::works(&request.works)).collect();
     let works_ids: Vec<_> = works_ids.iter().map(String::as_str).collect();
@@ -79,7 +79,7 @@ fn decide_until_done(connection: &mut Connection, requests: &[Request]) -> Resul
     }
 }
 
-/// Decides on batches in all threads, each with its own connection, and starts every batch at the same time.
+/// Decides on batches in all threads, which start every batch at the same time.
 /// A thread with an error continues, so that the others do not wait forever.
 fn concurrently(database: &Database, batches: impl Fn(usize) -> Vec<Vec<Request>> + Sync) {
     let start = Barrier::new(THREADS);
@@ -102,8 +102,8 @@ fn concurrently(database: &Database, batches: impl Fn(usize) -> Vec<Vec<Request>
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// All threads apply for the same works, in batches of three and in different orders. Half of the works have
-/// a row before.
+/// All threads apply for the same works, in batches of three and in different orders.
+/// Half of the works have a row before.
 fn race(database: &Database, product: impl Fn(usize) -> ProductV1 + Sync) {
     const WORKS: usize = 23;
     let known: Vec<_> = (0..WORKS).step_by(2).map(|works| ids::works(&works.to_string())).collect();
@@ -152,8 +152,8 @@ on_both_databases! {
         race(database, any_product);
     }
 
-    /// Different contents, and so different works, under the same ids; half of them break a rule about
-    /// themselves.
+    /// Different contents, and so different works, under the same ids.
+    /// Half of them break a rule about themselves.
     fn one_concurrent_content_per_id_is_accepted(database: &Database) {
         const IDS: usize = 8;
         let works = |n: usize, thread: usize| format!("{n}-{thread}");
@@ -170,7 +170,7 @@ on_both_databases! {
     }
 }
 
-/// An operator may set another default isolation level: the first application wins, and no thread fails.
+/// An operator may set another default isolation level.
 #[test]
 fn a_stricter_isolation_changes_nothing() {
     for isolation in ["repeatable%5C%20read", "serializable"] {
@@ -182,7 +182,8 @@ fn a_stricter_isolation_changes_nothing() {
     }
 }
 
-/// Runs `second` between the queries and the inserts of `first`; `second` must wait for its end.
+/// Runs `second` between the queries and the inserts of `first`.
+/// It must wait for the end of `first`.
 fn while_judged(database: &Database, first: &Request, second: impl FnOnce(&mut Connection) + Send) {
     let mut session = Session::connect(&database.url);
     let waits =

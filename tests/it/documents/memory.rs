@@ -10,8 +10,8 @@ use crate::harness::process::run;
 /// Number of documents; set in the child process that renders.
 const CHILD: &str = "HOSHO_MEMORY_DOCUMENTS";
 
-/// Allowed growth in KiB for arenas and caches. A leak of one page a document would be 400 MB in the full
-/// drill.
+/// Allowed growth in KiB for arenas and caches.
+/// A leak of one page a document would be 400 MB in the full drill.
 const ALLOWED: u64 = 24 * 1024;
 
 /// Resident memory of this process, KiB.

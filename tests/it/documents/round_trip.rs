@@ -1,4 +1,4 @@
-//! Texts extracted from a document are complete, placed within margins, and broken by the rules.
+//! Extracted texts are complete, within margins, and broken by the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::{
     tool,
 };
 
-/// Characters that must not begin a line; every style of Japanese typesetting has these.
+/// Characters that must not begin a line in any style of Japanese typesetting.
 const NEVER_FIRST: &str =
     "、。，．・：；？！）」』】〉》〕］｝々ゝゞヽヾーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ｡､｣";
 /// Characters that must not end a line.
@@ -232,7 +232,8 @@ fn assert_cells(content: &Certificate) {
     assert_eq!(drawn["保証契約番号"], content.number);
 }
 
-/// Runs a property on several threads. Panics in the thread of the test, whose output is captured.
+/// Runs a property on several threads.
+/// Panics in the thread of the test, whose output is captured.
 fn check_property(cases: u32, property: fn(&Certificate)) {
     let seed: u64 = std::env::var("HOSHO_DRILL_SEED")
         .ok()

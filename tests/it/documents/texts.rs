@@ -1,4 +1,4 @@
-//! Texts like those of applications: JIS X 0208 and 0213, and other characters of Japanese names.
+//! Texts of applications: JIS X 0208 and 0213, and other characters of names.
 
 use std::{collections::BTreeSet, process::Command, sync::LazyLock};
 
@@ -13,7 +13,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::{certificate, renderer};
 
-/// Prints every character of JIS X 0213 (which includes 0208), one a line, with Python's codec.
+/// Prints every character of JIS X 0213 (which includes 0208), one a line.
 const LIST: &str = "
 for prefix in (b'', b'\\x8f'):
     for row in range(0xa1, 0xff):
@@ -94,7 +94,7 @@ pub(super) fn drawable() -> &'static [String] {
     &DRAWABLE
 }
 
-/// The text as extracted from a document: composed, without invisible characters and white space.
+/// A text as extracted: composed, without invisible characters and white space.
 pub(super) fn extracted(text: &str) -> String {
     // A lone character is not normalised, even if Unicode maps it to another one.
     let is_kept = |character: &char| {
@@ -111,7 +111,8 @@ pub(super) fn extracted(text: &str) -> String {
     stretches.map(composed).collect()
 }
 
-/// A text of about `longest` characters. The first and the last one may be anywhere on a line.
+/// A text of about `longest` characters.
+/// The first and the last one may be anywhere on a line.
 fn text(longest: usize) -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         8 => select(drawable()),

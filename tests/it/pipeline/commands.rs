@@ -114,7 +114,7 @@ fn compares_topology_and_migrations_with_exit_codes() {
     );
     assert_eq!(on_empty(&["migrate", "--check"]).0, Some(0));
 
-    // Servers that are not there: said with a hint, and without their passwords.
+    // Unreachable servers: the error has a hint and no password.
     for (key, url, arguments) in [
         ("HOSHO__DATABASE__URL", "postgres://hosho:hunter2@127.0.0.1:9/none", ["migrate", "--check"]),
         ("HOSHO__BROKER__URL", "amqp://hosho:hunter2@127.0.0.1:9/", ["topology", "check"]),

@@ -1,4 +1,4 @@
-//! Mails of the pipeline: STARTTLS and login, refused and deferred mailboxes, unknown results.
+//! Mails of the pipeline: login, refused and deferred mailboxes, unknown results.
 
 use hosho_schema::models::mail::State;
 use serde_json::Value;
@@ -28,7 +28,7 @@ fn is_complete(env: &TestEnv, id: &str) -> bool {
         .any(|revision| revision.revision.completed_at.is_some())
 }
 
-/// Received copies for the mailbox of an application: Message-ID, and whether the server replied.
+/// Received copies of a mail: Message-ID, and whether the server replied.
 fn copies(env: &TestEnv, id: &str) -> Vec<(String, bool)> {
     let to = format!("{}@kanaria.example.jp", id.to_lowercase());
     let mails = env.smtp.received().into_iter().filter(|mail| mail.to == [to.clone()]);

@@ -12,8 +12,8 @@ use crate::harness::{
 /// Tables that grow with every application.
 const GROWING: &str = "'application', 'engagement', 'guarantee', 'revision', 'authentication_key', 'document', 'mail', 'chain_head'";
 
-/// A plan prepared while a table was empty stays in use: without the key, each lookup would scan the grown
-/// table.
+/// A plan prepared on an empty table stays in use.
+/// Without the key, each lookup would scan the grown table.
 #[test]
 fn stages_scan_no_table_in_a_new_database() {
     let database = postgres::database("plans");
@@ -32,8 +32,8 @@ fn stages_scan_no_table_in_a_new_database() {
     assert_eq!(sequential_scans(&mut sql), before);
 }
 
-/// A lookup by ids with a condition on the state must not scan the partial index of that state, with its dead
-/// entries.
+/// A lookup by ids and state must not use the partial index of the state.
+/// That index has an entry for every mail that was in the state since the last vacuum.
 #[test]
 fn finds_mails_by_id_instead_of_state() {
     let database = postgres::database("plans_of_mails");
@@ -50,7 +50,8 @@ fn finds_mails_by_id_instead_of_state() {
     assert_eq!(scans_by_state(&mut sql), before);
 }
 
-/// Processes applications with a separate worker: its sessions report their statistics when they end.
+/// Processes applications with a new worker.
+/// PostgreSQL counts the scans of a session at the latest when it ends.
 fn process(env: &mut TestEnv, file: &Path) {
     let worker = env.work(&[]);
     env.succeed(&["enqueue", file.to_str().unwrap()]);

@@ -8,7 +8,7 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv, example, identities},
 };
 
-/// Messages of the run fail after its end, because the authentication keys cannot be opened.
+/// Messages of the run fail after its end, because no key can be opened.
 #[test]
 fn cancelled_run_counts_its_late_dead_letters() {
     let mut env = TestEnv::new("cancelled");

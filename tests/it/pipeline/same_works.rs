@@ -14,8 +14,8 @@ use crate::harness::{
 const WORKS: usize = 12;
 const RIVALS: usize = 6;
 
-/// An application for works with its own id; some differ in spelling or medium, or lack the number of the
-/// works.
+/// An application for works with its own id.
+/// Some differ in spelling or medium, or lack the number of the works.
 fn rival(works: usize, number: usize) -> Value {
     let mut rival = application(&format!("works-{works}-{number}"));
     let space = if number.is_multiple_of(2) { "" } else { "　" };

@@ -1,6 +1,6 @@
-//! The checks find what they are for, in small trees made of text.
+//! The import checks, on small trees.
 
-use super::{Graph, arrows, knots::cycles};
+use super::{Graph, arrows, cycles};
 use crate::{Finding, tree::Tree};
 
 const MANIFEST: &str = "[package]\nname = \"hosho\"\n[lib]\npath = \"workers/lib.rs\"\n";
@@ -16,9 +16,9 @@ fn texts(findings: Vec<Finding>) -> Vec<String> {
     findings.into_iter().map(|finding| finding.text).collect()
 }
 
-/// Of a library with files `a` and `b`.
+/// The cycles in a library with files `a` and `b`.
 fn cycles_of(root: &str, a: &str, b: &str) -> Vec<String> {
-    texts(cycles(&graph(&[("workers/lib.rs", root), ("workers/a.rs", a), ("workers/b.rs", b)]).edges))
+    texts(cycles::find(&graph(&[("workers/lib.rs", root), ("workers/a.rs", a), ("workers/b.rs", b)]).edges))
 }
 
 const USED_BY_B: &str = "use crate::a::A; pub struct B(A); pub fn run() {}";
@@ -55,7 +55,7 @@ fn follows_every_kind_of_path() {
 }
 
 #[test]
-fn ignores_modules_re_exports_and_tests() {
+fn ignores_modules_reexports_and_tests() {
     for a in [
         "use crate::b; pub struct A;",
         "pub use crate::b::B; pub struct A;",
@@ -71,21 +71,21 @@ fn ignores_modules_re_exports_and_tests() {
 }
 
 #[test]
-fn lets_modules_use_their_ancestors() {
+fn allows_imports_from_ancestors() {
     let files = [
         ("workers/lib.rs", "mod a;"),
         ("workers/a/mod.rs", "mod inner; mod other; pub struct Error; fn f() { inner::run() }"),
         ("workers/a/inner.rs", "use super::Error; pub fn run() -> Error { super::other::run() }"),
         ("workers/a/other.rs", "pub fn run() {}"),
     ];
-    assert!(cycles(&graph(&files).edges).is_empty());
+    assert!(cycles::find(&graph(&files).edges).is_empty());
     let mut files = files;
     files[3].1 = "pub fn run() { super::inner::run() }";
-    assert_eq!(cycles(&graph(&files).edges).len(), 1);
+    assert_eq!(cycles::find(&graph(&files).edges).len(), 1);
 }
 
 #[test]
-fn reports_imports_from_rooms_above() {
+fn reports_imports_from_higher_layers() {
     let files = [
         ("workers/lib.rs", "pub mod broker; pub mod cli; pub mod clock; pub mod web; mod x;"),
         (
@@ -98,7 +98,7 @@ fn reports_imports_from_rooms_above() {
         ("workers/x.rs", ""),
     ];
     let expected = [
-        "workers/x.rs: is in no room of the order",
+        "workers/x.rs: is in no layer",
         "workers/broker/mod.rs:1: uses crate::cli::print of workers/cli.rs (broker → cli)",
         "workers/web.rs:1: uses super::cli::print of workers/cli.rs (web → cli)",
     ];

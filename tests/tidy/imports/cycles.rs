@@ -1,15 +1,17 @@
-//! Cycles in the graph of files. A module may use what its ancestors define for all of theirs (`super::Error`), as they
-//! use it: a folder with its `mod.rs` is one thing to others. Such an edge closes no cycle.
+//! Cycles in the graph of files.
+//!
+//! A module may use items of its ancestors (`super::Error`), and they use it: for other modules, a folder
+//! with its `mod.rs` is a unit. Such an edge closes no cycle.
 
 use super::graph::{Edge, Edges};
 use crate::Finding;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Chains shown of one knot, the shortest first.
+/// Chains printed for one component, the shortest first.
 const SHOWN: usize = 12;
 
-/// One finding for each set of files that reach each other.
-pub fn cycles(edges: &Edges) -> Vec<Finding> {
+/// One finding for each strongly connected component.
+pub fn find(edges: &Edges) -> Vec<Finding> {
     let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (from, to) in edges.iter().filter(|(_, edge)| !edge.to_ancestor).map(|(files, _)| files) {
         next.entry(from).or_default().push(to);
@@ -20,16 +22,16 @@ pub fn cycles(edges: &Edges) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (file, reached) in &reach {
         let back = |other: &&&str| reach.get(**other).is_some_and(|reached| reached.contains_key(file));
-        let knot: BTreeSet<&str> = reached.keys().filter(back).copied().collect();
-        if knot.contains(file) && seen.insert(knot.clone()) {
-            let chains = chains(&knot, &next, &reach);
+        let component: BTreeSet<&str> = reached.keys().filter(back).copied().collect();
+        if component.contains(file) && seen.insert(component.clone()) {
+            let chains = chains(&component, &next, &reach);
             let shown: Vec<String> = chains.iter().take(SHOWN).map(|chain| describe(chain, edges)).collect();
             let more = chains.len().saturating_sub(SHOWN);
             let more = if more > 0 { format!("\n    … and {more} more") } else { String::new() };
-            let files: Vec<&str> = knot.iter().copied().collect();
+            let files: Vec<&str> = component.iter().copied().collect();
             let text = format!(": cycle of {}\n    {}{more}", files.join(", "), shown.join("\n    "));
             findings.push(Finding {
-                group: format!("cycle of {} files", knot.len()),
+                group: format!("cycle of {} files", component.len()),
                 text: format!("{file}{text}"),
             });
         }
@@ -37,7 +39,8 @@ pub fn cycles(edges: &Edges) -> Vec<Finding> {
     findings
 }
 
-/// Every file that can be reached from one (itself only through a cycle), with the file before it on the shortest way.
+/// All files reachable from `start` (itself only through a cycle).
+/// Each has its predecessor on the shortest path.
 fn walk<'a>(next: &BTreeMap<&'a str, Vec<&'a str>>, start: &'a str) -> BTreeMap<&'a str, &'a str> {
     let mut before = BTreeMap::new();
     let mut queue = VecDeque::from([start]);
@@ -52,15 +55,15 @@ fn walk<'a>(next: &BTreeMap<&'a str, Vec<&'a str>>, start: &'a str) -> BTreeMap<
     before
 }
 
-/// For each edge within the knot the shortest cycle through it, each once and from its first file on.
+/// The shortest cycle through each edge of a component, from its first file.
 fn chains<'a>(
-    knot: &BTreeSet<&'a str>,
+    component: &BTreeSet<&'a str>,
     next: &BTreeMap<&'a str, Vec<&'a str>>,
     reach: &BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>,
 ) -> Vec<Vec<&'a str>> {
     let mut chains = BTreeSet::new();
-    for from in knot {
-        for to in next[from].iter().filter(|to| knot.contains(*to)) {
+    for from in component {
+        for to in next[from].iter().filter(|to| component.contains(*to)) {
             let mut chain = vec![*from];
             while chain[chain.len() - 1] != *to {
                 chain.push(reach[to][chain[chain.len() - 1]]);

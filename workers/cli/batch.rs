@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, exit_code, output, print, printable, progress_bar,
-    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, beginning, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
     table,
     text::{counted, shown},
 };
@@ -105,19 +105,19 @@ struct ActionArgs {
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
-    let runs = Runs::new(database.db.clone(), database.clock.clone(), &config)?;
+    let db = open_database(&config).await?;
+    let runs = Runs::new(db.clone(), &config)?;
     let (action, args) = match args.command {
         Sub::List { page, json } => {
             return output(json, &runs.list(page.request()).await?, |runs| print_list(runs, page));
         }
         Sub::Show { run, json } => {
-            let id = complete(&database.db, Kind::Run, &run).await?;
+            let id = complete(&db, Kind::Run, &run).await?;
             print_run(&runs, &id, json).await?;
             return Ok(ExitCode::SUCCESS);
         }
         Sub::Start { run, audit } => {
-            let operation = audit.operation(&database.clock, "batch.start")?;
+            let operation = audit.operation("batch.start")?;
             let out = args.database.out.as_deref();
             return begin(&runs, Selection::Pending, operation, audit.dry_run, &run, out, &config).await;
         }
@@ -125,8 +125,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         Sub::Resume(args) => (Action::Resume, args),
         Sub::Cancel(args) => (Action::Cancel, args),
     };
-    let operation = args.audit.operation(&database.clock, action.audited_as())?;
-    let id = complete(&database.db, Kind::Run, &args.run).await?;
+    let operation = args.audit.operation(action.audited_as())?;
+    let id = complete(&db, Kind::Run, &args.run).await?;
     if !args.audit.dry_run {
         runs.set_state(operation, &id, action).await?;
     }

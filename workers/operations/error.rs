@@ -82,10 +82,6 @@ impl Error {
         self
     }
 
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
     /// The error with its causes, without the hint.
     pub fn message(&self) -> String {
         format!("{:#}", self.source)

@@ -274,7 +274,7 @@ fn by_id(db: &mut Connection, id: &str) -> Result<replay::Replay, Error> {
     replay::by_id(db, id)?.ok_or_else(|| Error::not_found(format!("there is no replay {id:?}")))
 }
 
-fn driven() -> Error {
+pub fn driven() -> Error {
     Error::conflict("another process drives it").hint(
         "if that process was killed, try again in 15 seconds; `hosho replay status` prints its progress",
     )

@@ -137,9 +137,9 @@ pub struct Runs {
 }
 
 impl Runs {
-    pub fn new(db: Db, clock: Clock, config: &Config) -> Result<Self, Error> {
+    pub fn new(db: Db, config: &Config) -> Result<Self, Error> {
         let schedule = CronSchedule::new(&config.schedule.reissue, &config.schedule.zone);
-        Ok(Self { db, clock, schedule: schedule.map_err(Error::configuration)? })
+        Ok(Self { db, clock: Clock::system(), schedule: schedule.map_err(Error::configuration)? })
     }
 
     /// The latest first.

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     domain::labels,
     operations::ErrorKind,
-    reference::obligees::{self, Acceptance, Basis, Obligee, OlderContracts, Problem, RegistryError},
+    reference::obligees::{self, Acceptance, Basis, Obligee, OlderContracts, RegistryError},
 };
 
 /// Show the obligees and their rules on a day, or check their files
@@ -80,14 +80,6 @@ pub(super) fn run(args: Args, config: &Config) -> Result<ExitCode, Error> {
     }
 }
 
-/// `check --json`.
-#[derive(Debug, Serialize)]
-struct Verdict {
-    /// How many there are; `null` with a problem.
-    obligees: Option<usize>,
-    problems: Vec<Problem>,
-}
-
 fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, Error> {
     let (count, problems) = match obligees::load(folder.or(config.data.folder.as_deref())) {
         Ok(registry) => (Some(registry.iter().count()), Vec::new()),
@@ -106,7 +98,7 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
     let files = problems.iter().map(|problem| &problem.file).collect::<BTreeSet<_>>().len();
     let summary = format!("{} in {}", counted(problems.len(), "problem"), counted(files, "file"));
     if json {
-        print_json(&Verdict { obligees: count, problems })?;
+        print_json(&serde_json::json!({ "obligees": count, "problems": problems }))?;
     } else if let Some(count) = count {
         print(format!("{} and the national limits are valid.", counted(count, "obligee")));
     } else {

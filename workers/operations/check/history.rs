@@ -20,17 +20,14 @@ use hosho_schema::{
 };
 use serde::{Serialize, Serializer};
 
-use super::judge::{About, Alone, Finding, Key};
+use super::{
+    super::Error,
+    judge::{About, Alone, Finding, Key},
+};
 use crate::{
     domain::{application::Judged, commitment::OpenCommitment, violation::Violation},
     stages::validate::decide,
 };
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HistoryError {
-    #[error("cannot read the stored answer to application {id}")]
-    Answer { id: String, source: serde_json::Error },
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -109,7 +106,7 @@ impl History {
         alone: Alone,
         stored: &HashMap<String, Application>,
         place: &Place,
-    ) -> Result<Decided, HistoryError> {
+    ) -> Result<Decided, Error> {
         let Alone { about, key, works, finding } = alone;
         let bare = Decided {
             about,
@@ -187,11 +184,13 @@ impl Decided {
 }
 
 /// The answer to a copy of a stored application: the stored answer, or that the id is in use.
-fn answer(row: &Application, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), HistoryError> {
+fn answer(row: &Application, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), Error> {
     if row.payload_sha256 != key.sha256 {
         return Ok((vec![Violation::id_reused(&row.source, &row.upstream_id).into()], Vec::new()));
     }
-    let unreadable = |source| HistoryError::Answer { id: row.id.clone(), source };
+    let unreadable = |error: serde_json::Error| {
+        Error::unavailable(error).context(format!("cannot read the stored answer to application {}", row.id))
+    };
     let violations = row.violations.as_deref().map_or(Ok(Vec::new()), snapshots::read).map_err(unreadable)?;
     Ok((violations, snapshots::read(&row.calculations).map_err(unreadable)?))
 }

@@ -164,8 +164,7 @@ impl Checker {
                     let place = Place { file: Arc::clone(&name), line: piece.at.line };
                     self.history.decide(alone, &stored, &place)
                 })
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(Error::unavailable)?;
+                .collect::<Result<Vec<_>, _>>()?;
             let checked: Vec<Checked> = decided
                 .into_par_iter()
                 .zip(portion)

@@ -68,35 +68,29 @@ impl Selection {
 
     /// Completes identifiers and reads times. An empty list of states means every state.
     pub async fn resolve(self, db: &Db, states: Vec<State>, now: NaiveDateTime) -> Result<Resolved, Error> {
-        db.call(move |db| self.resolve_in(db, states, now)).await
-    }
-
-    fn resolve_in(
-        self,
-        db: &mut Connection,
-        states: Vec<State>,
-        now: NaiveDateTime,
-    ) -> Result<Resolved, Error> {
         let time =
             |option, text: Option<&String>| text.map(|text| time::parse(option, text, now)).transpose();
         let (since, until) = (time("--since", self.since.as_ref())?, time("--until", self.until.as_ref())?);
-        let warnings = typing_errors(db, &self)?;
-        let mut all = |kind, beginnings: &[String]| -> Result<Vec<String>, Error> {
-            beginnings.iter().map(|beginning| complete_in(db, kind, beginning)).collect()
-        };
-        let filter = Filter {
-            ids: all(Kind::DeadLetter, &self.ids)?,
-            groups: all(Kind::Group, &self.group)?,
-            run_id: all(Kind::Run, self.run.as_slice())?.pop(),
-            stages: self.stage,
-            codes: self.code,
-            states,
-            since,
-            until,
-            text: self.text,
-            ..Filter::default()
-        };
-        Ok(Resolved { filter, warnings })
+        db.call(move |db| {
+            let warnings = typing_errors(db, &self)?;
+            let mut all = |kind, beginnings: &[String]| -> Result<Vec<String>, Error> {
+                beginnings.iter().map(|beginning| complete_in(db, kind, beginning)).collect()
+            };
+            let filter = Filter {
+                ids: all(Kind::DeadLetter, &self.ids)?,
+                groups: all(Kind::Group, &self.group)?,
+                run_id: all(Kind::Run, self.run.as_slice())?.pop(),
+                stages: self.stage,
+                codes: self.code,
+                states,
+                since,
+                until,
+                text: self.text,
+                ..Filter::default()
+            };
+            Ok(Resolved { filter, warnings })
+        })
+        .await
     }
 }
 

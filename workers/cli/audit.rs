@@ -50,7 +50,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Reads the beginning of a subject: an identifier, or a name such as that of a stage.
+/// Reads the beginning of an identifier, or a name such as that of a stage.
 fn subject(text: &str) -> Result<String, String> {
     let problem = "a subject is an identifier, or a name such as that of a stage";
     name(text, |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'), problem)

@@ -167,7 +167,7 @@ async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config
 struct Connection {
     broker: Arc<dyn Broker>,
     publisher: Box<dyn Publisher>,
-    /// The stages in this process, on the folder of `hosho process`; otherwise workers consume.
+    /// The stages in this process, on a folder; otherwise workers consume.
     embedded: Option<Embedded>,
 }
 
@@ -190,7 +190,7 @@ impl Connection {
         }
     }
 
-    /// Sends a message, if there is one, and waits until stages in this process have processed it.
+    /// Sends a message, if any, and waits until stages in this process are idle.
     async fn close_after(mut self, message: Option<Outgoing>, config: &Config) -> Result<(), Error> {
         let sent = match message {
             None => Ok(()),

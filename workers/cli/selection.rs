@@ -1,4 +1,4 @@
-//! Arguments that several commands share: the database, the dead letters meant, pages, who and why.
+//! Arguments that several commands share: database, dead letters, pages, audit.
 
 use std::path::PathBuf;
 
@@ -181,7 +181,7 @@ impl AuditArgs {
         Ok(Operation::new(&Clock::system(), action, &self.name(), reason))
     }
 
-    /// As [`AuditArgs::operation`]; requires a reason for a dry run too, because personal data is shown.
+    /// Requires a reason for a dry run too, because personal data is shown.
     pub(super) fn revealing(&self, action: &'static str) -> Result<Operation, Error> {
         Self { dry_run: false, ..self.clone() }.operation(action)
     }

@@ -1,4 +1,4 @@
-//! One guarantee: its certificates as a contractor sees them, and for operators its whole history.
+//! One guarantee: the certificates of the contractor, the history for operators.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
@@ -101,7 +101,7 @@ pub struct RedrawnDocument {
     pub identity: String,
 }
 
-/// A history and the certificate in force, which has personal data: for the terminal only.
+/// `current`, the certificate in force, has personal data: for the terminal only.
 pub struct GuaranteeView {
     pub history: History,
     pub current: Option<snapshots::Certificate>,

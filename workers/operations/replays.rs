@@ -95,7 +95,7 @@ pub async fn list(db: &Db, page: PageRequest) -> Result<Page<Replay>, Error> {
     .await
 }
 
-/// Reads a replay. With `has_workers`, also what delays it: other processes do its work.
+/// `has_workers`: other processes do its work; also reads what delays it.
 pub async fn show(db: &Db, id: &str, now: NaiveDateTime, has_workers: bool) -> Result<Replay, Error> {
     let id = id.to_owned();
     db.call(move |db| {
@@ -201,7 +201,8 @@ pub async fn set_state(
     .await
 }
 
-/// Resumes a paused replay, or takes over a running one that no process drives. `dry_run` only checks its state.
+/// Resumes a paused replay, or a running one that no process drives.
+/// `dry_run` only checks its state.
 pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> Result<(), Error> {
     let id = id.to_owned();
     db.transaction(move |db| {

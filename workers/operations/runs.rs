@@ -1,4 +1,4 @@
-//! Runs that re-issue guarantees: those of the schedule, and those started by an operator.
+//! Runs that re-issue guarantees: those of the schedule and of operators.
 
 use std::sync::Arc;
 
@@ -164,7 +164,7 @@ impl Runs {
         self.db.call(read).await
     }
 
-    /// Pauses, resumes or cancels a run, and writes the audit entry in the same transaction.
+    /// Pauses, resumes or cancels a run; the audit entry is in the same transaction.
     pub async fn set_state(&self, operation: Operation, id: &str, action: Action) -> Result<(), Error> {
         let run = id.to_owned();
         if self.db.transaction(move |db| set_state(db, &operation, &run, action)).await? {

@@ -33,7 +33,7 @@ pub struct Finding {
     pub fault: String,
 }
 
-/// Verifies these guarantees, or all when no number is given, with the gaps between all numbers.
+/// Verifies these guarantees; without a number all, and the gaps between numbers.
 pub async fn verify_chain(db: &Db, keys: KeyRing, numbers: &[String]) -> Result<Report, Error> {
     let numbers = guarantees::parse_numbers(numbers)?;
     db.call(move |db| if numbers.is_empty() { Ok(all(db, &keys)?) } else { some(db, &keys, &numbers) }).await
@@ -147,7 +147,7 @@ fn faults(
     faults
 }
 
-/// Whether kind, target and number of the row are those of its content, which is hashed.
+/// Whether kind, target and number of the row are those of its hashed content.
 fn matches_content(guarantee: &Guarantee, row: &Revision) -> bool {
     match row.kind {
         Kind::New | Kind::Amendment | Kind::Correction => snapshots::read::<Certificate>(&row.content)

@@ -86,8 +86,8 @@ fn side(value: &Value) -> String {
     }
 }
 
-/// Opens the editor until the payload is a message of the stage, or the operator gives up. The audit entry
-/// that the operator sees all of it is written first.
+/// Opens the editor until the payload is a message of the stage.
+/// The audit entry that the operator sees all of it is written first.
 async fn in_editor(
     row: &FailedMessage,
     stage: &str,
@@ -117,8 +117,8 @@ async fn in_editor(
     }
 }
 
-/// A payload in an editor; JSON is indented. Only its operator can read the file, which is removed unless it
-/// is kept.
+/// A payload in an editor; JSON is indented.
+/// Only its operator can read the file, which is removed unless it is kept.
 struct Draft {
     editor: String,
     file: NamedTempFile,
@@ -169,7 +169,7 @@ impl Draft {
         })
     }
 
-    /// Keeps the file, so that the work of the operator is not lost, and names it in the error.
+    /// Keeps the file with the work of the operator, and names it in the error.
     fn keep(self, failure: Error) -> Error {
         match self.file.keep() {
             Ok((_, path)) => failure.hint(format!(

@@ -20,7 +20,7 @@ use crate::{
     worker::{self, Embedded},
 };
 
-/// Drives a replay to its end. Workers do the work, or this process does, on a folder of `hosho process`.
+/// Drives a replay to its end; the stages run in workers, or here on a folder.
 pub(super) async fn drive(
     id: String,
     context: &Context<'_>,
@@ -69,8 +69,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what
-/// delays the workers in other processes.
+/// Drives with a progress bar, or prints lines where there is no terminal.
+/// With `workers`, also prints what delays the workers in other processes.
 async fn watched(driver: Driver, workers: Option<Db>) -> Ended {
     let (sender, delays) = watch::channel(Vec::new());
     let watching = workers.map(|db| {
@@ -120,7 +120,7 @@ async fn watched(driver: Driver, workers: Option<Db>) -> Ended {
     ended
 }
 
-/// When the next line is due: after an interval, and as soon as something else delays the replay.
+/// A line is due after an interval, and as soon as something else causes a delay.
 struct Lines {
     last: Instant,
     delays: Vec<String>,

@@ -25,7 +25,7 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// The Japanese text of a syntax error lacks the detail of the parser; both are given then.
+    /// The Japanese text of a syntax error lacks the detail: both are given then.
     pub(super) fn message(self, violation: &ViolationV1) -> Cow<'_, str> {
         let technical = violation.code == Code::MessageNotJson.as_str();
         match self {

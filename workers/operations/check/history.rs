@@ -1,4 +1,4 @@
-//! Decides applications in order, against earlier ones of these files and, optionally, of the database.
+//! Decides applications in order, against earlier ones of files or database.
 //!
 //! The decision is that of the validate stage ([`decide::against`]), kept in memory. A copy of an application
 //! is judged against the same others as the first one, so it gets the same answer.
@@ -147,7 +147,7 @@ impl History {
         None
     }
 
-    /// A copy is judged against the first `copy` commitments for its works, and engages nothing.
+    /// A copy is judged against the first `copy` commitments, and engages nothing.
     fn judge(
         &mut self,
         judged: Judged,
@@ -183,7 +183,7 @@ impl Decided {
     }
 }
 
-/// The answer to a copy of a stored application: the stored answer, or that the id is in use.
+/// Answers a copy of a stored application: the stored answer, or an id in use.
 fn answer(row: &Application, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), Error> {
     if row.payload_sha256 != key.sha256 {
         return Ok((vec![Violation::id_reused(&row.source, &row.upstream_id).into()], Vec::new()));

@@ -132,7 +132,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Judges as of `on`, or today in Tokyo; with `database` also against stored applications.
+    /// As of `on`, or today in Tokyo; with `database` also against stored applications.
     pub fn open(config: &Config, on: Option<NaiveDate>, database: bool) -> Result<Self, Error> {
         let today = on.unwrap_or_else(|| wareki::in_tokyo(Clock::system().now()).date_naive());
         let judge = Judge {

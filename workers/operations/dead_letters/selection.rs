@@ -18,7 +18,7 @@ use crate::{
     stages,
 };
 
-/// Conditions as an operator writes them: all must match; of several values of one, any.
+/// Conditions of an operator: all must match; of several values of one, any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Selection {
     /// Identifiers, or their beginnings; so are groups and the run.
@@ -66,7 +66,7 @@ impl Selection {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Completes identifiers and reads times. An empty list of states means every state.
+    /// Completes identifiers and reads times. No states means every state.
     pub async fn resolve(self, db: &Db, states: Vec<State>, now: NaiveDateTime) -> Result<Resolved, Error> {
         let time =
             |option, text: Option<&String>| text.map(|text| time::parse(option, text, now)).transpose();

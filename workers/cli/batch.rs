@@ -207,13 +207,7 @@ async fn drive(
     config: &Config,
 ) -> Result<ExitCode, Error> {
     let mut embedded = Embedded::open(out, config).await?;
-    let run = match runs.begin(operation, order).await {
-        Ok(run) => run,
-        Err(error) => {
-            embedded.end().await;
-            return Err(error);
-        }
-    };
+    let run = runs.begin(operation, order).await?;
     embedded.start(config, &[Lane::Live, Lane::Bulk]);
     let mut driver = embedded.run_driver(config)?;
     let bar = progress_bar(run.total.try_into().unwrap_or_default(), "guarantees");
@@ -263,7 +257,7 @@ async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) 
 }
 
 fn set_position(bar: &ProgressBar, progress: &RunProgress) {
-    bar.set_position(progress.settled().try_into().unwrap_or_default());
+    bar.set_position((progress.done + progress.failed).try_into().unwrap_or_default());
 }
 
 async fn end(runs: &Runs, id: &str, args: &RunArgs) -> Result<ExitCode, Error> {

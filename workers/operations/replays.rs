@@ -145,7 +145,6 @@ pub struct Plan {
     pub left_out: Vec<Left>,
 }
 
-/// Counts the messages that a replay of a filter would hold.
 pub async fn plan(db: &Db, filter: Filter, force: bool) -> Result<Plan, Error> {
     let mut states = OPEN.to_vec();
     if force {

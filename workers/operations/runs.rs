@@ -66,10 +66,6 @@ impl RunProgress {
     pub fn is_halted(&self) -> bool {
         self.finished_at.is_some() || self.state == State::Paused.as_text()
     }
-
-    pub fn settled(&self) -> i64 {
-        self.done + self.failed
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

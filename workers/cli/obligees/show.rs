@@ -36,7 +36,7 @@ pub(super) fn run(
     };
     let on = on.unwrap_or_else(|| in_tokyo(Clock::system().now()).date_naive());
     let origins = origins.on(on);
-    output(json, &Shown::new(obligee, origins, on), |_| print_day(obligee, origins, on))
+    output(json, &shown(obligee, origins, on), |_| print_day(obligee, origins, on))
 }
 
 fn unknown(registry: &Registry, code: &str) -> Error {
@@ -94,41 +94,39 @@ struct ShownSubmission<'a> {
     subject: Option<String>,
 }
 
-impl<'a> Shown<'a> {
-    fn new(obligee: &'a Obligee, origins: &Origins, on: NaiveDate) -> Self {
-        let (since, limits) = obligee.limits.period(on);
-        let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for figure in LimitField::ALL {
-            let (table, key) = figure.name();
-            let value = figure.of(limits).map(|amount| match amount {
-                LimitValue::Ratio(ratio) => ratio.to_string().into(),
-                LimitValue::Yen(yen) => yen.0.into(),
-            });
-            let figure = ShownFigure { value, origin: origins.of(figure) };
-            values.entry(table).or_default().insert(key, figure);
-        }
-        let shown = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
-            products,
-            channel: rule.channel,
-            department: rule.department.as_deref(),
-            mail_address: rule.mail_address.as_deref(),
-            system: rule.system.as_deref(),
-            subject: subject(rule),
-        };
-        Self {
-            code: &obligee.code,
-            name: &obligee.name,
-            title: &obligee.title,
-            on,
-            electronic: ShownAcceptance::all(obligee, Some(on)),
-            limits: ShownLimits {
-                basis: obligee.limits_basis,
-                since,
-                next_change: obligee.limits.next_after(on).map(|(from, _)| from),
-                values,
-            },
-            submission: submissions(obligee).into_iter().map(shown).collect(),
-        }
+fn shown<'a>(obligee: &'a Obligee, origins: &Origins, on: NaiveDate) -> Shown<'a> {
+    let (since, limits) = obligee.limits.period(on);
+    let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for figure in LimitField::ALL {
+        let (table, key) = figure.name();
+        let value = figure.of(limits).map(|amount| match amount {
+            LimitValue::Ratio(ratio) => ratio.to_string().into(),
+            LimitValue::Yen(yen) => yen.0.into(),
+        });
+        let figure = ShownFigure { value, origin: origins.of(figure) };
+        values.entry(table).or_default().insert(key, figure);
+    }
+    let submission = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
+        products,
+        channel: rule.channel,
+        department: rule.department.as_deref(),
+        mail_address: rule.mail_address.as_deref(),
+        system: rule.system.as_deref(),
+        subject: subject(rule),
+    };
+    Shown {
+        code: &obligee.code,
+        name: &obligee.name,
+        title: &obligee.title,
+        on,
+        electronic: ShownAcceptance::all(obligee, Some(on)),
+        limits: ShownLimits {
+            basis: obligee.limits_basis,
+            since,
+            next_change: obligee.limits.next_after(on).map(|(from, _)| from),
+            values,
+        },
+        submission: submissions(obligee).into_iter().map(submission).collect(),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     jobs::replay::Action,
     operations::{
         broker,
-        identifier::{self, Kind},
+        identifier::{Kind, complete},
         replays::{self, Replay},
     },
 };
@@ -86,7 +86,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             output(json, &replays, |replays| page.print(replays, "No replays.", print_list))
         }
         Sub::Status { id } => {
-            let id = context.complete(&id).await?;
+            let id = complete(&db, Kind::Replay, &id).await?;
             output(json, &context.show(&id).await?, print_replay)
         }
         Sub::Pause(args) => set_state(&context, &args, Action::Pause, &config, json).await,
@@ -103,10 +103,6 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    async fn complete(&self, beginning: &str) -> Result<String, Error> {
-        identifier::complete(self.db, Kind::Replay, beginning).await
-    }
-
     async fn show(&self, id: &str) -> Result<Replay, Error> {
         replays::show(self.db, id, Clock::system().now(), self.out.is_none()).await
     }
@@ -159,7 +155,7 @@ async fn set_state(
     json: bool,
 ) -> Result<ExitCode, Error> {
     let operation = args.audit.operation(action.name())?;
-    let id = context.complete(&args.id).await?;
+    let id = complete(context.db, Kind::Replay, &args.id).await?;
     let dry_run = args.audit.dry_run;
     if action == Action::Resume {
         broker::require(context.out, config)?;

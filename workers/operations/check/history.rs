@@ -132,7 +132,8 @@ impl History {
         let found = if first.sha256 == key.sha256 {
             self.judge(judged, works.as_deref(), Some(first.engaged))
         } else {
-            (bare.id_reused(), Vec::new())
+            let (source, id) = bare.about.identity.as_ref().map_or(("", ""), |(source, id)| (source, id));
+            (vec![Violation::id_reused(source, id).into()], Vec::new())
         };
         Ok(Decided { repeats: Some(first.place), ..bare }.with(found))
     }
@@ -175,11 +176,6 @@ impl History {
 impl Decided {
     fn with(self, (violations, calculations): (Vec<ViolationV1>, Vec<CalculationV1>)) -> Self {
         Self { violations, calculations, ..self }
-    }
-
-    fn id_reused(&self) -> Vec<ViolationV1> {
-        let (source, id) = self.about.identity.as_ref().map_or(("", ""), |(source, id)| (source, id));
-        vec![Violation::id_reused(source, id).into()]
     }
 }
 

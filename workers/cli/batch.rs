@@ -211,7 +211,7 @@ async fn drive(
     embedded.start(config, &[Lane::Live, Lane::Bulk]);
     let mut driver = embedded.run_driver(config)?;
     let bar = progress_bar(run.total.try_into().unwrap_or_default(), "guarantees");
-    let drawing = {
+    let updating = {
         let (bar, runs, id) = (bar.clone(), runs.clone(), run.id.clone());
         tokio::spawn(async move {
             loop {
@@ -223,7 +223,7 @@ async fn drive(
         })
     };
     let done = driver.until_done(&run.id).await && !embedded.until_idle().await;
-    drawing.abort();
+    updating.abort();
     bar.finish_and_clear();
     embedded.end().await;
     if !done {

@@ -55,7 +55,7 @@ fn unknown(registry: &Registry, code: &str) -> Error {
         .hint(format!("{hint}`hosho obligees list` has all codes"))
 }
 
-/// The rules of a day, with figures as in the files.
+/// The rules of a day, with limits as in the files.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     code: &'a str,
@@ -73,11 +73,11 @@ struct ShownLimits {
     /// First day of these values; `null` without one.
     since: Option<NaiveDate>,
     next_change: Option<NaiveDate>,
-    values: BTreeMap<&'static str, BTreeMap<&'static str, ShownFigure>>,
+    values: BTreeMap<&'static str, BTreeMap<&'static str, ShownLimit>>,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownFigure {
+struct ShownLimit {
     /// `"40%"`, `10000`, or `null` without such a bound.
     value: Option<serde_json::Value>,
     origin: Origin,
@@ -97,14 +97,14 @@ struct ShownSubmission<'a> {
 fn shown<'a>(obligee: &'a Obligee, origins: &Origins, on: NaiveDate) -> Shown<'a> {
     let (since, limits) = obligee.limits.period(on);
     let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-    for figure in LimitField::ALL {
-        let (table, key) = figure.name();
-        let value = figure.of(limits).map(|amount| match amount {
+    for field in LimitField::ALL {
+        let (table, key) = field.name();
+        let value = field.of(limits).map(|amount| match amount {
             LimitValue::Ratio(ratio) => ratio.to_string().into(),
             LimitValue::Yen(yen) => yen.0.into(),
         });
-        let figure = ShownFigure { value, origin: origins.of(figure) };
-        values.entry(table).or_default().insert(key, figure);
+        let limit = ShownLimit { value, origin: origins.of(field) };
+        values.entry(table).or_default().insert(key, limit);
     }
     let submission = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
         products,
@@ -210,17 +210,17 @@ fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     let (since, limits) = obligee.limits.period(on);
     let basis = obligee.limits_basis;
     print(format!("\nLimits where the {} ({}) is {on}", basis.en(), basis.ja()));
-    let value = |figure: LimitField, limits| {
-        figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
+    let value = |field: LimitField, limits| {
+        field.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
     };
     let mut rows = table(["limit", "日本語", "value", "set by"]);
-    for figure in LimitField::ALL {
-        let origin = match origins.of(figure) {
+    for field in LimitField::ALL {
+        let origin = match origins.of(field) {
             Origin::National => "national",
             Origin::DisasterArea => "national, disaster area",
             Origin::Own => "obligee",
         };
-        rows.add_row([&figure.to_string(), figure.ja(), &value(figure, limits), origin]);
+        rows.add_row([&field.to_string(), field.ja(), &value(field, limits), origin]);
     }
     if let Some(column) = rows.column_mut(2) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);
@@ -231,7 +231,7 @@ fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     }
     let Some((from, next)) = obligee.limits.next_after(on) else { return print("No change is known.") };
     print(format!("They change on {from}:"));
-    for figure in LimitField::ALL.into_iter().filter(|figure| figure.of(next) != figure.of(limits)) {
-        print(format!("  {figure}  {} → {}", value(figure, limits), value(figure, next)));
+    for field in LimitField::ALL.into_iter().filter(|field| field.of(next) != field.of(limits)) {
+        print(format!("  {field}  {} → {}", value(field, limits), value(field, next)));
     }
 }

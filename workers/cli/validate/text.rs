@@ -35,10 +35,10 @@ impl Language {
         }
     }
 
-    fn text(self, figure: &impl BilingualText) -> String {
+    fn text(self, value: &impl BilingualText) -> String {
         match self {
-            Self::Ja => figure.ja(),
-            Self::En => figure.en(),
+            Self::Ja => value.ja(),
+            Self::En => value.en(),
         }
     }
 

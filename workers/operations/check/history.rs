@@ -61,14 +61,14 @@ struct Seen {
     sha256: String,
     place: Place,
     /// The number of commitments for its works before it.
-    engaged: usize,
+    commitments: usize,
 }
 
 pub(super) struct History {
     today: NaiveDate,
     database: Option<Connection>,
     /// By works, oldest first.
-    engaged: HashMap<String, Vec<OpenCommitment>>,
+    commitments: HashMap<String, Vec<OpenCommitment>>,
     seen: HashMap<String, Seen>,
 }
 
@@ -82,7 +82,7 @@ pub(super) fn probe(connection: &mut Connection) -> Result<(), DbError> {
 impl History {
     /// Applications are accepted on `today`.
     pub(super) fn new(today: NaiveDate, database: Option<Connection>) -> Self {
-        Self { today, database, engaged: HashMap::new(), seen: HashMap::new() }
+        Self { today, database, commitments: HashMap::new(), seen: HashMap::new() }
     }
 
     /// Reads stored applications, by our ids, and the commitments for their works.
@@ -91,11 +91,12 @@ impl History {
         let ids: Vec<&str> = alone.iter().filter_map(|alone| Some(alone.key.as_ref()?.id.as_str())).collect();
         let rows = application::by_ids(connection, &ids)?.into_iter().flatten();
         let works: HashSet<&str> = alone.iter().filter_map(|alone| alone.works.as_deref()).collect();
-        let works: Vec<&str> = works.into_iter().filter(|works| !self.engaged.contains_key(*works)).collect();
+        let works: Vec<&str> =
+            works.into_iter().filter(|works| !self.commitments.contains_key(*works)).collect();
         let mut found = works::engaged(connection, &works)?;
         for works in works {
-            let engaged = found.remove(works).unwrap_or_default();
-            self.engaged.insert(works.to_owned(), engaged.iter().map(decide::known).collect());
+            let commitments = found.remove(works).unwrap_or_default();
+            self.commitments.insert(works.to_owned(), commitments.iter().map(decide::known).collect());
         }
         Ok(rows.map(|row| (row.id.clone(), row)).collect())
     }
@@ -130,7 +131,7 @@ impl History {
         }
         let Some(first) = first else { return Ok(bare.with(self.judge(judged, works.as_deref(), None))) };
         let found = if first.sha256 == key.sha256 {
-            self.judge(judged, works.as_deref(), Some(first.engaged))
+            self.judge(judged, works.as_deref(), Some(first.commitments))
         } else {
             let (source, id) = bare.about.identity.as_ref().map_or(("", ""), |(source, id)| (source, id));
             (vec![Violation::id_reused(source, id).into()], Vec::new())
@@ -143,12 +144,13 @@ impl History {
         if let Some(first) = self.seen.get(&key.id) {
             return Some(first.clone());
         }
-        let engaged = works.and_then(|works| self.engaged.get(works)).map_or(0, Vec::len);
-        self.seen.insert(key.id.clone(), Seen { sha256: key.sha256.clone(), place: place.clone(), engaged });
+        let commitments = works.and_then(|works| self.commitments.get(works)).map_or(0, Vec::len);
+        self.seen
+            .insert(key.id.clone(), Seen { sha256: key.sha256.clone(), place: place.clone(), commitments });
         None
     }
 
-    /// A copy is judged against the first `copy` commitments, and engages nothing.
+    /// A copy is judged against the first `copy` commitments, and adds none.
     fn judge(
         &mut self,
         judged: Judged,
@@ -156,10 +158,11 @@ impl History {
         copy: Option<usize>,
     ) -> (Vec<ViolationV1>, Vec<CalculationV1>) {
         let (source, on) = (judged.source().to_owned(), self.today);
-        let mut engaged = works.map(|works| self.engaged.entry(works.to_owned()).or_default());
-        let others = engaged.as_ref().map(|engaged| &engaged[..copy.unwrap_or(engaged.len())]);
+        let mut commitments = works.map(|works| self.commitments.entry(works.to_owned()).or_default());
+        let others =
+            commitments.as_ref().map(|commitments| &commitments[..copy.unwrap_or(commitments.len())]);
         let decided = decide::against(judged, others);
-        if let (Some(engaged), None) = (&mut engaged, copy) {
+        if let (Some(commitments), None) = (&mut commitments, copy) {
             let new = |commitment| OpenCommitment {
                 commitment,
                 source: source.clone(),
@@ -167,7 +170,7 @@ impl History {
                 number: None,
                 issued: false,
             };
-            engaged.extend(decided.engages.into_iter().map(new));
+            commitments.extend(decided.engages.into_iter().map(new));
         }
         (decided.verdict.err().unwrap_or_default(), decided.calculations)
     }

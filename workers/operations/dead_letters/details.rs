@@ -102,13 +102,13 @@ fn decode_errors(row: &FailedMessage) -> Vec<String> {
         return Vec::new();
     }
     let kind = contract::of_stage(&row.stage, &row.payload);
-    let misfits = kind.map(|kind| kind.decode_errors(&row.payload)).unwrap_or_default();
-    let text = |misfit: &FieldError| match misfit.fault {
+    let errors = kind.map(|kind| kind.decode_errors(&row.payload)).unwrap_or_default();
+    let text = |error: &FieldError| match error.fault {
         // The words of a parser may repeat a value.
-        FieldFault::Other(_) => format!("{}: does not fit", misfit.path),
-        _ => misfit_text(misfit),
+        FieldFault::Other(_) => format!("{}: does not fit", error.path),
+        _ => misfit_text(error),
     };
-    misfits.iter().map(text).collect()
+    errors.iter().map(text).collect()
 }
 
 #[derive(Debug, Serialize)]

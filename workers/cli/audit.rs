@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::{
     Error, harmless_json, output, print, printable,
-    selection::{Database, DatabaseArgs, PageArgs, beginning, filled, name},
+    selection::{DatabaseArgs, PageArgs, beginning, filled, name, open_database},
     text::{cut, shown},
 };
 use crate::{
+    clock::Clock,
     config::Config,
     operations::{
         audit::{self, Entry},
@@ -49,15 +50,15 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Reads the beginning of a subject: an identifier, or a name such as that of a stage.
+/// Reads the beginning of an identifier, or a name such as that of a stage.
 fn subject(text: &str) -> Result<String, String> {
     let problem = "a subject is an identifier, or a name such as that of a stage";
     name(text, |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-' | b'_'), problem)
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
-    let now = database.clock.now();
+    let db = open_database(&config).await?;
+    let now = Clock::system().now();
     let filter = Filter {
         subject: args.subject,
         operation_id: args.operation,
@@ -65,7 +66,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         actor: args.by,
         since: args.since.as_deref().map(|text| time::parse("--since", text, now)).transpose()?,
     };
-    let entries = audit::list(&database.db, filter, args.page.request()).await?;
+    let entries = audit::list(&db, filter, args.page.request()).await?;
     let print_rows = |entries: &[Entry]| entries.iter().for_each(|entry| print(lines(entry)));
     output(args.json, &entries, |entries| args.page.print(entries, "No entries.", print_rows))
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, exit_code, output, print, printable, progress_bar,
-    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, beginning, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
     table,
     text::{counted, shown},
 };
@@ -105,19 +105,19 @@ struct ActionArgs {
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
-    let runs = Runs::new(database.db.clone(), database.clock.clone(), &config)?;
+    let db = open_database(&config).await?;
+    let runs = Runs::new(db.clone(), &config)?;
     let (action, args) = match args.command {
         Sub::List { page, json } => {
             return output(json, &runs.list(page.request()).await?, |runs| print_list(runs, page));
         }
         Sub::Show { run, json } => {
-            let id = complete(&database.db, Kind::Run, &run).await?;
+            let id = complete(&db, Kind::Run, &run).await?;
             print_run(&runs, &id, json).await?;
             return Ok(ExitCode::SUCCESS);
         }
         Sub::Start { run, audit } => {
-            let operation = audit.operation(&database.clock, "batch.start")?;
+            let operation = audit.operation("batch.start")?;
             let out = args.database.out.as_deref();
             return begin(&runs, Selection::Pending, operation, audit.dry_run, &run, out, &config).await;
         }
@@ -125,8 +125,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         Sub::Resume(args) => (Action::Resume, args),
         Sub::Cancel(args) => (Action::Cancel, args),
     };
-    let operation = args.audit.operation(&database.clock, action.audited_as())?;
-    let id = complete(&database.db, Kind::Run, &args.run).await?;
+    let operation = args.audit.operation(action.audited_as())?;
+    let id = complete(&db, Kind::Run, &args.run).await?;
     if !args.audit.dry_run {
         runs.set_state(operation, &id, action).await?;
     }
@@ -207,17 +207,11 @@ async fn drive(
     config: &Config,
 ) -> Result<ExitCode, Error> {
     let mut embedded = Embedded::open(out, config).await?;
-    let run = match runs.begin(operation, order).await {
-        Ok(run) => run,
-        Err(error) => {
-            embedded.end().await;
-            return Err(error);
-        }
-    };
+    let run = runs.begin(operation, order).await?;
     embedded.start(config, &[Lane::Live, Lane::Bulk]);
     let mut driver = embedded.run_driver(config)?;
     let bar = progress_bar(run.total.try_into().unwrap_or_default(), "guarantees");
-    let drawing = {
+    let updating = {
         let (bar, runs, id) = (bar.clone(), runs.clone(), run.id.clone());
         tokio::spawn(async move {
             loop {
@@ -229,7 +223,7 @@ async fn drive(
         })
     };
     let done = driver.until_done(&run.id).await && !embedded.until_idle().await;
-    drawing.abort();
+    updating.abort();
     bar.finish_and_clear();
     embedded.end().await;
     if !done {
@@ -263,7 +257,7 @@ async fn follow(runs: &Runs, id: &str, args: &RunArgs, stop: CancellationToken) 
 }
 
 fn set_position(bar: &ProgressBar, progress: &RunProgress) {
-    bar.set_position(progress.settled().try_into().unwrap_or_default());
+    bar.set_position((progress.done + progress.failed).try_into().unwrap_or_default());
 }
 
 async fn end(runs: &Runs, id: &str, args: &RunArgs) -> Result<ExitCode, Error> {

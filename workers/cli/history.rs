@@ -7,7 +7,7 @@ use hosho_schema::{messages::ViolationV1, models::change::State, snapshots::Cert
 
 use super::{
     Error, output, print, printable,
-    selection::{Database, DatabaseArgs, short},
+    selection::{DatabaseArgs, open_database, short},
     table,
     text::shown,
 };
@@ -47,7 +47,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     guarantees::parse_number(&args.number)?;
-    let db = Database::open(&config).await?.db;
+    let db = open_database(&config).await?;
     let view = guarantees::history(&db, &args.number, args.all).await?;
     output(args.json, &view.history, |history| {
         if let Some(certificate) = &view.current {

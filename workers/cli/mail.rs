@@ -8,12 +8,13 @@ use hosho_schema::models::mail::{Filter, State};
 
 use super::{
     Error, output, print, printable,
-    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, name, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, name, open_database, short},
     text::{counted, shown, stacked, table},
 };
 use crate::{
     broker::{Broker, Lane, Outgoing, Publisher},
     config::Config,
+    db::Db,
     operations::{
         broker,
         mails::{self, Mail, Outcome, Resolution, Resolved, Unknown},
@@ -87,12 +88,11 @@ fn key(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
-    let db = &database.db;
+    let db = open_database(&config).await?;
     match args.command {
         Sub::Unknown { all, page, json } => {
             let seconds = i64::try_from(config.work.mail_resend_seconds).unwrap_or(i64::from(u32::MAX));
-            let unknown = mails::unknown(db, all, TimeDelta::seconds(seconds), page.request()).await?;
+            let unknown = mails::unknown(&db, all, TimeDelta::seconds(seconds), page.request()).await?;
             output(json, &unknown, |Unknown { page: mails, resend }| {
                 page.print(mails, "Nothing to decide.", print_rows);
                 if let Some(first) = resend.first_due_at {
@@ -104,10 +104,10 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         Sub::List { state, page, json } => {
             let is_wanted = |one: &State| state.iter().any(|wanted| wanted == one.as_text());
             let states = State::ALL.iter().copied().filter(is_wanted).collect();
-            let mails = mails::list(db, Filter { states, given_up: false }, page.request()).await?;
+            let mails = mails::list(&db, Filter { states, given_up: false }, page.request()).await?;
             output(json, &mails, |mails| page.print(mails, "No mails.", print_rows))
         }
-        Sub::Resolve(resolved) => resolve(resolved, args.database.out.as_deref(), &database, &config).await,
+        Sub::Resolve(resolved) => resolve(resolved, args.database.out.as_deref(), &db, &config).await,
     }
 }
 
@@ -126,20 +126,15 @@ fn print_rows(mails: &[Mail]) {
     print(rows);
 }
 
-async fn resolve(
-    args: ResolveArgs,
-    out: Option<&Path>,
-    database: &Database,
-    config: &Config,
-) -> Result<ExitCode, Error> {
-    let operation = args.audit.operation(&database.clock, "mail.resolve")?;
+async fn resolve(args: ResolveArgs, out: Option<&Path>, db: &Db, config: &Config) -> Result<ExitCode, Error> {
+    let operation = args.audit.operation("mail.resolve")?;
     let outcome = match args.outcome.as_str() {
         "accepted" => Outcome::Accepted,
         "rejected" => Outcome::Rejected,
         _ => Outcome::Resend,
     };
     let is_resent = outcome == Outcome::Resend;
-    let resolution = Resolution::of(&database.db, &args.mail, outcome).await?;
+    let resolution = Resolution::of(db, &args.mail, outcome).await?;
     // If the mail cannot be sent, the ledger must not say that it will be.
     if is_resent {
         broker::require(out, config)?;
@@ -150,7 +145,7 @@ async fn resolve(
         });
     }
     let connection = if is_resent { Some(Connection::open(out, config).await?) } else { None };
-    let resolved = resolution.apply(&database.db, operation).await;
+    let resolved = resolution.apply(db, operation).await;
     let sent = match connection {
         None => Ok(()),
         Some(connection) => {
@@ -172,7 +167,7 @@ async fn resolve(
 struct Connection {
     broker: Arc<dyn Broker>,
     publisher: Box<dyn Publisher>,
-    /// The stages in this process, on the folder of `hosho process`; otherwise workers consume.
+    /// The stages in this process, on a folder; otherwise workers consume.
     embedded: Option<Embedded>,
 }
 
@@ -195,7 +190,7 @@ impl Connection {
         }
     }
 
-    /// Sends a message, if there is one, and waits until stages in this process have processed it.
+    /// Sends a message, if any, and waits until stages in this process are idle.
     async fn close_after(mut self, message: Option<Outgoing>, config: &Config) -> Result<(), Error> {
         let sent = match message {
             None => Ok(()),

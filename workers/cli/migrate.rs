@@ -21,12 +21,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-#[derive(serde::Serialize)]
-struct Report {
-    applied: Vec<String>,
-    pending: Vec<String>,
-}
-
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     if args.check {
         existing(&config)?;
@@ -34,15 +28,15 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let database = Db::new(app::pool(&config)?);
     let migrated = database.call(move |connection| {
         let applied = if args.check { Vec::new() } else { db::migrate(connection)? };
-        Ok::<_, db::DbError>(Report { applied, pending: db::pending(connection)? })
+        Ok::<_, db::DbError>((applied, db::pending(connection)?))
     });
-    let report = migrated.await?;
-    output(args.json, &report, |Report { applied, pending }| {
+    let (applied, pending) = migrated.await?;
+    output(args.json, &serde_json::json!({ "applied": applied, "pending": pending }), |_| {
         applied.iter().for_each(|name| print(format!("applied  {name}")));
         pending.iter().for_each(|name| print(format!("pending  {name}")));
         if applied.is_empty() && pending.is_empty() {
             print("The tables are up to date.");
         }
     })?;
-    Ok(exit_code(!report.pending.is_empty()))
+    Ok(exit_code(!pending.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! The command line: arguments and printing; the decisions are in [`operations`](crate::operations).
+//! Arguments and printing; the decisions are in [`operations`](crate::operations).
 //!
 //! Data goes to standard output, everything else (progress, logs, errors) to standard error. With `--json`,
 //! standard output is exactly one JSON document, also for an error. Exit codes are part of the interface:
@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
     result.unwrap_or_else(|error| print_error(&error, json))
 }
 
-/// Prints on standard output with `--json`, unless data is there already; otherwise on standard error.
+/// As JSON on standard output, unless data is there already; else as a remark.
 fn print_error(error: &Error, json: bool) -> ExitCode {
     if !json || HAS_PRINTED.load(Ordering::Relaxed) || print_json(&error.to_json()).is_err() {
         let text = error.to_string();
@@ -217,7 +217,7 @@ fn name_of(variant: impl serde::Serialize) -> String {
     serde_json::to_value(variant).ok().and_then(|name| Some(name.as_str()?.to_owned())).unwrap_or_default()
 }
 
-/// Escapes control characters in JSON; the serialiser escapes those up to U+001F only.
+/// Escapes control characters in JSON; serde_json escapes those up to U+001F only.
 fn harmless_json(text: &str) -> String {
     escaped(text, |code| if code == u32::from('\n') { "\n".to_owned() } else { format!("\\u{code:04x}") })
 }
@@ -246,7 +246,7 @@ fn remark(line: impl AsRef<str>) {
     eprintln!("{}", printable_lines(line.as_ref()));
 }
 
-/// Text from outside, safe for a terminal: control and bidi characters become `U+…`.
+/// Text from outside, safe for a terminal: control characters become `U+…`.
 fn printable(text: &str) -> String {
     escaped(text, |code| format!("<U+{code:04X}>"))
 }
@@ -268,7 +268,7 @@ fn printable_lines(text: &str) -> String {
     text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a terminal executes the character: control characters and those of writing direction.
+/// Whether a terminal executes the character, or it changes the writing direction.
 fn is_control(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || character.is_control()

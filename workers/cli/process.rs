@@ -93,7 +93,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     Ok(exit_code(!report.is_good()))
 }
 
-/// Advances the bar by every answer. An accepted application adds its guarantees to the length.
+/// Advances the bar by every answer; an accepted application makes it longer.
 async fn count(mut events: Box<dyn Consumer>, bar: ProgressBar) {
     while let Ok(batch) = events.next_batch(1_000).await {
         for event in &batch {

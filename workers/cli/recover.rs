@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{
     Error, output, print,
-    selection::{AuditArgs, Database},
+    selection::{AuditArgs, open_database},
 };
 use crate::{
     config::Config,
@@ -40,8 +40,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         })
     };
     let after = args.older_than.as_ref().map(span).transpose()?;
-    let database = Database::open(&config).await?;
-    let operation = args.audit.operation(&database.clock, "recover")?;
+    let db = open_database(&config).await?;
+    let operation = args.audit.operation("recover")?;
     let client = broker::shared(&config).map_err(|error| {
         error.hint(
             "run `hosho process` again on the same --out: it resumes automatically; for workers, set \
@@ -49,8 +49,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         )
     })?;
     let found = recover::find(&config, after).await?;
-    let report =
-        if args.audit.dry_run { found.report } else { found.queue(&database.db, operation, &client).await? };
+    let report = if args.audit.dry_run { found.report } else { found.queue(&db, operation, &client).await? };
     let verb = if args.audit.dry_run { "would be queued again; nothing was changed" } else { "queued again" };
     output(args.json, &report, |report| {
         for (stage, count) in &report.queued {

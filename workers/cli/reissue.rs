@@ -6,9 +6,10 @@ use hosho_schema::queries::run_selection::Selection;
 
 use super::{
     Error, batch,
-    selection::{AuditArgs, Database, DatabaseArgs},
+    selection::{AuditArgs, DatabaseArgs, open_database},
 };
 use crate::{
+    clock::Clock,
     config::Config,
     operations::{
         runs::{self, Runs},
@@ -66,12 +67,14 @@ struct Which {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
+    let db = open_database(&config).await?;
     let Which { guarantee, obligee, since, template_changed, pending, all } = args.which;
     let selection = match (obligee, since) {
         _ if !guarantee.is_empty() => runs::with_numbers(&guarantee)?,
         (Some(obligee), _) => runs::of_obligee(obligee, &config)?,
-        (_, Some(since)) => Selection::Since { since: time::parse("--since", &since, database.clock.now())? },
+        (_, Some(since)) => {
+            Selection::Since { since: time::parse("--since", &since, Clock::system().now())? }
+        }
         _ if template_changed => runs::template_changed(&config)?,
         _ if pending => Selection::Pending,
         _ => {
@@ -79,8 +82,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
             Selection::All
         }
     };
-    let operation = args.audit.operation(&database.clock, "reissue")?;
-    let runs = Runs::new(database.db, database.clock, &config)?;
+    let operation = args.audit.operation("reissue")?;
+    let runs = Runs::new(db, &config)?;
     let out = args.database.out.as_deref();
     batch::begin(&runs, selection, operation, args.audit.dry_run, &args.run, out, &config).await
 }

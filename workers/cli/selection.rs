@@ -1,4 +1,4 @@
-//! Arguments that several commands share: the database, the dead letters meant, pages, who and why.
+//! Arguments that several commands share: database, dead letters, pages, audit.
 
 use std::path::PathBuf;
 
@@ -33,25 +33,14 @@ impl DatabaseArgs {
     }
 }
 
-/// The tables, for commands that need nothing else.
-#[derive(Clone)]
-pub(super) struct Database {
-    pub(super) db: Db,
-    pub(super) clock: Clock,
-}
-
-impl Database {
-    /// The database must exist and be up to date.
-    pub(super) async fn open(config: &Config) -> Result<Self, Error> {
-        existing(config)?;
-        let db = Db::new(app::pool(config)?);
-        let pending = db.call(hosho_schema::db::pending).await?;
-        match pending.first() {
-            None => Ok(Self { db, clock: Clock::system() }),
-            Some(first) => {
-                Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into())
-            }
-        }
+/// Opens the database, which must exist and be up to date.
+pub(super) async fn open_database(config: &Config) -> Result<Db, Error> {
+    existing(config)?;
+    let db = Db::new(app::pool(config)?);
+    let pending = db.call(hosho_schema::db::pending).await?;
+    match pending.first() {
+        None => Ok(db),
+        Some(first) => Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into()),
     }
 }
 
@@ -110,13 +99,8 @@ impl From<SelectionArgs> for Selection {
 }
 
 /// The filter that a selection means. Prints warnings about likely typing errors.
-pub(super) async fn filter(
-    selection: Selection,
-    database: &Database,
-    states: &[State],
-) -> Result<Filter, Error> {
-    let Resolved { filter, warnings } =
-        selection.resolve(&database.db, states.to_vec(), database.clock.now()).await?;
+pub(super) async fn filter(selection: Selection, db: &Db, states: &[State]) -> Result<Filter, Error> {
+    let Resolved { filter, warnings } = selection.resolve(db, states.to_vec(), Clock::system().now()).await?;
     for warning in warnings {
         remark(format!("warning: {warning}"));
     }
@@ -188,29 +172,24 @@ pub(super) struct AuditArgs {
 
 impl AuditArgs {
     /// The operation that begins now. Requires a reason, unless it changes nothing.
-    pub(super) fn operation(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
+    pub(super) fn operation(&self, action: &'static str) -> Result<Operation, Error> {
         let reason = self.reason.as_deref().unwrap_or_default().trim();
         if reason.is_empty() && !self.dry_run {
             return Err(Error::invalid("--reason is missing")
                 .hint("give the reason in a few words; it is kept in the audit"));
         }
-        Ok(Operation::new(clock, action, &self.name(), reason))
+        Ok(Operation::new(&Clock::system(), action, &self.name(), reason))
     }
 
-    /// As [`AuditArgs::operation`]; requires a reason for a dry run too, because personal data is shown.
-    pub(super) fn revealing(&self, clock: &Clock, action: &'static str) -> Result<Operation, Error> {
-        Self { dry_run: false, ..self.clone() }.operation(clock, action)
+    /// Requires a reason for a dry run too, because personal data is shown.
+    pub(super) fn revealing(&self, action: &'static str) -> Result<Operation, Error> {
+        Self { dry_run: false, ..self.clone() }.operation(action)
     }
 
     /// As [`AuditArgs::operation`], with a default reason.
-    pub(super) fn operation_or(
-        &self,
-        clock: &Clock,
-        action: &'static str,
-        reason: &str,
-    ) -> Result<Operation, Error> {
+    pub(super) fn operation_or(&self, action: &'static str, reason: &str) -> Result<Operation, Error> {
         Self { reason: self.reason.clone().or_else(|| Some(reason.to_owned())), ..self.clone() }
-            .operation(clock, action)
+            .operation(action)
     }
 
     fn name(&self) -> String {

@@ -7,11 +7,13 @@ use clap::Subcommand;
 
 use super::{
     Error, exit_code, output, print, printable,
-    selection::{AuditArgs, Database},
+    selection::{AuditArgs, open_database},
     text::{counted, shown, table},
 };
 use crate::{
+    clock::Clock,
     config::Config,
+    db::Db,
     operations::stages::{self, Change, Circuit, Report, Stage},
     stages::NAMES,
 };
@@ -51,19 +53,19 @@ struct SetArgs {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
+    let db = open_database(&config).await?;
     match args.command {
-        Some(Sub::Pause(set)) => set_paused(set, &database, true, args.json).await,
-        Some(Sub::Resume(set)) => set_paused(set, &database, false, args.json).await,
-        None => show(&database, &config, args.json).await,
+        Some(Sub::Pause(set)) => set_paused(set, &db, true, args.json).await,
+        Some(Sub::Resume(set)) => set_paused(set, &db, false, args.json).await,
+        None => show(&db, &config, args.json).await,
     }
 }
 
-async fn set_paused(args: SetArgs, database: &Database, paused: bool, json: bool) -> Result<ExitCode, Error> {
+async fn set_paused(args: SetArgs, db: &Db, paused: bool, json: bool) -> Result<ExitCode, Error> {
     let (action, outcome) = if paused { ("stage.pause", "paused") } else { ("stage.resume", "running") };
-    let operation = args.audit.operation(&database.clock, action)?;
+    let operation = args.audit.operation(action)?;
     let dry_run = args.audit.dry_run;
-    let change = stages::set_paused(&database.db, operation, &args.stage, paused, dry_run).await?;
+    let change = stages::set_paused(db, operation, &args.stage, paused, dry_run).await?;
     output(json, &change, |Change { stage, changed, .. }| {
         print(match (dry_run, changed) {
             (true, true) => format!("{stage} would be {outcome}. Nothing was changed."),
@@ -74,9 +76,9 @@ async fn set_paused(args: SetArgs, database: &Database, paused: bool, json: bool
     })
 }
 
-async fn show(database: &Database, config: &Config, json: bool) -> Result<ExitCode, Error> {
-    let now = database.clock.now();
-    let report = stages::report(&database.db, config, now).await?;
+async fn show(db: &Db, config: &Config, json: bool) -> Result<ExitCode, Error> {
+    let now = Clock::system().now();
+    let report = stages::report(db, config, now).await?;
     output(json, &report, |report| print_report(report, now.and_utc()))?;
     Ok(exit_code(report.is_troubled()))
 }

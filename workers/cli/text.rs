@@ -43,13 +43,10 @@ fn fitted(mut table: Table, width: u16) -> Table {
 
 /// The text, cut to `longest` characters; `…` marks the cut.
 pub(super) fn cut(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some(_) => {
-            let end = text.char_indices().nth(longest.saturating_sub(1)).map_or(0, |(at, _)| at);
-            format!("{}…", &text[..end])
-        }
-        None => text.to_owned(),
+    if text.chars().count() <= longest {
+        return text.to_owned();
     }
+    text.chars().take(longest.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{
     Error, exit_code, output, print,
-    selection::{Database, DatabaseArgs},
+    selection::{DatabaseArgs, open_database},
 };
 use crate::{app, config::Config, operations::verify_chain};
 
@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let keys = app::keys(&config.keys)?;
-    let db = Database::open(&config).await?.db;
+    let db = open_database(&config).await?;
     let report = verify_chain::verify_chain(&db, keys, &args.numbers).await?;
     output(args.json, &report, |report| {
         for finding in &report.faults {

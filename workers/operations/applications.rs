@@ -1,4 +1,4 @@
-//! The progress of an application and its guarantees, stage by stage. No name, no address.
+//! The progress of an application and its guarantees. No name, no address.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{

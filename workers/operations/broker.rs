@@ -12,7 +12,7 @@ use crate::{
 /// Why the broker inside one process is of no use to a command.
 pub const IN_PROCESS: &str = "broker.url is memory: no worker would get the messages";
 
-/// The client of the shared broker. Rejects one inside this process before anything is changed.
+/// The client of the shared broker; rejects one inside this process.
 pub fn shared(config: &Config) -> Result<BrokerClient, Error> {
     let client = app::broker_client(config, stages::NAMES)?;
     if client.in_process() {
@@ -22,7 +22,7 @@ pub fn shared(config: &Config) -> Result<BrokerClient, Error> {
     Ok(client)
 }
 
-/// Requires a shared broker, unless this process does the work itself in the folder `out`.
+/// Requires a shared broker, unless this process does the work itself in `out`.
 pub fn require(out: Option<&Path>, config: &Config) -> Result<(), Error> {
     if out.is_none() { shared(config).map(drop) } else { Ok(()) }
 }

@@ -27,17 +27,6 @@ pub enum ErrorKind {
     Unavailable,
 }
 
-impl ErrorKind {
-    pub const fn exit_code(self) -> u8 {
-        match self {
-            Self::NotFound | Self::Conflict => 1,
-            Self::Invalid => 2,
-            Self::Configuration => 3,
-            Self::Unavailable => 4,
-        }
-    }
-}
-
 /// An error with its causes and what to do about it.
 #[derive(Debug)]
 pub struct Error {
@@ -82,17 +71,18 @@ impl Error {
         self
     }
 
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
     /// The error with its causes, without the hint.
     pub fn message(&self) -> String {
         format!("{:#}", self.source)
     }
 
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.kind.exit_code())
+        ExitCode::from(match self.kind {
+            ErrorKind::NotFound | ErrorKind::Conflict => 1,
+            ErrorKind::Invalid => 2,
+            ErrorKind::Configuration => 3,
+            ErrorKind::Unavailable => 4,
+        })
     }
 
     /// `{"error":{"code":…,"message":…,"hint":…}}`.

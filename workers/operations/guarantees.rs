@@ -1,8 +1,8 @@
-//! One guarantee: its certificates as a contractor sees them, and for operators its whole history.
+//! One guarantee: the certificates of the contractor, the history for operators.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
-    db::{Connection, DbError},
+    db::Connection,
     messages::{ProductV1, ViolationV1},
     models::{
         change::{self, Change},
@@ -20,7 +20,7 @@ use super::{Error, ErrorKind};
 use crate::{
     db::Db,
     domain::{
-        guarantee_history::{self, GuaranteeHistory},
+        guarantee_history::{self, GuaranteeHistory, HistoryCertificate},
         labels,
         number::GuaranteeNumber,
     },
@@ -101,7 +101,7 @@ pub struct RedrawnDocument {
     pub identity: String,
 }
 
-/// A history and the certificate in force, which has personal data: for the terminal only.
+/// `current`, the certificate in force, has personal data: for the terminal only.
 pub struct GuaranteeView {
     pub history: History,
     pub current: Option<snapshots::Certificate>,
@@ -118,13 +118,11 @@ struct Rows {
 /// Reads a guarantee by 保証契約番号 in either width; `full` is for operators.
 pub async fn history(db: &Db, number: &str, full: bool) -> Result<GuaranteeView, Error> {
     let number = parse_number(number)?;
-    let key = number.clone();
-    let rows = db.call(move |db| find(db, &key)).await?;
-    let rows = rows.ok_or_else(|| not_found(&number).hint("`hosho status` finds applications too"))?;
-    let life =
+    let rows = db.call(move |db| find(db, &number)).await?;
+    let history =
         GuaranteeHistory::read(&rows.revisions).map_err(|error| Error::new(ErrorKind::Conflict, error))?;
-    let current = life.current().map(|(_, certificate)| certificate.clone());
-    Ok(GuaranteeView { history: build(&rows, &life, full), current })
+    let current = history.current().map(|(_, certificate)| certificate.clone());
+    Ok(GuaranteeView { history: build(&rows, &history, full), current })
 }
 
 pub fn parse_number(number: &str) -> Result<String, Error> {
@@ -141,8 +139,9 @@ pub(super) fn not_found(number: &str) -> Error {
     Error::not_found(format!("there is no guarantee {number}"))
 }
 
-fn find(db: &mut Connection, number: &str) -> Result<Option<Rows>, DbError> {
-    let Some(guarantee) = guarantee::by_number(db, number)? else { return Ok(None) };
+fn find(db: &mut Connection, number: &str) -> Result<Rows, Error> {
+    let guarantee = guarantee::by_number(db, number)?
+        .ok_or_else(|| not_found(number).hint("`hosho status` finds applications too"))?;
     let revisions = revision::by_guarantees(db, &[&guarantee.id])?.pop().unwrap_or_default();
     let ids: Vec<&str> = revisions.iter().map(|revision| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
@@ -151,14 +150,22 @@ fn find(db: &mut Connection, number: &str) -> Result<Option<Rows>, DbError> {
     for item in run_item::of_guarantee(db, &guarantee.id)? {
         runs.extend(job_run::by_id(db, &item.run_id)?);
     }
-    Ok(Some(Rows { guarantee, revisions, changes, documents, runs }))
+    Ok(Rows { guarantee, revisions, changes, documents, runs })
 }
 
-fn build(rows: &Rows, life: &GuaranteeHistory, full: bool) -> History {
-    let mut shown: Vec<_> = life.certificates().into_iter().filter(|shown| shown.visible).collect();
-    shown.sort_by_key(|shown| shown.number);
-    let arrived = |revision: i64| {
-        rows.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at)
+fn build(rows: &Rows, history: &GuaranteeHistory, full: bool) -> History {
+    // A certificate is issued when it has arrived in the registry (rule 6).
+    let issued = |shown: HistoryCertificate| {
+        let row = rows.revisions.iter().find(|row| row.revision == shown.revision)?;
+        Some((shown.number, row.arrived_at?))
+    };
+    let visible = history.certificates().into_iter().filter(|shown| shown.visible);
+    let mut issued: Vec<_> = visible.filter_map(issued).collect();
+    issued.sort_by_key(|(number, _)| *number);
+    let certificate = |(no, (number, at)): (usize, (i64, NaiveDateTime))| CertificateLine {
+        no,
+        target: labels::revision(number),
+        arrived_at: Some(at.and_utc()),
     };
     let ended_on = rows.guarantee.ended_on.clone();
     History {
@@ -166,30 +173,20 @@ fn build(rows: &Rows, life: &GuaranteeHistory, full: bool) -> History {
         product: rows.guarantee.product,
         state: if ended_on.is_some() { "cancelled" } else { "in_force" },
         ended_on,
-        certificates: shown
-            .iter()
-            // A certificate is issued when it has arrived in the registry (rule 6).
-            .filter_map(|shown| Some((shown, arrived(shown.revision)?)))
-            .enumerate()
-            .map(|(place, (shown, at))| CertificateLine {
-                no: place + 1,
-                target: labels::revision(shown.number),
-                arrived_at: Some(at.and_utc()),
-            })
-            .collect(),
-        all: full.then(|| full_history(rows, life)),
+        certificates: (1..).zip(issued).map(certificate).collect(),
+        all: full.then(|| full_history(rows, history)),
     }
 }
 
-fn full_history(rows: &Rows, life: &GuaranteeHistory) -> FullHistory {
-    let holds = life.current().map(|(revision, _)| revision);
-    let visible: Vec<i64> =
-        life.certificates().into_iter().filter(|shown| shown.visible).map(|shown| shown.revision).collect();
+fn full_history(rows: &Rows, history: &GuaranteeHistory) -> FullHistory {
+    let holds = history.current().map(|(revision, _)| revision);
+    let certificates = history.certificates();
+    let is_visible = |revision| certificates.iter().any(|shown| shown.visible && shown.revision == revision);
     let utc = |at: Option<NaiveDateTime>| at.map(|at| at.and_utc());
     let revision = |row: &Revision| RevisionLine {
         revision: row.revision,
         target: guarantee_history::revision_label(row),
-        visible: visible.contains(&row.revision),
+        visible: is_visible(row.revision),
         holds: holds == Some(row.revision),
         drawn_at: row.drawn_at.and_utc(),
         arrived_at: utc(row.arrived_at),

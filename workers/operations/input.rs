@@ -1,4 +1,4 @@
-//! Reads applications and changes from files: JSON Lines, a JSON array, or JSON objects over several lines.
+//! Reads applications and changes from files: JSON Lines, an array, or objects.
 //!
 //! A record is passed on byte for byte: only the validate stage judges it, so that a file and a queue get the
 //! same answer.
@@ -106,7 +106,7 @@ pub fn name(file: &Path) -> String {
     if file == Path::new("-") { "standard input".to_owned() } else { file.display().to_string() }
 }
 
-/// Reads a file, or standard input, without the byte order mark that spreadsheets write.
+/// Reads a file, or standard input, without the byte order mark of spreadsheets.
 pub fn slurp(file: &Path) -> std::io::Result<Vec<u8>> {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     let mut bytes = Vec::new();
@@ -249,7 +249,7 @@ impl Cutter<'_> {
         end
     }
 
-    /// The end of the value that begins here; for a broken one, the end of the part to skip.
+    /// The end of the value that begins here; of a broken one, the end to skip to.
     fn value(&mut self, start: usize) -> Result<usize, usize> {
         if self.landmarks.is_none()
             && let Ok(length) = value(&self.bytes[start..])
@@ -303,7 +303,7 @@ mod tests {
         split("f", text.as_bytes()).unwrap().into_iter().map(|record| record.place).collect()
     }
 
-    /// Line, column and text of every piece; `!` before one that is a fault of the array.
+    /// Line, column and text of every piece; `!` before a fault of the array.
     fn cut(whole: &str) -> Vec<(usize, usize, String)> {
         let text = |piece: Piece| {
             let mark = if piece.fault.is_some() { "!" } else { "" };

@@ -1,4 +1,4 @@
-//! The mail ledger: lists mails, and settles those whose outcome only an operator can find out.
+//! The mail ledger: lists mails, and settles those that operators must decide.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hosho_schema::{
@@ -75,7 +75,7 @@ pub struct Resend {
     pub first_due_at: Option<DateTime<Utc>>,
 }
 
-/// Reads a page of the unknown mails that an operator must decide; with `all`, of every unknown one.
+/// Reads a page of unknown mails: those an operator must decide, or `all`.
 pub async fn unknown(
     db: &Db,
     all: bool,
@@ -124,7 +124,7 @@ pub struct Resolved {
 }
 
 impl Resolution {
-    /// Finds the one mail that `key` names, and checks that its state allows the outcome.
+    /// Finds the mail that `key` names, and checks that its state allows the outcome.
     pub async fn of(db: &Db, key: &str, outcome: Outcome) -> Result<Self, Error> {
         let named = key.to_owned();
         let found = db.call(move |db| mail::find(db, &named, 2)).await?;

@@ -1,4 +1,4 @@
-//! The application layer: the queries and commands of the command line, and later of the pages.
+//! The application layer: queries and commands of the command line, later of pages.
 //!
 //! - Functions take values, never parsed arguments, and return types that serialise. Nothing prints here.
 //! - Returned times are [`DateTime<Utc>`](chrono::DateTime): RFC 3339 with `Z` in JSON.

@@ -1,4 +1,4 @@
-//! Queues unfinished work again, for queues that were lost, purged or restored from a backup.
+//! Queues unfinished work again, for queues that were lost, purged or restored.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -32,7 +32,7 @@ pub struct Unfinished {
     pub report: Report,
 }
 
-/// Finds the work that began longer ago than `after`, or than `schedule.recover_after_seconds`.
+/// `after`: how long ago it began; by default `schedule.recover_after_seconds`.
 pub async fn find(config: &Config, after: Option<TimeDelta>) -> Result<Unfinished, Error> {
     let seconds = i64::try_from(config.schedule.recover_after_seconds).unwrap_or(i64::from(u32::MAX));
     let after = after.unwrap_or(TimeDelta::seconds(seconds));
@@ -49,7 +49,7 @@ pub async fn find(config: &Config, after: Option<TimeDelta>) -> Result<Unfinishe
 }
 
 impl Unfinished {
-    /// Writes the audit entry, then publishes: a message that is queued twice has no second effect.
+    /// Writes the audit entry first: a message queued twice has no second effect.
     pub async fn queue(self, db: &Db, operation: Operation, client: &BrokerClient) -> Result<Report, Error> {
         let Self { messages, report } = self;
         if messages.is_empty() {

@@ -95,7 +95,7 @@ pub async fn list(db: &Db, page: PageRequest) -> Result<Page<Replay>, Error> {
     .await
 }
 
-/// Reads a replay. With `has_workers`, also what delays it: other processes do its work.
+/// `has_workers`: other processes do its work; also reads what delays it.
 pub async fn show(db: &Db, id: &str, now: NaiveDateTime, has_workers: bool) -> Result<Replay, Error> {
     let id = id.to_owned();
     db.call(move |db| {
@@ -145,7 +145,6 @@ pub struct Plan {
     pub left_out: Vec<Left>,
 }
 
-/// Counts the messages that a replay of a filter would hold.
 pub async fn plan(db: &Db, filter: Filter, force: bool) -> Result<Plan, Error> {
     let mut states = OPEN.to_vec();
     if force {
@@ -201,7 +200,8 @@ pub async fn set_state(
     .await
 }
 
-/// Resumes a paused replay, or takes over a running one that no process drives. `dry_run` only checks its state.
+/// Resumes a paused replay, or a running one that no process drives.
+/// `dry_run` only checks its state.
 pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> Result<(), Error> {
     let id = id.to_owned();
     db.transaction(move |db| {
@@ -274,7 +274,7 @@ fn by_id(db: &mut Connection, id: &str) -> Result<replay::Replay, Error> {
     replay::by_id(db, id)?.ok_or_else(|| Error::not_found(format!("there is no replay {id:?}")))
 }
 
-fn driven() -> Error {
+pub fn driven() -> Error {
     Error::conflict("another process drives it").hint(
         "if that process was killed, try again in 15 seconds; `hosho replay status` prints its progress",
     )

@@ -1,4 +1,4 @@
-//! Runs that re-issue guarantees: those of the schedule, and those started by an operator.
+//! Runs that re-issue guarantees: those of the schedule and of operators.
 
 use std::sync::Arc;
 
@@ -65,10 +65,6 @@ impl RunProgress {
     /// Whether it makes no more progress: it ended, or is paused.
     pub fn is_halted(&self) -> bool {
         self.finished_at.is_some() || self.state == State::Paused.as_text()
-    }
-
-    pub fn settled(&self) -> i64 {
-        self.done + self.failed
     }
 }
 
@@ -137,9 +133,9 @@ pub struct Runs {
 }
 
 impl Runs {
-    pub fn new(db: Db, clock: Clock, config: &Config) -> Result<Self, Error> {
+    pub fn new(db: Db, config: &Config) -> Result<Self, Error> {
         let schedule = CronSchedule::new(&config.schedule.reissue, &config.schedule.zone);
-        Ok(Self { db, clock, schedule: schedule.map_err(Error::configuration)? })
+        Ok(Self { db, clock: Clock::system(), schedule: schedule.map_err(Error::configuration)? })
     }
 
     /// The latest first.
@@ -164,7 +160,7 @@ impl Runs {
         self.db.call(read).await
     }
 
-    /// Pauses, resumes or cancels a run, and writes the audit entry in the same transaction.
+    /// Pauses, resumes or cancels a run; the audit entry is in the same transaction.
     pub async fn set_state(&self, operation: Operation, id: &str, action: Action) -> Result<(), Error> {
         let run = id.to_owned();
         if self.db.transaction(move |db| set_state(db, &operation, &run, action)).await? {

@@ -145,7 +145,7 @@ pub struct Stage {
     pub health: Health,
     pub ready: Option<u64>,
     pub bulk: Option<u64>,
-    /// Messages that wait for their next attempt, by retry delay, as the workers counted them.
+    /// Messages that wait for their next attempt, by retry delay, counted by workers.
     pub waiting: BTreeMap<&'static str, u64>,
     pub failed: i64,
     pub oldest: Option<DateTime<Utc>>,
@@ -281,7 +281,7 @@ pub struct Change {
     pub operation: Option<String>,
 }
 
-/// Pauses or resumes a stage; `dry_run` only finds out whether that would change it.
+/// Pauses or resumes a stage; `dry_run` only finds out whether it would change.
 pub async fn set_paused(
     db: &Db,
     operation: Operation,

@@ -1,11 +1,11 @@
-//! Times as operators write them: days and times of day in Asia/Tokyo, and spans before now.
+//! Times as operators write them: days and times in Asia/Tokyo, spans before now.
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 
 use super::Error;
 use crate::domain::wareki::TOKYO;
 
-/// Reads a time: a day, a day with a time of day, or a span before `now`. Returns UTC.
+/// Reads a day, a day with a time of day, or a span before `now`. Returns UTC.
 pub fn parse(option: &str, text: &str, now: NaiveDateTime) -> Result<NaiveDateTime, Error> {
     let tokyo =
         |local: NaiveDateTime| TOKYO.from_local_datetime(&local).single().map(|time| time.naive_utc());

@@ -33,7 +33,7 @@ pub struct Finding {
     pub fault: String,
 }
 
-/// Verifies these guarantees, or all when no number is given, with the gaps between all numbers.
+/// Verifies these guarantees; without a number all, and the gaps between numbers.
 pub async fn verify_chain(db: &Db, keys: KeyRing, numbers: &[String]) -> Result<Report, Error> {
     let numbers = guarantees::parse_numbers(numbers)?;
     db.call(move |db| if numbers.is_empty() { Ok(all(db, &keys)?) } else { some(db, &keys, &numbers) }).await
@@ -120,39 +120,34 @@ fn faults(
         previous = Some(&row.content_sha256);
     }
     let count = i64::try_from(revisions.len()).unwrap_or(i64::MAX);
-    match (head, previous) {
-        (None, _) => faults.push("the end of its chain was removed".to_owned()),
-        (Some(head), last) => {
-            if *head != keys.chain_head(&guarantee.id, head.revisions, &head.head_sha256) {
-                faults.push(
-                    "its chain is sealed with a key that is not in keys.file, or the seal was altered"
-                        .to_owned(),
-                );
-            } else if head.revisions > count {
-                faults.push(format!("revisions {count} to {} were removed", head.revisions - 1));
-            } else if head.revisions < count {
-                faults.push(format!("revisions {} to {} were added", head.revisions, count - 1));
-            } else if last != Some(&head.head_sha256) {
-                faults.push("its chain does not end where it is sealed".to_owned());
-            }
-        }
+    let Some(head) = head else {
+        faults.push("the end of its chain was removed".to_owned());
+        return faults;
+    };
+    if *head != keys.chain_head(&guarantee.id, head.revisions, &head.head_sha256) {
+        let fault = "its chain is sealed with a key that is not in keys.file, or the seal was altered";
+        faults.push(fault.to_owned());
+    } else if head.revisions > count {
+        faults.push(format!("revisions {count} to {} were removed", head.revisions - 1));
+    } else if head.revisions < count {
+        faults.push(format!("revisions {} to {} were added", head.revisions, count - 1));
+    } else if previous != Some(&head.head_sha256) {
+        faults.push("its chain does not end where it is sealed".to_owned());
     }
-    if faults.is_empty() {
-        match GuaranteeHistory::read(revisions) {
-            Err(error) => faults.push(error.to_string()),
-            Ok(life) => {
-                if life.current().map(|(revision, _)| revision) != Some(guarantee.current_revision)
-                    || life.ended_on().map(|day| day.to_string()) != guarantee.ended_on
-                {
-                    faults.push("the stored state of the guarantee does not match its chain".to_owned());
-                }
-            }
-        }
+    if !faults.is_empty() {
+        return faults;
+    }
+    match GuaranteeHistory::read(revisions) {
+        Err(error) => faults.push(error.to_string()),
+        Ok(history)
+            if history.current().map(|(revision, _)| revision) == Some(guarantee.current_revision)
+                && history.ended_on().map(|day| day.to_string()) == guarantee.ended_on => {}
+        Ok(_) => faults.push("the stored state of the guarantee does not match its chain".to_owned()),
     }
     faults
 }
 
-/// Whether kind, target and number of the row are those of its content, which is hashed.
+/// Whether kind, target and number of the row are those of its hashed content.
 fn matches_content(guarantee: &Guarantee, row: &Revision) -> bool {
     match row.kind {
         Kind::New | Kind::Amendment | Kind::Correction => snapshots::read::<Certificate>(&row.content)

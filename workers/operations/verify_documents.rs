@@ -1,5 +1,4 @@
-//! Verifies that stored documents are the issued ones: reads them back, draws them again and compares the
-//! bytes.
+//! Verifies that stored documents are the issued ones: draws them again.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -94,8 +93,8 @@ impl Report {
     }
 }
 
-/// Verifies the documents of these guarantees (保証契約番号 in either width), or all when no number is given.
-/// Creates no key ring. `progress` gets the total and the number of certificates just verified, of all.
+/// Verifies the documents of these guarantees, or all when no number is given.
+/// Creates no key ring. When all, `progress` gets the total and the certificates just verified.
 pub async fn verify_documents(
     config: &Config,
     numbers: Vec<String>,

@@ -98,7 +98,6 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
         (vec!["reissue", "--all", "--pending", "--reason", "x"], "cannot be used with"),
         (vec!["reissue", "--all"], "--reason"),
         (vec!["reissue", "--guarantee", "3107", "--reason", "x"], "31074-00001M"),
-        (vec!["reissue", "--obligee", "atlantis", "--reason", "x"], "atlantis"),
         (vec!["reissue", "--since", "yesterday", "--reason", "x"], "--since"),
         (vec!["batch", "show", "nothing"], "0 to 9, a to f"),
         (vec!["batch", "start"], "--reason"),
@@ -113,6 +112,13 @@ fn a_run_is_asked_for_in_words_that_mean_something() {
             told.err
         );
     }
+    let unknown = desk.run(["reissue", "--obligee", "atlantis", "--reason", "x", "--out", "out"]);
+    assert!(
+        unknown.code == Some(1) && unknown.err.contains("atlantis"),
+        "{:?} {}",
+        unknown.code,
+        unknown.err
+    );
     for (arguments, words) in [
         (["history", "99999-99999Z"].as_slice(), "99999-99999Z"),
         (&["batch", "show", "abcdef"], "hosho batch list"),

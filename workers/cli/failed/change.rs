@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use super::super::{
     Error, exit_code, output, print, remark,
-    selection::{AuditArgs, Database, SelectionArgs, beginning, filter, short},
+    selection::{AuditArgs, SelectionArgs, beginning, filter, short},
     text::counted,
 };
 use crate::{
+    db::Db,
     dead_letters::{Left, LeftOut},
     operations::dead_letters::{self, Direction, Noted, Selection},
 };
@@ -40,14 +41,14 @@ pub(super) struct NoteArgs {
 
 pub(super) async fn change(
     Args { selection, audit, json }: Args,
-    database: &Database,
+    db: &Db,
     direction: Direction,
 ) -> Result<ExitCode, Error> {
-    let operation = audit.operation(&database.clock, direction.action())?;
+    let operation = audit.operation(direction.action())?;
     let selection = Selection::from(selection);
     selection.require()?;
-    let filter = filter(selection, database, direction.from()).await?;
-    let changed = dead_letters::change(&database.db, operation, direction, filter, audit.dry_run).await?;
+    let filter = filter(selection, db, direction.from()).await?;
+    let changed = dead_letters::change(db, operation, direction, filter, audit.dry_run).await?;
     let count = changed.messages.len();
     output(json, &changed, |changed| {
         let verb = match direction {
@@ -82,15 +83,15 @@ pub(in crate::cli) fn print_left_out(left: &[Left]) {
     }
 }
 
-pub(super) async fn note(args: NoteArgs, database: &Database) -> Result<ExitCode, Error> {
+pub(super) async fn note(args: NoteArgs, db: &Db) -> Result<ExitCode, Error> {
     let text = args.text.trim().to_owned();
     // The note is its own reason.
-    let operation = args.audit.operation_or(&database.clock, "failed.note", &text)?;
+    let operation = args.audit.operation_or("failed.note", &text)?;
     if text.is_empty() {
         return Err(Error::invalid("the note is empty"));
     }
     let dry_run = args.audit.dry_run;
-    let noted = dead_letters::note(&database.db, operation, &args.group, text, dry_run).await?;
+    let noted = dead_letters::note(db, operation, &args.group, text, dry_run).await?;
     output(args.json, &noted, |Noted { group, .. }| {
         print(if dry_run {
             format!("The group {group} would get this note. Nothing was changed.")

@@ -11,10 +11,11 @@ use tempfile::NamedTempFile;
 
 use super::super::{
     Error, harmless_json, output, print, printable, remark,
-    selection::{AuditArgs, Database, beginning, short},
+    selection::{AuditArgs, beginning, short},
 };
 use crate::{
     audit::Operation,
+    db::Db,
     dead_letters::{EditError, Edits, OperationError, assignment, check_edit},
     operations::dead_letters::{self, Edited, ValueChange},
 };
@@ -45,16 +46,15 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
+pub(super) async fn run(args: Args, db: &Db) -> Result<ExitCode, Error> {
     let opens_editor = args.set.is_empty() && args.unset.is_empty() && args.stage.is_none();
-    let reveal =
-        if opens_editor { Some(args.audit.revealing(&database.clock, "failed.reveal")?) } else { None };
-    let operation = args.audit.operation(&database.clock, "failed.edit")?;
-    let row = dead_letters::find(&database.db, &args.id).await?;
+    let reveal = if opens_editor { Some(args.audit.revealing("failed.reveal")?) } else { None };
+    let operation = args.audit.operation("failed.edit")?;
+    let row = dead_letters::find(db, &args.id).await?;
     let stage = args.stage.clone().unwrap_or_else(|| row.stage.clone());
     let (payload, draft) = match reveal {
         Some(reveal) => {
-            let (payload, draft) = in_editor(&row, &stage, reveal, database).await?;
+            let (payload, draft) = in_editor(&row, &stage, reveal, db).await?;
             (payload, Some(draft))
         }
         None if args.set.is_empty() && args.unset.is_empty() => (row.payload.clone(), None),
@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Err
             (Edits { set, unset: args.unset.clone() }.apply(&row.payload)?, None)
         }
     };
-    let edited = dead_letters::edit(&database.db, operation, row, stage, payload, args.audit.dry_run).await;
+    let edited = dead_letters::edit(db, operation, row, stage, payload, args.audit.dry_run).await;
     let edited = match (edited, draft) {
         (Err(error), Some(draft)) => return Err(draft.keep(error)),
         (edited, _) => edited?,
@@ -86,16 +86,16 @@ fn side(value: &Value) -> String {
     }
 }
 
-/// Opens the editor until the payload is a message of the stage, or the operator gives up. The audit entry
-/// that the operator sees all of it is written first.
+/// Opens the editor until the payload is a message of the stage.
+/// The audit entry that the operator sees all of it is written first.
 async fn in_editor(
     row: &FailedMessage,
     stage: &str,
     reveal: Operation,
-    database: &Database,
+    db: &Db,
 ) -> Result<(Vec<u8>, Draft), Error> {
     let draft = Draft::of(&row.payload)?;
-    dead_letters::reveal(&database.db, reveal, &row.id).await?;
+    dead_letters::reveal(db, reveal, &row.id).await?;
     loop {
         let payload = draft.edited()?;
         match check_edit(row, stage, payload.clone()) {
@@ -117,8 +117,8 @@ async fn in_editor(
     }
 }
 
-/// A payload in an editor; JSON is indented. Only its operator can read the file, which is removed unless it
-/// is kept.
+/// A payload in an editor; JSON is indented.
+/// Only its operator can read the file, which is removed unless it is kept.
 struct Draft {
     editor: String,
     file: NamedTempFile,
@@ -169,7 +169,7 @@ impl Draft {
         })
     }
 
-    /// Keeps the file, so that the work of the operator is not lost, and names it in the error.
+    /// Keeps the file with the work of the operator, and names it in the error.
     fn keep(self, failure: Error) -> Error {
         match self.file.keep() {
             Ok((_, path)) => failure.hint(format!(

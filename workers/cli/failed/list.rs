@@ -7,12 +7,15 @@ use serde::Serialize;
 
 use super::super::{
     Error, harmless_json, output, print, printable,
-    selection::{AuditArgs, Database, PageArgs, SelectionArgs, filter, short},
+    selection::{AuditArgs, PageArgs, SelectionArgs, filter, short},
     text::{counted, cut, labelled, shown, stacked, table},
 };
-use crate::operations::{
-    Page,
-    dead_letters::{self, Group, Selection, Summary},
+use crate::{
+    db::Db,
+    operations::{
+        Page,
+        dead_letters::{self, Group, Selection, Summary},
+    },
 };
 
 #[derive(Debug, clap::Args)]
@@ -61,12 +64,12 @@ impl Args {
     async fn print<T: Serialize>(
         &self,
         page: &Page<T>,
-        database: &Database,
+        db: &Db,
         print_rows: impl FnOnce(&[T]),
     ) -> Result<ExitCode, Error> {
         let is_narrowed = !Selection::from(self.selection.clone()).is_empty() || self.states.is_given();
         let none = if is_narrowed && page.total == 0 && !self.json {
-            let open = dead_letters::open_count(&database.db).await?;
+            let open = dead_letters::open_count(db).await?;
             format!("No failed message matches; {open} open in all.")
         } else {
             "No failed messages.".to_owned()
@@ -77,9 +80,9 @@ impl Args {
 
 const TEXT: usize = 60;
 
-pub(super) async fn messages(args: Args, database: &Database) -> Result<ExitCode, Error> {
-    let filter = filter(args.selection.clone().into(), database, &args.states.wanted()).await?;
-    let messages = dead_letters::list(&database.db, filter, args.page.request()).await?;
+pub(super) async fn messages(args: Args, db: &Db) -> Result<ExitCode, Error> {
+    let filter = filter(args.selection.clone().into(), db, &args.states.wanted()).await?;
+    let messages = dead_letters::list(db, filter, args.page.request()).await?;
     let print_rows = |messages: &[Summary]| {
         let mut rows = table(["id", "stage, code", "state", "last failed", "group, text"]);
         for message in messages {
@@ -94,19 +97,19 @@ pub(super) async fn messages(args: Args, database: &Database) -> Result<ExitCode
         }
         print(rows);
     };
-    args.print(&messages, database, print_rows).await
+    args.print(&messages, db, print_rows).await
 }
 
-pub(super) async fn groups(args: Args, database: &Database) -> Result<ExitCode, Error> {
-    let filter = filter(args.selection.clone().into(), database, &args.states.wanted()).await?;
-    let groups = dead_letters::groups(&database.db, filter, args.page.request()).await?;
+pub(super) async fn groups(args: Args, db: &Db) -> Result<ExitCode, Error> {
+    let filter = filter(args.selection.clone().into(), db, &args.states.wanted()).await?;
+    let groups = dead_letters::groups(db, filter, args.page.request()).await?;
     let print_rows = |items: &[Group]| {
         print_groups(items);
         if args.page.position(&groups).is_some() {
             print("");
         }
     };
-    args.print(&groups, database, print_rows).await
+    args.print(&groups, db, print_rows).await
 }
 
 fn print_groups(groups: &[Group]) {
@@ -166,18 +169,18 @@ pub(super) struct ExportArgs {
 /// Messages read at a time.
 const CHUNK: usize = 500;
 
-pub(super) async fn export(args: ExportArgs, database: &Database) -> Result<ExitCode, Error> {
+pub(super) async fn export(args: ExportArgs, db: &Db) -> Result<ExitCode, Error> {
     let is_revealed = args.reveal && !args.audit.dry_run;
-    let reveal = is_revealed.then(|| args.audit.operation(&database.clock, "failed.export")).transpose()?;
-    let filter = filter(args.selection.into(), database, &args.states.wanted()).await?;
-    let ids = dead_letters::export_ids(&database.db, filter, reveal).await?;
+    let reveal = is_revealed.then(|| args.audit.operation("failed.export")).transpose()?;
+    let filter = filter(args.selection.into(), db, &args.states.wanted()).await?;
+    let ids = dead_letters::export_ids(db, filter, reveal).await?;
     if args.audit.dry_run {
         return output(args.json, &serde_json::json!({ "messages": ids.len() }), |_| {
             print(format!("{} would be exported", counted(ids.len(), "message")));
         });
     }
     for chunk in ids.chunks(CHUNK) {
-        for message in dead_letters::export(&database.db, chunk.to_vec(), is_revealed).await? {
+        for message in dead_letters::export(db, chunk.to_vec(), is_revealed).await? {
             let line = serde_json::to_string(&message).map_err(Error::unavailable)?;
             print(harmless_json(&line));
         }

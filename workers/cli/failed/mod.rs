@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use super::{
     Error, replay,
-    selection::{Database, DatabaseArgs},
+    selection::{DatabaseArgs, open_database},
 };
 use crate::{config::Config, operations::dead_letters::Direction};
 use clap::Subcommand;
@@ -54,16 +54,16 @@ enum Sub {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    let database = Database::open(&config).await?;
+    let db = open_database(&config).await?;
     match args.command {
-        Sub::Groups(args) => list::groups(args, &database).await,
-        Sub::List(args) => list::messages(args, &database).await,
-        Sub::Show(args) => show::run(args, &database).await,
-        Sub::Edit(args) => edit::run(args, &database).await,
-        Sub::Note(args) => change::note(args, &database).await,
-        Sub::Replay(begin) => replay::begin(begin, args.database.out.as_deref(), &database, &config).await,
-        Sub::Discard(args) => change::change(args, &database, Direction::Discard).await,
-        Sub::Restore(args) => change::change(args, &database, Direction::Restore).await,
-        Sub::Export(args) => list::export(args, &database).await,
+        Sub::Groups(args) => list::groups(args, &db).await,
+        Sub::List(args) => list::messages(args, &db).await,
+        Sub::Show(args) => show::run(args, &db).await,
+        Sub::Edit(args) => edit::run(args, &db).await,
+        Sub::Note(args) => change::note(args, &db).await,
+        Sub::Replay(begin) => replay::begin(begin, args.database.out.as_deref(), &db, &config).await,
+        Sub::Discard(args) => change::change(args, &db, Direction::Discard).await,
+        Sub::Restore(args) => change::change(args, &db, Direction::Restore).await,
+        Sub::Export(args) => list::export(args, &db).await,
     }
 }

@@ -4,10 +4,13 @@ use std::process::ExitCode;
 
 use super::super::{
     Error, audit, harmless_json, output, print, printable, printable_lines, remark,
-    selection::{AuditArgs, Database, beginning},
+    selection::{AuditArgs, beginning},
     text::{counted, shown},
 };
-use crate::operations::dead_letters::{self, Details};
+use crate::{
+    db::Db,
+    operations::dead_letters::{self, Details},
+};
 
 /// One failed message: why it failed, its payload, and the operations on it
 ///
@@ -27,13 +30,13 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, database: &Database) -> Result<ExitCode, Error> {
+pub(super) async fn run(args: Args, db: &Db) -> Result<ExitCode, Error> {
     let is_revealed = args.reveal && !args.audit.dry_run;
     if args.reveal && !is_revealed {
         remark("warning: nothing is revealed with --dry-run");
     }
-    let reveal = is_revealed.then(|| args.audit.operation(&database.clock, "failed.reveal")).transpose()?;
-    let details = dead_letters::show(&database.db, &args.id, reveal).await?;
+    let reveal = is_revealed.then(|| args.audit.operation("failed.reveal")).transpose()?;
+    let details = dead_letters::show(db, &args.id, reveal).await?;
     output(args.json, &details, print_details)
 }
 

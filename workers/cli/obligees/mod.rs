@@ -1,6 +1,5 @@
 //! `hosho obligees list|show|check`
 
-mod list;
 mod show;
 
 use std::{
@@ -14,13 +13,13 @@ use clap::Subcommand;
 use hosho_schema::messages::{ProductV1, WorksKindV1};
 use serde::Serialize;
 
-use super::{Error, print, print_json, printable, text::counted};
+use super::{Error, output, print, printable, table, text::counted};
 use crate::{
     app,
     config::Config,
     domain::labels,
     operations::ErrorKind,
-    reference::obligees::{self, Acceptance, Basis, Obligee, OlderContracts, Problem, RegistryError},
+    reference::obligees::{self, Acceptance, Basis, Obligee, OlderContracts, Registry, RegistryError},
 };
 
 /// Show the obligees and their rules on a day, or check their files
@@ -74,18 +73,48 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<ExitCode, Error> {
     match args.command {
-        Sub::List { json } => list::run(&app::obligees(config)?, json),
+        Sub::List { json } => list(&app::obligees(config)?, json),
         Sub::Show { code, on, json } => show::run(&app::obligees(config)?, &code, on, json),
         Sub::Check { folder, json } => check(folder.as_deref(), config, json),
     }
 }
 
-/// `check --json`.
 #[derive(Debug, Serialize)]
-struct Verdict {
-    /// How many there are; `null` with a problem.
-    obligees: Option<usize>,
-    problems: Vec<Problem>,
+struct Listed<'a> {
+    code: &'a str,
+    name: &'a str,
+    title: &'a str,
+    electronic: Vec<ShownAcceptance>,
+}
+
+fn list(registry: &Registry, json: bool) -> Result<ExitCode, Error> {
+    let shown = registry.iter().map(|obligee| Listed {
+        code: &obligee.code,
+        name: &obligee.name,
+        title: &obligee.title,
+        electronic: ShownAcceptance::all(obligee, None),
+    });
+    output(json, &shown.collect::<Vec<_>>(), |_| print_list(registry))
+}
+
+fn print_list(registry: &Registry) {
+    let mut table = table(["code", "name", "electronic", "for", "since"]);
+    for obligee in registry.iter() {
+        let (code, name) = (printable(&obligee.code), printable(&obligee.name));
+        if obligee.electronic.is_empty() {
+            table.add_row([code.as_str(), name.as_str(), "no: paper", "", ""]);
+        }
+        for (index, acceptance) in obligee.electronic.iter().enumerate() {
+            let (code, name) = if index == 0 { (code.as_str(), name.as_str()) } else { ("", "") };
+            let since = acceptance.start.map_or_else(
+                || "no first day".to_owned(),
+                |start| format!("{} {}", start.on, start.basis.ja()),
+            );
+            let (products, kinds) = (products(&acceptance.products, "、"), kinds(&acceptance.kinds, "、"));
+            table.add_row([code, name, &products, &kinds, &since]);
+        }
+    }
+    print(table);
 }
 
 fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode, Error> {
@@ -102,23 +131,18 @@ fn check(folder: Option<&Path>, config: &Config, json: bool) -> Result<ExitCode,
             ));
         }
     };
-    let is_valid = problems.is_empty();
+    let done =
+        output(json, &serde_json::json!({ "obligees": count, "problems": problems }), |_| match count {
+            Some(count) => print(format!("{} and the national limits are valid.", counted(count, "obligee"))),
+            None => problems.iter().for_each(|problem| print(printable(&problem.to_string()))),
+        })?;
+    if problems.is_empty() {
+        return Ok(done);
+    }
     let files = problems.iter().map(|problem| &problem.file).collect::<BTreeSet<_>>().len();
     let summary = format!("{} in {}", counted(problems.len(), "problem"), counted(files, "file"));
-    if json {
-        print_json(&Verdict { obligees: count, problems })?;
-    } else if let Some(count) = count {
-        print(format!("{} and the national limits are valid.", counted(count, "obligee")));
-    } else {
-        for problem in &problems {
-            print(printable(&problem.to_string()));
-        }
-    }
-    if !is_valid {
-        return Err(Error::conflict(summary)
-            .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"));
-    }
-    Ok(ExitCode::SUCCESS)
+    Err(Error::conflict(summary)
+        .hint("config/obligees/hirakawa.toml and config/national.toml explain every key"))
 }
 
 #[derive(Debug, Serialize)]

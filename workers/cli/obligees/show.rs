@@ -18,22 +18,12 @@ use crate::{
     clock::Clock,
     domain::wareki::in_tokyo,
     reference::obligees::{
-        Basis, LimitField, LimitValue, Limits, Obligee, Origin, Origins, Registry, SubmissionRule,
+        Basis, LimitField, LimitValue, Obligee, Origin, Origins, Registry, SubmissionRule,
     },
 };
 
 /// Minimum similarity (Jaro-Winkler, 0 to 1) of a suggested code.
 const ALIKE: f64 = 0.75;
-
-struct Day<'a> {
-    on: NaiveDate,
-    obligee: &'a Obligee,
-    /// First day of the limits; `None` without one.
-    since: Option<NaiveDate>,
-    limits: &'a Limits,
-    next: Option<(NaiveDate, &'a Limits)>,
-    origins: &'a Origins,
-}
 
 pub(super) fn run(
     registry: &Registry,
@@ -45,10 +35,8 @@ pub(super) fn run(
         return Err(unknown(registry, code));
     };
     let on = on.unwrap_or_else(|| in_tokyo(Clock::system().now()).date_naive());
-    let (since, limits) = obligee.limits.period(on);
-    let day =
-        Day { on, obligee, since, limits, next: obligee.limits.next_after(on), origins: origins.on(on) };
-    output(json, &Shown::new(&day), |_| print_day(&day))
+    let origins = origins.on(on);
+    output(json, &shown(obligee, origins, on), |_| print_day(obligee, origins, on))
 }
 
 fn unknown(registry: &Registry, code: &str) -> Error {
@@ -67,7 +55,7 @@ fn unknown(registry: &Registry, code: &str) -> Error {
         .hint(format!("{hint}`hosho obligees list` has all codes"))
 }
 
-/// [`Day`] as JSON, with figures as in the files.
+/// The rules of a day, with limits as in the files.
 #[derive(Debug, Serialize)]
 struct Shown<'a> {
     code: &'a str,
@@ -85,11 +73,11 @@ struct ShownLimits {
     /// First day of these values; `null` without one.
     since: Option<NaiveDate>,
     next_change: Option<NaiveDate>,
-    values: BTreeMap<&'static str, BTreeMap<&'static str, ShownFigure>>,
+    values: BTreeMap<&'static str, BTreeMap<&'static str, ShownLimit>>,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownFigure {
+struct ShownLimit {
     /// `"40%"`, `10000`, or `null` without such a bound.
     value: Option<serde_json::Value>,
     origin: Origin,
@@ -106,43 +94,39 @@ struct ShownSubmission<'a> {
     subject: Option<String>,
 }
 
-impl<'a> Shown<'a> {
-    fn new(day: &Day<'a>) -> Self {
-        let obligee = day.obligee;
-        let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-        for figure in LimitField::ALL {
-            let (table, key) = figure.name();
-            let value = figure.of(day.limits).map(|amount| match amount {
-                LimitValue::Ratio(ratio) => ratio.to_string().into(),
-                LimitValue::Yen(yen) => yen.0.into(),
-            });
-            values
-                .entry(table)
-                .or_default()
-                .insert(key, ShownFigure { value, origin: day.origins.of(figure) });
-        }
-        let shown = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
-            products,
-            channel: rule.channel,
-            department: rule.department.as_deref(),
-            mail_address: rule.mail_address.as_deref(),
-            system: rule.system.as_deref(),
-            subject: subject(rule),
-        };
-        Self {
-            code: &obligee.code,
-            name: &obligee.name,
-            title: &obligee.title,
-            on: day.on,
-            electronic: ShownAcceptance::all(obligee, Some(day.on)),
-            limits: ShownLimits {
-                basis: obligee.limits_basis,
-                since: day.since,
-                next_change: day.next.map(|(from, _)| from),
-                values,
-            },
-            submission: submissions(obligee).into_iter().map(shown).collect(),
-        }
+fn shown<'a>(obligee: &'a Obligee, origins: &Origins, on: NaiveDate) -> Shown<'a> {
+    let (since, limits) = obligee.limits.period(on);
+    let mut values: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for field in LimitField::ALL {
+        let (table, key) = field.name();
+        let value = field.of(limits).map(|amount| match amount {
+            LimitValue::Ratio(ratio) => ratio.to_string().into(),
+            LimitValue::Yen(yen) => yen.0.into(),
+        });
+        let limit = ShownLimit { value, origin: origins.of(field) };
+        values.entry(table).or_default().insert(key, limit);
+    }
+    let submission = |(products, rule): (Option<Vec<ProductV1>>, &'a SubmissionRule)| ShownSubmission {
+        products,
+        channel: rule.channel,
+        department: rule.department.as_deref(),
+        mail_address: rule.mail_address.as_deref(),
+        system: rule.system.as_deref(),
+        subject: subject(rule),
+    };
+    Shown {
+        code: &obligee.code,
+        name: &obligee.name,
+        title: &obligee.title,
+        on,
+        electronic: ShownAcceptance::all(obligee, Some(on)),
+        limits: ShownLimits {
+            basis: obligee.limits_basis,
+            since,
+            next_change: obligee.limits.next_after(on).map(|(from, _)| from),
+            values,
+        },
+        submission: submissions(obligee).into_iter().map(submission).collect(),
     }
 }
 
@@ -175,11 +159,10 @@ fn subject(rule: &SubmissionRule) -> Option<String> {
     rule.subject.as_ref().map(|subject| subject.fill(&works))
 }
 
-fn print_day(day: &Day<'_>) {
-    let Day { on, obligee, .. } = day;
+fn print_day(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     print(printable(&format!("{} {}  職名 {}", obligee.code, obligee.name, obligee.title)));
-    print_electronic(obligee, *on);
-    print_limits(day);
+    print_electronic(obligee, on);
+    print_limits(obligee, origins, on);
     print("\nHow the notice is handed in");
     let mut rows = table(["products", "by", "to", "subject"]);
     let rules = submissions(obligee);
@@ -223,31 +206,32 @@ fn print_electronic(obligee: &Obligee, on: NaiveDate) {
     print(rows);
 }
 
-fn print_limits(day: &Day<'_>) {
-    let basis = day.obligee.limits_basis;
-    print(format!("\nLimits where the {} ({}) is {}", basis.en(), basis.ja(), day.on));
-    let value = |figure: LimitField, limits| {
-        figure.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
+fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
+    let (since, limits) = obligee.limits.period(on);
+    let basis = obligee.limits_basis;
+    print(format!("\nLimits where the {} ({}) is {on}", basis.en(), basis.ja()));
+    let value = |field: LimitField, limits| {
+        field.of(limits).map_or_else(|| "none".to_owned(), |amount| amount.to_string())
     };
     let mut rows = table(["limit", "日本語", "value", "set by"]);
-    for figure in LimitField::ALL {
-        let origin = match day.origins.of(figure) {
+    for field in LimitField::ALL {
+        let origin = match origins.of(field) {
             Origin::National => "national",
             Origin::DisasterArea => "national, disaster area",
             Origin::Own => "obligee",
         };
-        rows.add_row([&figure.to_string(), figure.ja(), &value(figure, day.limits), origin]);
+        rows.add_row([&field.to_string(), field.ja(), &value(field, limits), origin]);
     }
     if let Some(column) = rows.column_mut(2) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);
     }
     print(rows);
-    if let Some(since) = day.since {
+    if let Some(since) = since {
         print(format!("In force since {since}."));
     }
-    let Some((from, next)) = day.next else { return print("No change is known.") };
+    let Some((from, next)) = obligee.limits.next_after(on) else { return print("No change is known.") };
     print(format!("They change on {from}:"));
-    for figure in LimitField::ALL.into_iter().filter(|figure| figure.of(next) != figure.of(day.limits)) {
-        print(format!("  {figure}  {} → {}", value(figure, day.limits), value(figure, next)));
+    for field in LimitField::ALL.into_iter().filter(|field| field.of(next) != field.of(limits)) {
+        print(format!("  {field}  {} → {}", value(field, limits), value(field, next)));
     }
 }

@@ -7,13 +7,14 @@ use super::{
         Error,
         failed::print_left_out,
         output, print, print_json,
-        selection::{AuditArgs, Database, SelectionArgs, filter, short},
+        selection::{AuditArgs, SelectionArgs, filter, short},
         text::counted,
     },
     Context, drive,
 };
 use crate::{
     config::Config,
+    db::Db,
     jobs::replay::{DEFAULT_CANARY, DEFAULT_RATE, Order},
     operations::{broker, dead_letters::Selection, replays},
 };
@@ -48,15 +49,15 @@ pub(in crate::cli) struct BeginArgs {
 pub(in crate::cli) async fn begin(
     args: BeginArgs,
     out: Option<&Path>,
-    database: &Database,
+    db: &Db,
     config: &Config,
 ) -> Result<ExitCode, Error> {
-    let operation = args.audit.operation(&database.clock, "failed.replay")?;
+    let operation = args.audit.operation("failed.replay")?;
     let selection = Selection::from(args.selection);
     selection.require()?;
     let record = selection.to_json();
-    let filter = filter(selection, database, &[]).await?;
-    let plan = replays::plan(&database.db, filter.clone(), args.force).await?;
+    let filter = filter(selection, db, &[]).await?;
+    let plan = replays::plan(db, filter.clone(), args.force).await?;
     if args.audit.dry_run && args.json {
         print_json(&plan)?;
         return Ok(ExitCode::SUCCESS);
@@ -77,12 +78,12 @@ pub(in crate::cli) async fn begin(
         broker::require(out, config)?;
     }
     let order = Order { filter, selection: record, canary: args.canary, rate: args.rate, force: args.force };
-    let replay = replays::begin(&database.db, operation, order).await?;
+    let replay = replays::begin(db, operation, order).await?;
     let first = replay.canary.min(replay.total);
     let canary =
         if first > 0 && first < replay.total { format!(", the first {first} alone") } else { String::new() };
     let begun = format!("replay {}: {}{canary}", replay.id, counted(replay.total, "message"));
-    let context = Context { database, out };
+    let context = Context { db, out };
     if args.detach {
         return output(args.json, &context.show(&replay.id).await?, |replay| {
             print(format!("{begun}\n`hosho replay resume {} --reason …` begins to send", short(&replay.id)));

@@ -6,19 +6,21 @@ use indicatif::ProgressBar;
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    super::{Error, exit_code, output, printable, progress_bar, remark, selection::Database},
+    super::{Error, exit_code, output, printable, progress_bar, remark},
     Context, print_replay,
 };
 use crate::{
     app,
     broker::Lane,
+    clock::Clock,
     config::Config,
+    db::Db,
     jobs::replay::{Driver, Ended},
     operations::{broker, replays},
     worker::{self, Embedded},
 };
 
-/// Drives a replay to its end. Workers do the work, or this process does, on a folder of `hosho process`.
+/// Drives a replay to its end; the stages run in workers, or here on a folder.
 pub(super) async fn drive(
     id: String,
     context: &Context<'_>,
@@ -30,7 +32,7 @@ pub(super) async fn drive(
             let stop = worker::stop_on_signal().map_err(Error::unavailable)?;
             let broker = broker::shared(config)?.broker();
             let driver = replays::driver(&id, config, app::pool(config)?, Arc::clone(&broker), stop);
-            let ended = watched(driver, Some(context.database.clone())).await;
+            let ended = watched(driver, Some(context.db.clone())).await;
             broker.close().await;
             ended
         }
@@ -46,14 +48,12 @@ pub(super) async fn drive(
             ended
         }
     };
-    let replay = context.show(&id).await?;
-    let is_driven_elsewhere = ended == Ended::Driven;
-    let error = replays::unfinished(ended, &replay);
-    if is_driven_elsewhere {
-        return error.map_or(Ok(ExitCode::SUCCESS), Err);
+    if ended == Ended::Driven {
+        return Err(replays::driven());
     }
+    let replay = context.show(&id).await?;
     output(json, &replay, print_replay)?;
-    match error {
+    match replays::unfinished(ended, &replay) {
         None => Ok(exit_code(replay.failed_again > 0)),
         // The replay is the JSON of this command; the error is not a second document beside it.
         Some(error) if json => {
@@ -69,15 +69,15 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
-/// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what
-/// delays the workers in other processes.
-async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
+/// Drives with a progress bar, or prints lines where there is no terminal.
+/// With `workers`, also prints what delays the workers in other processes.
+async fn watched(driver: Driver, workers: Option<Db>) -> Ended {
     let (sender, delays) = watch::channel(Vec::new());
-    let watching = workers.map(|database| {
+    let watching = workers.map(|db| {
         let id = driver.id.clone();
         tokio::spawn(async move {
             loop {
-                if let Ok(replay) = replays::show(&database.db, &id, database.clock.now(), true).await {
+                if let Ok(replay) = replays::show(&db, &id, Clock::system().now(), true).await {
                     sender.send_replace(replay.held_up);
                 }
                 tokio::time::sleep(DELAY_INTERVAL).await;
@@ -120,7 +120,7 @@ async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
     ended
 }
 
-/// When the next line is due: after an interval, and as soon as something else delays the replay.
+/// A line is due after an interval, and as soon as something else causes a delay.
 struct Lines {
     last: Instant,
     delays: Vec<String>,

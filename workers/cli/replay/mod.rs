@@ -9,15 +9,17 @@ use clap::Subcommand;
 
 use super::{
     Error, output, print, printable,
-    selection::{AuditArgs, Database, DatabaseArgs, PageArgs, beginning, short},
+    selection::{AuditArgs, DatabaseArgs, PageArgs, beginning, open_database, short},
     text::{stacked, table},
 };
 use crate::{
+    clock::Clock,
     config::Config,
+    db::Db,
     jobs::replay::Action,
     operations::{
         broker,
-        identifier::{self, Kind},
+        identifier::{Kind, complete},
         replays::{self, Replay},
     },
 };
@@ -76,15 +78,15 @@ struct ActionArgs {
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let (out, json) = (args.database.out.clone(), args.json);
-    let database = Database::open(&config).await?;
-    let context = Context { database: &database, out: out.as_deref() };
+    let db = open_database(&config).await?;
+    let context = Context { db: &db, out: out.as_deref() };
     match args.command {
         Sub::List { page } => {
-            let replays = replays::list(&database.db, page.request()).await?;
+            let replays = replays::list(&db, page.request()).await?;
             output(json, &replays, |replays| page.print(replays, "No replays.", print_list))
         }
         Sub::Status { id } => {
-            let id = context.complete(&id).await?;
+            let id = complete(&db, Kind::Replay, &id).await?;
             output(json, &context.show(&id).await?, print_replay)
         }
         Sub::Pause(args) => set_state(&context, &args, Action::Pause, &config, json).await,
@@ -95,18 +97,14 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
 
 /// The rows of a replay, and who does its work.
 struct Context<'a> {
-    database: &'a Database,
+    db: &'a Db,
     /// The folder in which this process does the work; otherwise workers do.
     out: Option<&'a Path>,
 }
 
 impl Context<'_> {
-    async fn complete(&self, beginning: &str) -> Result<String, Error> {
-        identifier::complete(&self.database.db, Kind::Replay, beginning).await
-    }
-
     async fn show(&self, id: &str) -> Result<Replay, Error> {
-        replays::show(&self.database.db, id, self.database.clock.now(), self.out.is_none()).await
+        replays::show(self.db, id, Clock::system().now(), self.out.is_none()).await
     }
 }
 
@@ -156,17 +154,17 @@ async fn set_state(
     config: &Config,
     json: bool,
 ) -> Result<ExitCode, Error> {
-    let operation = args.audit.operation(&context.database.clock, action.name())?;
-    let id = context.complete(&args.id).await?;
+    let operation = args.audit.operation(action.name())?;
+    let id = complete(context.db, Kind::Replay, &args.id).await?;
     let dry_run = args.audit.dry_run;
     if action == Action::Resume {
         broker::require(context.out, config)?;
-        replays::resume(&context.database.db, operation, &id, dry_run).await?;
+        replays::resume(context.db, operation, &id, dry_run).await?;
         if !dry_run {
             return drive(id, context, config, json).await;
         }
     } else {
-        replays::set_state(&context.database.db, operation, &id, action, dry_run).await?;
+        replays::set_state(context.db, operation, &id, action, dry_run).await?;
     }
     output(json, &context.show(&id).await?, |replay| {
         print_replay(replay);

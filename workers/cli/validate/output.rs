@@ -1,4 +1,4 @@
-//! Prints the answer of `hosho validate`, portion by portion, in one of three formats.
+//! Prints the answer of `hosho validate` portion by portion, in three formats.
 //!
 //! The JSON document is written as it grows, because a file may hold the applications of a year. Its framing
 //! is written here, its values are serialised. The help of the command documents the names of its fields.
@@ -19,7 +19,7 @@ pub(super) struct Report {
     text: TextFormat,
     pub(super) summary: Summary,
     unreadable: Vec<Unreadable>,
-    /// The last application of the document, of which it is not known yet whether another follows.
+    /// The last application so far: the comma depends on whether another follows.
     last: Option<String>,
     /// Whether an application requests an interim advance payment.
     pub(super) has_interim: bool,

@@ -25,7 +25,7 @@ pub(super) enum Language {
 }
 
 impl Language {
-    /// The Japanese text of a syntax error lacks the detail of the parser; both are given then.
+    /// The Japanese text of a syntax error lacks the detail: both are given then.
     pub(super) fn message(self, violation: &ViolationV1) -> Cow<'_, str> {
         let technical = violation.code == Code::MessageNotJson.as_str();
         match self {
@@ -35,10 +35,10 @@ impl Language {
         }
     }
 
-    fn text(self, figure: &impl BilingualText) -> String {
+    fn text(self, value: &impl BilingualText) -> String {
         match self {
-            Self::Ja => figure.ja(),
-            Self::En => figure.en(),
+            Self::Ja => value.ja(),
+            Self::En => value.en(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Decides applications in order, against earlier ones of these files and, optionally, of the database.
+//! Decides applications in order, against earlier ones of files or database.
 //!
 //! The decision is that of the validate stage ([`decide::against`]), kept in memory. A copy of an application
 //! is judged against the same others as the first one, so it gets the same answer.
@@ -20,17 +20,14 @@ use hosho_schema::{
 };
 use serde::{Serialize, Serializer};
 
-use super::judge::{About, Alone, Finding, Key};
+use super::{
+    super::Error,
+    judge::{About, Alone, Finding, Key},
+};
 use crate::{
     domain::{application::Judged, commitment::OpenCommitment, violation::Violation},
     stages::validate::decide,
 };
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HistoryError {
-    #[error("cannot read the stored answer to application {id}")]
-    Answer { id: String, source: serde_json::Error },
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -64,14 +61,14 @@ struct Seen {
     sha256: String,
     place: Place,
     /// The number of commitments for its works before it.
-    engaged: usize,
+    commitments: usize,
 }
 
 pub(super) struct History {
     today: NaiveDate,
     database: Option<Connection>,
     /// By works, oldest first.
-    engaged: HashMap<String, Vec<OpenCommitment>>,
+    commitments: HashMap<String, Vec<OpenCommitment>>,
     seen: HashMap<String, Seen>,
 }
 
@@ -85,7 +82,7 @@ pub(super) fn probe(connection: &mut Connection) -> Result<(), DbError> {
 impl History {
     /// Applications are accepted on `today`.
     pub(super) fn new(today: NaiveDate, database: Option<Connection>) -> Self {
-        Self { today, database, engaged: HashMap::new(), seen: HashMap::new() }
+        Self { today, database, commitments: HashMap::new(), seen: HashMap::new() }
     }
 
     /// Reads stored applications, by our ids, and the commitments for their works.
@@ -94,11 +91,12 @@ impl History {
         let ids: Vec<&str> = alone.iter().filter_map(|alone| Some(alone.key.as_ref()?.id.as_str())).collect();
         let rows = application::by_ids(connection, &ids)?.into_iter().flatten();
         let works: HashSet<&str> = alone.iter().filter_map(|alone| alone.works.as_deref()).collect();
-        let works: Vec<&str> = works.into_iter().filter(|works| !self.engaged.contains_key(*works)).collect();
+        let works: Vec<&str> =
+            works.into_iter().filter(|works| !self.commitments.contains_key(*works)).collect();
         let mut found = works::engaged(connection, &works)?;
         for works in works {
-            let engaged = found.remove(works).unwrap_or_default();
-            self.engaged.insert(works.to_owned(), engaged.iter().map(decide::known).collect());
+            let commitments = found.remove(works).unwrap_or_default();
+            self.commitments.insert(works.to_owned(), commitments.iter().map(decide::known).collect());
         }
         Ok(rows.map(|row| (row.id.clone(), row)).collect())
     }
@@ -109,7 +107,7 @@ impl History {
         alone: Alone,
         stored: &HashMap<String, Application>,
         place: &Place,
-    ) -> Result<Decided, HistoryError> {
+    ) -> Result<Decided, Error> {
         let Alone { about, key, works, finding } = alone;
         let bare = Decided {
             about,
@@ -133,9 +131,10 @@ impl History {
         }
         let Some(first) = first else { return Ok(bare.with(self.judge(judged, works.as_deref(), None))) };
         let found = if first.sha256 == key.sha256 {
-            self.judge(judged, works.as_deref(), Some(first.engaged))
+            self.judge(judged, works.as_deref(), Some(first.commitments))
         } else {
-            (bare.id_reused(), Vec::new())
+            let (source, id) = bare.about.identity.as_ref().map_or(("", ""), |(source, id)| (source, id));
+            (vec![Violation::id_reused(source, id).into()], Vec::new())
         };
         Ok(Decided { repeats: Some(first.place), ..bare }.with(found))
     }
@@ -145,12 +144,13 @@ impl History {
         if let Some(first) = self.seen.get(&key.id) {
             return Some(first.clone());
         }
-        let engaged = works.and_then(|works| self.engaged.get(works)).map_or(0, Vec::len);
-        self.seen.insert(key.id.clone(), Seen { sha256: key.sha256.clone(), place: place.clone(), engaged });
+        let commitments = works.and_then(|works| self.commitments.get(works)).map_or(0, Vec::len);
+        self.seen
+            .insert(key.id.clone(), Seen { sha256: key.sha256.clone(), place: place.clone(), commitments });
         None
     }
 
-    /// A copy is judged against the first `copy` commitments for its works, and engages nothing.
+    /// A copy is judged against the first `copy` commitments, and adds none.
     fn judge(
         &mut self,
         judged: Judged,
@@ -158,10 +158,11 @@ impl History {
         copy: Option<usize>,
     ) -> (Vec<ViolationV1>, Vec<CalculationV1>) {
         let (source, on) = (judged.source().to_owned(), self.today);
-        let mut engaged = works.map(|works| self.engaged.entry(works.to_owned()).or_default());
-        let others = engaged.as_ref().map(|engaged| &engaged[..copy.unwrap_or(engaged.len())]);
+        let mut commitments = works.map(|works| self.commitments.entry(works.to_owned()).or_default());
+        let others =
+            commitments.as_ref().map(|commitments| &commitments[..copy.unwrap_or(commitments.len())]);
         let decided = decide::against(judged, others);
-        if let (Some(engaged), None) = (&mut engaged, copy) {
+        if let (Some(commitments), None) = (&mut commitments, copy) {
             let new = |commitment| OpenCommitment {
                 commitment,
                 source: source.clone(),
@@ -169,7 +170,7 @@ impl History {
                 number: None,
                 issued: false,
             };
-            engaged.extend(decided.engages.into_iter().map(new));
+            commitments.extend(decided.engages.into_iter().map(new));
         }
         (decided.verdict.err().unwrap_or_default(), decided.calculations)
     }
@@ -179,19 +180,16 @@ impl Decided {
     fn with(self, (violations, calculations): (Vec<ViolationV1>, Vec<CalculationV1>)) -> Self {
         Self { violations, calculations, ..self }
     }
-
-    fn id_reused(&self) -> Vec<ViolationV1> {
-        let (source, id) = self.about.identity.as_ref().map_or(("", ""), |(source, id)| (source, id));
-        vec![Violation::id_reused(source, id).into()]
-    }
 }
 
-/// The answer to a copy of a stored application: the stored answer, or that the id is in use.
-fn answer(row: &Application, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), HistoryError> {
+/// Answers a copy of a stored application: the stored answer, or an id in use.
+fn answer(row: &Application, key: &Key) -> Result<(Vec<ViolationV1>, Vec<CalculationV1>), Error> {
     if row.payload_sha256 != key.sha256 {
         return Ok((vec![Violation::id_reused(&row.source, &row.upstream_id).into()], Vec::new()));
     }
-    let unreadable = |source| HistoryError::Answer { id: row.id.clone(), source };
+    let unreadable = |error: serde_json::Error| {
+        Error::unavailable(error).context(format!("cannot read the stored answer to application {}", row.id))
+    };
     let violations = row.violations.as_deref().map_or(Ok(Vec::new()), snapshots::read).map_err(unreadable)?;
     Ok((violations, snapshots::read(&row.calculations).map_err(unreadable)?))
 }

@@ -1,4 +1,4 @@
-//! Judges one application alone, as the validate stage does before it looks at others.
+//! Judges one application alone, as the validate stage does first.
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -130,8 +130,8 @@ fn too_large(size: usize, limit: usize) -> ViolationV1 {
     }
 }
 
-/// The offset of the decoder's line and column. Columns are bytes; an early end of the text gives the last
-/// one.
+/// The offset of the decoder's line and column, which counts bytes.
+/// An early end of the text gives the last column.
 fn offset(payload: &[u8], line: usize, column: usize) -> usize {
     let mut lines = payload.split_inclusive(|byte| *byte == b'\n');
     let before: usize = lines.by_ref().take(line.saturating_sub(1)).map(<[u8]>::len).sum();

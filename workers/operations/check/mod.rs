@@ -132,7 +132,7 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Judges as of `on`, or today in Tokyo; with `database` also against stored applications.
+    /// As of `on`, or today in Tokyo; with `database` also against stored applications.
     pub fn open(config: &Config, on: Option<NaiveDate>, database: bool) -> Result<Self, Error> {
         let today = on.unwrap_or_else(|| wareki::in_tokyo(Clock::system().now()).date_naive());
         let judge = Judge {
@@ -164,8 +164,7 @@ impl Checker {
                     let place = Place { file: Arc::clone(&name), line: piece.at.line };
                     self.history.decide(alone, &stored, &place)
                 })
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(Error::unavailable)?;
+                .collect::<Result<Vec<_>, _>>()?;
             let checked: Vec<Checked> = decided
                 .into_par_iter()
                 .zip(portion)

@@ -31,8 +31,8 @@ impl<'a> Places<'a> {
         Self { root: std::str::from_utf8(payload).ok().and_then(read) }
     }
 
-    /// The offset of the value of a path such as `$.products[0].amount`; of a missing one, that of its
-    /// nearest ancestor.
+    /// The offset of the value of a path such as `$.products[0].amount`.
+    /// For a missing value it is that of its nearest ancestor.
     pub(super) fn offset(&self, path: &str) -> usize {
         let Some(root) = &self.root else { return 0 };
         let mut value = root;

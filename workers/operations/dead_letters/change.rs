@@ -1,6 +1,6 @@
 //! Discards, restores, notes and edits.
 
-use hosho_schema::models::failed_message::{self, FailedMessage, Filter, OPEN, State};
+use hosho_schema::models::failed_message::{FailedMessage, Filter, OPEN, State};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -56,7 +56,7 @@ pub struct Attempt {
     pub text: Option<String>,
 }
 
-/// Reads everything about one dead letter. `reveal` writes its audit entry and shows personal data.
+/// Reads one dead letter. `reveal` writes its audit entry and shows personal data.
 pub async fn show(db: &Db, beginning: &str, reveal: Option<Operation>) -> Result<Details, Error> {
     let id = complete(db, Kind::DeadLetter, beginning).await?;
     let is_revealed = reveal.is_some();
@@ -94,7 +94,7 @@ fn headers(row: &FailedMessage, reveal: bool) -> Map<String, Value> {
     if reveal { headers } else { masked_headers(&headers) }
 }
 
-/// Every difference between an undecodable payload and the message that its stage takes.
+/// How an undecodable payload differs from the message that its stage takes.
 fn decode_errors(row: &FailedMessage) -> Vec<String> {
     // If the payload is not JSON, the text of the fault says so.
     let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&row.payload).is_ok();
@@ -102,13 +102,13 @@ fn decode_errors(row: &FailedMessage) -> Vec<String> {
         return Vec::new();
     }
     let kind = contract::of_stage(&row.stage, &row.payload);
-    let misfits = kind.map(|kind| kind.decode_errors(&row.payload)).unwrap_or_default();
-    let text = |misfit: &FieldError| match misfit.fault {
+    let errors = kind.map(|kind| kind.decode_errors(&row.payload)).unwrap_or_default();
+    let text = |error: &FieldError| match error.fault {
         // The words of a parser may repeat a value.
-        FieldFault::Other(_) => format!("{}: does not fit", misfit.path),
-        _ => misfit_text(misfit),
+        FieldFault::Other(_) => format!("{}: does not fit", error.path),
+        _ => misfit_text(error),
     };
-    misfits.iter().map(text).collect()
+    errors.iter().map(text).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -123,7 +123,7 @@ pub struct Exported {
     pub payload_hex: Option<String>,
 }
 
-/// The identifiers of the dead letters to export. `reveal` writes an audit entry about each.
+/// The dead letters to export. `reveal` writes an audit entry about each.
 pub async fn export_ids(db: &Db, filter: Filter, reveal: Option<Operation>) -> Result<Vec<String>, Error> {
     db.transaction(move |db| {
         let found = failed_message::select(db, &filter)?;

@@ -1,4 +1,4 @@
-//! Dead letters: lists them, groups them by cause, shows, edits, discards, restores and exports them.
+//! Lists, groups, shows, edits, discards, restores and exports dead letters.
 
 mod change;
 mod details;

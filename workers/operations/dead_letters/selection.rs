@@ -18,7 +18,7 @@ use crate::{
     stages,
 };
 
-/// Conditions as an operator writes them: all must match; of several values of one, any.
+/// Conditions of an operator: all must match; of several values of one, any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Selection {
     /// Identifiers, or their beginnings; so are groups and the run.
@@ -66,37 +66,31 @@ impl Selection {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Completes identifiers and reads times. An empty list of states means every state.
+    /// Completes identifiers and reads times. No states means every state.
     pub async fn resolve(self, db: &Db, states: Vec<State>, now: NaiveDateTime) -> Result<Resolved, Error> {
-        db.call(move |db| self.resolve_in(db, states, now)).await
-    }
-
-    fn resolve_in(
-        self,
-        db: &mut Connection,
-        states: Vec<State>,
-        now: NaiveDateTime,
-    ) -> Result<Resolved, Error> {
         let time =
             |option, text: Option<&String>| text.map(|text| time::parse(option, text, now)).transpose();
         let (since, until) = (time("--since", self.since.as_ref())?, time("--until", self.until.as_ref())?);
-        let warnings = typing_errors(db, &self)?;
-        let mut all = |kind, beginnings: &[String]| -> Result<Vec<String>, Error> {
-            beginnings.iter().map(|beginning| complete_in(db, kind, beginning)).collect()
-        };
-        let filter = Filter {
-            ids: all(Kind::DeadLetter, &self.ids)?,
-            groups: all(Kind::Group, &self.group)?,
-            run_id: all(Kind::Run, self.run.as_slice())?.pop(),
-            stages: self.stage,
-            codes: self.code,
-            states,
-            since,
-            until,
-            text: self.text,
-            ..Filter::default()
-        };
-        Ok(Resolved { filter, warnings })
+        db.call(move |db| {
+            let warnings = typing_errors(db, &self)?;
+            let mut all = |kind, beginnings: &[String]| -> Result<Vec<String>, Error> {
+                beginnings.iter().map(|beginning| complete_in(db, kind, beginning)).collect()
+            };
+            let filter = Filter {
+                ids: all(Kind::DeadLetter, &self.ids)?,
+                groups: all(Kind::Group, &self.group)?,
+                run_id: all(Kind::Run, self.run.as_slice())?.pop(),
+                stages: self.stage,
+                codes: self.code,
+                states,
+                since,
+                until,
+                text: self.text,
+                ..Filter::default()
+            };
+            Ok(Resolved { filter, warnings })
+        })
+        .await
     }
 }
 

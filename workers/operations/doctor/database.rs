@@ -39,21 +39,18 @@ pub(super) async fn check(db: &Db, config: &Config, clock: &Clock) -> (Vec<Findi
     if db.pool().backend() == Backend::Postgres {
         findings.push(pool(db, &server, config).await);
     }
-    let hint = "run `hosho migrate`";
-    match db.call(db::pending).await {
-        Ok(pending) if pending.is_empty() => {
-            findings.push(Finding::ok("migrations", "the tables are up to date"));
-        }
+    let problem = match db.call(db::pending).await {
         Ok(pending) => {
-            let text = format!("{} are pending, the first is {}", pending.len(), pending[0]);
-            findings.push(Finding::failure("migrations", text, hint));
-            return (findings, None);
+            let first = pending.first();
+            first.map(|first| format!("{} are pending, the first is {first}", pending.len()))
         }
-        Err(error) => {
-            findings.push(Finding::failure("migrations", chain(&error), hint));
-            return (findings, None);
-        }
+        Err(error) => Some(chain(&error)),
+    };
+    if let Some(problem) = problem {
+        findings.push(Finding::failure("migrations", problem, "run `hosho migrate`"));
+        return (findings, None);
     }
+    findings.push(Finding::ok("migrations", "the tables are up to date"));
     let now = clock.now();
     match db.call(move |db| read(db, now)).await {
         Ok(rows) => (findings, Some(rows)),

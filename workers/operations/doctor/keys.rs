@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::{config::Config, fault::chain, keys::KeyRing};
 
-/// `used`: the data keys that seal authentication keys; `None` when the database cannot be read.
+/// `used`: the data keys of authentication keys; `None` without a database.
 pub(super) fn check(config: &Config, used: Option<&[String]>) -> Vec<Finding> {
     let is_missing = config.keys.ring.is_none() && !config.keys.file.exists();
     let ring = match load(config) {

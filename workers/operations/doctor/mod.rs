@@ -1,4 +1,4 @@
-//! Examines everything that the program needs, and says what to do about each problem.
+//! Examines what the program needs, and says what to do about each problem.
 
 mod broker;
 mod database;
@@ -48,7 +48,7 @@ impl Finding {
         Self { severity: Severity::Failure, ..Self::warning(code, text, hint) }
     }
 
-    /// Ok with a text, or a failure with a problem; the hint says what to do about the problem.
+    /// Ok with a text, or a failure with a problem and the hint.
     fn of(code: &'static str, found: Result<impl Into<String>, String>, hint: &str) -> Self {
         match found {
             Ok(text) => Self::ok(code, text),
@@ -57,7 +57,7 @@ impl Finding {
     }
 }
 
-/// Runs every check. `database` is why the database cannot be opened, if it is known to be missing.
+/// Runs every check. `database`: why it cannot be opened, if known to be missing.
 /// `found` receives the findings of each check as soon as it ends.
 pub async fn run(config: &Config, database: Result<(), String>, mut found: impl FnMut(Vec<Finding>)) {
     found(vec![reference::obligees(config)]);
@@ -87,10 +87,10 @@ pub async fn run(config: &Config, database: Result<(), String>, mut found: impl 
     found(broker::check(config, rows.is_some()).await);
 }
 
-/// Tolerated difference between two clocks in seconds: retries, leases and resends count in minutes.
+/// Tolerated difference of clocks in seconds: retries and leases count in minutes.
 const SKEW: i64 = 5;
 
-/// Compares another clock with the clock of this host; `grain` is the precision of the other in seconds.
+/// Compares another clock, precise to `grain` seconds, with that of this host.
 fn skew(code: &'static str, other: NaiveDateTime, here: NaiveDateTime, grain: i64) -> Finding {
     let apart = (other - here).num_seconds();
     if apart.abs() <= SKEW + grain {

@@ -8,7 +8,7 @@ use crate::operations::{
     stages::{Circuit, Fleet, REMOVED_AFTER},
 };
 
-/// A batch in flight for longer is stuck: the longest dialogue with a mail server is shorter.
+/// A batch in flight for longer is stuck: a dialogue with a mail server is shorter.
 const STUCK: TimeDelta = TimeDelta::minutes(15);
 
 /// `has_workers`: other processes do the work.

@@ -1,4 +1,4 @@
-//! Publishes applications and changes: to RabbitMQ, or to the embedded pipeline of `hosho process`.
+//! Publishes applications and changes: to RabbitMQ, or to the embedded pipeline.
 
 pub mod report;
 
@@ -26,11 +26,11 @@ const CHUNK: usize = 1_000;
 /// Applications published to the embedded pipeline at once, at most.
 const MAX_PORTION: usize = 2_000;
 
-/// The first portion. Stages process what is queued as one batch, and a large batch takes long in each of
-/// them: a small first one gives a result soon. Each portion is twice as large as the one before.
+/// The first portion; each is twice as large as the one before.
+/// Stages process what is queued as one batch: a small first one gives a result soon.
 const FIRST_PORTION: usize = 16;
 
-/// Time that messages without progress, such as those in retry, hold up the next portion.
+/// How long messages without progress, such as those in retry, delay a portion.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Serialize)]
@@ -46,7 +46,7 @@ pub struct Unconfirmed {
     pub problem: String,
 }
 
-/// Publishes records to RabbitMQ and awaits every confirm. `progress` gets the size of each finished chunk.
+/// Awaits every confirm of RabbitMQ; `progress` gets the size of each chunk.
 pub async fn publish(
     config: &Config,
     records: &[Record],
@@ -80,7 +80,7 @@ pub async fn publish(
     Ok(result)
 }
 
-/// The message of a record. Its id is a hash of the bytes: publishing a file twice sends the same messages.
+/// Its id is a hash of the bytes: publishing a file twice sends the same messages.
 pub fn message(record: &Record) -> Outgoing {
     // The validate stage answers what is neither an application nor a change.
     let stage = if record.is_change() { amend::NAME } else { validate::NAME };
@@ -98,8 +98,8 @@ pub fn message(record: &Record) -> Outgoing {
     }
 }
 
-/// Processes records in the embedded pipeline, changes after applications. Returns the number of messages
-/// that an earlier run had left, or `None` when stopped first.
+/// Processes records in the embedded pipeline, changes after applications.
+/// Returns the number of messages that an earlier run had left, or `None` when stopped first.
 pub async fn process(embedded: &Embedded, records: &[Record]) -> Result<Option<usize>, Error> {
     let resumed = resume(&embedded.app, embedded.broker.as_ref()).await?;
     let (changes, applications): (Vec<Record>, Vec<Record>) =

@@ -1,4 +1,4 @@
-//! The result of `hosho process`: one row per product line, and every violation of rejected applications.
+//! The result of `hosho process`: a row per product line, and every violation.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -302,7 +302,7 @@ fn failed(row: &FailedMessage, records: &[Record]) -> Failed {
     }
 }
 
-/// `<kind>s/<number>.pdf` beside the content-addressed store: a second name of the same file.
+/// `<kind>s/<number>.pdf`: a second name of the file in the document store.
 fn named(out: &Path, revision: &RevisionStatus, kind: Kind, number: &str) -> Result<Option<PathBuf>, Error> {
     use std::os::unix::fs::DirBuilderExt;
     let Some(document) = revision.documents.iter().find(|document| document.kind == kind) else {

@@ -26,7 +26,10 @@ use crate::{
     config::Config,
     db::Db,
     dead_letters::{self, Left},
-    jobs::replay::{self as job, Action, Driver, Ended, Order},
+    jobs::{
+        driver::{Driver, Ended},
+        replay::{self as job, Action, Order, ReplayDriver},
+    },
     stages,
 };
 
@@ -222,7 +225,7 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
     db.transaction(move |db| {
         let replay = replay::by_id(db, &id)?.ok_or_else(|| unknown(&id))?;
         match replay.state {
-            State::Running if is_driven(&replay, operation.at) => Err(driven()),
+            State::Running if replay.is_driven(operation.at) => Err(driven()),
             State::Running | State::Paused if dry_run => Ok(()),
             State::Paused if job::set_state(db, &operation, &id, Action::Resume)? => Ok(()),
             State::Paused => Err(Error::conflict(anyhow::anyhow!("its state changed just now"))
@@ -245,11 +248,6 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
     .await
 }
 
-/// Whether the lease of its driver is valid.
-fn is_driven(replay: &replay::Replay, now: NaiveDateTime) -> bool {
-    replay.driver.is_some() && replay.leased_until.is_some_and(|until| until >= now)
-}
-
 /// The driver of a replay in this process.
 pub fn driver(
     id: &str,
@@ -257,18 +255,15 @@ pub fn driver(
     pool: Pool,
     broker: Arc<dyn Broker>,
     stop: CancellationToken,
-) -> Driver {
+) -> ReplayDriver {
     let clock = Clock::system();
     let name = format!("{} {}", audit::host(), std::process::id());
     let worker = ids::worker(&name, std::process::id(), &clock.now().to_string());
-    Driver {
-        pool,
-        broker,
-        clock,
+    let name = format!("{name} {}", worker.get(..8).unwrap_or(&worker));
+    ReplayDriver {
+        driver: Driver { db: Db::new(pool), broker, clock, name, stop },
         id: id.to_owned(),
-        name: format!("{name} {}", worker.get(..8).unwrap_or(&worker)),
         lost_after: job::lost_after(&config.retry_delays()),
-        stop,
     }
 }
 

@@ -34,7 +34,7 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
     for issued in issued.chunks(PORTION) {
         let certificates: Vec<&str> = issued.iter().map(|issued| issued.revision.id.as_str()).collect();
         let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
-        let letters: Vec<NewMail> =
+        let letters: Vec<Mail> =
             certificates.iter().map(|certificate| letter(certificate, "a@example.jp")).collect();
         mail::insert_new(c, &letters).unwrap();
         let ids: Vec<String> =

@@ -40,7 +40,7 @@ fn decide(connection: &mut Connection, wishes: &[Wish], judged: impl FnOnce()) -
     connection.transaction(|c| {
         works::lock(c, &works_ids)?;
         let known = application::by_ids(c, &application_ids.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let engaged = works::engaged(c, &works_ids)?;
+        let engaged = works::commitments(c, &works_ids)?;
         let (mut applications, mut commitments) = (Vec::new(), Vec::new());
         for ((wish, works), _) in
             wishes.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none())
@@ -48,19 +48,18 @@ fn decide(connection: &mut Connection, wishes: &[Wish], judged: impl FnOnce()) -
             let others = engaged.get(*works).map_or(&[][..], Vec::as_slice);
             let wanted = wants(&wish.id, 0, &wish.works, wish.product);
             let sum: i64 = others.iter().map(|other| other.commitment.amount).sum();
-            let decision = if wish.broken || sum + wanted.amount > CAP {
+            applications.push(if wish.broken || sum + wanted.amount > CAP {
                 let in_the_way: Vec<_> =
                     others.iter().map(|other| other.commitment.application_id.as_str()).collect();
-                Decision::Rejected { violations: in_the_way.join(" ") }
+                rejected(&wish.id, &in_the_way.join(" "))
             } else {
                 commitments.push(wanted);
-                Decision::Accepted { snapshot: wish.works.clone(), lines: 1 }
-            };
-            applications.push(NewApplication { decision, ..accepted(&wish.id, 1) });
+                Application { snapshot: Some(wish.works.clone()), ..accepted(&wish.id, 1) }
+            });
         }
         judged();
         application::insert_missing(c, &applications)?;
-        works::engage(c, &commitments)
+        works::commit(c, &commitments)
     })
 }
 

@@ -18,7 +18,7 @@ use crate::{
     app,
     broker::Lane,
     config::Config,
-    jobs::replay::{Driver, Ended},
+    jobs::{driver::Ended, replay::ReplayDriver},
     operations::{broker, replays},
     worker::{self, Embedded},
 };
@@ -77,7 +77,7 @@ const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Drives with a progress bar, or prints lines where there is no terminal. With `workers`, also prints what
 /// delays the workers in other processes.
-async fn watched(driver: Driver, workers: Option<Database>) -> Ended {
+async fn watched(driver: ReplayDriver, workers: Option<Database>) -> Ended {
     let delays = Arc::new(Mutex::new(Vec::new()));
     let watching = workers.map(|database| {
         let (id, delays) = (driver.id.clone(), Arc::clone(&delays));

@@ -81,7 +81,7 @@ pub(super) struct History {
 /// Fails when the tables cannot be read.
 pub(super) fn probe(connection: &mut Connection) -> Result<(), DbError> {
     application::by_ids(connection, &[""])?;
-    works::engaged(connection, &[""])?;
+    works::commitments(connection, &[""])?;
     Ok(())
 }
 
@@ -98,7 +98,7 @@ impl History {
         let rows = application::by_ids(connection, &ids)?.into_iter().flatten();
         let works: HashSet<&str> = alone.iter().filter_map(|alone| alone.works.as_deref()).collect();
         let works: Vec<&str> = works.into_iter().filter(|works| !self.engaged.contains_key(*works)).collect();
-        let mut found = works::engaged(connection, &works)?;
+        let mut found = works::commitments(connection, &works)?;
         for works in works {
             let engaged = found.remove(works).unwrap_or_default();
             self.engaged.insert(works.to_owned(), engaged.iter().map(decide::known).collect());
@@ -158,7 +158,7 @@ impl History {
         (None, engaged)
     }
 
-    /// A copy is judged against the first `copy` commitments for its works, and engages nothing.
+    /// A copy is judged against the first `copy` commitments for its works, and adds none.
     fn judge(
         &mut self,
         judged: Judged,
@@ -177,7 +177,7 @@ impl History {
                 number: None,
                 issued: false,
             };
-            engaged.extend(decided.engages.into_iter().map(new));
+            engaged.extend(decided.commitments.into_iter().map(new));
         }
         (decided.verdict.err().unwrap_or_default(), decided.calculations)
     }

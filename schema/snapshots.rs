@@ -26,20 +26,16 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
 /// An accepted application after normalisation of dates, amounts and character widths.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
-    /// `source` of the application.
     pub source: String,
     pub id: String,
     pub branch: String,
     pub obligee: String,
-    /// 工事.
     pub works: Works,
-    /// 請負契約者.
     pub principal: Principal,
     /// 商品, at least one.
     pub products: Vec<ProductLine>,
     /// Where the mail goes: `None` is 希望しない.
     pub mail_address: Option<String>,
-    /// 担当者.
     pub contact: Contact,
 }
 
@@ -88,9 +84,7 @@ pub struct Principal {
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductLine {
-    /// 商品.
     pub product: ProductV1,
-    /// 証書の形式.
     pub medium: MediumV1,
     /// 保証金額.
     pub amount: Yen,
@@ -156,11 +150,9 @@ pub struct Branch {
 pub struct Obligee {
     /// Code, as the file name in `config/obligees/`.
     pub code: String,
-    /// Name of the body, such as 平川市.
     pub name: String,
     /// 職名 shown on the certificate, such as 平川市長.
     pub title: String,
-    /// How it takes the notice for this product.
     pub submission: Submission,
 }
 
@@ -195,9 +187,7 @@ pub struct Certificate {
     pub revision: i64,
     /// 発行日: the day it was drawn up (Asia/Tokyo).
     pub issued_on: NaiveDate,
-    /// 商品.
     pub product: ProductV1,
-    /// 証書の形式.
     pub medium: MediumV1,
     /// 保証金額（総額）.
     pub amount: Yen,
@@ -208,15 +198,12 @@ pub struct Certificate {
     /// 今年度対象額, where the amount is measured by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub this_year_base: Option<Yen>,
-    /// 工事.
     pub works: Works,
     /// 保証契約者.
     pub principal: Principal,
     /// 被保証者.
     pub obligee: Obligee,
-    /// 保証会社.
     pub surety: Surety,
-    /// 取扱箇所.
     pub branch: Branch,
     /// Of a correction: the revision it replaces, by its place in the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -250,7 +237,6 @@ pub struct Cancellation {
     pub certificate: Certificate,
 }
 
-/// An accepted change after normalisation.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Change {

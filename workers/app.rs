@@ -3,6 +3,7 @@
 //! their URLs.
 
 use std::{
+    error::Error,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -18,7 +19,7 @@ use crate::{
         memory::Memory,
         rabbit::{Rabbit, RabbitOptions, topology},
     },
-    clock::Clock,
+    clock::{Clock, seconds},
     config::{self, Config, MailSecurity, MailTransport},
     db::Db,
     documents::{
@@ -41,10 +42,10 @@ use crate::{
 pub enum AppError {
     /// The configuration, or a file it names, must be edited.
     #[error("{what}")]
-    Configuration { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    Configuration { what: &'static str, source: Box<dyn Error + Send + Sync> },
     /// A dependency cannot be opened; it may be available later.
     #[error("{what}")]
-    Unavailable { what: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    Unavailable { what: &'static str, source: Box<dyn Error + Send + Sync> },
     /// A new installation, or a lost file.
     #[error("keys.file {} does not exist", .0.display())]
     KeysMissing(PathBuf),
@@ -52,19 +53,14 @@ pub enum AppError {
     Unmigrated { count: usize, first: String },
 }
 
-fn configuration<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    what: &'static str,
-) -> impl FnOnce(E) -> AppError {
+fn configuration<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> AppError {
     move |source| AppError::Configuration { what, source: source.into() }
 }
 
-fn unavailable<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    what: &'static str,
-) -> impl FnOnce(E) -> AppError {
+fn unavailable<E: Into<Box<dyn Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> AppError {
     move |source| AppError::Unavailable { what, source: source.into() }
 }
 
-/// Reads the reference data; opens no connection.
 pub fn data(config: &Config) -> Result<ReferenceData, AppError> {
     let folder = config.data.folder.as_deref();
     Ok(ReferenceData {
@@ -120,8 +116,6 @@ impl App {
             "Configuration loaded"
         );
         let clock = Clock::system();
-        let seconds =
-            |seconds: u64| chrono::TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
         let mail_delivery = MailDelivery {
             mailer,
             from: Sender {
@@ -157,22 +151,16 @@ impl App {
 
     /// Probes the dependency that a runner found unavailable.
     pub fn probe(&self) -> Probe {
-        let (pool, documents, mailer) =
-            (self.pool.clone(), self.documents.clone(), self.mail_delivery.mailer.clone());
+        let (db, documents, mailer) =
+            (self.mail_delivery.db.clone(), self.documents.clone(), self.mail_delivery.mailer.clone());
         Arc::new(move |reason| {
-            let (pool, documents, mailer) = (pool.clone(), documents.clone(), mailer.clone());
+            let (db, documents, mailer) = (db.clone(), documents.clone(), mailer.clone());
+            let fault = move |error: &dyn Error| Fault::from_error(reason, error);
             Box::pin(async move {
                 match reason {
-                    Reason::DocumentsUnavailable => {
-                        documents.probe().await.map_err(|error| Fault::from_error(reason, &error))
-                    }
-                    Reason::MailUnavailable => {
-                        mailer.probe().await.map_err(|error| Fault::from_error(reason, &error))
-                    }
-                    _ => {
-                        let opened = tokio::task::spawn_blocking(move || pool.get().map(drop)).await;
-                        opened.unwrap_or(Ok(())).map_err(|error| Fault::from_error(reason, &error))
-                    }
+                    Reason::DocumentsUnavailable => documents.probe().await.map_err(|error| fault(&error)),
+                    Reason::MailUnavailable => mailer.probe().await.map_err(|error| fault(&error)),
+                    _ => db.call(|_| Ok::<_, DbError>(())).await.map_err(|error| fault(&error)),
                 }
             })
         })
@@ -231,7 +219,6 @@ impl BrokerClient {
         }
     }
 
-    /// Whether no other process can use it.
     pub fn in_process(&self) -> bool {
         matches!(self, Self::Memory(_))
     }
@@ -253,7 +240,6 @@ impl BrokerClient {
     }
 }
 
-/// Opens no connection yet.
 pub fn broker_client(config: &Config, stages: &[&'static str]) -> Result<BrokerClient, AppError> {
     let url = config.broker.url.expose();
     if url == "memory:" {
@@ -283,7 +269,6 @@ fn templates(config: &Config) -> Result<Templates, AppError> {
     Templates::load(config.templates.folder.as_deref()).map_err(configuration("the templates are not valid"))
 }
 
-/// Loads templates, fonts and seals.
 pub fn press(config: &Config) -> Result<DocumentRenderer, AppError> {
     let templates = templates(config)?;
     Ok(DocumentRenderer::new(Arc::new(templates), Arc::new(fonts(&config.fonts)?), surety(config)?.seals))
@@ -324,7 +309,6 @@ pub fn keys(config: &config::Keys) -> Result<KeyRing, AppError> {
     })
 }
 
-/// Opens no connection.
 pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
     let mailer = match config.transport {
         MailTransport::Folder => Mailer::folder(Path::new(&config.folder)),

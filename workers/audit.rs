@@ -13,12 +13,10 @@ pub struct Operation {
     /// UTC.
     pub at: NaiveDateTime,
     pub reason: String,
-    /// Such as `failed.discard`.
     pub action: &'static str,
 }
 
 impl Operation {
-    /// An operation that begins now.
     pub fn new(clock: &Clock, action: &'static str, actor: &str, reason: &str) -> Self {
         let at = clock.now();
         let process = format!("{}:{}:{actor}", host(), std::process::id());
@@ -31,7 +29,6 @@ impl Operation {
         }
     }
 
-    /// The audit entry about one subject.
     pub fn entry(&self, kind: &str, subject: &str, before: Option<String>, after: Option<String>) -> Entry {
         Entry {
             id: ids::audit(&self.id, kind, subject),
@@ -48,7 +45,6 @@ impl Operation {
     }
 }
 
-/// The name of this host.
 pub fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())

@@ -16,7 +16,6 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    /// Microseconds since 1970.
     Fixed(Arc<AtomicI64>),
 }
 
@@ -50,6 +49,11 @@ impl Clock {
         };
         DateTime::from_timestamp_micros(micros).unwrap_or_default().naive_utc()
     }
+}
+
+/// A configured duration; one without end is 136 years.
+pub fn seconds(seconds: u64) -> TimeDelta {
+    TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)))
 }
 
 #[cfg(test)]

@@ -37,7 +37,6 @@ macro_rules! reasons {
                 match self { $(Self::$name => Class::$class,)* }
             }
 
-            /// The reason that has a code.
             pub fn of_code(code: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.code() == code)
             }
@@ -46,27 +45,20 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The body is larger than `work.max_message_bytes`.
     TooLarge = "message.too_large", Permanent;
     /// The body is not JSON, or not of the message's shape.
     Undecodable = "message.undecodable", Permanent;
-    /// The message names a row that does not exist.
     ReferenceMissing = "reference.missing", Permanent;
-    /// A stored snapshot cannot be read.
     SnapshotUnreadable = "snapshot.unreadable", Permanent;
     /// Obligee, branch or surety of an accepted application is no longer configured.
     DataMissing = "data.missing", Permanent;
-    /// The sequence of guarantee numbers of a branch and term is used up.
     NumberExhausted = "number.exhausted", Permanent;
     /// The sealed authentication key cannot be made or opened with the data keys at hand.
     KeyUnusable = "key.unusable", Permanent;
     /// Template, markup, glyph or layout failed.
     DocumentFailed = "document.failed", Permanent;
-    /// The mail cannot be built.
     MailUnbuildable = "mail.unbuildable", Permanent;
-    /// The mail server refused the mail for good (5xx).
     MailRefused = "mail.refused", Permanent;
-    /// The mail server refused the mail for now (4xx).
     MailDeferred = "mail.deferred", Transient;
     /// A worker stopped while it was sending this mail, or is still sending it.
     MailClaimed = "mail.claimed", Transient;
@@ -76,13 +68,9 @@ reasons! {
     DocumentUnwritable = "document.unwritable", Transient;
     /// Lock timeout, deadlock or serialization failure.
     DatabaseContention = "database.contention", Transient;
-    /// The database refused the statement.
     DatabaseRefused = "database.refused", Permanent;
-    /// The stage panicked on this item.
     Panicked = "stage.panicked", Permanent;
-    /// The database cannot be reached.
     DatabaseUnavailable = "database.unavailable", Unavailable;
-    /// The document store cannot be reached or written.
     DocumentsUnavailable = "documents.unavailable", Unavailable;
     /// The mail server cannot be reached, or refuses the login.
     MailUnavailable = "mail.unavailable", Unavailable;
@@ -91,6 +79,8 @@ reasons! {
     /// The process stopped, or the stage was paused, before this item was processed.
     Stopping = "stage.stopping", Unavailable;
 }
+
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// Why an item (or a whole batch) failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

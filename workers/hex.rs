@@ -1,6 +1,5 @@
 //! Bytes as hexadecimal digits: hashes and derived identifiers.
 
-/// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

@@ -37,10 +37,8 @@ use hosho_schema::models::chain_head::ChainHead;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-/// The symbols of an authentication key.
 pub const ALPHABET: &[u8; 33] = b"37CDEFGHJKLMNPQRTWXYabdefghmnrstu";
 
-/// Length of an authentication key, characters.
 pub const KEY_LENGTH: usize = 12;
 
 const NONCE_LENGTH: usize = 24;
@@ -48,65 +46,25 @@ const NONCE_LENGTH: usize = 24;
 /// Never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The operating system gives no random bytes.
     #[error("cannot draw random bytes from the operating system")]
     Random(#[source] getrandom::Error),
-    /// The key ring cannot be read.
     #[error("cannot read the key ring {path}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The key ring cannot be written at first start.
+    Read { path: PathBuf, source: std::io::Error },
     #[error("cannot create the key ring {path}", path = path.display())]
-    Create {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Others than the owner may read the file.
+    Create { path: PathBuf, source: std::io::Error },
     #[error("the key ring {path} is open to others (mode {mode:03o}); run: chmod 600 {path}", path = path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A line of the key ring is not as documented.
+    Exposed { path: PathBuf, mode: u32 },
     #[error("{origin}, line {line}: {problem}")]
-    Line {
-        /// File or environment variable.
-        origin: String,
-        /// From 1.
-        line: usize,
-        problem: &'static str,
-    },
-    /// The key ring lacks a data key or the lookup key.
+    Line { origin: String, line: usize, problem: &'static str },
     #[error("{origin} has no {missing}")]
-    Incomplete {
-        /// File or environment variable.
-        origin: String,
-        missing: &'static str,
-    },
-    /// The data key that sealed is not in the ring.
+    Incomplete { origin: String, missing: &'static str },
     #[error("data key {data_key_id} is not in the key ring; put its line back")]
-    UnknownDataKey {
-        /// Its id.
-        data_key_id: String,
-    },
-    /// Sealing failed.
+    UnknownDataKey { data_key_id: String },
     #[error("cannot seal an authentication key")]
     Seal,
     /// The bytes were not sealed under this data key for this guarantee, or were changed.
     #[error("a sealed authentication key does not open with data key {data_key_id}")]
-    Open {
-        /// Id of the data key.
-        data_key_id: String,
-    },
-    /// The text is not an authentication key.
+    Open { data_key_id: String },
     #[error("not an authentication key: {KEY_LENGTH} characters A-Z, a-z and 0-9 are expected")]
     Malformed,
 }
@@ -115,7 +73,6 @@ pub enum KeyError {
 pub struct AuthenticationKey(Zeroizing<String>);
 
 impl AuthenticationKey {
-    /// Draws a new key.
     pub fn mint() -> Result<Self, KeyError> {
         // The largest multiple of the alphabet's size that a byte can hold: what is above would favour the
         // first symbols.
@@ -147,10 +104,8 @@ impl AuthenticationKey {
     }
 }
 
-/// A sealed authentication key, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// Id of the data key that opens it.
     pub data_key_id: String,
     /// Nonce (24 bytes), ciphertext, tag (16 bytes).
     pub bytes: Vec<u8>,
@@ -259,7 +214,6 @@ impl KeyRing {
         Ok(Sealed { data_key_id: self.active.id.clone(), bytes: [nonce.as_slice(), &ciphertext].concat() })
     }
 
-    /// Opens the sealed key of one guarantee.
     pub fn open(
         &self,
         data_key_id: &str,
@@ -308,7 +262,6 @@ impl KeyRing {
         hash
     }
 
-    /// Id of the data key that seals.
     pub fn active_id(&self) -> &str {
         &self.active.id
     }

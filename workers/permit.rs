@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::fault::{Fault, Reason};
+use crate::fault::{Fault, Reason, Result};
 
 /// Ends when the process stops, the stage is paused, or the batch was held too long.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ impl Permit {
     }
 
     /// Fails with [`Reason::Stopping`] once the permit has ended.
-    pub fn check(&self) -> Result<(), Fault> {
+    pub fn check(&self) -> Result<()> {
         (self.0)().map_or(Ok(()), |why| Err(Fault::new(Reason::Stopping, why)))
     }
 }

@@ -27,7 +27,6 @@ pub struct CronSchedule {
     zone: Tz,
 }
 
-/// One scheduled run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
     /// On the wall clock of the zone.
@@ -49,7 +48,6 @@ impl Slot {
 pub enum MissedRun {
     /// The latest runs; it does the work of all.
     Once,
-    /// None runs.
     Skip,
     /// Each runs, one after the other.
     All,
@@ -58,7 +56,6 @@ pub enum MissedRun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     Run,
-    /// With the reason.
     Skip(String),
 }
 

@@ -26,7 +26,6 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The secret itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -47,7 +46,6 @@ impl SecretUrl {
         Self(text.into())
     }
 
-    /// The URL with its password.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -28,11 +28,9 @@ use tracing_subscriber::{
 
 use crate::hex::hex;
 
-/// `log.format`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
-    /// For people.
     Text,
     /// One JSON object per line.
     Json,
@@ -102,6 +100,11 @@ impl Traceparent {
             .then(|| Self { trace: trace.to_owned(), span: span.to_owned(), flags: flags.to_owned() })
     }
 
+    /// The context of a header, or one derived from `seed`.
+    pub fn of(header: Option<&str>, seed: &str) -> Self {
+        header.and_then(Self::parse).unwrap_or_else(|| Self::derived(seed))
+    }
+
     /// A context for a message without one, derived from `seed`.
     pub fn derived(seed: &str) -> Self {
         Self {
@@ -117,7 +120,6 @@ impl Traceparent {
         Self { trace: self.trace.clone(), span: span_of(message_id), flags: self.flags.clone() }
     }
 
-    /// The trace id, 32 hexadecimal digits.
     pub fn trace_id(&self) -> &str {
         &self.trace
     }

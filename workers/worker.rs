@@ -20,12 +20,15 @@ use tracing::{info, warn};
 use crate::{
     app::{self, App, AppError, BrokerClient},
     audit,
+    backoff::Backoff,
     broker::{Broker, Lane, Source, memory::Memory},
     config::Config,
+    db::Db,
     dead_letters::Ingester,
     fault,
     jobs::{
         self,
+        driver::Driver,
         run::Settings,
         run_driver::{Housekeeping, RunDriver},
     },
@@ -61,7 +64,6 @@ pub enum WorkerError {
     KeysGone(PathBuf),
 }
 
-/// How workers ended after a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// Every batch in flight was finished.
@@ -188,7 +190,6 @@ impl Embedded {
         self.stop.run_until_cancelled(idle).await.is_none()
     }
 
-    /// Stops every task and waits for its end.
     pub async fn end(mut self) -> Arc<App> {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
@@ -196,7 +197,6 @@ impl Embedded {
     }
 }
 
-/// Stores dead letters and unrouted messages.
 fn ingest(app: &App, broker: &Arc<dyn Broker>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
     let ingester = Ingester {
         broker: Arc::clone(broker),
@@ -217,15 +217,12 @@ fn run_driver(
     stop: CancellationToken,
     scheduled: bool,
 ) -> Result<RunDriver, WorkerError> {
+    let name = format!("{}:{}:{}", audit::host(), std::process::id(), app.clock.now());
     Ok(RunDriver {
-        pool: app.pool.clone(),
-        broker,
-        clock: app.clock.clone(),
+        driver: Driver { db: Db::new(app.pool.clone()), broker, clock: app.clock.clone(), name, stop },
         mail_delivery: app.mail_delivery.clone(),
         settings: Settings::new(config)?,
-        name: format!("{}:{}:{}", audit::host(), std::process::id(), app.clock.now()),
         scheduled,
-        stop,
         housekeeping: Housekeeping::default(),
     })
 }
@@ -258,11 +255,11 @@ fn runner(
 
 /// Declares the topology; retries until the broker is available.
 async fn connect(client: &BrokerClient) {
-    let mut wait = Duration::from_secs(1);
+    let mut backoff = Backoff::default();
     while let Err(error) = client.apply_topology().await {
-        warn!(error = fault::chain(&error), retry_in_ms = wait.as_millis(), "Broker unavailable");
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(30));
+        let pause = backoff.next_pause();
+        warn!(error = fault::chain(&error), retry_in_ms = pause.as_millis(), "Broker unavailable");
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 use diesel::result::{DatabaseErrorKind, Error};
 
+/// A result of the database, unless it names another error.
+pub type Result<T, E = DbError> = std::result::Result<T, E>;
+
 /// A failed operation on the database. No text contains a row's content, a URL or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
@@ -35,11 +38,7 @@ pub enum DbError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("cannot {attempt}")]
-    Statement {
-        /// Verb and rows, such as `claim mails`.
-        attempt: &'static str,
-        source: Error,
-    },
+    Statement { attempt: &'static str, source: Error },
     /// Rows contradict each other in a way this program never writes.
     #[error("the database is damaged: {what}")]
     Damaged { what: String },

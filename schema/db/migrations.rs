@@ -6,7 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Connection, DbError};
+use super::{Connection, DbError, Result};
 
 const POSTGRES: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -16,24 +16,23 @@ const LOCK: i64 = 0x686f_7368_6f00;
 
 /// Applies every migration not yet applied, and returns their names in order. Safe to run in several programs
 /// at once.
-pub fn migrate(connection: &mut Connection) -> Result<Vec<String>, DbError> {
-    alone(connection, |connection| match connection {
+pub fn migrate(db: &mut Connection) -> Result<Vec<String>> {
+    alone(db, |db| match db {
         Connection::Postgres(c) => apply(&mut **c, POSTGRES),
         Connection::Sqlite(c) => apply(&mut **c, SQLITE),
     })
 }
 
 /// Reverts every applied migration, latest first, and returns their names. **All data is lost.**
-pub fn revert_all(connection: &mut Connection) -> Result<Vec<String>, DbError> {
-    alone(connection, |connection| match connection {
+pub fn revert_all(db: &mut Connection) -> Result<Vec<String>> {
+    alone(db, |db| match db {
         Connection::Postgres(c) => revert(&mut **c, &POSTGRES),
         Connection::Sqlite(c) => revert(&mut **c, &SQLITE),
     })
 }
 
-/// Names the migrations not yet applied, in order.
-pub fn pending(connection: &mut Connection) -> Result<Vec<String>, DbError> {
-    match connection {
+pub fn pending(db: &mut Connection) -> Result<Vec<String>> {
+    match db {
         Connection::Postgres(c) => unapplied(&mut **c, POSTGRES).map(|(names, _)| names),
         Connection::Sqlite(c) => unapplied(&mut **c, SQLITE).map(|(names, _)| names),
     }
@@ -41,20 +40,17 @@ pub fn pending(connection: &mut Connection) -> Result<Vec<String>, DbError> {
 
 /// PostgreSQL takes a lock of the session, not of a transaction: some migrations must run outside of one
 /// (`create index concurrently`). SQLite takes its write lock.
-fn alone<T>(
-    connection: &mut Connection,
-    work: impl FnOnce(&mut Connection) -> Result<T, DbError>,
-) -> Result<T, DbError> {
-    let Connection::Postgres(c) = connection else {
-        return connection.transaction(work);
+fn alone<T>(db: &mut Connection, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {
+    let Connection::Postgres(c) = db else {
+        return db.transaction(work);
     };
     // Another program may be migrating for longer than a lock is usually waited for.
     c.batch_execute(&format!(
         "set lock_timeout = 0; select pg_advisory_lock({LOCK}); set lock_timeout = '10s'"
     ))
     .map_err(failed("waiting for another migration"))?;
-    let result = work(connection);
-    if let Connection::Postgres(c) = connection {
+    let result = work(db);
+    if let Connection::Postgres(c) = db {
         let released = c
             .batch_execute(&format!("select pg_advisory_unlock({LOCK})"))
             .map_err(failed("releasing the lock"));
@@ -68,17 +64,14 @@ type Unapplied<DB> = (Vec<String>, Vec<Box<dyn Migration<DB>>>);
 fn unapplied<DB: Backend, C: MigrationHarness<DB>>(
     c: &mut C,
     source: EmbeddedMigrations,
-) -> Result<Unapplied<DB>, DbError> {
+) -> Result<Unapplied<DB>> {
     let migrations = c
         .pending_migrations(source)
         .map_err(|source| DbError::Migrate { step: "reading what is applied".to_owned(), source })?;
     Ok((migrations.iter().map(|migration| migration.name().to_string()).collect(), migrations))
 }
 
-fn apply<DB: Backend, C: MigrationHarness<DB>>(
-    c: &mut C,
-    source: EmbeddedMigrations,
-) -> Result<Vec<String>, DbError> {
+fn apply<DB: Backend, C: MigrationHarness<DB>>(c: &mut C, source: EmbeddedMigrations) -> Result<Vec<String>> {
     let (names, migrations) = unapplied(c, source)?;
     for (name, migration) in names.iter().zip(&migrations) {
         c.run_migration(migration).map_err(|source| DbError::Migrate { step: name.clone(), source })?;
@@ -89,7 +82,7 @@ fn apply<DB: Backend, C: MigrationHarness<DB>>(
 fn revert<DB: Backend, C: MigrationHarness<DB>>(
     c: &mut C,
     source: &EmbeddedMigrations,
-) -> Result<Vec<String>, DbError> {
+) -> Result<Vec<String>> {
     let step = |step: &str| {
         let step = step.to_owned();
         move |source| DbError::Migrate { step, source }

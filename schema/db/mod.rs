@@ -1,6 +1,6 @@
 //! Connections to the two databases, as one type.
 //!
-//! A [`Connection`] is either PostgreSQL or SQLite. Every query is written once, inside `match_connection!`,
+//! A [`Connection`] is either PostgreSQL or SQLite. Every query is written once, inside `query!`,
 //! which puts the same body into both arms of a `match`; the compiler checks it for each database. Rejected:
 //! diesel's `MultiConnection` derive, which refuses multi-row inserts, `on_conflict` and row locks; traits
 //! over a generic backend, whose bounds are longer than the queries.
@@ -32,8 +32,8 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, NopErrorHandler, PooledConnection};
 use diesel::sqlite::SqliteConnection;
 
-pub use error::DbError;
 pub(crate) use error::attempting;
+pub use error::{DbError, Result};
 pub use migrations::{migrate, pending, revert_all};
 pub use server::{Server, server};
 
@@ -45,7 +45,6 @@ const SQLITE_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// PostgreSQL 14 or later.
     Postgres,
     Sqlite,
 }
@@ -56,31 +55,17 @@ pub enum Connection {
     Sqlite(PooledConnection<ConnectionManager<SqliteConnection>>),
 }
 
-/// Runs one diesel body on either connection: `match_connection!(connection, c => query.load(c))`. A body
-/// that boxes a query names the backend type too: `match_connection!(connection, c: B =>
-/// table.into_boxed::<B>()…)`.
+/// Runs one diesel body on either connection: `match_connection!(db, c => body)`.
 macro_rules! match_connection {
-    ($connection:expr, $c:ident => $body:expr) => {
-        match $connection {
+    ($db:expr, $c:ident $(: $backend:ident)? => $body:expr) => {
+        match $db {
             $crate::db::Connection::Postgres(pooled) => {
+                $(type $backend = ::diesel::pg::Pg;)?
                 let $c: &mut ::diesel::pg::PgConnection = &mut *pooled;
                 $body
             }
             $crate::db::Connection::Sqlite(pooled) => {
-                let $c: &mut ::diesel::sqlite::SqliteConnection = &mut *pooled;
-                $body
-            }
-        }
-    };
-    ($connection:expr, $c:ident: $backend:ident => $body:expr) => {
-        match $connection {
-            $crate::db::Connection::Postgres(pooled) => {
-                type $backend = ::diesel::pg::Pg;
-                let $c: &mut ::diesel::pg::PgConnection = &mut *pooled;
-                $body
-            }
-            $crate::db::Connection::Sqlite(pooled) => {
-                type $backend = ::diesel::sqlite::Sqlite;
+                $(type $backend = ::diesel::sqlite::Sqlite;)?
                 let $c: &mut ::diesel::sqlite::SqliteConnection = &mut *pooled;
                 $body
             }
@@ -88,6 +73,15 @@ macro_rules! match_connection {
     };
 }
 pub(crate) use match_connection;
+
+/// The same; an error names the attempt: `query!(db, "read runs", c => query.load(c))`. A body that boxes a
+/// query names the backend type too: `query!(db, "read runs", c: B => table.into_boxed::<B>()…)`.
+macro_rules! query {
+    ($db:expr, $attempt:expr, $($body:tt)+) => {
+        $crate::db::match_connection!($db, $($body)+).map_err($crate::db::attempting($attempt))
+    };
+}
+pub(crate) use query;
 
 impl Connection {
     pub fn backend(&self) -> Backend {
@@ -121,7 +115,7 @@ impl Connection {
         }
     }
 
-    fn begin(&mut self) -> Result<(), DbError> {
+    fn begin(&mut self) -> Result<()> {
         let begun = match self {
             Self::Postgres(c) => AnsiTransactionManager::begin_transaction(&mut **c),
             Self::Sqlite(c) => {
@@ -138,7 +132,7 @@ impl Connection {
 }
 
 /// Checks that a URL is one of a database, and opens nothing.
-pub fn check_url(url: &str) -> Result<(), DbError> {
+pub fn check_url(url: &str) -> Result<()> {
     let problem = match sqlite_path(url) {
         Some(path) if path.is_empty() || path.contains(":memory:") || path.contains('\0') => {
             "`sqlite:` is followed by the path of a file"
@@ -177,7 +171,7 @@ impl Pool {
     /// PostgreSQL is connected to at the first [`get`](Self::get), with at most `size` connections: a server
     /// that is down is no reason not to start. A SQLite file is created when missing, readable by its owner
     /// only, and has one connection.
-    pub fn open(url: &str, size: u32) -> Result<Self, DbError> {
+    pub fn open(url: &str, size: u32) -> Result<Self> {
         check_url(url)?;
         if let Some(path) = sqlite_path(url) {
             return Ok(Self { inner: Inner::Sqlite(open_sqlite(Path::new(path))?), secrets: Vec::new() });
@@ -201,7 +195,7 @@ impl Pool {
 
     /// Takes a connection that has just answered, waiting for a free one. Also the probe whether the database
     /// is available.
-    pub fn get(&self) -> Result<Connection, DbError> {
+    pub fn get(&self) -> Result<Connection> {
         match &self.inner {
             Inner::Postgres(pool) => pool.get().map(Connection::Postgres),
             Inner::Sqlite(pool) => pool.get().map(Connection::Sqlite),
@@ -273,7 +267,6 @@ const POSTGRES_SETUP: &str = "set lock_timeout = '10s'; set idle_in_transaction_
 const SQLITE_SETUP: &str = "pragma busy_timeout = 10000; pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on; \
     pragma case_sensitive_like = on";
 
-/// Statements run once on every new connection.
 #[derive(Debug)]
 struct Setup {
     sql: &'static str,
@@ -285,7 +278,7 @@ impl<C: SimpleConnection> CustomizeConnection<C, diesel::r2d2::Error> for Setup 
     }
 }
 
-fn open_sqlite(path: &Path) -> Result<diesel::r2d2::Pool<ConnectionManager<SqliteConnection>>, DbError> {
+fn open_sqlite(path: &Path) -> Result<diesel::r2d2::Pool<ConnectionManager<SqliteConnection>>> {
     // SQLite would create the file readable by all users; the write-ahead log takes the mode of the file.
     let mut file = std::fs::OpenOptions::new();
     file.read(true).write(true).create(true).truncate(false);

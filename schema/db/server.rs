@@ -1,17 +1,16 @@
 //! Facts that a database server reports about itself.
 
 use chrono::NaiveDateTime;
+use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamp};
-use diesel::{QueryableByName, RunQueryDsl};
 
-use super::{Connection, DbError, attempting};
+use super::{Connection, Result, attempting};
 
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
 pub struct Server {
     /// Its version, such as `15.18` or `3.50.2`.
     #[diesel(sql_type = Text)]
     pub version: String,
-    /// Its clock; `None` for SQLite.
     #[diesel(sql_type = Nullable<Timestamp>)]
     pub clock: Option<NaiveDateTime>,
     #[diesel(sql_type = Bool)]
@@ -23,8 +22,8 @@ pub struct Server {
     pub connections: i64,
 }
 
-pub fn server(connection: &mut Connection) -> Result<Server, DbError> {
-    match connection {
+pub fn server(db: &mut Connection) -> Result<Server> {
+    match db {
         Connection::Postgres(c) => diesel::sql_query(
             "select current_setting('server_version') as version, (clock_timestamp() at time zone 'UTC')::timestamp as clock,
                     pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean as is_read_only,

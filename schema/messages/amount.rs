@@ -9,9 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Amount {
-    /// A JSON integer.
     Integer(i64),
-    /// Text still to be normalised.
     Text(String),
 }
 

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, Message};
+use super::Amount;
 use crate::personal::prints_its_name_only;
 
 /// An application (保証申込) for one or more guarantees on the same works.
@@ -34,12 +34,9 @@ pub struct ApplicationV1 {
     pub contact: ContactV1,
 }
 
-impl Message for ApplicationV1 {
-    const TYPE: &'static str = "application.v1";
-
-    fn arrays(&self) -> usize {
-        1 + usize::from(matches!(self.principal, PrincipalV1::JointVenture { .. }))
-    }
+messages! {
+    ApplicationV1 = "application.v1",
+        |message| 1 + usize::from(matches!(message.principal, PrincipalV1::JointVenture { .. }));
 }
 
 /// The works (工事・業務委託) the guarantee is for.

@@ -11,7 +11,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Amount, MediumV1, Message, PrincipalV1, WorksV1};
+use super::{Amount, MediumV1, PrincipalV1, WorksV1};
 use crate::personal::prints_its_name_only;
 
 /// Which change it is.
@@ -26,41 +26,6 @@ pub enum ChangeKindV1 {
     AmendmentReversal,
     /// 解約.
     Cancellation,
-}
-
-macro_rules! kind {
-    ($(#[$doc:meta])* $name:ident, $variant:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name {
-            /// The only one.
-            $variant,
-        }
-
-        impl From<$name> for ChangeKindV1 {
-            fn from(_: $name) -> Self {
-                Self::$variant
-            }
-        }
-    };
-}
-
-kind! {
-    /// Says that a body is an amendment.
-    AmendmentKindV1, Amendment
-}
-kind! {
-    /// Says that a body is a correction.
-    CorrectionKindV1, Correction
-}
-kind! {
-    /// Says that a body is the reversal of an amendment.
-    AmendmentReversalKindV1, AmendmentReversal
-}
-kind! {
-    /// Says that a body is a cancellation.
-    CancellationKindV1, Cancellation
 }
 
 /// The product after a change. The other fields of the application stay as they were.
@@ -94,75 +59,6 @@ pub struct ContentV1 {
     pub product: ChangedProductV1,
 }
 
-/// 変更: the contract has changed, and the certificate follows.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AmendmentV1 {
-    /// `amendment`.
-    pub kind: AmendmentKindV1,
-    /// Name of the upstream system. With `id` it is the idempotency key.
-    pub source: String,
-    /// The upstream's own id of the change, unique within `source`.
-    pub id: String,
-    /// 保証契約番号.
-    pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
-    pub version: i64,
-    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
-    #[serde(default)]
-    pub urgent: bool,
-    /// The whole content after the change.
-    pub after: ContentV1,
-}
-
-/// 訂正: a certificate contains an error and is replaced under the same 変更 number.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CorrectionV1 {
-    /// `correction`.
-    pub kind: CorrectionKindV1,
-    /// Name of the upstream system. With `id` it is the idempotency key.
-    pub source: String,
-    /// The upstream's own id of the change, unique within `source`.
-    pub id: String,
-    /// 保証契約番号.
-    pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
-    pub version: i64,
-    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
-    #[serde(default)]
-    pub urgent: bool,
-    /// The corrected revision: 0 is 新規, n is 変更－n.
-    pub revision: i64,
-    /// Why.
-    pub reason: String,
-    /// The whole content as it should have been.
-    pub after: ContentV1,
-}
-
-/// 変更取消: an amendment is reversed; the certificate before it is valid again.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AmendmentReversalV1 {
-    /// `amendment_reversal`.
-    pub kind: AmendmentReversalKindV1,
-    /// Name of the upstream system. With `id` it is the idempotency key.
-    pub source: String,
-    /// The upstream's own id of the change, unique within `source`.
-    pub id: String,
-    /// 保証契約番号.
-    pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
-    pub version: i64,
-    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
-    #[serde(default)]
-    pub urgent: bool,
-    /// The reversed amendment: n is 変更－n.
-    pub revision: i64,
-    /// Why.
-    pub reason: String,
-}
-
 /// Why a guarantee is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -173,58 +69,124 @@ pub enum CancellationCauseV1 {
     ObligeeCause,
 }
 
-/// 解約: the guarantee ends.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CancellationV1 {
-    /// `cancellation`.
-    pub kind: CancellationKindV1,
-    /// Name of the upstream system. With `id` it is the idempotency key.
-    pub source: String,
-    /// The upstream's own id of the change, unique within `source`.
-    pub id: String,
-    /// 保証契約番号.
-    pub guarantee: String,
-    /// Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless.
-    pub version: i64,
-    /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
-    #[serde(default)]
-    pub urgent: bool,
-    /// 解約日 `YYYY-MM-DD`: the last day of the guarantee.
-    pub cancelled_on: String,
-    /// 解約の事由.
-    pub cause: CancellationCauseV1,
-    /// Evidence of the obligee's consent (同意書), such as its file number and date; required for `consent`.
-    #[serde(default)]
-    pub evidence: Option<String>,
+/// A message about a change: the fields of all of them, then its own.
+macro_rules! change {
+    (
+        $(#[$doc:meta])*
+        $name:ident {
+            $(#[$kind_doc:meta])*
+            kind: $(#[$enum_doc:meta])* $kind:ident = $variant:ident,
+            $($fields:tt)*
+        }
+    ) => {
+        $(#[$enum_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $kind {
+            /// The only one.
+            $variant,
+        }
+
+        impl From<$kind> for ChangeKindV1 {
+            fn from(_: $kind) -> Self {
+                Self::$variant
+            }
+        }
+
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $(#[$kind_doc])*
+            pub kind: $kind,
+            /// Name of the upstream system. With `id` it is the idempotency key.
+            pub source: String,
+            /// The upstream's own id of the change, unique within `source`.
+            pub id: String,
+            /// 保証契約番号.
+            pub guarantee: String,
+            #[schemars(
+                description = "Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless."
+            )]
+            pub version: i64,
+            /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
+            #[serde(default)]
+            pub urgent: bool,
+            $($fields)*
+        }
+    };
+}
+
+change! {
+    /// 変更: the contract has changed, and the certificate follows.
+    AmendmentV1 {
+        /// `amendment`.
+        kind:
+            /// Says that a body is an amendment.
+            AmendmentKindV1 = Amendment,
+        /// The whole content after the change.
+        pub after: ContentV1,
+    }
+}
+
+change! {
+    /// 訂正: a certificate contains an error and is replaced under the same 変更 number.
+    CorrectionV1 {
+        /// `correction`.
+        kind:
+            /// Says that a body is a correction.
+            CorrectionKindV1 = Correction,
+        /// The corrected revision: 0 is 新規, n is 変更－n.
+        pub revision: i64,
+        /// Why.
+        pub reason: String,
+        /// The whole content as it should have been.
+        pub after: ContentV1,
+    }
+}
+
+change! {
+    /// 変更取消: an amendment is reversed; the certificate before it is valid again.
+    AmendmentReversalV1 {
+        /// `amendment_reversal`.
+        kind:
+            /// Says that a body is the reversal of an amendment.
+            AmendmentReversalKindV1 = AmendmentReversal,
+        /// The reversed amendment: n is 変更－n.
+        pub revision: i64,
+        /// Why.
+        pub reason: String,
+    }
+}
+
+change! {
+    /// 解約: the guarantee ends.
+    CancellationV1 {
+        /// `cancellation`.
+        kind:
+            /// Says that a body is a cancellation.
+            CancellationKindV1 = Cancellation,
+        /// 解約日 `YYYY-MM-DD`: the last day of the guarantee.
+        pub cancelled_on: String,
+        /// 解約の事由.
+        pub cause: CancellationCauseV1,
+        #[schemars(
+            description = "Evidence of the obligee's consent (同意書), such as its file number and date; required for `consent`."
+        )]
+        #[serde(default)]
+        pub evidence: Option<String>,
+    }
+}
+
+messages! {
+    AmendmentV1 = "amendment.v1", |message| arrays(&message.after);
+    CorrectionV1 = "correction.v1", |message| arrays(&message.after);
+    AmendmentReversalV1 = "amendment_reversal.v1";
+    CancellationV1 = "cancellation.v1";
 }
 
 fn arrays(after: &ContentV1) -> usize {
     usize::from(matches!(after.principal, PrincipalV1::JointVenture { .. }))
-}
-
-impl Message for AmendmentV1 {
-    const TYPE: &'static str = "amendment.v1";
-
-    fn arrays(&self) -> usize {
-        arrays(&self.after)
-    }
-}
-
-impl Message for CorrectionV1 {
-    const TYPE: &'static str = "correction.v1";
-
-    fn arrays(&self) -> usize {
-        arrays(&self.after)
-    }
-}
-
-impl Message for AmendmentReversalV1 {
-    const TYPE: &'static str = "amendment_reversal.v1";
-}
-
-impl Message for CancellationV1 {
-    const TYPE: &'static str = "cancellation.v1";
 }
 
 prints_its_name_only!(

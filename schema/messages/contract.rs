@@ -18,7 +18,7 @@ use super::{
     AmendmentReversalV1, AmendmentV1, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1,
     CancellationV1, ChangeAcceptedV1, ChangeRejectedV1, CorrectionV1, DispatchV1, FieldError,
     GuaranteeChangedV1, GuaranteeIssuedV1, GuaranteeRedrawnV1, IssueV1, Message, MintV1, ReissueV1, RenderV1,
-    decode, decode_errors,
+    StageMessage, decode, decode_errors,
 };
 
 /// Direct exchange that work is published to; the routing key is the stage.
@@ -31,27 +31,18 @@ pub const EVENTS_EXCHANGE: &str = "hosho.events";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// From upstream systems to a stage.
-    Inbound {
-        /// The stage.
-        stage: &'static str,
-    },
+    Inbound { stage: &'static str },
     /// From one stage to the next: not for other systems.
-    Internal {
-        /// The stage it is for.
-        stage: &'static str,
-    },
+    Internal { stage: &'static str },
     /// From hosho to any subscriber.
     Event,
 }
 
-/// A message type.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageType {
     /// Wire name, such as `application.v1`.
     pub name: &'static str,
-    /// What it is, in a few words.
     pub title: &'static str,
-    /// Where it travels.
     pub route: Route,
     schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     root_schema: fn(SchemaGenerator) -> schemars::Schema,
@@ -59,6 +50,18 @@ pub struct MessageType {
 }
 
 impl MessageType {
+    const fn inbound<M: Message + JsonSchema>(title: &'static str, stage: &'static str) -> Self {
+        Self::new::<M>(title, Route::Inbound { stage })
+    }
+
+    const fn internal<M: StageMessage + JsonSchema>(title: &'static str) -> Self {
+        Self::new::<M>(title, Route::Internal { stage: M::STAGE })
+    }
+
+    const fn event<M: Message + JsonSchema>(title: &'static str) -> Self {
+        Self::new::<M>(title, Route::Event)
+    }
+
     const fn new<M: Message + JsonSchema>(title: &'static str, route: Route) -> Self {
         Self {
             name: M::TYPE,
@@ -75,7 +78,6 @@ impl MessageType {
         (self.check)(payload)
     }
 
-    /// The exchange it is published to.
     pub fn exchange(&self) -> &'static str {
         match self.route {
             Route::Inbound { .. } | Route::Internal { .. } => WORK_EXCHANGE,
@@ -83,7 +85,6 @@ impl MessageType {
         }
     }
 
-    /// The routing key it is published with.
     pub fn routing_key(&self) -> &'static str {
         match self.route {
             Route::Inbound { stage } | Route::Internal { stage } => stage,
@@ -122,66 +123,29 @@ pub fn of_stage(stage: &str, payload: &[u8]) -> Option<&'static MessageType> {
 
 /// Every message type, in the order messages flow.
 pub const MESSAGES: &[MessageType] = &[
-    MessageType::new::<ApplicationV1>(
-        "An application for guarantees (保証申込)",
-        Route::Inbound { stage: "validate" },
-    ),
-    MessageType::new::<IssueV1>(
-        "Issue the guarantee of one product line",
-        Route::Internal { stage: "issue" },
-    ),
-    MessageType::new::<MintV1>(
-        "Mint the authentication key of a guarantee",
-        Route::Internal { stage: "mint" },
-    ),
-    MessageType::new::<RenderV1>("Render the documents of one revision", Route::Internal { stage: "render" }),
-    MessageType::new::<DispatchV1>(
-        "Dispatch the mail and the result of one revision",
-        Route::Internal { stage: "dispatch" },
-    ),
-    MessageType::new::<AmendmentV1>("An amendment of a guarantee (変更)", Route::Inbound { stage: "amend" }),
-    MessageType::new::<CorrectionV1>(
-        "A correction of a certificate (訂正)",
-        Route::Inbound { stage: "amend" },
-    ),
-    MessageType::new::<AmendmentReversalV1>(
-        "The reversal of an amendment (変更取消)",
-        Route::Inbound { stage: "amend" },
-    ),
-    MessageType::new::<CancellationV1>(
-        "The cancellation of a guarantee (解約)",
-        Route::Inbound { stage: "amend" },
-    ),
-    MessageType::new::<ReissueV1>(
-        "Apply the pending changes of a guarantee",
-        Route::Internal { stage: "reissue" },
-    ),
-    MessageType::new::<ApplicationAcceptedV1>("An application was accepted", Route::Event),
-    MessageType::new::<ApplicationRejectedV1>(
-        "An application was rejected, with every broken rule",
-        Route::Event,
-    ),
-    MessageType::new::<GuaranteeIssuedV1>(
-        "A guarantee was issued and its certificate is in the registry",
-        Route::Event,
-    ),
-    MessageType::new::<ChangeAcceptedV1>("A change of a guarantee was accepted", Route::Event),
-    MessageType::new::<ChangeRejectedV1>(
-        "A change of a guarantee was rejected, with every broken rule",
-        Route::Event,
-    ),
-    MessageType::new::<GuaranteeChangedV1>("A change of a guarantee took effect", Route::Event),
-    MessageType::new::<GuaranteeRedrawnV1>("Documents were drawn again, with the same content", Route::Event),
+    MessageType::inbound::<ApplicationV1>("An application for guarantees (保証申込)", "validate"),
+    MessageType::internal::<IssueV1>("Issue the guarantee of one product line"),
+    MessageType::internal::<MintV1>("Mint the authentication key of a guarantee"),
+    MessageType::internal::<RenderV1>("Render the documents of one revision"),
+    MessageType::internal::<DispatchV1>("Dispatch the mail and the result of one revision"),
+    MessageType::inbound::<AmendmentV1>("An amendment of a guarantee (変更)", "amend"),
+    MessageType::inbound::<CorrectionV1>("A correction of a certificate (訂正)", "amend"),
+    MessageType::inbound::<AmendmentReversalV1>("The reversal of an amendment (変更取消)", "amend"),
+    MessageType::inbound::<CancellationV1>("The cancellation of a guarantee (解約)", "amend"),
+    MessageType::internal::<ReissueV1>("Apply the pending changes of a guarantee"),
+    MessageType::event::<ApplicationAcceptedV1>("An application was accepted"),
+    MessageType::event::<ApplicationRejectedV1>("An application was rejected, with every broken rule"),
+    MessageType::event::<GuaranteeIssuedV1>("A guarantee was issued and its certificate is in the registry"),
+    MessageType::event::<ChangeAcceptedV1>("A change of a guarantee was accepted"),
+    MessageType::event::<ChangeRejectedV1>("A change of a guarantee was rejected, with every broken rule"),
+    MessageType::event::<GuaranteeChangedV1>("A change of a guarantee took effect"),
+    MessageType::event::<GuaranteeRedrawnV1>("Documents were drawn again, with the same content"),
 ];
 
 /// Takes the version off a wire name: `guarantee.issued.v1` is published under `guarantee.issued`.
 pub fn without_version(name: &str) -> &str {
-    match name.rsplit_once(".v") {
-        Some((bare, version)) if !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()) => {
-            bare
-        }
-        _ => name,
-    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.rsplit_once(".v").filter(|(_, version)| is_number(version)).map_or(name, |(bare, _)| bare)
 }
 
 /// Generates the committed documents: file name and text.
@@ -206,21 +170,12 @@ pub fn asyncapi() -> Value {
     let mut generator = settings.into_generator();
     let (mut channels, mut operations, mut messages) = (Map::new(), Map::new(), Map::new());
     for message in MESSAGES {
-        messages.insert(
-            message.name.to_owned(),
-            component(message, &(message.schema)(&mut generator).to_value()),
-        );
-        let alike: Vec<&MessageType> = MESSAGES
-            .iter()
-            .filter(|other| {
-                (other.exchange(), other.routing_key()) == (message.exchange(), message.routing_key())
-            })
-            .collect();
-        let channel = format!(
-            "{}.{}",
-            if message.route == Route::Event { "events" } else { "work" },
-            message.routing_key()
-        );
+        let payload = (message.schema)(&mut generator).to_value();
+        messages.insert(message.name.to_owned(), component(message, &payload));
+        let address = |of: &MessageType| (of.exchange(), of.routing_key());
+        let alike: Vec<_> = MESSAGES.iter().filter(|other| address(other) == address(message)).collect();
+        let kind = if message.route == Route::Event { "events" } else { "work" };
+        let channel = format!("{kind}.{}", message.routing_key());
         operations.insert(message.routing_key().to_owned(), operation(&alike, &channel));
         channels.insert(channel, channel_of(&alike));
     }
@@ -253,12 +208,9 @@ pub fn asyncapi() -> Value {
 /// The channel of messages with one address.
 fn channel_of(alike: &[&MessageType]) -> Value {
     let message = alike[0];
-    let messages: Map<String, Value> = alike
-        .iter()
-        .map(|message| {
-            (message.name.to_owned(), json!({ "$ref": format!("#/components/messages/{}", message.name) }))
-        })
-        .collect();
+    let reference = |name: &str| json!({ "$ref": format!("#/components/messages/{name}") });
+    let messages: Map<String, Value> =
+        alike.iter().map(|message| (message.name.to_owned(), reference(message.name))).collect();
     let exchange = message.exchange();
     let kind = if exchange == EVENTS_EXCHANGE { "topic" } else { "direct" };
     let description = match message.route {

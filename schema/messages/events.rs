@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ChangeKindV1, MediumV1, Message, ProductV1};
+use super::{ChangeKindV1, MediumV1, ProductV1};
 use crate::money::{Ratio, Yen};
 
 /// One broken rule, in both languages and for programs.
@@ -88,10 +88,6 @@ pub struct ApplicationAcceptedV1 {
     pub calculations: Vec<CalculationV1>,
 }
 
-impl Message for ApplicationAcceptedV1 {
-    const TYPE: &'static str = "application.accepted.v1";
-}
-
 /// A product line of a rejected application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RejectedLineV1 {
@@ -116,10 +112,6 @@ pub struct ApplicationRejectedV1 {
     /// The judgement of each amount that could be judged.
     #[serde(default)]
     pub calculations: Vec<CalculationV1>,
-}
-
-impl Message for ApplicationRejectedV1 {
-    const TYPE: &'static str = "application.rejected.v1";
 }
 
 /// State of the mail when the guarantee is complete.
@@ -159,10 +151,6 @@ pub struct GuaranteeIssuedV1 {
     pub certificate_sha256: String,
     /// State of the mail.
     pub mail: MailStateV1,
-}
-
-impl Message for GuaranteeIssuedV1 {
-    const TYPE: &'static str = "guarantee.issued.v1";
 }
 
 /// Effect of a change.
@@ -213,10 +201,6 @@ pub struct ChangeAcceptedV1 {
     pub calculations: Vec<CalculationV1>,
 }
 
-impl Message for ChangeAcceptedV1 {
-    const TYPE: &'static str = "change.accepted.v1";
-}
-
 /// A change breaks one or more rules and has no effect. Published again for an accepted change that cannot
 /// take effect, because a change with a smaller version arrived after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -235,10 +219,6 @@ pub struct ChangeRejectedV1 {
     /// The judgement of each amount that could be judged.
     #[serde(default)]
     pub calculations: Vec<CalculationV1>,
-}
-
-impl Message for ChangeRejectedV1 {
-    const TYPE: &'static str = "change.rejected.v1";
 }
 
 /// A change took effect: its certificate or cancellation letter is in the registry, or an earlier certificate
@@ -271,10 +251,6 @@ pub struct GuaranteeChangedV1 {
     pub mail: MailStateV1,
 }
 
-impl Message for GuaranteeChangedV1 {
-    const TYPE: &'static str = "guarantee.changed.v1";
-}
-
 /// The documents of a revision were drawn again, because templates or fonts changed; their content is the
 /// same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -287,8 +263,14 @@ pub struct GuaranteeRedrawnV1 {
     pub certificate_sha256: String,
 }
 
-impl Message for GuaranteeRedrawnV1 {
-    const TYPE: &'static str = "guarantee.redrawn.v1";
+messages! {
+    ApplicationAcceptedV1 = "application.accepted.v1";
+    ApplicationRejectedV1 = "application.rejected.v1";
+    GuaranteeIssuedV1 = "guarantee.issued.v1";
+    ChangeAcceptedV1 = "change.accepted.v1";
+    ChangeRejectedV1 = "change.rejected.v1";
+    GuaranteeChangedV1 = "guarantee.changed.v1";
+    GuaranteeRedrawnV1 = "guarantee.redrawn.v1";
 }
 
 #[cfg(test)]

@@ -8,6 +8,20 @@
 //! [`contract::MESSAGES`]. `HOSHO_BLESS=1 cargo test -p hosho-schema` rewrites the committed JSON Schema and
 //! AsyncAPI documents; without it the same test fails when they drift.
 
+/// Gives messages their wire names and, where it is not 0, the number of arrays in their payload.
+macro_rules! messages {
+    ($($name:ident = $type:literal $(, |$message:ident| $arrays:expr)?;)*) => {$(
+        impl $crate::messages::Message for $name {
+            const TYPE: &'static str = $type;
+
+            $(fn arrays(&self) -> usize {
+                let $message = self;
+                $arrays
+            })?
+        }
+    )*};
+}
+
 mod amount;
 mod application;
 mod change;
@@ -71,20 +85,12 @@ impl<M: Message + schemars::JsonSchema> Described for M {}
 pub enum DecodeError {
     /// The bytes are not JSON at all.
     #[error("not JSON: {problem} (line {line}, column {column})")]
-    NotJson {
-        /// Message of the parser.
-        problem: String,
-        /// Line of the payload, from 1.
-        line: usize,
-        /// Column of the payload, from 1.
-        column: usize,
-    },
+    NotJson { problem: String, line: usize, column: usize },
     /// JSON, but not of the message's shape.
     #[error("{path}: {problem}")]
     Shape {
         /// JSON path of the value, such as `$.products[0].amount`.
         path: String,
-        /// The error and the correct form.
         problem: String,
     },
 }

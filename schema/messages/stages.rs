@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Message, StageMessage};
+use super::StageMessage;
 
 /// Work for the issue stage: one guarantee, for one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,10 +12,6 @@ pub struct IssueV1 {
     pub application: String,
     /// Index of the product line within the application, from 0.
     pub line: i64,
-}
-
-impl Message for IssueV1 {
-    const TYPE: &'static str = "issue.v1";
 }
 
 impl StageMessage for IssueV1 {
@@ -37,9 +33,7 @@ macro_rules! revision_message {
             pub revision: i64,
         }
 
-        impl Message for $name {
-            const TYPE: &'static str = $wire;
-        }
+        messages! { $name = $wire; }
 
         impl StageMessage for $name {
             const STAGE: &'static str = $stage;
@@ -67,10 +61,6 @@ pub struct RenderV1 {
     pub run: Option<String>,
 }
 
-impl Message for RenderV1 {
-    const TYPE: &'static str = "render.v1";
-}
-
 impl StageMessage for RenderV1 {
     const STAGE: &'static str = "render";
 
@@ -93,10 +83,6 @@ pub struct ReissueV1 {
     pub redraw: bool,
 }
 
-impl Message for ReissueV1 {
-    const TYPE: &'static str = "reissue.v1";
-}
-
 impl StageMessage for ReissueV1 {
     const STAGE: &'static str = "reissue";
 
@@ -104,6 +90,12 @@ impl StageMessage for ReissueV1 {
     fn key(&self) -> String {
         format!("{}:{}", self.run.as_deref().unwrap_or_default(), self.guarantee)
     }
+}
+
+messages! {
+    IssueV1 = "issue.v1";
+    RenderV1 = "render.v1";
+    ReissueV1 = "reissue.v1";
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -3,30 +3,26 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
+use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
 use super::tables::application;
 use super::{aligned, chunks};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, attempting, micros, query};
 use crate::ids;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It does: one guarantee per product line follows.
     Accepted,
-    /// It does not: nothing follows.
     Rejected,
 }
 
 stored_as_text!(Status { Accepted = "accepted", Rejected = "rejected" });
 
-/// A row of `application`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = application, treat_none_as_default_value = false)]
 pub struct Application {
-    /// Our identifier ([`ids::application`]).
     pub id: String,
     pub source: String,
     /// The upstream's own id, unique within `source`.
@@ -58,74 +54,17 @@ impl std::fmt::Debug for Application {
     }
 }
 
-#[derive(Clone)]
-pub enum Decision {
-    Accepted {
-        /// Canonical [`snapshots::Application`](crate::snapshots::Application).
-        snapshot: String,
-        /// Number of product lines, at least 1.
-        lines: i64,
-    },
-    Rejected {
-        /// JSON array of [`ViolationV1`](crate::messages::ViolationV1).
-        violations: String,
-    },
-}
-
-#[derive(Clone)]
-pub struct NewApplication {
-    pub source: String,
-    pub upstream_id: String,
-    /// SHA-256 of the payload, lower-case hexadecimal.
-    pub payload_sha256: String,
-    pub decision: Decision,
-    /// JSON array of the calculations behind the decision, whichever it is; `[]` when nothing was calculated.
-    pub calculations: String,
-    pub traceparent: Option<String>,
-    pub received_at: NaiveDateTime,
-    pub decided_at: NaiveDateTime,
-}
-
-impl NewApplication {
-    fn id(&self) -> String {
-        ids::application(&self.source, &self.upstream_id)
-    }
-
-    fn row(&self) -> Application {
-        let (status, lines, snapshot, violations) = match &self.decision {
-            Decision::Accepted { snapshot, lines } => {
-                (Status::Accepted, *lines, Some(snapshot.clone()), None)
-            }
-            Decision::Rejected { violations } => (Status::Rejected, 0, None, Some(violations.clone())),
-        };
-        Application {
-            id: self.id(),
-            source: self.source.clone(),
-            upstream_id: self.upstream_id.clone(),
-            payload_sha256: self.payload_sha256.clone(),
-            status,
-            lines,
-            issued_lines: 0,
-            snapshot,
-            violations,
-            calculations: self.calculations.clone(),
-            traceparent: self.traceparent.clone(),
-            received_at: micros(self.received_at),
-            decided_at: micros(self.decided_at),
-        }
-    }
-}
-
 /// Inserts missing applications and returns how many were new. The first decision on an application is final.
-pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result<usize, DbError> {
-    let mut rows: Vec<_> = new.iter().map(NewApplication::row).collect();
+pub fn insert_new(db: &mut Connection, new: &[Application]) -> Result<usize> {
+    let mut rows = new.to_vec();
+    for row in &mut rows {
+        row.received_at = micros(row.received_at);
+        row.decided_at = micros(row.decided_at);
+    }
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(application::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
+    chunks::insert!(db, "insert applications", c, rows => {
+        diesel::insert_into(application::table).values(rows).on_conflict_do_nothing().execute(c)
     })
-    .map_err(attempting("insert applications"))
 }
 
 /// Inserts applications that the caller's transaction did not find.
@@ -134,15 +73,15 @@ pub fn insert_new(connection: &mut Connection, new: &[NewApplication]) -> Result
 /// whole transaction is rolled back and retried, and finds it. The lock of the works does not prevent this,
 /// because other content under the same id may be about other works. A duplicate in `new` is a permanent
 /// error.
-pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Result<(), DbError> {
+pub fn insert_missing(db: &mut Connection, new: &[Application]) -> Result<()> {
     let refused = |kind, why: &str| {
         attempting("insert applications")(Error::DatabaseError(kind, Box::new(why.to_owned())))
     };
-    let ids: HashSet<_> = new.iter().map(NewApplication::id).collect();
+    let ids: HashSet<_> = new.iter().map(|row| &row.id).collect();
     if ids.len() < new.len() {
         return Err(refused(DatabaseErrorKind::UniqueViolation, "one of them is given twice"));
     }
-    if insert_new(connection, new)? < new.len() {
+    if insert_new(db, new)? < new.len() {
         return Err(refused(
             DatabaseErrorKind::SerializationFailure,
             "another transaction stored one of them first",
@@ -151,30 +90,23 @@ pub fn insert_missing(connection: &mut Connection, new: &[NewApplication]) -> Re
     Ok(())
 }
 
-pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Application>>, DbError> {
-    let rows: Vec<Application> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            application::table.filter(application::id.eq_any(ids)).select(Application::as_select()).load(c)
-        })
-    })
-    .map_err(attempting("read applications"))?;
+pub fn by_ids(db: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Application>>> {
+    let rows: Vec<Application> = chunks::load!(db, "read applications", c, ids => {
+        application::table.filter(application::id.eq_any(ids)).select(Application::as_select()).load(c)
+    })?;
     Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads applications by their idempotency keys, `(source, upstream id)`.
-pub fn by_upstream_ids(
-    connection: &mut Connection,
-    keys: &[(&str, &str)],
-) -> Result<Vec<Option<Application>>, DbError> {
+pub fn by_upstream_ids(db: &mut Connection, keys: &[(&str, &str)]) -> Result<Vec<Option<Application>>> {
     let ids: Vec<_> = keys.iter().map(|(source, id)| ids::application(source, id)).collect();
-    by_ids(connection, &ids.iter().map(String::as_str).collect::<Vec<_>>())
+    by_ids(db, &ids.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most
 /// 100, latest first.
-pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, DbError> {
-    use diesel::BoolExpressionMethods;
-    match_connection!(connection, c => {
+pub fn find(db: &mut Connection, id: &str) -> Result<Vec<Application>> {
+    query!(db, "read applications", c => {
         application::table
             .filter(application::id.eq(id).or(application::upstream_id.eq(id)))
             .order((application::received_at.desc(), application::id))
@@ -182,5 +114,4 @@ pub fn find(connection: &mut Connection, id: &str) -> Result<Vec<Application>, D
             .select(Application::as_select())
             .load(c)
     })
-    .map_err(attempting("read applications"))
 }

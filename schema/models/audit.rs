@@ -2,22 +2,20 @@
 //! updated.
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::tables::audit;
 use super::{beginning_with, chunks};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 
 /// A row of `audit`. Prints no personal data: `before` and `after` may hold some.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = audit, treat_none_as_default_value = false)]
 pub struct Entry {
-    /// Our identifier ([`ids::audit`](crate::ids::audit)).
     pub id: String,
     pub operation_id: String,
     pub at: NaiveDateTime,
     pub actor: String,
-    /// Such as `failed.discard`.
     pub action: String,
     /// Kind of the subject, such as `failed_message`.
     pub kind: String,
@@ -36,15 +34,13 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-pub fn write(connection: &mut Connection, entries: &[Entry]) -> Result<(), DbError> {
+pub fn write(db: &mut Connection, entries: &[Entry]) -> Result<()> {
     let rows: Vec<Entry> =
         entries.iter().map(|entry| Entry { at: micros(entry.at), ..entry.clone() }).collect();
-    chunks::insert(
-        &rows,
-        |rows| match_connection!(connection, c => diesel::insert_into(audit::table).values(rows).execute(c)),
-    )
+    chunks::insert!(db, "insert audit entries", c, rows => {
+        diesel::insert_into(audit::table).values(rows).execute(c)
+    })
     .map(drop)
-    .map_err(attempting("insert audit entries"))
 }
 
 /// Which entries are meant; `None` leaves a condition out.
@@ -63,7 +59,6 @@ const WHOLE: usize = 36;
 /// Adds the conditions of a filter to a boxed query.
 macro_rules! narrowed {
     ($query:expr, $filter:expr) => {{
-        use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
         let (mut query, filter): (_, &Filter) = ($query, $filter);
         // Whole identifiers are looked up by the index.
         if let Some(subject) = filter.subject.as_ref().filter(|subject| subject.len() >= WHOLE) {
@@ -87,27 +82,18 @@ macro_rules! narrowed {
     }};
 }
 
-/// Reads a page of entries, the latest first.
-pub fn list(
-    connection: &mut Connection,
-    filter: &Filter,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<Entry>, DbError> {
-    match_connection!(connection, c: B => {
+pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Entry>> {
+    query!(db, "read audit entries", c: B => {
         narrowed!(audit::table.select(Entry::as_select()).into_boxed::<B>(), filter)
             .order((audit::at.desc(), audit::id))
             .limit(limit)
             .offset(offset)
             .load(c)
     })
-    .map_err(attempting("read audit entries"))
 }
 
-/// Counts the entries that a filter finds.
-pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbError> {
-    match_connection!(connection, c: B => {
+pub fn count(db: &mut Connection, filter: &Filter) -> Result<i64> {
+    query!(db, "read audit entries", c: B => {
         narrowed!(audit::table.select(diesel::dsl::count_star()).into_boxed::<B>(), filter).first::<i64>(c)
     })
-    .map_err(attempting("read audit entries"))
 }

@@ -1,14 +1,11 @@
 //! 認証キー: one per electronic guarantee, sealed. The key in the clear is never in the database.
 
 use chrono::NaiveDateTime;
-use diesel::{
-    ExpressionMethods, Insertable, OptionalExtension, QueryDsl, Queryable, RunQueryDsl, Selectable,
-    SelectableHelper,
-};
+use diesel::prelude::*;
 
 use super::tables::authentication_key;
 use super::{aligned, chunks};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 
 /// A row of `authentication_key`. Prints neither the sealed key nor its hash.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
@@ -17,7 +14,6 @@ pub struct AuthenticationKey {
     /// The guarantee; all its revisions share the key.
     pub guarantee_id: String,
     pub data_key_id: String,
-    /// Nonce and ciphertext.
     pub sealed: Vec<u8>,
     /// Keyed hash of the key, lower-case hexadecimal: finds and verifies a key that is shown to us.
     pub lookup_hash: String,
@@ -38,51 +34,37 @@ impl std::fmt::Debug for AuthenticationKey {
 ///
 /// Read the keys back: a guarantee keeps an existing key, and a key whose hash another guarantee has is not
 /// stored, so that a new one has to be minted.
-pub fn insert_new(connection: &mut Connection, new: &[AuthenticationKey]) -> Result<usize, DbError> {
+pub fn insert_new(db: &mut Connection, new: &[AuthenticationKey]) -> Result<usize> {
     let mut rows: Vec<_> =
         new.iter().map(|row| AuthenticationKey { minted_at: micros(row.minted_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.guarantee_id.cmp(&b.guarantee_id));
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(authentication_key::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
+    chunks::insert!(db, "insert authentication keys", c, rows => {
+        diesel::insert_into(authentication_key::table).values(rows).on_conflict_do_nothing().execute(c)
     })
-    .map_err(attempting("insert authentication keys"))
 }
 
-pub fn by_guarantees(
-    connection: &mut Connection,
-    guarantee_ids: &[&str],
-) -> Result<Vec<Option<AuthenticationKey>>, DbError> {
-    let rows: Vec<AuthenticationKey> = chunks::load(guarantee_ids, |ids| {
-        match_connection!(connection, c => {
-            authentication_key::table
-                .filter(authentication_key::guarantee_id.eq_any(ids))
-                .select(AuthenticationKey::as_select())
-                .load(c)
-        })
-    })
-    .map_err(attempting("read authentication keys"))?;
+pub fn by_guarantees(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Option<AuthenticationKey>>> {
+    let rows: Vec<AuthenticationKey> = chunks::load!(db, "read authentication keys", c, guarantee_ids => {
+        authentication_key::table
+            .filter(authentication_key::guarantee_id.eq_any(guarantee_ids))
+            .select(AuthenticationKey::as_select())
+            .load(c)
+    })?;
     Ok(aligned(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
-pub fn by_lookup_hash(
-    connection: &mut Connection,
-    lookup_hash: &str,
-) -> Result<Option<AuthenticationKey>, DbError> {
-    match_connection!(connection, c => {
+pub fn by_lookup_hash(db: &mut Connection, lookup_hash: &str) -> Result<Option<AuthenticationKey>> {
+    query!(db, "read authentication keys", c => {
         authentication_key::table
             .filter(authentication_key::lookup_hash.eq(lookup_hash))
             .select(AuthenticationKey::as_select())
             .first(c)
             .optional()
     })
-    .map_err(attempting("read authentication keys"))
 }
 
-pub fn data_keys(connection: &mut Connection) -> Result<Vec<String>, DbError> {
-    match_connection!(connection, c => {
+pub fn data_keys(db: &mut Connection) -> Result<Vec<String>> {
+    query!(db, "read authentication keys", c => {
         authentication_key::table.select(authentication_key::data_key_id).distinct().order(authentication_key::data_key_id).load(c)
     })
-    .map_err(attempting("read authentication keys"))
 }

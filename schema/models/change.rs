@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::stored_text::stored_as_text;
 use super::tables::change;
 use super::{aligned, chunks, grouped, of_found};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, DbError, Result, micros, query};
 use crate::messages::ChangeKindV1;
 
 stored_as_text!(ChangeKindV1 {
@@ -42,13 +42,10 @@ stored_as_text!(State {
     Refused = "refused",
 });
 
-/// A row of `change`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = change, treat_none_as_default_value = false)]
 pub struct Change {
-    /// Our identifier ([`ids::change`](crate::ids::change)).
     pub id: String,
-    /// `source` of the message.
     pub source: String,
     pub upstream_id: String,
     pub payload_sha256: String,
@@ -64,9 +61,7 @@ pub struct Change {
     pub snapshot: Option<String>,
     /// Canonical [`ForeseenV1`](crate::messages::ForeseenV1): what was answered.
     pub foreseen: Option<String>,
-    /// Canonical list of broken rules.
     pub violations: Option<String>,
-    /// How amounts were judged, as JSON.
     pub calculations: String,
     pub traceparent: Option<String>,
     pub received_at: NaiveDateTime,
@@ -87,83 +82,68 @@ impl std::fmt::Debug for Change {
     }
 }
 
-/// Inserts changes; an existing one is an error.
-pub fn insert_missing(connection: &mut Connection, new: &[Change]) -> Result<(), DbError> {
+pub fn insert_missing(db: &mut Connection, new: &[Change]) -> Result<()> {
     let mut rows: Vec<Change> =
         new.iter().map(|row| Change { received_at: micros(row.received_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    chunks::insert(
-        &rows,
-        |rows| match_connection!(connection, c => diesel::insert_into(change::table).values(rows).execute(c)),
-    )
+    chunks::insert!(db, "insert changes", c, rows => {
+        diesel::insert_into(change::table).values(rows).execute(c)
+    })
     .map(drop)
-    .map_err(attempting("insert changes"))
 }
 
-pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>, DbError> {
-    let rows: Vec<Change> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            change::table.filter(change::id.eq_any(ids)).select(Change::as_select()).load(c)
-        })
-    })
-    .map_err(attempting("read changes"))?;
+pub fn by_ids(db: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>> {
+    let rows: Vec<Change> = chunks::load!(db, "read changes", c, ids => {
+        change::table.filter(change::id.eq_any(ids)).select(Change::as_select()).load(c)
+    })?;
     Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// Reads the changes of guarantees that were accepted, in the order of their versions.
-pub fn accepted(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
-    let rows: Vec<Change> = chunks::load(guarantee_ids, |ids| {
-        match_connection!(connection, c => {
-            change::table
-                .filter(change::guarantee_id.eq_any(ids))
-                .filter(change::state.ne(State::Rejected))
-                .order(change::version)
-                .select(Change::as_select())
-                .load::<Change>(c)
-        })
-    })
-    .map_err(attempting("read changes"))?;
+pub fn accepted(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>> {
+    let rows: Vec<Change> = chunks::load!(db, "read changes", c, guarantee_ids => {
+        change::table
+            .filter(change::guarantee_id.eq_any(guarantee_ids))
+            .filter(change::state.ne(State::Rejected))
+            .order(change::version)
+            .select(Change::as_select())
+            .load::<Change>(c)
+    })?;
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
 /// Reads the changes of guarantees that wait to take effect, in the order of their versions.
-pub fn pending(connection: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>, DbError> {
-    let rows: Vec<Change> = chunks::load(guarantee_ids, |ids| {
-        match_connection!(connection, c => {
-            change::table
-                .filter(change::guarantee_id.eq_any(ids))
-                // A literal: the partial index is found by it.
-                .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
-                .order(change::version)
-                .select(Change::as_select())
-                .load::<Change>(c)
-        })
-    })
-    .map_err(attempting("read changes"))?;
+pub fn pending(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>> {
+    let rows: Vec<Change> = chunks::load!(db, "read changes", c, guarantee_ids => {
+        change::table
+            .filter(change::guarantee_id.eq_any(guarantee_ids))
+            // A literal: the partial index is found by it.
+            .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("state = 'pending'"))
+            .order(change::version)
+            .select(Change::as_select())
+            .load::<Change>(c)
+    })?;
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
 /// Reads every change of a guarantee, rejected ones too, in the order they came.
-pub fn by_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<Vec<Change>, DbError> {
-    match_connection!(connection, c => {
+pub fn by_guarantee(db: &mut Connection, guarantee_id: &str) -> Result<Vec<Change>> {
+    query!(db, "read changes", c => {
         change::table
             .filter(change::guarantee_id.eq(guarantee_id))
             .order((change::received_at, change::id))
             .select(Change::as_select())
             .load(c)
     })
-    .map_err(attempting("read changes"))
 }
 
 /// Finds the changes with an upstream's id; several sources may use the same.
-pub fn find(connection: &mut Connection, upstream_id: &str) -> Result<Vec<Change>, DbError> {
-    match_connection!(connection, c => {
+pub fn find(db: &mut Connection, upstream_id: &str) -> Result<Vec<Change>> {
+    query!(db, "read changes", c => {
         change::table.filter(change::upstream_id.eq(upstream_id)).order(change::source).select(Change::as_select()).load(c)
     })
-    .map_err(attempting("read changes"))
 }
 
-/// The outcome of a pending change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
     pub id: String,
@@ -175,11 +155,7 @@ pub struct Settlement {
 }
 
 /// Records the outcomes of pending changes. Fails when one of them is no longer pending.
-pub fn settle(
-    connection: &mut Connection,
-    settlements: &[Settlement],
-    now: NaiveDateTime,
-) -> Result<(), DbError> {
+pub fn settle(db: &mut Connection, settlements: &[Settlement], now: NaiveDateTime) -> Result<()> {
     // Changes with one outcome share a statement: nearly all changes of a night create the next revision.
     type Became<'a> = (State, Option<i64>, Option<&'a str>);
     let mut alike: HashMap<Became<'_>, Vec<&str>> = HashMap::new();
@@ -188,19 +164,16 @@ pub fn settle(
         alike.entry(key).or_default().push(&settlement.id);
     }
     for ((state, revision, violations), ids) in alike {
-        let changed = chunks::update(&ids, |ids| {
-            match_connection!(connection, c => {
-                diesel::update(change::table.filter(change::id.eq_any(ids)).filter(of_found(change::state.eq(State::Pending))))
-                    .set((
-                        change::state.eq(state),
-                        change::revision.eq(revision),
-                        change::violations.eq(violations),
-                        change::settled_at.eq(micros(now)),
-                    ))
-                    .execute(c)
-            })
-        })
-        .map_err(attempting("settle changes"))?;
+        let changed = chunks::update!(db, "settle changes", c, ids => {
+            diesel::update(change::table.filter(change::id.eq_any(ids)).filter(of_found(change::state.eq(State::Pending))))
+                .set((
+                    change::state.eq(state),
+                    change::revision.eq(revision),
+                    change::violations.eq(violations),
+                    change::settled_at.eq(micros(now)),
+                ))
+                .execute(c)
+        })?;
         if changed != ids.len() {
             return Err(DbError::Damaged {
                 what: "a change was settled by another process under the lock of its guarantee".to_owned(),

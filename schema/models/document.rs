@@ -1,12 +1,12 @@
 //! Finished documents: location and hash of each. The bytes are in the document store.
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::stored_text::stored_as_text;
 use super::tables::document;
 use super::{chunks, grouped};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -20,7 +20,6 @@ pub enum Kind {
 
 stored_as_text!(Kind { Certificate = "certificate", Notice = "notice", Cancellation = "cancellation" });
 
-/// A row of `document`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = document, treat_none_as_default_value = false)]
 pub struct Document {
@@ -40,24 +39,18 @@ pub struct Document {
 
 /// Inserts missing documents and returns how many were new. A document drawn twice by one run keeps its first
 /// row.
-pub fn insert_new(connection: &mut Connection, new: &[Document]) -> Result<usize, DbError> {
+pub fn insert_new(db: &mut Connection, new: &[Document]) -> Result<usize> {
     let mut rows: Vec<_> =
         new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
     rows.sort_by(|a, b| (&a.revision_id, a.kind, &a.run_id).cmp(&(&b.revision_id, b.kind, &b.run_id)));
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(document::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
+    chunks::insert!(db, "insert documents", c, rows => {
+        diesel::insert_into(document::table).values(rows).on_conflict_do_nothing().execute(c)
     })
-    .map_err(attempting("insert documents"))
 }
 
 /// The documents of revisions that were drawn last: the certificate, then the notice.
-pub fn by_revisions(
-    connection: &mut Connection,
-    revision_ids: &[&str],
-) -> Result<Vec<Vec<Document>>, DbError> {
-    let mut all = every(connection, revision_ids)?;
+pub fn by_revisions(db: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>> {
+    let mut all = every(db, revision_ids)?;
     for documents in &mut all {
         // In the order they were stored: the last of each kind counts.
         let last = |at: usize| documents.get(at + 1).is_none_or(|next| next.kind != documents[at].kind);
@@ -67,16 +60,13 @@ pub fn by_revisions(
 }
 
 /// All documents of revisions, also those redrawn since: by kind, in the order they were stored.
-pub fn every(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>, DbError> {
-    let rows: Vec<Document> = chunks::load(revision_ids, |ids| {
-        match_connection!(connection, c => {
-            document::table
-                .filter(document::revision_id.eq_any(ids))
-                .order((document::kind, document::stored_at, document::run_id))
-                .select(Document::as_select())
-                .load::<Document>(c)
-        })
-    })
-    .map_err(attempting("read documents"))?;
+pub fn every(db: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>> {
+    let rows: Vec<Document> = chunks::load!(db, "read documents", c, revision_ids => {
+        document::table
+            .filter(document::revision_id.eq_any(revision_ids))
+            .order((document::kind, document::stored_at, document::run_id))
+            .select(Document::as_select())
+            .load::<Document>(c)
+    })?;
     Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }

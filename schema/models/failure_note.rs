@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::chunks;
 use super::tables::failure_note;
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 
-/// A row of `failure_note`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = failure_note)]
 pub struct FailureNote {
@@ -19,10 +18,9 @@ pub struct FailureNote {
     pub noted_at: NaiveDateTime,
 }
 
-/// Writes a note, replacing an earlier one.
-pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbError> {
+pub fn write(db: &mut Connection, note: &FailureNote) -> Result<()> {
     let row = FailureNote { noted_at: micros(note.noted_at), ..note.clone() };
-    match_connection!(connection, c => {
+    query!(db, "write a failure note", c => {
         diesel::insert_into(failure_note::table)
             .values(&row)
             .on_conflict(failure_note::fingerprint)
@@ -35,18 +33,11 @@ pub fn write(connection: &mut Connection, note: &FailureNote) -> Result<(), DbEr
             .execute(c)
     })
     .map(drop)
-    .map_err(attempting("write a failure note"))
 }
 
-pub fn by_fingerprints(
-    connection: &mut Connection,
-    fingerprints: &[&str],
-) -> Result<HashMap<String, FailureNote>, DbError> {
-    let notes: Vec<FailureNote> = chunks::load(fingerprints, |some| {
-        match_connection!(connection, c => {
-            failure_note::table.filter(failure_note::fingerprint.eq_any(some)).select(FailureNote::as_select()).load(c)
-        })
-    })
-    .map_err(attempting("read failure notes"))?;
+pub fn by_fingerprints(db: &mut Connection, fingerprints: &[&str]) -> Result<HashMap<String, FailureNote>> {
+    let notes: Vec<FailureNote> = chunks::load!(db, "read failure notes", c, fingerprints => {
+        failure_note::table.filter(failure_note::fingerprint.eq_any(fingerprints)).select(FailureNote::as_select()).load(c)
+    })?;
     Ok(notes.into_iter().map(|note| (note.fingerprint.clone(), note)).collect())
 }

@@ -20,17 +20,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
+use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable,
-    SelectableHelper,
-};
 
 use super::stored_text::stored_as_text;
 use super::tables::{application, guarantee, mail, revision};
 use super::{beginning_with, chunks, grouped, of_found};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
-use crate::ids;
+use crate::db::{Connection, Result, micros, query};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -48,11 +44,9 @@ stored_as_text!(State { Pending = "pending", Sending = "sending", Accepted = "ac
 /// Attempts of a mail: one, and a second when the first outcome is unknown.
 pub const MAX_ATTEMPTS: i64 = 2;
 
-/// A row of `mail`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = mail, treat_none_as_default_value = false)]
 pub struct Mail {
-    /// Our identifier ([`ids::mail`]).
     pub id: String,
     pub revision_id: String,
     pub recipient: String,
@@ -84,61 +78,27 @@ impl std::fmt::Debug for Mail {
     }
 }
 
-#[derive(Clone)]
-pub struct NewMail {
-    pub revision_id: String,
-    pub recipient: String,
-    /// `Message-ID` header.
-    pub message_id: String,
-    /// `Date` header (UTC).
-    pub date: NaiveDateTime,
-    pub subject: String,
-    pub text_body: String,
-    pub html_body: String,
-    pub created_at: NaiveDateTime,
-}
-
-/// Inserts missing mails as pending and returns how many were new. The first text of a mail is final.
-pub fn insert_new(connection: &mut Connection, new: &[NewMail]) -> Result<usize, DbError> {
-    let mut rows: Vec<_> = new
-        .iter()
-        .map(|new| Mail {
-            id: ids::mail(&new.revision_id, &new.recipient),
-            revision_id: new.revision_id.clone(),
-            recipient: new.recipient.clone(),
-            message_id: new.message_id.clone(),
-            date: micros(new.date),
-            subject: new.subject.clone(),
-            text_body: new.text_body.clone(),
-            html_body: new.html_body.clone(),
-            state: State::Pending,
-            attempts: 0,
-            reply: None,
-            claimed_at: None,
-            settled_at: None,
-            created_at: micros(new.created_at),
-        })
-        .collect();
+/// Inserts missing mails and returns how many were new. The first text of a mail is final.
+pub fn insert_new(db: &mut Connection, new: &[Mail]) -> Result<usize> {
+    let mut rows = new.to_vec();
+    for row in &mut rows {
+        row.date = micros(row.date);
+        row.created_at = micros(row.created_at);
+    }
     rows.sort_by(|a, b| a.id.cmp(&b.id));
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(mail::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
+    chunks::insert!(db, "insert mails", c, rows => {
+        diesel::insert_into(mail::table).values(rows).on_conflict_do_nothing().execute(c)
     })
-    .map_err(attempting("insert mails"))
 }
 
-pub fn by_revisions(connection: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Mail>>, DbError> {
-    let rows: Vec<Mail> = chunks::load(revision_ids, |ids| {
-        match_connection!(connection, c => {
-            mail::table
-                .filter(mail::revision_id.eq_any(ids))
-                .order((mail::created_at, mail::id))
-                .select(Mail::as_select())
-                .load::<Mail>(c)
-        })
-    })
-    .map_err(attempting("read mails"))?;
+pub fn by_revisions(db: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Mail>>> {
+    let rows: Vec<Mail> = chunks::load!(db, "read mails", c, revision_ids => {
+        mail::table
+            .filter(mail::revision_id.eq_any(revision_ids))
+            .order((mail::created_at, mail::id))
+            .select(Mail::as_select())
+            .load::<Mail>(c)
+    })?;
     Ok(grouped(revision_ids, rows, |row| &row.revision_id))
 }
 
@@ -147,27 +107,24 @@ pub fn by_revisions(connection: &mut Connection, revision_ids: &[&str]) -> Resul
 /// Claims pending mails, and unknown ones that became so before `unknown_before` and may be sent once more.
 /// Commit before the first byte is sent, then [`settle`] or [`release`] each.
 pub fn claim(
-    connection: &mut Connection,
+    db: &mut Connection,
     ids: &[&str],
     now: NaiveDateTime,
     unknown_before: NaiveDateTime,
-) -> Result<Vec<Mail>, DbError> {
-    let claimed = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
-            let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
-                .set((
-                    mail::state.eq(State::Sending),
-                    mail::attempts.eq(mail::attempts + 1),
-                    mail::claimed_at.eq(micros(now)),
-                    mail::settled_at.eq(None::<NaiveDateTime>),
-                ))
-                .returning(Mail::as_returning())
-                .get_results::<Mail>(c)
-        })
-    })
-    .map_err(attempting("claim mails"))?;
+) -> Result<Vec<Mail>> {
+    let claimed = chunks::load!(db, "claim mails", c, ids => {
+        let again = mail::attempts.lt(MAX_ATTEMPTS).and(mail::settled_at.lt(micros(unknown_before)));
+        let sendable = mail::state.eq(State::Pending).or(mail::state.eq(State::Unknown).and(again));
+        diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(sendable)))
+            .set((
+                mail::state.eq(State::Sending),
+                mail::attempts.eq(mail::attempts + 1),
+                mail::claimed_at.eq(micros(now)),
+                mail::settled_at.eq(None::<NaiveDateTime>),
+            ))
+            .returning(Mail::as_returning())
+            .get_results::<Mail>(c)
+    })?;
     Ok(in_order(ids, claimed))
 }
 
@@ -190,11 +147,7 @@ pub enum Outcome {
 ///
 /// A row that another worker has set to unknown meanwhile is still accepted or rejected; an accepted or
 /// rejected one stays.
-pub fn settle(
-    connection: &mut Connection,
-    settlements: &[Settlement],
-    at: NaiveDateTime,
-) -> Result<usize, DbError> {
+pub fn settle(db: &mut Connection, settlements: &[Settlement], at: NaiveDateTime) -> Result<usize> {
     // Mails with the same outcome and reply share a statement; some mail servers name each mail in the reply.
     let mut alike: BTreeMap<(Outcome, Option<&str>), Vec<&str>> = BTreeMap::new();
     for settlement in settlements {
@@ -207,15 +160,12 @@ pub fn settle(
             Outcome::Rejected => (State::Rejected, State::Unknown),
             Outcome::Unknown => (State::Unknown, State::Sending),
         };
-        settled += chunks::update(&ids, |ids| {
-            match_connection!(connection, c => {
-                let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
-                diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(open)))
-                    .set((mail::state.eq(state), mail::reply.eq(reply), mail::settled_at.eq(micros(at))))
-                    .execute(c)
-            })
-        })
-        .map_err(attempting("settle mails"))?;
+        settled += chunks::update!(db, "settle mails", c, ids => {
+            let open = mail::state.eq(State::Sending).or(mail::state.eq(also_from));
+            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(open)))
+                .set((mail::state.eq(state), mail::reply.eq(reply), mail::settled_at.eq(micros(at))))
+                .execute(c)
+        })?;
     }
     Ok(settled)
 }
@@ -224,28 +174,22 @@ pub fn settle(
 /// caller.
 ///
 /// A first attempt becomes pending again; a second one becomes unknown again and is due after the same delay.
-pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    let re_sent = chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(re_sent)))
-                .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
-                .execute(c)
-        })
-    })
-    .map_err(attempting("release mails sent again"))?;
-    let first = chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
-                .set((
-                    mail::state.eq(State::Pending),
-                    mail::attempts.eq(mail::attempts - 1),
-                    mail::claimed_at.eq(None::<NaiveDateTime>),
-                ))
-                .execute(c)
-        })
-    })
-    .map_err(attempting("release mails"))?;
+pub fn release(db: &mut Connection, ids: &[&str]) -> Result<usize> {
+    let re_sent = chunks::update!(db, "release mails sent again", c, ids => {
+        let re_sent = mail::state.eq(State::Sending).and(mail::attempts.gt(1));
+        diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(re_sent)))
+            .set((mail::state.eq(State::Unknown), mail::attempts.eq(mail::attempts - 1), mail::settled_at.eq(mail::claimed_at)))
+            .execute(c)
+    })?;
+    let first = chunks::update!(db, "release mails", c, ids => {
+        diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
+            .set((
+                mail::state.eq(State::Pending),
+                mail::attempts.eq(mail::attempts - 1),
+                mail::claimed_at.eq(None::<NaiveDateTime>),
+            ))
+            .execute(c)
+    })?;
     Ok(re_sent + first)
 }
 
@@ -253,57 +197,46 @@ pub fn release(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbErr
 ///
 /// A mail rejected at its first attempt was surely not sent and starts over. One that was unknown before may
 /// have arrived and keeps that attempt counted: if it becomes unknown again, it is left to an operator.
-pub fn reopen(connection: &mut Connection, ids: &[&str]) -> Result<usize, DbError> {
-    chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Rejected))))
-                .set((
-                    mail::state.eq(State::Pending),
-                    mail::attempts.eq(sql::<BigInt>("case when attempts > 1 then 1 else 0 end")),
-                    mail::claimed_at.eq(None::<NaiveDateTime>),
-                    mail::settled_at.eq(None::<NaiveDateTime>),
-                ))
-                .execute(c)
-        })
+pub fn reopen(db: &mut Connection, ids: &[&str]) -> Result<usize> {
+    chunks::update!(db, "reopen rejected mails", c, ids => {
+        diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Rejected))))
+            .set((
+                mail::state.eq(State::Pending),
+                mail::attempts.eq(sql::<BigInt>("case when attempts > 1 then 1 else 0 end")),
+                mail::claimed_at.eq(None::<NaiveDateTime>),
+                mail::settled_at.eq(None::<NaiveDateTime>),
+            ))
+            .execute(c)
     })
-    .map_err(attempting("reopen rejected mails"))
 }
 
 /// Sets mails to unknown that another worker has claimed, and returns them in the order of `ids`.
 ///
 /// For a redelivered message whose mail this worker has not claimed.
-pub fn adopt_orphans(
-    connection: &mut Connection,
-    ids: &[&str],
-    now: NaiveDateTime,
-) -> Result<Vec<Mail>, DbError> {
-    let adopted = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
-                .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
-                .returning(Mail::as_returning())
-                .get_results::<Mail>(c)
-        })
-    })
-    .map_err(attempting("mark mails of another worker as unknown"))?;
+pub fn adopt_orphans(db: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<Vec<Mail>> {
+    let adopted = chunks::load!(db, "mark mails of another worker as unknown", c, ids => {
+        diesel::update(mail::table.filter(mail::id.eq_any(ids)).filter(of_found(mail::state.eq(State::Sending))))
+            .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
+            .returning(Mail::as_returning())
+            .get_results::<Mail>(c)
+    })?;
     Ok(in_order(ids, adopted))
 }
 
 /// Sets mails to unknown that were claimed before `claimed_before`, and returns them: their worker has
 /// exited.
 pub fn mark_unknown(
-    connection: &mut Connection,
+    db: &mut Connection,
     claimed_before: NaiveDateTime,
     now: NaiveDateTime,
-) -> Result<Vec<Mail>, DbError> {
-    match_connection!(connection, c => {
+) -> Result<Vec<Mail>> {
+    query!(db, "mark abandoned mails as unknown", c => {
         // A literal, so that the partial index is used.
         diesel::update(mail::table.filter(sql::<Bool>("state = 'sending'")).filter(mail::claimed_at.lt(micros(claimed_before))))
             .set((mail::state.eq(State::Unknown), mail::settled_at.eq(micros(now))))
             .returning(Mail::as_returning())
             .get_results(c)
     })
-    .map_err(attempting("mark abandoned mails as unknown"))
 }
 
 /// An unknown mail that is to be sent once more, with what its dispatch message needs.
@@ -311,19 +244,14 @@ pub fn mark_unknown(
 pub struct ResendDue {
     pub mail_id: String,
     pub guarantee_id: String,
-    /// Revision of the certificate.
     pub revision: i64,
     pub application_id: String,
     pub traceparent: Option<String>,
 }
 
 /// Finds mails that became unknown before `unknown_before` and may be sent once more, longest waiting first.
-pub fn resend_due(
-    connection: &mut Connection,
-    unknown_before: NaiveDateTime,
-    limit: i64,
-) -> Result<Vec<ResendDue>, DbError> {
-    match_connection!(connection, c => {
+pub fn resend_due(db: &mut Connection, unknown_before: NaiveDateTime, limit: i64) -> Result<Vec<ResendDue>> {
+    query!(db, "read mails", c => {
         mail::table
             .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             // A literal, so that the partial index is used.
@@ -335,7 +263,6 @@ pub fn resend_due(
             .select((mail::id, revision::guarantee_id, revision::place, application::id, application::traceparent))
             .load(c)
     })
-    .map_err(attempting("read mails"))
 }
 
 /// Which mails are meant; an empty list leaves a condition out.
@@ -352,20 +279,14 @@ pub struct Listed {
     /// 保証契約番号.
     pub number: String,
     pub guarantee_id: String,
-    /// Revision of the certificate.
     pub revision: i64,
     pub application_id: String,
     pub traceparent: Option<String>,
 }
 
 /// Reads a page of the mails a filter finds, the longest waiting first.
-pub fn list(
-    connection: &mut Connection,
-    filter: &Filter,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<Listed>, DbError> {
-    match_connection!(connection, c: B => {
+pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<Listed>> {
+    query!(db, "read mails", c: B => {
         let mut query = mail::table
             .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .select((
@@ -385,12 +306,10 @@ pub fn list(
         }
         query.order((mail::created_at, mail::id)).limit(limit).offset(offset).load(c)
     })
-    .map_err(attempting("read mails"))
 }
 
-/// Counts the mails that a filter finds.
-pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbError> {
-    match_connection!(connection, c: B => {
+pub fn count(db: &mut Connection, filter: &Filter) -> Result<i64> {
+    query!(db, "count mails", c: B => {
         let mut query = mail::table.select(diesel::dsl::count_star()).into_boxed::<B>();
         if !filter.states.is_empty() {
             query = query.filter(mail::state.eq_any(filter.states.iter().map(|state| state.as_text())));
@@ -400,28 +319,25 @@ pub fn count(connection: &mut Connection, filter: &Filter) -> Result<i64, DbErro
         }
         query.first::<i64>(c)
     })
-    .map_err(attempting("count mails"))
 }
 
 /// Counts the unknown mails that are re-sent automatically, and finds since when the first of them is unknown
 /// (UTC).
-pub fn awaiting_resend(connection: &mut Connection) -> Result<(i64, Option<NaiveDateTime>), DbError> {
-    match_connection!(connection, c => {
+pub fn awaiting_resend(db: &mut Connection) -> Result<(i64, Option<NaiveDateTime>)> {
+    query!(db, "count mails", c => {
         mail::table
             .filter(sql::<Bool>("state = 'unknown'"))
             .filter(mail::attempts.lt(MAX_ATTEMPTS))
             .select((diesel::dsl::count_star(), diesel::dsl::min(mail::settled_at)))
             .first::<(i64, Option<NaiveDateTime>)>(c)
     })
-    .map_err(attempting("count mails"))
 }
 
 /// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most
 /// `limit`.
-pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>, DbError> {
-    use diesel::{EscapeExpressionMethods as _, TextExpressionMethods as _};
+pub fn find(db: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>> {
     let prefix = beginning_with(key);
-    match_connection!(connection, c => {
+    query!(db, "read mails", c => {
         mail::table
             .inner_join(revision::table.inner_join(guarantee::table.inner_join(application::table)))
             .filter(mail::id.like(&prefix).escape('!').or(mail::message_id.like(&prefix).escape('!')).or(guarantee::number.eq(key)))
@@ -437,24 +353,23 @@ pub fn find(connection: &mut Connection, key: &str, limit: i64) -> Result<Vec<Li
             ))
             .load(c)
     })
-    .map_err(attempting("read mails"))
 }
 
 /// Records the finding of an operator: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`,
 /// or to `pending`, to be sent as if for the first time. `false` when its state is no longer `from`.
 pub fn resolve(
-    connection: &mut Connection,
+    db: &mut Connection,
     id: &str,
     from: State,
     to: State,
     reply: &str,
     now: NaiveDateTime,
-) -> Result<bool, DbError> {
+) -> Result<bool> {
     let now = micros(now);
     let unchanged = mail::table.filter(mail::id.eq(id)).filter(of_found(mail::state.eq(from)));
     let outcome = (mail::state.eq(to), mail::reply.eq(reply));
     let nothing = None::<NaiveDateTime>;
-    match_connection!(connection, c => match (from, to) {
+    query!(db, "resolve a mail", c => match (from, to) {
         (_, State::Pending) => diesel::update(unchanged)
             .set((outcome, mail::attempts.eq(0), mail::claimed_at.eq(nothing), mail::settled_at.eq(nothing)))
             .execute(c),
@@ -463,7 +378,6 @@ pub fn resolve(
         _ => diesel::update(unchanged).set((outcome, mail::settled_at.eq(now))).execute(c),
     })
     .map(|changed| changed > 0)
-    .map_err(attempting("resolve a mail"))
 }
 
 fn in_order(ids: &[&str], rows: Vec<Mail>) -> Vec<Mail> {

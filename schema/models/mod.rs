@@ -26,6 +26,7 @@ pub mod failure_note;
 pub mod guarantee;
 pub mod guarantee_sequence;
 pub mod job_run;
+pub(crate) mod lease;
 pub mod mail;
 pub mod outbox;
 pub mod replay;
@@ -40,10 +41,10 @@ pub mod works;
 use std::collections::HashMap;
 
 use diesel::dsl;
+use diesel::prelude::*;
 use diesel::sql_types::{Bool, BoolOrNullableBool};
-use diesel::{Expression, QueryDsl, RunQueryDsl};
 
-use crate::db::{Connection, DbError, attempting, match_connection};
+use crate::db::{Connection, Result, query};
 
 /// A condition on rows found by their ids, in a form that no partial index matches. Not to be negated: it is
 /// true or null.
@@ -61,6 +62,18 @@ where
 fn beginning_with(text: &str) -> String {
     format!("{}%", literal(text))
 }
+
+/// The two first values of a column that begin with `prefix`: enough to detect an ambiguous prefix.
+macro_rules! with_prefix {
+    ($db:expr, $attempt:expr, $table:ident::$column:ident, $prefix:expr) => {
+        $crate::db::query!($db, $attempt, c => {
+            let pattern = $crate::models::beginning_with($prefix);
+            let found = $table::table.filter($table::$column.like(pattern).escape('!'));
+            found.select($table::$column).distinct().order($table::$column).limit(2).load(c)
+        })
+    };
+}
+pub(crate) use with_prefix;
 
 /// Escapes the wildcards of `like … escape '!'`.
 fn literal(text: &str) -> String {
@@ -81,13 +94,14 @@ fn grouped<R: Clone>(keys: &[impl AsRef<str>], rows: Vec<R>, key: impl Fn(&R) ->
     keys.iter().map(|key| groups.get(key.as_ref()).cloned().unwrap_or_default()).collect()
 }
 
-/// Counts the rows of every table, by name.
-pub fn counts(connection: &mut Connection) -> Result<Vec<(&'static str, i64)>, DbError> {
+pub fn counts(db: &mut Connection) -> Result<Vec<(&'static str, i64)>> {
     macro_rules! count {
         ($($table:ident),*) => {
             vec![$((
                 stringify!($table),
-                match_connection!(connection, c => tables::$table::table.count().get_result::<i64>(c)).map_err(attempting("read row counts"))?,
+                query!(db, "read row counts", c => {
+                    tables::$table::table.count().get_result::<i64>(c)
+                })?,
             )),*]
         };
     }

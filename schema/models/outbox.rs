@@ -4,20 +4,18 @@
 //! deletes them after the confirm. When it exits in between, the next driver publishes some of them again,
 //! with the same ids.
 
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::chunks;
 use super::tables::outbox;
-use crate::db::{Connection, DbError, attempting, match_connection};
+use crate::db::{Connection, Result, query};
 
-/// A row of `outbox`: identifiers only.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = outbox, treat_none_as_default_value = false)]
 pub struct Outbound {
     pub run_id: String,
     pub seq: i64,
     pub stage: String,
-    /// AMQP `message_id`.
     pub message_id: String,
     pub correlation_id: Option<String>,
     pub traceparent: Option<String>,
@@ -25,26 +23,23 @@ pub struct Outbound {
 }
 
 /// Adds messages; those that are there already stay.
-pub fn add(connection: &mut Connection, rows: &[Outbound]) -> Result<(), DbError> {
-    chunks::insert(rows, |rows| {
-        match_connection!(connection, c => diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c))
+pub fn add(db: &mut Connection, rows: &[Outbound]) -> Result<()> {
+    chunks::insert!(db, "add messages to the outbox", c, rows => {
+        diesel::insert_into(outbox::table).values(rows).on_conflict_do_nothing().execute(c)
     })
     .map(drop)
-    .map_err(attempting("add messages to the outbox"))
 }
 
 /// Reads the next messages of a run, in their order.
-pub fn next(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Outbound>, DbError> {
-    match_connection!(connection, c => {
+pub fn next(db: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Outbound>> {
+    query!(db, "read the outbox", c => {
         outbox::table.filter(outbox::run_id.eq(run_id)).order(outbox::seq).limit(limit).select(Outbound::as_select()).load(c)
     })
-    .map_err(attempting("read the outbox"))
 }
 
 /// Deletes the messages of a run up to `seq`: the broker has them.
-pub fn sent(connection: &mut Connection, run_id: &str, seq: i64) -> Result<usize, DbError> {
-    match_connection!(connection, c => {
+pub fn sent(db: &mut Connection, run_id: &str, seq: i64) -> Result<usize> {
+    query!(db, "delete sent messages from the outbox", c => {
         diesel::delete(outbox::table.filter(outbox::run_id.eq(run_id)).filter(outbox::seq.le(seq))).execute(c)
     })
-    .map_err(attempting("delete sent messages from the outbox"))
 }

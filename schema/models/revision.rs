@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::guarantee::Guarantee;
 use super::stored_text::stored_as_text;
 use super::tables::{guarantee, revision};
 use super::{aligned, chunks, of_found};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 use crate::ids;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,11 +41,9 @@ impl Kind {
     }
 }
 
-/// A row of `revision`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = revision, treat_none_as_default_value = false)]
 pub struct Revision {
-    /// Our identifier ([`ids::revision`]).
     pub id: String,
     pub guarantee_id: String,
     /// Its place in the chain of the guarantee, from 0. (The 変更 number that people see is in the content.)
@@ -67,7 +65,6 @@ pub struct Revision {
     pub kind: Kind,
     /// The revision that a correction replaces or a reversal takes back.
     pub target: Option<i64>,
-    /// The change that caused it; none for 新規.
     pub change_id: Option<String>,
 }
 
@@ -98,78 +95,53 @@ pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
     })
 }
 
-/// Inserts revisions; an existing one is an error.
-pub fn insert(connection: &mut Connection, rows: &[Revision]) -> Result<(), DbError> {
-    chunks::insert(rows, |rows| {
-        match_connection!(connection, c => diesel::insert_into(revision::table).values(rows).execute(c))
+pub fn insert(db: &mut Connection, rows: &[Revision]) -> Result<()> {
+    chunks::insert!(db, "insert revisions", c, rows => {
+        diesel::insert_into(revision::table).values(rows).execute(c)
     })
     .map(drop)
-    .map_err(attempting("insert revisions"))
 }
 
 /// Reads revisions by `(guarantee id, revision)`, each with its guarantee.
-pub fn by_keys(
-    connection: &mut Connection,
-    keys: &[(&str, i64)],
-) -> Result<Vec<Option<(Revision, Guarantee)>>, DbError> {
+pub fn by_keys(db: &mut Connection, keys: &[(&str, i64)]) -> Result<Vec<Option<(Revision, Guarantee)>>> {
     let ids: Vec<_> = keys.iter().map(|(guarantee, revision)| ids::revision(guarantee, *revision)).collect();
-    let rows: Vec<(Revision, Guarantee)> = chunks::load(&ids, |ids| {
-        match_connection!(connection, c => {
-            revision::table
-                .inner_join(guarantee::table)
-                .filter(revision::id.eq_any(ids))
-                .select((Revision::as_select(), Guarantee::as_select()))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read revisions"))?;
+    let rows: Vec<(Revision, Guarantee)> = chunks::load!(db, "read revisions", c, ids => {
+        revision::table
+            .inner_join(guarantee::table)
+            .filter(revision::id.eq_any(ids))
+            .select((Revision::as_select(), Guarantee::as_select()))
+            .load(c)
+    })?;
     Ok(aligned(&ids, rows, |row| &row.0.id))
 }
 
-/// Reads all revisions of guarantees, from 新規 on.
-pub fn by_guarantees(
-    connection: &mut Connection,
-    guarantee_ids: &[&str],
-) -> Result<Vec<Vec<Revision>>, DbError> {
-    let rows: Vec<Revision> = chunks::load(guarantee_ids, |ids| {
-        match_connection!(connection, c => {
-            revision::table
-                .filter(revision::guarantee_id.eq_any(ids))
-                .order(revision::place)
-                .select(Revision::as_select())
-                .load::<Revision>(c)
-        })
-    })
-    .map_err(attempting("read revisions"))?;
+pub fn by_guarantees(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Revision>>> {
+    let rows: Vec<Revision> = chunks::load!(db, "read revisions", c, guarantee_ids => {
+        revision::table
+            .filter(revision::guarantee_id.eq_any(guarantee_ids))
+            .order(revision::place)
+            .select(Revision::as_select())
+            .load::<Revision>(c)
+    })?;
     Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
 /// The revisions of guarantees that a later one replaces or takes back: `(guarantee id, revision)`.
-pub fn targets(
-    connection: &mut Connection,
-    guarantee_ids: &[&str],
-) -> Result<HashSet<(String, i64)>, DbError> {
-    let rows: Vec<(String, Option<i64>)> = chunks::load(guarantee_ids, |ids| {
-        match_connection!(connection, c => {
-            revision::table
-                .filter(revision::guarantee_id.eq_any(ids))
-                .filter(revision::target.is_not_null())
-                .select((revision::guarantee_id, revision::target))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read revisions"))?;
+pub fn targets(db: &mut Connection, guarantee_ids: &[&str]) -> Result<HashSet<(String, i64)>> {
+    let rows: Vec<(String, Option<i64>)> = chunks::load!(db, "read revisions", c, guarantee_ids => {
+        revision::table
+            .filter(revision::guarantee_id.eq_any(guarantee_ids))
+            .filter(revision::target.is_not_null())
+            .select((revision::guarantee_id, revision::target))
+            .load(c)
+    })?;
     Ok(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))).collect())
 }
 
 /// A page of at most `limit` revisions that arrived in the registry, behind `after`, in the order of their
 /// identifiers.
-pub fn arrived_after(
-    connection: &mut Connection,
-    after: &str,
-    limit: i64,
-) -> Result<Vec<(Revision, Guarantee)>, DbError> {
-    match_connection!(connection, c => {
+pub fn arrived_after(db: &mut Connection, after: &str, limit: i64) -> Result<Vec<(Revision, Guarantee)>> {
+    query!(db, "read revisions", c => {
         revision::table
             .inner_join(guarantee::table)
             .filter(revision::id.gt(after))
@@ -179,37 +151,31 @@ pub fn arrived_after(
             .select((Revision::as_select(), Guarantee::as_select()))
             .load(c)
     })
-    .map_err(attempting("read revisions"))
 }
 
-pub fn arrived(connection: &mut Connection) -> Result<i64, DbError> {
-    match_connection!(connection, c => revision::table.filter(revision::arrived_at.is_not_null()).count().get_result(c))
-        .map_err(attempting("read revisions"))
+pub fn arrived(db: &mut Connection) -> Result<i64> {
+    query!(db, "read revisions", c => {
+        revision::table.filter(revision::arrived_at.is_not_null()).count().get_result(c)
+    })
 }
 
 /// Marks revisions as arrived in the registry and returns how many were marked; one keeps its first time.
-pub fn set_arrived(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
-    chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
-                .set(revision::arrived_at.eq(micros(at)))
-                .execute(c)
-        })
+pub fn set_arrived(db: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize> {
+    chunks::update!(db, "mark revisions as arrived", c, ids => {
+        diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
+            .set(revision::arrived_at.eq(micros(at)))
+            .execute(c)
     })
-    .map_err(attempting("mark revisions as arrived"))
 }
 
 /// Marks revisions as completed (mail and result event done) and returns how many were marked; one keeps its
 /// first time.
-pub fn set_completed(connection: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize, DbError> {
-    chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))
-                .set(revision::completed_at.eq(micros(at)))
-                .execute(c)
-        })
+pub fn set_completed(db: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize> {
+    chunks::update!(db, "mark revisions as completed", c, ids => {
+        diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))
+            .set(revision::completed_at.eq(micros(at)))
+            .execute(c)
     })
-    .map_err(attempting("mark revisions as completed"))
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, sql};
+use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
 
 use super::stored_text::stored_as_text;
 use super::tables::{failed_message, guarantee, revision, run_item};
 use super::{chunks, of_found};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
@@ -35,7 +35,6 @@ pub enum Outcome {
 
 stored_as_text!(Outcome { Awaited = "awaited", Reissued = "reissued", Redrawn = "redrawn", Unchanged = "unchanged" });
 
-/// A row of `run_item`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = run_item, treat_none_as_default_value = false)]
 pub struct RunItem {
@@ -44,14 +43,13 @@ pub struct RunItem {
     pub state: State,
     pub outcome: Outcome,
     pub first_revision: Option<i64>,
-    /// See `first_revision`.
     pub last_revision: Option<i64>,
     pub failed_id: Option<String>,
     pub settled_at: Option<NaiveDateTime>,
 }
 
 /// Adds guarantees to a run; those that are in it stay.
-pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<(), DbError> {
+pub(super) fn add(db: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<()> {
     let rows: Vec<RunItem> = guarantee_ids
         .iter()
         .map(|guarantee| RunItem {
@@ -65,11 +63,10 @@ pub(super) fn add(connection: &mut Connection, run_id: &str, guarantee_ids: &[&s
             settled_at: None,
         })
         .collect();
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c))
+    chunks::insert!(db, "add guarantees to a run", c, rows => {
+        diesel::insert_into(run_item::table).values(rows).on_conflict_do_nothing().execute(c)
     })
     .map(drop)
-    .map_err(attempting("add guarantees to a run"))
 }
 
 /// What the reissue stage made of guarantees of runs.
@@ -83,7 +80,7 @@ pub struct Made {
 
 /// Records outcomes of the reissue stage; the first outcome of a guarantee is final. Where nothing was due,
 /// it is done.
-pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<(), DbError> {
+pub fn set_outcome(db: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<()> {
     type Became<'a> = (&'a str, Outcome, Option<(i64, i64)>);
     let mut alike: BTreeMap<Became<'_>, Vec<&str>> = BTreeMap::new();
     for item in made {
@@ -94,50 +91,40 @@ pub fn set_outcome(connection: &mut Connection, made: &[Made], now: NaiveDateTim
             Outcome::Unchanged => (State::Done, Some(micros(now))),
             Outcome::Awaited | Outcome::Reissued | Outcome::Redrawn => (State::Queued, None),
         };
-        chunks::update(&ids, |ids| {
-            match_connection!(connection, c => {
-                let open = run_item::table
-                    .filter(run_item::run_id.eq(run))
-                    .filter(run_item::guarantee_id.eq_any(ids))
-                    .filter(run_item::outcome.eq(Outcome::Awaited));
-                diesel::update(open)
-                    .set((
-                        run_item::outcome.eq(outcome),
-                        run_item::first_revision.eq(revisions.map(|(first, _)| first)),
-                        run_item::last_revision.eq(revisions.map(|(_, last)| last)),
-                        run_item::state.eq(state),
-                        run_item::settled_at.eq(at),
-                        run_item::failed_id.eq(None::<String>),
-                    ))
-                    .execute(c)
-            })
-        })
-        .map_err(attempting("record the outcome of guarantees of a run"))?;
+        chunks::update!(db, "record the outcome of guarantees of a run", c, ids => {
+            let open = run_item::table
+                .filter(run_item::run_id.eq(run))
+                .filter(run_item::guarantee_id.eq_any(ids))
+                .filter(run_item::outcome.eq(Outcome::Awaited));
+            diesel::update(open)
+                .set((
+                    run_item::outcome.eq(outcome),
+                    run_item::first_revision.eq(revisions.map(|(first, _)| first)),
+                    run_item::last_revision.eq(revisions.map(|(_, last)| last)),
+                    run_item::state.eq(state),
+                    run_item::settled_at.eq(at),
+                    run_item::failed_id.eq(None::<String>),
+                ))
+                .execute(c)
+        })?;
     }
     Ok(())
 }
 
 /// Marks guarantees as done whose documents were drawn again: `(run, guarantee)`.
-pub fn redrawn(
-    connection: &mut Connection,
-    items: &[(&str, &str)],
-    now: NaiveDateTime,
-) -> Result<(), DbError> {
+pub fn redrawn(db: &mut Connection, items: &[(&str, &str)], now: NaiveDateTime) -> Result<()> {
     let mut by_run: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (run, guarantee) in items {
         by_run.entry(run).or_default().push(guarantee);
     }
     for (run, ids) in by_run {
-        chunks::update(&ids, |ids| {
-            match_connection!(connection, c => {
-                let open = run_item::table
-                    .filter(run_item::run_id.eq(run))
-                    .filter(run_item::guarantee_id.eq_any(ids))
-                    .filter(run_item::state.ne(State::Done));
-                diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
-            })
-        })
-        .map_err(attempting("mark guarantees of a run as redrawn"))?;
+        chunks::update!(db, "mark guarantees of a run as redrawn", c, ids => {
+            let open = run_item::table
+                .filter(run_item::run_id.eq(run))
+                .filter(run_item::guarantee_id.eq_any(ids))
+                .filter(run_item::state.ne(State::Done));
+            diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
+        })?;
     }
     Ok(())
 }
@@ -146,7 +133,7 @@ pub fn redrawn(
 ///
 /// Two simple queries instead of a join: when the planner counts incomplete revisions there are none, at
 /// night there are thousands, and the plan for none takes seconds for thousands.
-fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<Vec<String>, DbError> {
+fn completed(db: &mut Connection, run_id: &str, state: State) -> Result<Vec<String>> {
     // Literals: the partial index is found by them.
     let state = match state {
         State::Queued => "run_item.state = 'queued'",
@@ -154,25 +141,21 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
         State::Done => "run_item.state = 'done'",
     };
     // Read first: a revision is there when its item says so.
-    let made: Vec<(String, Option<i64>, Option<i64>)> = match_connection!(connection, c => {
+    let made: Vec<(String, Option<i64>, Option<i64>)> = query!(db, "read guarantees of a run", c => {
         run_item::table
             .filter(run_item::run_id.eq(run_id))
             .filter(sql::<Bool>(state))
             .filter(run_item::outcome.eq(Outcome::Reissued))
             .select((run_item::guarantee_id, run_item::first_revision, run_item::last_revision))
             .load(c)
-    })
-    .map_err(attempting("read guarantees of a run"))?;
-    let open: Vec<(String, i64)> = chunks::load(&made, |some| {
-        match_connection!(connection, c => {
-            revision::table
-                .filter(revision::guarantee_id.eq_any(some.iter().map(|(guarantee, ..)| guarantee)))
-                .filter(of_found(revision::completed_at.is_null()))
-                .select((revision::guarantee_id, revision::place))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read revisions of a run"))?;
+    })?;
+    let open: Vec<(String, i64)> = chunks::load!(db, "read revisions of a run", c, made => {
+        revision::table
+            .filter(revision::guarantee_id.eq_any(made.iter().map(|(guarantee, ..)| guarantee)))
+            .filter(of_found(revision::completed_at.is_null()))
+            .select((revision::guarantee_id, revision::place))
+            .load(c)
+    })?;
     let mut incomplete: HashMap<String, Vec<Option<i64>>> = HashMap::new();
     for (guarantee, revision) in open {
         incomplete.entry(guarantee).or_default().push(Some(revision));
@@ -187,34 +170,32 @@ fn completed(connection: &mut Connection, run_id: &str, state: State) -> Result<
 /// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they
 /// were: of those that are under way, or of those that had failed and were replayed since.
 pub fn settle_completed(
-    connection: &mut Connection,
+    db: &mut Connection,
     run_id: &str,
     failed: bool,
     now: NaiveDateTime,
-) -> Result<usize, DbError> {
+) -> Result<usize> {
     let state = if failed { State::Failed } else { State::Queued };
-    chunks::update(&completed(connection, run_id, state)?, |ids| {
-        match_connection!(connection, c => {
-            let open = run_item::table
-                .filter(run_item::run_id.eq(run_id))
-                .filter(run_item::guarantee_id.eq_any(ids))
-                .filter(of_found(run_item::state.eq(state)));
-            diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
-        })
+    let ids = completed(db, run_id, state)?;
+    chunks::update!(db, "settle guarantees of a run", c, ids => {
+        let open = run_item::table
+            .filter(run_item::run_id.eq(run_id))
+            .filter(run_item::guarantee_id.eq_any(ids))
+            .filter(of_found(run_item::state.eq(state)));
+        diesel::update(open).set((run_item::state.eq(State::Done), run_item::settled_at.eq(micros(now)))).execute(c)
     })
-    .map_err(attempting("settle guarantees of a run"))
 }
 
 /// Marks guarantees of a run as failed: `(guarantee, dead letter)`. One that is done stays so.
 pub fn set_failed(
-    connection: &mut Connection,
+    db: &mut Connection,
     run_id: &str,
     failed: &[(&str, &str)],
     now: NaiveDateTime,
-) -> Result<usize, DbError> {
+) -> Result<usize> {
     let mut marked = 0;
     for (guarantee, failed) in failed {
-        marked += match_connection!(connection, c => {
+        marked += query!(db, "mark guarantees of a run as failed", c => {
             let open = run_item::table
                 .filter(run_item::run_id.eq(run_id))
                 .filter(run_item::guarantee_id.eq(guarantee))
@@ -222,8 +203,7 @@ pub fn set_failed(
             diesel::update(open)
                 .set((run_item::state.eq(State::Failed), run_item::failed_id.eq(failed), run_item::settled_at.eq(micros(now))))
                 .execute(c)
-        })
-        .map_err(attempting("mark guarantees of a run as failed"))?;
+        })?;
     }
     Ok(marked)
 }
@@ -244,15 +224,14 @@ pub struct Counts {
 
 /// Counts the guarantees of a run. One with complete revisions counts as done, also when its dead letter was
 /// replayed after the end of the run.
-pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbError> {
-    let rows: Vec<(State, Outcome, i64)> = match_connection!(connection, c => {
+pub fn counts(db: &mut Connection, run_id: &str) -> Result<Counts> {
+    let rows: Vec<(State, Outcome, i64)> = query!(db, "read guarantees of a run", c => {
         run_item::table
             .filter(run_item::run_id.eq(run_id))
             .group_by((run_item::state, run_item::outcome))
             .select((run_item::state, run_item::outcome, count_star()))
             .load(c)
-    })
-    .map_err(attempting("read guarantees of a run"))?;
+    })?;
     let mut counts = Counts::default();
     for (state, outcome, count) in rows {
         match state {
@@ -270,8 +249,7 @@ pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbErr
     }
     for (state, open) in [(State::Queued, &mut counts.queued), (State::Failed, &mut counts.failed)] {
         if *open > 0 {
-            let late =
-                i64::try_from(completed(connection, run_id, state)?.len()).unwrap_or(i64::MAX).min(*open);
+            let late = i64::try_from(completed(db, run_id, state)?.len()).unwrap_or(i64::MAX).min(*open);
             *open -= late;
             counts.done += late;
             counts.reissued += late;
@@ -281,22 +259,21 @@ pub fn counts(connection: &mut Connection, run_id: &str) -> Result<Counts, DbErr
 }
 
 /// How many guarantees of a run are under way.
-pub fn queued(connection: &mut Connection, run_id: &str) -> Result<i64, DbError> {
-    match_connection!(connection, c => {
+pub fn queued(db: &mut Connection, run_id: &str) -> Result<i64> {
+    query!(db, "read guarantees of a run", c => {
         run_item::table.filter(run_item::run_id.eq(run_id)).filter(sql::<Bool>("state = 'queued'")).count().get_result(c)
     })
-    .map_err(attempting("read guarantees of a run"))
 }
 
 /// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the
 /// reissue stage has not had, each with its application.
 pub fn untouched(
-    connection: &mut Connection,
+    db: &mut Connection,
     run_id: &str,
     after: &str,
     limit: i64,
-) -> Result<Vec<(String, String)>, DbError> {
-    match_connection!(connection, c => {
+) -> Result<Vec<(String, String)>> {
+    query!(db, "read guarantees of a run", c => {
         run_item::table
             .inner_join(guarantee::table)
             .filter(run_item::run_id.eq(run_id))
@@ -308,26 +285,18 @@ pub fn untouched(
             .select((run_item::guarantee_id, guarantee::application_id))
             .load(c)
     })
-    .map_err(attempting("read guarantees of a run"))
 }
 
 /// Of these guarantees, the queued ones of a run, with their revisions.
-pub fn under_way(
-    connection: &mut Connection,
-    run_id: &str,
-    guarantee_ids: &[&str],
-) -> Result<Vec<RunItem>, DbError> {
-    let rows = chunks::load(guarantee_ids, |ids| {
-        match_connection!(connection, c => {
-            run_item::table
-                .filter(run_item::run_id.eq(run_id))
-                .filter(run_item::guarantee_id.eq_any(ids))
-                .filter(of_found(run_item::state.eq(State::Queued)))
-                .select(RunItem::as_select())
-                .load::<RunItem>(c)
-        })
-    })
-    .map_err(attempting("read guarantees of a run"))?;
+pub fn under_way(db: &mut Connection, run_id: &str, guarantee_ids: &[&str]) -> Result<Vec<RunItem>> {
+    let rows = chunks::load!(db, "read guarantees of a run", c, guarantee_ids => {
+        run_item::table
+            .filter(run_item::run_id.eq(run_id))
+            .filter(run_item::guarantee_id.eq_any(guarantee_ids))
+            .filter(of_found(run_item::state.eq(State::Queued)))
+            .select(RunItem::as_select())
+            .load::<RunItem>(c)
+    })?;
     Ok(rows)
 }
 
@@ -343,9 +312,9 @@ pub struct Failed {
 }
 
 /// The failed guarantees of a run, at most `limit`, by number; without those that a replay completed.
-pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>, DbError> {
-    let late: HashSet<String> = completed(connection, run_id, State::Failed)?.into_iter().collect();
-    let rows: Vec<(String, Failed)> = match_connection!(connection, c => {
+pub fn failed(db: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>> {
+    let late: HashSet<String> = completed(db, run_id, State::Failed)?.into_iter().collect();
+    let rows: Vec<(String, Failed)> = query!(db, "read guarantees of a run", c => {
         run_item::table
             .inner_join(guarantee::table)
             .inner_join(failed_message::table)
@@ -359,21 +328,19 @@ pub fn failed(connection: &mut Connection, run_id: &str, limit: i64) -> Result<V
                 (guarantee::number, failed_message::id, failed_message::stage, failed_message::code, failed_message::text),
             ))
             .load(c)
-    })
-    .map_err(attempting("read guarantees of a run"))?;
+    })?;
     let failed =
         rows.into_iter().filter(|(guarantee, _)| !late.contains(guarantee)).map(|(_, failed)| failed);
     Ok(failed.take(usize::try_from(limit).unwrap_or_default()).collect())
 }
 
 /// The runs that a guarantee was part of, oldest first: the run, when it was made, and what it did.
-pub fn of_guarantee(connection: &mut Connection, guarantee_id: &str) -> Result<Vec<RunItem>, DbError> {
-    match_connection!(connection, c => {
+pub fn of_guarantee(db: &mut Connection, guarantee_id: &str) -> Result<Vec<RunItem>> {
+    query!(db, "read guarantees of a run", c => {
         run_item::table
             .filter(run_item::guarantee_id.eq(guarantee_id))
             .order((run_item::settled_at, run_item::run_id))
             .select(RunItem::as_select())
             .load(c)
     })
-    .map_err(attempting("read guarantees of a run"))
 }

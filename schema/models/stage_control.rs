@@ -1,12 +1,11 @@
 //! Paused stages. Every worker process reads them every second; a stage without a row runs.
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::tables::stage_control;
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 
-/// A row of `stage_control`.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = stage_control)]
 pub struct StageControl {
@@ -17,23 +16,21 @@ pub struct StageControl {
     pub changed_at: NaiveDateTime,
 }
 
-pub fn all(connection: &mut Connection) -> Result<Vec<StageControl>, DbError> {
-    match_connection!(connection, c => {
+pub fn all(db: &mut Connection) -> Result<Vec<StageControl>> {
+    query!(db, "read stage controls", c => {
         stage_control::table.order(stage_control::stage).select(StageControl::as_select()).load(c)
     })
-    .map_err(attempting("read stage controls"))
 }
 
 /// Pauses or resumes a stage and returns whether that changed anything. An unchanged stage keeps its reason.
-pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, DbError> {
+pub fn set(db: &mut Connection, wanted: &StageControl) -> Result<bool> {
     let row = StageControl { changed_at: micros(wanted.changed_at), ..wanted.clone() };
-    connection.transaction(|connection| {
-        let inserted = match_connection!(connection, c => {
+    db.transaction(|db| {
+        let inserted = query!(db, "insert a stage control", c => {
             let initial = StageControl { paused: false, ..row.clone() };
             diesel::insert_into(stage_control::table).values(&initial).on_conflict_do_nothing().execute(c)
-        })
-        .map_err(attempting("insert a stage control"))?;
-        let changed = match_connection!(connection, c => {
+        })?;
+        let changed = query!(db, "update a stage control", c => {
             diesel::update(stage_control::table.filter(stage_control::stage.eq(&row.stage)).filter(stage_control::paused.ne(row.paused)))
                 .set((
                     stage_control::paused.eq(row.paused),
@@ -42,14 +39,12 @@ pub fn set(connection: &mut Connection, wanted: &StageControl) -> Result<bool, D
                     stage_control::changed_at.eq(row.changed_at),
                 ))
                 .execute(c)
-        })
-        .map_err(attempting("update a stage control"))?;
+        })?;
         if inserted == 1 && changed == 0 {
             // It was not paused: the row is not needed.
-            match_connection!(connection, c => {
+            query!(db, "delete a stage control", c => {
                 diesel::delete(stage_control::table.filter(stage_control::stage.eq(&row.stage))).execute(c)
-            })
-            .map_err(attempting("delete a stage control"))?;
+            })?;
         }
         Ok(changed > 0)
     })

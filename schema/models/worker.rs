@@ -3,17 +3,15 @@
 //! Nothing depends on it: a process that cannot reach the database continues and is missing from the list.
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable, SelectableHelper};
+use diesel::prelude::*;
 
 use super::chunks;
 use super::tables::{worker, worker_stage};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 
-/// A row of `worker`: a process.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = worker)]
 pub struct Worker {
-    /// Our identifier ([`ids::worker`](crate::ids::worker)).
     pub id: String,
     pub host: String,
     pub pid: i64,
@@ -22,7 +20,6 @@ pub struct Worker {
     pub seen_at: NaiveDateTime,
 }
 
-/// A row of `worker_stage`: what a process does for one lane of one stage.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = worker_stage, treat_none_as_default_value = false)]
 pub struct WorkerStage {
@@ -48,11 +45,11 @@ pub struct WorkerStage {
 
 /// Records a heartbeat with the state of each stage; deletes processes without one since `gone_before`.
 pub fn heartbeat(
-    connection: &mut Connection,
+    db: &mut Connection,
     process: &Worker,
     stages: &[WorkerStage],
     gone_before: NaiveDateTime,
-) -> Result<(), DbError> {
+) -> Result<()> {
     let process = Worker {
         started_at: micros(process.started_at),
         seen_at: micros(process.seen_at),
@@ -69,48 +66,43 @@ pub fn heartbeat(
             ..row.clone()
         })
         .collect();
-    connection.transaction(|connection| {
-        match_connection!(connection, c => {
+    db.transaction(|db| {
+        query!(db, "insert a worker", c => {
             diesel::insert_into(worker::table)
                 .values(&process)
                 .on_conflict(worker::id)
                 .do_update()
                 .set(worker::seen_at.eq(process.seen_at))
                 .execute(c)
-        })
-        .map_err(attempting("insert a worker"))?;
-        match_connection!(connection, c => {
+        })?;
+        query!(db, "delete the stages of a worker", c => {
             diesel::delete(worker_stage::table.filter(worker_stage::worker_id.eq(&process.id))).execute(c)
-        })
-        .map_err(attempting("delete the stages of a worker"))?;
-        chunks::insert(&rows, |rows| {
-            match_connection!(connection, c => diesel::insert_into(worker_stage::table).values(rows).execute(c))
-        })
-        .map_err(attempting("insert the stages of a worker"))?;
-        match_connection!(connection, c => {
+        })?;
+        chunks::insert!(db, "insert the stages of a worker", c, rows => {
+            diesel::insert_into(worker_stage::table).values(rows).execute(c)
+        })?;
+        query!(db, "delete silent workers", c => {
             diesel::delete(worker::table.filter(worker::seen_at.lt(micros(gone_before)))).execute(c)
         })
         .map(drop)
-        .map_err(attempting("delete silent workers"))
     })
 }
 
-pub fn remove(connection: &mut Connection, id: &str) -> Result<(), DbError> {
-    match_connection!(connection, c => diesel::delete(worker::table.filter(worker::id.eq(id))).execute(c))
-        .map(drop)
-        .map_err(attempting("delete a worker"))
+pub fn remove(db: &mut Connection, id: &str) -> Result<()> {
+    query!(db, "delete a worker", c => {
+        diesel::delete(worker::table.filter(worker::id.eq(id))).execute(c)
+    })
+    .map(drop)
 }
 
 /// Reads every process with what it does, the longest running first.
-pub fn all(connection: &mut Connection) -> Result<Vec<(Worker, Vec<WorkerStage>)>, DbError> {
-    let workers: Vec<Worker> = match_connection!(connection, c => {
+pub fn all(db: &mut Connection) -> Result<Vec<(Worker, Vec<WorkerStage>)>> {
+    let workers: Vec<Worker> = query!(db, "read workers", c => {
         worker::table.order((worker::started_at, worker::id)).select(Worker::as_select()).load(c)
-    })
-    .map_err(attempting("read workers"))?;
-    let stages: Vec<WorkerStage> = match_connection!(connection, c => {
+    })?;
+    let stages: Vec<WorkerStage> = query!(db, "read workers", c => {
         worker_stage::table.order((worker_stage::stage, worker_stage::lane)).select(WorkerStage::as_select()).load(c)
-    })
-    .map_err(attempting("read workers"))?;
+    })?;
     Ok(workers
         .into_iter()
         .map(|worker| {

@@ -8,18 +8,18 @@
 //! 2. read the applications again by id ([`application::by_ids`](super::application::by_ids)): the previous
 //!    holder of the lock may have decided on the same ones; those keep the stored answer and drop out, as
 //!    does the second of an id in the batch;
-//! 3. read what is [`engaged`];
-//! 4. judge, one application after the other, each with what the ones before it in the batch will engage;
+//! 3. read the open [`commitments`];
+//! 4. judge, one application after the other, each with the commitments of the ones before it in the batch;
 //! 5. store the applications ([`application::insert_missing`](super::application::insert_missing)): one that
 //!    came in between under the same id with other content, hence about other works, sends the whole
 //!    transaction back to 1;
-//! 6. [`engage`] every line of the accepted ones.
+//! 6. [`commit`] every line of the accepted ones.
 //!
 //! Why no two such transactions wait for each other for ever: each locks works in one pass in the order of
 //! their ids, before it touches anything else that another could wait for, and then inserts applications in
 //! the order of theirs. A transaction that waits for works holds only works with smaller ids; one that waits
 //! for an application holds works, for which the other no longer waits, and applications with smaller ids.
-//! Engagements meet only under the same works or the same application. So: one [`lock`] per transaction, and
+//! Commitments meet only under the same works or the same application. So: one [`lock`] per transaction, and
 //! first.
 //!
 //! The lock is an insert that, on a conflict, updates the row to what it is. It makes and locks rows in one
@@ -43,17 +43,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::NaiveDateTime;
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, JoinOnDsl, NullableExpressionMethods, QueryDsl,
-    Queryable, RunQueryDsl, Selectable, SelectableHelper,
-};
+use diesel::prelude::*;
 
 use super::chunks;
 use super::tables::{application, engagement, guarantee, revision, works};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 use crate::messages::{BaseV1, MediumV1, ProductV1};
 
-/// A row of `engagement`: one product line of an accepted application.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = engagement, treat_none_as_default_value = false)]
 pub struct Commitment {
@@ -67,7 +63,6 @@ pub struct Commitment {
     pub application_id: String,
     /// Index of the product line within the application, from 0.
     pub line: i64,
-    /// 証書の形式.
     pub medium: MediumV1,
     /// 保証金額 in yen, more than 0.
     pub amount: i64,
@@ -92,49 +87,40 @@ pub struct OpenCommitment {
 /// transaction it locks nothing.
 ///
 /// To be called once in a transaction, first, with all works it is about.
-pub fn lock(connection: &mut Connection, works_ids: &[&str]) -> Result<(), DbError> {
+pub fn lock(db: &mut Connection, works_ids: &[&str]) -> Result<()> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let rows: Vec<_> = ids.into_iter().map(|id| works::id.eq(id)).collect();
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            // Changes nothing, but locks the row.
-            diesel::insert_into(works::table).values(rows).on_conflict(works::id).do_update().set(works::id.eq(works::id)).execute(c)
-        })
+    chunks::insert!(db, "lock works", c, rows => {
+        // Changes nothing, but locks the row.
+        diesel::insert_into(works::table).values(rows).on_conflict(works::id).do_update().set(works::id.eq(works::id)).execute(c)
     })
     .map(drop)
-    .map_err(attempting("lock works"))
 }
 
 /// Reads the open commitments of works, oldest first; works without any are left out.
 ///
 /// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals:
 /// issuing takes no such lock, so one that is not there yet may be there a moment later.
-pub fn engaged(
-    connection: &mut Connection,
-    works_ids: &[&str],
-) -> Result<HashMap<String, Vec<OpenCommitment>>, DbError> {
+pub fn commitments(db: &mut Connection, works_ids: &[&str]) -> Result<HashMap<String, Vec<OpenCommitment>>> {
     let ids: Vec<&str> = works_ids.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let rows: Vec<(Commitment, String, Option<String>, Option<NaiveDateTime>)> = chunks::load(&ids, |ids| {
-        match_connection!(connection, c => {
-            let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
-            let first = revision::guarantee_id.nullable().eq(guarantee::id.nullable()).and(revision::place.eq(0));
-            engagement::table
-                .inner_join(application::table)
-                .left_join(guarantee::table.on(same_line))
-                .left_join(revision::table.on(first))
-                .filter(engagement::works_id.eq_any(ids))
-                .filter(engagement::ended_at.is_null())
-                .order((engagement::engaged_at, engagement::application_id, engagement::line))
-                .select((
-                    Commitment::as_select(),
-                    application::source,
-                    guarantee::number.nullable(),
-                    revision::arrived_at.nullable(),
-                ))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read commitments"))?;
+    let rows: Vec<(Commitment, String, Option<String>, Option<NaiveDateTime>)> = chunks::load!(db, "read commitments", c, ids => {
+        let same_line = guarantee::application_id.eq(engagement::application_id).and(guarantee::line.eq(engagement::line));
+        let first = revision::guarantee_id.nullable().eq(guarantee::id.nullable()).and(revision::place.eq(0));
+        engagement::table
+            .inner_join(application::table)
+            .left_join(guarantee::table.on(same_line))
+            .left_join(revision::table.on(first))
+            .filter(engagement::works_id.eq_any(ids))
+            .filter(engagement::ended_at.is_null())
+            .order((engagement::engaged_at, engagement::application_id, engagement::line))
+            .select((
+                Commitment::as_select(),
+                application::source,
+                guarantee::number.nullable(),
+                revision::arrived_at.nullable(),
+            ))
+            .load(c)
+    })?;
     let mut by_works: HashMap<String, Vec<OpenCommitment>> = HashMap::new();
     for (commitment, source, number, arrived_at) in rows {
         by_works.entry(commitment.works_id.clone()).or_default().push(OpenCommitment {
@@ -150,35 +136,28 @@ pub fn engaged(
 /// Inserts the commitments of applications stored before in the same transaction, under the [`lock`] of their
 /// works.
 ///
-/// A line that is engaged already, or a product that is open for its works, is an error: who holds the lock
+/// A line that has an open commitment, or a product that is open for its works, is an error: who holds the lock
 /// has seen it.
-pub fn engage(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
+pub fn commit(db: &mut Connection, rows: &[Commitment]) -> Result<()> {
     let rows: Vec<_> =
         rows.iter().map(|row| Commitment { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => diesel::insert_into(engagement::table).values(rows).execute(c))
+    chunks::insert!(db, "insert commitments", c, rows => {
+        diesel::insert_into(engagement::table).values(rows).execute(c)
     })
     .map(drop)
-    .map_err(attempting("insert commitments"))
 }
 
 /// Reads the open commitments of lines, `(application id, line)`.
-pub fn of_lines(
-    connection: &mut Connection,
-    lines: &[(&str, i64)],
-) -> Result<Vec<Option<Commitment>>, DbError> {
+pub fn of_lines(db: &mut Connection, lines: &[(&str, i64)]) -> Result<Vec<Option<Commitment>>> {
     let ids: Vec<&str> =
         lines.iter().map(|(application, _)| *application).collect::<BTreeSet<_>>().into_iter().collect();
-    let rows: Vec<Commitment> = chunks::load(&ids, |ids| {
-        match_connection!(connection, c => {
-            engagement::table
-                .filter(engagement::application_id.eq_any(ids))
-                .filter(engagement::ended_at.is_null())
-                .select(Commitment::as_select())
-                .load(c)
-        })
-    })
-    .map_err(attempting("read commitments"))?;
+    let rows: Vec<Commitment> = chunks::load!(db, "read commitments", c, ids => {
+        engagement::table
+            .filter(engagement::application_id.eq_any(ids))
+            .filter(engagement::ended_at.is_null())
+            .select(Commitment::as_select())
+            .load(c)
+    })?;
     let by_line: HashMap<(&str, i64), &Commitment> =
         rows.iter().map(|row| ((row.application_id.as_str(), row.line), row)).collect();
     Ok(lines.iter().map(|line| by_line.get(line).copied().cloned()).collect())
@@ -186,13 +165,13 @@ pub fn of_lines(
 
 /// Updates open commitments after a change of their guarantees, under the [`lock`] of their old and new
 /// works.
-pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
+pub fn recommit(db: &mut Connection, rows: &[Commitment]) -> Result<()> {
     for row in rows {
         let open = engagement::table
             .filter(engagement::application_id.eq(&row.application_id))
             .filter(engagement::line.eq(row.line))
             .filter(engagement::ended_at.is_null());
-        match_connection!(connection, c => {
+        query!(db, "update commitments", c => {
             diesel::update(open)
                 .set((
                     engagement::works_id.eq(&row.works_id),
@@ -203,8 +182,7 @@ pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), 
                     engagement::low_price.eq(row.low_price),
                 ))
                 .execute(c)
-        })
-        .map_err(attempting("update commitments"))?;
+        })?;
     }
     Ok(())
 }
@@ -214,28 +192,25 @@ pub fn recommit(connection: &mut Connection, rows: &[Commitment]) -> Result<(), 
 ///
 /// Takes the [`lock`] of their works, so that no other transaction judges by commitments that are just
 /// ending: the rule of one lock per transaction applies.
-pub fn end(connection: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize, DbError> {
+pub fn end(db: &mut Connection, lines: &[(&str, i64)], at: NaiveDateTime) -> Result<usize> {
     let distinct: HashSet<(&str, i64)> = lines.iter().copied().collect();
     let mut by_line: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
     for (application, line) in &distinct {
         by_line.entry(*line).or_default().push(application);
     }
-    connection.transaction(|connection| {
-        let open = of_lines(connection, lines)?;
+    db.transaction(|db| {
+        let open = of_lines(db, lines)?;
         let works: Vec<&str> = open.iter().flatten().map(|row| row.works_id.as_str()).collect();
-        lock(connection, &works)?;
+        lock(db, &works)?;
         let mut ended = 0;
         for (line, ids) in &by_line {
-            ended += chunks::update(ids, |ids| {
+            ended += chunks::update!(db, "end commitments", c, ids => {
                 let open = engagement::table
                     .filter(engagement::application_id.eq_any(ids))
                     .filter(engagement::line.eq(line))
                     .filter(engagement::ended_at.is_null());
-                match_connection!(connection, c => {
-                    diesel::update(open).set(engagement::ended_at.eq(micros(at))).execute(c)
-                })
-            })
-            .map_err(attempting("end commitments"))?;
+                diesel::update(open).set(engagement::ended_at.eq(micros(at))).execute(c)
+            })?;
         }
         Ok(ended)
     })

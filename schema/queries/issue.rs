@@ -15,9 +15,9 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::prelude::*;
 
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, DbError, Result, micros};
 use crate::ids;
 use crate::messages::{MediumV1, ProductV1};
 use crate::models::chunks;
@@ -35,20 +35,16 @@ pub struct GuaranteeDraft {
     pub application_id: String,
     /// Index of the product line, from 0.
     pub line: i64,
-    /// 商品.
     pub product: ProductV1,
-    /// 証書の形式.
     pub medium: MediumV1,
     pub obligee: String,
     pub branch: String,
     pub term: String,
 }
 
-/// A guarantee with its certificate 新規.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
     pub guarantee: Guarantee,
-    /// Its certificate 新規.
     pub revision: Revision,
     /// False when it existed already.
     pub fresh: bool,
@@ -61,7 +57,7 @@ pub struct Issued {
 /// missing guarantees only, once more with another sequence where two transactions collide. When it fails,
 /// nothing is issued.
 pub fn issue<D: Borrow<GuaranteeDraft>, E: From<DbError>>(
-    connection: &mut Connection,
+    db: &mut Connection,
     drafts: &[D],
     now: NaiveDateTime,
     mut build: impl FnMut(&D, i64) -> Result<(String, String), E>,
@@ -72,15 +68,13 @@ pub fn issue<D: Borrow<GuaranteeDraft>, E: From<DbError>>(
         .map(|draft: &GuaranteeDraft| ids::guarantee(&draft.application_id, draft.line))
         .collect();
     // A redelivery needs no lock.
-    let existing = load(connection, &ids)?;
+    let existing = load(db, &ids)?;
     if let Some(issued) = ids.iter().map(|id| existing.get(id).cloned()).collect::<Option<Vec<_>>>() {
         return Ok(issued);
     }
     let mut attempt = 1;
     loop {
-        match connection
-            .transaction(|connection| issue_missing(connection, drafts, &ids, micros(now), &mut build))
-        {
+        match db.transaction(|db| issue_missing(db, drafts, &ids, micros(now), &mut build)) {
             Ok(issued) => return Ok(issued),
             Err(IssueError::Database(error)) if error.is_unique_violation() && attempt < ATTEMPTS => {
                 attempt += 1;
@@ -103,7 +97,7 @@ impl<E> From<DbError> for IssueError<E> {
 }
 
 fn issue_missing<D: Borrow<GuaranteeDraft>, E>(
-    connection: &mut Connection,
+    db: &mut Connection,
     drafts: &[D],
     ids: &[String],
     now: NaiveDateTime,
@@ -111,9 +105,9 @@ fn issue_missing<D: Borrow<GuaranteeDraft>, E>(
 ) -> Result<Vec<Issued>, IssueError<E>> {
     let counter = |draft: &GuaranteeDraft| (draft.branch.clone(), draft.term.clone());
     let mut counters: Counters = drafts.iter().map(|draft| (counter(draft.borrow()), 0)).collect();
-    guarantee_sequence::lock(connection, &mut counters)?;
+    guarantee_sequence::lock(db, &mut counters)?;
 
-    let mut known = load(connection, ids)?;
+    let mut known = load(db, ids)?;
     let (mut guarantees, mut revisions, mut result) = (Vec::new(), Vec::new(), Vec::new());
     let mut fresh_lines: BTreeMap<&str, i64> = BTreeMap::new();
     for (each, id) in drafts.iter().zip(ids) {
@@ -169,17 +163,17 @@ fn issue_missing<D: Borrow<GuaranteeDraft>, E>(
         result.push(issued);
     }
 
-    guarantee_sequence::advance(connection, &counters)?;
-    guarantee::insert(connection, &guarantees)?;
-    revision::insert(connection, &revisions)?;
-    count_issued(connection, &fresh_lines)?;
+    guarantee_sequence::advance(db, &counters)?;
+    guarantee::insert(db, &guarantees)?;
+    revision::insert(db, &revisions)?;
+    count_issued(db, &fresh_lines)?;
     Ok(result)
 }
 
 /// Reads guarantees with their certificate 新規, by guarantee id.
-fn load(connection: &mut Connection, ids: &[String]) -> Result<HashMap<String, Issued>, DbError> {
+fn load(db: &mut Connection, ids: &[String]) -> Result<HashMap<String, Issued>> {
     let keys: Vec<_> = ids.iter().map(|id| (id.as_str(), 0)).collect();
-    let rows = revision::by_keys(connection, &keys)?;
+    let rows = revision::by_keys(db, &keys)?;
     Ok(rows
         .into_iter()
         .flatten()
@@ -188,20 +182,17 @@ fn load(connection: &mut Connection, ids: &[String]) -> Result<HashMap<String, I
 }
 
 /// Counts up `issued_lines`, with one statement for all applications that gained the same number of lines.
-fn count_issued(connection: &mut Connection, fresh_lines: &BTreeMap<&str, i64>) -> Result<(), DbError> {
+fn count_issued(db: &mut Connection, fresh_lines: &BTreeMap<&str, i64>) -> Result<()> {
     let mut by_gain: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
     for (application, gain) in fresh_lines {
         by_gain.entry(*gain).or_default().push(application);
     }
     for (gain, ids) in by_gain {
-        chunks::update(&ids, |ids| {
-            match_connection!(connection, c => {
-                diesel::update(application::table.filter(application::id.eq_any(ids)))
-                    .set(application::issued_lines.eq(application::issued_lines + gain))
-                    .execute(c)
-            })
-        })
-        .map_err(attempting("count issued lines"))?;
+        chunks::update!(db, "count issued lines", c, ids => {
+            diesel::update(application::table.filter(application::id.eq_any(ids)))
+                .set(application::issued_lines.eq(application::issued_lines + gain))
+                .execute(c)
+        })?;
     }
     Ok(())
 }

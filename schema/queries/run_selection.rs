@@ -4,11 +4,11 @@
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{exists, not, sql};
+use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
 use serde::{Deserialize, Serialize};
 
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 use crate::models::tables::{change, document, guarantee, revision};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,6 @@ impl Selection {
     }
 }
 
-/// A guarantee of a page, with its application.
 pub type Selected = (String, String);
 
 macro_rules! narrowed {
@@ -80,14 +79,14 @@ macro_rules! narrowed {
 /// Reads the guarantees of a selection behind `after`, in the order of their identifiers, at most `limit`.
 /// Nothing that came after `cutoff` is among them.
 pub fn page(
-    connection: &mut Connection,
+    db: &mut Connection,
     selection: &Selection,
     cutoff: NaiveDateTime,
     after: &str,
     limit: i64,
-) -> Result<Vec<Selected>, DbError> {
+) -> Result<Vec<Selected>> {
     if *selection == Selection::Pending {
-        return match_connection!(connection, c => {
+        return query!(db, "read changes", c => {
             change::table
                 .inner_join(guarantee::table)
                 .filter(sql::<Bool>("change.state = 'pending'"))
@@ -99,37 +98,29 @@ pub fn page(
                 .order(guarantee::id)
                 .limit(limit)
                 .load(c)
-        })
-        .map_err(attempting("read changes"));
+        });
     }
-    match_connection!(connection, c: B => {
+    query!(db, "read guarantees", c: B => {
         let query = guarantee::table
             .select((guarantee::id, guarantee::application_id))
             .filter(guarantee::id.gt(after))
             .into_boxed::<B>();
         narrowed!(query, selection, cutoff).order(guarantee::id).limit(limit).load(c)
     })
-    .map_err(attempting("read guarantees"))
 }
 
-pub fn count(
-    connection: &mut Connection,
-    selection: &Selection,
-    cutoff: NaiveDateTime,
-) -> Result<i64, DbError> {
+pub fn count(db: &mut Connection, selection: &Selection, cutoff: NaiveDateTime) -> Result<i64> {
     if *selection == Selection::Pending {
-        return match_connection!(connection, c => {
+        return query!(db, "read changes", c => {
             change::table
                 .filter(sql::<Bool>("change.state = 'pending'"))
                 .filter(change::received_at.le(micros(cutoff)))
                 .select(sql::<BigInt>("count(distinct guarantee_id)"))
                 .get_result(c)
-        })
-        .map_err(attempting("read changes"));
+        });
     }
-    match_connection!(connection, c: B => {
+    query!(db, "read guarantees", c: B => {
         let query = guarantee::table.select(sql::<BigInt>("count(*)")).into_boxed::<B>();
         narrowed!(query, selection, cutoff).get_result(c)
     })
-    .map_err(attempting("read guarantees"))
 }

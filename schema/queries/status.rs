@@ -2,7 +2,7 @@
 
 use chrono::NaiveDateTime;
 
-use crate::db::{Connection, DbError};
+use crate::db::{Connection, Result};
 use crate::models::application::{self, Application};
 use crate::models::authentication_key;
 use crate::models::document::{self, Document};
@@ -22,7 +22,6 @@ pub struct ApplicationStatus {
 pub struct GuaranteeStatus {
     pub guarantee: Guarantee,
     pub key_minted_at: Option<NaiveDateTime>,
-    /// Its revisions, from 新規 on.
     pub revisions: Vec<RevisionStatus>,
 }
 
@@ -35,28 +34,25 @@ pub struct RevisionStatus {
 
 /// Finds the applications meant by a 保証契約番号, our identifier or an upstream's id (several sources may
 /// use the same), and returns our identifiers.
-pub fn locate(connection: &mut Connection, key: &str) -> Result<Vec<String>, DbError> {
-    if let Some(guarantee) = guarantee::by_number(connection, key)? {
+pub fn locate(db: &mut Connection, key: &str) -> Result<Vec<String>> {
+    if let Some(guarantee) = guarantee::by_number(db, key)? {
         return Ok(vec![guarantee.application_id]);
     }
-    Ok(application::find(connection, key)?.into_iter().map(|application| application.id).collect())
+    Ok(application::find(db, key)?.into_iter().map(|application| application.id).collect())
 }
 
 /// Reads applications with all their rows, in six queries.
-pub fn status(
-    connection: &mut Connection,
-    application_ids: &[&str],
-) -> Result<Vec<Option<ApplicationStatus>>, DbError> {
-    let applications = application::by_ids(connection, application_ids)?;
-    let guarantees = guarantee::by_applications(connection, application_ids)?;
+pub fn status(db: &mut Connection, application_ids: &[&str]) -> Result<Vec<Option<ApplicationStatus>>> {
+    let applications = application::by_ids(db, application_ids)?;
+    let guarantees = guarantee::by_applications(db, application_ids)?;
 
     let guarantee_ids: Vec<_> = guarantees.iter().flatten().map(|guarantee| guarantee.id.as_str()).collect();
-    let keys = authentication_key::by_guarantees(connection, &guarantee_ids)?;
-    let revisions = revision::by_guarantees(connection, &guarantee_ids)?;
+    let keys = authentication_key::by_guarantees(db, &guarantee_ids)?;
+    let revisions = revision::by_guarantees(db, &guarantee_ids)?;
 
     let revision_ids: Vec<_> = revisions.iter().flatten().map(|revision| revision.id.as_str()).collect();
-    let documents = document::by_revisions(connection, &revision_ids)?;
-    let mails = mail::by_revisions(connection, &revision_ids)?;
+    let documents = document::by_revisions(db, &revision_ids)?;
+    let mails = mail::by_revisions(db, &revision_ids)?;
 
     // Every list is in the order of the one before: take from each as many as belong together.
     let mut details = documents.into_iter().zip(mails);

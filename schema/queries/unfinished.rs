@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::prelude::*;
 
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 use crate::ids;
 use crate::messages::MediumV1;
 use crate::models::chunks;
@@ -44,58 +44,48 @@ const FAR: NaiveDateTime = match NaiveDate::from_ymd_opt(9999, 12, 31) {
 
 /// Finds unfinished work begun before `older_than`, oldest first: the lines of at most `limit` accepted
 /// applications, then at most `limit` revisions.
-pub fn unfinished(
-    connection: &mut Connection,
-    older_than: NaiveDateTime,
-    limit: i64,
-) -> Result<Vec<Unfinished>, DbError> {
-    find(connection, older_than, FAR, limit)
+pub fn unfinished(db: &mut Connection, older_than: NaiveDateTime, limit: i64) -> Result<Vec<Unfinished>> {
+    find(db, older_than, FAR, limit)
 }
 
 /// Takes unfinished work that is older than `after` and was not taken for a while: twice as long each time,
 /// from `after` to a day. The caller requeues it; a concurrent caller gets none of it.
 pub fn take_unfinished(
-    connection: &mut Connection,
+    db: &mut Connection,
     now: NaiveDateTime,
     after: TimeDelta,
     limit: i64,
-) -> Result<Vec<Unfinished>, DbError> {
+) -> Result<Vec<Unfinished>> {
     let now = micros(now);
-    connection.transaction(|connection| {
-        let found = find(connection, now - after, now, limit)?;
+    db.transaction(|db| {
+        let found = find(db, now - after, now, limit)?;
         let ids: BTreeSet<String> = found.iter().map(Unfinished::id).collect();
-        let taken = take(connection, &ids.into_iter().collect::<Vec<_>>(), now, after)?;
+        let taken = take(db, &ids.into_iter().collect::<Vec<_>>(), now, after)?;
         Ok(found.into_iter().filter(|work| taken.contains(&work.id())).collect())
     })
 }
 
 /// Sets the next due time of each and returns those that were due.
 fn take(
-    connection: &mut Connection,
+    db: &mut Connection,
     ids: &[String],
     now: NaiveDateTime,
     after: TimeDelta,
-) -> Result<HashSet<String>, DbError> {
+) -> Result<HashSet<String>> {
     let rows: Vec<_> = ids
         .iter()
         .map(|id| (requeued::id.eq(id), requeued::times.eq(0_i64), requeued::next_at.eq(now)))
         .collect();
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(requeued::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
-    })
-    .map_err(attempting("insert requeued work"))?;
-    let due: Vec<(String, i64)> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            requeued::table
-                .filter(requeued::id.eq_any(ids))
-                .filter(requeued::next_at.le(now))
-                .select((requeued::id, requeued::times))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read requeued work"))?;
+    chunks::insert!(db, "insert requeued work", c, rows => {
+        diesel::insert_into(requeued::table).values(rows).on_conflict_do_nothing().execute(c)
+    })?;
+    let due: Vec<(String, i64)> = chunks::load!(db, "read requeued work", c, ids => {
+        requeued::table
+            .filter(requeued::id.eq_any(ids))
+            .filter(requeued::next_at.le(now))
+            .select((requeued::id, requeued::times))
+            .load(c)
+    })?;
     let mut by_times: BTreeMap<i64, Vec<String>> = BTreeMap::new();
     for (id, times) in due {
         by_times.entry(times).or_default().push(id);
@@ -103,15 +93,12 @@ fn take(
     let mut taken = HashSet::new();
     for (times, ids) in by_times {
         // A second caller finds another count and takes nothing.
-        let rows: Vec<String> = chunks::load(&ids, |ids| {
-            match_connection!(connection, c => {
-                diesel::update(requeued::table.filter(requeued::id.eq_any(ids)).filter(requeued::times.eq(times)))
-                    .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
-                    .returning(requeued::id)
-                    .get_results(c)
-            })
-        })
-        .map_err(attempting("take requeued work"))?;
+        let rows: Vec<String> = chunks::load!(db, "take requeued work", c, ids => {
+            diesel::update(requeued::table.filter(requeued::id.eq_any(ids)).filter(requeued::times.eq(times)))
+                .set((requeued::times.eq(times + 1), requeued::next_at.eq(now + distance(after, times + 1))))
+                .returning(requeued::id)
+                .get_results(c)
+        })?;
         taken.extend(rows);
     }
     Ok(taken)
@@ -124,13 +111,13 @@ fn distance(after: TimeDelta, times: i64) -> TimeDelta {
 }
 
 fn find(
-    connection: &mut Connection,
+    db: &mut Connection,
     older_than: NaiveDateTime,
     due: NaiveDateTime,
     limit: i64,
-) -> Result<Vec<Unfinished>, DbError> {
-    let mut unfinished = unissued_lines(connection, older_than, due, limit)?;
-    unfinished.extend(uncompleted_revisions(connection, older_than, due, limit)?);
+) -> Result<Vec<Unfinished>> {
+    let mut unfinished = unissued_lines(db, older_than, due, limit)?;
+    unfinished.extend(uncompleted_revisions(db, older_than, due, limit)?);
     Ok(unfinished)
 }
 
@@ -145,12 +132,12 @@ impl Unfinished {
 }
 
 fn unissued_lines(
-    connection: &mut Connection,
+    db: &mut Connection,
     older_than: NaiveDateTime,
     due: NaiveDateTime,
     limit: i64,
-) -> Result<Vec<Unfinished>, DbError> {
-    let applications: Vec<(String, i64, NaiveDateTime)> = match_connection!(connection, c => {
+) -> Result<Vec<Unfinished>> {
+    let applications: Vec<(String, i64, NaiveDateTime)> = query!(db, "read unfinished applications", c => {
         application::table
             .filter(application::issued_lines.lt(application::lines))
             .filter(application::received_at.lt(micros(older_than)))
@@ -159,17 +146,13 @@ fn unissued_lines(
             .limit(limit)
             .select((application::id, application::lines, application::received_at))
             .load(c)
-    })
-    .map_err(attempting("read unfinished applications"))?;
-    let issued: Vec<(String, i64)> = chunks::load(&applications, |some| {
-        match_connection!(connection, c => {
-            guarantee::table
-                .filter(guarantee::application_id.eq_any(some.iter().map(|(id, ..)| id)))
-                .select((guarantee::application_id, guarantee::line))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read unfinished applications"))?;
+    })?;
+    let issued: Vec<(String, i64)> = chunks::load!(db, "read unfinished applications", c, applications => {
+        guarantee::table
+            .filter(guarantee::application_id.eq_any(applications.iter().map(|(id, ..)| id)))
+            .select((guarantee::application_id, guarantee::line))
+            .load(c)
+    })?;
     let issued: HashSet<(String, i64)> = issued.into_iter().collect();
     let lines = applications
         .iter()
@@ -188,13 +171,13 @@ fn unissued_lines(
 }
 
 fn uncompleted_revisions(
-    connection: &mut Connection,
+    db: &mut Connection,
     older_than: NaiveDateTime,
     due: NaiveDateTime,
     limit: i64,
-) -> Result<Vec<Unfinished>, DbError> {
+) -> Result<Vec<Unfinished>> {
     type Row = (String, String, i64, Option<NaiveDateTime>, String, i64, MediumV1, NaiveDateTime);
-    let revisions: Vec<Row> = match_connection!(connection, c => {
+    let revisions: Vec<Row> = query!(db, "read unfinished revisions", c => {
         revision::table
             .inner_join(guarantee::table)
             .filter(revision::completed_at.is_null())
@@ -213,27 +196,20 @@ fn uncompleted_revisions(
                 revision::drawn_at,
             ))
             .load(c)
-    })
-    .map_err(attempting("read unfinished revisions"))?;
-    let keys: Vec<String> = chunks::load(&revisions, |some| {
-        match_connection!(connection, c => {
-            authentication_key::table
-                .filter(authentication_key::guarantee_id.eq_any(some.iter().map(|row| &row.1)))
-                .select(authentication_key::guarantee_id)
-                .load(c)
-        })
-    })
-    .map_err(attempting("read authentication keys"))?;
+    })?;
+    let keys: Vec<String> = chunks::load!(db, "read authentication keys", c, revisions => {
+        authentication_key::table
+            .filter(authentication_key::guarantee_id.eq_any(revisions.iter().map(|row| &row.1)))
+            .select(authentication_key::guarantee_id)
+            .load(c)
+    })?;
     let keys: HashSet<String> = keys.into_iter().collect();
-    let documents: Vec<(String, Kind)> = chunks::load(&revisions, |some| {
-        match_connection!(connection, c => {
-            document::table
-                .filter(document::revision_id.eq_any(some.iter().map(|row| &row.0)))
-                .select((document::revision_id, document::kind))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read documents"))?;
+    let documents: Vec<(String, Kind)> = chunks::load!(db, "read documents", c, revisions => {
+        document::table
+            .filter(document::revision_id.eq_any(revisions.iter().map(|row| &row.0)))
+            .select((document::revision_id, document::kind))
+            .load(c)
+    })?;
     let documents: HashSet<(String, Kind)> = documents.into_iter().collect();
     Ok(revisions
         .into_iter()

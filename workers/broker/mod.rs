@@ -24,7 +24,6 @@ use futures_util::future::BoxFuture;
 /// The lane of a stage: nightly runs and replays never starve live work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Applications and urgent changes.
     Live,
     Bulk,
 }
@@ -41,72 +40,48 @@ pub enum Source {
 /// The time that a failed message waits before its next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RetryDelay {
-    /// 1 second.
     S1,
-    /// 3 seconds.
     S3,
-    /// 8 seconds.
     S8,
-    /// 20 seconds.
     S20,
-    /// 45 seconds.
     S45,
-    /// 2 minutes.
     M2,
-    /// 5 minutes.
     M5,
-    /// 12 minutes.
     M12,
-    /// 30 minutes.
     M30,
-    /// 60 minutes.
     M60,
 }
 
 impl RetryDelay {
     /// Shortest first.
-    pub const ALL: [Self; 10] = [
-        Self::S1,
-        Self::S3,
-        Self::S8,
-        Self::S20,
-        Self::S45,
-        Self::M2,
-        Self::M5,
-        Self::M12,
-        Self::M30,
-        Self::M60,
-    ];
+    pub const ALL: [Self; 10] = {
+        use RetryDelay::{M2, M5, M12, M30, M60, S1, S3, S8, S20, S45};
+        [S1, S3, S8, S20, S45, M2, M5, M12, M30, M60]
+    };
 
-    /// The name in queue names, such as `20s`.
-    pub const fn name(self) -> &'static str {
+    /// The name in queue names, and seconds.
+    const fn parts(self) -> (&'static str, u64) {
         match self {
-            Self::S1 => "1s",
-            Self::S3 => "3s",
-            Self::S8 => "8s",
-            Self::S20 => "20s",
-            Self::S45 => "45s",
-            Self::M2 => "2m",
-            Self::M5 => "5m",
-            Self::M12 => "12m",
-            Self::M30 => "30m",
-            Self::M60 => "60m",
+            Self::S1 => ("1s", 1),
+            Self::S3 => ("3s", 3),
+            Self::S8 => ("8s", 8),
+            Self::S20 => ("20s", 20),
+            Self::S45 => ("45s", 45),
+            Self::M2 => ("2m", 120),
+            Self::M5 => ("5m", 300),
+            Self::M12 => ("12m", 720),
+            Self::M30 => ("30m", 1_800),
+            Self::M60 => ("60m", 3_600),
         }
     }
 
+    /// The name in queue names, such as `20s`.
+    pub const fn name(self) -> &'static str {
+        self.parts().0
+    }
+
     pub const fn delay(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::S1 => 1,
-            Self::S3 => 3,
-            Self::S8 => 8,
-            Self::S20 => 20,
-            Self::S45 => 45,
-            Self::M2 => 120,
-            Self::M5 => 300,
-            Self::M12 => 720,
-            Self::M30 => 1_800,
-            Self::M60 => 3_600,
-        })
+        Duration::from_secs(self.parts().1)
     }
 }
 
@@ -127,9 +102,7 @@ pub enum Destination {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     pub attempts: u32,
-    /// When it failed first (UTC).
     pub first_failed_at: Option<NaiveDateTime>,
-    /// When it failed last (UTC).
     pub failed_at: Option<NaiveDateTime>,
     pub code: Option<String>,
     /// Text of the newest fault, English, without personal data, shortened to 1,000 characters.
@@ -140,7 +113,6 @@ pub struct History {
 }
 
 impl History {
-    /// Most earlier attempts kept.
     pub const REMEMBERED: usize = 12;
 
     pub fn add(&mut self, at: NaiveDateTime, code: &str, text: String) {
@@ -166,7 +138,6 @@ pub struct Envelope {
     pub message_type: Option<String>,
     /// AMQP `correlation-id`: our identifier of the application.
     pub correlation_id: Option<String>,
-    /// W3C `traceparent` header.
     pub traceparent: Option<String>,
     pub history: History,
     pub payload: Vec<u8>,
@@ -203,7 +174,6 @@ pub struct Death {
     pub at: Option<NaiveDateTime>,
 }
 
-/// A message received and not yet acknowledged.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// For [`Consumer::ack`].
@@ -230,13 +200,8 @@ pub struct Depth {
 
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The text has no password.
     #[error("broker URL {url} is not usable: {problem}")]
-    Url {
-        url: String,
-        /// The fault and the expected form.
-        problem: String,
-    },
+    Url { url: String, problem: String },
     /// The broker cannot be reached, refuses the login, or the connection or channel broke.
     #[error("cannot {operation}: the broker is not available")]
     Unavailable {
@@ -269,7 +234,6 @@ impl BrokerError {
     }
 }
 
-/// A message broker.
 pub trait Broker: Send + Sync + fmt::Debug {
     /// Whether its messages are lost when this process ends.
     fn in_process(&self) -> bool {
@@ -299,7 +263,6 @@ pub trait Consumer: Send {
     /// Acknowledges every delivery up to and including `last`.
     fn ack(&mut self, last: Tag) -> BoxFuture<'_, Result<(), BrokerError>>;
 
-    /// Number of received and unacknowledged deliveries.
     fn held(&self) -> usize;
 
     /// Stops consuming and requeues all unacknowledged deliveries, in order.

@@ -7,21 +7,13 @@ pub(super) const DELIVERY_LIMIT: u32 = 30;
 
 #[derive(Debug, Clone)]
 pub(super) struct Names {
-    prefix: String,
-    stages: Vec<&'static str>,
+    pub(super) prefix: String,
+    pub(super) stages: Vec<&'static str>,
 }
 
 impl Names {
     pub(super) fn new(prefix: &str, stages: &[&'static str]) -> Self {
         Self { prefix: prefix.to_owned(), stages: stages.to_vec() }
-    }
-
-    pub(super) fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
-    pub(super) fn stages(&self) -> &[&'static str] {
-        &self.stages
     }
 
     pub(super) fn with(&self, name: &str) -> String {
@@ -42,7 +34,6 @@ impl Names {
         }
     }
 
-    /// Exchange and routing key of a destination.
     pub(super) fn destination(&self, destination: &Destination) -> (String, String) {
         match destination {
             Destination::Stage(stage, lane) => (self.with("work"), stage_key(stage, *lane)),
@@ -52,7 +43,6 @@ impl Names {
         }
     }
 
-    /// The exchange and the queue of a delay.
     pub(super) fn wait(&self, rung: RetryDelay) -> String {
         format!("{}wait.{}", self.prefix, rung.name())
     }
@@ -74,4 +64,10 @@ pub(super) fn stage_key(stage: &str, lane: Lane) -> String {
         Lane::Live => stage.to_owned(),
         Lane::Bulk => format!("{stage}.bulk"),
     }
+}
+
+/// Reduces a routing key to the name of its stage.
+pub(super) fn drop_lane(routing_key: &mut String) {
+    let stage = routing_key.trim_end_matches(".bulk").len();
+    routing_key.truncate(stage);
 }

@@ -3,7 +3,6 @@
 use hosho_schema::messages::{FieldError, FieldFault};
 use serde_json::Value;
 
-/// Why an edit was rejected; nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     #[error("{0:?} is not an assignment such as works.contract_price=38500000")]
@@ -44,10 +43,8 @@ pub fn misfit_text(misfit: &FieldError) -> String {
     format!("{}: {fault}", misfit.path)
 }
 
-/// Values to set and fields to remove.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
-    /// Paths and values.
     pub set: Vec<(String, Value)>,
     pub unset: Vec<String>,
 }
@@ -140,7 +137,6 @@ fn parts(path: &str) -> Option<Vec<Part<'_>>> {
 /// A value that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// A JSON path.
     pub path: String,
     /// `null` where there was none.
     pub before: Value,

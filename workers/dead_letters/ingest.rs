@@ -26,7 +26,6 @@ use crate::{
     redact::scrub,
 };
 
-/// Dead letters recorded together at most.
 const BATCH: usize = 64;
 
 /// Bytes of bodies recorded together at most, unless a single one is larger.
@@ -39,7 +38,6 @@ const HOLD: Duration = Duration::from_mins(1);
 /// Longest name of a stage or routing key in characters.
 const STAGE: usize = 100;
 
-/// Records dead letters.
 #[derive(Clone)]
 pub struct Ingester {
     pub broker: Arc<dyn Broker>,
@@ -48,7 +46,6 @@ pub struct Ingester {
     pub stop: CancellationToken,
 }
 
-/// Why a session with the broker ended.
 enum End {
     Stopped,
     Broken(BrokerError),
@@ -240,7 +237,6 @@ fn add(one: Recorded, other: Recorded) -> Recorded {
     Recorded { new: one.new + other.new, again: one.again + other.again, known: one.known + other.known }
 }
 
-/// Splits deliveries into portions of at most [`BATCH_BYTES`].
 fn portions(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
     let mut portions: Vec<Vec<Delivery>> = Vec::new();
     let mut bytes = usize::MAX;

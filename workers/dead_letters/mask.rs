@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use crate::redact::scrub;
 
-/// Fields whose values are shown.
 const SHOWN: &[&str] = &[
     "amount",
     "announced_on",
@@ -44,7 +43,6 @@ const SHOWN: &[&str] = &[
     "wanted",
 ];
 
-/// Headers that hosho and the broker write.
 const SHOWN_HEADERS: &[&str] = &[
     "hosho-attempt",
     "hosho-failed-at",
@@ -63,7 +61,6 @@ const SHOWN_HEADERS: &[&str] = &[
     "x-last-death-reason",
 ];
 
-/// Replaces a hidden value.
 const HIDDEN: &str = "***";
 
 /// Longest shown text in characters: a longer one is not a code.

@@ -30,7 +30,6 @@ pub enum OperationError {
     State { state: State, replay: Option<String> },
 }
 
-/// Says which replay holds a message.
 fn held(replay: Option<&String>) -> String {
     replay.map_or_else(String::new, |id| format!(" in the replay {id}, which must be over first"))
 }
@@ -52,11 +51,9 @@ pub(super) const FAILED_MESSAGE: &str = "failed_message";
 pub struct Moved {
     /// The messages, with the state each was in.
     pub messages: Vec<(String, State)>,
-    /// Messages that were named and are left out.
     pub left: Vec<Left>,
 }
 
-/// A message that is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Left {
     #[serde(rename = "message")]
@@ -64,10 +61,8 @@ pub struct Left {
     pub why: LeftOut,
 }
 
-/// Why a message is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeftOut {
-    /// Its state does not allow it.
     State(State),
     /// An edited message superseded it: both would be processed.
     Superseded,
@@ -94,7 +89,6 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Discards messages.
 pub fn discard(db: &mut Connection, operation: &Operation, filter: &Filter) -> Result<Moved, OperationError> {
     move_all(db, operation, filter, &OPEN, State::Discarded)
 }
@@ -166,7 +160,6 @@ fn move_all(
     })
 }
 
-/// Writes a note about a cause.
 pub fn note(
     db: &mut Connection,
     operation: &Operation,

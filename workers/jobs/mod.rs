@@ -8,6 +8,7 @@
 //!
 //! The zone is always Asia/Tokyo, never that of the host.
 
+pub mod driver;
 pub mod recover;
 pub mod replay;
 pub mod resend;
@@ -24,13 +25,12 @@ use tracing::{info, warn};
 use crate::{
     app::App,
     broker::{Broker, Outgoing},
-    clock::Clock,
+    clock::{Clock, seconds},
     config,
     fault::{Fault, Reason, chain},
     schedule::CronSchedule,
 };
 
-/// A job of the schedule.
 #[derive(Debug, Clone, Copy)]
 enum Job {
     Resend,
@@ -49,8 +49,7 @@ pub async fn run(
         .into_iter()
         .filter_map(|(job, text)| Some((job, CronSchedule::new(text, "Asia/Tokyo").ok()?)))
         .collect();
-    let after =
-        chrono::TimeDelta::seconds(i64::try_from(schedule.recover_after_seconds).unwrap_or(i64::MAX / 1_000));
+    let after = seconds(schedule.recover_after_seconds);
     let mut from = services.clock.now();
     loop {
         let due = jobs

@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     app::App,
     broker::{Destination, Lane, Outgoing},
-    fault::Fault,
+    fault::Result,
     hex::hex,
     pipeline::stage::Item,
     telemetry::Traceparent,
@@ -30,7 +30,7 @@ const LIMIT: i64 = 10_000;
 
 /// The messages for all unfinished work.
 /// For the start of the embedded mode, where no other process works on it.
-pub fn everything(services: &App) -> Result<Vec<Outgoing>, Fault> {
+pub fn everything(services: &App) -> Result<Vec<Outgoing>> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now(), LIMIT)?;
     messages(&mut db, &found)
@@ -39,7 +39,7 @@ pub fn everything(services: &App) -> Result<Vec<Outgoing>, Fault> {
 /// The messages for unfinished work that was begun more than `after` ago.
 /// Other instances skip what is taken here, and it is due again after twice the time, so that an unresolved
 /// dead letter does not multiply.
-pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>, Fault> {
+pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>> {
     let mut db = services.pool.get()?;
     let found = unfinished::take_unfinished(&mut db, services.clock.now(), after, LIMIT)?;
     let messages = messages(&mut db, &found)?;
@@ -49,7 +49,7 @@ pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>, Fault>
 /// The messages for all unfinished work that was begun more than `after` ago, however often it was queued
 /// before, and the number of those omitted because they are failed messages. For an operator who has lost the
 /// queues.
-pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize), Fault> {
+pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize)> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
     let all = messages(&mut db, &found)?;
@@ -87,7 +87,7 @@ fn without_failed(
     db: &mut Connection,
     messages: Vec<Outgoing>,
     sent_before: NaiveDateTime,
-) -> Result<Vec<Outgoing>, Fault> {
+) -> Result<Vec<Outgoing>> {
     let failed = failed(db, &messages, sent_before)?;
     Ok(messages.into_iter().zip(failed).filter(|(_, failed)| !failed).map(|(message, _)| message).collect())
 }
@@ -109,25 +109,17 @@ fn failed(
     Ok(ids.iter().map(|id| id.as_ref().is_some_and(|id| failed.contains(id))).collect())
 }
 
-fn messages(db: &mut Connection, found: &[Unfinished]) -> Result<Vec<Outgoing>, Fault> {
+fn messages(db: &mut Connection, found: &[Unfinished]) -> Result<Vec<Outgoing>> {
     let ids: Vec<&str> = found.iter().map(|work| work.application_id.as_str()).collect();
-    let traces: HashMap<String, Traceparent> = application::by_ids(db, &ids)?
-        .into_iter()
-        .flatten()
-        .filter_map(|row| Some((row.id, row.traceparent.as_deref().and_then(Traceparent::parse)?)))
-        .collect();
-    Ok(found.iter().map(|work| message(work, traces.get(&work.application_id))).collect())
+    let rows = application::by_ids(db, &ids)?.into_iter().flatten();
+    let traces: HashMap<String, Option<String>> = rows.map(|row| (row.id, row.traceparent)).collect();
+    let trace = |work: &Unfinished| traces.get(&work.application_id)?.as_deref();
+    Ok(found.iter().map(|work| message(work, trace(work))).collect())
 }
 
-fn message(work: &Unfinished, trace: Option<&Traceparent>) -> Outgoing {
-    let item = Item {
-        job: (),
-        lane: Lane::Live,
-        correlation_id: Some(work.application_id.clone()),
-        trace: trace.cloned().unwrap_or_else(|| Traceparent::derived(&work.application_id)),
-        failed_id: None,
-        replayed: false,
-    };
+fn message(work: &Unfinished, traceparent: Option<&str>) -> Outgoing {
+    let trace = Traceparent::of(traceparent, &work.application_id);
+    let item = Item::new((), Lane::Live, Some(work.application_id.clone()), trace);
     match (&work.guarantee_id, work.revision, work.at) {
         (Some(guarantee), Some(revision), Awaits::Mint) => {
             item.successor(&MintV1 { guarantee: guarantee.clone(), revision })

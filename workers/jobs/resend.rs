@@ -4,7 +4,10 @@
 //! second attempt an operator handles them. The messages pass the dispatch stage like all others, and its
 //! ledger decides.
 
-use hosho_schema::{messages::DispatchV1, models::mail};
+use hosho_schema::{
+    messages::DispatchV1,
+    models::mail::{self, ResendDue},
+};
 use tracing::warn;
 
 use crate::{
@@ -15,7 +18,6 @@ use crate::{
     telemetry::Traceparent,
 };
 
-/// Mails per call.
 const LIMIT: i64 = 1_000;
 
 /// Dispatch messages for the mails that are due again.
@@ -28,19 +30,10 @@ pub fn due(services: &App) -> Result<Vec<Outgoing>, Fault> {
     }
     let unknown_before = now - services.mail_delivery.resend_after;
     let due = mail::resend_due(&mut db, unknown_before, LIMIT)?;
-    Ok(due
-        .into_iter()
-        .map(|due| {
-            let trace = due.traceparent.as_deref().and_then(Traceparent::parse);
-            let item = Item {
-                job: (),
-                lane: Lane::Bulk,
-                trace: trace.unwrap_or_else(|| Traceparent::derived(&due.application_id)),
-                correlation_id: Some(due.application_id),
-                failed_id: None,
-                replayed: false,
-            };
-            item.successor(&DispatchV1 { guarantee: due.guarantee_id, revision: due.revision })
-        })
-        .collect())
+    let message = |due: ResendDue| {
+        let trace = Traceparent::of(due.traceparent.as_deref(), &due.application_id);
+        Item::new((), Lane::Bulk, Some(due.application_id), trace)
+            .successor(&DispatchV1 { guarantee: due.guarantee_id, revision: due.revision })
+    };
+    Ok(due.into_iter().map(message).collect())
 }

@@ -24,17 +24,15 @@ use crate::schedule::{CronSchedule, Decision, MissedRun, Slot, decide};
 use crate::{
     audit::Operation,
     broker::{Destination, Envelope, History, Lane, Outgoing},
-    clock::Clock,
+    clock::{Clock, seconds},
     config,
     telemetry::Traceparent,
 };
 
 pub const JOB: &str = "reissue";
 
-/// Settings of runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// When nightly runs are due.
     pub timetable: CronSchedule,
     pub misfire: MissedRun,
     /// A missed run that is later than this is skipped.
@@ -44,14 +42,11 @@ pub struct Settings {
     /// Guarantees in flight at most.
     pub in_flight: i64,
     pub lease: TimeDelta,
-    /// Recipients of the report of a run.
     pub report: run_report::Addresses,
 }
 
 impl Settings {
     pub fn new(config: &config::Config) -> Result<Self, crate::schedule::ScheduleError> {
-        let seconds =
-            |seconds: u64| TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::from(u32::MAX)));
         Ok(Self {
             timetable: CronSchedule::new(&config.schedule.reissue, &config.schedule.zone)?,
             misfire: config.schedule.reissue_misfire,
@@ -67,7 +62,6 @@ impl Settings {
     }
 }
 
-/// The parameters of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub selection: Selection,
@@ -79,9 +73,21 @@ pub struct Order {
 
 /// Begins a run, with its count and its audit entry, in one transaction.
 pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Result<Begun, DbError> {
-    let slot = order.slot.map(Slot::text);
     let total = selecting::count(db, &order.selection, operation.at)?;
-    let run = Run {
+    let run = Run { total, ..row(operation, order) };
+    db.transaction(|db| {
+        let begun = job_run::begin(db, &run)?;
+        if let Begun::Ours(run) = &begun {
+            audit::write(db, &[operation.entry("job_run", &run.id, None, Some(run.selection.clone()))])?;
+        }
+        Ok(begun)
+    })
+}
+
+/// A run that begins now, without its count.
+fn row(operation: &Operation, order: &Order) -> Run {
+    let slot = order.slot.map(Slot::text);
+    Run {
         id: ids::job_run(JOB, slot.as_deref().unwrap_or(&operation.id)),
         job: JOB.to_owned(),
         scheduled_for: slot,
@@ -90,7 +96,7 @@ pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Resul
         actor: operation.actor.clone(),
         state: State::Running,
         rate: order.rate.max(1).into(),
-        total,
+        total: 0,
         cutoff: operation.at,
         selected: 0,
         checkpoint: String::new(),
@@ -102,14 +108,7 @@ pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Resul
         created_at: operation.at,
         finished_at: None,
         reported_at: None,
-    };
-    db.transaction(|db| {
-        let begun = job_run::begin(db, &run)?;
-        if let Begun::Ours(run) = &begun {
-            audit::write(db, &[operation.entry("job_run", &run.id, None, Some(run.selection.clone()))])?;
-        }
-        Ok(begun)
-    })
+    }
 }
 
 /// Takes the due slots of the schedule: begins one run, and records the skipped slots. Returns the run that
@@ -125,11 +124,10 @@ pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Res
     let due = settings.timetable.due(last, now);
     let mut operation = Operation::new(clock, "batch.start", "schedule", "the schedule");
     for (slot, decision) in decide(&due, now, settings.misfire, settings.max_lateness) {
+        let order = Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };
         match decision {
-            Decision::Skip(note) => skip(db, &operation, settings, slot, &note)?,
+            Decision::Skip(note) => skip(db, &operation, &order, &note)?,
             Decision::Run => {
-                let order =
-                    Order { selection: Selection::Pending, rate: settings.rate, slot: Some(slot.local) };
                 operation.id = ids::operation(&operation.id, "slot", &Slot::text(slot.local));
                 match begin(db, &operation, &order)? {
                     Begun::Ours(run) => return Ok(Some(*run)),
@@ -143,39 +141,17 @@ pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Res
     Ok(None)
 }
 
-/// Records a slot without a run.
-fn skip(
-    db: &mut Connection,
-    operation: &Operation,
-    settings: &Settings,
-    slot: Slot,
-    note: &str,
-) -> Result<(), DbError> {
-    let text = Slot::text(slot.local);
+fn skip(db: &mut Connection, operation: &Operation, order: &Order, note: &str) -> Result<(), DbError> {
     let run = Run {
-        id: ids::job_run(JOB, &text),
-        job: JOB.to_owned(),
-        scheduled_for: Some(text.clone()),
-        selection: snapshots::canonical(&Selection::Pending),
-        reason: operation.reason.clone(),
-        actor: operation.actor.clone(),
         state: State::Skipped,
-        rate: settings.rate.into(),
-        total: 0,
-        cutoff: operation.at,
-        selected: 0,
-        checkpoint: String::new(),
         exhausted: true,
-        driver: None,
-        leased_until: None,
-        takeovers: 0,
         note: Some(note.to_owned()),
-        created_at: operation.at,
         finished_at: Some(operation.at),
         reported_at: Some(operation.at),
+        ..row(operation, order)
     };
-    if let Begun::Ours(_) = job_run::begin(db, &run)? {
-        warn!(job = JOB, slot = text, reason = note, "Scheduled run skipped");
+    if let Begun::Ours(run) = job_run::begin(db, &run)? {
+        warn!(job = JOB, slot = run.scheduled_for, reason = note, "Scheduled run skipped");
     }
     Ok(())
 }
@@ -202,7 +178,6 @@ pub(super) fn message(
     }
 }
 
-/// An outbox row as it is published.
 pub(super) fn outgoing(row: Outbound) -> Outgoing {
     Outgoing {
         destination: Destination::Stage(ReissueV1::STAGE, Lane::Bulk),

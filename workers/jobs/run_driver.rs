@@ -15,13 +15,12 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::{NaiveDateTime, TimeDelta};
 use hosho_schema::{
-    db::{Connection, DbError, Pool},
+    db::{Connection, DbError},
     models::{
         failed_message,
         job_run::{self, Run, State},
@@ -32,22 +31,19 @@ use hosho_schema::{
     snapshots,
 };
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
+    driver::{Driver, Ended},
     run::{JOB, Settings, begin_due, message, outgoing},
     run_report,
 };
 use crate::{
-    broker::{Broker, BrokerError, Publisher},
-    clock::Clock,
-    db::Db,
+    broker::{BrokerError, Publisher},
     fault::chain,
     mail::delivery::MailDelivery,
 };
 
-/// Guarantees of a page at most.
 const PAGE: i64 = 1_000;
 
 /// Pause between two ticks, and while a run has nothing to publish.
@@ -65,7 +61,6 @@ const REPORT_AGAIN: Duration = Duration::from_mins(5);
 const CANCELLED_EVERY: Duration = Duration::from_mins(1);
 const CANCELLED_FOR: TimeDelta = TimeDelta::days(1);
 
-/// Dead letters per query.
 const DEAD_LETTERS: i64 = 1_000;
 
 /// A run without progress for this long publishes its messages again: longer than all retries of a message
@@ -74,17 +69,11 @@ const STALLED: TimeDelta = TimeDelta::hours(2);
 
 /// Starts scheduled runs, and drives runs whose lease it gets.
 pub struct RunDriver {
-    pub pool: Pool,
-    pub broker: Arc<dyn Broker>,
-    pub clock: Clock,
-    /// For the reports.
+    pub driver: Driver,
     pub mail_delivery: MailDelivery,
     pub settings: Settings,
-    /// The lease holder: unique per process.
-    pub name: String,
     /// Whether scheduled runs are started; otherwise only existing runs are driven.
     pub scheduled: bool,
-    pub stop: CancellationToken,
     pub housekeeping: Housekeeping,
 }
 
@@ -99,16 +88,6 @@ pub struct Housekeeping {
     settle_cancelled_again: Option<Instant>,
 }
 
-/// Why driving ended.
-enum Ended {
-    Complete,
-    /// Paused or cancelled, or another process drives it.
-    ByOthers,
-    /// The process was requested to stop.
-    Stopped,
-}
-
-/// Why a run cannot continue for now.
 #[derive(Debug, thiserror::Error)]
 enum DriverError {
     #[error(transparent)]
@@ -118,16 +97,17 @@ enum DriverError {
 }
 
 impl RunDriver {
-    /// Runs until the process is requested to stop.
     pub async fn run(mut self) {
-        loop {
-            match self.tick().await {
-                Ok(Ended::Stopped) => return,
-                Ok(Ended::Complete | Ended::ByOthers) => {}
-                Err(error) => warn!(job = JOB, error = chain(&error), "Run interrupted; retried"),
-            }
-            if self.pause(TICK).await {
-                return;
+        while !self.is_interrupted().await && !self.driver.pause(TICK).await {}
+    }
+
+    /// One tick; true when the process was requested to stop meanwhile.
+    async fn is_interrupted(&mut self) -> bool {
+        match self.tick().await {
+            Ok(ended) => ended == Ended::Interrupted,
+            Err(error) => {
+                warn!(job = JOB, error = chain(&error), "Run interrupted; retried");
+                false
             }
         }
     }
@@ -136,19 +116,17 @@ impl RunDriver {
     /// `false` when the process was requested to stop, or the run was paused.
     pub async fn until_done(&mut self, id: &str) -> bool {
         loop {
-            match self.tick().await {
-                Ok(Ended::Stopped) => return false,
-                Ok(Ended::Complete | Ended::ByOthers) => {}
-                Err(error) => warn!(job = JOB, error = chain(&error), "Run interrupted; retried"),
+            if self.is_interrupted().await {
+                return false;
             }
             let id = id.to_owned();
-            match self.database(move |db| job_run::by_id(db, &id)).await {
+            match self.driver.database(move |db| job_run::by_id(db, &id)).await {
                 Ok(Some(run)) if run.state == State::Running => {}
                 Ok(Some(run)) => return run.state != State::Paused,
                 Ok(None) => return true,
                 Err(_) => {}
             }
-            if self.pause(TICK).await {
+            if self.driver.pause(TICK).await {
                 return false;
             }
         }
@@ -156,8 +134,8 @@ impl RunDriver {
 
     async fn tick(&mut self) -> Result<Ended, DriverError> {
         if self.scheduled {
-            let (settings, clock) = (self.settings.clone(), self.clock.clone());
-            if let Some(run) = self.database(move |db| begin_due(db, &settings, &clock)).await? {
+            let (settings, clock) = (self.settings.clone(), self.driver.clock.clone());
+            if let Some(run) = self.driver.database(move |db| begin_due(db, &settings, &clock)).await? {
                 info!(
                     job = JOB,
                     run.id = run.id,
@@ -169,7 +147,7 @@ impl RunDriver {
         }
         self.report().await?;
         self.settle_cancelled().await?;
-        let Some(run) = self.database(|db| job_run::active(db, JOB)).await? else {
+        let Some(run) = self.driver.database(|db| job_run::active(db, JOB)).await? else {
             return Ok(Ended::ByOthers);
         };
         match self.lease(&run.id).await? {
@@ -178,10 +156,8 @@ impl RunDriver {
         }
     }
 
-    async fn lease(&self, id: &str) -> Result<Option<Run>, DriverError> {
-        let (id, name, now, until) =
-            (id.to_owned(), self.name.clone(), self.clock.now(), self.clock.now() + self.settings.lease);
-        self.database(move |db| job_run::lease(db, &id, &name, now, until)).await
+    async fn lease(&self, id: &str) -> Result<Option<Run>, DbError> {
+        self.driver.lease(job_run::lease, id, self.settings.lease).await
     }
 
     async fn drive(&mut self, mut run: Run) -> Result<Ended, DriverError> {
@@ -189,9 +165,9 @@ impl RunDriver {
         let selection: Selection = snapshots::read(&run.selection).map_err(|_| DbError::Damaged {
             what: format!("the selection of the run {} cannot be read", run.id),
         })?;
-        let mut publisher = self.broker.publisher().await?;
+        let mut publisher = self.driver.broker.publisher().await?;
         let mut cursor = DeadLetterCursor::at_start_of(&run);
-        let mut moved = self.clock.now();
+        let mut moved = self.driver.clock.now();
         let mut settlings = 0_u64;
         let mut settles = Instant::now();
         loop {
@@ -210,15 +186,15 @@ impl RunDriver {
                 settles = Instant::now() + (settling_began.elapsed() * SETTLING).min(SETTLED_EVERY);
             }
             if sent + settled > 0 {
-                moved = self.clock.now();
+                moved = self.driver.clock.now();
             }
             if self.is_over(&run, queued, sent).await? {
                 self.finish(&run).await?;
                 return Ok(Ended::Complete);
             }
-            if self.clock.now() - moved > STALLED {
+            if self.driver.clock.now() - moved > STALLED {
                 self.queue_again(&run, &selection, &mut publisher).await?;
-                moved = self.clock.now();
+                moved = self.driver.clock.now();
             }
             let millis = u64::try_from(sent).unwrap_or(u64::MAX).saturating_mul(1_000)
                 / u64::try_from(run.rate).unwrap_or(1).max(1);
@@ -226,10 +202,9 @@ impl RunDriver {
             // a time.
             let pause = (began.elapsed() * 10).min(TICK);
             let due = Duration::from_millis(millis).max(if sent == 0 { TICK } else { pause });
-            if self.pause(due.saturating_sub(began.elapsed())).await {
-                let (id, name) = (run.id.clone(), self.name.clone());
-                self.database(move |db| job_run::unlease(db, &id, &name)).await?;
-                return Ok(Ended::Stopped);
+            if self.driver.pause(due.saturating_sub(began.elapsed())).await {
+                self.driver.unlease(job_run::unlease, &run.id).await?;
+                return Ok(Ended::Interrupted);
             }
         }
     }
@@ -237,7 +212,7 @@ impl RunDriver {
     /// Adds the next page, as far as the window and the rate allow; returns the guarantees in flight.
     async fn select(&self, run: &Run, selection: &Selection) -> Result<i64, DriverError> {
         let (run, selection, name, in_flight) =
-            (run.clone(), selection.clone(), self.name.clone(), self.settings.in_flight);
+            (run.clone(), selection.clone(), self.driver.name.clone(), self.settings.in_flight);
         let work = move |db: &mut Connection| {
             let queued = run_item::queued(db, &run.id)?;
             let room = (in_flight - queued).min(page_of(&run));
@@ -255,18 +230,18 @@ impl RunDriver {
             job_run::advance(db, &run, &name, &guarantees, &messages, exhausted)?;
             Ok(queued + i64::try_from(page.len()).unwrap_or(0))
         };
-        self.database(work).await
+        Ok(self.driver.database(work).await?)
     }
 
     /// Publishes the next rows of the outbox, half a second's worth at most, and returns their number.
     async fn relay(&self, run: &Run, publisher: &mut Box<dyn Publisher>) -> Result<usize, DriverError> {
         let (id, limit) = (run.id.clone(), page_of(run));
-        let rows = self.database(move |db| outbox::next(db, &id, limit)).await?;
+        let rows = self.driver.database(move |db| outbox::next(db, &id, limit)).await?;
         let Some(last) = rows.last().map(|row| row.seq) else { return Ok(0) };
         let count = rows.len();
         publisher.publish(rows.into_iter().map(outgoing).collect()).await?;
         let id = run.id.clone();
-        self.database(move |db| outbox::sent(db, &id, last)).await?;
+        self.driver.database(move |db| outbox::sent(db, &id, last)).await?;
         Ok(count)
     }
 
@@ -277,9 +252,10 @@ impl RunDriver {
         cursor: &mut DeadLetterCursor,
         thorough: bool,
     ) -> Result<usize, DriverError> {
-        let (id, now) = (run.id.clone(), self.clock.now());
+        let (id, now) = (run.id.clone(), self.driver.clock.now());
         let mut moved = std::mem::replace(cursor, DeadLetterCursor::at_start_of(run));
         let (settled, moved) = self
+            .driver
             .database(move |db| {
                 let mut settled = run_item::settle_completed(db, &id, false, now)?;
                 if thorough {
@@ -299,13 +275,16 @@ impl RunDriver {
             return Ok(false);
         }
         let id = run.id.clone();
-        self.database(move |db| Ok(run_item::queued(db, &id)? == 0 && outbox::next(db, &id, 1)?.is_empty()))
-            .await
+        let work = move |db: &mut Connection| {
+            Ok(run_item::queued(db, &id)? == 0 && outbox::next(db, &id, 1)?.is_empty())
+        };
+        Ok(self.driver.database(work).await?)
     }
 
     async fn finish(&mut self, run: &Run) -> Result<(), DriverError> {
-        let (id, now) = (run.id.clone(), self.clock.now());
+        let (id, now) = (run.id.clone(), self.driver.clock.now());
         let counts = self
+            .driver
             .database(move |db| {
                 run_item::settle_completed(db, &id, true, now)?;
                 let counts = run_item::counts(db, &id)?;
@@ -329,7 +308,7 @@ impl RunDriver {
         let mut after = String::new();
         loop {
             let (id, from) = (run.id.clone(), after.clone());
-            let page = self.database(move |db| run_item::untouched(db, &id, &from, PAGE)).await?;
+            let page = self.driver.database(move |db| run_item::untouched(db, &id, &from, PAGE)).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             after.clone_from(last);
             warn!(
@@ -351,8 +330,8 @@ impl RunDriver {
             return Ok(());
         }
         self.housekeeping.settle_cancelled_again = Some(Instant::now() + CANCELLED_EVERY);
-        let since = self.clock.now() - CANCELLED_FOR;
-        let runs = self.database(move |db| job_run::cancelled(db, JOB, since)).await?;
+        let since = self.driver.clock.now() - CANCELLED_FOR;
+        let runs = self.driver.database(move |db| job_run::cancelled(db, JOB, since)).await?;
         let mut before = std::mem::take(&mut self.housekeeping.cancelled);
         for run in runs {
             let mut cursor = before.remove(&run.id).unwrap_or_else(|| DeadLetterCursor::at_start_of(&run));
@@ -362,18 +341,17 @@ impl RunDriver {
         Ok(())
     }
 
-    /// Delivers the reports of finished runs.
     async fn report(&mut self) -> Result<(), DriverError> {
         if self.housekeeping.report_again.is_some_and(|then| Instant::now() < then) {
             return Ok(());
         }
-        for run in self.database(|db| job_run::unreported(db, JOB)).await? {
-            let (id, now) = (run.id.clone(), self.clock.now());
-            if !self.database(move |db| job_run::set_reported(db, &id, now)).await? {
+        for run in self.driver.database(|db| job_run::unreported(db, JOB)).await? {
+            let (id, now) = (run.id.clone(), self.driver.clock.now());
+            if !self.driver.database(move |db| job_run::set_reported(db, &id, now)).await? {
                 continue;
             }
             let of = run.clone();
-            let text = self.database(move |db| run_report::write(db, &of)).await?;
+            let text = self.driver.database(move |db| run_report::write(db, &of)).await?;
             if let Err(problem) =
                 run_report::deliver(&self.settings.report, &self.mail_delivery, &run, &text).await
             {
@@ -384,24 +362,12 @@ impl RunDriver {
                     "Run report not delivered; retry scheduled"
                 );
                 let id = run.id.clone();
-                self.database(move |db| job_run::unset_reported(db, &id)).await?;
+                self.driver.database(move |db| job_run::unset_reported(db, &id)).await?;
                 self.housekeeping.report_again = Some(Instant::now() + REPORT_AGAIN);
                 return Ok(());
             }
         }
         Ok(())
-    }
-
-    async fn database<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Connection) -> Result<T, DbError> + Send + 'static,
-    ) -> Result<T, DriverError> {
-        Ok(Db::new(self.pool.clone()).call(work).await?)
-    }
-
-    /// Waits; true when the process was requested to stop meanwhile.
-    async fn pause(&mut self, time: Duration) -> bool {
-        self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
     }
 }
 
@@ -466,7 +432,6 @@ impl DeadLetterCursor {
     }
 }
 
-/// The identifiers in a message between stages.
 #[derive(Deserialize)]
 struct Subject {
     guarantee: String,

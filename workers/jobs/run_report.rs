@@ -17,14 +17,11 @@ use crate::{
     mail::{MailMessage, delivery::MailDelivery},
 };
 
-/// Failures listed at most.
 const FAILED: i64 = 100;
 
-/// Destinations of reports.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
     pub folder: Option<PathBuf>,
-    /// Mail addresses.
     pub to: Vec<String>,
 }
 
@@ -52,15 +49,8 @@ fn subject(run: &Run, counts: &Counts) -> String {
     format!("hosho re-issue{origin} of {} JST: {result}", in_tokyo(run.created_at).format("%Y-%m-%d %H:%M"))
 }
 
-fn state_text(state: State) -> &'static str {
-    match state {
-        State::Complete => "complete",
-        State::CompleteWithFailures => "complete with failures",
-        State::Cancelled => "cancelled",
-        State::Skipped => "skipped",
-        State::Running => "running",
-        State::Paused => "paused",
-    }
+fn state_text(state: State) -> String {
+    state.as_text().replace('_', " ")
 }
 
 fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
@@ -110,13 +100,8 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
         let advice = dead_letters::advice(code).unwrap_or("run `hosho failed list`");
         let _ = writeln!(text, "\n{code} in {stage}: {} guarantees\n  {advice}", all.len());
         for one in all {
-            let _ = writeln!(
-                text,
-                "  {}  {}  (hosho failed show {})",
-                one.number,
-                one.text,
-                &one.failed_id[..8.min(one.failed_id.len())]
-            );
+            let id = one.failed_id.get(..8).unwrap_or(&one.failed_id);
+            let _ = writeln!(text, "  {}  {}  (hosho failed show {id})", one.number, one.text);
         }
     }
     let named = i64::try_from(failed.len()).unwrap_or(i64::MAX);
@@ -136,15 +121,12 @@ pub async fn deliver(
     let mut problems = Vec::new();
     if let Some(folder) = &addresses.folder {
         let file = folder.join(format!("{}-{}.txt", run.job, run.created_at.format("%Y%m%dT%H%M%SZ")));
-        let (folder, text) = (folder.clone(), report.text.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, text))
-        })
-        .await;
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => problems.push(format!("the file: {error}")),
-            Err(error) => problems.push(format!("the file: {error}")),
+        let written = async {
+            tokio::fs::create_dir_all(folder).await?;
+            tokio::fs::write(&file, &report.text).await
+        };
+        if let Err(error) = written.await {
+            problems.push(format!("the file: {error}"));
         }
     }
     for (place, to) in addresses.to.iter().enumerate() {

@@ -34,9 +34,8 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use hosho_schema::{
     db::{Connection, DbError},
-    ids,
     messages::MailStateV1,
-    models::mail::{self as ledger, Mail, NewMail, Outcome, Settlement, State},
+    models::mail::{self as ledger, Mail, Outcome, Settlement, State},
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +76,7 @@ pub struct MailDelivery {
 #[derive(Clone)]
 pub struct OutgoingMail {
     /// For the ledger; an existing row wins.
-    pub mail: NewMail,
+    pub mail: Mail,
     /// Location of the notice.
     pub notice: Option<String>,
     /// 保証契約番号.
@@ -250,7 +249,7 @@ impl MailDelivery {
                 return;
             }
             let entries = unsettled.iter().map(|sent| sent.entry.clone()).collect();
-            let claims = next.iter().map(|due| id(&due.mail.mail)).collect();
+            let claims = next.iter().map(|due| due.mail.mail.id.clone()).collect();
             let mut claimed: HashMap<String, Mail> =
                 match self.settle_and_claim(&batch.ledger, entries, claims).await {
                     Ok(claimed) => claimed.into_iter().map(|mail| (mail.id.clone(), mail)).collect(),
@@ -270,7 +269,7 @@ impl MailDelivery {
                 batch.set_result(place, verdict, None);
             }
             for Due { place, mail: due } in next {
-                let id = id(&due.mail);
+                let id = due.mail.id.clone();
                 let Prepared { rows, orphans } = &batch.prepared;
                 match (claimed.remove(&id), rows.get(&id)) {
                     (Some(mail), _) => {
@@ -306,8 +305,8 @@ impl MailDelivery {
         let now = self.clock.now();
         let orphan_before = now - self.orphan_after;
         let repeatable = self.mailer.is_repeatable();
-        let again: Vec<String> = due.iter().filter(|due| due.again).map(|due| id(&due.mail)).collect();
-        let mails: Vec<NewMail> = due.iter().map(|due| due.mail.clone()).collect();
+        let again: Vec<String> = due.iter().filter(|due| due.again).map(|due| due.mail.id.clone()).collect();
+        let mails: Vec<Mail> = due.iter().map(|due| due.mail.clone()).collect();
         let work = move |db: &mut Connection| {
             ledger::insert_new(db, &mails)?;
             ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
@@ -321,8 +320,8 @@ impl MailDelivery {
                 mail.state == State::Sending
                     && (repeatable || mail.claimed_at.is_some_and(|at| at < orphan_before))
             };
-            let wanted: HashSet<String> = mails.iter().map(id).collect();
-            let found = rows.values().filter(|mail| wanted.contains(&mail.id)).filter(is_orphan);
+            let wanted: HashSet<&str> = mails.iter().map(|mail| mail.id.as_str()).collect();
+            let found = rows.values().filter(|mail| wanted.contains(mail.id.as_str())).filter(is_orphan);
             let orphans: HashSet<String> = found.map(|mail| mail.id.clone()).collect();
             let ids: Vec<&str> = orphans.iter().map(String::as_str).collect();
             if repeatable {
@@ -495,10 +494,6 @@ impl MailDelivery {
             trace_id: Some(due.trace_id.clone()),
         })
     }
-}
-
-fn id(mail: &NewMail) -> String {
-    ids::mail(&mail.revision_id, &mail.recipient)
 }
 
 fn stopping() -> Fault {

@@ -171,15 +171,8 @@ impl Resolution {
     /// The message by which the dispatch stage sends the mail.
     pub fn request(&self) -> Outgoing {
         let mail = &self.mail;
-        let trace = mail.traceparent.as_deref().and_then(Traceparent::parse);
-        let item = Item {
-            job: (),
-            lane: Lane::Live,
-            correlation_id: Some(mail.application_id.clone()),
-            trace: trace.unwrap_or_else(|| Traceparent::derived(&mail.application_id)),
-            failed_id: None,
-            replayed: false,
-        };
+        let trace = Traceparent::of(mail.traceparent.as_deref(), &mail.application_id);
+        let item = Item::new((), Lane::Live, Some(mail.application_id.clone()), trace);
         item.successor(&DispatchV1 { guarantee: mail.guarantee_id.clone(), revision: mail.revision })
     }
 }

@@ -28,7 +28,8 @@ use crate::{
     dead_letters::{self, Left},
     jobs::{
         self,
-        replay::{Action, Driver, Ended, Order},
+        driver::{Driver, Ended},
+        replay::{Action, Order, ReplayDriver},
     },
     stages,
 };
@@ -207,7 +208,7 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
     db.transaction(move |db| {
         let replay = by_id(db, &id)?;
         match replay.state {
-            State::Running if is_driven(&replay, operation.at) => Err(driven()),
+            State::Running if replay.is_driven(operation.at) => Err(driven()),
             State::Running | State::Paused if dry_run => Ok(()),
             State::Paused if jobs::replay::set_state(db, &operation, &id, Action::Resume)? => Ok(()),
             State::Paused => {
@@ -228,28 +229,21 @@ pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> R
     .await
 }
 
-fn is_driven(replay: &replay::Replay, now: NaiveDateTime) -> bool {
-    replay.driver.is_some() && replay.leased_until.is_some_and(|until| until >= now)
-}
-
 pub fn driver(
     id: &str,
     config: &Config,
     pool: Pool,
     broker: Arc<dyn Broker>,
     stop: CancellationToken,
-) -> Driver {
+) -> ReplayDriver {
     let clock = Clock::system();
     let name = format!("{} {}", audit::host(), std::process::id());
     let worker = ids::worker(&name, std::process::id(), &clock.now().to_string());
-    Driver {
-        pool,
-        broker,
-        clock,
+    let name = format!("{name} {}", worker.get(..8).unwrap_or(&worker));
+    ReplayDriver {
+        driver: Driver { db: Db::new(pool), broker, clock, name, stop },
         id: id.to_owned(),
-        name: format!("{name} {}", worker.get(..8).unwrap_or(&worker)),
         lost_after: jobs::replay::lost_after(&config.retry_delays()),
-        stop,
     }
 }
 

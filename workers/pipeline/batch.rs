@@ -26,7 +26,7 @@ use super::{
 use crate::{
     backoff::Backoff,
     broker::{Delivery, Lane, Publisher},
-    fault::{Class, Fault, Reason},
+    fault::{Class, Fault, Reason, Result},
     hex::hex,
     telemetry::Traceparent,
 };
@@ -36,25 +36,22 @@ use crate::{
 const QUICK_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// The result of a step for each of its items, in order.
-type Each<T> = Vec<Result<T, Fault>>;
+type Each<T> = Vec<Result<T>>;
 
-/// The items of a batch.
 type Items<S> = Arc<Vec<Item<<S as Stage>::Job>>>;
 
 /// An outcome that is not recorded yet.
 struct Pending<O> {
-    /// Index of its item.
     index: usize,
     outcome: O,
 }
 
-/// One attempt to record an outcome.
 struct Attempt<O> {
     index: usize,
     /// To be recorded again. `None` after a panic outside the stage.
     outcome: Option<O>,
     /// The verdict, or why the transaction was rolled back.
-    recorded: Result<Verdict, Fault>,
+    recorded: Result<Verdict>,
 }
 
 impl ConsumerTask {
@@ -153,18 +150,14 @@ impl ConsumerTask {
         Ok(())
     }
 
-    fn decode<S: Stage>(&self, stage: &Arc<S>, delivery: &mut Delivery) -> Result<Item<S::Job>, Fault> {
+    fn decode<S: Stage>(&self, stage: &Arc<S>, delivery: &mut Delivery) -> Result<Item<S::Job>> {
         let envelope = &mut delivery.envelope;
         // A foreign client may omit the message id; the hash of the body replaces it, the same on every
         // redelivery.
         let seed = envelope
             .message_id
             .get_or_insert_with(|| format!("sha256:{}", hex(&Sha256::digest(&envelope.payload))));
-        let trace = envelope
-            .traceparent
-            .as_deref()
-            .and_then(Traceparent::parse)
-            .unwrap_or_else(|| Traceparent::derived(seed));
+        let trace = Traceparent::of(envelope.traceparent.as_deref(), seed);
         let (size, limit) = (envelope.payload.len(), self.settings.max_message_bytes);
         if size > limit {
             return Err(Fault::new(
@@ -252,7 +245,7 @@ impl ConsumerTask {
         let (stage, items) = (Arc::clone(stage), Arc::clone(items));
         let (priority, lane, count) = (self.priority.clone(), self.lane, open.len());
         let _permit = self.priority.permit(lane).await;
-        let decide = move |index: usize, facts: Result<S::Facts, Fault>| {
+        let decide = move |index: usize, facts: Result<S::Facts>| {
             let facts = facts?;
             catch_unwind(AssertUnwindSafe(|| stage.decide(&items[index], facts)))
                 .unwrap_or_else(|_| Err(panicked()))
@@ -408,8 +401,8 @@ impl ConsumerTask {
     async fn with_connection<I: Send + 'static, T: Send + 'static>(
         &self,
         input: I,
-        work: impl FnOnce(&mut Connection, I) -> (I, Result<T, Fault>) + Send + 'static,
-    ) -> (Option<I>, Result<T, Fault>) {
+        work: impl FnOnce(&mut Connection, I) -> (I, Result<T>) + Send + 'static,
+    ) -> (Option<I>, Result<T>) {
         let _permit = self.priority.permit(self.lane).await;
         let (pool, span) = (self.pool.clone(), tracing::Span::current());
         let task = tokio::task::spawn_blocking(move || {
@@ -447,8 +440,8 @@ fn transact<R, T>(
     rows: &[R],
     one_by_one: bool,
     stop: &CancellationToken,
-    transaction: impl Fn(&mut Connection, &[R]) -> Result<Vec<T>, Fault>,
-) -> Result<Each<T>, Fault> {
+    transaction: impl Fn(&mut Connection, &[R]) -> Result<Vec<T>>,
+) -> Result<Each<T>> {
     let transact = |db: &mut Connection, rows: &[R]| {
         db.transaction(|db| {
             catch_unwind(AssertUnwindSafe(|| transaction(db, rows))).unwrap_or_else(|_| Err(panicked()))
@@ -480,7 +473,7 @@ fn resolve<'a, J: 'a>(
     db: &mut Connection,
     items: impl Iterator<Item = (&'a Item<J>, &'a Verdict)>,
     now: chrono::NaiveDateTime,
-) -> Result<(), Fault> {
+) -> Result<()> {
     let finished: Vec<&str> = items
         .filter(|(_, verdict)| verdict.is_finished())
         .filter_map(|(item, _)| item.failed_id.as_deref())
@@ -495,7 +488,6 @@ fn resolve<'a, J: 'a>(
     Ok(())
 }
 
-/// The same fault for each.
 fn each<T>(count: usize, fault: &Fault) -> Each<T> {
     (0..count).map(|_| Err(fault.clone())).collect()
 }

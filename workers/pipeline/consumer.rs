@@ -28,14 +28,11 @@ use crate::{
 /// Far less than `work.drain_seconds`.
 const LAST_CONFIRMS: Duration = Duration::from_secs(5);
 
-/// Settings of every runner of a process.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Deliveries per batch at most.
     pub batch: u16,
     /// Larger bodies are dead letters.
     pub max_message_bytes: usize,
-    /// Delays between the attempts of a message.
     pub rungs: Vec<RetryDelay>,
     /// How long a batch is held while a dependency is unavailable.
     pub hold: Duration,
@@ -44,7 +41,6 @@ pub struct Settings {
 /// Checks whether the dependency behind a reason has recovered.
 pub type Probe = Arc<dyn Fn(Reason) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
 
-/// The dependencies of a consumer. Cheap to clone: one per consumer.
 #[derive(Clone)]
 pub struct Runner {
     pub broker: Arc<dyn Broker>,
@@ -52,7 +48,6 @@ pub struct Runner {
     pub clock: Clock,
     pub settings: Settings,
     pub stop: CancellationToken,
-    /// Reports statistics, and provides the paused stages.
     pub heartbeat: Heartbeat,
     pub probe: Probe,
     pub priority: Priority,
@@ -60,11 +55,9 @@ pub struct Runner {
 
 /// Why a session ended. Everything unacknowledged was requeued.
 pub(super) enum End {
-    /// The process was requested to stop.
     Stopped,
     /// The stage is paused, or a batch was held too long.
     Paused,
-    /// A dependency is unavailable for long.
     Unavailable(Fault),
     /// The broker failed; a new session is due.
     Broken(BrokerError),
@@ -87,7 +80,6 @@ pub(super) struct ConsumerTask {
     pub(super) unproved: bool,
     /// Probes in a row that succeeded although the dependency was still unavailable.
     pub(super) wrong_probes: u32,
-    /// When bulk work was throttled last.
     pub(super) throttled_at: Mutex<Instant>,
 }
 

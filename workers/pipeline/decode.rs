@@ -5,11 +5,23 @@ use std::fmt::Write as _;
 
 use hosho_schema::messages::{self, DecodeError, Described, FieldFault, decode_errors};
 
-use crate::fault::{Fault, Reason};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    fault::{Fault, Reason, Result},
+    hex::hex,
+};
 
 /// Decodes a message between stages.
-pub fn decode<M: Described>(payload: &[u8]) -> Result<M, Fault> {
+pub fn decode<M: Described>(payload: &[u8]) -> Result<M> {
     messages::decode(payload).map_err(|error| undecodable::<M>(payload, &error))
+}
+
+/// The hash of a body's canonical content. One that did not decode is hashed as bytes: a field that occurs
+/// twice has two contents. So is one nested too deeply for the canonical form.
+pub fn content_sha256(payload: &[u8], is_decoded: bool) -> String {
+    let content = is_decoded.then(|| messages::content(payload).ok()).flatten();
+    hex(&Sha256::digest(content.as_deref().map_or(payload, str::as_bytes)))
 }
 
 /// The fault of a body that is no message of type `M`, with all its missing and misshapen fields.

@@ -33,14 +33,12 @@ use crate::{
     fault::Fault,
 };
 
-/// Pause between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// A process without a heartbeat for this long counts as gone.
 /// Its rows are deleted after a day.
 pub const GONE_AFTER: TimeDelta = TimeDelta::seconds(20);
 
-/// The name of a lane in the tables.
 pub const fn lane_name(lane: Lane) -> &'static str {
     match lane {
         Lane::Live => "live",
@@ -149,7 +147,6 @@ struct Inner {
     clock: Clock,
     process: Worker,
     consumers: Mutex<StatsByLane>,
-    /// Totals of the last minute.
     past: Mutex<VecDeque<(NaiveDateTime, Totals)>>,
     paused: watch::Sender<BTreeSet<String>>,
 }
@@ -177,12 +174,10 @@ impl Heartbeat {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Our identifier of the process.
     pub fn id(&self) -> &str {
         &self.inner.process.id
     }
 
-    /// Statistics for one more runner of a stage.
     pub fn stats(&self, stage: &'static str, lane: Lane) -> ConsumerStats {
         let stats = ConsumerStats { readings: Arc::default(), clock: self.inner.clock.clone() };
         self.inner
@@ -193,7 +188,6 @@ impl Heartbeat {
         stats
     }
 
-    /// The stages that are paused, as read last.
     pub fn paused(&self) -> watch::Receiver<BTreeSet<String>> {
         self.inner.paused.subscribe()
     }

@@ -36,7 +36,6 @@ const NICE: i32 = 10;
 /// Which lane goes first, and on which threads. Clones share state.
 #[derive(Debug, Clone)]
 pub struct Priority {
-    /// Live batches in flight in this process.
     live: watch::Sender<usize>,
     threads: Option<Arc<Threads>>,
 }

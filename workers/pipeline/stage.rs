@@ -22,12 +22,12 @@ use std::future::Future;
 use hosho_schema::{
     db::Connection,
     ids,
-    messages::{Message, StageMessage},
+    messages::{Message, StageMessage, contract::without_version},
 };
 
 use crate::{
     broker::{Destination, Envelope, History, Lane, Outgoing},
-    fault::Fault,
+    fault::{Fault, Result},
     permit::Permit,
     telemetry::Traceparent,
 };
@@ -38,7 +38,6 @@ pub struct Item<J> {
     pub job: J,
     /// Successors stay on this lane.
     pub lane: Lane,
-    /// Our identifier of the application.
     pub correlation_id: Option<String>,
     pub trace: Traceparent,
     /// Identifier in `failed_message`, should it fail or have failed; `None` outside a queue.
@@ -48,6 +47,16 @@ pub struct Item<J> {
 }
 
 impl<J> Item<J> {
+    /// An item outside a queue.
+    pub fn new(job: J, lane: Lane, correlation_id: Option<String>, trace: Traceparent) -> Self {
+        Self { job, lane, correlation_id, trace, failed_id: None, replayed: false }
+    }
+
+    /// The same message, about another subject.
+    pub fn about(&self, correlation_id: &str) -> Item<&J> {
+        Item::new(&self.job, self.lane, Some(correlation_id.to_owned()), self.trace.clone())
+    }
+
     /// A message for the stage that consumes its type.
     pub fn successor<M: StageMessage>(&self, message: &M) -> Outgoing {
         self.successor_with_key(&message.key(), message)
@@ -67,9 +76,8 @@ impl<J> Item<J> {
     /// A result event for upstream systems.
     /// `key` is the business key: the same on retry, redelivery and replay.
     pub fn event<M: Message>(&self, key: &str, message: &M) -> Outgoing {
-        let routing_key = M::TYPE.rsplit_once('.').map_or(M::TYPE, |(name, _version)| name);
         outgoing(
-            Destination::Event(routing_key),
+            Destination::Event(without_version(M::TYPE)),
             &ids::message(M::TYPE, key),
             self.correlation_id.clone(),
             &self.trace,
@@ -135,39 +143,32 @@ impl From<Fault> for Verdict {
     }
 }
 
-impl From<Result<Vec<Outgoing>, Fault>> for Verdict {
-    fn from(result: Result<Vec<Outgoing>, Fault>) -> Self {
+impl From<Result<Vec<Outgoing>>> for Verdict {
+    fn from(result: Result<Vec<Outgoing>>) -> Self {
         result.map_or_else(Self::from, Self::done)
     }
 }
 
-/// One stage of the pipeline.
 pub trait Stage: Send + Sync + 'static {
     /// The wire name: queue, routing key, metric label.
     const NAME: &'static str;
     /// Items decided and acted on together.
     /// All their outcomes are in memory at the same time.
     const CHUNK_SIZE: usize = 1_024;
-    /// The decoded message.
     type Job: Send + Sync;
-    /// The rows of one item.
     type Facts: Send;
     /// The decision on one item, with the results of its effects.
     type Outcome: Send + Sync;
 
-    fn decode(&self, payload: &[u8]) -> Result<Self::Job, Fault>;
+    fn decode(&self, payload: &[u8]) -> Result<Self::Job>;
 
     /// Reads the rows of the batch in one transaction. One result per item, in order.
     /// A fault of the whole call rolls back, and the runner retries as for [`Stage::record`].
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<Self::Job>],
-    ) -> Result<Vec<Result<Self::Facts, Fault>>, Fault>;
+    fn load(&self, db: &mut Connection, items: &[&Item<Self::Job>]) -> Result<Vec<Result<Self::Facts>>>;
 
     /// Decides one item, without I/O.
     /// May draw random bytes (`mint`), so a second call need not return the same outcome.
-    fn decide(&self, item: &Item<Self::Job>, facts: Self::Facts) -> Result<Self::Outcome, Fault>;
+    fn decide(&self, item: &Item<Self::Job>, facts: Self::Facts) -> Result<Self::Outcome>;
 
     /// Has effects outside the database. One result per outcome, in order.
     /// Must be idempotent. Slow effects check `permit` before each one.
@@ -175,7 +176,7 @@ pub trait Stage: Send + Sync + 'static {
         &self,
         outcomes: Vec<Self::Outcome>,
         permit: &Permit,
-    ) -> impl Future<Output = Vec<Result<Self::Outcome, Fault>>> + Send {
+    ) -> impl Future<Output = Vec<Result<Self::Outcome>>> + Send {
         let _ = permit;
         std::future::ready(outcomes.into_iter().map(Ok).collect())
     }
@@ -194,5 +195,5 @@ pub trait Stage: Send + Sync + 'static {
         &self,
         db: &mut Connection,
         items: &[(&Item<Self::Job>, Self::Outcome)],
-    ) -> Result<Vec<Verdict>, Fault>;
+    ) -> Result<Vec<Verdict>>;
 }

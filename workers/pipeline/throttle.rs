@@ -42,13 +42,11 @@ const LATE: u32 = 3;
 /// The lateness of a quiet machine is not less than this: timers are not more exact.
 const TIMER_PRECISION: Duration = Duration::from_micros(60);
 
-/// The smallest share of bulk work.
 const MIN_SHARE: f64 = 0.05;
 
 /// How long after a live batch bulk work still pauses.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
-/// Longest single pause.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Clones of the [`Arc`] share it; the thread ends with the last of them.
@@ -59,7 +57,6 @@ pub(super) struct Throttle(Mutex<State>);
 struct State {
     /// The share of its time that bulk work takes.
     share: f64,
-    /// The smallest lateness so far.
     quiet: Duration,
     last_live: Option<Instant>,
 }
@@ -71,7 +68,6 @@ impl State {
 }
 
 impl Throttle {
-    /// Starts the measuring thread.
     pub(super) fn begin() -> io::Result<Arc<Self>> {
         let throttle =
             Arc::new(Self(Mutex::new(State { share: 1.0, quiet: Duration::MAX, last_live: None })));

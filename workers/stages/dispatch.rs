@@ -19,10 +19,10 @@ use hosho_schema::{
     models::{
         application::{self, Application},
         change::{self, Change},
-        document::{self, Document, Kind},
+        document::{self, Document},
         guarantee::Guarantee,
-        mail::{self as ledger, Mail, NewMail, State},
-        revision::{self, Kind as Made, Revision},
+        mail::{self, Mail, State},
+        revision::{self, Revision},
     },
     snapshots,
 };
@@ -31,7 +31,7 @@ use crate::{
     app::App,
     clock::Clock,
     documents::{issue_mail::MailContext, templates::Templates},
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, Result},
     mail::delivery::{self, DeliveryResult, MailDelivery, OutgoingMail},
     permit::Permit,
     pipeline::{
@@ -49,7 +49,6 @@ pub struct Dispatch {
     mail_delivery: MailDelivery,
 }
 
-/// A finished certificate with its rows.
 pub struct Facts {
     application: Application,
     guarantee: Guarantee,
@@ -74,7 +73,6 @@ pub struct Outcome {
     mail: Mailing,
 }
 
-/// The mail of one certificate.
 enum Mailing {
     NotWanted,
     /// In an earlier run.
@@ -99,27 +97,23 @@ impl Stage for Dispatch {
     type Facts = Facts;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<DispatchV1, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<DispatchV1> {
         decode(payload)
     }
 
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<DispatchV1>],
-    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(&self, db: &mut Connection, items: &[&Item<DispatchV1>]) -> Result<Vec<Result<Facts, Fault>>> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let found = revision::by_keys(db, &keys)?;
         let revisions = || found.iter().flatten();
         let ids: Vec<&str> = revisions().map(|(revision, _)| revision.id.as_str()).collect();
         let documents: HashMap<_, _> = ids.iter().zip(document::by_revisions(db, &ids)?).collect();
-        let mails: HashMap<_, _> = ids.iter().zip(ledger::by_revisions(db, &ids)?).collect();
+        let mails: HashMap<_, _> = ids.iter().zip(mail::by_revisions(db, &ids)?).collect();
         let of: Vec<&str> = revisions().map(|(_, guarantee)| guarantee.application_id.as_str()).collect();
         let applications: HashMap<String, Application> =
             application::by_ids(db, &of)?.into_iter().flatten().map(|row| (row.id.clone(), row)).collect();
-        let changed = || revisions().filter(|(revision, _)| revision.change_id.is_some());
-        let of: Vec<&str> = changed().map(|(revision, _)| revision.guarantee_id.as_str()).collect();
+        let by_change = revisions().filter(|(revision, _)| revision.change_id.is_some());
+        let of: Vec<&str> = by_change.map(|(revision, _)| revision.guarantee_id.as_str()).collect();
         let targets = revision::targets(db, &of)?;
         let of: Vec<&str> = revisions().filter_map(|(revision, _)| revision.change_id.as_deref()).collect();
         let changes: HashMap<String, Change> =
@@ -150,7 +144,7 @@ impl Stage for Dispatch {
         Ok(items.iter().zip(&found).map(|(item, found)| facts(item, found)).collect())
     }
 
-    fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<DispatchV1>, facts: Facts) -> Result<Outcome> {
         let revision_id = facts.revision.id.clone();
         let arrived_at = facts
             .revision
@@ -158,27 +152,21 @@ impl Stage for Dispatch {
             .ok_or_else(|| Fault::missing("arrival of certificate", &revision_id))?
             .and_utc();
         let drawn = match facts.revision.kind {
-            Made::New | Made::Amendment | Made::Correction => Some(Kind::Certificate),
-            Made::Cancellation => Some(Kind::Cancellation),
-            Made::Reversal => None,
+            revision::Kind::New | revision::Kind::Amendment | revision::Kind::Correction => {
+                Some(document::Kind::Certificate)
+            }
+            revision::Kind::Cancellation => Some(document::Kind::Cancellation),
+            revision::Kind::Reversal => None,
         };
-        let found = |kind| {
-            facts
-                .documents
-                .iter()
-                .find(|document| document.kind == kind)
-                .map(|document| document.sha256.clone())
+        let sha256 = |kind| -> Result<String> {
+            let document = facts.documents.iter().find(|document| document.kind == kind);
+            let document = document.ok_or_else(|| Fault::missing("document of certificate", &revision_id))?;
+            Ok(document.sha256.clone())
         };
-        let document_sha256 = drawn
-            .map(|kind| found(kind).ok_or_else(|| Fault::missing("document of certificate", &revision_id)))
-            .transpose()?;
+        let document_sha256 = drawn.map(sha256).transpose()?;
         // The trace of the application, also if recovery or a re-send published this message.
-        let trace = facts
-            .application
-            .traceparent
-            .as_deref()
-            .and_then(Traceparent::parse)
-            .unwrap_or_else(|| item.trace.clone());
+        let trace = facts.application.traceparent.as_deref().and_then(Traceparent::parse);
+        let trace = trace.unwrap_or_else(|| item.trace.clone());
         let mail = self.mailing(&facts, trace.trace_id().to_owned(), item)?;
         let event = match facts.change {
             None => Event::Issued(GuaranteeIssuedV1 {
@@ -212,14 +200,12 @@ impl Stage for Dispatch {
         Ok(Outcome { event, revision_id, mail })
     }
 
-    async fn act(&self, mut outcomes: Vec<Outcome>, permit: &Permit) -> Vec<Result<Outcome, Fault>> {
-        let (mut places, mut due) = (Vec::new(), Vec::new());
-        for (place, outcome) in outcomes.iter().enumerate() {
-            if let Mailing::Due(mail) = &outcome.mail {
-                places.push(place);
-                due.push(mail.as_ref().clone());
-            }
-        }
+    async fn act(&self, mut outcomes: Vec<Outcome>, permit: &Permit) -> Vec<Result<Outcome>> {
+        let due = outcomes.iter().enumerate().filter_map(|(place, outcome)| match &outcome.mail {
+            Mailing::Due(mail) => Some((place, mail.as_ref().clone())),
+            _ => None,
+        });
+        let (places, due): (Vec<usize>, Vec<OutgoingMail>) = due.unzip();
         for (place, result) in places.into_iter().zip(self.mail_delivery.deliver(due, permit).await) {
             outcomes[place].mail = Mailing::Delivered(result);
         }
@@ -230,11 +216,7 @@ impl Stage for Dispatch {
         matches!(&outcome.mail, Mailing::Delivered(DeliveryResult { unwritten: Some(_), .. }))
     }
 
-    fn record(
-        &self,
-        db: &mut Connection,
-        items: &[(&Item<DispatchV1>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<DispatchV1>, Outcome)]) -> Result<Vec<Verdict>> {
         let now = self.clock.now();
         let (mut entries, mut completed) = (Vec::new(), Vec::new());
         let mut verdicts = Vec::with_capacity(items.len());
@@ -258,13 +240,10 @@ impl Stage for Dispatch {
             };
             verdicts.push(match state {
                 // The ledger holds it; the schedule sends it again.
-                Ok(mail @ MailStateV1::Unknown) => Verdict::InDoubt {
-                    fault: Fault::new(
-                        Reason::MailUnknown,
-                        "the mail server may or may not have taken the mail",
-                    ),
-                    publish: complete(mail),
-                },
+                Ok(mail @ MailStateV1::Unknown) => {
+                    let text = "the mail server may or may not have taken the mail";
+                    Verdict::InDoubt { fault: Fault::new(Reason::MailUnknown, text), publish: complete(mail) }
+                }
                 Ok(mail) => Verdict::done(complete(mail)),
                 // The guarantee is issued all the same; an operator handles the refusal.
                 Err(fault) if fault.reason == Reason::MailRefused => {
@@ -281,35 +260,31 @@ impl Stage for Dispatch {
 
 /// The effect of a revision made by a change.
 struct Effect {
-    /// 変更 number.
     revision: i64,
     /// 解約日 of a cancellation.
     ended_on: Option<String>,
 }
 
-fn effect(revision: &Revision) -> Result<Effect, Fault> {
+fn effect(revision: &Revision) -> Result<Effect> {
     let read = |error| Fault::unreadable("certificate", &error);
-    let content = &revision.content;
-    Ok(match revision.kind {
-        Made::New | Made::Amendment | Made::Correction => {
-            let content: snapshots::Certificate = snapshots::read(content).map_err(read)?;
-            Effect { revision: content.revision, ended_on: None }
+    let (revision, ended_on) = match revision.kind {
+        revision::Kind::New | revision::Kind::Amendment | revision::Kind::Correction => {
+            (snapshots::read::<snapshots::Certificate>(&revision.content).map_err(read)?.revision, None)
         }
-        Made::Reversal => {
-            let content: snapshots::Reversal = snapshots::read(content).map_err(read)?;
-            Effect { revision: content.revision, ended_on: None }
+        revision::Kind::Reversal => {
+            (snapshots::read::<snapshots::Reversal>(&revision.content).map_err(read)?.revision, None)
         }
-        Made::Cancellation => {
-            let content: snapshots::Cancellation = snapshots::read(content).map_err(read)?;
-            let ended_on = Some(content.cancelled_on.to_string());
-            Effect { revision: content.certificate.revision, ended_on }
+        revision::Kind::Cancellation => {
+            let content: snapshots::Cancellation = snapshots::read(&revision.content).map_err(read)?;
+            (content.certificate.revision, Some(content.cancelled_on.to_string()))
         }
-    })
+    };
+    Ok(Effect { revision, ended_on })
 }
 
 impl Dispatch {
     /// The mail to send, if one is due. An existing row of the ledger wins over it.
-    fn mailing<J>(&self, facts: &Facts, trace_id: String, item: &Item<J>) -> Result<Mailing, Fault> {
+    fn mailing<J>(&self, facts: &Facts, trace_id: String, item: &Item<J>) -> Result<Mailing> {
         let Facts { application, guarantee, revision, documents, mails, .. } = facts;
         if facts.replaced || !revision.kind.is_certificate() {
             return Ok(Mailing::NotWanted);
@@ -334,23 +309,27 @@ impl Dispatch {
                 .map_err(|error| Fault::from_error(Reason::MailUnbuildable, &error))
         };
         let domain = self.mail_delivery.from.address.expose().rsplit('@').next().unwrap_or_default();
-        let mail = NewMail {
-            message_id: format!("{}@{domain}", ids::mail(&revision.id, &recipient)),
+        let id = ids::mail(&revision.id, &recipient);
+        let mail = Mail {
+            message_id: format!("{id}@{domain}"),
+            id,
             revision_id: revision.id.clone(),
             recipient,
             date: revision.arrived_at.unwrap_or(revision.drawn_at),
             subject: render("mail/issued/subject")?.trim().to_owned(),
             text_body: render("mail/issued/body.txt")?,
             html_body: render("mail/issued/body.html")?,
+            state: State::Pending,
+            attempts: 0,
+            reply: None,
+            claimed_at: None,
+            settled_at: None,
             created_at: self.clock.now(),
         };
-        let notice = documents
-            .iter()
-            .find(|document| document.kind == Kind::Notice)
-            .map(|document| document.location.clone());
+        let notice = documents.iter().find(|document| document.kind == document::Kind::Notice);
         Ok(Mailing::Due(Box::new(OutgoingMail {
             mail,
-            notice,
+            notice: notice.map(|document| document.location.clone()),
             number: guarantee.number.clone(),
             trace_id,
             again: item.replayed,

@@ -100,14 +100,7 @@ impl Harness {
             match stage.decode(payload) {
                 Ok(job) => {
                     places.push(place);
-                    items.push(Item {
-                        job,
-                        lane: self.lane,
-                        correlation_id: Some("application".to_owned()),
-                        trace: trace.clone(),
-                        failed_id: None,
-                        replayed: false,
-                    });
+                    items.push(Item::new(job, self.lane, Some("application".to_owned()), trace.clone()));
                 }
                 Err(fault) => verdicts[place] = Some(Err(fault)),
             }

@@ -7,7 +7,7 @@
 //! existing rows are read again under that lock, and the counter advances by exactly the missing ones
 //! (`schema/models/guarantee.rs`).
 
-use std::{borrow::Borrow, sync::Arc};
+use std::{borrow::Borrow, error::Error, num::ParseIntError, sync::Arc};
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -23,10 +23,10 @@ use crate::{
     app::App,
     clock::Clock,
     domain::{
-        number::{self, GuaranteeNumber, NumberError},
+        number::{self, GuaranteeNumber},
         wareki,
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, Result},
     keys::KeyRing,
     pipeline::{
         decode::decode,
@@ -74,15 +74,11 @@ impl Stage for Issue {
     type Facts = Application;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<IssueV1, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<IssueV1> {
         decode(payload)
     }
 
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<IssueV1>],
-    ) -> Result<Vec<Result<Application, Fault>>, Fault> {
+    fn load(&self, db: &mut Connection, items: &[&Item<IssueV1>]) -> Result<Vec<Result<Application, Fault>>> {
         let ids: Vec<&str> = items.iter().map(|item| item.job.application.as_str()).collect();
         let rows = application::by_ids(db, &ids)?;
         Ok(items
@@ -97,7 +93,7 @@ impl Stage for Issue {
             .collect())
     }
 
-    fn decide(&self, item: &Item<IssueV1>, application: Application) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<IssueV1>, application: Application) -> Result<Outcome> {
         // The application exists, so its name is one of ours.
         let no_line = || {
             Fault::missing(&format!("product line {} of application", item.job.line), &item.job.application)
@@ -117,11 +113,7 @@ impl Stage for Issue {
         Ok(Outcome { draft, application, line, issued_on })
     }
 
-    fn record(
-        &self,
-        db: &mut Connection,
-        items: &[(&Item<IssueV1>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<IssueV1>, Outcome)]) -> Result<Vec<Verdict>> {
         let now = self.clock.now();
         let outcomes: Vec<&Outcome> = items.iter().map(|(_, outcome)| outcome).collect();
         let issued = issue::issue(db, &outcomes, now, |outcome, sequence| self.content(outcome, sequence))?;
@@ -154,26 +146,15 @@ impl Stage for Issue {
 
 impl Issue {
     /// The number and the content of the first certificate.
-    fn content(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String), Fault> {
-        let entry = self
-            .data
-            .sureties
-            .on(outcome.issued_on)
-            .map_err(|error| Fault::from_error(Reason::DataMissing, &error))?;
-        let term =
-            outcome.draft.term.parse().map_err(|error: std::num::ParseIntError| {
-                Fault::from_error(Reason::NumberExhausted, &error)
-            })?;
-        let number = GuaranteeNumber::build(&outcome.application.branch, term, sequence, entry.number_suffix)
-            .map_err(|error: NumberError| Fault::from_error(Reason::NumberExhausted, &error))?;
-        let content = certificate::build(
-            &self.data,
-            &outcome.application,
-            outcome.line,
-            &number,
-            0,
-            outcome.issued_on,
-        )?;
+    fn content(&self, outcome: &Outcome, sequence: i64) -> Result<(String, String)> {
+        let Outcome { draft, application, line, issued_on } = outcome;
+        let surety = self.data.sureties.on(*issued_on);
+        let suffix = surety.map_err(|error| Fault::from_error(Reason::DataMissing, &error))?.number_suffix;
+        let exhausted = |error: &dyn Error| Fault::from_error(Reason::NumberExhausted, error);
+        let term = draft.term.parse().map_err(|error: ParseIntError| exhausted(&error))?;
+        let number = GuaranteeNumber::build(&application.branch, term, sequence, suffix)
+            .map_err(|error| exhausted(&error))?;
+        let content = certificate::build(&self.data, application, *line, &number, 0, *issued_on)?;
         Ok((number.to_string(), snapshots::canonical(&content)))
     }
 }

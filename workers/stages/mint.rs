@@ -19,7 +19,7 @@ use tracing::info;
 use crate::{
     app::App,
     clock::Clock,
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, Result},
     keys::{AuthenticationKey, KeyError, KeyRing},
     pipeline::{
         decode::decode,
@@ -56,11 +56,11 @@ impl Stage for Mint {
     type Facts = Facts;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<MintV1, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<MintV1> {
         decode(payload)
     }
 
-    fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(&self, db: &mut Connection, items: &[&Item<MintV1>]) -> Result<Vec<Result<Facts, Fault>>> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let certificates = revision::by_keys(db, &keys)?;
@@ -79,7 +79,7 @@ impl Stage for Mint {
             .collect())
     }
 
-    fn decide(&self, item: &Item<MintV1>, facts: Facts) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<MintV1>, facts: Facts) -> Result<Outcome> {
         if !facts.due {
             return Ok(Outcome { row: None });
         }
@@ -97,7 +97,7 @@ impl Stage for Mint {
         })
     }
 
-    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<MintV1>, Outcome)]) -> Result<Vec<Verdict>> {
         let rows: Vec<_> = items.iter().filter_map(|(_, outcome)| outcome.row.clone()).collect();
         authentication_key::insert_new(db, &rows)?;
         Ok(items

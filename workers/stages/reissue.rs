@@ -23,10 +23,10 @@ use hosho_schema::{
     messages::{ChangeEffectV1, ForeseenV1, MintV1, ReissueV1, RenderV1, StageMessage as _, ViolationV1},
     models::{
         chain_head::{self, ChainHead},
-        change::{self, Change as Row, Settlement, State},
+        change::{self, Settlement, State},
         guarantee::{self, Guarantee, Standing},
         revision::{self, Revision, chained_sha256},
-        run_item::{self, Made, Outcome as ItemOutcome},
+        run_item::{self, Made},
     },
     snapshots::{self, Change},
 };
@@ -41,7 +41,7 @@ use crate::{
         guarantee_history::{AppliedChange, GuaranteeHistory},
         wareki,
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, Result},
     keys::KeyRing,
     pipeline::{
         decode::decode,
@@ -59,11 +59,10 @@ pub struct Reissue {
     keys: Arc<KeyRing>,
 }
 
-/// A guarantee with its revisions and pending changes.
 pub struct Facts {
     guarantee: Guarantee,
     revisions: Vec<Revision>,
-    pending: Vec<Row>,
+    pending: Vec<change::Change>,
 }
 
 /// The rows and messages that result from the due changes of a guarantee.
@@ -75,13 +74,10 @@ pub struct Outcome {
     settlements: Vec<Settlement>,
     head: Option<ChainHead>,
     standing: Option<Standing>,
-    /// Events of changes without effect.
     events: Vec<Outgoing>,
     /// Every incomplete revision, including new ones.
     incomplete: Vec<i64>,
-    /// The revision in force.
     current: i64,
-    /// Our identifier of the application.
     application: String,
 }
 
@@ -89,7 +85,6 @@ pub struct Outcome {
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
     revisions: usize,
-    /// Ids of the pending changes.
     pending: Vec<String>,
 }
 
@@ -109,30 +104,22 @@ impl Stage for Reissue {
     type Facts = Facts;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<ReissueV1, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<ReissueV1> {
         decode(payload)
     }
 
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<ReissueV1>],
-    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(&self, db: &mut Connection, items: &[&Item<ReissueV1>]) -> Result<Vec<Result<Facts, Fault>>> {
         load(db, &items.iter().map(|item| item.job.guarantee.as_str()).collect::<Vec<_>>())
     }
 
-    fn decide(&self, item: &Item<ReissueV1>, facts: Facts) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<ReissueV1>, facts: Facts) -> Result<Outcome> {
         self.apply_due(item, &facts)
     }
 
-    fn record(
-        &self,
-        db: &mut Connection,
-        items: &[(&Item<ReissueV1>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<ReissueV1>, Outcome)]) -> Result<Vec<Verdict>> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         guarantee::lock(db, &guarantees)?;
-        let mut verdicts: Vec<Option<Verdict>> = items.iter().map(|_| None).collect();
+        let mut verdicts: Vec<Option<Verdict>> = vec![None; items.len()];
         // A guarantee that occurs twice in the batch has two rounds: the second sees the rows of the first.
         loop {
             let mut now: HashSet<&str> = HashSet::new();
@@ -152,7 +139,7 @@ impl Stage for Reissue {
     }
 }
 
-fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts, Fault>>> {
     let guarantees = guarantee::by_ids(db, guarantee_ids)?;
     let revisions = revision::by_guarantees(db, guarantee_ids)?;
     let revisions: HashMap<_, _> = guarantee_ids.iter().zip(revisions).collect();
@@ -167,8 +154,7 @@ fn load(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Result<Facts,
     Ok(guarantee_ids.iter().zip(guarantees).map(facts).collect())
 }
 
-/// The pending changes that take effect now.
-fn due<'a>(item: &Item<ReissueV1>, pending: &'a [Row]) -> &'a [Row] {
+fn due<'a>(item: &Item<ReissueV1>, pending: &'a [change::Change]) -> &'a [change::Change] {
     if item.job.run.is_some() {
         return pending;
     }
@@ -189,7 +175,7 @@ impl Reissue {
         &self,
         db: &mut Connection,
         items: &[&(&Item<ReissueV1>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    ) -> Result<Vec<Verdict>> {
         let now = self.clock.now();
         let mut outcomes = self.still_valid(db, items)?;
         let done = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok());
@@ -220,22 +206,21 @@ impl Reissue {
         &self,
         db: &mut Connection,
         items: &[&(&Item<ReissueV1>, Outcome)],
-    ) -> Result<Vec<Result<Outcome, Fault>>, Fault> {
+    ) -> Result<Vec<Result<Outcome, Fault>>> {
         let guarantees: Vec<&str> = items.iter().map(|(item, _)| item.job.guarantee.as_str()).collect();
         let now = load(db, &guarantees)?;
-        let valid = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts, Fault>)| {
+        let valid = |((item, outcome), facts): (&(&Item<ReissueV1>, Outcome), Result<Facts>)| {
             let facts = facts?;
             if seen(&facts) == outcome.seen { Ok(outcome.clone()) } else { self.apply_due(item, &facts) }
         };
         Ok(items.iter().zip(now).map(|(item, facts)| valid((*item, facts))).collect())
     }
 
-    /// Applies the due changes.
-    fn apply_due(&self, item: &Item<ReissueV1>, facts: &Facts) -> Result<Outcome, Fault> {
+    fn apply_due(&self, item: &Item<ReissueV1>, facts: &Facts) -> Result<Outcome> {
         let now = self.clock.now();
         let today = wareki::in_tokyo(now).date_naive();
         let Facts { guarantee, revisions, pending } = facts;
-        let mut life = GuaranteeHistory::read(revisions)
+        let mut history = GuaranteeHistory::read(revisions)
             .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
         let mut head = revisions.last().map(|last| last.content_sha256.clone());
         let (mut made, mut settlements, mut events): (Vec<Revision>, _, _) =
@@ -243,8 +228,9 @@ impl Reissue {
         for row in due(item, pending) {
             let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
                 .map_err(|error| Fault::unreadable("change", &error))?;
-            let effect = life.apply(&change, today, |after, revision| {
-                decide::draw_up(&self.data, guarantee, after, revision, today).map_err(ApplyError::Fault)
+            let effect = history.apply(&change, today, |after, revision| {
+                decide::build_certificate(&self.data, guarantee, after, revision, today)
+                    .map_err(ApplyError::Fault)
             });
             let settlement =
                 |state, revision, violations| Settlement { id: row.id.clone(), state, revision, violations };
@@ -282,7 +268,7 @@ impl Reissue {
                 Err(ApplyError::Fault(fault)) => return Err(fault),
             }
         }
-        let current = life.current().map_or(0, |(revision, _)| revision);
+        let current = history.current().map_or(0, |(revision, _)| revision);
         let incomplete = revisions
             .iter()
             .filter(|row| row.completed_at.is_none())
@@ -297,7 +283,7 @@ impl Reissue {
             standing: (!made.is_empty()).then(|| Standing {
                 id: guarantee.id.clone(),
                 current_revision: current,
-                ended_on: life.ended_on().map(|day| day.to_string()),
+                ended_on: history.ended_on().map(|day| day.to_string()),
             }),
             made,
             settlements,
@@ -310,7 +296,7 @@ impl Reissue {
 }
 
 /// The event of a change without effect, if another effect was foreseen.
-fn unchanged(item: &Item<ReissueV1>, row: &Row) -> Result<Option<Outgoing>, Fault> {
+fn unchanged(item: &Item<ReissueV1>, row: &change::Change) -> Result<Option<Outgoing>> {
     let mut accepted = amend::accepted(row)?;
     if accepted.foreseen.effect == ChangeEffectV1::NoReissue {
         return Ok(None);
@@ -343,16 +329,16 @@ fn follow(item: &Item<ReissueV1>, outcome: &mut Outcome, of_runs: &mut Vec<Made>
     let Some(run) = &item.job.run else { return messages };
     let (first, last) = (outcome.incomplete.first().copied(), outcome.incomplete.last().copied());
     let (made, revisions) = match first.zip(last) {
-        Some(revisions) => (ItemOutcome::Reissued, Some(revisions)),
+        Some(revisions) => (run_item::Outcome::Reissued, Some(revisions)),
         None if item.job.redraw => {
             messages.push(item.successor(&RenderV1 {
                 guarantee: guarantee.clone(),
                 revision: outcome.current,
                 run: Some(run.clone()),
             }));
-            (ItemOutcome::Redrawn, None)
+            (run_item::Outcome::Redrawn, None)
         }
-        None => (ItemOutcome::Unchanged, None),
+        None => (run_item::Outcome::Unchanged, None),
     };
     of_runs.push(Made { run_id: run.clone(), guarantee_id: guarantee.clone(), outcome: made, revisions });
     messages

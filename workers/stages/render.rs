@@ -30,7 +30,7 @@ use crate::{
         revision::RevisionRenderer,
         store::{DocumentStore, StoreError, Stored},
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, Result},
     permit::Permit,
     pipeline::{
         decode::decode,
@@ -46,7 +46,6 @@ pub struct Render {
     documents: DocumentStore,
 }
 
-/// A certificate with its rows.
 pub struct Facts {
     revision: Revision,
     guarantee: Guarantee,
@@ -55,14 +54,11 @@ pub struct Facts {
     redrawn_before: Option<String>,
 }
 
-/// The documents of one certificate.
 pub struct Outcome {
     revision_id: String,
-    /// Whether it arrives now.
     arrives: bool,
     drawn: Vec<(Kind, Vec<u8>)>,
     stored: Vec<(Kind, Stored)>,
-    /// The event of redrawn documents.
     redrawn: Option<GuaranteeRedrawnV1>,
 }
 
@@ -75,14 +71,14 @@ impl Render {
         }
     }
 
-    async fn store(&self, mut outcome: Outcome) -> Result<Outcome, Fault> {
+    async fn store(&self, mut outcome: Outcome) -> Result<Outcome> {
         for (kind, bytes) in std::mem::take(&mut outcome.drawn) {
-            let stored = match self.documents.put(prefix(kind), &bytes).await {
+            let stored = match self.documents.put(kind.as_text(), &bytes).await {
                 // The store may have recovered in between: then the document itself is fine.
                 Err(error)
                     if error.is_unavailable() && !error.is_full() && self.documents.probe().await.is_ok() =>
                 {
-                    self.documents.put(prefix(kind), &bytes).await
+                    self.documents.put(kind.as_text(), &bytes).await
                 }
                 stored => stored,
             };
@@ -113,22 +109,18 @@ impl Stage for Render {
     type Facts = Facts;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<RenderV1, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<RenderV1> {
         decode(payload)
     }
 
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<RenderV1>],
-    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
+    fn load(&self, db: &mut Connection, items: &[&Item<RenderV1>]) -> Result<Vec<Result<Facts, Fault>>> {
         let keys: Vec<(&str, i64)> =
             items.iter().map(|item| (item.job.guarantee.as_str(), item.job.revision)).collect();
         let certificates = revision::by_keys(db, &keys)?;
         let guarantees: Vec<&str> = items.iter().map(|item| item.job.guarantee.as_str()).collect();
         let keys = authentication_key::by_guarantees(db, &guarantees)?;
         let keys: HashMap<_, _> = guarantees.iter().zip(keys).collect();
-        let redrawn = redrawn_before(db, items, &certificates)?;
+        let before = redrawn_before(db, items, &certificates)?;
         Ok(items
             .iter()
             .zip(certificates)
@@ -136,42 +128,33 @@ impl Stage for Render {
                 let (revision, guarantee) =
                     found.ok_or_else(|| Fault::missing("certificate of guarantee", &item.job.guarantee))?;
                 let run = item.job.run.clone();
-                let redrawn_before =
-                    run.and_then(|run_id| redrawn.get(&Redrawn { revision_id: revision.id.clone(), run_id }));
+                let redrawn_before = run.and_then(|run| before.get(&(revision.id.clone(), run)).cloned());
                 let key = keys.get(&item.job.guarantee.as_str()).cloned().flatten();
-                Ok(Facts {
-                    revision,
-                    guarantee,
-                    sealed: key.map(|row| (row.data_key_id, row.sealed)),
-                    redrawn_before: redrawn_before.cloned(),
-                })
+                let sealed = key.map(|row| (row.data_key_id, row.sealed));
+                Ok(Facts { revision, guarantee, sealed, redrawn_before })
             })
             .collect())
     }
 
-    fn decide(&self, item: &Item<RenderV1>, facts: Facts) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<RenderV1>, facts: Facts) -> Result<Outcome> {
         let Facts { revision, guarantee, sealed, redrawn_before } = facts;
         let arrives = revision.arrived_at.is_none();
-        let redraws = item.job.run.is_some();
-        if redraws && arrives {
+        let of_run = item.job.run.is_some();
+        if of_run && arrives {
             return Err(Fault::missing("arrival of certificate", &revision.id));
         }
-        let due = if redraws { redrawn_before.is_none() } else { arrives };
+        let due = if of_run { redrawn_before.is_none() } else { arrives };
         let drawn = if due { self.renderer.documents(&revision, sealed.as_ref())? } else { Vec::new() };
         let redrawn =
-            redraws.then(|| redrawn(&revision, guarantee, redrawn_before.unwrap_or_default())).transpose()?;
+            of_run.then(|| event(&revision, guarantee, redrawn_before.unwrap_or_default())).transpose()?;
         Ok(Outcome { revision_id: revision.id, arrives, drawn, stored: Vec::new(), redrawn })
     }
 
-    async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome, Fault>> {
+    async fn act(&self, outcomes: Vec<Outcome>, _: &Permit) -> Vec<Result<Outcome>> {
         futures_util::future::join_all(outcomes.into_iter().map(|outcome| self.store(outcome))).await
     }
 
-    fn record(
-        &self,
-        db: &mut Connection,
-        items: &[(&Item<RenderV1>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<RenderV1>, Outcome)]) -> Result<Vec<Verdict>> {
         let now = self.clock.now();
         let rows: Vec<Document> = items
             .iter()
@@ -205,19 +188,13 @@ impl Stage for Render {
             .iter()
             .map(|(item, outcome)| {
                 if let Some(event) = &outcome.redrawn {
-                    let drawn = outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate);
-                    let sha256 = drawn.map_or_else(
-                        || event.certificate_sha256.clone(),
-                        |(_, stored)| stored.sha256.clone(),
-                    );
-                    let event = GuaranteeRedrawnV1 { certificate_sha256: sha256, ..event.clone() };
-                    let key = format!(
-                        "{}:{}:{}",
-                        item.job.guarantee,
-                        item.job.revision,
-                        item.job.run.as_deref().unwrap_or_default()
-                    );
-                    return Verdict::done(vec![item.event(&key, &event)]);
+                    let mut event = event.clone();
+                    if let Some((_, drawn)) =
+                        outcome.stored.iter().find(|(kind, _)| *kind == Kind::Certificate)
+                    {
+                        event.certificate_sha256.clone_from(&drawn.sha256);
+                    }
+                    return Verdict::done(vec![item.event(&item.job.key(), &event)]);
                 }
                 if outcome.arrives {
                     info!(
@@ -236,48 +213,29 @@ impl Stage for Render {
     }
 }
 
-/// A revision that a run has redrawn.
-#[derive(PartialEq, Eq, Hash)]
-struct Redrawn {
-    revision_id: String,
-    run_id: String,
-}
-
-/// The hashes of certificates that the runs of these items have redrawn before.
+/// The hashes of certificates that the runs of these items have redrawn before: by revision and run.
 fn redrawn_before(
     db: &mut Connection,
     items: &[&Item<RenderV1>],
     certificates: &[Option<(Revision, Guarantee)>],
-) -> Result<HashMap<Redrawn, String>, Fault> {
+) -> Result<HashMap<(String, String), String>> {
     let of_runs = items.iter().zip(certificates).filter(|(item, _)| item.job.run.is_some());
     let ids: Vec<&str> =
         of_runs.filter_map(|(_, found)| found.as_ref()).map(|(revision, _)| revision.id.as_str()).collect();
     let documents = document::every(db, &ids)?;
     let certificates = documents.into_iter().flatten().filter(|document| document.kind == Kind::Certificate);
-    let entry = |document: Document| {
-        let key = Redrawn { revision_id: document.revision_id, run_id: document.run_id };
-        (key, document.sha256)
-    };
-    Ok(certificates.map(entry).collect())
+    Ok(certificates.map(|document| ((document.revision_id, document.run_id), document.sha256)).collect())
 }
 
-fn redrawn(
+/// Its hash is that of an earlier attempt.
+fn event(
     revision: &Revision,
     guarantee: Guarantee,
     certificate_sha256: String,
-) -> Result<GuaranteeRedrawnV1, Fault> {
+) -> Result<GuaranteeRedrawnV1> {
     let content: Certificate =
         snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;
     Ok(GuaranteeRedrawnV1 { number: guarantee.number, revision: content.revision, certificate_sha256 })
-}
-
-/// Folder of a kind in the document store.
-const fn prefix(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Certificate => "certificate",
-        Kind::Notice => "notice",
-        Kind::Cancellation => "cancellation",
-    }
 }
 
 #[cfg(test)]
@@ -319,14 +277,8 @@ mod tests {
         let harness = Harness::new();
         let stage = Render::new(&harness.services);
         let jobs = harness.up_to(NAME, &example()).await;
-        let item = Item {
-            job: stage.decode(&jobs[0]).unwrap(),
-            lane: crate::broker::Lane::Live,
-            correlation_id: None,
-            trace: crate::telemetry::Traceparent::derived("x"),
-            failed_id: None,
-            replayed: false,
-        };
+        let trace = crate::telemetry::Traceparent::derived("x");
+        let item = Item::new(stage.decode(&jobs[0]).unwrap(), crate::broker::Lane::Live, None, trace);
         let draw = || {
             let facts =
                 stage.load(&mut harness.services.pool.get().unwrap(), &[&item]).unwrap().remove(0).unwrap();

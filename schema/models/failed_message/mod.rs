@@ -22,12 +22,9 @@ use std::collections::HashSet;
 
 use chrono::NaiveDateTime;
 use diesel::dsl::sql;
+use diesel::prelude::*;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::Bool;
-use diesel::{
-    BoolExpressionMethods, ExpressionMethods, Insertable, QueryDsl, Queryable, RunQueryDsl, Selectable,
-    SelectableHelper,
-};
 
 pub use record::{Recorded, attempts, record};
 pub use replaying::{Progress, last_settled, mark_lost, mark_sent, progress, unsent};
@@ -40,7 +37,7 @@ pub use search::{
 use super::stored_text::stored_as_text;
 use super::tables::failed_message;
 use super::{aligned, chunks};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, DbError, Result, attempting, micros, query};
 use crate::ids;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,7 +109,6 @@ pub struct DeadLetter {
     pub correlation_id: Option<String>,
     pub traceparent: Option<String>,
     pub payload: Vec<u8>,
-    /// SHA-256 of the body, lower-case hexadecimal.
     pub payload_sha256: String,
     /// JSON object of the headers.
     pub headers: String,
@@ -125,7 +121,6 @@ pub struct DeadLetter {
     pub attempts: i64,
     pub first_failed_at: NaiveDateTime,
     pub failed_at: NaiveDateTime,
-    /// The attempts before the last one.
     pub earlier: Vec<Attempt>,
     pub replay_id: Option<String>,
     /// Whether it is a redelivery that only the ingester dates: its time does not distinguish it from the
@@ -139,11 +134,9 @@ impl DeadLetter {
     }
 }
 
-/// A row of `failed_message`. Prints no personal data.
 #[derive(Clone, PartialEq, Eq, Queryable, Selectable, Insertable)]
 #[diesel(table_name = failed_message, treat_none_as_default_value = false)]
 pub struct FailedMessage {
-    /// Our identifier ([`ids::failed_message`]).
     pub id: String,
     /// The stage that gave up, or the routing key without a queue.
     pub stage: String,
@@ -155,7 +148,6 @@ pub struct FailedMessage {
     pub correlation_id: Option<String>,
     pub traceparent: Option<String>,
     pub payload: Vec<u8>,
-    /// SHA-256 of the body, lower-case hexadecimal.
     pub payload_sha256: String,
     /// JSON object of the newest dead letter's headers.
     pub headers: String,
@@ -188,86 +180,65 @@ impl std::fmt::Debug for FailedMessage {
 }
 
 /// Marks messages as resolved and returns how many had failed before. Call in the transaction of the result.
-pub fn resolve(connection: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize, DbError> {
-    let resolved: Vec<String> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
-                .filter(failed_message::state.eq_any(texts(&[State::Failed, State::Replaying, State::FailedAgain])))
-                .set((failed_message::state.eq(State::Resolved), failed_message::changed_at.eq(micros(now))))
-                .returning(failed_message::id)
-                .get_results(c)
-        })
-    })
-    .map_err(attempting("resolve failed messages"))?;
-    replaying::settle(connection, &resolved.iter().map(String::as_str).collect::<Vec<_>>())?;
+pub fn resolve(db: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize> {
+    let resolved: Vec<String> = chunks::load!(db, "resolve failed messages", c, ids => {
+        diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
+            .filter(failed_message::state.eq_any(texts(&[State::Failed, State::Replaying, State::FailedAgain])))
+            .set((failed_message::state.eq(State::Resolved), failed_message::changed_at.eq(micros(now))))
+            .returning(failed_message::id)
+            .get_results(c)
+    })?;
+    replaying::settle(db, &resolved.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(resolved.len())
 }
 
-pub fn by_ids(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Option<FailedMessage>>, DbError> {
-    let rows: Vec<FailedMessage> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            failed_message::table.filter(failed_message::id.eq_any(ids)).select(FailedMessage::as_select()).load(c)
-        })
-    })
-    .map_err(attempting("read failed messages"))?;
+pub fn by_ids(db: &mut Connection, ids: &[&str]) -> Result<Vec<Option<FailedMessage>>> {
+    let rows: Vec<FailedMessage> = chunks::load!(db, "read failed messages", c, ids => {
+        failed_message::table.filter(failed_message::id.eq_any(ids)).select(FailedMessage::as_select()).load(c)
+    })?;
     Ok(aligned(ids, rows, |row| &row.id))
 }
 
 /// The known, unresolved messages of these identifiers. Without messages that a replay sent before
 /// `sent_before`: those may be lost.
-pub fn unsettled(
-    connection: &mut Connection,
-    ids: &[&str],
-    sent_before: NaiveDateTime,
-) -> Result<HashSet<String>, DbError> {
-    let rows: Vec<String> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            let sent_since = failed_message::sent_at.ge(micros(sent_before));
-            failed_message::table
-                .filter(failed_message::id.eq_any(ids))
-                .filter(failed_message::state.ne(State::Resolved))
-                .filter(failed_message::state.ne(State::Replaying).or(failed_message::sent_at.is_null()).or(sent_since))
-                .select(failed_message::id)
-                .load(c)
-        })
-    })
-    .map_err(attempting("read failed messages"))?;
+pub fn unsettled(db: &mut Connection, ids: &[&str], sent_before: NaiveDateTime) -> Result<HashSet<String>> {
+    let rows: Vec<String> = chunks::load!(db, "read failed messages", c, ids => {
+        let sent_since = failed_message::sent_at.ge(micros(sent_before));
+        failed_message::table
+            .filter(failed_message::id.eq_any(ids))
+            .filter(failed_message::state.ne(State::Resolved))
+            .filter(failed_message::state.ne(State::Replaying).or(failed_message::sent_at.is_null()).or(sent_since))
+            .select(failed_message::id)
+            .load(c)
+    })?;
     Ok(rows.into_iter().collect())
 }
 
 /// Moves messages from one of the states `from` to `to` and returns those moved. Messages of an active replay
 /// stay.
 pub fn change(
-    connection: &mut Connection,
+    db: &mut Connection,
     ids: &[&str],
     from: &[State],
     to: State,
     now: NaiveDateTime,
-) -> Result<HashSet<String>, DbError> {
-    let rows: Vec<String> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
-                .filter(sql::<Bool>(FREE))
-                .set((failed_message::state.eq(to), failed_message::changed_at.eq(micros(now))))
-                .returning(failed_message::id)
-                .get_results(c)
-        })
-    })
-    .map_err(attempting("change the state of failed messages"))?;
+) -> Result<HashSet<String>> {
+    let rows: Vec<String> = chunks::load!(db, "change the state of failed messages", c, ids => {
+        diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
+            .filter(sql::<Bool>(FREE))
+            .set((failed_message::state.eq(to), failed_message::changed_at.eq(micros(now))))
+            .returning(failed_message::id)
+            .get_results(c)
+    })?;
     Ok(rows.into_iter().collect())
 }
 
 /// Replaces a failed message by its edited version. `false` when its state allows no edit, or an active
 /// replay contains it.
-pub fn supersede(
-    connection: &mut Connection,
-    id: &str,
-    edited: &FailedMessage,
-    now: NaiveDateTime,
-) -> Result<bool, DbError> {
+pub fn supersede(db: &mut Connection, id: &str, edited: &FailedMessage, now: NaiveDateTime) -> Result<bool> {
     let now = micros(now);
-    connection.transaction(|connection| {
-        let superseded = match_connection!(connection, c => {
+    db.transaction(|db| {
+        let superseded = query!(db, "discard an edited failed message", c => {
             diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::state.eq_any(texts(&OPEN))))
                 .filter(sql::<Bool>(FREE))
                 .set((
@@ -276,18 +247,16 @@ pub fn supersede(
                     failed_message::superseded_by.eq(&edited.id),
                 ))
                 .execute(c)
-        })
-        .map_err(attempting("discard an edited failed message"))?;
+        })?;
         if superseded == 0 {
             return Ok(false);
         }
         let row = FailedMessage { changed_at: now, ..edited.clone() };
         // The same edit may exist, discarded: it becomes `failed` again.
-        match_connection!(connection, c => {
+        query!(db, "insert an edited message", c => {
             diesel::insert_into(failed_message::table).values(&row).on_conflict_do_nothing().execute(c)
-        })
-        .map_err(attempting("insert an edited message"))?;
-        change(connection, &[&row.id], &[State::Discarded], State::Failed, now)?;
+        })?;
+        change(db, &[&row.id], &[State::Discarded], State::Failed, now)?;
         Ok(true)
     })
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDateTime;
-use diesel::{ExpressionMethods, QueryDsl, RunQueryDsl};
+use diesel::prelude::*;
 
 use super::replaying::settle;
 use super::{Attempt, DeadLetter, FailedMessage, State, by_ids, overtaken};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 use crate::models::tables::{failed_attempt, failed_message};
 use crate::models::{chunks, grouped};
 
@@ -20,12 +20,8 @@ pub struct Recorded {
 
 /// Records dead letters in one transaction. Contention when another ingester has just recorded the same
 /// message.
-pub fn record(
-    connection: &mut Connection,
-    dead_letters: &[DeadLetter],
-    now: NaiveDateTime,
-) -> Result<Recorded, DbError> {
-    connection.transaction(|connection| {
+pub fn record(db: &mut Connection, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded> {
+    db.transaction(|db| {
         let now = micros(now);
         let mut recorded = Recorded::default();
         // The same message twice in a batch: one after the other.
@@ -38,21 +34,21 @@ pub fn record(
             }
         }
         for round in rounds {
-            record_round(connection, &round, now, &mut recorded)?;
+            record_round(db, &round, now, &mut recorded)?;
         }
         Ok(recorded)
     })
 }
 
 fn record_round(
-    connection: &mut Connection,
+    db: &mut Connection,
     dead_letters: &BTreeMap<String, &DeadLetter>,
     now: NaiveDateTime,
     recorded: &mut Recorded,
-) -> Result<(), DbError> {
+) -> Result<()> {
     let ids: Vec<&str> = dead_letters.keys().map(String::as_str).collect();
-    let known = by_ids(connection, &ids)?;
-    let attempts = attempts(connection, &ids)?;
+    let known = by_ids(db, &ids)?;
+    let attempts = attempts(db, &ids)?;
     let (mut fresh, mut found) = (Vec::new(), Vec::new());
     for (((id, dead_letter), row), attempts) in dead_letters.iter().zip(known).zip(attempts) {
         let failed_at = micros(dead_letter.failed_at);
@@ -75,7 +71,7 @@ fn record_round(
             continue;
         }
         let updated = again(&row, dead_letter, now);
-        let changed = match_connection!(connection, c => {
+        let changed = query!(db, "update a failed message", c => {
             // A second ingester finds another count.
             diesel::update(failed_message::table.filter(failed_message::id.eq(id)).filter(failed_message::letters.eq(row.letters)))
                 .filter(failed_message::state.eq(row.state))
@@ -92,27 +88,23 @@ fn record_round(
                     failed_message::changed_at.eq(updated.changed_at),
                 ))
                 .execute(c)
-        })
-        .map_err(attempting("update a failed message"))?;
+        })?;
         if changed == 0 {
             return Err(overtaken());
         }
         recorded.again += 1;
         if updated.state == State::FailedAgain && row.state == State::Replaying {
-            settle(connection, &[id])?;
+            settle(db, &[id])?;
         }
     }
-    let inserted = chunks::insert(&fresh, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(failed_message::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
-    })
-    .map_err(attempting("insert failed messages"))?;
+    let inserted = chunks::insert!(db, "insert failed messages", c, fresh => {
+        diesel::insert_into(failed_message::table).values(fresh).on_conflict_do_nothing().execute(c)
+    })?;
     if inserted < fresh.len() {
         return Err(overtaken());
     }
     recorded.new += inserted;
-    insert_attempts(connection, &found)
+    insert_attempts(db, &found)
 }
 
 /// The row of a message that was not known.
@@ -144,7 +136,6 @@ fn first(id: &str, dead_letter: &DeadLetter, now: NaiveDateTime) -> FailedMessag
     }
 }
 
-/// Applies a dead letter to a known message.
 fn again(row: &FailedMessage, dead_letter: &DeadLetter, now: NaiveDateTime) -> FailedMessage {
     let failed_at = micros(dead_letter.failed_at);
     let state = match row.state {
@@ -172,7 +163,7 @@ fn again(row: &FailedMessage, dead_letter: &DeadLetter, now: NaiveDateTime) -> F
     }
 }
 
-fn insert_attempts(connection: &mut Connection, found: &[(&String, Attempt)]) -> Result<(), DbError> {
+fn insert_attempts(db: &mut Connection, found: &[(&String, Attempt)]) -> Result<()> {
     let mut rows: Vec<_> =
         found.iter().map(|(id, attempt)| (*id, micros(attempt.at), &attempt.code, &attempt.text)).collect();
     // Of equal attempts the one with a text wins.
@@ -189,27 +180,20 @@ fn insert_attempts(connection: &mut Connection, found: &[(&String, Attempt)]) ->
             )
         })
         .collect();
-    chunks::insert(&rows, |rows| {
-        match_connection!(connection, c => {
-            diesel::insert_into(failed_attempt::table).values(rows).on_conflict_do_nothing().execute(c)
-        })
+    chunks::insert!(db, "insert failed attempts", c, rows => {
+        diesel::insert_into(failed_attempt::table).values(rows).on_conflict_do_nothing().execute(c)
     })
     .map(drop)
-    .map_err(attempting("insert failed attempts"))
 }
 
-/// Reads the attempts of failed messages, oldest first.
-pub fn attempts(connection: &mut Connection, ids: &[&str]) -> Result<Vec<Vec<Attempt>>, DbError> {
-    let rows: Vec<(String, Attempt)> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            failed_attempt::table
-                .filter(failed_attempt::failed_id.eq_any(ids))
-                .order((failed_attempt::at, failed_attempt::code))
-                .select((failed_attempt::failed_id, (failed_attempt::at, failed_attempt::code, failed_attempt::text)))
-                .load(c)
-        })
-    })
-    .map_err(attempting("read failed attempts"))?;
+pub fn attempts(db: &mut Connection, ids: &[&str]) -> Result<Vec<Vec<Attempt>>> {
+    let rows: Vec<(String, Attempt)> = chunks::load!(db, "read failed attempts", c, ids => {
+        failed_attempt::table
+            .filter(failed_attempt::failed_id.eq_any(ids))
+            .order((failed_attempt::at, failed_attempt::code))
+            .select((failed_attempt::failed_id, (failed_attempt::at, failed_attempt::code, failed_attempt::text)))
+            .load(c)
+    })?;
     let groups = grouped(ids, rows, |(id, _)| id);
     Ok(groups.into_iter().map(|group| group.into_iter().map(|(_, attempt)| attempt).collect()).collect())
 }

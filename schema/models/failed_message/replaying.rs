@@ -2,11 +2,11 @@
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, sql};
+use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
-use diesel::{ExpressionMethods, NullableExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper};
 
 use super::{FREE, FailedMessage, State, overtaken, texts};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
+use crate::db::{Connection, Result, micros, query};
 use crate::models::chunks;
 use crate::models::tables::failed_message;
 
@@ -15,38 +15,31 @@ const SETTLED: [State; 2] = [State::Resolved, State::FailedAgain];
 /// Adds messages to a replay. Contention when another process has changed one of them, or added it to another
 /// replay.
 pub(in crate::models) fn freeze(
-    connection: &mut Connection,
+    db: &mut Connection,
     ids: &[&str],
     from: &[State],
     replay_id: &str,
     now: NaiveDateTime,
-) -> Result<(), DbError> {
-    let frozen = chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
-                .filter(sql::<Bool>(FREE))
-                .set((
-                    failed_message::state.eq(State::Replaying),
-                    failed_message::changed_at.eq(micros(now)),
-                    failed_message::replay_id.eq(replay_id),
-                    failed_message::replay_fingerprint.eq(failed_message::fingerprint.nullable()),
-                    failed_message::sent_at.eq(None::<NaiveDateTime>),
-                    failed_message::settled_seq.eq(None::<i64>),
-                ))
-                .execute(c)
-        })
-    })
-    .map_err(attempting("select failed messages for a replay"))?;
+) -> Result<()> {
+    let frozen = chunks::update!(db, "select failed messages for a replay", c, ids => {
+        diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)).filter(failed_message::state.eq_any(texts(from))))
+            .filter(sql::<Bool>(FREE))
+            .set((
+                failed_message::state.eq(State::Replaying),
+                failed_message::changed_at.eq(micros(now)),
+                failed_message::replay_id.eq(replay_id),
+                failed_message::replay_fingerprint.eq(failed_message::fingerprint.nullable()),
+                failed_message::sent_at.eq(None::<NaiveDateTime>),
+                failed_message::settled_seq.eq(None::<i64>),
+            ))
+            .execute(c)
+    })?;
     if frozen < ids.len() { Err(overtaken()) } else { Ok(()) }
 }
 
 /// The next messages a replay has not sent, the earliest failure first.
-pub fn unsent(
-    connection: &mut Connection,
-    replay_id: &str,
-    limit: i64,
-) -> Result<Vec<FailedMessage>, DbError> {
-    match_connection!(connection, c => {
+pub fn unsent(db: &mut Connection, replay_id: &str, limit: i64) -> Result<Vec<FailedMessage>> {
+    query!(db, "read failed messages", c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
             // A literal, so that the partial index is used.
@@ -56,76 +49,54 @@ pub fn unsent(
             .select(FailedMessage::as_select())
             .load(c)
     })
-    .map_err(attempting("read failed messages"))
 }
 
 /// Marks messages as sent by a replay. Messages that left the replay stay.
-pub fn mark_sent(
-    connection: &mut Connection,
-    replay_id: &str,
-    ids: &[&str],
-    now: NaiveDateTime,
-) -> Result<(), DbError> {
-    chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
-                .filter(failed_message::replay_id.eq(replay_id))
-                .filter(failed_message::state.eq(State::Replaying))
-                .set(failed_message::sent_at.eq(micros(now)))
-                .execute(c)
-        })
-    })
-    .map_err(attempting("mark replayed messages as sent"))?;
+pub fn mark_sent(db: &mut Connection, replay_id: &str, ids: &[&str], now: NaiveDateTime) -> Result<()> {
+    chunks::update!(db, "mark replayed messages as sent", c, ids => {
+        diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
+            .filter(failed_message::replay_id.eq(replay_id))
+            .filter(failed_message::state.eq(State::Replaying))
+            .set(failed_message::sent_at.eq(micros(now)))
+            .execute(c)
+    })?;
     Ok(())
 }
 
 /// Marks messages as unsent that the replay sent before `sent_before` and that are not settled.
-pub fn mark_lost(
-    connection: &mut Connection,
-    replay_id: &str,
-    sent_before: NaiveDateTime,
-) -> Result<usize, DbError> {
-    match_connection!(connection, c => {
+pub fn mark_lost(db: &mut Connection, replay_id: &str, sent_before: NaiveDateTime) -> Result<usize> {
+    query!(db, "mark replayed messages as lost", c => {
         diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
             .filter(failed_message::state.eq(State::Replaying))
             .filter(failed_message::sent_at.lt(micros(sent_before)))
             .set(failed_message::sent_at.eq(None::<NaiveDateTime>))
             .execute(c)
     })
-    .map_err(attempting("mark replayed messages as lost"))
 }
 
 /// Gives messages that a replay holds, and that were settled, their place in the order of settling. Ties are
 /// of one transaction, or of two at the same time.
-pub(super) fn settle(connection: &mut Connection, ids: &[&str]) -> Result<(), DbError> {
+pub(super) fn settle(db: &mut Connection, ids: &[&str]) -> Result<()> {
     const NEXT: &str = "(select coalesce(max(other.settled_seq), 0) + 1 from failed_message as other \
         where other.replay_id = failed_message.replay_id)";
-    chunks::update(ids, |ids| {
-        match_connection!(connection, c => {
-            diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
-                .filter(failed_message::replay_id.is_not_null())
-                .filter(failed_message::state.eq_any(texts(&SETTLED)))
-                .set(failed_message::settled_seq.eq(sql::<Nullable<BigInt>>(NEXT)))
-                .execute(c)
-        })
-    })
-    .map_err(attempting("settle replayed messages"))?;
+    chunks::update!(db, "settle replayed messages", c, ids => {
+        diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
+            .filter(failed_message::replay_id.is_not_null())
+            .filter(failed_message::state.eq_any(texts(&SETTLED)))
+            .set(failed_message::settled_seq.eq(sql::<Nullable<BigInt>>(NEXT)))
+            .execute(c)
+    })?;
     Ok(())
 }
 
 /// Sets the unsettled messages of a replay to `failed`. Messages in flight may still settle.
-pub(in crate::models) fn release(
-    connection: &mut Connection,
-    replay_id: &str,
-    now: NaiveDateTime,
-) -> Result<usize, DbError> {
-    match_connection!(connection, c => {
+pub(in crate::models) fn release(db: &mut Connection, replay_id: &str, now: NaiveDateTime) -> Result<usize> {
+    query!(db, "release replayed messages", c => {
         diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
             .filter(failed_message::state.eq(State::Replaying))
             .set((failed_message::state.eq(State::Failed), failed_message::changed_at.eq(micros(now))))
             .execute(c)
     })
-    .map_err(attempting("release replayed messages"))
 }
 
 /// How far a replay has come, in messages.
@@ -138,15 +109,14 @@ pub struct Progress {
     pub taken_out: i64,
 }
 
-pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress, DbError> {
-    let rows: Vec<(State, i64, i64)> = match_connection!(connection, c => {
+pub fn progress(db: &mut Connection, replay_id: &str) -> Result<Progress> {
+    let rows: Vec<(State, i64, i64)> = query!(db, "read failed messages", c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
             .group_by(failed_message::state)
             .select((failed_message::state, count_star(), sql::<BigInt>("count(*) filter (where sent_at is null)")))
             .load(c)
-    })
-    .map_err(attempting("read failed messages"))?;
+    })?;
     let mut progress = Progress::default();
     for (state, count, unsent) in rows {
         match state {
@@ -163,12 +133,8 @@ pub fn progress(connection: &mut Connection, replay_id: &str) -> Result<Progress
 }
 
 /// The latest outcomes of a replay, newest first: the fingerprint of a failure, `None` where it was resolved.
-pub fn last_settled(
-    connection: &mut Connection,
-    replay_id: &str,
-    limit: i64,
-) -> Result<Vec<Option<String>>, DbError> {
-    let rows: Vec<(State, String)> = match_connection!(connection, c => {
+pub fn last_settled(db: &mut Connection, replay_id: &str, limit: i64) -> Result<Vec<Option<String>>> {
+    let rows: Vec<(State, String)> = query!(db, "read failed messages", c => {
         failed_message::table
             .filter(failed_message::replay_id.eq(replay_id))
             .filter(failed_message::state.eq_any(texts(&SETTLED)))
@@ -176,8 +142,7 @@ pub fn last_settled(
             .limit(limit)
             .select((failed_message::state, failed_message::fingerprint))
             .load(c)
-    })
-    .map_err(attempting("read failed messages"))?;
+    })?;
     Ok(rows
         .into_iter()
         .map(|(state, fingerprint)| (state == State::FailedAgain).then_some(fingerprint))

@@ -4,17 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDateTime;
 use diesel::dsl::{count_star, max, min, sql};
+use diesel::prelude::*;
 use diesel::sql_types::Bool;
-use diesel::{
-    EscapeExpressionMethods, ExpressionMethods, QueryDsl, RunQueryDsl, SelectableHelper,
-    TextExpressionMethods,
-};
 
 use super::{FREE, FailedMessage, State, texts};
-use crate::db::{Connection, DbError, attempting, match_connection, micros};
-use crate::models::beginning_with;
-use crate::models::chunks;
+use crate::db::{Connection, Result, micros, query};
 use crate::models::tables::{failed_message, run_item};
+use crate::models::{beginning_with, chunks, with_prefix};
 
 /// An empty list or `None` omits a condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,7 +103,7 @@ impl Group {
 }
 
 /// Groups what a filter finds by cause, the largest group first.
-pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>, DbError> {
+pub fn groups(db: &mut Connection, filter: &Filter) -> Result<Vec<Group>> {
     type Row = (
         String,
         String,
@@ -119,7 +115,7 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
         Option<String>,
         Option<String>,
     );
-    let rows: Vec<Row> = match_connection!(connection, c: B => {
+    let rows: Vec<Row> = query!(db, "read failed messages", c: B => {
         let query = failed_message::table
             .group_by((failed_message::fingerprint, failed_message::stage, failed_message::code, failed_message::state))
             .select((
@@ -135,8 +131,7 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
             ))
             .into_boxed::<B>();
         narrowed!(query, filter).load(c)
-    })
-    .map_err(attempting("read failed messages"))?;
+    })?;
     let mut groups: BTreeMap<(String, String, String), Group> = BTreeMap::new();
     for (fingerprint, stage, code, state, count, first, last, text, sample) in rows {
         let (Some(first), Some(last), Some(text), Some(sample)) = (first, last, text, sample) else {
@@ -163,46 +158,35 @@ pub fn groups(connection: &mut Connection, filter: &Filter) -> Result<Vec<Group>
 }
 
 /// Counts what a filter finds, by stage and state.
-pub fn counts(
-    connection: &mut Connection,
-    filter: &Filter,
-) -> Result<BTreeMap<(String, State), i64>, DbError> {
-    let rows: Vec<(String, State, i64)> = match_connection!(connection, c: B => {
+pub fn counts(db: &mut Connection, filter: &Filter) -> Result<BTreeMap<(String, State), i64>> {
+    let rows: Vec<(String, State, i64)> = query!(db, "read failed messages", c: B => {
         let query = failed_message::table
             .group_by((failed_message::stage, failed_message::state))
             .select((failed_message::stage, failed_message::state, count_star()))
             .into_boxed::<B>();
         narrowed!(query, filter).load(c)
-    })
-    .map_err(attempting("read failed messages"))?;
+    })?;
     Ok(rows.into_iter().map(|(stage, state, count)| ((stage, state), count)).collect())
 }
 
 /// Reads a page of what a filter finds, the latest failure first.
-pub fn list(
-    connection: &mut Connection,
-    filter: &Filter,
-    limit: i64,
-    offset: i64,
-) -> Result<Vec<FailedMessage>, DbError> {
-    match_connection!(connection, c: B => {
+pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Result<Vec<FailedMessage>> {
+    query!(db, "read failed messages", c: B => {
         narrowed!(failed_message::table.select(FailedMessage::as_select()).into_boxed::<B>(), filter)
             .order((failed_message::last_failed_at.desc(), failed_message::id))
             .limit(limit)
             .offset(offset)
             .load(c)
     })
-    .map_err(attempting("read failed messages"))
 }
 
 /// The identifiers and states of everything a filter finds, the earliest failure first.
-pub fn select(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>, DbError> {
-    match_connection!(connection, c: B => {
+pub fn select(db: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>> {
+    query!(db, "read failed messages", c: B => {
         narrowed!(failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>(), filter)
             .order((failed_message::first_failed_at, failed_message::id))
             .load(c)
     })
-    .map_err(attempting("read failed messages"))
 }
 
 /// A message that failed, and what it was about.
@@ -214,8 +198,8 @@ pub struct Latest {
 }
 
 /// The messages that failed at or after a moment and are not settled, the earliest first.
-pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> Result<Vec<Latest>, DbError> {
-    match_connection!(connection, c => {
+pub fn since(db: &mut Connection, since: NaiveDateTime, limit: i64) -> Result<Vec<Latest>> {
+    query!(db, "read failed messages", c => {
         failed_message::table
             .filter(failed_message::last_failed_at.ge(micros(since)))
             .filter(failed_message::state.eq_any(texts(&super::OPEN)))
@@ -224,58 +208,34 @@ pub fn since(connection: &mut Connection, since: NaiveDateTime, limit: i64) -> R
             .select((failed_message::id, failed_message::last_failed_at, failed_message::payload))
             .load(c)
     })
-    .map_err(attempting("read failed messages"))
 }
 
 /// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
-pub fn by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
-    match_connection!(connection, c => {
-        failed_message::table
-            .filter(failed_message::id.like(beginning_with(prefix)).escape('!'))
-            .order(failed_message::id)
-            .limit(2)
-            .select(failed_message::id)
-            .load(c)
-    })
-    .map_err(attempting("read failed messages"))
+pub fn by_prefix(db: &mut Connection, prefix: &str) -> Result<Vec<String>> {
+    with_prefix!(db, "read failed messages", failed_message::id, prefix)
 }
 
 /// The fingerprints that begin with `prefix`, at most two.
-pub fn groups_by_prefix(connection: &mut Connection, prefix: &str) -> Result<Vec<String>, DbError> {
-    match_connection!(connection, c => {
-        failed_message::table
-            .filter(failed_message::fingerprint.like(beginning_with(prefix)).escape('!'))
-            .order(failed_message::fingerprint)
-            .limit(2)
-            .select(failed_message::fingerprint)
-            .distinct()
-            .load(c)
-    })
-    .map_err(attempting("read failed messages"))
+pub fn groups_by_prefix(db: &mut Connection, prefix: &str) -> Result<Vec<String>> {
+    with_prefix!(db, "read failed messages", failed_message::fingerprint, prefix)
 }
 
 /// Of these identifiers, those that an edited message replaced.
-pub fn superseded(connection: &mut Connection, ids: &[&str]) -> Result<HashSet<String>, DbError> {
-    let rows: Vec<String> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            failed_message::table
-                .filter(failed_message::id.eq_any(ids))
-                .filter(failed_message::superseded_by.is_not_null())
-                .select(failed_message::id)
-                .load(c)
-        })
-    })
-    .map_err(attempting("read failed messages"))?;
+pub fn superseded(db: &mut Connection, ids: &[&str]) -> Result<HashSet<String>> {
+    let rows: Vec<String> = chunks::load!(db, "read failed messages", c, ids => {
+        failed_message::table
+            .filter(failed_message::id.eq_any(ids))
+            .filter(failed_message::superseded_by.is_not_null())
+            .select(failed_message::id)
+            .load(c)
+    })?;
     Ok(rows.into_iter().collect())
 }
 
 /// The states of these identifiers, where they are known.
-pub fn states(connection: &mut Connection, ids: &[&str]) -> Result<BTreeMap<String, State>, DbError> {
-    let rows: Vec<(String, State)> = chunks::load(ids, |ids| {
-        match_connection!(connection, c => {
-            failed_message::table.filter(failed_message::id.eq_any(ids)).select((failed_message::id, failed_message::state)).load(c)
-        })
-    })
-    .map_err(attempting("read failed messages"))?;
+pub fn states(db: &mut Connection, ids: &[&str]) -> Result<BTreeMap<String, State>> {
+    let rows: Vec<(String, State)> = chunks::load!(db, "read failed messages", c, ids => {
+        failed_message::table.filter(failed_message::id.eq_any(ids)).select((failed_message::id, failed_message::state)).load(c)
+    })?;
     Ok(rows.into_iter().collect())
 }

@@ -5,13 +5,7 @@ use super::*;
 on_both_databases! {
     fn first_decision_on_an_application_is_kept(database: &Database) {
         let c = &mut database.get();
-        let rejected = NewApplication {
-            upstream_id: "b".to_owned(),
-            decision: Decision::Rejected { violations: "[]".to_owned() },
-            calculations: "[]".to_owned(),
-            traceparent: None,
-            ..accepted("b", 1)
-        };
+        let rejected = Application { calculations: "[]".to_owned(), traceparent: None, ..rejected("b", "[]") };
         assert_eq!(application::insert_new(c, &[accepted("a", 2), rejected, accepted("a", 2)]).unwrap(), 2);
         assert_eq!(application::insert_new(c, &[accepted("b", 1), accepted("a", 7)]).unwrap(), 0);
         assert_eq!(application::insert_new(c, &[]).unwrap(), 0);
@@ -33,7 +27,12 @@ on_both_databases! {
 
     fn finds_applications_by_either_id(database: &Database) {
         let c = &mut database.get();
-        let other = NewApplication { source: "other".to_owned(), received_at: at(9), ..accepted("a", 1) };
+        let other = Application {
+            id: ids::application("other", "a"),
+            source: "other".to_owned(),
+            received_at: at(9),
+            ..accepted("a", 1)
+        };
         application::insert_new(c, &[accepted("a", 1), other, accepted("b", 1)]).unwrap();
         let sources = |rows: Vec<application::Application>| rows.into_iter().map(|row| row.source).collect::<Vec<_>>();
         assert_eq!(sources(application::find(c, "a").unwrap()), ["other", "portal"]);

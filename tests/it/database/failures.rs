@@ -8,7 +8,7 @@ use hosho_schema::models::failed_message::{
     self, Attempt, DeadLetter, Filter, OPEN, Origin, Progress, Recorded, State, record,
 };
 use hosho_schema::models::failure_note::{self, FailureNote};
-use hosho_schema::models::replay::{self, NewReplay, Replay};
+use hosho_schema::models::replay::{self, Replay};
 use hosho_schema::models::stage_control::{self, StageControl};
 use hosho_schema::models::worker::{self, Worker, WorkerStage};
 
@@ -44,14 +44,23 @@ fn state(c: &mut Connection, dead_letter: &DeadLetter) -> (State, i64) {
 }
 
 fn begin(c: &mut Connection, id: &str, from: &[State]) -> Option<Replay> {
-    let new = NewReplay {
+    let new = Replay {
         id: id.to_owned(),
+        state: replay::State::Running,
         selection: "{}".to_owned(),
+        total: 0,
+        cutoff: at(100),
         canary: 1,
         rate: 10,
         reason: "fixed".to_owned(),
         actor: "hanako".to_owned(),
-        at: at(100),
+        created_at: at(100),
+        driver: None,
+        leased_until: None,
+        note: None,
+        resolved: None,
+        failed_again: None,
+        finished_at: None,
     };
     replay::create(c, &new, &Filter::default(), from).unwrap().map(|(replay, _)| replay)
 }

@@ -34,7 +34,7 @@ fn round(c: &mut Connection, id: &str, run: &Run) {
     for issued in issued.chunks(BATCH) {
         let certificates: Vec<&str> = issued.iter().map(|issued| issued.revision.id.as_str()).collect();
         let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();
-        let mails: Vec<NewMail> =
+        let mails: Vec<Mail> =
             certificates.iter().map(|certificate| new_mail(certificate, "a@example.jp")).collect();
         mail::insert_new(c, &mails).unwrap();
         let ids: Vec<String> =

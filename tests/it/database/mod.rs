@@ -19,12 +19,12 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Timelike};
 use hosho_schema::db::{self, Backend, Connection, DbError, Pool, micros};
 use hosho_schema::ids;
 use hosho_schema::messages::{MediumV1, ProductV1};
-use hosho_schema::models::application::{self, Decision, NewApplication, Status};
+use hosho_schema::models::application::{self, Application, Status};
 use hosho_schema::models::authentication_key::{self, AuthenticationKey};
 use hosho_schema::models::counts;
 use hosho_schema::models::document::{self, Document, Kind};
 use hosho_schema::models::guarantee::{self, Guarantee};
-use hosho_schema::models::mail::{self, NewMail, Outcome, Settlement, State};
+use hosho_schema::models::mail::{self, Mail, Outcome, Settlement, State};
 use hosho_schema::models::revision::{self, Revision, chained_sha256};
 use hosho_schema::queries::issue::{GuaranteeDraft, Issued, issue};
 use hosho_schema::queries::status::{locate, status};
@@ -114,20 +114,27 @@ fn at(seconds: i64) -> NaiveDateTime {
     DateTime::from_timestamp(1_782_864_000 + seconds, 123_456_789).unwrap().naive_utc()
 }
 
-fn accepted(id: &str, lines: i64) -> NewApplication {
-    NewApplication {
+fn accepted(id: &str, lines: i64) -> Application {
+    Application {
+        id: ids::application("portal", id),
         source: "portal".to_owned(),
         upstream_id: id.to_owned(),
         payload_sha256: "00".to_owned(),
-        decision: Decision::Accepted {
-            snapshot: format!("{{\"id\":\"{id}\",  \"name\":\"髙﨑𠮷\"}}"),
-            lines,
-        },
+        status: Status::Accepted,
+        lines,
+        issued_lines: 0,
+        snapshot: Some(format!("{{\"id\":\"{id}\",  \"name\":\"髙﨑𠮷\"}}")),
+        violations: None,
         calculations: format!("[\"{id}\"]"),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         received_at: at(0),
         decided_at: at(1),
     }
+}
+
+fn rejected(id: &str, violations: &str) -> Application {
+    let violations = Some(violations.to_owned());
+    Application { status: Status::Rejected, lines: 0, snapshot: None, violations, ..accepted(id, 0) }
 }
 
 fn draft(id: &str, line: i64) -> GuaranteeDraft {
@@ -178,8 +185,9 @@ fn paper(certificate: &str, kind: Kind) -> Document {
     }
 }
 
-fn new_mail(certificate: &str, recipient: &str) -> NewMail {
-    NewMail {
+fn new_mail(certificate: &str, recipient: &str) -> Mail {
+    Mail {
+        id: ids::mail(certificate, recipient),
         revision_id: certificate.to_owned(),
         recipient: recipient.to_owned(),
         message_id: format!("<{}@example.jp>", ids::mail(certificate, recipient)),
@@ -187,6 +195,11 @@ fn new_mail(certificate: &str, recipient: &str) -> NewMail {
         subject: "発行完了のお知らせ".to_owned(),
         text_body: "本文".to_owned(),
         html_body: "<p>本文</p>".to_owned(),
+        state: State::Pending,
+        attempts: 0,
+        reply: None,
+        claimed_at: None,
+        settled_at: None,
         created_at: at(5),
     }
 }

@@ -41,7 +41,7 @@ fn decide(connection: &mut Connection, requests: &[Request], judged: impl FnOnce
     connection.transaction(|c| {
         works::lock(c, &works_ids)?;
         let known = application::by_ids(c, &application_ids.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let engaged = works::engaged(c, &works_ids)?;
+        let engaged = works::commitments(c, &works_ids)?;
         let (mut applications, mut commitments) = (Vec::new(), Vec::new());
         for ((request, works), _) in
             requests.iter().zip(&works_ids).zip(known).filter(|(_, known)| known.is_none())
@@ -49,19 +49,18 @@ fn decide(connection: &mut Connection, requests: &[Request], judged: impl FnOnce
             let others = engaged.get(*works).map_or(&[][..], Vec::as_slice);
             let requested = commitment(&request.id, 0, &request.works, request.product);
             let sum: i64 = others.iter().map(|other| other.commitment.amount).sum();
-            let decision = if request.broken || sum + requested.amount > CAP {
+            applications.push(if request.broken || sum + requested.amount > CAP {
                 let conflicting: Vec<_> =
                     others.iter().map(|other| other.commitment.application_id.as_str()).collect();
-                Decision::Rejected { violations: conflicting.join(" ") }
+                rejected(&request.id, &conflicting.join(" "))
             } else {
                 commitments.push(requested);
-                Decision::Accepted { snapshot: request.works.clone(), lines: 1 }
-            };
-            applications.push(NewApplication { decision, ..accepted(&request.id, 1) });
+                Application { snapshot: Some(request.works.clone()), ..accepted(&request.id, 1) }
+            });
         }
         judged();
         application::insert_missing(c, &applications)?;
-        works::engage(c, &commitments)
+        works::commit(c, &commitments)
     })
 }
 

@@ -6,8 +6,7 @@ on_both_databases! {
     fn finds_unfinished_work_by_stage(database: &Database) {
         let c = &mut database.get();
         let stages = |c: &mut Connection| unfinished(c, at(100), 100).unwrap().into_iter().map(|work| (work.line, work.at)).collect::<Vec<_>>();
-        let rejected = NewApplication { decision: Decision::Rejected { violations: "[]".to_owned() }, ..accepted("r", 1) };
-        application::insert_new(c, &[accepted("a", 2), rejected]).unwrap();
+        application::insert_new(c, &[accepted("a", 2), rejected("r", "[]")]).unwrap();
         assert_eq!(stages(c), [(0, Awaits::Issue), (1, Awaits::Issue)]);
         assert!(unfinished(c, at(0), 100).unwrap().is_empty(), "too young");
 

@@ -27,14 +27,14 @@ pub(super) fn commitment(id: &str, line: i64, works: &str, product: ProductV1) -
 fn engage(connection: &mut Connection, rows: &[Commitment]) -> Result<(), DbError> {
     connection.transaction(|c| {
         works::lock(c, &rows.iter().map(|row| row.works_id.as_str()).collect::<Vec<_>>())?;
-        works::engage(c, rows)
+        works::commit(c, rows)
     })
 }
 
 /// The open commitments of works, as (application id, line, number).
 pub(super) fn open(connection: &mut Connection, works: &str) -> Vec<(String, i64, Option<String>)> {
     let id = ids::works(works);
-    let rows = works::engaged(connection, &[&id]).unwrap().remove(&id).unwrap_or_default();
+    let rows = works::commitments(connection, &[&id]).unwrap().remove(&id).unwrap_or_default();
     rows.into_iter()
         .map(|OpenCommitment { commitment, number, .. }| (commitment.application_id, commitment.line, number))
         .collect()
@@ -56,7 +56,7 @@ on_both_databases! {
         engage(c, &[performance.clone(), elsewhere.clone(), advance.clone()]).unwrap();
 
         let [bridge, road, tunnel] = ["bridge", "road", "tunnel"].map(ids::works);
-        let read = |c: &mut Connection| works::engaged(c, &[&road, &bridge, &tunnel, &road]).unwrap();
+        let read = |c: &mut Connection| works::commitments(c, &[&road, &bridge, &tunnel, &road]).unwrap();
         let unissued = |row: &Commitment| OpenCommitment {
             commitment: Commitment { engaged_at: micros(row.engaged_at), ..row.clone() },
             source: "portal".to_owned(),
@@ -67,7 +67,7 @@ on_both_databases! {
         assert_eq!(rows.len(), 2, "works without commitments are left out");
         assert_eq!(rows[&bridge], [unissued(&advance), unissued(&performance)]);
         assert_eq!(rows[&road], [unissued(&elsewhere)]);
-        assert!(works::engaged(c, &[]).unwrap().is_empty());
+        assert!(works::commitments(c, &[]).unwrap().is_empty());
 
         issue(c, &[draft("a", 1)], at(2), build).unwrap();
         let rows = read(c);
@@ -140,7 +140,7 @@ on_both_databases! {
         application::insert_missing(c, &[accepted("a", 1)]).unwrap();
         let good = commitment("a", 0, "bridge", ProductV1::AdvancePayment);
         assert!(is_refused(engage(c, &[commitment("missing", 0, "bridge", ProductV1::AdvancePayment)]), "ForeignKeyViolation"));
-        assert!(is_refused(works::engage(c, std::slice::from_ref(&good)), "ForeignKeyViolation"), "works without a row");
+        assert!(is_refused(works::commit(c, std::slice::from_ref(&good)), "ForeignKeyViolation"), "works without a row");
         for amount in [0, -1] {
             assert!(is_refused(engage(c, &[Commitment { amount, ..good.clone() }]), "CheckViolation"));
         }
@@ -158,13 +158,13 @@ on_both_databases! {
         assert_eq!(count(c, "works"), 33_000);
         let rows: Vec<_> = (0..5_000).map(|n| commitment("a", n, &(n * 6).to_string(), ProductV1::Performance)).collect();
         engage(c, &rows).unwrap();
-        assert_eq!(works::engaged(c, &ids).unwrap().len(), 5_000);
+        assert_eq!(works::commitments(c, &ids).unwrap().len(), 5_000);
 
         let mut lines: Vec<_> = (0..33_000).map(|n| (ids::application("portal", &format!("other {n}")), 7)).collect();
         lines.push((ids::application("portal", "a"), 7));
         let lines: Vec<_> = lines.iter().map(|(id, line)| (id.as_str(), *line)).collect();
         assert_eq!(works::end(c, &lines, at(5)).unwrap(), 1);
-        assert_eq!(works::engaged(c, &ids).unwrap().len(), 4_999);
+        assert_eq!(works::commitments(c, &ids).unwrap().len(), 4_999);
     }
 
     fn concurrent_duplicate_application_is_contention(database: &Database) {

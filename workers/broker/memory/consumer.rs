@@ -6,7 +6,10 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::{Item, Key, Shared};
-use crate::broker::{BrokerError, Consumer, Death, Delivery, Tag, names::DELIVERY_LIMIT};
+use crate::broker::{
+    BrokerError, Consumer, Death, Delivery, Tag,
+    names::{DELIVERY_LIMIT, drop_lane},
+};
 
 pub(super) struct MemoryConsumer {
     shared: Arc<Shared>,
@@ -76,8 +79,7 @@ impl MemoryConsumer {
             for (_, mut item) in std::mem::take(&mut self.unacknowledged).into_iter().rev() {
                 item.returned += 1;
                 if matches!(self.key, Key::Stage(_)) && item.returned > DELIVERY_LIMIT {
-                    let live = item.routing_key.trim_end_matches(".bulk").len();
-                    item.routing_key.truncate(live);
+                    drop_lane(&mut item.routing_key);
                     item.returned = 0;
                     item.death = Some(Death { reason: "delivery_limit".to_owned(), at: None });
                     dead.push(item);

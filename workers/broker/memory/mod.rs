@@ -33,7 +33,7 @@ use tokio::{
 use super::{
     Broker, BrokerError, Consumer, Death, Depth, Destination, Envelope, Lane, Outgoing, Publisher,
     RetryDelay, Source,
-    names::{Names, stage_key},
+    names::{Names, drop_lane, stage_key},
 };
 use consumer::MemoryConsumer;
 
@@ -45,7 +45,6 @@ pub struct Memory {
 
 struct Shared {
     names: Names,
-    stages: Vec<&'static str>,
     state: Mutex<State>,
     /// Messages of stages that are ready, unacknowledged or waiting.
     under_way: watch::Sender<usize>,
@@ -103,12 +102,11 @@ impl Item {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("stages", &self.shared.stages).finish_non_exhaustive()
+        f.debug_struct("Memory").field("stages", &self.shared.names.stages).finish_non_exhaustive()
     }
 }
 
 impl Memory {
-    /// A broker with empty queues for these stages.
     pub fn new(stages: &[&'static str]) -> Self {
         let mut state = State::default();
         for stage in stages {
@@ -120,7 +118,6 @@ impl Memory {
         state.queues.insert(Key::Unrouted, Queue::default());
         let shared = Shared {
             names: Names::new("hosho.", stages),
-            stages: stages.to_vec(),
             state: Mutex::new(state),
             under_way: watch::Sender::new(0),
             dead: watch::Sender::new(0),
@@ -183,8 +180,7 @@ impl Shared {
         if state.queues.contains_key(&wanted) {
             state.push(&wanted, item);
         } else {
-            let live = item.routing_key.trim_end_matches(".bulk").len();
-            item.routing_key.truncate(live);
+            drop_lane(&mut item.routing_key);
             self.set_aside(state, &Key::Unrouted, item);
             self.ended(1);
         }
@@ -298,7 +294,7 @@ impl Broker for Memory {
                 Depth { queue: name, ready, consumers }
             };
             let lanes = [Lane::Live, Lane::Bulk];
-            let stages = self.shared.stages.iter().flat_map(|stage| lanes.map(|lane| (*stage, lane)));
+            let stages = names.stages.iter().flat_map(|stage| lanes.map(|lane| (*stage, lane)));
             let mut depths: Vec<Depth> = stages
                 .map(|(stage, lane)| {
                     count(names.source(Source::Stage(stage, lane)), &Key::Stage(stage_key(stage, lane)))

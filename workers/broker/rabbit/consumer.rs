@@ -22,26 +22,22 @@ use lapin::{
     message::Delivery as Received,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-        QueueBindOptions, QueueDeclareOptions,
+        QueueBindOptions,
     },
-    types::{AMQPValue, FieldTable, ShortString},
+    types::{FieldTable, ShortString},
 };
 
-use super::{ANSWER_LIMIT, short, unavailable, wire, within};
-use crate::broker::{BrokerError, Consumer, Delivery, Source, Tag, names::Names};
+use super::{answer, short, temporary_queue, unavailable, wire};
+use crate::broker::{
+    BrokerError, Consumer, Delivery, Source, Tag,
+    names::{Names, drop_lane},
+};
 
-#[derive(Debug, thiserror::Error)]
-enum Lost {
-    /// The stream of deliveries ended: the queue was deleted or its leader moved.
-    #[error("the broker cancelled the consumer")]
-    Cancelled,
-    /// The channel of the delivery is closed; the broker delivers it again.
-    #[error("the delivery belongs to a closed channel")]
-    Stale,
-    /// The delivery was acknowledged before, or never taken.
-    #[error("no such delivery is waiting for its acknowledgement")]
-    NotWaiting,
-}
+/// The stream of deliveries ended: the queue was deleted or its leader moved.
+const CANCELLED: &str = "the broker cancelled the consumer";
+
+/// The broker delivers it again.
+const STALE: &str = "the delivery belongs to a closed channel";
 
 pub(super) struct RabbitConsumer {
     channel: Channel,
@@ -58,8 +54,6 @@ pub(super) struct RabbitConsumer {
     kept: VecDeque<Received>,
     /// Handed out and not acknowledged, oldest first.
     unacknowledged: VecDeque<(u64, Acker)>,
-    /// Messages of a bulk queue have its routing key; the interface wants the stage.
-    names_stage: bool,
     /// Dead letters or unrouted messages.
     is_failures: bool,
 }
@@ -75,7 +69,12 @@ impl RabbitConsumer {
         let requested = prefetch.max(1);
         let (queue, first) = if source == Source::Events {
             // The queue goes away with its last consumer, so this one is never replaced.
-            (events_queue(&channel, &names.events(), &operation).await?, requested)
+            let queue = temporary_queue(&channel, &operation, &[]).await?;
+            let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+            let exchange = short(&names.events());
+            answer(&operation, channel.queue_bind(queue.clone(), exchange, short("#"), options, arguments))
+                .await?;
+            (queue, requested)
         } else {
             (short(&names.source(source)), 1)
         };
@@ -89,7 +88,6 @@ impl RabbitConsumer {
             requested,
             kept: VecDeque::new(),
             unacknowledged: VecDeque::new(),
-            names_stage: matches!(source, Source::Dead | Source::Unrouted),
             is_failures: matches!(source, Source::Dead | Source::Unrouted),
         };
         consumer.start().await?;
@@ -97,12 +95,7 @@ impl RabbitConsumer {
     }
 
     async fn start(&mut self) -> Result<(), BrokerError> {
-        within(
-            ANSWER_LIMIT,
-            &self.operation,
-            self.channel.basic_qos(self.prefetch, BasicQosOptions::default()),
-        )
-        .await?;
+        answer(&self.operation, self.channel.basic_qos(self.prefetch, BasicQosOptions::default())).await?;
         self.generation += 1;
         // Tags that sort by age: when the channel closes, a quorum queue requeues consumer by consumer in
         // this order.
@@ -113,19 +106,15 @@ impl RabbitConsumer {
             BasicConsumeOptions::default(),
             FieldTable::default(),
         );
-        self.stream = Some(within(ANSWER_LIMIT, &self.operation, consuming).await?);
+        self.stream = Some(answer(&self.operation, consuming).await?);
         Ok(())
     }
 
     /// Cancels the consumer and keeps what was sent to it already.
     async fn stop(&mut self) -> Result<(), BrokerError> {
-        let Some(mut stream) = self.stream.take() else { return Err(self.lost(Lost::Cancelled)) };
-        within(
-            ANSWER_LIMIT,
-            &self.operation,
-            self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()),
-        )
-        .await?;
+        let Some(mut stream) = self.stream.take() else { return Err(self.lost(CANCELLED)) };
+        answer(&self.operation, self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()))
+            .await?;
         // The answer to a cancel ends the stream, so this does not wait.
         while let Some(received) = stream.next().await {
             self.kept.push_back(received.map_err(|error| unavailable(&self.operation, error))?);
@@ -135,15 +124,15 @@ impl RabbitConsumer {
 
     async fn acknowledge(&mut self, last: Tag) -> Result<(), BrokerError> {
         let Some(at) = self.unacknowledged.iter().position(|(tag, _)| *tag == last.0) else {
-            return Err(self.lost(Lost::NotWaiting));
+            return Err(self.lost("no such delivery is waiting for its acknowledgement"));
         };
         let grows = self.prefetch < self.requested;
         if grows {
             self.stop().await?;
         }
         let acker = self.unacknowledged[at].1.clone();
-        if !within(ANSWER_LIMIT, &self.operation, acker.ack(BasicAckOptions { multiple: true })).await? {
-            return Err(self.lost(Lost::Stale));
+        if !answer(&self.operation, acker.ack(BasicAckOptions { multiple: true })).await? {
+            return Err(self.lost(STALE));
         }
         self.unacknowledged.drain(..=at);
         if grows {
@@ -159,18 +148,17 @@ impl RabbitConsumer {
     /// Returns a delivery, unless its channel is closed: then the broker delivers it again.
     fn take(&mut self, received: Received) -> Result<Delivery, BrokerError> {
         if !received.acker.usable() {
-            return Err(self.lost(Lost::Stale));
+            return Err(self.lost(STALE));
         }
         self.unacknowledged.push_back((received.delivery_tag, received.acker.clone()));
         let mut delivery = wire::delivery(received, self.is_failures);
-        if self.names_stage {
-            let live = delivery.routing_key.trim_end_matches(".bulk").len();
-            delivery.routing_key.truncate(live);
+        if self.is_failures {
+            drop_lane(&mut delivery.routing_key);
         }
         Ok(delivery)
     }
 
-    fn lost(&self, how: Lost) -> BrokerError {
+    fn lost(&self, how: &str) -> BrokerError {
         unavailable(&self.operation, how)
     }
 }
@@ -178,7 +166,7 @@ impl RabbitConsumer {
 impl Consumer for RabbitConsumer {
     fn next_batch(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>> {
         Box::pin(async move {
-            let Some(stream) = self.stream.as_mut() else { return Err(self.lost(Lost::Cancelled)) };
+            let Some(stream) = self.stream.as_mut() else { return Err(self.lost(CANCELLED)) };
             loop {
                 // The only wait, and only while no delivery is buffered: dropping this future loses none.
                 // Deliveries beyond `max` are buffered here rather than within the stream, so that they can
@@ -194,7 +182,7 @@ impl Consumer for RabbitConsumer {
                 match next {
                     Some(Ok(next)) => self.kept.push_back(next),
                     Some(Err(error)) => return Err(unavailable(&self.operation, error)),
-                    None => return Err(self.lost(Lost::Cancelled)),
+                    None => return Err(self.lost(CANCELLED)),
                 }
             }
             let count = self.kept.len().min(max.max(1));
@@ -218,8 +206,7 @@ impl Consumer for RabbitConsumer {
                 return Ok(());
             }
             if let Some(stream) = self.stream.take() {
-                within(
-                    ANSWER_LIMIT,
+                answer(
                     &self.operation,
                     self.channel.basic_cancel(stream.tag(), BasicCancelOptions::default()),
                 )
@@ -227,31 +214,8 @@ impl Consumer for RabbitConsumer {
             }
             // Tag 0 with `multiple`: all of them, also those that are still on their way to us.
             let everything = BasicNackOptions { multiple: true, requeue: true };
-            within(ANSWER_LIMIT, &self.operation, self.channel.basic_nack(0, everything)).await?;
-            within(ANSWER_LIMIT, &self.operation, self.channel.close(200, short("OK"))).await
+            answer(&self.operation, self.channel.basic_nack(0, everything)).await?;
+            answer(&self.operation, self.channel.close(200, short("OK"))).await
         })
     }
-}
-
-/// Declares a temporary queue that receives every event.
-async fn events_queue(
-    channel: &Channel,
-    exchange: &str,
-    operation: &str,
-) -> Result<ShortString, BrokerError> {
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let mut arguments = FieldTable::default();
-    // A virtual host may have another default; a quorum queue cannot be exclusive.
-    arguments.insert(short("x-queue-type"), AMQPValue::LongString("classic".into()));
-    let queue = within(ANSWER_LIMIT, operation, channel.queue_declare(short(""), options, arguments)).await?;
-    let name = queue.name().clone();
-    let binding = channel.queue_bind(
-        name.clone(),
-        short(exchange),
-        short("#"),
-        QueueBindOptions::default(),
-        FieldTable::default(),
-    );
-    within(ANSWER_LIMIT, operation, binding).await?;
-    Ok(name)
 }

@@ -8,10 +8,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::NaiveDateTime;
 use lapin::{
     BasicProperties, Channel, Confirmation,
-    options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions},
+    options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable, ShortString, parsing::parse_field_table},
 };
 use tokio::{
@@ -19,15 +19,18 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, dial::dial, short, unavailable, within};
+use super::{
+    ANSWER_LIMIT, CONNECT_LIMIT, Rabbit, answer, dial::dial, short, silent, temporary_queue, unavailable,
+    wire,
+};
 use crate::broker::BrokerError;
 
-/// Time limit for the probe message.
+const EXAMINE: &str = "ask the broker";
+
 const TAKE_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
 pub struct Examination {
-    /// Such as `RabbitMQ`.
     pub product: String,
     /// Such as `3.10.8`.
     pub version: String,
@@ -45,7 +48,7 @@ pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
     let properties = match timeout(CONNECT_LIMIT, greeting(rabbit)).await {
         Ok(Ok(properties)) => properties,
         Ok(Err(error)) => return Err(unavailable("read the greeting of the broker", error)),
-        Err(_) => return Err(unavailable("read the greeting of the broker", super::Silent(CONNECT_LIMIT))),
+        Err(_) => return Err(silent("read the greeting of the broker", CONNECT_LIMIT)),
     };
     let text = |name: &str| match properties.inner().get(name) {
         Some(AMQPValue::LongString(value)) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
@@ -66,18 +69,15 @@ pub async fn examine(rabbit: &Rabbit) -> Result<Examination, BrokerError> {
         is_blocked: false,
         clock: None,
     };
-    let channel = rabbit.channel(&rabbit.inner.publishing, "ask the broker").await?;
-    let last = queue(&channel, &[]).await?;
-    let first = queue(
-        &channel,
-        &[
-            ("x-message-ttl", AMQPValue::LongLongInt(0)),
-            ("x-dead-letter-exchange", AMQPValue::LongString("".into())),
-            ("x-dead-letter-routing-key", AMQPValue::LongString(last.as_str().into())),
-        ],
-    )
-    .await?;
-    within(ANSWER_LIMIT, "ask the broker", channel.confirm_select(ConfirmSelectOptions::default())).await?;
+    let channel = rabbit.channel(&rabbit.inner.publishing, EXAMINE).await?;
+    let last = temporary_queue(&channel, EXAMINE, &[]).await?;
+    let arguments = [
+        ("x-message-ttl", AMQPValue::LongLongInt(0)),
+        ("x-dead-letter-exchange", AMQPValue::LongString("".into())),
+        ("x-dead-letter-routing-key", AMQPValue::LongString(last.as_str().into())),
+    ];
+    let first = temporary_queue(&channel, EXAMINE, &arguments).await?;
+    answer(EXAMINE, channel.confirm_select(ConfirmSelectOptions::default())).await?;
     let began = Instant::now();
     let publishing = channel.basic_publish(
         short(""),
@@ -123,33 +123,14 @@ async fn greeting(rabbit: &Rabbit) -> std::io::Result<FieldTable> {
     Ok(properties)
 }
 
-/// Declares a queue that lives as long as the connection.
-async fn queue(channel: &Channel, arguments: &[(&str, AMQPValue)]) -> Result<ShortString, BrokerError> {
-    let mut table = FieldTable::default();
-    table.insert(short("x-queue-type"), AMQPValue::LongString("classic".into()));
-    for (name, value) in arguments {
-        table.insert(short(name), value.clone());
-    }
-    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
-    let declared =
-        within(ANSWER_LIMIT, "ask the broker", channel.queue_declare(short(""), options, table)).await?;
-    Ok(declared.name().clone())
-}
-
 /// The moment at which the broker moved the message.
 async fn clock(channel: &Channel, queue: ShortString) -> Result<Option<NaiveDateTime>, BrokerError> {
     let began = Instant::now();
     while began.elapsed() < TAKE_LIMIT {
         let getting = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true });
-        if let Some(message) = within(ANSWER_LIMIT, "ask the broker", getting).await? {
+        if let Some(message) = answer(EXAMINE, getting).await? {
             let headers = message.delivery.properties.headers().clone().unwrap_or_default();
-            let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else { return Ok(None) };
-            let Some(AMQPValue::FieldTable(death)) = deaths.as_slice().first() else { return Ok(None) };
-            let Some(AMQPValue::Timestamp(seconds)) = death.inner().get("time") else { return Ok(None) };
-            return Ok(i64::try_from(*seconds)
-                .ok()
-                .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-                .map(|at| at.naive_utc()));
+            return Ok(wire::death(&headers).and_then(|death| death.at));
         }
         sleep(Duration::from_millis(20)).await;
     }

@@ -64,7 +64,6 @@ pub(super) async fn connect(
     Connection::connector(uri, runtime, open, properties).await
 }
 
-/// Tokio with guarded streams.
 #[derive(Debug, Clone)]
 pub(super) struct Guarded(Tokio);
 
@@ -96,7 +95,6 @@ impl Reactor for Guarded {
     }
 }
 
-/// A stream whose incoming frames are checked.
 pub(super) struct Guard {
     stream: Box<dyn Stream>,
     filter: Filter,
@@ -172,7 +170,6 @@ struct Filter {
 }
 
 impl Filter {
-    /// Gives checked bytes.
     fn give(&mut self, buffer: &mut [u8]) -> usize {
         let ready = &self.checked[self.given..];
         let count = ready.len().min(buffer.len());
@@ -185,7 +182,6 @@ impl Filter {
         count
     }
 
-    /// Takes bytes as they came.
     fn take(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.lost {
@@ -214,7 +210,6 @@ impl Filter {
         }
     }
 
-    /// Decides about a frame by its head.
     fn head(&mut self) {
         let (kind, size) = (self.partial[0], size(&self.partial));
         self.lost = !(METHOD..=HEARTBEAT).contains(&kind);
@@ -261,7 +256,6 @@ fn clean_routing_key(method: &mut [u8]) {
     }
 }
 
-/// Whether lapin can parse this content header.
 fn survivable(content: &[u8]) -> bool {
     let mut rest = Bytes(content);
     rest.properties().is_some() && rest.0.is_empty()

@@ -40,7 +40,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use lapin::{
     Channel, Connection, ConnectionProperties, ErrorKind,
-    types::{FieldTable, ShortString},
+    options::QueueDeclareOptions,
+    types::{AMQPValue, FieldTable, ShortString},
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::{sync::Mutex, time::timeout};
@@ -79,7 +80,6 @@ pub struct RabbitOptions {
     pub heartbeat: Duration,
     /// How long a publish may wait for its confirms.
     pub confirm_timeout: Duration,
-    /// Shown in the broker's list of connections.
     pub connection_name: String,
 }
 
@@ -98,7 +98,6 @@ impl RabbitOptions {
     }
 }
 
-/// The password in the URL is masked.
 impl fmt::Debug for RabbitOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RabbitOptions")
@@ -118,7 +117,6 @@ pub struct Rabbit {
 
 struct Inner {
     uri: AMQPUri,
-    /// For `amqps` only.
     tls: Option<TlsConnector>,
     names: Arc<Names>,
     confirm_timeout: Duration,
@@ -149,7 +147,7 @@ impl fmt::Debug for Rabbit {
         f.debug_struct("Rabbit")
             .field("host", &self.inner.uri.authority.host)
             .field("port", &self.inner.uri.authority.port)
-            .field("prefix", &self.inner.names.prefix())
+            .field("prefix", &self.inner.names.prefix)
             .finish_non_exhaustive()
     }
 }
@@ -232,7 +230,7 @@ impl Rabbit {
 
     async fn channel(&self, slot: &Slot, operation: &str) -> Result<Channel, BrokerError> {
         let connection = self.connection(slot).await?;
-        within(ANSWER_LIMIT, operation, connection.create_channel()).await
+        answer(operation, connection.create_channel()).await
     }
 
     /// Remembers that something is missing on the broker, if it is in our hands to declare it.
@@ -277,9 +275,9 @@ impl Broker for Rabbit {
             let channel = self.channel(&self.inner.consuming, "count messages").await?;
             let mut depths = Vec::new();
             for name in self.inner.names.queues() {
-                let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
+                let options = QueueDeclareOptions { passive: true, ..Default::default() };
                 let declared = channel.queue_declare(short(&name), options, FieldTable::default());
-                let queue = within(ANSWER_LIMIT, format!("count the messages of {name}"), declared).await?;
+                let queue = answer(format!("count the messages of {name}"), declared).await?;
                 depths.push(Depth {
                     queue: name,
                     ready: u64::from(queue.message_count()),
@@ -341,6 +339,14 @@ fn masked(text: &str) -> String {
     }
 }
 
+/// Waits for an answer of the broker, with the usual limit.
+async fn answer<T>(
+    operation: impl Into<String>,
+    answer: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, BrokerError> {
+    within(ANSWER_LIMIT, operation, answer).await
+}
+
 /// Waits for lapin with a time limit and says what was attempted when it fails.
 async fn within<T>(
     limit: Duration,
@@ -349,14 +355,14 @@ async fn within<T>(
 ) -> Result<T, BrokerError> {
     match timeout(limit, answer).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => match topology_fault(&error) {
-            Some((_, text)) => Err(BrokerError::Topology(text)),
-            None => match denied(&error) {
-                Some(problem) => Err(BrokerError::Denied { operation: operation.into(), problem }),
-                None => Err(unavailable(operation, error)),
-            },
-        },
-        Err(_) => Err(unavailable(operation, Silent(limit))),
+        Ok(Err(error)) => Err(if let Some((_, text)) = topology_fault(&error) {
+            BrokerError::Topology(text)
+        } else if let Some(problem) = denied(&error) {
+            BrokerError::Denied { operation: operation.into(), problem }
+        } else {
+            unavailable(operation, error)
+        }),
+        Err(_) => Err(silent(operation, limit)),
     }
 }
 
@@ -382,14 +388,32 @@ fn denied(error: &lapin::Error) -> Option<String> {
     }
 }
 
-fn unavailable(operation: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> BrokerError {
-    BrokerError::Unavailable { operation: operation.into(), source: Box::new(source) }
+fn unavailable(
+    operation: impl Into<String>,
+    source: impl Into<Box<dyn StdError + Send + Sync>>,
+) -> BrokerError {
+    BrokerError::Unavailable { operation: operation.into(), source: source.into() }
 }
 
-/// Says that the broker did not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("no answer within {} s", .0.as_secs())]
-struct Silent(Duration);
+fn silent(operation: impl Into<String>, limit: Duration) -> BrokerError {
+    unavailable(operation, format!("no answer within {} s", limit.as_secs()))
+}
+
+/// Declares a queue that lives as long as the connection.
+async fn temporary_queue(
+    channel: &Channel,
+    operation: &str,
+    arguments: &[(&str, AMQPValue)],
+) -> Result<ShortString, BrokerError> {
+    let mut table = FieldTable::default();
+    // A virtual host may have another default; a quorum queue cannot be exclusive.
+    table.insert(short("x-queue-type"), AMQPValue::LongString("classic".into()));
+    for (name, value) in arguments {
+        table.insert(short(name), value.clone());
+    }
+    let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
+    Ok(answer(operation, channel.queue_declare(short(""), options, table)).await?.name().clone())
+}
 
 /// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then
 /// refused by the broker as unknown; a longer one would be a panic in lapin.

@@ -12,7 +12,7 @@ use lapin::{
 };
 use tokio::time::sleep;
 
-use super::{ANSWER_LIMIT, NOT_FOUND, Rabbit, short, topology_fault, wire, within};
+use super::{NOT_FOUND, Rabbit, answer, short, topology_fault, wire};
 use crate::broker::{BrokerError, Outgoing, Publisher};
 
 pub(super) struct RabbitPublisher {
@@ -22,12 +22,7 @@ pub(super) struct RabbitPublisher {
 
 impl RabbitPublisher {
     pub(super) async fn open(channel: Channel, rabbit: Rabbit) -> Result<Self, BrokerError> {
-        within(
-            ANSWER_LIMIT,
-            "publish with confirms",
-            channel.confirm_select(ConfirmSelectOptions::default()),
-        )
-        .await?;
+        answer("publish with confirms", channel.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Self { channel, rabbit })
     }
 

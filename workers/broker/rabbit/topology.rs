@@ -23,7 +23,7 @@ use lapin::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{ANSWER_LIMIT, NOT_FOUND, Rabbit, short, topology_fault, unavailable, within};
+use super::{ANSWER_LIMIT, NOT_FOUND, Rabbit, answer, short, silent, topology_fault, unavailable};
 use crate::broker::{
     BrokerError, Lane, RetryDelay, Source,
     names::{DELIVERY_LIMIT, Names, stage_key},
@@ -37,7 +37,6 @@ const SETTLING: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Argument {
-    /// A name or a word.
     Text(String),
     /// A number; times are in milliseconds.
     Number(i64),
@@ -45,7 +44,6 @@ pub enum Argument {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Declared {
-    /// An exchange; durable.
     Exchange {
         name: String,
         /// `direct`, `fanout` or `topic`.
@@ -54,23 +52,19 @@ pub enum Declared {
         alternate: Option<String>,
     },
     /// A queue; durable.
-    BrokerClient { name: String, arguments: Vec<(&'static str, Argument)> },
+    Queue { name: String, arguments: Vec<(&'static str, Argument)> },
     Binding {
         queue: String,
-        /// From where.
         exchange: String,
         /// Routing key; empty for a fanout.
         key: String,
     },
 }
 
-/// What [`apply`] or [`check`] found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
-    /// Exchanges and queues that were there already.
     pub present: usize,
     pub created: Vec<String>,
-    /// Those that do not exist ([`check`] only).
     pub missing: Vec<String>,
     /// What differs, in the broker's words, which name the queue and the argument ([`check`] only).
     pub different: Vec<String>,
@@ -79,7 +73,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether nothing is missing or different.
     pub fn is_good(&self) -> bool {
         self.missing.is_empty() && self.different.is_empty()
     }
@@ -117,7 +110,7 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
     let quorum = |name: String, more: Vec<(&'static str, Argument)>| {
         let mut arguments = vec![("x-queue-type", text("quorum")), ("x-overflow", text("reject-publish"))];
         arguments.extend(more);
-        Declared::BrokerClient { name, arguments }
+        Declared::Queue { name, arguments }
     };
     let (work, dead, unrouted) = (names.with("work"), names.with("dead"), names.with("unrouted"));
 
@@ -197,13 +190,13 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> Result<Re
 async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Report, BrokerError> {
     let mut report = Report::default();
     let mut channel = open(connection).await?;
-    for thing in expected(names.prefix(), names.stages()) {
+    for thing in expected(&names.prefix, &names.stages) {
         let name = match &thing {
             Declared::Exchange { name, .. } => format!("exchange {name}"),
-            Declared::BrokerClient { name, .. } => name.clone(),
+            Declared::Queue { name, .. } => name.clone(),
             Declared::Binding { .. } => {
                 if create {
-                    within(ANSWER_LIMIT, "bind a queue", put(&channel, &thing, false)).await?;
+                    answer("bind a queue", put(&channel, &thing, false)).await?;
                 }
                 continue;
             }
@@ -234,10 +227,10 @@ async fn declare_one(
     passive: bool,
 ) -> Result<Option<String>, BrokerError> {
     let operation = || format!("declare {name}");
-    let Ok(answer) = timeout(ANSWER_LIMIT, put(channel, thing, passive)).await else {
-        return Err(unavailable(operation(), super::Silent(ANSWER_LIMIT)));
+    let Ok(answered) = timeout(ANSWER_LIMIT, put(channel, thing, passive)).await else {
+        return Err(silent(operation(), ANSWER_LIMIT));
     };
-    let Err(error) = answer else { return Ok(None) };
+    let Err(error) = answered else { return Ok(None) };
     match topology_fault(&error) {
         Some((code, text)) if passive == (code == NOT_FOUND) => {
             *channel = open(connection).await?;
@@ -248,7 +241,7 @@ async fn declare_one(
 }
 
 async fn open(connection: &Connection) -> Result<Channel, BrokerError> {
-    within(ANSWER_LIMIT, "open a channel", connection.create_channel()).await
+    answer("open a channel", connection.create_channel()).await
 }
 
 async fn put(channel: &Channel, thing: &Declared, passive: bool) -> Result<(), lapin::Error> {
@@ -267,7 +260,7 @@ async fn put(channel: &Channel, thing: &Declared, passive: bool) -> Result<(), l
             let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
             channel.exchange_declare(short(name), kind, options, arguments).await
         }
-        Declared::BrokerClient { name, arguments } => {
+        Declared::Queue { name, arguments } => {
             let mut table = FieldTable::default();
             for (key, value) in arguments {
                 let value = match value {
@@ -305,9 +298,11 @@ mod tests {
         let names = Names::new("t.", &stages);
         let queues: Vec<_> = all
             .iter()
-            .filter_map(|thing| {
-                if let Declared::BrokerClient { name, .. } = thing { Some(name.clone()) } else { None }
-            })
+            .filter_map(
+                |thing| {
+                    if let Declared::Queue { name, .. } = thing { Some(name.clone()) } else { None }
+                },
+            )
             .collect();
         let mut wanted = names.queues();
         assert_eq!(wanted.len(), 2 * 2 + 10 + 2);
@@ -343,7 +338,7 @@ mod tests {
     #[test]
     fn dead_lettering_is_at_least_once() {
         for thing in expected("t.", &["issue"]) {
-            let Declared::BrokerClient { name, arguments } = thing else { continue };
+            let Declared::Queue { name, arguments } = thing else { continue };
             let has = |key: &str, value: &str| {
                 arguments.contains(&(
                     match key {

@@ -154,7 +154,7 @@ fn earlier(past: &str) -> Vec<(NaiveDateTime, String)> {
 
 /// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its
 /// next attempt (`expired`) was not made a dead letter by that.
-fn death(headers: &FieldTable) -> Option<Death> {
+pub(super) fn death(headers: &FieldTable) -> Option<Death> {
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
     let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };
     let at = match newest.inner().get("time") {

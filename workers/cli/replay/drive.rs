@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     config::Config,
     db::Db,
-    jobs::replay::{Driver, Ended},
+    jobs::{driver::Ended, replay::ReplayDriver},
     operations::{broker, replays},
     worker::{self, Embedded},
 };
@@ -71,7 +71,7 @@ const DELAY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Drives with a progress bar, or prints lines where there is no terminal.
 /// With `workers`, also prints what delays the workers in other processes.
-async fn watched(driver: Driver, workers: Option<Db>) -> Ended {
+async fn watched(driver: ReplayDriver, workers: Option<Db>) -> Ended {
     let (sender, delays) = watch::channel(Vec::new());
     let watching = workers.map(|db| {
         let id = driver.id.clone();

@@ -6,7 +6,7 @@
 //!   rate. So a harmful replay has done little, and a good one reaches its rate after a few hundred messages.
 //! - It stops automatically when more than a tenth of the last 50 failed again for one reason.
 //!
-//! Messages go to the bulk queues, so that live work is not delayed, under their former ids. A [`Driver`]
+//! Messages go to the bulk queues, so that live work is not delayed, under their former ids. A [`ReplayDriver`]
 //! holds no state that matters: sent messages and their results are recorded with the messages. It publishes
 //! first and records afterwards: if it is killed in between, some are sent twice, and stages are idempotent.
 //!
@@ -14,37 +14,30 @@
 //! The broker does not report that, so a message that has not settled for longer than all its retries take
 //! ([`lost_after`]) is sent once more.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use hosho_schema::{
-    db::{Connection, DbError, Pool},
+    db::{Connection, DbError},
     models::{
         audit,
         failed_message::{self, FailedMessage, Filter, OPEN, Progress, State},
-        replay::{self, NewReplay, Replay},
+        replay::{self, Replay},
     },
 };
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::audit::Operation;
-use crate::dead_letters::{self, OperationError};
+use super::driver::{Driver, Ended};
 use crate::{
-    broker::{Broker, BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, RetryDelay},
-    clock::Clock,
-    db::Db,
+    audit::Operation,
+    broker::{BrokerError, Destination, Envelope, History, Lane, Outgoing, Publisher, RetryDelay},
+    dead_letters::{self, OperationError},
     fault::chain,
     stages,
 };
 
-/// Default size of the canary.
 pub const DEFAULT_CANARY: u32 = 3;
 
-/// Default messages a second.
 pub const DEFAULT_RATE: u32 = 100;
 
 /// Outcomes that are evaluated together.
@@ -61,7 +54,6 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long a killed driver blocks others.
 const LEASE: TimeDelta = TimeDelta::seconds(15);
 
-/// Interval of lease renewals while publishing.
 const RENEWAL: Duration = Duration::from_secs(5);
 
 /// How long a message may wait beyond its retry delays: in the bulk queue, or held by a stage.
@@ -78,7 +70,6 @@ pub fn lost_after(delays: &[RetryDelay]) -> TimeDelta {
     delays.fold(QUEUEING, |sum, delay| sum.checked_add(&delay).unwrap_or(TimeDelta::MAX))
 }
 
-/// The parameters of a replay.
 #[derive(Debug, Clone)]
 pub struct Order {
     /// Messages of unknown stages are omitted.
@@ -111,14 +102,23 @@ pub fn begin(
     if filter.stages.is_empty() {
         return Ok(None);
     }
-    let new = NewReplay {
+    let new = Replay {
         id: operation.id.clone(),
+        state: replay::State::Running,
+        total: 0,
+        cutoff: operation.at,
         selection: order.selection.clone(),
         canary: order.canary.into(),
         rate: order.rate.max(1).into(),
         reason: operation.reason.clone(),
         actor: operation.actor.clone(),
-        at: operation.at,
+        created_at: operation.at,
+        driver: None,
+        leased_until: None,
+        note: None,
+        resolved: None,
+        failed_again: None,
+        finished_at: None,
     };
     db.transaction(|db| {
         let Some((replay, messages)) = replay::create(db, &new, &filter, &from)? else { return Ok(None) };
@@ -129,36 +129,13 @@ pub fn begin(
     })
 }
 
-/// How driving ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
-    /// Every message is settled.
-    Complete,
-    /// It stopped automatically, for this reason.
-    Stopped(String),
-    /// An operator paused or aborted it: see its state.
-    ByOthers,
-    /// Another process drives it.
-    Driven,
-    /// This process was requested to stop; the replay can be resumed.
-    Interrupted,
-}
-
-/// Drives one replay.
-pub struct Driver {
-    pub pool: Pool,
-    pub broker: Arc<dyn Broker>,
-    pub clock: Clock,
-    /// Id of the replay.
+pub struct ReplayDriver {
+    pub driver: Driver,
     pub id: String,
-    /// The lease holder: unique per process.
-    pub name: String,
     /// Age at which an unsettled message counts as lost: [`lost_after`].
     pub lost_after: TimeDelta,
-    pub stop: CancellationToken,
 }
 
-/// The state of the replay in the database.
 struct Snapshot {
     replay: Replay,
     progress: Progress,
@@ -172,21 +149,21 @@ struct Sent {
     problem: Option<String>,
 }
 
-impl Driver {
+impl ReplayDriver {
     /// Drives until the replay is over or this process is requested to stop.
     /// Calls `progress` in every step.
-    pub async fn drive(mut self, mut progress: impl FnMut(&Replay, &Progress)) -> Ended {
+    pub async fn drive(self, mut progress: impl FnMut(&Replay, &Progress)) -> Ended {
         let mut publisher: Option<Box<dyn Publisher>> = None;
         let (mut allowance, mut sent_at) = (0.0_f64, Instant::now());
         // An in-process queue was lost with its driver.
-        let mut queue_is_new = self.broker.in_process();
+        let mut queue_is_new = self.driver.broker.in_process();
         let ended = loop {
             let state = match self.load(queue_is_new).await {
                 Ok(Some(state)) => state,
                 Ok(None) => break self.not_leased().await,
                 Err(error) => {
                     warn!(error = chain(&error), "Database unavailable; replay waits");
-                    if self.wait(Duration::from_secs(2)).await {
+                    if self.driver.pause(Duration::from_secs(2)).await {
                         break Ended::Interrupted;
                     }
                     continue;
@@ -222,23 +199,23 @@ impl Driver {
                     if let Some(error) = sent.problem {
                         warn!(error, messages.sent = sent.count, "Messages not sent; replay waits");
                         publisher = None;
-                        if self.wait(Duration::from_secs(2)).await {
+                        if self.driver.pause(Duration::from_secs(2)).await {
                             break Ended::Interrupted;
                         }
                     }
                 }
             }
-            if self.wait(TICK).await {
+            if self.driver.pause(TICK).await {
                 break Ended::Interrupted;
             }
         };
-        let name = self.name.clone();
-        let _ = self.with_database(move |db, id| replay::unlease(db, id, &name)).await;
+        let _ = self.driver.unlease(replay::unlease, &self.id).await;
         ended
     }
 
     async fn load(&self, queue_is_new: bool) -> Result<Option<Snapshot>, DbError> {
-        let (name, now) = (self.name.clone(), self.clock.now());
+        let Some(replay) = self.lease().await? else { return Ok(None) };
+        let now = self.driver.clock.now();
         // All messages, even with a clock set back.
         let everything = now + TimeDelta::days(365);
         let lost = if queue_is_new {
@@ -247,7 +224,6 @@ impl Driver {
             now.checked_sub_signed(self.lost_after).unwrap_or_default()
         };
         self.with_database(move |db, id| {
-            let Some(replay) = replay::lease(db, id, &name, now, now + LEASE)? else { return Ok(None) };
             let lost = failed_message::mark_lost(db, id, lost)?;
             if lost > 0 {
                 warn!(replay.id = id, messages = lost, "Messages lost; sent again");
@@ -257,6 +233,10 @@ impl Driver {
             Ok(Some(Snapshot { replay, progress, settled }))
         })
         .await
+    }
+
+    async fn lease(&self) -> Result<Option<Replay>, DbError> {
+        self.driver.lease(replay::lease, &self.id, LEASE).await
     }
 
     /// Why there was no lease.
@@ -269,7 +249,7 @@ impl Driver {
     }
 
     async fn finish(&self, state: replay::State, note: Option<String>) -> bool {
-        let now = self.clock.now();
+        let now = self.driver.clock.now();
         let finished =
             self.with_database(move |db, id| replay::finish(db, id, state, note.as_deref(), now)).await;
         finished.unwrap_or(false)
@@ -289,7 +269,7 @@ impl Driver {
             rows.into_iter().filter_map(|row| Some((row.id.clone(), message(&row, &self.id)?))).unzip();
         let publisher = match publisher {
             Some(publisher) => publisher,
-            none_yet => match self.broker.publisher().await {
+            none_yet => match self.driver.broker.publisher().await {
                 Ok(publisher) => none_yet.insert(publisher),
                 Err(error) => return none(chain(&error)),
             },
@@ -307,7 +287,7 @@ impl Driver {
                 Some(chain(&error))
             }
         };
-        let (now, count) = (self.clock.now(), ids.len());
+        let (now, count) = (self.driver.clock.now(), ids.len());
         let marked = move |db: &mut Connection, id: &str| {
             failed_message::mark_sent(db, id, &ids.iter().map(String::as_str).collect::<Vec<_>>(), now)
         };
@@ -327,9 +307,8 @@ impl Driver {
                 biased;
                 outcome = &mut publishing => return outcome,
                 () = tokio::time::sleep(RENEWAL) => {
-                    let (name, now) = (self.name.clone(), self.clock.now());
                     // The next step checks the lease.
-                    let _ = self.with_database(move |db, id| replay::lease(db, id, &name, now, now + LEASE)).await;
+                    let _ = self.lease().await;
                 }
             }
         }
@@ -340,12 +319,7 @@ impl Driver {
         work: impl FnOnce(&mut Connection, &str) -> Result<T, DbError> + Send + 'static,
     ) -> Result<T, DbError> {
         let id = self.id.clone();
-        Db::new(self.pool.clone()).call(move |db| work(db, &id)).await
-    }
-
-    /// Waits; true when the process was requested to stop meanwhile.
-    async fn wait(&mut self, time: Duration) -> bool {
-        self.stop.run_until_cancelled(tokio::time::sleep(time)).await.is_none()
+        self.driver.database(move |db| work(db, &id)).await
     }
 }
 
@@ -402,7 +376,6 @@ fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
     })
 }
 
-/// What an operator does to a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Pause,
@@ -420,7 +393,6 @@ impl Action {
         }
     }
 
-    /// Its name in the audit.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pause => "replay.pause",

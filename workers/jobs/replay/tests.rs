@@ -1,16 +1,19 @@
 //! The next step, and a driver on queues that lose, refuse or delay messages.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use hosho_schema::{
-    db,
+    db::{self, Pool},
     models::failed_message::{DeadLetter, Origin},
 };
 
-use crate::broker::{Consumer, Depth, Source, memory::Memory};
+use crate::broker::{Broker, Consumer, Depth, Source, memory::Memory};
+use crate::clock::Clock;
+use crate::db::Db;
 use crate::jobs::replay::*;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 fn state(progress: Progress, settled: &[(&str, usize)]) -> Snapshot {
     let replay = Replay {
@@ -204,14 +207,13 @@ impl TestEnv {
     fn drive(&self, broker: &Stub) -> Driving {
         let stop = CancellationToken::new();
         let driver = Driver {
-            pool: self.pool.clone(),
+            db: Db::new(self.pool.clone()),
             broker: Arc::new(broker.clone()),
             clock: self.clock.clone(),
-            id: self.id.clone(),
             name: "a driver".to_owned(),
-            lost_after: TimeDelta::hours(2),
             stop: stop.clone(),
         };
+        let driver = ReplayDriver { driver, id: self.id.clone(), lost_after: TimeDelta::hours(2) };
         Driving { task: tokio::spawn(driver.drive(|_, _| {})), stop }
     }
 

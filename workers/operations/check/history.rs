@@ -75,7 +75,7 @@ pub(super) struct History {
 /// Fails when the tables cannot be read.
 pub(super) fn probe(connection: &mut Connection) -> Result<(), DbError> {
     application::by_ids(connection, &[""])?;
-    works::engaged(connection, &[""])?;
+    works::commitments(connection, &[""])?;
     Ok(())
 }
 
@@ -93,7 +93,7 @@ impl History {
         let works: HashSet<&str> = alone.iter().filter_map(|alone| alone.works.as_deref()).collect();
         let works: Vec<&str> =
             works.into_iter().filter(|works| !self.commitments.contains_key(*works)).collect();
-        let mut found = works::engaged(connection, &works)?;
+        let mut found = works::commitments(connection, &works)?;
         for works in works {
             let commitments = found.remove(works).unwrap_or_default();
             self.commitments.insert(works.to_owned(), commitments.iter().map(decide::known).collect());
@@ -170,7 +170,7 @@ impl History {
                 number: None,
                 issued: false,
             };
-            commitments.extend(decided.engages.into_iter().map(new));
+            commitments.extend(decided.commitments.into_iter().map(new));
         }
         (decided.verdict.err().unwrap_or_default(), decided.calculations)
     }

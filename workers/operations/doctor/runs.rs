@@ -29,9 +29,8 @@ pub(super) fn check(runs: &[(Run, i64)], now: NaiveDateTime) -> Vec<Finding> {
 
 fn latest(run: &Run, failed: i64, now: NaiveDateTime) -> Finding {
     let id = run.id.get(..8).unwrap_or(&run.id);
-    let is_driven = run.driver.is_some() && run.leased_until.is_some_and(|until| until >= now);
     match run.state {
-        State::Running if !is_driven => Finding::warning(
+        State::Running if !run.is_driven(now) => Finding::warning(
             CODE,
             format!("no worker drives the run {id}"),
             "start `hosho work`: the run resumes from its checkpoint",

@@ -16,7 +16,7 @@ use hosho_schema::{
     messages::{ChangeKindV1, ProductV1, ViolationV1},
     models::{
         application,
-        change::{self, Change as Row, State},
+        change::{self, State},
         guarantee::{self, Guarantee},
         revision::{self, Revision},
         works::{self, Commitment, OpenCommitment},
@@ -33,30 +33,34 @@ use crate::{
         number::GuaranteeNumber,
         violation::{Breach, Violation},
     },
-    fault::{Fault, Reason},
+    fault::{Fault, Reason, Result},
     reference,
     reference::ReferenceData,
-    stages::validate::decide,
+    stages::validate::decide::{self, UpstreamMessage},
 };
 
-/// A change before its decision.
+pub(super) type Content = Result<Box<ChangeRequest>, Vec<Violation>>;
+
+/// A payload that names its sender.
+#[derive(Clone)]
+pub struct Received {
+    pub(super) message: UpstreamMessage,
+    pub(super) kind: ChangeKindV1,
+    pub(super) content: Content,
+}
+
 #[derive(Clone)]
 pub struct Candidate {
-    pub id: String,
-    pub source: String,
-    pub upstream_id: String,
-    pub payload_sha256: String,
-    pub kind: ChangeKindV1,
-    pub traceparent: String,
+    pub(super) received: Received,
+    pub(super) traceparent: String,
     /// Time of receipt (UTC).
-    pub at: NaiveDateTime,
-    pub content: Result<Box<ChangeRequest>, Vec<Violation>>,
+    pub(super) at: NaiveDateTime,
 }
 
 impl Candidate {
     /// 保証契約番号, where it can be read.
-    pub fn number(&self) -> Option<String> {
-        self.content.as_ref().ok()?.number().ok()
+    fn number(&self) -> Option<String> {
+        self.received.content.as_ref().ok()?.number().ok()
     }
 }
 
@@ -69,10 +73,7 @@ pub struct Known {
 
 /// Reads the guarantees that the senders of these changes may change.
 /// An unreadable row is the fault of that change alone.
-pub fn known(
-    db: &mut Connection,
-    candidates: &[&Candidate],
-) -> Result<Vec<Result<Option<Known>, Fault>>, DbError> {
+pub fn known(db: &mut Connection, candidates: &[&Candidate]) -> Result<Vec<Result<Option<Known>>>, DbError> {
     let numbers: Vec<Option<String>> = candidates.iter().map(|candidate| candidate.number()).collect();
     let known: Vec<&str> = numbers.iter().flatten().map(String::as_str).collect();
     let guarantees: HashMap<&str, Guarantee> = known
@@ -89,7 +90,9 @@ pub fn known(
         };
         let Some(row) = applications.get(&guarantee.application_id) else { return Ok(None) };
         // Other senders get neither its number nor its existence.
-        let Some(snapshot) = row.snapshot.as_ref().filter(|_| row.source == candidate.source) else {
+        let Some(snapshot) =
+            row.snapshot.as_ref().filter(|_| row.source == candidate.received.message.source)
+        else {
             return Ok(None);
         };
         let application =
@@ -99,7 +102,6 @@ pub fn known(
     Ok(candidates.iter().zip(&numbers).map(|(candidate, number)| known(candidate, number.as_ref())).collect())
 }
 
-/// A change judged alone.
 pub struct Case {
     candidate: Candidate,
     known: Option<Known>,
@@ -109,16 +111,16 @@ pub struct Case {
 }
 
 impl Known {
-    fn subject(&self) -> Option<ChangeTarget<'_>> {
+    fn target(&self) -> Option<ChangeTarget<'_>> {
+        let Application { branch, obligee, .. } = &self.application;
         let line = change_request::product_line(&self.application, self.guarantee.line)?;
-        Some(ChangeTarget { branch: &self.application.branch, obligee: &self.application.obligee, line })
+        Some(ChangeTarget { branch, obligee, line })
     }
 }
 
-/// Judges a change alone.
-pub fn judge(candidate: Candidate, known: Option<Known>, facts: &RuleContext<'_>) -> Result<Case, Fault> {
-    let judged = match (&candidate.content, known.as_ref().and_then(Known::subject)) {
-        (Ok(wire), Some(subject)) => Some(change_request::judge(wire, &subject, facts)),
+pub fn judge(candidate: Candidate, known: Option<Known>, rules: &RuleContext<'_>) -> Result<Case> {
+    let judged = match (&candidate.received.content, known.as_ref().and_then(Known::target)) {
+        (Ok(wire), Some(target)) => Some(change_request::judge(wire, &target, rules)),
         _ => None,
     };
     if let Some(what) = judged.as_ref().and_then(JudgedChange::missing_configuration) {
@@ -131,11 +133,11 @@ pub fn judge(candidate: Candidate, known: Option<Known>, facts: &RuleContext<'_>
 /// The rows read under the locks, updated with each decided change of the batch.
 struct Ledger<'a> {
     data: &'a ReferenceData,
-    facts: &'a RuleContext<'a>,
+    rules: &'a RuleContext<'a>,
     today: NaiveDate,
     revisions: HashMap<String, Vec<Revision>>,
-    changes: HashMap<String, Vec<Row>>,
-    engaged: HashMap<String, Vec<OpenCommitment>>,
+    changes: HashMap<String, Vec<change::Change>>,
+    open: HashMap<String, Vec<OpenCommitment>>,
     own: HashMap<(String, i64), Commitment>,
 }
 
@@ -145,8 +147,8 @@ pub fn store(
     db: &mut Connection,
     cases: &[&Case],
     data: &ReferenceData,
-    facts: &RuleContext<'_>,
-) -> Result<(HashSet<String>, HashMap<String, Fault>), Fault> {
+    rules: &RuleContext<'_>,
+) -> Result<(HashSet<String>, HashMap<String, Fault>)> {
     let lines: Vec<(&str, i64)> = cases
         .iter()
         .filter_map(|case| case.known.as_ref())
@@ -169,29 +171,29 @@ pub fn store(
             "the works of a guarantee were changed while they were being locked",
         ));
     }
-    let ids: Vec<&str> = cases.iter().map(|case| case.candidate.id.as_str()).collect();
+    let ids: Vec<&str> = cases.iter().map(|case| case.candidate.received.message.id.as_str()).collect();
     let stored = change::by_ids(db, &ids)?;
     let named = |rows: Vec<Vec<Revision>>| guarantees.iter().map(|id| (*id).to_owned()).zip(rows).collect();
     let revisions = named(revision::by_guarantees(db, &guarantees)?);
     let changes =
         guarantees.iter().map(|id| (*id).to_owned()).zip(change::accepted(db, &guarantees)?).collect();
-    let engaged = works::engaged(db, &works_ids)?;
+    let open = works::commitments(db, &works_ids)?;
     let own = own
         .into_iter()
         .flatten()
         .map(|commitment| ((commitment.application_id.clone(), commitment.line), commitment))
         .collect();
-    let mut ledger = Ledger { data, facts, today: facts.received_on, revisions, changes, engaged, own };
+    let mut ledger = Ledger { data, rules, today: rules.received_on, revisions, changes, open, own };
 
     let (mut rows, mut fresh, mut faults) = (Vec::new(), HashSet::new(), HashMap::new());
     let (mut moved, mut ends) = (HashMap::new(), Vec::new());
     for (case, known) in cases.iter().zip(stored) {
-        if known.is_some() || fresh.contains(&case.candidate.id) {
+        if known.is_some() || fresh.contains(&case.candidate.received.message.id) {
             continue;
         }
         match ledger.decide(case) {
             Ok(decided) => {
-                fresh.insert(case.candidate.id.clone());
+                fresh.insert(case.candidate.received.message.id.clone());
                 match decided.works {
                     WorksChange::None => {}
                     WorksChange::Moved(commitment) => {
@@ -202,7 +204,7 @@ pub fn store(
                 rows.push(decided.row);
             }
             Err(fault) => {
-                faults.insert(case.candidate.id.clone(), fault);
+                faults.insert(case.candidate.received.message.id.clone(), fault);
             }
         }
     }
@@ -216,9 +218,8 @@ pub fn store(
     Ok((fresh, faults))
 }
 
-/// A decision.
 struct Decided {
-    row: Row,
+    row: change::Change,
     works: WorksChange,
 }
 
@@ -242,21 +243,18 @@ impl From<Violation> for ApplyError {
 }
 
 impl Ledger<'_> {
-    fn decide(&mut self, case: &Case) -> Result<Decided, Fault> {
+    fn decide(&mut self, case: &Case) -> Result<Decided> {
         let candidate = &case.candidate;
-        let wire = match &candidate.content {
+        let wire = match &candidate.received.content {
             Ok(wire) => wire,
             Err(violations) => return Ok(rejected(candidate, None, violations.clone(), "[]".to_owned())),
         };
         if let Err(violation) = wire.number() {
             return Ok(rejected(candidate, None, vec![violation], "[]".to_owned()));
         }
-        let number = candidate.number();
         let unknown = || {
-            Violation::new(
-                "$.guarantee",
-                &Breach::GuaranteeUnknown { given: number.clone().unwrap_or_default() },
-            )
+            let given = candidate.number().unwrap_or_default();
+            Violation::new("$.guarantee", &Breach::GuaranteeUnknown { given })
         };
         let (Some(known), Some(judged)) = (&case.known, &case.judged) else {
             return Ok(rejected(candidate, None, vec![unknown()], "[]".to_owned()));
@@ -279,27 +277,27 @@ impl Ledger<'_> {
         if let Some(violation) = check_version(wire.version(), &versions(true), &versions(false)) {
             judged.add_violation(violation);
         }
-        let mut life = GuaranteeHistory::read(&revisions)
+        let mut history = GuaranteeHistory::read(&revisions)
             .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
-        if let (Some((_, held)), Some(after)) = (life.current(), wire.after())
+        if let (Some((_, held)), Some(after)) = (history.current(), wire.after())
             && let Some(breach) = amendment::check_medium(held, after.product.medium)
         {
             judged.add_violation(Violation::new("$.after.product.medium", &breach));
         }
         // Pending changes before this one; an impossible one is reported when it is due.
-        let waiting = |row: &&Row| row.state == State::Pending;
+        let waiting = |row: &&change::Change| row.state == State::Pending;
         for row in accepted.iter().filter(waiting).filter(|row| row.version < Some(wire.version())) {
-            self.apply_pending(&mut life, known, row)?;
+            self.apply_pending(&mut history, known, row)?;
         }
         let foreseen = match judged.accepted().cloned() {
             None => {
                 // Reports also whether it could take effect.
-                if let Some(violation) = impossible(&life, wire) {
+                if let Some(violation) = impossible(&history, wire) {
                     judged.add_violation(violation);
                 }
                 None
             }
-            Some(change) => match self.apply(&mut life, known, &change) {
+            Some(change) => match self.apply(&mut history, known, &change) {
                 Ok(outcome) => Some((change, outcome.foreseen())),
                 Err(ApplyError::Violation(violation)) => {
                     judged.add_violation(violation);
@@ -313,7 +311,7 @@ impl Ledger<'_> {
         let Some((change, foreseen)) = foreseen else {
             return Ok(rejected(candidate, Some(known), violations, calculations));
         };
-        let row = Row {
+        let row = change::Change {
             state: State::Pending,
             snapshot: Some(snapshots::canonical(&change)),
             foreseen: Some(snapshots::canonical(&foreseen)),
@@ -323,45 +321,40 @@ impl Ledger<'_> {
             ..row(candidate, Some(known))
         };
         for row in accepted.iter().filter(waiting).filter(|row| row.version > Some(wire.version())) {
-            self.apply_pending(&mut life, known, row)?;
+            self.apply_pending(&mut history, known, row)?;
         }
         let changes = self.changes.entry(id.clone()).or_default();
         let place = changes.partition_point(|other| other.version < row.version);
         changes.insert(place, row.clone());
-        let works = self.engage(known, &life);
+        let works = self.recommit(known, &history);
         Ok(Decided { row, works })
     }
 
     /// Judges the change against commitments of others for the same works.
     fn against_others(&self, case: &Case, known: &Known, judged: &mut JudgedChange) {
-        let (Some(works), Ok(wire), Some(subject)) = (&case.works, &case.candidate.content, known.subject())
+        let (Some(works), Ok(wire), Some(target)) =
+            (&case.works, &case.candidate.received.content, known.target())
         else {
             return;
         };
-        let own = |engaged: &&OpenCommitment| {
-            engaged.commitment.application_id == known.guarantee.application_id
-                && engaged.commitment.line == known.guarantee.line
+        let is_other = |open: &&OpenCommitment| {
+            open.commitment.application_id != known.guarantee.application_id
+                || open.commitment.line != known.guarantee.line
         };
-        let others: Vec<_> = self
-            .engaged
-            .get(works)
-            .into_iter()
-            .flatten()
-            .filter(|engaged| !own(engaged))
-            .map(decide::known)
-            .collect();
-        let engages = judged.commitment();
+        let open = self.open.get(works).into_iter().flatten();
+        let others: Vec<_> = open.filter(is_other).map(decide::known).collect();
+        let own = judged.commitment();
         if let Some(content) = judged.content() {
             content.check_against(&others);
         }
         let interim = others.iter().find(|other| {
             other.commitment.product == ProductV1::InterimAdvancePayment
-                && engages.as_ref().is_some_and(|own| {
+                && own.as_ref().is_some_and(|own| {
                     own.product == ProductV1::AdvancePayment && own.year == other.commitment.year
                 })
         });
         let total = interim.and_then(|interim| {
-            change_request::check_total_with_interim(wire, &subject, interim.commitment.amount, self.facts)
+            change_request::check_total_with_interim(wire, &target, interim.commitment.amount, self.rules)
         });
         if let (Some(finding), Some(content)) = (total, judged.content()) {
             content.add(finding);
@@ -370,20 +363,25 @@ impl Ledger<'_> {
 
     fn apply(
         &self,
-        life: &mut GuaranteeHistory,
+        history: &mut GuaranteeHistory,
         known: &Known,
         change: &Change,
     ) -> Result<AppliedChange, ApplyError> {
-        life.apply(change, self.today, |after, revision| {
-            draw_up(self.data, &known.guarantee, after, revision, self.today).map_err(ApplyError::Fault)
+        history.apply(change, self.today, |after, revision| {
+            build_certificate(self.data, &known.guarantee, after, revision, self.today)
+                .map_err(ApplyError::Fault)
         })
     }
 
-    /// Applies a pending change, if it is possible.
-    fn apply_pending(&self, life: &mut GuaranteeHistory, known: &Known, row: &Row) -> Result<(), Fault> {
+    fn apply_pending(
+        &self,
+        history: &mut GuaranteeHistory,
+        known: &Known,
+        row: &change::Change,
+    ) -> Result<()> {
         let change: Change = snapshots::read(row.snapshot.as_deref().unwrap_or_default())
             .map_err(|error| Fault::unreadable("change", &error))?;
-        match self.apply(life, known, &change) {
+        match self.apply(history, known, &change) {
             Ok(_) | Err(ApplyError::Violation(_)) => Ok(()),
             Err(ApplyError::Fault(fault)) => Err(fault),
         }
@@ -391,29 +389,22 @@ impl Ledger<'_> {
 
     /// The commitment of the guarantee after all pending changes, if that differs from the present one; or
     /// its end.
-    fn engage(&mut self, known: &Known, life: &GuaranteeHistory) -> WorksChange {
+    fn recommit(&mut self, known: &Known, history: &GuaranteeHistory) -> WorksChange {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
         let Some(now) = self.own.get(&key).cloned() else { return WorksChange::None };
-        let forget = |engaged: &mut HashMap<String, Vec<OpenCommitment>>| {
-            let mut gone = None;
-            for others in engaged.values_mut() {
-                let own = |engaged: &OpenCommitment| {
-                    (engaged.commitment.application_id.as_str(), engaged.commitment.line)
-                        == (key.0.as_str(), key.1)
-                };
-                if let Some(at) = others.iter().position(own) {
-                    gone = Some(others.remove(at));
-                }
-            }
-            gone
+        let is_own = |open: &OpenCommitment| {
+            (open.commitment.application_id.as_str(), open.commitment.line) == (key.0.as_str(), key.1)
         };
-        if life.ended_on().is_some() {
-            forget(&mut self.engaged);
+        let remove = |open: &mut HashMap<String, Vec<OpenCommitment>>| {
+            open.values_mut().find_map(|all| Some(all.remove(all.iter().position(is_own)?)))
+        };
+        if history.ended_on().is_some() {
+            remove(&mut self.open);
             self.own.remove(&key);
             let (application_id, line) = key;
             return WorksChange::Ended { application_id, line };
         }
-        let Some((_, held)) = life.current() else { return WorksChange::None };
+        let Some((_, held)) = history.current() else { return WorksChange::None };
         let (name, commitment) = crate::domain::commitment::of_certificate(held);
         let works_id = ids::works(&name);
         let then = Commitment {
@@ -428,11 +419,9 @@ impl Ledger<'_> {
         if then == now {
             return WorksChange::None;
         }
-        if let Some(engaged) = forget(&mut self.engaged) {
-            self.engaged
-                .entry(works_id)
-                .or_default()
-                .push(OpenCommitment { commitment: then.clone(), ..engaged });
+        if let Some(open) = remove(&mut self.open) {
+            let moved = OpenCommitment { commitment: then.clone(), ..open };
+            self.open.entry(works_id).or_default().push(moved);
         }
         self.own.insert(key, then.clone());
         WorksChange::Moved(then)
@@ -440,37 +429,37 @@ impl Ledger<'_> {
 }
 
 /// The certificate after a change; `revision` is its 変更 number.
-pub fn draw_up(
+pub fn build_certificate(
     data: &ReferenceData,
     guarantee: &Guarantee,
     after: &Application,
     revision: i64,
     today: NaiveDate,
-) -> Result<snapshots::Certificate, Fault> {
+) -> Result<snapshots::Certificate> {
     let number = GuaranteeNumber::parse(&guarantee.number)
         .map_err(|error| Fault::from_error(Reason::SnapshotUnreadable, &error))?;
     reference::certificate::build(data, after, 0, &number, revision, today)
 }
 
 /// Why a change is impossible that has other violations too.
-fn impossible(life: &GuaranteeHistory, wire: &ChangeRequest) -> Option<Violation> {
-    let (_, held) = life.current()?;
-    let on = life.ended_on();
+fn impossible(history: &GuaranteeHistory, wire: &ChangeRequest) -> Option<Violation> {
+    let (_, held) = history.current()?;
+    let on = history.ended_on();
     on.map(|on| Violation::new("$.guarantee", &Breach::GuaranteeEnded { number: held.number.clone(), on }))
         .or_else(|| match wire {
-            ChangeRequest::Correction(message) => life.find_visible(message.revision).err(),
-            ChangeRequest::AmendmentReversal(message) => life.find_visible(message.revision).err(),
+            ChangeRequest::Correction(message) => history.find_visible(message.revision).err(),
+            ChangeRequest::AmendmentReversal(message) => history.find_visible(message.revision).err(),
             ChangeRequest::Amendment(_) | ChangeRequest::Cancellation(_) => None,
         })
 }
 
-fn row(candidate: &Candidate, known: Option<&Known>) -> Row {
-    Row {
-        id: candidate.id.clone(),
-        source: candidate.source.clone(),
-        upstream_id: candidate.upstream_id.clone(),
-        payload_sha256: candidate.payload_sha256.clone(),
-        kind: candidate.kind,
+fn row(candidate: &Candidate, known: Option<&Known>) -> change::Change {
+    change::Change {
+        id: candidate.received.message.id.clone(),
+        source: candidate.received.message.source.clone(),
+        upstream_id: candidate.received.message.upstream_id.clone(),
+        payload_sha256: candidate.received.message.sha256.clone(),
+        kind: candidate.received.kind,
         number: candidate.number(),
         guarantee_id: known.map(|known| known.guarantee.id.clone()),
         version: None,
@@ -494,7 +483,10 @@ fn rejected(
     calculations: String,
 ) -> Decided {
     let violations: Vec<ViolationV1> = violations.into_iter().map(ViolationV1::from).collect();
-    let row =
-        Row { violations: Some(snapshots::canonical(&violations)), calculations, ..row(candidate, known) };
+    let row = change::Change {
+        violations: Some(snapshots::canonical(&violations)),
+        calculations,
+        ..row(candidate, known)
+    };
     Decided { row, works: WorksChange::None }
 }

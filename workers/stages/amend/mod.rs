@@ -23,29 +23,32 @@ use hosho_schema::{
         ChangeKindV1, ChangeRejectedV1, CorrectionV1, DecodeError, Described, ForeseenV1, ReissueV1,
         ViolationV1,
     },
-    models::change::{self, Change as Row},
+    models::change::{self, Change},
     snapshots,
 };
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tracing::info;
 
 use crate::{
     app::App,
     broker::Outgoing,
     clock::Clock,
-    domain::{application as rules, change_request::ChangeRequest, violation::Violation, wareki},
-    fault::{Fault, Reason},
-    hex::hex,
-    mail,
+    domain::{
+        application::{RuleContext, is_identifier},
+        change_request::ChangeRequest,
+        violation::Violation,
+        wareki,
+    },
+    fault::{Fault, Reason, Result},
     pdf::Fonts,
     pipeline::{
-        decode::not_json,
+        decode::{self, not_json},
         stage::{Item, Stage, Verdict},
     },
     reference::ReferenceData,
-    stages::amend::decide::{Candidate, Case, Known},
+    stages::validate::decide::{UpstreamMessage, with_rules},
 };
+use decide::{Candidate, Case, Content, Known, Received};
 
 pub const NAME: &str = "amend";
 
@@ -53,16 +56,6 @@ pub struct Amend {
     clock: Clock,
     data: Arc<ReferenceData>,
     fonts: Arc<Fonts>,
-}
-
-/// A payload that names its sender.
-pub struct Received {
-    id: String,
-    source: String,
-    upstream_id: String,
-    kind: ChangeKindV1,
-    sha256: String,
-    content: Result<Box<ChangeRequest>, Vec<Violation>>,
 }
 
 pub enum Facts {
@@ -86,30 +79,13 @@ impl Amend {
         }
     }
 
-    /// Calls `work` with the reference data that the rules need.
-    fn with_facts<T>(&self, work: impl FnOnce(&rules::RuleContext<'_>) -> T) -> T {
-        let facts = rules::RuleContext {
-            obligees: &self.data.obligees,
-            branches: &self.data.branches,
-            received_on: wareki::in_tokyo(self.clock.now()).date_naive(),
-            unprintable: &|text| self.fonts.missing(text),
-            mail_address: &mail::normal_mail_address,
-        };
-        work(&facts)
+    fn with_rules<T>(&self, work: impl FnOnce(&RuleContext<'_>) -> T) -> T {
+        let received_on = wareki::in_tokyo(self.clock.now()).date_naive();
+        with_rules(&self.data, &self.fonts, received_on, work)
     }
 
     fn candidate(&self, item: &Item<Received>) -> Candidate {
-        let received = &item.job;
-        Candidate {
-            id: received.id.clone(),
-            source: received.source.clone(),
-            upstream_id: received.upstream_id.clone(),
-            payload_sha256: received.sha256.clone(),
-            kind: received.kind,
-            traceparent: item.trace.to_string(),
-            at: self.clock.now(),
-            content: received.content.clone(),
-        }
+        Candidate { received: item.job.clone(), traceparent: item.trace.to_string(), at: self.clock.now() }
     }
 }
 
@@ -119,16 +95,12 @@ impl Stage for Amend {
     type Facts = Facts;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<Received, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<Received> {
         receive(payload)
     }
 
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<Received>],
-    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
-        let ids: Vec<&str> = items.iter().map(|item| item.job.id.as_str()).collect();
+    fn load(&self, db: &mut Connection, items: &[&Item<Received>]) -> Result<Vec<Result<Facts, Fault>>> {
+        let ids: Vec<&str> = items.iter().map(|item| item.job.message.id.as_str()).collect();
         let decided = change::by_ids(db, &ids)?;
         let candidates: Vec<Candidate> = items.iter().map(|item| self.candidate(item)).collect();
         let known = decide::known(db, &candidates.iter().collect::<Vec<_>>())?;
@@ -142,21 +114,17 @@ impl Stage for Amend {
             .collect())
     }
 
-    fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome> {
         let Facts::New(known) = facts else { return Ok(Outcome { case: None }) };
         let case =
-            self.with_facts(|facts| decide::judge(self.candidate(item), known.map(|known| *known), facts))?;
+            self.with_rules(|rules| decide::judge(self.candidate(item), known.map(|known| *known), rules))?;
         Ok(Outcome { case: Some(case) })
     }
 
-    fn record(
-        &self,
-        db: &mut Connection,
-        items: &[(&Item<Received>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<Received>, Outcome)]) -> Result<Vec<Verdict>> {
         let cases: Vec<&Case> = items.iter().filter_map(|(_, outcome)| outcome.case.as_ref()).collect();
-        let (fresh, mut faults) = self.with_facts(|facts| decide::store(db, &cases, &self.data, facts))?;
-        let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.id.as_str()).collect();
+        let (fresh, mut faults) = self.with_rules(|rules| decide::store(db, &cases, &self.data, rules))?;
+        let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.message.id.as_str()).collect();
         let stored = change::by_ids(db, &ids)?;
         Ok(items
             .iter()
@@ -164,8 +132,8 @@ impl Stage for Amend {
             .map(|((item, _), row)| match row {
                 Some(row) => answer(item, &row, fresh.contains(&row.id)).into(),
                 None => faults
-                    .remove(&item.job.id)
-                    .unwrap_or_else(|| Fault::missing("change", &item.job.id))
+                    .remove(&item.job.message.id)
+                    .unwrap_or_else(|| Fault::missing("change", &item.job.message.id))
                     .into(),
             })
             .collect())
@@ -180,9 +148,9 @@ struct Identity {
     id: String,
 }
 
-fn receive(payload: &[u8]) -> Result<Received, Fault> {
-    let kind = kind(payload)?;
-    let content = match kind {
+fn receive(payload: &[u8]) -> Result<Received> {
+    let identity = identified(payload)?;
+    let content = match identity.kind {
         ChangeKindV1::Amendment => read::<AmendmentV1>(payload, ChangeRequest::Amendment),
         ChangeKindV1::Correction => read::<CorrectionV1>(payload, ChangeRequest::Correction),
         ChangeKindV1::AmendmentReversal => {
@@ -190,45 +158,33 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
         }
         ChangeKindV1::Cancellation => read::<CancellationV1>(payload, ChangeRequest::Cancellation),
     }?;
-    let identity: Identity =
-        serde_json::from_slice(payload).map_err(|error| not_json(&DecodeError::not_json(&error)))?;
-    if !(rules::is_identifier(&identity.source) && rules::is_identifier(&identity.id)) {
+    if !(is_identifier(&identity.source) && is_identifier(&identity.id)) {
         return Err(Fault::new(
             Reason::Undecodable,
             "source or id is no identifier, so no answer could be stored under it",
         ));
     }
-    let written = match &content {
-        Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
-        Err(_) => payload.to_vec(),
-    };
-    Ok(Received {
+    let message = UpstreamMessage {
         id: ids::change(&identity.source, &identity.id),
-        kind: identity.kind,
         source: identity.source,
         upstream_id: identity.id,
-        sha256: hex(&Sha256::digest(written)),
-        content,
-    })
+        sha256: decode::content_sha256(payload, content.is_ok()),
+    };
+    Ok(Received { message, kind: identity.kind, content })
 }
 
-/// The kind of a payload that also has source and id.
-fn kind(payload: &[u8]) -> Result<ChangeKindV1, Fault> {
-    serde_json::from_slice::<Identity>(payload).map(|identity| identity.kind).map_err(|error| {
+fn identified(payload: &[u8]) -> Result<Identity> {
+    serde_json::from_slice(payload).map_err(|error| {
         if error.is_data() {
-            Fault::new(
-                Reason::Undecodable,
-                "the body is JSON, but without the kind, source and id of a change",
-            )
+            let text = "the body is JSON, but without the kind, source and id of a change";
+            Fault::new(Reason::Undecodable, text)
         } else {
             not_json(&DecodeError::not_json(&error))
         }
     })
 }
 
-type Content = Result<Box<ChangeRequest>, Vec<Violation>>;
-
-fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content, Fault> {
+fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content> {
     match messages::decode::<M>(payload) {
         Ok(message) => Ok(Ok(Box::new(wire(message)))),
         Err(error @ DecodeError::NotJson { .. }) => Err(not_json(&error)),
@@ -239,20 +195,13 @@ fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Co
 /// The hash under which the content of a change is stored, and our identifier of it; `None` for a payload
 /// that cannot be answered.
 pub fn identity(payload: &[u8]) -> Option<(String, String)> {
-    receive(payload).ok().map(|received| (received.id, received.sha256))
+    receive(payload).ok().map(|received| (received.message.id, received.message.sha256))
 }
 
 /// The messages that follow from the stored row: the same for every copy of the message.
-fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
-    let item = Item {
-        job: &item.job,
-        lane: item.lane,
-        correlation_id: Some(row.id.clone()),
-        trace: item.trace.clone(),
-        failed_id: None,
-        replayed: false,
-    };
-    if row.payload_sha256 != item.job.sha256 {
+fn answer(item: &Item<Received>, row: &Change, fresh: bool) -> Result<Vec<Outgoing>> {
+    let item = item.about(&row.id);
+    if row.payload_sha256 != item.job.message.sha256 {
         info!(
             change.id = row.id,
             trace.id = item.trace.trace_id(),
@@ -260,7 +209,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
         );
         let violations = vec![ViolationV1::from(Violation::change_id_reused(&row.source, &row.upstream_id))];
         return Ok(vec![
-            item.event(&format!("{}:{}", row.id, item.job.sha256), &rejection(row, violations)?),
+            item.event(&format!("{}:{}", row.id, item.job.message.sha256), &rejection(row, violations)?),
         ]);
     }
     if let (change::State::Rejected, Some(violations)) = (row.state, &row.violations) {
@@ -297,8 +246,7 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
     Ok(messages)
 }
 
-/// The event of an accepted change.
-pub(super) fn accepted(row: &Row) -> Result<ChangeAcceptedV1, Fault> {
+pub(super) fn accepted(row: &Change) -> Result<ChangeAcceptedV1> {
     let foreseen: ForeseenV1 = snapshots::read(row.foreseen.as_deref().unwrap_or_default())
         .map_err(|error| Fault::unreadable("change", &error))?;
     Ok(ChangeAcceptedV1 {
@@ -314,8 +262,7 @@ pub(super) fn accepted(row: &Row) -> Result<ChangeAcceptedV1, Fault> {
     })
 }
 
-/// The event of a change that breaks rules.
-pub(super) fn rejection(row: &Row, violations: Vec<ViolationV1>) -> Result<ChangeRejectedV1, Fault> {
+pub(super) fn rejection(row: &Change, violations: Vec<ViolationV1>) -> Result<ChangeRejectedV1> {
     Ok(ChangeRejectedV1 {
         source: row.source.clone(),
         id: row.upstream_id.clone(),
@@ -326,6 +273,6 @@ pub(super) fn rejection(row: &Row, violations: Vec<ViolationV1>) -> Result<Chang
     })
 }
 
-fn calculations(row: &Row) -> Result<Vec<CalculationV1>, Fault> {
+fn calculations(row: &Change) -> Result<Vec<CalculationV1>> {
     snapshots::read(&row.calculations).map_err(|error| Fault::unreadable("calculations", &error))
 }

@@ -1,19 +1,13 @@
 //! Decides applications against others for the same works, in one transaction.
-//!
-//! The rules are [`crate::domain::guarantee_history`] and [`crate::domain::change_request`]. The decision is
-//! a *forecast*: the change takes effect later, when the [reissue stage](crate::stages::reissue) processes
-//! its guarantee. Two effects are immediate: its version is taken, and its commitment for the works is
-//! stored, so that two simultaneous changes or applications for the same works cannot both pass.
 
 use std::collections::HashSet;
 
 use chrono::{NaiveDate, NaiveDateTime};
 use hosho_schema::{
     db::{Connection, DbError},
-    ids,
     messages::{ApplicationV1, CalculationV1, ViolationV1},
     models::{
-        application::{self, Decision, NewApplication},
+        application::{self, Application, Status},
         works::{self, Commitment, OpenCommitment},
     },
     money::Yen,
@@ -30,6 +24,33 @@ use crate::{
     reference::ReferenceData,
 };
 
+/// What a message of an upstream system is stored under.
+#[derive(Clone)]
+pub struct UpstreamMessage {
+    /// Our identifier.
+    pub id: String,
+    pub source: String,
+    pub upstream_id: String,
+    /// [`content_sha256`](crate::pipeline::decode::content_sha256).
+    pub sha256: String,
+}
+
+/// Calls `work` with the reference data that the rules need. `received_on` is a day in Tokyo.
+pub fn with_rules<T>(
+    data: &ReferenceData,
+    fonts: &Fonts,
+    received_on: NaiveDate,
+    work: impl FnOnce(&rules::RuleContext<'_>) -> T,
+) -> T {
+    work(&rules::RuleContext {
+        obligees: &data.obligees,
+        branches: &data.branches,
+        received_on,
+        unprintable: &|text| fonts.missing(text),
+        mail_address: &mail::normal_mail_address,
+    })
+}
+
 /// Judges an application alone. `received_on` is a day in Tokyo.
 pub fn judge(
     application: &ApplicationV1,
@@ -37,74 +58,39 @@ pub fn judge(
     fonts: &Fonts,
     received_on: NaiveDate,
 ) -> Judged {
-    let facts = rules::RuleContext {
-        obligees: &data.obligees,
-        branches: &data.branches,
-        received_on,
-        unprintable: &|text| fonts.missing(text),
-        mail_address: &mail::normal_mail_address,
-    };
-    rules::judge(application, &facts)
+    with_rules(data, fonts, received_on, |context| rules::judge(application, context))
 }
 
-/// The decision about an application.
 pub struct Decided {
     pub verdict: Result<snapshots::Application, Vec<ViolationV1>>,
     pub calculations: Vec<CalculationV1>,
-    /// Empty for a rejected application.
-    pub engages: Vec<commitment::Commitment>,
+    pub commitments: Vec<commitment::Commitment>,
 }
 
-/// Decides against what earlier applications engaged for the same works; `None` when its works are
+/// Decides against the commitments of earlier applications for the same works; `None` when its works are
 /// unreadable.
 pub fn against(mut judged: Judged, others: Option<&[commitment::OpenCommitment]>) -> Decided {
-    let mut engages = Vec::new();
+    let mut commitments = Vec::new();
     if let Some(others) = others {
         judged.check_against(others);
         if judged.is_accepted() {
-            engages = judged.commitments();
+            commitments = judged.commitments();
         }
     }
     let (verdict, calculations) = judged.verdict();
     let verdict = verdict.map_err(|violations| violations.into_iter().map(ViolationV1::from).collect());
-    Decided { verdict, calculations, engages }
+    Decided { verdict, calculations, commitments }
 }
 
 /// An application judged alone, before the comparison with others.
 pub struct Candidate {
-    id: String,
-    source: String,
-    upstream_id: String,
-    payload_sha256: String,
-    traceparent: String,
-    at: NaiveDateTime,
-    judged: Judged,
+    pub(super) message: UpstreamMessage,
+    pub(super) traceparent: String,
+    /// UTC.
+    pub(super) at: NaiveDateTime,
+    pub(super) judged: Judged,
     /// Identifier of the works, if they are readable.
-    works: Option<String>,
-}
-
-impl Candidate {
-    /// `at` is UTC.
-    pub fn new(
-        judged: Judged,
-        source: String,
-        upstream_id: String,
-        payload_sha256: String,
-        traceparent: String,
-        at: NaiveDateTime,
-    ) -> Self {
-        let works = judged.works_key().map(|key| ids::works(&key));
-        Self {
-            id: ids::application(&source, &upstream_id),
-            source,
-            upstream_id,
-            payload_sha256,
-            traceparent,
-            at,
-            judged,
-            works,
-        }
-    }
+    pub(super) works: Option<String>,
 }
 
 /// Decides candidates in their order and stores the decisions; must run in a transaction, before its first
@@ -113,21 +99,21 @@ impl Candidate {
 pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<String>, DbError> {
     let works_ids: Vec<&str> = candidates.iter().filter_map(|candidate| candidate.works.as_deref()).collect();
     works::lock(db, &works_ids)?;
-    let ids: Vec<&str> = candidates.iter().map(|candidate| candidate.id.as_str()).collect();
+    let ids: Vec<&str> = candidates.iter().map(|candidate| candidate.message.id.as_str()).collect();
     let before = application::by_ids(db, &ids)?;
-    let mut engaged = works::engaged(db, &works_ids)?;
-    let (mut rows, mut lines, mut decided) = (Vec::new(), Vec::new(), HashSet::new());
-    for (candidate, known) in candidates.iter().zip(before) {
-        if known.is_some() || !decided.insert(candidate.id.clone()) {
+    let mut open = works::commitments(db, &works_ids)?;
+    let (mut rows, mut commitments, mut decided) = (Vec::new(), Vec::new(), HashSet::new());
+    for (candidate, stored) in candidates.iter().zip(before) {
+        if stored.is_some() || !decided.insert(candidate.message.id.clone()) {
             continue;
         }
-        let others = candidate.works.as_ref().map(|id| (id, engaged.entry(id.clone()).or_default()));
-        let (row, engages) = decide(candidate, others);
-        rows.push(row);
-        lines.extend(engages);
+        let others = candidate.works.as_ref().map(|id| (id, open.entry(id.clone()).or_default()));
+        let (application, own) = decide(candidate, others);
+        rows.push(application);
+        commitments.extend(own);
     }
     application::insert_missing(db, &rows)?;
-    works::engage(db, &lines)?;
+    works::commit(db, &commitments)?;
     Ok(decided)
 }
 
@@ -136,45 +122,46 @@ pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<S
 fn decide(
     candidate: &Candidate,
     others: Option<(&String, &mut Vec<OpenCommitment>)>,
-) -> (NewApplication, Vec<Commitment>) {
-    let engaged = others.as_ref().map(|(_, others)| others.iter().map(known).collect::<Vec<_>>());
-    let Decided { verdict, calculations, engages: lines } =
-        against(candidate.judged.clone(), engaged.as_deref());
-    let mut engages = Vec::new();
+) -> (Application, Vec<Commitment>) {
+    let earlier = others.as_ref().map(|(_, others)| others.iter().map(known).collect::<Vec<_>>());
+    let Decided { verdict, calculations, commitments } =
+        against(candidate.judged.clone(), earlier.as_deref());
+    let mut own = Vec::new();
     if let Some((works_id, others)) = others {
-        engages.extend(lines.into_iter().map(|line| row_of(candidate, works_id, line)));
+        own.extend(commitments.into_iter().map(|line| row_of(candidate, works_id, line)));
         let new = |commitment: &Commitment| OpenCommitment {
             commitment: commitment.clone(),
-            source: candidate.source.clone(),
+            source: candidate.message.source.clone(),
             number: None,
             arrived_at: None,
         };
-        others.extend(engages.iter().map(new));
+        others.extend(own.iter().map(new));
     }
-    let decision = match verdict {
+    let (status, lines, snapshot, violations) = match verdict {
         Ok(application) => {
-            let lines = application.products.len();
-            Decision::Accepted {
-                snapshot: snapshots::canonical(&application),
-                lines: i64::try_from(lines).unwrap_or(i64::MAX),
-            }
+            let lines = i64::try_from(application.products.len()).unwrap_or(i64::MAX);
+            (Status::Accepted, lines, Some(snapshots::canonical(&application)), None)
         }
-        Err(violations) => Decision::Rejected { violations: snapshots::canonical(&violations) },
+        Err(violations) => (Status::Rejected, 0, None, Some(snapshots::canonical(&violations))),
     };
-    let row = NewApplication {
-        source: candidate.source.clone(),
-        upstream_id: candidate.upstream_id.clone(),
-        payload_sha256: candidate.payload_sha256.clone(),
-        decision,
+    let application = Application {
+        id: candidate.message.id.clone(),
+        source: candidate.message.source.clone(),
+        upstream_id: candidate.message.upstream_id.clone(),
+        payload_sha256: candidate.message.sha256.clone(),
+        status,
+        lines,
+        issued_lines: 0,
+        snapshot,
+        violations,
         calculations: snapshots::canonical(&calculations),
         traceparent: Some(candidate.traceparent.clone()),
         received_at: candidate.at,
         decided_at: candidate.at,
     };
-    (row, engages)
+    (application, own)
 }
 
-/// A commitment as it is stored.
 fn row_of(candidate: &Candidate, works_id: &str, commitment: commitment::Commitment) -> Commitment {
     let commitment::Commitment { line, product, year, works_number, medium, amount, base, low_price } =
         commitment;
@@ -183,7 +170,7 @@ fn row_of(candidate: &Candidate, works_id: &str, commitment: commitment::Commitm
         works_number,
         fiscal_year: i64::from(year),
         product,
-        application_id: candidate.id.clone(),
+        application_id: candidate.message.id.clone(),
         line: i64::try_from(line).unwrap_or(i64::MAX),
         medium,
         amount: amount.0,

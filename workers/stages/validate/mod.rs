@@ -29,11 +29,10 @@ use hosho_schema::{
         self, ApplicationAcceptedV1, ApplicationRejectedV1, ApplicationV1, CalculationV1, DecodeError,
         IssueV1, RejectedLineV1, ViolationV1,
     },
-    models::application::{self, Application as Row},
+    models::application::{self, Application},
     snapshots,
 };
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use tracing::{debug, info};
 
 use crate::{
@@ -45,16 +44,15 @@ use crate::{
         violation::Violation,
         wareki,
     },
-    fault::{Fault, Reason},
-    hex::hex,
+    fault::{Fault, Reason, Result},
     pdf::Fonts,
     pipeline::{
-        decode::{not_json, undecodable},
+        decode::{self, not_json, undecodable},
         stage::{Item, Stage, Verdict},
     },
     reference::ReferenceData,
-    stages::validate::decide::Candidate,
 };
+use decide::{Candidate, UpstreamMessage};
 
 pub const NAME: &str = "validate";
 
@@ -66,10 +64,7 @@ pub struct Validate {
 
 /// A payload that names its sender.
 pub struct Received {
-    id: String,
-    source: String,
-    upstream_id: String,
-    sha256: String,
+    message: UpstreamMessage,
     content: Result<Box<ApplicationV1>, Vec<Violation>>,
 }
 
@@ -116,52 +111,38 @@ impl Stage for Validate {
     type Facts = Facts;
     type Outcome = Outcome;
 
-    fn decode(&self, payload: &[u8]) -> Result<Received, Fault> {
+    fn decode(&self, payload: &[u8]) -> Result<Received> {
         receive(payload)
     }
 
-    fn load(
-        &self,
-        db: &mut Connection,
-        items: &[&Item<Received>],
-    ) -> Result<Vec<Result<Facts, Fault>>, Fault> {
-        let ids: Vec<&str> = items.iter().map(|item| item.job.id.as_str()).collect();
+    fn load(&self, db: &mut Connection, items: &[&Item<Received>]) -> Result<Vec<Result<Facts, Fault>>> {
+        let ids: Vec<&str> = items.iter().map(|item| item.job.message.id.as_str()).collect();
         let rows = application::by_ids(db, &ids)?;
         Ok(rows.into_iter().map(|row| Ok(if row.is_some() { Facts::Known } else { Facts::New })).collect())
     }
 
-    fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome, Fault> {
+    fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome> {
         if let Facts::Known = facts {
             return Ok(Outcome { candidate: None });
         }
-        let now = self.clock.now();
-        let received = &item.job;
-        let candidate = Candidate::new(
-            self.judge(received, now),
-            received.source.clone(),
-            received.upstream_id.clone(),
-            received.sha256.clone(),
-            item.trace.to_string(),
-            now,
-        );
-        Ok(Outcome { candidate: Some(candidate) })
+        let at = self.clock.now();
+        let judged = self.judge(&item.job, at);
+        let works = judged.works_key().map(|key| ids::works(&key));
+        let (message, traceparent) = (item.job.message.clone(), item.trace.to_string());
+        Ok(Outcome { candidate: Some(Candidate { message, traceparent, at, judged, works }) })
     }
 
-    fn record(
-        &self,
-        db: &mut Connection,
-        items: &[(&Item<Received>, Outcome)],
-    ) -> Result<Vec<Verdict>, Fault> {
+    fn record(&self, db: &mut Connection, items: &[(&Item<Received>, Outcome)]) -> Result<Vec<Verdict>> {
         let candidates: Vec<&Candidate> =
             items.iter().filter_map(|(_, outcome)| outcome.candidate.as_ref()).collect();
         let fresh = decide::store(db, &candidates)?;
-        let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.id.as_str()).collect();
+        let ids: Vec<&str> = items.iter().map(|(item, _)| item.job.message.id.as_str()).collect();
         let stored = application::by_ids(db, &ids)?;
         Ok(items
             .iter()
             .zip(stored)
             .map(|((item, _), row)| {
-                row.ok_or_else(|| Fault::missing("application", &item.job.id))
+                row.ok_or_else(|| Fault::missing("application", &item.job.message.id))
                     .and_then(|row| answer(item, &row, fresh.contains(&row.id)))
                     .into()
             })
@@ -172,10 +153,10 @@ impl Stage for Validate {
 /// The hash under which the content of an application is stored; `None` for a payload that cannot be
 /// answered.
 pub fn content_sha256(payload: &[u8]) -> Option<String> {
-    receive(payload).ok().map(|received| received.sha256)
+    receive(payload).ok().map(|received| received.message.sha256)
 }
 
-fn receive(payload: &[u8]) -> Result<Received, Fault> {
+fn receive(payload: &[u8]) -> Result<Received> {
     let (identity, content) = match messages::decode::<ApplicationV1>(payload) {
         Ok(application) => {
             let identity = Identity { source: application.source.clone(), id: application.id.clone() };
@@ -203,20 +184,13 @@ fn receive(payload: &[u8]) -> Result<Received, Fault> {
             (identity, Err(Violation::malformed::<ApplicationV1>(payload, &error)))
         }
     };
-    // A payload that did not decode is hashed as bytes: a field that occurs twice has two contents. So is one
-    // nested too deeply for the canonical form.
-    let written = match &content {
-        Ok(_) => messages::content(payload).map_or_else(|_| payload.to_vec(), String::into_bytes),
-        Err(_) => payload.to_vec(),
-    };
-    let sha256 = hex(&Sha256::digest(written));
-    Ok(Received {
+    let message = UpstreamMessage {
         id: ids::application(&identity.source, &identity.id),
         source: identity.source,
         upstream_id: identity.id,
-        sha256,
-        content,
-    })
+        sha256: decode::content_sha256(payload, content.is_ok()),
+    };
+    Ok(Received { message, content })
 }
 
 /// Whether the database accepts a text as a key.
@@ -227,23 +201,16 @@ fn is_storable(key: &str) -> bool {
 
 /// The messages that follow from the stored row: the same for every copy of the message. (The product lines
 /// of a rejection are read from the copy, which has the same content.)
-fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>, Fault> {
-    let item = Item {
-        job: &item.job,
-        lane: item.lane,
-        correlation_id: Some(row.id.clone()),
-        trace: item.trace.clone(),
-        failed_id: None,
-        replayed: false,
-    };
-    if row.payload_sha256 != item.job.sha256 {
+fn answer(item: &Item<Received>, row: &Application, fresh: bool) -> Result<Vec<Outgoing>> {
+    let item = item.about(&row.id);
+    if row.payload_sha256 != item.job.message.sha256 {
         info!(
             application.id = row.id,
             trace.id = item.trace.trace_id(),
             "Application refused; id used before with other content"
         );
         let violations = vec![ViolationV1::from(Violation::id_reused(&row.source, &row.upstream_id))];
-        return Ok(vec![rejected(&item, row, violations, Vec::new(), &item.job.sha256)]);
+        return Ok(vec![rejected(&item, row, violations, Vec::new(), &item.job.message.sha256)]);
     }
     let calculations: Vec<CalculationV1> =
         snapshots::read(&row.calculations).map_err(|error| Fault::unreadable("calculations", &error))?;
@@ -280,10 +247,9 @@ fn answer(item: &Item<Received>, row: &Row, fresh: bool) -> Result<Vec<Outgoing>
     Ok(vec![rejected(&item, row, violations, calculations, "")])
 }
 
-/// The successors of an accepted application.
 fn follow(
     item: &Item<&Received>,
-    row: &Row,
+    row: &Application,
     application: &snapshots::Application,
     calculations: Vec<CalculationV1>,
 ) -> Vec<Outgoing> {
@@ -302,7 +268,7 @@ fn follow(
 
 fn rejected(
     item: &Item<&Received>,
-    row: &Row,
+    row: &Application,
     violations: Vec<ViolationV1>,
     calculations: Vec<CalculationV1>,
     key: &str,

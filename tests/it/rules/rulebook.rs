@@ -1,7 +1,7 @@
 //! Generates `docs/rules.md` (for people) and `docs/rules.json` (for programs) from the list of rules.
 //!
-//! Both are committed, and a test compares them. `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A published code can
-//! leave the list only by retirement, so it never gets another meaning.
+//! Both are committed, and a test compares them. `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A
+//! published code can leave the list only by retirement, so it never gets another meaning.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 

@@ -30,7 +30,7 @@ const CANARY: &str = "kanaria-7f3a";
 /// The expected result of a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
-    /// `application.rejected` for this id; one of the violations has this code and path.
+    /// `application.rejected` for this id, with this code and path.
     Rejected(String, &'static str, &'static str),
     /// Code of the dead letter.
     Dead(&'static str),
@@ -43,7 +43,7 @@ struct Case {
     stage: &'static str,
     body: Vec<u8>,
     properties: BasicProperties,
-    /// Levels of nested tables in the headers. The worker drops all properties of such a message.
+    /// Levels of nested tables in the headers; the worker drops such properties.
     nested: usize,
     answer: Answer,
 }
@@ -106,7 +106,7 @@ impl Case {
     }
 }
 
-/// Publishes deeply nested headers; lapin, which the client of the harness uses, would overflow its stack.
+/// Publishes deeply nested headers, which overflow the stack of lapin.
 const NESTING: &str = "
 import pika, sys
 url, exchange, key, levels, body = sys.argv[1:]

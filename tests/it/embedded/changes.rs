@@ -56,7 +56,7 @@ impl ChangeTest {
         self.env.report(&self.env.file("changes.jsonl", lines.join("\n")))
     }
 
-    /// Sends a change, runs the nightly batch unless it is urgent, and returns its result.
+    /// Sends a change, runs the nightly batch unless it is urgent; its result.
     fn apply(&self, change: &Value) -> Value {
         let (code, report) = self.send(std::slice::from_ref(change));
         assert_eq!(code, Some(0), "{report}");

@@ -6,7 +6,7 @@ use super::{applications, files_below, keys, processed, products, squeezed};
 use crate::harness::{smtp::parse, test_env::example};
 
 #[test]
-fn sends_one_mail_to_each_applicant_who_wants_it() {
+fn sends_one_mail_to_each_willing_applicant() {
     let env = processed();
     let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
     let mut wanted = 0;

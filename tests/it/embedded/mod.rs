@@ -133,7 +133,7 @@ impl CliEnv {
         found.into_iter().map(|status| status.expect("every application is stored")).collect()
     }
 
-    /// Every row of every table, read by Python's sqlite3; binary values are hexadecimal.
+    /// Every row of every table, read by Python; binary values are hexadecimal.
     fn dump(&self) -> String {
         let mut python = Command::new("/usr/bin/python3");
         python.arg("-c").arg(DUMP).arg(self.path("out/hosho.sqlite"));
@@ -174,8 +174,9 @@ for name in names:
         print(name, *[value.hex() if isinstance(value, bytes) else value for value in row], sep=' | ')
 ";
 
-/// Commands with their exit codes and output, for one reviewed snapshot. Lines of standard error begin with
-/// `!`.
+/// Commands with their exit codes and output, for one reviewed snapshot.
+///
+/// Lines of standard error begin with `!`.
 struct Transcript<'a> {
     env: &'a CliEnv,
     text: String,

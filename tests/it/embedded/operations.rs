@@ -21,8 +21,9 @@ use crate::harness::{
 
 const WHY: &[&str] = &["--reason", "a test", "--actor", "hanako"];
 
-/// An env with one application and its mail, and three failed messages: two cut off, the last of the wrong
-/// shape.
+/// One application with its mail, and three failed messages.
+///
+/// Two are cut off, the last has the wrong shape.
 fn failed_messages() -> (CliEnv, Vec<String>) {
     static MADE: OnceLock<(CliEnv, Vec<String>)> = OnceLock::new();
     let (made, ids) = MADE.get_or_init(|| {
@@ -455,7 +456,7 @@ fn finds_audit_entries_by_short_identifiers() {
 }
 
 #[test]
-fn keeps_the_state_of_a_mail_that_cannot_be_queued() {
+fn keeps_the_state_of_an_unsent_mail() {
     let (env, _) = failed_messages();
     let listed = env.items(&["mail", "list"]);
     let id = listed[0]["id"].as_str().unwrap();

@@ -18,7 +18,7 @@ fn codes(report: &Value) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn rejects_each_example_with_the_code_of_its_id() {
+fn rejects_each_example_with_its_code() {
     let env = CliEnv::new();
     let examples = example("rejected.jsonl");
     let (code, report) = env.report(&examples);

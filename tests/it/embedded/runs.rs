@@ -17,7 +17,7 @@ fn without_pace(text: &str) -> String {
     text.lines().map(kept).collect::<Vec<_>>().join("\n")
 }
 
-/// Replaces the key ring by another, so that no key can be opened; returns the right one.
+/// Replaces the key ring, so that no key can be opened; returns the right one.
 fn replace_keys(env: &CliEnv) -> Vec<u8> {
     let ring = std::fs::read(env.path("out/hosho.keys")).unwrap();
     std::fs::create_dir(env.path("other")).unwrap();

@@ -116,7 +116,7 @@ fn codes(document: &Value) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// Every file below a folder with its content and modification time, without the temporary files of SQLite.
+/// Content and modification time of every file, except temporary ones of SQLite.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let entry = |path: PathBuf| {
         let content = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
@@ -129,7 +129,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 }
 
 #[test]
-fn reports_rejected_values_at_their_place_in_any_layout() {
+fn reports_places_of_values_in_any_layout() {
     let env = CliEnv::new();
     let examples = rejected();
     let pretty: Vec<String> = examples.iter().map(|value| format!("{value:#}")).collect();
@@ -228,7 +228,7 @@ fn reports_the_violations_of_the_pipeline() {
 }
 
 #[test]
-fn prints_blocks_and_a_summary_within_the_terminal_width() {
+fn prints_blocks_within_the_terminal_width() {
     let env = CliEnv::new();
     let (good, bad) = (example("applications.jsonl"), example("rejected.jsonl"));
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
@@ -272,7 +272,7 @@ fn reads_standard_input() {
 }
 
 #[test]
-fn reports_text_that_is_not_json_at_its_place() {
+fn reports_the_place_of_invalid_json() {
     let env = CliEnv::new();
     let good = applications();
     let mut broken_utf8 = good[1].to_string().into_bytes();

@@ -73,7 +73,7 @@ impl Client {
         self.runtime.block_on(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default())).unwrap()
     }
 
-    /// Rejects the next message of a queue without requeueing it, as a consumer of another program might.
+    /// Rejects the next message of a queue, as a consumer of another program might.
     pub fn reject(&self, queue: &str) {
         self.runtime.block_on(async {
             let taken = self
@@ -259,8 +259,9 @@ impl Tap {
         self.messages().into_iter().filter(|message| message.exchange == "dead").collect()
     }
 
-    /// Whether every stage after the first published as many messages as it received, except the messages
-    /// that the test removed.
+    /// Whether the stages after the first have published all they received.
+    ///
+    /// `taken_away` is the number of messages that the test removed.
     pub fn is_settled(&self, taken_away: usize) -> bool {
         let messages = self.messages();
         let count =

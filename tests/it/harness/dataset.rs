@@ -10,7 +10,7 @@ const OF_TERM: usize = 99_999;
 /// Copies made by one statement.
 const PORTION: usize = 10_000;
 
-/// Copies the guarantee of an application `count` times, with all its rows except its key.
+/// Copies the guarantee of an application with all its rows except its key.
 pub fn copy(sql: &mut Session, application: &str, count: usize) {
     let (guarantee, certificate) = ("copy_guarantee", "copy_revision");
     sql.query("create extension if not exists \"uuid-ossp\"");

@@ -78,7 +78,7 @@ pub fn lines_of(application: &Value) -> Vec<Line> {
         .collect()
 }
 
-/// A valid application for one electronic guarantee, with its own works and mail address.
+/// A valid application for one electronic guarantee, with its own works.
 pub fn application(id: &str) -> Value {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let mut application: Value = serde_json::from_str(text.lines().nth(5).unwrap()).unwrap();
@@ -129,7 +129,7 @@ impl TestEnv {
         Tap::open(self.broker(), &self.prefix, &bindings)
     }
 
-    /// Publishes a file with `examples/enqueue.py` and returns the `results` events that it received.
+    /// Publishes a file with `examples/enqueue.py`; the `results` events it received.
     pub fn enqueue_and_listen(&self, file: &Path, results: usize) -> Vec<Value> {
         let mut command = Command::new("/usr/bin/python3");
         command.arg(example("enqueue.py")).arg(file).args(["--url", self.broker(), "--prefix", &self.prefix]);
@@ -168,7 +168,7 @@ impl TestEnv {
         Evidence { rows, documents, mails: self.smtp.received().len() }
     }
 
-    /// The authentication keys by guarantee number. Panics if a key does not match its keyed hash.
+    /// The authentication keys by number. Panics if one does not match its hash.
     pub fn keys(&self, statuses: &[ApplicationStatus]) -> BTreeMap<String, String> {
         let ring = KeyRing::load(&self.path("hosho.keys")).unwrap();
         let guarantees: Vec<_> =
@@ -238,7 +238,7 @@ impl TestEnv {
         found.remove(0)
     }
 
-    /// Panics if logs, messages, events, mails or rows contain a secret that they must not contain.
+    /// Panics if logs, messages, events, mails or rows contain a forbidden secret.
     pub fn assert_discreet(&self, tap: &Tap, keys: &Needles, addresses: &Needles, names: &Needles) {
         assert!(!self.log_lines().is_empty());
         let logs = self.logs();
@@ -266,9 +266,9 @@ impl TestEnv {
         keys.assert_absent("the database", &postgres::dump(&self.database));
     }
 
-    /// Waits until the stages after validate have no message in flight, stops the worker, and returns the
-    /// number of dead letters. No other message may be left in any queue. `taken_away` is the number of
-    /// messages that the test removed.
+    /// Waits for an idle pipeline, stops the worker, and counts the dead letters.
+    ///
+    /// No other message may be left in any queue. `taken_away` is the number of messages that the test removed.
     pub fn settle_and_drain(&self, tap: &Tap, worker: super::process::Child, taken_away: usize) -> u64 {
         eventually("a settled pipeline", LIMIT, || tap.is_settled(taken_away).then_some(()));
         let mut left = self.drain(worker);
@@ -279,7 +279,7 @@ impl TestEnv {
     }
 }
 
-/// Validates every event against the committed schema, and its properties against the contract.
+/// Validates every event against its schema, and its properties.
 pub fn assert_events_keep_the_contract(tap: &Tap) {
     for message in tap.messages().iter().filter(|message| message.exchange == "events") {
         let kind = message.properties.kind().as_ref().map_or("", |kind| kind.as_str()).to_owned();

@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 const USER: &str = "hosho";
 
-/// Creates an empty database on the server that all tests share, and returns its URL.
+/// The URL of a new, empty database on the server that all tests share.
 pub fn database(name: &str) -> String {
     static SERVER: OnceLock<Mutex<Option<Postgres>>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
@@ -49,14 +49,12 @@ pub fn dump_without(url: &str, tables: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Settings of a production server; the defaults of PostgreSQL are for a very small machine. README.md
-/// explains them.
+/// Settings of a production server; README.md explains them.
 #[allow(dead_code, reason = "for what is measured: benches/system")]
 const PRODUCTION: [&str; 4] =
     ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min"];
 
-/// A private PostgreSQL server that a test can stop, kill and start. Dropping it stops it and removes its
-/// data.
+/// A private PostgreSQL server. Dropping it stops it and removes its data.
 #[derive(Debug)]
 pub struct Postgres {
     server: Option<Child>,
@@ -234,8 +232,9 @@ fn binaries() -> Option<PathBuf> {
     packaged.chain(std::env::split_paths(&path)).find(complete)
 }
 
-/// State and parent of a process, from `/proc`: the name between them is in parentheses and may hold
-/// anything.
+/// State and parent of a process, from `/proc`.
+///
+/// The name between them is in parentheses and may contain any character.
 fn stat(process: u32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -265,7 +264,7 @@ fn account(name: &str) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// The folder for temporary files, or `/tmp` if another user has no access to one of its parents.
+/// The folder for temporary files if other users have access, or `/tmp`.
 fn reachable_folder() -> PathBuf {
     let folder = std::env::temp_dir();
     let passable =
@@ -298,7 +297,7 @@ impl Session {
         self.try_query(sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"))
     }
 
-    /// Connects and waits for "ready for query". `None` if the server is starting, stopping or stopped.
+    /// Waits for "ready for query". `None` if the server starts, stops or is stopped.
     fn open(port: u16, database: &str) -> Option<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
         stream.set_read_timeout(Some(LIMIT)).ok()?;
@@ -342,7 +341,7 @@ impl Session {
     }
 }
 
-/// The columns of a DataRow message: a count, then for each its length (-1 for NULL) and its text.
+/// The columns of a DataRow: a count, then length (-1 for NULL) and text of each.
 fn columns(body: &[u8]) -> Row {
     let (count, mut rest) = body.split_at(2);
     (0..u16::from_be_bytes([count[0], count[1]]))

@@ -87,7 +87,7 @@ pub struct Child {
 
 type Order = (Command, mpsc::Sender<std::io::Result<std::process::Child>>);
 
-/// Starts `command` with its output appended to `log`; it is killed when the test process exits.
+/// Starts `command`, appends its output to `log`, and kills it at exit.
 ///
 /// Panics naming the program when it cannot be started.
 pub fn spawn(mut command: Command, log: &Path) -> Child {
@@ -203,7 +203,7 @@ impl Drop for Child {
     }
 }
 
-/// Runs `act` when the test process exits normally, last first: a `static` is never dropped.
+/// Runs `act` at a normal exit, last first: a `static` is never dropped.
 pub fn at_exit(act: impl FnOnce() + Send + 'static) {
     static ACTS: Mutex<Vec<Box<dyn FnOnce() + Send>>> = Mutex::new(Vec::new());
     static HOOK: std::sync::Once = std::sync::Once::new();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn logs_and_ends_children_on_exit_signal_and_drop() {
+    fn ends_children_on_exit_signal_and_drop() {
         let folder = tempfile::tempdir().unwrap();
         let start = |script: &str, log: &str| {
             let mut command = Command::new("sh");

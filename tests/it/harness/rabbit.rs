@@ -51,7 +51,7 @@ struct Node {
     dist_port: u16,
 }
 
-/// The RabbitMQ of this test binary, started at first use. Tests use different prefixes.
+/// The RabbitMQ of this test binary. Tests use different prefixes.
 pub fn shared() -> &'static Rabbit {
     static SHARED: OnceLock<Rabbit> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -92,7 +92,7 @@ impl Rabbit {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
-    /// `amqps://…`; the certificate for `localhost` is signed by the authority in [`Rabbit::ca_file`].
+    /// `amqps://…`; [`Rabbit::ca_file`] signs its certificate for `localhost`.
     pub fn tls_url(&self) -> String {
         format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port)
     }
@@ -219,7 +219,7 @@ fn address(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Whether an AMQP server answers our header with a method frame (type 1) of channel 0.
+/// Whether the answer to the AMQP header is a method frame (type 1) of channel 0.
 fn answers(port: u16) -> bool {
     let attempt = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address(port))?;

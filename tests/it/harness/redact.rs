@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// `h` is a hexadecimal digit and `d` a decimal one. A longer shape is before its beginning.
+/// `h` is a hexadecimal digit, `d` a decimal one. The longest match is first.
 const SHAPES: [&str; 10] = [
     "hh/hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",
     "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",
@@ -29,8 +29,7 @@ fn length_of(shape: &str, text: &str) -> Option<usize> {
     .then_some(shape.len())
 }
 
-/// Digits of identifiers, times and numbers become `0`, so that columns keep their width; `folder` becomes
-/// `…`.
+/// Digits become `0`, so that columns keep their width; `folder` becomes `…`.
 pub fn redacted(text: &str, folder: &Path) -> String {
     let text = text.replace(&folder.display().to_string(), "…").replace(env!("CARGO_MANIFEST_DIR"), ".");
     let (mut redacted, mut rest) = (String::new(), text.as_str());

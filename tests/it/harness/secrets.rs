@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use hosho::hex::hex;
 use serde_json::Value;
 
-/// Texts to search for: authentication keys, mail addresses, names of people and companies.
+/// Texts to search for: keys, mail addresses, names of people and companies.
 #[derive(Debug, Clone, Default)]
 pub struct Needles(BTreeSet<String>);
 
@@ -14,7 +14,7 @@ impl Needles {
         Self(texts.into_iter().collect())
     }
 
-    /// Every mail address of a file of applications, and its domain: most companies have their own.
+    /// Every mail address of a file of applications, and its domain.
     pub fn mail_addresses(file: &Path) -> Self {
         let address =
             |application: &Value| application["notification"]["mail_address"].as_str().map(str::to_owned);
@@ -28,7 +28,7 @@ impl Needles {
         )
     }
 
-    /// Every name of a company or person in a file of applications, and each word of a person's name.
+    /// Every name of a company or person in a file of applications, and its words.
     pub fn names(file: &Path) -> Self {
         let mut names = BTreeSet::new();
         for application in applications(file) {
@@ -48,7 +48,7 @@ impl Needles {
         self.0.len()
     }
 
-    /// The needles in a text: as they are, escaped as in JSON, or as hexadecimal digits (a binary column).
+    /// The needles in a text: as they are, escaped as in JSON, or hexadecimal.
     pub fn found_in(&self, haystack: &str) -> Vec<&str> {
         let is_in = |needle: &&String| forms(needle).iter().any(|form| haystack.contains(form.as_str()));
         self.0.iter().filter(is_in).map(String::as_str).collect()

@@ -103,8 +103,7 @@ impl SmtpServer {
         Self { port, child, folder, options }
     }
 
-    /// Changes the server's replies from the next command on; `smtp_server.py` describes the keys. Replaces
-    /// earlier scripts.
+    /// Replaces the scripted replies; `smtp_server.py` describes the keys.
     pub(crate) fn script(&self, answers: &[(&str, &str)]) {
         let control: serde_json::Map<_, _> =
             answers.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
@@ -168,7 +167,7 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/harness/smtp_server.py")
 }
 
-/// A private certificate authority and a server certificate for localhost, created once per process.
+/// A private certificate authority and a server certificate for localhost.
 fn certificates() -> &'static TempDir {
     static CERTIFICATES: OnceLock<TempDir> = OnceLock::new();
     CERTIFICATES.get_or_init(|| {

@@ -41,8 +41,7 @@ pub struct TestEnv {
 }
 
 impl TestEnv {
-    /// Creates a database with tables, the queues of a prefix, and a mail server. `name` is unique to the
-    /// test.
+    /// With a database, queues and a mail server. `name` is unique to the test.
     pub fn new(name: &str) -> Self {
         Self::on(name, &rabbit::shared().url(), &postgres::database(name))
     }
@@ -140,7 +139,7 @@ impl TestEnv {
             .collect()
     }
 
-    /// Publishes a file with `examples/enqueue.py`, which shares no code with the program.
+    /// Publishes a file with `examples/enqueue.py`: no code of the program.
     pub fn enqueue_from_python(&self, file: &Path) {
         let mut command = Command::new("/usr/bin/python3");
         command.arg(example("enqueue.py")).arg(file).args(["--url", &self.broker, "--prefix", &self.prefix]);
@@ -207,8 +206,9 @@ impl TestEnv {
             .collect())
     }
 
-    /// Waits until the queues are empty and no message is in flight. Depths do not include messages in
-    /// flight, which return to their queue when the worker is drained. On the shared broker only.
+    /// Waits for empty queues without messages in flight, on the shared broker only.
+    ///
+    /// Depths do not include messages in flight, which return to their queue when the worker is drained.
     pub fn until_idle(&self) {
         eventually("empty queues and no message in flight", LIMIT, || {
             let listed =
@@ -234,7 +234,7 @@ impl TestEnv {
         Listener { runtime, rabbit, consumer }
     }
 
-    /// Removes every message of a queue, as if the broker had lost them, and returns their number.
+    /// Removes every message of a queue and returns their number.
     pub fn lose(&self, source: Source) -> usize {
         let options = RabbitOptions {
             prefix: self.prefix.clone(),
@@ -256,8 +256,9 @@ impl TestEnv {
         })
     }
 
-    /// Stops a worker with SIGTERM, which requeues its messages in flight, and returns the depths of queues
-    /// that are not empty.
+    /// Stops a worker with SIGTERM and returns the depths of queues not empty.
+    ///
+    /// The worker requeues its messages in flight.
     pub fn drain(&self, mut worker: Child) -> BTreeMap<String, u64> {
         worker.terminate();
         let status = worker.wait(Duration::from_secs(30));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::examples;
 
-/// The business rules in our words, and the code of those that no application can break.
+/// The business rules, and the modules of those that no application can break.
 const RULES: [(&str, &str); 14] = [
     (
         "An electronic guarantee is issued if the obligee accepts it for the product and the kind of works, on or after its start. The obligee selects one of six dates to compare with the start. Paper is accepted everywhere.",

@@ -60,7 +60,7 @@ impl Totals {
         clear(folder);
     }
 
-    /// The numbers of a schedule continue those of the schedules before it, without gaps and duplicates.
+    /// The numbers continue those of earlier schedules, without gaps and duplicates.
     fn assert_numbers(&mut self, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
         let mut given: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
         for (found, _) in issued {
@@ -105,7 +105,7 @@ impl Totals {
     }
 }
 
-/// One guarantee and certificate per line, with the key, documents and mail of its medium.
+/// One guarantee per line, with the key, documents and mail of its medium.
 fn assert_outcome(outcome: &Outcome, status: &ApplicationStatus) {
     let id = &status.application.upstream_id;
     let lines = i64::try_from(outcome.lines.len()).unwrap();
@@ -147,7 +147,7 @@ fn assert_outcome(outcome: &Outcome, status: &ApplicationStatus) {
     }
 }
 
-/// One row for each undeliverable message, even if its dead letter was delivered twice.
+/// One row for each undeliverable message, also after duplicate deliveries.
 fn assert_failed_messages(db: &mut Connection, sent: &Sent) {
     let ids: Vec<&str> = sent.undeliverable.iter().map(|message| message.id.as_str()).collect();
     for (message, row) in sent.undeliverable.iter().zip(failed_message::by_ids(db, &ids).unwrap()) {
@@ -161,7 +161,7 @@ fn assert_failed_messages(db: &mut Connection, sent: &Sent) {
     }
 }
 
-/// Renders the documents of one guarantee again from its rows; the notice contains the stored key.
+/// Documents rendered again from the rows of one guarantee are the stored ones.
 fn assert_documents(db: &mut Connection, services: &App, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
     let electronic = issued.iter().find(|(found, _)| found.key_minted_at.is_some());
     let Some((found, revision)) = electronic else { return };

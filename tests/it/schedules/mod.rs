@@ -160,7 +160,7 @@ async fn end(mut process: JoinSet<()>, broker: &FaultyBroker) {
 /// Schedules, batches, failures, copies.
 type Counts = [usize; 4];
 
-/// Runs every `threads`-th schedule on its own system; the first failed one ends all threads.
+/// Runs every `threads`-th schedule; the first failed one ends all threads.
 async fn work(first: u64, thread: u64, threads: u64, count: u64, failed: &AtomicBool) -> Counts {
     let mut system = System::new().await;
     let mut counts = [0; 4];

@@ -84,13 +84,13 @@ enum Moment {
     Taken,
     /// The rows are committed, and nothing is published.
     Recorded,
-    /// A part or all of the messages are published, and the process has no confirmation.
+    /// Some or all messages are published, without a confirmation.
     Published,
     /// All messages are confirmed, and the batch is not acknowledged.
     Confirmed,
 }
 
-/// Chances in percent, and the largest number of occurrences, so that a schedule ends.
+/// Chances in percent, and largest numbers, so that a schedule ends.
 struct Rates {
     copies: (usize, usize),
     delays: (usize, usize),
@@ -143,7 +143,7 @@ struct State {
 /// The events of a schedule.
 #[derive(Clone, Default)]
 pub struct Record {
-    /// The bodies that validate decided, in the order in which their rows were committed.
+    /// The bodies that validate decided, in the order of their commits.
     pub decided: Vec<Vec<u8>>,
     /// The result events with their routing keys.
     pub events: Vec<(&'static str, Envelope)>,

@@ -1,4 +1,4 @@
-//! What the fuzzer holds every input to (`make fuzz`, docs/fuzz.md), asked of its seeds and of everything it ever found.
+//! The invariants of the fuzzer (`make fuzz`, docs/fuzz.md), checked with its seeds and its past findings.
 
 #[path = "../fuzz/invariants/mod.rs"]
 mod invariants;
@@ -9,7 +9,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a folder, in order.
 fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(root().join(folder)).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -18,7 +17,7 @@ fn files(folder: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn the_seeds_hold_every_invariant_and_come_to_what_they_show() {
+fn keeps_every_invariant_for_the_seeds() {
     let mut outcomes = BTreeSet::new();
     for file in ["applications", "interim", "rejected"] {
         for line in fs::read_to_string(root().join(format!("examples/{file}.jsonl"))).unwrap().lines() {
@@ -27,12 +26,12 @@ fn the_seeds_hold_every_invariant_and_come_to_what_they_show() {
             outcomes.extend(became);
         }
     }
-    // Otherwise the fuzzer would begin far from what it shall find.
+    // The seeds must cover many results, or the fuzzer begins far from them.
     assert!(outcomes.contains("accepted") && outcomes.len() > 45, "{outcomes:?}");
 }
 
 #[test]
-fn what_the_fuzzer_found_stays_mended() {
+fn keeps_every_invariant_for_past_findings() {
     let found = files("tests/fuzz/regressions");
     assert!(!found.is_empty());
     for (file, payload) in found {

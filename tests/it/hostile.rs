@@ -1,8 +1,8 @@
-//! Hostile input on real servers: each message gets one clear answer, and nobody else notices.
+//! Hostile messages on real servers: each has one result, and good applications among them are issued.
 //!
-//! Every case is published by a plain client among good applications, all to one worker. An answer is the event
-//! `application.rejected` (to whoever can be named), a dead letter (for an operator), or, for text that only looks
-//! hostile, the guarantee itself. Payloads carry a word, [`CANARY`], that no log line and no header may repeat.
+//! A plain client publishes all cases to one worker. The result is the event `application.rejected` (if the
+//! sender can be named), a dead letter, or, for valid text that looks hostile, a guarantee. Payloads contain
+//! [`CANARY`], which no log line and no header may contain.
 
 use std::collections::BTreeMap;
 
@@ -24,27 +24,26 @@ use crate::harness::{
     test_env::{LIMIT, TestEnv},
 };
 
-/// Stands in payloads; may stand nowhere else.
+/// Must appear in payloads only.
 const CANARY: &str = "kanaria-7f3a";
 
-/// What must come of a message.
+/// The expected result of a message.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
-    /// `application.rejected` for this id, with this violation (code, path) among others.
+    /// `application.rejected` for this id, with this code and path.
     Rejected(String, &'static str, &'static str),
-    /// A dead letter with this code.
+    /// Code of the dead letter.
     Dead(&'static str),
-    /// A guarantee for this id, as if nothing were the matter.
+    /// A guarantee for this id.
     Issued(String),
 }
 
-/// A message and its answer.
 struct Case {
     name: String,
     stage: &'static str,
     body: Vec<u8>,
     properties: BasicProperties,
-    /// Levels of tables within its headers; such properties are lost on the way in, all of them.
+    /// Levels of nested tables in the headers; the worker drops such properties.
     nested: usize,
     answer: Answer,
 }
@@ -61,12 +60,12 @@ impl Case {
         }
     }
 
-    /// An application that is not JSON of any shape that could be answered.
+    /// A body whose sender cannot be determined.
     fn dead(name: &str, body: impl Into<Vec<u8>>) -> Self {
         Self::new(name, "validate", body, Answer::Dead("message.undecodable"))
     }
 
-    /// A good application with one change that breaks a rule.
+    /// A valid application with one change that breaks a rule.
     fn rejected(id: &str, code: &'static str, path: &'static str, change: impl FnOnce(&mut Value)) -> Self {
         let mut wrong = application(id);
         wrong["contact"]["remarks"] = CANARY.into();
@@ -74,7 +73,7 @@ impl Case {
         Self::new(id, "validate", wrong.to_string(), Answer::Rejected(id.to_owned(), code, path))
     }
 
-    /// A good application with odd properties.
+    /// A valid application with unusual properties.
     fn issued(id: &str, properties: BasicProperties) -> Self {
         Self {
             properties,
@@ -82,7 +81,7 @@ impl Case {
         }
     }
 
-    /// The message id that the answer tells: without one, the worker names the message after its body.
+    /// The message id in the result; without one, the worker uses the hash of the body.
     fn message_id(&self) -> String {
         let given = self
             .properties
@@ -107,7 +106,7 @@ impl Case {
     }
 }
 
-/// Publishes headers nested deeply: lapin, of which our own client is made as well, would overflow its stack.
+/// Publishes deeply nested headers, which overflow the stack of lapin.
 const NESTING: &str = "
 import pika, sys
 url, exchange, key, levels, body = sys.argv[1:]
@@ -121,7 +120,7 @@ with pika.BlockingConnection(pika.URLParameters(url)) as connection:
     channel.basic_publish(exchange, key, body.encode(), properties, mandatory=True)
 ";
 
-/// Bytes without meaning, the same every time.
+/// The same pseudo-random bytes at every call.
 fn garbage(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
@@ -133,7 +132,7 @@ fn garbage(length: usize) -> Vec<u8> {
     std::iter::repeat_with(&mut next).take(length).collect()
 }
 
-/// Bodies that are no application.
+/// Bodies that are not applications.
 fn unreadable() -> Vec<Case> {
     let whole = application("WHOLE").to_string();
     let mut cases = vec![
@@ -156,13 +155,13 @@ fn unreadable() -> Vec<Case> {
         Case::dead("null", "null"),
         Case::dead("a number", "1e999"),
         Case::dead("a text", format!("\"{CANARY}\"")),
-        Case::dead("nobody to answer", format!("{{\"{CANARY}\":1}}")),
+        Case::dead("without a sender", format!("{{\"{CANARY}\":1}}")),
         Case::dead("id twice", format!("{{\"source\":\"portal\",\"id\":\"TWICE-A\",\"id\":\"{CANARY}\"}}")),
         Case::dead("id of a wrong type", "{\"source\":\"portal\",\"id\":7}"),
         Case::dead("half a character", "{\"source\":\"portal\",\"id\":\"\\ud842\"}"),
     ];
-    // The same for the stages behind, and jobs that name nothing.
-    let somebody = "00000000-0000-5000-8000-000000000000";
+    // The same for the later stages, and messages with unknown ids.
+    let unknown = "00000000-0000-5000-8000-000000000000";
     for stage in ["issue", "mint", "render", "dispatch"] {
         cases.push(Case::new(
             &format!("{stage}: an application"),
@@ -178,26 +177,26 @@ fn unreadable() -> Vec<Case> {
             Answer::Dead("message.too_large"),
         ));
         let job = match stage {
-            "issue" => json!({"application": somebody, "line": 0}),
-            _ => json!({"guarantee": somebody, "revision": 0}),
+            "issue" => json!({"application": unknown, "line": 0}),
+            _ => json!({"guarantee": unknown, "revision": 0}),
         };
         cases.push(Case::new(
-            &format!("{stage}: nobody's"),
+            &format!("{stage}: unknown id"),
             stage,
             job.to_string(),
             Answer::Dead("reference.missing"),
         ));
-        let text = job.to_string().replace(somebody, &format!("{CANARY}@example.jp';drop table mail;--"));
+        let text = job.to_string().replace(unknown, &format!("{CANARY}@example.jp';drop table mail;--"));
         cases.push(Case::new(&format!("{stage}: no id"), stage, text, Answer::Dead("reference.missing")));
-        // PostgreSQL has no such text; dispatch asks by a name made of it.
+        // PostgreSQL has no NUL in texts; dispatch queries by an id derived from it.
         let code = if stage == "dispatch" { "reference.missing" } else { "database.refused" };
-        let text = job.to_string().replace(somebody, &format!("{CANARY}\\u0000"));
+        let text = job.to_string().replace(unknown, &format!("{CANARY}\\u0000"));
         cases.push(Case::new(&format!("{stage}: NUL"), stage, text, Answer::Dead(code)));
     }
     cases
 }
 
-/// Applications that say who sends them, and break a rule.
+/// Applications with a sender that break a rule.
 fn wrong() -> Vec<Case> {
     let long = "長".repeat(10_000);
     let mut cases = vec![
@@ -251,7 +250,7 @@ fn wrong() -> Vec<Case> {
             a["contact"]["department"] = (0..100).fold(json!(CANARY), |inner, _| json!([inner]));
         }),
     ];
-    // What serde_json's own values cannot say.
+    // Documents that serde_json's values cannot represent.
     let written = |id: &str, body: String, path: &'static str| {
         Case::new(id, "validate", body, Answer::Rejected(id.to_owned(), "message.malformed", path))
     };
@@ -269,7 +268,7 @@ fn wrong() -> Vec<Case> {
     cases
 }
 
-/// Good applications with properties that no good client sends.
+/// Valid applications with properties of hostile clients.
 fn oddly_wrapped() -> Vec<Case> {
     let header = |id: &str, name: &str, value: AMQPValue| Case::issued(id, properties(id, &[(name, value)]));
     let mut death = FieldTable::default();
@@ -306,7 +305,7 @@ fn oddly_wrapped() -> Vec<Case> {
     ]
 }
 
-/// Dead letters of messages with hostile properties keep to the same form.
+/// Undecodable messages with hostile properties.
 fn dead_and_oddly_wrapped() -> Vec<Case> {
     let case = |name: &str, header: &str, value: AMQPValue| Case {
         properties: properties(name, &[(header, value)]),
@@ -324,7 +323,7 @@ fn dead_and_oddly_wrapped() -> Vec<Case> {
     ]
 }
 
-/// Every answer of a run, by id of the application or of the message.
+/// Every result by the id of the application or of the message.
 fn answers(messages: &[Message]) -> BTreeMap<String, Vec<Message>> {
     let mut answers: BTreeMap<String, Vec<Message>> = BTreeMap::new();
     for message in messages {
@@ -342,7 +341,7 @@ fn answers(messages: &[Message]) -> BTreeMap<String, Vec<Message>> {
 
 fn assert_answered(case: &Case, answers: &[Message]) {
     let name = &case.name;
-    let [answer] = answers else { panic!("{name} has {} answers: {answers:?}", answers.len()) };
+    let [answer] = answers else { panic!("{name} has {} results: {answers:?}", answers.len()) };
     match &case.answer {
         Answer::Issued(_) => {
             assert_eq!(answer.routing_key, "guarantee.issued", "{name}: {}", answer.all_text());
@@ -355,13 +354,13 @@ fn assert_answered(case: &Case, answers: &[Message]) {
                 violations.iter().any(|found| found["code"] == *code && found["path"] == *path),
                 "{name}: {violations:?}"
             );
-            for told in violations
+            for message in violations
                 .iter()
                 .flat_map(|found| ["message_ja", "message_en"].map(|key| found[key].as_str().unwrap()))
             {
                 assert!(
-                    !told.is_empty() && !told.contains(CANARY) && !told.contains(char::is_control),
-                    "{name}: {told}"
+                    !message.is_empty() && !message.contains(CANARY) && !message.contains(char::is_control),
+                    "{name}: {message}"
                 );
             }
         }
@@ -377,7 +376,7 @@ fn assert_answered(case: &Case, answers: &[Message]) {
                 "{name}: {:?}",
                 answer.header("hosho-fault")
             );
-            assert!(answer.body == case.body, "{name}: a dead letter is the message as it came");
+            assert!(answer.body == case.body, "{name}: the dead letter has another body");
             assert!(
                 answer.header("hosho-attempt").unwrap().parse::<u32>().unwrap() >= 1
                     && answer.header("hosho-first-failed-at").is_some()
@@ -392,19 +391,19 @@ fn assert_answered(case: &Case, answers: &[Message]) {
 }
 
 #[test]
-fn each_hostile_message_gets_one_answer_and_harms_nobody() {
+fn returns_one_result_for_each_hostile_message() {
     let mut env = TestEnv::new("hostility");
-    // Not what comes to the first stage: a test's client would not survive all of it.
+    // Without the first stage: the client of the harness cannot read all of its messages.
     let tap = env.tap_without("validate");
     let mut worker = env.work(&[]);
     let pid = worker.pid();
     let client = env.client();
     let mut cases: Vec<Case> =
         [unreadable(), wrong(), oddly_wrapped(), dead_and_oddly_wrapped()].into_iter().flatten().collect();
-    // One neighbour after every tenth.
+    // A good application before every tenth case.
     let hostile = cases.len();
     for at in (0..hostile).step_by(10).rev() {
-        let id = format!("neighbour-{at}");
+        let id = format!("good-{at}");
         cases.insert(at, Case::issued(&id, properties(&id, &[])));
     }
     for case in &cases {
@@ -423,13 +422,13 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
             .collect::<Vec<_>>()
     };
     let answered = within(LIMIT, || {
-        assert!(worker.is_alive(), "the worker died: {}", worker.output());
+        assert!(worker.is_alive(), "the worker ended: {}", worker.output());
         unanswered().is_empty().then_some(())
     });
-    assert!(answered.is_some(), "no answer to {:?}", unanswered());
+    assert!(answered.is_some(), "no result of {:?}", unanswered());
 
-    // Jobs for what exists, but not like this.
-    let status = env.status_of("neighbour-0");
+    // Existing ids with a line or revision that does not exist.
+    let status = env.status_of("good-0");
     let (application, guarantee) = (&status.application.id, &status.guarantees[0].guarantee.id);
     for (stage, job) in [
         ("issue", json!({"application": application, "line": -1})),
@@ -449,7 +448,7 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     assert!(worker.is_alive() && worker.pid() == pid);
 
     let dead = cases.iter().filter(|case| matches!(case.answer, Answer::Dead(_))).count();
-    let buried = env.settle_and_drain(&tap, worker, 0);
+    let dead_letters = env.settle_and_drain(&tap, worker, 0);
     let mut answered = answers(&tap.messages());
     let wrong: Vec<_> = cases
         .iter()
@@ -458,9 +457,9 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
             std::panic::catch_unwind(|| assert_answered(case, &answers)).err().map(|_| &case.name)
         })
         .collect();
-    assert!(wrong.is_empty(), "wrongly answered (see above): {wrong:?}");
-    assert!(answered.is_empty(), "answers to nothing: {answered:?}");
-    assert_eq!(buried, u64::try_from(dead).unwrap());
+    assert!(wrong.is_empty(), "wrong results (see above): {wrong:?}");
+    assert!(answered.is_empty(), "unexpected results: {answered:?}");
+    assert_eq!(dead_letters, u64::try_from(dead).unwrap());
     let good = cases.iter().filter(|case| matches!(case.answer, Answer::Issued(_))).count();
     assert_eq!((usize::try_from(env.rows("guarantee")).unwrap(), env.smtp.received().len()), (good, good));
     assert_events_keep_the_contract(&tap);
@@ -477,9 +476,8 @@ fn each_hostile_message_gets_one_answer_and_harms_nobody() {
     assert!(longest < 4_000, "a log line has {longest} bytes");
 }
 
-/// Text that is markup or a template elsewhere is a name here: it is printed, as it is.
 #[test]
-fn names_that_look_like_markup_are_legal_text() {
+fn prints_names_that_look_like_markup() {
     let mut env = TestEnv::new("markup");
     let tap = env.tap();
     let worker = env.work(&[]);

@@ -1,4 +1,4 @@
-//! Mail over real SMTP, read back by Python's mail parser: form, protection, and how each failure is told.
+//! Mail over SMTP: form (read by Python's parser), TLS, login, and the outcome of each failure.
 
 use std::error::Error as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,7 +21,7 @@ use crate::harness::smtp::{Mode, SmtpServer, ca_file, parse};
 
 const LOGIN: (&str, &str) = ("hosho@example.jp", "a password: 秘密");
 
-fn letter(id: &str) -> MailMessage {
+fn message(id: &str) -> MailMessage {
     let templates = Templates::load(None).unwrap();
     let (_, context) = MailContext::samples().swap_remove(1);
     MailMessage {
@@ -63,7 +63,7 @@ fn login(password: &str) -> Credentials {
     Credentials { username: LOGIN.0.to_owned(), password: Secret::new(password) }
 }
 
-/// The whole chain of an error, as it is logged.
+/// An error with its sources, as in the log.
 fn chain(error: &SendError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -100,10 +100,10 @@ fn assert_arrived_whole(path: &Path, sent: &MailMessage) {
 }
 
 #[tokio::test]
-async fn a_letter_arrives_whole_and_a_resend_is_the_same_bytes() {
+async fn resends_the_same_bytes_as_the_first_mail() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
-    let sent = letter("first");
+    let sent = message("first");
     assert!(sent.subject.contains("電子保証（認証キー）発行完了のお知らせ") && sent.text.contains("𠮷髙組"));
     let reply = mailer.send(&sent).await.unwrap();
     assert_eq!((reply.code, reply.text.as_str()), (250, "OK queued as 1"));
@@ -118,7 +118,7 @@ async fn a_letter_arrives_whole_and_a_resend_is_the_same_bytes() {
     assert_arrived_whole(&received[0].file, &sent);
     assert_eq!(std::fs::read(&received[0].file).unwrap(), std::fs::read(&received[1].file).unwrap());
 
-    // What goes into a folder is what goes over the wire.
+    // The folder contains the same bytes as the SMTP connection.
     let folder = tempfile::tempdir().unwrap();
     Mailer::folder(folder.path()).unwrap().send(&sent).await.unwrap();
     let file = std::fs::read(folder.path().join(file_name(&sent.message_id))).unwrap();
@@ -127,24 +127,24 @@ async fn a_letter_arrives_whole_and_a_resend_is_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn a_letter_without_attachment_is_just_the_two_alternatives() {
+async fn writes_text_and_html_without_an_attachment() {
     let folder = tempfile::tempdir().unwrap();
     let mailer = Mailer::folder(folder.path()).unwrap();
-    mailer.send(&MailMessage { attachments: Vec::new(), ..letter("bare") }).await.unwrap();
+    mailer.send(&MailMessage { attachments: Vec::new(), ..message("bare") }).await.unwrap();
     let mail = parse(&folder.path().join("bare@hosho.example.jp.eml"));
     assert_eq!(mail.shape, ["multipart/alternative", "text/plain", "text/html"]);
     assert_eq!(mail.attachments, []);
 }
 
 #[tokio::test]
-async fn tls_and_login_work_with_a_private_ca() {
+async fn sends_with_tls_and_login_by_private_ca() {
     for (mode, security) in [(Mode::StartTls, Security::StartTls), (Mode::Tls, Security::Tls)] {
         let server = SmtpServer::start(mode, Some(LOGIN));
         let good = SmtpSettings { credentials: Some(login(LOGIN.1)), ..settings(&server, security) };
         let mailer = Mailer::smtp(good.clone()).unwrap();
         mailer.probe().await.unwrap();
-        mailer.send(&letter("over-tls")).await.unwrap();
-        assert_arrived_whole(&server.received()[0].file, &letter("over-tls"));
+        mailer.send(&message("over-tls")).await.unwrap();
+        assert_arrived_whole(&server.received()[0].file, &message("over-tls"));
 
         let by_address = SmtpSettings { host: "127.0.0.1".to_owned(), ..good.clone() };
         Mailer::smtp(by_address).unwrap().probe().await.unwrap();
@@ -154,7 +154,7 @@ async fn tls_and_login_work_with_a_private_ca() {
             (SmtpSettings { ca_file: None, ..good.clone() }, Step::Connect),
             (SmtpSettings { credentials: None, ..good.clone() }, Step::Sender),
         ] {
-            let error = Mailer::smtp(bad).unwrap().send(&letter("refused")).await.unwrap_err();
+            let error = Mailer::smtp(bad).unwrap().send(&message("refused")).await.unwrap_err();
             assert_eq!(error.outcome(), Outcome::Unavailable, "{}", chain(&error));
             assert!(
                 matches!(error, SendError::Unavailable { step: found, .. } if found == step),
@@ -169,18 +169,18 @@ async fn tls_and_login_work_with_a_private_ca() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_in_the_clear_to_a_server_without_tls() {
+async fn sends_nothing_in_the_clear_without_tls() {
     let server = SmtpServer::start(Mode::Plain, None);
     for security in [Security::StartTls, Security::Tls] {
         let impatient = SmtpSettings { timeout: Duration::from_secs(2), ..settings(&server, security) };
-        let error = Mailer::smtp(impatient).unwrap().send(&letter("clear")).await.unwrap_err();
+        let error = Mailer::smtp(impatient).unwrap().send(&message("clear")).await.unwrap_err();
         assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
     }
     assert!(server.received().is_empty());
 }
 
 #[tokio::test]
-async fn each_refusal_is_told_for_what_it_is_and_names_nobody() {
+async fn returns_each_refusal_without_names() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
     let unknown_user = "550 5.1.1 <taro.yamada@kensetsu.example.com> unknown: taro.yamada";
@@ -191,7 +191,7 @@ async fn each_refusal_is_told_for_what_it_is_and_names_nobody() {
         ("data", "554 5.7.1 not this", Outcome::Permanent, 554),
         ("data", "451 4.3.0 not now", Outcome::Transient, 451),
         ("data", "421 4.3.2 going down", Outcome::Unavailable, 421),
-        ("data", "250 2.0.0 what content?", Outcome::Unavailable, 250),
+        ("data", "250 2.0.0 no content expected", Outcome::Unavailable, 250),
         ("dot", "550 5.7.1 looks like spam", Outcome::Permanent, 550),
         ("dot", "452 4.3.1 disk full", Outcome::Transient, 452),
         ("dot", "421 4.3.2 going down", Outcome::Unavailable, 421),
@@ -199,7 +199,7 @@ async fn each_refusal_is_told_for_what_it_is_and_names_nobody() {
         ("mail", "451 4.7.1 slow down", Outcome::Unavailable, 451),
     ] {
         server.script(&[(key, answer)]);
-        let error = mailer.send(&letter("refused")).await.unwrap_err();
+        let error = mailer.send(&message("refused")).await.unwrap_err();
         assert_eq!(
             (error.outcome(), error.reply().map(|reply| reply.code)),
             (outcome, Some(code)),
@@ -208,35 +208,32 @@ async fn each_refusal_is_told_for_what_it_is_and_names_nobody() {
         );
         let text = format!("{} {error:?}", chain(&error));
         assert!(!text.contains("taro") && !text.contains("kensetsu") && !text.contains("hosho@"), "{text}");
-        // The neighbour is unharmed, on whatever connection is left.
+        // The next mail is sent.
         server.script(&[]);
-        mailer.send(&letter("neighbour")).await.unwrap();
+        mailer.send(&message("next")).await.unwrap();
     }
     server.script(&[("greeting", "554 5.3.2 no service")]);
     let error =
-        Mailer::smtp(settings(&server, Security::None)).unwrap().send(&letter("refused")).await.unwrap_err();
+        Mailer::smtp(settings(&server, Security::None)).unwrap().send(&message("refused")).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
     assert!(
-        server
-            .received()
-            .iter()
-            .all(|mail| mail.message_id.as_deref() == Some("<neighbour@hosho.example.jp>"))
+        server.received().iter().all(|mail| mail.message_id.as_deref() == Some("<next@hosho.example.jp>"))
     );
 }
 
 #[tokio::test]
-async fn silence_after_the_final_dot_is_unknown_and_nothing_is_sent_twice() {
+async fn returns_unknown_without_a_reply_after_the_content() {
     let server = SmtpServer::start(Mode::Plain, None);
     let impatient =
         SmtpSettings { reply_timeout: Duration::from_secs(1), ..settings(&server, Security::None) };
     let mailer = Mailer::smtp(impatient).unwrap();
     for (number, after_dot) in ["close", "hang", "close"].into_iter().enumerate() {
-        // The first goes over a new connection, the others over one from the pool.
+        // The first over a new connection, the others over one of the pool.
         server.script(&[("after_dot", after_dot)]);
-        let error = mailer.send(&letter(&format!("unknown-{number}"))).await.unwrap_err();
+        let error = mailer.send(&message(&format!("unknown-{number}"))).await.unwrap_err();
         assert_eq!(error.outcome(), Outcome::Unknown, "{after_dot}: {}", chain(&error));
         server.script(&[]);
-        mailer.send(&letter(&format!("next-{number}"))).await.unwrap();
+        mailer.send(&message(&format!("next-{number}"))).await.unwrap();
     }
     let ids: Vec<_> =
         server.received().into_iter().map(|mail| (mail.message_id.unwrap(), mail.replied)).collect();
@@ -250,12 +247,12 @@ async fn silence_after_the_final_dot_is_unknown_and_nothing_is_sent_twice() {
 }
 
 #[tokio::test]
-async fn a_break_before_the_final_dot_is_not_sent() {
+async fn returns_unavailable_for_a_break_within_the_content() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
     server.script(&[("content", "reset")]);
-    // Larger than what the two sockets can hold, so that the break is noticed while the content is written.
-    let mut large = letter("large");
+    // Larger than the socket buffers, so that the client detects the break while it writes.
+    let mut large = message("large");
     large.attachments[0].bytes = vec![7; 24 << 20];
     let error = mailer.send(&large).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Data, .. }), "{}", chain(&error));
@@ -263,25 +260,25 @@ async fn a_break_before_the_final_dot_is_not_sent() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_in_the_pool_is_replaced() {
+async fn replaces_a_closed_connection_of_the_pool() {
     let mut server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
-    mailer.send(&letter("before")).await.unwrap();
-    // The server ends the pooled connection in the middle of the dialogue; only a new one gets the letter through.
+    mailer.send(&message("before")).await.unwrap();
+    // The server closes the pooled connection during the dialogue; the mail is sent over a new one.
     server.script(&[("rcpt", "421 4.4.2 idle for too long"), ("once", "yes")]);
-    mailer.send(&letter("after")).await.unwrap();
+    mailer.send(&message("after")).await.unwrap();
     let received = server.received();
     assert_eq!(received.len(), 2);
     assert!(received[0].time <= received[1].time);
 
     server.kill();
-    let error = mailer.send(&letter("nobody-there")).await.unwrap_err();
+    let error = mailer.send(&message("refused")).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
     assert_eq!(mailer.probe().await.unwrap_err().outcome(), Outcome::Unavailable);
 }
 
 #[tokio::test]
-async fn a_server_that_greets_and_takes_no_mail_is_not_well() {
+async fn probe_fails_when_no_sender_is_accepted() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
     for reply in ["452 4.3.1 insufficient system storage", "553 5.1.8 sender not allowed"] {
@@ -291,17 +288,17 @@ async fn a_server_that_greets_and_takes_no_mail_is_not_well() {
     }
     server.script(&[]);
     mailer.probe().await.unwrap();
-    // The connection is as good as new.
-    mailer.send(&letter("after")).await.unwrap();
+    // The connection can still be used.
+    mailer.send(&message("after")).await.unwrap();
     assert_eq!(server.count(), 1);
 }
 
 #[tokio::test]
-async fn many_letters_share_few_connections_and_all_arrive_once() {
+async fn sends_many_mails_once_over_few_connections() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
-    let letters: Vec<_> = (0..40).map(|number| letter(&format!("many-{number}"))).collect();
-    let sent = futures_util::future::join_all(letters.iter().map(|letter| mailer.send(letter))).await;
+    let mails: Vec<_> = (0..40).map(|number| message(&format!("many-{number}"))).collect();
+    let sent = futures_util::future::join_all(mails.iter().map(|mail| mailer.send(mail))).await;
     assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     let mut ids: Vec<_> = server.received().into_iter().map(|mail| mail.message_id.unwrap()).collect();
     ids.sort();
@@ -310,24 +307,24 @@ async fn many_letters_share_few_connections_and_all_arrive_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_unavailable_in_time() {
+async fn returns_unavailable_without_a_greeting_in_time() {
     let port = free_port();
-    // Accepts connections (the kernel does) and never says a word.
+    // The kernel accepts connections; no greeting is sent.
     let silent = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let server = SmtpServer::start(Mode::Plain, None);
     let waiting =
         SmtpSettings { port, timeout: Duration::from_millis(300), ..settings(&server, Security::None) };
-    let error = Mailer::smtp(waiting).unwrap().send(&letter("silence")).await.unwrap_err();
+    let error = Mailer::smtp(waiting).unwrap().send(&message("no-greeting")).await.unwrap_err();
     assert!(matches!(error, SendError::Unavailable { step: Step::Connect, .. }), "{}", chain(&error));
     drop(silent);
 }
 
 #[tokio::test]
-async fn headers_cannot_be_smuggled_in() {
+async fn rejects_line_breaks_in_headers() {
     let server = SmtpServer::start(Mode::Plain, None);
     let mailer = Mailer::smtp(settings(&server, Security::None)).unwrap();
     let smuggler =
-        MailMessage { subject: "工事\r\nBcc: victim@example.com".to_owned(), ..letter("smuggler") };
+        MailMessage { subject: "工事\r\nBcc: victim@example.com".to_owned(), ..message("smuggler") };
     let error = mailer.send(&smuggler).await.unwrap_err();
     assert!(matches!(error, SendError::Unsendable(MailMessageError::ControlCharacter { field: "subject" })));
     assert_eq!(error.outcome(), Outcome::Permanent);
@@ -335,20 +332,20 @@ async fn headers_cannot_be_smuggled_in() {
     let dots = MailMessage {
         text: "前\n.\nQUIT\n後\n".to_owned(),
         html: "<p>&lt;b&gt;</p>\n.\n".to_owned(),
-        ..letter("dots")
+        ..message("dots")
     };
     mailer.send(&dots).await.unwrap();
     assert_arrived_whole(&server.received()[0].file, &dots);
 }
 
 #[tokio::test]
-async fn the_folder_holds_one_private_file_per_letter() {
+async fn writes_one_private_file_per_mail() {
     let folder = tempfile::tempdir().unwrap();
     let mails = folder.path().join("out/mail");
     let mailer = Mailer::folder(&mails).unwrap();
     mailer.probe().await.unwrap();
     for _ in 0..2 {
-        let reply = mailer.send(&letter("one")).await.unwrap();
+        let reply = mailer.send(&message("one")).await.unwrap();
         assert_eq!((reply.code, reply.text.as_str()), (250, "one@hosho.example.jp.eml"));
     }
     let names: Vec<_> = std::fs::read_dir(&mails)
@@ -358,15 +355,15 @@ async fn the_folder_holds_one_private_file_per_letter() {
     assert_eq!(names, ["one@hosho.example.jp.eml"]);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&mails), mode(&mails.join(&names[0]))), (0o700, 0o600));
-    assert_arrived_whole(&mails.join(&names[0]), &letter("one"));
+    assert_arrived_whole(&mails.join(&names[0]), &message("one"));
 
     std::fs::remove_dir_all(&mails).unwrap();
-    let error = mailer.send(&letter("two")).await.unwrap_err();
+    let error = mailer.send(&message("two")).await.unwrap_err();
     assert!(matches!(error, SendError::Folder { .. }) && error.outcome() == Outcome::Unavailable);
 }
 
 #[test]
-fn every_template_renders_every_sample() {
+fn renders_every_template_with_every_sample() {
     let templates = Templates::load(None).unwrap();
     for (sample, context) in MailContext::samples() {
         for name in MailContext::TEMPLATES {
@@ -377,7 +374,7 @@ fn every_template_renders_every_sample() {
 }
 
 #[test]
-fn the_mail_server_of_the_tests_ends_with_its_owner() {
+fn stops_the_test_server_when_it_is_dropped() {
     let server = SmtpServer::start(Mode::Plain, None);
     let port = server.port;
     drop(server);

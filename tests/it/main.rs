@@ -1,4 +1,4 @@
-//! The integration tests: one binary over real servers, private to it and gone with it.
+//! The integration tests: one binary with private servers that end with it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 #![allow(unreachable_pub, reason = "nothing outside a test binary can reach anything")]

@@ -1,4 +1,4 @@
-//! The PDFs, as a contractor, an obligee and their tools read them.
+//! The PDFs, read by poppler and qpdf.
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
@@ -8,7 +8,7 @@ use hosho_schema::models::{authentication_key, document::Kind};
 use super::{Product, applications, files_below, key_in, processed, products, sha256, squeezed, text_of};
 use crate::harness::{process::run, test_env::example};
 
-/// The digits of a figure in either width.
+/// The digits of an amount in either width.
 fn digits(text: &str) -> String {
     text.chars()
         .filter_map(|character| {
@@ -21,7 +21,7 @@ fn digits(text: &str) -> String {
         .collect()
 }
 
-/// A figure of an application as certificates write it: `15,400,000円`.
+/// An amount of an application as in certificates: `15,400,000円`.
 fn yen(figure: &serde_json::Value) -> String {
     let digits = digits(&figure.as_str().map_or_else(|| figure.to_string(), str::to_owned));
     let groups: Vec<&str> =
@@ -29,7 +29,7 @@ fn yen(figure: &serde_json::Value) -> String {
     format!("{}円", groups.join(","))
 }
 
-/// A date of an application as certificates write it: `令和8年11月24日`.
+/// A date of an application as in certificates: `令和8年11月24日`.
 fn wareki(date: &serde_json::Value) -> String {
     let digits = digits(date.as_str().unwrap());
     let [year, month, day] =
@@ -37,7 +37,7 @@ fn wareki(date: &serde_json::Value) -> String {
     format!("令和{}年{month}月{day}日", year - 2018)
 }
 
-/// 預託金融機関 in full width. Only what stands in the examples.
+/// 預託金融機関 in full width, for the names of the examples.
 fn bank(text: &str) -> String {
     let wide = [
         ("龍ｹ崎", "龍ケ崎"),
@@ -62,23 +62,23 @@ fn name_of(product: &Product<'_>) -> &'static str {
 
 #[track_caller]
 fn assert_holds(text: &str, expected: &[(&str, &str)]) {
-    for (what, expected) in expected {
-        assert!(text.contains(&squeezed(expected)), "{what} {expected} is not in:\n{text}");
+    for (name, expected) in expected {
+        assert!(text.contains(&squeezed(expected)), "{name} {expected} is not in:\n{text}");
     }
 }
 
 #[test]
-fn every_electronic_product_has_a_notice_with_the_key_that_the_database_knows() {
-    let desk = processed();
-    let (applications, statuses) = (applications(), desk.statuses(&example("applications.jsonl")));
-    let ring = KeyRing::load(&desk.path("out/hosho.keys")).unwrap();
+fn notices_contain_the_stored_key_of_electronic_guarantees() {
+    let env = processed();
+    let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
+    let ring = KeyRing::load(&env.path("out/hosho.keys")).unwrap();
     let mut seen = BTreeSet::new();
     for product in products(&applications, &statuses).iter().filter(|product| product.is_electronic()) {
         let number = product.number();
-        let notice = desk.path(format!("out/notices/{number}.pdf"));
+        let notice = env.path(format!("out/notices/{number}.pdf"));
         let key = key_in(&notice);
         let row = authentication_key::by_guarantees(
-            &mut desk.database().get().unwrap(),
+            &mut env.database().get().unwrap(),
             &[&product.stored.guarantee.id],
         )
         .unwrap();
@@ -94,7 +94,7 @@ fn every_electronic_product_has_a_notice_with_the_key_that_the_database_knows() 
             "{number}"
         );
         assert!(
-            !text_of(&desk.path(format!("out/certificates/{number}.pdf"))).contains(&key),
+            !text_of(&env.path(format!("out/certificates/{number}.pdf"))).contains(&key),
             "{number}: the certificate holds the key"
         );
 
@@ -126,18 +126,18 @@ fn every_electronic_product_has_a_notice_with_the_key_that_the_database_knows() 
         }
         assert!(seen.insert(key), "{number}: another guarantee has this key");
     }
-    assert_eq!((seen.len(), files_below(&desk.path("out/notices")).len()), (12, 12));
+    assert_eq!((seen.len(), files_below(&env.path("out/notices")).len()), (12, 12));
 }
 
 #[test]
-fn every_certificate_states_what_was_applied_for() {
-    let desk = processed();
-    let (applications, statuses) = (applications(), desk.statuses(&example("applications.jsonl")));
+fn certificates_state_the_content_of_applications() {
+    let env = processed();
+    let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
     let mut kanji = BTreeSet::new();
     for product in products(&applications, &statuses) {
         let number = product.number();
         let works = &product.application["works"];
-        let text = squeezed(&text_of(&desk.path(format!("out/certificates/{number}.pdf"))));
+        let text = squeezed(&text_of(&env.path(format!("out/certificates/{number}.pdf"))));
         let company = product.company();
         let obligee = obligee(product.application["obligee"].as_str().unwrap());
         // The only example of one year of several ends with that fiscal year.
@@ -191,9 +191,9 @@ fn every_certificate_states_what_was_applied_for() {
 }
 
 #[test]
-fn paper_products_have_a_certificate_and_nothing_else() {
-    let desk = processed();
-    let (applications, statuses) = (applications(), desk.statuses(&example("applications.jsonl")));
+fn paper_guarantees_have_only_a_certificate() {
+    let env = processed();
+    let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
     let products = products(&applications, &statuses);
     let paper: Vec<_> = products.iter().filter(|product| !product.is_electronic()).collect();
     assert_eq!(paper.len(), 4);
@@ -203,14 +203,14 @@ fn paper_products_have_a_certificate_and_nothing_else() {
         assert_eq!(product.stored.key_minted_at, None);
         assert!(product.revision().mails.is_empty());
         assert!(product.revision().revision.completed_at.is_some());
-        assert!(!desk.path(format!("out/notices/{}.pdf", product.number())).exists());
+        assert!(!env.path(format!("out/notices/{}.pdf", product.number())).exists());
     }
 }
 
 #[test]
-fn every_pdf_is_sound_private_and_brings_its_fonts() {
-    let desk = processed();
-    let statuses = desk.statuses(&example("applications.jsonl"));
+fn pdfs_are_valid_private_and_embed_their_fonts() {
+    let env = processed();
+    let statuses = env.statuses(&example("applications.jsonl"));
     let documents = statuses.iter().flat_map(|status| &status.guarantees).flat_map(|guarantee| {
         let number = &guarantee.guarantee.number;
         guarantee
@@ -223,13 +223,13 @@ fn every_pdf_is_sound_private_and_brings_its_fonts() {
     let mut count = 0;
     for (number, document) in documents {
         let folder = if document.kind == Kind::Notice { "notices" } else { "certificates" };
-        let path = desk.path(format!("out/{folder}/{number}.pdf"));
+        let path = env.path(format!("out/{folder}/{number}.pdf"));
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(
             (sha256(&bytes), i64::try_from(bytes.len()).unwrap()),
             (document.sha256.clone(), document.size)
         );
-        assert_eq!(std::fs::read(desk.path("out/documents").join(&document.location)).unwrap(), bytes);
+        assert_eq!(std::fs::read(env.path("out/documents").join(&document.location)).unwrap(), bytes);
 
         let mut qpdf = Command::new("qpdf");
         qpdf.arg("--check").arg(&path);
@@ -244,14 +244,14 @@ fn every_pdf_is_sound_private_and_brings_its_fonts() {
         let fonts: Vec<Vec<&str>> =
             listed.lines().skip(2).map(|line| line.split_whitespace().rev().collect()).collect();
         assert!(!fonts.is_empty() && output.stderr.is_empty(), "{listed}");
-        // From the right: generation, object, uni, sub, emb.
+        // From the right: object, generation, uni, sub, emb.
         assert!(fonts.iter().all(|font| font[2..5] == ["yes"; 3]), "{listed}");
         fallback += usize::from(fonts.len() > 2);
         count += 1;
     }
     assert_eq!(count, 28);
     assert!(fallback > 0, "no document needs the fallback font: the examples no longer show 𠮷 and 槗");
-    for (name, (mode, ..)) in desk.files() {
+    for (name, (mode, ..)) in env.files() {
         assert_eq!(mode & 0o077, 0, "{name} can be read by others");
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever ends a run, the next one finishes it: nothing is lost, nothing exists twice.
+//! The next run finishes an interrupted one without losses and duplicates.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,13 +12,13 @@ use hosho_schema::{
     models::{self, document::Kind, mail::State},
 };
 
-use super::{CliEnv, applications, files_below, key_in, sha256};
+use super::{CliEnv, Transcript, applications, files_below, key_in, sha256};
 use crate::harness::process::{Child, eventually, spawn};
 
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// Writes `count` applications made of the examples, each with an id and works of its own.
-fn many(desk: &CliEnv, count: usize) -> PathBuf {
+/// Writes `count` variants of the examples, each with its own id and works.
+fn many(env: &CliEnv, count: usize) -> PathBuf {
     let examples = applications();
     let lines = (0..count).map(|number| {
         let mut application = examples[number % examples.len()].clone();
@@ -27,28 +27,28 @@ fn many(desk: &CliEnv, count: usize) -> PathBuf {
         application["works"]["name"] = name.into();
         application.to_string() + "\n"
     });
-    desk.file("many.jsonl", lines.collect::<String>())
+    env.file("many.jsonl", lines.collect::<String>())
 }
 
-/// Starts `hosho process`; small batches give more moments to die at.
-fn start(desk: &CliEnv, file: &Path) -> Child {
-    start_with(desk, file, "16")
+/// Starts `hosho process` with small batches.
+fn start(env: &CliEnv, file: &Path) -> Child {
+    start_with(env, file, "16")
 }
 
-/// The same with batches of another size, and one mail written at a time.
-fn start_with(desk: &CliEnv, file: &Path, batch: &str) -> Child {
-    let mut command = desk.hosho(["process", file.to_str().unwrap(), "--out", "out"]);
+/// With one mail written at a time.
+fn start_with(env: &CliEnv, file: &Path, batch: &str) -> Child {
+    let mut command = env.hosho(["process", file.to_str().unwrap(), "--out", "out"]);
     command.env("HOSHO__WORK__BATCH", batch).env("HOSHO__MAIL__CONNECTIONS", "1");
-    spawn(command, &desk.path("log"))
+    spawn(command, &env.path("log"))
 }
 
-fn count(desk: &CliEnv, folder: &str, end: &str) -> usize {
-    files_below(&desk.path(folder)).iter().filter(|path| path.to_string_lossy().ends_with(end)).count()
+fn count(env: &CliEnv, folder: &str, end: &str) -> usize {
+    files_below(&env.path(folder)).iter().filter(|path| path.to_string_lossy().ends_with(end)).count()
 }
 
-/// Rows of a table; none while there is no database yet.
-fn rows(desk: &CliEnv, table: &str) -> usize {
-    let file = desk.path("out/hosho.sqlite");
+/// The number of rows of a table; 0 without a database.
+fn rows(env: &CliEnv, table: &str) -> usize {
+    let file = env.path("out/hosho.sqlite");
     let read = || {
         let counts =
             models::counts(&mut Pool::open(&format!("sqlite:{}", file.display()), 1).ok()?.get().ok()?)
@@ -58,9 +58,9 @@ fn rows(desk: &CliEnv, table: &str) -> usize {
     if file.exists() { read().unwrap_or(0) } else { 0 }
 }
 
-/// Exactly one of everything, and the numbers without gaps.
-fn assert_complete(desk: &CliEnv, file: &Path) {
-    let statuses = desk.statuses(file);
+/// One of each document, key and mail, and numbers without gaps.
+fn assert_complete(env: &CliEnv, file: &Path) {
+    let statuses = env.statuses(file);
     let mut sequences: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
     let mut documents: BTreeMap<PathBuf, String> = BTreeMap::new();
     let (mut guarantees, mut keys, mut mails) = (0_i64, 0_i64, BTreeSet::new());
@@ -72,9 +72,11 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
             let place = (guarantee.guarantee.branch.clone(), guarantee.guarantee.term.clone());
             assert!(
                 sequences.entry(place).or_default().insert(guarantee.guarantee.sequence),
-                "{number} was given twice"
+                "{number} is a duplicate"
             );
-            let [revision] = &guarantee.revisions[..] else { panic!("{number} has not one certificate") };
+            let [revision] = &guarantee.revisions[..] else {
+                panic!("{number} does not have one certificate")
+            };
             assert!(revision.revision.completed_at.is_some(), "{number} is not complete");
             let electronic = guarantee.guarantee.medium == MediumV1::Electronic;
             assert_eq!(guarantee.key_minted_at.is_some(), electronic);
@@ -86,7 +88,7 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
                 "{number}"
             );
             documents.extend(revision.documents.iter().map(|document| {
-                (desk.path("out/documents").join(&document.location), document.sha256.clone())
+                (env.path("out/documents").join(&document.location), document.sha256.clone())
             }));
             assert!(
                 revision.mails.iter().all(|mail| mail.state == State::Accepted),
@@ -94,7 +96,7 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
                 revision.mails
             );
             mails.extend(
-                revision.mails.iter().map(|mail| desk.path(format!("out/mail/{}.eml", mail.message_id))),
+                revision.mails.iter().map(|mail| env.path(format!("out/mail/{}.eml", mail.message_id))),
             );
         }
     }
@@ -107,7 +109,7 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
         );
     }
     let counts: BTreeMap<_, _> =
-        models::counts(&mut desk.database().get().unwrap()).unwrap().into_iter().collect();
+        models::counts(&mut env.database().get().unwrap()).unwrap().into_iter().collect();
     assert_eq!(counts["application"], i64::try_from(statuses.len()).unwrap());
     assert_eq!(
         (counts["guarantee"], counts["revision"], counts["authentication_key"]),
@@ -118,43 +120,43 @@ fn assert_complete(desk: &CliEnv, file: &Path) {
         (guarantees + keys, i64::try_from(mails.len()).unwrap())
     );
 
-    // What is drawn again is the same bytes, so a document that was stored before its row was written is that of the row.
-    let stored = files_below(&desk.path("out/documents"));
+    // A document is rendered to the same bytes, so a file stored before a crash belongs to the row.
+    let stored = files_below(&env.path("out/documents"));
     let pdfs: BTreeSet<_> =
         stored.into_iter().filter(|path| path.extension().is_some_and(|end| end == "pdf")).collect();
     assert_eq!(pdfs, documents.keys().cloned().collect());
     for (path, hash) in documents {
         assert_eq!(sha256(&std::fs::read(&path).unwrap()), hash, "{}", path.display());
     }
-    assert_eq!(count(desk, "out/certificates", ".pdf"), usize::try_from(guarantees).unwrap());
-    assert_eq!(count(desk, "out/notices", ".pdf"), usize::try_from(keys).unwrap());
-    let letters: BTreeSet<_> = files_below(&desk.path("out/mail"))
+    assert_eq!(count(env, "out/certificates", ".pdf"), usize::try_from(guarantees).unwrap());
+    assert_eq!(count(env, "out/notices", ".pdf"), usize::try_from(keys).unwrap());
+    let files: BTreeSet<_> = files_below(&env.path("out/mail"))
         .into_iter()
         .filter(|path| path.extension().is_some_and(|end| end == "eml"))
         .collect();
-    assert_eq!(letters, mails);
+    assert_eq!(files, mails);
 }
 
 #[test]
-fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
-    let desk = CliEnv::new();
-    let file = many(&desk, 300);
-    let mails = || count(&desk, "out/mail", ".eml");
-    // A draft is there while a mail is being written: a large batch then has many more in the state `sending`.
+fn finishes_after_kills_at_every_step_without_duplicates() {
+    let env = CliEnv::new();
+    let file = many(&env, 300);
+    let mails = || count(&env, "out/mail", ".eml");
+    // A draft exists while a mail is written; a large batch then has many mails in the state `sending`.
     let writing =
-        || files_below(&desk.path("out/mail")).iter().any(|path| path.to_string_lossy().contains(".draft-"));
+        || files_below(&env.path("out/mail")).iter().any(|path| path.to_string_lossy().contains(".draft-"));
     let moments: [(&str, &str, &dyn Fn() -> bool); 7] = [
-        ("20 applications are stored", "16", &|| rows(&desk, "application") >= 20),
-        ("40 guarantees have a number", "16", &|| rows(&desk, "guarantee") >= 40),
-        ("60 documents are there", "16", &|| count(&desk, "out/documents", ".pdf") >= 60),
-        ("10 mails are there", "16", &|| mails() >= 10),
-        ("a mail of many is written", "256", &|| mails() >= 20 && writing()),
-        ("400 documents are there", "16", &|| count(&desk, "out/documents", ".pdf") >= 400),
-        ("100 mails are there", "16", &|| mails() >= 100),
+        ("20 stored applications", "16", &|| rows(&env, "application") >= 20),
+        ("40 guarantees with a number", "16", &|| rows(&env, "guarantee") >= 40),
+        ("60 documents", "16", &|| count(&env, "out/documents", ".pdf") >= 60),
+        ("10 mails", "16", &|| mails() >= 10),
+        ("a draft among many mails", "256", &|| mails() >= 20 && writing()),
+        ("400 documents", "16", &|| count(&env, "out/documents", ".pdf") >= 400),
+        ("100 mails", "16", &|| mails() >= 100),
     ];
     let mut remains = Vec::new();
     for (moment, batch, is_reached) in moments {
-        let mut child = start_with(&desk, &file, batch);
+        let mut child = start_with(&env, &file, batch);
         eventually(moment, LIMIT, || {
             let alive = child.is_alive();
             is_reached().then_some(()).or_else(|| {
@@ -164,107 +166,111 @@ fn killed_at_any_moment_it_finishes_later_and_nothing_exists_twice() {
         });
         child.kill9();
         for name in ["hosho.sqlite", "hosho.sqlite-wal"] {
-            remains.extend(std::fs::read(desk.path("out").join(name)).unwrap_or_default());
+            remains.extend(std::fs::read(env.path("out").join(name)).unwrap_or_default());
         }
     }
-    assert!(count(&desk, "out/mail", ".eml") < 270, "the last kill came after the work was done");
+    assert!(count(&env, "out/mail", ".eml") < 270, "the last kill was after the end of the work");
 
-    let answer = desk.process(&file);
-    assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
-    assert!(answer.out.contains("messages left by an earlier run were processed"), "{}", answer.out);
-    assert_complete(&desk, &file);
+    let (code, report) = env.report(&file);
+    assert_eq!(code, Some(0), "{report:#}");
+    assert!(report["summary"]["resumed"].as_u64().unwrap() > 0, "{:#}", report["summary"]);
+    assert_complete(&env, &file);
 
-    // A dead process leaves its database as it was in that moment: there too no key stood in the clear.
-    for notice in files_below(&desk.path("out/notices")).iter().step_by(7) {
+    // No database of a killed process contains a key in the clear.
+    for notice in files_below(&env.path("out/notices")).iter().step_by(7) {
         let key = key_in(notice);
         assert!(
             !remains.windows(key.len()).any(|window| window == key.as_bytes()),
-            "the key of {} stood in the database",
+            "the database contained the key of {}",
             notice.display()
         );
     }
 
-    let (rows, files) = (desk.dump(), desk.files());
-    let again = desk.process(&file);
-    assert_eq!(again.code, Some(0));
-    assert!(again.out.contains("300 applications read: 0 guarantees issued, 480 unchanged"), "{}", again.out);
-    assert!(desk.dump() == rows);
-    assert_eq!(desk.files(), files);
+    let (rows, files) = (env.dump(), env.files());
+    let (code, again) = env.report(&file);
+    let summary = &again["summary"];
+    assert_eq!(
+        (code, &summary["read"], &summary["issued"], &summary["unchanged"], &summary["resumed"]),
+        (Some(0), &300.into(), &0.into(), &480.into(), &0.into())
+    );
+    assert!(env.dump() == rows);
+    assert_eq!(env.files(), files);
 }
 
 #[test]
-fn what_was_left_is_finished_by_a_run_with_another_file() {
-    let desk = CliEnv::new();
-    let file = many(&desk, 60);
-    let mut child = start(&desk, &file);
-    eventually("some guarantees have a number", LIMIT, || (rows(&desk, "guarantee") >= 48).then_some(()));
+fn a_run_with_another_file_finishes_the_earlier() {
+    let env = CliEnv::new();
+    let file = many(&env, 60);
+    let mut child = start(&env, &file);
+    eventually("some guarantees have a number", LIMIT, || (rows(&env, "guarantee") >= 48).then_some(()));
     assert!(child.is_alive());
     child.kill9();
-    let nothing = desk.file("nothing.jsonl", "");
-    let (code, report) = desk.report(&nothing);
+    let nothing = env.file("nothing.jsonl", "");
+    let (code, report) = env.report(&nothing);
     assert_eq!(code, Some(0), "{report:#}");
     assert!(report["summary"]["resumed"].as_u64().unwrap() > 0, "{report:#}");
-    assert_eq!(desk.process(&file).code, Some(0));
-    assert_complete(&desk, &file);
+    assert_eq!(env.process(&file).code, Some(0));
+    assert_complete(&env, &file);
 }
 
 #[test]
-fn ctrl_c_is_answered_clearly_and_the_rest_is_done_later() {
-    let desk = CliEnv::new();
-    let file = many(&desk, 120);
+fn keeps_finished_work_after_a_signal() {
+    let env = CliEnv::new();
+    let file = many(&env, 120);
     for signal in [libc::SIGINT, libc::SIGTERM] {
-        let before = count(&desk, "out/documents", ".pdf");
-        let mut child = start(&desk, &file);
+        let before = count(&env, "out/documents", ".pdf");
+        let mut child = start(&env, &file);
         eventually("more documents", LIMIT, || {
-            (count(&desk, "out/documents", ".pdf") > before + 8).then_some(())
+            (count(&env, "out/documents", ".pdf") > before + 8).then_some(())
         });
         child.signal(signal);
         let status = child.wait(LIMIT);
         assert_eq!(status.code(), Some(1), "{}", child.output());
     }
-    let told = std::fs::read_to_string(desk.path("log")).unwrap();
-    let words =
-        "error: interrupted; finished work is kept\n hint: run the same command again to finish the rest\n";
-    assert_eq!(told, words.repeat(2));
+    insta::assert_snapshot!(std::fs::read_to_string(env.path("log")).unwrap(), @r"
+    error: interrupted; finished work is kept
+     hint: run the same command again to finish the rest
+    error: interrupted; finished work is kept
+     hint: run the same command again to finish the rest
+    ");
     assert!(
-        count(&desk, "out/documents", ".pdf") < 120 * 28 / 10,
-        "the signals came after the work was done"
+        count(&env, "out/documents", ".pdf") < 120 * 28 / 10,
+        "the signals were after the end of the work"
     );
-    assert_eq!(desk.process(&file).code, Some(0));
-    assert_complete(&desk, &file);
+    assert_eq!(env.process(&file).code, Some(0));
+    assert_complete(&env, &file);
 }
 
 #[test]
-fn two_processes_do_not_share_a_folder() {
-    let desk = CliEnv::new();
-    let file = many(&desk, 60);
-    let mut first = start(&desk, &file);
-    eventually("the first is at work", LIMIT, || (count(&desk, "out/documents", ".pdf") > 0).then_some(()));
+fn rejects_a_second_process_in_a_folder() {
+    let env = CliEnv::new();
+    let file = many(&env, 60);
+    let mut first = start(&env, &file);
+    eventually("a document of the first process", LIMIT, || {
+        (count(&env, "out/documents", ".pdf") > 0).then_some(())
+    });
     first.signal(libc::SIGSTOP);
-    let second = desk.process(&file);
-    assert_eq!((second.code, second.out.as_str()), (Some(4), ""));
-    assert_eq!(
-        second.err,
-        "error: another hosho process works in out\n hint: wait for it to end, or choose another --out\n"
-    );
+    let mut shown = Transcript::new(&env);
+    assert_eq!(shown.run(&["process", "many.jsonl", "--out", "out"]).code, Some(4));
+    insta::assert_snapshot!(shown.redacted());
     assert!(first.is_alive());
     first.signal(libc::SIGCONT);
     assert!(first.wait(LIMIT).success(), "{}", first.output());
-    assert_complete(&desk, &file);
+    assert_complete(&env, &file);
 }
 
 #[test]
-fn a_folder_that_goes_away_is_waited_for_and_it_is_said() {
-    let desk = CliEnv::new();
-    let file = many(&desk, 30);
-    let mut child = start(&desk, &file);
+fn waits_for_a_removed_mail_folder() {
+    let env = CliEnv::new();
+    let file = many(&env, 30);
+    let mut child = start(&env, &file);
     eventually("the mail folder", LIMIT, || {
-        std::fs::rename(desk.path("out/mail"), desk.path("elsewhere")).ok()
+        std::fs::rename(env.path("out/mail"), env.path("elsewhere")).ok()
     });
-    eventually("a word about it", LIMIT, || child.output().contains("batch held").then_some(()));
+    eventually("a log line", LIMIT, || child.output().contains("batch held").then_some(()));
     assert!(child.is_alive());
     assert!(!child.output().contains("example.jp"), "{}", child.output());
-    std::fs::rename(desk.path("elsewhere"), desk.path("out/mail")).unwrap();
+    std::fs::rename(env.path("elsewhere"), env.path("out/mail")).unwrap();
     assert!(child.wait(LIMIT).success(), "{}", child.output());
-    assert_complete(&desk, &file);
+    assert_complete(&env, &file);
 }

@@ -1,4 +1,4 @@
-//! The mails, as Python's mail parser reads them.
+//! The mails, read by Python's parser.
 
 use hosho_schema::models::{document::Kind, mail::State};
 
@@ -6,9 +6,9 @@ use super::{applications, files_below, keys, processed, products, squeezed};
 use crate::harness::{smtp::parse, test_env::example};
 
 #[test]
-fn whoever_wants_a_mail_gets_one_and_nobody_else() {
-    let desk = processed();
-    let (applications, statuses) = (applications(), desk.statuses(&example("applications.jsonl")));
+fn sends_one_mail_to_each_willing_applicant() {
+    let env = processed();
+    let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
     let mut wanted = 0;
     for product in products(&applications, &statuses) {
         let mails: Vec<_> =
@@ -19,19 +19,19 @@ fn whoever_wants_a_mail_gets_one_and_nobody_else() {
         }
         wanted += mails.len();
     }
-    let names = files_below(&desk.path("out/mail"));
+    let names = files_below(&env.path("out/mail"));
     assert_eq!((wanted, names.len()), (9, 9), "{names:?}");
     assert!(names.iter().all(|path| path.extension().is_some_and(|end| end == "eml")), "{names:?}");
 }
 
 #[test]
-fn every_mail_decodes_and_carries_the_notice_unchanged() {
-    let desk = processed();
-    let (applications, statuses) = (applications(), desk.statuses(&example("applications.jsonl")));
-    let keys = keys(desk);
+fn mails_decode_and_contain_the_notice_unchanged() {
+    let env = processed();
+    let (applications, statuses) = (applications(), env.statuses(&example("applications.jsonl")));
+    let keys = keys(env);
     for product in products(&applications, &statuses) {
         let [row] = &product.revision().mails[..] else { continue };
-        let path = desk.path(format!("out/mail/{}.eml", row.message_id));
+        let path = env.path(format!("out/mail/{}.eml", row.message_id));
         let mail = parse(&path);
         let number = product.number();
         assert_eq!(mail.defects, Vec::<String>::new());
@@ -59,22 +59,22 @@ fn every_mail_decodes_and_carries_the_notice_unchanged() {
 
         let (text, html) = (mail.text.as_deref().unwrap(), mail.html.as_deref().unwrap());
         let principal = product.application["principal"]["name"].as_str().unwrap();
-        for said in [
+        for expected in [
             number,
             principal,
             product.company()["name"].as_str().unwrap(),
             product.application["works"]["name"].as_str().unwrap(),
         ] {
-            assert!(squeezed(text).contains(&squeezed(said)), "{said} is not in {text}");
-            assert!(squeezed(html).contains(&squeezed(said)), "{said} is not in {html}");
+            assert!(squeezed(text).contains(&squeezed(expected)), "{expected} is not in {text}");
+            assert!(squeezed(html).contains(&squeezed(expected)), "{expected} is not in {html}");
         }
-        let raw = String::from_utf8(std::fs::read(&path).unwrap()).expect("a mail travels as ASCII");
+        let raw = String::from_utf8(std::fs::read(&path).unwrap()).expect("the mail is ASCII");
         assert!(raw.is_ascii());
         let headers = format!("{:?}", mail.headers);
         for key in keys.values() {
             assert!(
                 ![text, html, &headers, &raw].iter().any(|place| place.contains(key)),
-                "a key stands in the mail about {number}"
+                "the mail about {number} contains a key"
             );
         }
     }

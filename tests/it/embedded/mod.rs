@@ -1,27 +1,28 @@
-//! `hosho process` and the other commands that need no server, as people run them: the built program, its files, its words.
+//! `hosho process` and the other commands that need no server: exit codes, JSON, files and printed texts.
 //!
-//! What is expected is worked out here from the examples themselves, not taken from what the program stored; only keys,
-//! which nobody can foresee, are compared with the database. Other people's tools read what came out: poppler and qpdf the
-//! PDFs, Python the mails and the database file.
+//! Expected values come from the examples, not from stored rows; only random keys are compared with the
+//! database. Other tools read the results: poppler and qpdf the PDFs, Python the mails and the database file.
+//! Texts of the command line are in reviewed snapshots ([`Transcript`]); `INSTA_UPDATE=always` rewrites them.
 
+mod changes;
 mod cli;
 mod documents;
-mod failing;
+mod idempotence;
 mod interruptions;
-mod life;
 mod mails;
 mod obligees;
-mod operating;
+mod operations;
 mod rejections;
-mod repetition;
+mod replay;
 mod runs;
 mod secrets;
-mod validating;
-mod verifying;
+mod validate;
+mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
+    fmt::Write as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
@@ -38,15 +39,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::{
     process::{at_exit, run},
+    redact::redacted,
     test_env::{example, identities},
 };
 
-/// A folder in which somebody works with `hosho`; results go to its `out`.
+/// A folder for `hosho`; results go to its `out`.
 struct CliEnv {
     folder: PathBuf,
 }
 
-/// How a command ended and what it wrote.
+/// The exit code and output of a command.
 struct Answer {
     code: Option<i32>,
     out: String,
@@ -68,13 +70,12 @@ impl CliEnv {
         self.folder.join(name)
     }
 
-    /// Puts a file on the desk.
     fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         std::fs::write(self.path(name), content).unwrap();
         self.path(name)
     }
 
-    /// A copy of a folder of the project, to be edited.
+    /// A copy of a folder of the project, to edit.
     fn copy_of(&self, name: &str) -> PathBuf {
         let mut copy = Command::new("cp");
         copy.arg("-r").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).arg(&self.folder);
@@ -82,7 +83,7 @@ impl CliEnv {
         self.path(name)
     }
 
-    /// The program, with nothing of the surrounding environment's settings.
+    /// Without the settings of the environment.
     fn hosho(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hosho"));
         command.args(arguments).current_dir(&self.folder).env("COLUMNS", "250");
@@ -103,7 +104,7 @@ impl CliEnv {
         self.run([OsStr::new("process"), file.as_os_str(), OsStr::new("--out"), OsStr::new("out")])
     }
 
-    /// The same with `--json`: exit code and report.
+    /// Exit code and report of `hosho process --json`.
     fn report(&self, file: &Path) -> (Option<i32>, Value) {
         let answer = self.run([
             OsStr::new("process"),
@@ -123,16 +124,16 @@ impl CliEnv {
         Pool::open(&format!("sqlite:{}", self.path("out/hosho.sqlite").display()), 1).unwrap()
     }
 
-    /// Everything stored of the applications in a JSON Lines file, in its order.
+    /// The stored applications of a JSON Lines file, in its order.
     fn statuses(&self, file: &Path) -> Vec<ApplicationStatus> {
         let ids: Vec<String> =
             identities(file).iter().map(|(source, id)| ids::application(source, id)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let found = hosho_schema::queries::status::status(&mut self.database().get().unwrap(), &ids).unwrap();
-        found.into_iter().map(|status| status.expect("every application is known")).collect()
+        found.into_iter().map(|status| status.expect("every application is stored")).collect()
     }
 
-    /// Every row of every table, read by Python's sqlite3: binary values as hexadecimal digits.
+    /// Every row of every table, read by Python; binary values are hexadecimal.
     fn dump(&self) -> String {
         let mut python = Command::new("/usr/bin/python3");
         python.arg("-c").arg(DUMP).arg(self.path("out/hosho.sqlite"));
@@ -141,7 +142,7 @@ impl CliEnv {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Every file of `out` that outlives a run, with mode, moment of its last change and SHA-256.
+    /// Every file of `out` that a run keeps, with mode, modification time and SHA-256.
     fn files(&self) -> BTreeMap<String, (u32, i64, String)> {
         let kept = |name: &str| !name.starts_with("hosho.sqlite") && name != "hosho.lock";
         let entries = files_below(&self.path("out")).into_iter().map(|path| {
@@ -154,12 +155,12 @@ impl CliEnv {
     }
 }
 
-/// Runs SQL on the database of a desk, by Python's sqlite3.
-fn alter(desk: &CliEnv, sql: &str) {
+/// Runs SQL on the database with Python's sqlite3.
+fn alter(env: &CliEnv, sql: &str) {
     let mut python = Command::new("/usr/bin/python3");
     let script =
         "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.executescript(sys.argv[2]); db.commit()";
-    python.args(["-c", script]).arg(desk.path("out/hosho.sqlite")).arg(sql);
+    python.args(["-c", script]).arg(env.path("out/hosho.sqlite")).arg(sql);
     let output = run(python);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -173,13 +174,63 @@ for name in names:
         print(name, *[value.hex() if isinstance(value, bytes) else value for value in row], sep=' | ')
 ";
 
+/// Commands with their exit codes and output, for one reviewed snapshot.
+///
+/// Lines of standard error begin with `!`.
+struct Transcript<'a> {
+    env: &'a CliEnv,
+    text: String,
+}
+
+impl<'a> Transcript<'a> {
+    fn new(env: &'a CliEnv) -> Self {
+        Self { env, text: String::new() }
+    }
+
+    fn run(&mut self, arguments: &[&str]) -> Answer {
+        self.with(&[], arguments)
+    }
+
+    /// With settings, named without `HOSHO__`.
+    fn with(&mut self, settings: &[(&str, &str)], arguments: &[&str]) -> Answer {
+        let mut command = self.env.hosho(arguments);
+        command.envs(settings.iter().map(|(key, value)| (format!("HOSHO__{key}"), value)));
+        self.add(&settings.iter().map(|(key, value)| format!("{key}={value} ")).collect::<String>(), command)
+    }
+
+    /// `prefix` is printed before the command.
+    fn add(&mut self, prefix: &str, command: Command) -> Answer {
+        let shown = |argument: &OsStr| {
+            let text = argument.to_string_lossy();
+            if text.is_empty() || text.contains([' ', '"', '\'']) {
+                format!("{text:?}")
+            } else {
+                text.into_owned()
+            }
+        };
+        let arguments: Vec<String> = command.get_args().map(shown).collect();
+        let answer = answer(command);
+        let code = answer.code.unwrap();
+        let _ = writeln!(self.text, "$ {prefix}hosho {}  → {code}", arguments.join(" "));
+        self.text.extend(answer.out.lines().map(|line| format!("{}\n", line.trim_end())));
+        self.text.extend(answer.err.lines().map(|line| format!("! {}\n", line.trim_end())));
+        self.text.push('\n');
+        answer
+    }
+
+    /// For the snapshot.
+    fn redacted(&self) -> String {
+        redacted(&self.text, &self.env.folder)
+    }
+}
+
 fn answer(command: Command) -> Answer {
     let output = run(command);
     let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
     Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Every file in a folder and the folders in it.
+/// Every file below a folder.
 fn files_below(folder: &Path) -> BTreeSet<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeSet::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -190,16 +241,16 @@ fn sha256(bytes: &[u8]) -> String {
     hosho::hex::hex(&Sha256::digest(bytes))
 }
 
-/// The examples, processed once for all tests that only look.
+/// The examples, processed once for all tests that only read.
 fn processed() -> &'static CliEnv {
-    static DESK: OnceLock<CliEnv> = OnceLock::new();
-    DESK.get_or_init(|| {
-        let desk = CliEnv::new();
-        let folder = desk.folder.clone();
+    static ENV: OnceLock<CliEnv> = OnceLock::new();
+    ENV.get_or_init(|| {
+        let env = CliEnv::new();
+        let folder = env.folder.clone();
         at_exit(move || drop(CliEnv { folder }));
-        let answer = desk.process(&example("applications.jsonl"));
+        let answer = env.process(&example("applications.jsonl"));
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
-        desk
+        env
     })
 }
 
@@ -209,7 +260,7 @@ fn applications() -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// One product of an application: as it was applied for, and as it is stored.
+/// A product line of an application document and its stored guarantee.
 struct Product<'a> {
     application: &'a Value,
     line: &'a Value,
@@ -230,7 +281,7 @@ impl Product<'_> {
         self.line["medium"] == "electronic"
     }
 
-    /// The mail address, where a mail is due.
+    /// The mail address, if a mail must be sent.
     fn recipient(&self) -> Option<&str> {
         let notification = &self.application["notification"];
         (self.is_electronic() && notification["wanted"] == true)
@@ -244,7 +295,7 @@ impl Product<'_> {
     }
 }
 
-/// Pairs what was applied for with what is stored: one guarantee for each product line, in order.
+/// Each product line with its guarantee, in order.
 fn products<'a>(applications: &'a [Value], statuses: &'a [ApplicationStatus]) -> Vec<Product<'a>> {
     assert_eq!(applications.len(), statuses.len());
     let of_one = |(application, status): (&'a Value, &'a ApplicationStatus)| {
@@ -259,7 +310,7 @@ fn products<'a>(applications: &'a [Value], statuses: &'a [ApplicationStatus]) ->
     applications.iter().zip(statuses).flat_map(of_one).collect()
 }
 
-/// The text of a PDF as poppler copies it.
+/// The text of a PDF as poppler extracts it.
 fn text_of(pdf: &Path) -> String {
     let mut command = Command::new("pdftotext");
     command.args(["-raw", "-enc", "UTF-8"]).arg(pdf).arg("-");
@@ -268,12 +319,12 @@ fn text_of(pdf: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Text without white space: where a line breaks, and how wide a space is, is the layout's affair.
+/// Without white space: the layout chooses line breaks and spaces.
 fn squeezed(text: &str) -> String {
     text.chars().filter(|character| !character.is_whitespace()).collect()
 }
 
-/// The authentication key that stands in a notice.
+/// The authentication key in a notice.
 fn key_in(notice: &Path) -> String {
     let text = text_of(notice);
     let mut keys =
@@ -283,9 +334,9 @@ fn key_in(notice: &Path) -> String {
     key.to_owned()
 }
 
-/// Every authentication key of a desk, by its number.
-fn keys(desk: &CliEnv) -> BTreeMap<String, String> {
-    let notices = files_below(&desk.path("out/notices"));
+/// Every authentication key by guarantee number.
+fn keys(env: &CliEnv) -> BTreeMap<String, String> {
+    let notices = files_below(&env.path("out/notices"));
     notices
         .iter()
         .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), key_in(path)))

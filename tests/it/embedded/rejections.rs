@@ -1,13 +1,13 @@
-//! Broken and hostile input: each piece is answered clearly, and its neighbours do not notice.
+//! Broken and hostile input: each line has its own result.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{CliEnv, applications, squeezed, text_of};
+use super::{CliEnv, Transcript, applications, squeezed, text_of};
 use crate::harness::{smtp::parse, test_env::example};
 
-/// The codes of every rejected application, by its id.
+/// The codes of every rejected application by id.
 fn codes(report: &Value) -> BTreeMap<String, Vec<String>> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let of_one = |rejected: &Value| {
@@ -18,10 +18,10 @@ fn codes(report: &Value) -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn every_rejected_example_is_answered_with_the_code_its_id_names() {
-    let desk = CliEnv::new();
+fn rejects_each_example_with_its_code() {
+    let env = CliEnv::new();
     let examples = example("rejected.jsonl");
-    let (code, report) = desk.report(&examples);
+    let (code, report) = env.report(&examples);
     assert_eq!(code, Some(1));
     let text = std::fs::read_to_string(&examples).unwrap();
     let ids = text
@@ -48,33 +48,21 @@ fn every_rejected_example_is_answered_with_the_code_its_id_names() {
         assert!(!ja.is_ascii() && !en.is_empty() && path.starts_with('$'), "{violation}");
     }
 
-    // Asked again it is told again, in words this time; nothing is stored twice.
-    let rows = desk.dump();
-    let again = desk.process(&examples);
-    assert_eq!((again.code, again.err.as_str()), (Some(1), ""));
-    for (id, codes) in &expected {
-        let place = text.lines().position(|line| line.contains(&format!("\"{id}\""))).unwrap() + 1;
-        assert!(
-            again.out.contains(&format!(
-                "rejected  {id} ({}:{place})\n  {}  $",
-                examples.display(),
-                codes[0]
-            )),
-            "{id}: {}",
-            again.out
-        );
+    // The repeated result is the same, with places; no row changes.
+    let rows = env.dump();
+    let (code, again) = env.report(&examples);
+    assert_eq!((code, codes(&again)), (Some(1), expected));
+    for rejected in again["rejected"].as_array().unwrap() {
+        let id = rejected["id"].as_str().unwrap();
+        let line = text.lines().position(|line| line.contains(&format!("\"{id}\""))).unwrap() + 1;
+        assert_eq!(rejected["place"], format!("{}:{line}", examples.display()));
     }
-    assert!(
-        again.out.trim_end().ends_with("Nothing was changed: all of it was stored before."),
-        "{}",
-        again.out
-    );
-    assert!(desk.dump() == rows);
+    assert!(env.dump() == rows);
 }
 
 #[test]
-fn neighbours_of_broken_lines_are_unharmed() {
-    let desk = CliEnv::new();
+fn issues_good_lines_between_broken_ones() {
+    let env = CliEnv::new();
     let good = applications();
     let rejected = std::fs::read_to_string(example("rejected.jsonl")).unwrap();
     let mut lines: Vec<Vec<u8>> = Vec::new();
@@ -93,8 +81,8 @@ fn neighbours_of_broken_lines_are_unharmed() {
         lines.extend(broken.get(index).map(|(line, _)| line.to_vec()));
         lines.extend(rejected.lines().nth(index).map(|line| line.as_bytes().to_vec()));
     }
-    let mixed = desk.file("mixed.jsonl", lines.join(&b"\n"[..]));
-    let (code, report) = desk.report(&mixed);
+    let mixed = env.file("mixed.jsonl", lines.join(&b"\n"[..]));
+    let (code, report) = env.report(&mixed);
     assert_eq!(code, Some(1));
     assert_eq!(
         report["summary"],
@@ -111,43 +99,62 @@ fn neighbours_of_broken_lines_are_unharmed() {
         let place = lines.iter().position(|found| found == line).unwrap() + 1;
         expected.insert(format!("{}:{place}", mixed.display()), code.to_owned());
     }
-    let told: BTreeMap<String, String> = failed
+    let found: BTreeMap<String, String> = failed
         .iter()
         .map(|(place, failed)| (place.clone(), failed["code"].as_str().unwrap().to_owned()))
         .collect();
-    assert_eq!(told, expected);
-    // Cut off is not JSON, however much of it could be read.
-    for place in [2, 5] {
-        let text = failed[&format!("{}:{place}", mixed.display())]["text"].as_str().unwrap();
-        assert!(text.starts_with("the body is not JSON: EOF"), "{text}");
-    }
+    assert_eq!(found, expected);
+    // A cut-off line is not JSON.
+    let texts = [2, 5].map(|place| failed[&format!("{}:{place}", mixed.display())]["text"].as_str().unwrap());
+    insta::assert_snapshot!(texts.join("\n"), @r"
+    the body is not JSON: EOF while parsing a value (line 1, column 31)
+    the body is not JSON: EOF while parsing a value (line 1, column 8)
+    ");
 
-    // Told again in words: what the lines hold is shown, never obeyed.
-    let again = desk.process(&mixed);
+    // The printed text contains no control character of the lines.
+    let again = env.process(&mixed);
     assert_eq!(again.code, Some(1));
-    assert!(again.out.contains("0 guarantees issued, 16 unchanged, 10 rejected, 8 failed"), "{}", again.out);
     assert_harmless(&again.out);
     assert_harmless(&again.err);
+    let (_, report) = env.report(&mixed);
+    assert_eq!(
+        report["summary"],
+        json!({"read": 28, "issued": 0, "unchanged": 16, "changes": 0, "rejected": 10, "failed": 8, "unfinished": 0, "resumed": 0})
+    );
+}
+
+#[test]
+fn prints_each_kind_of_result() {
+    let env = CliEnv::new();
+    let rejected = std::fs::read_to_string(example("rejected.jsonl")).unwrap();
+    let lines = [applications()[0].to_string(), rejected.lines().next().unwrap().to_owned(), "{}".to_owned()];
+    env.file("mixed.jsonl", lines.join("\n"));
+    env.file("good.jsonl", &lines[0]);
+    let mut shown = Transcript::new(&env);
+    for (file, code) in [("mixed.jsonl", 1), ("mixed.jsonl", 1), ("good.jsonl", 0)] {
+        assert_eq!(shown.run(&["process", file, "--out", "out"]).code, Some(code));
+    }
+    insta::assert_snapshot!(shown.redacted());
 }
 
 #[track_caller]
 fn assert_harmless(output: &str) {
-    let obeyed = |character: &char| {
+    let is_control = |character: &char| {
         (character.is_control() && *character != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*character)
     };
-    assert_eq!(output.chars().find(obeyed), None, "{output:?}");
+    assert_eq!(output.chars().find(is_control), None, "{output:?}");
 }
 
 #[test]
-fn no_output_holds_a_character_that_a_terminal_would_obey() {
-    let desk = CliEnv::new();
+fn prints_no_terminal_control_characters() {
+    let env = CliEnv::new();
     let mut hostile = applications().swap_remove(1);
     for field in ["id", "source", "branch", "obligee"] {
         hostile[field] = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200f}\r".into();
     }
     hostile["principal"]["name"] = "株式会社\u{1b}]0;owned\u{7}\u{9d}".into();
     let name = "hostile\u{1b}[31m\u{9b}\u{202e}.jsonl";
-    let file = desk.file(name, hostile.to_string());
+    let file = env.file(name, hostile.to_string());
     let hostile_id = hostile["id"].as_str().unwrap();
     for arguments in [
         vec!["process", name, "--out", "out"],
@@ -158,36 +165,36 @@ fn no_output_holds_a_character_that_a_terminal_would_obey() {
         vec!["status", hostile_id, "--out", "out", "--json"],
         vec!["status", "\u{1b}[31m", "--out", "out"],
     ] {
-        let answer = desk.run(&arguments);
+        let answer = env.run(&arguments);
         assert!(answer.code != Some(0) || arguments[0] == "status", "{arguments:?}");
         assert_harmless(&answer.out);
         assert_harmless(&answer.err);
         assert!(answer.out.len() + answer.err.len() > 20);
     }
-    // As JSON it is still the same text.
-    let (_, report) = desk.report(&file);
+    // JSON contains the same text, escaped.
+    let (_, report) = env.report(&file);
     assert_eq!(report["rejected"][0]["id"], hostile["id"], "{report:#}");
 }
 
 #[test]
-fn markup_in_names_is_text_everywhere() {
+fn prints_markup_in_names_as_text() {
     const NAME: &str = "{{authentication_key}}<b>&amp;{{#each}}\"'工事";
-    let desk = CliEnv::new();
+    let env = CliEnv::new();
     let mut application = applications().swap_remove(5);
     application["works"]["name"] = NAME.into();
     application["principal"]["name"] = format!("株式会社{NAME}").into();
-    let (code, report) = desk.report(&desk.file("markup.jsonl", application.to_string()));
+    let (code, report) = env.report(&env.file("markup.jsonl", application.to_string()));
     assert_eq!(code, Some(0), "{report:#}");
     let issued = &report["guarantees"][0];
     for kind in ["certificate", "notice"] {
-        let text = squeezed(&text_of(&desk.path(issued[kind].as_str().unwrap())));
+        let text = squeezed(&text_of(&env.path(issued[kind].as_str().unwrap())));
         assert_eq!(text.matches(&squeezed(NAME)).count(), text.matches("<b>").count(), "{text}");
         assert!(
             text.contains(&format!("工事名{NAME}")) && text.contains(&format!("株式会社{NAME}")),
             "{text}"
         );
     }
-    let mail = parse(&desk.path(issued["mail_file"].as_str().unwrap()));
+    let mail = parse(&env.path(issued["mail_file"].as_str().unwrap()));
     assert!(mail.text.unwrap().contains(&format!("株式会社{NAME} 御中")));
     let html = mail.html.unwrap();
     assert!(

@@ -1,4 +1,4 @@
-//! What must stand nowhere: keys outside the notices, personal data in logs.
+//! No keys outside the notices, no personal data in logs.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 use super::{CliEnv, applications, files_below, keys, processed};
 use crate::harness::test_env::example;
 
-/// Every text of the applications that names a person or a company, or reaches one.
+/// Every text of the applications that names or addresses a person or a company.
 fn personal(applications: &[Value]) -> BTreeSet<String> {
     fn gather(value: &Value, texts: &mut BTreeSet<String>) {
         match value {
             Value::String(text) => {
-                // A person is known by either part of the name, without the office held.
+                // Each part of a name identifies a person, without the title.
                 texts.extend(
                     text.split(['　', ' ', '\n']).filter(|part| part.chars().count() > 2).map(str::to_owned),
                 );
@@ -43,8 +43,8 @@ fn personal(applications: &[Value]) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_log_of_everything_names_nobody_and_holds_no_key() {
-    let desk = CliEnv::new();
+fn trace_logs_contain_no_names_and_no_keys() {
+    let env = CliEnv::new();
     let examples = [example("applications.jsonl"), example("rejected.jsonl")];
     let mut personal = personal(&applications());
     personal.extend(
@@ -54,7 +54,7 @@ fn a_log_of_everything_names_nobody_and_holds_no_key() {
     for format in ["text", "json"] {
         for level in ["info", "trace"] {
             let out = format!("out-{format}-{level}");
-            let mut command = desk.hosho(["process", "--verbose", "--out", &out]);
+            let mut command = env.hosho(["process", "--verbose", "--out", &out]);
             command.args(&examples).env("HOSHO__LOG__FORMAT", format).env("HOSHO__LOG__LEVEL", level);
             let answer = super::answer(command);
             assert_eq!(answer.code, Some(1));
@@ -62,31 +62,31 @@ fn a_log_of_everything_names_nobody_and_holds_no_key() {
             assert!(level == "info" || answer.err.contains("Batch done"), "{}", answer.err);
             for text in &personal {
                 let found = answer.err.lines().find(|line| line.contains(text.as_str()));
-                assert_eq!(found, None, "{text:?} stands in the log");
+                assert_eq!(found, None, "the log contains {text:?}");
             }
-            std::fs::rename(desk.path(&out), desk.path("out")).unwrap();
-            let keys = keys(&desk);
+            std::fs::rename(env.path(&out), env.path("out")).unwrap();
+            let keys = keys(&env);
             assert_eq!(keys.len(), 12);
             for key in keys.values() {
-                assert!(!answer.err.contains(key) && !answer.out.contains(key), "a key stands in the output");
+                assert!(!answer.err.contains(key) && !answer.out.contains(key), "the output contains a key");
             }
-            std::fs::rename(desk.path("out"), desk.path(out)).unwrap();
+            std::fs::rename(env.path("out"), env.path(out)).unwrap();
         }
     }
 }
 
 #[test]
-fn the_key_stands_in_the_notice_and_nowhere_else() {
-    let desk = processed();
-    let keys = keys(desk);
+fn only_the_notice_contains_the_key() {
+    let env = processed();
+    let keys = keys(env);
     assert_eq!(keys.len(), 12);
-    let dump = desk.dump();
+    let dump = env.dump();
     assert!(keys.keys().all(|number| dump.contains(number)), "the dump is not of this database");
-    let (_, report) = desk.report(&example("applications.jsonl"));
+    let (_, report) = env.report(&example("applications.jsonl"));
     let report = report.to_string();
     let status: String =
-        keys.keys().map(|number| desk.run(["status", number, "--out", "out", "--json"]).out).collect();
-    let mut files: Vec<_> = files_below(&desk.path("out"))
+        keys.keys().map(|number| env.run(["status", number, "--out", "out", "--json"]).out).collect();
+    let mut files: Vec<_> = files_below(&env.path("out"))
         .into_iter()
         .map(|path| (path.display().to_string(), std::fs::read(path).unwrap()))
         .collect();
@@ -98,14 +98,14 @@ fn the_key_stands_in_the_notice_and_nowhere_else() {
             [key.clone(), hosho::hex::hex(key.as_bytes()), key.chars().rev().collect(), key.to_lowercase()];
         for (name, bytes) in &files {
             for form in &forms {
-                // A notice's text is compressed, so its file does not hold the key in the clear either.
+                // The text of a notice is compressed, so its file does not contain the key in the clear.
                 assert!(
                     !bytes.windows(form.len()).any(|window| window == form.as_bytes()),
-                    "the key of {number} stands in {name}"
+                    "{name} contains the key of {number}"
                 );
             }
         }
     }
     let names: String = files.iter().map(|(name, _)| name.as_str()).collect();
-    assert!(keys.values().all(|key| !names.contains(key.as_str())), "a key stands in the name of a file");
+    assert!(keys.values().all(|key| !names.contains(key.as_str())), "a file name contains a key");
 }

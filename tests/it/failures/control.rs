@@ -1,4 +1,4 @@
-//! Stages under control: paused, waiting for something that is down, recovered from the rows, looked over.
+//! Control of stages: pause, open circuit, recovery from the rows, and `hosho doctor`.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn stage<'a>(report: &'a Value, name: &str) -> &'a Value {
     report["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == name).unwrap()
 }
 
-/// Waits until `hosho stages` tells something of a stage.
+/// Waits until a condition holds for a stage in the report of `hosho stages`.
 fn until_stage(env: &TestEnv, name: &str, what: &str, mut is_so: impl FnMut(&Value) -> bool) -> Value {
     eventually(&format!("{name}: {what}"), LIMIT, || {
         let (_, report) = env.json(&["stages"]);
@@ -22,12 +22,13 @@ fn until_stage(env: &TestEnv, name: &str, what: &str, mut is_so: impl FnMut(&Val
 }
 
 #[test]
-fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
+fn keeps_a_stage_paused_across_restarts_until_resumed() {
     let mut env = TestEnv::new("pausing");
     let worker = env.work(&[]);
     until_stage(&env, "dispatch", "consumers", |stage| stage["consumers"] == 2);
     env.succeed(&[&["stages", "pause", "dispatch"][..], WHY].concat());
-    assert!(env.succeed(&[&["stages", "pause", "dispatch"][..], WHY].concat()).contains("paused already"));
+    let (code, again) = env.json(&[&["stages", "pause", "dispatch"][..], WHY].concat());
+    assert_eq!((code, &again["changed"]), (Some(0), &false.into()));
     until_stage(&env, "dispatch", "no consumer", |stage| stage["consumers"] == 0);
     env.enqueue_from_python(&example("applications.jsonl"));
     let report = until_stage(&env, "dispatch", "all 16 waiting", |stage| stage["ready"] == 16);
@@ -36,7 +37,7 @@ fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
     assert!(stage(&report, "dispatch")["oldest"].is_string(), "{report:#}");
     assert_eq!((env.json(&["stages"]).0, env.smtp.count()), (Some(1), 0));
 
-    // A process that starts while it is paused obeys from its first moment.
+    // A process that starts during the pause does not consume from the stage.
     env.drain(worker);
     let worker = env.work(&[]);
     until_stage(&env, "render", "consumers again", |stage| stage["consumers"] == 2);
@@ -46,32 +47,34 @@ fn a_paused_stage_takes_nothing_until_it_is_resumed_restarts_included() {
         (&16.into(), &0.into())
     );
     assert_eq!(env.smtp.count(), 0);
-    let shown = String::from_utf8(env.run(&["stages"]).stdout).unwrap();
-    assert!(shown.contains("dispatch is paused since") && shown.contains("by hanako: a test"), "{shown}");
+    insta::assert_snapshot!(
+        env.notes_of("dispatch"),
+        @"dispatch is paused since 0000-00-00 00:00:00 by hanako: a test"
+    );
 
     env.succeed(&[&["stages", "resume", "dispatch"][..], WHY].concat());
     env.until_complete(&identities(&example("applications.jsonl")), 16);
-    until_stage(&env, "dispatch", "nothing in hand", |stage| stage["unacked"] == 0 && stage["ready"] == 0);
+    until_stage(&env, "dispatch", "nothing in flight", |stage| stage["unacked"] == 0 && stage["ready"] == 0);
     let (code, report) = env.json(&["stages"]);
     assert_eq!(code, Some(0), "{report:#}");
-    until_stage(&env, "dispatch", "what was done in the last minute", |stage| {
+    until_stage(&env, "dispatch", "the rate of the last minute", |stage| {
         stage["per_minute"].as_i64() >= Some(16)
     });
     let (_, audit) = env.items(&["audit", "--action", "stage."]);
-    let told: Vec<(&str, &str)> = audit
+    let actions: Vec<(&str, &str)> = audit
         .as_array()
         .unwrap()
         .iter()
         .map(|entry| (entry["action"].as_str().unwrap(), entry["after"].as_str().unwrap()))
         .collect();
-    assert_eq!(told, [("stage.resume", "running"), ("stage.pause", "paused")]);
+    assert_eq!(actions, [("stage.resume", "running"), ("stage.pause", "paused")]);
     assert!(env.drain(worker).is_empty());
     let (_, report) = env.json(&["stages"]);
-    assert_eq!(report["workers"], serde_json::json!([]), "a process that stops leaves the list");
+    assert_eq!(report["workers"], serde_json::json!([]), "a stopped process is still listed");
 }
 
 #[test]
-fn what_is_down_for_long_is_waited_for_without_the_messages() {
+fn requeues_messages_while_the_circuit_is_open() {
     let mut env = TestEnv::new("circuit");
     env.smtp.kill();
     let client = env.client();
@@ -79,7 +82,7 @@ fn what_is_down_for_long_is_waited_for_without_the_messages() {
         env.publish(&client, &application(id));
     }
     let worker = env.work(&[("WORK__HOLD_SECONDS", "2")]);
-    let report = until_stage(&env, "dispatch", "open, and the messages given back", |stage| {
+    let report = until_stage(&env, "dispatch", "open, with requeued messages", |stage| {
         stage["circuit"]["state"] == "open" && stage["ready"] == 3 && stage["consumers"].as_i64() < Some(2)
     });
     let circuit = &stage(&report, "dispatch")["circuit"];
@@ -87,8 +90,10 @@ fn what_is_down_for_long_is_waited_for_without_the_messages() {
     assert!(circuit["since"].is_string() && circuit["next_probe"].is_string(), "{circuit}");
     assert_eq!(stage(&report, "render")["circuit"]["state"], "closed");
     env.until_logged("Dependency unavailable; batch requeued, probing until it recovers", 1);
-    let shown = String::from_utf8(env.run(&["stages"]).stdout).unwrap();
-    assert!(shown.contains("mail.unavailable") && shown.contains("dispatch waits since"), "{shown}");
+    insta::assert_snapshot!(
+        env.notes_of("dispatch"),
+        @"dispatch waits since 0000-00-00 00:00:00: the mail server cannot be used, connecting: Connection refused (os error 111); next probe at 0000-00-00 00:00:00"
+    );
 
     env.smtp.restart();
     for id in ["OPEN-1", "OPEN-2", "OPEN-3"] {
@@ -96,13 +101,13 @@ fn what_is_down_for_long_is_waited_for_without_the_messages() {
     }
     until_stage(&env, "dispatch", "closed", |stage| stage["circuit"]["state"] == "closed");
     let logs = env.logs();
-    assert!(!logs.contains("delivery.attempt"), "an outage counted as an attempt");
+    assert!(!logs.contains("delivery.attempt"), "the outage counted as an attempt");
     assert_eq!((env.rows("failed_message"), env.smtp.count()), (0, 3));
     assert!(env.drain(worker).is_empty());
 }
 
 #[test]
-fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
+fn recovers_a_purged_queue_from_the_rows() {
     let mut env = TestEnv::new("purged");
     let file = example("applications.jsonl");
     env.enqueue_from_python(&file);
@@ -111,11 +116,15 @@ fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
     env.drain(worker);
     assert_eq!(env.client().purge(&format!("{}stage.render", env.prefix)), 16);
 
-    let told = env.succeed(&["recover", "--older-than", "0s", "--dry-run"]);
-    assert!(told.contains("16  render") && told.contains("nothing was changed"), "{told}");
+    let dry_run = ["recover", "--older-than", "0s", "--dry-run"];
+    assert_eq!(env.json(&dry_run).1["queued"], serde_json::json!({ "render": 16 }));
+    insta::assert_snapshot!(env.succeed(&dry_run), @r"
+          16  render
+    16 pieces of work would be queued again; nothing was changed.
+    ");
     assert_eq!(env.depths().values().sum::<u64>(), 0);
-    assert_eq!(env.run(&["recover", "--older-than", "0s"]).status.code(), Some(2), "a reason is asked for");
-    // Twice, by two operators who do not know of each other.
+    assert_eq!(env.run(&["recover", "--older-than", "0s"]).status.code(), Some(2), "a reason is required");
+    // Two operators recover it at the same time.
     for _ in 0..2 {
         env.succeed(&[&["recover", "--older-than", "0s"][..], WHY].concat());
     }
@@ -128,11 +137,11 @@ fn a_queue_that_was_purged_by_mistake_is_filled_again_from_the_rows() {
     assert_eq!(env.smtp.count(), env.mails(&statuses, hosho_schema::models::mail::State::Accepted));
     let (_, audit) = env.items(&["audit", "--action", "recover"]);
     assert_eq!(audit.as_array().unwrap().len(), 2, "{audit}");
-    assert!(env.succeed(&["recover", "--older-than", "0s", "--dry-run"]).starts_with("0 pieces of work"));
+    assert_eq!(env.json(&dry_run).1["queued"], serde_json::json!({}));
 }
 
 #[test]
-fn doctor_finds_what_is_wrong_and_nothing_else() {
+fn doctor_reports_exactly_the_broken_parts() {
     let mut env = TestEnv::new("doctor");
     let worker = env.work(&[]);
     until_stage(&env, "dispatch", "consumers", |stage| stage["consumers"] == 2);
@@ -148,7 +157,7 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
     let (code, report) = env.json(&["doctor"]);
     assert!(verdicts(&report).iter().all(|(_, verdict)| verdict == "ok"), "{report:#}");
     assert_eq!(code, Some(0));
-    let told: Vec<String> = verdicts(&report).into_iter().map(|(what, _)| what).collect();
+    let checked: Vec<String> = verdicts(&report).into_iter().map(|(what, _)| what).collect();
     for what in [
         "fonts",
         "templates",
@@ -174,10 +183,10 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
         "stuck deliveries",
         "circuit",
     ] {
-        assert!(told.iter().any(|each| each == what), "{what} is not looked at: {told:?}");
+        assert!(checked.iter().any(|each| each == what), "{what} is not checked: {checked:?}");
     }
 
-    // Everything that can be broken from here, at once.
+    // Many parts are broken at the same time.
     let client = env.client();
     env.succeed(&[&["stages", "pause", "mint"][..], WHY].concat());
     client.publish(
@@ -197,8 +206,8 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
     let output = crate::harness::process::run(command);
     assert_eq!(output.status.code(), Some(4));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let told = verdicts(&report);
-    let is = |what: &str, verdict: &str| told.iter().any(|(each, told)| each == what && told == verdict);
+    let found = verdicts(&report);
+    let is = |what: &str, verdict: &str| found.contains(&(what.to_owned(), verdict.to_owned()));
     for (what, verdict) in [
         ("data keys", "warning"),
         ("documents", "failure"),
@@ -220,5 +229,9 @@ fn doctor_finds_what_is_wrong_and_nothing_else() {
             .all(|finding| (finding["verdict"] == "ok") == finding["do"].is_null()),
         "{report:#}"
     );
-    assert!(output.stdout.windows(20).any(|window| window == b"`hosho topology appl"), "{report:#}");
+    let queues = report.as_array().unwrap().iter().find(|finding| finding["what"] == "queues").unwrap();
+    insta::assert_snapshot!(
+        queues["do"].as_str().unwrap(),
+        @"run `hosho topology apply` for missing queues; drain, delete and create those that differ"
+    );
 }

@@ -1,8 +1,9 @@
-//! The operator's guide, walked through: every command of docs/operations.md is run on real servers, and prints what stands there.
+//! Runs every command of docs/operations.md on real servers and compares its output with the guide.
 //!
-//! The commands of a block stand in comments before it, where `SAMPLE-OF code` and `GROUP-OF code` mean what the group of that code
-//! shows; the block itself shows them as a person types them, with what they print. `HOSHO_BLESS=1` writes all blocks anew, and the
-//! table of codes. Moments and identifiers of replays are made equal.
+//! Comments before a block contain its commands; `SAMPLE-OF code` and `GROUP-OF code` in them are replaced by
+//! the sample and the group of that code. The block shows the commands as typed, with their output.
+//! `HOSHO_BLESS=1` writes all blocks and the table of codes. Times and identifiers of operations are
+//! normalised.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -22,7 +23,7 @@ fn guide() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")
 }
 
-/// A env with 300 failed messages of three causes, and its worker.
+/// An env with 300 failed messages of three causes, and its worker.
 fn morning() -> (TestEnv, Child) {
     let mut env = TestEnv::new("morning");
     env.smtp.script(&[("rcpt", "550 5.1.2 domain unknown here")]);
@@ -45,7 +46,8 @@ fn morning() -> (TestEnv, Child) {
         let properties = crate::harness::amqp::properties(&format!("script-{number}"), &[]);
         client.publish(&format!("{}work", env.prefix), "validate", broken.as_bytes(), properties);
     }
-    // One worker for all that is validated: the broker may still hand a message to one that has just left, and counts that.
+    // One worker validates everything: a delivery to a worker that has just stopped would count as an
+    // attempt.
     let validating = env.work_on(&["validate"], &[]);
     eventually("all applications", LIMIT, || {
         (env.rows("application") == i64::try_from(MISSING + REFUSED).unwrap()).then_some(())
@@ -57,14 +59,14 @@ fn morning() -> (TestEnv, Child) {
     (env, worker)
 }
 
-/// What makes two walks equal.
+/// Normalises the output of two runs.
 #[derive(Default)]
-struct Equal {
-    /// Identifiers of what was done, in the order they were seen.
+struct Normalizer {
+    /// Identifiers of operations, in order of appearance.
     operations: Vec<String>,
 }
 
-impl Equal {
+impl Normalizer {
     fn text(&mut self, text: &str, env: &TestEnv) -> String {
         let text = text
             .replace(&env.prefix, "hosho.")
@@ -95,31 +97,31 @@ impl Equal {
             equal.push_str(&instead);
             rest = &rest[length..];
         }
-        // Identifiers of different letters make columns of one width, and blanks at the end of a line are no text.
+        // Identifiers of different length make columns of different width.
         equal.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 }
 
 fn is_moment(text: &str, length: usize, format: &str) -> bool {
-    // The parser would pass over blanks in front.
+    // The parser skips leading blanks.
     text.get(..length)
         .filter(|moment| moment.starts_with('2'))
         .is_some_and(|moment| chrono::NaiveDateTime::parse_from_str(moment, format).is_ok())
 }
 
-/// The day of a time that a narrow column shows on two lines.
+/// The date of a time that a narrow column shows on two lines.
 fn is_date(text: &str) -> bool {
     let date = text.get(..10).filter(|date| date.starts_with('2'));
     date.is_some_and(|date| chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok())
 }
 
-/// The time of day below it.
+/// The second line of such a time.
 fn is_time_of_day(text: &str) -> bool {
     let time = text.get(..8).filter(|time| time.as_bytes()[2] == b':' && time.as_bytes()[5] == b':');
     time.is_some_and(|time| chrono::NaiveTime::parse_from_str(time, "%H:%M:%S").is_ok())
 }
 
-/// The identifier of a replay or an operation, whole or its beginning, where one stands.
+/// The identifier of a replay or an operation at the start of `text`.
 fn operation<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     let named =
@@ -133,7 +135,7 @@ fn operation<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     })
 }
 
-/// Where the table of codes begins and ends.
+/// Around the table of codes.
 const CODES: &str = "<!-- codes -->";
 const CODES_END: &str = "<!-- end of codes -->";
 
@@ -143,7 +145,7 @@ fn table_of_codes() -> String {
     format!("| code | what to do |\n|---|---|\n{rows}")
 }
 
-/// The words of a command, as a shell would split it.
+/// The arguments of a command line, split as a shell does.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut quoted) = (vec![String::new()], false);
     for character in command.chars() {
@@ -157,7 +159,7 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
-/// A step that is told in prose.
+/// A step that is not a command.
 fn take(step: &str, env: &mut TestEnv, worker: &mut Option<Child>) {
     match step {
         "walk: the branch is put back" => {
@@ -165,11 +167,11 @@ fn take(step: &str, env: &mut TestEnv, worker: &mut Option<Child>) {
             *worker = Some(env.work(&[("MAIL__CONNECTIONS", "8")]));
         }
         "walk: the mail server is corrected" => env.smtp.script(&[]),
-        other => panic!("nobody knows how to walk: {other}"),
+        other => panic!("unknown step: {other}"),
     }
 }
 
-/// What a command prints, which must succeed.
+/// The output of a command. Panics unless it succeeds.
 fn printed(env: &TestEnv, command: &str) -> String {
     let words = words(command);
     assert_eq!(words[0], "hosho");
@@ -182,7 +184,7 @@ fn printed(env: &TestEnv, command: &str) -> String {
 }
 
 #[test]
-fn the_guide_is_walked_through() {
+fn prints_what_the_operations_guide_shows() {
     let (mut env, worker) = morning();
     let mut worker = Some(worker);
     let (_, groups) = env.items(&["failed", "groups"]);
@@ -195,7 +197,7 @@ fn the_guide_is_walked_through() {
     assert_eq!(of.len(), 3, "{groups:#}");
     let written = std::fs::read_to_string(guide()).unwrap();
     let mut walked = String::new();
-    let mut equal = Equal::default();
+    let mut normalizer = Normalizer::default();
     let (mut commands, mut within) = (Vec::new(), false);
     let mut lines = written.lines();
     while let Some(line) = lines.next() {
@@ -220,10 +222,10 @@ fn the_guide_is_walked_through() {
                     let command = command.replace(&format!("SAMPLE-OF {code}"), sample);
                     command.replace(&format!("GROUP-OF {code}"), group["group"].as_str().unwrap())
                 });
-                let shown = equal.text(&printed(&env, &command), &env);
-                let proves = command.starts_with("hosho failed groups")
+                let shown = normalizer.text(&printed(&env, &command), &env);
+                let has_effect = command.starts_with("hosho failed groups")
                     || !shown.lines().any(|line| line.starts_with("Nothing"));
-                assert!(proves, "{command} shows the reader nothing");
+                assert!(has_effect, "{command} has no effect");
                 walked.extend(["$ ", &command, "\n", &shown, "\n"]);
             }
         }
@@ -237,6 +239,6 @@ fn the_guide_is_walked_through() {
     }
     assert_eq!(
         walked, written,
-        "docs/operations.md does not show what its commands print: HOSHO_BLESS=1 writes it"
+        "docs/operations.md differs from the output of its commands: HOSHO_BLESS=1 rewrites it"
     );
 }

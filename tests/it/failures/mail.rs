@@ -1,4 +1,4 @@
-//! The ledger of mails in the hands of an operator.
+//! `hosho mail`: an operator resolves mails in the ledger.
 
 use hosho_schema::models::mail::State;
 use serde_json::Value;
@@ -17,20 +17,20 @@ fn mail(env: &TestEnv, id: &str) -> (String, State, i64) {
 }
 
 #[test]
-fn a_mail_in_doubt_is_settled_by_whoever_knows() {
+fn resolves_mails_with_an_unknown_result() {
     let mut env = TestEnv::new("in_doubt");
     env.smtp.script(&[
         ("after_dot there@kanaria.example.jp", "close"),
         ("after_dot lost@kanaria.example.jp", "close"),
-        ("rcpt nobody@kanaria.example.jp", "550 5.1.1 no such user"),
+        ("rcpt refused@kanaria.example.jp", "550 5.1.1 no such user"),
     ]);
     let client = env.client();
-    for id in ["THERE", "LOST", "NOBODY"] {
+    for id in ["THERE", "LOST", "REFUSED"] {
         env.publish(&client, &application(id));
     }
     let worker = env.work(&[("WORK__MAIL_RESEND_SECONDS", "1"), ("SCHEDULE__RESEND", "* * * * * *")]);
     for id in ["THERE", "LOST"] {
-        eventually("a mail that was sent twice", LIMIT, || {
+        eventually("a mail sent twice", LIMIT, || {
             let status = env.statuses(&[("portal".to_owned(), id.to_owned())]);
             let mails = status.first()?.guarantees.first()?.revisions.first()?.mails.clone();
             mails.first().filter(|mail| mail.state == State::Unknown && mail.attempts == 2).map(drop)
@@ -41,25 +41,25 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
     assert_eq!(unknown.as_array().unwrap().len(), 2, "{unknown}");
     assert!(!unknown.to_string().contains("kanaria"), "an address is shown: {unknown}");
 
-    // The relay's log has one of them, and no trace of the other; and the third address is right by now.
+    // The relay's log contains one mail and not the other; the third address is corrected.
     let (there, _, _) = mail(&env, "THERE");
     let (lost, _, _) = mail(&env, "LOST");
-    let (nobody, _, _) = mail(&env, "NOBODY");
+    let (refused, _, _) = mail(&env, "REFUSED");
     env.succeed(&[&["mail", "resolve", &there, "--outcome", "accepted"][..], WHY].concat());
     assert_eq!(mail(&env, "THERE").1, State::Accepted);
     let output = env.run(&[&["mail", "resolve", &there, "--outcome", "resend"][..], WHY].concat());
-    assert_eq!(output.status.code(), Some(1), "what was accepted is not sent again: {output:?}");
+    assert_eq!(output.status.code(), Some(1), "an accepted mail is resent: {output:?}");
 
     env.smtp.script(&[]);
-    let dry = env.succeed(&["mail", "resolve", &lost, "--outcome", "resend", "--dry-run"]);
-    assert!(dry.contains("unknown → pending"), "{dry}");
-    for number in [&lost, &nobody] {
+    let (_, dry) = env.json(&["mail", "resolve", &lost, "--outcome", "resend", "--dry-run"]);
+    assert_eq!((&dry["before"], &dry["after"]), (&"unknown".into(), &"pending".into()), "{dry}");
+    for number in [&lost, &refused] {
         env.succeed(&[&["mail", "resolve", number, "--outcome", "resend"][..], WHY].concat());
     }
-    for id in ["LOST", "NOBODY"] {
+    for id in ["LOST", "REFUSED"] {
         eventually("the mail to be accepted", LIMIT, || (mail(&env, id).1 == State::Accepted).then_some(()));
     }
-    // The refusal was a dead letter; that its mail went through resolves it.
+    // The accepted mail resolves the dead letter of its refusal.
     eventually("the dead letter to be resolved", LIMIT, || {
         (env.failed(&[]) == [("resolved".to_owned(), 1)].into()).then_some(())
     });
@@ -72,15 +72,18 @@ fn a_mail_in_doubt_is_settled_by_whoever_knows() {
         lost.iter().all(|copy| copy.message_id == lost[0].message_id),
         "the Message-ID changed: {lost:?}"
     );
-    assert_eq!((copies("there@kanaria.example.jp").len(), copies("nobody@kanaria.example.jp").len()), (2, 1));
+    assert_eq!(
+        (copies("there@kanaria.example.jp").len(), copies("refused@kanaria.example.jp").len()),
+        (2, 1)
+    );
     assert_eq!(env.items(&["mail", "unknown", "--all"]).1, Value::Array(Vec::new()));
     let (_, audit) = env.items(&["audit", "--action", "mail."]);
-    let told: Vec<String> = audit
+    let changes: Vec<String> = audit
         .as_array()
         .unwrap()
         .iter()
         .map(|entry| format!("{} {}", entry["before"].as_str().unwrap(), entry["after"].as_str().unwrap()))
         .collect();
-    assert_eq!(told, ["rejected pending", "unknown pending", "unknown accepted"]);
+    assert_eq!(changes, ["rejected pending", "unknown pending", "unknown accepted"]);
     assert!(env.drain(worker).is_empty());
 }

@@ -1,8 +1,8 @@
-//! Dead letters and operators: what fails over real servers is found, understood, mended, replayed, and proved to have gone through.
+//! Dead letters on real servers: list, edit, replay and resolve them.
 
 mod control;
+mod editing;
 mod guide;
-mod listing;
 mod mail;
 mod outage;
 mod replaying;
@@ -14,14 +14,15 @@ use serde_json::Value;
 
 use crate::harness::{
     process::{eventually, run},
+    redact::redacted,
     test_env::{LIMIT, TestEnv},
 };
 
-/// A reason for the audit.
+/// For the audit entry.
 const WHY: &[&str] = &["--reason", "a test", "--actor", "hanako"];
 
 impl TestEnv {
-    /// Runs `hosho` for its JSON, with the exit code.
+    /// Exit code and JSON document of `hosho`.
     fn json(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let output = self.run(&[arguments, &["--json"]].concat());
         let text = String::from_utf8(output.stdout).unwrap();
@@ -31,13 +32,20 @@ impl TestEnv {
         (output.status.code(), value)
     }
 
-    /// Runs `hosho` for the items of its JSON page, with the exit code.
+    /// Exit code and items of a JSON page of `hosho`.
     fn items(&self, arguments: &[&str]) -> (Option<i32>, Value) {
         let (code, mut page) = self.json(arguments);
         (code, page["items"].take())
     }
 
-    /// Failed messages by their state.
+    /// Lines of `hosho stages` about a stage below the table.
+    fn notes_of(&self, stage: &str) -> String {
+        let text = String::from_utf8(self.run(&["stages"]).stdout).unwrap();
+        let notes: Vec<&str> = text.lines().filter(|line| line.starts_with(stage)).collect();
+        redacted(&notes.join("\n"), self.folder.path())
+    }
+
+    /// The number of failed messages by state.
     fn failed(&self, arguments: &[&str]) -> BTreeMap<String, usize> {
         let (_, rows) = self.items(&[&["failed", "list", "--all", "--limit", "100000"], arguments].concat());
         let mut counts = BTreeMap::new();
@@ -47,14 +55,14 @@ impl TestEnv {
         counts
     }
 
-    /// Waits until so many messages have failed.
+    /// Waits for `count` failed messages.
     fn until_failed(&self, count: usize) {
         eventually(&format!("{count} failed messages"), LIMIT, || {
             (self.rows("failed_message") == i64::try_from(count).unwrap()).then_some(())
         });
     }
 
-    /// A copy of the configured data that an operator may edit.
+    /// A copy of `config/` to edit.
     fn data(&self) -> PathBuf {
         let mut copy = Command::new("cp");
         copy.args(["-r", concat!(env!("CARGO_MANIFEST_DIR"), "/config")]).arg(self.path("data"));
@@ -63,7 +71,6 @@ impl TestEnv {
     }
 }
 
-/// Where an application of this id stands.
 fn is_complete(status: &ApplicationStatus) -> bool {
     let mut certificates = status.guarantees.iter().flat_map(|guarantee| &guarantee.revisions).peekable();
     certificates.peek().is_some() && certificates.all(|revision| revision.revision.completed_at.is_some())

@@ -1,4 +1,4 @@
-//! Letters that come while nobody can write them down, and letters that others make.
+//! Dead letters during database failures, and dead letters that other programs publish.
 
 use crate::harness::{
     amqp::{properties, text},
@@ -8,25 +8,24 @@ use crate::harness::{
 };
 
 #[test]
-fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
+fn stores_dead_letters_after_a_database_outage() {
     let mut postgres = Postgres::new();
-    let mut env =
-        TestEnv::on("letters_away", &crate::harness::rabbit::shared().url(), &postgres.database("letters"));
+    let url = postgres.database("stopped");
+    let mut env = TestEnv::on("database_stopped", &crate::harness::rabbit::shared().url(), &url);
     let client = env.client();
     let worker = env.work(&[]);
     let work = format!("{}work", env.prefix);
     let publish = |from: usize, to: usize| {
         for number in from..to {
-            client.publish(&work, "validate", b"{", properties(&format!("letter-{number}"), &[]));
+            client.publish(&work, "validate", b"{", properties(&format!("m-{number}"), &[]));
         }
     };
     publish(0, 5);
     env.until_failed(5);
-    // A body that cannot be read needs no database to become a dead letter.
+    // An undecodable body becomes a dead letter without the database.
     postgres.stop();
     publish(5, 45);
-    let tap = "Message failed for good; dead letter published";
-    env.until_logged(tap, 45);
+    env.until_logged("Message failed for good; dead letter published", 45);
     eventually("the queue of the stage to be empty", LIMIT, || {
         (env.depths()["stage.validate"] == 0).then_some(())
     });
@@ -39,29 +38,29 @@ fn letters_wait_for_a_database_that_is_away_and_none_is_lost() {
     assert!(rows.as_array().unwrap().iter().all(|row| row["letters"] == 1), "{rows}");
 }
 
-/// Ends the connection that writes two failed messages in one transaction: a server that dies of what is asked of it at once.
-const DIES_OF_TWO: &str = "create function dies_of_two() returns trigger language plpgsql as $$
+/// Ends a connection that writes two failed messages in one transaction.
+const CRASH_ON_TWO: &str = "create function crash_on_two() returns trigger language plpgsql as $$
     begin
         if exists (select 1 from failed_message where xmin = pg_current_xact_id()::xid) then
             perform pg_terminate_backend(pg_backend_pid());
         end if;
         return new;
     end $$;
-    create trigger dies_of_two before insert on failed_message for each row execute function dies_of_two();";
+    create trigger crash_on_two before insert on failed_message for each row execute function crash_on_two();";
 
 #[test]
-fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
+fn stores_dead_letters_singly_when_their_batch_fails() {
     let postgres = Postgres::new();
-    let url = postgres.database("apart");
-    let mut env = TestEnv::on("letters_apart", &crate::harness::rabbit::shared().url(), &url);
-    postgres.execute(url.rsplit('/').next().unwrap(), DIES_OF_TWO);
+    let url = postgres.database("singly");
+    let mut env = TestEnv::on("singly", &crate::harness::rabbit::shared().url(), &url);
+    postgres.execute(url.rsplit('/').next().unwrap(), CRASH_ON_TWO);
     let client = env.client();
     for number in 0..20 {
         client.publish(
             &format!("{}dead", env.prefix),
             "mint",
             b"{}",
-            properties(&format!("letter-{number}"), &[]),
+            properties(&format!("m-{number}"), &[]),
         );
     }
     let worker = env.work(&[]);
@@ -72,7 +71,7 @@ fn letters_that_a_database_dies_of_together_are_taken_one_by_one() {
 }
 
 #[test]
-fn what_somebody_else_rejects_is_told_apart() {
+fn distinguishes_dead_letters_of_other_programs() {
     let mut env = TestEnv::new("rejecting");
     let client = env.client();
     client.publish(&format!("{}work", env.prefix), "render.bulk", b"{}", properties("rejected", &[]));
@@ -85,7 +84,7 @@ fn what_somebody_else_rejects_is_told_apart() {
     let worker = env.work(&[]);
     env.until_failed(2);
     let (_, rows) = env.items(&["failed", "list"]);
-    let mut told: Vec<(&str, &str, &str)> = rows
+    let mut found: Vec<(&str, &str, &str)> = rows
         .as_array()
         .unwrap()
         .iter()
@@ -93,9 +92,9 @@ fn what_somebody_else_rejects_is_told_apart() {
             (row["stage"].as_str().unwrap(), row["origin"].as_str().unwrap(), row["code"].as_str().unwrap())
         })
         .collect();
-    told.sort_unstable();
-    assert_eq!(told, [("mint", "rejected", "message.foreign"), ("render", "rejected", "delivery.rejected")]);
-    // What its sender wrote beside the body is as personal as the body.
+    found.sort_unstable();
+    assert_eq!(found, [("mint", "rejected", "message.foreign"), ("render", "rejected", "delivery.rejected")]);
+    // Headers are masked like the body.
     let id =
         rows.as_array().unwrap().iter().find(|row| row["stage"] == "mint").unwrap()["id"].as_str().unwrap();
     for command in [
@@ -104,13 +103,16 @@ fn what_somebody_else_rejects_is_told_apart() {
         &["failed", "show", id, "--json"],
         &["failed", "export"],
     ] {
-        let told = env.succeed(command);
+        let shown = env.succeed(command);
         for secret in ["山田", "髙橋", "花子", "taro"] {
-            assert!(!told.contains(secret), "{command:?} shows {secret}: {told}");
+            assert!(!shown.contains(secret), "{command:?} shows {secret}: {shown}");
         }
     }
-    assert!(env.succeed(&["failed", "show", id]).contains("x-contact: ***"));
-    let revealed = env.succeed(&[&["failed", "show", id, "--reveal"][..], super::WHY].concat());
-    assert!(revealed.contains("山田 太郎") && revealed.contains("x-contact: 髙橋 花子"), "{revealed}");
+    assert_eq!(env.json(&["failed", "show", id]).1["headers"]["x-contact"], "***");
+    let (_, revealed) = env.json(&[&["failed", "show", id, "--reveal"][..], super::WHY].concat());
+    assert_eq!(
+        (&revealed["message_id"], &revealed["headers"]["x-contact"]),
+        (&"山田 太郎".into(), &"髙橋 花子".into())
+    );
     assert!(env.drain(worker).is_empty());
 }

@@ -1,8 +1,8 @@
-//! A plain AMQP client: publishes whatever an upstream system, or a hostile one, might, and listens to everything.
+//! A plain AMQP client that shares no code with the program: a sender of good and hostile messages, and a
+//! listener.
 //!
-//! It shares no code with the program. A [`Tap`] is a queue of its own bound to the exchanges of a env, so that a test
-//! can say of a message that it was *never* sent: what the broker routed before [`Tap::messages`] is called has arrived
-//! when it returns.
+//! A [`Tap`] is an exclusive queue bound to the exchanges of an env. [`Tap::messages`] returns every message
+//! that the broker routed before the call, so a test can assert that a message was *never* published.
 
 use std::{
     fmt::Write as _,
@@ -35,7 +35,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects.
     pub fn connect(url: &str) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -48,7 +47,7 @@ impl Client {
         Self { channel, connection, runtime }
     }
 
-    /// Publishes a message, which the broker must take and some queue must want.
+    /// Panics unless the broker confirms the message and routes it to a queue.
     pub fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
         let options = BasicPublishOptions { mandatory: true, ..Default::default() };
         let confirmation = self.runtime.block_on(async {
@@ -69,12 +68,12 @@ impl Client {
         assert!(matches!(confirmation, Confirmation::Ack(None)), "{exchange} {key}: {confirmation:?}");
     }
 
-    /// Removes what a queue holds, and says how many messages those were.
+    /// Returns the number of messages removed.
     pub fn purge(&self, queue: &str) -> u32 {
         self.runtime.block_on(self.channel.queue_purge(queue.into(), QueuePurgeOptions::default())).unwrap()
     }
 
-    /// Takes the next message of a queue and refuses it for good, as a consumer that is none of ours might.
+    /// Rejects the next message of a queue, as a consumer of another program might.
     pub fn reject(&self, queue: &str) {
         self.runtime.block_on(async {
             let taken = self
@@ -87,13 +86,12 @@ impl Client {
         });
     }
 
-    /// Deletes a queue, and says how many messages went with it that were ready.
+    /// Returns the number of ready messages deleted with the queue.
     pub fn delete_queue(&self, queue: &str) -> u32 {
         self.runtime.block_on(self.channel.queue_delete(queue.into(), QueueDeleteOptions::default())).unwrap()
     }
 }
 
-/// Properties with these headers, and a message id.
 pub fn properties(message_id: &str, headers: &[(&str, AMQPValue)]) -> BasicProperties {
     let mut table = FieldTable::default();
     for (name, value) in headers {
@@ -102,26 +100,22 @@ pub fn properties(message_id: &str, headers: &[(&str, AMQPValue)]) -> BasicPrope
     BasicProperties::default().with_message_id(message_id.into()).with_headers(table)
 }
 
-/// A text as a header holds it.
 pub fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-/// A message that passed by.
+/// A message that a [`Tap`] received.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// The exchange, without the prefix of the env.
+    /// Without the prefix of the env.
     pub exchange: String,
-    /// The routing key.
     pub routing_key: String,
-    /// The properties.
     pub properties: BasicProperties,
-    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Message {
-    /// A header, where it is text or a whole number.
+    /// A header that is text or a whole number.
     pub fn header(&self, name: &str) -> Option<String> {
         match self.properties.headers().as_ref()?.inner().get(name)? {
             AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
@@ -130,27 +124,25 @@ impl Message {
         }
     }
 
-    /// The `message-id`.
     pub fn message_id(&self) -> &str {
         self.properties.message_id().as_ref().map_or("", |id| id.as_str())
     }
 
-    /// The `correlation-id`.
     pub fn correlation_id(&self) -> &str {
         self.properties.correlation_id().as_ref().map_or("", |id| id.as_str())
     }
 
-    /// The body, which must be JSON.
+    /// Panics if the body is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The stage it is for, when it is work.
+    /// The stage, for a message of the work exchange.
     pub fn stage(&self) -> Option<&str> {
         (self.exchange == "work").then(|| self.routing_key.trim_end_matches(".bulk"))
     }
 
-    /// Everything the message holds, as text to search.
+    /// Exchange, key, properties, headers and body as one text to search.
     pub fn all_text(&self) -> String {
         let mut text = format!("{} {} ", self.exchange, self.routing_key);
         let properties = &self.properties;
@@ -181,7 +173,7 @@ impl Message {
     }
 }
 
-/// A queue of our own on some exchanges of a env.
+/// An exclusive queue bound to some exchanges of an env.
 pub struct Tap {
     client: Client,
     queue: String,
@@ -190,7 +182,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// Listens from now on. `bindings` are exchanges (without `prefix`) and routing keys.
+    /// `bindings` are exchanges (without `prefix`) and routing keys.
     pub fn open(url: &str, prefix: &str, bindings: &[(&str, String)]) -> Self {
         let client = Client::connect(url);
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -237,9 +229,9 @@ impl Tap {
         Self { client, queue, seen, marks: AtomicUsize::new(0) }
     }
 
-    /// Every message so far, in order: what was routed before this call is among them.
+    /// Every message routed before this call, in order.
     pub fn messages(&self) -> Vec<Message> {
-        // A mark put into the queue itself arrives behind everything that is in it.
+        // A mark published to the queue arrives after all messages in it.
         let mark = format!("mark-{}", self.marks.fetch_add(1, Ordering::Relaxed));
         self.client.publish("", &self.queue, b"", properties(&mark, &[]));
         let is_mark = |message: &Message| message.exchange.is_empty() && message.message_id() == mark;
@@ -249,7 +241,6 @@ impl Tap {
         self.seen.lock().unwrap().iter().filter(|message| !message.exchange.is_empty()).cloned().collect()
     }
 
-    /// The events with a routing key.
     pub fn events(&self, key: &str) -> Vec<Message> {
         self.messages()
             .into_iter()
@@ -257,45 +248,47 @@ impl Tap {
             .collect()
     }
 
-    /// Waits for so many events with a routing key, and returns them.
+    /// Waits for at least `count` events with this routing key.
     pub fn until_events(&self, key: &str, count: usize) -> Vec<Message> {
         eventually(&format!("{count} events {key}"), LIMIT, || {
             Some(self.events(key)).filter(|events| events.len() >= count)
         })
     }
 
-    /// The dead letters.
     pub fn dead(&self) -> Vec<Message> {
         self.messages().into_iter().filter(|message| message.exchange == "dead").collect()
     }
 
-    /// Whether as much has come out of every stage behind the first as has gone in, less what the test took away itself.
+    /// Whether the stages after the first have published all they received.
+    ///
+    /// `taken_away` is the number of messages that the test removed.
     pub fn is_settled(&self, taken_away: usize) -> bool {
         let messages = self.messages();
         let count =
             |wanted: &dyn Fn(&Message) -> bool| messages.iter().filter(|message| wanted(message)).count();
         let into = |stage: &str| count(&|message| message.stage() == Some(stage));
-        // A message that waits comes in once more later.
-        let aside = |stage: &str| {
+        // A message in a wait queue is delivered again later.
+        let failed = |stage: &str| {
             count(&|message| {
                 (message.exchange == "dead" || message.exchange.starts_with("wait."))
                     && message.routing_key.trim_end_matches(".bulk") == stage
             })
         };
-        let told =
+        let issued =
             count(&|message| message.exchange == "events" && message.routing_key == "guarantee.issued");
         let flow = [
             ("issue", into("mint")),
             ("mint", into("render")),
             ("render", into("dispatch")),
-            ("dispatch", told),
+            ("dispatch", issued),
         ];
         let waiting = count(&|message| message.exchange.starts_with("wait."));
-        let back = count(&|message| message.stage().is_some() && message.header("hosho-attempt").is_some());
-        waiting == back
+        let retried =
+            count(&|message| message.stage().is_some() && message.header("hosho-attempt").is_some());
+        waiting == retried
             && flow
                 .into_iter()
-                .map(|(stage, out)| into(stage).saturating_sub(out + aside(stage)))
+                .map(|(stage, out)| into(stage).saturating_sub(out + failed(stage)))
                 .sum::<usize>()
                 <= taken_away
     }

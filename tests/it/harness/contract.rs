@@ -1,10 +1,10 @@
-//! Holds messages against the committed JSON Schemas, as a program of somebody else would.
+//! Validates messages against the committed JSON Schemas, as a listener of another system would.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-/// What is wrong with a payload of this message type; empty when it conforms.
+/// Differences between a payload and the schema of its message type.
 pub fn faults(message_type: &str, payload: &Value) -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("schema/messages/generated")
@@ -13,13 +13,13 @@ pub fn faults(message_type: &str, payload: &Value) -> Vec<String> {
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let mut faults: Vec<String> =
         validator.iter_errors(payload).map(|error| format!("{}: {error}", error.instance_path())).collect();
-    // An event has no field that its schema does not tell: listeners would come to rely on it.
-    let told = schema["properties"].as_object().unwrap();
+    // Listeners would rely on a field that the schema does not describe.
+    let described = schema["properties"].as_object().unwrap();
     for key in payload
         .as_object()
         .into_iter()
         .flat_map(|fields| fields.keys())
-        .filter(|key| !told.contains_key(*key))
+        .filter(|key| !described.contains_key(*key))
     {
         faults.push(format!("/{key}: is not in the schema"));
     }
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_departure_is_told() {
+    fn returns_every_difference_from_the_schema() {
         let good = json!({"source": "s", "id": "1", "application": "a", "products": ["performance"]});
         assert_eq!(faults("application.accepted.v1", &good), Vec::<String>::new());
         for (change, fault) in [
@@ -45,8 +45,8 @@ mod tests {
         ] {
             let mut bad = good.clone();
             bad.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
-            let told = faults("application.accepted.v1", &bad);
-            assert!(!told.is_empty() && told.iter().all(|told| told.starts_with(fault)), "{told:?}");
+            let found = faults("application.accepted.v1", &bad);
+            assert!(!found.is_empty() && found.iter().all(|one| one.starts_with(fault)), "{found:?}");
         }
         assert_eq!(
             faults("application.accepted.v1", &json!({"source": "s", "id": "1", "products": []})).len(),

@@ -1,16 +1,16 @@
-//! A book of guarantees as large as wanted, made by SQL of one that the program has issued.
+//! Many guarantees, copied by SQL from one that the program issued.
 
 use serde_json::{Value, json};
 
 use super::postgres::Session;
 
-/// Guarantees of one branch and term: as many as numbers have room for.
+/// Guarantees of one branch and term: the largest sequence number.
 const OF_TERM: usize = 99_999;
 
 /// Copies made by one statement.
 const PORTION: usize = 10_000;
 
-/// Copies the guarantee of an application so often, with everything that was written of it but its key.
+/// Copies the guarantee of an application with all its rows except its key.
 pub fn copy(sql: &mut Session, application: &str, count: usize) {
     let (guarantee, certificate) = ("copy_guarantee", "copy_revision");
     sql.query("create extension if not exists \"uuid-ossp\"");
@@ -49,20 +49,20 @@ pub fn copy(sql: &mut Session, application: &str, count: usize) {
          from document d join revision x on x.id = d.revision_id join guarantee g on g.id = x.guarantee_id, copies c
          where g.application_id = $1",
     ];
-    // In portions: a question to the database has to be answered within a while.
+    // In portions: a statement has a time limit.
     for from in (0..count).step_by(PORTION) {
         let portion = format!("'{application}' and c.i >= {from} and c.i < {from} + {PORTION}");
         for statement in statements {
             sql.query(&statement.replace("$1", &portion));
         }
     }
-    // What PostgreSQL would do about so many rows by itself, a little later, would be part of what is measured.
+    // Otherwise an autovacuum would run during the measurement.
     for table in ["application", "guarantee", "revision", "document"] {
         sql.query(&format!("vacuum (analyze) {table}"));
     }
 }
 
-/// Lets an amendment wait for the next `count` copies.
+/// Stores a pending amendment of each of the next `count` copies.
 pub fn amend(sql: &mut Session, source: &str, application: &str, from: usize, count: usize) {
     let snapshot = sql.query(&format!("select snapshot from application where id = '{application}'"));
     let mut after: Value = serde_json::from_str(snapshot[0][0].as_deref().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a env leaves behind, gathered to be judged: rows, documents, mails, messages, logs.
+//! Reads the results in an env for assertions: rows, documents, mails, messages, logs.
 
 use std::{
     collections::BTreeMap,
@@ -20,19 +20,18 @@ use super::{
     test_env::{LIMIT, TestEnv, example},
 };
 
-/// Everything that must not change when nothing is to happen.
+/// State that a repeated message must not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// Every row of every table, sorted.
     pub rows: Vec<String>,
     /// Every file of the document store with its size and time.
     pub documents: BTreeMap<String, (u64, SystemTime)>,
-    /// The mails received.
     pub mails: usize,
 }
 
 impl Evidence {
-    /// Panics with the rows that differ, or what else does.
+    /// Panics with the differences.
     pub fn assert_same(&self, later: &Self) {
         let missing: Vec<_> = self.rows.iter().filter(|row| !later.rows.contains(row)).collect();
         let new: Vec<_> = later.rows.iter().filter(|row| !self.rows.contains(row)).collect();
@@ -42,30 +41,25 @@ impl Evidence {
     }
 }
 
-/// One product line of an application, as its applicant sees it.
+/// A product line of an application document.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// `source` of the application.
     pub source: String,
-    /// The upstream's id.
     pub id: String,
-    /// Index within the application.
     pub index: i64,
-    /// Wire name of the product.
+    /// Wire name.
     pub product: String,
-    /// Wire name of the medium.
+    /// Wire name.
     pub medium: String,
-    /// Where a mail is to go, if one is due.
+    /// Recipient, if a mail must be sent.
     pub mail: Option<String>,
 }
 
-/// Every product line of a JSON Lines file, in order.
 pub fn lines(file: &Path) -> Vec<Line> {
     let text = std::fs::read_to_string(file).unwrap();
     text.lines().flat_map(|line| lines_of(&serde_json::from_str(line).unwrap())).collect()
 }
 
-/// Every product line of an application.
 pub fn lines_of(application: &Value) -> Vec<Line> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let notification = &application["notification"];
@@ -84,12 +78,12 @@ pub fn lines_of(application: &Value) -> Vec<Line> {
         .collect()
 }
 
-/// A good application for one electronic guarantee, with a mail address of its own.
+/// A valid application for one electronic guarantee, with its own works.
 pub fn application(id: &str) -> Value {
     let text = std::fs::read_to_string(example("applications.jsonl")).unwrap();
     let mut application: Value = serde_json::from_str(text.lines().nth(5).unwrap()).unwrap();
     application["id"] = id.into();
-    // Other works: the same product is not given twice for the same.
+    // A product can be applied for once for the same works.
     let name = format!("{}（{id}）", application["works"]["name"].as_str().unwrap());
     application["works"]["name"] = name.into();
     application["notification"]["mail_address"] = format!("{}@kanaria.example.jp", id.to_lowercase()).into();
@@ -97,7 +91,6 @@ pub fn application(id: &str) -> Value {
 }
 
 impl TestEnv {
-    /// A client of the broker.
     pub fn client(&self) -> Client {
         Client::connect(self.broker())
     }
@@ -114,12 +107,12 @@ impl TestEnv {
         );
     }
 
-    /// Listens to every exchange of the env.
+    /// A listener on every exchange of the env.
     pub fn tap(&self) -> Tap {
         self.tap_without("")
     }
 
-    /// Listens to every exchange of the env, but not to the messages for one stage.
+    /// A listener on every exchange of the env, without the messages for one stage.
     pub fn tap_without(&self, without: &str) -> Tap {
         let stages = hosho::stages::NAMES.iter().filter(|stage| **stage != without);
         let mut bindings: Vec<(&str, String)> = stages
@@ -136,25 +129,25 @@ impl TestEnv {
         Tap::open(self.broker(), &self.prefix, &bindings)
     }
 
-    /// Publishes a file with `examples/enqueue.py`, lets it listen until it has heard `results`, and returns them.
+    /// Publishes a file with `examples/enqueue.py`; the `results` events it received.
     pub fn enqueue_and_listen(&self, file: &Path, results: usize) -> Vec<Value> {
         let mut command = Command::new("/usr/bin/python3");
         command.arg(example("enqueue.py")).arg(file).args(["--url", self.broker(), "--prefix", &self.prefix]);
         command.args(["--listen", &results.to_string(), "--timeout", "120"]);
         let output = run(command);
         assert!(output.status.success(), "enqueue.py: {}", String::from_utf8_lossy(&output.stderr));
-        let heard: Vec<Value> = String::from_utf8(output.stdout)
+        let events: Vec<Value> = String::from_utf8(output.stdout)
             .unwrap()
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(heard.len(), results, "{}", String::from_utf8_lossy(&output.stderr));
-        heard
+        assert_eq!(events.len(), results, "{}", String::from_utf8_lossy(&output.stderr));
+        events
     }
 
-    /// What is there now.
     pub fn evidence(&self) -> Evidence {
-        // Newer programs frame a dump with a random word; and workers tell of themselves all the time.
+        // Newer versions of pg_dump add a random word ("restrict"). Heartbeats of workers change all the
+        // time.
         let dump = postgres::dump_without(&self.database, &["worker", "worker_stage"]);
         let mut rows: Vec<String> =
             dump.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
@@ -175,7 +168,7 @@ impl TestEnv {
         Evidence { rows, documents, mails: self.smtp.received().len() }
     }
 
-    /// The true authentication keys, by guarantee number; each must be what its keyed hash says.
+    /// The authentication keys by number. Panics if one does not match its hash.
     pub fn keys(&self, statuses: &[ApplicationStatus]) -> BTreeMap<String, String> {
         let ring = KeyRing::load(&self.path("hosho.keys")).unwrap();
         let guarantees: Vec<_> =
@@ -203,12 +196,11 @@ impl TestEnv {
         keys
     }
 
-    /// A stored document: its bytes.
     pub fn document(&self, location: &str) -> Vec<u8> {
         std::fs::read(self.path("documents").join(location)).unwrap()
     }
 
-    /// A stored document: its text as pdftotext reads it, without white space.
+    /// The text of a stored document as pdftotext extracts it, without white space.
     pub fn pdf_text(&self, location: &str) -> String {
         let mut command = Command::new("pdftotext");
         command.arg("-raw").arg(self.path("documents").join(location)).arg("-");
@@ -217,7 +209,7 @@ impl TestEnv {
         squeezed(&String::from_utf8(output.stdout).unwrap())
     }
 
-    /// Every log line of every worker so far: each must be one JSON object.
+    /// Every log line of every worker so far. Panics unless each is one JSON object.
     pub fn log_lines(&self) -> Vec<Value> {
         let lines = self.logs();
         lines
@@ -229,10 +221,10 @@ impl TestEnv {
             .collect()
     }
 
-    /// Waits until a log line has this message, and returns all that have it.
+    /// Waits for at least `count` log lines with this message.
     pub fn until_logged(&self, message: &str, count: usize) -> Vec<Value> {
         eventually(&format!("{count} log lines {message:?}"), LIMIT, || {
-            // The last line may be half written.
+            // The last line may be incomplete.
             let logs = self.logs();
             let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let found: Vec<Value> = lines.filter(|line| line["message"] == message).collect();
@@ -240,14 +232,13 @@ impl TestEnv {
         })
     }
 
-    /// Where a guarantee's application of this id stands.
     pub fn status_of(&self, id: &str) -> ApplicationStatus {
         let mut found = self.statuses(&[("portal".to_owned(), id.to_owned())]);
         assert_eq!(found.len(), 1, "{id}");
         found.remove(0)
     }
 
-    /// Searches logs, messages, events, mails and rows for what may not stand there (see `no_secret_leaves`).
+    /// Panics if logs, messages, events, mails or rows contain a forbidden secret.
     pub fn assert_discreet(&self, tap: &Tap, keys: &Needles, addresses: &Needles, names: &Needles) {
         assert!(!self.log_lines().is_empty());
         let logs = self.logs();
@@ -275,19 +266,20 @@ impl TestEnv {
         keys.assert_absent("the database", &postgres::dump(&self.database));
     }
 
-    /// Waits until nothing is under way behind the validate stage, stops the worker, and returns how many dead letters there
-    /// are; nothing else may be left in any queue. `taken_away` are the messages that the test removed itself.
+    /// Waits for an idle pipeline, stops the worker, and counts the dead letters.
+    ///
+    /// No other message may be left in any queue. `taken_away` is the number of messages that the test removed.
     pub fn settle_and_drain(&self, tap: &Tap, worker: super::process::Child, taken_away: usize) -> u64 {
         eventually("a settled pipeline", LIMIT, || tap.is_settled(taken_away).then_some(()));
         let mut left = self.drain(worker);
-        // A letter is in its queue, or it was taken in.
+        // A dead letter is in its queue, or the ingester stored it.
         let dead = left.remove("dead").unwrap_or(0) + u64::try_from(self.rows("failed_message")).unwrap();
         assert!(left.is_empty(), "{left:?}");
         dead
     }
 }
 
-/// Holds every event against the committed schema, and its properties against what the contract tells of them.
+/// Validates every event against its schema, and its properties.
 pub fn assert_events_keep_the_contract(tap: &Tap) {
     for message in tap.messages().iter().filter(|message| message.exchange == "events") {
         let kind = message.properties.kind().as_ref().map_or("", |kind| kind.as_str()).to_owned();
@@ -305,7 +297,7 @@ pub fn assert_events_keep_the_contract(tap: &Tap) {
     }
 }
 
-/// A text without any white space.
+/// Without white space.
 pub fn squeezed(text: &str) -> String {
     text.chars().filter(|character| !character.is_whitespace()).collect()
 }

@@ -1,7 +1,7 @@
 //! Private servers and child processes for tests.
 //!
-//! One server of a kind per test binary, started at first use on a free loopback port; tests are kept apart by a database
-//! or a queue prefix of their own. Everything started here dies with the test process, however that ends.
+//! There is one server of a kind per test binary, started at first use on a free loopback port. Each test has
+//! its own database or queue prefix. All processes started here are killed when the test process ends.
 
 pub mod amqp;
 pub mod contract;
@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod postgres;
 pub mod process;
 pub mod rabbit;
+pub mod redact;
 pub mod secrets;
 pub mod smtp;
 pub mod test_env;

@@ -1,8 +1,8 @@
 //! A private PostgreSQL from the Debian package, on a loopback port.
 //!
-//! PostgreSQL refuses to run as root: then it runs as the user `postgres` the package made, in a folder given to that user.
-//! Whether it is ready, and making databases, goes through the wire protocol itself (a start-up message and simple queries, some
-//! lines), so that the tests need no client library of their own.
+//! PostgreSQL refuses to run as root. Under root it runs as the user `postgres` of the package, in a folder
+//! that belongs to that user. [`Session`] implements the part of the wire protocol that the tests need
+//! (start-up message and simple queries), so the tests need no client library.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 const USER: &str = "hosho";
 
-/// Makes a fresh, empty database on the server all tests share, and gives its URL.
+/// The URL of a new, empty database on the server that all tests share.
 pub fn database(name: &str) -> String {
     static SERVER: OnceLock<Mutex<Option<Postgres>>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
@@ -49,12 +49,12 @@ pub fn dump_without(url: &str, tables: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a server for production has beyond the defaults of PostgreSQL, which are those of a very small machine: README.md says why.
+/// Settings of a production server; README.md explains them.
 #[allow(dead_code, reason = "for what is measured: benches/system")]
 const PRODUCTION: [&str; 4] =
     ["shared_buffers=1GB", "max_wal_size=8GB", "wal_compression=lz4", "checkpoint_timeout=15min"];
 
-/// A PostgreSQL server of one's own, to be stopped, killed and started at will. Dropping it stops it and removes its data.
+/// A private PostgreSQL server. Dropping it stops it and removes its data.
 #[derive(Debug)]
 pub struct Postgres {
     server: Option<Child>,
@@ -66,14 +66,14 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a server and starts it. It forgets what it was told when the power is cut, which no test does.
+    /// Creates a server and starts it, without fsync: no test cuts the power.
     ///
     /// Panics with what to install when PostgreSQL is missing.
     pub fn new() -> Self {
         Self::with(false)
     }
 
-    /// As [`Postgres::new`]; what it has committed is on the disk, as in production.
+    /// As [`Postgres::new`], with fsync as in production.
     #[allow(dead_code, reason = "for what is measured: benches/system")]
     pub fn durable() -> Self {
         Self::with(true)
@@ -110,7 +110,6 @@ impl Postgres {
         postgres
     }
 
-    /// The process id of the server.
     #[allow(dead_code, reason = "for what is measured: benches/system")]
     pub fn pid(&self) -> u32 {
         self.server.as_ref().expect("the server runs").pid()
@@ -119,7 +118,7 @@ impl Postgres {
     /// Starts it and waits until it answers.
     pub fn start(&mut self) {
         eventually("PostgreSQL answers", LIMIT, || {
-            // The processes of a killed server hold its shared memory a moment longer, and a start in that moment fails.
+            // A start fails while the processes of a killed server still hold its shared memory.
             if !self.server.as_mut().is_some_and(Child::is_alive) {
                 let mut command = self.command("postgres");
                 command.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
@@ -136,7 +135,7 @@ impl Postgres {
         });
     }
 
-    /// Stops it cleanly; connections are cut.
+    /// Stops it cleanly and closes its connections.
     pub fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.signal(libc::SIGINT);
@@ -144,10 +143,10 @@ impl Postgres {
         }
     }
 
-    /// Kills all its processes with SIGKILL, as a power cut would, and waits until they are gone.
+    /// Kills all its processes with SIGKILL and waits until they have ended.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
-            // The server processes answer a moment longer than the one that started them.
+            // The children still answer for a moment after their parent is killed.
             let children = children(server.pid());
             server.kill9();
             for child in &children {
@@ -162,7 +161,7 @@ impl Postgres {
         }
     }
 
-    /// Makes a fresh, empty database and gives its URL.
+    /// Creates an empty database and returns its URL.
     pub fn database(&self, name: &str) -> String {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let database = format!("{name}_{}", MADE.fetch_add(1, Ordering::Relaxed));
@@ -176,7 +175,7 @@ impl Postgres {
 
     /// Runs statements in a database.
     ///
-    /// Panics with what the server says when one fails.
+    /// Panics with the server's error message.
     pub fn execute(&self, database: &str, sql: &str) {
         let mut session = Session::open(self.port, database)
             .unwrap_or_else(|| panic!("PostgreSQL does not answer: {}", self.output()));
@@ -197,7 +196,7 @@ impl Postgres {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        // The messages are to be read by people and by tests.
+        // English messages.
         command.current_dir(self.folder.path()).env("LC_ALL", "C");
         if let Some((user, group)) = self.owner {
             command.uid(user).gid(group);
@@ -210,13 +209,13 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.signal(libc::SIGINT);
-            // No panic while dropping: what does not stop is killed when the child is dropped.
+            // No panic while dropping: dropping the child kills a server that does not stop.
             server.ended_within(Duration::from_secs(10));
         }
     }
 }
 
-/// Where the newest installed server programs are.
+/// The folder of the newest installed server programs.
 fn binaries() -> Option<PathBuf> {
     let complete = |folder: &PathBuf| folder.join("initdb").exists() && folder.join("postgres").exists();
     let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
@@ -233,7 +232,9 @@ fn binaries() -> Option<PathBuf> {
     packaged.chain(std::env::split_paths(&path)).find(complete)
 }
 
-/// State and parent of a process, from `/proc`: the name between them is in parentheses and may hold anything.
+/// State and parent of a process, from `/proc`.
+///
+/// The name between them is in parentheses and may contain any character.
 fn stat(process: u32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -247,7 +248,7 @@ fn children(parent: u32) -> Vec<u32> {
     processes.filter(|process| stat(*process).is_some_and(|(_, of)| of == parent)).collect()
 }
 
-/// Whether a process runs; one that is dead but not yet reaped does not.
+/// False for a zombie.
 fn is_running(process: u32) -> bool {
     stat(process).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
@@ -263,7 +264,7 @@ fn account(name: &str) -> Option<(u32, u32)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// The folder for temporary files, unless another user cannot pass through one of its parents.
+/// The folder for temporary files if other users have access, or `/tmp`.
 fn reachable_folder() -> PathBuf {
     let folder = std::env::temp_dir();
     let passable =
@@ -271,17 +272,17 @@ fn reachable_folder() -> PathBuf {
     if folder.ancestors().all(passable) { folder } else { PathBuf::from("/tmp") }
 }
 
-/// A connection that speaks just enough of PostgreSQL's protocol 3.0.
+/// A connection with the necessary part of PostgreSQL's protocol 3.0.
 #[derive(Debug)]
 pub struct Session {
     stream: TcpStream,
 }
 
-/// A row of an answer: every column as text, `None` for NULL.
+/// The columns of a row as text, `None` for NULL.
 pub type Row = Vec<Option<String>>;
 
 impl Session {
-    /// Connects to a database by a URL that [`database`] or [`Postgres::database`] gave.
+    /// Connects to a URL from [`database`] or [`Postgres::database`].
     pub fn connect(url: &str) -> Self {
         let (port, database) = url
             .rsplit_once(':')
@@ -291,14 +292,12 @@ impl Session {
         Self::open(port, database).unwrap_or_else(|| panic!("PostgreSQL does not answer at {url}"))
     }
 
-    /// Asks one question and gives all rows of the answer.
-    ///
-    /// Panics with what the server says when it fails.
+    /// Panics with the server's error message.
     pub fn query(&mut self, sql: &str) -> Vec<Row> {
-        self.ask(sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"))
+        self.try_query(sql).unwrap_or_else(|problem| panic!("{sql}: {problem}"))
     }
 
-    /// Connects, and waits for "ready for query". `None` while the server is starting, stopping or gone.
+    /// Waits for "ready for query". `None` if the server starts, stops or is stopped.
     fn open(port: u16, database: &str) -> Option<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
         stream.set_read_timeout(Some(LIMIT)).ok()?;
@@ -312,10 +311,10 @@ impl Session {
     }
 
     fn execute(&mut self, sql: &str) -> Result<(), String> {
-        self.ask(sql).map(drop)
+        self.try_query(sql).map(drop)
     }
 
-    fn ask(&mut self, sql: &str) -> Result<Vec<Row>, String> {
+    fn try_query(&mut self, sql: &str) -> Result<Vec<Row>, String> {
         let length = u32::try_from(5 + sql.len()).unwrap();
         let query = [&b"Q"[..], &length.to_be_bytes(), sql.as_bytes(), b"\0"].concat();
         self.stream.write_all(&query).map_err(|error| error.to_string())?;
@@ -342,7 +341,7 @@ impl Session {
     }
 }
 
-/// The columns of a DataRow message: a count, then for each its length (-1 for NULL) and its text.
+/// The columns of a DataRow: a count, then length (-1 for NULL) and text of each.
 fn columns(body: &[u8]) -> Row {
     let (count, mut rest) = body.split_at(2);
     (0..u16::from_be_bytes([count[0], count[1]]))

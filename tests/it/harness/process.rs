@@ -1,11 +1,12 @@
-//! Child processes that cannot outlive the tests, free ports, and the one place that polls.
+//! Child processes that cannot outlive the tests, free ports, and the only functions that poll.
 //!
-//! A test process may be killed at any moment (a time limit, Ctrl-C), and then no destructor runs. So every child asks the
-//! kernel to be killed when its parent dies (`PR_SET_PDEATHSIG`). The kernel takes "parent" to be the *thread* that forked:
-//! children are therefore spawned from one thread that never ends, not from a test's own thread.
+//! A killed test process (time limit, Ctrl-C) runs no destructor. So every child sets `PR_SET_PDEATHSIG`: the
+//! kernel kills it when its parent exits. For the kernel the parent is the *thread* that forked. Children are
+//! therefore spawned by one thread that never ends, not by the thread of a test.
 //!
-//! Between fork and exec a child holds a copy of every socket of the parent. [`free_port`] probes a port by binding it, so
-//! probing and forking exclude each other; else a port could look taken to the server it was meant for.
+//! Between fork and exec a child holds a copy of every socket of the parent. [`free_port`] probes a port by
+//! binding it, so probing and forking exclude each other; otherwise the port could be in use when its server
+//! starts.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -16,10 +17,10 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-/// The ports handed out: below 32768, where no outgoing connection can own one by chance.
+/// Below 32768, the first port that the kernel gives to outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// Pause between two looks of [`eventually`].
+/// Pause between two checks of [`eventually`].
 const POLL: Duration = Duration::from_millis(20);
 
 /// Held while a port is probed or a process is forked.
@@ -28,12 +29,12 @@ fn no_fork() -> MutexGuard<'static, ()> {
     FORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives a port of 127.0.0.1 that nothing listens on, another one at each call.
+/// A port of 127.0.0.1 without a listener, a different one at each call.
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut given = GIVEN.lock().unwrap();
     let _no_fork = no_fork();
-    // Test binaries that run side by side start to look in different places.
+    // Test binaries that run at the same time begin at different ports.
     let span = u32::from(PORTS.end - PORTS.start);
     let first = std::process::id().wrapping_mul(97) % span;
     let port = (0..span)
@@ -44,14 +45,14 @@ pub fn free_port() -> u16 {
     port
 }
 
-/// Looks every 20 ms until `look` finds something, and returns it.
+/// Calls `look` every 20 ms until it returns a value.
 ///
 /// Panics naming `what` when `limit` has passed.
 pub fn eventually<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
     within(limit, look).unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
 }
 
-/// Looks every 20 ms until `look` finds something, and returns it; `None` when `limit` has passed.
+/// Calls `look` every 20 ms until it returns a value; `None` after `limit`.
 pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + limit;
     loop {
@@ -62,7 +63,7 @@ pub fn within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option
     }
 }
 
-/// [`eventually`] for looks that are futures.
+/// [`eventually`] for an asynchronous `look`.
 ///
 /// Panics naming `what` when `limit` has passed.
 pub async fn becomes<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -86,7 +87,7 @@ pub struct Child {
 
 type Order = (Command, mpsc::Sender<std::io::Result<std::process::Child>>);
 
-/// Starts `command` with its output appended to `log`; it is killed when the test process dies.
+/// Starts `command`, appends its output to `log`, and kills it at exit.
 ///
 /// Panics naming the program when it cannot be started.
 pub fn spawn(mut command: Command, log: &Path) -> Child {
@@ -121,7 +122,7 @@ pub fn spawn(mut command: Command, log: &Path) -> Child {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
-            // The parent may have died before the signal was asked for.
+            // The parent may have exited before prctl.
             if libc::getppid().cast_unsigned() != parent {
                 return Err(std::io::Error::from_raw_os_error(libc::ESRCH));
             }
@@ -134,7 +135,7 @@ pub fn spawn(mut command: Command, log: &Path) -> Child {
     Child { process, log: log.to_owned() }
 }
 
-/// Runs `command` to its end and gives what it wrote.
+/// Runs `command` to its end and returns its output.
 ///
 /// Panics naming the program when it cannot be started.
 pub fn run(mut command: Command) -> Output {
@@ -150,17 +151,15 @@ pub fn run(mut command: Command) -> Output {
 }
 
 impl Child {
-    /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Whether it is still running.
     pub fn is_alive(&mut self) -> bool {
         self.process.try_wait().unwrap().is_none()
     }
 
-    /// Asks it to stop with SIGTERM; does not wait.
+    /// Sends SIGTERM; does not wait.
     pub fn terminate(&self) {
         self.signal(libc::SIGTERM);
     }
@@ -176,25 +175,23 @@ impl Child {
         }
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Sends SIGKILL and waits until it has ended.
     pub fn kill9(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 
-    /// Waits until it ends by itself.
-    ///
-    /// Panics when it still runs after `limit`.
+    /// Waits until it ends; panics after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         eventually("the end of a child process", limit, || self.process.try_wait().unwrap())
     }
 
-    /// Waits until it ends by itself; `None` when it still runs after `limit`.
+    /// Waits until it ends; `None` after `limit`.
     pub fn ended_within(&mut self, limit: Duration) -> Option<ExitStatus> {
         within(limit, || self.process.try_wait().ok().flatten())
     }
 
-    /// What it has written to its output so far.
+    /// Its output so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
@@ -206,7 +203,7 @@ impl Drop for Child {
     }
 }
 
-/// Runs `act` when the test process exits normally, latest first: servers held in a `static` are never dropped.
+/// Runs `act` at a normal exit, last first: a `static` is never dropped.
 pub fn at_exit(act: impl FnOnce() + Send + 'static) {
     static ACTS: Mutex<Vec<Box<dyn FnOnce() + Send>>> = Mutex::new(Vec::new());
     static HOOK: std::sync::Once = std::sync::Once::new();
@@ -236,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_is_given_once_and_can_be_bound() {
+    fn gives_each_free_port_once() {
         let ports = [free_port(), free_port(), free_port()];
         assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 3);
         assert!(
@@ -248,12 +245,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the end of days")]
-    fn eventually_gives_up_and_names_what_it_waited_for() {
+    fn eventually_panics_with_the_name_after_its_limit() {
         eventually::<()>("the end of days", Duration::from_millis(50), || None);
     }
 
     #[test]
-    fn a_child_is_logged_and_dies_in_each_of_the_ways() {
+    fn ends_children_on_exit_signal_and_drop() {
         let folder = tempfile::tempdir().unwrap();
         let start = |script: &str, log: &str| {
             let mut command = Command::new("sh");

@@ -1,11 +1,13 @@
 //! A private RabbitMQ: its own node name, ports, folders, cookie and `epmd`.
 //!
-//! - The `rabbitmq-server` on the PATH of a Debian system is a wrapper that switches user; the script in the package's own
-//!   `lib/rabbitmq/bin` is not. With `RUNNING_UNDER_SYSTEMD` it becomes the Erlang VM instead of starting one, so that the
-//!   child's process id takes the signals.
-//! - Erlang would start an `epmd` that outlives everybody: ours is started first, in the foreground.
-//! - Ready is when it answers the AMQP header with Connection.Start. `rabbitmqctl` would take one to two seconds a call.
-//! - The pause after the first declaration that RabbitMQ 3.10 needs before a `kill -9` is the caller's (`topology::apply` waits).
+//! - The `rabbitmq-server` on the PATH of a Debian system is a wrapper that switches user; the script in the
+//!   package's `lib/rabbitmq/bin` does not. With `RUNNING_UNDER_SYSTEMD` the script is replaced by the Erlang
+//!   VM (exec), so the child's process id receives the signals.
+//! - Erlang would start an `epmd` that outlives the tests: ours is started first, in the foreground.
+//! - It is ready when it answers the AMQP header with Connection.Start. A call of `rabbitmqctl` takes one to
+//!   two seconds.
+//! - RabbitMQ 3.10 needs a pause between the first declaration and a `kill -9`; the caller waits
+//!   (`topology::apply` does).
 
 use std::{
     io::{Read, Write},
@@ -31,7 +33,7 @@ const STOP: Duration = Duration::from_secs(30);
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const CTL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
-/// A RabbitMQ of our own; dropping it kills it and removes its folder.
+/// Dropping it kills the server and removes its folder.
 #[derive(Debug)]
 pub struct Rabbit {
     port: u16,
@@ -42,7 +44,6 @@ pub struct Rabbit {
     folder: TempDir,
 }
 
-/// What a start of the node needs.
 #[derive(Debug)]
 struct Node {
     name: String,
@@ -50,7 +51,7 @@ struct Node {
     dist_port: u16,
 }
 
-/// The RabbitMQ of this test binary, started at first use. Keep apart by prefix.
+/// The RabbitMQ of this test binary. Tests use different prefixes.
 pub fn shared() -> &'static Rabbit {
     static SHARED: OnceLock<Rabbit> = OnceLock::new();
     SHARED.get_or_init(|| {
@@ -68,7 +69,7 @@ pub fn shared() -> &'static Rabbit {
 impl Rabbit {
     /// Starts a server and waits until it answers.
     ///
-    /// Panics with the end of its log when it does not.
+    /// Panics with the end of its log after a time limit.
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("hosho-rabbit-").tempdir().unwrap();
         let (port, tls_port) = (free_port(), free_port());
@@ -86,12 +87,12 @@ impl Rabbit {
         rabbit
     }
 
-    /// `amqp://…`, as the only user there is, who is an administrator.
+    /// `amqp://…`, with the only user, an administrator.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
-    /// `amqps://…`, with a certificate for `localhost` by the authority in [`Rabbit::ca_file`].
+    /// `amqps://…`; [`Rabbit::ca_file`] signs its certificate for `localhost`.
     pub fn tls_url(&self) -> String {
         format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port)
     }
@@ -101,18 +102,17 @@ impl Rabbit {
         self.folder.path().join("ca.pem")
     }
 
-    /// The process id of the server.
     #[allow(dead_code, reason = "for what is measured: benches/system")]
     pub fn pid(&self) -> u32 {
         self.server.lock().unwrap().as_ref().expect("the server runs").pid()
     }
 
-    /// Kills the server with SIGKILL and waits until it is gone.
+    /// Sends SIGKILL and waits until the server has ended.
     pub fn kill9(&self) {
         self.server.lock().unwrap().take().expect("the server runs").kill9();
     }
 
-    /// Stops the server cleanly, unless it was killed, and starts it again with the same data.
+    /// Stops the server cleanly if it runs, and starts it with the same data.
     pub fn restart(&self) {
         if let Some(mut server) = self.server.lock().unwrap().take() {
             server.terminate();
@@ -121,22 +121,22 @@ impl Rabbit {
         self.boot();
     }
 
-    /// Stops the server in its tracks (SIGSTOP): connections stay open and nothing answers.
+    /// Suspends the server (SIGSTOP): connections stay open without an answer.
     pub fn freeze(&self) {
         let server = self.server.lock().unwrap();
         let server = server.as_ref().expect("the server runs");
         server.signal(libc::SIGSTOP);
-        // A thread stands still when it is told so, and on a loaded machine that takes a while.
-        let stands = |task: std::fs::DirEntry| {
+        // On a loaded machine a thread stops some time after the signal.
+        let is_stopped = |task: std::fs::DirEntry| {
             std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "))
         };
         let tasks = format!("/proc/{}/task", server.pid());
-        eventually("a server that stands still", STOP, || {
-            std::fs::read_dir(&tasks).unwrap().flatten().all(stands).then_some(())
+        eventually("a suspended server", STOP, || {
+            std::fs::read_dir(&tasks).unwrap().flatten().all(is_stopped).then_some(())
         });
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server (SIGCONT).
     pub fn thaw(&self) {
         self.server.lock().unwrap().as_ref().expect("the server runs").signal(libc::SIGCONT);
     }
@@ -157,7 +157,7 @@ impl Rabbit {
         logs.map(|log| tail(&std::fs::read_to_string(log.path()).unwrap_or_default())).collect()
     }
 
-    /// Runs `rabbitmqctl`, which takes one to two seconds; what it printed.
+    /// Output of `rabbitmqctl`, which takes one to two seconds.
     pub fn ctl(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(CTL);
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
@@ -180,7 +180,7 @@ impl Rabbit {
     fn boot(&self) {
         let path = |name: &str| self.folder.path().join(name);
         let mut command = Command::new(SERVER);
-        // Nothing of the caller's settings for RabbitMQ or Erlang may leak in.
+        // Without the caller's settings for RabbitMQ and Erlang.
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8");
         command
             .env("HOME", self.folder.path())
@@ -219,9 +219,9 @@ fn address(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// Whether an AMQP server answers: a method frame (type 1) of channel 0 follows our header.
+/// Whether the answer to the AMQP header is a method frame (type 1) of channel 0.
 fn answers(port: u16) -> bool {
-    let ask = || -> std::io::Result<bool> {
+    let attempt = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address(port))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
         stream.write_all(b"AMQP\x00\x00\x09\x01")?;
@@ -229,7 +229,7 @@ fn answers(port: u16) -> bool {
         stream.read_exact(&mut start)?;
         Ok(start == [1, 0, 0])
     };
-    ask().unwrap_or(false)
+    attempt().unwrap_or(false)
 }
 
 fn write_files(folder: &Path, port: u16, tls_port: u16) {
@@ -247,12 +247,12 @@ fn write_files(folder: &Path, port: u16, tls_port: u16) {
     write("advanced.config", "[].\n".to_owned());
     write("enabled_plugins", "[].\n".to_owned());
     write("rabbitmq-env.conf", String::new());
-    // Erlang makes a cookie with a weak source and refuses one that others may read; this one is only ever ours.
+    // Erlang generates a cookie from a weak source, and refuses one that others may read.
     write(".erlang.cookie", format!("HOSHO{port}TESTS"));
     std::fs::set_permissions(folder.join(".erlang.cookie"), PermissionsExt::from_mode(0o400)).unwrap();
 }
 
-/// Makes a private authority and a server certificate for `localhost`.
+/// Creates a private authority and a server certificate for `localhost`.
 fn certificates(folder: &Path) {
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");

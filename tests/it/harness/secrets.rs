@@ -1,21 +1,20 @@
-//! What may stand nowhere, and the search for it.
+//! Secrets and personal data, and the search for them in outputs.
 
 use std::{collections::BTreeSet, path::Path};
 
 use hosho::hex::hex;
 use serde_json::Value;
 
-/// Texts to search for: authentication keys, mail addresses, names of people and companies.
+/// Texts to search for: keys, mail addresses, names of people and companies.
 #[derive(Debug, Clone, Default)]
 pub struct Needles(BTreeSet<String>);
 
 impl Needles {
-    /// Needles for these texts.
     pub fn new(texts: impl IntoIterator<Item = String>) -> Self {
         Self(texts.into_iter().collect())
     }
 
-    /// Every mail address of a file of applications, and its domain by itself: most firms have one of their own.
+    /// Every mail address of a file of applications, and its domain.
     pub fn mail_addresses(file: &Path) -> Self {
         let address =
             |application: &Value| application["notification"]["mail_address"].as_str().map(str::to_owned);
@@ -29,7 +28,7 @@ impl Needles {
         )
     }
 
-    /// Every name of a company or person in a file of applications, and each word of a person's name.
+    /// Every name of a company or person in a file of applications, and its words.
     pub fn names(file: &Path) -> Self {
         let mut names = BTreeSet::new();
         for application in applications(file) {
@@ -45,18 +44,17 @@ impl Needles {
         Self(names)
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Those that a text holds: as they are, escaped as in JSON, or as hexadecimal digits (a binary column).
+    /// The needles in a text: as they are, escaped as in JSON, or hexadecimal.
     pub fn found_in(&self, haystack: &str) -> Vec<&str> {
-        let stands = |needle: &&String| forms(needle).iter().any(|form| haystack.contains(form.as_str()));
-        self.0.iter().filter(stands).map(String::as_str).collect()
+        let is_in = |needle: &&String| forms(needle).iter().any(|form| haystack.contains(form.as_str()));
+        self.0.iter().filter(is_in).map(String::as_str).collect()
     }
 
-    /// Panics with the part of the text that holds one.
+    /// Panics with the line that contains a needle.
     pub fn assert_absent(&self, place: &str, haystack: &str) {
         let found = self.found_in(haystack);
         let line = haystack.lines().find(|line| !self.found_in(line).is_empty()).unwrap_or(haystack);
@@ -115,7 +113,7 @@ mod tests {
     use crate::harness::test_env::example;
 
     #[test]
-    fn what_is_planted_is_found_in_each_form() {
+    fn finds_needles_in_each_form() {
         let needles = Needles::new(["K7m3Ntdu9aEf".to_owned(), "𠮷川　花子".to_owned()]);
         assert_eq!(needles.found_in("nothing here: K7m3Ntdu9aE, 𠮷川"), Vec::<&str>::new());
         for planted in ["{\"a\":\"xK7m3Ntdu9aEf\"}", "\\\\x4b376d334e746475396145660a"] {
@@ -128,12 +126,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the log holds")]
-    fn a_line_that_leaks_is_shown() {
+    fn panics_with_the_line_of_a_needle() {
         Needles::new(["K7m3Ntdu9aEf".to_owned()]).assert_absent("the log", "one line\nK7m3Ntdu9aEf\n");
     }
 
     #[test]
-    fn the_examples_name_people_and_addresses() {
+    fn finds_names_and_addresses_of_the_examples() {
         let file = example("applications.jsonl");
         let (names, addresses) = (Needles::names(&file), Needles::mail_addresses(&file));
         assert_eq!(addresses.len(), 12, "six addresses and their domains");

@@ -1,4 +1,4 @@
-//! A private mail server (Debian's aiosmtpd, `smtp_server.py`), and Python's mail parser to read what arrived.
+//! A private mail server (Debian's aiosmtpd, `smtp_server.py`), and Python's mail parser for received mails.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,27 +11,26 @@ use tempfile::TempDir;
 
 use super::process::{Child, eventually, free_port, spawn};
 
-/// Debian's own: the package python3-aiosmtpd is installed for this one, whatever else is on PATH.
+/// Debian's Python: the package python3-aiosmtpd belongs to it.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// How a server protects its connections.
+/// Protection of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Not at all.
     Plain,
-    /// Refuses everything before STARTTLS.
+    /// Rejects all commands before STARTTLS.
     StartTls,
     /// TLS from the first byte.
     Tls,
 }
 
-/// A running mail server; it ends when it is dropped or the test process ends.
+/// A running mail server; dropping it stops it.
 pub(crate) struct SmtpServer {
-    /// Its port on 127.0.0.1 (`localhost` in its certificate).
+    /// On 127.0.0.1 (`localhost` in its certificate).
     pub(crate) port: u16,
     child: Child,
     folder: TempDir,
-    /// What the program was started with, to start it again.
+    /// For a restart.
     options: String,
 }
 
@@ -40,15 +39,14 @@ pub(crate) struct SmtpServer {
 pub(crate) struct Received {
     /// Seconds since 1970.
     pub(crate) time: f64,
-    /// Sender of the envelope.
+    /// Envelope sender.
     pub(crate) from: String,
-    /// Recipients of the envelope.
+    /// Envelope recipients.
     pub(crate) to: Vec<String>,
-    /// Message-ID with angle brackets.
+    /// With angle brackets.
     pub(crate) message_id: Option<String>,
-    /// File that holds it.
     pub(crate) file: PathBuf,
-    /// Whether the server meant to say that it took it.
+    /// Whether the server sent its final reply.
     pub(crate) replied: bool,
 }
 
@@ -59,13 +57,10 @@ pub(crate) struct ParsedMail {
     pub(crate) headers: Vec<(String, String)>,
     /// Content types of all parts, depth first.
     pub(crate) shape: Vec<String>,
-    /// The text alternative.
     pub(crate) text: Option<String>,
-    /// The HTML alternative.
     pub(crate) html: Option<String>,
-    /// What is attached.
     pub(crate) attachments: Vec<ParsedAttachment>,
-    /// What the parser objects to.
+    /// Objections of the parser.
     pub(crate) defects: Vec<String>,
 }
 
@@ -74,7 +69,6 @@ pub(crate) struct ParsedMail {
 pub(crate) struct ParsedAttachment {
     /// Decoded file name.
     pub(crate) name: String,
-    /// Media type.
     pub(crate) media_type: String,
     /// SHA-256 of the decoded content, hexadecimal.
     pub(crate) sha256: String,
@@ -85,13 +79,13 @@ impl ParsedMail {
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         let (_, value) = values.next().unwrap_or_else(|| panic!("no header {name}"));
-        assert!(values.next().is_none(), "header {name} stands twice");
+        assert!(values.next().is_none(), "two headers {name}");
         value
     }
 }
 
 impl SmtpServer {
-    /// Starts a server; with `login` it asks for user name and password.
+    /// With `login` the server requires user name and password.
     pub(crate) fn start(mode: Mode, login: Option<(&str, &str)>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
@@ -109,7 +103,7 @@ impl SmtpServer {
         Self { port, child, folder, options }
     }
 
-    /// Makes the server misbehave from the next command on; see `smtp_server.py` for the keys. Replaces what was said before.
+    /// Replaces the scripted replies; `smtp_server.py` describes the keys.
     pub(crate) fn script(&self, answers: &[(&str, &str)]) {
         let control: serde_json::Map<_, _> =
             answers.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
@@ -118,7 +112,7 @@ impl SmtpServer {
         std::fs::rename(draft, self.folder.path().join("control.json")).unwrap();
     }
 
-    /// Every mail stored so far, in the order of arrival.
+    /// In the order of arrival.
     pub(crate) fn received(&self) -> Vec<Received> {
         let index = std::fs::read_to_string(self.folder.path().join("index.jsonl")).unwrap_or_default();
         let whole = index.rfind('\n').map_or("", |end| &index[..end]);
@@ -126,20 +120,20 @@ impl SmtpServer {
         lines.map(|mail| Received { file: self.folder.path().join(&mail.file), ..mail }).collect()
     }
 
-    /// How many mails are stored so far.
+    /// The number of mails received.
     pub(crate) fn count(&self) -> usize {
         let index = std::fs::read(self.folder.path().join("index.jsonl")).unwrap_or_default();
         index.split(|byte| *byte == b'\n').count() - 1
     }
 
-    /// Kills the server: connections break, and new ones are refused.
+    /// Kills the server: it closes its connections and refuses new ones.
     pub(crate) fn kill(&mut self) {
         self.child.kill9();
     }
 
-    /// Starts a killed server again: the same port, and what it had stored; it answers as [`SmtpServer::script`] said last.
+    /// Starts a killed server again with the same port, mails and script.
     pub(crate) fn restart(&mut self) {
-        // A log of its own, in which it says anew that it is ready.
+        // `launch` waits for "ready" in a new log.
         let log = self.folder.path().join(format!("log-{}", self.child.pid()));
         self.child = launch(&self.options, &log);
     }
@@ -157,7 +151,7 @@ fn launch(options: &str, log: &Path) -> Child {
     child
 }
 
-/// The certificate authority that signed every server of this process.
+/// The authority that signed the certificates of all servers of this process.
 pub(crate) fn ca_file() -> PathBuf {
     certificates().path().join("ca.pem")
 }
@@ -173,7 +167,7 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/harness/smtp_server.py")
 }
 
-/// A private certificate authority and a server certificate for localhost, made once per process.
+/// A private certificate authority and a server certificate for localhost.
 fn certificates() -> &'static TempDir {
     static CERTIFICATES: OnceLock<TempDir> = OnceLock::new();
     CERTIFICATES.get_or_init(|| {

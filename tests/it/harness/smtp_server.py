@@ -1,15 +1,16 @@
-"""A mail server for tests: stores what it accepts, and misbehaves on request.
+"""A mail server for tests: stores accepted mails, and sends scripted replies.
 
     smtp_server.py '{"port": 20025, "folder": "…", "mode": "plain|starttls|tls", "certificate": …, "key": …, "login": [user, password]}'
     smtp_server.py parse FILE      prints a stored mail as JSON, read by Python's own mail parser
 
-Accepted mails are `<n>.eml` and a line of `index.jsonl` each. `control.json` is read again before every answer; its keys:
-`greeting`, `mail`, `rcpt`, `data` (before the content), `dot` (after it): the reply to give instead, such as "450 4.2.1 busy"; a 421
-also closes the connection. `after_dot`: "hang" or "close": the mail is stored, but no reply is given; "hold": the reply waits until the
-file says something else. `content`: "reset": the
-connection is reset as soon as the content begins. `once`: the file is removed after the first reply that it gave.
-`rcpt` and `after_dot` followed by a space and a mail address are for that mailbox alone. A value that starts with `1x ` counts
-once in the life of the server.
+An accepted mail is a file `<n>.eml` and a line of `index.jsonl`. The server reads `control.json` before every reply. Its keys:
+- `greeting`, `mail`, `rcpt`, `data` (before the content), `dot` (after it): the reply, such as "450 4.2.1 busy". The server closes
+  the connection after a 421.
+- `after_dot`: "hang" or "close": stores the mail without a reply; "hold": delays the reply until the value changes.
+- `content`: "reset": resets the connection when the content begins.
+- `once`: removes the file after the first scripted reply.
+`rcpt` and `after_dot` followed by a space and a mail address apply to that mailbox only. A value that starts with `1x ` applies
+once per server process.
 """
 
 import asyncio
@@ -27,11 +28,11 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 
 class Store:
-    """Keeps accepted mails, and answers as the control file says."""
+    """Stores accepted mails, and replies as the control file says."""
 
     def __init__(self, folder):
         self.folder = folder
-        # Those of an earlier life count on.
+        # A restarted server continues the numbers.
         self.count = sum(name.endswith(".eml") for name in os.listdir(folder))
         self.given = set()
 
@@ -103,7 +104,7 @@ class Store:
 
 
 class Server(SMTP):
-    """aiosmtpd's server, with the answers that its handlers cannot give."""
+    """aiosmtpd's server, with the replies that its handlers cannot send."""
 
     async def push(self, status):
         if status.startswith("220 ") and "Ready to start TLS" not in status:
@@ -117,7 +118,7 @@ class Server(SMTP):
                 await self.push(reply)
             return
         if self.event_handler.control("content") == "reset":
-            await self.push("354 go on")
+            await self.push("354 continue")
             self.transport.abort()
             return
         await super().smtp_DATA(arg)
@@ -132,7 +133,7 @@ def serve(options):
 
     def authenticate(server, session, envelope, mechanism, data):
         given = [data.login.decode(), data.password.decode()]
-        # `handled=False` leaves the answer to the server: 235, or 535 when it failed.
+        # With `handled=False` the server replies: 235, or 535 after a failure.
         return AuthResult(success=given == options["login"], handled=False)
 
     store = Store(options["folder"])
@@ -160,7 +161,7 @@ def serve(options):
 
 
 def headers(path):
-    # Not by the policy of today: in Python 3.11 it leaves a space between the two halves of a long display name.
+    # Not with the default policy: in Python 3.11 it inserts a space into a long display name.
     with open(path, "rb") as file:
         message = email.message_from_binary_file(file)
     decoded = []

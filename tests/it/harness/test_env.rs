@@ -1,4 +1,4 @@
-//! The whole env on private servers: RabbitMQ, PostgreSQL, a mail server, folders, and `hosho` as its users run it.
+//! The whole system on private servers: RabbitMQ, PostgreSQL, a mail server, folders, and the `hosho` binary.
 
 use std::{
     collections::BTreeMap,
@@ -24,18 +24,16 @@ use super::{
     smtp::{Mode, SmtpServer},
 };
 
-/// Longest wait for anything; a test that reaches it has failed.
+/// Longest wait of a test.
 pub const LIMIT: Duration = Duration::from_mins(4);
 
 /// Private servers with a configuration for `hosho`.
 pub struct TestEnv {
-    /// Where everything is put.
     pub folder: tempfile::TempDir,
-    /// The mail server.
     pub smtp: SmtpServer,
-    /// Prefix of queues and exchanges.
+    /// Of queues and exchanges.
     pub prefix: String,
-    /// URL of the database.
+    /// URL.
     pub database: String,
     broker: String,
     pool: Pool,
@@ -43,12 +41,12 @@ pub struct TestEnv {
 }
 
 impl TestEnv {
-    /// Sets up a database with tables, a queue prefix with its topology, and a mail server; `name` is that of the test.
+    /// With a database, queues and a mail server. `name` is unique to the test.
     pub fn new(name: &str) -> Self {
         Self::on(name, &rabbit::shared().url(), &postgres::database(name))
     }
 
-    /// As [`TestEnv::new`], on a broker and an empty database of one's own.
+    /// As [`TestEnv::new`], with a given broker and an empty database.
     pub fn on(name: &str, broker: &str, database: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let env = Self {
@@ -67,12 +65,11 @@ impl TestEnv {
         env
     }
 
-    /// A path in the folder of the test.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// URL of the broker.
+    /// URL.
     pub fn broker(&self) -> &str {
         &self.broker
     }
@@ -100,19 +97,18 @@ impl TestEnv {
         command
     }
 
-    /// Runs `hosho` to its end.
     pub fn run(&self, arguments: &[&str]) -> Output {
         run(self.hosho(arguments))
     }
 
-    /// Runs `hosho`, which must succeed, and returns what it printed.
+    /// The standard output of `hosho`. Panics unless it succeeds.
     pub fn succeed(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         assert!(output.status.success(), "hosho {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts `hosho work`; settings may be added as (key, value).
+    /// Starts `hosho work` with additional settings (key, value).
     pub fn work(&mut self, settings: &[(&str, &str)]) -> Child {
         self.start(&["work"], settings)
     }
@@ -124,7 +120,7 @@ impl TestEnv {
         self.start(&arguments, settings)
     }
 
-    /// Starts `hosho` with arguments of its own; it is one of the workers for [`TestEnv::logs`].
+    /// Starts `hosho` with these arguments; [`TestEnv::logs`] includes its log.
     pub fn start(&mut self, arguments: &[&str], settings: &[(&str, &str)]) -> Child {
         self.workers += 1;
         let mut command = self.hosho(arguments);
@@ -143,7 +139,7 @@ impl TestEnv {
             .collect()
     }
 
-    /// Publishes a file with `examples/enqueue.py`: an upstream system that shares no code with us.
+    /// Publishes a file with `examples/enqueue.py`: no code of the program.
     pub fn enqueue_from_python(&self, file: &Path) {
         let mut command = Command::new("/usr/bin/python3");
         command.arg(example("enqueue.py")).arg(file).args(["--url", &self.broker, "--prefix", &self.prefix]);
@@ -151,18 +147,17 @@ impl TestEnv {
         assert!(output.status.success(), "enqueue.py: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Rows of a table.
+    /// The number of rows of a table.
     pub fn rows(&self, table: &str) -> i64 {
         let counts = models::counts(&mut self.pool.get().unwrap()).unwrap();
         counts.into_iter().find(|(name, _)| *name == table).unwrap_or_else(|| panic!("no table {table}")).1
     }
 
-    /// Works on the database.
     pub fn with_database<T>(&self, work: impl FnOnce(&mut hosho_schema::db::Connection) -> T) -> T {
         work(&mut self.pool.get().unwrap())
     }
 
-    /// Everything known of the applications with these (source, id).
+    /// The stored applications among these (source, id).
     pub fn statuses(&self, keys: &[(String, String)]) -> Vec<queries::status::ApplicationStatus> {
         let ids: Vec<String> =
             keys.iter().map(|(source, id)| hosho_schema::ids::application(source, id)).collect();
@@ -211,10 +206,11 @@ impl TestEnv {
             .collect())
     }
 
-    /// Waits until the queues are empty and no worker holds a message of theirs: what is held shows in no depth, and comes
-    /// back to its queue when the worker is drained. On the shared broker only.
+    /// Waits for empty queues without messages in flight, on the shared broker only.
+    ///
+    /// Depths do not include messages in flight, which return to their queue when the worker is drained.
     pub fn until_idle(&self) {
-        eventually("queues that are empty, and workers with nothing in hand", LIMIT, || {
+        eventually("empty queues and no message in flight", LIMIT, || {
             let listed =
                 rabbit::shared().ctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]);
             let queues: BTreeMap<&str, &str> = listed
@@ -227,7 +223,6 @@ impl TestEnv {
         });
     }
 
-    /// Begins to listen for result events.
     pub fn listen(&self) -> Listener {
         let options = RabbitOptions {
             prefix: self.prefix.clone(),
@@ -239,7 +234,7 @@ impl TestEnv {
         Listener { runtime, rabbit, consumer }
     }
 
-    /// Takes every message out of a queue, as if the broker had lost them, and says how many those were.
+    /// Removes every message of a queue and returns their number.
     pub fn lose(&self, source: Source) -> usize {
         let options = RabbitOptions {
             prefix: self.prefix.clone(),
@@ -249,7 +244,7 @@ impl TestEnv {
             let rabbit = Rabbit::new(options).unwrap();
             let mut consumer = rabbit.consume(source, 256).await.unwrap();
             let mut lost = 0;
-            // An empty queue gives nothing for a while.
+            // A queue is empty if no batch arrives for a second.
             while let Ok(batch) = tokio::time::timeout(Duration::from_secs(1), consumer.next_batch(256)).await
             {
                 let batch = batch.unwrap();
@@ -261,7 +256,9 @@ impl TestEnv {
         })
     }
 
-    /// Ends a worker with SIGTERM, which gives back what it has not acknowledged, and returns what is left in any queue.
+    /// Stops a worker with SIGTERM and returns the depths of queues not empty.
+    ///
+    /// The worker requeues its messages in flight.
     pub fn drain(&self, mut worker: Child) -> BTreeMap<String, u64> {
         worker.terminate();
         let status = worker.wait(Duration::from_secs(30));
@@ -270,7 +267,7 @@ impl TestEnv {
     }
 
     /// Counts mails by their state in the ledger.
-    #[expect(clippy::unused_self, reason = "reads like the other counts of a env")]
+    #[expect(clippy::unused_self, reason = "reads like the other counts of an env")]
     pub fn mails(&self, statuses: &[queries::status::ApplicationStatus], state: State) -> usize {
         statuses
             .iter()
@@ -282,7 +279,7 @@ impl TestEnv {
     }
 }
 
-/// A consumer of result events, from before they are published.
+/// A consumer of result events, started before they are published.
 pub struct Listener {
     runtime: tokio::runtime::Runtime,
     rabbit: Rabbit,
@@ -290,7 +287,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// The routing keys of the first `count` events; panics when they do not come within `limit`.
+    /// The routing keys of the first `count` events; panics after `limit`.
     pub fn take(mut self, count: usize, limit: Duration) -> Vec<String> {
         let mut keys = Vec::new();
         self.runtime.block_on(async {

@@ -2,7 +2,7 @@
 
 use hosho::broker::{Destination, Envelope, History, Lane, Outgoing};
 
-/// An application as its sender publishes it: with an id of its own, and without what is ours to add.
+/// An application as its sender publishes it, without the program's headers.
 pub fn application(id: &str, payload: Vec<u8>) -> Outgoing {
     Outgoing {
         destination: Destination::Stage(hosho::stages::validate::NAME, Lane::Live),

@@ -1,4 +1,5 @@
-//! Checks `examples/`: all applications are accepted, and each rejected line breaks exactly the rule that its id names.
+//! Checks `examples/`: all applications are accepted, and each rejected line breaks exactly the rule that its
+//! id names.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 

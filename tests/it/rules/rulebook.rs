@@ -1,7 +1,7 @@
 //! Generates `docs/rules.md` (for people) and `docs/rules.json` (for programs) from the list of rules.
 //!
-//! Both are committed, and a test compares them. `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A published code can
-//! leave the list only by retirement, so it never gets another meaning.
+//! Both are committed, and a test compares them. `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A
+//! published code can leave the list only by retirement, so it never gets another meaning.
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::examples;
 
-/// The business rules in our words, and the code of those that no application can break.
+/// The business rules, and the modules of those that no application can break.
 const RULES: [(&str, &str); 14] = [
     (
         "An electronic guarantee is issued if the obligee accepts it for the product and the kind of works, on or after its start. The obligee selects one of six dates to compare with the start. Paper is accepted everywhere.",

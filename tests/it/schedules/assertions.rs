@@ -1,4 +1,4 @@
-//! Compares what a schedule left behind with the model: rows, numbers, files, mails, events, failed messages.
+//! Compares the results of a schedule with the model: rows, numbers, files, mails, events, failed messages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,22 +18,22 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    chaos::Record,
-    model::{Expected, Line, Outcome, told},
+    faulty_broker::Record,
+    model::{Expected, Line, Outcome, describe},
     senders::Sent,
 };
 
-/// What all schedules so far have left behind.
+/// The expected totals of all schedules so far.
 #[derive(Default)]
-pub struct Books {
+pub struct Totals {
     rows: BTreeMap<&'static str, i64>,
     /// The last number of each branch and term.
     numbers: BTreeMap<(String, String), i64>,
 }
 
-impl Books {
-    /// Compares all, enters it, and clears the files away.
-    pub fn balance(&mut self, services: &App, folder: &Path, source: &str, sent: &Sent, record: &Record) {
+impl Totals {
+    /// Compares the results of a schedule, adds its totals, and removes its files.
+    pub fn check(&mut self, services: &App, folder: &Path, source: &str, sent: &Sent, record: &Record) {
         let expected = Expected::of(sent, &record.decided);
         let mut db = services.pool.get().unwrap();
         let ids: Vec<String> = expected.applications.keys().map(|id| ids::application(source, id)).collect();
@@ -44,24 +44,24 @@ impl Books {
             .map(|found| found.expect("every application is stored"))
             .collect();
         for (outcome, status) in expected.applications.values().zip(&statuses) {
-            is_answered(outcome, status);
+            assert_outcome(outcome, status);
         }
         let issued: Vec<(&GuaranteeStatus, &RevisionStatus)> = statuses
             .iter()
             .flat_map(|status| &status.guarantees)
             .map(|found| (found, &found.revisions[0]))
             .collect();
-        self.numbers_go_on(&issued);
-        self.enter(&mut db, &expected, sent);
-        are_failed(&mut db, sent);
-        documents_are_what_is_drawn(&mut db, services, &issued);
-        files_are_there(folder, &issued);
-        events_are_told(record, &expected, source, &issued);
+        self.assert_numbers(&issued);
+        self.assert_rows(&mut db, &expected, sent);
+        assert_failed_messages(&mut db, sent);
+        assert_documents(&mut db, services, &issued);
+        assert_files(folder, &issued);
+        assert_events(record, &expected, source, &issued);
         clear(folder);
     }
 
-    /// The numbers of a schedule follow upon those before it, each once and without a gap.
-    fn numbers_go_on(&mut self, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
+    /// The numbers continue those of earlier schedules, without gaps and duplicates.
+    fn assert_numbers(&mut self, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
         let mut given: BTreeMap<(String, String), BTreeSet<i64>> = BTreeMap::new();
         for (found, _) in issued {
             let guarantee = &found.guarantee;
@@ -80,11 +80,11 @@ impl Books {
         }
     }
 
-    /// Adds what must have come, and compares with all rows there are: none belongs to nobody.
-    fn enter(&mut self, db: &mut Connection, expected: &Expected, sent: &Sent) {
+    /// Adds the expected rows of a schedule and compares the totals with all rows.
+    fn assert_rows(&mut self, db: &mut Connection, expected: &Expected, sent: &Sent) {
         let lines: Vec<&Line> = expected.lines().collect();
         let electronic = lines.iter().filter(|line| line.electronic).count();
-        let failed: BTreeSet<&str> = sent.hopeless.iter().map(|message| message.id.as_str()).collect();
+        let failed: BTreeSet<&str> = sent.undeliverable.iter().map(|message| message.id.as_str()).collect();
         for (table, more) in [
             ("application", expected.applications.len()),
             ("engagement", lines.len()),
@@ -105,8 +105,8 @@ impl Books {
     }
 }
 
-/// One guarantee and certificate per line, with what its medium asks for, and nothing else.
-fn is_answered(outcome: &Outcome, status: &ApplicationStatus) {
+/// One guarantee per line, with the key, documents and mail of its medium.
+fn assert_outcome(outcome: &Outcome, status: &ApplicationStatus) {
     let id = &status.application.upstream_id;
     let lines = i64::try_from(outcome.lines.len()).unwrap();
     assert_eq!((status.application.lines, status.application.issued_lines), (lines, lines), "{id}");
@@ -114,43 +114,43 @@ fn is_answered(outcome: &Outcome, status: &ApplicationStatus) {
     assert_eq!(status.guarantees.len(), outcome.lines.len(), "guarantees of {id}");
     for (number, (line, found)) in outcome.lines.iter().zip(&status.guarantees).enumerate() {
         let guarantee = &found.guarantee;
-        let place = format!("{id}, line {number}, {}", guarantee.number);
-        assert_eq!(usize::try_from(guarantee.line).unwrap(), number, "{place}");
-        assert_eq!(serde_json::to_value(guarantee.product).unwrap(), *line.product, "{place}");
-        assert_eq!(outcome.document["branch"], *guarantee.branch, "{place}");
+        let at = format!("{id}, line {number}, {}", guarantee.number);
+        assert_eq!(usize::try_from(guarantee.line).unwrap(), number, "{at}");
+        assert_eq!(serde_json::to_value(guarantee.product).unwrap(), *line.product, "{at}");
+        assert_eq!(outcome.document["branch"], *guarantee.branch, "{at}");
         assert_eq!(
             guarantee.number,
             format!("{}{}-{:05}M", guarantee.branch, guarantee.term, guarantee.sequence)
         );
-        assert_eq!(found.key_minted_at.is_some(), line.electronic, "key of {place}");
+        assert_eq!(found.key_minted_at.is_some(), line.electronic, "key of {at}");
         let [revision] = &found.revisions[..] else {
-            panic!("{} certificates of {place}", found.revisions.len())
+            panic!("{} certificates of {at}", found.revisions.len())
         };
         let certificate = &revision.revision;
         assert_eq!(
             (certificate.revision, &certificate.content_sha256),
             (0, &chained_sha256(None, &certificate.content)),
-            "{place}"
+            "{at}"
         );
-        assert!(certificate.content.contains(&guarantee.number), "{place}");
-        assert!(certificate.arrived_at.is_some(), "{place} has not arrived");
-        assert!(certificate.completed_at.is_some(), "{place} is not completed");
+        assert!(certificate.content.contains(&guarantee.number), "{at}");
+        assert!(certificate.arrived_at.is_some(), "{at} has not arrived");
+        assert!(certificate.completed_at.is_some(), "{at} is not completed");
         let kinds: Vec<Kind> = revision.documents.iter().map(|document| document.kind).collect();
         let wanted: &[Kind] =
             if line.electronic { &[Kind::Certificate, Kind::Notice] } else { &[Kind::Certificate] };
-        assert_eq!(kinds, wanted, "documents of {place}");
+        assert_eq!(kinds, wanted, "documents of {at}");
         let mails: Vec<_> =
             revision.mails.iter().map(|mail| (mail.recipient.as_str(), mail.state, mail.attempts)).collect();
         let wanted: Vec<_> =
             line.recipient.iter().map(|recipient| (recipient.as_str(), State::Accepted, 1)).collect();
-        assert_eq!(mails, wanted, "mails of {place}");
+        assert_eq!(mails, wanted, "mails of {at}");
     }
 }
 
-/// One row for each message that nobody could work off, however often its letter came.
-fn are_failed(db: &mut Connection, sent: &Sent) {
-    let ids: Vec<&str> = sent.hopeless.iter().map(|message| message.id.as_str()).collect();
-    for (message, row) in sent.hopeless.iter().zip(failed_message::by_ids(db, &ids).unwrap()) {
+/// One row for each undeliverable message, also after duplicate deliveries.
+fn assert_failed_messages(db: &mut Connection, sent: &Sent) {
+    let ids: Vec<&str> = sent.undeliverable.iter().map(|message| message.id.as_str()).collect();
+    for (message, row) in sent.undeliverable.iter().zip(failed_message::by_ids(db, &ids).unwrap()) {
         let row = row.unwrap_or_else(|| panic!("a message to {} was lost: {}", message.stage, message.code));
         assert_eq!(
             (row.stage.as_str(), row.code.as_str(), row.state),
@@ -161,28 +161,24 @@ fn are_failed(db: &mut Connection, sent: &Sent) {
     }
 }
 
-/// The documents of one guarantee, drawn again from its rows: the notice that was sent holds the key that the registry knows.
-fn documents_are_what_is_drawn(
-    db: &mut Connection,
-    services: &App,
-    issued: &[(&GuaranteeStatus, &RevisionStatus)],
-) {
+/// Documents rendered again from the rows of one guarantee are the stored ones.
+fn assert_documents(db: &mut Connection, services: &App, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
     let electronic = issued.iter().find(|(found, _)| found.key_minted_at.is_some());
     let Some((found, revision)) = electronic else { return };
     let key = authentication_key::by_guarantees(db, &[&found.guarantee.id])
         .unwrap()
         .remove(0)
         .map(|row| (row.data_key_id, row.sealed));
-    let drawn = services.revision_renderer().documents(&revision.revision, key.as_ref()).unwrap();
-    let drawn: Vec<(Kind, String)> =
-        drawn.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
+    let rendered = services.revision_renderer().documents(&revision.revision, key.as_ref()).unwrap();
+    let rendered: Vec<(Kind, String)> =
+        rendered.into_iter().map(|(kind, bytes)| (kind, hex(&Sha256::digest(bytes)))).collect();
     let stored: Vec<(Kind, String)> =
         revision.documents.iter().map(|document| (document.kind, document.sha256.clone())).collect();
-    assert_eq!(drawn, stored, "drawn again, the documents of {} are others", found.guarantee.number);
+    assert_eq!(rendered, stored, "documents of {} rendered again differ", found.guarantee.number);
 }
 
-/// Every document and mail lies there whole, and no other.
-fn files_are_there(folder: &Path, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
+/// The folders contain exactly the documents and mails of the rows.
+fn assert_files(folder: &Path, issued: &[(&GuaranteeStatus, &RevisionStatus)]) {
     let documents = folder.join("documents");
     let mut wanted = BTreeSet::new();
     for document in issued.iter().flat_map(|(_, revision)| &revision.documents) {
@@ -201,8 +197,8 @@ fn files_are_there(folder: &Path, issued: &[(&GuaranteeStatus, &RevisionStatus)]
     assert_eq!(files(&mails), wanted, "mails, found and expected");
 }
 
-/// Every result is told, none that contradicts it, and whatever is told again is the same message.
-fn events_are_told(
+/// Every result is published and no other; a repeated event is the same message.
+fn assert_events(
     record: &Record,
     expected: &Expected,
     source: &str,
@@ -213,20 +209,20 @@ fn events_are_told(
     for (key, envelope) in &record.events {
         let id = envelope.message_id.as_deref().expect("an event has an id");
         let first = messages.entry(id).or_insert(&envelope.payload);
-        assert!(*first == envelope.payload, "{key} {id} was told in two ways");
+        assert!(*first == envelope.payload, "{key} {id} has two payloads");
         let event: Value = serde_json::from_slice(&envelope.payload).unwrap();
         assert_eq!(event["source"], source);
         if *key == "guarantee.issued" {
             let about =
                 |found: &&(&GuaranteeStatus, &RevisionStatus)| event["number"] == *found.0.guarantee.number;
-            let (found, revision) = issued.iter().find(about).expect("an event tells of a guarantee");
+            let (found, revision) = issued.iter().find(about).expect("the event is about a guarantee");
             assert_eq!(envelope.correlation_id.as_ref(), Some(&found.guarantee.application_id));
             assert_eq!(event["certificate_sha256"], *revision.documents[0].sha256);
         }
-        events.insert(told(key, &event));
+        events.insert(describe(key, &event));
     }
-    assert_eq!(events, expected.events, "events, told and expected");
-    assert_eq!(messages.len(), events.len(), "one result was told under two ids");
+    assert_eq!(events, expected.events, "events, published and expected");
+    assert_eq!(messages.len(), events.len(), "one result has two message ids");
 }
 
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
@@ -234,7 +230,7 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { BTreeSet::from([path]) }).collect()
 }
 
-/// Makes room for the next schedule.
+/// Removes the files of the schedule.
 fn clear(folder: &Path) {
     for file in files(&folder.join("mail")) {
         std::fs::remove_file(file).unwrap();

@@ -1,16 +1,17 @@
-//! Thousands of schedules: the whole pipeline under every order of events that a broker and dying processes may bring about.
+//! Thousands of random schedules: the whole pipeline with any order of deliveries and process failures.
 //!
-//! What the drills (`kills.rs`) do with real servers a few times, at moments that hit by chance, is done here at each of the moments
-//! that matter, and often: the real runners, stages, ingesters, SQLite and folders, over a broker of the test that delivers in any order,
-//! late and twice, and lets the process die, break off or stop before a batch is begun, before, amid and after its publication, and
-//! before its acknowledgement ([`chaos`]). What must be there afterwards is worked out from the documents alone ([`model`]).
+//! The drills in `crashes/` use real servers and hit few moments, by chance. The schedules use the real
+//! runners, stages, ingesters, SQLite and folders with a broker of the test ([`faulty_broker`]). It delivers
+//! in any order, late and twice. It kills, disconnects or stops the process before a batch, before, during
+//! and after its publication, and before its acknowledgement. The expected result is computed from the
+//! documents alone ([`model`]).
 //!
-//! Each schedule has a seed of its own. `HOSHO_DRILL_SCHEDULES` says how many there are; the seed of the first is printed, and that of a
-//! schedule that fails repeats it alone. Crashes between an effect outside the database and its row are not among them: a broker cannot
-//! see those moments, the drills hit them.
+//! Each schedule has its own seed. `HOSHO_DRILL_SCHEDULES` is their number. The first seed is printed; the
+//! seed of a failed schedule repeats it alone. A broker cannot cause crashes between an effect outside the
+//! database and its row; the drills cover them.
 
 mod assertions;
-mod chaos;
+mod faulty_broker;
 mod model;
 mod senders;
 
@@ -43,34 +44,34 @@ use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    assertions::Books,
-    chaos::{BATCH, Chaos, Record},
+    assertions::Totals,
+    faulty_broker::{BATCH, FaultyBroker, Record},
 };
 use crate::crashes::{applications::Dice, seed, setting};
 
-/// How long one turn may take, or the end of a process.
+/// Longest time of a round, and of a stop.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Turns told of a schedule that failed.
-const TOLD: usize = 60;
+/// Rounds printed of a failed schedule.
+const PRINTED: usize = 60;
 
-/// When every schedule begins.
+/// The time at which every schedule begins.
 fn beginning() -> NaiveDateTime {
     NaiveDate::from_ymd_opt(2026, 12, 1).unwrap().and_hms_opt(3, 0, 0).unwrap()
 }
 
-/// Where the pipeline works, for all schedules.
-struct Premises {
+/// The stores and settings of the pipeline, for all schedules of a thread.
+struct System {
     folder: tempfile::TempDir,
     config: Config,
     services: App,
-    books: Books,
+    totals: Totals,
 }
 
-impl Premises {
+impl System {
     async fn new() -> Self {
-        // In memory where that can be: nothing here depends on what survives a power cut, and waiting for disks would take most of
-        // the time.
+        // In memory if possible: no test here cuts the power, and writing to disk would take most of the
+        // time.
         let memory = Path::new("/dev/shm");
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
@@ -88,11 +89,11 @@ impl Premises {
         services.clock = Clock::fixed(beginning());
         services.mail_delivery.clock = services.clock.clone();
         services.migrate().await.unwrap();
-        Self { folder, config, services, books: Books::default() }
+        Self { folder, config, services, totals: Totals::default() }
     }
 
-    /// Starts everything that `hosho work` starts, but for its schedule.
-    fn start(&mut self, broker: &Chaos) -> JoinSet<()> {
+    /// Starts the tasks of `hosho work` without scheduled runs.
+    fn start(&mut self, broker: &FaultyBroker) -> JoinSet<()> {
         let stop = broker.begin();
         self.services.mail_delivery.stop = stop.clone();
         let services = &self.services;
@@ -124,16 +125,16 @@ impl Premises {
         tasks
     }
 
-    /// Runs one schedule and compares what it left behind with the model.
-    async fn run(&mut self, broker: &Chaos, mut dice: Dice, seed: u64) -> Record {
+    /// Runs one schedule and compares its results with the model.
+    async fn run(&mut self, broker: &FaultyBroker, mut dice: Dice, seed: u64) -> Record {
         let clock = self.services.clock.clone();
         clock.advance(beginning() - clock.now());
         let sent = senders::send(broker, &mut dice, seed);
         let mut process = self.start(broker);
         while broker.grant() {
             clock.advance(TimeDelta::seconds(1));
-            let well = timeout(LIMIT, broker.over()).await.expect("a batch is worked off");
-            if !well {
+            let can_continue = timeout(LIMIT, broker.over()).await.expect("the batch ends in time");
+            if !can_continue {
                 end(process, broker).await;
                 process = self.start(broker);
             }
@@ -141,37 +142,37 @@ impl Premises {
         process.shutdown().await;
         let record = broker.record();
         let source = senders::source(seed);
-        self.books.balance(&self.services, self.folder.path(), &source, &sent, &record);
+        self.totals.check(&self.services, self.folder.path(), &source, &sent, &record);
         record
     }
 }
 
-/// Waits for a process that was asked to stop; any other is dead.
-async fn end(mut process: JoinSet<()>, broker: &Chaos) {
-    if broker.has_asked_to_stop() {
+/// Waits for a process that received a stop; kills any other.
+async fn end(mut process: JoinSet<()>, broker: &FaultyBroker) {
+    if broker.has_stopped() {
         let all = async { while process.join_next().await.is_some() {} };
-        timeout(LIMIT, all).await.expect("a process that is asked to stop ends");
+        timeout(LIMIT, all).await.expect("the process stops in time");
     } else {
         process.shutdown().await;
     }
 }
 
-/// What a hand has worked off: schedules, batches, mishaps, copies.
-type Figures = [usize; 4];
+/// Schedules, batches, failures, copies.
+type Counts = [usize; 4];
 
-/// Runs every `hands`-th schedule on premises of its own; the first that fails ends all.
-async fn work(first: u64, hand: u64, hands: u64, count: u64, failed: &AtomicBool) -> Figures {
-    let mut premises = Premises::new().await;
-    let mut figures = [0; 4];
-    for number in (hand..count).step_by(usize::try_from(hands).unwrap()) {
+/// Runs every `threads`-th schedule; the first failed one ends all threads.
+async fn work(first: u64, thread: u64, threads: u64, count: u64, failed: &AtomicBool) -> Counts {
+    let mut system = System::new().await;
+    let mut counts = [0; 4];
+    for number in (thread..count).step_by(usize::try_from(threads).unwrap()) {
         if failed.load(Ordering::Relaxed) {
             break;
         }
         let seed = first.wrapping_add(number);
         let mut dice = Dice::new(seed);
-        let broker = Chaos::new(Dice::new(dice.roll()));
-        match AssertUnwindSafe(premises.run(&broker, dice, seed)).catch_unwind().await {
-            Ok(record) => figures
+        let broker = FaultyBroker::new(Dice::new(dice.roll()));
+        match AssertUnwindSafe(system.run(&broker, dice, seed)).catch_unwind().await {
+            Ok(record) => counts
                 .iter_mut()
                 .zip([1].into_iter().chain(record.counts))
                 .for_each(|(sum, count)| *sum += count),
@@ -185,37 +186,39 @@ async fn work(first: u64, hand: u64, hands: u64, count: u64, failed: &AtomicBool
                 panic!(
                     "schedule {} of {count} failed; HOSHO_DRILL_SEED={seed} HOSHO_DRILL_SCHEDULES=1 repeats it alone\n{}\n{}",
                     number + 1,
-                    problem.unwrap_or("the reason stands above"),
-                    log[log.len().saturating_sub(TOLD)..].join("\n")
+                    problem.unwrap_or("the reason is printed above"),
+                    log[log.len().saturating_sub(PRINTED)..].join("\n")
                 );
             }
         }
     }
-    figures
+    counts
 }
 
 #[test]
-fn no_order_of_events_loses_or_doubles_anything() {
+fn loses_and_doubles_nothing_in_random_schedules() {
     let first = seed();
     let count: u64 = setting("SCHEDULES").unwrap_or(300);
     let began = Instant::now();
     let failed = AtomicBool::new(false);
-    let hands = std::thread::available_parallelism()
+    let threads = std::thread::available_parallelism()
         .map_or(1, NonZero::get)
         .min(usize::try_from(count).unwrap()) as u64;
-    let figures: Vec<Figures> = std::thread::scope(|scope| {
-        let one = |hand| {
+    let counts: Vec<Counts> = std::thread::scope(|scope| {
+        let one = |thread| {
             let failed = &failed;
-            // Of one thread, so that the dice alone decide what comes first.
+            // With one thread per runtime the seed determines the order.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            scope.spawn(move || runtime.block_on(work(first, hand, hands, count, failed)))
+            scope.spawn(move || runtime.block_on(work(first, thread, threads, count, failed)))
         };
-        let all: Vec<_> = (0..hands).map(one).collect();
-        all.into_iter().map(|hand| hand.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        let all: Vec<_> = (0..threads).map(one).collect();
+        all.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
-    let [schedules, batches, mishaps, copies] =
-        figures.iter().fold([0; 4], |sum, more| std::array::from_fn(|at| sum[at] + more[at]));
+    let [schedules, batches, failures, copies] =
+        counts.iter().fold([0; 4], |sum, more| std::array::from_fn(|at| sum[at] + more[at]));
     let seconds = began.elapsed().as_secs_f64();
-    eprintln!("{schedules} schedules, {batches} batches, {mishaps} mishaps, {copies} copies: {seconds:.1} s");
+    eprintln!(
+        "{schedules} schedules, {batches} batches, {failures} failures, {copies} copies: {seconds:.1} s"
+    );
     assert_eq!(schedules as u64, count);
 }

@@ -1,55 +1,58 @@
-//! What must come of the applications of a schedule, from their documents alone.
+//! The expected results of a schedule, from the documents of its applications alone.
 //!
-//! The whole model: whoever is decided first has the id, and the works. Everything else follows from the document, and from
-//! nothing that happened.
+//! The application that is decided first takes the id and the works. All other results follow from the
+//! document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::senders::{Claim, Sent};
+use super::senders::{Sent, Submission};
 
 /// A product line that becomes a guarantee.
 pub struct Line {
     pub product: String,
     pub electronic: bool,
-    /// Who gets a mail.
+    /// Of the mail.
     pub recipient: Option<String>,
 }
 
-/// What becomes of the application that has an id.
+/// The application that took an id.
 pub struct Outcome {
     pub document: Value,
-    /// Nothing, when it is rejected.
+    /// Empty if it is rejected.
     pub lines: Vec<Line>,
 }
 
-/// What must come of a schedule.
 pub struct Expected {
     /// By the sender's id.
     pub applications: BTreeMap<String, Outcome>,
-    /// Every result event in words; each at least once, and no other.
+    /// Descriptions of the result events; each is published at least once.
     pub events: BTreeSet<String>,
 }
 
 impl Expected {
-    /// `decided` are the bodies that validate took, in order.
+    /// `decided` are the bodies that validate decided, in order.
     pub fn of(sent: &Sent, decided: &[Vec<u8>]) -> Self {
         let mut expected = Self { applications: BTreeMap::new(), events: BTreeSet::new() };
         let mut works = BTreeSet::new();
         for document in decided.iter().filter_map(|body| serde_json::from_slice::<Value>(body).ok()) {
-            // What else is JSON has no sender.
-            let Some(claim) = sent.claims.iter().find(|claim| claim.document == document) else { continue };
-            expected.decide(claim, &mut works);
+            // Other JSON has no sender.
+            let Some(submission) = sent.submissions.iter().find(|submission| submission.document == document)
+            else {
+                continue;
+            };
+            expected.decide(submission, &mut works);
         }
         let decided: BTreeSet<&String> = expected.applications.keys().collect();
-        let sent: BTreeSet<String> = sent.claims.iter().map(|claim| text(&claim.document["id"])).collect();
+        let sent: BTreeSet<String> =
+            sent.submissions.iter().map(|submission| text(&submission.document["id"])).collect();
         assert_eq!(decided, sent.iter().collect(), "not every application was decided");
         expected
     }
 
-    fn decide(&mut self, claim: &Claim, works: &mut BTreeSet<String>) {
-        let document = &claim.document;
+    fn decide(&mut self, submission: &Submission, works: &mut BTreeSet<String>) {
+        let document = &submission.document;
         let id = text(&document["id"]);
         if let Some(known) = self.applications.get(&id) {
             if known.document != *document {
@@ -58,7 +61,7 @@ impl Expected {
             return;
         }
         let products = document["products"].as_array().unwrap();
-        let mut codes = claim.broken.clone();
+        let mut codes = submission.broken.clone();
         if codes.is_empty() && !works.insert(text(&document["works"]["name"])) {
             codes = vec!["product.already_applied"; products.len()];
         }
@@ -94,8 +97,7 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// A result event in words.
-pub fn told(key: &str, event: &Value) -> String {
+pub fn describe(key: &str, event: &Value) -> String {
     let id = text(&event["id"]);
     match key {
         "application.rejected" => {

@@ -1,4 +1,4 @@
-//! What is sent in a schedule: applications of every kind, some of them twice, and messages that nobody can work off.
+//! The messages of a schedule: applications of every kind, some of them twice, and undeliverable messages.
 
 use hosho::{
     broker::{Envelope, History, Lane},
@@ -9,97 +9,100 @@ use hosho_schema::ids;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::chaos::{Chaos, Place};
+use super::faulty_broker::{FaultyBroker, Queue};
 use crate::crashes::applications::{Dice, throw};
 
-/// A queue that nobody has.
+/// A stage that does not exist.
 const NOWHERE: &str = "nowhere";
 
-/// An application, and the rules it breaks by itself.
+/// An application, and the rules that it breaks without any other application.
 #[derive(Clone)]
-pub struct Claim {
+pub struct Submission {
     pub document: Value,
     pub broken: Vec<&'static str>,
 }
 
 /// A message that becomes a dead letter.
-pub struct Hopeless {
-    /// What it is called among the failed messages.
+pub struct Undeliverable {
+    /// Of the failed message.
     pub id: String,
     pub stage: &'static str,
     pub code: &'static str,
     pub payload: Vec<u8>,
 }
 
-/// Everything that is sent in a schedule.
 pub struct Sent {
-    /// Every application once. Several may have the same id, or be about the same works.
-    pub claims: Vec<Claim>,
-    pub hopeless: Vec<Hopeless>,
+    /// Each application once. Several may have the same id or the same works.
+    pub submissions: Vec<Submission>,
+    pub undeliverable: Vec<Undeliverable>,
 }
 
-struct MailDelivery<'a> {
-    broker: &'a Chaos,
+struct Senders<'a> {
+    broker: &'a FaultyBroker,
     dice: &'a mut Dice,
     source: String,
     sent: usize,
 }
 
-/// The sender named in every application of a schedule.
+/// The `source` of every application of a schedule.
 pub fn source(seed: u64) -> String {
     format!("schedule-{seed:016x}")
 }
 
-/// Sends what the dice choose.
-pub fn send(broker: &Chaos, dice: &mut Dice, seed: u64) -> Sent {
-    let mut post = MailDelivery { broker, dice, source: source(seed), sent: 0 };
-    let claims = post.claims(seed);
-    for claim in &claims {
-        post.application(claim);
+/// Sends messages at random.
+pub fn send(broker: &FaultyBroker, dice: &mut Dice, seed: u64) -> Sent {
+    let mut senders = Senders { broker, dice, source: source(seed), sent: 0 };
+    let submissions = senders.submissions(seed);
+    for submission in &submissions {
+        senders.application(submission);
     }
-    let hopeless = (0..post.dice.below(3)).map(|number| post.hopeless(number, &claims[0])).collect();
-    Sent { claims, hopeless }
+    let undeliverable =
+        (0..senders.dice.below(3)).map(|number| senders.undeliverable(number, &submissions[0])).collect();
+    Sent { submissions, undeliverable }
 }
 
-impl MailDelivery<'_> {
-    /// Two to four applications, and some that cross them.
-    fn claims(&mut self, seed: u64) -> Vec<Claim> {
+impl Senders<'_> {
+    /// Two to four applications, and some that conflict with them.
+    fn submissions(&mut self, seed: u64) -> Vec<Submission> {
         let count = 2 + self.dice.below(3);
-        let claim = |document: &Value| {
+        let submission = |document: &Value| {
             let mut document = document.clone();
             document["source"] = json!(self.source);
-            // No works like those of another schedule.
+            // Works of this schedule only.
             document["works"]["name"] =
                 json!(format!("{}{seed:016x}", document["works"]["name"].as_str().unwrap()));
-            Claim { document, broken: Vec::new() }
+            Submission { document, broken: Vec::new() }
         };
-        let mut thrown: Vec<Claim> =
-            throw(self.dice, count + 1).iter().map(|application| claim(application.document())).collect();
+        let mut thrown: Vec<Submission> = throw(self.dice, count + 1)
+            .iter()
+            .map(|application| submission(application.document()))
+            .collect();
         let spare = thrown.pop();
-        let mut claims = Vec::new();
-        for claim in thrown {
+        let mut submissions = Vec::new();
+        for submission in thrown {
             match self.dice.below(8) {
-                0 => claims.push(self.broken(claim)),
+                0 => submissions.push(self.broken(submission)),
                 1 => {
-                    // The same works once more, from somebody who does not know.
-                    let mut rival = claim.clone();
-                    rival.document["id"] = json!(format!("{}-rival", claim.document["id"].as_str().unwrap()));
-                    claims.extend([claim, rival]);
+                    // Another application for the same works.
+                    let mut rival = submission.clone();
+                    rival.document["id"] =
+                        json!(format!("{}-rival", submission.document["id"].as_str().unwrap()));
+                    submissions.extend([submission, rival]);
                 }
-                _ => claims.push(claim),
+                _ => submissions.push(submission),
             }
         }
         if let Some(mut other) = spare.filter(|_| self.dice.chance(25)) {
-            // Other content under an id that is used already.
-            other.document["id"] = claims[self.dice.below(claims.len())].document["id"].clone();
-            claims.push(if self.dice.chance(25) { self.broken(other) } else { other });
+            // Other content with a used id.
+            other.document["id"] = submissions[self.dice.below(submissions.len())].document["id"].clone();
+            submissions.push(if self.dice.chance(25) { self.broken(other) } else { other });
         }
-        claims
+        submissions
     }
 
-    /// The same application with a mistake in it.
-    fn broken(&mut self, mut claim: Claim) -> Claim {
-        let document = &mut claim.document;
+    /// The same application with an error.
+    fn broken(&mut self, mut submission: Submission) -> Submission {
+        let document = &mut submission.document;
         let code = match self.dice.below(3) {
             0 => {
                 document["obligee"] = json!("atlantis");
@@ -115,40 +118,40 @@ impl MailDelivery<'_> {
                 "mail_address.malformed"
             }
         };
-        claim.broken = vec![code];
-        claim
+        submission.broken = vec![code];
+        submission
     }
 
-    /// Sends an application; one time in four its sender is not sure, and sends it again, perhaps in another hand.
-    fn application(&mut self, claim: &Claim) {
+    /// Sends an application, one in four twice, perhaps with other white space.
+    fn application(&mut self, submission: &Submission) {
         let times = 1 + usize::from(self.dice.chance(25));
         for _ in 0..times {
             let body = if self.dice.chance(80) {
-                claim.document.to_string()
+                submission.document.to_string()
             } else {
-                format!("{:#}", claim.document)
+                format!("{:#}", submission.document)
             };
             let id = self.dice.chance(80).then(|| self.name());
-            let place = self.place(validate::NAME);
-            self.put(place, id, body.into_bytes(), None);
+            let queue = self.queue(validate::NAME);
+            self.put(queue, id, body.into_bytes(), None);
         }
     }
 
-    fn hopeless(&mut self, number: usize, claim: &Claim) -> Hopeless {
-        let application = claim.document.to_string();
+    fn undeliverable(&mut self, number: usize, submission: &Submission) -> Undeliverable {
+        let application = submission.document.to_string();
         let cut_off = || application[..application.len() - 1 - number].to_owned();
-        // The stages of a change take other messages.
-        let behind = ["issue", "mint", "render", "dispatch"][self.dice.below(4)];
+        // The stages of changes have other messages.
+        let later = ["issue", "mint", "render", "dispatch"][self.dice.below(4)];
         let (stage, code, body) = match self.dice.below(4) {
             0 => (validate::NAME, "message.undecodable", cut_off()),
-            1 => (behind, "message.undecodable", application),
+            1 => (later, "message.undecodable", application),
             2 => {
-                let nobody = ids::application(&self.source, &format!("nobody-{number}"));
-                let job = match behind {
-                    "issue" => json!({ "application": nobody, "line": 0 }),
-                    _ => json!({ "guarantee": nobody, "revision": 0 }),
+                let unknown = ids::application(&self.source, &format!("unknown-{number}"));
+                let job = match later {
+                    "issue" => json!({ "application": unknown, "line": 0 }),
+                    _ => json!({ "guarantee": unknown, "revision": 0 }),
                 };
-                (behind, "reference.missing", job.to_string())
+                (later, "reference.missing", job.to_string())
             }
             _ => (NOWHERE, "message.unroutable", application),
         };
@@ -157,14 +160,14 @@ impl MailDelivery<'_> {
         let id = self.dice.chance(70).then(|| self.name());
         for _ in 0..=self.dice.below(2) {
             if stage == NOWHERE {
-                self.put(Place::Unrouted, id.clone(), payload.clone(), Some(NOWHERE.to_owned()));
+                self.put(Queue::Unrouted, id.clone(), payload.clone(), Some(NOWHERE.to_owned()));
             } else {
-                let place = self.place(stage);
-                self.put(place, id.clone(), payload.clone(), None);
+                let queue = self.queue(stage);
+                self.put(queue, id.clone(), payload.clone(), None);
             }
         }
         let message_id = id.unwrap_or_else(|| format!("sha256:{sha256}"));
-        Hopeless { id: ids::failed_message(stage, &message_id, &sha256), stage, code, payload }
+        Undeliverable { id: ids::failed_message(stage, &message_id, &sha256), stage, code, payload }
     }
 
     fn name(&mut self) -> String {
@@ -172,13 +175,13 @@ impl MailDelivery<'_> {
         format!("{}:{}", self.source, self.sent)
     }
 
-    fn place(&mut self, stage: &str) -> Place {
-        Place::of(stage, if self.dice.chance(25) { Lane::Bulk } else { Lane::Live })
+    fn queue(&mut self, stage: &str) -> Queue {
+        Queue::of(stage, if self.dice.chance(25) { Lane::Bulk } else { Lane::Live })
     }
 
     fn put(
         &mut self,
-        place: Place,
+        queue: Queue,
         message_id: Option<String>,
         payload: Vec<u8>,
         routing_key: Option<String>,
@@ -191,6 +194,6 @@ impl MailDelivery<'_> {
             history: History::default(),
             payload,
         };
-        self.broker.send(place, envelope, routing_key);
+        self.broker.send(queue, envelope, routing_key);
     }
 }

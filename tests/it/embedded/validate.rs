@@ -1,7 +1,6 @@
-//! `hosho validate`: the same answers as the pipeline, in three forms, at the right places; and nothing is left behind.
+//! `hosho validate`: the results of the pipeline, with places in the file, in three formats.
 //!
-//! Where a value stands is not taken from the program's word: the text at the place it names is read, and compared with what the
-//! path leads to in the same text read by other means.
+//! The tests read the text at each reported place and compare it with the value at the reported path.
 
 use std::{
     collections::BTreeMap,
@@ -14,12 +13,12 @@ use std::{
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Answer, CliEnv, answer, applications, files_below};
+use super::{Answer, CliEnv, Transcript, answer, applications, files_below};
 use crate::harness::test_env::example;
 
-/// A line for editors, taken apart.
+/// A parsed line of `--format lines`.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Problem {
     file: String,
     line: usize,
     column: usize,
@@ -28,7 +27,7 @@ struct Told {
     path: String,
 }
 
-fn told(out: &str) -> Vec<Told> {
+fn problems(out: &str) -> Vec<Problem> {
     let one = |text: &str| {
         let (place, rest) =
             text.split_once(": error: ").unwrap_or_else(|| panic!("not a line for editors: {text}"));
@@ -38,19 +37,19 @@ fn told(out: &str) -> Vec<Told> {
         let mut number = || place.next().unwrap().parse().unwrap();
         let (column, line) = (number(), number());
         let [file, message, code, path] = [place.next().unwrap(), message, code, path].map(str::to_owned);
-        Told { file, line, column, message, code, path }
+        Problem { file, line, column, message, code, path }
     };
     out.lines().map(one).collect()
 }
 
-/// The text from a place on; lines and columns count from 1, columns in characters.
+/// The text from a place. Lines and columns count from 1; columns are characters.
 fn text_at(text: &str, line: usize, column: usize) -> &str {
     let line_start = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
     let text = &text[line_start..];
     &text[text.char_indices().nth(column - 1).map_or(text.len(), |(at, _)| at)..]
 }
 
-/// The JSON value that a text begins with.
+/// The JSON value at the beginning of a text.
 fn value_at(text: &str) -> Value {
     serde_json::Deserializer::from_str(text)
         .into_iter()
@@ -59,7 +58,7 @@ fn value_at(text: &str) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// What a path leads to, or its nearest ancestor that is there.
+/// The value at a path, or its nearest existing ancestor.
 fn nearest<'a>(mut value: &'a Value, path: &str) -> &'a Value {
     for step in path.trim_start_matches('$').split(['.', '[', ']']).filter(|step| !step.is_empty()) {
         let found = match value {
@@ -72,7 +71,7 @@ fn nearest<'a>(mut value: &'a Value, path: &str) -> &'a Value {
     value
 }
 
-/// The code that the id of a rejected example names.
+/// The code in the id of a rejected example.
 fn named(id: &str) -> String {
     let code = id.strip_prefix("rejected-").unwrap();
     code.chars().take_while(|character| character.is_ascii_lowercase() || "._".contains(*character)).collect()
@@ -87,13 +86,12 @@ fn lines(values: &[Value]) -> String {
     values.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// `hosho validate` in the folder of the desk.
-fn validate(desk: &CliEnv, arguments: &[&str]) -> Answer {
-    desk.run([&["validate"], arguments].concat())
+fn validate(env: &CliEnv, arguments: &[&str]) -> Answer {
+    env.run([&["validate"], arguments].concat())
 }
 
-fn document(desk: &CliEnv, arguments: &[&str]) -> Value {
-    let answer = validate(desk, &[arguments, &["--format", "json"]].concat());
+fn document(env: &CliEnv, arguments: &[&str]) -> Value {
+    let answer = validate(env, &[arguments, &["--format", "json"]].concat());
     serde_json::from_str(&answer.out).unwrap_or_else(|error| panic!("{error}: {}{}", answer.out, answer.err))
 }
 
@@ -118,8 +116,7 @@ fn codes(document: &Value) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// Every file below a folder with its content and the moment of its last change; not the files that SQLite keeps beside a
-/// database while somebody has it open (this test, too, a moment ago).
+/// Content and modification time of every file, except temporary ones of SQLite.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let entry = |path: PathBuf| {
         let content = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
@@ -132,8 +129,8 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 }
 
 #[test]
-fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_laid_out() {
-    let desk = CliEnv::new();
+fn reports_places_of_values_in_any_layout() {
+    let env = CliEnv::new();
     let examples = rejected();
     let pretty: Vec<String> = examples.iter().map(|value| format!("{value:#}")).collect();
     let layouts = [
@@ -148,34 +145,34 @@ fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_lai
         ),
     ];
     for (name, text) in &layouts {
-        desk.file(name, text);
-        let answer = validate(&desk, &[name, "--format", "lines"]);
+        env.file(name, text);
+        let answer = validate(&env, &[name, "--format", "lines"]);
         assert_eq!(answer.code, Some(1), "{}", answer.err);
-        let told = told(&answer.out);
-        assert_eq!(told.len(), examples.len(), "{name}");
+        let found = problems(&answer.out);
+        assert_eq!(found.len(), examples.len(), "{name}");
         let text = text.trim_start_matches('\u{feff}');
-        for (told, example) in told.iter().zip(&examples) {
+        for (one, example) in found.iter().zip(&examples) {
             assert_eq!(
-                (told.file.as_str(), told.code.as_str()),
+                (one.file.as_str(), one.code.as_str()),
                 (*name, named(example["id"].as_str().unwrap()).as_str()),
-                "{told:?}"
+                "{one:?}"
             );
             assert_eq!(
-                &value_at(text_at(text, told.line, told.column)),
-                nearest(example, &told.path),
-                "{name}: {told:?}"
+                &value_at(text_at(text, one.line, one.column)),
+                nearest(example, &one.path),
+                "{name}: {one:?}"
             );
         }
     }
-    // Some are at a value of their own, some at the nearest there is.
-    let answer = validate(&desk, &["pretty.json", "--format", "lines", "--lang", "en"]);
+    // A missing value is reported at its nearest ancestor.
+    let answer = validate(&env, &["pretty.json", "--format", "lines", "--lang", "en"]);
     for (code, path, begins) in [
         ("branch.unknown", "$.branch", "\"99\""),
         ("bank.required", "$.products[0].bank", "{"),
         ("products.empty", "$.products", "[]"),
         ("contract_date.required", "$.works.contract_date", "{"),
     ] {
-        let found = told(&answer.out).into_iter().find(|told| told.code == code).unwrap();
+        let found = problems(&answer.out).into_iter().find(|one| one.code == code).unwrap();
         let text = text_at(&layouts[2].1, found.line, found.column);
         assert!(
             found.path == path && text.starts_with(begins) && found.message.is_ascii(),
@@ -185,11 +182,11 @@ fn every_rejected_example_is_told_at_the_offending_value_however_the_file_is_lai
 }
 
 #[test]
-fn the_answers_are_those_of_the_pipeline() {
-    let desk = CliEnv::new();
+fn reports_the_violations_of_the_pipeline() {
+    let env = CliEnv::new();
     let file = example("rejected.jsonl");
-    let (_, report) = desk.report(&file);
-    let document = document(&desk, &[file.to_str().unwrap()]);
+    let (_, report) = env.report(&file);
+    let document = document(&env, &[file.to_str().unwrap()]);
     let applications = document["applications"].as_array().unwrap();
     let stage = report["rejected"].as_array().unwrap();
     assert_eq!(applications.len(), stage.len());
@@ -231,56 +228,23 @@ fn the_answers_are_those_of_the_pipeline() {
 }
 
 #[test]
-fn people_read_a_block_for_each_application_and_a_summary() {
-    let desk = CliEnv::new();
+fn prints_blocks_within_the_terminal_width() {
+    let env = CliEnv::new();
     let (good, bad) = (example("applications.jsonl"), example("rejected.jsonl"));
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
-    let accepted = validate(&desk, &[good]);
-    assert_eq!((accepted.code, accepted.err.as_str()), (Some(0), ""));
-    assert_eq!(accepted.out, "10 applications: 10 accepted, 0 rejected\n");
-
-    let answer = validate(&desk, &[good, bad]);
-    let count = rejected().len();
-    assert_eq!(answer.code, Some(1));
-    assert!(
-        answer.out.ends_with(&format!("\n\n{} applications: 10 accepted, {count} rejected\n", count + 10)),
-        "{}",
-        answer.out
-    );
-    let blocks: Vec<String> = answer
-        .out
-        .split("\n\n")
-        .map(|block| block.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
-    assert_eq!(blocks.len(), count + 1);
-    for (index, (block, application)) in blocks.iter().zip(rejected()).enumerate() {
-        let id = application["id"].as_str().unwrap();
-        let source = application["source"].as_str().unwrap();
-        let begins = format!("rejected {bad}:{} {source} {id} {} $", index + 1, named(id));
-        assert!(block.replace(' ', "").starts_with(&begins.replace(' ', "")), "{begins}: {block}");
+    let cap = rejected().into_iter().find(|one| one["id"] == "rejected-amount.exceeds_cap").unwrap();
+    env.file("one.jsonl", lines(&[applications().swap_remove(0), cap, rejected().swap_remove(0)]));
+    let mut texts = Transcript::new(&env);
+    assert_eq!(texts.run(&["validate", good]).code, Some(0));
+    for options in [&[][..], &["--lang", "en"], &["-v"]] {
+        assert_eq!(texts.run(&[&["validate", "one.jsonl"], options].concat()).code, Some(1));
     }
-    // The sum is told beside the rule, in both languages; of accepted ones when asked.
-    let squeezed = |text: &str| text.split_whitespace().collect::<String>();
-    for (arguments, sum) in [
-        (
-            &[bad][..],
-            "計算: 請負金額10,000,000円の40%（10,000円未満切捨て）＝4,000,000円以下に対し、保証金額4,000,001円（請負金額の40.0%）: 不適合",
-        ),
-        (
-            &[bad, "--lang", "en"],
-            "calculation: at most 40% of the contract price of 10,000,000 yen, rounded down to 10,000 yen = 4,000,000 yen; the amount is 4,000,001 yen (40.0% of the contract price): broken",
-        ),
-        (
-            &[good, "-v"],
-            "計算: 請負金額38,500,000円の40%（10,000円未満切捨て）＝15,400,000円以下に対し、保証金額15,400,000円（請負金額の40.0%）: 適合",
-        ),
-    ] {
-        let answer = validate(&desk, arguments);
-        assert!(squeezed(&answer.out).contains(&squeezed(sum)), "{}", answer.out);
-    }
+    insta::assert_snapshot!(texts.redacted());
+    let blocks = validate(&env, &[bad]).out.split("\n\n").count();
+    assert_eq!(blocks, rejected().len() + 1, "a block for each application and the summary");
     // No line is wider than the terminal.
     for width in [40, 77, 130] {
-        let mut command = desk.hosho(["validate", bad, good, "-v"]);
+        let mut command = env.hosho(["validate", bad, good, "-v"]);
         command.env("COLUMNS", width.to_string());
         let out = super::answer(command).out;
         let widest = out.lines().map(UnicodeWidthStr::width).max().unwrap();
@@ -289,24 +253,27 @@ fn people_read_a_block_for_each_application_and_a_summary() {
 }
 
 #[test]
-fn standard_input_is_a_file_like_any_other() {
-    let desk = CliEnv::new();
+fn reads_standard_input() {
+    let env = CliEnv::new();
     let application = format!("{:#}\n", rejected()[0]);
-    desk.file("one.json", &application);
+    env.file("one.json", &application);
     let mut command = Command::new("sh");
     command
         .args(["-c", "exec \"$0\" validate - --format lines <one.json", env!("CARGO_BIN_EXE_hosho")])
-        .current_dir(&desk.folder);
+        .current_dir(&env.folder);
     let answer = answer(command);
     assert_eq!((answer.code, answer.err.as_str()), (Some(1), ""));
-    let [told] = &told(&answer.out)[..] else { panic!("{}", answer.out) };
-    assert_eq!((told.file.as_str(), told.code.as_str()), ("-", "message.malformed"));
-    assert_eq!(&value_at(text_at(&application, told.line, told.column)), nearest(&rejected()[0], &told.path));
+    let [found] = &problems(&answer.out)[..] else { panic!("{}", answer.out) };
+    assert_eq!((found.file.as_str(), found.code.as_str()), ("-", "message.malformed"));
+    assert_eq!(
+        &value_at(text_at(&application, found.line, found.column)),
+        nearest(&rejected()[0], &found.path)
+    );
 }
 
 #[test]
-fn what_is_not_json_is_told_at_its_place_and_harms_no_neighbour() {
-    let desk = CliEnv::new();
+fn reports_the_place_of_invalid_json() {
+    let env = CliEnv::new();
     let good = applications();
     let mut broken_utf8 = good[1].to_string().into_bytes();
     let at = broken_utf8.windows(9).position(|bytes| bytes == "平川市".as_bytes()).unwrap();
@@ -327,40 +294,40 @@ fn what_is_not_json_is_told_at_its_place_and_harms_no_neighbour() {
         no_comma.as_bytes(),
         good[5].to_string().into_bytes().leak(),
     ];
-    desk.file("mixed.jsonl", records.join(&b'\n'));
-    let answer = validate(&desk, &["mixed.jsonl", "--format", "lines"]);
+    env.file("mixed.jsonl", records.join(&b'\n'));
+    let answer = validate(&env, &["mixed.jsonl", "--format", "lines"]);
     assert_eq!(answer.code, Some(1));
-    let told_of = told(&answer.out);
+    let found = problems(&answer.out);
     let places: Vec<_> =
-        told_of.iter().map(|told| (told.line, told.column, told.code.as_str(), told.path.as_str())).collect();
-    // The pretty one lacks a comma behind its first field, and is told at the second.
+        found.iter().map(|one| (one.line, one.column, one.code.as_str(), one.path.as_str())).collect();
+    // The comma missing after the first field is reported at the second.
     let second = 1 + no_comma.lines().nth(2).unwrap().find('"').unwrap();
     let expected = [(2, column), (3, half.chars().count()), (5, 1), (8, second)];
     assert_eq!(places, expected.map(|(line, column)| (line, column, "message.not_json", "$")));
-    assert!(told_of[0].message.contains(&format!("2行{column}文字目")), "{}", told_of[0].message);
-    let document = document(&desk, &["mixed.jsonl"]);
+    assert!(found[0].message.contains(&format!("2行{column}文字目")), "{}", found[0].message);
+    let document = document(&env, &["mixed.jsonl"]);
     assert_eq!(codes(&document).iter().filter(|codes| codes.is_empty()).count(), 3);
-    // Who sent it is told as far as it can be read.
+    // The source is reported if it can be read.
     let sources: Vec<&Value> = (0..3).map(|index| &document["applications"][index]["source"]).collect();
     assert_eq!(sources, [&"portal".into(), &"portal".into(), &Value::Null]);
 
-    // In an array too, which the other commands refuse as a whole.
+    // In an array too, which the other commands reject as a whole.
     let elements: Vec<String> =
         [&good[0].to_string(), &half.to_owned(), &good[1].to_string()].map(|text| format!("  {text}")).into();
-    desk.file("array.json", format!("[\n{}\n]\n", elements.join(",\n")));
-    let array = self::document(&desk, &["array.json"]);
+    env.file("array.json", format!("[\n{}\n]\n", elements.join(",\n")));
+    let array = self::document(&env, &["array.json"]);
     assert_eq!(codes(&array), [&[][..], &["message.not_json"], &[]]);
-    desk.file("open.json", format!("[{}", good[0]));
-    let open = self::document(&desk, &["open.json"]);
+    env.file("open.json", format!("[{}", good[0]));
+    let open = self::document(&env, &["open.json"]);
     assert_eq!(codes(&open), [&[][..], &["message.not_json"]]);
     assert_eq!(open["applications"][1]["violations"][0]["column"], good[0].to_string().chars().count() + 2);
 }
 
 #[test]
-fn what_no_queue_takes_is_told() {
-    let desk = CliEnv::new();
-    desk.file("large.jsonl", lines(&applications()));
-    let mut command = desk.hosho(["validate", "large.jsonl", "--format", "json"]);
+fn reports_messages_too_large_for_a_queue() {
+    let env = CliEnv::new();
+    env.file("large.jsonl", lines(&applications()));
+    let mut command = env.hosho(["validate", "large.jsonl", "--format", "json"]);
     command.env("HOSHO__WORK__MAX_MESSAGE_BYTES", "1200");
     let document: Value = serde_json::from_str(&answer(command).out).unwrap();
     for (application, codes) in applications().iter().zip(codes(&document)) {
@@ -374,8 +341,8 @@ fn what_no_queue_takes_is_told() {
 }
 
 #[test]
-fn hostile_text_never_reaches_a_terminal() {
-    let desk = CliEnv::new();
+fn prints_no_terminal_control_characters() {
+    let env = CliEnv::new();
     let mut hostile = applications().swap_remove(1);
     for field in ["id", "source", "branch", "obligee"] {
         hostile[field] = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{2066}\u{200f}\r".into();
@@ -387,7 +354,7 @@ fn hostile_text_never_reaches_a_terminal() {
     bytes.extend(
         b"\n{\"source\":\"a\",\"id\":\"\x1b[31m\xff\"}\n\x1b[2J\n{\"source\":\"\xc2\x9b\",\"id\":\"\xe2\x80\xae\",\"\x7f\xc2\x9b\":1}\n",
     );
-    desk.file(name, bytes);
+    env.file(name, bytes);
     for arguments in [
         &["--format", "table"][..],
         &["-v", "--lang", "en"],
@@ -395,23 +362,23 @@ fn hostile_text_never_reaches_a_terminal() {
         &["--format", "lines"],
         &["missing\u{1b}\u{9b}"],
     ] {
-        let answer = validate(&desk, &[&[name], arguments].concat());
+        let answer = validate(&env, &[&[name], arguments].concat());
         assert_ne!(answer.code, Some(0));
-        let obeyed = |character: &char| {
+        let is_control = |character: &char| {
             (character.is_control() && *character != '\n') || "\u{202e}\u{2066}\u{200f}".contains(*character)
         };
         for output in [&answer.out, &answer.err] {
-            assert_eq!(output.chars().find(obeyed), None, "{output:?}");
+            assert_eq!(output.chars().find(is_control), None, "{output:?}");
         }
         assert!(answer.out.len() > 200, "{}", answer.err);
     }
-    // As JSON it is still the same text.
-    assert_eq!(document(&desk, &[name])["applications"][0]["id"], hostile["id"]);
+    // JSON contains the same text, escaped.
+    assert_eq!(document(&env, &[name])["applications"][0]["id"], hostile["id"]);
 }
 
 #[test]
-fn applications_of_the_same_files_are_judged_in_their_order() {
-    let desk = CliEnv::new();
+fn judges_applications_in_the_order_of_the_files() {
+    let env = CliEnv::new();
     let first = applications().swap_remove(0);
     let with_id = |id: &str| {
         let mut application = first.clone();
@@ -424,10 +391,10 @@ fn applications_of_the_same_files_are_judged_in_their_order() {
     .unwrap();
     let mut other = first.clone();
     other["contact"]["remarks"] = "別の内容".into();
-    desk.file("first.jsonl", lines(&[first.clone(), with_id("twice")]));
-    desk.file("second.json", format!("[{:#},\n{interim},{other},{:#}]", with_id("twice"), first));
+    env.file("first.jsonl", lines(&[first.clone(), with_id("twice")]));
+    env.file("second.json", format!("[{:#},\n{interim},{other},{:#}]", with_id("twice"), first));
     let answer =
-        validate(&desk, &["first.jsonl", "second.json", "--format", "json", "--on", "令和8年12月1日"]);
+        validate(&env, &["first.jsonl", "second.json", "--format", "json", "--on", "令和8年12月1日"]);
     assert_eq!(answer.code, Some(1));
     let document: Value = serde_json::from_str(&answer.out).unwrap();
     let twice = ["product.already_applied", "product.already_applied"];
@@ -443,12 +410,12 @@ fn applications_of_the_same_files_are_judged_in_their_order() {
         ]
     );
     let applications = document["applications"].as_array().unwrap();
-    // The day of the earlier application is the day that was given.
+    // The earlier application was received on the given date.
     assert!(
         applications[1]["violations"][0]["message_ja"].as_str().unwrap().contains("令和8年12月1日受付"),
         "{document:#}"
     );
-    // A copy gets the answer of the first, and says where that is.
+    // A copy has the result and the place of the first.
     assert_eq!(applications[1]["calculations"], applications[2]["calculations"]);
     assert_eq!(applications[0]["calculations"], applications[5]["calculations"]);
     let repeats: Vec<&Value> = applications.iter().map(|each| &each["repeats"]).collect();
@@ -458,98 +425,100 @@ fn applications_of_the_same_files_are_judged_in_their_order() {
         document["summary"],
         json!({"applications": 6, "accepted": 2, "rejected": 4, "repeated": 3, "stored": 0, "unreadable": 0})
     );
-    let table = validate(&desk, &["first.jsonl", "second.json"]);
-    assert!(table.out.contains("repeated: first in first.jsonl:1"), "{}", table.out);
-    assert!(table.out.ends_with("6 applications: 2 accepted, 4 rejected; 3 repeated\n"), "{}", table.out);
+    let mut texts = Transcript::new(&env);
+    texts.run(&["validate", "first.jsonl", "second.json", "--on", "令和8年12月1日"]);
+    texts.run(&["validate", example("interim.jsonl").to_str().unwrap()]);
+    insta::assert_snapshot!(texts.redacted());
 
-    // Twice the same and nothing else is no error; without an interim advance there is nothing to note.
-    desk.file("copies.jsonl", lines(&[first.clone(), first]));
-    let copies = validate(&desk, &["copies.jsonl", "--format", "lines"]);
+    // Copies are accepted; the note is for interim advances only.
+    env.file("copies.jsonl", lines(&[first.clone(), first]));
+    let copies = validate(&env, &["copies.jsonl", "--format", "lines"]);
     assert_eq!((copies.code, copies.out.as_str(), copies.err.as_str()), (Some(0), "", ""));
-    let alone = validate(&desk, &[example("interim.jsonl").to_str().unwrap(), "--format", "lines"]);
+    let alone = validate(&env, &[example("interim.jsonl").to_str().unwrap(), "--format", "lines"]);
     assert!(
-        told(&alone.out).iter().all(|told| told.code == "interim_advance.no_advance_payment"),
+        problems(&alone.out).iter().all(|one| one.code == "interim_advance.no_advance_payment"),
         "{}",
         alone.out
     );
-    assert!(alone.err.starts_with("note: without --database") && alone.code == Some(1), "{}", alone.err);
+    assert_eq!((alone.code, alone.err.is_empty()), (Some(1), false));
 }
 
 #[test]
-fn with_a_database_what_is_stored_counts_and_nothing_is_written() {
-    let desk = CliEnv::new();
-    assert_eq!(desk.process(&example("applications.jsonl")).code, Some(0));
-    let status = desk.statuses(&example("applications.jsonl")).remove(0);
+fn reads_stored_applications_without_a_write() {
+    let env = CliEnv::new();
+    assert_eq!(env.process(&example("applications.jsonl")).code, Some(0));
+    let status = env.statuses(&example("applications.jsonl")).remove(0);
     let interim = example("interim.jsonl");
     let mut again = applications().swap_remove(0);
     again["id"] = "again".into();
     let mut reused = applications().swap_remove(1);
     reused["works"]["name"] = "別の業務委託".into();
-    desk.file("more.jsonl", lines(&[again, reused]));
-    let before = contents(&desk.folder);
+    env.file("more.jsonl", lines(&[again, reused]));
+    let before = contents(&env.folder);
 
-    let accepted = validate(&desk, &[interim.to_str().unwrap(), "--out", "out", "-v"]);
+    let accepted = validate(&env, &[interim.to_str().unwrap(), "--out", "out", "--format", "json"]);
     assert_eq!((accepted.code, accepted.err.as_str()), (Some(0), ""), "{}", accepted.out);
-    assert!(accepted.out.contains("amount.exceeds_total  $.products[0].amount"), "{}", accepted.out);
+    let accepted: Value = serde_json::from_str(&accepted.out).unwrap();
+    let calculations = accepted["applications"][0]["calculations"].as_array().unwrap();
+    assert!(
+        calculations
+            .iter()
+            .any(|one| one["code"] == "amount.exceeds_total" && one["path"] == "$.products[0].amount"),
+        "{accepted:#}"
+    );
 
-    let answer = validate(&desk, &["more.jsonl", "--out", "out", "--format", "lines"]);
+    let answer = validate(&env, &["more.jsonl", "--out", "out", "--format", "lines"]);
     assert_eq!((answer.code, answer.err.as_str()), (Some(1), ""));
-    let told = told(&answer.out);
-    let codes: Vec<(usize, &str)> = told.iter().map(|told| (told.line, told.code.as_str())).collect();
+    let found = problems(&answer.out);
+    let codes: Vec<(usize, &str)> = found.iter().map(|one| (one.line, one.code.as_str())).collect();
     assert_eq!(
         codes,
         [(1, "product.already_applied"), (1, "product.already_applied"), (2, "application.id_reused")]
     );
-    for (told, guarantee) in told.iter().zip(&status.guarantees) {
-        assert!(told.message.contains(&guarantee.guarantee.number), "{told:?}");
+    for (one, guarantee) in found.iter().zip(&status.guarantees) {
+        assert!(one.message.contains(&guarantee.guarantee.number), "{one:?}");
     }
 
-    // The configured database; what it knows is answered as it was.
-    let mut command = desk.hosho([
+    // The configured database: a stored application has its stored result.
+    let mut command = env.hosho([
         OsStr::new("validate"),
         example("applications.jsonl").as_os_str(),
         OsStr::new("--database"),
+        OsStr::new("--format"),
+        OsStr::new("json"),
     ]);
     command.env("HOSHO__DATABASE__URL", "sqlite:out/hosho.sqlite");
     let known = super::answer(command);
     assert_eq!((known.code, known.err.as_str()), (Some(0), ""));
-    assert!(
-        known.out.contains("accepted  ")
-            && known.out.ends_with("10 accepted, 0 rejected; 10 in the database\n"),
-        "{}",
-        known.out
+    let known: Value = serde_json::from_str(&known.out).unwrap();
+    assert_eq!(
+        known["summary"],
+        json!({"applications": 10, "accepted": 10, "rejected": 0, "repeated": 0, "stored": 10, "unreadable": 0})
     );
 
-    assert!(contents(&desk.folder) == before, "something was written");
-    let mut command = desk.hosho(["validate", "more.jsonl", "--database"]);
-    command.env("HOSHO__DATABASE__URL", "sqlite:missing.sqlite");
-    let missing = super::answer(command);
-    assert_eq!((missing.code, missing.out.as_str()), (Some(4), ""));
-    assert!(
-        missing.err.contains("missing.sqlite") && !desk.path("missing.sqlite").exists(),
-        "{}",
-        missing.err
-    );
+    assert!(contents(&env.folder) == before, "a file was written");
+    let mut texts = Transcript::new(&env);
+    env.file("stored.jsonl", lines(&applications()[..1]));
+    texts.run(&["validate", "stored.jsonl", "--out", "out", "-v"]);
+    let missing = [("DATABASE__URL", "sqlite:missing.sqlite")];
+    assert_eq!(texts.with(&missing, &["validate", "more.jsonl", "--database"]).code, Some(4));
+    assert!(!env.path("missing.sqlite").exists());
+    insta::assert_snapshot!(texts.redacted());
 }
 
 #[test]
-fn an_unreadable_file_is_named_and_the_others_are_checked() {
-    let desk = CliEnv::new();
-    desk.file("good.jsonl", lines(&applications()));
-    desk.file("empty.jsonl", "");
-    let before = contents(&desk.folder);
-    let answer = validate(&desk, &["missing.jsonl", "good.jsonl", ".", "empty.jsonl"]);
-    assert_eq!(answer.code, Some(4));
-    assert!(
-        answer.err.contains("cannot read missing.jsonl: No such file")
-            && answer.err.contains("cannot read ."),
-        "{}",
-        answer.err
-    );
-    assert_eq!(answer.out, "10 applications: 10 accepted, 0 rejected; 2 files cannot be read\n");
-    let document = document(&desk, &["good.jsonl", "missing.jsonl"]);
+fn checks_the_other_files_of_an_unreadable_one() {
+    let env = CliEnv::new();
+    env.file("good.jsonl", lines(&applications()));
+    env.file("empty.jsonl", "");
+    let before = contents(&env.folder);
+    let mut texts = Transcript::new(&env);
+    assert_eq!(texts.run(&["validate", "missing.jsonl", "good.jsonl", ".", "empty.jsonl"]).code, Some(4));
+    let document = document(&env, &["good.jsonl", "missing.jsonl"]);
     assert_eq!(document["unreadable"][0]["file"], "missing.jsonl");
-    assert_eq!(validate(&desk, &["empty.jsonl"]).out, "0 applications: 0 accepted, 0 rejected\n");
+    assert_eq!(document["summary"]["accepted"], 10);
+    assert_eq!(texts.run(&["validate", "empty.jsonl"]).code, Some(0));
+    insta::assert_snapshot!(texts.redacted());
 
     for (arguments, code) in [
         (&[][..], 2),
@@ -558,19 +527,19 @@ fn an_unreadable_file_is_named_and_the_others_are_checked() {
         (&["good.jsonl", "--out", "nowhere"], 2),
         (&["good.jsonl", "--config", "missing.toml"], 3),
     ] {
-        let answer = validate(&desk, arguments);
+        let answer = validate(&env, arguments);
         assert_eq!((answer.code, answer.out.as_str()), (Some(code), ""), "{arguments:?}: {}", answer.err);
     }
-    assert!(contents(&desk.folder) == before, "something was written");
+    assert!(contents(&env.folder) == before, "a file was written");
 }
 
 #[test]
-fn the_day_of_judging_can_be_given() {
-    let desk = CliEnv::new();
+fn judges_on_a_given_date() {
+    let env = CliEnv::new();
     let file = example("applications.jsonl");
-    // Without a contract the day of the application decides; 平川市 begins on 2025-12-01.
+    // Without a contract the date of the application is compared with the start of 平川市, 2025-12-01.
     for (day, accepted) in [("2025-11-30", false), ("令和7年12月1日", true)] {
-        let document = document(&desk, &[file.to_str().unwrap(), "--on", day]);
+        let document = document(&env, &[file.to_str().unwrap(), "--on", day]);
         let application = &document["applications"][1];
         assert_eq!(application["id"], "2026-0002");
         assert_eq!(
@@ -582,16 +551,16 @@ fn the_day_of_judging_can_be_given() {
 }
 
 #[test]
-fn however_deep_a_message_is_nested_it_is_told() {
-    let desk = CliEnv::new();
+fn reports_deeply_nested_messages() {
+    let env = CliEnv::new();
     let nested =
         |depth: usize| format!("{{\"source\": 5, \"x\": {}{}}}\n", "[".repeat(depth), "]".repeat(depth));
-    desk.file("deep.jsonl", [100, 500, 100_000].map(nested).concat());
-    let answer = validate(&desk, &["deep.jsonl", "--format", "lines"]);
+    env.file("deep.jsonl", [100, 500, 100_000].map(nested).concat());
+    let answer = validate(&env, &["deep.jsonl", "--format", "lines"]);
     assert_eq!(answer.code, Some(1), "{}", answer.err);
-    let told = told(&answer.out);
-    assert!((1..=3).all(|line| told.iter().any(|told| told.line == line)), "{told:?}");
-    assert!(told.iter().all(|told| told.code.starts_with("message.")), "{told:?}");
-    let source = told.iter().find(|told| (told.line, told.path.as_str()) == (2, "$.source")).unwrap();
-    assert_eq!(source.column, 12, "{told:?}");
+    let found = problems(&answer.out);
+    assert!((1..=3).all(|line| found.iter().any(|one| one.line == line)), "{found:?}");
+    assert!(found.iter().all(|one| one.code.starts_with("message.")), "{found:?}");
+    let source = found.iter().find(|one| (one.line, one.path.as_str()) == (2, "$.source")).unwrap();
+    assert_eq!(source.column, 12, "{found:?}");
 }

@@ -1,23 +1,23 @@
-//! Taking what is published, or a part of it.
+//! A publisher: accepts a publication, or a part of it.
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use hosho::broker::{BrokerError, Outgoing, Publisher};
 
-use super::{Fate, Moment, Shared, broken};
+use super::{Failure, Moment, Shared, broken};
 
-/// A publisher; its process dies, breaks off or stops in it when the dice say so.
-pub(super) struct Writer {
+/// A publisher with a random failure of its process.
+pub(super) struct FaultyPublisher {
     pub(super) shared: Arc<Shared>,
 }
 
-impl Writer {
-    /// Takes what the dice let it take: the places of what it does not, and what befalls the process.
-    fn take(&self, messages: Vec<Outgoing>) -> (Vec<usize>, Option<Fate>) {
+impl FaultyPublisher {
+    /// The indices of messages that are not published, and the failure of the process.
+    fn take(&self, messages: Vec<Outgoing>) -> (Vec<usize>, Option<Failure>) {
         let mut state = self.shared.lock();
         state.committed();
-        let Some((moment, fate)) = state.befalls(&[Moment::Recorded, Moment::Published]) else {
+        let Some((moment, failure)) = state.failure_at(&[Moment::Recorded, Moment::Published]) else {
             for message in messages {
                 state.publish(message);
             }
@@ -28,23 +28,23 @@ impl Writer {
         state.record.log.push(note);
         let lost = (taken..messages.len()).collect();
         messages.into_iter().take(taken).for_each(|message| state.publish(message));
-        if fate == Fate::Stop {
+        if failure == Failure::Stop {
             state.stop.cancel();
         }
-        (lost, Some(fate))
+        (lost, Some(failure))
     }
 }
 
-impl Publisher for Writer {
+impl Publisher for FaultyPublisher {
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
             let total = messages.len();
-            let (unconfirmed, fate) = self.take(messages);
-            match fate {
+            let (unconfirmed, failure) = self.take(messages);
+            match failure {
                 None => Ok(()),
-                Some(Fate::Death) => self.shared.die().await,
-                Some(Fate::Break) => Err(broken("publish")),
-                Some(Fate::Stop) => Err(BrokerError::NotConfirmed {
+                Some(Failure::Kill) => self.shared.kill().await,
+                Some(Failure::Disconnect) => Err(broken("publish")),
+                Some(Failure::Stop) => Err(BrokerError::NotConfirmed {
                     unconfirmed,
                     total,
                     problem: "the queue is full".to_owned(),

@@ -1,4 +1,4 @@
-//! What an operator sees of failed messages, and what an edit leaves behind. Over the servers, as a morning goes.
+//! An operator shows, edits, discards, restores and exports failed messages on real servers.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -12,11 +12,11 @@ use crate::harness::{
 };
 
 #[test]
-fn a_dead_letter_is_mended_and_issues_its_certificate() {
-    let mut env = TestEnv::new("mending");
+fn issues_the_certificate_of_an_edited_dead_letter() {
+    let mut env = TestEnv::new("editing");
     let client = env.client();
     let worker = env.work(&[]);
-    // Cut off in the midst of a name: nobody can be answered.
+    // Cut off within a name: no result event is possible.
     let whole = application("CUT").to_string();
     let cut = &whole[..whole.find("\"principal\"").unwrap() + 60];
     let cut = cut.trim_end_matches(|character: char| !character.is_ascii());
@@ -36,20 +36,18 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
     assert_eq!(env.items(&["failed", "list", "--text", "not JSON"]).1.as_array().unwrap().len(), 1);
     assert_eq!(env.items(&["failed", "list", "--text", "100%_"]).1, Value::Array(Vec::new()));
 
-    // Nothing of it is shown, unless somebody asks, and then that is written down.
-    let shown = env.succeed(&["failed", "show", &id[..8]]);
-    assert!(
-        shown.contains("not JSON; --reveal shows it") && shown.contains("4bf92f3577b34da6a3ce929d0e0e4736"),
-        "{shown}"
-    );
-    assert!(!shown.contains("CUT"), "{shown}");
-    assert_eq!(env.run(&["failed", "show", &id, "--reveal"]).status.code(), Some(2), "a reason is asked for");
+    // The content is shown only with --reveal, which adds an audit entry.
+    let (_, shown) = env.json(&["failed", "show", &id[..8]]);
+    assert_eq!((&shown["payload"], &shown["payload_text"]), (&Value::Null, &Value::Null));
+    assert!(shown.to_string().contains("4bf92f3577b34da6a3ce929d0e0e4736"), "{shown}");
+    assert!(!shown.to_string().contains("CUT"), "{shown}");
+    assert_eq!(env.run(&["failed", "show", &id, "--reveal"]).status.code(), Some(2), "a reason is required");
     assert_eq!(env.items(&["audit", "--subject", &id]).1, Value::Array(Vec::new()));
-    let revealed = env.succeed(&[&["failed", "show", &id, "--reveal"][..], WHY].concat());
-    assert!(revealed.contains("\"CUT\""), "{revealed}");
+    let (_, revealed) = env.json(&[&["failed", "show", &id, "--reveal"][..], WHY].concat());
+    assert!(revealed["payload_text"].as_str().unwrap().contains("\"CUT\""), "{revealed}");
     assert_eq!(env.items(&["audit", "--subject", &id]).1[0]["action"], "failed.reveal");
 
-    // An editor that writes something else.
+    // An editor that replaces the content.
     let edit = |content: &str| {
         std::fs::write(env.path("content"), content).unwrap();
         let editor = env.path("editor.sh");
@@ -62,39 +60,31 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
         )
         .unwrap();
         std::fs::set_permissions(&editor, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = env.hosho(&[&["failed", "edit", &id][..], WHY].concat());
+        let mut command = env.hosho(&[&["failed", "edit", &id, "--json"][..], WHY].concat());
         command.env("EDITOR", &editor).env_remove("VISUAL").env("TMPDIR", env.folder.path());
         let output = run(command);
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
-            String::from_utf8(output.stderr).unwrap(),
-        )
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
     };
-    let (code, _, problem) = edit(cut);
-    assert_eq!(code, Some(1), "{problem}");
-    assert!(problem.contains("the same as before"), "{problem}");
-    let (code, _, problem) = edit(&whole.replace("\"branch\":", "\"filiale\":"));
-    assert_eq!(code, Some(1), "{problem}");
-    assert!(
-        problem.contains("not an application.v1")
-            && problem.contains("branch: missing")
-            && problem.contains("filiale: no such field"),
-        "{problem}"
-    );
-    assert_eq!(env.rows("failed_message"), 1, "a refused edit changed something");
-    let (code, told, problem) = edit(&whole);
-    assert_eq!(code, Some(0), "{problem}");
-    assert!(!told.contains("kanaria"), "personal data is shown: {told}");
+    for wrong in [cut, &whole.replace("\"branch\":", "\"filiale\":")] {
+        let (code, answer) = edit(wrong);
+        assert_eq!((code, &answer["error"]["code"]), (Some(1), &"conflict".into()), "{answer}");
+    }
+    assert_eq!(env.rows("failed_message"), 1, "a rejected edit stored a message");
+    let (code, changes) = edit(&whole);
+    assert_eq!(code, Some(0), "{changes}");
+    assert!(!changes.to_string().contains("kanaria"), "personal data is shown: {changes}");
 
     let (_, rows) = env.items(&["failed", "list"]);
     let edited = &rows[0];
     assert_eq!((rows.as_array().unwrap().len(), edited["code"].as_str()), (1, Some("message.edited")));
     assert_ne!(edited["message_id"], "cut-1");
-    let told = env.succeed(&[&["failed", "replay", edited["id"].as_str().unwrap()][..], WHY].concat());
-    assert!(told.contains("complete; 1 of 1 resolved, 0 failed again"), "{told}");
+    let (code, replay) = env.json(&[&["failed", "replay", edited["id"].as_str().unwrap()][..], WHY].concat());
+    assert_eq!(
+        (code, &replay["state"], &replay["resolved"], &replay["failed_again"]),
+        (Some(0), &"complete".into(), &1.into(), &0.into())
+    );
     eventually("its certificate", LIMIT, || super::is_complete(&env.status_of("CUT")).then_some(()));
-    // The mail carries the trace that the cut message began.
+    // The mail has the trace of the original message.
     let raw = std::fs::read_to_string(&env.smtp.received()[0].file).unwrap();
     assert!(raw.contains("Trace-Id: 4bf92f3577b34da6a3ce929d0e0e4736"), "{raw}");
 
@@ -108,7 +98,7 @@ fn a_dead_letter_is_mended_and_issues_its_certificate() {
 }
 
 #[test]
-fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
+fn sets_values_discards_restores_and_exports_messages() {
     let mut env = TestEnv::new("values");
     let client = env.client();
     let work = format!("{}work", env.prefix);
@@ -141,24 +131,21 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
         (Some(3), Some("a script of the branch"))
     );
 
-    // Given up, taken up, given up; what is in another state is left alone.
+    // Messages in another state are left out.
     let discard = [&["failed", "discard", ids[0], ids[1]][..], WHY].concat();
-    assert!(
-        env.succeed(&["failed", "discard", ids[0], ids[1], "--dry-run"])
-            .starts_with("2 messages: discard. Nothing")
-    );
-    assert!(env.succeed(&discard).starts_with("2 messages: discard."));
-    assert!(env.run(&discard).status.code() == Some(1));
-    assert!(
-        env.succeed(&[&["failed", "restore", ids[0]][..], WHY].concat()).starts_with("1 message: restore.")
-    );
+    let (_, dry) = env.json(&["failed", "discard", ids[0], ids[1], "--dry-run"]);
+    assert_eq!((dry["messages"].as_array().unwrap().len(), &dry["operation"]), (2, &Value::Null));
+    assert_eq!(env.json(&discard).1["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(env.run(&discard).status.code(), Some(1));
+    let (_, restored) = env.json(&[&["failed", "restore", ids[0]][..], WHY].concat());
+    assert_eq!(restored["messages"], serde_json::json!([ids[0]]));
     assert_eq!(env.failed(&[]), [("discarded".to_owned(), 1), ("failed".to_owned(), 2)].into());
     assert_eq!(
         env.run(&[&["failed", "discard"][..], WHY].concat()).status.code(),
         Some(2),
-        "everything at once is nobody's wish"
+        "all messages are discarded without a selection"
     );
-    // The same message once more: an operator who gave it up hears of it.
+    // The same message again: it is open again.
     let line = env.json(&["failed", "show", ids[1]]).1["payload"]["line"].clone();
     let body = format!("{{\"application\":\"{nowhere}\",\"line\":{line}}}");
     client.publish(
@@ -170,21 +157,22 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
     eventually("the message to be back", LIMIT, || {
         (env.failed(&[]) == [("failed".to_owned(), 3)].into()).then_some(())
     });
-    assert_eq!(env.json(&["failed", "show", ids[1]]).1["letters"], 2);
+    let (_, row) = env.json(&["failed", "show", ids[1]]);
+    assert_eq!(row["letters"], 2);
 
     let set = format!("application={}", right[0].application.id);
     for wrong in [&["--set", "application=5"][..], &["--set", "nothing.here=1"], &["--unset", "line"]] {
         let output = env.run(&[&["failed", "edit", ids[2]], wrong, WHY].concat());
         assert_eq!(output.status.code(), Some(1), "{wrong:?}: {output:?}");
     }
-    let told =
-        env.succeed(&[&["failed", "edit", ids[2], "--set", &set, "--set", "line=0"][..], WHY].concat());
-    assert!(
-        told.contains(&format!("$.application: \"{nowhere}\" → \"{}\"", right[0].application.id)),
-        "{told}"
-    );
+    let (_, edited) =
+        env.json(&[&["failed", "edit", ids[2], "--set", &set, "--set", "line=0"][..], WHY].concat());
+    let change = serde_json::json!({
+        "path": "$.application", "before": nowhere, "after": right[0].application.id,
+    });
+    assert!(edited["changes"].as_array().unwrap().contains(&change), "{edited}");
     env.succeed(&[&["failed", "replay", "--code", "message.edited"][..], WHY].concat());
-    assert_eq!(env.rows("guarantee"), 1, "the message was one more for a guarantee that is there");
+    assert_eq!(env.rows("guarantee"), 1, "the edited message issued a second guarantee");
 
     let exported = env.succeed(&["failed", "export", "--all"]);
     let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -193,5 +181,6 @@ fn values_are_set_messages_given_up_and_taken_up_and_all_of_it_exported() {
         lines.iter().all(|line| line["payload"]["application"].is_string() && line["headers"].is_object()),
         "{exported}"
     );
+    env.until_idle();
     assert!(env.drain(worker).is_empty());
 }

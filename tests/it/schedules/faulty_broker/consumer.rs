@@ -1,4 +1,4 @@
-//! Taking the batch when it is this consumer's turn, and giving it back.
+//! A consumer: takes the granted batch, and requeues what it has not acknowledged.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,36 +8,36 @@ use hosho::{
     stages::validate,
 };
 
-use super::{Fate, Message, Moment, Phase, Place, Shared, broken};
+use super::{Failure, Message, Moment, Phase, Queue, Shared, broken};
 
-/// A consumer, and what it has not acknowledged.
-pub(super) struct Holder {
+/// A consumer with its unacknowledged messages.
+pub(super) struct FaultyConsumer {
     shared: Arc<Shared>,
-    place: Place,
+    queue: Queue,
     last: u64,
     held: BTreeMap<u64, Message>,
 }
 
-impl Holder {
-    pub(super) fn new(shared: Arc<Shared>, place: Place) -> Self {
-        Self { shared, place, last: 0, held: BTreeMap::new() }
+impl FaultyConsumer {
+    pub(super) fn new(shared: Arc<Shared>, queue: Queue) -> Self {
+        Self { shared, queue, last: 0, held: BTreeMap::new() }
     }
 
-    /// The batch, when it is this consumer's turn.
+    /// The batch, if this consumer is granted one.
     fn take(&mut self) -> Option<Vec<Delivery>> {
         let mut state = self.shared.lock();
-        if state.phase == Phase::Working(self.place) {
-            state.phase = Phase::Over { well: true };
+        if state.phase == Phase::Working(self.queue) {
+            state.phase = Phase::Over { can_continue: true };
             self.shared.over.notify_one();
         }
-        if state.phase != Phase::Granted(self.place) {
+        if state.phase != Phase::Granted(self.queue) {
             return None;
         }
-        state.phase = Phase::Working(self.place);
+        state.phase = Phase::Working(self.queue);
         let batch = std::mem::take(&mut state.batch);
-        if self.place.is_of(validate::NAME) {
+        if self.queue.is_of(validate::NAME) {
             let bodies = batch.iter().map(|message| message.envelope.payload.clone()).collect();
-            state.undecided = Some((self.place, bodies));
+            state.undecided = Some((self.queue, bodies));
         }
         drop(state);
         let deliver = |message: Message| {
@@ -58,23 +58,23 @@ impl Holder {
     }
 }
 
-impl Consumer for Holder {
+impl Consumer for FaultyConsumer {
     fn next_batch(&mut self, _: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>> {
         Box::pin(async move {
             let shared = Arc::clone(&self.shared);
             let batch = loop {
-                // Made before looking: a turn that is given after the look still wakes it.
-                let news = shared.granted.notified();
+                // Created before `take`, so a batch that is granted after `take` wakes it.
+                let granted = shared.granted.notified();
                 match self.take() {
                     Some(batch) => break batch,
-                    None => news.await,
+                    None => granted.await,
                 }
             };
-            let mishap = shared.lock().befalls(&[Moment::Taken]);
-            match mishap {
-                Some((_, Fate::Death)) => shared.die().await,
-                Some((_, Fate::Break)) => return Err(broken("consume")),
-                Some((_, Fate::Stop)) => shared.lock().stop.cancel(),
+            let failure = shared.lock().failure_at(&[Moment::Taken]);
+            match failure {
+                Some((_, Failure::Kill)) => shared.kill().await,
+                Some((_, Failure::Disconnect)) => return Err(broken("consume")),
+                Some((_, Failure::Stop)) => shared.lock().stop.cancel(),
                 None => {}
             }
             Ok(batch)
@@ -83,15 +83,15 @@ impl Consumer for Holder {
 
     fn ack(&mut self, last: Tag) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(async move {
-            let mishap = {
+            let failure = {
                 let mut state = self.shared.lock();
                 state.committed();
-                state.befalls(&[Moment::Confirmed])
+                state.failure_at(&[Moment::Confirmed])
             };
-            match mishap {
-                Some((_, Fate::Death)) => self.shared.die().await,
-                Some((_, Fate::Break)) => return Err(broken("acknowledge")),
-                Some((_, Fate::Stop)) => self.shared.lock().stop.cancel(),
+            match failure {
+                Some((_, Failure::Kill)) => self.shared.kill().await,
+                Some((_, Failure::Disconnect)) => return Err(broken("acknowledge")),
+                Some((_, Failure::Stop)) => self.shared.lock().stop.cancel(),
                 None => {}
             }
             if !self.held.contains_key(&last.0) {
@@ -112,15 +112,15 @@ impl Consumer for Holder {
     }
 }
 
-impl Drop for Holder {
+impl Drop for FaultyConsumer {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         for message in std::mem::take(&mut self.held).into_values() {
-            state.put(self.place, Message { returned: true, ..message });
+            state.put(self.queue, Message { returned: true, ..message });
         }
-        state.undecided.take_if(|(place, _)| *place == self.place);
-        if state.phase == Phase::Working(self.place) {
-            state.phase = Phase::Over { well: false };
+        state.undecided.take_if(|(queue, _)| *queue == self.queue);
+        if state.phase == Phase::Working(self.queue) {
+            state.phase = Phase::Over { can_continue: false };
             self.shared.over.notify_one();
         }
     }

@@ -1,33 +1,33 @@
-//! The life of a guarantee, as a person walks it through at a desk: 新規, 変更－1, its 訂正, 変更－2, its 変更取消, 解約.
+//! Changes of a guarantee: 変更－1, its 訂正, 変更－2, its 変更取消, 解約.
 
 use std::path::PathBuf;
 
 use hosho_schema::models::{authentication_key, guarantee, revision};
 use serde_json::{Value, json};
 
-use super::{CliEnv, applications, key_in, squeezed, text_of};
+use super::{CliEnv, Transcript, applications, key_in, squeezed, text_of};
 use crate::harness::test_env::example;
 
-/// The guarantee that is changed: 前払金保証 of the first example.
+/// Application and line of the changed guarantee: 前払金保証 of the first example.
 const NUMBER_OF: (&str, i64) = ("2026-0001", 0);
 
-/// A desk with the examples processed, and the guarantee that is to be changed.
-struct Life {
-    desk: CliEnv,
+/// The processed examples, and one guarantee to change.
+struct ChangeTest {
+    env: CliEnv,
     number: String,
     version: i64,
 }
 
-impl Life {
+impl ChangeTest {
     fn new() -> Self {
-        let desk = CliEnv::new();
-        let answer = desk.process(&example("applications.jsonl"));
+        let env = CliEnv::new();
+        let answer = env.process(&example("applications.jsonl"));
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
-        let statuses = desk.statuses(&example("applications.jsonl"));
+        let statuses = env.statuses(&example("applications.jsonl"));
         let status = statuses.iter().find(|status| status.application.upstream_id == NUMBER_OF.0).unwrap();
         let found = status.guarantees.iter().find(|found| found.guarantee.line == NUMBER_OF.1).unwrap();
         let number = found.guarantee.number.clone();
-        Self { desk, number, version: 0 }
+        Self { env, number, version: 0 }
     }
 
     /// The content of the application with another end of 工期, 請負金額 and 保証金額.
@@ -41,7 +41,7 @@ impl Life {
         json!({ "works": works, "principal": application["principal"], "product": product })
     }
 
-    /// A change with the next version, written out; what is given may say otherwise.
+    /// A change with the next version; `more` overrides its fields.
     fn change(&mut self, kind: &str, more: &Value) -> Value {
         self.version += 1;
         let mut change = json!({
@@ -53,11 +53,11 @@ impl Life {
 
     fn send(&self, changes: &[Value]) -> (Option<i32>, Value) {
         let lines: Vec<String> = changes.iter().map(Value::to_string).collect();
-        self.desk.report(&self.desk.file("changes.jsonl", lines.join("\n")))
+        self.env.report(&self.env.file("changes.jsonl", lines.join("\n")))
     }
 
-    /// Sends a change, lets the night pass where it waits for it, and tells what became of it.
-    fn lives(&self, change: &Value) -> Value {
+    /// Sends a change, runs the nightly batch unless it is urgent; its result.
+    fn apply(&self, change: &Value) -> Value {
         let (code, report) = self.send(std::slice::from_ref(change));
         assert_eq!(code, Some(0), "{report}");
         if change["urgent"] != true {
@@ -71,18 +71,18 @@ impl Life {
     }
 
     fn night(&self) -> Value {
-        let answer = self.desk.run(["batch", "start", "--out", "out", "--reason", "a night", "--json"]);
+        let answer = self.env.run(["batch", "start", "--out", "out", "--reason", "a night", "--json"]);
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
         serde_json::from_str(&answer.out).unwrap()
     }
 
     fn history(&self) -> Value {
-        let answer = self.desk.run(["history", &self.number, "--all", "--json", "--out", "out"]);
+        let answer = self.env.run(["history", &self.number, "--all", "--json", "--out", "out"]);
         assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""));
         serde_json::from_str(&answer.out).unwrap()
     }
 
-    /// What the contractor sees: No. and 対象.
+    /// The certificates that the contractor sees: No. and 対象.
     fn seen(&self) -> Vec<(i64, String)> {
         let history = self.history();
         let lines = history["certificates"].as_array().unwrap();
@@ -94,19 +94,19 @@ impl Life {
     }
 
     fn mails(&self) -> usize {
-        super::files_below(&self.desk.path("out/mail")).len()
+        super::files_below(&self.env.path("out/mail")).len()
     }
 
-    /// The sealed key as it is stored.
+    /// The stored key.
     fn sealed(&self) -> Vec<u8> {
-        let mut db = self.desk.database().get().unwrap();
+        let mut db = self.env.database().get().unwrap();
         let found = guarantee::by_number(&mut db, &self.number).unwrap().unwrap();
         authentication_key::by_guarantees(&mut db, &[&found.id]).unwrap()[0].clone().unwrap().sealed
     }
 
     #[track_caller]
     fn certificate_says(&self, made: &Value, expected: &[&str], absent: &[&str]) {
-        let text = squeezed(&text_of(&self.desk.path(PathBuf::from(made["certificate"].as_str().unwrap()))));
+        let text = squeezed(&text_of(&self.env.path(PathBuf::from(made["certificate"].as_str().unwrap()))));
         for expected in expected {
             assert!(text.contains(&squeezed(expected)), "{expected} is not in {text}");
         }
@@ -115,9 +115,8 @@ impl Life {
         }
     }
 
-    fn verified(&self) -> (Option<i32>, String) {
-        let answer = self.desk.run(["verify-chain", "--out", "out"]);
-        (answer.code, answer.out)
+    fn verified(&self) -> Option<i32> {
+        self.env.run(["verify-chain", "--out", "out"]).code
     }
 }
 
@@ -126,82 +125,81 @@ fn targets(lines: &[(i64, &str)]) -> Vec<(i64, String)> {
 }
 
 #[test]
-fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
-    let mut life = Life::new();
+fn amends_corrects_reverses_and_cancels_a_guarantee() {
+    let mut test = ChangeTest::new();
     let (key, sealed, mut mails) =
-        (key_in(&life.desk.path(format!("out/notices/{}.pdf", life.number))), life.sealed(), life.mails());
+        (key_in(&test.env.path(format!("out/notices/{}.pdf", test.number))), test.sealed(), test.mails());
     let title = "保証証書（前払金保証）";
-    assert_eq!(life.seen(), targets(&[(1, "新規")]));
+    assert_eq!(test.seen(), targets(&[(1, "新規")]));
 
     // 変更－1: the term and the price, at night.
-    let change =
-        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
-    let made = life.lives(&change);
-    life.certificate_says(
+    let change = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let made = test.apply(&change);
+    test.certificate_says(
         &made,
-        &[title, "変更－1", "令和9年5月31日", "42,350,000円", "16,900,000円", &life.number],
+        &[title, "変更－1", "令和9年5月31日", "42,350,000円", "16,900,000円", &test.number],
         &["変更－2", &key],
     );
-    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    assert_eq!(test.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
     mails += 1;
     assert_eq!(
-        (key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()),
+        (key_in(&test.env.path(made["notice"].as_str().unwrap())), test.mails()),
         (key.clone(), mails)
     );
 
     // 訂正 of 変更－1, at once: the same number.
     let correction = json!({
-        "urgent": true, "revision": 1, "reason": "終期の誤記", "after": Life::content("2027-05-30", 42_350_000, 16_900_000),
+        "urgent": true, "revision": 1, "reason": "終期の誤記", "after": ChangeTest::content("2027-05-30", 42_350_000, 16_900_000),
     });
-    let change = life.change("correction", &correction);
-    let made = life.lives(&change);
-    life.certificate_says(
+    let change = test.change("correction", &correction);
+    let made = test.apply(&change);
+    test.certificate_says(
         &made,
         &[title, "変更－1", "令和9年5月30日", "16,900,000円"],
         &["変更－2", "令和9年5月31日"],
     );
-    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    assert_eq!(test.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
     mails += 1;
     assert_eq!(
-        (key_in(&life.desk.path(made["notice"].as_str().unwrap())), life.mails()),
+        (key_in(&test.env.path(made["notice"].as_str().unwrap())), test.mails()),
         (key.clone(), mails)
     );
 
     // 変更－2, and 変更取消 of it.
-    let change = life.change(
+    let change = test.change(
         "amendment",
-        &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }),
+        &json!({ "after": ChangeTest::content("2027-06-30", 42_350_000, 16_940_000 - 40_000 + 10_000) }),
     );
-    let made = life.lives(&change);
-    life.certificate_says(&made, &[title, "変更－2", "令和9年6月30日", "16,910,000円"], &["変更－1"]);
-    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
+    let made = test.apply(&change);
+    test.certificate_says(&made, &[title, "変更－2", "令和9年6月30日", "16,910,000円"], &["変更－1"]);
+    assert_eq!(test.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
     mails += 1;
-    assert_eq!(life.mails(), mails);
-    let change = life.change("amendment_reversal", &json!({ "revision": 2, "reason": "延長の合意解除" }));
-    assert_eq!(life.lives(&change)["certificate"], Value::Null);
-    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
-    let answer = life.desk.run(["history", &life.number, "--out", "out"]);
-    assert!(
-        answer.out.contains("令和9年5月30日") && answer.out.contains("有効"),
-        "what was corrected holds again: {}",
-        answer.out
-    );
+    assert_eq!(test.mails(), mails);
+    let change = test.change("amendment_reversal", &json!({ "revision": 2, "reason": "延長の合意解除" }));
+    assert_eq!(test.apply(&change)["certificate"], Value::Null);
+    assert_eq!(test.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    // The corrected revision is in force again.
+    assert_eq!(test.history()["state"], "in_force");
+    let mut texts = Transcript::new(&test.env);
+    texts.run(&["history", &test.number, "--out", "out"]);
+    insta::assert_snapshot!(texts.redacted());
 
     // 解約.
     let end =
         json!({ "cancelled_on": "2027-03-31", "cause": "consent", "evidence": "同意書 令和9年3月25日" });
-    let change = life.change("cancellation", &end);
-    let made = life.lives(&change);
-    life.certificate_says(
+    let change = test.change("cancellation", &end);
+    let made = test.apply(&change);
+    test.certificate_says(
         &made,
-        &["保証契約の解約のお知らせ", "令和9年3月31日", "変更－1", &life.number],
+        &["保証契約の解約のお知らせ", "令和9年3月31日", "変更－1", &test.number],
         &[&key],
     );
-    let history = life.history();
+    let history = test.history();
     assert_eq!((&history["state"], &history["ended_on"]), (&"cancelled".into(), &"2027-03-31".into()));
-    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
-    // A reversal and an end are told by event and letter.
-    assert_eq!((life.mails(), life.sealed()), (mails, sealed));
+    assert_eq!(test.seen(), targets(&[(1, "新規"), (2, "変更－1")]));
+    // A reversal and a cancellation send no mail.
+    assert_eq!((test.mails(), test.sealed()), (mails, sealed));
 
     let all: Vec<(&str, bool, bool)> = history["all"]["revisions"]
         .as_array()
@@ -218,39 +216,39 @@ fn a_guarantee_lives_from_its_first_certificate_to_its_end() {
         ("解約", false, false),
     ];
     assert_eq!(all, expected);
-    let why = |at: usize| history["all"]["revisions"][at]["why"].as_str().unwrap().to_owned();
-    assert!(
-        why(1).contains("hidden by 変更－1（訂正）")
-            && why(2).contains("終期の誤記")
-            && why(3).contains("hidden by 変更－2の取消")
-    );
+    let reason = |at: usize| history["all"]["revisions"][at]["why"].as_str().unwrap();
+    insta::assert_snapshot!([1, 2, 3].map(reason).join("\n"), @r"
+    change c-1 of portal (version 1); hidden by 変更－1（訂正） (revision 2)
+    change c-2 of portal (version 2); 終期の誤記
+    change c-3 of portal (version 3); hidden by 変更－2の取消 (revision 4)
+    ");
     assert!(!history.to_string().contains(&key));
 
-    // Nothing comes after the end.
-    let change =
-        life.change("amendment", &json!({ "after": Life::content("2027-07-31", 42_350_000, 16_900_000) }));
-    let (code, report) = life.send(&[change]);
+    // No change is possible after the end.
+    let change = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-07-31", 42_350_000, 16_900_000) }));
+    let (code, report) = test.send(&[change]);
     assert_eq!(
         (code, &report["rejected"][0]["violations"][0]["code"]),
         (Some(1), &"guarantee.ended".into()),
         "{report}"
     );
 
-    assert_eq!(life.verified().0, Some(0));
-    let answer = life.desk.run(["documents", "verify", "--all", "--out", "out"]);
+    assert_eq!(test.verified(), Some(0));
+    let answer = test.env.run(["documents", "verify", "--all", "--out", "out"]);
     assert_eq!(answer.code, Some(0), "{}", answer.out);
 }
 
 #[test]
-fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came() {
-    let mut life = Life::new();
-    let first =
-        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
-    let second =
-        life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_350_000, 16_910_000) }));
-    let third =
-        life.change("amendment", &json!({ "after": Life::content("2027-06-30", 42_360_000, 16_910_000) }));
-    let (code, report) = life.send(&[
+fn applies_amendments_of_one_night_once_in_order() {
+    let mut test = ChangeTest::new();
+    let first = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) }));
+    let second = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-06-30", 42_350_000, 16_910_000) }));
+    let third = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-06-30", 42_360_000, 16_910_000) }));
+    let (code, report) = test.send(&[
         third.clone(),
         second.clone(),
         first.clone(),
@@ -259,45 +257,45 @@ fn two_amendments_of_one_night_take_effect_in_order_once_each_however_they_came(
         third.clone(),
     ]);
     assert_eq!(code, Some(0), "{report}");
-    let run = life.night();
+    let run = test.night();
     assert_eq!(
         (&run["state"], &run["total"], &run["reissued"]),
         (&"complete".into(), &1.into(), &1.into()),
         "{run}"
     );
-    let (_, report) = life.send(&[first, second, third]);
+    let (_, report) = test.send(&[first, second, third]);
     let became: Vec<(&str, &str)> = report["changes"]
         .as_array()
         .unwrap()
         .iter()
         .map(|change| (change["state"].as_str().unwrap(), change["what"].as_str().unwrap()))
         .collect();
-    // The third changes the price alone, as things stand when its turn comes.
+    // After the second, the third changes only the price.
     assert_eq!(became[..2], [("effective", "変更－1"), ("effective", "変更－2")]);
     assert_eq!(became[2].0, "unchanged");
-    life.certificate_says(
+    test.certificate_says(
         &report["changes"][1],
         &["変更－2", "令和9年6月30日", "16,910,000円", "42,350,000円"],
         &["変更－3"],
     );
-    assert_eq!(life.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
-    assert_eq!(life.night(), Value::Null, "nothing waits any more");
-    // An older one never overwrites a newer one.
-    life.version = 1;
-    let mut late =
-        life.change("amendment", &json!({ "after": Life::content("2027-04-30", 42_350_000, 16_900_000) }));
+    assert_eq!(test.seen(), targets(&[(1, "新規"), (2, "変更－1"), (3, "変更－2")]));
+    assert_eq!(test.night(), Value::Null, "no change is pending");
+    // An older version never overwrites a newer one.
+    test.version = 1;
+    let mut late = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-04-30", 42_350_000, 16_900_000) }));
     late["id"] = "late".into();
-    let (code, report) = life.send(std::slice::from_ref(&late));
+    let (code, report) = test.send(std::slice::from_ref(&late));
     assert_eq!((code, &report["rejected"][0]["violations"][0]["code"]), (Some(1), &"version.taken".into()));
     late["version"] = 1.into();
     late["id"] = "later".into();
-    let (_, report) = life.send(&[late]);
+    let (_, report) = test.send(&[late]);
     assert_eq!(report["rejected"][0]["violations"][0]["code"], "version.taken");
 }
 
 #[test]
-fn every_broken_rule_of_a_change_is_told_at_once() {
-    let mut life = Life::new();
+fn reports_every_broken_rule_of_a_change() {
+    let mut test = ChangeTest::new();
     let codes = |report: &Value| -> Vec<(String, String)> {
         let violations = report["rejected"][0]["violations"].as_array().unwrap();
         violations
@@ -305,15 +303,15 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
             .map(|one| (one["code"].as_str().unwrap().to_owned(), one["path"].as_str().unwrap().to_owned()))
             .collect()
     };
-    let told = |codes: &[(&str, &str)]| -> Vec<(String, String)> {
+    let owned = |codes: &[(&str, &str)]| -> Vec<(String, String)> {
         codes.iter().map(|(code, path)| ((*code).to_owned(), (*path).to_owned())).collect()
     };
-    let mut bad =
-        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 17_000_000) }));
+    let mut bad = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-05-31", 42_350_000, 17_000_000) }));
     bad["after"]["product"]["medium"] = "paper".into();
     bad["after"]["product"]["bank"] = Value::Null;
     bad["version"] = 0.into();
-    let (code, report) = life.send(&[bad]);
+    let (code, report) = test.send(&[bad]);
     assert_eq!(code, Some(1));
     let expected = [
         ("version.not_positive", "$.version"),
@@ -323,22 +321,22 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
     ];
     let mut found = codes(&report);
     found.sort();
-    let mut wanted = told(&expected);
+    let mut wanted = owned(&expected);
     wanted.sort();
     assert_eq!(found, wanted);
 
     for (kind, more, expected) in [
         (
             "amendment",
-            json!({ "guarantee": "99999-99999Z", "after": Life::content("2027-05-31", 1, 1) }),
+            json!({ "guarantee": "99999-99999Z", "after": ChangeTest::content("2027-05-31", 1, 1) }),
             ("guarantee.unknown", "$.guarantee"),
         ),
         (
             "amendment",
-            json!({ "guarantee": "3107", "after": Life::content("2027-05-31", 1, 1) }),
+            json!({ "guarantee": "3107", "after": ChangeTest::content("2027-05-31", 1, 1) }),
             ("guarantee.malformed", "$.guarantee"),
         ),
-        // Another system is not told that there is one.
+        // For another system the guarantee does not exist.
         (
             "amendment_reversal",
             json!({ "source": "stranger", "revision": 1, "reason": "x" }),
@@ -352,7 +350,7 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
         ),
         (
             "correction",
-            json!({ "revision": 1, "reason": " ", "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }),
+            json!({ "revision": 1, "reason": " ", "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) }),
             ("revision.unknown", "$.revision"),
         ),
         (
@@ -372,21 +370,21 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
         ),
         (
             "amendment",
-            json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000), "surprise": 1 }),
+            json!({ "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000), "surprise": 1 }),
             ("message.malformed", "$.surprise"),
         ),
     ] {
-        let change = life.change(kind, &more);
-        let (code, report) = life.send(std::slice::from_ref(&change));
+        let change = test.change(kind, &more);
+        let (code, report) = test.send(std::slice::from_ref(&change));
         assert_eq!(code, Some(1), "{change}: {report}");
-        assert!(codes(&report).contains(&told(&[expected])[0]), "{change}: {report}");
+        assert!(codes(&report).contains(&owned(&[expected])[0]), "{change}: {report}");
     }
 
-    // What cannot be answered is a dead letter; it harms nobody.
-    let good =
-        life.change("amendment", &json!({ "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }));
+    // A message of an unknown kind is a dead letter.
+    let good = test
+        .change("amendment", &json!({ "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) }));
     let (code, report) =
-        life.send(&[json!({ "kind": "wish", "source": "portal", "id": "w-1" }), good.clone()]);
+        test.send(&[json!({ "kind": "wish", "source": "portal", "id": "w-1" }), good.clone()]);
     assert_eq!(
         (code, &report["summary"]["failed"], &report["summary"]["changes"]),
         (Some(1), &1.into(), &1.into()),
@@ -395,7 +393,7 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
     // The same id with another content changes nothing.
     let mut other = good.clone();
     other["after"]["works"]["name"] = "別の工事".into();
-    let (code, report) = life.send(&[other]);
+    let (code, report) = test.send(&[other]);
     assert_eq!(
         (code, &report["rejected"][0]["violations"][0]["code"]),
         (Some(1), &"change.id_reused".into()),
@@ -404,103 +402,99 @@ fn every_broken_rule_of_a_change_is_told_at_once() {
 }
 
 #[test]
-fn what_was_altered_or_removed_is_found() {
-    let mut life = Life::new();
-    let urgent = json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) });
-    let change = life.change("amendment", &urgent);
-    life.lives(&change);
+fn verify_chain_finds_altered_and_removed_rows() {
+    let mut test = ChangeTest::new();
+    let urgent =
+        json!({ "urgent": true, "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) });
+    let change = test.change("amendment", &urgent);
+    test.apply(&change);
     let change =
-        life.change("amendment_reversal", &json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
-    life.lives(&change);
-    assert_eq!(life.verified().0, Some(0));
+        test.change("amendment_reversal", &json!({ "urgent": true, "revision": 1, "reason": "合意解除" }));
+    test.apply(&change);
+    assert_eq!(test.verified(), Some(0));
     let id = {
-        let mut db = life.desk.database().get().unwrap();
-        guarantee::by_number(&mut db, &life.number).unwrap().unwrap().id
+        let mut db = test.env.database().get().unwrap();
+        guarantee::by_number(&mut db, &test.number).unwrap().unwrap().id
     };
     let certificate_of = |revision: i64| {
-        let mut db = life.desk.database().get().unwrap();
+        let mut db = test.env.database().get().unwrap();
         revision::by_keys(&mut db, &[(&id, revision)]).unwrap().remove(0).unwrap().0.id
     };
-    let whole = std::fs::read(life.desk.path("out/hosho.sqlite")).unwrap();
+    let whole = std::fs::read(test.env.path("out/hosho.sqlite")).unwrap();
     let last = certificate_of(2);
-    for (statement, fault) in [
-        (
-            format!(
-                "update revision set content = replace(content, '16900000', '26900000') where id = '{}'",
-                certificate_of(1)
-            ),
-            "revision 1 was altered",
+    let mut texts = Transcript::new(&test.env);
+    for statement in [
+        format!(
+            "update revision set content = replace(content, '16900000', '26900000') where id = '{}'",
+            certificate_of(1)
         ),
-        (
-            format!("update revision set kind = 'amendment', target = null where id = '{last}'"),
-            "does not match its content",
+        format!("update revision set kind = 'amendment', target = null where id = '{last}'"),
+        format!("delete from revision where id = '{last}'"),
+        format!(
+            "delete from revision where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
+             (select content_sha256 from revision where id = '{}') where guarantee_id = '{id}'",
+            certificate_of(1)
         ),
-        (format!("delete from revision where id = '{last}'"), "revisions 2 to 2 were removed"),
-        (
-            format!(
-                "delete from revision where id = '{last}'; update chain_head set revisions = 2, head_sha256 = \
-                 (select content_sha256 from revision where id = '{}') where guarantee_id = '{id}'",
-                certificate_of(1)
-            ),
-            "its chain is sealed with a key that is not in keys.file",
-        ),
-        (format!("delete from chain_head where guarantee_id = '{id}'"), "the end of its chain was removed"),
-        (
-            format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"),
-            "the stored state of the guarantee does not match its chain",
-        ),
+        format!("delete from chain_head where guarantee_id = '{id}'"),
+        format!("update guarantee set ended_on = '2027-01-01' where id = '{id}'"),
     ] {
-        super::alter(&life.desk, &statement);
-        let (code, out) = life.verified();
-        assert!(code == Some(1) && out.contains(fault) && out.contains(&life.number), "{statement}: {out}");
+        super::alter(&test.env, &statement);
+        let json = test.env.run(["verify-chain", "--out", "out", "--json"]);
+        let report: Value = serde_json::from_str(&json.out).unwrap();
+        let faults = report["faults"].as_array().unwrap();
+        assert!(!faults.is_empty() && faults.iter().all(|fault| fault["number"] == *test.number), "{report}");
+        assert_eq!((json.code, texts.run(&["verify-chain", "--out", "out"]).code), (Some(1), Some(1)));
         for suffix in ["", "-wal", "-shm"] {
-            let _ = std::fs::remove_file(life.desk.path(format!("out/hosho.sqlite{suffix}")));
+            let _ = std::fs::remove_file(test.env.path(format!("out/hosho.sqlite{suffix}")));
         }
-        std::fs::write(life.desk.path("out/hosho.sqlite"), &whole).unwrap();
+        std::fs::write(test.env.path("out/hosho.sqlite"), &whole).unwrap();
     }
-    assert_eq!(life.verified().0, Some(0));
+    assert_eq!(texts.run(&["verify-chain", "--out", "out"]).code, Some(0));
+    insta::assert_snapshot!(texts.redacted());
 }
 
 #[test]
 fn chain_holds_after_the_table_is_renamed() {
-    let mut life = Life::new();
-    let change = life.change(
+    let mut test = ChangeTest::new();
+    let change = test.change(
         "amendment",
-        &json!({ "urgent": true, "after": Life::content("2027-05-31", 42_350_000, 16_900_000) }),
+        &json!({ "urgent": true, "after": ChangeTest::content("2027-05-31", 42_350_000, 16_900_000) }),
     );
-    life.lives(&change);
+    test.apply(&change);
     let down = include_str!("../../../schema/migrations/sqlite/0004_revision/down.sql");
     let unapplied = "delete from __diesel_schema_migrations where version = '0004';";
-    super::alter(&life.desk, &format!("{down} {unapplied}"));
-    let applied = hosho_schema::db::migrate(&mut life.desk.database().get().unwrap()).unwrap();
+    super::alter(&test.env, &format!("{down} {unapplied}"));
+    let applied = hosho_schema::db::migrate(&mut test.env.database().get().unwrap()).unwrap();
     assert_eq!(applied, ["0004_revision"]);
-    let (code, out) = life.verified();
-    assert_eq!(code, Some(0), "{out}");
+    assert_eq!(test.verified(), Some(0));
 }
 
 #[test]
-fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
-    let life = Life::new();
-    let pending = |desk: &CliEnv| -> Value {
-        let answer = desk.run(["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
+fn reissues_documents_only_for_a_changed_template() {
+    let test = ChangeTest::new();
+    let pending = |env: &CliEnv| -> Value {
+        let answer = env.run(["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
         assert_eq!(answer.code, Some(0), "{}{}", answer.out, answer.err);
         serde_json::from_str::<Value>(&answer.out).unwrap()["guarantees"].clone()
     };
-    assert_eq!(pending(&life.desk), 0);
-    let (before, mails) = (life.seen(), life.mails());
-    let folder = life.desk.copy_of("templates");
+    assert_eq!(pending(&test.env), 0);
+    let (before, mails) = (test.seen(), test.mails());
+    let folder = test.env.copy_of("templates");
     let notice = folder.join("notice/notice.hbs");
     let text = std::fs::read_to_string(&notice).unwrap().replace("電子保証にかかる", "電子保証に係る");
     std::fs::write(&notice, text).unwrap();
     let edited = |arguments: &[&str]| {
-        let mut command = life.desk.hosho(arguments);
+        let mut command = test.env.hosho(arguments);
         command.env("HOSHO__TEMPLATES__FOLDER", &folder);
         super::answer(command)
     };
     let count = edited(&["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
     assert_eq!(count.out.split_whitespace().collect::<String>(), r#"{"guarantees":16}"#, "{}", count.err);
-    let refused = edited(&["reissue", "--template-changed", "--out", "out"]);
-    assert!(refused.code == Some(2) && refused.err.contains("--reason"), "{}", refused.err);
+    assert_eq!(
+        edited(&["reissue", "--template-changed", "--out", "out"]).code,
+        Some(2),
+        "a reason is required"
+    );
     let run = edited(&["reissue", "--template-changed", "--reason", "new words", "--json", "--out", "out"]);
     let run: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}{}", run.out, run.err));
     assert_eq!(
@@ -508,20 +502,19 @@ fn documents_are_drawn_again_for_a_changed_template_and_only_then() {
         (&"complete".into(), &16.into(), &0.into()),
         "{run}"
     );
-    assert_eq!(
-        edited(&["reissue", "--template-changed", "--reason", "again", "--out", "out"]).out.trim(),
-        "There is nothing to do."
-    );
-    // The same revision, and said to operators.
-    assert_eq!((life.seen(), life.mails()), (before, mails));
-    let history = life.history();
+    let again = ["reissue", "--template-changed", "--reason", "again", "--out", "out"];
+    insta::assert_snapshot!(edited(&again).out, @"There is nothing to do.");
+    // The revision and its mails are the same; the history names the reissue.
+    assert_eq!((test.seen(), test.mails()), (before, mails));
+    let history = test.history();
     let again = history["all"]["redrawn"].as_array().unwrap();
     assert_eq!(again.len(), 2);
     assert!(again.iter().all(|one| one["reason"] == "new words" && one["target"] == "新規"), "{again:?}");
-    let audit = life.desk.run(["audit", "--json", "--out", "out"]);
-    assert!(audit.out.contains("new words") && audit.out.contains("\"reissue\""), "{}", audit.out);
+    let audit = test.env.run(["audit", "--action", "reissue", "--json", "--out", "out"]);
+    let audit: Value = serde_json::from_str(&audit.out).unwrap();
+    assert_eq!(audit["items"][0]["reason"], "new words", "{audit:#}");
     let verify = edited(&["documents", "verify", "--all", "--out", "out"]);
     assert_eq!(verify.code, Some(0), "{}", verify.out);
-    let stored = super::files_below(&life.desk.path("out/documents/notice"));
+    let stored = super::files_below(&test.env.path("out/documents/notice"));
     assert!(stored.iter().any(|file| squeezed(&text_of(file)).contains("電子保証に係る")));
 }

@@ -73,9 +73,7 @@ fn main() {
     let (check_prefix, path_part) =
         (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
     let tree = Tree::read();
-    let pending: [(&str, fn(&Tree) -> Vec<Finding>); 2] =
-        [("pending_words", words::pending), ("pending_names", names::pending)];
-    for (name, check) in CHECKS.iter().chain(&pending).filter(|(name, _)| name.starts_with(&check_prefix)) {
+    for (name, check) in CHECKS.iter().filter(|(name, _)| name.starts_with(&check_prefix)) {
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
         for finding in check(&tree).into_iter().filter(|finding| finding.text.contains(&path_part)) {
             println!("{}", finding.text);

@@ -4,34 +4,9 @@ use crate::{Finding, tree::Tree};
 
 const MAXIMUM_WORDS: usize = 8;
 
-/// Files with longer names. Delete a row when its files are clean.
-const PENDING: &[&str] = &[
-    "tests/it/embedded/",
-    "tests/it/failures/",
-    "tests/it/fuzz.rs",
-    "tests/it/harness/",
-    "tests/it/hostile.rs",
-    "tests/it/mail.rs",
-    "tests/it/rules/",
-    "tests/it/schedules/",
-];
-
 pub fn long(tree: &Tree) -> Vec<Finding> {
-    find(tree, |path| !is_pending(path))
-}
-
-/// Findings in the files that are not checked yet.
-pub fn pending(tree: &Tree) -> Vec<Finding> {
-    find(tree, is_pending)
-}
-
-fn is_pending(path: &str) -> bool {
-    PENDING.iter().any(|place| path.starts_with(place))
-}
-
-fn find(tree: &Tree, is_checked: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.rust(&[""]).filter(|(path, _)| is_checked(path)) {
+    for (path, text) in tree.rust(&[""]) {
         for (line, number) in text.lines().zip(1..) {
             let Some(name) = function(line) else { continue };
             let words = name.split('_').filter(|word| !word.is_empty()).count();

@@ -57,9 +57,6 @@ const TYPOGRAPHY: &[&str] = &["workers/pdf/", "workers/domain/", "templates/"];
 const UNCHECKED: &[&str] =
     &["tests/tidy/words.rs", "docs/rules.md", "benches/RESULTS.md", "benches/full-size/"];
 
-/// Folders whose texts are not yet plain English. Delete a row when its folder is.
-const PENDING: &[&str] = &["tests/it/"];
-
 #[derive(Debug)]
 struct Word<'a> {
     text: &'a str,
@@ -138,23 +135,10 @@ impl Phrases {
 }
 
 pub fn banned(tree: &Tree) -> Vec<Finding> {
-    find(tree, |path| !is_pending(path))
-}
-
-/// Findings in the folders that are not checked yet.
-pub fn pending(tree: &Tree) -> Vec<Finding> {
-    find(tree, is_pending)
-}
-
-fn is_pending(path: &str) -> bool {
-    PENDING.iter().any(|folder| path.starts_with(folder))
-}
-
-fn find(tree: &Tree, is_checked: impl Fn(&str) -> bool) -> Vec<Finding> {
     let (banned, allowed) =
         (Phrases::new(BANNED.iter().map(|(phrases, _)| *phrases)), Phrases::new(ALLOWED.iter().copied()));
     let mut findings = Vec::new();
-    let is_checked = |path: &str| is_checked(path) && !UNCHECKED.iter().any(|place| path.starts_with(place));
+    let is_checked = |path: &str| !UNCHECKED.iter().any(|place| path.starts_with(place));
     for (path, text) in tree.0.iter().filter(|(path, _)| is_checked(path)) {
         // Entries of released versions are not changed.
         let end =

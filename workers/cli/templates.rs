@@ -176,7 +176,9 @@ fn preview(
     output(json, &written, |_| {
         let pages = pages.map_or_else(|| "text".to_owned(), |pages| counted(pages, "page"));
         print(format!("{file}: {pages}, sample \"{sample}\""));
-        warnings.iter().for_each(|warning| print(format!("note: {warning}")));
+        for warning in &warnings {
+            print(format!("note: {warning}"));
+        }
     })
 }
 

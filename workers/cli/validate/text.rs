@@ -164,7 +164,8 @@ fn head(checked: &Checked) -> String {
     let verdict = name_of(checked.verdict);
     let mut head = format!("{verdict}  {}  {identity}", place(&checked.file, checked.line));
     if let Some(first) = &checked.repeats {
-        head += &format!(", repeated: first in {}", place(&first.file, first.line));
+        head += ", repeated: first in ";
+        head += &place(&first.file, first.line);
     }
     if checked.stored {
         head += ", in the database";

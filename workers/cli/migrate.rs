@@ -32,11 +32,8 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     });
     let (applied, pending) = migrated.await?;
     output(args.json, &serde_json::json!({ "applied": applied, "pending": pending }), |_| {
-        for (state, names) in [("applied", &applied), ("pending", &pending)] {
-            for name in names {
-                print(format!("{state}  {name}"));
-            }
-        }
+        applied.iter().map(|name| format!("applied  {name}")).for_each(print);
+        pending.iter().map(|name| format!("pending  {name}")).for_each(print);
         if applied.is_empty() && pending.is_empty() {
             print("The tables are up to date.");
         }

@@ -176,9 +176,7 @@ fn preview(
     output(json, &written, |_| {
         let pages = pages.map_or_else(|| "text".to_owned(), |pages| counted(pages, "page"));
         print(format!("{file}: {pages}, sample \"{sample}\""));
-        for warning in &warnings {
-            print(format!("note: {warning}"));
-        }
+        warnings.iter().map(|warning| format!("note: {warning}")).for_each(print);
     })
 }
 

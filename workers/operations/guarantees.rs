@@ -20,7 +20,7 @@ use super::{Error, ErrorKind};
 use crate::{
     db::Db,
     domain::{
-        guarantee_history::{self, GuaranteeHistory, HistoryCertificate},
+        guarantee_history::{self, GuaranteeHistory},
         labels,
         number::GuaranteeNumber,
     },
@@ -155,12 +155,11 @@ fn find(db: &mut Connection, number: &str) -> Result<Rows, Error> {
 
 fn build(rows: &Rows, history: &GuaranteeHistory, full: bool) -> History {
     // A certificate is issued when it has arrived in the registry (rule 6).
-    let issued = |shown: HistoryCertificate| {
-        let row = rows.revisions.iter().find(|row| row.revision == shown.revision)?;
-        Some((shown.number, row.arrived_at?))
-    };
+    let arrived =
+        |revision| rows.revisions.iter().find(|row| row.revision == revision).and_then(|row| row.arrived_at);
     let visible = history.certificates().into_iter().filter(|shown| shown.visible);
-    let mut issued: Vec<_> = visible.filter_map(issued).collect();
+    let mut issued: Vec<_> =
+        visible.filter_map(|shown| Some((shown.number, arrived(shown.revision)?))).collect();
     issued.sort_by_key(|(number, _)| *number);
     let certificate = |(no, (number, at)): (usize, (i64, NaiveDateTime))| CertificateLine {
         no,

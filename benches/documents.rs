@@ -152,7 +152,7 @@ fn documents(criterion: &mut Criterion) {
     let words = lines(&markup(&contents[0]));
     group.throughput(Throughput::Elements(1));
     group.bench_function("printpdf_default", |bencher| {
-        bencher.iter(|| black_box(printpdf_default(&font, &words)))
+        bencher.iter(|| black_box(printpdf_default(&font, &words)));
     });
     group.finish();
 }

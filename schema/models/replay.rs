@@ -55,11 +55,9 @@ leased!(replay: Replay, "replay", "replays");
 /// A replay with its messages, and the state each was in before.
 pub type Frozen = (Replay, Vec<(String, failed_message::State)>);
 
-/// Creates a replay of the messages that match a filter in one of the states `from`.
-///
-/// Returns it with their total, the time until they failed and the previous state of each; `None` when no
-/// message matches. Messages of another active replay are excluded.
-/// Contention when another process has changed one of them meanwhile.
+/// Creates a replay of the messages that match a filter in one of the states `from`: counts them, and returns
+/// the previous state of each. `None` when no message matches. Messages of another active replay are
+/// excluded. Contention when another process has changed one of them meanwhile.
 pub fn create(
     db: &mut Connection,
     new: &Replay,

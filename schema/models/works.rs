@@ -136,8 +136,8 @@ pub fn commitments(db: &mut Connection, works_ids: &[&str]) -> Result<HashMap<St
 /// Inserts the commitments of applications stored before in the same transaction, under the [`lock`] of their
 /// works.
 ///
-/// A line that has an open commitment, or a product that is open for its works, is an error: the holder of
-/// the lock has seen it.
+/// A line with an open commitment, or a product that is open for its works, is an error: the holder of the
+/// lock has seen it.
 pub fn commit(db: &mut Connection, rows: &[Commitment]) -> Result<()> {
     let rows: Vec<_> =
         rows.iter().map(|row| Commitment { engaged_at: micros(row.engaged_at), ..row.clone() }).collect();

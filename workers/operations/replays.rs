@@ -201,7 +201,7 @@ pub async fn set_state(
     .await
 }
 
-/// Resumes a paused replay, or a running one that no process drives.
+/// Resumes a paused replay, or takes over a running one that no process drives.
 /// `dry_run` only checks its state.
 pub async fn resume(db: &Db, operation: Operation, id: &str, dry_run: bool) -> Result<(), Error> {
     let id = id.to_owned();

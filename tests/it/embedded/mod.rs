@@ -195,7 +195,8 @@ impl<'a> Transcript<'a> {
     fn with(&mut self, settings: &[(&str, &str)], arguments: &[&str]) -> Answer {
         let mut command = self.env.hosho(arguments);
         command.envs(settings.iter().map(|(key, value)| (format!("HOSHO__{key}"), value)));
-        self.add(&settings.iter().map(|(key, value)| format!("{key}={value} ")).collect::<String>(), command)
+        let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value} ")).collect();
+        self.add(&settings.concat(), command)
     }
 
     /// `prefix` is printed before the command.
@@ -212,8 +213,12 @@ impl<'a> Transcript<'a> {
         let answer = answer(command);
         let code = answer.code.unwrap();
         let _ = writeln!(self.text, "$ {prefix}hosho {}  → {code}", arguments.join(" "));
-        self.text.extend(answer.out.lines().map(|line| format!("{}\n", line.trim_end())));
-        self.text.extend(answer.err.lines().map(|line| format!("! {}\n", line.trim_end())));
+        for line in answer.out.lines() {
+            let _ = writeln!(self.text, "{}", line.trim_end());
+        }
+        for line in answer.err.lines() {
+            let _ = writeln!(self.text, "! {}", line.trim_end());
+        }
         self.text.push('\n');
         answer
     }

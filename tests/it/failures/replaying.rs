@@ -24,7 +24,6 @@ fn effects(env: &TestEnv) -> (Vec<i64>, usize) {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one sequence from failure to replay")]
 fn replays_the_group_of_one_fixed_cause() {
     let each = total() / 3;
     let mut env = TestEnv::new("causes");

@@ -6,10 +6,9 @@
 //!   rate. So a harmful replay has done little, and a good one reaches its rate after a few hundred messages.
 //! - It stops automatically when more than a tenth of the last 50 failed again for one reason.
 //!
-//! Messages go to the bulk queues, so that live work is not delayed, under their former ids.
-//! A [`ReplayDriver`] holds no state that matters: sent messages and their results are recorded with the
-//! messages. It publishes first and records afterwards: if it is killed in between, some are sent twice, and
-//! stages are idempotent.
+//! Messages go to the bulk queues, so that live work is not delayed, under their former ids. The driver holds
+//! no state that matters: sent messages and their results are recorded with the messages. It publishes first
+//! and records afterwards: if it is killed in between, some are sent twice, and stages are idempotent.
 //!
 //! A sent message may be lost all the same: its queue purged or, in the embedded mode, lost with its process.
 //! The broker does not report that, so a message that has not settled for longer than all its retries take

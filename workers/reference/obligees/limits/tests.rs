@@ -82,15 +82,15 @@ fn day(text: &str) -> NaiveDate {
 }
 
 /// The days on which an amount changes, with the value and its origin.
-fn history(registry: &Registry, figure: LimitField) -> Vec<(String, String, Origin)> {
+fn history(registry: &Registry, field: LimitField) -> Vec<(String, String, Origin)> {
     let (limits, origins) = (&registry.get("x").unwrap().limits, registry.origins("x").unwrap());
     let days: BTreeSet<_> =
         limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
     let reported = days.into_iter().map(|from| {
         // Before all days in these tests.
         let on = from.unwrap_or_else(|| day("1990-01-01"));
-        let value = figure.of(limits.on(on)).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
-        (from.map_or_else(String::new, |from| from.to_string()), value, origins.on(on).of(figure))
+        let value = field.of(limits.on(on)).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
+        (from.map_or_else(String::new, |from| from.to_string()), value, origins.on(on).of(field))
     });
     let mut reported: Vec<_> = reported.collect();
     reported.dedup_by(|later, earlier| (&later.1, later.2) == (&earlier.1, earlier.2));
@@ -106,7 +106,7 @@ fn built_in_national_limits_match_the_rules() {
     let registry = obligees::load(None).unwrap();
     assert_eq!(registry.national().only(), Some(&usual()));
     for obligee in registry.iter() {
-        assert_eq!(obligee.limits.only(), Some(&usual()), "{}: no figure is published", obligee.code);
+        assert_eq!(obligee.limits.only(), Some(&usual()), "{}: no field is published", obligee.code);
         assert_eq!(obligee.limits_basis, Basis::OriginalContract);
         assert_eq!(registry.origins(&obligee.code).unwrap().only(), Some(&Origins::default()));
     }
@@ -119,10 +119,10 @@ fn built_in_national_limits_match_the_rules() {
 
 #[test]
 fn reads_every_amount_of_a_file() {
-    for figure in LimitField::ALL {
-        let (table, key) = figure.name();
+    for field in LimitField::ALL {
+        let (table, key) = field.name();
         // Only low-price amounts could contradict the other national amounts, and these do not.
-        let (written, amount) = match figure {
+        let (written, amount) = match field {
             LimitField::AdvanceLowPrice | LimitField::InterimLowPriceRatio => {
                 ("\"7.5%\"", LimitValue::Ratio(Ratio::new(3, 40).unwrap()))
             }
@@ -130,21 +130,21 @@ fn reads_every_amount_of_a_file() {
                 ("\"1/8\"", LimitValue::Ratio(Ratio::new(1, 8).unwrap()))
             }
             LimitField::InterimLowPriceTotal => ("\"60%\"", LimitValue::Ratio(Ratio::percent(60))),
-            _ if figure.is_ratio() => ("\"100%\"", LimitValue::Ratio(Ratio::WHOLE)),
-            _ if figure.is_rounding_unit() => ("1_000", LimitValue::Yen(Yen(1_000))),
+            _ if field.is_ratio() => ("\"100%\"", LimitValue::Ratio(Ratio::WHOLE)),
+            _ if field.is_rounding_unit() => ("1_000", LimitValue::Yen(Yen(1_000))),
             _ => ("5_000_000", LimitValue::Yen(Yen(5_000_000))),
         };
         let registry =
             load(None, &format!("{OBLIGEE}[[limits]]\n[limits.{table}]\n{key} = {written}\n")).unwrap();
         let limits = registry.get("x").unwrap().limits.only().unwrap().clone();
         for other in LimitField::ALL {
-            let expected = if other == figure { Some(amount) } else { other.of(&usual()) };
-            assert_eq!(other.of(&limits), expected, "{other} after {figure}");
+            let expected = if other == field { Some(amount) } else { other.of(&usual()) };
+            assert_eq!(other.of(&limits), expected, "{other} after {field}");
             let origin = registry.origins("x").unwrap().only().unwrap().of(other);
             assert_eq!(
                 origin,
-                if other == figure { Origin::Own } else { Origin::National },
-                "{other} after {figure}"
+                if other == field { Origin::Own } else { Origin::National },
+                "{other} after {field}"
             );
         }
     }

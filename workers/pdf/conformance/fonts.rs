@@ -22,7 +22,6 @@ pub(crate) fn check(file: &File, content: &PageContent, report: &mut Report) {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one clause after the other")]
 fn check_font(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mut Report) {
     report.require(file.name(font, "Type") == Some("Font"), "6.2.11.2-1", "Type of a font is not Font");
     if file.name(font, "Subtype") != Some("Type0") {

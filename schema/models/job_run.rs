@@ -11,7 +11,7 @@ use super::lease::leased;
 use super::outbox::{self, Outbound};
 use super::run_item;
 use super::stored_text::stored_as_text;
-use super::tables::{job, job_run, outbox as outbox_table};
+use super::tables::{job, job_run};
 use crate::db::{Connection, Result, micros, query};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,29 +83,17 @@ pub fn begin(db: &mut Connection, new: &Run) -> Result<Begun> {
         if inserted > 0 {
             return Ok(Begun::Ours(Box::new(row)));
         }
-        let taken = match &row.scheduled_for {
-            Some(slot) => has_slot(db, &row.job, slot)?,
-            None => false,
-        };
-        if taken {
+        // By a run or as skipped; NULL equals no slot.
+        let same_slot: Option<String> = query!(db, "read runs", c => {
+            let slots = job_run::table.filter(job_run::job.eq(&row.job));
+            slots.filter(job_run::scheduled_for.eq(&row.scheduled_for)).select(job_run::id).first(c).optional()
+        })?;
+        if same_slot.is_some() {
             return Ok(Begun::Taken);
         }
         // The active run may have ended since; then the next tick begins this one.
         Ok(active(db, &row.job)?.map_or(Begun::Taken, |run| Begun::Busy(Box::new(run))))
     })
-}
-
-/// Whether a slot is taken, by a run or as skipped.
-pub fn has_slot(db: &mut Connection, job: &str, slot: &str) -> Result<bool> {
-    let found: Option<String> = query!(db, "read runs", c => {
-        job_run::table
-            .filter(job_run::job.eq(job))
-            .filter(job_run::scheduled_for.eq(slot))
-            .select(job_run::id)
-            .first(c)
-            .optional()
-    })?;
-    Ok(found.is_some())
 }
 
 /// The latest taken slot of a job at or before `slot`.
@@ -224,9 +212,7 @@ pub fn finish(
         if !end(db, id, state, note, now)? {
             return Ok(false);
         }
-        query!(db, "delete the messages of a finished run", c => {
-            diesel::delete(outbox_table::table.filter(outbox_table::run_id.eq(id))).execute(c)
-        })?;
+        outbox::delete(db, id)?;
         Ok(true)
     })
 }

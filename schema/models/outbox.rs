@@ -43,3 +43,11 @@ pub fn sent(db: &mut Connection, run_id: &str, seq: i64) -> Result<usize> {
         diesel::delete(outbox::table.filter(outbox::run_id.eq(run_id)).filter(outbox::seq.le(seq))).execute(c)
     })
 }
+
+/// Deletes the messages of a finished run.
+pub(super) fn delete(db: &mut Connection, run_id: &str) -> Result<()> {
+    query!(db, "delete the messages of a finished run", c => {
+        diesel::delete(outbox::table.filter(outbox::run_id.eq(run_id))).execute(c)
+    })
+    .map(drop)
+}

@@ -14,7 +14,7 @@ use hosho_schema::{
         job_run::{self, Begun, Run, State},
         outbox::Outbound,
     },
-    queries::run_selection::{self as selecting, Selection},
+    queries::run_selection::{self, Selection},
     snapshots,
 };
 use tracing::warn;
@@ -73,7 +73,7 @@ pub struct Order {
 
 /// Begins a run, with its count and its audit entry, in one transaction.
 pub fn begin(db: &mut Connection, operation: &Operation, order: &Order) -> Result<Begun, DbError> {
-    let total = selecting::count(db, &order.selection, operation.at)?;
+    let total = run_selection::count(db, &order.selection, operation.at)?;
     let run = Run { total, ..row(operation, order) };
     db.transaction(|db| {
         let begun = job_run::begin(db, &run)?;

@@ -27,7 +27,7 @@ use hosho_schema::{
         outbox::{self, Outbound},
         run_item,
     },
-    queries::run_selection::{self as selecting, Selection},
+    queries::run_selection::{self, Selection},
     snapshots,
 };
 use serde::Deserialize;
@@ -219,7 +219,7 @@ impl RunDriver {
             if run.exhausted || room <= 0 {
                 return Ok(queued);
             }
-            let page = selecting::page(db, &selection, run.cutoff, &run.checkpoint, room)?;
+            let page = run_selection::page(db, &selection, run.cutoff, &run.checkpoint, room)?;
             let messages: Vec<Outbound> = page
                 .iter()
                 .zip(run.selected..)

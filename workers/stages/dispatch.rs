@@ -353,7 +353,6 @@ mod tests {
         mail::{Mailer, Security, SmtpSettings},
         stages::harness::{Harness, event, example, paper},
     };
-    use hosho_schema::models::mail as ledger;
 
     #[tokio::test]
     async fn sends_one_mail_but_repeats_the_event() {
@@ -485,8 +484,8 @@ mod tests {
         let verdicts = harness.run(&Dispatch::new(&harness.services), &jobs).await;
         let reasons = verdicts.into_iter().map(|verdict| verdict.unwrap_err().reason);
         assert_eq!(reasons.collect::<Vec<_>>(), [Reason::MailUnknown, Reason::MailUnavailable]);
-        let filter = ledger::Filter { states: vec![State::Pending], given_up: false };
-        let waiting = ledger::list(&mut harness.services.pool.get().unwrap(), &filter, 10, 0).unwrap();
+        let filter = mail::Filter { states: vec![State::Pending], given_up: false };
+        let waiting = mail::list(&mut harness.services.pool.get().unwrap(), &filter, 10, 0).unwrap();
         assert_eq!(
             waiting.iter().map(|found| found.mail.attempts).collect::<Vec<_>>(),
             [0],

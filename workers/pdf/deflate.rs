@@ -11,8 +11,6 @@ use std::cell::RefCell;
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Level for bytes of one document.
-///
 /// Level 6 saves 10 % and takes twice as long; higher levels gain nothing.
 const FAST: u32 = 1;
 
@@ -67,7 +65,6 @@ impl Piece {
     }
 }
 
-/// Joins pieces to one zlib stream.
 pub(crate) fn join(pieces: &[&Piece]) -> Vec<u8> {
     let mut stream = Vec::with_capacity(pieces.iter().map(|piece| piece.deflated.len()).sum::<usize>() + 8);
     stream.extend_from_slice(&HEADER);
@@ -81,12 +78,10 @@ pub(crate) fn join(pieces: &[&Piece]) -> Vec<u8> {
     stream
 }
 
-/// Compresses bytes of one document to a zlib stream, fast.
 pub(crate) fn fast(bytes: &[u8]) -> Vec<u8> {
     COMPRESS.with_borrow_mut(|compress| whole(compress, bytes))
 }
 
-/// Compresses bytes that the process keeps to a zlib stream, slowly.
 pub(crate) fn small(bytes: &[u8]) -> Vec<u8> {
     whole(&mut Compress::new(Compression::new(SMALL), true), bytes)
 }

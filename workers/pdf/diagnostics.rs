@@ -15,7 +15,6 @@ pub struct Diagnostics {
     pub fallbacks: Vec<Fallback>,
 }
 
-/// A character drawn by a fallback face, which looks slightly different.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fallback {
     pub character: char,
@@ -23,7 +22,6 @@ pub struct Fallback {
     pub face: String,
 }
 
-/// Lays a document out and inspects it.
 pub fn diagnose(markup: &str, fonts: &Fonts, pictures: &Pictures) -> Result<Diagnostics, PdfError> {
     let list = layout::lay_out(markup, fonts, pictures)?;
     // Every face has a space, so this finds the first face of each chain.

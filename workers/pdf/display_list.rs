@@ -15,14 +15,11 @@ pub(crate) struct Glyph {
     pub(crate) character: char,
     /// A variation selector or combining mark in the outline of the character.
     pub(crate) mark: Option<char>,
-    /// Added to the advance, in 1/1000 em.
-    ///
-    /// Negative where the glyph's own blank is squeezed.
+    /// Added to the advance, in 1/1000 em; negative where its own blank is squeezed.
     pub(crate) pad: i16,
 }
 
 impl Glyph {
-    /// A character without mark or pad.
     pub(crate) const fn plain(character: char) -> Self {
         Self { character, mark: None, pad: 0 }
     }
@@ -33,7 +30,6 @@ impl Glyph {
     }
 }
 
-/// Index of a [`Node`] in its [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(pub(crate) u32);
 
@@ -49,18 +45,15 @@ pub(crate) struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tag {
     Document,
-    /// Blocks that belong together.
     Division,
     /// Level 1 to 6.
     Heading(u8),
     Paragraph,
-    /// Small print beside something else.
     Caption,
     List(Numbering),
     Item,
     /// The marker of an item, such as ①.
     Label,
-    /// The content of an item.
     Body,
     Table,
     Row,
@@ -113,32 +106,26 @@ impl Tree {
         Self { nodes: vec![Node { parent: Self::ROOT, tag: Tag::Document }] }
     }
 
-    /// Adds the next child of a node.
     pub(crate) fn add(&mut self, parent: NodeId, tag: Tag) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         self.nodes.push(Node { parent, tag });
         id
     }
 
-    /// All nodes, indexed by [`NodeId`].
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 }
 
-/// The part of a document that an element belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     Node(NodeId),
-    /// The running header of a page.
     Header,
-    /// The running footer of a page.
     Footer,
     /// Nothing that a screen reader should read: lines, repeated table heads.
     Decoration,
 }
 
-/// The palette of all documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ink {
     /// Text.
@@ -161,7 +148,6 @@ pub(crate) enum Element {
         width: f64,
         ink: Ink,
     },
-    /// A filled rectangle.
     Fill {
         at: (f64, f64),
         size: (f64, f64),
@@ -188,11 +174,8 @@ pub(crate) enum Element {
 pub(crate) struct Run {
     /// Index of the face in [`Fonts`](crate::Fonts).
     pub(crate) face: u8,
-    /// Font size.
     pub(crate) size: f64,
-    /// Left end on the baseline.
-    ///
-    /// The blank of an opening bracket at a line start lies to the left of its column.
+    /// Left end on the baseline; the blank of an opening bracket is left of the column.
     pub(crate) at: (f64, f64),
     /// Space added after every glyph of a justified line.
     pub(crate) spacing: f64,
@@ -204,7 +187,6 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The text as a reader copies it.
     #[cfg(test)]
     pub(crate) fn text(&self) -> String {
         self.glyphs.iter().flat_map(|glyph| glyph.characters()).collect()
@@ -216,7 +198,6 @@ impl Run {
 pub(crate) struct QrModules {
     /// Modules on an edge.
     pub(crate) size: usize,
-    /// True for dark modules.
     pub(crate) dark: Vec<bool>,
 }
 
@@ -235,7 +216,6 @@ pub(crate) struct Page {
 }
 
 impl Element {
-    /// The same element moved by `dx`, `dy`.
     pub(crate) fn moved(mut self, dx: f64, dy: f64) -> Self {
         let shift = |point: &mut (f64, f64)| *point = (point.0 + dx, point.1 + dy);
         match &mut self {

@@ -1,7 +1,5 @@
-/// Why a document cannot be drawn.
-///
-/// No message repeats text of the document: errors are logged, and documents hold personal data. Single
-/// characters are the exception.
+/// No message repeats text of the document: errors are logged, and documents
+/// hold personal data. Single characters are the exception.
 #[derive(Debug, thiserror::Error)]
 pub enum PdfError {
     /// The markup is not XML, or uses a part of XML that templates do not need.
@@ -15,7 +13,6 @@ pub enum PdfError {
     /// A control character or a bidirectional override.
     #[error("character U+{:04X} is not allowed in a document", u32::from(*character))]
     ForbiddenCharacter { character: char },
-    /// Something is larger than the space it must fit into.
     #[error("markup line {line}, column {column}: {problem}")]
     Overflow { line: u32, column: u32, problem: String },
     #[error("markup line {line}, column {column}: no picture of the given name was supplied")]
@@ -34,12 +31,10 @@ pub enum PdfError {
     Write { source: std::io::Error },
 }
 
-/// Characters of a line that an excerpt shows at most.
 const EXCERPT_LENGTH: usize = 90;
 
 impl PdfError {
     /// The line of markup that the error is about, as `line 12: <p colour="red">`.
-    ///
     /// It repeats text of the document: for samples only, never for a log.
     pub fn excerpt(&self, markup: &str) -> Option<String> {
         let (line, column) = self.position(markup)?;

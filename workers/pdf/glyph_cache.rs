@@ -20,10 +20,8 @@ pub struct GlyphCache {
 }
 
 impl GlyphCache {
-    /// Prepares the glyphs of a template from the markup of its samples.
-    ///
-    /// A glyph is kept if at least half of the samples contain it. A kept glyph that a document lacks costs
-    /// it a hundred bytes; one that it contains costs it no time.
+    /// A glyph is kept if at least half of the samples contain it.
+    /// One that a document lacks costs it a hundred bytes; one that it contains costs it no time.
     pub fn from_samples<'a>(
         samples: impl IntoIterator<Item = &'a str>,
         fonts: &Fonts,

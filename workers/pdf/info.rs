@@ -1,6 +1,5 @@
 use chrono::NaiveDateTime;
 
-/// The metadata of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// Shown in the title bar of the viewer.

@@ -47,8 +47,6 @@ pub use info::{Attachment, Info};
 pub use materials::Materials;
 pub use picture::{Picture, PictureError, Pictures};
 
-/// Draws a document: its PDF bytes.
-///
 /// A page takes about a millisecond of CPU: call it off the async threads.
 pub fn draw(markup: &str, materials: Materials<'_>, info: &Info) -> Result<Vec<u8>, PdfError> {
     let list = layout::lay_out(markup, materials.fonts, materials.pictures)?;
@@ -56,7 +54,6 @@ pub fn draw(markup: &str, materials: Materials<'_>, info: &Info) -> Result<Vec<u
     write::write(printed, &list, materials, info)
 }
 
-/// Lays a document out without drawing it, and counts its pages.
 pub fn page_count(markup: &str, fonts: &Fonts, pictures: &Pictures) -> Result<usize, PdfError> {
     layout::lay_out(markup, fonts, pictures).map(|list| list.pages.len())
 }

@@ -3,8 +3,6 @@
 //! Guarantee number, revision and the hash of an attachment belong to a schema of our own. PDF/A requires
 //! that the file describes such a schema (ISO 19005-2, 6.6.2.3).
 
-use std::fmt::Write as _;
-
 use lopdf::{Dictionary, Object, StringFormat, dictionary};
 use sha2::{Digest, Sha256};
 
@@ -24,7 +22,6 @@ pub(crate) fn dictionary(info: &Info) -> Dictionary {
     }
 }
 
-/// The creation date in the syntax of PDF strings.
 pub(crate) fn pdf_date(info: &Info) -> String {
     info.created.format("D:%Y%m%d%H%M%S+00'00'").to_string()
 }
@@ -49,56 +46,30 @@ pub(crate) fn text_string(text: &str) -> Object {
     Object::String(units.flat_map(u16::to_be_bytes).collect(), StringFormat::Hexadecimal)
 }
 
-/// The XMP packet.
-///
-/// It claims PDF/A-3a for a file with an attachment, otherwise PDF/A-2a.
+/// Claims PDF/A-3a for a file with an attachment, otherwise PDF/A-2a.
 pub(crate) fn xmp(info: &Info) -> String {
     let date = info.created.format("%Y-%m-%dT%H:%M:%SZ");
     let part = if info.attachment.is_some() { 3 } else { 2 };
-    let mut xmp = String::with_capacity(3072);
-    xmp.push_str("<?xpacket begin=\"\u{FEFF}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n");
-    xmp.push_str("<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n");
-    xmp.push_str(
-        "<rdf:Description rdf:about=\"\" xmlns:dc=\"http://purl.org/dc/elements/1.1/\" xmlns:xmp=\"http://ns.adobe.com/xap/1.0/\" \
-         xmlns:pdf=\"http://ns.adobe.com/pdf/1.3/\" xmlns:pdfaid=\"http://www.aiim.org/pdfa/ns/id/\" xmlns:hosho=\"urn:hosho:document:1\">\n",
-    );
-    xmp.push_str("<dc:format>application/pdf</dc:format><dc:language><rdf:Bag><rdf:li>ja-JP</rdf:li></rdf:Bag></dc:language>\n");
-    let mut property = |open: &str, text: &str, close: &str| {
-        xmp.push_str(open);
-        escape(text, &mut xmp);
-        xmp.push_str(close);
-    };
-    property(
-        "<dc:title><rdf:Alt><rdf:li xml:lang=\"x-default\">",
-        &info.title,
-        "</rdf:li></rdf:Alt></dc:title>\n",
-    );
-    property("<dc:creator><rdf:Seq><rdf:li>", &info.author, "</rdf:li></rdf:Seq></dc:creator>\n");
-    property(
-        "<dc:description><rdf:Alt><rdf:li xml:lang=\"x-default\">",
-        &info.subject,
-        "</rdf:li></rdf:Alt></dc:description>\n",
-    );
-    property("<hosho:guaranteeNumber>", &info.number, "</hosho:guaranteeNumber>");
-    // Writing to a String cannot fail.
-    let _ = write!(
-        xmp,
-        "<hosho:revision>{}</hosho:revision>\n\
+    let [title, author, subject, number] =
+        [&info.title, &info.author, &info.subject, &info.number].map(|text| escaped(text));
+    let revision = info.revision;
+    let hash = info.attachment.as_ref().map_or_else(String::new, |attachment| {
+        format!("<hosho:dataSha256>{}</hosho:dataSha256>\n", hex::encode(Sha256::digest(&attachment.content)))
+    });
+    format!(
+        "<?xpacket begin=\"\u{FEFF}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"?>\n\
+         <x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:RDF xmlns:rdf=\"http://www.w3.org/1999/02/22-rdf-syntax-ns#\">\n\
+         <rdf:Description rdf:about=\"\" xmlns:dc=\"http://purl.org/dc/elements/1.1/\" xmlns:xmp=\"http://ns.adobe.com/xap/1.0/\" \
+         xmlns:pdf=\"http://ns.adobe.com/pdf/1.3/\" xmlns:pdfaid=\"http://www.aiim.org/pdfa/ns/id/\" xmlns:hosho=\"urn:hosho:document:1\">\n\
+         <dc:format>application/pdf</dc:format><dc:language><rdf:Bag><rdf:li>ja-JP</rdf:li></rdf:Bag></dc:language>\n\
+         <dc:title><rdf:Alt><rdf:li xml:lang=\"x-default\">{title}</rdf:li></rdf:Alt></dc:title>\n\
+         <dc:creator><rdf:Seq><rdf:li>{author}</rdf:li></rdf:Seq></dc:creator>\n\
+         <dc:description><rdf:Alt><rdf:li xml:lang=\"x-default\">{subject}</rdf:li></rdf:Alt></dc:description>\n\
+         <hosho:guaranteeNumber>{number}</hosho:guaranteeNumber><hosho:revision>{revision}</hosho:revision>\n\
          <xmp:CreateDate>{date}</xmp:CreateDate><xmp:ModifyDate>{date}</xmp:ModifyDate><xmp:MetadataDate>{date}</xmp:MetadataDate>\n\
-         <pdf:Producer>{PRODUCER}</pdf:Producer><pdfaid:part>{part}</pdfaid:part><pdfaid:conformance>A</pdfaid:conformance>\n",
-        info.revision
-    );
-    if let Some(attachment) = &info.attachment {
-        let _ = writeln!(
-            xmp,
-            "<hosho:dataSha256>{}</hosho:dataSha256>",
-            hex::encode(Sha256::digest(&attachment.content))
-        );
-    }
-    xmp.push_str("</rdf:Description>\n");
-    xmp.push_str(SCHEMA);
-    xmp.push_str("</rdf:RDF></x:xmpmeta>\n<?xpacket end=\"r\"?>");
-    xmp
+         <pdf:Producer>{PRODUCER}</pdf:Producer><pdfaid:part>{part}</pdfaid:part><pdfaid:conformance>A</pdfaid:conformance>\n\
+         {hash}</rdf:Description>\n{SCHEMA}</rdf:RDF></x:xmpmeta>\n<?xpacket end=\"r\"?>",
+    )
 }
 
 macro_rules! schema {
@@ -123,13 +94,15 @@ const SCHEMA: &str = schema! {
     "dataSha256", "Text", "SHA-256 of the attached data";
 };
 
-fn escape(text: &str, into: &mut String) {
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for character in storable(text) {
         match character {
-            '&' => into.push_str("&amp;"),
-            '<' => into.push_str("&lt;"),
-            '>' => into.push_str("&gt;"),
-            other => into.push(other),
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            other => escaped.push(other),
         }
     }
+    escaped
 }

@@ -68,9 +68,7 @@ pub(crate) fn is_composed(character: char) -> bool {
     canonical_combining_class(character) == 0 && is_nfc_quick(std::iter::once(character)) == IsNormalized::Yes
 }
 
-/// Whether NFC replaces the character by a single other one.
-///
-/// Compatibility ideographs, Å of ångström, Ω of ohm.
+/// Whether NFC gives one other character: Å of ångström, compatibility ideographs.
 fn is_replaced(character: char) -> bool {
     let mut composed = std::iter::once(character).nfc();
     is_nfc_quick(std::iter::once(character)) != IsNormalized::Yes
@@ -82,9 +80,7 @@ pub(crate) fn is_variation_selector(character: char) -> bool {
     matches!(character, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
 }
 
-/// Whether a face may have one glyph for the character and the one before it.
-///
-/// True for variation selectors and combining marks.
+/// Variation selectors and combining marks: a face may join them to a character.
 pub(crate) fn is_mark(character: char) -> bool {
     match character {
         // Nearly all text.

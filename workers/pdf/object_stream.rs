@@ -10,7 +10,6 @@ use lopdf::{Dictionary, Document, Object, StringFormat, dictionary};
 
 use crate::deflate;
 
-/// The position of an object in the file.
 #[derive(Clone, Copy)]
 enum Entry {
     Offset(usize),
@@ -18,8 +17,6 @@ enum Entry {
     Compressed(usize),
 }
 
-/// The bytes of a document.
-///
 /// All objects must have generation 0; streams are written as they are.
 pub(crate) fn serialize(document: &Document) -> io::Result<Vec<u8>> {
     let mut file = Vec::with_capacity(64 * 1024);

@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 
 use crate::deflate;
 
-/// Why a picture cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     #[error("cannot read the picture as a PNG file: {0}")]
@@ -38,7 +37,6 @@ pub enum PictureError {
     TooLarge { width: u32, height: u32 },
 }
 
-/// A picture, encoded as documents store it.
 #[derive(PartialEq, Eq)]
 pub struct Picture {
     pub(crate) width: u32,
@@ -70,7 +68,6 @@ impl Picture {
     /// Largest width and height, in pixels.
     pub const MAX_EDGE: u32 = 2000;
 
-    /// Largest compressed size.
     pub const MAX_BYTES: usize = 64 * 1024;
 
     /// Width and height in pixels.

@@ -35,7 +35,6 @@ pub(crate) struct Printed<'a> {
     pub(crate) marked_content: MarkedContent,
 }
 
-/// The part of a face that this document uses.
 pub(crate) struct PrintedFont<'a> {
     /// `/BaseFont`, such as `ABCDEF+IPAexMincho`.
     pub(crate) name: String,
@@ -77,7 +76,6 @@ pub(crate) fn print<'a>(list: &DisplayList, materials: Materials<'a>) -> Result<
     }
 }
 
-/// The name of a face in the resources of pages.
 pub(crate) fn font_resource(face: u8) -> FontId {
     FontId(format!("J{face}"))
 }
@@ -86,7 +84,6 @@ fn qr_code_resource(number: usize) -> XObjectId {
     XObjectId(format!("Q{number}"))
 }
 
-/// The name of a picture in the resources of pages.
 pub(crate) fn picture_resource(number: usize) -> XObjectId {
     XObjectId(format!("P{number}"))
 }
@@ -122,7 +119,6 @@ fn color(ink: Ink) -> Color {
     Color::Rgb(Rgb { r, g, b, icc_profile: None })
 }
 
-/// Prints the pages of one document.
 struct Printer<'d, 'a> {
     list: &'d DisplayList,
     fonts: &'d BTreeMap<u8, PrintedFont<'a>>,
@@ -141,7 +137,6 @@ struct Canvas {
     stroke: Option<(Ink, f64)>,
     spacing: f64,
     in_text: bool,
-    /// The owner of the marked content that is open.
     open: Option<Owner>,
     /// The node of each marked-content number.
     marked: Vec<NodeId>,
@@ -223,28 +218,20 @@ impl Canvas {
                 self.marked.push(node);
                 let tag =
                     list.tree.nodes().get(node.0 as usize).map_or("P", |node| structure::name(&node.tag));
-                let properties = BTreeMap::from([("MCID".to_owned(), DictItem::Int(number))]);
-                Op::BeginMarkedContentWithProperties {
-                    tag: tag.to_owned(),
-                    properties: DictItem::Dict { map: properties },
-                }
+                let properties = DictItem::Dict { map: entries([("MCID", DictItem::Int(number))]) };
+                Op::BeginMarkedContentWithProperties { tag: tag.to_owned(), properties }
             }
             Owner::Decoration => Op::BeginMarkedContent { tag: "Artifact".to_owned() },
             Owner::Header | Owner::Footer => {
-                let name = |name: &str| DictItem::Name(name.as_bytes().to_vec());
                 let kind = name(if owner == Owner::Header { "Header" } else { "Footer" });
-                let map =
-                    BTreeMap::from([("Type".to_owned(), name("Pagination")), ("Subtype".to_owned(), kind)]);
-                Op::BeginMarkedContentWithProperties {
-                    tag: "Artifact".to_owned(),
-                    properties: DictItem::Dict { map },
-                }
+                let map = entries([("Type", name("Pagination")), ("Subtype", kind)]);
+                let properties = DictItem::Dict { map };
+                Op::BeginMarkedContentWithProperties { tag: "Artifact".to_owned(), properties }
             }
         });
         self.open = Some(owner);
     }
 
-    /// Closes the marked content that is open.
     fn leave(&mut self) {
         self.text_section(false);
         if self.open.take().is_some() {
@@ -321,7 +308,6 @@ impl Canvas {
         self.ops.push(Op::Unknown { key: "Tj".to_owned(), value: vec![DictItem::Bytes(text)] });
     }
 
-    /// Paints a form or picture of the resources.
     fn paint(&mut self, id: XObjectId, at: (f64, f64), size: (f64, f64)) {
         self.text_section(false);
         self.ops.push(Op::UseXobject {
@@ -340,8 +326,7 @@ impl Canvas {
 
 /// Reserves a resource that [`write`](crate::write) replaces with the picture.
 fn placeholder() -> XObject {
-    let stream = ExternalStream { dict: BTreeMap::new(), content: Vec::new(), compress: false };
-    XObject::External(ExternalXObject { stream, width: None, height: None, dpi: None })
+    external(ExternalStream { dict: BTreeMap::new(), content: Vec::new(), compress: false })
 }
 
 /// A QR code in a unit square: one rectangle per run of dark modules.
@@ -361,19 +346,25 @@ fn qr_code_form(modules: &QrModules) -> XObject {
         }
     }
     content.push_str("f\n");
-    let name = |name: &str| DictItem::Name(name.as_bytes().to_vec());
-    let dict = BTreeMap::from([
-        ("Type".to_owned(), name("XObject")),
-        ("Subtype".to_owned(), name("Form")),
-        ("BBox".to_owned(), DictItem::Array([0, 0, 1, 1].map(DictItem::Int).to_vec())),
-        ("Resources".to_owned(), DictItem::Dict { map: BTreeMap::new() }),
+    let dict = entries([
+        ("Type", name("XObject")),
+        ("Subtype", name("Form")),
+        ("BBox", DictItem::Array([0, 0, 1, 1].map(DictItem::Int).to_vec())),
+        ("Resources", DictItem::Dict { map: BTreeMap::new() }),
     ]);
-    XObject::External(ExternalXObject {
-        stream: ExternalStream { dict, content: content.into_bytes(), compress: true },
-        width: None,
-        height: None,
-        dpi: None,
-    })
+    external(ExternalStream { dict, content: content.into_bytes(), compress: true })
+}
+
+fn external(stream: ExternalStream) -> XObject {
+    XObject::External(ExternalXObject { stream, width: None, height: None, dpi: None })
+}
+
+fn name(name: &str) -> DictItem {
+    DictItem::Name(name.as_bytes().to_vec())
+}
+
+fn entries<const N: usize>(entries: [(&str, DictItem); N]) -> BTreeMap<String, DictItem> {
+    entries.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
 fn whole(size: usize) -> f64 {

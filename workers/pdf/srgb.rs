@@ -24,9 +24,7 @@ const RED: [u32; 3] = [0x6FA2, 0x38F5, 0x0390];
 const GREEN: [u32; 3] = [0x6299, 0xB785, 0x18DA];
 const BLUE: [u32; 3] = [0x24A0, 0x0F84, 0xB6CF];
 
-/// From D65, the white of sRGB, to D50 (Bradford), in 1/65536.
-///
-/// Negative numbers are in two's complement.
+/// From D65, the white of sRGB, to D50 (Bradford), in 1/65536, two's complement.
 const ADAPTATION: [u32; 9] =
     [0x1_0C42, 0x05DE, 0xFFFF_F326, 0x0793, 0xFD90, 0xFFFF_FBA2, 0xFFFF_FDA3, 0x03DC, 0xC06E];
 

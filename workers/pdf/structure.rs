@@ -11,7 +11,6 @@ use lopdf::{Dictionary, Document, Object, ObjectId, dictionary};
 use crate::display_list::{NodeId, Numbering, Scope, Tag, Tree};
 use crate::metadata::text_string;
 
-/// The marked content of the pages.
 #[derive(Debug, Default)]
 pub(crate) struct MarkedContent {
     /// For each page, the node of each marked-content number.
@@ -125,7 +124,6 @@ fn kept(tree: &Tree, contents: &[Vec<(usize, i64)>]) -> Vec<bool> {
     kept
 }
 
-/// The name of the standard structure type.
 pub(crate) fn name(tag: &Tag) -> &'static str {
     match tag {
         Tag::Document => "Document",
@@ -150,40 +148,33 @@ pub(crate) fn name(tag: &Tag) -> &'static str {
 }
 
 fn attributes(tag: &Tag, bounds: Option<&[f32; 4]>) -> Option<Dictionary> {
-    let spans = |attributes: &mut Dictionary, columns: u16, rows: u16| {
+    let spans = |mut attributes: Dictionary, columns: u16, rows: u16| {
         for (key, value) in [("ColSpan", columns), ("RowSpan", rows)] {
             if value > 1 {
                 attributes.set(key, i64::from(value));
             }
         }
+        attributes
     };
-    let owned = |owner: &'static str| dictionary! { "O" => owner };
-    match *tag {
+    Some(match *tag {
         Tag::List(numbering) => {
-            let mut attributes = owned("List");
-            attributes.set("ListNumbering", if numbering == Numbering::Dot { "Disc" } else { "Decimal" });
-            Some(attributes)
+            let numbering = if numbering == Numbering::Dot { "Disc" } else { "Decimal" };
+            dictionary! { "O" => "List", "ListNumbering" => numbering }
         }
         Tag::Head { scope, columns, rows } => {
-            let mut attributes = owned("Table");
-            attributes.set("Scope", if scope == Scope::Row { "Row" } else { "Column" });
-            spans(&mut attributes, columns, rows);
-            Some(attributes)
+            let scope = if scope == Scope::Row { "Row" } else { "Column" };
+            spans(dictionary! { "O" => "Table", "Scope" => scope }, columns, rows)
         }
         Tag::Cell { columns, rows } if columns > 1 || rows > 1 => {
-            let mut attributes = owned("Table");
-            spans(&mut attributes, columns, rows);
-            Some(attributes)
+            spans(dictionary! { "O" => "Table" }, columns, rows)
         }
         Tag::Figure { .. } => {
-            let mut attributes = owned("Layout");
-            attributes.set("Placement", "Block");
+            let mut attributes = dictionary! { "O" => "Layout", "Placement" => "Block" };
             if let Some(bounds) = bounds {
-                attributes
-                    .set("BBox", Object::Array(bounds.iter().map(|value| Object::Real(*value)).collect()));
+                attributes.set("BBox", bounds.map(Object::Real).to_vec());
             }
-            Some(attributes)
+            attributes
         }
-        _ => None,
-    }
+        _ => return None,
+    })
 }

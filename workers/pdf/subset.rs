@@ -46,9 +46,7 @@ impl SharedGlyphs {
     }
 }
 
-/// The glyphs of one face in a document.
-///
-/// Shared ones are numbered from 1, then follow the own ones.
+/// Shared glyphs are numbered from 1, then follow the own ones.
 pub(crate) struct Subset<'a> {
     shared: &'a SharedGlyphs,
     /// Sorted, without the shared ones.
@@ -56,7 +54,6 @@ pub(crate) struct Subset<'a> {
 }
 
 impl<'a> Subset<'a> {
-    /// Numbers glyphs, given in any order.
     pub(crate) fn new(shared: &'a SharedGlyphs, glyphs: Vec<Glyph>) -> Self {
         let mut own = sorted_with_bases(glyphs);
         own.retain(|glyph| shared.glyphs.binary_search(glyph).is_err());
@@ -150,8 +147,6 @@ impl Outlines {
         outlines
     }
 
-    /// Adds the glyph `source` of the face.
-    ///
     /// With `base`, it refers to the outline of that glyph of the subset.
     fn push(&mut self, face: &Face, source: u16, pad: i16, base: Option<u16>) {
         self.loca.extend_from_slice(&self.end().to_be_bytes());
@@ -221,8 +216,6 @@ const NOTDEF: u16 = 0;
 /// Length of a directory of six tables.
 const DIRECTORY_LEN: usize = 12 + 6 * 16;
 
-/// The directory, and everything after the shared outlines.
-///
 /// `glyf` is checksum and length of the whole table.
 fn assemble(glyf: (u32, u32), own: Vec<u8>, mut tail: [(&[u8; 4], Vec<u8>); 5]) -> (Vec<u8>, Vec<u8>) {
     let mut directory = Vec::with_capacity(DIRECTORY_LEN);

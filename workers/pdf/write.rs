@@ -103,7 +103,6 @@ fn resources(document: &Document, page: ObjectId) -> lopdf::Result<&Dictionary> 
         .and_then(Object::as_dict)
 }
 
-/// Adds the fonts to the resources.
 fn add_fonts(
     document: &mut Document,
     page: ObjectId,
@@ -169,9 +168,7 @@ fn add_font(document: &mut Document, font: &PrintedFont, materials: Materials<'_
     })
 }
 
-/// `/W`: the advances, from glyph 1, that differ from one em.
-///
-/// Equal neighbours share an entry.
+/// `/W`: the advances that differ from one em; equal neighbours share an entry.
 fn widths(advances: impl Iterator<Item = u16>) -> Object {
     let mut entries = Vec::new();
     let mut flush = |first: i64, last: i64, width: u16| {

@@ -17,47 +17,29 @@ pub(crate) fn check(file: &File, claim: &Claim, report: &mut Report) {
         .collect();
     let named = names(file);
     if claim.part == Some(2) {
-        report.require(
-            specifications.is_empty() && named.is_empty(),
-            "6.8-5",
-            "a PDF/A-2 file has an attachment",
-        );
+        let has_none = specifications.is_empty() && named.is_empty();
+        report.require(has_none, "6.8-5", "a PDF/A-2 file has an attachment");
         report.require(claim.data.is_none(), "6.8-5", "the metadata has the hash of a missing attachment");
         return;
     }
-    report.require(
-        !specifications.is_empty(),
-        "6.8",
-        "a PDF/A-3 file has no attachment; it should be PDF/A-2",
-    );
+    let has_any = !specifications.is_empty();
+    report.require(has_any, "6.8", "a PDF/A-3 file has no attachment; it should be PDF/A-2");
     let mut hashes = Vec::new();
     for one in &specifications {
         let name = file.text(one, "F").filter(|name| !name.is_empty());
-        report.require(
-            name.is_some() && name == file.text(one, "UF"),
-            "6.8-2",
-            "F and UF of an attachment differ or are missing",
-        );
+        let is_named = name.is_some() && name == file.text(one, "UF");
+        report.require(is_named, "6.8-2", "F and UF of an attachment differ or are missing");
         let relation = matches!(
             file.name(one, "AFRelationship"),
             Some("Source" | "Data" | "Alternative" | "Supplement" | "Unspecified")
         );
         report.require(relation, "6.8-3", "AFRelationship of an attachment is missing or unknown");
-        report.require(
-            associated.iter().any(|other| std::ptr::eq(*other, *one)),
-            "6.8-4",
-            "an attachment is not in AF of the catalog",
-        );
-        report.require(
-            named.iter().any(|other| std::ptr::eq(*other, *one)),
-            "7.11.4",
-            "an attachment is not in the EmbeddedFiles of the catalog",
-        );
-        report.require(
-            file.text(one, "Desc").is_some_and(|text| !text.is_empty()),
-            "6.8",
-            "an attachment has no description",
-        );
+        let is_associated = associated.iter().any(|other| std::ptr::eq(*other, *one));
+        report.require(is_associated, "6.8-4", "an attachment is not in AF of the catalog");
+        let is_listed = named.iter().any(|other| std::ptr::eq(*other, *one));
+        report.require(is_listed, "7.11.4", "an attachment is not in the EmbeddedFiles of the catalog");
+        let is_described = file.text(one, "Desc").is_some_and(|text| !text.is_empty());
+        report.require(is_described, "6.8", "an attachment has no description");
         let Some(stream) = file.dictionary(one, "EF").and_then(|kept| file.stream(kept, "F")) else {
             report.add("6.8-2", "the content of an attachment is missing");
             continue;
@@ -68,22 +50,13 @@ pub(crate) fn check(file: &File, claim: &Claim, report: &mut Report) {
         let bytes = decoded(stream);
         let about = file.dictionary(&stream.dict, "Params");
         let size = about.and_then(|about| file.integer(about, "Size"));
-        report.require(
-            size == i64::try_from(bytes.len()).ok(),
-            "7.11.4",
-            "Size of an attachment differs from its length",
-        );
-        report.require(
-            about.is_some_and(|about| about.has(b"ModDate")),
-            "6.8",
-            "an attachment has no ModDate",
-        );
+        let is_sized = size == i64::try_from(bytes.len()).ok();
+        report.require(is_sized, "7.11.4", "Size of an attachment differs from its length");
+        let is_dated = about.is_some_and(|about| about.has(b"ModDate"));
+        report.require(is_dated, "6.8", "an attachment has no ModDate");
         if media == "application/json" {
-            report.require(
-                serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(),
-                "6.8",
-                "attached JSON cannot be parsed",
-            );
+            let is_json = serde_json::from_slice::<serde_json::Value>(&bytes).is_ok();
+            report.require(is_json, "6.8", "attached JSON cannot be parsed");
         }
         hashes.push(hex::encode(Sha256::digest(&bytes)));
     }
@@ -95,7 +68,6 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-+._".contains(&byte))
 }
 
-/// The attachments in the name tree.
 fn names<'f>(file: &'f File) -> Vec<&'f Dictionary> {
     let tree =
         file.dictionary(file.catalog(), "Names").and_then(|names| file.dictionary(names, "EmbeddedFiles"));

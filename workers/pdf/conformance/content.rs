@@ -16,7 +16,6 @@ const COLOUR: &str = "g G rg RG";
 /// Colours that it does not define, or that our documents do not need.
 const OTHER_COLOUR: &str = "k K cs CS sc SC scn SCN sh";
 
-/// Glyphs shown by one operator.
 pub(crate) struct ShownText {
     pub(crate) font: ObjectId,
     /// Glyph numbers.
@@ -32,16 +31,13 @@ pub(crate) struct Mark {
     pub(crate) tag: String,
 }
 
-/// The content of all pages.
 #[derive(Default)]
 pub(crate) struct PageContent {
     pub(crate) texts: Vec<ShownText>,
     pub(crate) marks: Vec<Mark>,
-    /// Painted pictures and forms.
     pub(crate) painted: Vec<ObjectId>,
 }
 
-/// The state of reading the content of a page.
 struct ContentReader<'r, 'f> {
     file: &'f File<'f>,
     report: &'r mut Report,
@@ -96,11 +92,8 @@ fn boxes(file: &File, page: &Dictionary, report: &mut Report) {
     for key in ["MediaBox", "CropBox", "BleedBox", "TrimBox", "ArtBox"] {
         let Some([left, bottom, right, top]) = edges(key) else { continue };
         let fits = |length: f32| (3.0..=14400.0).contains(&length.abs());
-        report.require(
-            fits(right - left) && fits(top - bottom),
-            "6.1.13-11",
-            "a page is smaller than 3 or larger than 14,400 units",
-        );
+        let in_range = fits(right - left) && fits(top - bottom);
+        report.require(in_range, "6.1.13-11", "a page is smaller than 3 or larger than 14,400 units");
         let within = left >= paper[0] && bottom >= paper[1] && right <= paper[2] && top <= paper[3];
         report.require(within, "14.11.2", "a box of a page is larger than its MediaBox");
     }
@@ -127,11 +120,8 @@ impl<'f> ContentReader<'_, 'f> {
                     None => self.report.add("8.4.2", "a graphics state is restored that was not saved"),
                 },
                 "BT" | "ET" => {
-                    self.report.require(
-                        self.in_text == (operator == "ET"),
-                        "9.4.1",
-                        "text objects are nested",
-                    );
+                    let is_paired = self.in_text == (operator == "ET");
+                    self.report.require(is_paired, "9.4.1", "text objects are nested");
                     self.in_text = operator == "BT";
                 }
                 "BMC" | "BDC" => self.begin(operands),
@@ -178,11 +168,8 @@ impl<'f> ContentReader<'_, 'f> {
             self.report.add("6.7.4-1", "marked content has a Lang, which our documents do not need");
         }
         let belongs = number.is_some() || tag == b"Artifact";
-        self.report.require(
-            !(belongs && self.open.contains(&true)),
-            "14.8.2.2",
-            "tagged content or an artifact is nested in another",
-        );
+        let not_nested = !(belongs && self.open.contains(&true));
+        self.report.require(not_nested, "14.8.2.2", "tagged content or an artifact is nested in another");
         if let Some(number) = number {
             let tag = String::from_utf8_lossy(tag).into_owned();
             self.pages.marks.push(Mark { page: self.page, number, tag });
@@ -190,23 +177,16 @@ impl<'f> ContentReader<'_, 'f> {
         self.open.push(belongs);
     }
 
-    /// Requires that painted content is tagged or an artifact.
     fn require_marked(&mut self) {
-        self.report.require(
-            self.open.contains(&true),
-            "14.8.2.2",
-            "painted content is neither tagged nor an artifact",
-        );
+        let is_marked = self.open.contains(&true);
+        self.report.require(is_marked, "14.8.2.2", "painted content is neither tagged nor an artifact");
     }
 
     fn resource(&mut self, resources: &'f Dictionary, kind: &str, operands: &[Object]) -> Option<ObjectId> {
         let name = operands.first()?.as_name().ok()?;
         let found = self.file.dictionary(resources, kind).and_then(|named| named.get(name).ok());
-        self.report.require(
-            found.is_some(),
-            "6.2.2-2",
-            "the content uses a resource that the page does not list",
-        );
+        let is_listed = found.is_some();
+        self.report.require(is_listed, "6.2.2-2", "the content uses a resource that the page does not list");
         found?.as_reference().ok()
     }
 

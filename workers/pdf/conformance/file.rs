@@ -2,7 +2,6 @@ use std::sync::LazyLock;
 
 use lopdf::{Dictionary, Document, Object, Stream};
 
-/// A file as bytes and as objects.
 pub(crate) struct File<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) document: Document,
@@ -17,7 +16,6 @@ pub fn dictionary(object: &Object) -> Option<&Dictionary> {
     }
 }
 
-/// The decompressed content of a stream.
 pub fn decoded(stream: &Stream) -> Vec<u8> {
     if stream.dict.has(b"Filter") {
         stream.decompressed_content().unwrap_or_default()
@@ -65,7 +63,6 @@ impl File<'_> {
         }
     }
 
-    /// A text string.
     pub(crate) fn text(&self, parent: &Dictionary, key: &str) -> Option<String> {
         let bytes = self.value(parent, key)?.as_str().ok()?;
         match bytes.strip_prefix(&[0xFE, 0xFF]) {

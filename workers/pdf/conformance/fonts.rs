@@ -33,31 +33,19 @@ fn check_font(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mu
         tag.len() == 6 && tag.bytes().all(|byte| byte.is_ascii_uppercase()) && !rest.is_empty()
     });
     report.require(tagged, "6.2.11.2-3", "BaseFont of a font does not name a subset");
-    report.require(
-        file.name(font, "Encoding") == Some("Identity-H"),
-        "6.2.11.3.3-1",
-        "Encoding of a font is not Identity-H",
-    );
+    let is_identity = file.name(font, "Encoding") == Some("Identity-H");
+    report.require(is_identity, "6.2.11.3.3-1", "Encoding of a font is not Identity-H");
     let Some(descendant) =
         file.list(font, "DescendantFonts").first().and_then(|font| dictionary(file.resolve(font)?))
     else {
         return report.add("6.2.11.2-2", "a composite font has no descendant");
     };
-    report.require(
-        file.name(descendant, "Type") == Some("Font"),
-        "6.2.11.2-1",
-        "Type of a descendant font is not Font",
-    );
-    report.require(
-        file.name(descendant, "Subtype") == Some("CIDFontType2"),
-        "6.2.11.2-2",
-        "a descendant font is not TrueType",
-    );
-    report.require(
-        file.name(descendant, "BaseFont") == Some(name),
-        "6.2.11.2-3",
-        "a font and its descendant have different names",
-    );
+    let is_font = file.name(descendant, "Type") == Some("Font");
+    report.require(is_font, "6.2.11.2-1", "Type of a descendant font is not Font");
+    let is_truetype = file.name(descendant, "Subtype") == Some("CIDFontType2");
+    report.require(is_truetype, "6.2.11.2-2", "a descendant font is not TrueType");
+    let same_name = file.name(descendant, "BaseFont") == Some(name);
+    report.require(same_name, "6.2.11.2-3", "a font and its descendant have different names");
     let identity = file
         .value(descendant, "CIDToGIDMap")
         .is_some_and(|map| map.as_name().is_ok_and(|name| name == b"Identity") || map.as_stream().is_ok());
@@ -72,23 +60,14 @@ fn check_font(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mu
     let descriptor = file.dictionary(descendant, "FontDescriptor");
     let Some(descriptor) = descriptor else { return report.add("6.2.11.4.1-1", "a font has no descriptor") };
     for key in ["Flags", "FontBBox", "ItalicAngle", "Ascent", "Descent", "CapHeight", "StemV"] {
-        report.require(
-            file.value(descriptor, key).is_some(),
-            "9.8.1",
-            "a font descriptor lacks a required key",
-        );
+        let has_key = file.value(descriptor, key).is_some();
+        report.require(has_key, "9.8.1", "a font descriptor lacks a required key");
     }
-    report.require(
-        file.name(descriptor, "FontName") == Some(name),
-        "6.2.11.2-3",
-        "a font and its descriptor have different names",
-    );
+    let same_name = file.name(descriptor, "FontName") == Some(name);
+    report.require(same_name, "6.2.11.2-3", "a font and its descriptor have different names");
     let flags = file.integer(descriptor, "Flags").unwrap_or_default();
-    report.require(
-        flags & 4 == 4 && flags & 32 == 0,
-        "6.2.11.6-3",
-        "a font without a standard encoding is not flagged symbolic",
-    );
+    let is_symbolic = flags & 4 == 4 && flags & 32 == 0;
+    report.require(is_symbolic, "6.2.11.6-3", "a font without a standard encoding is not flagged symbolic");
     report.require(
         !descriptor.has(b"CIDSet"),
         "6.2.11.4.2-2",
@@ -117,11 +96,8 @@ fn check_font(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mu
         };
         let own = f32::from(advance) * 1000.0 / f32::from(face.units_per_em());
         let declared = widths.get(&code).copied().unwrap_or(usual);
-        report.require(
-            (own - declared).abs() <= 1.0,
-            "6.2.11.5-1",
-            "the width of a glyph differs between W and the font program",
-        );
+        let agrees = (own - declared).abs() <= 1.0;
+        report.require(agrees, "6.2.11.5-1", "the width of a glyph differs between W and the font program");
         let Some(text) = map.get(&code) else {
             report.add("6.2.11.7.2-1", "a shown glyph has no ToUnicode text");
             continue;
@@ -132,17 +108,11 @@ fn check_font(file: &File, font: &Dictionary, codes: &BTreeSet<u16>, report: &mu
             "6.2.11.7.2-2",
             "the ToUnicode text of a glyph is empty or holds a noncharacter",
         );
-        report.require(
-            !text.contains(is_private),
-            "6.2.11.7.3-1",
-            "the ToUnicode text of a glyph is in a private use area",
-        );
+        let is_public = !text.contains(is_private);
+        report.require(is_public, "6.2.11.7.3-1", "the ToUnicode text of a glyph is in a private use area");
         let blank = text.chars().all(char::is_whitespace);
-        report.require(
-            blank || face.glyph_bounding_box(glyph).is_some(),
-            "6.2.11.4.1-2",
-            "the outline of a visible glyph is empty",
-        );
+        let is_drawn = blank || face.glyph_bounding_box(glyph).is_some();
+        report.require(is_drawn, "6.2.11.4.1-2", "the outline of a visible glyph is empty");
     }
 }
 
@@ -174,7 +144,6 @@ fn widths(file: &File, font: &Dictionary) -> BTreeMap<u16, f32> {
     widths
 }
 
-/// The ToUnicode map: texts by glyph number.
 fn to_unicode(map: &[u8]) -> BTreeMap<u16, String> {
     let mut texts = BTreeMap::new();
     let tokens = tokens(map);

@@ -32,21 +32,12 @@ fn intents(file: &File, report: &mut Report) {
         intents.iter().filter_map(|intent| dictionary(file.resolve(intent)?)).collect();
     report.require(ours.len() == 1, "6.2.3", "the catalog does not have exactly one output intent");
     for intent in ours {
-        report.require(
-            file.name(intent, "S") == Some("GTS_PDFA1"),
-            "6.2.3",
-            "S of the output intent is not GTS_PDFA1",
-        );
-        report.require(
-            file.text(intent, "OutputConditionIdentifier").is_some(),
-            "6.2.3",
-            "the output intent has no OutputConditionIdentifier",
-        );
-        report.require(
-            !intent.has(b"DestOutputProfileRef"),
-            "6.2.3-3",
-            "the output intent refers to an external profile",
-        );
+        let is_pdfa = file.name(intent, "S") == Some("GTS_PDFA1");
+        report.require(is_pdfa, "6.2.3", "S of the output intent is not GTS_PDFA1");
+        let is_identified = file.text(intent, "OutputConditionIdentifier").is_some();
+        report.require(is_identified, "6.2.3", "the output intent has no OutputConditionIdentifier");
+        let is_embedded = !intent.has(b"DestOutputProfileRef");
+        report.require(is_embedded, "6.2.3-3", "the output intent refers to an external profile");
         let Some(stream) = file.stream(intent, "DestOutputProfile") else {
             report.add("6.2.4.3-2", "the output intent has no profile, but the file uses RGB");
             continue;
@@ -61,25 +52,16 @@ fn profile(file: &File, stream: &Stream, report: &mut Report) {
     let word = |at: usize| field(at).try_into().map_or(0, u32::from_be_bytes) as usize;
     let kind = matches!(field(12), b"prtr" | b"mntr") && field(16) == b"RGB " && field(36) == b"acsp";
     report.require(kind, "6.2.3-1", "the colour profile is not an RGB profile of a display or printer");
-    report.require(
-        bytes.get(8).is_some_and(|version| (2..5).contains(version)),
-        "6.2.3-1",
-        "the version of the colour profile is not 2 to 4",
-    );
-    report.require(
-        word(0) == bytes.len(),
-        "6.2.3-1",
-        "the length in the colour profile differs from its length",
-    );
+    let known_version = bytes.get(8).is_some_and(|version| (2..5).contains(version));
+    report.require(known_version, "6.2.3-1", "the version of the colour profile is not 2 to 4");
+    let is_whole = word(0) == bytes.len();
+    report.require(is_whole, "6.2.3-1", "the length in the colour profile differs from its length");
     report.require(file.integer(&stream.dict, "N") == Some(3), "6.2.3-1", "N of the colour profile is not 3");
     let tags: Vec<&[u8]> = (0..word(128).min(100)).map(|tag| field(132 + 12 * tag)).collect();
     let needed: [&[u8]; 9] =
         [b"desc", b"cprt", b"wtpt", b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC"];
-    report.require(
-        needed.iter().all(|tag| tags.contains(tag)),
-        "6.2.3-1",
-        "the colour profile lacks a required tag",
-    );
+    let has_all = needed.iter().all(|tag| tags.contains(tag));
+    report.require(has_all, "6.2.3-1", "the colour profile lacks a required tag");
     let within =
         (0..tags.len()).all(|tag| word(132 + 12 * tag + 4) + word(132 + 12 * tag + 8) <= bytes.len());
     report.require(within, "6.2.3-1", "a tag of the colour profile reaches beyond its end");
@@ -92,11 +74,8 @@ fn image(file: &File, stream: &Stream, report: &mut Report) {
     let smoothed =
         file.value(about, "Interpolate").is_some_and(|value| !matches!(value, Object::Boolean(false)));
     report.require(!smoothed, "6.2.8-3", "a picture is interpolated");
-    report.require(
-        file.integer(about, "BitsPerComponent") == Some(8),
-        "6.2.8-4",
-        "a picture does not have 8 bits per component",
-    );
+    let eight_bits = file.integer(about, "BitsPerComponent") == Some(8);
+    report.require(eight_bits, "6.2.8-4", "a picture does not have 8 bits per component");
     let channels = match file.name(about, "ColorSpace") {
         Some("DeviceRGB") => 3,
         Some("DeviceGray") => 1,
@@ -108,20 +87,14 @@ fn image(file: &File, stream: &Stream, report: &mut Report) {
         return report.add("8.9.5", "a picture has no Width or Height");
     };
     // lopdf reverses predictors.
-    report.require(
-        decoded(stream).len() == width * height * channels,
-        "8.9.5",
-        "the number of pixels differs from Width and Height of a picture",
-    );
+    let is_complete = decoded(stream).len() == width * height * channels;
+    report.require(is_complete, "8.9.5", "the number of pixels differs from Width and Height of a picture");
     let Some(mask) = file.stream(about, "SMask") else { return };
     let grey = file.name(&mask.dict, "ColorSpace") == Some("DeviceGray")
         && !mask.dict.has(b"SMask")
         && !mask.dict.has(b"Mask");
-    report.require(
-        grey && !about.has(b"Mask"),
-        "11.6.5.3",
-        "the soft mask of a picture is not a grey picture",
-    );
+    let is_grey = grey && !about.has(b"Mask");
+    report.require(is_grey, "11.6.5.3", "the soft mask of a picture is not a grey picture");
 }
 
 fn form(about: &Dictionary, report: &mut Report) {
@@ -131,9 +104,7 @@ fn form(about: &Dictionary, report: &mut Report) {
     report.require(about.has(b"BBox"), "8.10.2", "a form has no BBox");
 }
 
-/// Forbidden keys of graphics states.
-///
-/// Blend modes are checked in any dictionary: `Type` is optional in a graphics state.
+/// Blend modes are checked anywhere: `Type` is optional in a graphics state.
 fn state(file: &File, about: &Dictionary, report: &mut Report) {
     if about.has_type(b"ExtGState") {
         report.require(!about.has(b"TR"), "6.2.5-1", "a graphics state has a transfer function");

@@ -34,11 +34,8 @@ pub(crate) fn check(file: &File, report: &mut Report) {
         }
     }
     if let Some(names) = file.dictionary(file.catalog(), "Names") {
-        report.require(
-            !names.has(b"AlternatePresentations"),
-            "6.10-1",
-            "the file has alternate presentations",
-        );
+        let without_alternates = !names.has(b"AlternatePresentations");
+        report.require(without_alternates, "6.10-1", "the file has alternate presentations");
         report.require(!names.has(b"JavaScript"), "6.5.1-1", "the file has JavaScript");
         let known = names.iter().all(|(name, _)| name == b"EmbeddedFiles");
         report.require(known, "7.7.4", "Names has another entry than EmbeddedFiles");

@@ -54,8 +54,6 @@ pub fn findings(bytes: &[u8]) -> Vec<Finding> {
     report.0
 }
 
-/// Asserts that a file conforms.
-///
 /// # Panics
 ///
 /// With all findings, if there are any.

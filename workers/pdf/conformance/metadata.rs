@@ -31,7 +31,6 @@ const KNOWN: [(&str, &str, &str); 10] = [
     (PDF, "Producer", ""),
 ];
 
-/// The claims of the metadata.
 #[derive(Default)]
 pub(crate) struct Claim {
     /// Part of ISO 19005.
@@ -53,11 +52,8 @@ pub(crate) fn check(file: &File, report: &mut Report) -> Claim {
         return Claim::default();
     };
     let header = text.split("?>").next().unwrap_or_default();
-    report.require(
-        header.starts_with("<?xpacket begin=\"\u{FEFF}\" id=\"W5M0MpCehiHzreSzNTczkc9d\""),
-        "6.6.2.1-4",
-        "the XMP packet has no header",
-    );
+    let has_header = header.starts_with("<?xpacket begin=\"\u{FEFF}\" id=\"W5M0MpCehiHzreSzNTczkc9d\"");
+    report.require(has_header, "6.6.2.1-4", "the XMP packet has no header");
     report.require(!header.contains("bytes="), "6.6.2.1-2", "the XMP packet has the attribute bytes");
     report.require(!header.contains("encoding="), "6.6.2.1-3", "the XMP packet has the attribute encoding");
     report.require(
@@ -75,11 +71,8 @@ pub(crate) fn check(file: &File, report: &mut Report) -> Claim {
     let placed =
         descriptions.iter().all(|node| node.parent().is_some_and(|parent| parent.has_tag_name((RDF, "RDF"))));
     report.require(placed && !descriptions.is_empty(), "6.6.2.1-4", "the metadata is not RDF");
-    report.require(
-        descriptions.iter().all(|node| node.attribute((RDF, "about")) == Some("")),
-        "6.6.2.1-4",
-        "rdf:about of a description is not empty",
-    );
+    let is_about_file = descriptions.iter().all(|node| node.attribute((RDF, "about")) == Some(""));
+    report.require(is_about_file, "6.6.2.1-4", "rdf:about of a description is not empty");
     let properties: Vec<Node> =
         descriptions.iter().flat_map(Node::children).filter(Node::is_element).collect();
     let value = |space: &str, name: &str| {
@@ -116,11 +109,8 @@ fn check_properties(properties: &[Node], described: &BTreeSet<String>, report: &
                 "a property of our schema is not described in the file",
             );
             let number = name != "revision" || words(*node).parse::<i64>().is_ok();
-            report.require(
-                number && node.children().all(|child| child.is_text()),
-                "6.6.2.3.1-2",
-                "a property of our schema has a value of the wrong type",
-            );
+            let is_typed = number && node.children().all(|child| child.is_text());
+            report.require(is_typed, "6.6.2.3.1-2", "a property of our schema has a value of the wrong type");
             continue;
         }
         if matches!(space, ID | EXTENSION) {
@@ -141,11 +131,8 @@ fn check_properties(properties: &[Node], described: &BTreeSet<String>, report: &
             let first = kept.and_then(|kept| kept.first_element_child());
             let language =
                 first.and_then(|item| item.attribute(("http://www.w3.org/XML/1998/namespace", "lang")));
-            report.require(
-                language == Some("x-default"),
-                "6.6.2.3.1-2",
-                "a language alternative does not begin with x-default",
-            );
+            let is_default = language == Some("x-default");
+            report.require(is_default, "6.6.2.3.1-2", "a language alternative does not begin with x-default");
         }
         if name.ends_with("Date") {
             let date = chrono::DateTime::parse_from_rfc3339(&words(*node));
@@ -170,21 +157,12 @@ fn described_properties(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
         };
         for schema in bag.children().filter(Node::is_element) {
             let text = |name| child(schema, SCHEMA, name).filter(|text| !text.is_empty());
-            report.require(
-                text("schema").is_some() && prefix(schema, SCHEMA) == "pdfaSchema",
-                "6.6.2.3.3-2",
-                "a schema has no name",
-            );
-            report.require(
-                text("namespaceURI").as_deref() == Some(OURS),
-                "6.6.2.3.3-3",
-                "the namespace of a schema is not ours",
-            );
-            report.require(
-                text("prefix").as_deref() == Some("hosho"),
-                "6.6.2.3.3-4",
-                "the prefix of a schema is not ours",
-            );
+            let is_named = text("schema").is_some() && prefix(schema, SCHEMA) == "pdfaSchema";
+            report.require(is_named, "6.6.2.3.3-2", "a schema has no name");
+            let is_ours = text("namespaceURI").as_deref() == Some(OURS);
+            report.require(is_ours, "6.6.2.3.3-3", "the namespace of a schema is not ours");
+            let is_ours = text("prefix").as_deref() == Some("hosho");
+            report.require(is_ours, "6.6.2.3.3-4", "the prefix of a schema is not ours");
             let list = schema
                 .children()
                 .find(|node| node.has_tag_name((SCHEMA, "property")))
@@ -195,11 +173,8 @@ fn described_properties(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
             };
             for property in list.children().filter(Node::is_element) {
                 let text = |name| child(property, PROPERTY, name).filter(|text| !text.is_empty());
-                report.require(
-                    text("name").is_some() && prefix(property, PROPERTY) == "pdfaProperty",
-                    "6.6.2.3.3-7",
-                    "a described property has no name",
-                );
+                let is_named = text("name").is_some() && prefix(property, PROPERTY) == "pdfaProperty";
+                report.require(is_named, "6.6.2.3.3-7", "a described property has no name");
                 let kind = matches!(
                     text("valueType").as_deref(),
                     Some("Text" | "Integer" | "URI" | "Date" | "Boolean")
@@ -211,11 +186,8 @@ fn described_properties(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
                     "6.6.2.3.3-9",
                     "the category of a described property is neither internal nor external",
                 );
-                report.require(
-                    text("description").is_some(),
-                    "6.6.2.3.3-10",
-                    "a described property has no description",
-                );
+                let is_described = text("description").is_some();
+                report.require(is_described, "6.6.2.3.3-10", "a described property has no description");
                 described.extend(text("name"));
                 let defined = property.children().filter(Node::is_element).all(|field| {
                     field.tag_name().namespace() == Some(PROPERTY)
@@ -234,16 +206,10 @@ fn described_properties(xml: &Xml, report: &mut Report) -> BTreeSet<String> {
 fn check_identification(xml: &Xml, value: &impl Fn(&str, &str) -> Option<String>, report: &mut Report) {
     let part = value(ID, "part");
     report.require(part.is_some(), "6.6.4-1", "the metadata has no PDF/A part");
-    report.require(
-        matches!(part.as_deref(), Some("2" | "3")),
-        "6.6.4-2",
-        "the file is neither PDF/A-2 nor PDF/A-3",
-    );
-    report.require(
-        value(ID, "conformance").as_deref() == Some("A"),
-        "6.6.4-3",
-        "the file does not claim level A",
-    );
+    let known_part = matches!(part.as_deref(), Some("2" | "3"));
+    report.require(known_part, "6.6.4-2", "the file is neither PDF/A-2 nor PDF/A-3");
+    let level_a = value(ID, "conformance").as_deref() == Some("A");
+    report.require(level_a, "6.6.4-3", "the file does not claim level A");
     let bound = xml.descendants().filter(|node| node.tag_name().namespace() == Some(ID));
     let prefixed = bound.into_iter().all(|node| node.lookup_prefix(ID) == Some("pdfaid"));
     report.require(prefixed, "6.6.4-4", "the namespace prefix of the identification is not pdfaid");
@@ -261,35 +227,23 @@ fn check_information(file: &File, value: &impl Fn(&str, &str) -> Option<String>,
         ("Producer", PDF, "Producer"),
     ] {
         let stated = file.text(info, key);
-        report.require(
-            stated.is_some() && stated == value(space, name),
-            "6.6.3",
-            &format!("{key} differs from the XMP metadata"),
-        );
+        let agrees = stated.is_some() && stated == value(space, name);
+        report.require(agrees, "6.6.3", &format!("{key} differs from the XMP metadata"));
     }
-    report.require(
-        file.text(info, "Title").is_some_and(|title| !title.is_empty()),
-        "7.18.1",
-        "the file has no title",
-    );
+    let is_titled = file.text(info, "Title").is_some_and(|title| !title.is_empty());
+    report.require(is_titled, "7.18.1", "the file has no title");
     for (key, name) in [("CreationDate", "CreateDate"), ("ModDate", "ModifyDate")] {
         let stated = file.text(info, key).and_then(|date| {
             let date = date.strip_prefix("D:")?.replace('\'', "");
             chrono::DateTime::parse_from_str(&date, "%Y%m%d%H%M%S%z").ok()
         });
         let meant = value(XMP, name).and_then(|date| chrono::DateTime::parse_from_rfc3339(&date).ok());
-        report.require(
-            stated.is_some() && stated == meant,
-            "6.6.3",
-            &format!("{key} differs from the XMP metadata"),
-        );
+        let agrees = stated.is_some() && stated == meant;
+        report.require(agrees, "6.6.3", &format!("{key} differs from the XMP metadata"));
     }
     for (key, _) in info {
         let known: [&[u8]; 6] = [b"Title", b"Author", b"Subject", b"Producer", b"CreationDate", b"ModDate"];
-        report.require(
-            known.contains(&key.as_slice()),
-            "6.6.3",
-            "the information dictionary has a key that XMP lacks",
-        );
+        let is_known = known.contains(&key.as_slice());
+        report.require(is_known, "6.6.3", "the information dictionary has a key that XMP lacks");
     }
 }

@@ -1,6 +1,5 @@
 use std::fmt;
 
-/// A clause that the file breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The clause, such as `6.1.3-1`.
@@ -14,7 +13,6 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The findings so far.
 #[derive(Default)]
 pub(crate) struct Report(pub(crate) Vec<Finding>);
 
@@ -23,7 +21,6 @@ impl Report {
         self.0.push(Finding { clause, message: message.into() });
     }
 
-    /// Adds a finding unless the requirement holds.
     pub(crate) fn require(&mut self, holds: bool, clause: &'static str, message: &str) {
         if !holds {
             self.add(clause, message);

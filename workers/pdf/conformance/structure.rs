@@ -12,7 +12,6 @@ use crate::report::Report;
 const TYPES: &str = "Document Part Art Sect Div BlockQuote Caption TOC TOCI Index NonStruct Private P H H1 H2 H3 H4 H5 H6 L LI Lbl LBody \
                      Table TR TH TD THead TBody TFoot Span Quote Note Reference BibEntry Code Link Annot Figure Formula Form";
 
-/// An element of the structure.
 struct Element<'f> {
     id: ObjectId,
     kind: String,
@@ -37,11 +36,8 @@ pub(crate) fn check(file: &File, content: &PageContent, report: &mut Report) {
     let Some(root) = file.dictionary(catalog, "StructTreeRoot") else {
         return report.add("6.7.3.3-1", "the catalog has no StructTreeRoot");
     };
-    report.require(
-        root.has_type(b"StructTreeRoot"),
-        "6.7.3.3-1",
-        "Type of the structure root is not StructTreeRoot",
-    );
+    let typed = root.has_type(b"StructTreeRoot");
+    report.require(typed, "6.7.3.3-1", "Type of the structure root is not StructTreeRoot");
     report.require(
         !root.has(b"RoleMap"),
         "6.7.3.4-2",
@@ -52,20 +48,14 @@ pub(crate) fn check(file: &File, content: &PageContent, report: &mut Report) {
     for (number, id) in file.document.page_iter().enumerate() {
         pages.insert(id, number);
         let page = file.document.get_dictionary(id).ok();
-        report.require(
-            page.is_some_and(|page| file.name(page, "Tabs") == Some("S")),
-            "6.7.3",
-            "Tabs of a page is not S",
-        );
+        let by_structure = page.is_some_and(|page| file.name(page, "Tabs") == Some("S"));
+        report.require(by_structure, "6.7.3", "Tabs of a page is not S");
     }
     let mut reader = Reader { file, pages: &pages, seen: BTreeSet::new() };
     let root_id = catalog.get(b"StructTreeRoot").and_then(Object::as_reference).ok();
     let elements = reader.children(root, root_id, None, report);
-    report.require(
-        elements.len() == 1 && elements[0].kind == "Document",
-        "14.8.4.2",
-        "the structure root does not have exactly one Document",
-    );
+    let one_document = elements.len() == 1 && elements[0].kind == "Document";
+    report.require(one_document, "14.8.4.2", "the structure root does not have exactly one Document");
     for element in &elements {
         element.check(file, "", report);
     }
@@ -80,7 +70,6 @@ struct Reader<'f> {
 }
 
 impl<'f> Reader<'f> {
-    /// The child elements of an element or of the root.
     fn children(
         &mut self,
         about: &'f Dictionary,
@@ -106,18 +95,10 @@ impl<'f> Reader<'f> {
             };
             let parent = child.get(b"P").and_then(Object::as_reference).ok();
             report.require(parent.is_some() && parent == id, "14.7.2", "P of an element is not its parent");
-            let own = child
-                .get(b"Pg")
-                .and_then(Object::as_reference)
-                .ok()
-                .and_then(|page| self.pages.get(&page).copied());
-            let page = own.or(page);
+            let page = self.page_of(child).or(page);
             let kind = file.name(child, "S").unwrap_or_default().to_owned();
-            report.require(
-                TYPES.split_whitespace().any(|known| known == kind),
-                "6.7.3.4-1",
-                &format!("{kind:?} is not a standard structure type"),
-            );
+            let is_standard = TYPES.split_whitespace().any(|known| known == kind);
+            report.require(is_standard, "6.7.3.4-1", &format!("{kind:?} is not a standard structure type"));
             let content = self.content(child, page, report);
             let below = self.children(child, Some(kid), page, report);
             children.push(Element { id: kid, kind, about: child, children: below, content });
@@ -125,19 +106,18 @@ impl<'f> Reader<'f> {
         children
     }
 
-    /// The marked content of an element.
+    fn page_of(&self, about: &Dictionary) -> Option<usize> {
+        let id = about.get(b"Pg").and_then(Object::as_reference).ok()?;
+        self.pages.get(&id).copied()
+    }
+
     fn content(&self, about: &Dictionary, page: Option<usize>, report: &mut Report) -> Vec<(usize, i64)> {
         let mut content = Vec::new();
         for kid in self.file.list(about, "K") {
             let found = match kid {
                 Object::Integer(number) => page.map(|page| (page, *number)),
                 Object::Dictionary(reference) if reference.has_type(b"MCR") => {
-                    let page = reference
-                        .get(b"Pg")
-                        .and_then(Object::as_reference)
-                        .ok()
-                        .and_then(|page| self.pages.get(&page).copied());
-                    page.zip(self.file.integer(reference, "MCID"))
+                    self.page_of(reference).zip(self.file.integer(reference, "MCID"))
                 }
                 _ => continue,
             };
@@ -157,53 +137,35 @@ impl Element<'_> {
             |allowed: &[&str]| kinds.iter().all(|kind| allowed.contains(kind)) && self.content.is_empty();
         match self.kind.as_str() {
             "Document" | "Div" | "Sect" | "Part" => {
-                report.require(
-                    self.content.is_empty(),
-                    "14.8.4.2",
-                    "a grouping element has content of its own",
-                );
+                let has_no_content = self.content.is_empty();
+                report.require(has_no_content, "14.8.4.2", "a grouping element has content of its own");
                 report.require(!self.children.is_empty(), "14.8.4.2", "a grouping element is empty");
             }
             "Table" => self.table(file, report),
             "TR" => {
-                report.require(
-                    only(&["TH", "TD"]),
-                    "14.8.4.3.4",
-                    "a table row has children other than cells",
-                );
-                report.require(
-                    matches!(parent, "Table" | "THead" | "TBody" | "TFoot"),
-                    "14.8.4.3.4",
-                    "a table row is not in a table",
-                );
+                let only_cells = only(&["TH", "TD"]);
+                report.require(only_cells, "14.8.4.3.4", "a table row has children other than cells");
+                let in_table = matches!(parent, "Table" | "THead" | "TBody" | "TFoot");
+                report.require(in_table, "14.8.4.3.4", "a table row is not in a table");
             }
             "TH" => {
                 let scope = attributes(file, self.about, "Table").and_then(|own| file.name(own, "Scope"));
-                report.require(
-                    matches!(scope, Some("Row" | "Column" | "Both")),
-                    "14.8.5.7",
-                    "a head cell has no Scope",
-                );
+                let has_scope = matches!(scope, Some("Row" | "Column" | "Both"));
+                report.require(has_scope, "14.8.5.7", "a head cell has no Scope");
                 report.require(parent == "TR", "14.8.4.3.4", "a table cell is not in a row");
             }
             "TD" => report.require(parent == "TR", "14.8.4.3.4", "a table cell is not in a row"),
             "L" => {
-                report.require(
-                    only(&["LI", "L", "Caption"]) && kinds.contains(&"LI"),
-                    "14.8.4.3.3",
-                    "a list has children other than items",
-                );
+                let only_items = only(&["LI", "L", "Caption"]) && kinds.contains(&"LI");
+                report.require(only_items, "14.8.4.3.3", "a list has children other than items");
                 let numbering =
                     attributes(file, self.about, "List").and_then(|own| file.name(own, "ListNumbering"));
                 report.require(numbering.is_some(), "14.8.5.5", "a list has no ListNumbering");
             }
             "LI" => {
                 report.require(parent == "L", "14.8.4.3.3", "a list item is not in a list");
-                report.require(
-                    kinds == ["Lbl", "LBody"] && self.content.is_empty(),
-                    "14.8.4.3.3",
-                    "a list item does not consist of a label and a body",
-                );
+                let is_pair = kinds == ["Lbl", "LBody"] && self.content.is_empty();
+                report.require(is_pair, "14.8.4.3.3", "a list item does not consist of a label and a body");
             }
             "Lbl" | "LBody" => {
                 report.require(parent == "LI", "14.8.4.3.3", "a label or body is not in a list item");
@@ -252,11 +214,8 @@ impl Element<'_> {
     /// Requires that the cells fill the table without overlaps or holes.
     fn table(&self, file: &File, report: &mut Report) {
         let rows: Vec<&Element> = self.rows().into_iter().filter(|row| row.kind != "Caption").collect();
-        report.require(
-            !rows.is_empty() && rows.iter().all(|row| row.kind == "TR"),
-            "14.8.4.3.4",
-            "a table has children other than rows",
-        );
+        let only_rows = !rows.is_empty() && rows.iter().all(|row| row.kind == "TR");
+        report.require(only_rows, "14.8.4.3.4", "a table has children other than rows");
         let mut taken: BTreeSet<(usize, usize)> = BTreeSet::new();
         for (row, element) in rows.iter().enumerate() {
             let mut column = 0;
@@ -286,7 +245,6 @@ impl Element<'_> {
     }
 }
 
-/// The attributes of an element with a given owner.
 fn attributes<'f>(file: &'f File, about: &'f Dictionary, owner: &str) -> Option<&'f Dictionary> {
     let own = file.list(about, "A").into_iter().filter_map(|one| dictionary(file.resolve(one)?));
     own.into_iter().find(|one| file.name(one, "O") == Some(owner))
@@ -309,22 +267,13 @@ fn check_content(
     let owners_by_tree = parent_tree(file, root);
     let mut known = BTreeMap::new();
     for (content, owner, kind) in &owners {
-        report.require(
-            known.insert(*content, *kind).is_none(),
-            "14.7.4.2",
-            "content belongs to two elements",
-        );
-        report.require(
-            owners_by_tree.get(content) == Some(owner),
-            "14.7.4.4",
-            "the parent tree has another element for some content",
-        );
+        let is_new = known.insert(*content, *kind).is_none();
+        report.require(is_new, "14.7.4.2", "content belongs to two elements");
+        let agrees = owners_by_tree.get(content) == Some(owner);
+        report.require(agrees, "14.7.4.4", "the parent tree has another element for some content");
     }
-    report.require(
-        owners_by_tree.len() == owners.len(),
-        "14.7.4.4",
-        "the parent tree has content that no element has",
-    );
+    let is_complete = owners_by_tree.len() == owners.len();
+    report.require(is_complete, "14.7.4.4", "the parent tree has content that no element has");
     let mut marks = BTreeSet::new();
     for mark in &content.marks {
         let content = (mark.page, mark.number);
@@ -338,17 +287,11 @@ fn check_content(
             ),
         }
     }
-    report.require(
-        known.keys().all(|content| marks.contains(content)),
-        "14.7.4.2",
-        "an element refers to missing content",
-    );
+    let is_found = known.keys().all(|content| marks.contains(content));
+    report.require(is_found, "14.7.4.2", "an element refers to missing content");
     let order: Vec<(usize, i64)> = owners.iter().map(|(content, _, _)| *content).collect();
-    report.require(
-        order.is_sorted(),
-        "14.8.2.3",
-        "the order of the structure differs from that of the pages",
-    );
+    let in_order = order.is_sorted();
+    report.require(in_order, "14.8.2.3", "the order of the structure differs from that of the pages");
     for (number, page) in (0_i64..).zip(file.pages()) {
         let linked = file.integer(page, "StructParents");
         report.require(linked == Some(number), "14.7.4.4", "StructParents of a page is wrong");

@@ -26,11 +26,8 @@ pub(crate) fn check(file: &File, report: &mut Report) {
     for object in file.document.objects.values() {
         if let Object::Stream(stream) = object {
             for key in ["F", "FFilter", "FDecodeParms"] {
-                report.require(
-                    !stream.dict.has(key.as_bytes()),
-                    "6.1.7.1-3",
-                    "the content of a stream is outside of the file",
-                );
+                let is_inside = !stream.dict.has(key.as_bytes());
+                report.require(is_inside, "6.1.7.1-3", "the content of a stream is outside of the file");
             }
             for filter in file.list(&stream.dict, "Filter") {
                 let known = filter.as_name().is_ok_and(|name| FILTERS.contains(&name));
@@ -57,11 +54,8 @@ pub(crate) fn check(file: &File, report: &mut Report) {
             word(&token, report);
         }
     }
-    report.require(
-        file.document.objects.len() <= 8_388_607,
-        "6.1.13-7",
-        "the file has more than 8,388,607 objects",
-    );
+    let is_small = file.document.objects.len() <= 8_388_607;
+    report.require(is_small, "6.1.13-7", "the file has more than 8,388,607 objects");
 }
 
 fn header(bytes: &[u8], report: &mut Report) {
@@ -101,11 +95,8 @@ fn objects(file: &File, report: &mut Report) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
     let start = file.document.xref_start;
     let end = format!("startxref\n{start}\n%%EOF");
-    report.require(
-        contains(bytes, end.as_bytes()),
-        "6.1.4-1",
-        "startxref is not followed by the offset and %%EOF",
-    );
+    let is_ended = contains(bytes, end.as_bytes());
+    report.require(is_ended, "6.1.4-1", "startxref is not followed by the offset and %%EOF");
     for (&number, entry) in &file.document.reference_table.entries {
         let &XrefEntry::Normal { offset, generation } = entry else { continue };
         let offset = offset as usize;
@@ -120,11 +111,8 @@ fn objects(file: &File, report: &mut Report) -> Vec<Vec<u8>> {
             );
             continue;
         };
-        report.require(
-            matches!(before, Some(b'\n' | b'\r')),
-            "6.1.9-1",
-            "an object does not begin on a new line",
-        );
+        let on_new_line = matches!(before, Some(b'\n' | b'\r'));
+        report.require(on_new_line, "6.1.9-1", "an object does not begin on a new line");
         let end = position(body, b"\nendobj\n");
         report.require(end.is_some(), "6.1.9-1", "endobj is not on a line of its own");
         let text_end =
@@ -159,9 +147,7 @@ fn objects(file: &File, report: &mut Report) -> Vec<Vec<u8>> {
     texts
 }
 
-/// `/Length` as written in the file.
-///
-/// lopdf decompresses some streams when it reads them.
+/// `/Length` as written: lopdf decompresses some streams when it reads them.
 fn length(about: &[u8]) -> Option<usize> {
     let words = tokens(about);
     let at = words.iter().position(|word| *word == Token::Name(b"Length".to_vec()))?;
@@ -179,16 +165,10 @@ fn word(token: &Token<'_>, report: &mut Report) {
             report.require(text.len() < 32_768, "6.1.13-3", "a string is longer than 32,767 bytes");
         }
         Token::Hexadecimal(text) => {
-            report.require(
-                text.len() % 2 == 0,
-                "6.1.6-1",
-                "a hexadecimal string has an odd number of digits",
-            );
-            report.require(
-                text.iter().all(u8::is_ascii_hexdigit),
-                "6.1.6-2",
-                "a hexadecimal string has characters other than digits",
-            );
+            let is_even = text.len() % 2 == 0;
+            report.require(is_even, "6.1.6-1", "a hexadecimal string has an odd number of digits");
+            let only_digits = text.iter().all(u8::is_ascii_hexdigit);
+            report.require(only_digits, "6.1.6-2", "a hexadecimal string has characters other than digits");
             report.require(text.len() / 2 < 32_768, "6.1.13-3", "a string is longer than 32,767 bytes");
         }
         Token::Word(word)
@@ -198,16 +178,10 @@ fn word(token: &Token<'_>, report: &mut Report) {
             if word.contains('.') {
                 let value: f64 = word.parse().unwrap_or(f64::NAN);
                 let plain = word.bytes().all(|byte| byte.is_ascii_digit() || b"+-.".contains(&byte));
-                report.require(
-                    plain && value.abs() <= 3.403e38,
-                    "6.1.13-2",
-                    "a real number is too large or has an exponent",
-                );
-                report.require(
-                    value == 0.0 || value.abs() >= 1.175e-38,
-                    "6.1.13-5",
-                    "a real number is too small",
-                );
+                let is_plain = plain && value.abs() <= 3.403e38;
+                report.require(is_plain, "6.1.13-2", "a real number is too large or has an exponent");
+                let is_normal = value == 0.0 || value.abs() >= 1.175e-38;
+                report.require(is_normal, "6.1.13-5", "a real number is too small");
             } else {
                 report.require(word.parse::<i32>().is_ok(), "6.1.13-1", "an integer has more than 32 bits");
             }

@@ -6,7 +6,6 @@ pub(crate) enum Token<'a> {
     Name(Vec<u8>),
     /// The bytes between parentheses, escapes included.
     Literal(&'a [u8]),
-    /// The bytes between `<` and `>`.
     Hexadecimal(&'a [u8]),
     /// A number, an operator, a keyword or a bracket.
     Word(&'a [u8]),
@@ -20,7 +19,6 @@ fn is_delimiter(byte: u8) -> bool {
     b"()<>[]{}/%".contains(&byte)
 }
 
-/// Splits bytes without streams into tokens.
 pub(crate) fn tokens(bytes: &[u8]) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -17,18 +17,14 @@ pub(super) struct CffOutlines {
 }
 
 impl CffOutlines {
-    /// The limits that `maxp` states before any program is known.
-    ///
-    /// The most complex kanji of Noto has a tenth of them.
+    /// Stated in `maxp`; the most complex kanji of Noto has a tenth of them.
     pub(super) const EXTENT: Extent = Extent { points: 8192, contours: 1024 };
 
     pub(super) fn new(table: &[u8], units: u16, glyphs: u16) -> Self {
         Self { table: table.to_vec(), units, programs: (0..glyphs).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The program of a glyph, empty for a blank.
-    ///
-    /// `None` if it is broken or exceeds [`Self::EXTENT`].
+    /// Empty for a blank; `None` if it is broken or exceeds [`Self::EXTENT`].
     pub(super) fn get(&self, glyph: u16) -> Option<&[u8]> {
         self.programs.get(usize::from(glyph))?.get_or_init(|| self.convert(glyph)).as_deref()
     }

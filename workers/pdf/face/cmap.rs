@@ -21,8 +21,6 @@ pub(super) struct CharacterMap {
 }
 
 impl CharacterMap {
-    /// Reads a `cmap` table of a face with `glyphs` glyphs.
-    ///
     /// If subtables differ, the first one applies.
     pub(super) fn read(cmap: &[u8], glyphs: u16) -> Result<Self, String> {
         let mut characters =

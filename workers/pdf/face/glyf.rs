@@ -5,16 +5,12 @@ use ttf_parser::{GlyphId, head::IndexToLocationFormat};
 use super::bytes::{size_at, u16_at};
 use super::outline::{Extent, Outline};
 
-/// Most parts of a composite glyph, nested parts included.
-///
-/// Real ones have about three.
+/// Most parts of a composite glyph, nested ones included; real ones have three.
 const MAX_PARTS: u32 = 1000;
 
-/// The programs of all glyphs, concatenated.
 pub(super) struct GlyfOutlines {
     bytes: Vec<u8>,
     offsets: Vec<u32>,
-    /// The largest extent among flattened glyphs.
     pub(super) extent: Extent,
 }
 
@@ -99,9 +95,8 @@ impl Table<'_> {
     }
 
     /// Subtracts the parts of a glyph from `left`; `None` if there are more.
-    ///
-    /// Also `None` if a part contains itself. ttf-parser bounds the depth of parts (32), but a thousand parts
-    /// of a thousand parts would never end.
+    /// A part may contain itself: ttf-parser bounds the depth (32), but a thousand parts of a thousand parts
+    /// would never end.
     fn count_parts(&self, glyph: u16, depth: u32, left: &mut u32) -> Option<()> {
         let Some(program) =
             self.program(glyph).filter(|program| contours(program).is_some_and(i16::is_negative))

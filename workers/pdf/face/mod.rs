@@ -43,9 +43,7 @@ pub(super) struct Face {
     pub(super) bounds: [i16; 4],
     /// Weight class of OS/2.
     pub(super) weight: u16,
-    /// The `head` table, unchanged.
     pub(super) head: Vec<u8>,
-    /// The `hhea` table, unchanged.
     pub(super) hhea: Vec<u8>,
     /// The `maxp` table, with the limits of the flattened outlines.
     pub(super) maxp: Vec<u8>,
@@ -57,14 +55,11 @@ pub(super) struct Face {
     outlines: Outlines,
 }
 
-/// Horizontal metrics of a glyph.
 #[derive(Clone, Copy)]
 pub(super) struct Metric {
     /// Advance in font units.
     pub(super) advance: u16,
-    /// Left side bearing in font units.
-    ///
-    /// It must be exact: renderers shift an outline by `xMin - lsb`.
+    /// In font units. It must be exact: renderers shift an outline by `xMin - lsb`.
     pub(super) bearing: i16,
     /// Advance in 1/1000 em.
     pub(super) thousandths: u16,
@@ -154,10 +149,8 @@ impl Face {
         })
     }
 
-    /// The glyph of a character, or of a character with a mark.
-    ///
-    /// A mark is a variation selector or combining mark. `None` if the face has no glyph, or one with a
-    /// broken outline.
+    /// A mark is a variation selector or combining mark.
+    /// `None` if the face has no glyph, or one with a broken outline.
     pub(super) fn glyph_id(&self, character: char, mark: Option<char>) -> Option<u16> {
         let glyph = match mark {
             None => self.characters.glyph_id(character),
@@ -209,7 +202,6 @@ impl Face {
     }
 }
 
-/// Font units to 1/1000 em, rounded.
 fn in_thousandths(value: u16, units: u16) -> u16 {
     let units = u32::from(units.max(1));
     u16::try_from((u32::from(value) * 1000 + units / 2) / units).unwrap_or(u16::MAX)
@@ -226,9 +218,7 @@ fn post_script_name(face: &ttf_parser::Face) -> String {
     if name.is_empty() { "Unnamed".to_owned() } else { name }
 }
 
-/// Fails if the file is truncated.
-///
-/// It could lack tables that only some documents need.
+/// A truncated file could lack tables that only some documents need.
 fn check_complete(face: &ttf_parser::Face, bytes: &[u8]) -> Result<(), String> {
     let end = |record: &TableRecord| u64::from(record.offset) + u64::from(record.length);
     match face.raw_face().table_records.into_iter().find(|record| end(record) > bytes.len() as u64) {
@@ -237,9 +227,7 @@ fn check_complete(face: &ttf_parser::Face, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Fails if the licence bits (OS/2 `fsType`) forbid to embed a subset.
-///
-/// A face without them may be embedded.
+/// By the licence bits (OS/2 `fsType`); a face without them may be embedded.
 fn check_embedding(face: &ttf_parser::Face) -> Result<(), String> {
     let Some(os2) = face.tables().os2 else { return Ok(()) };
     let forbids = match os2.permissions() {
@@ -273,9 +261,7 @@ fn maxp_of_glyf(maxp: &[u8], extent: Extent) -> Result<Vec<u8>, String> {
     Ok(maxp)
 }
 
-/// A `maxp` of version 1.0.
-///
-/// That of a face with CFF outlines has version 0.5, without limits.
+/// Version 1.0: that of a face with CFF outlines has 0.5, without limits.
 fn maxp_of_cff(glyphs: u16) -> Vec<u8> {
     let mut maxp = vec![0; 32];
     for (at, value) in

@@ -7,9 +7,7 @@
 use kurbo::{CubicBez, Point};
 use ttf_parser::OutlineBuilder;
 
-/// Largest error of a fitted curve, in 1/1000 em.
-///
-/// Rounding to whole units adds half a unit.
+/// Largest error of a fitted curve, in 1/1000 em; rounding adds half a unit.
 const TOLERANCE: f64 = 0.4;
 
 /// Most points of an outline that `maxp` can state.
@@ -31,7 +29,6 @@ pub(super) struct Outline {
     problem: Option<&'static str>,
 }
 
-/// The size of a program, for `maxp`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) points: u16,
@@ -49,9 +46,7 @@ impl Outline {
         }
     }
 
-    /// The same shape with the direction of its contours reversed.
-    ///
-    /// PostScript fills the area to the left of a contour, TrueType the area to its right.
+    /// PostScript fills the area left of a contour, TrueType the area right of it.
     pub(super) fn reversed(mut self) -> Self {
         for contour in &mut self.contours {
             // The first point of a contour stays first.
@@ -60,25 +55,19 @@ impl Outline {
         self
     }
 
-    /// Appends the outline as a simple glyph of even length without instructions.
-    ///
-    /// A blank appends nothing.
+    /// Appends a simple glyph of even length without instructions; a blank is empty.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<Extent, &'static str> {
         const TOO_MANY: &str = "an outline has too many points";
         if let Some(problem) = self.problem {
             return Err(problem);
         }
         let points: Vec<Vertex> = self.contours.iter().flatten().copied().collect();
-        let (Some(left), Some(right)) =
-            (points.iter().map(|point| point.x).min(), points.iter().map(|point| point.x).max())
-        else {
-            return Ok(Extent::default());
-        };
-        let (Some(bottom), Some(top)) =
-            (points.iter().map(|point| point.y).min(), points.iter().map(|point| point.y).max())
-        else {
-            return Ok(Extent::default());
-        };
+        let Some(first) = points.first() else { return Ok(Extent::default()) };
+        let [mut left, mut bottom, mut right, mut top] = [first.x, first.y, first.x, first.y];
+        for point in &points {
+            (left, right) = (left.min(point.x), right.max(point.x));
+            (bottom, top) = (bottom.min(point.y), top.max(point.y));
+        }
         let contours = i16::try_from(self.contours.len()).map_err(|_| TOO_MANY)?;
         let extent = Extent {
             points: u16::try_from(points.len()).map_err(|_| TOO_MANY)?,

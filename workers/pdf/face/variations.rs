@@ -16,8 +16,6 @@ use super::bytes::{size_at, u16_at, u24_at};
 use super::cmap::{CharacterMap, subtables};
 use crate::normalize::is_variation_selector;
 
-/// Most entries read from one face.
-///
 /// The whole family register has about sixty thousand.
 const MAX_ENTRIES: u32 = 400_000;
 
@@ -102,9 +100,7 @@ impl Reader<'_> {
         Some(())
     }
 
-    /// Format 14: the characters of each selector.
-    ///
-    /// Some keep their glyph, others get another one.
+    /// Format 14: some characters of a selector keep their glyph, others get another.
     fn variations(&mut self, table: &[u8]) -> Option<()> {
         if u16_at(table, 0)? != 14 {
             return Some(());

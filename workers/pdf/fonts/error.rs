@@ -2,10 +2,8 @@ use std::path::PathBuf;
 
 use super::file::FontFile;
 
-/// Why fonts cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FontError {
-    /// A default font is missing on this system.
     #[error("font {file} is not installed: install the Debian package {package}")]
     NotInstalled { file: &'static str, package: &'static str },
     #[error("no {typeface} font is configured")]
@@ -16,12 +14,7 @@ pub enum FontError {
     #[error("cannot read font file {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("no installed font is named {name:?}{}", suggestions(similar))]
-    NoSuchName {
-        name: String,
-        /// Similar names, the most similar first.
-        similar: Vec<String>,
-    },
-    /// The file is not a font that may be embedded.
+    NoSuchName { name: String, similar: Vec<String> },
     #[error("cannot use font {file}: {problem}")]
     Parse { file: FontFile, problem: String },
     #[error("more than 255 font files are configured")]

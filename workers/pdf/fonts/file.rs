@@ -3,9 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::folders::is_font;
 
-/// A font file, or one face of a file that holds several.
-///
-/// Shown as `path` or `path#number`.
+/// A font file, or one face of several: shown as `path` or `path#number`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FontFile {
     pub path: PathBuf,

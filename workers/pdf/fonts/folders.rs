@@ -11,7 +11,6 @@ const MAX_DEPTH: usize = 6;
 
 const EXTENSIONS: [&str; 4] = ["ttf", "otf", "ttc", "otc"];
 
-/// Whether the path ends like a font file.
 pub(super) fn is_font(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)))
@@ -23,7 +22,6 @@ pub(super) fn by_precedence() -> Vec<PathBuf> {
     own.into_iter().chain(SYSTEM.iter().rev().map(PathBuf::from)).collect()
 }
 
-/// The first file of that name in the system's folders.
 pub(super) fn find_file(name: &str) -> Option<PathBuf> {
     let mut found = None;
     for folder in SYSTEM {
@@ -40,9 +38,7 @@ pub(super) fn find_file(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// Visits the files of a folder, then of nested ones, until `visit` returns false.
-///
-/// The order is that of names.
+/// Files by name, then nested folders by name, until `visit` returns false.
 pub(super) fn walk(folder: &Path, visit: &mut dyn FnMut(&Path) -> bool) {
     walk_to(folder, MAX_DEPTH, visit);
 }

@@ -31,15 +31,12 @@ pub(crate) enum Typeface {
 /// Every face, parsed once per process. Share it behind an `Arc`.
 pub struct Fonts {
     faces: Vec<Face>,
-    /// The file of each face.
     files: Vec<FontFile>,
     chains: [Vec<u8>; 2],
     identity: String,
     /// The marks that have a common glyph with some character, ascending.
     marks: Vec<char>,
-    /// A bit per code point of the first three planes.
-    ///
-    /// Set if the character can be drawn in any text.
+    /// A bit per code point of three planes: it can be drawn in any text.
     plain: Vec<u64>,
 }
 
@@ -55,7 +52,6 @@ impl std::fmt::Debug for Fonts {
 }
 
 impl Fonts {
-    /// Reads and parses all font files, each once.
     pub fn load(paths: &FontPaths) -> Result<Self, FontError> {
         let mut files: Vec<FontFile> = Vec::new();
         let mut faces: Vec<Face> = Vec::new();
@@ -110,9 +106,7 @@ impl Fonts {
             .map(|(face, file)| (face.name.as_str(), file, hex::encode(face.digest)))
     }
 
-    /// SHA-256 over all faces in their order, in lower-case hexadecimal.
-    ///
-    /// It is part of the identity of a document.
+    /// Over all faces in their order: part of the identity of a document.
     pub fn sha256(&self) -> &str {
         &self.identity
     }
@@ -168,26 +162,21 @@ impl Fonts {
         self.has_marks(mark) && self.find(Typeface::Mincho, character, Some(mark)).is_some()
     }
 
-    /// Whether any face has a common glyph for this mark and some character.
-    ///
-    /// Fast, and false for nearly every character: [`Self::find`] with a mark is only worth its time if this
-    /// is true.
+    /// Fast, and false for nearly every character: [`Self::find`] with a mark is only
+    /// worth its time if this is true.
     pub(crate) fn has_marks(&self, mark: char) -> bool {
         // Excludes kanji, and everything before the first tone mark and accent.
         !matches!(mark, '\0'..'\u{2E5}' | '\u{3100}'..'\u{FE00}') && self.marks.binary_search(&mark).is_ok()
     }
 
     /// The first face in the chain of a typeface with the character, and its glyph.
-    ///
-    /// With a mark (variation selector or combining mark): the first face that has a common glyph for the
-    /// two.
+    /// With a mark (variation selector or combining mark), a glyph common to the two.
     pub(crate) fn find(&self, typeface: Typeface, character: char, mark: Option<char>) -> Option<(u8, u16)> {
         self.chains[typeface as usize]
             .iter()
             .find_map(|&face| Some((face, self.faces[usize::from(face)].glyph_id(character, mark)?)))
     }
 
-    /// A face by the index that [`Fonts::find`] returns.
     pub(crate) fn face(&self, face: u8) -> &Face {
         &self.faces[usize::from(face)]
     }

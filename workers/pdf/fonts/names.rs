@@ -19,10 +19,8 @@ const MAX_FACES: u32 = 256;
 const MAX_TABLES: usize = 256;
 const MAX_BYTES: usize = 1 << 20;
 
-/// Most similar names in an error.
 const MAX_SIMILAR: usize = 5;
 
-/// The faces of all font files in some folders.
 pub(super) struct InstalledFonts {
     faces: Vec<InstalledFace>,
 }
@@ -37,8 +35,6 @@ struct InstalledFace {
 }
 
 impl InstalledFonts {
-    /// Reads the names of all font files in folders.
-    ///
     /// Files that are not fonts are skipped.
     pub(super) fn scan(folders: &[PathBuf]) -> Self {
         let mut faces = Vec::new();

@@ -14,9 +14,7 @@ use super::names::InstalledFonts;
 /// Font files per typeface, in the order in which a character is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FontPaths {
-    /// Running text (明朝).
     pub mincho: Vec<FontFile>,
-    /// Headings, labels and emphasis (ゴシック).
     pub gothic: Vec<FontFile>,
 }
 
@@ -35,8 +33,6 @@ impl FontPaths {
         Ok(Self { mincho: vec![find(MINCHO)?, fallback.clone()], gothic: vec![find(GOTHIC)?, fallback] })
     }
 
-    /// Finds the configured files and font names.
-    ///
     /// An empty list means the default of [`Self::system`].
     pub fn find(mincho: &[String], gothic: &[String]) -> Result<Self, FontError> {
         Self::find_in(mincho, gothic, &folders::by_precedence())

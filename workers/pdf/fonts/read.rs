@@ -4,8 +4,6 @@ use std::io::Read as _;
 use super::error::FontError;
 use super::file::FontFile;
 
-/// Largest file that is read, in MB.
-///
 /// The largest fonts in use, collections of Noto, have 27 MB.
 const MAX_MEGABYTES: u64 = 256;
 

@@ -7,7 +7,6 @@ use crate::error::PdfError;
 use crate::markup::{Block, BlockKind, ColumnWidth, LetterSpacing, Position, Text};
 
 impl Layout<'_> {
-    /// Lays blocks out below each other.
     pub(super) fn flow(&mut self, blocks: &[Block], width: f64) -> Result<Vec<Piece>, PdfError> {
         let mut pieces = Vec::new();
         for block in blocks {

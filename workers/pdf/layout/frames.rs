@@ -1,7 +1,7 @@
 //! Lines, frames and keys.
 
 use super::paragraph::{measure, run};
-use super::piece::{EPSILON, Layout, Piece, moved, overflow};
+use super::piece::{Layout, Piece, check_width, moved, overflow};
 use crate::display_list::{Element, Glyph, Ink, Owner, Tag};
 use crate::error::PdfError;
 use crate::markup::{Block, Position, TextStyle};
@@ -13,7 +13,6 @@ pub(super) fn line(from: (f64, f64), to: (f64, f64), width: f64, ink: Ink) -> El
     Element::Line { from, to, width, ink }
 }
 
-/// A line across the width.
 pub(super) fn rule(position: Position, weight: f64, ink: Ink, width: f64) -> Piece {
     let elements = vec![line((0.0, weight / 2.0), (width, weight / 2.0), weight, ink)];
     Piece::new(position, weight, elements)
@@ -24,7 +23,6 @@ pub(super) fn space(position: Position, height: f64) -> Piece {
 }
 
 impl Layout<'_> {
-    /// A frame around blocks.
     pub(super) fn frame(
         &mut self,
         position: Position,
@@ -54,9 +52,7 @@ impl Layout<'_> {
         Ok(Piece::new(position, height, elements))
     }
 
-    /// A key in its box, in groups.
-    ///
-    /// The gap after a group is part of its last glyph, so that readers copy the key as one word.
+    /// The gap after a group is part of its last glyph: readers copy it as one word.
     pub(super) fn key(
         &mut self,
         position: Position,
@@ -90,17 +86,13 @@ impl Layout<'_> {
             x += advance;
         }
         let wide = x + across;
-        if wide > width + EPSILON {
-            let problem = format!("the <key> is {wide:.1}pt wide; {width:.1}pt are available");
-            return Err(overflow(position, problem));
-        }
+        check_width(position, wide, width)?;
         let mut elements = outline((0.0, 0.0), (wide, height), 1.0, Ink::Accent);
         elements.append(&mut runs);
         Ok(Piece::new(position, height, elements))
     }
 }
 
-/// The four lines of a rectangle.
 fn outline((x, y): (f64, f64), (wide, tall): (f64, f64), width: f64, ink: Ink) -> Vec<Element> {
     // Horizontal lines extend by half their width, so that the corners are closed.
     let half = width / 2.0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use qrcodegen::{Mask, QrCode, QrCodeEcc, QrSegment, Version};
 
-use super::piece::{EPSILON, Layout, Piece, offset, overflow};
+use super::piece::{Layout, Piece, check_width, offset};
 use crate::display_list::{Element, Owner, QrModules, Tag};
 use crate::error::PdfError;
 use crate::markup::{Align, Image, Position};
@@ -14,10 +14,8 @@ use crate::markup::{Align, Image, Position};
 const QUIET_ZONE: f64 = 4.0;
 
 impl Layout<'_> {
-    /// A QR code with its quiet zone.
-    ///
-    /// The mask is fixed: scanners read any, and the search for the best one takes longer than the rest of
-    /// the layout.
+    /// The mask is fixed: scanners read any, and the search for the best one takes
+    /// longer than the rest of the layout.
     pub(super) fn qr_code(
         &mut self,
         position: Position,
@@ -64,15 +62,4 @@ impl Layout<'_> {
         let elements = vec![Element::Picture { at, size: (image.width, height), picture, owner }];
         Ok(Piece { before: -image.overlap.min(height), ..Piece::new(position, height, elements) })
     }
-}
-
-fn check_width(position: Position, wide: f64, width: f64) -> Result<(), PdfError> {
-    if wide > width + EPSILON {
-        let element = position.element;
-        return Err(overflow(
-            position,
-            format!("the <{element}> is {wide:.1}pt wide; {width:.1}pt are available"),
-        ));
-    }
-    Ok(())
 }

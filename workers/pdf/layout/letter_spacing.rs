@@ -37,7 +37,8 @@ impl Layout<'_> {
             }
             if pieces.iter().all(|piece| end(&piece.elements) <= width + EPSILON) {
                 for piece in &mut pieces {
-                    align(&mut piece.elements, text.align, width);
+                    let left = offset(text.align, width, end(&piece.elements));
+                    shift(&mut piece.elements, left);
                 }
                 return Ok(pieces);
             }
@@ -96,7 +97,6 @@ fn count_glyphs(elements: &[Element]) -> usize {
     elements.iter().map(count).sum()
 }
 
-/// The right end of a line.
 fn end(elements: &[Element]) -> f64 {
     let right = |element: &Element| if let Element::Text(run) = element { run.at.0 + run.width } else { 0.0 };
     elements.iter().map(right).fold(0.0, f64::max)
@@ -118,15 +118,6 @@ fn add_pad(elements: &mut [Element], pad: i32) {
                 x += space;
             }
         }
-    }
-}
-
-fn align(elements: &mut [Element], align: Align, width: f64) {
-    let slack = width - end(elements);
-    match align {
-        Align::Left | Align::Justify => {}
-        Align::Center => shift(elements, slack / 2.0),
-        Align::Right => shift(elements, slack),
     }
 }
 

@@ -1,7 +1,5 @@
 //! Header, footer and page number in the margins of every page.
 
-use std::borrow::Cow;
-
 use super::piece::{Layout, moved, overflow, single};
 use crate::display_list::{Element, Ink, Owner, Page};
 use crate::error::PdfError;
@@ -15,7 +13,6 @@ const OUTSIDE: f64 = 0.62;
 const NUMBERS: TextStyle = TextStyle { size: 8.0, typeface: Typeface::Gothic, ink: Ink::Grey, leading: 1.4 };
 
 impl Layout<'_> {
-    /// Fills the margins of all pages.
     pub(super) fn margins(&mut self, document: &Document, pages: &mut [Page]) -> Result<(), PdfError> {
         let [top, right, bottom, left] = document.margins;
         let width = document.size.0 - left - right;
@@ -46,16 +43,12 @@ impl Layout<'_> {
                 position = footer.position;
                 numbered(&footer.text, number, count)
             });
+            let numbers = format!("{number} / {count}");
             let text = match text {
                 // After the text of the footer: below it, the number would come near the edge, where printers
                 // do not print.
-                Some(text) if is_numbered => {
-                    Some(Cow::Owned(append(text.into_owned(), &format!("{number} / {count}"))))
-                }
-                None if is_numbered => Some(Cow::Owned(Text {
-                    align: Align::Center,
-                    ..single(format!("{number} / {count}"), NUMBERS)
-                })),
+                Some(text) if is_numbered => Some(append(text, &numbers)),
+                None if is_numbered => Some(Text { align: Align::Center, ..single(numbers, NUMBERS) }),
                 text => text,
             };
             if let Some(text) = text {
@@ -99,7 +92,6 @@ fn has_numbers(text: &Text) -> bool {
     text.lines.iter().flatten().any(|span| span.text.contains(PAGE_NUMBER))
 }
 
-/// The text with more text on its last line.
 fn append(mut text: Text, more: &str) -> Text {
     if let Some(line) = text.lines.last_mut() {
         let typeface = line.last().map_or(NUMBERS.typeface, |span| span.typeface);
@@ -108,14 +100,10 @@ fn append(mut text: Text, more: &str) -> Text {
     text
 }
 
-/// The text with the page number in place of [`PAGE_NUMBER`].
-fn numbered(text: &Text, number: usize, count: usize) -> Cow<'_, Text> {
-    if !has_numbers(text) {
-        return Cow::Borrowed(text);
-    }
+fn numbered(text: &Text, number: usize, count: usize) -> Text {
     let mut text = text.clone();
     for span in text.lines.iter_mut().flatten() {
         span.text = span.text.replace(PAGE_NUMBER, &format!("{number} / {count}"));
     }
-    Cow::Owned(text)
+    text
 }

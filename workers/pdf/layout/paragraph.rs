@@ -1,6 +1,6 @@
 //! Paragraphs: text to glyphs, glyphs to lines, lines to runs of one face.
 
-use super::piece::{Layout, Piece, overflow};
+use super::piece::{Layout, Piece, offset, overflow};
 use crate::display_list::{Element, Glyph, Owner, Run};
 use crate::error::PdfError;
 use crate::fonts::{Fonts, Typeface};
@@ -23,7 +23,6 @@ pub(super) fn measure(
 }
 
 impl Layout<'_> {
-    /// A piece for each line.
     pub(super) fn paragraph(
         &mut self,
         text: &Text,
@@ -69,12 +68,7 @@ impl Layout<'_> {
             let (room, points, indent) =
                 if at == 0 { (room.first, whole - indent, indent) } else { (room.rest, whole, 0.0) };
             let set = lines::justify(line, room, text.align == Align::Justify && at < last);
-            let free = points - points_of(set.width, size);
-            let x = match text.align {
-                Align::Left | Align::Justify => 0.0,
-                Align::Center => free / 2.0,
-                Align::Right => free,
-            };
+            let x = offset(text.align, points, points_of(set.width, size));
             let left = text.inset + indent + x - points_of(set.lead.into(), size);
             // Rounded down to the precision of the PDF, so that the sum stays within the room.
             let spacing = (set.spacing * size).floor() / 1000.0;
@@ -88,10 +82,8 @@ impl Layout<'_> {
     }
 }
 
-/// The glyphs of spans with their faces.
-///
-/// A character and its mark are one glyph if a face has one for the two. Otherwise a variation selector is
-/// dropped, and any other mark is a glyph itself.
+/// A character and its mark are one glyph if a face has one for the two.
+/// Otherwise a variation selector is dropped, and any other mark is a glyph itself.
 fn glyphs(fonts: &Fonts, spans: &[Span]) -> Result<Vec<LineGlyph>, PdfError> {
     let mut glyphs = Vec::with_capacity(spans.iter().map(|span| span.text.len()).sum::<usize>() / 3 + 1);
     for span in spans {
@@ -136,8 +128,6 @@ fn points_of(thousandths: i64, size: f64) -> f64 {
     thousandths as f64 * size / 1000.0
 }
 
-/// Groups glyphs of one face into runs.
-///
 /// On a line with spacing, a word is a run of its own, without spacing.
 fn runs(
     line: &[LineGlyph],
@@ -172,7 +162,6 @@ fn runs(
     runs
 }
 
-/// A run without spacing.
 pub(super) fn run(
     glyphs: Vec<Glyph>,
     face: u8,

@@ -5,28 +5,22 @@ use std::rc::Rc;
 use crate::display_list::{Element, NodeId, Tag, Tree};
 use crate::error::PdfError;
 use crate::fonts::Fonts;
-use crate::markup::{Align, LetterSpacing, Position, Span, Text, TextStyle};
+use crate::markup::{Align, Position, Span, Text, TextStyle};
 use crate::picture::Pictures;
 
 /// Tolerance for sums of rounded lengths, in points.
 pub(super) const EPSILON: f64 = 1e-6;
 
-/// A part of a column that a page break never divides.
-///
-/// Elements are relative to its top left corner.
+/// No page break divides it. Elements are relative to its top left corner.
 pub(super) struct Piece {
     pub(super) position: Position,
-    /// Space above it, unless it begins a page.
-    ///
-    /// Negative if it extends over the piece above.
+    /// Space above it, unless it begins a page; negative over the piece above.
     pub(super) before: f64,
     pub(super) height: f64,
     /// Stays on the page of the next piece.
     pub(super) keep: bool,
     pub(super) elements: Vec<Element>,
-    /// Drawn above the piece if it begins a page: the repeated head of a table.
-    ///
-    /// Shared by the rows.
+    /// Drawn if the piece begins a page: the head of a table, shared by its rows.
     pub(super) at_top: Vec<Rc<Top>>,
 }
 
@@ -36,7 +30,6 @@ impl Piece {
     }
 }
 
-/// Elements above a piece that begins a page.
 #[derive(Default)]
 pub(super) struct Top {
     pub(super) height: f64,
@@ -52,12 +45,10 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Adds the next child of the present node.
     pub(super) fn add_node(&mut self, tag: Tag) -> NodeId {
         self.tree.add(self.parent, tag)
     }
 
-    /// Lays something out as children of `node`.
     pub(super) fn within<T>(&mut self, node: NodeId, lay_out: impl FnOnce(&mut Self) -> T) -> T {
         let parent = std::mem::replace(&mut self.parent, node);
         let result = lay_out(self);
@@ -70,7 +61,14 @@ pub(super) fn overflow(position: Position, problem: impl Into<String>) -> PdfErr
     PdfError::Overflow { line: position.line, column: position.column, problem: problem.into() }
 }
 
-/// Elements moved by `dx`, `dy`.
+pub(super) fn check_width(position: Position, wide: f64, width: f64) -> Result<(), PdfError> {
+    if wide <= width + EPSILON {
+        return Ok(());
+    }
+    let element = position.element;
+    Err(overflow(position, format!("the <{element}> is {wide:.1}pt wide; {width:.1}pt are available")))
+}
+
 pub(super) fn moved(elements: Vec<Element>, dx: f64, dy: f64) -> impl Iterator<Item = Element> {
     elements.into_iter().map(move |element| element.moved(dx, dy))
 }
@@ -84,16 +82,6 @@ pub(super) fn offset(align: Align, room: f64, width: f64) -> f64 {
     }
 }
 
-/// A text of one span.
 pub(super) fn single(text: String, style: TextStyle) -> Text {
-    let lines = vec![vec![Span { text, typeface: style.typeface }]];
-    Text {
-        tag: None,
-        style,
-        align: Align::Left,
-        indent: 0.0,
-        inset: 0.0,
-        spacing: LetterSpacing::None,
-        lines,
-    }
+    Text::new(style, Align::Left, vec![vec![Span { text, typeface: style.typeface }]])
 }

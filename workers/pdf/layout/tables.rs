@@ -19,7 +19,6 @@ const SIDE: f64 = 6.0;
 const OUTER: f64 = 0.8;
 const INNER: f64 = 0.35;
 
-/// A cell with its content laid out.
 struct LaidOut<'a> {
     cell: &'a Cell,
     /// Its first row within the piece.
@@ -29,7 +28,6 @@ struct LaidOut<'a> {
 }
 
 impl LaidOut<'_> {
-    /// The row after its last one.
     fn end(&self) -> usize {
         self.row + usize::from(self.cell.rows)
     }
@@ -111,7 +109,6 @@ impl Layout<'_> {
         Ok(pieces)
     }
 
-    /// The piece of some rows.
     fn group(
         &mut self,
         table_node: NodeId,
@@ -178,7 +175,6 @@ fn tied(rows: &[Row], from: usize) -> usize {
 }
 
 /// Where rows begin, and where the last one ends.
-///
 /// A row is as tall as its cells need; a cell of several rows makes the last of them taller if necessary.
 fn lines(laid: &[LaidOut], rows: usize) -> Vec<f64> {
     let mut lines = vec![0.0_f64; rows + 1];
@@ -200,7 +196,6 @@ fn top_line(border: Border, edges: &Edges) -> Top {
     Top { height: 0.0, elements: if border == Border::None { Vec::new() } else { vec![stroke] } }
 }
 
-/// The backgrounds of labels.
 fn fills(laid: &[LaidOut], lines: &[f64], edges: &Edges, elements: &mut Vec<Element>) {
     for cell in laid.iter().filter(|cell| cell.cell.scope.is_some()) {
         let (left, top) = (edges.left(cell.cell), lines[cell.row]);

@@ -28,17 +28,11 @@ impl Class {
     pub(super) const STOP: Self = Self(1 << 5);
     /// ・：；: blank on both sides.
     pub(super) const CENTRED: Self = Self(1 << 6);
-    /// A kanji (漢字).
     pub(super) const IDEOGRAPH: Self = Self(1 << 7);
-    /// A kana (仮名) of any width.
     pub(super) const KANA: Self = Self(1 << 8);
-    /// A letter of an alphabet.
     pub(super) const LATIN: Self = Self(1 << 9);
-    /// 0 to 9.
     pub(super) const DIGIT: Self = Self(1 << 10);
-    /// ０ to ９.
     pub(super) const WIDE_DIGIT: Self = Self(1 << 11);
-    /// Ａ to ｚ.
     pub(super) const WIDE_LATIN: Self = Self(1 << 12);
     /// Part of a word: letters, digits and marks of proportional width.
     pub(super) const NARROW: Self = Self(1 << 13);
@@ -62,6 +56,7 @@ impl Class {
         self.0 & any.0 != 0
     }
 
+    #[expect(clippy::match_same_arms, reason = "single characters, then ranges")]
     pub(super) fn of(character: char) -> Self {
         match character {
             '\u{4E00}'..='\u{9FFF}'
@@ -72,46 +67,14 @@ impl Class {
             | '\u{F900}'..='\u{FAFF}'
             | '\u{20000}'..='\u{3FFFF}' => Self::IDEOGRAPH,
             'か' | 'つ' => Self::KANA.or(Self::COUNTER),
-            'ぁ'
-            | 'ぃ'
-            | 'ぅ'
-            | 'ぇ'
-            | 'ぉ'
-            | 'っ'
-            | 'ゃ'
-            | 'ゅ'
-            | 'ょ'
-            | 'ゎ'
-            | 'ゕ'
-            | 'ゖ'
-            | 'ァ'
-            | 'ィ'
-            | 'ゥ'
-            | 'ェ'
-            | 'ォ'
-            | 'ッ'
-            | 'ャ'
-            | 'ュ'
-            | 'ョ'
-            | 'ヮ'
-            | '\u{31F0}'..='\u{31FF}'
-            | 'ｧ'..='ｯ'
-            | '\u{1B132}'
-            | '\u{1B150}'..='\u{1B152}'
-            | '\u{1B155}'
-            | '\u{1B164}'..='\u{1B167}'
-            | 'ー'
-            | 'ｰ'
-            | 'ﾞ'
-            | 'ﾟ'
-            | 'ヽ'
-            | 'ヾ'
-            | 'ゝ'
-            | 'ゞ'
-            | '゛'
-            | '゜'
-            | 'ゟ'
-            | 'ヿ' => Self::KANA.or(Self::NEVER_FIRST),
+            'ぁ' | 'ぃ' | 'ぅ' | 'ぇ' | 'ぉ' | 'っ' | 'ゃ' | 'ゅ' | 'ょ' | 'ゎ' | 'ゕ' | 'ゖ' | 'ァ'
+            | 'ィ' | 'ゥ' | 'ェ' | 'ォ' | 'ッ' | 'ャ' | 'ュ' | 'ョ' | 'ヮ' | 'ー' | 'ｰ' | 'ﾞ' | 'ﾟ' | 'ヽ'
+            | 'ヾ' | 'ゝ' | 'ゞ' | '゛' | '゜' | 'ゟ' | 'ヿ' | '\u{1B132}' | '\u{1B155}' => {
+                Self::KANA.or(Self::NEVER_FIRST)
+            }
+            '\u{31F0}'..='\u{31FF}' | 'ｧ'..='ｯ' | '\u{1B150}'..='\u{1B152}' | '\u{1B164}'..='\u{1B167}' => {
+                Self::KANA.or(Self::NEVER_FIRST)
+            }
             'ヵ' | 'ヶ' => Self::KANA.or(Self::NEVER_FIRST).or(Self::COUNTER),
             '々' | '〻' | '\u{16FF2}'..='\u{16FF3}' => Self::IDEOGRAPH.or(Self::NEVER_FIRST),
             '\u{3041}'..='\u{3096}' | '\u{30A1}'..='\u{30FA}' | 'ｦ'..='ﾝ' | '\u{1B000}'..='\u{1B16F}' => {

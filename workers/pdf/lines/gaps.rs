@@ -8,8 +8,6 @@
 use super::class::Class;
 use super::glyph::{BLANK, LineGlyph};
 
-/// Between Japanese and Latin letters.
-///
 /// A quarter of an em looks too wide in forms, where most words are codes.
 const LATIN: i16 = 175;
 
@@ -28,7 +26,6 @@ const STOP_SQUEEZE: i16 = 200;
 /// How far the blank after punctuation grows.
 const BLANK_STRETCH: i16 = 50;
 
-/// Sets the gap after each glyph.
 pub(super) fn set(glyphs: &mut [LineGlyph]) {
     // Backwards: whether a number takes a gap before it depends on what follows it.
     let mut counts = false;
@@ -50,7 +47,6 @@ pub(super) fn set(glyphs: &mut [LineGlyph]) {
     }
 }
 
-/// Whether the character may separate digits of a number.
 fn is_separator(character: char) -> bool {
     matches!(character, ',' | '.')
 }

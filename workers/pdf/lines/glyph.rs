@@ -12,18 +12,14 @@ pub(super) const STEP: i16 = 25;
 pub(crate) struct LineGlyph {
     /// Its pad is set when its line is justified.
     pub(crate) drawn: Glyph,
-    /// Index of the face.
     pub(crate) face: u8,
-    /// Advance without pad.
     pub(crate) advance: u16,
     pub(super) class: Class,
     /// How much may be taken from its blank side: [`BLANK`] or nothing.
     pub(super) blank: i16,
     /// Space to the next glyph; negative if blanks overlap.
     pub(super) after: i16,
-    /// How far that space may shrink.
     pub(super) squeeze: i16,
-    /// How far that space may grow.
     pub(super) stretch: i16,
 }
 

@@ -11,7 +11,6 @@ use super::glyph::{LineGlyph, STEP};
 /// Most space that justification adds to a glyph.
 const MAX_SPACING: f64 = 60.0;
 
-/// The measures of a line whose glyphs have their pads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Line {
     /// Blank that hangs out on the left.

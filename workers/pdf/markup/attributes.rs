@@ -9,7 +9,6 @@ use crate::display_list::Ink;
 use crate::error::PdfError;
 use crate::fonts::Typeface;
 
-/// Points per millimetre.
 const MILLIMETRE: f64 = 72.0 / 25.4;
 
 /// Smallest font size, in points.
@@ -41,12 +40,10 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// The same attributes with another font size for `em`.
     pub(super) fn with_em(self, em: f64) -> Self {
         Self { em, ..self }
     }
 
-    /// The attribute without conversion.
     pub(super) fn text(self, name: &str) -> Option<&'a str> {
         self.node.attribute(name)
     }
@@ -74,7 +71,6 @@ impl<'a> Attributes<'a> {
         self.typed(name, "a length (mm, pt or em)", |value| length(value, self.em))
     }
 
-    /// A font size.
     pub(super) fn size(self, name: &str) -> Result<Option<f64>, PdfError> {
         let size = |value: &str| length(value, self.em).filter(|size| *size >= MIN_SIZE);
         self.typed(name, "a length (mm, pt or em) of at least 1pt", size)
@@ -87,7 +83,6 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// Lengths separated by spaces.
     pub(super) fn lengths(self, name: &str) -> Result<Option<Vec<f64>>, PdfError> {
         self.typed(name, "a list of lengths (mm, pt or em)", |value| {
             value.split_ascii_whitespace().map(|length_of| length(length_of, self.em)).collect()
@@ -115,7 +110,6 @@ impl<'a> Attributes<'a> {
         })
     }
 
-    /// One of some words.
     pub(super) fn choice<T: Copy>(self, name: &str, choices: &[(&str, T)]) -> Result<Option<T>, PdfError> {
         // Most attributes are absent: the text of the error is not built for them.
         if self.node.attribute(name).is_none() {

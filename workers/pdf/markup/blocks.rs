@@ -3,19 +3,15 @@
 use crate::display_list::{Ink, Numbering, Scope, Tag};
 use crate::fonts::Typeface;
 
-/// Placeholder for the page number in running text.
-///
-/// It is a noncharacter, which no text of a document contains.
+/// The page number in running text: a noncharacter, which no document contains.
 pub(crate) const PAGE_NUMBER: char = '\u{FFFF}';
 
-/// Where an element begins in the markup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Position {
     /// Counted from 1.
     pub(crate) line: u32,
     /// Counted from 1, in characters.
     pub(crate) column: u32,
-    /// Name of the element.
     pub(crate) element: &'static str,
 }
 
@@ -32,7 +28,6 @@ pub(crate) struct Document {
 /// Text in the margin of every page, in which [`PAGE_NUMBER`] is replaced.
 pub(crate) struct MarginText {
     pub(crate) position: Position,
-    /// Shown on the first page as well.
     pub(crate) on_first: bool,
     pub(crate) text: Text,
 }
@@ -40,7 +35,6 @@ pub(crate) struct MarginText {
 /// The look of text, inherited from the surrounding element.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TextStyle {
-    /// Font size.
     pub(crate) size: f64,
     pub(crate) typeface: Typeface,
     pub(crate) ink: Ink,
@@ -62,23 +56,18 @@ pub(crate) enum BlockKind {
     Text(Text),
     List(List),
     Table(Table),
-    /// A frame around blocks.
     Frame {
         /// Width of the border; 0 for none.
         border: f64,
-        /// Whether it has a background.
         tint: bool,
         padding: f64,
         content: Vec<Block>,
     },
-    /// A horizontal line.
     Rule {
         weight: f64,
         ink: Ink,
     },
-    /// Empty height.
     Space(f64),
-    /// An authentication key in its box.
     Key {
         text: String,
         /// Characters between two gaps.
@@ -90,11 +79,9 @@ pub(crate) enum BlockKind {
         /// Length of an edge, quiet zone included.
         size: f64,
         align: Align,
-        /// Description for readers who cannot see it.
         alternative: String,
     },
     Image(Image),
-    /// Blocks side by side.
     Columns {
         widths: Vec<ColumnWidth>,
         gap: f64,
@@ -108,9 +95,7 @@ pub(crate) struct List {
     pub(crate) inset: f64,
     /// Space between the text and a label that is wider than the inset.
     pub(crate) clearance: f64,
-    /// Space between items.
     pub(crate) gap: f64,
-    /// Style of the labels.
     pub(crate) style: TextStyle,
     /// Label and content of each item.
     pub(crate) items: Vec<(String, Vec<Block>)>,
@@ -127,12 +112,10 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
 }
 
-/// The lines of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Border {
     /// No lines, and no tint.
     None,
-    /// Between rows.
     Rows,
     /// Between rows and columns, and around the table.
     Grid,
@@ -140,7 +123,6 @@ pub(crate) enum Border {
 
 pub(crate) struct Row {
     pub(crate) position: Position,
-    /// From the left.
     pub(crate) cells: Vec<Cell>,
 }
 
@@ -158,9 +140,7 @@ pub(crate) struct Cell {
 }
 
 pub(crate) struct Image {
-    /// Key into the supplied pictures.
     pub(crate) name: String,
-    /// Description for readers who cannot see it.
     pub(crate) alternative: String,
     /// The height follows from the picture.
     pub(crate) width: f64,
@@ -169,7 +149,6 @@ pub(crate) struct Image {
     pub(crate) overlap: f64,
 }
 
-/// A paragraph.
 #[derive(Clone)]
 pub(crate) struct Text {
     /// Its own structure element; `None` if the text is all that an item or cell holds.
@@ -181,11 +160,15 @@ pub(crate) struct Text {
     /// Indent of all lines.
     pub(crate) inset: f64,
     pub(crate) spacing: LetterSpacing,
-    /// Lines as the markup breaks them.
     pub(crate) lines: Vec<Vec<Span>>,
 }
 
-/// Additional space between characters.
+impl Text {
+    pub(crate) fn new(style: TextStyle, align: Align, lines: Vec<Vec<Span>>) -> Self {
+        Self { tag: None, style, align, indent: 0.0, inset: 0.0, spacing: LetterSpacing::None, lines }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum LetterSpacing {
     None,
@@ -195,7 +178,6 @@ pub(crate) enum LetterSpacing {
     Spread(f64),
 }
 
-/// Text of one typeface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) text: String,
@@ -229,7 +211,6 @@ pub(crate) enum ColumnWidth {
 }
 
 impl ColumnWidth {
-    /// Resolves widths to points within `room`.
     pub(crate) fn resolve(widths: &[Self], room: f64) -> Vec<f64> {
         let fixed = |width: &Self| match width {
             Self::Points(points) => *points,

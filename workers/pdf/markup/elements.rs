@@ -17,9 +17,7 @@ const fn element(name: &'static str, attributes: &'static [&'static str]) -> Ele
     ElementSpec { name, attributes }
 }
 
-/// Every element.
-///
-/// Names are searched from the front, so the frequent ones come first.
+/// Searched from the front, so the frequent ones come first.
 pub(super) const ELEMENTS: &[ElementSpec] = &[
     element(
         "p",
@@ -53,7 +51,6 @@ pub(super) fn find(name: &str) -> Option<&'static ElementSpec> {
     ELEMENTS.iter().find(|spec| spec.name == name)
 }
 
-/// The element of a node.
 pub(super) fn spec_of(node: Node) -> Result<&'static ElementSpec, PdfError> {
     match node.tag_name().namespace() {
         None => find(node.tag_name().name()).ok_or_else(|| unknown(node)),
@@ -69,8 +66,6 @@ fn unknown(node: Node) -> PdfError {
     error_at(node, format!("unknown element <{name}>{hint}"))
 }
 
-/// The known word most similar to an unknown one.
-///
 /// Words of two letters are similar to anything.
 pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |word: &'a str| (strsim::jaro_winkler(unknown, word), word);

@@ -2,8 +2,6 @@ use roxmltree::Node;
 
 use crate::error::PdfError;
 
-/// An error at a node.
-///
 /// `problem` must not repeat text of the document: it may be personal.
 pub(super) fn error_at(node: Node, problem: impl Into<String>) -> PdfError {
     let at = node.document().text_pos_at(node.range().start);

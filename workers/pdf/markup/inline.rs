@@ -16,7 +16,6 @@ use crate::error::PdfError;
 use crate::fonts::Typeface;
 use crate::normalize::normalize;
 
-/// Parses the inline content of an element into lines of spans.
 pub(super) fn lines(node: Node, typeface: Typeface) -> Result<Vec<Vec<Span>>, PdfError> {
     read(node, typeface, false)
 }

@@ -17,7 +17,6 @@ use crate::error::PdfError;
 use crate::fonts::Typeface;
 use crate::normalize::normalize;
 
-/// A4 in points.
 const A4: (f64, f64) = (210.0 * 72.0 / 25.4, 297.0 * 72.0 / 25.4);
 
 pub(crate) fn read(markup: &str) -> Result<Document, PdfError> {
@@ -57,10 +56,8 @@ pub(crate) fn read(markup: &str) -> Result<Document, PdfError> {
 
 pub(super) struct Reader<'a> {
     markup: &'a str,
-    /// Offset, line and column found last.
-    ///
-    /// Each position is counted from the one before: counted from the start, the positions of a long document
-    /// would take as long as everything else.
+    /// Offset, line and column found last, from which the next position is counted.
+    /// Counted from the start, the positions of a long document would take as long as everything else.
     last: Cell<(usize, u32, u32)>,
 }
 
@@ -97,9 +94,7 @@ impl Reader<'_> {
         let style = TextStyle { size, typeface: Typeface::Gothic, ink: Ink::Grey, leading: 1.4 };
         let on_first = attributes.choice("first", &[("yes", true), ("no", false)])?.unwrap_or(true);
         let lines = inline::margin_lines(node, style.typeface)?;
-        let align = attributes.align()?.unwrap_or(align);
-        let text =
-            Text { tag: None, style, align, indent: 0.0, inset: 0.0, spacing: LetterSpacing::None, lines };
+        let text = Text::new(style, attributes.align()?.unwrap_or(align), lines);
         Ok(Some(MarginText { position, on_first, text }))
     }
 
@@ -126,7 +121,7 @@ impl Reader<'_> {
         let bare = |child: Node| child.is_text() && !child.text().unwrap_or_default().trim_ascii().is_empty();
         if node.children().any(|child| inline(child) || bare(child)) {
             let position = self.position(node, spec_of(node)?);
-            let text = text(node, None, style, align)?;
+            let text = text(node, style, align)?;
             return Ok(vec![Block { position, before: 0.0, keep: false, kind: BlockKind::Text(text) }]);
         }
         self.blocks(node, style, depth + 1)
@@ -275,9 +270,8 @@ pub(super) fn only<'a>(node: Node<'a, 'a>, names: &[&str]) -> Result<Vec<Node<'a
     }
 }
 
-fn text(node: Node, tag: Option<Tag>, style: TextStyle, align: Align) -> Result<Text, PdfError> {
-    let lines = inline::lines(node, style.typeface)?;
-    Ok(Text { tag, style, align, indent: 0.0, inset: 0.0, spacing: LetterSpacing::None, lines })
+fn text(node: Node, style: TextStyle, align: Align) -> Result<Text, PdfError> {
+    Ok(Text::new(style, align, inline::lines(node, style.typeface)?))
 }
 
 fn paragraph(
@@ -304,11 +298,10 @@ fn paragraph(
         _ => (Tag::Paragraph, around, Align::Justify),
     };
     let style = text_style(attributes, base)?;
-    let mut text = text(node, Some(tag), style, attributes.align()?.unwrap_or(usual))?;
-    text.indent = attributes.length("indent")?.unwrap_or(0.0);
-    text.inset = attributes.length("inset")?.unwrap_or(0.0);
-    text.spacing = spacing(attributes, style)?;
-    Ok(text)
+    let text = text(node, style, attributes.align()?.unwrap_or(usual))?;
+    let indent = attributes.length("indent")?.unwrap_or(0.0);
+    let inset = attributes.length("inset")?.unwrap_or(0.0);
+    Ok(Text { tag: Some(tag), indent, inset, spacing: spacing(attributes, style)?, ..text })
 }
 
 /// The inherited style, changed by `size`, `face`, `ink` and `leading`.

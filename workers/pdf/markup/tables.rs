@@ -24,7 +24,6 @@ struct Grid<'a> {
 }
 
 impl<'a> Grid<'a> {
-    /// Places a cell and returns its first column.
     fn place(&mut self, cell: Node<'a, 'a>, columns: u16, rows: u16) -> Result<usize, PdfError> {
         let count = self.occupied.len();
         let free = self.occupied.iter().position(|&rows| rows == 0);

@@ -15,12 +15,8 @@ pub enum Effect {
     Reissue,
 }
 
-/// Compares a certificate with the one after a change.
-///
-/// A change of 請負金額 alone re-issues nothing.
-///
-/// Number, revision and day of issue are not content. Surety, branch and the obligee's mailbox are
-/// configuration, and change without a contract change.
+/// Number, revision and day of issue are not content.
+/// Surety, branch and the obligee's mailbox are configuration. A change of 請負金額 alone re-issues nothing.
 pub fn effect(before: &Certificate, after: &Certificate) -> Effect {
     let mut priced = before.works.clone();
     priced.contract_price = after.works.contract_price;

@@ -8,13 +8,11 @@ use hosho_schema::{
 
 use crate::{labels, wareki};
 
-/// A value that a message can contain.
 pub trait BilingualText {
     fn ja(&self) -> String;
     fn en(&self) -> String;
 }
 
-/// The same text in both languages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bilingual {
     pub ja: String,
@@ -31,8 +29,6 @@ impl Bilingual {
     }
 }
 
-/// The label of a form field.
-///
 /// English messages are read next to the field's path and do not repeat it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldLabel(pub String);
@@ -62,6 +58,7 @@ macro_rules! bilingual_text {
         })*
     };
 }
+pub(crate) use bilingual_text;
 
 bilingual_text! {
     String: text => text, text;

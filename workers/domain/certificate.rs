@@ -25,9 +25,7 @@ pub struct Issuance<'a> {
     pub issued_on: NaiveDate,
     /// The entry for `issued_on`.
     pub surety: &'a snapshots::Surety,
-    /// 取扱箇所 of the application.
     pub branch: &'a snapshots::Branch,
-    /// 発注者 of the application.
     pub obligee: &'a Obligee,
 }
 

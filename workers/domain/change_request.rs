@@ -31,7 +31,6 @@ use crate::{
     violation::{self, Breach, Code, Violation},
 };
 
-/// The message of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChangeRequest {
     /// 変更.
@@ -60,7 +59,6 @@ impl ChangeRequest {
         for_each_kind!(self, message => message.kind.into())
     }
 
-    /// Returns `source` and `id`.
     pub fn identity(&self) -> (&str, &str) {
         for_each_kind!(self, message => (&message.source, &message.id))
     }
@@ -72,7 +70,7 @@ impl ChangeRequest {
 
     /// 保証契約番号 in its normal form.
     pub fn number(&self) -> Result<String, Violation> {
-        GuaranteeNumber::parse(self.guarantee()).map(String::from).map_err(|_| {
+        GuaranteeNumber::parse(self.guarantee()).map(|number| number.to_string()).map_err(|_| {
             let breach = Breach::GuaranteeMalformed { given: text::quote(self.guarantee()) };
             Violation::new("$.guarantee", &breach)
         })
@@ -157,8 +155,6 @@ pub fn judge(request: &ChangeRequest, target: &ChangeTarget<'_>, context: &RuleC
     JudgedChange { content: judged, own, change }
 }
 
-/// Builds an application for the content after a change.
-///
 /// With `interim`, it is for an interim advance of this amount instead.
 fn application(
     request: &ChangeRequest,
@@ -228,14 +224,11 @@ impl JudgedChange {
         self.content.as_mut()
     }
 
-    /// Returns the key of the works after the change.
-    ///
-    /// Returns `None` if the change keeps them or a field of the key was reported.
+    /// `None` if the change keeps them or a field of the key was reported.
     pub fn works_key(&self) -> Option<String> {
         self.content.as_ref()?.works_key()
     }
 
-    /// The commitment for the works after the change.
     pub fn commitment(&self) -> Option<Commitment> {
         self.content.as_ref()?.commitments().into_iter().next()
     }
@@ -295,7 +288,6 @@ fn path_in_change(path: &str) -> String {
     path.to_owned()
 }
 
-/// Returns the product line that a guarantee was issued for.
 pub fn product_line(application: &snapshots::Application, line: i64) -> Option<&ProductLine> {
     application.products.get(usize::try_from(line).ok()?)
 }

@@ -37,22 +37,18 @@ use crate::{
     wareki,
 };
 
-/// The commitment of one accepted product line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commitment {
     /// Index of the line within the application.
     pub line: usize,
     pub product: ProductV1,
-    /// Fiscal year.
     pub year: i32,
     /// Comparison key of 工事番号.
     pub works_number: Option<String>,
     pub medium: MediumV1,
-    /// 保証金額.
     pub amount: Yen,
     /// The base that the amount was limited by.
     pub base: BaseV1,
-    /// 低入札.
     pub low_price: bool,
 }
 
@@ -108,7 +104,6 @@ fn commitments(application: &Application) -> impl Iterator<Item = Commitment> + 
     })
 }
 
-/// Returns the works key and the commitment of a certificate in force.
 pub fn of_certificate(certificate: &Certificate) -> (String, Commitment) {
     let Certificate { works, principal, product, medium, amount, this_year_base, .. } = certificate;
     let key = works_key(&certificate.obligee.code, works, principal);
@@ -161,12 +156,10 @@ impl Judged {
         self.application.as_ref().map(|application| application.source.as_str()).unwrap_or_default()
     }
 
-    /// The commitments that acceptance makes.
     pub fn commitments(&self) -> Vec<Commitment> {
         self.application.iter().flat_map(commitments).collect()
     }
 
-    /// Adds the check of an amount by another rule.
     pub fn add(&mut self, (calculation, breach): Finding) {
         self.violations.extend(breach.map(|breach| Violation::new(calculation.path.as_str(), &breach)));
         self.calculations.push(calculation);

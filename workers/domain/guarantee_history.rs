@@ -22,7 +22,7 @@ use crate::{
     amendment::{self, Effect},
     bilingual::Bilingual,
     labels,
-    revisions::{self, Step},
+    revisions::{self, Revision, Step},
     violation::{Breach, Violation},
 };
 
@@ -48,7 +48,6 @@ pub enum HistoryError {
     Broken,
 }
 
-/// The revision that a change adds.
 #[derive(Debug, Clone)]
 pub struct NewRevision {
     /// Index in the chain.
@@ -64,7 +63,6 @@ pub struct NewRevision {
 
 #[derive(Debug, Clone)]
 pub enum AppliedChange {
-    /// The guaranteed content stays the same.
     Unchanged,
     Revised(Box<NewRevision>),
 }
@@ -116,28 +114,15 @@ pub fn revision_label(row: &revision::Revision) -> String {
     }
 }
 
-/// A certificate of the history.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryCertificate {
-    /// Index in the chain.
-    pub revision: i64,
-    /// 0 is 新規, n is 変更－n.
-    pub number: i64,
-    /// Whether a contractor sees it.
-    pub visible: bool,
-}
-
 impl GuaranteeHistory {
-    /// Reads the stored revisions of one guarantee, in the order of the chain.
     pub fn read(rows: &[revision::Revision]) -> Result<Self, HistoryError> {
         let mut entries = Vec::with_capacity(rows.len());
-        for (index, row) in rows.iter().enumerate() {
+        for (index, row) in (0_i64..).zip(rows) {
             let unreadable = |source| HistoryError::Unreadable { revision: row.revision, source };
-            if usize::try_from(row.revision).ok() != Some(index) {
+            if row.revision != index {
                 return Err(HistoryError::Broken);
             }
-            let target =
-                || row.target.and_then(|target| usize::try_from(target).ok()).ok_or(HistoryError::Broken);
+            let target = || row.target.ok_or(HistoryError::Broken);
             let step = match row.kind {
                 Kind::New => Step::New,
                 Kind::Amendment => Step::Amendment,
@@ -161,25 +146,20 @@ impl GuaranteeHistory {
         Ok(history)
     }
 
-    fn revisions(&self) -> Option<Vec<revisions::Revision>> {
+    /// All certificates, in the order they were made.
+    pub fn certificates(&self) -> Vec<Revision> {
         let steps: Vec<Step> = self.entries.iter().map(|entry| entry.step).collect();
-        revisions::number_revisions(&steps).ok()
+        revisions::number_revisions(&steps).unwrap_or_default()
     }
 
-    /// All certificates, in the order they were made.
-    pub fn certificates(&self) -> Vec<HistoryCertificate> {
-        let certificate = |revision: revisions::Revision| HistoryCertificate {
-            revision: i64::try_from(revision.step).unwrap_or(i64::MAX),
-            number: revision.number,
-            visible: revision.visible,
-        };
-        self.revisions().unwrap_or_default().into_iter().map(certificate).collect()
+    fn certificate(&self, revision: i64) -> Option<&Certificate> {
+        self.entries.get(usize::try_from(revision).ok()?)?.certificate.as_ref()
     }
 
     /// The certificate in force, and its index in the chain.
     pub fn current(&self) -> Option<(i64, &Certificate)> {
-        let step = revisions::current(&self.revisions()?)?.step;
-        Some((i64::try_from(step).ok()?, self.entries[step].certificate.as_ref()?))
+        let Revision { revision, .. } = revisions::current(&self.certificates())?;
+        Some((revision, self.certificate(revision)?))
     }
 
     /// Returns the index in the chain of the visible certificate with a 変更 number.
@@ -192,18 +172,8 @@ impl GuaranteeHistory {
         self.entries.last().and_then(|entry| entry.ended_on)
     }
 
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Always `false`: a guarantee begins with a revision.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Applies a change. An impossible change leaves the history as it was.
-    ///
-    /// `build` makes the certificate of an application under a 変更 number. `today` is the day in Tokyo.
+    /// An impossible change leaves the history as it was. `today` is the day in Tokyo.
+    /// `build` makes the certificate of an application under a 変更 number.
     pub fn apply<E: From<Violation>>(
         &mut self,
         change: &Change,
@@ -235,16 +205,14 @@ impl GuaranteeHistory {
                 let target = find_visible(&certificates, *revision)?;
                 let mut after = build(after, *revision)?;
                 after.corrects = Some(target);
-                let index = usize::try_from(target).unwrap_or(usize::MAX);
-                let before = self.entries.get(index).and_then(|entry| entry.certificate.as_ref());
-                if before.is_some_and(|before| {
+                if self.certificate(target).is_some_and(|before| {
                     amendment::effect(before, &after) == Effect::NoReissue
                         && before.works.contract_price == after.works.contract_price
                 }) {
                     return Ok(AppliedChange::Unchanged);
                 }
                 let content = snapshots::canonical(&after);
-                (entry.step, entry.certificate) = (Step::Correction(index), Some(after));
+                (entry.step, entry.certificate) = (Step::Correction(target), Some(after));
                 new(Kind::Correction, Some(target), *revision, content)
             }
             Change::AmendmentReversal { revision, .. } => {
@@ -263,13 +231,12 @@ impl GuaranteeHistory {
                     restores: restored.map_or(current, |certificate| certificate.revision),
                     reversed_on: today,
                 };
-                entry.step = Step::Reversal(usize::try_from(target).unwrap_or(usize::MAX));
+                entry.step = Step::Reversal(target);
                 new(Kind::Reversal, Some(target), *revision, snapshots::canonical(&reversal))
             }
             Change::Cancellation { cancelled_on, cause, .. } => {
                 let cancelled = *cancelled_on;
-                let first = self.entries.first().and_then(|entry| entry.certificate.as_ref());
-                let issued = first.map_or(cancelled, |first| first.issued_on);
+                let issued = self.certificate(0).map_or(cancelled, |first| first.issued_on);
                 if cancelled < issued {
                     let breach = Breach::CancelledBeforeIssue { cancelled, issued };
                     return Err(Violation::new("$.cancelled_on", &breach).into());
@@ -289,7 +256,7 @@ impl GuaranteeHistory {
     }
 }
 
-fn find_visible(certificates: &[HistoryCertificate], number: i64) -> Result<i64, Violation> {
+fn find_visible(certificates: &[Revision], number: i64) -> Result<i64, Violation> {
     let visible = || certificates.iter().filter(|certificate| certificate.visible);
     if let Some(found) = visible().find(|certificate| certificate.number == number) {
         return Ok(found.revision);
@@ -467,7 +434,7 @@ pub(crate) mod tests {
         }
         let read = GuaranteeHistory::read(&rows).unwrap();
         assert_eq!(
-            (read.certificates(), read.ended_on(), read.len()),
+            (read.certificates(), read.ended_on(), read.entries.len()),
             (history.certificates(), history.ended_on(), 6)
         );
         rows.remove(1);

@@ -67,7 +67,6 @@ impl Branches {
         self.branches.get(code)
     }
 
-    /// Iterates in the order of the codes.
     pub fn iter(&self) -> impl Iterator<Item = &snapshots::Branch> {
         self.branches.values()
     }

@@ -5,7 +5,6 @@ use hosho_schema::messages::{BaseV1, CancellationCauseV1, MediumV1, ProductV1, W
 
 use crate::wareki;
 
-/// 商品（保証区分）.
 pub const fn product(product: ProductV1) -> &'static str {
     match product {
         ProductV1::AdvancePayment => "前払金保証",
@@ -77,7 +76,6 @@ pub const fn base_en(base: BaseV1) -> &'static str {
     }
 }
 
-/// 解約の事由.
 pub const fn cancellation_cause(cause: CancellationCauseV1) -> &'static str {
     match cause {
         CancellationCauseV1::Consent => "発注者の承諾による解約",
@@ -85,9 +83,7 @@ pub const fn cancellation_cause(cause: CancellationCauseV1) -> &'static str {
     }
 }
 
-/// Formats a fiscal year as `令和8年度`.
-///
-/// A year in which an era begins is named after the new era as a whole: 2019 is 令和元年度.
+/// A year in which an era begins has the new name as a whole: 2019 is 令和元年度.
 pub fn fiscal_year(year: i32) -> String {
     let written = NaiveDate::from_ymd_opt(year, 12, 31).map(wareki::format);
     written
@@ -96,9 +92,7 @@ pub fn fiscal_year(year: i32) -> String {
         .map_or_else(|| format!("{year}年度"), |(year, _)| format!("{year}年度"))
 }
 
-/// Returns `変更－n`, the line under the title of an amended certificate.
-///
-/// Returns `None` for 新規.
+/// `変更－n`, the line under the title; `None` for 新規.
 pub fn amendment(revision: i64) -> Option<String> {
     (revision >= 1).then(|| format!("変更－{revision}"))
 }

@@ -56,9 +56,7 @@ impl MailSubject {
         Ok(Self { parts })
     }
 
-    /// Fills the placeholders.
-    ///
-    /// Values are never parsed as templates, and their control characters become spaces.
+    /// Values are never parsed as templates; their control characters become spaces.
     pub fn fill(&self, works: &snapshots::Works) -> String {
         let mut subject = String::new();
         for part in &self.parts {

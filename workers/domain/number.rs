@@ -6,12 +6,10 @@
 use std::fmt;
 
 use chrono::NaiveDate;
-use serde::{Deserialize, Serialize};
 
 use crate::{text, wareki};
 
 pub const FIRST_SEQUENCE: i64 = 1;
-/// Last sequence number; [`NumberError::SequenceExhausted`] follows.
 pub const LAST_SEQUENCE: i64 = 99_999;
 
 /// Fiscal year minus term: term 74 is FY2025.
@@ -38,8 +36,7 @@ pub enum NumberError {
 }
 
 /// A guarantee number in its normal form, such as `31074-00001M`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuaranteeNumber(String);
 
 impl GuaranteeNumber {
@@ -83,28 +80,6 @@ impl fmt::Display for GuaranteeNumber {
     }
 }
 
-impl TryFrom<String> for GuaranteeNumber {
-    type Error = NumberError;
-
-    fn try_from(value: String) -> Result<Self, NumberError> {
-        Self::parse(&value)
-    }
-}
-
-impl std::str::FromStr for GuaranteeNumber {
-    type Err = NumberError;
-
-    fn from_str(value: &str) -> Result<Self, NumberError> {
-        Self::parse(value)
-    }
-}
-
-impl From<GuaranteeNumber> for String {
-    fn from(number: GuaranteeNumber) -> Self {
-        number.0
-    }
-}
-
 /// Returns the fiscal term of a day: 75 for 2026-04-01 to 2027-03-31.
 pub fn term_of(date: NaiveDate) -> i32 {
     wareki::fiscal_year(date) - YEAR_OF_TERM_0
@@ -138,7 +113,7 @@ mod tests {
             ("31074ー00001m", "31074-00001M"),
             ("　31074−000017 ", "31074-000017"),
         ] {
-            assert_eq!(GuaranteeNumber::parse(typed).unwrap().as_str(), number);
+            assert_eq!(GuaranteeNumber::parse(typed).unwrap().to_string(), number);
         }
     }
 
@@ -186,23 +161,17 @@ mod tests {
         }
     }
 
-    #[test]
-    fn validates_numbers_in_json() {
-        assert!(serde_json::from_str::<GuaranteeNumber>("\"31074-00001M\"").is_ok());
-        assert!(serde_json::from_str::<GuaranteeNumber>("\"31074\"").is_err());
-    }
-
     proptest! {
         #[test]
         fn parses_what_it_builds(branch in 0..100, term in 1..1000, sequence in 1..100_000_i64, suffix in "[0-9A-Z]") {
             let number = GuaranteeNumber::build(&format!("{branch:02}"), term, sequence, suffix.chars().next().unwrap()).unwrap();
-            prop_assert_eq!(GuaranteeNumber::parse(number.as_str()).unwrap(), number);
+            prop_assert_eq!(GuaranteeNumber::parse(&number.0).unwrap(), number);
         }
 
         #[test]
         fn never_panics_on_any_text(text in ".*") {
             if let Ok(number) = GuaranteeNumber::parse(&text) {
-                prop_assert!(is_number(number.as_str()));
+                prop_assert!(is_number(&number.0));
             }
         }
     }

@@ -14,7 +14,7 @@ use hosho_schema::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bilingual::{Bilingual, BilingualText},
+    bilingual::{Bilingual, BilingualText, bilingual_text},
     limits::{Limits, Timeline, fields::Origins},
     mail_subject::MailSubject,
 };
@@ -22,8 +22,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Registry {
     national: Timeline<Limits>,
-    obligees: BTreeMap<String, Obligee>,
-    origins: BTreeMap<String, Timeline<Origins>>,
+    obligees: BTreeMap<String, (Obligee, Timeline<Origins>)>,
 }
 
 impl Registry {
@@ -37,19 +36,13 @@ impl Registry {
         )
     }
 
-    /// Takes each obligee with the origins of its limits.
-    ///
     /// Of two with the same code, the later one replaces the earlier.
     pub fn with_national(
         national: Timeline<Limits>,
         obligees: impl IntoIterator<Item = (Obligee, Timeline<Origins>)>,
     ) -> Self {
-        let mut registry = Self { national, obligees: BTreeMap::new(), origins: BTreeMap::new() };
-        for (obligee, origins) in obligees {
-            registry.origins.insert(obligee.code.clone(), origins);
-            registry.obligees.insert(obligee.code.clone(), obligee);
-        }
-        registry
+        let by_code = |(obligee, origins): (Obligee, _)| (obligee.code.clone(), (obligee, origins));
+        Self { national, obligees: obligees.into_iter().map(by_code).collect() }
     }
 
     /// The limits that an obligee's own values override.
@@ -58,16 +51,15 @@ impl Registry {
     }
 
     pub fn origins(&self, code: &str) -> Option<&Timeline<Origins>> {
-        self.origins.get(code)
+        self.obligees.get(code).map(|(_, origins)| origins)
     }
 
     pub fn get(&self, code: &str) -> Option<&Obligee> {
-        self.obligees.get(code)
+        self.obligees.get(code).map(|(obligee, _)| obligee)
     }
 
-    /// Iterates in the order of the codes.
     pub fn iter(&self) -> impl Iterator<Item = &Obligee> {
-        self.obligees.values()
+        self.obligees.values().map(|(obligee, _)| obligee)
     }
 }
 
@@ -85,7 +77,6 @@ pub struct Obligee {
     pub limits: Timeline<Limits>,
     /// The date of the works that selects the period of the limits.
     pub limits_basis: Basis,
-    /// How notices are submitted.
     pub submission: SubmissionRule,
     /// Replaces `submission` for single products.
     pub submission_of: BTreeMap<ProductV1, SubmissionRule>,
@@ -102,7 +93,6 @@ pub struct Acceptance {
     pub start: Option<Start>,
 }
 
-/// The first day of electronic guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
     /// The day itself is included.
@@ -116,7 +106,6 @@ pub struct Start {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OlderContracts {
-    /// Always paper.
     #[default]
     Paper,
     /// Electronic too, if the application is received on or after the start.
@@ -127,17 +116,13 @@ pub enum OlderContracts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// 契約締結日.
     ContractDate,
-    /// 公告日.
     Announced,
     /// 公告又は指名日: the 公告日, or the 指名日 if tenderers were designated.
     AnnouncedOrDesignated,
     /// 当初契約日, or the 契約締結日 if the contract has not been changed.
     OriginalContract,
-    /// 通知日.
     Notified,
-    /// 落札決定日.
     Awarded,
 }
 
@@ -164,7 +149,6 @@ impl Basis {
         }
     }
 
-    /// The field of the application.
     pub fn field(self) -> &'static str {
         match self {
             Self::ContractDate => "contract_date",
@@ -176,41 +160,25 @@ impl Basis {
     }
 }
 
-impl BilingualText for Basis {
-    fn ja(&self) -> String {
-        Self::ja(*self).to_owned()
-    }
-
-    fn en(&self) -> String {
-        Self::en(*self).to_owned()
-    }
+bilingual_text! {
+    Basis: basis => Basis::ja(*basis), Basis::en(*basis);
 }
 
-/// The dates of the works, by which obligees decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Dates {
-    /// 請負契約日.
     pub contract: Option<NaiveDate>,
-    /// 当初契約日.
     pub original_contract: Option<NaiveDate>,
-    /// 公告日.
     pub announced: Option<NaiveDate>,
-    /// 指名日.
     pub designated: Option<NaiveDate>,
-    /// 通知日.
     pub notified: Option<NaiveDate>,
-    /// 落札決定日.
     pub awarded: Option<NaiveDate>,
     /// The day of receipt, if the contract is not signed yet.
-    ///
-    /// The contract is signed that day at the earliest, so this is the lower bound of an absent 契約日 of a
-    /// 契約保証 (our decision).
+    /// It is signed that day at the earliest: a lower bound of the 契約日 of a 契約保証 (our decision).
     pub signed_not_before: Option<NaiveDate>,
     pub received: NaiveDate,
 }
 
 impl Dates {
-    /// Returns the date for a basis.
     pub fn on(&self, basis: Basis) -> Option<NaiveDate> {
         match basis {
             Basis::ContractDate => self.contract.or(self.signed_not_before),
@@ -253,8 +221,6 @@ pub enum Refusal {
 }
 
 impl Obligee {
-    /// Checks whether the obligee accepts an electronic guarantee.
-    ///
     /// Of several refusals, returns the most specific one.
     pub fn accepts(&self, product: ProductV1, kind: WorksKindV1, dates: &Dates) -> Result<(), Refusal> {
         let mut refusal = if self.electronic.is_empty() { Refusal::PaperOnly } else { Refusal::Product };
@@ -280,8 +246,6 @@ impl Obligee {
         Err(refusal)
     }
 
-    /// Returns the limits for works with these dates.
-    ///
     /// The error is the basis whose date is needed and absent.
     pub fn limits(&self, dates: &Dates) -> Result<&Limits, Basis> {
         match (self.limits.only(), dates.on(self.limits_basis)) {
@@ -291,25 +255,20 @@ impl Obligee {
         }
     }
 
-    /// Returns how the notice of a product is submitted, with the subject filled in.
-    pub fn submission(&self, product: ProductV1, works: &snapshots::Works) -> snapshots::Submission {
-        let rule = self.submission_of.get(&product).unwrap_or(&self.submission);
-        snapshots::Submission {
-            channel: rule.channel,
-            department: rule.department.clone(),
-            mail_address: rule.mail_address.clone(),
-            system: rule.system.clone(),
-            subject: rule.subject.as_ref().map(|subject| subject.fill(works)),
-        }
-    }
-
-    /// The obligee as a certificate stores it.
+    /// The obligee with its submission of a product's notice, the subject filled in.
     pub fn snapshot(&self, product: ProductV1, works: &snapshots::Works) -> snapshots::Obligee {
+        let rule = self.submission_of.get(&product).unwrap_or(&self.submission);
         snapshots::Obligee {
             code: self.code.clone(),
             name: self.name.clone(),
             title: self.title.clone(),
-            submission: self.submission(product, works),
+            submission: snapshots::Submission {
+                channel: rule.channel,
+                department: rule.department.clone(),
+                mail_address: rule.mail_address.clone(),
+                system: rule.system.clone(),
+                subject: rule.subject.as_ref().map(|subject| subject.fill(works)),
+            },
         }
     }
 }
@@ -326,11 +285,9 @@ impl Refusal {
     }
 }
 
-/// How notices are submitted to an obligee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionRule {
     pub channel: snapshots::Channel,
-    /// 担当部署.
     pub department: Option<String>,
     /// A mail channel without an address names a department that gives one.
     pub mail_address: Option<String>,
@@ -504,8 +461,9 @@ mod tests {
         let own = SubmissionRule { department: Some("契約課".to_owned()), ..obligee.submission.clone() };
         obligee.submission_of.insert(ProductV1::Performance, own);
         let works = works();
-        assert_eq!(obligee.submission(ProductV1::Performance, &works).department.as_deref(), Some("契約課"));
-        assert_eq!(obligee.submission(ProductV1::AdvancePayment, &works).department, None);
+        let department = |product| obligee.snapshot(product, &works).submission.department;
+        assert_eq!(department(ProductV1::Performance).as_deref(), Some("契約課"));
+        assert_eq!(department(ProductV1::AdvancePayment), None);
         assert_eq!(obligee.snapshot(ProductV1::Performance, &works).title, "X市長");
     }
 }

@@ -14,47 +14,44 @@ pub enum Step {
     /// 変更: restates the whole content after a contract change.
     Amendment,
     /// 訂正 of the revision made by the step at this index.
-    Correction(usize),
+    Correction(i64),
     /// 変更取消 of the revision made by the step at this index.
-    Reversal(usize),
+    Reversal(i64),
     /// 解約: no step follows it.
     Cancellation,
 }
 
-/// The step at this index is impossible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StepError {
     #[error("step {0}: a guarantee begins with one new certificate")]
-    Beginning(usize),
+    Beginning(i64),
     #[error("step {0}: its target is not a visible revision before it")]
-    Target(usize),
+    Target(i64),
     #[error("step {0}: only an amendment can be reversed")]
-    NotAnAmendment(usize),
+    NotAnAmendment(i64),
     #[error("step {0}: nothing comes after a cancellation")]
-    Ended(usize),
+    Ended(i64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revision {
     /// Index of the step.
-    pub step: usize,
+    pub revision: i64,
     /// 0 is 新規, n is 変更－n.
     pub number: i64,
     /// Whether the contractor's history shows it.
     pub visible: bool,
 }
 
-/// Numbers the certificates in the order of the steps.
-///
 /// A reversal and a cancellation make no certificate.
 pub fn number_revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
     let mut revisions: Vec<Revision> = Vec::new();
     let (mut last, mut ended) = (0, false);
-    for (step, kind) in steps.iter().enumerate() {
-        let target = |at: usize| {
+    for (step, kind) in (0_i64..).zip(steps) {
+        let target = |at: i64| {
             revisions
                 .iter()
-                .position(|revision| revision.step == at && revision.visible)
+                .position(|revision| revision.revision == at && revision.visible)
                 .ok_or(StepError::Target(step))
         };
         if ended {
@@ -63,17 +60,16 @@ pub fn number_revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
         if (step == 0) != (*kind == Step::New) {
             return Err(StepError::Beginning(step));
         }
-        match *kind {
-            Step::New => revisions.push(Revision { step, number: 0, visible: true }),
+        let number = match *kind {
+            Step::New => Some(0),
             Step::Amendment => {
                 last += 1;
-                revisions.push(Revision { step, number: last, visible: true });
+                Some(last)
             }
             Step::Correction(at) => {
                 let replaced = target(at)?;
                 revisions[replaced].visible = false;
-                let number = revisions[replaced].number;
-                revisions.push(Revision { step, number, visible: true });
+                Some(revisions[replaced].number)
             }
             Step::Reversal(at) => {
                 let reversed = target(at)?;
@@ -81,9 +77,14 @@ pub fn number_revisions(steps: &[Step]) -> Result<Vec<Revision>, StepError> {
                     return Err(StepError::NotAnAmendment(step));
                 }
                 revisions[reversed].visible = false;
+                None
             }
-            Step::Cancellation => ended = true,
-        }
+            Step::Cancellation => {
+                ended = true;
+                None
+            }
+        };
+        revisions.extend(number.map(|number| Revision { revision: step, number, visible: true }));
     }
     Ok(revisions)
 }
@@ -97,11 +98,11 @@ pub fn current(revisions: &[Revision]) -> Option<Revision> {
 mod tests {
     use super::*;
 
-    fn visible(steps: &[Step]) -> (Vec<i64>, Option<usize>) {
+    fn visible(steps: &[Step]) -> (Vec<i64>, Option<i64>) {
         let revisions = number_revisions(steps).unwrap();
         let numbers =
             revisions.iter().filter(|revision| revision.visible).map(|revision| revision.number).collect();
-        (numbers, current(&revisions).map(|revision| revision.step))
+        (numbers, current(&revisions).map(|revision| revision.revision))
     }
 
     #[test]

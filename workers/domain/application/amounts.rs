@@ -11,25 +11,19 @@ use hosho_schema::{
 
 use crate::{
     bilingual::Bilingual,
-    limits::{AdvanceLimits, InterimLimits, PerformanceLimits},
+    limits::{InterimLimits, PerformanceLimits},
     violation::{Breach, Code},
 };
 
-/// The calculation of an amount's limit, and the breach of it.
 pub(crate) type Finding = (CalculationV1, Option<Breach>);
 
-/// The amounts of one product line and its works.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LineAmounts {
     pub(super) product: ProductV1,
-    /// 保証金額.
     pub(super) amount: Yen,
-    /// 今年度対象額.
     pub(super) this_year_base: Option<Yen>,
-    /// 請負金額.
     pub(super) price: Yen,
     pub(super) kind: WorksKindV1,
-    /// 低入札.
     pub(super) low_price: bool,
 }
 
@@ -40,7 +34,6 @@ impl LineAmounts {
     }
 }
 
-/// A limit for one amount.
 struct Limit {
     code: Code,
     bound: BoundV1,
@@ -56,7 +49,6 @@ impl Limit {
         Self { code, bound, amount, base, base_amount, ratio: None, rounding_unit: None }
     }
 
-    /// At most the contract price.
     fn price(code: Code, price: Yen) -> Self {
         let limit = Self::absolute(code, BoundV1::AtMost, price, (BaseV1::ContractPrice, price));
         Self { ratio: Some(Ratio::WHOLE), ..limit }
@@ -105,17 +97,8 @@ pub(super) fn check_base(path: String, base: Yen, price: Yen) -> Finding {
     Limit::price(Code::BaseExceedsContractPrice, price).check(path, base, breach)
 }
 
-/// Rule 8: the ratio of 前払金.
-pub(super) fn check_advance_cap(path: String, amounts: &LineAmounts, limits: &AdvanceLimits) -> Finding {
-    check_cap(path, amounts, limits.ratio(amounts.kind, amounts.low_price), limits.rounding_unit)
-}
-
-/// Rule 9: the ratio of 中間前払金.
-pub(super) fn check_interim_cap(path: String, amounts: &LineAmounts, limits: &InterimLimits) -> Finding {
-    check_cap(path, amounts, limits.ratio(amounts.low_price), limits.rounding_unit)
-}
-
-fn check_cap(path: String, amounts: &LineAmounts, ratio: Ratio, unit: Yen) -> Finding {
+/// Rule 8: the ratio of 前払金. Rule 9: the ratio of 中間前払金.
+pub(super) fn check_cap(path: String, amounts: &LineAmounts, ratio: Ratio, unit: Yen) -> Finding {
     let cap = Limit::share(Code::AmountExceedsCap, amounts.base(), ratio, unit);
     cap.check(path, amounts.amount, |calculation| Breach::AmountExceedsCap {
         amount: calculation.amount,
@@ -129,7 +112,6 @@ fn check_cap(path: String, amounts: &LineAmounts, ratio: Ratio, unit: Yen) -> Fi
     })
 }
 
-/// The highest valid amount.
 fn remedy(most: Yen) -> Bilingual {
     if most > Yen(0) {
         Bilingual::new(

@@ -10,7 +10,6 @@ pub(super) fn check_term(from: NaiveDate, to: NaiveDate) -> Option<Breach> {
     (from > to).then_some(Breach::TermReversed { from, to })
 }
 
-/// First and last fiscal year of a term.
 pub(super) type Years = (i32, i32);
 
 pub(super) fn years(from: NaiveDate, to: NaiveDate) -> Years {
@@ -31,10 +30,8 @@ pub(super) fn check_fiscal_year(years: Years, year: i32) -> Option<Breach> {
         .then(|| Breach::FiscalYearOutsideTerm { year, years: label(years) })
 }
 
-/// An advance for a multi-year contract has a year and its base, or neither.
-///
-/// Without the year, 保証期限 would be that of the whole contract. Without the base, each year could get its
-/// share of the whole price.
+/// Without the year, 保証期限 would be that of the whole contract.
+/// Without the base, each year could get its share of the whole price.
 pub(super) fn check_year_and_base(
     years: Years,
     product: ProductV1,
@@ -71,19 +68,14 @@ pub(super) fn needs_contract(product: ProductV1) -> bool {
     product != ProductV1::Performance
 }
 
-/// Returns 保証期限 (rule 11).
-///
-/// It is the end of 工期, or for an advance the end of its fiscal year, if that is earlier.
-///
+/// 保証期限 (rule 11): the end of 工期, or of the fiscal year of an advance if earlier.
 /// A 契約保証 is for the whole contract, measured by its whole price (our decision; the rule does not say).
 pub fn expires_on(product: ProductV1, works: &snapshots::Works) -> NaiveDate {
     let year = works.fiscal_year.filter(|_| needs_contract(product));
     year.and_then(wareki::fiscal_year_end).map_or(works.to, |end| end.min(works.to))
 }
 
-/// Returns the fiscal year of an advance.
-///
-/// It is the one of a multi-year contract, else the first one of 工期.
+/// The one of a multi-year contract, else the first one of 工期.
 pub fn counted_year(works: &snapshots::Works) -> i32 {
     works.fiscal_year.unwrap_or_else(|| wareki::fiscal_year(works.from))
 }

@@ -16,12 +16,9 @@ use crate::{
     wareki::{self, DateError},
 };
 
-/// A trillion yen, more than any works contract in Japan.
-///
-/// Larger values are typing errors.
+/// More than any works contract in Japan: larger values are typing errors.
 const LARGEST_AMOUNT: Yen = Yen(1_000_000_000_000);
 
-/// The part of a message that contains a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Section {
     Works,
@@ -37,7 +34,6 @@ pub(crate) enum Section {
 }
 
 impl Section {
-    /// JSON path.
     pub(super) fn path(self) -> String {
         match self {
             Self::Works => "$.works".to_owned(),
@@ -66,7 +62,6 @@ impl Section {
     }
 }
 
-/// A field as messages name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field {
     section: Section,
@@ -80,7 +75,6 @@ impl Field {
         Self { section, name, ja }
     }
 
-    /// JSON path.
     pub(super) fn path(self) -> String {
         self.section.path_to(self.name)
     }
@@ -94,7 +88,6 @@ impl Field {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TextLimit {
-    /// Maximum length.
     pub(super) characters: usize,
     /// Whether documents print the text: then every character needs a glyph.
     pub(super) printed: bool,
@@ -108,7 +101,6 @@ impl TextLimit {
 
     /// 工事名, 商号, JV名: two lines of a certificate's field fit 120 characters.
     pub(super) const NAME: Self = Self::new(120, true);
-    /// 住所.
     pub(super) const ADDRESS: Self = Self::new(160, true);
     /// 代表者の役職・氏名.
     pub(super) const PERSON: Self = Self::new(80, true);
@@ -118,11 +110,9 @@ impl TextLimit {
     pub(super) const NUMBER: Self = Self::new(64, true);
     /// Texts that no document prints: 保証料支払方法, 担当部署 and so on.
     pub(crate) const NOTE: Self = Self::new(120, false);
-    /// 連絡事項.
     pub(super) const REMARKS: Self = Self { characters: 1000, printed: false, lines: Lines::Many };
 }
 
-/// Collects violations and calculations while fields are read.
 pub(crate) struct FormReader<'a> {
     unprintable: &'a (dyn Fn(&str) -> Vec<char> + Sync),
     violations: Vec<Violation>,
@@ -140,6 +130,10 @@ impl<'a> FormReader<'a> {
         if !self.violations.iter().any(|known| known.code == breach.code() && known.path == path) {
             self.violations.push(Violation::new(path, breach));
         }
+    }
+
+    fn report_field(&mut self, field: Field, breach: impl FnOnce(FieldLabel) -> Breach) {
+        self.report(field.path(), &breach(field.label()));
     }
 
     pub(super) fn record(&mut self, (calculation, breach): Finding) {
@@ -160,10 +154,9 @@ impl<'a> FormReader<'a> {
         self.text(field, value, limit)
     }
 
-    /// Reports an empty text.
     pub(crate) fn require(&mut self, field: Field, value: &str) {
         if text::trim(value).is_empty() {
-            self.report(field.path(), &Breach::TextRequired { field: field.label() });
+            self.report_field(field, |field| Breach::TextRequired { field });
         }
     }
 
@@ -175,11 +168,10 @@ impl<'a> FormReader<'a> {
 
     pub(super) fn postal_code(&mut self, field: Field, address: &str) {
         if text::lacks_postal_code(address) {
-            self.report(field.path(), &Breach::PostalCodeMalformed { field: field.label() });
+            self.report_field(field, |field| Breach::PostalCodeMalformed { field });
         }
     }
 
-    /// Returns the normal form of an optional telephone number.
     pub(super) fn telephone(
         &mut self,
         field: Field,
@@ -191,7 +183,7 @@ impl<'a> FormReader<'a> {
         let normal = text::normal_telephone(&typed);
         // An invalid character is the more specific violation.
         if normal.is_none() && self.violations.len() == before {
-            self.report(field.path(), &Breach::TelephoneMalformed { field: field.label() });
+            self.report_field(field, |field| Breach::TelephoneMalformed { field });
         }
         normal.or(Some(typed))
     }
@@ -202,15 +194,13 @@ impl<'a> FormReader<'a> {
         if trimmed.len() > limit.characters {
             let length = text::length(trimmed);
             if length > limit.characters {
-                self.report(
-                    field.path(),
-                    &Breach::TextTooLong { field: field.label(), length, most: limit.characters },
-                );
+                let most = limit.characters;
+                self.report_field(field, |field| Breach::TextTooLong { field, length, most });
                 return trimmed.to_owned();
             }
         }
         if let Some(found) = text::find_invalid(value, limit.lines) {
-            self.report(field.path(), &invalid_character(field.label(), found));
+            self.report_field(field, |field| invalid_character(field, found));
         } else if limit.printed {
             self.glyphs(field, value, trimmed);
         }
@@ -239,10 +229,8 @@ impl<'a> FormReader<'a> {
             let _ = write!(ja, "{comma_ja}{position}文字目の「{character}」（{code_point}）");
             let _ = write!(en, "{comma_en}{code_point} at character {position}");
         }
-        self.report(
-            field.path(),
-            &Breach::TextUnprintable { field: field.label(), characters: Bilingual { ja, en } },
-        );
+        let characters = Bilingual { ja, en };
+        self.report_field(field, |field| Breach::TextUnprintable { field, characters });
     }
 
     /// Reads an amount of 1 yen to a trillion; returns `None` if it was reported.
@@ -251,26 +239,21 @@ impl<'a> FormReader<'a> {
             Amount::Integer(yen) => i128::from(*yen),
             Amount::Text(typed) => {
                 let Some(yen) = parse_integer(typed) else {
-                    self.report(
-                        field.path(),
-                        &Breach::AmountMalformed { field: field.label(), given: text::quote(typed) },
-                    );
+                    let given = text::quote(typed);
+                    self.report_field(field, |field| Breach::AmountMalformed { field, given });
                     return None;
                 };
                 yen
             }
         };
         if yen <= 0 {
-            self.report(field.path(), &Breach::AmountNotPositive { field: field.label() });
+            self.report_field(field, |field| Breach::AmountNotPositive { field });
             return None;
         }
         match i64::try_from(yen).map(Yen) {
             Ok(yen) if yen <= LARGEST_AMOUNT => Some(yen),
             _ => {
-                self.report(
-                    field.path(),
-                    &Breach::AmountTooLarge { field: field.label(), most: LARGEST_AMOUNT },
-                );
+                self.report_field(field, |field| Breach::AmountTooLarge { field, most: LARGEST_AMOUNT });
                 None
             }
         }
@@ -285,15 +268,12 @@ impl<'a> FormReader<'a> {
         let date = match wareki::parse(typed) {
             Ok(date) => date,
             Err(error) => {
-                self.report(field.path(), &invalid_date(field.label(), text::quote(typed), error));
+                self.report_field(field, |field| invalid_date(field, text::quote(typed), error));
                 return None;
             }
         };
         if !(2000..2100).contains(&date.year()) {
-            self.report(
-                field.path(),
-                &Breach::DateImplausible { field: field.label(), given: date.to_string() },
-            );
+            self.report_field(field, |field| Breach::DateImplausible { field, given: date.to_string() });
             return None;
         }
         Some(date)
@@ -343,9 +323,7 @@ fn invalid_character(field: FieldLabel, found: text::InvalidCharacter) -> Breach
     }
 }
 
-/// Parses an integer of either width, with or without separators.
-///
-/// Values out of range saturate.
+/// Of either width, with or without separators. Values out of range saturate.
 fn parse_integer(typed: &str) -> Option<i128> {
     let normal = text::without_separators(&text::narrow_digits(text::trim(typed)))?;
     let digits = normal.strip_prefix('-').unwrap_or(&normal);

@@ -10,13 +10,11 @@ use crate::{
     wareki,
 };
 
-/// The path of a field and the rule it breaks.
 pub(super) type FieldBreach = (String, Breach);
 
 /// Rule 1. The messages recommend paper, which every obligee accepts.
-///
-/// An absent contract date is reported by a rule of its own. If not all dates are valid, only the violations
-/// that no date decides are reported.
+/// A rule of its own reports an absent contract date. If not all dates are valid, only the violations that
+/// no date decides are reported.
 pub(super) fn check_electronic(
     section: Section,
     product: ProductV1,

@@ -8,9 +8,7 @@ use hosho_schema::{
 use super::form::{Field, FormReader, Section, TextLimit};
 use crate::violation::Breach;
 
-/// 構成員 besides the representative.
-///
-/// A certificate names them all; joint ventures of public works have two to ten.
+/// 構成員 besides the representative; joint ventures of public works have two to ten.
 const MOST_MEMBERS: usize = 20;
 
 pub(super) fn read(form: &mut FormReader<'_>, wire: &PrincipalV1) -> Principal {

@@ -81,9 +81,7 @@ pub(super) fn read(
     products
 }
 
-/// Returns the limits for these works, and the obligee's name.
-///
-/// Returns `None` if their date is absent or invalid.
+/// With the obligee's name; `None` if the date that selects them is unusable.
 fn limits<'a>(
     form: &mut FormReader<'_>,
     obligee: &'a Obligee,
@@ -110,7 +108,6 @@ fn is_given(amount: Option<&Amount>) -> bool {
     amount.is_some_and(|amount| !matches!(amount, Amount::Text(text) if text::trim(text).is_empty()))
 }
 
-/// Returns `None` if an amount was reported.
 fn line_amounts(line: &ProductLine, works: &Works) -> Option<LineAmounts> {
     (line.amount > Yen(0) && works.contract_price > Yen(0)).then_some(LineAmounts {
         product: line.product,
@@ -142,11 +139,13 @@ fn check_amounts(
             if let Some(minimum) = limits.advance.minimum_contract_price {
                 form.record(amounts::check_minimum_price(line, minimum, obligee));
             }
-            form.record(amounts::check_advance_cap(path(), line, &limits.advance));
+            let ratio = limits.advance.ratio(line.kind, line.low_price);
+            form.record(amounts::check_cap(path(), line, ratio, limits.advance.rounding_unit));
             limits.advance.maximum
         }
         ProductV1::InterimAdvancePayment => {
-            form.record(amounts::check_interim_cap(path(), line, &limits.interim));
+            let ratio = limits.interim.ratio(line.low_price);
+            form.record(amounts::check_cap(path(), line, ratio, limits.interim.rounding_unit));
             limits.interim.maximum
         }
         ProductV1::Performance => {
@@ -188,7 +187,6 @@ fn read_line(form: &mut FormReader<'_>, section: Section, wire: &ProductLineV1) 
     }
 }
 
-/// Reads 預託金融機関 and 再預託利用区分.
 fn read_deposit(
     form: &mut FormReader<'_>,
     section: Section,

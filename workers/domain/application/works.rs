@@ -12,13 +12,10 @@ use super::{
 };
 use crate::{obligee::Dates, text, violation::Breach};
 
-/// The works, and the values that the rules of products need.
 pub(super) struct WorksSection {
     pub(super) works: snapshots::Works,
     pub(super) dates: Dates,
-    /// Whether every given date was valid.
-    ///
-    /// An invalid one must not be replaced by its substitute.
+    /// Whether every given date was valid: no substitute may replace an invalid one.
     pub(super) dates_valid: bool,
     /// The fiscal years of 工期; `None` if 工期 is invalid.
     pub(super) years: Option<Years>,

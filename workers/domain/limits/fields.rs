@@ -11,26 +11,6 @@ use serde::Serialize;
 use super::Limits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LimitField {
-    AdvanceConstruction,
-    AdvanceDesign,
-    AdvanceSurveying,
-    AdvanceMachinery,
-    AdvanceLowPrice,
-    AdvanceRoundingUnit,
-    AdvanceMinimumContractPrice,
-    AdvanceMaximum,
-    InterimRatio,
-    InterimLowPriceRatio,
-    InterimTotal,
-    InterimLowPriceTotal,
-    InterimRoundingUnit,
-    InterimMaximum,
-    PerformanceMinimum,
-    PerformanceLowPriceMinimum,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LimitValue {
     Ratio(Ratio),
     Yen(Yen),
@@ -52,73 +32,57 @@ enum Slot<'a> {
     MaybeYen(&'a mut Option<Yen>),
 }
 
+macro_rules! fields {
+    ($($table:literal { $($name:ident = $key:literal, $ja:literal, $slot:ident($($at:ident).+);)* })*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum LimitField { $($($name,)*)* }
+
+        impl LimitField {
+            /// In the order of the files.
+            pub const ALL: [Self; 16] = [$($(Self::$name,)*)*];
+
+            /// The TOML table and the key in it.
+            pub const fn name(self) -> (&'static str, &'static str) {
+                match self { $($(Self::$name => ($table, $key),)*)* }
+            }
+
+            pub const fn ja(self) -> &'static str {
+                match self { $($(Self::$name => $ja,)*)* }
+            }
+
+            fn slot(self, limits: &mut Limits) -> Slot<'_> {
+                match self { $($(Self::$name => Slot::$slot(&mut limits.$($at).+),)*)* }
+            }
+        }
+    };
+}
+
+fields! {
+    "advance_payment" {
+        AdvanceConstruction = "construction", "前払金の上限（工事）", Ratio(advance.ratios.construction);
+        AdvanceDesign = "design", "前払金の上限（設計・調査）", Ratio(advance.ratios.design);
+        AdvanceSurveying = "surveying", "前払金の上限（測量）", Ratio(advance.ratios.surveying);
+        AdvanceMachinery = "machinery", "前払金の上限（機械製造）", Ratio(advance.ratios.machinery);
+        AdvanceLowPrice = "low_price", "前払金の上限（低入札）", Ratio(advance.low_price);
+        AdvanceRoundingUnit = "rounding_unit", "前払金の端数切捨て単位", Yen(advance.rounding_unit);
+        AdvanceMinimumContractPrice = "minimum_contract_price", "前払金の最低請負金額", MaybeYen(advance.minimum_contract_price);
+        AdvanceMaximum = "maximum", "前払金の限度額", MaybeYen(advance.maximum);
+    }
+    "interim_advance_payment" {
+        InterimRatio = "ratio", "中間前払金の上限", Ratio(interim.ratio);
+        InterimLowPriceRatio = "low_price_ratio", "中間前払金の上限（低入札）", Ratio(interim.low_price_ratio);
+        InterimTotal = "total", "前払金との合計の上限", Ratio(interim.total);
+        InterimLowPriceTotal = "low_price_total", "前払金との合計の上限（低入札）", Ratio(interim.low_price_total);
+        InterimRoundingUnit = "rounding_unit", "中間前払金の端数切捨て単位", Yen(interim.rounding_unit);
+        InterimMaximum = "maximum", "中間前払金の限度額", MaybeYen(interim.maximum);
+    }
+    "performance" {
+        PerformanceMinimum = "minimum", "契約保証の下限", Ratio(performance.minimum);
+        PerformanceLowPriceMinimum = "low_price_minimum", "契約保証の下限（低入札）", Ratio(performance.low_price_minimum);
+    }
+}
+
 impl LimitField {
-    /// In the order of the files.
-    pub const ALL: [Self; 16] = [
-        Self::AdvanceConstruction,
-        Self::AdvanceDesign,
-        Self::AdvanceSurveying,
-        Self::AdvanceMachinery,
-        Self::AdvanceLowPrice,
-        Self::AdvanceRoundingUnit,
-        Self::AdvanceMinimumContractPrice,
-        Self::AdvanceMaximum,
-        Self::InterimRatio,
-        Self::InterimLowPriceRatio,
-        Self::InterimTotal,
-        Self::InterimLowPriceTotal,
-        Self::InterimRoundingUnit,
-        Self::InterimMaximum,
-        Self::PerformanceMinimum,
-        Self::PerformanceLowPriceMinimum,
-    ];
-
-    /// The TOML table and the key in it.
-    pub const fn name(self) -> (&'static str, &'static str) {
-        const ADVANCE: &str = "advance_payment";
-        const INTERIM: &str = "interim_advance_payment";
-        const PERFORMANCE: &str = "performance";
-        match self {
-            Self::AdvanceConstruction => (ADVANCE, "construction"),
-            Self::AdvanceDesign => (ADVANCE, "design"),
-            Self::AdvanceSurveying => (ADVANCE, "surveying"),
-            Self::AdvanceMachinery => (ADVANCE, "machinery"),
-            Self::AdvanceLowPrice => (ADVANCE, "low_price"),
-            Self::AdvanceRoundingUnit => (ADVANCE, "rounding_unit"),
-            Self::AdvanceMinimumContractPrice => (ADVANCE, "minimum_contract_price"),
-            Self::AdvanceMaximum => (ADVANCE, "maximum"),
-            Self::InterimRatio => (INTERIM, "ratio"),
-            Self::InterimLowPriceRatio => (INTERIM, "low_price_ratio"),
-            Self::InterimTotal => (INTERIM, "total"),
-            Self::InterimLowPriceTotal => (INTERIM, "low_price_total"),
-            Self::InterimRoundingUnit => (INTERIM, "rounding_unit"),
-            Self::InterimMaximum => (INTERIM, "maximum"),
-            Self::PerformanceMinimum => (PERFORMANCE, "minimum"),
-            Self::PerformanceLowPriceMinimum => (PERFORMANCE, "low_price_minimum"),
-        }
-    }
-
-    pub const fn ja(self) -> &'static str {
-        match self {
-            Self::AdvanceConstruction => "前払金の上限（工事）",
-            Self::AdvanceDesign => "前払金の上限（設計・調査）",
-            Self::AdvanceSurveying => "前払金の上限（測量）",
-            Self::AdvanceMachinery => "前払金の上限（機械製造）",
-            Self::AdvanceLowPrice => "前払金の上限（低入札）",
-            Self::AdvanceRoundingUnit => "前払金の端数切捨て単位",
-            Self::AdvanceMinimumContractPrice => "前払金の最低請負金額",
-            Self::AdvanceMaximum => "前払金の限度額",
-            Self::InterimRatio => "中間前払金の上限",
-            Self::InterimLowPriceRatio => "中間前払金の上限（低入札）",
-            Self::InterimTotal => "前払金との合計の上限",
-            Self::InterimLowPriceTotal => "前払金との合計の上限（低入札）",
-            Self::InterimRoundingUnit => "中間前払金の端数切捨て単位",
-            Self::InterimMaximum => "中間前払金の限度額",
-            Self::PerformanceMinimum => "契約保証の下限",
-            Self::PerformanceLowPriceMinimum => "契約保証の下限（低入札）",
-        }
-    }
-
     pub fn find(table: &str, key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|field| field.name() == (table, key))
     }
@@ -132,7 +96,6 @@ impl LimitField {
         matches!(self, Self::AdvanceRoundingUnit | Self::InterimRoundingUnit)
     }
 
-    /// Whether limits can lack it.
     pub const fn is_optional(self) -> bool {
         matches!(self, Self::AdvanceMinimumContractPrice | Self::AdvanceMaximum | Self::InterimMaximum)
     }
@@ -163,28 +126,6 @@ impl LimitField {
             | (Slot::Yen(_) | Slot::MaybeYen(_), LimitValue::Ratio(_)) => {}
         }
     }
-
-    fn slot(self, limits: &mut Limits) -> Slot<'_> {
-        let Limits { advance, interim, performance } = limits;
-        match self {
-            Self::AdvanceConstruction => Slot::Ratio(&mut advance.ratios.construction),
-            Self::AdvanceDesign => Slot::Ratio(&mut advance.ratios.design),
-            Self::AdvanceSurveying => Slot::Ratio(&mut advance.ratios.surveying),
-            Self::AdvanceMachinery => Slot::Ratio(&mut advance.ratios.machinery),
-            Self::AdvanceLowPrice => Slot::Ratio(&mut advance.low_price),
-            Self::AdvanceRoundingUnit => Slot::Yen(&mut advance.rounding_unit),
-            Self::AdvanceMinimumContractPrice => Slot::MaybeYen(&mut advance.minimum_contract_price),
-            Self::AdvanceMaximum => Slot::MaybeYen(&mut advance.maximum),
-            Self::InterimRatio => Slot::Ratio(&mut interim.ratio),
-            Self::InterimLowPriceRatio => Slot::Ratio(&mut interim.low_price_ratio),
-            Self::InterimTotal => Slot::Ratio(&mut interim.total),
-            Self::InterimLowPriceTotal => Slot::Ratio(&mut interim.low_price_total),
-            Self::InterimRoundingUnit => Slot::Yen(&mut interim.rounding_unit),
-            Self::InterimMaximum => Slot::MaybeYen(&mut interim.maximum),
-            Self::PerformanceMinimum => Slot::Ratio(&mut performance.minimum),
-            Self::PerformanceLowPriceMinimum => Slot::Ratio(&mut performance.low_price_minimum),
-        }
-    }
 }
 
 /// Writes `advance_payment.construction`.
@@ -199,9 +140,7 @@ impl fmt::Display for LimitField {
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     National,
-    /// The national limits for disaster areas.
     DisasterArea,
-    /// The obligee's own file.
     Own,
 }
 

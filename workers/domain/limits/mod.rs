@@ -15,7 +15,6 @@ use hosho_schema::{
     money::{Ratio, Yen},
 };
 
-/// Limits of one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// 前払金 (rule 8).
@@ -40,16 +39,11 @@ pub struct AdvanceLimits {
     pub maximum: Option<Yen>,
 }
 
-/// A ratio for each kind of works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KindRatios {
-    /// 工事.
     pub construction: Ratio,
-    /// 設計・調査.
     pub design: Ratio,
-    /// 測量.
     pub surveying: Ratio,
-    /// 機械製造.
     pub machinery: Ratio,
 }
 
@@ -103,9 +97,7 @@ pub struct PerformanceLimits {
     pub low_price_minimum: Ratio,
 }
 
-/// Dated values.
-///
-/// Each is valid from its first day until the next value's first day; the first has no beginning.
+/// Each value is valid until the next one's first day; the first has no beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline<T> {
     first: T,
@@ -113,7 +105,6 @@ pub struct Timeline<T> {
 }
 
 impl<T> Timeline<T> {
-    /// One value for all days.
     pub fn always(value: T) -> Self {
         Self { first: value, later: Vec::new() }
     }
@@ -136,8 +127,6 @@ impl<T> Timeline<T> {
         self.later.last().map_or(&self.first, |(_, value)| value)
     }
 
-    /// Adds a period.
-    ///
     /// Returns the value as the error unless its first day is after all others.
     pub fn push(&mut self, from: NaiveDate, value: T) -> Result<(), T> {
         if self.later.last().is_some_and(|(last, _)| *last >= from) {
@@ -147,7 +136,6 @@ impl<T> Timeline<T> {
         Ok(())
     }
 
-    /// The value of a day.
     pub fn on(&self, day: NaiveDate) -> &T {
         self.period(day).1
     }
@@ -161,7 +149,6 @@ impl<T> Timeline<T> {
             .map_or((None, &self.first), |(from, value)| (Some(*from), value))
     }
 
-    /// The value of the first period.
     pub fn first(&self) -> &T {
         &self.first
     }

@@ -1,8 +1,6 @@
 //! Character classes that the other modules share.
 
-/// Removes white space at both ends.
-///
-/// Control characters and line separators stay, so that they are reported as invalid.
+/// Control characters and line separators stay, so that they are reported.
 pub fn trim(value: &str) -> &str {
     value.trim_matches(|character: char| character.is_whitespace() && !is_control(character))
 }
@@ -21,9 +19,7 @@ pub(super) fn is_variation_selector(character: char) -> bool {
     matches!(character, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Whether the character is in the ranges of nearly all text.
-///
-/// These characters are valid, and none is a mark.
+/// The ranges of nearly all text: valid characters, of which none is a mark.
 #[inline]
 pub(super) fn is_plain(character: char) -> bool {
     matches!(

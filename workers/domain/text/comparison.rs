@@ -7,9 +7,7 @@ use super::{
     width::{is_hyphen, narrow},
 };
 
-/// Returns the key of a name: two names with the same key are the same name.
-///
-/// It is never stored as a name, nor shown.
+/// Two names with the same key are the same name. It is never stored nor shown.
 ///
 /// The key is NFKC (㈱ becomes (株), widths do not matter) in lower case. White space is removed except
 /// between two digits (１ １工区 is not 11工区). All hyphens, ー included, become one, and so do both wave
@@ -55,9 +53,7 @@ fn collapse_spaces(text: &str) -> String {
     kept
 }
 
-/// Maps a character that neither composes nor decomposes.
-///
-/// Nearly every name contains only these.
+/// `None` for a character that composes or decomposes: nearly no name has one.
 fn map_plain(character: char) -> Option<char> {
     match character {
         ' ' | '\u{3000}' => Some(' '),

@@ -6,9 +6,7 @@ use super::{characters::trim, width};
 const INSPECTED: usize = 9;
 
 /// Whether an address begins with 〒 that no postal code follows.
-///
-/// A postal code is seven digits of either width, with any hyphen or none after the third. The address itself
-/// is never changed nor quoted.
+/// A postal code is seven digits of either width, with any hyphen or none after the third.
 pub fn lacks_postal_code(address: &str) -> bool {
     trim(address).strip_prefix('〒').is_some_and(|rest| {
         let code: String = trim(rest).chars().take(INSPECTED).collect();

@@ -2,15 +2,11 @@
 
 use super::{characters::code_point, invalid::invalid_kind, width::is_hyphen};
 
-/// Maximum characters of a quotation.
 const LONGEST: usize = 40;
 
-/// Quotes a code, an amount or a date, at most 40 characters of it.
-///
-/// Invalid characters become `U+hhhh`.
-///
-/// Characters that none of these contain become `…`. A name or an address may have been typed into the wrong
-/// field, and messages reach people who must not see it.
+/// At most 40 characters of a code, an amount or a date; invalid ones as `U+hhhh`.
+/// Characters that none of these contain become `…`: a name or an address may have been typed into the
+/// wrong field, and messages reach people who must not see it.
 pub fn quote(value: &str) -> String {
     if value.contains(['@', '＠', '﹫']) {
         return "…@…".to_owned();

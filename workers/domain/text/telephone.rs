@@ -33,14 +33,12 @@ pub fn narrow_telephone(value: &str) -> String {
 /// Maximum characters of the words in parentheses.
 const LONGEST_REMARK: usize = 20;
 
-/// Returns the normal form of a telephone number.
-///
-/// It is the number in ASCII, then remarks in full-width parentheses.
+/// The number in ASCII, then remarks in full-width parentheses. Idempotent.
 ///
 /// `０２９７（６４）１１１１　内線 12` becomes `0297(64)1111（内線12）`. Accepts Japanese numbers (0 and 9 to
 /// 11 digits in all) and international ones (`+` and up to 15 digits), with hyphens, spaces and parentheses.
 /// Up to two remarks may follow: extensions, or words in parentheses such as （代表）. Returns `None` for
-/// anything else. The function is idempotent.
+/// anything else.
 pub fn normal_telephone(value: &str) -> Option<String> {
     let narrowed = narrow_telephone(value);
     let (mut normal, mut rest) = number(trim(&narrowed))?;
@@ -101,9 +99,8 @@ fn is_digit(character: char) -> bool {
     narrow(character).is_ascii_digit()
 }
 
-/// Whether the digits can be a number.
-///
-/// A Japanese number has a 0 and at least 8 more digits. After +81 the 0 is absent, or in parentheses.
+/// A Japanese number has a 0 and at least 8 more digits.
+/// After +81 the 0 is absent, or in parentheses.
 fn is_plausible(normal: &str) -> bool {
     let digits: String = normal.chars().filter(char::is_ascii_digit).collect();
     let fits = match normal.strip_prefix('+') {
@@ -116,9 +113,7 @@ fn is_plausible(normal: &str) -> bool {
     fits && normal.ends_with(|last: char| last.is_ascii_digit())
 }
 
-/// Splits a text after its first parentheses, if it begins with them.
-///
-/// The content is trimmed, not empty, and not nested.
+/// Splits after parentheses at the beginning: trimmed, not empty, not nested.
 fn parenthesised(text: &str) -> Option<(&str, &str)> {
     let (inner, behind) = text.strip_prefix(['(', '（'])?.split_once([')', '）'])?;
     let inner = trim(inner);
@@ -135,9 +130,7 @@ fn remark(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// Splits an extension of up to six digits from the rest.
-///
-/// Accepted are `内線12`, `内線：12`, `内線番号 12` and `ext. 12`.
+/// Splits `内線12`, `内線：12`, `内線番号 12` or `ext. 12`, up to six digits.
 fn extension(text: &str) -> Option<(String, &str)> {
     let word = |word: &str| {
         let end = text.char_indices().nth(word.chars().count()).map_or(text.len(), |(end, _)| end);

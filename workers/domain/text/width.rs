@@ -3,10 +3,7 @@
 //! Half-width kana are composed by a table and not by NFKC, because NFKC would also change compatibility
 //! ideographs and circled digits next to them.
 
-/// Widens a 預託金融機関.
-///
 /// Half-width kana (composed with their marks), ASCII and spaces become full-width.
-///
 /// Everything else stays. The function is idempotent.
 pub fn bank_name(value: &str) -> String {
     let mut wide = String::with_capacity(value.len() * 2);
@@ -109,10 +106,7 @@ pub fn to_ascii(value: &str) -> String {
     narrow_digits(value).chars().map(narrow).collect()
 }
 
-/// Removes thousands separators (`, ， 、`).
-///
-/// Returns `None` unless each precedes a group of three digits.
-///
+/// `None` unless each separator (`, ， 、`) precedes a group of three digits:
 /// `12,00` is a typing error, not twelve hundred.
 pub fn without_separators(value: &str) -> Option<String> {
     if !value.contains([',', '，', '、']) {

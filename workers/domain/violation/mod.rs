@@ -33,9 +33,7 @@ impl Violation {
         Self { code: breach.code(), path: path.into(), message_ja: breach.ja(), message_en: breach.en() }
     }
 
-    /// All violations of a payload that cannot be decoded as its message type.
-    ///
-    /// No message repeats a value.
+    /// All faults of a payload that cannot be decoded. No message repeats a value.
     pub fn malformed<M: Described>(payload: &[u8], error: &DecodeError) -> Vec<Self> {
         if let DecodeError::NotJson { problem, line, column } = error {
             return vec![Self::not_json(problem, *line, *column)];
@@ -83,8 +81,6 @@ impl Violation {
         Self::new(path.clone(), &Breach::MessageMalformed { path, problem: Bilingual { ja, en } })
     }
 
-    /// The same `source` and `id` were used with another content.
-    ///
     /// The stage that stores applications detects this.
     pub fn id_reused(source: &str, id: &str) -> Self {
         Self::new("$.id", &Breach::ApplicationIdReused { origin: text::quote(source), id: text::quote(id) })
@@ -96,9 +92,7 @@ impl Violation {
     }
 }
 
-/// Sorts violations by the order of the form.
-///
-/// Rules of products can report fields of the works.
+/// By the order of the form: rules of products can report fields of the works.
 pub fn sort(violations: &mut [Violation]) {
     const FAMILIES: [&str; 20] = [
         "$.source",
@@ -145,9 +139,7 @@ fn type_ja(name: &str) -> &str {
     }
 }
 
-/// Drops values that the decoder quotes: `invalid type: string "…"`.
-///
-/// Plain words stay.
+/// Drops values that the decoder quotes (`string "…"`). Plain words stay.
 fn redacted(problem: &str) -> String {
     let mut text = problem.to_owned();
     if let (Some(first), Some(last)) = (text.find('"'), text.rfind('"'))
@@ -170,9 +162,7 @@ fn is_word(word: &str) -> bool {
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
-/// Drops the end of a path unless it is plain text.
-///
-/// An unknown field's name comes from outside.
+/// Drops an end that is not plain text: an unknown field's name is from outside.
 fn harmless_path(path: &str) -> String {
     let plain = |character: char| {
         character.is_ascii_alphanumeric() || matches!(character, '$' | '.' | '_' | '-' | '[' | ']')

@@ -7,20 +7,9 @@ use icu_calendar::{Date, cal::Japanese, types::EraYear};
 
 use crate::text;
 
-/// The spellings of an era. `code` is its identifier in the calendar.
-struct Spelling {
-    code: &'static str,
-    name: &'static str,
-    letter: char,
-    square: char,
-}
-
-/// The eras that dates are written in.
-const SPELLINGS: [Spelling; 3] = [
-    Spelling { code: "showa", name: "昭和", letter: 'S', square: '㍼' },
-    Spelling { code: "heisei", name: "平成", letter: 'H', square: '㍻' },
-    Spelling { code: "reiwa", name: "令和", letter: 'R', square: '㋿' },
-];
+/// Identifier in the calendar, name, letter and square form.
+const SPELLINGS: [(&str, &str, char, char); 3] =
+    [("showa", "昭和", 'S', '㍼'), ("heisei", "平成", 'H', '㍻'), ("reiwa", "令和", 'R', '㋿')];
 
 pub(super) struct Era {
     /// Such as 令和.
@@ -63,26 +52,16 @@ pub(super) fn strip(given: &str) -> Option<(&'static Era, &str)> {
     })
 }
 
-/// The eras in order.
-///
-/// They are computed once, because a calendar look-up per date would dominate its cost.
+/// Computed once, because a calendar look-up per date would dominate its cost.
 static ERAS: LazyLock<Vec<Era>> = LazyLock::new(|| {
     let changes = changes();
-    let last =
-        |index: usize| changes.get(index + 1).and_then(|(_, next): &(EraYear, NaiveDate)| next.pred_opt());
-    let spelling = |year: &EraYear| SPELLINGS.iter().find(|spelling| year.era.as_str() == spelling.code);
-    changes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, (year, first))| spelling(year).map(|spelling| (spelling, *first, last(index))))
-        .map(|(&Spelling { name, letter, square, .. }, first, last)| Era {
-            name,
-            first,
-            last,
-            letter,
-            square,
-        })
-        .collect()
+    let eras = changes.iter().enumerate().filter_map(|(index, (year, first))| {
+        let (_, name, letter, square) =
+            SPELLINGS.into_iter().find(|(code, ..)| year.era.as_str() == *code)?;
+        let last = changes.get(index + 1).and_then(|(_, next)| next.pred_opt());
+        Some(Era { name, first: *first, last, letter, square })
+    });
+    eras.collect()
 });
 
 /// The years to search for changes of era.
@@ -119,7 +98,7 @@ mod tests {
         let changes = changes();
         let codes: Vec<&str> =
             changes.iter().map(|(year, _)| year.era.as_str()).skip_while(|&code| code != "showa").collect();
-        assert_eq!(codes, SPELLINGS.map(|spelling| spelling.code), "the calendar has a new era");
+        assert_eq!(codes, SPELLINGS.map(|(code, ..)| code), "the calendar has a new era");
         assert_eq!(ERAS.len(), SPELLINGS.len());
     }
 

@@ -27,29 +27,22 @@ pub fn format(date: NaiveDate) -> String {
     }
 }
 
-/// Asia/Tokyo.
-///
-/// Japan has kept +09:00 without daylight saving since 1952, so a fixed offset is exact.
+/// Japan has kept +09:00 without daylight saving since 1952: the offset is exact.
 pub const TOKYO: FixedOffset = match FixedOffset::east_opt(9 * 3600) {
     Some(offset) => offset,
     None => panic!("nine hours are within a day"),
 };
 
-/// Converts a UTC time to Tokyo time.
 pub fn in_tokyo(utc: NaiveDateTime) -> DateTime<FixedOffset> {
     TOKYO.from_utc_datetime(&utc)
 }
 
-/// Returns the fiscal year of a day, named after its first calendar year.
-///
 /// It begins in April: 2026-04-01 to 2027-03-31 is 2026 (令和8年度).
 pub fn fiscal_year(date: NaiveDate) -> i32 {
     if date.month() >= 4 { date.year() } else { date.year() - 1 }
 }
 
-/// Returns 31 March of the next year.
-///
-/// Returns `None` outside the range of [`NaiveDate`].
+/// 31 March of the next year; `None` outside the range of [`NaiveDate`].
 pub fn fiscal_year_end(year: i32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year.checked_add(1)?, 3, 31)
 }

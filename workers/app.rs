@@ -19,7 +19,7 @@ use crate::{
         rabbit::{Rabbit, RabbitOptions, topology},
     },
     clock::Clock,
-    config::{self, Config, MailSecurity, MailTransport},
+    config::{self, Config, MailTransport},
     db::Db,
     documents::{
         check, renderer::DocumentRenderer, revision::RevisionRenderer, store::DocumentStore,
@@ -27,7 +27,7 @@ use crate::{
     },
     fault::{Fault, Reason},
     keys::{KeyError, KeyRing},
-    mail::{Credentials, Mailer, Security, Sender, SmtpSettings, delivery::MailDelivery},
+    mail::{Credentials, Mailer, Sender, SmtpSettings, delivery::MailDelivery},
     pdf::{FontError, FontPaths, Fonts},
     pipeline::runner::Probe,
     reference::{
@@ -331,11 +331,7 @@ pub fn mailer(config: &config::Mail) -> Result<Mailer, AppError> {
         MailTransport::Smtp => Mailer::smtp(SmtpSettings {
             host: config.host.clone(),
             port: config.port,
-            security: match config.security {
-                MailSecurity::None => Security::None,
-                MailSecurity::Starttls => Security::StartTls,
-                MailSecurity::Tls => Security::Tls,
-            },
+            security: config.security,
             ca_file: config.ca_file.clone(),
             credentials: config
                 .user

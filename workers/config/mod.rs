@@ -19,7 +19,7 @@ pub use sections::*;
 
 use crate::{
     broker::RetryDelay,
-    mail,
+    mail::is_mail_address,
     schedule::CronSchedule,
     secret::{Secret, SecretUrl},
 };
@@ -91,73 +91,56 @@ impl Config {
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, problem: &str| {
-            Err(ConfigError::Value { key: key.to_owned(), problem: problem.to_owned() })
+        let require = |holds: bool, key: &str, problem: &str| {
+            let wrong = || ConfigError::Value { key: key.to_owned(), problem: problem.to_owned() };
+            if holds { Ok(()) } else { Err(wrong()) }
         };
-        if self.work.batch == 0 {
-            return wrong("work.batch", "must be at least 1");
-        }
-        if self.work.concurrency == 0 {
-            return wrong("work.concurrency", "must be at least 1");
-        }
-        if !(1..=900).contains(&self.work.hold_seconds) {
-            return wrong(
-                "work.hold_seconds",
-                "must be from 1 to 900: RabbitMQ redelivers a batch that is held for half an hour",
-            );
-        }
-        if self.database.connections == 0 {
-            return wrong("database.connections", "must be at least 1");
-        }
-        if self.mail.connections == 0 {
-            return wrong("mail.connections", "must be at least 1");
-        }
-        if let Some(seconds) = self.work.retry_seconds.iter().find(|seconds| retry_delay(**seconds).is_none())
-        {
-            return wrong(
-                "work.retry_seconds",
-                &format!("{seconds} is not a retry delay; use 1 3 8 20 45 120 300 720 1800 or 3600"),
-            );
+        let Self { work, database, mail, schedule, batch, registry, .. } = self;
+        require(work.batch > 0, "work.batch", "must be at least 1")?;
+        require(work.concurrency > 0, "work.concurrency", "must be at least 1")?;
+        require(
+            (1..=900).contains(&work.hold_seconds),
+            "work.hold_seconds",
+            "must be from 1 to 900: RabbitMQ redelivers a batch that is held for half an hour",
+        )?;
+        require(database.connections > 0, "database.connections", "must be at least 1")?;
+        require(mail.connections > 0, "mail.connections", "must be at least 1")?;
+        for seconds in &work.retry_seconds {
+            let problem = format!("{seconds} is not a retry delay; use 1 3 8 20 45 120 300 720 1800 or 3600");
+            require(retry_delay(*seconds).is_some(), "work.retry_seconds", &problem)?;
         }
         for (key, expression, zone) in [
-            ("schedule.zone", "0 0 0 * * *", self.schedule.zone.as_str()),
-            ("schedule.reissue", &self.schedule.reissue, "UTC"),
-            ("schedule.resend", &self.schedule.resend, "UTC"),
-            ("schedule.recover", &self.schedule.recover, "UTC"),
+            ("schedule.zone", "0 0 0 * * *", schedule.zone.as_str()),
+            ("schedule.reissue", &schedule.reissue, "UTC"),
+            ("schedule.resend", &schedule.resend, "UTC"),
+            ("schedule.recover", &schedule.recover, "UTC"),
         ] {
             if let Err(problem) = CronSchedule::new(expression, zone) {
-                return wrong(key, &problem.to_string());
+                require(false, key, &problem.to_string())?;
             }
         }
-        if self.batch.rate == 0 || self.batch.in_flight == 0 {
-            return wrong("batch.rate", "batch.rate and batch.in_flight must be at least 1");
+        let flows = batch.rate > 0 && batch.in_flight > 0;
+        require(flows, "batch.rate", "batch.rate and batch.in_flight must be at least 1")?;
+        require(batch.lease_seconds >= 5, "batch.lease_seconds", "must be at least 5")?;
+        for (place, address) in (1..).zip(&batch.report_to) {
+            let problem = format!("entry {place} is not a mail address");
+            require(is_mail_address(address), "batch.report_to", &problem)?;
         }
-        if self.batch.lease_seconds < 5 {
-            return wrong("batch.lease_seconds", "must be at least 5");
-        }
-        if let Some(place) = self.batch.report_to.iter().position(|address| !mail::is_mail_address(address)) {
-            return wrong("batch.report_to", &format!("entry {} is not a mail address", place + 1));
-        }
-        if !mail::is_mail_address(&self.mail.from_address) || !self.mail.from_address.is_ascii() {
-            return wrong(
-                "mail.from_address",
-                "must be a mail address in ASCII (an internationalised domain in its xn-- form)",
-            );
-        }
-        let longest = self.mail.reply_timeout_seconds.saturating_add(self.mail.timeout_seconds);
-        if self.mail.transport == MailTransport::Smtp && self.work.mail_orphan_seconds <= longest {
-            return wrong(
-                "work.mail_orphan_seconds",
-                "must be more than mail.timeout_seconds and mail.reply_timeout_seconds together",
-            );
-        }
-        if self.mail.user.is_some() != self.mail.password.is_some() {
-            return wrong("mail.user", "user and password (or password_file) belong together");
-        }
-        if !url::Url::parse(&self.registry.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
-            return wrong("registry.url", "must be an http:// or https:// URL");
-        }
-        Ok(())
+        require(
+            is_mail_address(&mail.from_address) && mail.from_address.is_ascii(),
+            "mail.from_address",
+            "must be a mail address in ASCII (an internationalised domain in its xn-- form)",
+        )?;
+        let longest = mail.reply_timeout_seconds.saturating_add(mail.timeout_seconds);
+        require(
+            mail.transport != MailTransport::Smtp || work.mail_orphan_seconds > longest,
+            "work.mail_orphan_seconds",
+            "must be more than mail.timeout_seconds and mail.reply_timeout_seconds together",
+        )?;
+        let is_pair = mail.user.is_some() == mail.password.is_some();
+        require(is_pair, "mail.user", "user and password (or password_file) belong together")?;
+        let is_web = url::Url::parse(&registry.url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        require(is_web, "registry.url", "must be an http:// or https:// URL")
     }
 }
 

@@ -38,7 +38,6 @@ pub(super) fn of(error: &LayerError) -> ConfigError {
     ConfigError::Value { key, problem }
 }
 
-/// A message of `serde` about one value.
 fn message(text: &str) -> String {
     if let Some((value, choices)) = names(text, "unknown variant ") {
         let choices = match choices.as_slice() {

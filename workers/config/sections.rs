@@ -7,24 +7,32 @@ use serde::{
     de::{Error as _, IntoDeserializer as _, value::StringDeserializer},
 };
 
+pub use crate::telemetry::LogFormat;
 use crate::{
+    mail::Security,
     schedule::MissedRun,
     secret::{Secret, SecretUrl},
 };
 
-macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Deserialize, Serialize)]
+macro_rules! sections {
+    ($($name:ident { $($(#[$meta:meta])* $field:ident: $type:ty,)* })*) => {
+        $(#[derive(Debug, Clone, Deserialize, Serialize)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
+            $($(#[$meta])* pub $field: $type,)*
+        })*
     };
 }
 
-section! {
-    /// Every setting; `config/default.toml` explains each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailTransport {
+    /// `.eml` files.
+    Folder,
+    Smtp,
+}
+
+sections! {
     Config {
         broker: Broker,
         database: Database,
@@ -40,10 +48,6 @@ section! {
         batch: Batch,
         log: Log,
     }
-}
-
-section! {
-    /// `[broker]`
     Broker {
         /// `memory:`, `amqp://…` or `amqps://…`.
         url: SecretUrl,
@@ -55,70 +59,26 @@ section! {
         prefix: String,
         confirm_timeout_seconds: u64,
     }
-}
-
-section! {
-    /// `[database]`
     Database {
         /// `sqlite:…` or `postgres://…`.
         url: SecretUrl,
-        /// File that holds the URL instead.
         url_file: Option<PathBuf>,
         connections: u32,
     }
-}
-
-section! {
-    /// `[documents]`
     Documents {
         /// `file:…`.
         url: String,
     }
-}
-
-section! {
-    /// `[keys]`
     Keys {
         /// The keys themselves, from the environment.
         ring: Option<Secret>,
         file: PathBuf,
-        /// Creates a missing file.
         create: bool,
     }
-}
-
-section! {
-    /// `[registry]`
     Registry {
         /// The page where an obligee enters number and key.
         url: String,
     }
-}
-
-/// `mail.transport`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MailTransport {
-    /// `.eml` files.
-    Folder,
-    /// A relay.
-    Smtp,
-}
-
-/// `mail.security`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MailSecurity {
-    /// Unencrypted.
-    None,
-    /// STARTTLS, required.
-    Starttls,
-    /// TLS from the first byte.
-    Tls,
-}
-
-section! {
-    /// `[mail]`
     Mail {
         #[serde(deserialize_with = "choice")]
         transport: MailTransport,
@@ -129,12 +89,10 @@ section! {
         host: String,
         port: u16,
         #[serde(deserialize_with = "choice")]
-        security: MailSecurity,
-        /// PEM file of a private authority.
+        security: Security,
         ca_file: Option<PathBuf>,
         user: Option<String>,
         password: Option<Secret>,
-        /// File that holds the password instead.
         password_file: Option<PathBuf>,
         /// Seconds for each step.
         timeout_seconds: u64,
@@ -142,10 +100,6 @@ section! {
         reply_timeout_seconds: u64,
         connections: usize,
     }
-}
-
-section! {
-    /// `[fonts]`
     Fonts {
         /// Mincho faces in order of preference, files or names.
         #[serde(deserialize_with = "list")]
@@ -154,18 +108,10 @@ section! {
         #[serde(deserialize_with = "list")]
         gothic: Vec<String>,
     }
-}
-
-section! {
-    /// `[templates]` and `[data]`
     Folder {
         /// A folder instead of what is built in.
         folder: Option<PathBuf>,
     }
-}
-
-section! {
-    /// `[work]`
     Work {
         batch: u16,
         concurrency: usize,
@@ -177,10 +123,6 @@ section! {
         mail_resend_seconds: u64,
         drain_seconds: u64,
     }
-}
-
-section! {
-    /// `[schedule]`
     Schedule {
         resend: String,
         recover: String,
@@ -192,10 +134,6 @@ section! {
         reissue_misfire: MissedRun,
         reissue_max_lateness_seconds: u64,
     }
-}
-
-section! {
-    /// `[batch]`
     Batch {
         rate: u32,
         in_flight: u32,
@@ -204,12 +142,6 @@ section! {
         #[serde(deserialize_with = "list")]
         report_to: Vec<String>,
     }
-}
-
-pub use crate::telemetry::LogFormat;
-
-section! {
-    /// `[log]`
     Log {
         #[serde(deserialize_with = "choice")]
         format: LogFormat,

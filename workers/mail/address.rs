@@ -28,7 +28,6 @@ use crate::domain::text::{self, Lines};
 /// Longest address SMTP can carry (RFC 5321 4.5.3.1.3, less the angle brackets).
 const LONGEST: usize = 254;
 
-/// Whether a notice can be sent to this address.
 pub fn is_mail_address(text: &str) -> bool {
     parse(text).is_some()
 }

@@ -36,7 +36,10 @@ use hosho_schema::{
     db::{Connection, DbError},
     ids,
     messages::MailStateV1,
-    models::mail::{self as ledger, Mail, NewMail, Outcome, Settlement, State},
+    models::{
+        self,
+        mail::{Mail, NewMail, Outcome, Settlement, State},
+    },
 };
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +49,7 @@ use crate::{
     broker::Lane,
     clock::Clock,
     db::Db,
-    documents::store::DocumentStore,
+    documents::store::{DocumentStore, StoreError},
     fault::{Fault, Reason, chain},
     mail::{self, Attachment, MailMessage, Mailer, SendError, Sender, Step},
     permit::Permit,
@@ -57,7 +60,6 @@ use crate::{
 pub struct MailDelivery {
     pub mailer: Mailer,
     pub from: Sender,
-    /// Whether the notice is attached.
     pub attach_notice: bool,
     /// Age after which a row `sending` belongs to a killed worker.
     pub orphan_after: TimeDelta,
@@ -66,7 +68,6 @@ pub struct MailDelivery {
     /// Mails sent at the same time.
     pub connections: usize,
     pub db: Db,
-    /// The store of the notices.
     pub documents: DocumentStore,
     pub clock: Clock,
     /// Once cancelled, no further mail is begun.
@@ -78,11 +79,8 @@ pub struct MailDelivery {
 pub struct OutgoingMail {
     /// For the ledger; an existing row wins.
     pub mail: NewMail,
-    /// Location of the notice.
     pub notice: Option<String>,
-    /// 保証契約番号.
     pub number: String,
-    /// Trace id of the application.
     pub trace_id: String,
     /// Whether a refused mail is sent again, because an operator replays it.
     pub again: bool,
@@ -97,7 +95,6 @@ pub struct DeliveryResult {
     pub unwritten: Option<Entry>,
 }
 
-/// A change of one ledger row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// The mail server has answered, or may have taken the mail.
@@ -115,15 +112,14 @@ pub fn write(db: &mut Connection, entries: &[Entry], at: chrono::NaiveDateTime) 
             Entry::Release(id) => released.push(id.as_str()),
         }
     }
-    ledger::settle(db, &settlements, at)?;
-    ledger::release(db, &released)?;
+    models::mail::settle(db, &settlements, at)?;
+    models::mail::release(db, &released)?;
     Ok(())
 }
 
 /// Mails claimed in one transaction if sending twice is harmless: then the commit is the only cost.
 const REPEATABLE: usize = 64;
 
-/// A claimed mail after the dialogue with the mail server.
 struct Sent {
     verdict: Result<MailStateV1, Fault>,
     entry: Entry,
@@ -131,14 +127,12 @@ struct Sent {
     halt: Option<Fault>,
 }
 
-/// A sent mail whose entry is not committed yet.
 struct Unsettled {
     place: usize,
     verdict: Result<MailStateV1, Fault>,
     entry: Entry,
 }
 
-/// A mail with its place in the batch.
 struct Due {
     place: usize,
     mail: OutgoingMail,
@@ -152,7 +146,6 @@ struct LedgerWriter {
     connection: tokio::sync::Mutex<Option<Connection>>,
 }
 
-/// Entries to write, and ids of mails to claim with them.
 struct Request {
     entries: Vec<Entry>,
     claims: Vec<String>,
@@ -161,13 +154,11 @@ struct Request {
 
 /// The ledger rows of a batch before any mail is claimed.
 struct Prepared {
-    /// By id.
     rows: HashMap<String, Mail>,
     /// Ids of rows whose worker was killed.
     orphans: HashSet<String>,
 }
 
-/// The state that the lanes share.
 struct DeliveryBatch {
     ledger: LedgerWriter,
     prepared: Prepared,
@@ -292,7 +283,6 @@ impl MailDelivery {
         }
     }
 
-    /// Fails if no further mail may be begun.
     fn check(&self, permit: &Permit) -> Result<(), Fault> {
         if self.stop.is_cancelled() {
             return Err(stopping());
@@ -309,10 +299,10 @@ impl MailDelivery {
         let again: Vec<String> = due.iter().filter(|due| due.again).map(|due| id(&due.mail)).collect();
         let mails: Vec<NewMail> = due.iter().map(|due| due.mail.clone()).collect();
         let work = move |db: &mut Connection| {
-            ledger::insert_new(db, &mails)?;
-            ledger::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
+            models::mail::insert_new(db, &mails)?;
+            models::mail::reopen(db, &again.iter().map(String::as_str).collect::<Vec<_>>())?;
             let certificates: Vec<&str> = mails.iter().map(|mail| mail.revision_id.as_str()).collect();
-            let rows: HashMap<String, Mail> = ledger::by_revisions(db, &certificates)?
+            let rows: HashMap<String, Mail> = models::mail::by_revisions(db, &certificates)?
                 .into_iter()
                 .flatten()
                 .map(|mail| (mail.id.clone(), mail))
@@ -326,9 +316,9 @@ impl MailDelivery {
             let orphans: HashSet<String> = found.map(|mail| mail.id.clone()).collect();
             let ids: Vec<&str> = orphans.iter().map(String::as_str).collect();
             if repeatable {
-                ledger::release(db, &ids)?;
+                models::mail::release(db, &ids)?;
             } else {
-                for mail in ledger::adopt_orphans(db, &ids, now)? {
+                for mail in models::mail::adopt_orphans(db, &ids, now)? {
                     warn!(mail.id = mail.id, "Worker killed with the mail in flight; delivery unknown");
                 }
             }
@@ -362,7 +352,7 @@ impl MailDelivery {
             let claimed = db.transaction(|db| {
                 write(db, &entries, now)?;
                 let claims: Vec<&str> = claims.iter().map(String::as_str).collect();
-                ledger::claim(db, &claims, now, unknown_before)
+                models::mail::claim(db, &claims, now, unknown_before)
             })?;
             Ok::<_, DbError>((claimed, db))
         };
@@ -452,25 +442,18 @@ impl MailDelivery {
         }
     }
 
-    /// Reads a notice.
     /// If reading fails but the store answers a probe, reads once more: the store may have recovered in
     /// between.
     async fn notice(&self, location: &str) -> Result<Vec<u8>, Fault> {
+        let missing = |error: StoreError| Fault::from_error(Reason::DocumentMissing, &error);
         let error = match self.documents.get(location).await {
-            Ok(bytes) => return Ok(bytes),
-            Err(error) => error,
+            Err(error) if error.is_unavailable() => error,
+            read => return read.map_err(missing),
         };
-        let error = match error.is_unavailable() {
-            false => error,
-            true if self.documents.probe().await.is_err() => {
-                return Err(Fault::from_error(Reason::DocumentsUnavailable, &error));
-            }
-            true => match self.documents.get(location).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => error,
-            },
-        };
-        Err(Fault::from_error(Reason::DocumentMissing, &error))
+        if self.documents.probe().await.is_err() {
+            return Err(Fault::from_error(Reason::DocumentsUnavailable, &error));
+        }
+        self.documents.get(location).await.map_err(missing)
     }
 
     async fn message(&self, mail: &Mail, due: &OutgoingMail) -> Result<MailMessage, Fault> {

@@ -14,7 +14,6 @@ use super::{MailerError, Reply, SendError};
 
 pub(super) struct Folder {
     path: PathBuf,
-    /// Makes the temporary files of this process unique.
     drafts: AtomicU64,
 }
 

@@ -17,7 +17,7 @@ use lettre::message::{Attachment as AttachmentPart, Mailbox, MultiPart, SinglePa
 use sha2::{Digest as _, Sha256};
 
 use super::address;
-use crate::redact::MailAddress;
+use crate::{hex::hex, redact::MailAddress};
 
 /// A mail to one recipient. Has personal data, so no `Debug`.
 #[derive(Clone)]
@@ -45,14 +45,12 @@ impl MailMessage {
 
 #[derive(Clone)]
 pub struct Sender {
-    /// The name that mail programs show.
     pub name: Option<String>,
     pub address: MailAddress,
 }
 
 #[derive(Clone)]
 pub struct Attachment {
-    /// The name under which the recipient saves it.
     pub file_name: String,
     /// Media type, such as `application/pdf`.
     pub media_type: String,
@@ -65,18 +63,14 @@ pub enum MailMessageError {
     /// A line break or other control character, with which a header could be smuggled in.
     #[error("control character in field {field}")]
     ControlCharacter { field: &'static str },
-    /// Not a mail address that can be delivered to.
     #[error("field {field} is not a mail address")]
     Address { field: &'static str },
-    /// Not of the documented form.
     #[error("field {field} is not of the documented form")]
     Form { field: &'static str },
-    /// lettre rejects the mail.
     #[error("the message cannot be composed")]
     Compose,
 }
 
-/// A mail ready for the wire.
 pub(super) struct Parcel {
     pub(super) message_id: String,
     pub(super) envelope: Envelope,
@@ -85,7 +79,6 @@ pub(super) struct Parcel {
 }
 
 impl Parcel {
-    /// Checks a mail and composes its message.
     pub(super) fn pack(mail: &MailMessage) -> Result<Self, MailMessageError> {
         let headers = [
             ("message_id", mail.message_id.as_str()),
@@ -164,9 +157,7 @@ fn body(mail: &MailMessage) -> Result<MultiPart, MailMessageError> {
 
 /// A boundary of 38 characters, the same for the same part of the same mail.
 fn boundary(part: &str, message_id: &str) -> String {
-    let digest = Sha256::digest(format!("{part} {message_id}"));
-    let digits = digest.iter().take(18).flat_map(|byte| [byte >> 4, byte & 15]);
-    "=_".chars().chain(digits.filter_map(|nibble| char::from_digit(u32::from(nibble), 16))).collect()
+    format!("=_{}", hex(&Sha256::digest(format!("{part} {message_id}"))[..18]))
 }
 
 /// Controls, and the two separators that some programs take for line breaks.

@@ -56,7 +56,6 @@ impl fmt::Display for Reply {
 
 impl std::error::Error for Reply {}
 
-/// Where in the dialogue with a mail server something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Connect,
@@ -103,7 +102,6 @@ pub enum SendError {
         /// Why: a [`Reply`], or the connection's error.
         source: Cause,
     },
-    /// Not written: the folder cannot be used.
     #[error("the mail folder {folder} cannot be used", folder = folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
     /// Perhaps sent: the connection broke or timed out after the final dot.
@@ -147,22 +145,16 @@ impl SendError {
     }
 }
 
-/// Says why mail cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum MailerError {
-    /// The file with the private CA cannot be read.
     #[error("cannot read the CA certificates {path}", path = path.display())]
     ReadCa { path: PathBuf, source: std::io::Error },
-    /// The file with the private CA holds no certificate.
     #[error("{path} holds no CA certificate in PEM form", path = path.display())]
     NoCa { path: PathBuf },
-    /// TLS cannot be set up for this host.
     #[error("cannot set up TLS for the mail server {host}")]
     Tls { host: String, source: Cause },
-    /// A password would travel in the clear.
     #[error("a password for {host} would travel in the clear; set security to starttls or tls")]
     PasswordInClear { host: String },
-    /// The folder cannot be created.
     #[error("cannot create the mail folder {folder}", folder = folder.display())]
     Folder { folder: PathBuf, source: std::io::Error },
 }

@@ -14,6 +14,7 @@ use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, Certific
 use lettre::transport::smtp::commands::{Data, Mail, Noop, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{self, response::Response};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
@@ -36,8 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Content is written in pieces of this size, bytes.
 const PIECE: usize = 64 * 1024;
 
-/// How the connection to a mail server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Security {
     /// Not at all: for a relay on the same machine.
     None,
@@ -93,7 +94,6 @@ struct Idle {
     is_clean: bool,
 }
 
-/// How one attempt on one connection failed.
 struct Failure {
     error: SendError,
     /// The connection broke: another one may work.
@@ -349,7 +349,6 @@ fn refused(step: Step, reply: Reply) -> Failure {
     Failure { error, connection_lost: code == 421 }
 }
 
-/// The reply within lettre's error, if it holds one.
 fn refusal(error: &smtp::Error, to: Option<&Parcel>) -> Option<Reply> {
     let code = u16::from(error.status()?);
     let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();

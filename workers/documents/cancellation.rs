@@ -17,31 +17,19 @@ pub(super) const TEMPLATE: &str = "cancellation/cancellation";
 pub struct CancellationContext {
     /// The date of the PDF in 和暦.
     pub dated: String,
-    /// 保証契約番号.
     pub number: String,
-    /// 商品.
     pub product_name: String,
-    /// 変更－n of an amended certificate.
     pub revision: Option<String>,
-    /// 発行日 of the certificate in 和暦.
     pub issued_on: String,
-    /// 工事名.
     pub works_name: String,
     /// 請負契約者: the company, or the 代表者 of the JV.
     pub principal_name: String,
-    /// JV名.
     pub joint_venture: Option<String>,
-    /// 被保証者: the obligee's 職名.
     pub obligee_title: String,
-    /// 保証金額（総額）.
     pub amount: String,
-    /// 解約日 in 和暦.
     pub cancelled_on: String,
-    /// 解約の事由.
     pub cause: String,
-    /// 保証会社.
     pub surety: Surety,
-    /// 取扱箇所.
     pub branch: Branch,
 }
 

@@ -63,25 +63,16 @@ fn lines_more(certificate: &Certificate) -> usize {
 pub struct CertificateContext {
     /// Electronic: the caption is printed.
     pub is_electronic: bool,
-    /// 発行日 in 和暦.
     pub issued_on: String,
-    /// 商品.
     pub product_name: String,
     /// 変更－n of an amended certificate.
     pub revision: Option<String>,
-    /// 保証契約番号.
     pub number: String,
-    /// 保証契約者.
     pub principal: PrincipalContext,
-    /// 被保証者: the obligee's 職名.
     pub obligee_title: String,
-    /// 保証金額（総額）.
     pub amount: String,
-    /// 保証期限 in 和暦.
     pub expires_on: String,
-    /// 工事名.
     pub works_name: String,
-    /// 請負金額（総額）.
     pub contract_price: String,
     /// 工期, first day in 和暦.
     pub from: String,
@@ -92,13 +83,9 @@ pub struct CertificateContext {
     /// The fiscal year of a multi-year contract, such as 令和8年度; none for a 契約保証, which is for the
     /// whole contract.
     pub fiscal_year: Option<String>,
-    /// 今年度対象額.
     pub this_year_base: Option<String>,
-    /// 預託金融機関.
     pub bank: Option<String>,
-    /// 保証会社.
     pub surety: Surety,
-    /// 取扱箇所.
     pub branch: Branch,
     /// The table exceeds the page when set wide: the template uses the dense setting.
     pub is_dense: bool,
@@ -106,14 +93,11 @@ pub struct CertificateContext {
     template: &'static str,
 }
 
-/// 保証契約者 as it is printed.
 #[derive(Debug, Clone, Serialize)]
 pub struct PrincipalContext {
-    /// JV名.
     pub joint_venture: Option<String>,
     /// The company, or the 代表者 of the JV.
     pub company: Company,
-    /// 構成員 of the JV.
     pub members: Vec<Company>,
     /// So many that they are listed on a sheet of their own (別記).
     pub members_apart: bool,

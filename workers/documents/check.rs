@@ -13,7 +13,7 @@ pub use super::catalog::{Family, Rendered, documents, templates};
 use crate::{
     documents::{renderer::DocumentRenderer, templates::TemplateError},
     fault::chain,
-    pdf::{Info, PdfError},
+    pdf::{Fallback, Info, PdfError},
 };
 
 #[derive(Debug, Clone, Serialize)]
@@ -22,7 +22,6 @@ pub struct TemplateCheck {
     pub sample: &'static str,
     /// `None` when the template is good.
     pub problem: Option<String>,
-    /// Pages of a document that could be drawn.
     pub pages: Option<usize>,
     /// Characters drawn by a fallback font.
     pub warnings: Vec<String>,
@@ -32,21 +31,19 @@ pub struct TemplateCheck {
 #[error("{}", .0.iter().map(|check| format!("{} with sample {}: {}", check.template, check.sample, check.problem.as_deref().unwrap_or_default())).collect::<Vec<_>>().join("; "))]
 pub struct TemplatesFailed(Vec<TemplateCheck>);
 
-/// A template rendered with a sample.
 pub struct Preview {
     /// The PDF file, or the text.
     pub bytes: Vec<u8>,
     pub pages: Option<usize>,
-    /// Characters drawn by a fallback font.
     pub warnings: Vec<String>,
 }
 
 pub fn check_all(renderer: &DocumentRenderer) -> Vec<TemplateCheck> {
     let mut checks = Vec::new();
     for (family, template) in templates() {
-        for (sample, rendered) in family.rendered(renderer.templates(), template) {
+        for (sample, output) in family.rendered(renderer.templates(), template) {
             let check = TemplateCheck { template, sample, problem: None, pages: None, warnings: Vec::new() };
-            checks.push(match render(renderer, family, template, rendered) {
+            checks.push(match render(renderer, family, template, output) {
                 Ok(Preview { pages, warnings, .. }) => TemplateCheck { pages, warnings, ..check },
                 Err(problem) => TemplateCheck { problem: Some(problem), ..check },
             });
@@ -55,7 +52,6 @@ pub fn check_all(renderer: &DocumentRenderer) -> Vec<TemplateCheck> {
     checks
 }
 
-/// Fails unless every template is good with every sample.
 pub fn check(renderer: &DocumentRenderer) -> Result<(), TemplatesFailed> {
     let failed: Vec<TemplateCheck> =
         check_all(renderer).into_iter().filter(|check| check.problem.is_some()).collect();
@@ -69,24 +65,23 @@ pub fn preview(
     template: &str,
     sample: &str,
 ) -> Option<Result<Preview, String>> {
-    let (_, rendered) =
+    let (_, output) =
         family.rendered(renderer.templates(), template).into_iter().find(|(name, _)| *name == sample)?;
-    Some(render(renderer, family, template, rendered))
+    Some(render(renderer, family, template, output))
 }
 
 fn render(
     renderer: &DocumentRenderer,
     family: Family,
     template: &str,
-    rendered: Result<String, TemplateError>,
+    output: Result<String, TemplateError>,
 ) -> Result<Preview, String> {
-    let text = rendered.map_err(|error| chain(&error))?;
+    let text = output.map_err(|error| chain(&error))?;
     if !family.is_document {
-        return if text.trim().is_empty() {
-            Err("the output is empty".to_owned())
-        } else {
-            Ok(Preview { bytes: text.into_bytes(), pages: None, warnings: Vec::new() })
-        };
+        if text.trim().is_empty() {
+            return Err("the output is empty".to_owned());
+        }
+        return Ok(Preview { bytes: text.into_bytes(), pages: None, warnings: Vec::new() });
     }
     let about = Info {
         title: template.to_owned(),
@@ -103,13 +98,8 @@ fn render(
     };
     let bytes = renderer.draw_markup(template, &text, &about).map_err(quoted)?;
     let review = renderer.review(&text).map_err(quoted)?;
-    let warning = |fallback: &crate::pdf::Fallback| {
-        format!(
-            "{} (U+{:04X}) is drawn by {}",
-            fallback.character,
-            u32::from(fallback.character),
-            fallback.face
-        )
+    let warning = |Fallback { character, face }: &Fallback| {
+        format!("{character} (U+{:04X}) is drawn by {face}", u32::from(*character))
     };
     Ok(Preview { bytes, pages: Some(review.pages), warnings: review.fallbacks.iter().map(warning).collect() })
 }

@@ -3,53 +3,32 @@
 //! It names works, obligee and product, and the place of the notice. It cannot have the authentication key,
 //! which is no part of a [`Certificate`].
 
-use hosho_schema::snapshots::Certificate;
+use hosho_schema::snapshots::{Branch, Certificate};
 use serde::Serialize;
 
 use crate::documents::templates::TemplateContext;
 use crate::domain::{labels, wareki};
 
-/// Values of the templates `mail/issued/…`, as they are printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MailContext {
-    /// 保証契約番号.
     pub number: String,
-    /// 商品, such as 前払金保証.
     pub product: &'static str,
     /// 対象: 新規 or 変更－n.
     pub revision: String,
-    /// Whether it is an amendment (変更).
     pub amended: bool,
-    /// Whether it is a correction (訂正).
     pub corrected: bool,
-    /// 工事名.
     pub works: String,
-    /// 発注者.
     pub obligee: String,
     /// 請負契約者; of a joint venture its representative (domain.md, Names).
     pub principal: String,
-    /// JV名.
     pub joint_venture: Option<String>,
-    /// 発行日, such as 令和8年7月1日.
     pub issued_on: String,
     pub attached: bool,
-    /// 保証会社.
     pub surety: String,
-    /// 取扱箇所.
-    pub branch: Contact,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Contact {
-    pub name: String,
-    /// 住所.
-    pub address: String,
-    pub telephone: String,
-    pub fax: String,
+    pub branch: Branch,
 }
 
 impl MailContext {
-    /// `attached`: whether the notice is attached.
     pub fn new(certificate: &Certificate, attached: bool) -> Self {
         Self {
             number: certificate.number.clone(),
@@ -64,12 +43,7 @@ impl MailContext {
             issued_on: wareki::format(certificate.issued_on),
             attached,
             surety: certificate.surety.name.clone(),
-            branch: Contact {
-                name: certificate.branch.name.clone(),
-                address: certificate.branch.address.clone(),
-                telephone: certificate.branch.telephone.clone(),
-                fax: certificate.branch.fax.clone(),
-            },
+            branch: certificate.branch.clone(),
         }
     }
 }
@@ -92,11 +66,13 @@ impl TemplateContext for MailContext {
             issued_on: "令和8年7月1日".to_owned(),
             attached: true,
             surety: "東日本見本保証株式会社".to_owned(),
-            branch: Contact {
+            branch: Branch {
+                code: "31".to_owned(),
                 name: "見本支店".to_owned(),
                 address: "見本県見本市中央一丁目2番3号".to_owned(),
                 telephone: "000-000-0001".to_owned(),
                 fax: "000-000-0002".to_owned(),
+                mail_address: "mihon@surety.example.jp".to_owned(),
             },
         };
         let joint_venture = Self {

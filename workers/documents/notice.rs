@@ -12,25 +12,16 @@ pub(super) const TEMPLATE: &str = "notice/notice";
 /// Holds the authentication key: no `Debug`, never logged.
 #[derive(Clone, Serialize)]
 pub struct NoticeContext {
-    /// 発行日 in 和暦.
     pub issued_on: String,
-    /// 工事名.
     pub works_name: String,
     /// 受注者名: the company, or the 代表者 of the JV.
     pub principal_name: String,
-    /// JV名.
     pub joint_venture: Option<String>,
-    /// 商品.
     pub product_name: String,
-    /// 変更－n of an amended certificate.
     pub revision: Option<String>,
-    /// 保証契約番号.
     pub number: String,
-    /// 認証キー.
     pub authentication_key: String,
-    /// 発注者.
     pub obligee_name: String,
-    /// 担当部署 of the obligee.
     pub department: Option<String>,
     /// Handed in by upload; by mail otherwise.
     pub is_upload: bool,
@@ -40,9 +31,7 @@ pub struct NoticeContext {
     pub registry_url: String,
     /// The registry's page for this number. Never contains the key.
     pub registry_link: String,
-    /// 保証会社.
     pub surety_name: String,
-    /// 取扱箇所.
     pub branch_name: String,
     pub branch_telephone: String,
     pub branch_fax: String,

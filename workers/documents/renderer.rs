@@ -17,28 +17,20 @@ use crate::domain::labels;
 use crate::pdf::{self, Attachment, Diagnostics, Fonts, GlyphCache, Info, Materials, PdfError, Pictures};
 use crate::reference::surety::Surety;
 
-/// Says why a document cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// The template does not render.
     #[error("cannot fill in the document")]
     Fill { source: TemplateError },
     #[error("cannot draw template {template}")]
     Draw { template: String, source: PdfError },
-    /// No configured surety entry has the seal of the certificate.
     #[error(
         "no entry of the surety has the seal {sha256} of the certificate: keep the entries and the PNG files of the past"
     )]
-    NoSeal {
-        /// SHA-256 of its PNG.
-        sha256: String,
-    },
+    NoSeal { sha256: String },
 }
 
-/// Templates, fonts and pictures, and for each template the glyphs that its copies share.
-///
-/// Prepared once per process; share it behind an `Arc`. A document takes about a millisecond of CPU: render
-/// it on a blocking thread.
+/// Prepared once per process; share it behind an `Arc`.
+/// A document takes about a millisecond of CPU: render it on a blocking thread.
 pub struct DocumentRenderer {
     templates: Arc<Templates>,
     fonts: Arc<Fonts>,
@@ -46,9 +38,9 @@ pub struct DocumentRenderer {
     glyph_caches: HashMap<&'static str, GlyphCache>,
 }
 
+/// The same arguments give the same bytes; `created` (UTC) is the date in the file.
 impl DocumentRenderer {
-    /// Prepares all templates. [`check`] reports those that do not render.
-    ///
+    /// [`check`] reports templates that do not render.
     /// `pictures` are the seals of the surety by SHA-256; the seal of the samples is added.
     pub fn new(templates: Arc<Templates>, fonts: Arc<Fonts>, mut pictures: Pictures) -> Self {
         pictures.extend(Surety::sample_seal());
@@ -67,10 +59,7 @@ impl DocumentRenderer {
         Self { templates, fonts, pictures, glyph_caches }
     }
 
-    /// Draws the notice (電子保証にかかる「認証キー」のお知らせ) of an electronic certificate.
-    ///
-    /// `registry_url` is the page where obligees enter number and key; `created` (UTC) is the date in the
-    /// file. The same arguments give the same bytes.
+    /// `registry_url` is the page where obligees enter number and key.
     pub fn notice(
         &self,
         certificate: &Certificate,
@@ -83,10 +72,7 @@ impl DocumentRenderer {
         self.draw(super::notice::TEMPLATE, &context, &info(certificate, title, created, None))
     }
 
-    /// Draws the certificate (保証証書). A paper one is the same document without the electronic caption.
-    ///
-    /// `data` is the content as it is stored, which the file carries along; `created` (UTC) is the date in
-    /// the file. The same arguments give the same bytes.
+    /// A paper one lacks the electronic caption; `data` is the content as stored.
     pub fn certificate(
         &self,
         certificate: &Certificate,
@@ -109,9 +95,6 @@ impl DocumentRenderer {
         )
     }
 
-    /// Draws the PDF about the end of a guarantee (解約のお知らせ).
-    ///
-    /// `created` (UTC) is the date in the file. The same arguments give the same bytes.
     pub fn cancellation(
         &self,
         cancellation: &Cancellation,
@@ -144,7 +127,6 @@ impl DocumentRenderer {
             .map_err(|source| RenderError::Draw { template: template.to_owned(), source })
     }
 
-    /// Draws markup that a template has rendered to.
     pub fn draw_markup(&self, template: &str, markup: &str, info: &Info) -> Result<Vec<u8>, PdfError> {
         let nothing = GlyphCache::default();
         let glyph_cache = self.glyph_caches.get(template).unwrap_or(&nothing);

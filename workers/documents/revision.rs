@@ -9,7 +9,7 @@ use hosho_schema::{
     messages::MediumV1,
     models::{
         document::Kind,
-        revision::{Kind as Made, Revision},
+        revision::{self, Revision},
     },
     snapshots::{self, Certificate},
 };
@@ -61,9 +61,11 @@ impl RevisionRenderer {
     /// The same, each with its own fault.
     pub fn each(&self, revision: &Revision, sealed: Option<&Sealed>) -> Result<Each<Vec<u8>>, Fault> {
         match revision.kind {
-            Made::New | Made::Amendment | Made::Correction => {}
-            Made::Reversal => return Ok(Vec::new()),
-            Made::Cancellation => return Ok(vec![(Kind::Cancellation, self.cancellation(revision))]),
+            revision::Kind::New | revision::Kind::Amendment | revision::Kind::Correction => {}
+            revision::Kind::Reversal => return Ok(Vec::new()),
+            revision::Kind::Cancellation => {
+                return Ok(vec![(Kind::Cancellation, self.cancellation(revision))]);
+            }
         }
         let content: Certificate =
             snapshots::read(&revision.content).map_err(|error| Fault::unreadable("certificate", &error))?;

@@ -103,7 +103,6 @@ fn performance() -> Certificate {
     sample
 }
 
-/// On paper, for printing.
 fn paper(sample: Certificate) -> Certificate {
     Certificate { medium: MediumV1::Paper, ..sample }
 }
@@ -175,22 +174,19 @@ fn variants(mut sample: Certificate) -> Certificate {
 fn minimal(mut sample: Certificate) -> Certificate {
     sample.bank = None;
     (sample.works.number, sample.works.contract_date) = (None, None);
-    sample.obligee.submission = Submission {
-        channel: Channel::Mail,
-        department: None,
-        mail_address: None,
-        system: None,
-        subject: None,
-    };
+    sample.obligee.submission = bare_submission(Channel::Mail);
     sample.surety.seal = None;
     sample
 }
 
 fn upload(mut sample: Certificate) -> Certificate {
     let system = Some("若葉県電子契約システム".to_owned());
-    sample.obligee.submission =
-        Submission { channel: Channel::Upload, department: None, mail_address: None, system, subject: None };
+    sample.obligee.submission = Submission { system, ..bare_submission(Channel::Upload) };
     sample
+}
+
+fn bare_submission(channel: Channel) -> Submission {
+    Submission { channel, department: None, mail_address: None, system: None, subject: None }
 }
 
 /// As many members as a joint venture may have.
@@ -215,7 +211,6 @@ fn unsigned(mut sample: Certificate) -> Certificate {
     sample
 }
 
-/// What certificates are drawn with, by name.
 pub(super) fn certificates() -> Vec<(&'static str, Certificate)> {
     vec![
         ("advance", single()),
@@ -261,7 +256,6 @@ pub(super) fn notices() -> Vec<(&'static str, Certificate)> {
     ]
 }
 
-/// Cancellations, by name.
 pub(super) fn cancellations() -> Vec<(&'static str, Cancellation)> {
     let cancelled = |certificate, cause| Cancellation {
         cancelled_on: day(2027, 3, 1),

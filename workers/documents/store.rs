@@ -19,27 +19,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::hex::hex;
 
-/// Says what went wrong with stored documents.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL of the store is not understood.
     #[error("cannot use {url:?} as document store: {problem}; expected file:./folder or file:///folder")]
     Url { url: String, problem: &'static str },
-    /// The folder cannot be created or opened.
     #[error("cannot open the document folder {folder}", folder = folder.display())]
     Open { folder: PathBuf, source: std::io::Error },
-    /// The store does not take the document.
     #[error("cannot store document {location}")]
     Put { location: String, source: std::io::Error },
-    /// The store does not give the document.
     #[error("cannot read document {location}")]
     Get { location: String, source: std::io::Error },
     #[error("document {location} does not exist")]
     Missing { location: String },
-    /// The document is not what was stored.
     #[error("document {location} is damaged: its content has another SHA-256")]
     Damaged { location: String },
-    /// A prefix or location is not one of ours.
     #[error("{location:?} is not the location of a document")]
     Location { location: String },
 }
@@ -63,7 +56,6 @@ impl StoreError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Where, for [`DocumentStore::get`].
     pub location: String,
     /// SHA-256 of the content, 64 lower-case hexadecimal digits.
     pub sha256: String,
@@ -219,7 +211,6 @@ fn private_file(path: &Path, found: &std::fs::Metadata) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The location of a probe in errors.
 const PROBE: &str = "a probe";
 
 /// Bytes of a probe: about the size of a document with its fonts.
@@ -231,7 +222,6 @@ fn sample() -> Vec<u8> {
     blocks.flat_map(|block| <[u8; 32]>::from(Sha256::digest(block.to_be_bytes()))).collect()
 }
 
-/// The folder that a `file:` URL names.
 fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
     let Some((scheme, rest)) = url.split_once(':') else { return Err("it has no scheme") };
     if !scheme.eq_ignore_ascii_case("file") {

@@ -19,7 +19,6 @@ use crate::hex::hex;
 
 /// The typed value a set of templates is rendered with.
 pub trait TemplateContext: Serialize + Sized {
-    /// Names of the templates rendered with this context.
     const TEMPLATES: &'static [&'static str];
 
     /// Named examples: every template is rendered with every sample that fits it by tests, `templates check`
@@ -57,19 +56,15 @@ pub const TEMPLATES: &[(&str, &str)] = embedded![
     "partials/issuer",
 ];
 
-/// Says what is wrong with a template.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
-    /// The file cannot be read from the configured folder.
     #[error("cannot read template {name} from the template folder")]
     Read { name: &'static str, source: std::io::Error },
-    /// The text is not a template.
     #[error("template {name} does not parse")]
     Parse { name: &'static str, source: Box<handlebars::TemplateError> },
     /// The template, or a partial of it, names a value that the context lacks.
     #[error("template {name}, line {line}, column {column}: the context has no value {value}")]
     Missing {
-        /// Name of the template that names it.
         name: String,
         /// Line, from 1.
         line: usize,

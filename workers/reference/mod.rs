@@ -12,12 +12,10 @@ use self::{
     surety::{Branches, Sureties},
 };
 
-/// Obligees, branches and the surety, read and checked.
 pub struct ReferenceData {
     /// `data.folder`; `None` for the built-in data.
     pub folder: Option<PathBuf>,
     pub obligees: Registry,
-    /// 取扱箇所.
     pub branches: Branches,
     /// 保証会社 over time.
     pub sureties: Sureties,

@@ -31,7 +31,6 @@ use crate::{
     reference::toml_file::{self, FileDiagnostics, Source},
 };
 
-/// The embedded `config/surety.toml`.
 const SURETY: &str = include_str!("../../config/surety.toml");
 
 /// The embedded seal, by the name of its file.
@@ -80,11 +79,7 @@ impl Surety {
     /// beside it.
     pub fn load(file: Option<&Path>) -> Result<Self, RegistryError> {
         let source = match file {
-            None => Source {
-                file: "config/surety.toml".to_owned(),
-                stem: "surety".to_owned(),
-                text: SURETY.to_owned(),
-            },
+            None => Source::new("config/surety.toml".to_owned(), SURETY.to_owned()),
             Some(file) => toml_file::read_file(file)?,
         };
         let mut problems = Problems::default();

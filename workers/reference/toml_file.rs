@@ -14,18 +14,14 @@ use crate::domain::text;
 
 include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
-/// Says why a registry cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// The folder cannot be listed.
     #[error("cannot list the folder {folder}")]
     ListFolder { folder: String, source: io::Error },
-    /// A file cannot be read.
     #[error("cannot read {file}")]
     ReadFile { file: String, source: io::Error },
     #[error("{place} holds no entry: add a .toml file")]
     Empty { place: String },
-    /// Files have problems.
     #[error("cannot use {problems}")]
     Invalid { problems: Problems },
 }
@@ -35,7 +31,6 @@ pub struct Problem {
     pub file: String,
     /// Line, from 1.
     pub line: usize,
-    /// The problem and the expected value.
     pub text: String,
 }
 
@@ -51,18 +46,11 @@ pub struct Problems(pub Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            problem.fmt(f)?;
-        }
-        Ok(())
+        f.write_str(&self.0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))
     }
 }
 
 impl Problems {
-    /// The value when there is no problem.
     pub(crate) fn none_or<T>(self, value: T) -> Result<T, RegistryError> {
         if self.0.is_empty() { Ok(value) } else { Err(RegistryError::Invalid { problems: self }) }
     }
@@ -76,6 +64,13 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
+impl Source {
+    pub(crate) fn new(file: String, text: String) -> Self {
+        let stem = Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { file, stem, text }
+    }
+}
+
 /// Reads every `.toml` file of a folder in order of name, or those embedded from `embedded_folder`.
 pub(crate) fn read_folder(
     folder: Option<&Path>,
@@ -84,16 +79,11 @@ pub(crate) fn read_folder(
 ) -> Result<Vec<Source>, RegistryError> {
     let mut sources = Vec::new();
     match folder {
-        None => {
-            for (name, text) in embedded {
-                let stem = name.strip_suffix(".toml").unwrap_or(name).to_owned();
-                sources.push(Source {
-                    file: format!("{embedded_folder}/{name}"),
-                    stem,
-                    text: (*text).to_owned(),
-                });
-            }
-        }
+        None => sources.extend(
+            embedded
+                .iter()
+                .map(|(name, text)| Source::new(format!("{embedded_folder}/{name}"), (*text).to_owned())),
+        ),
         Some(folder) => {
             let list = |source| RegistryError::ListFolder { folder: folder.display().to_string(), source };
             for entry in fs::read_dir(folder).map_err(list)? {
@@ -116,8 +106,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
     let file = path.display().to_string();
     let text =
         fs::read_to_string(path).map_err(|source| RegistryError::ReadFile { file: file.clone(), source })?;
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Source { file, stem, text })
+    Ok(Source::new(file, text))
 }
 
 /// Reads a file with `read`. Problems are in the order of the file, without duplicates.
@@ -140,7 +129,6 @@ pub(crate) struct FileDiagnostics<'a> {
 }
 
 impl<'a> FileDiagnostics<'a> {
-    /// Opens a file; its problems go to `problems`.
     pub(crate) fn new(source: &'a Source, problems: &'a mut Problems) -> Self {
         Self { source, problems }
     }
@@ -182,7 +170,6 @@ impl<'a> FileDiagnostics<'a> {
         text.to_owned()
     }
 
-    /// [`Self::text`] where it is given.
     pub(crate) fn optional(&mut self, name: &str, value: Option<&Spanned<String>>) -> Option<String> {
         value.map(|value| self.text(name, value))
     }

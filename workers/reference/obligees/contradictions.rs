@@ -1,6 +1,6 @@
 //! Pairs of limits that contradict each other.
 
-use super::figures::Given;
+use super::table::Given;
 use crate::{
     domain::limits::{Limits, fields::LimitField},
     reference::toml_file::FileDiagnostics,

@@ -11,10 +11,10 @@
 //! edit of every file, and the files would not show the obligee's own decisions.
 
 mod contradictions;
-mod figures;
 mod limits;
 mod national;
 mod periods;
+mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ use hosho_schema::{
 use serde::Deserialize;
 use toml::{Spanned, value::Datetime};
 
-use self::{figures::LimitsTable, national::National};
+use self::{national::National, table::LimitsTable};
 use crate::{
     domain::labels,
     reference::toml_file::{self, FileDiagnostics},
@@ -123,6 +123,7 @@ fn obligee(
     let (submission, submission_of) = submissions(page, &file.submission);
     let (limits, origins) = limits::read(page, &file.limits, national)?;
     let limits_basis = file.limits_basis.unwrap_or(Basis::OriginalContract);
+    let submission = submission?;
     Some((
         Obligee { code, name, title, electronic, limits, limits_basis, submission, submission_of },
         origins,
@@ -132,28 +133,18 @@ fn obligee(
 fn submissions(
     page: &mut FileDiagnostics<'_>,
     tables: &Spanned<Vec<Spanned<Submission>>>,
-) -> (SubmissionRule, BTreeMap<ProductV1, SubmissionRule>) {
-    let mut rest = SubmissionRule {
-        channel: Channel::Upload,
-        department: None,
-        mail_address: None,
-        system: None,
-        subject: None,
-    };
-    let mut single = BTreeMap::new();
-    let mut general = 0;
+) -> (Option<SubmissionRule>, BTreeMap<ProductV1, SubmissionRule>) {
+    let (mut general, mut single) = (None, BTreeMap::new());
     for table in tables.get_ref() {
         let rule = submission(page, table);
         match &table.get_ref().products {
             None => {
-                general += 1;
-                if general > 1 {
+                if general.replace(rule).is_some() {
                     page.problem(
                         table.span(),
                         "a second [[submission]] without products: name the products it is for",
                     );
                 }
-                rest = rule;
             }
             Some(products) => {
                 set(page, "products", products);
@@ -165,13 +156,13 @@ fn submissions(
             }
         }
     }
-    if general == 0 {
+    if general.is_none() {
         page.problem(
             tables.span(),
             "one [[submission]] without products is needed, for all products without one of their own",
         );
     }
-    (rest, single)
+    (general, single)
 }
 
 /// Reads what is taken electronically; for a product and a kind one entry decides.

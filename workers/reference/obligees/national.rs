@@ -7,8 +7,8 @@ use toml::Spanned;
 
 use super::{
     contradictions,
-    figures::{self, Given, LimitsTable, Table},
     periods::{self, Period},
+    table::{self, Given, LimitsTable, Table},
 };
 use crate::{
     domain::limits::{
@@ -17,7 +17,6 @@ use crate::{
     reference::toml_file::{self, FileDiagnostics, RegistryError, Source},
 };
 
-/// The embedded `config/national.toml`.
 const NATIONAL: &str = include_str!("../../../config/national.toml");
 
 /// `config/national.toml`.
@@ -30,17 +29,12 @@ struct File {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct National {
     pub(super) limits: Limits,
-    /// Ratios by kind of an obligee in a disaster area.
     pub(super) disaster_area: KindRatios,
 }
 
 /// `national.toml` of an operator's folder; the one built in without a folder, or where the folder has none.
 pub(super) fn source(folder: Option<&Path>) -> Result<Source, RegistryError> {
-    let built_in = || Source {
-        file: "config/national.toml".to_owned(),
-        stem: "national".to_owned(),
-        text: NATIONAL.to_owned(),
-    };
+    let built_in = || Source::new("config/national.toml".to_owned(), NATIONAL.to_owned());
     let Some(file) = folder.map(|folder| folder.join("national.toml")) else { return Ok(built_in()) };
     // A link that leads nowhere is a mistake, and not an absent file.
     match fs::symlink_metadata(&file) {
@@ -83,12 +77,12 @@ pub(super) fn read(page: &mut FileDiagnostics<'_>) -> Option<Timeline<National>>
     Some(Timeline::changing(first, later))
 }
 
-/// Limits of one period, every figure given.
+/// Limits of one period, every field given.
 fn whole(page: &mut FileDiagnostics<'_>, table: &Spanned<LimitsTable<Spanned<Table>>>) -> Option<National> {
     let tables = table.get_ref();
     let given = tables.given(page);
-    for figure in LimitField::ALL.into_iter().filter(|figure| !figure.is_optional()) {
-        let (name, key) = figure.name();
+    for field in LimitField::ALL.into_iter().filter(|field| !field.is_optional()) {
+        let (name, key) = field.name();
         let found =
             tables.tables().into_iter().find(|(known, _)| *known == name).and_then(|(_, table)| table);
         missing(page, found, table.span(), name, key);
@@ -96,10 +90,10 @@ fn whole(page: &mut FileDiagnostics<'_>, table: &Spanned<LimitsTable<Spanned<Tab
     let disaster = tables
         .disaster_area
         .as_ref()
-        .map(|table| figures::disaster_area(page, table.get_ref()))
+        .map(|table| table::disaster_area(page, table.get_ref()))
         .unwrap_or_default();
-    for figure in LimitField::ALL.into_iter().filter(|figure| figure.is_by_kind()) {
-        missing(page, tables.disaster_area.as_ref(), table.span(), "disaster_area", figure.name().1);
+    for field in LimitField::ALL.into_iter().filter(|field| field.is_by_kind()) {
+        missing(page, tables.disaster_area.as_ref(), table.span(), "disaster_area", field.name().1);
     }
     let limits = limits(&given)?;
     let disaster_area = kinds(&disaster)?;

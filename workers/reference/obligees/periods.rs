@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use chrono::NaiveDate;
 
-use super::figures::LimitsTable;
+use super::table::LimitsTable;
 use crate::reference::toml_file::FileDiagnostics;
 
 /// What a file says of the days from `from` until `until`, both included; an absent one is open.

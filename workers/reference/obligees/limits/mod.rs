@@ -10,16 +10,15 @@ use chrono::NaiveDate;
 
 use super::{
     contradictions,
-    figures::{Given, LimitsTable},
     national::National,
     periods::{self, Period},
+    table::{Given, LimitsTable},
 };
 use crate::{
     domain::limits::{Limits, Timeline, fields::Origins},
     reference::toml_file::FileDiagnostics,
 };
 
-/// What an obligee says of one period.
 struct Own {
     given: Given,
     disaster_area: bool,
@@ -50,7 +49,7 @@ pub(super) fn read(
     Some(laid(page, &periods, national.filter(|_| sound)?))
 }
 
-/// Both timelines: the limits, and who says each figure.
+/// Both timelines: the limits, and who says each field.
 fn laid(
     page: &mut FileDiagnostics<'_>,
     periods: &[Period<Own>],
@@ -68,8 +67,8 @@ fn laid(
         if own.disaster_area {
             limits.advance.ratios = national.disaster_area;
         }
-        for (figure, placed) in &own.given.0 {
-            figure.set(&mut limits, placed.amount);
+        for (field, placed) in &own.given.0 {
+            field.set(&mut limits, placed.amount);
         }
         contradictions::report(
             page,

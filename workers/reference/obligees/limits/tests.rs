@@ -81,16 +81,16 @@ fn day(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
-/// Days on which a figure begins to have a value, with the value and who says it.
-fn history(registry: &Registry, figure: LimitField) -> Vec<(String, String, Origin)> {
+/// Days on which a field begins to have a value, with the value and who says it.
+fn history(registry: &Registry, field: LimitField) -> Vec<(String, String, Origin)> {
     let (limits, origins) = (&registry.get("x").unwrap().limits, registry.origins("x").unwrap());
     let days: BTreeSet<_> =
         limits.iter().map(|(from, _)| from).chain(origins.iter().map(|(from, _)| from)).collect();
     let reported = days.into_iter().map(|from| {
         // Before every day that is named in these tests.
         let on = from.unwrap_or_else(|| day("1990-01-01"));
-        let value = figure.of(limits.on(on)).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
-        (from.map_or_else(String::new, |from| from.to_string()), value, origins.on(on).of(figure))
+        let value = field.of(limits.on(on)).map_or_else(|| "none".to_owned(), |amount| amount.to_string());
+        (from.map_or_else(String::new, |from| from.to_string()), value, origins.on(on).of(field))
     });
     let mut reported: Vec<_> = reported.collect();
     reported.dedup_by(|later, earlier| (&later.1, later.2) == (&earlier.1, earlier.2));
@@ -106,7 +106,7 @@ fn the_national_limits_built_in_are_those_of_the_rules() {
     let registry = obligees::load(None).unwrap();
     assert_eq!(registry.national().only(), Some(&usual()));
     for obligee in registry.iter() {
-        assert_eq!(obligee.limits.only(), Some(&usual()), "{}: no figure is published", obligee.code);
+        assert_eq!(obligee.limits.only(), Some(&usual()), "{}: no field is published", obligee.code);
         assert_eq!(obligee.limits_basis, Basis::OriginalContract);
         assert_eq!(registry.origins(&obligee.code).unwrap().only(), Some(&Origins::default()));
     }
@@ -119,10 +119,10 @@ fn the_national_limits_built_in_are_those_of_the_rules() {
 
 #[test]
 fn every_figure_of_a_file_arrives() {
-    for figure in LimitField::ALL {
-        let (table, key) = figure.name();
+    for field in LimitField::ALL {
+        let (table, key) = field.name();
         // Impossible beside the other national figures are only the low-price ones, and these values are not.
-        let (written, amount) = match figure {
+        let (written, amount) = match field {
             LimitField::AdvanceLowPrice | LimitField::InterimLowPriceRatio => {
                 ("\"7.5%\"", LimitValue::Ratio(Ratio::new(3, 40).unwrap()))
             }
@@ -130,21 +130,21 @@ fn every_figure_of_a_file_arrives() {
                 ("\"1/8\"", LimitValue::Ratio(Ratio::new(1, 8).unwrap()))
             }
             LimitField::InterimLowPriceTotal => ("\"60%\"", LimitValue::Ratio(Ratio::percent(60))),
-            _ if figure.is_ratio() => ("\"100%\"", LimitValue::Ratio(Ratio::WHOLE)),
-            _ if figure.is_rounding_unit() => ("1_000", LimitValue::Yen(Yen(1_000))),
+            _ if field.is_ratio() => ("\"100%\"", LimitValue::Ratio(Ratio::WHOLE)),
+            _ if field.is_rounding_unit() => ("1_000", LimitValue::Yen(Yen(1_000))),
             _ => ("5_000_000", LimitValue::Yen(Yen(5_000_000))),
         };
         let registry =
             load(None, &format!("{OBLIGEE}[[limits]]\n[limits.{table}]\n{key} = {written}\n")).unwrap();
         let limits = registry.get("x").unwrap().limits.only().unwrap().clone();
         for other in LimitField::ALL {
-            let expected = if other == figure { Some(amount) } else { other.of(&usual()) };
-            assert_eq!(other.of(&limits), expected, "{other} after {figure}");
+            let expected = if other == field { Some(amount) } else { other.of(&usual()) };
+            assert_eq!(other.of(&limits), expected, "{other} after {field}");
             let origin = registry.origins("x").unwrap().only().unwrap().of(other);
             assert_eq!(
                 origin,
-                if other == figure { Origin::Own } else { Origin::National },
-                "{other} after {figure}"
+                if other == field { Origin::Own } else { Origin::National },
+                "{other} after {field}"
             );
         }
     }

@@ -43,16 +43,15 @@ pub(super) struct Placed {
 pub(super) struct Given(pub(super) BTreeMap<LimitField, Placed>);
 
 impl Given {
-    pub(super) fn ratio(&self, figure: LimitField) -> Option<Ratio> {
-        match self.0.get(&figure)?.amount {
+    pub(super) fn ratio(&self, field: LimitField) -> Option<Ratio> {
+        match self.0.get(&field)?.amount {
             LimitValue::Ratio(ratio) => Some(ratio),
             LimitValue::Yen(_) => None,
         }
     }
 
-    /// An amount in yen that is given.
-    pub(super) fn yen(&self, figure: LimitField) -> Option<Yen> {
-        match self.0.get(&figure)?.amount {
+    pub(super) fn yen(&self, field: LimitField) -> Option<Yen> {
+        match self.0.get(&field)?.amount {
             LimitValue::Yen(yen) => Some(yen),
             LimitValue::Ratio(_) => None,
         }
@@ -79,10 +78,9 @@ impl<D> LimitsTable<D> {
     }
 }
 
-/// Reads the figures of `[limits.disaster_area]`.
 pub(super) fn disaster_area(page: &mut FileDiagnostics<'_>, table: &Table) -> Given {
     let mut given = Given::default();
-    let known = |key: &str| LimitField::find("advance_payment", key).filter(|figure| figure.is_by_kind());
+    let known = |key: &str| LimitField::find("advance_payment", key).filter(|field| field.is_by_kind());
     read(page, "disaster_area", table, known, &mut given);
     given
 }
@@ -97,15 +95,14 @@ fn read(
     for (key, value) in table {
         match known(key.get_ref()) {
             None => {
-                let keys =
-                    LimitField::ALL.into_iter().filter(|figure| known(figure.name().1) == Some(*figure));
-                let keys = keys.map(|figure| figure.name().1).collect::<Vec<_>>().join(", ");
+                let keys = LimitField::ALL.into_iter().filter(|field| known(field.name().1) == Some(*field));
+                let keys = keys.map(|field| field.name().1).collect::<Vec<_>>().join(", ");
                 page.problem(key.span(), format!("{name}.{} is unknown: {keys} are known", key.get_ref()));
             }
-            Some(figure) => {
+            Some(field) => {
                 let named = format!("{name}.{}", key.get_ref());
-                match amount(figure, value.get_ref()) {
-                    Ok(amount) => _ = given.0.insert(figure, Placed { amount, at: value.span() }),
+                match amount(field, value.get_ref()) {
+                    Ok(amount) => _ = given.0.insert(field, Placed { amount, at: value.span() }),
                     Err(wanted) => {
                         page.problem(
                             value.span(),
@@ -118,9 +115,9 @@ fn read(
     }
 }
 
-/// The value of a figure, or what it would have to be.
-fn amount(figure: LimitField, value: &Value) -> Result<LimitValue, &'static str> {
-    if figure.is_ratio() {
+/// The value of a field, or what it would have to be.
+fn amount(field: LimitField, value: &Value) -> Result<LimitValue, &'static str> {
+    if field.is_ratio() {
         let ratio: Ratio = value
             .as_str()
             .and_then(|text| text.parse().ok())
@@ -132,7 +129,7 @@ fn amount(figure: LimitField, value: &Value) -> Result<LimitValue, &'static str>
         };
     }
     let yen = value.as_integer().ok_or("whole yen are written 10_000")?;
-    if figure.is_rounding_unit() {
+    if field.is_rounding_unit() {
         return if ROUNDING_UNITS.contains(&yen) {
             Ok(LimitValue::Yen(Yen(yen)))
         } else {
@@ -146,7 +143,6 @@ fn amount(figure: LimitField, value: &Value) -> Result<LimitValue, &'static str>
     }
 }
 
-/// A value as a problem shows it.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("{text:?}"),

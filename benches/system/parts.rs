@@ -213,17 +213,17 @@ fn relay(env: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Du
     let rabbit = Arc::new(rabbit(env));
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
-        for (stage, published) in STAGES.into_iter().zip(flow) {
+        for (stage, messages) in STAGES.into_iter().zip(flow) {
             let mut consumer = rabbit
                 .consume(Source::Stage(stage, Lane::Live), 2 * u16::try_from(BATCH).unwrap())
                 .await
                 .unwrap();
             let mut publisher = rabbit.publisher().await.unwrap();
             tasks.spawn(async move {
-                let (mut remaining, mut published) = (published.len(), published.into_iter());
+                let (mut remaining, mut messages) = (messages.len(), messages.into_iter());
                 while remaining > 0 {
                     let batch = consumer.next_batch(BATCH).await.unwrap();
-                    let outgoing = published.by_ref().take(batch.len()).flatten().collect();
+                    let outgoing = messages.by_ref().take(batch.len()).flatten().collect();
                     publisher.publish(outgoing).await.unwrap();
                     consumer.ack(batch.last().unwrap().tag).await.unwrap();
                     remaining = remaining.saturating_sub(batch.len());

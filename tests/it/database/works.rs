@@ -56,28 +56,28 @@ on_both_databases! {
         engage(c, &[performance.clone(), elsewhere.clone(), advance.clone()]).unwrap();
 
         let [bridge, road, tunnel] = ["bridge", "road", "tunnel"].map(ids::works);
-        let read = |c: &mut Connection| works::commitments(c, &[&road, &bridge, &tunnel, &road]).unwrap();
+        let stored = |c: &mut Connection| works::commitments(c, &[&road, &bridge, &tunnel, &road]).unwrap();
         let unissued = |row: &Commitment| OpenCommitment {
             commitment: Commitment { engaged_at: micros(row.engaged_at), ..row.clone() },
             source: "portal".to_owned(),
             number: None,
             arrived_at: None,
         };
-        let rows = read(c);
+        let rows = stored(c);
         assert_eq!(rows.len(), 2, "works without commitments are left out");
         assert_eq!(rows[&bridge], [unissued(&advance), unissued(&performance)]);
         assert_eq!(rows[&road], [unissued(&elsewhere)]);
         assert!(works::commitments(c, &[]).unwrap().is_empty());
 
         issue(c, &[draft("a", 1)], at(2), build).unwrap();
-        let rows = read(c);
+        let rows = stored(c);
         assert_eq!(rows[&bridge], [unissued(&advance), OpenCommitment { number: Some("31075-00001M".to_owned()), ..unissued(&performance) }]);
         assert_eq!(rows[&road], [unissued(&elsewhere)]);
         assert_eq!((count(c, "works"), count(c, "engagement")), (2, 3));
 
         let guarantee = ids::guarantee(&ids::application("portal", "a"), 1);
         revision::set_arrived(c, &[&ids::revision(&guarantee, 0)], at(3)).unwrap();
-        assert_eq!(read(c)[&bridge].iter().map(|row| row.arrived_at).collect::<Vec<_>>(), [None, Some(micros(at(3)))]);
+        assert_eq!(stored(c)[&bridge].iter().map(|row| row.arrived_at).collect::<Vec<_>>(), [None, Some(micros(at(3)))]);
     }
 
     fn locking_works_repeatedly_inserts_them_once(database: &Database) {

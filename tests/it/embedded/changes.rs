@@ -472,30 +472,31 @@ fn chain_holds_after_the_table_is_renamed() {
 #[test]
 fn reissues_documents_only_for_a_changed_template() {
     let test = ChangeTest::new();
-    let pending = |env: &CliEnv| -> Value {
+    let count_changed = |env: &CliEnv| -> Value {
         let answer = env.run(["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
         assert_eq!(answer.code, Some(0), "{}{}", answer.out, answer.err);
         serde_json::from_str::<Value>(&answer.out).unwrap()["guarantees"].clone()
     };
-    assert_eq!(pending(&test.env), 0);
+    assert_eq!(count_changed(&test.env), 0);
     let (before, mails) = (test.seen(), test.mails());
     let folder = test.env.copy_of("templates");
     let notice = folder.join("notice/notice.hbs");
-    let text = std::fs::read_to_string(&notice).unwrap().replace("電子保証にかかる", "電子保証に係る");
-    std::fs::write(&notice, text).unwrap();
-    let edited = |arguments: &[&str]| {
+    let template = std::fs::read_to_string(&notice).unwrap().replace("電子保証にかかる", "電子保証に係る");
+    std::fs::write(&notice, template).unwrap();
+    let with_edited = |arguments: &[&str]| {
         let mut command = test.env.hosho(arguments);
         command.env("HOSHO__TEMPLATES__FOLDER", &folder);
         super::answer(command)
     };
-    let count = edited(&["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
+    let count = with_edited(&["reissue", "--template-changed", "--dry-run", "--json", "--out", "out"]);
     assert_eq!(count.out.split_whitespace().collect::<String>(), r#"{"guarantees":16}"#, "{}", count.err);
     assert_eq!(
-        edited(&["reissue", "--template-changed", "--out", "out"]).code,
+        with_edited(&["reissue", "--template-changed", "--out", "out"]).code,
         Some(2),
         "a reason is required"
     );
-    let run = edited(&["reissue", "--template-changed", "--reason", "new words", "--json", "--out", "out"]);
+    let run =
+        with_edited(&["reissue", "--template-changed", "--reason", "new words", "--json", "--out", "out"]);
     let run: Value = serde_json::from_str(&run.out).unwrap_or_else(|_| panic!("{}{}", run.out, run.err));
     assert_eq!(
         (&run["state"], &run["redrawn"], &run["failed"]),
@@ -503,7 +504,7 @@ fn reissues_documents_only_for_a_changed_template() {
         "{run}"
     );
     let again = ["reissue", "--template-changed", "--reason", "again", "--out", "out"];
-    insta::assert_snapshot!(edited(&again).out, @"There is nothing to do.");
+    insta::assert_snapshot!(with_edited(&again).out, @"There is nothing to do.");
     // The revision and its mails are the same; the history names the reissue.
     assert_eq!((test.seen(), test.mails()), (before, mails));
     let history = test.history();
@@ -513,7 +514,7 @@ fn reissues_documents_only_for_a_changed_template() {
     let audit = test.env.run(["audit", "--action", "reissue", "--json", "--out", "out"]);
     let audit: Value = serde_json::from_str(&audit.out).unwrap();
     assert_eq!(audit["items"][0]["reason"], "new words", "{audit:#}");
-    let verify = edited(&["documents", "verify", "--all", "--out", "out"]);
+    let verify = with_edited(&["documents", "verify", "--all", "--out", "out"]);
     assert_eq!(verify.code, Some(0), "{}", verify.out);
     let stored = super::files_below(&test.env.path("out/documents/notice"));
     assert!(stored.iter().any(|file| squeezed(&text_of(file)).contains("電子保証に係る")));

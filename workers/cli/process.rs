@@ -10,7 +10,7 @@ use std::{
 use hosho_schema::messages::{self, ApplicationAcceptedV1};
 use indicatif::ProgressBar;
 
-use super::{Error, exit_code, output, print, printable, progress_bar, table};
+use super::{Error, exit_code, output, print, printable, progress_bar, table, text::counted};
 use crate::{
     broker::{Consumer, Lane, Source},
     config::Config,
@@ -165,19 +165,23 @@ fn path_or_dash(path: Option<&Path>) -> String {
 }
 
 fn summary_line(summary: &Summary) -> String {
-    let what = if summary.changes > 0 { "messages" } else { "applications" };
+    let what = if summary.changes > 0 { "message" } else { "application" };
     let mut line = format!(
-        "\n{} {what} read: {} guarantees issued, {} unchanged, {} rejected, {} failed",
-        summary.read, summary.issued, summary.unchanged, summary.rejected, summary.failed
+        "\n{} read: {} issued, {} unchanged, {} rejected, {} failed",
+        counted(summary.read, what),
+        counted(summary.issued, "guarantee"),
+        summary.unchanged,
+        summary.rejected,
+        summary.failed
     );
     if summary.changes > 0 {
-        let _ = write!(line, ", {} changes accepted", summary.changes);
+        let _ = write!(line, ", {} accepted", counted(summary.changes, "change"));
     }
     if summary.unfinished > 0 {
         let _ = write!(line, ", {} unfinished (run again)", summary.unfinished);
     }
     if summary.resumed > 0 {
-        let _ = write!(line, "; {} messages left by an earlier run were processed", summary.resumed);
+        let _ = write!(line, "; {} left by an earlier run processed", counted(summary.resumed, "message"));
     }
     let is_stored = summary.unchanged + summary.rejected > 0
         && summary.issued + summary.unfinished + summary.resumed == 0;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::{
     Error, exit_code, output, print,
     selection::{DatabaseArgs, open_database},
+    text::counted,
 };
 use crate::{app, config::Config, operations::verify_chain};
 
@@ -40,9 +41,11 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
         }
         let found = match report.faults.len() {
             0 => "none was altered or removed".to_owned(),
-            count => format!("{count} faults"),
+            count => counted(count, "fault"),
         };
-        print(format!("{} revisions of {} guarantees: {found}", report.revisions, report.guarantees));
+        let (revisions, guarantees) =
+            (counted(report.revisions, "revision"), counted(report.guarantees, "guarantee"));
+        print(format!("{revisions} of {guarantees}: {found}"));
     })?;
     Ok(exit_code(!report.faults.is_empty()))
 }

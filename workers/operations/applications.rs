@@ -93,7 +93,7 @@ pub async fn progress(db: &Db, key: &str) -> Result<Vec<ApplicationProgress>, Er
         Error::unavailable(error).hint("is database.url right? `hosho process` keeps its database in --out")
     })?;
     if found.is_empty() {
-        return Err(Error::not_found(format!("there is no application or guarantee {key}"))
+        return Err(Error::not_found(format!("there is no application or guarantee {key:?}"))
             .hint("give a 保証契約番号, the upstream's id of an application, or our own (UUID)"));
     }
     Ok(found)

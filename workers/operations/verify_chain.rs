@@ -97,6 +97,10 @@ fn verify(
     Ok(())
 }
 
+fn span(first: i64, last: i64) -> String {
+    if first == last { format!("revision {first} was") } else { format!("revisions {first} to {last} were") }
+}
+
 fn faults(
     keys: &KeyRing,
     guarantee: &Guarantee,
@@ -128,9 +132,9 @@ fn faults(
         let fault = "its chain is sealed with a key that is not in keys.file, or the seal was altered";
         faults.push(fault.to_owned());
     } else if head.revisions > count {
-        faults.push(format!("revisions {count} to {} were removed", head.revisions - 1));
+        faults.push(format!("{} removed", span(count, head.revisions - 1)));
     } else if head.revisions < count {
-        faults.push(format!("revisions {} to {} were added", head.revisions, count - 1));
+        faults.push(format!("{} added", span(head.revisions, count - 1)));
     } else if previous != Some(&head.head_sha256) {
         faults.push("its chain does not end where it is sealed".to_owned());
     }

@@ -61,7 +61,8 @@ impl PdfError {
             node.has_tag_name("row") && is_before(node.range().start) && !is_before(node.range().end)
         })?;
         let label = row.children().find(|node| node.has_tag_name("label"))?;
-        let text: String = label.descendants().filter_map(|node| node.text()).collect();
+        let text: String =
+            label.descendants().filter(roxmltree::Node::is_text).filter_map(|node| node.text()).collect();
         let text = text.trim();
         (!text.is_empty()).then(|| text.to_owned())
     }

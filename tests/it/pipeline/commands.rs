@@ -133,7 +133,7 @@ fn status_reports_the_state_by_stage() {
     let file = example("applications.jsonl");
     let (code, out, err) = exit_and_text(&env.run(&["status", "2026-0003"]));
     assert_eq!((code, out.as_str()), (Some(1), ""));
-    assert!(err.contains("there is no application or guarantee 2026-0003"), "{err}");
+    assert!(err.contains("there is no application or guarantee \"2026-0003\""), "{err}");
 
     env.enqueue_from_python(&file);
     env.enqueue_from_python(&example("rejected.jsonl"));

@@ -163,7 +163,7 @@ fn print_day(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     print(printable(&format!("{} {}  職名 {}", obligee.code, obligee.name, obligee.title)));
     print_electronic(obligee, on);
     print_limits(obligee, origins, on);
-    print("\nHow the notice is handed in");
+    print("\nSubmission of the notice");
     let mut rows = table(["products", "by", "to", "subject"]);
     let rules = submissions(obligee);
     let rest = if rules.len() == 1 { "all" } else { "all others" };
@@ -229,7 +229,9 @@ fn print_limits(obligee: &Obligee, origins: &Origins, on: NaiveDate) {
     if let Some(since) = since {
         print(format!("In force since {since}."));
     }
-    let Some((from, next)) = obligee.limits.next_after(on) else { return print("No change is known.") };
+    let Some((from, next)) = obligee.limits.next_after(on) else {
+        return print("No later change is configured.");
+    };
     print(format!("They change on {from}:"));
     for field in LimitField::ALL.into_iter().filter(|field| field.of(next) != field.of(limits)) {
         print(format!("  {field}  {} → {}", value(field, limits), value(field, next)));

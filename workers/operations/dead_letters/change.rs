@@ -60,8 +60,8 @@ pub async fn change(
         Direction::Restore => dead_letters::restore(db, &operation, &filter),
     });
     let Moved { messages, left } = moved.await?;
-    let messages = messages.into_iter().map(|(id, _)| id).collect();
-    Ok(Changed { operation: id, messages, left_out: left })
+    let messages: Vec<String> = messages.into_iter().map(|(id, _)| id).collect();
+    Ok(Changed { operation: id.filter(|_| !messages.is_empty()), messages, left_out: left })
 }
 
 #[derive(Debug, Serialize)]

@@ -49,7 +49,7 @@ pub enum AppError {
     /// A new installation, or a lost file.
     #[error("keys.file {} does not exist", .0.display())]
     KeysMissing(PathBuf),
-    #[error("the database lacks {} migrations, the first is {first}", count)]
+    #[error("the database lacks migrations: {count}, from {first} on")]
     Unmigrated { count: usize, first: String },
 }
 

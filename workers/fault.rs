@@ -60,7 +60,7 @@ reasons! {
     MailUnbuildable = "mail.unbuildable", Permanent;
     MailRefused = "mail.refused", Permanent;
     MailDeferred = "mail.deferred", Transient;
-    /// A worker stopped while it was sending this mail, or is still sending it.
+    /// This mail is being sent, or a worker stopped while sending it.
     MailClaimed = "mail.claimed", Transient;
     /// A document named in the database is not in the store.
     DocumentMissing = "document.missing", Transient;

@@ -2,7 +2,9 @@
 
 use std::{process::ExitCode, sync::OnceLock};
 
-use super::{Error, existing, exit_code, name_of, output, print, printable, progress_bar, table};
+use super::{
+    Error, exit_code, name_of, output, print, printable, progress_bar, selection::open_database, table,
+};
 use crate::{
     config::Config,
     operations::verify_documents::{self, Report},
@@ -59,12 +61,12 @@ Exit code 1 when a document is neither `same` nor `intact`.")]
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let Sub::Verify { numbers, strict, json, .. } = args.command;
-    existing(&config)?;
+    let db = open_database(&config).await?;
     let bar = OnceLock::new();
     let progress = |total: i64, done: usize| {
         bar.get_or_init(|| progress_bar(u64::try_from(total).unwrap_or(0), "certificates")).inc(done as u64);
     };
-    let report = verify_documents::verify_documents(&config, numbers, progress).await?;
+    let report = verify_documents::verify_documents(&db, &config, numbers, progress).await?;
     if let Some(bar) = bar.into_inner() {
         bar.finish_and_clear();
     }

@@ -184,7 +184,7 @@ fn summary_line(summary: &Summary) -> String {
         let _ = write!(line, "; {} left by an earlier run processed", counted(summary.resumed, "message"));
     }
     let is_stored = summary.unchanged + summary.rejected > 0
-        && summary.issued + summary.unfinished + summary.resumed == 0;
+        && summary.issued + summary.failed + summary.unfinished + summary.resumed == 0;
     if is_stored && !summary.fresh {
         line.push_str(". Nothing was changed: all of it was stored before.");
     }

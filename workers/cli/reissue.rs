@@ -70,7 +70,7 @@ pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
     let db = open_database(&config).await?;
     let Which { guarantee, obligee, since, template_changed, pending, all } = args.which;
     let selection = match (obligee, since) {
-        _ if !guarantee.is_empty() => runs::with_numbers(&guarantee)?,
+        _ if !guarantee.is_empty() => runs::with_numbers(&db, &guarantee).await?,
         (Some(obligee), _) => runs::of_obligee(obligee, &config)?,
         (_, Some(since)) => {
             Selection::Since { since: time::parse("--since", &since, Clock::system().now())? }

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use super::{
-    Error, existing, output, print, printable, printable_lines, selection::short, table, text::shown,
+    Error, output, print, printable, printable_lines,
+    selection::{open_database, short},
+    table,
+    text::shown,
 };
 use crate::{
-    app,
     config::Config,
-    db::Db,
     domain::labels,
     operations::applications::{self, ApplicationProgress, Step},
 };
@@ -33,8 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, config: Config) -> Result<ExitCode, Error> {
-    existing(&config)?;
-    let found = applications::progress(&Db::new(app::pool(&config)?), &args.key).await?;
+    let found = applications::progress(&open_database(&config).await?, &args.key).await?;
     output(args.json, &found, |found| found.iter().for_each(print_progress))
 }
 

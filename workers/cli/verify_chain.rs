@@ -18,7 +18,7 @@ use crate::{app, config::Config, operations::verify_chain};
 Each revision is hashed together with the hash before it, and the end of each
 chain is sealed with a key of the key ring, which is not in the database. When
 all guarantees are verified, the numbers of each branch and term must have no
-gap. `hosho document-store verify` compares the PDFs with the database.
+gap. `hosho documents verify` compares the PDFs with the database.
 Exit code 1: something was altered or removed.")]
 pub(super) struct Args {
     /// 保証契約番号, in either width; every guarantee when left out

@@ -45,12 +45,12 @@ const fn of(reason: Reason) -> &'static str {
              contractor another way and run `hosho failed discard` (the guarantee is issued either way)"
         }
         Reason::MailDeferred => {
-            "read the last reply in the text (every attempt got a 4xx reply); run `hosho failed replay` \
-             when the mail server accepts the mail"
+            "read the text for the result of the last attempt (each got a 4xx reply or lost the connection); \
+             run `hosho failed replay` when the mail server accepts the mail"
         }
         Reason::MailClaimed => {
-            "wait until `hosho mail list --state sending` no longer lists the mail (a worker stopped while \
-             sending it), then run `hosho failed replay`"
+            "wait until `hosho mail list --state sending` no longer lists the mail (it is being sent, or a \
+             worker stopped while sending it), then run `hosho failed replay`"
         }
         Reason::DocumentMissing => {
             "restore the document from the backup (`hosho documents verify`), then run `hosho failed replay`"

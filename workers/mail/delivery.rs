@@ -491,7 +491,7 @@ fn state_of(mail: &Mail, orphan: bool) -> Result<MailStateV1, Fault> {
         State::Sending if orphan => Ok(MailStateV1::Unknown),
         State::Rejected => Err(Fault::new(Reason::MailRefused, "the mail server refused this mail before")),
         State::Pending | State::Sending => {
-            let text = "a worker stopped while it was sending this mail, or is still sending it";
+            let text = "this mail is being sent, or a worker stopped while sending it";
             Err(Fault::new(Reason::MailClaimed, text))
         }
     }

@@ -129,13 +129,13 @@ impl From<DbError> for Error {
     }
 }
 
+/// The hint of a refused login, or of a missing permission.
+pub(super) const BROKER_DENIED: &str = "correct user and password of broker.url, or grant the user the \
+     permission with `rabbitmqctl set_permissions`: configure to declare, write to publish, read to consume";
+
 impl From<BrokerError> for Error {
     fn from(error: BrokerError) -> Self {
-        let hint = if error.is_denied() {
-            "grant the user of broker.url this permission on the virtual host, or correct broker.url"
-        } else {
-            "is broker.url right and the broker up?"
-        };
+        let hint = if error.is_denied() { BROKER_DENIED } else { "is broker.url right and the broker up?" };
         Self::unavailable(error).hint(hint)
     }
 }

@@ -28,9 +28,10 @@ pub mod time;
 pub mod verify_chain;
 pub mod verify_documents;
 
+use error::BROKER_DENIED;
 pub use error::{Error, ErrorKind};
 pub use page::{Page, PageRequest};
-pub use text::{counted, local};
+pub use text::{counted, local, zoned};
 
 /// Violations as stored; none if unreadable.
 fn stored_violations(text: Option<&str>) -> Vec<hosho_schema::messages::ViolationV1> {

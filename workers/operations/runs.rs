@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use hosho_schema::{
     db::{Connection, DbError},
     models::{
-        audit,
+        audit, guarantee,
         job_run::{self, Begun, Run, State},
         run_item::{self, Counts, Failed},
     },
@@ -101,11 +101,20 @@ const NUMBERS: usize = 10_000;
 const FAILED: i64 = 20;
 
 /// By 保証契約番号, in either width.
-pub fn with_numbers(numbers: &[String]) -> Result<Selection, Error> {
+pub async fn with_numbers(db: &Db, numbers: &[String]) -> Result<Selection, Error> {
     if numbers.len() > NUMBERS {
         return Err(Error::invalid(format!("at most {NUMBERS} guarantees can be named")));
     }
-    Ok(Selection::Numbers { numbers: guarantees::parse_numbers(numbers)? })
+    let numbers = guarantees::parse_numbers(numbers)?;
+    db.call(move |db| {
+        let named: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        let rows = guarantee::by_numbers(db, &named)?;
+        if let Some((number, _)) = named.iter().zip(rows).find(|(_, row)| row.is_none()) {
+            return Err(Error::not_found(format!("there is no guarantee {number}")));
+        }
+        Ok(Selection::Numbers { numbers })
+    })
+    .await
 }
 
 /// By the code of their obligee.

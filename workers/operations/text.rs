@@ -1,6 +1,6 @@
 //! Counts and times in texts.
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, SecondsFormat};
 
 /// `1 message`, `2 messages`.
 pub fn counted(count: impl TryInto<i64>, one: &str) -> String {
@@ -11,6 +11,11 @@ pub fn counted(count: impl TryInto<i64>, one: &str) -> String {
 /// A time (UTC) in Asia/Tokyo, to the second.
 pub fn local(at: NaiveDateTime) -> String {
     crate::domain::wareki::in_tokyo(at).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A time (UTC) in Asia/Tokyo, to the second, with its offset: RFC 3339.
+pub fn zoned(at: NaiveDateTime) -> String {
+    crate::domain::wareki::in_tokyo(at).to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
 #[cfg(test)]
@@ -28,5 +33,6 @@ mod tests {
     #[test]
     fn formats_times_in_tokyo() {
         assert_eq!(local("2026-12-01T03:00:00".parse().unwrap()), "2026-12-01 12:00:00");
+        assert_eq!(zoned("2026-12-01T03:00:00".parse().unwrap()), "2026-12-01T12:00:00+09:00");
     }
 }

@@ -96,11 +96,11 @@ impl Report {
 /// Verifies the documents of these guarantees, or all when no number is given.
 /// Creates no key ring. When all, `progress` gets the total and the certificates just verified.
 pub async fn verify_documents(
+    db: &Db,
     config: &Config,
     numbers: Vec<String>,
     progress: impl Fn(i64, usize),
 ) -> Result<Report, Error> {
-    let db = Db::new(app::pool(config)?);
     let store = app::documents(config)?;
     if config.keys.ring.is_none() && !config.keys.file.exists() {
         return Err(AppError::KeysMissing(config.keys.file.clone()).into());

@@ -39,7 +39,12 @@ pub fn undecodable<M: Described>(payload: &[u8], error: &DecodeError) -> Fault {
             FieldFault::Unknown | FieldFault::Other(_) => {}
         }
     }
-    let mut text = format!("the body is JSON, but not {}", M::TYPE);
+    unfit(M::TYPE, &missing, &misshapen)
+}
+
+/// The fault of JSON that is not the message `expected`.
+pub fn unfit(expected: &str, missing: &[String], misshapen: &[String]) -> Fault {
+    let mut text = format!("the body is JSON, but not {expected}");
     for (what, fields) in [("missing", missing), ("not as in the contract", misshapen)] {
         if !fields.is_empty() {
             write!(text, "; {what}: {}", fields.join(", ")).expect("a String takes all");

@@ -4,7 +4,6 @@ use chrono::NaiveDate;
 use hosho_schema::snapshots::{Application, Certificate};
 
 use crate::{
-    audit::host,
     domain::{
         certificate::{self, Issuance},
         number::GuaranteeNumber,
@@ -23,13 +22,7 @@ pub fn build(
     issued_on: NaiveDate,
 ) -> Result<Certificate, Fault> {
     let missing = |what: &str, code: &str| {
-        let folder = data
-            .folder
-            .as_ref()
-            .map_or_else(|| "the built-in data".to_owned(), |path| format!("'{}'", path.display()));
-        // Quoted names do not count in the fingerprint: the same cause on two hosts is one group.
-        let place = format!("on host '{}' in {folder}", host());
-        let text = format!("{what} {code} of an accepted application is not configured {place}");
+        let text = format!("{what} {code} of an accepted application is not configured {}", data.place());
         Fault::new(Reason::DataMissing, text)
     };
     let entry =

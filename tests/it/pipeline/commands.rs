@@ -104,7 +104,7 @@ fn compares_topology_and_migrations_with_exit_codes() {
     let (code, _, err) = on_empty(&["work"]);
     assert_eq!(code, Some(4));
     assert!(
-        err.contains("the database lacks 4 migrations, the first is 0001_pipeline")
+        err.contains("the database lacks migrations: 4, from 0001_pipeline on")
             && err.contains("hint: run `hosho migrate`"),
         "{err}"
     );

@@ -376,8 +376,8 @@ fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
     }
 }
 
-/// The text of the broker when it refused the login or denied a permission (AMQP 403): it names permission
-/// and object.
+/// The text of the broker when it refused the login or denied a permission (AMQP 403).
+/// It names the object; newer versions also name the permission.
 fn denied(error: &lapin::Error) -> Option<String> {
     match error.kind() {
         ErrorKind::ProtocolError(fault) if fault.get_id() == ACCESS_REFUSED => {

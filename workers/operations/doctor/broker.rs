@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::Config,
     fault::chain,
-    operations::counted,
+    operations::{BROKER_DENIED, counted},
     stages::NAMES,
 };
 
@@ -38,7 +38,11 @@ async fn check_rabbit(rabbit: &Rabbit, config: &Config, has_database: bool) -> V
     let server = match examine(rabbit).await {
         Ok(server) => server,
         Err(error) => {
-            let hint = "bring it back, or correct broker.url: the workers reconnect automatically";
+            let hint = if error.is_denied() {
+                BROKER_DENIED
+            } else {
+                "start the broker, or correct broker.url: the workers reconnect automatically"
+            };
             return vec![Finding::failure("broker", chain(&error), hint)];
         }
     };
@@ -137,7 +141,11 @@ fn depths_of(depths: &[Depth], prefix: &str, has_database: bool) -> Vec<Finding>
     };
     let dead = ["dead", "unrouted"].into_iter().filter_map(|name| of(name.to_owned()));
     let dead: u64 = dead.map(|depth| depth.ready).sum();
-    let hint = if has_database { "start a worker: it records them" } else { "bring the database back" };
+    let hint = if has_database {
+        "start a worker: it records them"
+    } else {
+        "start the database, or correct database.url"
+    };
     let dead = match dead {
         0 => Finding::ok("dead letters", "all recorded"),
         count => Finding::warning("dead letters", format!("{count} not recorded yet"), hint),
@@ -176,6 +184,11 @@ mod tests {
         let depths = depths(&[("dead", 2), ("unrouted", 1), ("stage.issue.bulk", DEEP + 1)], 0);
         let findings = depths_of(&depths, "t.", true);
         assert_eq!(of(&findings, "dead letters"), [(Severity::Warning, "3 not recorded yet")]);
+        let hint = |findings: &[Finding]| {
+            findings.iter().find(|finding| finding.code == "dead letters").unwrap().hint.clone().unwrap()
+        };
+        assert!(hint(&findings).contains("start a worker"));
+        assert!(hint(&depths_of(&depths, "t.", false)).contains("database"));
         assert_eq!(of(&findings, "depth"), [(Severity::Warning, "t.stage.issue.bulk 10001")]);
         let consumers = of(&findings, "consumers");
         assert!(matches!(consumers[..], [(Severity::Warning, text)] if text.contains("validate")));

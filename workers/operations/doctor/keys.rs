@@ -12,11 +12,10 @@ pub(super) fn check(config: &Config, used: Option<&[String]>) -> Vec<Finding> {
             return vec![no_key_yet(config)];
         }
         Err(problem) => {
-            return vec![Finding::failure(
-                "data keys",
-                problem,
-                "restore keys.file: without it no stored authentication key can be opened",
-            )];
+            let restore = "restore keys.file: without it no stored authentication key can be opened";
+            let create = "in a new installation, start one worker with HOSHO__KEYS__CREATE=true; otherwise ";
+            let hint = if is_missing { format!("{create}{restore}") } else { restore.to_owned() };
+            return vec![Finding::failure("data keys", problem, hint)];
         }
         Ok(ring) => ring,
     };

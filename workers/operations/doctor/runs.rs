@@ -4,7 +4,7 @@ use chrono::NaiveDateTime;
 use hosho_schema::models::job_run::{Run, State};
 
 use super::Finding;
-use crate::operations::{counted, local};
+use crate::operations::{counted, zoned};
 
 const CODE: &str = "nightly batch";
 
@@ -49,7 +49,7 @@ fn latest(run: &Run, failed: i64, now: NaiveDateTime) -> Finding {
             format!("run `hosho failed list --run {id}`"),
         ),
         State::Complete | State::CompleteWithFailures | State::Cancelled | State::Skipped => {
-            let ended = run.finished_at.map_or_else(|| "-".to_owned(), local);
+            let ended = run.finished_at.map_or_else(|| "-".to_owned(), zoned);
             let state = run.state.as_text().replace('_', " ");
             Finding::ok(CODE, format!("the last run, {id}, ended {ended}: {state}"))
         }

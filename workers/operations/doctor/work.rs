@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 
 use super::{Finding, database::Rows, runs};
 use crate::operations::{
-    counted, local,
+    counted,
     stages::{Circuit, Fleet, REMOVED_AFTER},
+    zoned,
 };
 
 /// A batch in flight for longer is stuck: a dialogue with a mail server is shorter.
@@ -57,14 +58,14 @@ fn workers(fleet: &Fleet, has_workers: bool) -> Vec<Finding> {
         count => Finding::ok("workers", format!("{count} processes running")),
     }];
     findings.extend(gone.into_iter().map(|worker| {
-        let since = local(worker.seen_at);
+        let since = zoned(worker.seen_at);
         Finding::warning(
             "workers",
             format!("process {} on {} has sent no heartbeat since {since}", worker.pid, worker.host),
             format!(
                 "read its log if it was not stopped on purpose; this warning clears after {}, \
                  while another worker is running",
-                local(worker.seen_at + REMOVED_AFTER)
+                zoned(worker.seen_at + REMOVED_AFTER)
             ),
         )
     }));

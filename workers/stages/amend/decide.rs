@@ -118,13 +118,19 @@ impl Known {
     }
 }
 
-pub fn judge(candidate: Candidate, known: Option<Known>, rules: &RuleContext<'_>) -> Result<Case> {
+pub fn judge(
+    candidate: Candidate,
+    known: Option<Known>,
+    data: &ReferenceData,
+    rules: &RuleContext<'_>,
+) -> Result<Case> {
     let judged = match (&candidate.received.content, known.as_ref().and_then(Known::target)) {
         (Ok(wire), Some(target)) => Some(change_request::judge(wire, &target, rules)),
         _ => None,
     };
     if let Some(what) = judged.as_ref().and_then(JudgedChange::missing_configuration) {
-        return Err(Fault::new(Reason::DataMissing, format!("the {what} of a guarantee is not configured")));
+        let text = format!("the {what} of a guarantee is not configured {}", data.place());
+        return Err(Fault::new(Reason::DataMissing, text));
     }
     let works = judged.as_ref().and_then(JudgedChange::works_key).map(|key| ids::works(&key));
     Ok(Case { candidate, known, judged, works })

@@ -27,6 +27,7 @@ use hosho_schema::{
     snapshots,
 };
 use serde::Deserialize;
+use serde_json::Value;
 use tracing::info;
 
 use crate::{
@@ -116,8 +117,8 @@ impl Stage for Amend {
 
     fn decide(&self, item: &Item<Received>, facts: Facts) -> Result<Outcome> {
         let Facts::New(known) = facts else { return Ok(Outcome { case: None }) };
-        let case =
-            self.with_rules(|rules| decide::judge(self.candidate(item), known.map(|known| *known), rules))?;
+        let (candidate, known) = (self.candidate(item), known.map(|known| *known));
+        let case = self.with_rules(|rules| decide::judge(candidate, known, &self.data, rules))?;
         Ok(Outcome { case: Some(case) })
     }
 
@@ -175,13 +176,26 @@ fn receive(payload: &[u8]) -> Result<Received> {
 
 fn identified(payload: &[u8]) -> Result<Identity> {
     serde_json::from_slice(payload).map_err(|error| {
-        if error.is_data() {
-            let text = "the body is JSON, but without the kind, source and id of a change";
-            Fault::new(Reason::Undecodable, text)
-        } else {
-            not_json(&DecodeError::not_json(&error))
-        }
+        if error.is_data() { unidentified(payload) } else { not_json(&DecodeError::not_json(&error)) }
     })
+}
+
+/// The fault of JSON without kind, source and id of a change.
+fn unidentified(payload: &[u8]) -> Fault {
+    let value: Value = serde_json::from_slice(payload).unwrap_or_default();
+    let is_text = |value: &Value| value.is_string();
+    let is_kind = |value: &Value| ChangeKindV1::deserialize(value).is_ok();
+    let (mut missing, mut misshapen) = (Vec::new(), Vec::new());
+    for (field, is_valid) in
+        [("kind", &is_kind as &dyn Fn(&Value) -> bool), ("source", &is_text), ("id", &is_text)]
+    {
+        match value.get(field) {
+            None => missing.push(field.to_owned()),
+            Some(value) if !is_valid(value) => misshapen.push(field.to_owned()),
+            Some(_) => {}
+        }
+    }
+    decode::unfit("a change", &missing, &misshapen)
 }
 
 fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Content> {

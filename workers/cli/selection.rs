@@ -37,7 +37,11 @@ impl DatabaseArgs {
 pub(super) async fn open_database(config: &Config) -> Result<Db, Error> {
     existing(config)?;
     let db = Db::new(app::pool(config)?);
-    let pending = db.call(hosho_schema::db::pending).await?;
+    let pending = db.call(hosho_schema::db::pending).await.map_err(|error| {
+        let hint =
+            "start the database server, correct database.url, or name a folder of `hosho process` with --out";
+        Error::unavailable(error).hint(hint)
+    })?;
     match pending.first() {
         None => Ok(db),
         Some(first) => Err(app::AppError::Unmigrated { count: pending.len(), first: first.clone() }.into()),

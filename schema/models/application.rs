@@ -69,10 +69,9 @@ pub fn insert_new(db: &mut Connection, new: &[Application]) -> Result<usize> {
 
 /// Inserts applications that the caller's transaction did not find.
 ///
-/// An application that another transaction has inserted since is [contention](DbError::is_contention): the
-/// whole transaction is rolled back and retried, and finds it. The lock of the works does not prevent this,
-/// because other content under the same id may be about other works. A duplicate in `new` is a permanent
-/// error.
+/// An application that another transaction has inserted since is contention: the whole transaction is rolled
+/// back and retried, and finds it. The lock of the works does not prevent this, because other content under
+/// the same id may be about other works. A duplicate in `new` is a permanent error.
 pub fn insert_missing(db: &mut Connection, new: &[Application]) -> Result<()> {
     let refused = |kind, why: &str| {
         attempting("insert applications")(Error::DatabaseError(kind, Box::new(why.to_owned())))

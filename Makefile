@@ -79,7 +79,8 @@ soak: cargo
 	HOSHO_DRILL_DEAD=5001 $(SOAK) failures::replaying
 	HOSHO_DRILL_SCHEDULES=20000 $(SOAK) schedules::
 	HOSHO_DRILL_TEXTS=30000 HOSHO_DRILL_DOCUMENTS=100000 $(SOAK) documents::round_trip documents::memory
-	PROPTEST_CASES=2000 PROPTEST_RNG_SEED=$${HOSHO_DRILL_SEED:-$$(od -An -N7 -tu8 /dev/urandom | tr -d ' ')} \
+	export PROPTEST_RNG_SEED=$${HOSHO_DRILL_SEED:-$$(od -An -N7 -tu8 /dev/urandom | tr -d ' ')}; \
+	    echo "PROPTEST_RNG_SEED=$$PROPTEST_RNG_SEED"; PROPTEST_CASES=2000 \
 	    cargo test --release --locked --workspace --lib $(UNIT_TESTS)
 
 # The parts on one core, short, each with a row for docs/bench.md (BENCH= gives criterion's own, longer settings); then the whole system

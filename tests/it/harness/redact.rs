@@ -3,12 +3,13 @@
 use std::path::Path;
 
 /// `h` is a hexadecimal digit, `d` a decimal one. The longest match is first.
-const SHAPES: [&str; 10] = [
+const SHAPES: [&str; 11] = [
     "hh/hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",
     "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh",
     "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh",
     "hhhhhhhh",
     "dddd-dd-ddTdd:dd:dd.ddddddZ",
+    "dddd-dd-ddTdd:dd:dd",
     "dddd-dd-dd",
     "dddd/dd/dd dd:dd",
     "dd:dd:dd",
@@ -47,9 +48,9 @@ pub fn redacted(text: &str, folder: &Path) -> String {
 
 #[test]
 fn redacts_identifiers_times_and_numbers() {
-    let text = "7a48a48f-1cc6-5bf6-be41-c025b921bcc6 7a48a48f 2026-11-30 20:29:12 31075-00001M 令和8年 /x/y 38,500,000円";
+    let text = "7a48a48f-1cc6-5bf6-be41-c025b921bcc6 7a48a48f 2026-11-30 20:29:12 2026-11-30T20:29:12+09:00 31075-00001M 令和8年 /x/y 38,500,000円";
     assert_eq!(
         redacted(text, Path::new("/x")),
-        "00000000-0000-0000-0000-000000000000 00000000 0000-00-00 00:00:00 00000-00000M 令和8年 …/y 38,500,000円"
+        "00000000-0000-0000-0000-000000000000 00000000 0000-00-00 00:00:00 0000-00-00T00:00:00+00:00 00000-00000M 令和8年 …/y 38,500,000円"
     );
 }

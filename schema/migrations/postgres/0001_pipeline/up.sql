@@ -46,7 +46,8 @@ create table engagement (
     ended_at       timestamp,
     primary key (application_id, line)
 );
--- No product twice for the same works, number and year, whatever the program does; and how the open rows of works are found.
+-- No product twice for the same works, number and year, whatever the program does.
+-- The open rows of works are found by it.
 create unique index engagement_open on engagement (works_id, product, fiscal_year, coalesce(works_number, '')) where ended_at is null;
 
 create table guarantee_sequence (

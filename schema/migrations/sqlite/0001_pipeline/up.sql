@@ -1,5 +1,6 @@
 -- From an application to its certificate, key, documents and mail.
--- All moments are UTC, as text that sorts by time. All identifiers are UUIDs derived from business keys (ids.rs), kept as text.
+-- All moments are UTC, as text that sorts by time.
+-- All identifiers are UUIDs derived from business keys (ids.rs), kept as text.
 
 create table application (
     id             text    not null primary key,
@@ -46,7 +47,8 @@ create table engagement (
     ended_at       text,
     primary key (application_id, line)
 ) strict;
--- No product twice for the same works, number and year, whatever the program does; and how the open rows of works are found.
+-- No product twice for the same works, number and year, whatever the program does.
+-- The open rows of works are found by it.
 create unique index engagement_open on engagement (works_id, product, fiscal_year, coalesce(works_number, '')) where ended_at is null;
 
 create table guarantee_sequence (

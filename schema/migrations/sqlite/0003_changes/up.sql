@@ -7,7 +7,8 @@ alter table guarantee add column ended_on text;
 create index guarantee_obligee on guarantee (obligee, id);
 create index guarantee_issued on guarantee (issued_at);
 
--- What made a revision. Its place in the chain is `revision`; the 変更 number that people see is in the content.
+-- What made a revision. Its place in the chain is `revision`.
+-- The 変更 number that people see is in the content.
 alter table certificate add column kind text not null default 'new'
     check (kind in ('new', 'amendment', 'correction', 'reversal', 'cancellation'));
 -- The revision that a correction replaces or a reversal takes back.
@@ -128,7 +129,8 @@ create table outbox (
     primary key (run_id, seq)
 ) strict;
 
--- A run may draw a document again without a new revision; the latest one counts. A cancellation has a document too.
+-- A run may draw a document again without a new revision; the latest one counts.
+-- A cancellation has a document too.
 alter table document rename to document_before;
 create table document (
     certificate_id text      not null references certificate (id),
@@ -145,8 +147,8 @@ insert into document (certificate_id, kind, location, sha256, size, identity, st
     select certificate_id, kind, location, sha256, size, identity, stored_at from document_before;
 drop table document_before;
 
--- A replay queries its messages several times a second: progress, the next ones to send, the last settled ones. The order of
--- settling is counted here, because the clocks of the hosts differ.
+-- A replay queries its messages several times a second: progress, the next ones to send, the last settled.
+-- The order of settling is counted here, because the clocks of the hosts differ.
 alter table failed_message add column settled_seq integer;
 update failed_message set settled_seq = 0 where replay_id is not null and state in ('resolved', 'failed_again');
 drop index failed_message_replay;

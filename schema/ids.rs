@@ -16,18 +16,18 @@ fn derive(key: &str) -> String {
 
 /// Identifier of an application, from its idempotency key.
 ///
-/// Both parts are text from outside that may hold any separator; the length keeps `a:b` + `c` apart from `a`
-/// + `b:c`.
+/// Both parts are text from outside that may hold any separator; the length distinguishes `a:b` and `c` from
+/// `a` and `b:c`.
 pub fn application(source: &str, upstream_id: &str) -> String {
     derive(&format!("application:{}:{source}:{upstream_id}", source.len()))
 }
 
-/// Identifier of a change of a guarantee, from its idempotency key; parts as for [`application`].
+/// Identifier of a change, from its idempotency key; parts as for [`application`].
 pub fn change(source: &str, upstream_id: &str) -> String {
     derive(&format!("change:{}:{source}:{upstream_id}", source.len()))
 }
 
-/// Identifier of a run of a job, from its slot or from the operation that requested it.
+/// Identifier of a run, from its slot or from the operation that requested it.
 pub fn job_run(job: &str, slot_or_operation: &str) -> String {
     derive(&format!("job_run:{job}:{slot_or_operation}"))
 }
@@ -45,7 +45,8 @@ pub fn guarantee(application_id: &str, line: i64) -> String {
     derive(&format!("guarantee:{application_id}:{line}"))
 }
 
-/// Identifier of one revision of a guarantee. The text says `certificate` because it never changes.
+/// Identifier of one revision.
+/// The text says `certificate` because it never changes.
 pub fn revision(guarantee_id: &str, revision: i64) -> String {
     derive(&format!("certificate:{guarantee_id}:{revision}"))
 }
@@ -60,20 +61,20 @@ pub fn message(stage: &str, business_key: &str) -> String {
     derive(&format!("message:{stage}:{business_key}"))
 }
 
-/// Identifier of a message that failed in `stage`. Foreign senders choose message ids and may use one twice,
-/// so the payload is part of the key.
+/// Identifier of a message that failed in `stage`.
+/// Foreign senders choose message ids and may use one twice, so the payload is part of the key.
 pub fn failed_message(stage: &str, message_id: &str, payload_sha256: &str) -> String {
     // As stored: PostgreSQL accepts no NUL in a text.
     let message_id = message_id.replace('\0', "\u{fffd}");
     derive(&format!("failed:{stage}:{}:{message_id}:{payload_sha256}", message_id.len()))
 }
 
-/// AMQP `message_id` of a message that was edited from the failed message `failed_id`, now with this payload.
+/// AMQP `message_id` of a failed message that was edited, now with this payload.
 pub fn edited_message(failed_id: &str, payload_sha256: &str) -> String {
     derive(&format!("edited:{failed_id}:{payload_sha256}"))
 }
 
-/// Identifier of one operation of a process; `moment` is its start, to the microsecond.
+/// Identifier of an operation; `moment` is its start, to the microsecond.
 pub fn operation(process: &str, action: &str, moment: &str) -> String {
     derive(&format!("operation:{process}:{action}:{moment}"))
 }

@@ -1,5 +1,4 @@
-//! Data that outlives a process: the queue contract, the stored snapshots, and the tables.
-//!
+//! Data that outlives a process: queue contract, stored snapshots, tables.
 //!
 //! - [`messages`]: the messages of the queues. Upstream systems code against them, so they grow only by
 //!   optional fields.

@@ -5,13 +5,14 @@ use std::{fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// An amount in whole yen, tax included. On the wire and in the database it is the bare integer.
+/// Whole yen, tax included; on the wire and in the database the bare integer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Yen(pub i64);
 
 impl Yen {
-    /// The part that `ratio` allows, rounded down to whole `unit`s. A unit below 1 yen counts as 1 yen.
+    /// The part that `ratio` allows, rounded down to whole `unit`s.
+    /// A unit below 1 yen counts as 1 yen.
     ///
     /// Exact: `floor(self × numerator ÷ (denominator × unit)) × unit`. What no `i64` can hold saturates.
     #[must_use]
@@ -22,7 +23,8 @@ impl Yen {
         Self(saturated(units * unit))
     }
 
-    /// The part that `ratio` demands at least: rounded up to a whole yen. What no `i64` can hold saturates.
+    /// The part that `ratio` demands at least, rounded up to a whole yen.
+    /// What no `i64` can hold saturates.
     #[must_use]
     pub fn part_up(self, ratio: Ratio) -> Self {
         let (numerator, denominator) = (i128::from(ratio.numerator), i128::from(ratio.denominator));
@@ -34,7 +36,7 @@ impl Yen {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// The share of `base` as a percentage with one decimal, rounded half up, as on the form.
+    /// A percentage of `base` with one decimal, rounded half up, as on the form.
     ///
     /// `None` unless the base is positive and the amount is not negative.
     pub fn share_of(self, base: Self) -> Option<Share> {
@@ -206,7 +208,7 @@ impl FromStr for Ratio {
     }
 }
 
-/// Writes percents where they are exact to one decimal, else the fraction: `45%`, `12.5%`, `1/3`.
+/// Percents where exact to one decimal, else the fraction: `45%`, `12.5%`, `1/3`.
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tenths = u64::from(self.numerator) * 1_000;
@@ -220,8 +222,8 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// A share as on the form: a percentage with one decimal. Text on the wire (`"40.0"`), so that no reader
-/// converts it to floating point.
+/// A percentage with one decimal, as on the form.
+/// It is text on the wire (`"40.0"`), so that no reader converts it to floating point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share {
     tenths: u64,

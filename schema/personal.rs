@@ -1,7 +1,7 @@
 //! `Debug` for types with personal data.
 
-/// Gives types a `Debug` that writes only their name, so that no log line or panic quotes a name or an
-/// address.
+/// Gives types a `Debug` that writes only their name.
+/// So no log line or panic quotes a name or an address.
 macro_rules! prints_its_name_only {
     ($($type:ident),* $(,)?) => {$(
         impl std::fmt::Debug for $type {

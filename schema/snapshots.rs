@@ -1,4 +1,5 @@
-//! JSON that is written once and read years later: normalised applications and the contents of revisions.
+//! JSON that is written once and read years later.
+//! Normalised applications and the contents of revisions.
 //!
 //! Kept as canonical JSON text ([`canonical`]), because the text is hashed. The types grow only by optional
 //! fields that are omitted when empty: a stored text is written again as it was.
@@ -23,7 +24,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str(text)
 }
 
-/// An accepted application after normalisation of dates, amounts and character widths.
+/// An accepted application, with dates, amounts and character widths normalised.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Application {
     pub source: String,

@@ -11,7 +11,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 /// A result of the database, unless it names another error.
 pub type Result<T, E = DbError> = std::result::Result<T, E>;
 
-/// A failed operation on the database. No text contains a row's content, a URL or a password.
+/// No text of it contains a row's content, a URL or a password.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     #[error("the database URL is not usable: {problem}")]
@@ -53,7 +53,7 @@ enum Class {
 }
 
 impl DbError {
-    /// Whether the database is down, full or refuses connections: the item is not at fault.
+    /// The database is down, full or refuses connections: the item is not at fault.
     pub fn is_unavailable(&self) -> bool {
         self.class() == Class::Unavailable
     }

@@ -1,5 +1,5 @@
-//! Changes of the tables, embedded in the program: `migrations/postgres` and `migrations/sqlite`, under the
-//! same names.
+//! The migrations, embedded in the program.
+//! `migrations/postgres` and `migrations/sqlite` have the same names.
 
 use diesel::backend::Backend;
 use diesel::connection::SimpleConnection;
@@ -14,8 +14,8 @@ const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 /// Key of the advisory lock that keeps two migrating programs apart on PostgreSQL.
 const LOCK: i64 = 0x686f_7368_6f00;
 
-/// Applies every migration not yet applied, and returns their names in order. Safe to run in several programs
-/// at once.
+/// Applies every missing migration and returns their names in order.
+/// Several programs may do so at once.
 pub fn migrate(db: &mut Connection) -> Result<Vec<String>> {
     alone(db, |db| match db {
         Connection::Postgres(c) => apply(&mut **c, POSTGRES),
@@ -23,7 +23,8 @@ pub fn migrate(db: &mut Connection) -> Result<Vec<String>> {
     })
 }
 
-/// Reverts every applied migration, latest first, and returns their names. **All data is lost.**
+/// Reverts every applied migration, latest first. **All data is lost.**
+/// Returns their names.
 pub fn revert_all(db: &mut Connection) -> Result<Vec<String>> {
     alone(db, |db| match db {
         Connection::Postgres(c) => revert(&mut **c, &POSTGRES),
@@ -38,6 +39,7 @@ pub fn pending(db: &mut Connection) -> Result<Vec<String>> {
     }
 }
 
+/// Runs `work` while no other program migrates.
 /// PostgreSQL takes a lock of the session, not of a transaction: some migrations must run outside of one
 /// (`create index concurrently`). SQLite takes its write lock.
 fn alone<T>(db: &mut Connection, work: impl FnOnce(&mut Connection) -> Result<T>) -> Result<T> {

@@ -37,10 +37,10 @@ pub use error::{DbError, Result};
 pub use migrations::{migrate, pending, revert_all};
 pub use server::{Server, server};
 
-/// How long a caller waits for a PostgreSQL connection before the database counts as unavailable.
+/// Wait for a PostgreSQL connection before the database counts as unavailable.
 const POSTGRES_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a caller waits for the one SQLite connection: a batch of another thread may hold it.
+/// A batch of another thread may hold the one connection, so this is longer.
 const SQLITE_WAIT: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,9 @@ macro_rules! match_connection {
 }
 pub(crate) use match_connection;
 
-/// The same; an error names the attempt: `query!(db, "read runs", c => query.load(c))`. A body that boxes a
-/// query names the backend type too: `query!(db, "read runs", c: B => table.into_boxed::<B>()…)`.
+/// Like `match_connection!`, with the attempt in the error.
+/// `query!(db, "read runs", c => query.load(c))`. A body that boxes a query names the backend type too:
+/// `query!(db, "read runs", c: B => table.into_boxed::<B>()…)`.
 macro_rules! query {
     ($db:expr, $attempt:expr, $($body:tt)+) => {
         $crate::db::match_connection!($db, $($body)+).map_err($crate::db::attempting($attempt))
@@ -91,7 +92,7 @@ impl Connection {
         }
     }
 
-    /// Runs `work` in a transaction: committed when it returns `Ok`, rolled back when it returns `Err`.
+    /// Commits when `work` returns `Ok`, rolls back when it returns `Err`.
     ///
     /// On SQLite it takes the write lock at the beginning, so that it cannot fail halfway for lack of it.
     /// Inside another transaction it is a savepoint.
@@ -165,8 +166,8 @@ enum Inner {
 }
 
 impl Pool {
-    /// Opens the database `url` names: `postgres://…` or `postgresql://…` (all of libpq's parameters, such as
-    /// `sslmode`), or `sqlite:path`.
+    /// Opens `postgres://…`, `postgresql://…` or `sqlite:path`.
+    /// A PostgreSQL URL may have all of libpq's parameters, such as `sslmode`.
     ///
     /// PostgreSQL is connected to at the first [`get`](Self::get), with at most `size` connections: a server
     /// that is down is no reason not to start. A SQLite file is created when missing, readable by its owner
@@ -193,8 +194,8 @@ impl Pool {
         }
     }
 
-    /// Takes a connection that has just answered, waiting for a free one. Also the probe whether the database
-    /// is available.
+    /// Takes a connection that has just answered; waits for a free one.
+    /// It also probes whether the database is available.
     pub fn get(&self) -> Result<Connection> {
         match &self.inner {
             Inner::Postgres(pool) => pool.get().map(Connection::Postgres),
@@ -222,7 +223,7 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-/// The texts of a PostgreSQL URL that no message may contain: the URL and its password, longest first.
+/// A PostgreSQL URL and its password, longest first: no message may contain them.
 fn secrets(url: &str) -> Vec<String> {
     let (_, rest) = url.split_once("://").unwrap_or(("", url));
     let in_authority =
@@ -307,7 +308,8 @@ fn open_sqlite(path: &Path) -> Result<diesel::r2d2::Pool<ConnectionManager<Sqlit
         .build_unchecked(ConnectionManager::new(url)))
 }
 
-/// Truncates to microseconds, PostgreSQL's resolution: both databases return what was written.
+/// Truncates to microseconds, PostgreSQL's resolution.
+/// Both databases then return what was written.
 pub fn micros(at: NaiveDateTime) -> NaiveDateTime {
     at.with_nanosecond(at.nanosecond() / 1_000 * 1_000).unwrap_or(at)
 }

@@ -1,11 +1,11 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// An amount in yen as upstream systems send it: a JSON integer, or text such as `"12,000,000"` or
-/// `"１２００００"`.
+/// An amount in yen as upstream systems send it: a JSON integer or text.
 ///
-/// Forms send amounts as text, often full-width and with separators. The text is kept as received; the
-/// validate stage normalises and checks it. Other JSON numbers (`1.5`, `1e30`) become text here.
+/// Forms send text, often full-width and with separators: `"12,000,000"`, `"１２００００"`. The text is kept
+/// as received; the validate stage normalises and checks it. Other JSON numbers (`1.5`, `1e30`) become text
+/// here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Amount {

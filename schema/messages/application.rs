@@ -1,4 +1,4 @@
-//! `application.v1`: what an upstream system sends, field by field of the form (保証申込).
+//! `application.v1`: an application, field by field of the form (保証申込).
 //!
 //! Decoding checks structure and presence. The validate stage checks widths, dates, amounts and the business
 //! rules, and reports all violations at once.
@@ -13,7 +13,8 @@ use crate::personal::prints_its_name_only;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApplicationV1 {
-    /// Name of the upstream system, such as `portal`. With `id` it is the idempotency key.
+    /// Name of the upstream system, such as `portal`.
+    /// With `id` it is the idempotency key.
     pub source: String,
     /// The upstream's own id of the application, unique within `source`.
     pub id: String,
@@ -75,8 +76,7 @@ pub struct WorksV1 {
     /// 低入札: the contract was won below the investigation price.
     #[serde(default)]
     pub low_price: bool,
-    /// 複数年度契約: the guarantee covers one fiscal year of a multi-year contract. The year (2026 =
-    /// 令和8年度).
+    /// 複数年度契約: the covered fiscal year of a multi-year contract (2026 = 令和8年度).
     #[serde(default)]
     pub fiscal_year: Option<i32>,
 }

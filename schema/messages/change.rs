@@ -1,5 +1,5 @@
-//! Messages about a changed contract: `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and
-//! `cancellation.v1`.
+//! Messages about a changed contract.
+//! `amendment.v1`, `correction.v1`, `amendment_reversal.v1` and `cancellation.v1`.
 //!
 //! All four use one queue, so that the broker keeps the order in which they were sent; `kind` distinguishes
 //! the bodies. Each is about one guarantee, by its 保証契約番号. `version` orders the changes of a guarantee,
@@ -28,7 +28,8 @@ pub enum ChangeKindV1 {
     Cancellation,
 }
 
-/// The product after a change. The other fields of the application stay as they were.
+/// The product after a change.
+/// The other fields of the application stay as they were.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangedProductV1 {
@@ -109,7 +110,8 @@ macro_rules! change {
                 description = "Orders the changes of one guarantee: from 1, larger with each change that is sent; gaps are harmless."
             )]
             pub version: i64,
-            /// true: takes effect at once, with all changes pending before it; false: with the nightly batch.
+            /// Whether it takes effect at once, with all changes pending before it.
+            /// Otherwise it takes effect with the nightly batch.
             #[serde(default)]
             pub urgent: bool,
             $($fields)*

@@ -24,7 +24,7 @@ use super::{
 /// Direct exchange that work is published to; the routing key is the stage.
 pub const WORK_EXCHANGE: &str = "hosho.work";
 
-/// Topic exchange that results are published to; the routing key is the type without its version.
+/// Topic exchange of results; the routing key is the type without its version.
 pub const EVENTS_EXCHANGE: &str = "hosho.events";
 
 /// Where a message travels.
@@ -73,7 +73,7 @@ impl MessageType {
         }
     }
 
-    /// Everything that keeps a payload from being a message of this type; nothing when it is one.
+    /// Every reason why a payload is not of this type; empty when it is.
     pub fn decode_errors(&self, payload: &[u8]) -> Vec<FieldError> {
         (self.check)(payload)
     }
@@ -107,8 +107,8 @@ fn check<M: Message + JsonSchema>(payload: &[u8]) -> Vec<FieldError> {
     decode::<M>(payload).err().map(|error| decode_errors::<M>(payload, &error)).unwrap_or_default()
 }
 
-/// The type of a message to a stage. Where a stage takes several, their `kind` is their type without the
-/// version; a body without a known `kind` counts as the first.
+/// The type of a message to `stage`, by `kind` where the stage takes several.
+/// A `kind` is the type without the version; a body without a known `kind` counts as the first.
 pub fn of_stage(stage: &str, payload: &[u8]) -> Option<&'static MessageType> {
     #[derive(serde::Deserialize)]
     struct Kind {
@@ -142,7 +142,7 @@ pub const MESSAGES: &[MessageType] = &[
     MessageType::event::<GuaranteeRedrawnV1>("Documents were drawn again, with the same content"),
 ];
 
-/// Takes the version off a wire name: `guarantee.issued.v1` is published under `guarantee.issued`.
+/// `guarantee.issued.v1` is published under `guarantee.issued`.
 pub fn without_version(name: &str) -> &str {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     name.rsplit_once(".v").filter(|(_, version)| is_number(version)).map_or(name, |(bare, _)| bare)
@@ -155,7 +155,7 @@ pub fn documents() -> Vec<(String, String)> {
     schemas.chain([("asyncapi.json".to_owned(), pretty(asyncapi()))]).collect()
 }
 
-/// Sorted, because the order of a map depends on which other crates are compiled along.
+/// Sorted: the order of a map depends on which crates are compiled along.
 fn pretty(mut document: Value) -> String {
     document.sort_all_objects();
     format!("{document:#}\n")
@@ -322,7 +322,8 @@ mod tests {
         assert_eq!(listed, on_disk);
     }
 
-    /// Wire names are in the sources next to their types; every one is in the list, and none twice.
+    /// Wire names are in the sources next to their types.
+    /// Every one is in the list, and none twice.
     #[test]
     fn lists_every_wire_name_of_the_sources() {
         let mut found = Vec::new();
@@ -368,7 +369,8 @@ mod tests {
         assert_eq!(without_version("very.vivid"), "very.vivid");
     }
 
-    /// Unknown fields are an error in an application, but not in other messages, which may gain fields.
+    /// Unknown fields are an error in an application.
+    /// Other messages may gain fields.
     #[test]
     fn schemas_agree_with_decoding() {
         let schema = |name: &str| MESSAGES.iter().find(|message| message.name == name).unwrap().json_schema();

@@ -24,7 +24,7 @@ use super::{DecodeError, Message};
 /// One value that does not fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// JSON path of the value, such as `$.products[0].amount`; of a field, also where there is none.
+    /// JSON path of the value or the missing field, such as `$.products[0].amount`.
     pub path: String,
     pub fault: FieldFault,
 }
@@ -78,7 +78,7 @@ fn schema<M: Message + JsonSchema>() -> Arc<Value> {
     Arc::clone(schemas.entry(TypeId::of::<M>()).or_insert_with(generate))
 }
 
-/// Checks a value against a schema. The errors are grouped: one keyword of the schema may find several.
+/// Groups the errors: one keyword of the schema may find several.
 fn check(schema: &Value, value: &Value) -> Vec<Vec<FieldError>> {
     let mut checker = Checker { root: schema, found: Vec::new() };
     checker.check(schema, value, "$");
@@ -161,8 +161,8 @@ impl Checker<'_> {
     }
 }
 
-/// Lists the errors of the form that the value was meant to have: the one whose `kind` it names. Where it
-/// names none, lists the kinds or types of all forms.
+/// Lists the errors of the form whose `kind` the value names.
+/// Where it names none, lists the kinds or types of all forms.
 fn choose(forms: &[Vec<FieldError>], path: &str) -> Vec<FieldError> {
     let of_kind = |error: &&FieldError| matches!(error.fault, FieldFault::Choice(_)) && error.path != path;
     let intended = forms
@@ -224,7 +224,7 @@ fn word(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The path of a field. A name from outside is repeated only where it is a plain word.
+/// Repeats a name from outside only where it is a plain word.
 fn member(path: &str, field: &str) -> String {
     let plain = !field.is_empty()
         && field.len() <= 40

@@ -1,4 +1,4 @@
-//! Result events on the topic exchange. The routing key is the type without its version.
+//! Result events; the routing key is the type without its version.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -14,7 +14,8 @@ pub struct ViolationV1 {
     pub code: String,
     /// JSON path of the value, such as `$.products[0].amount`.
     pub path: String,
-    /// For the contractor or official: the error, its reason and the correct value (Japanese).
+    /// For the contractor or official (Japanese).
+    /// The error, its reason and the correct value.
     pub message_ja: String,
     /// The same for operators (English).
     pub message_en: String,
@@ -40,13 +41,15 @@ pub enum BoundV1 {
     AtLeast,
 }
 
-/// How one rule judged one amount, kept or broken, with every number needed to repeat the calculation.
+/// How one rule judged one amount, kept or broken.
+/// Every number needed to repeat the calculation is here.
 ///
 /// Where the rule has a ratio, `limit` is `base × ratio`, rounded down to whole `rounding_unit`s (at most) or
 /// up to a whole yen (at least).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CalculationV1 {
-    /// Code of the rule, such as `amount.exceeds_cap`; a broken one is among the violations too.
+    /// Code of the rule, such as `amount.exceeds_cap`.
+    /// A broken rule is among the violations too.
     pub code: String,
     /// JSON path of the amount, such as `$.products[0].amount`.
     pub path: String,
@@ -62,9 +65,11 @@ pub struct CalculationV1 {
     pub base: BaseV1,
     /// The base.
     pub base_amount: Yen,
-    /// `amount` ÷ `base_amount` as the form shows it: a percentage with one decimal, such as `"40.0"`.
+    /// `amount` ÷ `base_amount` as the form shows it.
+    /// A percentage with one decimal, such as `"40.0"`.
     pub percentage: String,
-    /// The ratio of the rule; absent where the limit is an absolute amount of the obligee.
+    /// The ratio of the rule.
+    /// Absent where the limit is an absolute amount of the obligee.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Ratio>,
     /// The unit that the limit is rounded down to; absent where it is not rounded.
@@ -124,11 +129,12 @@ pub enum MailStateV1 {
     Accepted,
     /// The mail server rejected it permanently; the certificate is issued all the same.
     Refused,
-    /// The connection broke after the final dot: the mail server may or may not have accepted it.
+    /// The connection broke after the final dot.
+    /// The mail server may or may not have accepted it.
     Unknown,
 }
 
-/// A guarantee is issued: its certificate is in the registry and its documents are stored.
+/// The certificate is in the registry and the documents are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuaranteeIssuedV1 {
     /// `source` of the application.
@@ -159,7 +165,7 @@ pub struct GuaranteeIssuedV1 {
 pub enum ChangeEffectV1 {
     /// A new certificate with the whole content after the change.
     Reissue,
-    /// The content of the guarantee does not change (the contract price alone): no re-issue is needed.
+    /// Only the contract price changes, not the content of the guarantee.
     NoReissue,
     /// The certificate before the amendment is valid again.
     Reversal,
@@ -177,7 +183,8 @@ pub struct ForeseenV1 {
     pub revision: Option<i64>,
 }
 
-/// A change keeps every rule; it takes effect with the nightly batch, or at once when it is urgent.
+/// A change keeps every rule.
+/// It takes effect with the nightly batch, or at once when it is urgent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeAcceptedV1 {
     /// `source` of the change.
@@ -201,8 +208,9 @@ pub struct ChangeAcceptedV1 {
     pub calculations: Vec<CalculationV1>,
 }
 
-/// A change breaks one or more rules and has no effect. Published again for an accepted change that cannot
-/// take effect, because a change with a smaller version arrived after it.
+/// A change breaks one or more rules and has no effect.
+/// Also published for an accepted change that cannot take effect, because a change with a smaller version
+/// arrived after it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeRejectedV1 {
     /// `source` of the change.
@@ -221,8 +229,8 @@ pub struct ChangeRejectedV1 {
     pub calculations: Vec<CalculationV1>,
 }
 
-/// A change took effect: its certificate or cancellation letter is in the registry, or an earlier certificate
-/// is valid again.
+/// A change took effect.
+/// Its certificate or cancellation letter is in the registry, or an earlier certificate is valid again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuaranteeChangedV1 {
     /// `source` of the change.
@@ -235,13 +243,13 @@ pub struct GuaranteeChangedV1 {
     pub number: String,
     /// The version of the change.
     pub version: i64,
-    /// The 変更 number of the certificate that was created, replaced or reversed (0 is 新規); of a
-    /// cancellation, of the certificate that was valid.
+    /// The 変更 number of the certificate created, replaced or reversed (0 is 新規).
+    /// For a cancellation, that of the certificate that was valid.
     pub revision: i64,
     /// When it arrived in the registry (UTC).
     pub arrived_at: DateTime<Utc>,
-    /// SHA-256 of the certificate PDF, or of the letter of a cancellation, lower-case hexadecimal; none for a
-    /// reversal.
+    /// SHA-256 of the certificate PDF or cancellation letter, lower-case hexadecimal.
+    /// Absent for a reversal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_sha256: Option<String>,
     /// 解約日 `YYYY-MM-DD` of a cancellation.
@@ -251,8 +259,8 @@ pub struct GuaranteeChangedV1 {
     pub mail: MailStateV1,
 }
 
-/// The documents of a revision were drawn again, because templates or fonts changed; their content is the
-/// same.
+/// The documents of a revision were drawn again with new templates or fonts.
+/// Their content is the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuaranteeRedrawnV1 {
     /// 保証契約番号.

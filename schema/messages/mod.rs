@@ -1,4 +1,4 @@
-//! The queue contract: every message type, its wire name, and the documents generated from them.
+//! The queue contract: message types, wire names, generated documents.
 //!
 //! Wire names are constants and are never reused. A payload grows only by optional fields, so that a message
 //! written by an older version still decodes. Messages behind the first stage carry identifiers only: never a
@@ -8,7 +8,7 @@
 //! [`contract::MESSAGES`]. `HOSHO_BLESS=1 cargo test -p hosho-schema` rewrites the committed JSON Schema and
 //! AsyncAPI documents; without it the same test fails when they drift.
 
-/// Gives messages their wire names and, where it is not 0, the number of arrays in their payload.
+/// Gives messages their wire names and, where not 0, their number of arrays.
 macro_rules! messages {
     ($($name:ident = $type:literal $(, |$message:ident| $arrays:expr)?;)*) => {$(
         impl $crate::messages::Message for $name {
@@ -55,8 +55,9 @@ pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The AMQP `type` property, such as `application.v1`. Never reused.
     const TYPE: &'static str;
 
-    /// Number of JSON arrays in the payload. A payload with another number is checked more closely, because
-    /// an array may be in the place of an object.
+    /// Number of JSON arrays in the payload.
+    /// A payload with another number is checked more closely, because an array may be in the place of an
+    /// object.
     fn arrays(&self) -> usize {
         0
     }
@@ -114,7 +115,7 @@ pub fn decode<M: Message>(payload: &[u8]) -> Result<M, DecodeError> {
     Ok(message)
 }
 
-/// Reads JSON. A payload that is not UTF-8 may still be read, where the invalid bytes are in ignored fields.
+/// Accepts a payload that is not UTF-8 if only ignored fields have invalid bytes.
 fn read<T: DeserializeOwned>(payload: &[u8]) -> serde_json::Result<T> {
     std::str::from_utf8(payload).map_or_else(|_| serde_json::from_slice(payload), serde_json::from_str)
 }
@@ -143,13 +144,14 @@ fn error<M: Message>(payload: &[u8]) -> DecodeError {
     }
 }
 
-/// Whether valid JSON has another number of arrays than its message. Brackets within texts are rare, so all
-/// brackets are counted first: that takes a twentieth of the time.
+/// Whether valid JSON has another number of arrays than its message.
+/// Brackets within texts are rare, so all brackets are counted first: that takes a twentieth of the time.
 fn has_other_arrays(json: &[u8], expected: usize) -> bool {
     brackets(json) != expected && arrays(json) != expected
 }
 
-/// Counts `[`, also within texts. In pieces that a byte can count, so that the compiler vectorises it.
+/// Counts `[`, also within texts.
+/// The count of a piece fits in a byte, so that the compiler vectorises it.
 fn brackets(json: &[u8]) -> usize {
     let of_piece =
         |piece: &[u8]| piece.iter().fold(0_u8, |count, &byte| count.wrapping_add(u8::from(byte == b'[')));
@@ -171,8 +173,9 @@ fn arrays(json: &[u8]) -> usize {
     count
 }
 
-/// Rejects an array that was read as an object. The types that serde derives accept the fields of a struct by
-/// position too; the contract and its JSON Schema do not.
+/// Rejects an array that was read as an object.
+/// The types that serde derives accept the fields of a struct by position too; the contract and its JSON
+/// Schema do not.
 fn objects_are_objects(written: &Value, understood: &Value, path: &str) -> Result<(), DecodeError> {
     match (written, understood) {
         (Value::Object(written), Value::Object(understood)) => understood
@@ -194,8 +197,9 @@ fn objects_are_objects(written: &Value, understood: &Value, path: &str) -> Resul
     }
 }
 
-/// Writes a payload in canonical form: sorted keys, no white space, no `null` fields (the same as absent
-/// ones). The text depends on the payload alone, not on the version of the program that reads it.
+/// Canonical form: sorted keys, no white space, no `null` fields.
+/// A `null` field is the same as an absent one. The text depends on the payload alone, not on the version of
+/// the program that reads it.
 pub fn content(payload: &[u8]) -> Result<String, DecodeError> {
     fn without_nulls(value: &mut Value) {
         match value {
@@ -214,7 +218,7 @@ pub fn content(payload: &[u8]) -> Result<String, DecodeError> {
     Ok(value.to_string())
 }
 
-/// `serde_json` appends " at line 1 column 2" to every message; `DecodeError` has fields for the position.
+/// Cuts off " at line 1 column 2": `DecodeError` has fields for the position.
 fn bare(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StageMessage;
 
-/// Work for the issue stage: one guarantee, for one product line of an accepted application.
+/// Work for the issue stage: the guarantee of one accepted product line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssueV1 {
     /// Our identifier of the application (UUID).

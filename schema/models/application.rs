@@ -27,18 +27,18 @@ pub struct Application {
     pub source: String,
     /// The upstream's own id, unique within `source`.
     pub upstream_id: String,
-    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal: distinguishes
-    /// a redelivery from other content under the same id.
+    /// Distinguishes a redelivery from other content under the same id.
+    /// SHA-256 of the payload's [`content`](crate::messages::content), lower-case hexadecimal.
     pub payload_sha256: String,
     pub status: Status,
     /// Number of product lines; 0 when rejected.
     pub lines: i64,
     pub issued_lines: i64,
-    /// Canonical [`snapshots::Application`](crate::snapshots::Application); none when rejected.
+    /// Canonical [`crate::snapshots::Application`]; none when rejected.
     pub snapshot: Option<String>,
     /// JSON array of [`ViolationV1`](crate::messages::ViolationV1); none when accepted.
     pub violations: Option<String>,
-    /// JSON array of the calculations behind the decision; `[]` when nothing was calculated.
+    /// JSON array of the calculations behind the decision; `[]` when there are none.
     pub calculations: String,
     pub traceparent: Option<String>,
     pub received_at: NaiveDateTime,
@@ -54,7 +54,8 @@ impl std::fmt::Debug for Application {
     }
 }
 
-/// Inserts missing applications and returns how many were new. The first decision on an application is final.
+/// The first decision on an application is final.
+/// Returns how many were new.
 pub fn insert_new(db: &mut Connection, new: &[Application]) -> Result<usize> {
     let mut rows = new.to_vec();
     for row in &mut rows {
@@ -102,8 +103,8 @@ pub fn by_upstream_ids(db: &mut Connection, keys: &[(&str, &str)]) -> Result<Vec
     by_ids(db, &ids.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Finds applications by our identifier or the upstream's id; several sources may use the same id. At most
-/// 100, latest first.
+/// Finds applications by our identifier or the upstream's id.
+/// Several sources may use the same id. At most 100, latest first.
 pub fn find(db: &mut Connection, id: &str) -> Result<Vec<Application>> {
     query!(db, "read applications", c => {
         application::table

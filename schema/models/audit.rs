@@ -1,5 +1,5 @@
-//! Audit: actor, action, time and reason. Entries are written in the transaction of the change and never
-//! updated.
+//! Audit entries: actor, action, time and reason.
+//! An entry is written in the transaction of the change and never updated.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;

@@ -1,4 +1,5 @@
-//! 認証キー: one per electronic guarantee, sealed. The key in the clear is never in the database.
+//! 認証キー: one per electronic guarantee, sealed.
+//! The database never contains the key in the clear.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -15,7 +16,8 @@ pub struct AuthenticationKey {
     pub guarantee_id: String,
     pub data_key_id: String,
     pub sealed: Vec<u8>,
-    /// Keyed hash of the key, lower-case hexadecimal: finds and verifies a key that is shown to us.
+    /// Finds and verifies a key that is shown to us.
+    /// Keyed hash of the key, lower-case hexadecimal.
     pub lookup_hash: String,
     pub minted_at: NaiveDateTime,
 }

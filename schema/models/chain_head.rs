@@ -1,5 +1,5 @@
-//! Length and last hash of the revision chain of each guarantee, so that the removal of its last revisions is
-//! detected.
+//! Length and last hash of the revision chain of each guarantee.
+//! They reveal the removal of its last revisions.
 //!
 //! The seal needs a key that is not in the database (the key ring of the workers): write access to the tables
 //! does not suffice to forge it.

@@ -1,4 +1,5 @@
-//! Changes of guarantees: amendments, corrections, reversals and cancellations, and their outcomes.
+//! Changes of guarantees and their outcomes.
+//! Amendments, corrections, reversals and cancellations.
 //!
 //! A change is decided on arrival ([`insert_missing`]). It takes effect later, with the other changes of its
 //! guarantee and in the order of their versions ([`settle`]). Both happen under the
@@ -30,7 +31,7 @@ pub enum State {
     Pending,
     Effective,
     Unchanged,
-    /// Accepted, but could not take effect, because a change with a smaller version arrived after it.
+    /// Accepted, but without effect: a change with a smaller version arrived later.
     Refused,
 }
 
@@ -57,7 +58,7 @@ pub struct Change {
     pub version: Option<i64>,
     pub urgent: bool,
     pub state: State,
-    /// Canonical [`snapshots::Change`](crate::snapshots::Change) of one that was accepted.
+    /// Canonical [`crate::snapshots::Change`] of one that was accepted.
     pub snapshot: Option<String>,
     /// Canonical [`ForeseenV1`](crate::messages::ForeseenV1): what was answered.
     pub foreseen: Option<String>,
@@ -99,7 +100,7 @@ pub fn by_ids(db: &mut Connection, ids: &[&str]) -> Result<Vec<Option<Change>>> 
     Ok(aligned(ids, rows, |row| &row.id))
 }
 
-/// Reads the changes of guarantees that were accepted, in the order of their versions.
+/// Accepted changes of each guarantee, in the order of their versions.
 pub fn accepted(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>> {
     let rows: Vec<Change> = chunks::load!(db, "read changes", c, guarantee_ids => {
         change::table
@@ -112,7 +113,7 @@ pub fn accepted(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<C
     Ok(grouped(guarantee_ids, rows, |row| row.guarantee_id.as_deref().unwrap_or_default()))
 }
 
-/// Reads the changes of guarantees that wait to take effect, in the order of their versions.
+/// Changes of each guarantee that wait to take effect, in the order of versions.
 pub fn pending(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<Vec<Change>>> {
     let rows: Vec<Change> = chunks::load!(db, "read changes", c, guarantee_ids => {
         change::table
@@ -154,7 +155,7 @@ pub struct Settlement {
     pub violations: Option<String>,
 }
 
-/// Records the outcomes of pending changes. Fails when one of them is no longer pending.
+/// Records the outcomes of pending changes; fails when one is no longer pending.
 pub fn settle(db: &mut Connection, settlements: &[Settlement], now: NaiveDateTime) -> Result<()> {
     // Changes with one outcome share a statement: nearly all changes of a night create the next revision.
     type Became<'a> = (State, Option<i64>, Option<&'a str>);

@@ -1,4 +1,5 @@
-//! Finished documents: location and hash of each. The bytes are in the document store.
+//! Location and hash of finished documents.
+//! The bytes are in the document store.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -37,8 +38,8 @@ pub struct Document {
     pub run_id: String,
 }
 
-/// Inserts missing documents and returns how many were new. A document drawn twice by one run keeps its first
-/// row.
+/// Inserts missing documents and returns how many were new.
+/// A document drawn twice by one run keeps its first row.
 pub fn insert_new(db: &mut Connection, new: &[Document]) -> Result<usize> {
     let mut rows: Vec<_> =
         new.iter().map(|row| Document { stored_at: micros(row.stored_at), ..row.clone() }).collect();
@@ -48,7 +49,7 @@ pub fn insert_new(db: &mut Connection, new: &[Document]) -> Result<usize> {
     })
 }
 
-/// The documents of revisions that were drawn last: the certificate, then the notice.
+/// The last drawn documents of each revision: the certificate, then the notice.
 pub fn by_revisions(db: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>> {
     let mut all = every(db, revision_ids)?;
     for documents in &mut all {
@@ -59,7 +60,7 @@ pub fn by_revisions(db: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Ve
     Ok(all)
 }
 
-/// All documents of revisions, also those redrawn since: by kind, in the order they were stored.
+/// Including documents redrawn since: by kind, in the order they were stored.
 pub fn every(db: &mut Connection, revision_ids: &[&str]) -> Result<Vec<Vec<Document>>> {
     let rows: Vec<Document> = chunks::load!(db, "read documents", c, revision_ids => {
         document::table

@@ -1,5 +1,5 @@
-//! 保証契約: one issued product line of an application. Created by [`issue`](crate::queries::issue), updated
-//! by [`set_standing`].
+//! 保証契約: one issued product line of an application.
+//! [`issue`](crate::queries::issue) creates it, [`set_standing`] updates it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,9 +79,9 @@ pub fn by_numbers(db: &mut Connection, numbers: &[&str]) -> Result<Vec<Option<Gu
     Ok(aligned(numbers, rows, |row| &row.number))
 }
 
-/// Locks guarantees until the end of the transaction, in the order of their identifiers. Every change of a
-/// guarantee needs the lock. Call once in a transaction, after the [lock of works](super::works::lock) where
-/// that is needed too.
+/// Locks until the end of the transaction, in the order of the identifiers.
+/// Every change of a guarantee needs the lock. Call once in a transaction, after the
+/// [lock of works](super::works::lock) where that is needed too.
 pub fn lock(db: &mut Connection, ids: &[&str]) -> Result<()> {
     // In SQLite a transaction has the only write lock from its beginning.
     let Connection::Postgres(c) = db else { return Ok(()) };
@@ -121,8 +121,7 @@ pub fn set_standing(db: &mut Connection, standings: &[Standing]) -> Result<()> {
     Ok(())
 }
 
-/// Reads guarantees in the order of their identifiers, from the one after `after` on: a page of at most
-/// `limit`.
+/// A page of at most `limit` guarantees behind `after`, by identifier.
 pub fn after(db: &mut Connection, after: &str, limit: i64) -> Result<Vec<Guarantee>> {
     query!(db, "read guarantees", c => {
         guarantee::table.filter(guarantee::id.gt(after)).order(guarantee::id).limit(limit).select(Guarantee::as_select()).load(c)

@@ -1,4 +1,4 @@
-//! The counters behind guarantee numbers: the last sequence given out per branch and fiscal term.
+//! The last sequence in guarantee numbers, per branch and fiscal term.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ struct Counter<'a> {
 /// `(branch, term)` and the last sequence given out, in the order of the keys.
 pub(crate) type Counters = BTreeMap<(String, String), i64>;
 
-/// Locks the counters until the end of the transaction, creating missing ones, and fills in their values.
+/// Locks the counters until the end of the transaction and reads their values.
+/// Missing counters are created.
 ///
 /// They are locked in the order of their keys, so that two transactions cannot hold one each and wait for the
 /// other's.

@@ -39,7 +39,8 @@ stored_as_text!(State {
 pub struct Run {
     pub id: String,
     pub job: String,
-    /// The slot on the clocks of the schedule's zone, such as `2026-12-01T01:30:00`; none for a run by hand.
+    /// The slot in the schedule's zone, such as `2026-12-01T01:30:00`.
+    /// None for a run by hand.
     pub scheduled_for: Option<String>,
     pub selection: String,
     pub reason: String,
@@ -73,7 +74,7 @@ pub enum Begun {
     Busy(Box<Run>),
 }
 
-/// Begins a run and takes its slot, unless the slot is taken or another run of the job is active.
+/// Begins a run, unless its slot is taken or another run of the job is active.
 pub fn begin(db: &mut Connection, new: &Run) -> Result<Begun> {
     let row = Run { created_at: micros(new.created_at), cutoff: micros(new.cutoff), ..new.clone() };
     db.transaction(|db| {
@@ -164,8 +165,8 @@ pub fn cancelled(db: &mut Connection, job: &str, since: NaiveDateTime) -> Result
     })
 }
 
-/// Adds a page to a run in one transaction: its guarantees, their messages, and the checkpoint. `false`,
-/// without any effect, when the process has lost the lease or another page came first.
+/// Adds a page in one transaction: guarantees, their messages, the checkpoint.
+/// `false`, without any effect, when the process has lost the lease or another page came first.
 pub fn advance(
     db: &mut Connection,
     run: &Run,
@@ -217,8 +218,8 @@ pub fn finish(
     })
 }
 
-/// Marks a run as reported; `false` when another process has. The report may be lost with this process, which
-/// is better than repeating it every second.
+/// Marks a run as reported; `false` when another process has.
+/// The report may be lost with this process, which is better than repeating it every second.
 pub fn set_reported(db: &mut Connection, id: &str, now: NaiveDateTime) -> Result<bool> {
     query!(db, "mark a run as reported", c => {
         diesel::update(job_run::table.filter(job_run::id.eq(id)).filter(job_run::reported_at.is_null()))

@@ -2,7 +2,8 @@
 //!
 //! A driver renews its lease while it works. When it exits, the lease ends, and another process continues.
 
-/// Gives the module of such a table its leases, pauses, ends and lists. `takeovers` counts the drivers.
+/// Gives the module of such a table its leases, pauses, ends and lists.
+/// `takeovers` counts the drivers.
 macro_rules! leased {
     ($table:ident: $row:ident, $one:literal, $many:literal $(, $takeovers:ident)?) => {
         impl State {
@@ -18,7 +19,8 @@ macro_rules! leased {
             }
         }
 
-        /// Takes or renews the lease until `until`. `None` when it is not running, or another process has it.
+        /// Takes or renews the lease until `until`.
+        /// `None` when it is not running, or another process has it.
         pub fn lease(
             db: &mut Connection,
             id: &str,
@@ -51,7 +53,7 @@ macro_rules! leased {
             .map(drop)
         }
 
-        /// Pauses a running one or resumes a paused one; returns whether that changed anything.
+        /// Pauses a running one or resumes a paused one; `false` when nothing changed.
         pub fn set_paused(db: &mut Connection, id: &str, paused: bool, note: Option<&str>) -> Result<bool> {
             let (from, to) = if paused { (State::Running, State::Paused) } else { (State::Paused, State::Running) };
             query!(db, concat!("pause or resume a ", $one), c => {
@@ -91,7 +93,7 @@ macro_rules! leased {
             })
         }
 
-        /// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
+        /// At most two identifiers: enough to detect an ambiguous prefix.
         pub fn by_prefix(db: &mut Connection, prefix: &str) -> Result<Vec<String>> {
             $crate::models::with_prefix!(db, concat!("read ", $many), $table::id, prefix)
         }

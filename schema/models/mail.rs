@@ -1,9 +1,9 @@
 //! The ledger of mails, for delivery as close to exactly once as SMTP allows.
 //!
 //! ```text
-//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending ▲                  │ │
-//! └─────release──────┘ └─settle, adopt_orphans, mark_unknown──▶ unknown ──claim, once, after a while──▶
-//! sending
+//! pending ──claim──▶ sending ──settle──▶ accepted | rejected ──reopen──▶ pending
+//!    ▲                  │ │
+//!    └─────release──────┘ └─settle, adopt_orphans, mark_unknown──▶ unknown ──claim, once, later──▶ sending
 //! ```
 //!
 //! - `sending` is committed before the first byte goes out, by an update that only one worker can win.
@@ -58,8 +58,8 @@ pub struct Mail {
     pub text_body: String,
     pub html_body: String,
     pub state: State,
-    /// Attempts that reached, or may have reached, the mail server: counted when claimed, taken back when
-    /// released.
+    /// Attempts that reached, or may have reached, the mail server.
+    /// Counted when claimed, taken back when released.
     pub attempts: i64,
     pub reply: Option<String>,
     /// When it was last claimed (UTC); none while pending.
@@ -78,7 +78,8 @@ impl std::fmt::Debug for Mail {
     }
 }
 
-/// Inserts missing mails and returns how many were new. The first text of a mail is final.
+/// The first text of a mail is final.
+/// Returns how many were new.
 pub fn insert_new(db: &mut Connection, new: &[Mail]) -> Result<usize> {
     let mut rows = new.to_vec();
     for row in &mut rows {
@@ -142,8 +143,8 @@ pub enum Outcome {
     Unknown,
 }
 
-/// Records how sending ended and returns how many rows that changed; atomic only in a transaction of the
-/// caller.
+/// Records how sending ended and returns how many rows changed.
+/// Atomic only in a transaction of the caller.
 ///
 /// A row that another worker has set to unknown meanwhile is still accepted or rejected; an accepted or
 /// rejected one stays.
@@ -170,8 +171,8 @@ pub fn settle(db: &mut Connection, settlements: &[Settlement], at: NaiveDateTime
     Ok(settled)
 }
 
-/// Releases claimed mails that were surely not sent and returns how many; atomic only in a transaction of the
-/// caller.
+/// Releases claimed mails that were surely not sent and returns how many.
+/// Atomic only in a transaction of the caller.
 ///
 /// A first attempt becomes pending again; a second one becomes unknown again and is due after the same delay.
 pub fn release(db: &mut Connection, ids: &[&str]) -> Result<usize> {
@@ -193,7 +194,7 @@ pub fn release(db: &mut Connection, ids: &[&str]) -> Result<usize> {
     Ok(re_sent + first)
 }
 
-/// Sets rejected mails to pending, at the request of an operator, and returns how many.
+/// Sets rejected mails to pending for an operator and returns how many.
 ///
 /// A mail rejected at its first attempt was surely not sent and starts over. One that was unknown before may
 /// have arrived and keeps that attempt counted: if it becomes unknown again, it is left to an operator.
@@ -210,7 +211,8 @@ pub fn reopen(db: &mut Connection, ids: &[&str]) -> Result<usize> {
     })
 }
 
-/// Sets mails to unknown that another worker has claimed, and returns them in the order of `ids`.
+/// Sets mails to unknown that another worker has claimed.
+/// Returns them in the order of `ids`.
 ///
 /// For a redelivered message whose mail this worker has not claimed.
 pub fn adopt_orphans(db: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<Vec<Mail>> {
@@ -223,8 +225,7 @@ pub fn adopt_orphans(db: &mut Connection, ids: &[&str], now: NaiveDateTime) -> R
     Ok(in_order(ids, adopted))
 }
 
-/// Sets mails to unknown that were claimed before `claimed_before`, and returns them: their worker has
-/// exited.
+/// Sets mails claimed before `claimed_before` to unknown: their worker has exited.
 pub fn mark_unknown(
     db: &mut Connection,
     claimed_before: NaiveDateTime,
@@ -239,7 +240,7 @@ pub fn mark_unknown(
     })
 }
 
-/// An unknown mail that is to be sent once more, with what its dispatch message needs.
+/// An unknown mail to send once more, with what its dispatch message needs.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub struct ResendDue {
     pub mail_id: String,
@@ -249,7 +250,8 @@ pub struct ResendDue {
     pub traceparent: Option<String>,
 }
 
-/// Finds mails that became unknown before `unknown_before` and may be sent once more, longest waiting first.
+/// Mails unknown since before `unknown_before` that may be sent once more.
+/// Longest waiting first.
 pub fn resend_due(db: &mut Connection, unknown_before: NaiveDateTime, limit: i64) -> Result<Vec<ResendDue>> {
     query!(db, "read mails", c => {
         mail::table
@@ -321,8 +323,8 @@ pub fn count(db: &mut Connection, filter: &Filter) -> Result<i64> {
     })
 }
 
-/// Counts the unknown mails that are re-sent automatically, and finds since when the first of them is unknown
-/// (UTC).
+/// Counts the unknown mails that are re-sent automatically.
+/// Also returns since when the first of them is unknown (UTC).
 pub fn awaiting_resend(db: &mut Connection) -> Result<(i64, Option<NaiveDateTime>)> {
     query!(db, "count mails", c => {
         mail::table
@@ -333,8 +335,7 @@ pub fn awaiting_resend(db: &mut Connection) -> Result<(i64, Option<NaiveDateTime
     })
 }
 
-/// The mails whose identifier or Message-ID begins with `prefix`, or that are about a 保証契約番号; at most
-/// `limit`.
+/// By 保証契約番号, or by the beginning of the identifier or Message-ID.
 pub fn find(db: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>> {
     let prefix = beginning_with(key);
     query!(db, "read mails", c => {
@@ -355,8 +356,9 @@ pub fn find(db: &mut Connection, key: &str, limit: i64) -> Result<Vec<Listed>> {
     })
 }
 
-/// Records the finding of an operator: from `unknown`, `rejected` or `pending` to `accepted` or `rejected`,
-/// or to `pending`, to be sent as if for the first time. `false` when its state is no longer `from`.
+/// Records the finding of an operator.
+/// From `unknown`, `rejected` or `pending` to `accepted` or `rejected`, or to `pending`, to be sent as if for
+/// the first time. `false` when the state is no longer `from`.
 pub fn resolve(
     db: &mut Connection,
     id: &str,

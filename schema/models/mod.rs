@@ -1,5 +1,5 @@
-//! Rows and the queries on one table, a file per entity. `tables` declares all tables to diesel;
-//! [`queries`](crate::queries) join several.
+//! Rows and the queries on one table, a file per entity.
+//! `tables` declares all tables to diesel; [`queries`](crate::queries) join several.
 //!
 //! Functions take slices and return rows in the order of the keys, with one query for the whole batch
 //! (`chunks`). Identifiers are derived from business keys ([`ids`](crate::ids)), so a lookup by business
@@ -46,8 +46,8 @@ use diesel::sql_types::{Bool, BoolOrNullableBool};
 
 use crate::db::{Connection, Result, query};
 
-/// A condition on rows found by their ids, in a form that no partial index matches. Not to be negated: it is
-/// true or null.
+/// A condition on rows found by ids, in a form that no partial index matches.
+/// Not to be negated: it is true or null.
 ///
 /// Such an index contains every row that ever met its condition since the last vacuum, and PostgreSQL reads
 /// all of these for each lookup: for 19,000 mails the ledger read 26 million entries.
@@ -63,7 +63,7 @@ fn beginning_with(text: &str) -> String {
     format!("{}%", literal(text))
 }
 
-/// The two first values of a column that begin with `prefix`: enough to detect an ambiguous prefix.
+/// The first two values that begin with `prefix`: enough to detect ambiguity.
 macro_rules! with_prefix {
     ($db:expr, $attempt:expr, $table:ident::$column:ident, $prefix:expr) => {
         $crate::db::query!($db, $attempt, c => {

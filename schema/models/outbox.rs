@@ -1,8 +1,7 @@
-//! The outbox: messages that were decided on where no delivery is held open to remind of them.
+//! Messages of a run, written in the transaction that decided on them.
 //!
-//! Messages of a run, written in the transaction that decided on them. The driver publishes them in order and
-//! deletes them after the confirm. When it exits in between, the next driver publishes some of them again,
-//! with the same ids.
+//! No open delivery would bring them back. The driver publishes them in order and deletes them after the
+//! confirm. When it exits in between, the next driver publishes some of them again, with the same ids.
 
 use diesel::prelude::*;
 

@@ -1,4 +1,5 @@
-//! Replays: failed messages that are sent again, a few first, then faster, watched by an operator.
+//! Failed messages that are sent again, a few first, then faster.
+//! An operator watches.
 //!
 //! A replay is a frozen selection: [`create`] marks the messages, so that no message is part of two replays
 //! at a time, and the count is exact. One process drives it under a lease ([`lease`]). When it exits, another
@@ -55,9 +56,9 @@ leased!(replay: Replay, "replay", "replays");
 /// A replay with its messages, and the state each was in before.
 pub type Frozen = (Replay, Vec<(String, failed_message::State)>);
 
-/// Creates a replay of the messages that match a filter in one of the states `from`: counts them, and returns
-/// the previous state of each. `None` when no message matches. Messages of another active replay are
-/// excluded. Contention when another process has changed one of them meanwhile.
+/// Selects the messages that match `filter` in one of the states `from`.
+/// Counts them, and returns the previous state of each; `None` when no message matches. Messages of another
+/// active replay are excluded. Contention when another process has changed one of them meanwhile.
 pub fn create(
     db: &mut Connection,
     new: &Replay,
@@ -83,7 +84,8 @@ pub fn create(
     })
 }
 
-/// Ends a replay: records its outcome and releases its unsettled messages. `false` when it was over already.
+/// Records the outcome and releases the unsettled messages.
+/// `false` when the replay was over already.
 pub fn finish(
     db: &mut Connection,
     id: &str,

@@ -1,4 +1,4 @@
-//! Revisions of a guarantee: certificates (保証証書), reversals and cancellations, in a hash chain.
+//! The hash chain of a guarantee: certificates (保証証書), reversals, cancellations.
 
 use std::collections::HashSet;
 
@@ -46,12 +46,13 @@ impl Kind {
 pub struct Revision {
     pub id: String,
     pub guarantee_id: String,
-    /// Its place in the chain of the guarantee, from 0. (The 変更 number that people see is in the content.)
+    /// Place in the chain of the guarantee, from 0.
+    /// The 変更 number that people see is in the content.
     #[diesel(column_name = place)]
     pub revision: i64,
-    /// Canonical [`snapshots::Certificate`](crate::snapshots::Certificate), of a reversal
-    /// [`snapshots::Reversal`](crate::snapshots::Reversal), of a cancellation
-    /// [`snapshots::Cancellation`](crate::snapshots::Cancellation).
+    /// Canonical JSON of a snapshot, by `kind`.
+    /// A [`Certificate`](crate::snapshots::Certificate), [`Reversal`](crate::snapshots::Reversal) or
+    /// [`Cancellation`](crate::snapshots::Cancellation).
     pub content: String,
     /// [`chained_sha256`] of the previous revision's hash and the content.
     pub content_sha256: String,
@@ -81,9 +82,8 @@ impl std::fmt::Debug for Revision {
     }
 }
 
-/// Hashes a content together with the hash before it, so that a changed revision invalidates all that follow:
-/// SHA-256 of the previous hash as hexadecimal text (empty for 新規) and the content, as lower-case
-/// hexadecimal.
+/// SHA-256 of the previous hash and the content, as lower-case hexadecimal.
+/// The previous hash is hexadecimal text (empty for 新規). So a changed revision invalidates all that follow.
 pub fn chained_sha256(previous_sha256: Option<&str>, content: &str) -> String {
     use std::fmt::Write as _;
     let mut hash = Sha256::new();
@@ -126,7 +126,7 @@ pub fn by_guarantees(db: &mut Connection, guarantee_ids: &[&str]) -> Result<Vec<
     Ok(super::grouped(guarantee_ids, rows, |row| &row.guarantee_id))
 }
 
-/// The revisions of guarantees that a later one replaces or takes back: `(guarantee id, revision)`.
+/// Revisions that a later one replaces or takes back: `(guarantee id, revision)`.
 pub fn targets(db: &mut Connection, guarantee_ids: &[&str]) -> Result<HashSet<(String, i64)>> {
     let rows: Vec<(String, Option<i64>)> = chunks::load!(db, "read revisions", c, guarantee_ids => {
         revision::table
@@ -138,8 +138,7 @@ pub fn targets(db: &mut Connection, guarantee_ids: &[&str]) -> Result<HashSet<(S
     Ok(rows.into_iter().filter_map(|(guarantee, target)| Some((guarantee, target?))).collect())
 }
 
-/// A page of at most `limit` revisions that arrived in the registry, behind `after`, in the order of their
-/// identifiers.
+/// A page of at most `limit` arrived revisions behind `after`, by identifier.
 pub fn arrived_after(db: &mut Connection, after: &str, limit: i64) -> Result<Vec<(Revision, Guarantee)>> {
     query!(db, "read revisions", c => {
         revision::table
@@ -159,7 +158,7 @@ pub fn arrived(db: &mut Connection) -> Result<i64> {
     })
 }
 
-/// Marks revisions as arrived in the registry and returns how many were marked; one keeps its first time.
+/// Returns how many were marked; a revision keeps its first time.
 pub fn set_arrived(db: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize> {
     chunks::update!(db, "mark revisions as arrived", c, ids => {
         diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(revision::arrived_at.is_null()))
@@ -168,8 +167,8 @@ pub fn set_arrived(db: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Resu
     })
 }
 
-/// Marks revisions as completed (mail and result event done) and returns how many were marked; one keeps its
-/// first time.
+/// Marks revisions whose mail and result event are done.
+/// Returns how many were marked; a revision keeps its first time.
 pub fn set_completed(db: &mut Connection, ids: &[&str], at: NaiveDateTime) -> Result<usize> {
     chunks::update!(db, "mark revisions as completed", c, ids => {
         diesel::update(revision::table.filter(revision::id.eq_any(ids)).filter(of_found(revision::completed_at.is_null())))

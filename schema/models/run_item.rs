@@ -78,8 +78,8 @@ pub struct Made {
     pub revisions: Option<(i64, i64)>,
 }
 
-/// Records outcomes of the reissue stage; the first outcome of a guarantee is final. Where nothing was due,
-/// it is done.
+/// Records outcomes of the reissue stage; the first of a guarantee is final.
+/// Where nothing was due, the guarantee is done.
 pub fn set_outcome(db: &mut Connection, made: &[Made], now: NaiveDateTime) -> Result<()> {
     type Became<'a> = (&'a str, Outcome, Option<(i64, i64)>);
     let mut alike: BTreeMap<Became<'_>, Vec<&str>> = BTreeMap::new();
@@ -129,7 +129,7 @@ pub fn redrawn(db: &mut Connection, items: &[(&str, &str)], now: NaiveDateTime) 
     Ok(())
 }
 
-/// The reissued guarantees of a run, under way or failed, whose revisions are all complete.
+/// Reissued guarantees, queued or failed, whose revisions are all complete.
 ///
 /// Two simple queries instead of a join: when the planner counts incomplete revisions there are none, at
 /// night there are thousands, and the plan for none takes seconds for thousands.
@@ -167,8 +167,9 @@ fn completed(db: &mut Connection, run_id: &str, state: State) -> Result<Vec<Stri
     Ok(made.into_iter().filter(is_complete).map(|(guarantee, ..)| guarantee).collect())
 }
 
-/// Marks the reissued guarantees of a run as done whose revisions are all complete, and returns how many they
-/// were: of those that are under way, or of those that had failed and were replayed since.
+/// Marks reissued guarantees as done whose revisions are all complete.
+/// `failed` selects those that had failed and were replayed since, instead of those under way. Returns how
+/// many were marked.
 pub fn settle_completed(
     db: &mut Connection,
     run_id: &str,
@@ -186,7 +187,7 @@ pub fn settle_completed(
     })
 }
 
-/// Marks guarantees of a run as failed: `(guarantee, dead letter)`. One that is done stays so.
+/// Marks `(guarantee, dead letter)` of a run as failed; one that is done stays so.
 pub fn set_failed(
     db: &mut Connection,
     run_id: &str,
@@ -222,8 +223,8 @@ pub struct Counts {
     pub unchanged: i64,
 }
 
-/// Counts the guarantees of a run. One with complete revisions counts as done, also when its dead letter was
-/// replayed after the end of the run.
+/// A guarantee with complete revisions counts as done.
+/// So does one whose dead letter was replayed after the end of the run.
 pub fn counts(db: &mut Connection, run_id: &str) -> Result<Counts> {
     let rows: Vec<(State, Outcome, i64)> = query!(db, "read guarantees of a run", c => {
         run_item::table
@@ -265,8 +266,8 @@ pub fn queued(db: &mut Connection, run_id: &str) -> Result<i64> {
     })
 }
 
-/// The guarantees of a run that are under way, in their order, from the one after `after` on: those that the
-/// reissue stage has not had, each with its application.
+/// Guarantees that the reissue stage has not had, each with its application.
+/// Ordered by identifier, behind `after`.
 pub fn untouched(
     db: &mut Connection,
     run_id: &str,
@@ -311,7 +312,7 @@ pub struct Failed {
     pub text: String,
 }
 
-/// The failed guarantees of a run, at most `limit`, by number; without those that a replay completed.
+/// By number, without those that a replay completed.
 pub fn failed(db: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Failed>> {
     let late: HashSet<String> = completed(db, run_id, State::Failed)?.into_iter().collect();
     let rows: Vec<(String, Failed)> = query!(db, "read guarantees of a run", c => {
@@ -334,7 +335,7 @@ pub fn failed(db: &mut Connection, run_id: &str, limit: i64) -> Result<Vec<Faile
     Ok(failed.take(usize::try_from(limit).unwrap_or_default()).collect())
 }
 
-/// The runs that a guarantee was part of, oldest first: the run, when it was made, and what it did.
+/// The runs that a guarantee was part of, oldest first.
 pub fn of_guarantee(db: &mut Connection, guarantee_id: &str) -> Result<Vec<RunItem>> {
     query!(db, "read guarantees of a run", c => {
         run_item::table

@@ -1,4 +1,5 @@
-//! Paused stages. Every worker process reads them every second; a stage without a row runs.
+//! Paused stages; a stage without a row runs.
+//! Every worker process reads them every second.
 
 use chrono::NaiveDateTime;
 use diesel::prelude::*;
@@ -22,7 +23,7 @@ pub fn all(db: &mut Connection) -> Result<Vec<StageControl>> {
     })
 }
 
-/// Pauses or resumes a stage and returns whether that changed anything. An unchanged stage keeps its reason.
+/// Returns whether that changed anything; an unchanged stage keeps its reason.
 pub fn set(db: &mut Connection, wanted: &StageControl) -> Result<bool> {
     let row = StageControl { changed_at: micros(wanted.changed_at), ..wanted.clone() };
     db.transaction(|db| {

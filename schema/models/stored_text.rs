@@ -1,6 +1,6 @@
 //! Enumerations kept as text in a column.
 
-/// Gives an enum its stored texts, and diesel's traits for a `Text` column on both databases.
+/// Gives an enum its stored texts, and diesel's traits for a `Text` column.
 ///
 /// The texts are stored data: they are never changed or reused. The migrations check the same list.
 macro_rules! stored_as_text {

@@ -43,7 +43,7 @@ pub struct WorkerStage {
     pub waiting: String,
 }
 
-/// Records a heartbeat with the state of each stage; deletes processes without one since `gone_before`.
+/// Also deletes processes without a heartbeat since `gone_before`.
 pub fn heartbeat(
     db: &mut Connection,
     process: &Worker,

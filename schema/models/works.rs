@@ -79,12 +79,13 @@ pub struct OpenCommitment {
     pub source: String,
     /// 保証契約番号, once its guarantee has one.
     pub number: Option<String>,
-    /// When its certificate 新規 arrived in the registry (UTC): from then on it is issued.
+    /// When its certificate 新規 arrived in the registry (UTC).
+    /// From then on the guarantee is issued.
     pub arrived_at: Option<NaiveDateTime>,
 }
 
-/// Locks works until the end of the caller's transaction, making those that are missing. Outside of a
-/// transaction it locks nothing.
+/// Locks works until the end of the transaction, creating missing ones.
+/// Outside of a transaction it locks nothing.
 ///
 /// To be called once in a transaction, first, with all works it is about.
 pub fn lock(db: &mut Connection, works_ids: &[&str]) -> Result<()> {
@@ -97,7 +98,7 @@ pub fn lock(db: &mut Connection, works_ids: &[&str]) -> Result<()> {
     .map(drop)
 }
 
-/// Reads the open commitments of works, oldest first; works without any are left out.
+/// Open commitments, oldest first; works without any are left out.
 ///
 /// Holds until the end of the transaction when the works are [locked](lock), except for numbers and arrivals:
 /// issuing takes no such lock, so one that is not there yet may be there a moment later.
@@ -133,8 +134,8 @@ pub fn commitments(db: &mut Connection, works_ids: &[&str]) -> Result<HashMap<St
     Ok(by_works)
 }
 
-/// Inserts the commitments of applications stored before in the same transaction, under the [`lock`] of their
-/// works.
+/// Inserts the commitments of applications stored in the same transaction.
+/// The [`lock`] of their works is required.
 ///
 /// A line with an open commitment, or a product that is open for its works, is an error: the holder of the
 /// lock has seen it.
@@ -163,8 +164,8 @@ pub fn of_lines(db: &mut Connection, lines: &[(&str, i64)]) -> Result<Vec<Option
     Ok(lines.iter().map(|line| by_line.get(line).copied().cloned()).collect())
 }
 
-/// Updates open commitments after a change of their guarantees, under the [`lock`] of their old and new
-/// works.
+/// Updates open commitments after a change of their guarantees.
+/// The [`lock`] of their old and new works is required.
 pub fn recommit(db: &mut Connection, rows: &[Commitment]) -> Result<()> {
     for row in rows {
         let open = engagement::table
@@ -187,8 +188,8 @@ pub fn recommit(db: &mut Connection, rows: &[Commitment]) -> Result<()> {
     Ok(())
 }
 
-/// Ends the commitments of lines, `(application id, line)`, so that their works are free for the product
-/// again, and returns how many were open. One that has ended keeps its time.
+/// Ends the commitments of `(application id, line)`; returns how many were open.
+/// Their works are free for the product again. One that has ended keeps its time.
 ///
 /// Takes the [`lock`] of their works, so that no other transaction judges by commitments that are just
 /// ending: the rule of one lock per transaction applies.

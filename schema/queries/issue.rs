@@ -1,4 +1,4 @@
-//! Issuing in one transaction: numbers without gaps or duplicates, guarantees and their first revisions.
+//! Issues guarantees in one transaction, with numbers without gaps or duplicates.
 //!
 //! A number is only ever given together with its row. The counter is a row that is locked, not a database
 //! sequence: a sequence does not roll back and leaves gaps. The order of steps matters:
@@ -50,7 +50,7 @@ pub struct Issued {
     pub fresh: bool,
 }
 
-/// Issues guarantees and returns them in the order of the drafts; existing ones are returned unchanged.
+/// Returns guarantees in the order of the drafts; existing ones are unchanged.
 ///
 /// `build` returns the 保証契約番号 and the content (canonical
 /// [`snapshots::Certificate`](crate::snapshots::Certificate)) of a draft with its sequence. It runs for
@@ -181,7 +181,7 @@ fn load(db: &mut Connection, ids: &[String]) -> Result<HashMap<String, Issued>> 
         .collect())
 }
 
-/// Counts up `issued_lines`, with one statement for all applications that gained the same number of lines.
+/// One statement for all applications that gained the same number of lines.
 fn count_issued(db: &mut Connection, fresh_lines: &BTreeMap<&str, i64>) -> Result<()> {
     let mut by_gain: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
     for (application, gain) in fresh_lines {

@@ -29,7 +29,7 @@ pub enum Selection {
     Since {
         since: NaiveDateTime,
     },
-    /// Those in force whose current documents were drawn with something else than `identity`.
+    /// Those in force whose current documents were not drawn with `identity`.
     TemplateChanged {
         identity: String,
     },
@@ -76,7 +76,7 @@ macro_rules! narrowed {
     }};
 }
 
-/// Reads the guarantees of a selection behind `after`, in the order of their identifiers, at most `limit`.
+/// At most `limit` guarantees behind `after`, in the order of their identifiers.
 /// Nothing that came after `cutoff` is among them.
 pub fn page(
     db: &mut Connection,

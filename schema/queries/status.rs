@@ -32,8 +32,8 @@ pub struct RevisionStatus {
     pub mails: Vec<Mail>,
 }
 
-/// Finds the applications meant by a 保証契約番号, our identifier or an upstream's id (several sources may
-/// use the same), and returns our identifiers.
+/// Finds applications by 保証契約番号, our identifier or an upstream's id.
+/// Several sources may use the same id. Returns our identifiers.
 pub fn locate(db: &mut Connection, key: &str) -> Result<Vec<String>> {
     if let Some(guarantee) = guarantee::by_number(db, key)? {
         return Ok(vec![guarantee.application_id]);

@@ -42,14 +42,15 @@ const FAR: NaiveDateTime = match NaiveDate::from_ymd_opt(9999, 12, 31) {
     None => panic!("a day of the calendar"),
 };
 
-/// Finds unfinished work begun before `older_than`, oldest first: the lines of at most `limit` accepted
-/// applications, then at most `limit` revisions.
+/// Finds unfinished work begun before `older_than`, oldest first.
+/// The lines of at most `limit` accepted applications, then at most `limit` revisions.
 pub fn unfinished(db: &mut Connection, older_than: NaiveDateTime, limit: i64) -> Result<Vec<Unfinished>> {
     find(db, older_than, FAR, limit)
 }
 
-/// Takes unfinished work that is older than `after` and was not taken for a while: twice as long each time,
-/// from `after` to a day. The caller requeues it; a concurrent caller gets none of it.
+/// Takes unfinished work older than `after` that was not taken for a while.
+/// That while is twice as long each time, from `after` to a day. The caller requeues the work; a concurrent
+/// caller gets none of it.
 pub fn take_unfinished(
     db: &mut Connection,
     now: NaiveDateTime,

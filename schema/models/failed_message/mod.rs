@@ -60,7 +60,7 @@ stored_as_text!(State {
 
 pub const OPEN: [State; 2] = [State::Failed, State::FailedAgain];
 
-/// Not part of a replay that is running or paused: the replay reports the outcome of its messages.
+/// Not part of an active replay: that reports the outcome of its messages.
 const FREE: &str =
     "(replay_id is null or replay_id not in (select id from replay where state in ('running', 'paused')))";
 
@@ -72,7 +72,8 @@ fn texts(states: &[State]) -> Vec<&'static str> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
     Handler,
-    /// Delivered too often without an acknowledgement: a worker crashes on it, or the broker restarted often.
+    /// Delivered too often without an acknowledgement.
+    /// A worker crashes on it, or the broker restarted often.
     DeliveryLimit,
     /// Rejected by a consumer, or removed by the broker for another reason.
     Rejected,
@@ -123,8 +124,8 @@ pub struct DeadLetter {
     pub failed_at: NaiveDateTime,
     pub earlier: Vec<Attempt>,
     pub replay_id: Option<String>,
-    /// Whether it is a redelivery that only the ingester dates: its time does not distinguish it from the
-    /// first delivery.
+    /// Whether it is a redelivery that only the ingester dates.
+    /// Its time does not distinguish it from the first delivery.
     pub is_copy: bool,
 }
 
@@ -179,7 +180,7 @@ impl std::fmt::Debug for FailedMessage {
     }
 }
 
-/// Marks messages as resolved and returns how many had failed before. Call in the transaction of the result.
+/// Returns how many had failed before; call in the transaction of the result.
 pub fn resolve(db: &mut Connection, ids: &[&str], now: NaiveDateTime) -> Result<usize> {
     let resolved: Vec<String> = chunks::load!(db, "resolve failed messages", c, ids => {
         diesel::update(failed_message::table.filter(failed_message::id.eq_any(ids)))
@@ -199,8 +200,8 @@ pub fn by_ids(db: &mut Connection, ids: &[&str]) -> Result<Vec<Option<FailedMess
     Ok(aligned(ids, rows, |row| &row.id))
 }
 
-/// The known, unresolved messages of these identifiers. Without messages that a replay sent before
-/// `sent_before`: those may be lost.
+/// The known, unresolved messages of these identifiers.
+/// Messages that a replay sent before `sent_before` are left out: they may be lost.
 pub fn unsettled(db: &mut Connection, ids: &[&str], sent_before: NaiveDateTime) -> Result<HashSet<String>> {
     let rows: Vec<String> = chunks::load!(db, "read failed messages", c, ids => {
         let sent_since = failed_message::sent_at.ge(micros(sent_before));
@@ -214,8 +215,8 @@ pub fn unsettled(db: &mut Connection, ids: &[&str], sent_before: NaiveDateTime) 
     Ok(rows.into_iter().collect())
 }
 
-/// Moves messages from one of the states `from` to `to` and returns those moved. Messages of an active replay
-/// stay.
+/// Moves messages from one of the states `from` to `to`.
+/// Messages of an active replay stay. Returns those moved.
 pub fn change(
     db: &mut Connection,
     ids: &[&str],
@@ -233,8 +234,8 @@ pub fn change(
     Ok(rows.into_iter().collect())
 }
 
-/// Replaces a failed message by its edited version. `false` when its state allows no edit, or an active
-/// replay contains it.
+/// Replaces a failed message by its edited version.
+/// `false` when its state allows no edit, or an active replay contains it.
 pub fn supersede(db: &mut Connection, id: &str, edited: &FailedMessage, now: NaiveDateTime) -> Result<bool> {
     let now = micros(now);
     db.transaction(|db| {

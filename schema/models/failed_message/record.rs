@@ -18,8 +18,8 @@ pub struct Recorded {
     pub known: usize,
 }
 
-/// Records dead letters in one transaction. Contention when another ingester has just recorded the same
-/// message.
+/// Records dead letters in one transaction.
+/// Contention when another ingester has just recorded the same message.
 pub fn record(db: &mut Connection, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded> {
     db.transaction(|db| {
         let now = micros(now);

@@ -12,8 +12,8 @@ use crate::models::tables::failed_message;
 
 const SETTLED: [State; 2] = [State::Resolved, State::FailedAgain];
 
-/// Adds messages to a replay. Contention when another process has changed one of them, or added it to another
-/// replay.
+/// Adds messages to a replay.
+/// Contention when another process has changed one of them, or added it to another replay.
 pub(in crate::models) fn freeze(
     db: &mut Connection,
     ids: &[&str],
@@ -63,7 +63,7 @@ pub fn mark_sent(db: &mut Connection, replay_id: &str, ids: &[&str], now: NaiveD
     Ok(())
 }
 
-/// Marks messages as unsent that the replay sent before `sent_before` and that are not settled.
+/// Marks unsettled messages as unsent that were sent before `sent_before`.
 pub fn mark_lost(db: &mut Connection, replay_id: &str, sent_before: NaiveDateTime) -> Result<usize> {
     query!(db, "mark replayed messages as lost", c => {
         diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
@@ -74,8 +74,8 @@ pub fn mark_lost(db: &mut Connection, replay_id: &str, sent_before: NaiveDateTim
     })
 }
 
-/// Gives messages that a replay holds, and that were settled, their place in the order of settling. Ties are
-/// of one transaction, or of two at the same time.
+/// Gives settled messages of a replay their place in the order of settling.
+/// Ties are of one transaction, or of two at the same time.
 pub(super) fn settle(db: &mut Connection, ids: &[&str]) -> Result<()> {
     const NEXT: &str = "(select coalesce(max(other.settled_seq), 0) + 1 from failed_message as other \
         where other.replay_id = failed_message.replay_id)";
@@ -89,7 +89,8 @@ pub(super) fn settle(db: &mut Connection, ids: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Sets the unsettled messages of a replay to `failed`. Messages in flight may still settle.
+/// Sets the unsettled messages of a replay to `failed`.
+/// Messages in flight may still settle.
 pub(in crate::models) fn release(db: &mut Connection, replay_id: &str, now: NaiveDateTime) -> Result<usize> {
     query!(db, "release replayed messages", c => {
         diesel::update(failed_message::table.filter(failed_message::replay_id.eq(replay_id)))
@@ -132,7 +133,7 @@ pub fn progress(db: &mut Connection, replay_id: &str) -> Result<Progress> {
     Ok(progress)
 }
 
-/// The latest outcomes of a replay, newest first: the fingerprint of a failure, `None` where it was resolved.
+/// Newest first: the fingerprint of a failure, `None` where it was resolved.
 pub fn last_settled(db: &mut Connection, replay_id: &str, limit: i64) -> Result<Vec<Option<String>>> {
     let rows: Vec<(State, String)> = query!(db, "read failed messages", c => {
         failed_message::table

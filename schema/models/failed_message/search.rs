@@ -180,7 +180,7 @@ pub fn list(db: &mut Connection, filter: &Filter, limit: i64, offset: i64) -> Re
     })
 }
 
-/// The identifiers and states of everything a filter finds, the earliest failure first.
+/// Everything a filter finds, the earliest failure first.
 pub fn select(db: &mut Connection, filter: &Filter) -> Result<Vec<(String, State)>> {
     query!(db, "read failed messages", c: B => {
         narrowed!(failed_message::table.select((failed_message::id, failed_message::state)).into_boxed::<B>(), filter)
@@ -197,7 +197,7 @@ pub struct Latest {
     pub payload: Vec<u8>,
 }
 
-/// The messages that failed at or after a moment and are not settled, the earliest first.
+/// Unsettled messages that failed at or after a moment, the earliest first.
 pub fn since(db: &mut Connection, since: NaiveDateTime, limit: i64) -> Result<Vec<Latest>> {
     query!(db, "read failed messages", c => {
         failed_message::table
@@ -210,7 +210,7 @@ pub fn since(db: &mut Connection, since: NaiveDateTime, limit: i64) -> Result<Ve
     })
 }
 
-/// The identifiers with `prefix`, at most two: enough to detect an ambiguous prefix.
+/// At most two identifiers: enough to detect an ambiguous prefix.
 pub fn by_prefix(db: &mut Connection, prefix: &str) -> Result<Vec<String>> {
     with_prefix!(db, "read failed messages", failed_message::id, prefix)
 }

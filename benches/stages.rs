@@ -1,4 +1,6 @@
-//! Hot paths on one core that `validate` and `documents` do not measure: `make bench`.
+//! Hot paths that `validate` and `documents` do not measure (`make bench`).
+//!
+//! Each runs on one core.
 //!
 //! | benchmark | measures |
 //! |---|---|

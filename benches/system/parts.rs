@@ -208,7 +208,7 @@ fn item<S: Stage>(stage: &S, envelope: &Envelope) -> Item<S::Job> {
     }
 }
 
-/// Passes messages through the queues of all stages like the runner, without any work.
+/// Passes messages through all stage queues like the runner, without any work.
 fn relay(env: &TestEnv, runtime: &Runtime, first: &[Outgoing], flow: Flow) -> Duration {
     let rabbit = Arc::new(rabbit(env));
     runtime.block_on(async {

@@ -125,7 +125,8 @@ impl Choices {
     }
 }
 
-/// Changes one to four values of a JSON text; returns `None` if the text is not JSON.
+/// Changes one to four values of a JSON text.
+/// Returns `None` if the text is not JSON.
 pub fn change(payload: &[u8], seed: u32) -> Option<Vec<u8>> {
     let mut value: Value = serde_json::from_slice(payload).ok()?;
     let mut choices = Choices(u64::from(seed));

@@ -1,4 +1,5 @@
-//! The invariants of the fuzzer (`make fuzz`, docs/fuzz.md), checked with its seeds and its past findings.
+//! The invariants of the fuzzer (`make fuzz`, docs/fuzz.md).
+//! They are checked with its seeds and its past findings.
 
 #[path = "../fuzz/invariants/mod.rs"]
 mod invariants;

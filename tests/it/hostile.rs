@@ -1,4 +1,4 @@
-//! Hostile messages on real servers: each has one result, and good applications among them are issued.
+//! Each hostile message has one result; good applications are still issued.
 //!
 //! A plain client publishes all cases to one worker. The result is the event `application.rejected` (if the
 //! sender can be named), a dead letter, or, for valid text that looks hostile, a guarantee. Payloads contain

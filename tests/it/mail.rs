@@ -1,4 +1,5 @@
-//! Mail over SMTP: form (read by Python's parser), TLS, login, and the outcome of each failure.
+//! Mail over SMTP: form, TLS, login, and the outcome of each failure.
+//! Python's parser reads the form.
 
 use std::error::Error as _;
 use std::os::unix::fs::PermissionsExt as _;

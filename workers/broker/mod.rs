@@ -33,7 +33,7 @@ pub enum Source {
     Stage(&'static str, Lane),
     Dead,
     Unrouted,
-    /// A queue of our own that receives every result event while it is open; it is gone afterwards.
+    /// A temporary queue that receives every result event while it is open.
     Events,
 }
 
@@ -92,22 +92,23 @@ pub enum Destination {
     Wait(&'static str, Lane, RetryDelay),
     /// Dead letters, under the name of the stage that gave up.
     Dead(&'static str),
-    /// Result events for upstream systems, under a routing key such as `guarantee.issued`.
+    /// Result events for upstream systems, under a key such as `guarantee.issued`.
     Event(&'static str),
 }
 
-/// The failed attempts of a message, kept in our own headers (`hosho-attempt`, `hosho-first-failed-at`,
-/// `hosho-failed-at`, `hosho-fault-code`, `hosho-fault`, `hosho-history`, `hosho-replay`), at most 4 KiB
-/// together. `x-*` headers are never copied.
+/// The failed attempts of a message, in our own headers of at most 4 KiB.
+/// The headers are `hosho-attempt`, `hosho-first-failed-at`, `hosho-failed-at`, `hosho-fault-code`,
+/// `hosho-fault`, `hosho-history` and `hosho-replay`. `x-*` headers are never copied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     pub attempts: u32,
     pub first_failed_at: Option<NaiveDateTime>,
     pub failed_at: Option<NaiveDateTime>,
     pub code: Option<String>,
-    /// Text of the newest fault, English, without personal data, shortened to 1,000 characters.
+    /// The newest fault in English, without personal data, at most 1,000 characters.
     pub text: Option<String>,
-    /// Time and code of the attempts before that, oldest first; the latest [`History::REMEMBERED`].
+    /// Time and code of earlier attempts, oldest first.
+    /// Only the latest [`History::REMEMBERED`] are kept.
     pub earlier: Vec<(NaiveDateTime, String)>,
     pub replay: Option<String>,
 }
@@ -186,7 +187,7 @@ pub struct Delivery {
     pub published_at: Option<NaiveDateTime>,
     /// Of a message that the broker itself dead-lettered.
     pub death: Option<Death>,
-    /// Of a dead letter or an unrouted message: its headers that are text or numbers, as JSON.
+    /// Headers that are text or numbers, of a dead letter or an unrouted message.
     pub headers: serde_json::Map<String, serde_json::Value>,
     pub envelope: Envelope,
 }
@@ -202,14 +203,15 @@ pub struct Depth {
 pub enum BrokerError {
     #[error("broker URL {url} is not usable: {problem}")]
     Url { url: String, problem: String },
-    /// The broker cannot be reached, refuses the login, or the connection or channel broke.
+    /// The broker cannot be reached or is silent, or the connection or channel broke.
     #[error("cannot {operation}: the broker is not available")]
     Unavailable {
         /// The operation, such as `consume hosho.stage.issue`.
         operation: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The broker refused the login, or denied a permission (AMQP 403); the problem is its own text.
+    /// The broker refused the login or denied a permission (AMQP 403).
+    /// The problem is the text of the broker.
     #[error("cannot {operation}: the broker denied it: {problem}")]
     Denied { operation: String, problem: String },
     /// A queue or exchange exists with other settings (AMQP 406), or is missing.
@@ -240,7 +242,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
         false
     }
 
-    /// Opens a consumer with at most `prefetch` unacknowledged deliveries (reached after a slow start).
+    /// Opens a consumer with at most `prefetch` unacknowledged deliveries.
+    /// The consumer reaches that number after a slow start.
     fn consume(&self, source: Source, prefetch: u16)
     -> BoxFuture<'_, Result<Box<dyn Consumer>, BrokerError>>;
 
@@ -254,10 +257,11 @@ pub trait Broker: Send + Sync + fmt::Debug {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A stream of deliveries in order of arrival. Dropping it requeues all unacknowledged deliveries.
+/// A stream of deliveries in order of arrival.
+/// Dropping it requeues all unacknowledged deliveries.
 pub trait Consumer: Send {
-    /// Waits for a delivery, then takes all that are ready, up to `max`. Never empty. Dropping the future
-    /// loses no delivery.
+    /// Waits for a delivery, then takes all that are ready, up to `max`.
+    /// Never empty. Dropping the future loses no delivery.
     fn next_batch(&mut self, max: usize) -> BoxFuture<'_, Result<Vec<Delivery>, BrokerError>>;
 
     /// Acknowledges every delivery up to and including `last`.
@@ -270,7 +274,7 @@ pub trait Consumer: Send {
 }
 
 pub trait Publisher: Send {
-    /// Publishes all, and returns when the broker has confirmed every message. [`BrokerError::NotConfirmed`]
-    /// names the others; publishing them again is always safe.
+    /// Returns when the broker has confirmed every message.
+    /// [`BrokerError::NotConfirmed`] names the others; publishing them again is always safe.
     fn publish(&mut self, messages: Vec<Outgoing>) -> BoxFuture<'_, Result<(), BrokerError>>;
 }

@@ -35,7 +35,8 @@ const MOST_LINES_MORE: usize = 3;
 /// Full-width characters on a line of the table.
 const LINE_WIDTH: usize = 31;
 
-/// Lines beyond those of the plainest certificate: long texts, a joint venture, an amendment, a fiscal year.
+/// Lines beyond those of the plainest certificate.
+/// Long texts, a joint venture, an amendment and a fiscal year add lines.
 fn lines_more(certificate: &Certificate) -> usize {
     let Certificate { works, principal, .. } = certificate;
     let further = |text: &str| {
@@ -80,8 +81,8 @@ pub struct CertificateContext {
     pub to: String,
     /// 請負契約日 in 和暦; blank before the contract is signed.
     pub contract_date: Option<String>,
-    /// The fiscal year of a multi-year contract, such as 令和8年度; none for a 契約保証, which is for the
-    /// whole contract.
+    /// The fiscal year of a multi-year contract, such as 令和8年度.
+    /// None for a 契約保証, which is for the whole contract.
     pub fiscal_year: Option<String>,
     pub this_year_base: Option<String>,
     pub bank: Option<String>,

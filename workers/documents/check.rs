@@ -58,7 +58,8 @@ pub fn check(renderer: &DocumentRenderer) -> Result<(), TemplatesFailed> {
     if failed.is_empty() { Ok(()) } else { Err(TemplatesFailed(failed)) }
 }
 
-/// Renders one template. `None` when the family has no such sample; the error is the problem.
+/// Renders one template.
+/// `None` when the family has no such sample; the error is the problem.
 pub fn preview(
     renderer: &DocumentRenderer,
     family: Family,

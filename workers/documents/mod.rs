@@ -1,4 +1,4 @@
-//! Certificates, notices and cancellations: their contexts, templates, rendering and store.
+//! Certificates, notices and cancellations, from the context to the stored PDF.
 //!
 //! Each kind of document has one context of plain texts, formatted here and nowhere else (和暦, 12,345,000円,
 //! 変更－n). A template only arranges them. A context is built from the snapshot of the revision alone, so a

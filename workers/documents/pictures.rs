@@ -1,4 +1,4 @@
-//! Every page of every document as it was reviewed, against the page as it is drawn now.
+//! Compares every page as it is drawn now with its reviewed picture.
 //!
 //! `HOSHO_BLESS=1 cargo test --lib documents::pictures` takes what is drawn now as reviewed: look at every
 //! file that changed in `workers/documents/pictures/` before it is committed. A failure leaves the page as it
@@ -207,8 +207,8 @@ fn pages_match_the_reviewed_pictures() {
     assert!(size <= MOST_BYTES, "the pictures take {size} bytes");
 }
 
-/// The telephone number at the foot of a notice is the smallest print: any digit in place of another is seen
-/// there.
+/// The telephone number at the foot of a notice is the smallest print.
+/// The test sees any digit in place of another there.
 #[test]
 fn detects_a_changed_digit() {
     let of = |digit: char| {

@@ -1,4 +1,4 @@
-//! Draws the documents: a template filled in with its context, laid out and written as a PDF.
+//! Fills in a template with its context, lays it out and writes a PDF.
 
 use std::collections::HashMap;
 use std::sync::Arc;

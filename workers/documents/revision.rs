@@ -48,8 +48,8 @@ impl RevisionRenderer {
         Self { renderer, keys, registry_url }
     }
 
-    /// Certificate and, if electronic, notice; of a cancellation its PDF, of a reversal none. Takes about 2
-    /// ms of CPU.
+    /// Certificate and, if electronic, notice.
+    /// Of a cancellation its PDF, of a reversal none. Takes about 2 ms of CPU.
     pub fn documents(
         &self,
         revision: &Revision,

@@ -1,4 +1,4 @@
-//! Invented certificates for templates: every variant of every document, and difficult texts.
+//! Invented certificates: every variant of every document, difficult texts.
 //!
 //! Each is `single` with one change, so that two pictures show that change. Names are unique over all
 //! documents: they are names of files and arguments of commands.
@@ -159,7 +159,7 @@ fn long(mut sample: Certificate) -> Certificate {
     sample
 }
 
-/// Names with variant characters, beyond the basic plane, and with a variation sequence.
+/// Names with variant characters, beyond the BMP, with variation sequences.
 fn variants(mut sample: Certificate) -> Certificate {
     sample.principal.company = company(
         "𠮷田・髙橋建設株式会社",

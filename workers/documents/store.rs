@@ -1,4 +1,4 @@
-//! Finished documents: PDFs under content-addressed names, in a folder that all workers share.
+//! Finished PDFs under content-addressed names, in a folder that workers share.
 //!
 //! A document's location is `<prefix>/<first two hex digits>/<sha256>.pdf`. Writes are idempotent, so a stage
 //! that runs again stores nothing new, and each read verifies the hash. Rejected: names by number and
@@ -70,13 +70,14 @@ pub struct DocumentStore {
     permits: Arc<Semaphore>,
 }
 
-/// Most documents written or read at the same time: enough for a disk that syncs many files together. Each
-/// uses a thread, and threads keep memory: with one per document of a batch, hundreds, a worker had 2 GB and
-/// spent a fifth of its time allocating it.
+/// Most documents written or read at the same time.
+/// It is enough for a disk that syncs many files together. Each uses a thread, and threads keep memory: with
+/// one per document of a batch, hundreds, a worker had 2 GB and spent a fifth of its time allocating it.
 const CONCURRENCY: usize = 16;
 
 impl DocumentStore {
-    /// Opens the store of a URL: `file:./folder` (relative to the working directory) or `file:///folder`.
+    /// Opens the store of a URL: `file:./folder` or `file:///folder`.
+    /// The first is relative to the working directory.
     pub fn open(url: &str) -> Result<Self, StoreError> {
         let folder = folder_of(url).map_err(|problem| StoreError::Url { url: url.to_owned(), problem })?;
         let failed = |source| StoreError::Open { folder: folder.clone(), source };
@@ -112,7 +113,8 @@ impl DocumentStore {
         self.blocking(put).await.unwrap_or_else(|source| Err(failed(source)))
     }
 
-    /// Writes and removes a file of the size of a document. (A nearly full disk still takes small ones.)
+    /// Writes and removes a file of the size of a document.
+    /// A nearly full disk still takes small ones.
     pub async fn probe(&self) -> Result<(), StoreError> {
         self.probe_with(false).await
     }
@@ -173,7 +175,8 @@ impl DocumentStore {
     }
 }
 
-/// Writes a document atomically and durably, readable by its owner only; unless it exists already.
+/// Writes a document atomically and durably, unless it exists already.
+/// Only its owner can read it.
 fn write_whole(root: &Path, stored: &Stored, bytes: &[u8]) -> std::io::Result<()> {
     let path = root.join(&stored.location);
     let folder = path.parent().unwrap_or(root);
@@ -199,7 +202,8 @@ fn write_whole(root: &Path, stored: &Stored, bytes: &[u8]) -> std::io::Result<()
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// A file beside the documents, readable by its owner only, removed unless it is renamed.
+/// A file beside the documents, removed unless it is renamed.
+/// Only its owner can read it.
 fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     tempfile::Builder::new().prefix(".").suffix(".part").tempfile_in(folder)
 }
@@ -237,7 +241,8 @@ fn folder_of(url: &str) -> Result<PathBuf, &'static str> {
     url.to_file_path().map_err(|()| "it names another host")
 }
 
-/// Only a location of [`DocumentStore::put`] passes: lower-case prefix, two digits, 64 digits.
+/// Accepts only a location of [`DocumentStore::put`].
+/// It has a lower-case prefix, two digits and 64 digits.
 fn checked(location: &str) -> Result<&str, StoreError> {
     let wrong = || StoreError::Location { location: location.to_owned() };
     let digits = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -250,7 +255,7 @@ fn checked(location: &str) -> Result<&str, StoreError> {
     Ok(location)
 }
 
-/// Creates the folders between `root` and `folder` with mode 0700, whatever the umask.
+/// Creates the folders between `root` and `folder`, 0700 whatever the umask.
 fn private_folders(root: &Path, folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     for folder in folder.ancestors().take_while(|folder| *folder != root) {

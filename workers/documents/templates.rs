@@ -1,5 +1,5 @@
-//! Templates: handlebars, strict, embedded in the binary or read from a folder. The only module that names
-//! handlebars.
+//! Handlebars templates, strict, embedded in the binary or from a folder.
+//! No other module names handlebars.
 //!
 //! A template is named by its path under `templates/` without `.hbs`, such as `mail/issued/body.html`.
 //! [`TEMPLATES`] is the one list. Text templates (`subject`, `body.txt`) are not escaped; every other output
@@ -21,8 +21,8 @@ use crate::hex::hex;
 pub trait TemplateContext: Serialize + Sized {
     const TEMPLATES: &'static [&'static str];
 
-    /// Named examples: every template is rendered with every sample that fits it by tests, `templates check`
-    /// and at start.
+    /// Named examples, each rendered with every template that it fits.
+    /// Tests, `templates check` and every start do so.
     fn samples() -> Vec<(&'static str, Self)>;
 
     /// Whether the value is one for this template of [`Self::TEMPLATES`].
@@ -37,7 +37,8 @@ macro_rules! embedded {
     };
 }
 
-/// Every template, with the text built into the binary. A test compares the list with `templates/`.
+/// Every template, with the text built into the binary.
+/// A test compares the list with `templates/`.
 pub const TEMPLATES: &[(&str, &str)] = embedded![
     "cancellation/cancellation",
     "certificate/advance_payment",
@@ -84,7 +85,7 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// Parses all templates: those built in, or each from `folder` when one is configured.
+    /// Parses all templates: those built in, or those of `folder`.
     pub fn load(folder: Option<&Path>) -> Result<Self, TemplateError> {
         let mut templates = Self { escaped: registry(), plain: registry(), sha256: String::new() };
         let mut hash = Sha256::new();

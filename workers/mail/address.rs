@@ -32,9 +32,8 @@ pub fn is_mail_address(text: &str) -> bool {
     parse(text).is_some()
 }
 
-/// The form in which an address travels and is kept: ASCII, the domain in small letters and as `xn--` where
-/// it is internationalised. `None` when no notice can be sent there. The normal form of a normal form is
-/// itself.
+/// The address in ASCII: domain in small letters, `xn--` if internationalised.
+/// `None` when no notice can be sent there. The normal form of a normal form is the same.
 pub fn normal_mail_address(text: &str) -> Option<String> {
     parse(text).map(|address| address.to_string())
 }
@@ -50,7 +49,7 @@ pub(super) fn parse(text: &str) -> Option<Address> {
     (text.len() <= LONGEST).then_some(address)
 }
 
-/// The ASCII form of a domain: in small letters, internationalised labels as `xn--`.
+/// The domain in small letters, internationalised labels as `xn--`.
 fn ascii(domain: &str) -> Option<String> {
     // A URL's host is percent-decoded first; a domain is not, and none has a `%`.
     let ascii = match url::Host::parse(domain) {

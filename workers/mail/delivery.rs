@@ -1,4 +1,4 @@
-//! Sends mails, with a ledger row for each that records whether the mail server has it.
+//! Sends mails; a ledger row for each records whether the mail server has it.
 //!
 //! Each row holds a fixed Message-ID, date and text:
 //!
@@ -116,7 +116,8 @@ pub fn write(db: &mut Connection, entries: &[Entry], at: chrono::NaiveDateTime) 
     Ok(())
 }
 
-/// Mails claimed in one transaction if sending twice is harmless: then the commit is the only cost.
+/// Mails claimed in one transaction if sending twice is harmless.
+/// Then the commit is the only cost.
 const REPEATABLE: usize = 64;
 
 struct Sent {
@@ -137,7 +138,8 @@ struct Due {
     mail: OutgoingMail,
 }
 
-/// Collects ledger changes: requests that arrive during a transaction share the next one.
+/// Collects ledger changes.
+/// Requests that arrive during a transaction share the next one.
 #[derive(Default)]
 struct LedgerWriter {
     requests: Mutex<Vec<Request>>,
@@ -289,8 +291,8 @@ impl MailDelivery {
         permit.check()
     }
 
-    /// Inserts missing rows, reads the state of each mail, and settles the rows of killed workers; in one
-    /// transaction.
+    /// Inserts missing rows, reads all states, and settles rows of killed workers.
+    /// Uses one transaction.
     async fn prepare(&self, due: &[OutgoingMail]) -> Result<Prepared, Fault> {
         let now = self.clock.now();
         let orphan_before = now - self.orphan_after;
@@ -326,8 +328,8 @@ impl MailDelivery {
         self.db.transaction(work).await
     }
 
-    /// Writes entries and claims mails, in one transaction with the requests of other lanes that arrived
-    /// meanwhile. Returns the mails that this lane may send.
+    /// Writes entries and claims mails; returns the mails that this lane may send.
+    /// Requests of other lanes that arrived meanwhile share the transaction.
     async fn settle_and_claim(
         &self,
         ledger: &LedgerWriter,
@@ -441,8 +443,8 @@ impl MailDelivery {
         }
     }
 
-    /// If reading fails but the store answers a probe, reads once more: the store may have recovered in
-    /// between.
+    /// If reading fails but the store answers a probe, reads once more.
+    /// The store may have recovered in between.
     async fn notice(&self, location: &str) -> Result<Vec<u8>, Fault> {
         let missing = |error: StoreError| Fault::from_error(Reason::DocumentMissing, &error);
         let error = match self.documents.get(location).await {

@@ -17,7 +17,7 @@ pub(super) struct Folder {
     drafts: AtomicU64,
 }
 
-/// Name of the file that holds the mail with this Message-ID: the id (which is safe as a name) and `.eml`.
+/// The Message-ID, which is safe as a name, and `.eml`.
 pub fn file_name(message_id: &str) -> String {
     format!("{message_id}.eml")
 }

@@ -22,7 +22,7 @@ use crate::{hex::hex, redact::MailAddress};
 /// A mail to one recipient. Has personal data, so no `Debug`.
 #[derive(Clone)]
 pub struct MailMessage {
-    /// Message-ID without angle brackets: `unique@domain` of ASCII alphanumerics, `.`, `_` and `-`.
+    /// Without angle brackets: `unique@domain` of ASCII alphanumerics, `.`, `_`, `-`.
     pub message_id: String,
     /// Date (UTC, whole seconds on the wire).
     pub date: NaiveDateTime,
@@ -32,7 +32,7 @@ pub struct MailMessage {
     pub text: String,
     pub html: String,
     pub attachments: Vec<Attachment>,
-    /// Trace of the application (32 hexadecimal digits), for support requests about the mail.
+    /// Trace of the application, 32 hexadecimal digits, for support requests.
     pub trace_id: Option<String>,
 }
 
@@ -60,7 +60,7 @@ pub struct Attachment {
 /// Names the invalid field of a mail; never its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MailMessageError {
-    /// A line break or other control character, with which a header could be smuggled in.
+    /// A line break or other control character could smuggle in a header.
     #[error("control character in field {field}")]
     ControlCharacter { field: &'static str },
     #[error("field {field} is not a mail address")]

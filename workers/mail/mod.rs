@@ -1,5 +1,5 @@
-//! Mail: a [`MailMessage`] goes to a mail server or into a folder; a failure says how far it came. The only
-//! module that names lettre.
+//! Sends mails to a server or into a folder; an error says how far a mail came.
+//! No other module names lettre.
 //!
 //! [`delivery`] keeps a ledger row per mail, for which one fact decides: *was the final dot written?* Before
 //! it the mail was not sent and a retry is safe; after it, without a reply, the mail server may have accepted
@@ -40,7 +40,8 @@ pub use folder::file_name;
 pub use message::{Attachment, MailMessage, MailMessageError, Sender};
 pub use smtp::{Credentials, Security, SmtpSettings};
 
-/// What a mail server answered, without mail addresses: at most 400 characters on one line.
+/// The server's answer, without mail addresses.
+/// At most 400 characters on one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// SMTP reply code, such as 250.
@@ -175,13 +176,14 @@ impl Mailer {
         Ok(Self(Way::Smtp(Arc::new(smtp::Relay::new(settings)?))))
     }
 
-    /// Writes each mail to a file of `folder`, named by [`file_name`]. Creates a missing folder.
+    /// Writes each mail to the file [`file_name`] of `folder`.
+    /// Creates a missing folder.
     pub fn folder(folder: impl Into<PathBuf>) -> Result<Self, MailerError> {
         Ok(Self(Way::Folder(Arc::new(folder::Folder::open(folder.into())?))))
     }
 
-    /// Sends one mail and returns the server's reply to the final dot (for a folder: 250 and the name of the
-    /// file).
+    /// Sends one mail and returns the server's reply to the final dot.
+    /// For a folder the reply is 250 and the name of the file.
     pub async fn send(&self, mail: &MailMessage) -> Result<Reply, SendError> {
         let parcel = message::Parcel::pack(mail).map_err(SendError::Unsendable)?;
         match &self.0 {
@@ -195,8 +197,8 @@ impl Mailer {
         matches!(self.0, Way::Folder(_))
     }
 
-    /// Tests whether mails can be sent now: connects, logs in, names our sender and resets; or writes to the
-    /// folder.
+    /// Tests whether mails can be sent now.
+    /// Connects, logs in, names our sender and resets; or writes to the folder.
     pub async fn probe(&self) -> Result<(), SendError> {
         match &self.0 {
             Way::Smtp(relay) => relay.probe().await,

@@ -24,11 +24,12 @@ use super::{Cause, MailerError, Reply, SendError, Step};
 use crate::redact::scrub;
 use crate::secret::Secret;
 
-/// Idle time before a connection is closed: servers commonly close after one to five minutes.
+/// Idle time after which we close a connection.
+/// Servers commonly close after one to five minutes.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Time after its last mail for which a connection is used without a test. A connection that broke meanwhile
-/// costs a second attempt, as one that breaks during a mail does.
+/// Time after its last mail in which a connection is used without a test.
+/// A connection that broke meanwhile costs a second attempt, as one that breaks during a mail does.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// Time limit for QUIT.
@@ -70,11 +71,11 @@ pub struct SmtpSettings {
     pub hello_name: Option<String>,
     /// Sender address of a probe.
     pub sender: Option<String>,
-    /// Longest wait for a connection with greeting, TLS and login together, and for the reply to each
-    /// command.
+    /// Longest wait for the reply to each command.
+    /// Also the longest wait for a connection with greeting, TLS and login together.
     pub timeout: Duration,
-    /// Longest time for the content and the reply to its final dot. Too short makes mails `Unknown`; RFC 5321
-    /// (4.5.3.2.6) requires ten minutes.
+    /// Longest time for the content and the reply to its final dot.
+    /// Too short makes mails `Unknown`; RFC 5321 (4.5.3.2.6) requires ten minutes.
     pub reply_timeout: Duration,
     /// Connections at the same time, at least one.
     pub pool_size: usize,
@@ -327,9 +328,9 @@ impl Relay {
     }
 }
 
-/// A connection with `TCP_NODELAY`. lettre writes content and dot separately, and without it the dot would
-/// wait for the delayed acknowledgement of the content, 40 ms. (A connection with TLS from the start is
-/// lettre's own.)
+/// A connection with `TCP_NODELAY`.
+/// lettre writes content and dot separately, and without it the dot would wait for the delayed
+/// acknowledgement of the content, 40 ms. (A connection with TLS from the start is lettre's own.)
 async fn connect_tcp(address: (&str, u16)) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -360,7 +361,8 @@ fn reply_of(response: &Response, to: Option<&Parcel>) -> Reply {
     Reply { code: response.code().into(), text: presentable(&text, to) }
 }
 
-/// An error that may be logged: lettre quotes unreadable replies, which may have any content.
+/// An error that may be logged.
+/// lettre quotes unreadable replies, which may have any content.
 fn cause(error: smtp::Error, to: Option<&Parcel>) -> Cause {
     match refusal(&error, to) {
         Some(reply) => reply.into(),
@@ -381,7 +383,8 @@ fn presentable(text: &str, to: Option<&Parcel>) -> String {
     text.chars().take(400).collect()
 }
 
-/// Replaces every occurrence of a part, in any case. A part of one or two characters occurs in every text.
+/// Replaces every occurrence of a part, in any case.
+/// A part of one or two characters stays, because it occurs in every text.
 fn masked(text: &str, part: &str) -> String {
     let (lower, part) = (text.to_ascii_lowercase(), part.to_ascii_lowercase());
     if part.len() <= 2 {

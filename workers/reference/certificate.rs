@@ -1,4 +1,5 @@
-//! Builds the content of a certificate from an application and the surety, branch and obligee of the day.
+//! Builds a certificate's content from an application and the data of the day.
+//! The data are those of the surety, branch and obligee.
 
 use chrono::NaiveDate;
 use hosho_schema::snapshots::{Application, Certificate};

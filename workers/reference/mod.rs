@@ -1,4 +1,4 @@
-//! The data that an operator edits: obligees, branches and the surety, read and checked.
+//! Data that an operator edits: obligees, branches and the surety.
 
 pub mod certificate;
 pub mod obligees;

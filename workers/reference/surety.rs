@@ -1,5 +1,5 @@
-//! Who issues: `config/surety.toml` (the surety, dated) and `config/branches/<code>.toml` (取扱箇所, one file
-//! each).
+//! The dated surety (`config/surety.toml`) and its branches.
+//! Each branch (取扱箇所) has its own file, `config/branches/<code>.toml`.
 //!
 //! The types and rules are `crate::domain::issuer`. Both are embedded in the binary and can be replaced by a
 //! file and a folder of an operator.
@@ -75,8 +75,8 @@ pub struct Surety {
 }
 
 impl Surety {
-    /// Reads the surety's entries and their seals: those built in, or those of `file` and the PNG files
-    /// beside it.
+    /// Reads the surety's entries and their seals.
+    /// They are those built in, or those of `file` and the PNG files beside it.
     pub fn load(file: Option<&Path>) -> Result<Self, RegistryError> {
         let source = match file {
             None => Source::new("config/surety.toml".to_owned(), SURETY.to_owned()),
@@ -130,7 +130,7 @@ fn picture(png: &[u8]) -> Result<(String, Arc<Picture>), String> {
     Ok((hex(&Sha256::digest(png)), Arc::new(picture)))
 }
 
-/// The entries; `seal` reads a seal by the name of its file and gives its SHA-256, or says what is wrong.
+/// `seal` reads a seal by its file name and returns its SHA-256 or the problem.
 fn sureties(
     page: &mut FileDiagnostics<'_>,
     seal: &mut dyn FnMut(&str) -> Result<String, String>,

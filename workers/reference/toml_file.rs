@@ -1,4 +1,4 @@
-//! Reads folders of TOML files that an operator edits, and reports every problem with file and line.
+//! Reads TOML files of operators; reports every problem with file and line.
 //!
 //! Obligees, branches and the surety are data of the same kind: small files, embedded in the binary or read
 //! from a configured place, all of them judged before anything is opened. A problem names what is wrong and
@@ -71,7 +71,8 @@ impl Source {
     }
 }
 
-/// Reads every `.toml` file of a folder in order of name, or those embedded from `embedded_folder`.
+/// Reads every `.toml` file of a folder in order of name.
+/// Without a folder, those embedded from `embedded_folder`.
 pub(crate) fn read_folder(
     folder: Option<&Path>,
     embedded: &[(&str, &str)],
@@ -109,7 +110,8 @@ pub(crate) fn read_file(path: &Path) -> Result<Source, RegistryError> {
     Ok(Source::new(file, text))
 }
 
-/// Reads a file with `read`. Problems are in the order of the file, without duplicates.
+/// Reads a file with `read`.
+/// Problems are in the order of the file, without duplicates.
 pub(crate) fn judge<T>(
     source: &Source,
     problems: &mut Problems,

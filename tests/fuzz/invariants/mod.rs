@@ -80,7 +80,8 @@ struct Reference {
     fonts: Fonts,
 }
 
-/// The built-in obligees and `strict`: paper only, with a minimum price and maximums.
+/// The built-in obligees and `strict`.
+/// `strict` accepts paper only, with a minimum price and maximums.
 fn obligees() -> Registry {
     let built_in = hosho::reference::obligees::load(None).expect("the built-in obligees are valid");
     let origins = |code: &str| built_in.origins(code).expect("a built-in obligee").clone();

@@ -119,7 +119,7 @@ pub fn harmless(message: &str) {
     check_visible(message);
 }
 
-/// Checked with the product's list and, because that may be wrong, with a second list.
+/// Checks with the product's list and, as that may be wrong, with a second one.
 fn check_visible(message: &str) {
     assert_eq!(text::find_invalid(message, Lines::One), None, "{message:?}");
     let hostile = |character: char| {

@@ -1,4 +1,4 @@
-//! A nightly run re-issues every guarantee although its driver and workers are killed.
+//! A nightly run re-issues all guarantees although driver and workers are killed.
 //!
 //! `HOSHO_DRILL_NIGHT` is the number of applications (36,000 have some 50,000 guarantees),
 //! `HOSHO_DRILL_NIGHT_KILLS` the number of kills, `HOSHO_DRILL_NIGHT_RATE` the guarantees a second at most.
@@ -30,7 +30,7 @@ fn deadline(applications: usize) -> Duration {
     Duration::from_mins(5) + Duration::from_millis(200) * u32::try_from(applications).unwrap()
 }
 
-/// Amends every guarantee of an application: the contractor has a new representative.
+/// One amendment per guarantee: the contractor has a new representative.
 fn amendments(application: &Application, numbers: &[String]) -> Vec<Value> {
     let document = application.document();
     let mut principal = document["principal"].clone();

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::harness::{process::eventually, rabbit::Rabbit, test_env::TestEnv};
 
-/// Makes the mail server reject the mailboxes of `pool.refused`, and fail as scripted.
+/// Makes the mail server reject the mailboxes of `pool.refused`.
+/// It also fails as scripted in `faults`.
 fn script_faults(pool: &WorkerPool, faults: &[(&str, &str)]) {
     let refusal =
         |address: &String| (format!("rcpt {address}"), format!("550 5.1.1 <{address}>: no such user"));
@@ -25,7 +26,7 @@ fn script_faults(pool: &WorkerPool, faults: &[(&str, &str)]) {
     pool.env.smtp.script(&refusals.chain(faults.iter().copied()).collect::<Vec<_>>());
 }
 
-/// The server is down, refuses connections, defers mails, withholds replies, hangs up.
+/// The server is down, refuses, defers, withholds replies or hangs up.
 #[test]
 fn failing_mail_server_delays_mails_and_loses_none() {
     let _permit = acquire_permit();
@@ -135,7 +136,8 @@ fn waits_for_unwritable_document_store() {
     assert_all_mails_accepted_once(&mut pool, &applications);
 }
 
-/// Exchanges two paths atomically, so that no worker can create the folder in between.
+/// Exchanges two paths atomically.
+/// No worker can create the folder in between.
 fn swap(one: &Path, other: &Path) {
     let [one, other] = [one, other].map(|path| CString::new(path.as_os_str().as_bytes()).unwrap());
     #[expect(unsafe_code, reason = "renameat2(2) reads two strings that outlive the call")]

@@ -1,4 +1,4 @@
-//! A message that kills its worker becomes a dead letter, and no other message does.
+//! Only the message that kills its worker becomes a dead letter.
 //!
 //! The worker is this test binary, started for one test, which runs the product's runner with a stage of the
 //! drill: no message is known to kill a stage of the product.

@@ -1,4 +1,4 @@
-//! The broker deletes a stage queue, or cancels a consumer that does not acknowledge.
+//! The broker deletes queues, or cancels a consumer that does not acknowledge.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::harness::{process::eventually, rabbit::Rabbit, test_env::TestEnv};
 
-/// Deletes the queues of a paused stage, of applications, and of a stage with consumers.
+/// Deletes queues of a paused stage, of applications, of a stage with consumers.
 /// Until a worker declares a deleted queue again, messages for it are unroutable.
 #[test]
 fn deleted_stage_queue_loses_no_certificate() {

@@ -24,7 +24,7 @@ const GUARANTEES: i64 = 200;
 /// Guarantees in a batch.
 const BATCH: usize = 16;
 
-/// Runs all queries on an application and its guarantees, in batches like the stages.
+/// Queries an application and its guarantees, in batches like the stages.
 fn round(c: &mut Connection, id: &str, run: &Run) {
     let issued = issued(c, id, GUARANTEES);
     let guarantees: Vec<&str> = issued.iter().map(|issued| issued.guarantee.id.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Errors that count as contention, and errors that count as an unavailable database.
+//! Errors that count as contention, and as an unavailable database.
 
 use super::*;
 

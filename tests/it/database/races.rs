@@ -10,7 +10,7 @@ use crate::harness::postgres::Session;
 
 const THREADS: usize = 16;
 
-/// The rule in these tests: a limit for the sum of commitments, enough for one of 40.
+/// The rule: a limit for the sum of commitments, enough for one of 40.
 const CAP: i64 = 60;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -64,7 +64,8 @@ fn decide(connection: &mut Connection, requests: &[Request], judged: impl FnOnce
     })
 }
 
-/// Retries on contention, like a worker, but not on a deadlock: that must not occur.
+/// Retries on contention, like a worker.
+/// A deadlock must not occur, so it is not retried.
 fn decide_until_done(connection: &mut Connection, requests: &[Request]) -> Result<(), DbError> {
     let began = Instant::now();
     loop {
@@ -101,8 +102,8 @@ fn concurrently(database: &Database, batches: impl Fn(usize) -> Vec<Vec<Request>
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// All threads apply for the same works, in batches of three and in different orders.
-/// Half of the works have a row before.
+/// All threads apply for the same works.
+/// They apply in batches of three and in different orders. Half of the works have a row before.
 fn race(database: &Database, product: impl Fn(usize) -> ProductV1 + Sync) {
     const WORKS: usize = 23;
     let known: Vec<_> = (0..WORKS).step_by(2).map(|works| ids::works(&works.to_string())).collect();

@@ -8,7 +8,7 @@ use hosho_schema::snapshots::Certificate;
 
 use super::{KEY, REGISTRY, certificate, is_sound, renderer};
 
-/// Longer than any document takes, so that an endless loop does not block the tests.
+/// Longer than any document takes, so an endless loop does not block the tests.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Runs a task on another thread and panics after the timeout.

@@ -1,4 +1,4 @@
-//! Rendering does not leak: memory after a hundred thousand documents (docs/soak.md).
+//! Rendering a hundred thousand documents leaks no memory (docs/soak.md).
 
 use std::process::Command;
 

@@ -147,7 +147,7 @@ fn day() -> impl Strategy<Value = NaiveDate> {
     (0_u64..3000).prop_map(|days| NaiveDate::from_ymd_opt(2019, 4, 1).unwrap() + Days::new(days))
 }
 
-/// Contents with all products, media, joint ventures, and optional fields empty or not.
+/// All products, media and joint ventures, with and without optional fields.
 pub(super) fn contents() -> impl Strategy<Value = Certificate> {
     let works = (text(120), option::of(day()), 1_i64..99_999_999_999, day(), day());
     let members = prop_oneof![6 => vec(company(), 1..4), 1 => vec(company(), 4..12)];

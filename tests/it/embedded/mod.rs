@@ -1,4 +1,4 @@
-//! `hosho process` and the other commands that need no server: exit codes, JSON, files and printed texts.
+//! Commands that need no server: exit codes, JSON, files and printed texts.
 //!
 //! Expected values come from the examples, not from stored rows; only random keys are compared with the
 //! database. Other tools read the results: poppler and qpdf the PDFs, Python the mails and the database file.

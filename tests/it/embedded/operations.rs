@@ -1,4 +1,4 @@
-//! Operations on failed messages, replays and mails without a server, and their audit entries.
+//! Failed messages, replays, mails and their audit entries, without a server.
 
 use std::{
     os::unix::fs::PermissionsExt as _,

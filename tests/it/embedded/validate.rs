@@ -1,4 +1,4 @@
-//! `hosho validate`: the results of the pipeline, with places in the file, in three formats.
+//! `hosho validate`: results and places in the file, in three formats.
 //!
 //! The tests read the text at each reported place and compare it with the value at the reported path.
 

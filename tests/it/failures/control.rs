@@ -1,4 +1,4 @@
-//! Control of stages: pause, open circuit, recovery from the rows, and `hosho doctor`.
+//! Pause, open circuit, recovery from the rows, and `hosho doctor`.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! An operator shows, edits, discards, restores and exports failed messages on real servers.
+//! Failed messages on real servers: shown, edited, discarded, restored, exported.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,4 +1,4 @@
-//! Runs every command of docs/operations.md on real servers and compares its output with the guide.
+//! Runs docs/operations.md on real servers and compares every command's output.
 //!
 //! Comments before a block contain its commands; `SAMPLE-OF code` and `GROUP-OF code` in them are replaced by
 //! the sample and the group of that code. The block shows the commands as typed, with their output.

@@ -1,4 +1,4 @@
-//! Dead letters during database failures, and dead letters that other programs publish.
+//! Dead letters during database failures, and those that other programs publish.
 
 use crate::harness::{
     amqp::{properties, text},

@@ -1,4 +1,4 @@
-//! Replays: by group, after a crash of the driver, forced, of unroutable messages, and held up.
+//! Replays: by group, after a crash, forced, of unroutable messages, held up.
 
 use std::time::Duration;
 

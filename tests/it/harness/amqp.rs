@@ -1,5 +1,5 @@
-//! A plain AMQP client that shares no code with the program: a sender of good and hostile messages, and a
-//! listener.
+//! A plain AMQP client that shares no code with the program.
+//! It sends good and hostile messages, and listens.
 //!
 //! A [`Tap`] is an exclusive queue bound to the exchanges of an env. [`Tap::messages`] returns every message
 //! that the broker routed before the call, so a test can assert that a message was *never* published.

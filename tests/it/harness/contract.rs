@@ -1,4 +1,4 @@
-//! Validates messages against the committed JSON Schemas, as a listener of another system would.
+//! Validates messages with the committed JSON Schemas, as another system would.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Reads the results in an env for assertions: rows, documents, mails, messages, logs.
+//! Reads results for assertions: rows, documents, mails, messages, logs.
 
 use std::{
     collections::BTreeMap,
@@ -268,7 +268,8 @@ impl TestEnv {
 
     /// Waits for an idle pipeline, stops the worker, and counts the dead letters.
     ///
-    /// No other message may be left in any queue. `taken_away` is the number of messages that the test removed.
+    /// No other message may be left in any queue.
+    /// `taken_away` is the number of messages that the test removed.
     pub fn settle_and_drain(&self, tap: &Tap, worker: super::process::Child, taken_away: usize) -> u64 {
         eventually("a settled pipeline", LIMIT, || tap.is_settled(taken_away).then_some(()));
         let mut left = self.drain(worker);

@@ -1,4 +1,5 @@
-//! Child processes that cannot outlive the tests, free ports, and the only functions that poll.
+//! Child processes that cannot outlive the tests.
+//! Also free ports, and the only functions that poll.
 //!
 //! A killed test process (time limit, Ctrl-C) runs no destructor. So every child sets `PR_SET_PDEATHSIG`: the
 //! kernel kills it when its parent exits. For the kernel the parent is the *thread* that forked. Children are

@@ -1,4 +1,4 @@
-//! Removes what differs between two runs from printed texts: identifiers, times, guarantee numbers.
+//! Removes identifiers, times and guarantee numbers, which differ between runs.
 
 use std::path::Path;
 

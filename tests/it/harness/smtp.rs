@@ -1,4 +1,5 @@
-//! A private mail server (Debian's aiosmtpd, `smtp_server.py`), and Python's mail parser for received mails.
+//! A private mail server (Debian's aiosmtpd, `smtp_server.py`).
+//! Python's mail parser reads the received mails.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,4 +1,5 @@
-//! The whole system on private servers: RabbitMQ, PostgreSQL, a mail server, folders, and the `hosho` binary.
+//! The whole system on private servers, with the `hosho` binary.
+//! It has RabbitMQ, PostgreSQL, a mail server and folders.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! Checks `examples/`: all applications are accepted, and each rejected line breaks exactly the rule that its
-//! id names.
+//! `examples/`: applications are accepted; a rejected line breaks exactly one rule.
+//! The id of the line names that rule.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 

@@ -1,4 +1,4 @@
-//! The rules with the obligees, branches and limits of `config/`: examples, and the generated documents.
+//! The rules with the data of `config/`: examples and generated documents.
 
 mod examples;
 mod rulebook;

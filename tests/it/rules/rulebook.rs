@@ -1,4 +1,5 @@
-//! Generates `docs/rules.md` (for people) and `docs/rules.json` (for programs) from the list of rules.
+//! Generates `docs/rules.md` and `docs/rules.json` from the list of rules.
+//! The first is for people, the second for programs.
 //!
 //! Both are committed, and a test compares them. `HOSHO_BLESS=1 cargo test rulebook` rewrites them. A
 //! published code can leave the list only by retirement, so it never gets another meaning.

@@ -1,4 +1,4 @@
-//! Compares the results of a schedule with the model: rows, numbers, files, mails, events, failed messages.
+//! Compares rows, numbers, files, mails, events, failed messages with the model.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

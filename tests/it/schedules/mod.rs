@@ -1,4 +1,4 @@
-//! Thousands of random schedules: the whole pipeline with any order of deliveries and process failures.
+//! Thousands of schedules of the pipeline, with random deliveries and failures.
 //!
 //! The drills in `crashes/` use real servers and hit few moments, by chance. The schedules use the real
 //! runners, stages, ingesters, SQLite and folders with a broker of the test ([`faulty_broker`]). It delivers

@@ -1,4 +1,4 @@
-//! The expected results of a schedule, from the documents of its applications alone.
+//! The expected results, from the documents of the applications alone.
 //!
 //! The application that is decided first takes the id and the works. All other results follow from the
 //! document.

@@ -1,4 +1,4 @@
-//! The messages of a schedule: applications of every kind, some of them twice, and undeliverable messages.
+//! Applications of every kind, some of them twice, and undeliverable messages.
 
 use hosho::{
     broker::{Envelope, History, Lane},

@@ -62,8 +62,8 @@ impl MemoryConsumer {
         Ok(batch)
     }
 
-    /// Requeues all unacknowledged messages at the front, in order. A message beyond the delivery limit
-    /// becomes a dead letter, under the name of its stage.
+    /// Requeues all unacknowledged messages at the front, in order.
+    /// A message beyond the delivery limit becomes a dead letter, under the name of its stage.
     fn requeue(&mut self) {
         if !std::mem::take(&mut self.open) {
             return;

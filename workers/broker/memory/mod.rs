@@ -1,4 +1,4 @@
-//! The broker of the embedded mode: in this process, with the guarantees of RabbitMQ.
+//! The broker of the embedded mode, with the guarantees of RabbitMQ.
 //!
 //! It has order, at-least-once delivery, redelivery of unacknowledged messages (in order, flagged, at the
 //! front), the delivery limit, retry delays, dead letters, unrouted messages, and events for the consumers of
@@ -125,14 +125,13 @@ impl Memory {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Resolves when no message is ready, unacknowledged or waiting for any stage. Dead letters, unrouted
-    /// messages and events do not count.
+    /// Resolves when no message is ready, unacknowledged or waiting for any stage.
+    /// Dead letters, unrouted messages and events do not count.
     pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
         self.at_most(0)
     }
 
-    /// Resolves when at most `most` messages are ready, unacknowledged or waiting for any stage, counted as
-    /// by [`Memory::idle`].
+    /// Resolves when [`Memory::idle`] would count at most `most` messages.
     pub fn at_most(&self, most: usize) -> impl Future<Output = ()> + Send + 'static {
         let mut under_way = self.shared.under_way.subscribe();
         async move {
@@ -141,7 +140,7 @@ impl Memory {
         }
     }
 
-    /// Resolves when every dead letter and unrouted message has been taken and acknowledged.
+    /// Resolves when every dead letter and unrouted message is acknowledged.
     pub fn without_dead_letters(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut dead = self.shared.dead.subscribe();
         async move {
@@ -174,7 +173,8 @@ impl Shared {
         self.dead.send_modify(|dead| *dead = dead.saturating_sub(count));
     }
 
-    /// Queues a message for its stage, or among the unrouted ones. It is counted already.
+    /// Queues a message for its stage, or as unrouted.
+    /// It is counted already.
     fn route(&self, state: &mut State, key: String, mut item: Item) {
         let wanted = Key::Stage(key);
         if state.queues.contains_key(&wanted) {

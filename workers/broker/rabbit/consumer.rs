@@ -145,7 +145,7 @@ impl RabbitConsumer {
         Ok(())
     }
 
-    /// Returns a delivery, unless its channel is closed: then the broker delivers it again.
+    /// Fails if the channel is closed: the broker will deliver the message again.
     fn take(&mut self, received: Received) -> Result<Delivery, BrokerError> {
         if !received.acker.usable() {
             return Err(self.lost(STALE));

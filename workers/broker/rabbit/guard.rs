@@ -1,4 +1,4 @@
-//! A guard in front of lapin's parser, for what a hostile client may put into the properties of a message.
+//! Protects lapin's parser from hostile message properties.
 //!
 //! RabbitMQ forwards properties unchanged. lapin parses them recursively, in a thread with a small stack:
 //! headers nested a few hundred levels deep overflow it, which aborts the whole process; a name that is not
@@ -30,11 +30,11 @@ use tokio_rustls::TlsConnector;
 
 use super::dial::{Stream, dial};
 
-/// Levels of tables and arrays that headers may have; `x-death` of RabbitMQ has two.
+/// Levels of tables and arrays in headers; `x-death` of RabbitMQ has two.
 const MAX_DEPTH: u8 = 16;
 
-/// The longest frame that is looked at as a whole. Frames are at most 128 KiB unless an operator chose
-/// otherwise.
+/// The longest frame that is checked as a whole.
+/// Frames are at most 128 KiB unless an operator chose otherwise.
 const MAX_FRAME: usize = 16 << 20;
 
 /// Type, channel and size in front of a frame.
@@ -261,7 +261,8 @@ fn survivable(content: &[u8]) -> bool {
     rest.properties().is_some() && rest.0.is_empty()
 }
 
-/// Reads AMQP types; `None` for what is cut short, unknown, not UTF-8 or nested too deeply.
+/// Reads AMQP types.
+/// `None` for what is cut short, unknown, not UTF-8 or nested too deeply.
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {

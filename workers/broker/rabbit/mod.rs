@@ -1,4 +1,5 @@
-//! RabbitMQ (3.10 to 4.x, no plugins), spoken through lapin, which nothing outside this folder names.
+//! RabbitMQ (3.10 to 4.x, no plugins) through lapin.
+//! Nothing outside this folder names lapin.
 //!
 //! Two connections, one to consume and one to publish, because a broker short of memory or disk blocks whole
 //! connections that publish, and with them the acknowledgements they carry. Each is made at first use and
@@ -68,10 +69,11 @@ const PRECONDITION_FAILED: u16 = 406;
 /// How to reach RabbitMQ and what our part of it is called.
 #[derive(Clone)]
 pub struct RabbitOptions {
-    /// `amqp://user:password@host:port/vhost` or `amqps://…`. Secret: it holds the password.
+    /// `amqp://user:password@host:port/vhost` or `amqps://…`.
+    /// Secret: it holds the password.
     pub url: String,
-    /// PEM file of the private authority that signed the broker's certificate; `amqps` only. Added to the
-    /// system's.
+    /// PEM file of the private authority that signed the broker's certificate.
+    /// For `amqps` only, added to the system's.
     pub ca_file: Option<PathBuf>,
     /// Start of the name of every queue and exchange.
     pub prefix: String,
@@ -233,7 +235,7 @@ impl Rabbit {
         answer(operation, connection.create_channel()).await
     }
 
-    /// Remembers that something is missing on the broker, if it is in our hands to declare it.
+    /// Records that something is missing; true if we may declare it.
     fn note_missing(&self) -> bool {
         self.inner.something_missing.store(true, Ordering::Release);
         self.inner.keeps_topology.load(Ordering::Acquire)
@@ -304,8 +306,9 @@ impl Broker for Rabbit {
     }
 }
 
-/// Parses the URL, more forgiving than lapin in two places: `amqp://host/` means the virtual host `/` (lapin:
-/// the empty one, which never exists), and an IPv6 address is an address (lapin: silently `localhost`).
+/// Parses the URL, more tolerant than lapin in two places.
+/// `amqp://host/` means the virtual host `/` (lapin: the empty one, which never exists). An IPv6 address is
+/// an address (lapin: silently `localhost`).
 fn parse(text: &str) -> Result<AMQPUri, BrokerError> {
     let wrong = |problem: &str| BrokerError::Url { url: masked(text), problem: problem.to_owned() };
     let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
@@ -366,7 +369,7 @@ async fn within<T>(
     }
 }
 
-/// The reply code and text, when the broker says that something is missing or has other settings.
+/// The reply code and text if something is missing or has other settings.
 fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
     match error.kind() {
         ErrorKind::ProtocolError(fault) if matches!(fault.get_id(), NOT_FOUND | PRECONDITION_FAILED) => {
@@ -376,7 +379,7 @@ fn topology_fault(error: &lapin::Error) -> Option<(u16, String)> {
     }
 }
 
-/// The text of the broker when it refused the login or denied a permission (AMQP 403).
+/// The broker's text when it refused the login or a permission (AMQP 403).
 /// It names the object; newer versions also name the permission.
 fn denied(error: &lapin::Error) -> Option<String> {
     match error.kind() {
@@ -415,13 +418,13 @@ async fn temporary_queue(
     Ok(answer(operation, channel.queue_declare(short(""), options, table)).await?.name().clone())
 }
 
-/// Makes the short string of AMQP from a name of ours. Names that are too long end at 255 bytes and are then
-/// refused by the broker as unknown; a longer one would be a panic in lapin.
+/// Makes the short string of AMQP from a name of ours, cut at 255 bytes.
+/// The broker refuses a cut name as unknown; a longer one would be a panic in lapin.
 fn short(name: &str) -> ShortString {
     ShortString::from(cut(name, lapin::types::MAX_SHORT_STRING_LENGTH))
 }
 
-/// The longest start of a text that has at most so many bytes and ends between two characters.
+/// The longest start of at most `bytes` that ends between two characters.
 fn cut(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;

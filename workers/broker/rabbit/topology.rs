@@ -1,4 +1,4 @@
-//! Every exchange, queue and binding, as a list that is declared, compared and tested.
+//! Every exchange, queue and binding, declared, compared and tested as one list.
 //!
 //! All queues are quorum queues. Safety settings are queue arguments: a queue that exists with others is
 //! refused (406) at start instead of losing messages later. Capacities (lengths, sizes) are the operator's,
@@ -31,8 +31,9 @@ use crate::broker::{
 
 const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
 
-/// How long to leave a new queue alone: RabbitMQ 3.10 loses a quorum queue for good when it is killed within
-/// about a second of its first declaration.
+/// Wait after the declaration of a new queue.
+/// RabbitMQ 3.10 loses a quorum queue for good when it is killed within about a second of its first
+/// declaration.
 const SETTLING: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,8 @@ pub struct Report {
     pub present: usize,
     pub created: Vec<String>,
     pub missing: Vec<String>,
-    /// What differs, in the broker's words, which name the queue and the argument ([`check`] only).
+    /// The broker's text for each difference, from [`check`] only.
+    /// It names the queue and the argument.
     pub different: Vec<String>,
     /// Seconds waited after creating a queue.
     pub waited_s: u64,
@@ -152,7 +154,8 @@ pub fn expected(prefix: &str, stages: &[&'static str]) -> Vec<Declared> {
     all
 }
 
-/// Declares everything, and from then on again after every reconnect. Safe to call at any time.
+/// Declares everything, and again after every reconnect from then on.
+/// Safe to call at any time.
 ///
 /// [`BrokerError::Topology`] when something exists with other settings; it names the queue and the argument.
 pub async fn apply(rabbit: &Rabbit) -> Result<Report, BrokerError> {
@@ -185,8 +188,8 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> Result<Re
     Ok(report)
 }
 
-/// Declares everything passively, then actively those that exist (to compare their settings) or all
-/// (`create`).
+/// Declares everything passively, then actively what exists, to compare settings.
+/// With `create`, also what is missing.
 async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Report, BrokerError> {
     let mut report = Report::default();
     let mut channel = open(connection).await?;
@@ -217,8 +220,9 @@ async fn walk(connection: &Connection, names: &Names, create: bool) -> Result<Re
     Ok(report)
 }
 
-/// Declares one item, actively or passively; returns the text of the broker when it is missing or different.
-/// Such an answer closes the channel, so it is replaced.
+/// Declares one item, actively or passively.
+/// Returns the text of the broker when the item is missing or different. Such an answer closes the channel,
+/// so it is replaced.
 async fn declare_one(
     connection: &Connection,
     channel: &mut Channel,

@@ -26,20 +26,21 @@ const FAULT: &str = "hosho-fault";
 /// Microseconds and a `Z`: sorts as text, and survives both databases.
 const TIME: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
-/// Limits that keep all headers together under 4 KiB: characters of the fault text, its bytes, and bytes of a
-/// short value.
+/// Limits that keep all headers together under 4 KiB.
+/// They limit the characters of the fault text, its bytes, and the bytes of a short value.
 const TEXT_CHARS: usize = 1_000;
 const TEXT_BYTES: usize = 2_400;
 const VALUE_BYTES: usize = 128;
 
-/// Bytes of the earlier attempts, `time code` each, a comma between them; and of the code of each.
+/// Bytes of the earlier attempts, and of the code of each.
+/// An attempt is `time code`; commas separate attempts.
 const HISTORY_BYTES: usize = 1_000;
 const PAST_CODE_BYTES: usize = 48;
 
 const PERSISTENT: u8 = 2;
 
-/// Properties of a message of ours, published at `now` (UTC). Fails for an identifier longer than AMQP can
-/// carry (255 bytes).
+/// Properties of a message of ours, published at `now` (UTC).
+/// Fails for an identifier longer than AMQP can carry (255 bytes).
 pub(super) fn properties(
     envelope: &Envelope,
     now: NaiveDateTime,
@@ -137,7 +138,8 @@ pub(super) fn delivery(received: Received, is_failure: bool) -> Delivery {
     }
 }
 
-/// Seconds since 1970 as a moment of a year with four digits: the databases keep no other.
+/// From seconds since 1970; `None` outside the years 1970 to 9999.
+/// The databases store only years of four digits.
 fn moment(seconds: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp(seconds, 0)
         .map(|at| at.naive_utc())
@@ -152,8 +154,9 @@ fn earlier(past: &str) -> Vec<(NaiveDateTime, String)> {
     past.split(',').filter_map(attempt).take(History::REMEMBERED).collect()
 }
 
-/// The newest entry of `x-death`. A stage that gives up writes none, and a message that only waited for its
-/// next attempt (`expired`) was not made a dead letter by that.
+/// The newest entry of `x-death`.
+/// A stage that gives up writes none, and a message that only waited for its next attempt (`expired`) was not
+/// made a dead letter by that.
 pub(super) fn death(headers: &FieldTable) -> Option<Death> {
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else { return None };
     let AMQPValue::FieldTable(newest) = deaths.as_slice().first()? else { return None };

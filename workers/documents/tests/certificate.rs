@@ -92,7 +92,8 @@ fn paper_differs_only_in_the_electronic_caption() {
     }
 }
 
-/// A long document continues on a second page; nothing is lost, and the surety signs on the first.
+/// A long document continues on a second page without loss.
+/// The surety signs on the first.
 #[test]
 fn lists_many_members_on_a_second_page() {
     let (_, content) =

@@ -77,7 +77,7 @@ pub(super) fn all() -> Vec<Drawn> {
     tasks.par_iter().map(|task| task()).collect()
 }
 
-/// The text of a document without the line ends and spaces that layout made, and its number of pages.
+/// Text without the line ends and spaces of the layout, and number of pages.
 fn read_back(pdf: &[u8]) -> (String, usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("paper.pdf");
@@ -89,7 +89,7 @@ fn read_back(pdf: &[u8]) -> (String, usize) {
     (squeezed(&text), pages)
 }
 
-/// Text without white space and without variation selectors, which only some faces can show.
+/// Removes white space, and variation selectors, which some faces cannot show.
 fn squeezed(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_whitespace() && !matches!(character, '\u{E0100}'..='\u{E01EF}'))
@@ -121,7 +121,7 @@ fn samples_have_unique_names_and_limits() {
     assert_eq!(names.len(), count);
 }
 
-/// Electronic and paper, new and amended, one company and several, signed and unsigned.
+/// Electronic or paper, new or amended, one company or several, signed or not.
 #[test]
 fn samples_cover_every_variant() {
     use hosho_schema::messages::{MediumV1::*, ProductV1::*};
@@ -224,7 +224,7 @@ fn same_document_has_the_same_bytes() {
     assert_eq!(notice_of(&content), notice_of(&content));
 }
 
-/// `HOSHO_PAPERS=<folder> cargo test --lib documents::tests` writes all samples there.
+/// Run it with `HOSHO_PAPERS=<folder> cargo test --lib documents::tests`.
 #[test]
 fn writes_samples_to_a_folder() {
     let Some(folder) = std::env::var_os("HOSHO_PAPERS") else { return };

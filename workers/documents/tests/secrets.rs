@@ -17,9 +17,9 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A certificate carries its content as data to the obligee. Before you add a field to this list, check
-/// whether the obligee may have it: no key, no address for mail of the contractor, no 連絡事項, nothing of
-/// 保証料 and 再預託.
+/// A certificate carries its content as data to the obligee.
+/// Before you add a field to this list, check whether the obligee may have it: no key, no address for mail of
+/// the contractor, no 連絡事項, nothing of 保証料 and 再預託.
 #[test]
 fn certificate_data_contains_only_fields_for_obligees() {
     let mut found = BTreeSet::new();
@@ -88,7 +88,8 @@ fn unpacked(pdf: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// The key is in no text, metadata, attachment or name, except on the page of the notice.
+/// The key is on the page of the notice only.
+/// No other text, metadata, attachment or name has it.
 #[test]
 fn only_the_notice_contains_the_key() {
     let has_key = |bytes: &[u8]| {

@@ -6,8 +6,8 @@ use crate::{
     reference::toml_file::FileDiagnostics,
 };
 
-/// Pairs in which the first may not exceed the second. An advance may reach the total: then no interim one is
-/// possible.
+/// Pairs in which the first may not exceed the second.
+/// An advance may reach the total: then no interim one is possible.
 const AT_MOST: [(LimitField, LimitField); 8] = [
     (LimitField::AdvanceLowPrice, LimitField::AdvanceConstruction),
     (LimitField::AdvanceRoundingUnit, LimitField::AdvanceMaximum),
@@ -19,8 +19,8 @@ const AT_MOST: [(LimitField, LimitField); 8] = [
     (LimitField::PerformanceMinimum, LimitField::PerformanceLowPriceMinimum),
 ];
 
-/// Reports impossible pairs of values at a file that sets one of them; `elsewhere` follows a value of another
-/// file.
+/// Reports impossible pairs of values at a file that sets one of them.
+/// `elsewhere` follows a value of another file.
 pub(super) fn report(page: &mut FileDiagnostics<'_>, limits: &Limits, given: &Given, elsewhere: &str) {
     for (less, more) in AT_MOST {
         let (Some(low), Some(high)) = (less.of(limits), more.of(limits)) else { continue };

@@ -1,4 +1,4 @@
-//! The registry of obligees: one TOML file each, embedded in the binary or read from a configured folder.
+//! The registry of obligees: one TOML file each, embedded or in a folder.
 //!
 //! An obligee is data and never code: the folder `config/obligees/` is the only list, and adding an obligee
 //! is adding a file. The types and rules are in `crate::domain::obligee`; this module reads the files and
@@ -83,8 +83,9 @@ struct Submission {
     subject: Option<Spanned<String>>,
 }
 
-/// Reads every obligee and the national limits: those built in, or `obligees/` and `national.toml` of
-/// `folder` (the national limits built in where it has none). Reports all problems of all files together.
+/// Reads every obligee and the national limits; reports all problems together.
+/// Without `folder`: those built in. With it: its `obligees/` and `national.toml`, or the national limits
+/// built in where it has none.
 pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
     let sources = toml_file::read_folder(
         folder.map(|folder| folder.join("obligees")).as_deref(),
@@ -104,8 +105,8 @@ pub fn load(folder: Option<&Path>) -> Result<Registry, RegistryError> {
         None => Err(RegistryError::Invalid { problems }),
     }
 }
-/// Reads an obligee, and the origin of each of its limits. Without valid national limits it only reports
-/// problems.
+/// Reads an obligee, and the origin of each of its limits.
+/// Without valid national limits it only reports problems.
 fn obligee(
     page: &mut FileDiagnostics<'_>,
     national: Option<&Timeline<National>>,

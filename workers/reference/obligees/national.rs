@@ -1,4 +1,4 @@
-//! The national limits: `config/national.toml`, built in or beside the folder of the obligees.
+//! `config/national.toml`, built in or beside the folder of the obligees.
 
 use std::{collections::BTreeMap, fs, io, ops::Range, path::Path};
 
@@ -32,7 +32,8 @@ pub(super) struct National {
     pub(super) disaster_area: KindRatios,
 }
 
-/// `national.toml` of an operator's folder; the one built in without a folder, or where the folder has none.
+/// `national.toml` of an operator's folder.
+/// The one built in without a folder, or where the folder has none.
 pub(super) fn source(folder: Option<&Path>) -> Result<Source, RegistryError> {
     let built_in = || Source::new("config/national.toml".to_owned(), NATIONAL.to_owned());
     let Some(file) = folder.map(|folder| folder.join("national.toml")) else { return Ok(built_in()) };
@@ -43,7 +44,8 @@ pub(super) fn source(folder: Option<&Path>) -> Result<Source, RegistryError> {
     }
 }
 
-/// Reads the national limits of all periods. Use them only when no problem was reported.
+/// Reads the national limits of all periods.
+/// Use them only when no problem was reported.
 pub(super) fn read(page: &mut FileDiagnostics<'_>) -> Option<Timeline<National>> {
     let file: File = page.parse()?;
     let tables = file.limits.get_ref();

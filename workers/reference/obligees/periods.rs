@@ -1,4 +1,4 @@
-//! Periods of files: from a day until a day, one after another, without gap and without overlap.
+//! Periods of days, one after another, without gap and without overlap.
 
 use std::ops::Range;
 
@@ -7,7 +7,8 @@ use chrono::NaiveDate;
 use super::table::LimitsTable;
 use crate::reference::toml_file::FileDiagnostics;
 
-/// What a file says of the days from `from` until `until`, both included; an absent one is open.
+/// A value for the days from `from` until `until`, both included.
+/// An absent day is open.
 pub(super) struct Period<T> {
     pub(super) from: Option<NaiveDate>,
     pub(super) until: Option<NaiveDate>,
@@ -43,7 +44,7 @@ impl<T> Period<T> {
         }
     }
 
-    /// Whether it holds on a day; `None` is the time before every day that any file names.
+    /// `None` is the time before every day that any file names.
     pub(super) fn holds(&self, day: Option<NaiveDate>) -> bool {
         match day {
             None => self.from.is_none(),
@@ -54,7 +55,8 @@ impl<T> Period<T> {
     }
 }
 
-/// Sorts periods and reports gaps and overlaps; true when there are none. `filling` says how to close a gap.
+/// Sorts periods and reports gaps and overlaps; true when there are none.
+/// `filling` says how to close a gap.
 pub(super) fn in_order<T>(page: &mut FileDiagnostics<'_>, periods: &mut [Period<T>], filling: &str) -> bool {
     periods.sort_by_key(|period| period.from);
     let mut sound = true;

@@ -1,4 +1,5 @@
-//! A `[[limits]]` table: its amounts and ratios, each checked alone and kept with its place in the file.
+//! A `[[limits]]` table: amounts and ratios, each checked alone.
+//! Each is kept with its place in the file.
 //!
 //! The tables are read as maps and not as structs with a field per key, so that one mistake does not hide the
 //! next one and every problem names its key.

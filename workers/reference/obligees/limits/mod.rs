@@ -1,4 +1,4 @@
-//! Merges the limits of an obligee over the national limits of the same day, and checks the result.
+//! Merges an obligee's limits over the national ones of the day, and checks them.
 //!
 //! The result is split wherever either of the two changes, so a rule has complete limits on any day. A
 //! contradiction that only the result has (an obligee's low-price ratio against the national ordinary one) is
@@ -24,7 +24,8 @@ struct Own {
     disaster_area: bool,
 }
 
-/// Reads an obligee's periods and lays them over the national limits; `None` when that cannot be done.
+/// Reads an obligee's periods and lays them over the national limits.
+/// `None` when that cannot be done.
 pub(super) fn read(
     page: &mut FileDiagnostics<'_>,
     tables: &[toml::Spanned<LimitsTable<bool>>],

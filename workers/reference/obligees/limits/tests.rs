@@ -40,7 +40,7 @@ minimum = "10%"
 low_price_minimum = "30%"
 "#;
 
-/// National limits that change on 2027-04-01: 工事 50 % (disaster area 55 %), 低入札 25 %.
+/// National limits; from 2027-04-01 工事 50 % (disaster area 55 %), 低入札 25 %.
 fn two_periods() -> String {
     let later = NATIONAL
         .replace("\"40%\"", "\"50%\"")
@@ -260,8 +260,8 @@ fn reads_limits_of_older_contracts() {
     }
 }
 
-/// Each text after [`OBLIGEE`], so that its first line is line 7, has one problem: its line and a part of its
-/// text.
+/// Each text has one problem: its line and a part of its text.
+/// The text follows [`OBLIGEE`], so its first line is line 7.
 #[track_caller]
 fn assert_problem(cases: &[(&str, usize, &str)]) {
     let mut wrong = Vec::new();

@@ -1,11 +1,12 @@
-//! Who acts, when and why. Every change of an operator is audited in its own transaction.
+//! Who acts, when and why.
+//! Every change of an operator is audited in its own transaction.
 
 use chrono::NaiveDateTime;
 use hosho_schema::{ids, models::audit::Entry};
 
 use crate::clock::Clock;
 
-/// An operation of an actor (a person or the schedule). Its audit entries carry its id.
+/// An operation of a person or of the schedule. Its audit entries carry its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     pub id: String,

@@ -1,4 +1,5 @@
-//! Lists the files of `config/obligees/` and `config/branches/` for embedding, and has the linker compress.
+//! Lists the files of `config/obligees/` and `config/branches/` for embedding.
+//! Also has the linker compress the debug information.
 //!
 //! The folder is the list: adding an obligee is adding a file, and nothing else is edited. A macro that reads
 //! the folder (`include_dir` and its like) cannot make cargo on stable Rust watch for new files, so the next

@@ -1,4 +1,4 @@
-//! Database work on threads that may block: the one way from async code to a connection.
+//! Database work on blocking threads: the one way from async code to a connection.
 
 use hosho_schema::db::{Connection, DbError, Pool};
 

@@ -11,16 +11,18 @@ pub enum Class {
     Permanent,
     /// This item may succeed later: retries, then a dead letter.
     Transient,
-    /// A dependency of all items is down: no attempt is counted, the stage waits and probes.
+    /// A dependency of all items is down.
+    /// No attempt is counted; the stage waits and probes.
     Unavailable,
-    /// The effect may have happened, and the stage has recorded that: neither a retry nor a dead letter.
+    /// The effect may have happened, and the stage has recorded that.
+    /// Neither a retry nor a dead letter follows.
     Ambiguous,
 }
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $class:ident;)*) => {
-        /// Why an item failed. The code is stable: it is the metric label and the failure's code, and is
-        /// never reused.
+        /// Why an item failed. The code is stable and never reused.
+        /// It is the metric label and the failure's code.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Reason {
             $($(#[doc = $doc])* $name,)*
@@ -53,7 +55,7 @@ reasons! {
     /// Obligee, branch or surety of an accepted application is no longer configured.
     DataMissing = "data.missing", Permanent;
     NumberExhausted = "number.exhausted", Permanent;
-    /// The sealed authentication key cannot be made or opened with the data keys at hand.
+    /// The data keys at hand cannot make or open the sealed authentication key.
     KeyUnusable = "key.unusable", Permanent;
     /// Template, markup, glyph or layout failed.
     DocumentFailed = "document.failed", Permanent;

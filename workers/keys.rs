@@ -62,7 +62,7 @@ pub enum KeyError {
     UnknownDataKey { data_key_id: String },
     #[error("cannot seal an authentication key")]
     Seal,
-    /// The bytes were not sealed under this data key for this guarantee, or were changed.
+    /// The bytes were changed, or not sealed with this data key for this guarantee.
     #[error("a sealed authentication key does not open with data key {data_key_id}")]
     Open { data_key_id: String },
     #[error("not an authentication key: {KEY_LENGTH} characters A-Z, a-z and 0-9 are expected")]
@@ -89,7 +89,8 @@ impl AuthenticationKey {
         Ok(Self(key))
     }
 
-    /// Parses a typed or opened key: 12 characters A-Z, a-z and 0-9, of any alphabet we ever used.
+    /// Parses a typed or opened key: 12 characters A-Z, a-z and 0-9.
+    /// They may be of any alphabet we ever used.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         if text.len() == KEY_LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             Ok(Self(Zeroizing::new(text.to_owned())))
@@ -126,7 +127,7 @@ struct DataKey {
 }
 
 impl KeyRing {
-    /// Reads a key ring from text; `origin` (a file or an environment variable) is named in errors.
+    /// `origin` (a file or an environment variable) is named in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Self, KeyError> {
         let mut data_keys: Vec<DataKey> = Vec::new();
         let mut lookup = None;
@@ -172,8 +173,8 @@ impl KeyRing {
         Self::parse(&text, &format!("key ring {}", path.display()))
     }
 
-    /// Reads the key ring, or writes a new one (mode 0600) where there is none: the first start of the
-    /// embedded mode.
+    /// Reads the key ring, or writes a new one (mode 0600) where there is none.
+    /// The latter is the first start of the embedded mode.
     ///
     /// Processes that start at once agree on one ring: the file is linked into place and the later one loses.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
@@ -188,7 +189,7 @@ impl KeyRing {
         Self::load(path)
     }
 
-    /// Draws the text of a new key ring: one data key with a random id, and the lookup key.
+    /// Draws the text of a ring: one data key with a random id, and the lookup key.
     pub fn generate() -> Result<Zeroizing<String>, KeyError> {
         let mut random = Zeroizing::new([0_u8; 4 + 32 + 32]);
         getrandom::fill(random.as_mut()).map_err(KeyError::Random)?;
@@ -232,20 +233,20 @@ impl KeyRing {
         AuthenticationKey::parse(std::str::from_utf8(&opened).map_err(|_| refused())?)
     }
 
-    /// The keyed hash of number and key, 64 lower-case hexadecimal digits: HMAC-SHA256 over `number ‖ 0 ‖
-    /// key`.
+    /// HMAC-SHA256 over `number ‖ 0 ‖ key`, 64 lower-case hexadecimal digits.
     pub fn lookup_hash(&self, number: &str, key: &AuthenticationKey) -> String {
         self.keyed_hash(&[number, key.expose()])
     }
 
-    /// Where a guarantee's chain of revisions ends, sealed: HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖
-    /// revisions ‖ 0 ‖ head`. No guarantee number is `chain`, so that a seal is never the hash of a key.
+    /// Seals the end of a guarantee's chain of revisions.
+    /// HMAC-SHA256 over `chain ‖ 0 ‖ guarantee ‖ 0 ‖ revisions ‖ 0 ‖ head`. No guarantee number is `chain`,
+    /// so that a seal is never the hash of a key.
     pub fn chain_head(&self, guarantee: &str, revisions: i64, head_sha256: &str) -> ChainHead {
         let seal = self.keyed_hash(&["chain", guarantee, &revisions.to_string(), head_sha256]);
         ChainHead { guarantee_id: guarantee.to_owned(), revisions, head_sha256: head_sha256.to_owned(), seal }
     }
 
-    /// HMAC-SHA256 over texts with a zero between them, 64 lower-case hexadecimal digits.
+    /// HMAC-SHA256 over texts with a zero between them, as 64 lower-case hex digits.
     fn keyed_hash(&self, parts: &[&str]) -> String {
         // HMAC fills a key that is shorter than its block with zeros.
         let mut block = Zeroizing::new([0_u8; 64]);
@@ -266,7 +267,7 @@ impl KeyRing {
         &self.active.id
     }
 
-    /// Whether the ring has the data key of this id, so that what it sealed can be opened.
+    /// Whether the ring has this data key, so that what it sealed can be opened.
     pub fn holds(&self, id: &str) -> bool {
         self.active.id == id || self.older.iter().any(|key| key.id == id)
     }
@@ -303,7 +304,7 @@ fn encode(bytes: &[u8], hex: &mut String) {
     }
 }
 
-/// Writes a new file whole or not at all; a file that appeared meanwhile is left as it is.
+/// Writes a file whole or not at all; a file that appeared meanwhile is kept.
 fn create(path: &Path, nonce: u64, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::fault::{Fault, Reason, Result};
 
-/// Ends when the process stops, the stage is paused, or the batch was held too long.
+/// Ends when the process stops, the stage is paused or the batch is held too long.
 #[derive(Clone)]
 pub struct Permit(Arc<dyn Fn() -> Option<&'static str> + Send + Sync>);
 

@@ -50,7 +50,7 @@ impl fmt::Debug for MailAddress {
     }
 }
 
-/// Replaces every apparent mail address in `text` by `***@***`, and control characters by a space.
+/// Replaces every apparent mail address by `***@***`, and controls by a space.
 pub fn scrub(text: &str) -> String {
     let mut scrubbed = String::with_capacity(text.len());
     let mut word = String::new();

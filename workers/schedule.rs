@@ -1,4 +1,4 @@
-//! Cron schedules on the clocks of a zone, and what happens to scheduled runs that were missed.
+//! Cron schedules on the clocks of a zone, and their missed runs.
 //!
 //! A *slot* is a time on the wall clock, such as `2026-12-01T01:30:00`, not a moment. Where the clocks are
 //! put back, the same wall-clock time comes twice and its slot once, at the first. Where they are put forward
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// Slots returned at once at most: more than two years of nights.
 const MAX_SLOTS: usize = 1_000;
 
-/// Lateness of a slot that is still on time: drivers check the schedule about once a second, and a process
-/// takes time to start.
+/// Lateness of a slot that is still on time.
+/// Drivers check the schedule about once a second, and a process takes time to start.
 const ON_TIME: TimeDelta = TimeDelta::seconds(60);
 
 /// A cron expression (six fields, seconds first) on the clocks of a zone.
@@ -84,7 +84,8 @@ impl CronSchedule {
         self.zone.from_utc_datetime(&moment).naive_local()
     }
 
-    /// The slots after `after` (wall clock) that are due at `now` (UTC), in order; of very many the latest.
+    /// The slots after `after` (wall clock) that are due at `now` (UTC), in order.
+    /// Of very many, the latest.
     pub fn due(&self, after: NaiveDateTime, now: NaiveDateTime) -> Vec<Slot> {
         // Clocks that were put back a moment ago show a time before slots that are due already.
         let horizon = self.local(now) + TimeDelta::hours(3);

@@ -50,7 +50,7 @@ impl SecretUrl {
         &self.0
     }
 
-    /// The URL with `***` for its password and for the value of every query parameter named like one.
+    /// The URL with `***` for its password and for query parameters named like one.
     pub fn masked(&self) -> String {
         let hidden =
             || self.0.split_once(':').map_or_else(|| "***".to_owned(), |(scheme, _)| format!("{scheme}:***"));

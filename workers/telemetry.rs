@@ -87,7 +87,7 @@ pub struct Traceparent {
 }
 
 impl Traceparent {
-    /// Parses a `traceparent` header; `None` if it is malformed, as the standard requires.
+    /// `None` for a malformed `traceparent` header, as the standard requires.
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.trim().split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);

@@ -1,5 +1,5 @@
-//! One worker process: stages, ingester, jobs, heartbeat and signals; over RabbitMQ, or embedded in a
-//! command.
+//! One worker process: stages, ingester, jobs, heartbeat and signals.
+//! It runs over RabbitMQ, or embedded in a command.
 
 use std::{
     fs::File,
@@ -147,8 +147,8 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the folder, which the configuration names too; creates and migrates what is missing. Starts no
-    /// stage.
+    /// Opens the folder, which the configuration names too. Starts no stage.
+    /// Creates and migrates what is missing.
     pub async fn open(folder: &Path, config: &Config) -> Result<Self, WorkerError> {
         let lock = lock(folder)?;
         if folder.join("hosho.sqlite").exists() && !config.keys.file.exists() && config.keys.ring.is_none() {
@@ -181,7 +181,8 @@ impl Embedded {
         run_driver(config, &self.app, Arc::clone(&self.broker), self.stop.clone(), false)
     }
 
-    /// Waits until no message is in flight and every dead letter is stored; true when stopped first.
+    /// Waits until no message is in flight and every dead letter is stored.
+    /// True when stopped first.
     pub async fn until_idle(&self) -> bool {
         let idle = async {
             self.memory.idle().await;
@@ -289,7 +290,7 @@ fn cancel_on_signal(stop: CancellationToken) -> io::Result<()> {
     Ok(())
 }
 
-/// Locks the folder for this process: the lock ends with the process, however it ends.
+/// The lock on the folder ends with the process, however that ends.
 fn lock(folder: &Path) -> Result<File, WorkerError> {
     use std::os::unix::fs::DirBuilderExt;
     let unusable = |source| WorkerError::Folder { folder: folder.to_owned(), source };

@@ -28,7 +28,8 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) database: DatabaseArgs,
-    /// About this subject (a failed message, a replay, a stage, a mail), or the beginning of its identifier
+    /// About this subject (a failed message, a replay, a stage, a mail),
+    /// or the beginning of its identifier
     #[arg(long, value_name = "ID", value_parser = subject)]
     subject: Option<String>,
     /// Of this operation, or the beginning of its identifier

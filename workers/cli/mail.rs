@@ -71,8 +71,8 @@ struct ResolveArgs {
     /// Beginning of its identifier or Message-ID, or the 保証契約番号
     #[arg(value_parser = key)]
     mail: String,
-    /// accepted: the contractor has it; rejected: do not send it; resend: send it as if for the first time,
-    /// under the same Message-ID
+    /// accepted: the contractor has it; rejected: do not send it;
+    /// resend: send it as if for the first time, under the same Message-ID
     #[arg(long, value_name = "OUTCOME", value_parser = ["accepted", "rejected", "resend"])]
     outcome: String,
     #[command(flatten)]

@@ -22,7 +22,8 @@ use crate::{
   hosho recover --dry-run
   hosho recover --older-than 10m --reason \"hosho.stage.render was purged\"")]
 pub(super) struct Args {
-    /// Begun longer ago than this: 45s, 10m, 2h; by default schedule.recover_after_seconds
+    /// Begun longer ago than this: 45s, 10m, 2h;
+    /// by default schedule.recover_after_seconds
     #[arg(long, value_name = "TIME")]
     older_than: Option<String>,
     #[command(flatten)]

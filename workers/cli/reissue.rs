@@ -52,7 +52,8 @@ struct Which {
     /// Those of this obligee, by its code
     #[arg(long, value_name = "CODE")]
     obligee: Option<String>,
-    /// Those numbered at or after this: 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 3d ago
+    /// Those numbered at or after this:
+    /// 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 3d ago
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Those drawn with other templates, fonts or another version of the program

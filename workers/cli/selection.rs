@@ -82,7 +82,8 @@ pub(super) struct SelectionArgs {
     /// With this code, such as mail.refused
     #[arg(long, help_heading = WHICH, value_name = "CODE", value_parser = filled)]
     code: Vec<String>,
-    /// Failed last at or after this time: 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 90m, 2h, 3d ago
+    /// Failed last at or after this time:
+    /// 2026-12-01, "2026-12-01 09:00" (Asia/Tokyo), or 90m, 2h, 3d ago
     #[arg(long, help_heading = WHICH, value_name = "TIME")]
     since: Option<String>,
     /// Failed last before this time

@@ -37,7 +37,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Sub {
-    /// Finish the batches in flight and take no more, until it is resumed; also after restarts
+    /// Finish the batches in flight and take no more, until it is resumed;
+    /// also after restarts
     Pause(SetArgs),
     /// Take messages again
     Resume(SetArgs),

@@ -1,5 +1,5 @@
-//! Configuration: `config/default.toml` (built in) < file < environment, checked as a whole before anything
-//! is opened.
+//! Configuration: `config/default.toml` (built in) < file < environment.
+//! It is checked as a whole before anything is opened.
 //!
 //! The types mirror `config/default.toml`, which is the manual: a test fails when a key is missing there. An
 //! unknown key is an error: a mistyped key would silently keep its default. Secrets have a type of their own
@@ -48,7 +48,8 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads all layers: `file` of `--config`, and `overrides` (key, value) of other command-line options.
+    /// Reads all layers.
+    /// `file` is that of `--config`; `overrides` (key, value) are other command-line options.
     pub fn load(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
         Self::from_layers(file, environment(), overrides)
     }
@@ -144,8 +145,8 @@ impl Config {
     }
 }
 
-/// Variables are text, converted by the type of the setting only: a password `007` is not a number. An empty
-/// variable is unset, as a process supervisor writes it.
+/// Only the type of a setting converts its text: a password `007` is not a number.
+/// An empty variable is unset, as a process supervisor writes it.
 fn environment() -> Environment {
     Environment::with_prefix("HOSHO").prefix_separator("__").separator("__").ignore_empty(true)
 }
@@ -154,7 +155,7 @@ fn retry_delay(seconds: u64) -> Option<RetryDelay> {
     RetryDelay::ALL.into_iter().find(|retry| retry.delay() == Duration::from_secs(seconds))
 }
 
-/// Reads a configuration file. A syntax error names its line only: the text around it may be a password.
+/// A syntax error names its line only: the text around it may be a password.
 fn read(file: &Path) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(file)
         .map_err(|source| ConfigError::File { path: file.to_owned(), source })?;

@@ -1,4 +1,4 @@
-//! Reads key, wrong value and allowed values from an error of the crates `config` and `serde`.
+//! Key, wrong value and allowed values of an error of `config` and `serde`.
 
 use ::config::ConfigError as LayerError;
 

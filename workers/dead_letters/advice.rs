@@ -1,5 +1,5 @@
-//! What an operator does about each code of a dead letter: imperative and command. docs/operations.md lists
-//! it.
+//! The operator's action for each code of a dead letter: imperative and command.
+//! docs/operations.md lists it.
 
 use crate::fault::Reason;
 
@@ -79,7 +79,8 @@ const fn of(reason: Reason) -> &'static str {
     }
 }
 
-/// Codes that no stage gives: of dead letters from the broker or foreign clients, and of edited messages.
+/// Codes that no stage returns.
+/// They are of dead letters from the broker or foreign clients, and of edited messages.
 const OTHERS: &[(&str, &str)] = &[
     (
         "delivery.limit",

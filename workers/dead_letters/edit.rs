@@ -144,7 +144,7 @@ pub struct Change {
     pub after: Value,
 }
 
-/// The differences between two payloads. One that is not JSON counts as one text, at `$`.
+/// A payload that is not JSON counts as one text, at `$`.
 pub fn diff(before: &[u8], after: &[u8]) -> Vec<Change> {
     let read = |payload: &[u8]| {
         serde_json::from_slice(payload).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(payload)))

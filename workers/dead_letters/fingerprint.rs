@@ -1,10 +1,10 @@
-//! The cause of a failure: stage, code, and the text without the parts that differ between messages.
+//! The cause of a failure: stage, code, and the text without its variable parts.
 
 use sha2::{Digest, Sha256};
 
 use crate::hex::hex;
 
-/// Hexadecimal digits of a fingerprint: enough to distinguish causes, few enough to type.
+/// Enough hexadecimal digits to distinguish causes, few enough to type.
 const DIGITS: usize = 12;
 
 /// The cause of a failure, 12 hexadecimal digits.
@@ -14,8 +14,8 @@ pub fn fingerprint(stage: &str, code: &str, text: &str) -> String {
     digits
 }
 
-/// The text with `#` for identifiers, numbers and quotations. Reply codes of mail servers distinguish causes
-/// and stay.
+/// The text with `#` for identifiers, numbers and quotations.
+/// Reply codes of mail servers distinguish causes and stay.
 fn normalised(text: &str) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut rest = text;

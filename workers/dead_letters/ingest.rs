@@ -1,9 +1,9 @@
-//! Records the dead letters of the queues `hosho.dead` and `hosho.unrouted` in the table `failed_message`.
+//! Records the dead letters of `hosho.dead` and `hosho.unrouted`.
 //!
-//! A dead letter is acknowledged after its row is committed. While the database is unavailable, it stays in
-//! its queue, whose delivery limit is never reached. A dead letter that arrives twice is one row. Values that
-//! a database could reject are replaced first (NUL characters, foreign codes). If it rejects one of a batch,
-//! the others are recorded.
+//! A dead letter is acknowledged after its row in `failed_message` is committed. While the database is
+//! unavailable, it stays in its queue, whose delivery limit is never reached. A dead letter that arrives
+//! twice is one row. Values that a database could reject are replaced first (NUL characters, foreign codes).
+//! If it rejects one of a batch, the others are recorded.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,8 +31,8 @@ const BATCH: usize = 64;
 /// Bytes of bodies recorded together at most, unless a single one is larger.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long a batch is kept while the database is unavailable, before it is requeued. Far below the
-/// acknowledgement timeout of the broker.
+/// How long a batch is kept while the database is unavailable.
+/// Then it is requeued. Far below the acknowledgement timeout of the broker.
 const HOLD: Duration = Duration::from_mins(1);
 
 /// Longest name of a stage or routing key in characters.
@@ -59,8 +59,8 @@ impl From<BrokerError> for End {
 }
 
 impl Ingester {
-    /// Records the dead letters of a queue until the process stops. Survives every failure of broker and
-    /// database.
+    /// Records the dead letters of a queue until the process stops.
+    /// Survives every failure of broker and database.
     pub async fn run(mut self, source: Source) {
         let mut backoff = Backoff::default();
         loop {
@@ -126,7 +126,7 @@ impl Ingester {
         Ok(())
     }
 
-    /// Records dead letters; waits for an unavailable or busy database, for as long as a batch may be kept.
+    /// Waits for an unavailable or busy database, as long as a batch may be kept.
     async fn record(&mut self, dead_letters: Vec<DeadLetter>) -> Result<Recorded, End> {
         let began = tokio::time::Instant::now();
         let dead_letters = Arc::new(dead_letters);
@@ -177,7 +177,8 @@ impl Ingester {
     }
 }
 
-/// Records all together; if the database rejects that, one by one, and a rejected one without its texts.
+/// Records all together.
+/// If the database rejects that, records one by one, and a rejected one without its texts.
 fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Result<Recorded, DbError> {
     let mut db = pool.get()?;
     let refused = match failed_message::record(&mut db, dead_letters, now) {
@@ -207,8 +208,9 @@ fn record(pool: &Pool, dead_letters: &[DeadLetter], now: NaiveDateTime) -> Resul
     Ok(sum)
 }
 
-/// Records one by one, each on its own connection. If one fails, the others are recorded, and none is
-/// acknowledged; the recorded ones are known when they arrive again.
+/// Uses a connection for each dead letter.
+/// If one fails, the others are recorded, and none is acknowledged. The recorded ones are known when they
+/// arrive again.
 fn record_one_by_one(
     pool: &Pool,
     dead_letters: &[DeadLetter],
@@ -267,7 +269,7 @@ fn bare(dead_letter: &DeadLetter) -> DeadLetter {
     }
 }
 
-/// The dead letter of a delivery. It failed `now` unless the broker or a stage dated it.
+/// The failure is dated `now` unless the broker or a stage dated it.
 fn dead_letter(source: Source, delivery: Delivery, now: NaiveDateTime) -> DeadLetter {
     let Delivery { redelivered, routing_key, death, headers, envelope, .. } = delivery;
     let payload_sha256 = hex(&Sha256::digest(&envelope.payload));
@@ -339,8 +341,8 @@ fn dead_lettered(reason: &str) -> (Origin, String, String) {
     }
 }
 
-/// The attempts before the last one. If the broker dead-lettered it, the last attempt of the stage is one of
-/// them.
+/// The attempts before the last one.
+/// If the broker dead-lettered it, the last attempt of the stage is one of them.
 fn earlier(
     past: Vec<(NaiveDateTime, String)>,
     last: Option<(NaiveDateTime, String)>,
@@ -354,7 +356,7 @@ fn earlier(
         .collect()
 }
 
-/// Whether a header has the form of a code; a foreign publisher may have written it.
+/// Whether a header has the form of a code: a foreign publisher may have sent it.
 fn is_code(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'))

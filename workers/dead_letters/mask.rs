@@ -88,7 +88,8 @@ pub fn masked(value: &Value) -> Value {
     }
 }
 
-/// A value at a JSON path such as `$.works.contract_price`, hidden unless its field is shown.
+/// Hides the value unless the field that ends its JSON path is shown.
+/// The path is such as `$.works.contract_price`.
 pub fn masked_text(path: &str, value: &Value) -> Value {
     let field = path.rsplit('.').next().unwrap_or_default().split('[').next().unwrap_or_default();
     match value {
@@ -99,7 +100,7 @@ pub fn masked_text(path: &str, value: &Value) -> Value {
     }
 }
 
-/// A JSON path without names of fields that no message has: the sender chooses them.
+/// Hides names of fields that no message has, because the sender chooses them.
 pub fn masked_path(path: &str) -> String {
     let part = |part: &str| {
         let (name, index) = part.find('[').map_or((part, ""), |at| part.split_at(at));

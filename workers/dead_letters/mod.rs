@@ -1,4 +1,4 @@
-//! Dead letters: recorded in a table, grouped by cause, edited, discarded, replayed.
+//! Dead letters: recorded, grouped by cause, edited, discarded, replayed.
 //!
 //! - `ingest`: dead letters become rows of `failed_message`, because a queue cannot be searched.
 //! - `fingerprint`: which of them failed for the same reason.

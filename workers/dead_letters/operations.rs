@@ -98,7 +98,7 @@ pub fn restore(db: &mut Connection, operation: &Operation, filter: &Filter) -> R
     move_all(db, operation, filter, &[State::Discarded], State::Failed)
 }
 
-/// The messages of a selection that would be moved from these states; changes nothing.
+/// The messages of a selection that would move from these states. Changes nothing.
 pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<Moved, OperationError> {
     let filter = Filter { states: from.to_vec(), free: true, ..filter.clone() };
     let found = failed_message::select(db, &filter)?;
@@ -114,7 +114,7 @@ pub fn planned(db: &mut Connection, filter: &Filter, from: &[State]) -> Result<M
     Ok(Moved { messages, left })
 }
 
-/// The messages that a filter names and that are not among those `found` in these states, and why.
+/// The messages that a filter names but that are not `found`, and why.
 pub fn left_out(
     db: &mut Connection,
     filter: &Filter,
@@ -196,8 +196,8 @@ pub fn editable(row: &FailedMessage) -> Result<(), OperationError> {
     }
 }
 
-/// The message that would supersede one that failed: a new message id, the same correlation. Its payload must
-/// be a message of `stage`. Changes nothing.
+/// The message that would supersede one that failed. Changes nothing.
+/// It has a new message id and the same correlation. Its payload must be a message of `stage`.
 pub fn check_edit(
     row: &FailedMessage,
     stage: &str,

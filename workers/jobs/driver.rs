@@ -1,4 +1,4 @@
-//! What drives runs and replays: one process at a time, under a lease in their table.
+//! Drives runs and replays: one process at a time, under a lease in their table.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,8 @@ pub enum Ended {
     Complete,
     /// A replay stopped automatically, for this reason.
     Stopped(String),
-    /// An operator paused or ended it, or another process drives the run: see its state.
+    /// Paused or ended by an operator, or another process drives the run.
+    /// See its state.
     ByOthers,
     /// Another process drives the replay.
     Driven,
@@ -36,7 +37,8 @@ pub struct Driver {
 type Lease<T> = fn(&mut Connection, &str, &str, NaiveDateTime, NaiveDateTime) -> Result<Option<T>, DbError>;
 
 impl Driver {
-    /// Takes or renews the lease of a row; `None` if it does not run, or another process has the lease.
+    /// Takes or renews the lease of a row.
+    /// `None` if the row does not run, or another process has the lease.
     pub(super) async fn lease<T: Send + 'static>(
         &self,
         lease: Lease<T>,

@@ -46,9 +46,9 @@ pub fn overdue(services: &App, after: TimeDelta) -> Result<Vec<Outgoing>> {
     without_failed(&mut db, messages, services.clock.now() - after)
 }
 
-/// The messages for all unfinished work that was begun more than `after` ago, however often it was queued
-/// before, and the number of those omitted because they are failed messages. For an operator who has lost the
-/// queues.
+/// The messages for all unfinished work, for an operator who has lost the queues.
+/// All work begun more than `after` ago counts, however often it was queued before. The number is of messages
+/// that are omitted because they are failed messages.
 pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize)> {
     let mut db = services.pool.get()?;
     let found = unfinished::unfinished(&mut db, services.clock.now() - after, i64::MAX)?;
@@ -61,7 +61,7 @@ pub fn all(services: &App, after: TimeDelta) -> Result<(Vec<Outgoing>, usize)> {
 
 /// The age of the oldest work of each stage.
 pub struct Oldest {
-    /// When the oldest was begun (UTC), by stage; without dead letters and discarded messages.
+    /// When the oldest was begun (UTC), without dead letters and discarded messages.
     pub by_stage: BTreeMap<&'static str, NaiveDateTime>,
     /// Whether all work was read; if not, a missing stage may have work all the same.
     pub is_all: bool,

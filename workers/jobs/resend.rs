@@ -1,4 +1,4 @@
-//! Sends mails once more whose delivery is `unknown`: the mail server may have taken them.
+//! Resends mails whose delivery is `unknown`: the server may have taken them.
 //!
 //! They carry the same Message-ID, so that a mailbox with the first copy can detect the second. After the
 //! second attempt an operator handles them. The messages pass the dispatch stage like all others, and its

@@ -111,8 +111,8 @@ fn row(operation: &Operation, order: &Order) -> Run {
     }
 }
 
-/// Takes the due slots of the schedule: begins one run, and records the skipped slots. Returns the run that
-/// began here.
+/// Begins one run for the due slots of the schedule, and records the skipped slots.
+/// Returns the run that began here.
 pub fn begin_due(db: &mut Connection, settings: &Settings, clock: &Clock) -> Result<Option<Run>, DbError> {
     let now = clock.now();
     let local = Slot::text(settings.timetable.local(now));

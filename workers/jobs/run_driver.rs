@@ -49,22 +49,23 @@ const PAGE: i64 = 1_000;
 /// Pause between two ticks, and while a run has nothing to publish.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Settling takes a twentieth of the time of one connection at most, and happens this often at least.
+/// Settling takes at most a twentieth of the time of one connection.
+/// It happens this often at least.
 const SETTLING: u32 = 20;
 const SETTLED_EVERY: Duration = Duration::from_secs(3);
 
 /// Pause before an undelivered report is retried.
 const REPORT_AGAIN: Duration = Duration::from_mins(5);
 
-/// How often, and how long, the messages of a cancelled run are still settled: they pass the stages and their
-/// retries.
+/// How often, and how long, the messages of a cancelled run are still settled.
+/// Meanwhile they pass the stages and their retries.
 const CANCELLED_EVERY: Duration = Duration::from_mins(1);
 const CANCELLED_FOR: TimeDelta = TimeDelta::days(1);
 
 const DEAD_LETTERS: i64 = 1_000;
 
-/// A run without progress for this long publishes its messages again: longer than all retries of a message
-/// take.
+/// After so long without progress, a run publishes its messages again.
+/// Longer than all retries of a message take.
 const STALLED: TimeDelta = TimeDelta::hours(2);
 
 /// Starts scheduled runs, and drives runs whose lease it gets.
@@ -209,7 +210,8 @@ impl RunDriver {
         }
     }
 
-    /// Adds the next page, as far as the window and the rate allow; returns the guarantees in flight.
+    /// Adds the next page, as far as the window and the rate allow.
+    /// Returns the guarantees in flight.
     async fn select(&self, run: &Run, selection: &Selection) -> Result<i64, DriverError> {
         let (run, selection, name, in_flight) =
             (run.clone(), selection.clone(), self.driver.name.clone(), self.settings.in_flight);
@@ -233,7 +235,8 @@ impl RunDriver {
         Ok(self.driver.database(work).await?)
     }
 
-    /// Publishes the next rows of the outbox, half a second's worth at most, and returns their number.
+    /// Publishes the next rows of the outbox, half a second's worth at most.
+    /// Returns their number.
     async fn relay(&self, run: &Run, publisher: &mut Box<dyn Publisher>) -> Result<usize, DriverError> {
         let (id, limit) = (run.id.clone(), page_of(run));
         let rows = self.driver.database(move |db| outbox::next(db, &id, limit)).await?;
@@ -245,7 +248,8 @@ impl RunDriver {
         Ok(count)
     }
 
-    /// Settles guarantees in flight that are complete or dead letters, and returns their number.
+    /// Settles guarantees in flight that are complete or dead letters.
+    /// Returns their number.
     async fn settle(
         &self,
         run: &Run,
@@ -297,8 +301,8 @@ impl RunDriver {
         self.report().await
     }
 
-    /// Publishes messages again that the reissue stage has not processed for long: a queue may have been
-    /// lost.
+    /// Publishes messages again that the reissue stage has not processed for long.
+    /// A queue may have been lost.
     async fn queue_again(
         &self,
         run: &Run,

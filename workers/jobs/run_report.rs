@@ -1,4 +1,4 @@
-//! The report of a run for operators: re-issued and failed guarantees, reasons and duration.
+//! For operators: re-issued and failed guarantees, reasons and duration.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -111,7 +111,8 @@ fn text(run: &Run, counts: &Counts, failed: &[Failed]) -> String {
     text
 }
 
-/// Delivers a report as a file, then as mails. An error lists all failed deliveries; the others succeeded.
+/// Delivers as a file, then as mails.
+/// An error lists all failed deliveries; the others succeeded.
 pub async fn deliver(
     addresses: &Addresses,
     post: &MailDelivery,

@@ -1,4 +1,4 @@
-//! Findings about a document that an author of templates needs beyond "it can be drawn".
+//! Findings for authors of templates about documents that can be drawn.
 
 use std::collections::BTreeSet;
 

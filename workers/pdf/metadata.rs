@@ -1,4 +1,4 @@
-//! The metadata of a file: XMP, and the same values in the older information dictionary.
+//! XMP, and the same values in the older information dictionary.
 //!
 //! Guarantee number, revision and the hash of an attachment belong to a schema of our own. PDF/A requires
 //! that the file describes such a schema (ISO 19005-2, 6.6.2.3).

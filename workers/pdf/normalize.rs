@@ -1,4 +1,4 @@
-//! Prepares text for measuring: composes it, drops invisible characters, rejects controls.
+//! Prepares text for measuring: composes it, drops the invisible, rejects controls.
 //!
 //! - Combining sequences of kana and Latin are composed (NFC), because there is no shaper. A character that
 //!   NFC would replace by a single other one (compatibility ideographs, U+F900… and U+2F800…; Å of ångström)

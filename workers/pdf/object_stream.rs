@@ -1,4 +1,4 @@
-//! Serializes a document: streams one by one, all other objects in one compressed object stream.
+//! Serializes streams one by one, and all other objects in one compressed stream.
 //!
 //! A tagged document has a hundred small dictionaries. Written one by one they take 8 KB of every file;
 //! together and compressed they take 2 KB. lopdf can do the same, but it copies every object first, leaves

@@ -1,4 +1,4 @@
-//! Writes the pages of a display list through printpdf, as a `lopdf` document without fonts.
+//! Writes a display list through printpdf, as a `lopdf` document without fonts.
 //!
 //! printpdf does not see the faces: text is written as glyph numbers by a custom operator, because
 //! several glyphs may show one character. [`write`](crate::write) adds the fonts; printpdf

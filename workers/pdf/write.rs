@@ -1,4 +1,4 @@
-//! Completes a document over lopdf: fonts, pictures, structure, metadata, `/ID` and compression.
+//! Completes a file: fonts, pictures, structure, metadata, `/ID`, compression.
 //!
 //! The file is PDF/A-2a (ISO 19005-2, level A), or PDF/A-3a if it carries an attachment: part 3 is part 2
 //! with attachments of any type. printpdf's own `save` is not used: it gives every file a random `/ID`, its

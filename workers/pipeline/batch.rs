@@ -31,8 +31,8 @@ use crate::{
     telemetry::Traceparent,
 };
 
-/// Pauses before a contended transaction is retried in this process; then each of its messages is retried
-/// alone, and waits in the broker.
+/// Pauses before a contended transaction is retried in this process.
+/// After them each of its messages is retried alone, and waits in the broker.
 const QUICK_RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 /// The result of a step for each of its items, in order.

@@ -17,14 +17,15 @@ pub fn decode<M: Described>(payload: &[u8]) -> Result<M> {
     messages::decode(payload).map_err(|error| undecodable::<M>(payload, &error))
 }
 
-/// The hash of a body's canonical content. One that did not decode is hashed as bytes: a field that occurs
-/// twice has two contents. So is one nested too deeply for the canonical form.
+/// The hash of a body's canonical content, or of its bytes if it did not decode.
+/// A field that occurs twice has two contents. A body nested too deeply for the canonical form is hashed as
+/// bytes, too.
 pub fn content_sha256(payload: &[u8], is_decoded: bool) -> String {
     let content = is_decoded.then(|| messages::content(payload).ok()).flatten();
     hex(&Sha256::digest(content.as_deref().map_or(payload, str::as_bytes)))
 }
 
-/// The fault of a body that is no message of type `M`, with all its missing and misshapen fields.
+/// Names all missing and misshapen fields of a body that is no message of type `M`.
 pub fn undecodable<M: Described>(payload: &[u8], error: &DecodeError) -> Fault {
     if let DecodeError::NotJson { .. } = error {
         return not_json(error);

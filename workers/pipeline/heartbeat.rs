@@ -90,7 +90,8 @@ impl ConsumerStats {
         }
     }
 
-    /// `held` deliveries are in flight; the first of the batch was published at `taken_from`.
+    /// `held` deliveries are in flight.
+    /// The first of the batch was published at `taken_from`.
     pub fn batch_began(&self, held: usize, taken_from: Option<NaiveDateTime>) {
         let now = self.clock.now();
         let mut readings = self.lock();

@@ -1,4 +1,5 @@
-//! The contract of a stage; the runner with its batches, retries and priorities; the heartbeat.
+//! The contract of a stage, the runner and the heartbeat.
+//! The runner has batches, retries and priorities.
 
 mod batch;
 mod consumer;

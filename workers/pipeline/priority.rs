@@ -30,7 +30,7 @@ use crate::broker::Lane;
 /// How long a chunk of bulk work waits for live batches at most.
 const MAX_WAIT: Duration = Duration::from_millis(250);
 
-/// The nice value of threads for bulk work: a tenth of the processor beside a busy thread.
+/// For threads of bulk work: a tenth of the processor beside a busy thread.
 const NICE: i32 = 10;
 
 /// Which lane goes first, and on which threads. Clones share state.
@@ -54,7 +54,7 @@ struct Threads {
     all: rayon::ThreadPool,
     /// One for every other core.
     few: rayon::ThreadPool,
-    /// Batches that compute or use the database at the same time while live work is in flight.
+    /// Batches that compute or use the database together while live work is in flight.
     permits: Semaphore,
     throttle: Arc<Throttle>,
 }
@@ -68,8 +68,9 @@ impl Drop for Threads {
     }
 }
 
-/// Sets the nice value of the calling thread: the same for all threads of a pool, because a thread inherits
-/// that of its parent. Does nothing where a single thread has no nice value.
+/// Sets the nice value of the calling thread.
+/// It is the same for all threads of a pool, because a thread inherits that of its parent. Does nothing where
+/// a single thread has no nice value.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "the value is the process's there"))]
 fn set_nice(nice: i32) {
     #[cfg(target_os = "linux")]
@@ -88,7 +89,7 @@ impl Drop for LiveBatch {
 }
 
 impl Priority {
-    /// With separate threads for bulk work, of lower priority than those of every other process.
+    /// With threads for bulk work, of lower priority than those of every other process.
     pub fn with_threads() -> io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let nice = rustix::process::getpriority_process(None)?.saturating_add(NICE);
@@ -157,8 +158,8 @@ impl Priority {
         LiveBatch(self.live.clone())
     }
 
-    /// Pauses after bulk work of this duration, depending on the load; then waits until no live batch is in
-    /// flight, or for [`MAX_WAIT`].
+    /// Pauses after bulk work of the duration `worked`, depending on the load.
+    /// Then waits until no live batch is in flight, or for [`MAX_WAIT`].
     pub(super) async fn give_way(&self, worked: Duration) {
         let pause = self
             .threads

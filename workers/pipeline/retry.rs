@@ -65,8 +65,8 @@ impl ConsumerTask {
     }
 }
 
-/// The delay after attempt `attempt` (from 1), or the next longer one: messages that failed together are
-/// spread out. `None` after the last attempt.
+/// The delay after attempt `attempt` (from 1), or the next longer one.
+/// So messages that failed together are spread out. `None` after the last attempt.
 fn retry_delay(delays: &[RetryDelay], attempt: u32, message_id: &str) -> Option<RetryDelay> {
     let delay = *delays.get(usize::try_from(attempt).ok()?.checked_sub(1)?)?;
     let at = RetryDelay::ALL.iter().position(|each| *each == delay)?;

@@ -212,8 +212,8 @@ impl ConsumerTask {
     }
 }
 
-/// The least pause after so many wrong probes in a row: 30 s, 1, 2, 4, 8, 15, 15 … minutes. So the broker's
-/// limit of deliveries lasts for hours.
+/// The least pause after wrong probes in a row: 30 s, 1, 2, 4, 8, 15, 15 … minutes.
+/// So the broker's limit of deliveries lasts for hours.
 pub(super) fn probe_backoff(wrong_probes: u32) -> Duration {
     let doublings = wrong_probes.checked_sub(1);
     let pause = doublings.map_or(0, |doublings| 30_u64.checked_shl(doublings.min(10)).unwrap_or(u64::MAX));

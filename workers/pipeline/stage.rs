@@ -40,7 +40,7 @@ pub struct Item<J> {
     pub lane: Lane,
     pub correlation_id: Option<String>,
     pub trace: Traceparent,
-    /// Identifier in `failed_message`, should it fail or have failed; `None` outside a queue.
+    /// Its id in `failed_message`, if it fails or has failed; `None` outside a queue.
     pub failed_id: Option<String>,
     /// Sent by a replay: an effect that was refused for good is tried again.
     pub replayed: bool,
@@ -181,8 +181,8 @@ pub trait Stage: Send + Sync + 'static {
         std::future::ready(outcomes.into_iter().map(Ok).collect())
     }
 
-    /// Whether an outcome is the only trace of an effect that cannot be repeated: recording it is then
-    /// retried without limit.
+    /// Whether an outcome is the only trace of an effect that cannot be repeated.
+    /// Recording it is then retried without limit.
     fn must_record(&self, outcome: &Self::Outcome) -> bool {
         let _ = outcome;
         false

@@ -152,7 +152,7 @@ fn message(destination: Destination, body: &str) -> Outgoing {
 }
 
 impl Env {
-    /// Publishes the bodies first, so that they make one batch, and then starts the runner.
+    /// Publishes the bodies before it starts the runner, so that they make one batch.
     async fn open(bodies: &[&[u8]]) -> Self {
         Self::open_on(bodies, Duration::from_mins(1), |memory| Arc::new(memory)).await
     }

@@ -1,10 +1,10 @@
-//! Measures the load of the processor as live batches experience it, and limits the share of time that bulk
-//! work takes.
+//! Measures the load of the processor and limits the share of time of bulk work.
 //!
-//! A thread that sleeps for a moment, over and over, wakes late when the processor is busy, whether with bulk
-//! work of this process or of another, with the database, or with the broker. A live application sleeps and
-//! wakes dozens of times on its way. So the later that thread wakes, the longer bulk work pauses: as in
-//! congestion control, the share falls fast when it is late and grows slowly when not.
+//! The load is that which live batches experience. A thread that sleeps for a moment, over and over, wakes
+//! late when the processor is busy, whether with bulk work of this process or of another, with the database,
+//! or with the broker. A live application sleeps and wakes dozens of times on its way. So the later that
+//! thread wakes, the longer bulk work pauses: as in congestion control, the share falls fast when it is late
+//! and grows slowly when not.
 //!
 //! Measured: a nightly run with mails by two workers, everything on two cores, live p95 against that of an
 //! idle system: 3.7 times without this, 2.6 times with one permit for bulk work ([`super::priority`]) and
@@ -36,10 +36,10 @@ const SLEEP: Duration = Duration::from_millis(5);
 /// Sleeps between two changes of the share: 200 ms and more.
 const SLEEPS: u32 = 40;
 
-/// Lateness on average that counts as busy, as a multiple of that on a quiet machine.
+/// The average lateness that counts as busy, as a multiple of a quiet machine's.
 const LATE: u32 = 3;
 
-/// The lateness of a quiet machine is not less than this: timers are not more exact.
+/// The least lateness of a quiet machine: timers are not more exact.
 const TIMER_PRECISION: Duration = Duration::from_micros(60);
 
 const MIN_SHARE: f64 = 0.05;

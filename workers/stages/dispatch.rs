@@ -462,7 +462,8 @@ mod tests {
         sends_one_of_two_mails(Lane::Bulk, 2).await;
     }
 
-    /// Sends two mails over one connection to a server that answers neither: only one goes out.
+    /// Sends two mails over one connection to a server that answers neither.
+    /// Only one goes out.
     async fn sends_one_of_two_mails(lane: Lane, connections: usize) {
         let mut harness = Harness::new();
         let jobs = harness.up_to(NAME, &example()).await;

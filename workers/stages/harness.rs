@@ -87,7 +87,7 @@ impl Harness {
         Self { services, permit: Permit::unlimited(), lane: Lane::Live, folder }
     }
 
-    /// Runs a stage on payloads as the runner does, in one batch; one verdict per payload.
+    /// Runs a stage on payloads in one batch, as the runner does; one verdict each.
     pub(super) async fn run<S: Stage>(
         &self,
         stage: &S,
@@ -144,7 +144,7 @@ impl Harness {
         self.run(stage, &[payload.to_vec()]).await.remove(0)
     }
 
-    /// Takes an application through the stages before `stage`, and returns the payloads that arrive there.
+    /// Runs the stages before `stage`, and returns the payloads that arrive there.
     pub(super) async fn up_to(&self, stage: &str, application: &[u8]) -> Vec<Vec<u8>> {
         let mut payloads = vec![application.to_vec()];
         macro_rules! through {
@@ -178,7 +178,7 @@ fn is_work(message: &Outgoing) -> bool {
     matches!(message.destination, Destination::Stage(..))
 }
 
-/// The first application of the examples: two electronic products, a mail is wanted.
+/// The first application: two electronic products, and a mail is wanted.
 pub(super) fn example() -> Vec<u8> {
     include_bytes!("../../examples/applications.jsonl").split(|byte| *byte == b'\n').next().unwrap().to_vec()
 }

@@ -1,5 +1,7 @@
-//! The stages: `validate → issue → mint → render → dispatch` for applications, and `amend`, then (at night,
-//! or at once) `reissue → mint → render → dispatch` for changes.
+//! The stages of applications and of changes.
+//!
+//! Applications pass `validate → issue → mint → render → dispatch`. Changes pass `amend`, then (at night, or
+//! at once) `reissue → mint → render → dispatch`.
 //!
 //! The list below is the only one: queues, runners and `--stage` follow from it. To add a stage: its file
 //! with a line in the list (and the `mod` line above it), and the message that leads to it in

@@ -201,7 +201,7 @@ impl Reissue {
         Ok(verdicts)
     }
 
-    /// The outcomes, each computed again if its guarantee has changed between reading and locking it.
+    /// Computes an outcome again if its guarantee changed between reading and locking.
     fn still_valid(
         &self,
         db: &mut Connection,

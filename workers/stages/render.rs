@@ -213,7 +213,7 @@ impl Stage for Render {
     }
 }
 
-/// The hashes of certificates that the runs of these items have redrawn before: by revision and run.
+/// The hashes of certificates redrawn before, by revision and run of these items.
 fn redrawn_before(
     db: &mut Connection,
     items: &[&Item<RenderV1>],

@@ -30,7 +30,8 @@ pub(super) struct Args {
     /// Its identifier, or the beginning
     #[arg(value_parser = beginning)]
     id: String,
-    /// Set a value, such as works.contract_price=38500000 or products[0].amount=100; JSON, or else text
+    /// Set a value, such as works.contract_price=38500000 or products[0].amount=100;
+    /// JSON, or else text
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Remove a field or an item

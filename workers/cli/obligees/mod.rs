@@ -54,7 +54,8 @@ enum Sub {
         #[arg(long)]
         json: bool,
     },
-    /// Read all files of obligees and the national limits; exit code 1 when one is not valid
+    /// Read all files of obligees and the national limits;
+    /// exit code 1 when one is not valid
     Check {
         /// Folder with obligees/ and perhaps national.toml; data.folder when left out
         folder: Option<PathBuf>,

@@ -61,7 +61,8 @@ enum Sub {
     },
     /// Send nothing more for now; its driver ends
     Pause(ActionArgs),
-    /// Continue a replay that was paused, or whose process was killed; drives it until it is over
+    /// Continue a replay that was paused, or whose process was killed;
+    /// drives it until it is over
     Resume(ActionArgs),
     /// End it; messages that are not settled can be replayed again
     Abort(ActionArgs),

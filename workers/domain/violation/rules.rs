@@ -1,9 +1,9 @@
-//! The only list of rules that an application or a change can break: code, source and both messages.
+//! All rules that an application or a change can break: code, source, messages.
 //!
-//! The compiler checks the messages: each placeholder is a field of the [`Breach`]. `docs/rules.md` is
-//! generated from them. A message states the problem, its reason and a valid value. It never contains a mail
-//! address. A bad character is quoted as U+hhhh with its position; every other value from outside goes
-//! through [`text::quote`](crate::text::quote).
+//! This is the only list. The compiler checks the messages: each placeholder is a field of the [`Breach`].
+//! `docs/rules.md` is generated from them. A message states the problem, its reason and a valid value. It
+//! never contains a mail address. A bad character is quoted as U+hhhh with its position; every other value
+//! from outside goes through [`text::quote`](crate::text::quote).
 
 use chrono::NaiveDate;
 use hosho_schema::{
@@ -39,7 +39,7 @@ pub struct Documentation {
 
 macro_rules! rules {
     ($(#[doc = $doc:literal] $name:ident = $code:literal, $source:expr, { $($field:ident: $type:ty),* }, $ja:literal, $en:literal;)*) => {
-        /// A rule. The code is part of the contract: it is never renamed and never gets another meaning.
+        /// The code is part of the contract: never renamed, never of another meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Code { $(#[doc = $doc] $name),* }
 
@@ -98,7 +98,7 @@ rules! {
     MessageNotJson = "message.not_json", Source::Contract, { problem: String, line: usize, column: usize },
         "申込データをJSONとして読み取れません（{line}行{column}文字目付近）。データが途中で切れていないかご確認ください。",
         "not JSON: {problem} (line {line}, column {column})";
-    /// The payload has the structure of its message: no field is unknown, missing or of the wrong type.
+    /// The payload has its message's structure: no field unknown, missing or mistyped.
     MessageMalformed = "message.malformed", Source::Contract, { path: String, problem: Bilingual },
         "申込データの項目（{path}）の構造が正しくありません。{problem}",
         "{problem}";
@@ -192,7 +192,7 @@ rules! {
     AmountExceedsContractPrice = "amount.exceeds_contract_price", Source::Form, { amount: Yen, price: Yen },
         "保証金額（{amount}）が請負金額（{price}）を超えています。請負金額以内の金額をご入力ください。",
         "{amount} is more than the contract price of {price}";
-    /// An advance is at most the obligee's ratio of its base, rounded down to the obligee's unit.
+    /// An advance is at most the obligee's ratio of its base, rounded down to the unit.
     AmountExceedsCap = "amount.exceeds_cap", Source::Rule(8), { amount: Yen, percentage: String, base: BaseV1, base_amount: Yen, ratio: Ratio, unit: Yen, limit: Yen, remedy: Bilingual },
         "保証金額（{amount}、{base}の{percentage}%）が上限を超えています。上限は{base}{base_amount}の{ratio}（{unit}未満切捨て）で{limit}です。{remedy}",
         "{amount} ({percentage}% of the {base}) exceeds the cap: {ratio} of the {base} of {base_amount}, rounded down to {unit}, is {limit}; {remedy}";
@@ -200,7 +200,7 @@ rules! {
     AmountExceedsMaximum = "amount.exceeds_maximum", Source::Rule(8), { amount: Yen, product: ProductV1, obligee: String, limit: Yen },
         "保証金額（{amount}）が{obligee}の{product}の限度額（{limit}）を超えています。{limit}以内の金額をご入力ください。",
         "{amount} exceeds the obligee's absolute maximum of {limit} for an {product}";
-    /// Advance and interim advance together are at most the obligee's ratio of the base.
+    /// Advance plus interim advance is at most the obligee's ratio of the base.
     AmountExceedsTotal = "amount.exceeds_total", Source::Rule(9), { amount: Yen, earlier: Yen, total: Yen, base: BaseV1, base_amount: Yen, ratio: Ratio, unit: Yen, limit: Yen, remedy: Bilingual },
         "保証金額（{amount}）と前払金保証の金額（{earlier}）の合計{total}が上限を超えています。合計の上限は{base}{base_amount}の{ratio}（{unit}未満切捨て）で{limit}です。{remedy}",
         "{amount} and the advance payment of {earlier} make {total} and exceed the total: {ratio} of the {base} of {base_amount}, rounded down to {unit}, is {limit}; {remedy}";
@@ -233,7 +233,7 @@ rules! {
     FiscalYearOutsideTerm = "fiscal_year.outside_term", Source::Rule(11), { year: i32, years: Bilingual },
         "対象年度（{year}年度）が工期の年度（{years}）に含まれません。対象年度をご確認ください。",
         "fiscal year {year} is not one of the term, {years}";
-    /// An advance measured by 今年度対象額, of a term of several fiscal years, names its year.
+    /// An advance on 今年度対象額, of a term of several fiscal years, names its year.
     FiscalYearRequired = "fiscal_year.required", Source::Rule(11), { years: Bilingual },
         "工期が複数の年度（{years}）にわたり、今年度対象額があるときは、対象年度が必要です。西暦の年度（例 2026）でご指定ください。",
         "is required where the term spans fiscal years ({years}) and there is a base of this year";
@@ -286,11 +286,11 @@ rules! {
     InterimWithoutAdvance = "interim_advance.no_advance_payment", Source::Rule(9), {},
         "中間前払金保証のお申し込みには、同じ契約・年度の前払金保証が発行されている必要がありますが、見つかりません（同じ申込の前払金保証は数えません）。発注者・工事名・工事番号・工期の始期・対象年度・請負契約者が前払金保証のお申し込みと同じかご確認ください。",
         "no advance payment guarantee for these works and this fiscal year (one in the same application does not count): obligee, name and number of the works, first day of the term, fiscal year and contractor must be those of its application";
-    /// The advance payment guarantee that an interim advance needs is issued, not only applied for.
+    /// The advance payment guarantee that an interim advance needs is already issued.
     InterimBeforeAdvanceIssued = "interim_advance.advance_payment_not_issued", Source::Rule(9), { earlier: Bilingual },
         "この契約の前払金保証（{earlier}）はまだ発行されていません。発行完了後に、新しい申込番号で中間前払金保証をお申し込みください。",
         "the advance payment guarantee for these works ({earlier}) is not issued yet; apply again, under a new id, when it is";
-    /// An interim advance agrees with its advance in the kind of base and in being a low-price tender.
+    /// An interim advance has its advance's kind of base and low-price tender status.
     InterimDiffersFromAdvance = "interim_advance.differs_from_advance", Source::Rule(9), { what: Bilingual, earlier: Bilingual },
         "{what}が、この契約の前払金保証（{earlier}）のお申し込みと異なります。前払金保証と同じ内容でお申し込みください。",
         "{what}: not as for the advance payment ({earlier}), with which an interim advance is measured";
@@ -319,7 +319,7 @@ rules! {
     ObligeeDateMissing = "obligee.date_missing", Source::Rule(1), { obligee: String, basis: Basis, what: Bilingual },
         "{obligee}では{what}が{basis}によって決まります。{basis}をご入力ください。",
         "the {basis} decides about {what} at this obligee: it is required";
-    /// The date by which this obligee decides is on or after its start of electronic guarantees.
+    /// The deciding date is on or after the obligee's start of electronic guarantees.
     ObligeeNotYetElectronic = "obligee.not_yet_electronic", Source::Rule(1), { obligee: String, basis: Basis, start: NaiveDate, date: Bilingual, counted: NaiveDate },
         "{obligee}の電子保証は{basis}が{start}以後のものが対象ですが、この申込の{date}は{counted}です。証書（紙）でお申し込みください。",
         "the obligee takes electronic guarantees where the {basis} is {start} or later, and the {date} is {counted}: apply for paper";
@@ -333,7 +333,7 @@ rules! {
         "メールアドレスの形式が正しくありません。「名前@ドメイン」の形で、@の前は半角でご入力ください。",
         "is not a mail address: the part before the @ is ASCII, the domain has a dot";
 
-    /// A cancellation needs evidence of consent, unless the contract ended for causes on the obligee's side.
+    /// Cancelling needs evidence of consent, unless the cause is on the obligee's side.
     CancellationConsentRequired = "cancellation.consent_required", Source::Rule(12), {},
         "解約には発注者の同意を確認できる書面が必要です。発注者の事由により工事請負契約が終了した場合を除き、同意書等を添えてください。",
         "evidence of the obligee's consent is required, unless the works contract ended for causes on its side";
@@ -346,7 +346,7 @@ rules! {
     GuaranteeMalformed = "guarantee.malformed", Source::Rule(14), { given: String },
         "保証契約番号「{given}」を読み取れません。31074-00001M のようにご入力ください。",
         "\"{given}\" is not a guarantee number such as 31074-00001M";
-    /// The guarantee exists, the same source applied for it, and its certificate is in the registry.
+    /// The guarantee exists, is of this source, and its certificate is in the registry.
     GuaranteeUnknown = "guarantee.unknown", Source::Form, { given: String },
         "保証契約番号「{given}」の保証契約が見つかりません。番号と、発行が完了していることをご確認ください。",
         "there is no issued guarantee {given} of this source";
@@ -362,7 +362,7 @@ rules! {
     VersionTaken = "version.taken", Source::Contract, { version: i64 },
         "この保証契約には、順番（version）{version}の変更等がすでにあります。次の番号でお送りください。",
         "another change of the guarantee has version {version}: send it with the next one";
-    /// No change with a larger version has taken effect: an older change never overwrites a newer one.
+    /// No larger version took effect: an older change never overwrites a newer one.
     VersionOutdated = "version.outdated", Source::Contract, { version: i64, latest: i64 },
         "この保証契約には、順番（version）{latest}の変更等がすでに反映されています。それより古い順番（{version}）の変更等は反映できません。最新の内容でお送りください。",
         "version {version} is older than version {latest}, which took effect already: send what holds now, with a new version";

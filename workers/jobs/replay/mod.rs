@@ -56,11 +56,12 @@ const LEASE: TimeDelta = TimeDelta::seconds(15);
 
 const RENEWAL: Duration = Duration::from_secs(5);
 
-/// How long a message may wait beyond its retry delays: in the bulk queue, or held by a stage.
+/// How long a message may wait beyond its delays: in the bulk queue, or in a stage.
 const QUEUEING: TimeDelta = TimeDelta::minutes(30);
 
-/// How long after sending an unsettled message counts as lost: all retry delays and the time in queues. One
-/// that waits longer (its stage is paused) is sent twice, without a second effect.
+/// How long after sending an unsettled message counts as lost.
+/// It is the sum of all retry delays and the time in queues. A message that waits longer (its stage is
+/// paused) is sent twice, without a second effect.
 pub fn lost_after(delays: &[RetryDelay]) -> TimeDelta {
     let delays = delays.iter().map(|delay| {
         // Or the next longer one: the runner spreads messages that failed together.
@@ -359,7 +360,7 @@ fn next_step(state: &Snapshot) -> Step {
     Step::Send((under_way - progress.under_way).clamp(0, progress.waiting))
 }
 
-/// The message of a row, as it was before its first failure; `None` for an unknown stage.
+/// The message as it was before its first failure; `None` for an unknown stage.
 fn message(row: &FailedMessage, replay_id: &str) -> Option<Outgoing> {
     let stage = stages::NAMES.iter().find(|stage| **stage == row.stage)?;
     let history = History { replay: Some(replay_id.to_owned()), ..History::default() };

@@ -94,7 +94,8 @@ fn messages_with_retries_left_are_not_lost() {
     assert_eq!(minutes(&[RetryDelay::M2, RetryDelay::M60]), 30 + 5 + 60);
 }
 
-/// An in-memory queue that may claim to be remote; its publisher refuses messages or waits for a permit.
+/// An in-memory queue that may claim to be remote.
+/// Its publisher refuses messages or waits for a permit.
 #[derive(Debug, Clone)]
 struct Stub {
     memory: Memory,

@@ -1,4 +1,5 @@
-//! 6.8: attachments. Part 2 allows only PDF/A files, so our documents have none; part 3 allows any.
+//! 6.8: attachments. Part 2 allows only PDF/A files; part 3 allows any.
+//! So our documents of part 2 have none.
 
 use lopdf::Dictionary;
 use sha2::{Digest as _, Sha256};

@@ -1,4 +1,4 @@
-//! 6.2.11: embedded fonts, their agreement with the font programs, and the text of every glyph.
+//! 6.2.11: embedded fonts, agreement with their programs, the text of every glyph.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,10 @@
-//! Checks whether a file is the PDF/A-2a, or with an attachment the PDF/A-3a, that it claims to be.
+//! Checks whether a file is the PDF/A-2a, or PDF/A-3a, that it claims to be.
 //!
-//! It reads finished files without help from the code that wrote them: bytes first, then objects. A finding
-//! names the broken clause of ISO 19005-2 (part 3 differs in 6.8 alone), or of ISO 32000-1, on which it is
-//! based. If a clause holds several rules, the number after the hyphen is the one that validators commonly
-//! use. `docs/pdfa.md` lists every checked clause, and what no program can check.
+//! A file with an attachment claims to be PDF/A-3a. The crate reads finished files without help from the code
+//! that wrote them: bytes first, then objects. A finding names the broken clause of ISO 19005-2 (part 3
+//! differs in 6.8 alone), or of ISO 32000-1, on which it is based. If a clause holds several rules, the
+//! number after the hyphen is the one that validators commonly use. `docs/pdfa.md` lists every checked
+//! clause, and what no program can check.
 //!
 //! The check is stricter than the standard where our documents need less than it allows: no annotations,
 //! actions, forms, optional content or inline images, and no colours but grey and RGB. A valid PDF/A from

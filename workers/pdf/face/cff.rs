@@ -1,4 +1,4 @@
-//! Outlines of a `CFF` table, converted to `glyf` programs when they are first drawn.
+//! Outlines of a `CFF` table, converted to `glyf` when they are first drawn.
 //!
 //! So all faces share the code path that copies `glyf` programs. A collection of Noto has 65,535 glyphs and a
 //! document draws two hundred of them, so nothing is converted when the face is read. A converted program is

@@ -1,4 +1,5 @@
-//! Outlines of a `glyf` table, all simple and without hinting, converted when the face is read.
+//! Outlines of a `glyf` table, converted when the face is read.
+//! All become simple and without hinting.
 
 use ttf_parser::{GlyphId, head::IndexToLocationFormat};
 

@@ -1,4 +1,4 @@
-//! Builds a `glyf` program from an outline: flattened composite glyphs and cubic curves.
+//! Builds `glyf` programs of flattened composite glyphs and cubic curves.
 //!
 //! A cubic curve becomes a chain of quadratic ones with implied points between them, as TrueType stores them
 //! (kurbo's fit, the same as in the tools of font makers). Rejected: an adaptive subdivision of our own,

@@ -1,5 +1,5 @@
-//! Glyphs for two characters: a kanji with a variation selector, or a letter with a mark that Unicode does
-//! not compose (か゚, ɔ̀, ˩˥).
+//! Glyphs for two characters: kanji and variation selector, or letter and mark.
+//! Unicode does not compose such a letter with its mark (か゚, ɔ̀, ˩˥).
 //!
 //! There is no shaper. Variation sequences are in the character map (format 14). The others are ligatures of
 //! two glyphs in layout features that every shaper applies. Only ligatures with a mark are taken: a name is

@@ -1,4 +1,4 @@
-//! The faces that documents are drawn with: two typefaces, each a chain of fallbacks.
+//! The faces of documents: two typefaces, each a chain of fallbacks.
 //!
 //! IPAex lacks kanji of real names (𠮷, 槗), so a chain ends with a face that has them. The chain of the
 //! other typeface follows: a character that any face draws is never rejected. No font file is part of this

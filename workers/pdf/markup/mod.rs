@@ -1,4 +1,4 @@
-//! The language of templates: about two dozen XML elements, parsed into typed blocks.
+//! The template language: about two dozen XML elements, parsed into typed blocks.
 //!
 //! Unknown elements and attributes, misplaced text and malformed lengths are errors with line and column: a
 //! slip in a template must not become a gap in a certificate. Document types and custom entities are

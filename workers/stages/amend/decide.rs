@@ -147,8 +147,9 @@ struct Ledger<'a> {
     own: HashMap<(String, i64), Commitment>,
 }
 
-/// Decides changes in their order and stores the decisions; must run in a transaction, before its first lock.
-/// Returns the ids decided here, and the faults of the others.
+/// Decides changes in their order and stores the decisions.
+/// Must run in a transaction, before its first lock. Returns the ids decided here, and the faults of the
+/// others.
 pub fn store(
     db: &mut Connection,
     cases: &[&Case],
@@ -393,8 +394,8 @@ impl Ledger<'_> {
         }
     }
 
-    /// The commitment of the guarantee after all pending changes, if that differs from the present one; or
-    /// its end.
+    /// The guarantee's commitment after all pending changes, or its end.
+    /// Returned only if it differs from the present one.
     fn recommit(&mut self, known: &Known, history: &GuaranteeHistory) -> WorksChange {
         let key = (known.guarantee.application_id.clone(), known.guarantee.line);
         let Some(now) = self.own.get(&key).cloned() else { return WorksChange::None };

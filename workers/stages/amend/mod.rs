@@ -206,13 +206,13 @@ fn read<M: Described>(payload: &[u8], wire: fn(M) -> ChangeRequest) -> Result<Co
     }
 }
 
-/// The hash under which the content of a change is stored, and our identifier of it; `None` for a payload
-/// that cannot be answered.
+/// The hash of a change's stored content, and our identifier of the change.
+/// `None` for a payload that cannot be answered.
 pub fn identity(payload: &[u8]) -> Option<(String, String)> {
     receive(payload).ok().map(|received| (received.message.id, received.message.sha256))
 }
 
-/// The messages that follow from the stored row: the same for every copy of the message.
+/// The messages that follow from the stored row: the same for every copy.
 fn answer(item: &Item<Received>, row: &Change, fresh: bool) -> Result<Vec<Outgoing>> {
     let item = item.about(&row.id);
     if row.payload_sha256 != item.job.message.sha256 {

@@ -35,7 +35,7 @@ pub struct UpstreamMessage {
     pub sha256: String,
 }
 
-/// Calls `work` with the reference data that the rules need. `received_on` is a day in Tokyo.
+/// Calls `work` with the data that the rules need. `received_on` is a day in Tokyo.
 pub fn with_rules<T>(
     data: &ReferenceData,
     fonts: &Fonts,
@@ -67,8 +67,8 @@ pub struct Decided {
     pub commitments: Vec<commitment::Commitment>,
 }
 
-/// Decides against the commitments of earlier applications for the same works; `None` when its works are
-/// unreadable.
+/// Decides against the commitments of earlier applications for the same works.
+/// `others` is `None` when the works are unreadable.
 pub fn against(mut judged: Judged, others: Option<&[commitment::OpenCommitment]>) -> Decided {
     let mut commitments = Vec::new();
     if let Some(others) = others {
@@ -93,9 +93,9 @@ pub struct Candidate {
     pub(super) works: Option<String>,
 }
 
-/// Decides candidates in their order and stores the decisions; must run in a transaction, before its first
-/// lock. Returns the ids decided here: an application that is known, or occurs twice, keeps its first
-/// decision.
+/// Decides candidates in their order and stores the decisions.
+/// Must run in a transaction, before its first lock. Returns the ids decided here: an application that is
+/// known, or occurs twice, keeps its first decision.
 pub fn store(db: &mut Connection, candidates: &[&Candidate]) -> Result<HashSet<String>, DbError> {
     let works_ids: Vec<&str> = candidates.iter().filter_map(|candidate| candidate.works.as_deref()).collect();
     works::lock(db, &works_ids)?;

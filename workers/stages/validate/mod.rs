@@ -150,8 +150,8 @@ impl Stage for Validate {
     }
 }
 
-/// The hash under which the content of an application is stored; `None` for a payload that cannot be
-/// answered.
+/// The hash of an application's stored content.
+/// `None` for a payload that cannot be answered.
 pub fn content_sha256(payload: &[u8]) -> Option<String> {
     receive(payload).ok().map(|received| received.message.sha256)
 }
@@ -199,8 +199,8 @@ fn is_storable(key: &str) -> bool {
     key.len() <= 256 && !key.contains('\0')
 }
 
-/// The messages that follow from the stored row: the same for every copy of the message. (The product lines
-/// of a rejection are read from the copy, which has the same content.)
+/// The messages that follow from the stored row: the same for every copy.
+/// The product lines of a rejection are read from the copy, which has the same content.
 fn answer(item: &Item<Received>, row: &Application, fresh: bool) -> Result<Vec<Outgoing>> {
     let item = item.about(&row.id);
     if row.payload_sha256 != item.job.message.sha256 {

@@ -1,4 +1,4 @@
-//! Breaks a clean document in many ways: each fault must be found and its clause named.
+//! Breaks a clean document in many ways; each fault is found with its clause.
 
 mod content;
 mod structure;

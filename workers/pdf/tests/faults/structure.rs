@@ -1,4 +1,4 @@
-//! Faults of fonts, metadata, structure and attachments, each with the clause that it breaks.
+//! Faults of fonts, metadata, structure and attachments, each with its clause.
 
 use lopdf::{Dictionary, Document, Object, Stream, dictionary};
 
